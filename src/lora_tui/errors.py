@@ -1,0 +1,108 @@
+"""The error family: everything that can go wrong in a way that a user can act on.
+
+Each error is one plain sentence, an optional detail, a one-line remedy, and the exit code that the
+command line ends with (docs/architecture.md, "Exit codes").
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process answers to the shell."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    AUTHENTICATION = 4
+    UNREACHABLE = 5
+    INTEGRITY = 6
+    PARTLY_FAILED = 7
+    INTERRUPTED = 130
+
+
+class LoraTuiError(Exception):
+    """The root of the family. `str(error)` is the sentence shown to the user."""
+
+    exit_code: ExitCode = ExitCode.UNEXPECTED
+    default_remedy: str | None = None
+
+    def __init__(
+        self, message: str, *, details: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.details = details
+        self.remedy = remedy if remedy is not None else self.default_remedy
+
+
+class UsageError(LoraTuiError):
+    """The command line or the configuration asks for something that makes no sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(UsageError):
+    """The configuration is missing, unreadable or contradicts itself."""
+
+    default_remedy = "run `lora-tui config path` to see which file is read"
+
+
+class NotFoundError(LoraTuiError):
+    """It does not exist or is not ours; the two are told apart for nobody."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class DeniedError(NotFoundError):
+    """The backend understood, and refused (403, or a row-level security policy)."""
+
+
+class AuthenticationError(LoraTuiError):
+    """Wrong credentials, no session, or a session that ended."""
+
+    exit_code = ExitCode.AUTHENTICATION
+    default_remedy = "run `lora-tui login`"
+
+
+class UnreachableError(LoraTuiError):
+    """No answer: DNS, connection, TLS, time-out, or 5xx after all the retries."""
+
+    exit_code = ExitCode.UNREACHABLE
+    default_remedy = "check the network; the cache still answers with `--offline`"
+
+
+class BackendError(LoraTuiError):
+    """The backend answered with something that we can't use (a 4xx of ours, malformed JSON)."""
+
+
+class ConflictError(BackendError):
+    """A unique constraint refused the row, or the object is already there."""
+
+
+class ExpiredLinkError(BackendError):
+    """A signed or presigned URL has run out; ask for a new one."""
+
+
+class IntegrityError(LoraTuiError):
+    """The bytes are not the bytes that were promised."""
+
+    exit_code = ExitCode.INTEGRITY
+    default_remedy = "download it again; if it fails again, the stored artifact is damaged"
+
+
+class CacheError(LoraTuiError):
+    """The local cache can't be opened, read or written."""
+
+    default_remedy = "run `lora-tui cache clear`; it is rebuilt by the next sync"
+
+
+class DiskError(LoraTuiError):
+    """The local file system refuses: full, read-only, or not permitted."""
+
+
+class PartlyFailedError(LoraTuiError):
+    """Some of it was done, some was not; the message counts both."""
+
+    exit_code = ExitCode.PARTLY_FAILED
