@@ -1,0 +1,63 @@
+"""The one clock, and the one reader of timestamps."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
+_FORM: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)"
+    r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?"
+    r"\s*(Z|z|[+-]\d\d(?::?\d\d)?(?::?\d\d)?)?",
+    re.ASCII,
+)
+
+
+def now() -> datetime:
+    """This moment in UTC. Tests replace this function, nothing else asks for the time of day."""
+    return datetime.now(UTC)
+
+
+def parse_timestamp(value: object) -> datetime | None:
+    """Read a timestamp of any form the backends send, as an aware datetime in UTC.
+
+    `2026-11-23T09:16:55.591234+00:00` (PostgREST), `2026-11-23 09:16:55.59+00` (PostgreSQL's own
+    text), a trailing Z, no zone (UTC is meant), no seconds, or a date alone. None where it is
+    none of these: a row with a damaged time is still a row.
+    """
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    if not isinstance(value, str):
+        return None
+    match = _FORM.fullmatch(value.strip())
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    try:
+        return datetime(
+            int(year),
+            int(month),
+            int(day),
+            int(hour or 0),
+            int(minute or 0),
+            int(second or 0),
+            int((fraction or "0").ljust(6, "0")[:6]),
+            tzinfo=_zone(zone),
+        ).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def timestamp_text(moment: datetime) -> str:
+    """The one written form: UTC, six decimals, fixed width, so that text order is time order."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f+00:00").rjust(32, "0")
+
+
+def _zone(text: str | None) -> timezone:
+    if text is None or text in "Zz":
+        return UTC
+    sign = -1 if text[0] == "-" else 1
+    digits = text[1:].replace(":", "").ljust(6, "0")
+    hours, minutes, seconds = int(digits[:2]), int(digits[2:4]), int(digits[4:6])
+    return timezone(sign * timedelta(hours=hours, minutes=minutes, seconds=seconds))

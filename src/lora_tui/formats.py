@@ -1,0 +1,129 @@
+"""The one place that turns figures into words: stars, losses, sizes, money, times and ages."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from typing import Final
+
+NOTHING: Final = "–"
+
+
+def stars(score: int | None, *, ascii_only: bool = False) -> str:
+    """Five places wide: `★★★☆☆`, or `***..` where only ASCII can be shown."""
+    full, empty = ("*", ".") if ascii_only else ("★", "☆")
+    if score is None:
+        return NOTHING.ljust(5) if not ascii_only else "-".ljust(5)
+    score = min(5, max(0, score))
+    return full * score + empty * (5 - score)
+
+
+def score(value: int | None) -> str:
+    """`4/5`."""
+    return NOTHING if value is None else f"{value}/5"
+
+
+def loss(value: float | None) -> str:
+    """Four decimals, as the web pages show it."""
+    return _fixed(value, 4)
+
+
+def perplexity(value: float | None) -> str:
+    """Two decimals; by powers of ten where it has run away."""
+    if value is not None and math.isfinite(value) and abs(value) >= 1e7:
+        return f"{value:.2e}"
+    return _fixed(value, 2)
+
+
+def count(value: float | None) -> str:
+    """Whole, with thousands separators."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{round(value):,}"
+
+
+def percent(value: float | None) -> str:
+    """One decimal and the sign."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:.1f} %"
+
+
+def money(value: float | None) -> str:
+    """US dollars with cents."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"-${-value:,.2f}" if value < 0 else f"${value:,.2f}"
+
+
+def hours(value: float | None) -> str:
+    """Hours with two decimals."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:,.2f} h"
+
+
+def size(value: float | None) -> str:
+    """Bytes in powers of 1024, three significant digits: `24.0 MiB`."""
+    if value is None:
+        return NOTHING
+    amount = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(amount) < 1024 or unit == "TiB":
+            break
+        amount /= 1024
+    if unit == "B":
+        return f"{amount:.0f} B"
+    return f"{amount:.0f} {unit}" if abs(amount) >= 100 else f"{amount:.1f} {unit}"
+
+
+def rate(bytes_a_second: float | None) -> str:
+    """Bytes a second."""
+    return NOTHING if bytes_a_second is None else f"{size(bytes_a_second)}/s"
+
+
+def duration(seconds: float | None) -> str:
+    """`1:02:03`, `02:03`; for what remains or has passed."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return "--:--"
+    whole = round(seconds)
+    minutes, second = divmod(whole, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute:02}:{second:02}"
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """How long ago, in the largest unit that fits: `just now`, `5 min ago`, `3 d ago`."""
+    if moment is None:
+        return "never"
+    passed = now - moment
+    if passed < timedelta(seconds=45):
+        return "just now"
+    for unit, length in (
+        ("y", timedelta(days=365)),
+        ("mo", timedelta(days=30)),
+        ("d", timedelta(days=1)),
+        ("h", timedelta(hours=1)),
+        ("min", timedelta(minutes=1)),
+    ):
+        if passed >= length:
+            return f"{passed // length} {unit} ago"
+    return "1 min ago"
+
+
+def date(moment: datetime | None) -> str:
+    """`2026-11-23`, in the local zone of the user."""
+    return NOTHING if moment is None else moment.astimezone().strftime("%Y-%m-%d")
+
+
+def date_time(moment: datetime | None) -> str:
+    """`2026-11-23 09:16`, in the local zone of the user."""
+    return NOTHING if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def figure(value: float | None) -> str:
+    """A hyperparameter as people write it: `2e-4`, `0.05`, `16`."""
+    if value is None:
+        return NOTHING
+    if value != 0 and abs(value) < 1e-3:
+        mantissa, _, exponent = f"{value:.6e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.6g}"
+
+
+def _fixed(value: float | None, decimals: int) -> str:
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:,.{decimals}f}"

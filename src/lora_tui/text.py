@@ -1,0 +1,51 @@
+"""The border for remote text: what comes out can be shown on any terminal without harm."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+_MOST_COMBINING: Final = 4
+_ELLIPSIS: Final = "…"
+
+
+def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> str:
+    """Neutralise remote text for a terminal; at most `limit` characters are left.
+
+    Dropped: control characters (so no escape sequence survives), bidirectional and other format
+    marks, zero-width characters, surrogates, private use, and combining marks beyond four on one
+    character. White space of any kind becomes one plain space; with `lines`, line breaks stay.
+    Markup is not touched: what it means depends on who renders it, and we never let it be parsed.
+    """
+    if not isinstance(text, str):
+        text = "" if text is None else str(text)
+    if text.isascii() and text.isprintable() and len(text) <= limit:
+        return " ".join(text.split())
+    kept: list[str] = []
+    combining = 0
+    for character in text[: limit * 4]:
+        if lines and character == "\n":
+            kept.append("\n")
+            continue
+        category = unicodedata.category(character)
+        if character in "\t\r\n\v\f" or category in ("Zs", "Zl", "Zp"):
+            kept.append(" ")
+        elif category in ("Cc", "Cf", "Cs", "Co"):
+            continue
+        elif category in ("Mn", "Me"):
+            combining += 1
+            if combining > _MOST_COMBINING:
+                continue
+            kept.append(character)
+            continue
+        else:
+            kept.append(character)
+        combining = 0
+    cleaned = "".join(kept)
+    if lines:
+        cleaned = "\n".join(" ".join(line.split()) for line in cleaned.split("\n")).strip()
+    else:
+        cleaned = " ".join(cleaned.split())
+    if len(cleaned) > limit:
+        cleaned = cleaned[: limit - 1].rstrip() + _ELLIPSIS
+    return cleaned
