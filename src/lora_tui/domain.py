@@ -420,25 +420,23 @@ def _files(artifacts: object, manifest: object) -> tuple[ArtifactFile, ...]:
         if not isinstance(path, str) or not path:
             continue
         facts = mapping(described.get(name))
-        digest = facts.get("sha256")
         size = whole(facts.get("size"))
         files.append(
             ArtifactFile(
                 name=str(name),
                 path=path,
                 size=size if size is None or size >= 0 else None,
-                sha256=digest.lower() if _is_sha256(digest) else None,
+                sha256=_sha256(facts.get("sha256")),
             )
         )
     return tuple(files)
 
 
-def _is_sha256(value: object) -> bool:
-    return (
-        isinstance(value, str)
-        and len(value) == 64
-        and all(character in "0123456789abcdefABCDEF" for character in value)
-    )
+def _sha256(value: object) -> str | None:
+    if not isinstance(value, str) or len(value) != 64:
+        return None
+    digest = value.lower()
+    return digest if all(character in "0123456789abcdef" for character in digest) else None
 
 
 def _curve(value: object) -> tuple[CurvePoint, ...]:

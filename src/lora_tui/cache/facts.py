@@ -1,0 +1,73 @@
+"""What the cache knows about itself: whose it is, when it was last true, how far it has read."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+
+from lora_tui.clock import parse_timestamp, timestamp_text
+
+
+@dataclass(frozen=True)
+class SyncState:
+    """How old the data is and how the last attempt to renew it ended."""
+
+    last_success: datetime | None
+    last_attempt: datetime | None
+    running: bool
+    error: str | None
+    """Why the last attempt failed; None where it did not."""
+
+    @property
+    def online(self) -> bool:
+        """Whether the backend answered when it was last asked."""
+        return self.error is None and self.last_success is not None
+
+
+def get_sync_state(db: sqlite3.Connection) -> SyncState:
+    """The state that the status line shows."""
+    return SyncState(
+        last_success=parse_timestamp(get_fact(db, "sync.success")),
+        last_attempt=parse_timestamp(get_fact(db, "sync.attempt")),
+        running=get_fact(db, "sync.running") == "1",
+        error=get_fact(db, "sync.error"),
+    )
+
+
+def put_sync_state(db: sqlite3.Connection, state: SyncState) -> None:
+    """Replace the state. Call inside a transaction."""
+    for key, value in (
+        ("sync.success", timestamp_text(state.last_success) if state.last_success else None),
+        ("sync.attempt", timestamp_text(state.last_attempt) if state.last_attempt else None),
+        ("sync.running", "1" if state.running else None),
+        ("sync.error", state.error),
+    ):
+        put_fact(db, key, value)
+
+
+def get_fact(db: sqlite3.Connection, key: str) -> str | None:
+    """One remembered value."""
+    found = db.execute("SELECT value FROM facts WHERE key = ?", [key]).fetchone()
+    return None if found is None else str(found[0])
+
+
+def put_fact(db: sqlite3.Connection, key: str, value: str | None) -> None:
+    """Remember a value, or forget it (None). Call inside a transaction."""
+    if value is None:
+        db.execute("DELETE FROM facts WHERE key = ?", [key])
+    else:
+        db.execute("INSERT OR REPLACE INTO facts (key, value) VALUES (?, ?)", [key, value])
+
+
+def get_mark(db: sqlite3.Connection, name: str) -> tuple[str, str] | None:
+    """How far the remote table `name` has been read: (timestamp, id)."""
+    found = db.execute("SELECT moment, id FROM marks WHERE name = ?", [name]).fetchone()
+    return None if found is None else (str(found[0]), str(found[1]))
+
+
+def put_mark(db: sqlite3.Connection, name: str, moment: str, row_id: str) -> None:
+    """Move the mark, in the same transaction as the rows that it stands for."""
+    db.execute(
+        "INSERT OR REPLACE INTO marks (name, moment, id) VALUES (?, ?, ?)", [name, moment, row_id]
+    )

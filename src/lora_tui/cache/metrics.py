@@ -1,0 +1,78 @@
+"""Metric points and loss curves in the cache. Remote points are append-only, so are these."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from lora_tui.curves import downsample
+from lora_tui.domain import CurvePoint, MetricPoint, curve_of
+
+CHART_POINTS = 600
+SPARKLINE_POINTS = 48
+
+
+def get_curve(db: sqlite3.Connection, job_id: str) -> tuple[CurvePoint, ...]:
+    """The down-sampled curve, at most `CHART_POINTS` long; empty where it is not cached."""
+    found = db.execute("SELECT points FROM curves WHERE job_id = ?", [job_id]).fetchone()
+    return () if found is None else tuple(CurvePoint(*point) for point in json.loads(found[0]))
+
+
+def get_points(db: sqlite3.Connection, job_id: str) -> list[MetricPoint]:
+    """All raw points of a job, in order."""
+    sql = (
+        "SELECT id, timestamp, step, epoch, training_loss, validation_loss FROM metrics"
+        " WHERE job_id = ? ORDER BY timestamp, id"
+    )
+    return [MetricPoint(*row) for row in db.execute(sql, [job_id])]
+
+
+def last_point(db: sqlite3.Connection, job_id: str) -> tuple[str, str] | None:
+    """(timestamp, id) of the newest cached point: where the next page starts."""
+    found = db.execute(
+        "SELECT last_timestamp, last_id FROM curves WHERE job_id = ? AND last_id IS NOT NULL",
+        [job_id],
+    ).fetchone()
+    return None if found is None else (found[0], found[1])
+
+
+def put_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
+    """Add points and draw the curve anew. Call inside a transaction."""
+    db.executemany(
+        "INSERT OR REPLACE INTO metrics"
+        " (job_id, timestamp, id, step, epoch, training_loss, validation_loss)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (job_id, p.timestamp, p.id, p.step, p.epoch, p.training_loss, p.validation_loss)
+            for p in points
+        ],
+    )
+    everything = get_points(db, job_id)
+    curve = curve_of(everything)
+    last = everything[-1] if everything else None
+    db.execute(
+        "INSERT OR REPLACE INTO curves"
+        " (job_id, points, sparkline, total, last_timestamp, last_id) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            job_id,
+            _points_json(downsample(curve, CHART_POINTS)),
+            json.dumps([p.training_loss for p in downsample(curve, SPARKLINE_POINTS)]),
+            len(everything),
+            last.timestamp if last else None,
+            last.id if last else None,
+        ),
+    )
+
+
+def jobs_without_curve(db: sqlite3.Connection, limit: int) -> list[str]:
+    """Jobs of the newest models whose curve has never been fetched."""
+    sql = (
+        "SELECT m.job_id FROM models m LEFT JOIN curves c ON c.job_id = m.job_id"
+        " WHERE c.job_id IS NULL AND m.job_id <> '' ORDER BY m.created_at DESC LIMIT ?"
+    )
+    return [str(row[0]) for row in db.execute(sql, [limit])]
+
+
+def _points_json(points: Sequence[CurvePoint]) -> str:
+    return json.dumps([[p.step, p.training_loss, p.validation_loss] for p in points])

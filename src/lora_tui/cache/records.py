@@ -1,0 +1,108 @@
+"""Datasets, jobs and notifications in the cache."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.domain import Dataset, Job, Notification, Row
+
+
+def put_datasets(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Insert or replace datasets. Call inside a transaction."""
+    db.executemany(
+        "INSERT OR REPLACE INTO datasets (id, row, name, updated_at) VALUES (?, ?, ?, ?)",
+        [
+            (dataset.id, json.dumps(row), dataset.name, _moment(row, "updated_at"))
+            for row in rows
+            for dataset in (Dataset.from_row(row),)
+        ],
+    )
+
+
+def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Insert or replace training jobs. Call inside a transaction."""
+    db.executemany(
+        "INSERT OR REPLACE INTO jobs"
+        " (id, row, status, external_job_id, artifact_id, completed_at, updated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                job.id,
+                json.dumps(row),
+                job.status,
+                job.external_job_id,
+                job.artifact_id,
+                _moment(row, "completed_at"),
+                _moment(row, "updated_at"),
+            )
+            for row in rows
+            for job in (Job.from_row(row),)
+        ],
+    )
+
+
+def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Insert or replace notifications; whether one was announced stays. In a transaction."""
+    db.executemany(
+        "INSERT INTO notifications (id, row, read, created_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET row = excluded.row, read = excluded.read",
+        [
+            (notice.id, json.dumps(row), int(notice.read), _moment(row, "created_at"))
+            for row in rows
+            for notice in (Notification.from_row(row),)
+        ],
+    )
+
+
+def get_jobs(db: sqlite3.Connection, *, statuses: Sequence[str] = ()) -> list[Job]:
+    """Jobs, the newest first, with the names of their datasets."""
+    marks = ", ".join("?" for _ in statuses)
+    where = f"WHERE j.status IN ({marks})" if statuses else ""
+    sql = (
+        "SELECT j.row, d.name FROM jobs j"
+        " LEFT JOIN datasets d ON d.id = json_extract(j.row, '$.dataset_id')"
+        f" {where} ORDER BY j.updated_at DESC, j.id"
+    )
+    return [
+        Job.from_row({**json.loads(row), "dataset": {"name": name} if name else None})
+        for row, name in db.execute(sql, list(statuses))
+    ]
+
+
+def get_notifications(db: sqlite3.Connection, *, limit: int = 200) -> list[Notification]:
+    """Notifications: unread ones first, then the newest."""
+    sql = "SELECT row, read FROM notifications ORDER BY read, created_at DESC, id LIMIT ?"
+    return [
+        Notification.from_row({**json.loads(row), "read": bool(read)})
+        for row, read in db.execute(sql, [limit])
+    ]
+
+
+def unread_count(db: sqlite3.Connection) -> int:
+    """How many notifications are unread."""
+    (total,) = db.execute("SELECT count(*) FROM notifications WHERE read = 0").fetchone()
+    return int(total)
+
+
+def unannounced(db: sqlite3.Connection) -> list[Notification]:
+    """Unread notifications that no toast has shown yet, the oldest first."""
+    sql = "SELECT row FROM notifications WHERE read = 0 AND announced = 0 ORDER BY created_at, id"
+    return [Notification.from_row(json.loads(row)) for (row,) in db.execute(sql)]
+
+
+def mark_announced(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Remember that these were shown as toasts. Call inside a transaction."""
+    db.executemany("UPDATE notifications SET announced = 1 WHERE id = ?", [(i,) for i in ids])
+
+
+def mark_read(db: sqlite3.Connection, notification_id: str) -> None:
+    """Mark one as read. Call inside a transaction."""
+    db.execute("UPDATE notifications SET read = 1 WHERE id = ?", [notification_id])
+
+
+def _moment(row: Row, key: str) -> str | None:
+    moment = parse_timestamp(row.get(key))
+    return None if moment is None else timestamp_text(moment)

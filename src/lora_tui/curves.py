@@ -1,0 +1,66 @@
+"""Loss curves: down-sampling that keeps their shape, and smoothing that shows their trend.
+
+Pure functions. Losses in nats a token, steps as the trainer counted them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lora_tui.domain import CurvePoint
+
+
+def downsample(points: Sequence[CurvePoint], limit: int) -> list[CurvePoint]:
+    """At most `limit` of the points (at least 3), chosen so that the curve looks the same.
+
+    Largest-Triangle-Three-Buckets (S. Steinarsson, "Downsampling Time Series for Visual
+    Representation", 2013): the first and the last point stay; of each bucket between stays the
+    point that spans the largest triangle with the one kept before and the next bucket's mean.
+    A validation loss is rare and may sit on a point that is not chosen, so it moves to the chosen
+    point of its bucket (the last one of the bucket, which is the newest).
+    """
+    limit = max(3, limit)
+    if len(points) <= limit:
+        return list(points)
+    kept = [points[0]]
+    inner = limit - 2
+    width = (len(points) - 2) / inner
+    for bucket in range(inner):
+        start, end = int(bucket * width) + 1, int((bucket + 1) * width) + 1
+        following = points[end : min(int((bucket + 2) * width) + 1, len(points))] or points[-1:]
+        mean_step = sum(point.step for point in following) / len(following)
+        mean_loss = sum(point.training_loss for point in following) / len(following)
+        anchor = kept[-1]
+        chosen = max(
+            points[start:end],
+            key=lambda point: abs(
+                (anchor.step - mean_step) * (point.training_loss - anchor.training_loss)
+                - (anchor.step - point.step) * (mean_loss - anchor.training_loss)
+            ),
+        )
+        kept.append(_with_validation(chosen, points[start:end]))
+    kept.append(points[-1])
+    return kept
+
+
+def smooth(values: Sequence[float], weight: float) -> list[float]:
+    """Exponential moving average with the bias of its start removed.
+
+    `weight` in [0, 1): 0 gives the values back; 0.9 averages over about ten.
+    """
+    result = []
+    average, debt = 0.0, 1.0
+    for value in values:
+        average = average * weight + value * (1.0 - weight)
+        debt *= weight
+        result.append(average / (1.0 - debt))
+    return result
+
+
+def _with_validation(chosen: CurvePoint, bucket: Sequence[CurvePoint]) -> CurvePoint:
+    if chosen.validation_loss is not None:
+        return chosen
+    newest = next(
+        (p.validation_loss for p in reversed(bucket) if p.validation_loss is not None), None
+    )
+    return chosen if newest is None else CurvePoint(chosen.step, chosen.training_loss, newest)

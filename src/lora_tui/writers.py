@@ -1,0 +1,32 @@
+"""What a screen may ask for: each call changes the cache, and the screen shows the cache.
+
+Every call blocks and is made in a thread, never on the UI's event loop. Progress and results are
+read from the cache; only failures come back, as the error family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Writers(Protocol):
+    """The writers behind the screens; `lora_tui.session.OnlineWriters` is the real one."""
+
+    def sync(self, *, full: bool = False) -> None:
+        """Bring the cache up to the backend. Raises UnreachableError, AuthenticationError."""
+
+    def load_curve(self, job_id: str) -> None:
+        """Fetch the metric points of a job whose model is looked at, if new ones are there."""
+
+    def download(self, model_id: str, files: Sequence[str] | None = None) -> None:
+        """Fetch all files of a model, or those named; returns when they are done or failed.
+
+        Raises PartlyFailedError, NotFoundError, IntegrityError, DiskError, UnreachableError.
+        """
+
+    def cancel_download(self, model_id: str) -> None:
+        """Stop fetching this model; what was fetched is kept for a resume."""
+
+    def mark_notification_read(self, notification_id: str) -> None:
+        """Mark it as read in the cache, and in the backend where that is allowed."""
