@@ -1,0 +1,235 @@
+"""Configuration: which project, which account, which directories.
+
+Order: command-line flag, environment, profile in the file, default. Any secret may also come from
+the file that NAME_FILE names (systemd credentials, mounted secrets). Nothing here prints a secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from lora_tui.errors import ConfigError
+from lora_tui.secret import Secret
+
+DEFAULT_PROFILE: Final = "default"
+DEMO_PROFILE: Final = "demo"
+
+# environment variable → key in `[profiles.NAME]`
+_SETTINGS: Final = {
+    "SUPABASE_URL": "url",
+    "SUPABASE_ANON_KEY": "anon_key",
+    "SUPABASE_SERVICE_ROLE_KEY": "service_key",
+    "GPU_CLUSTER_API_URL": "gpu_url",
+    "GPU_CLUSTER_API_KEY": "gpu_key",
+    "LORA_TUI_EMAIL": "email",
+    "LORA_TUI_PASSWORD": "password",
+    "LORA_TUI_ACCESS_TOKEN": "access_token",
+}
+_KEYS: Final = frozenset({*_SETTINGS.values(), "downloads", "allow_private_urls"})
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where things lie. One variable, LORA_TUI_HOME, moves all of them."""
+
+    config_file: Path
+    cache_dir: Path
+    state_dir: Path
+    """Sessions, and what must outlive a cleared cache."""
+    downloads_dir: Path
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One Supabase project, with what is needed to reach it."""
+
+    name: str
+    paths: Paths
+    url: str
+    anon_key: str
+    service_key: Secret | None = None
+    """For harvest alone."""
+    gpu_url: str | None = None
+    gpu_key: Secret | None = None
+    email: str | None = None
+    password: Secret | None = None
+    access_token: Secret | None = None
+    downloads_dir: Path = field(default=Path())
+    allow_private_urls: bool = False
+    """Whether harvest may fetch from private addresses; only a test set-up wants that."""
+
+    @property
+    def key(self) -> str:
+        """A file name for what belongs to this profile and this project."""
+        return f"{self.name}-{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
+
+    def cache_path(self, user_id: str) -> Path:
+        """The cache of one user of this project."""
+        user = hashlib.sha256(user_id.encode()).hexdigest()[:12]
+        return self.paths.cache_dir / f"{self.key}-{user}.sqlite3"
+
+
+def find_paths(
+    environment: Mapping[str, str] = os.environ, config_file: Path | None = None
+) -> Paths:
+    """The directories, by platformdirs or all under LORA_TUI_HOME. Nothing is created."""
+    home = environment.get("LORA_TUI_HOME")
+    if home:
+        root = Path(home).expanduser().absolute()
+        return Paths(
+            config_file=config_file or root / "config.toml",
+            cache_dir=root / "cache",
+            state_dir=root / "state",
+            downloads_dir=root / "downloads",
+        )
+    from platformdirs import PlatformDirs
+
+    dirs = PlatformDirs("lora-tui", appauthor=False)
+    return Paths(
+        config_file=config_file or dirs.user_config_path / "config.toml",
+        cache_dir=dirs.user_cache_path,
+        state_dir=dirs.user_state_path,
+        downloads_dir=dirs.user_downloads_path / "lora-tui",
+    )
+
+
+def load_profile(
+    *,
+    name: str | None = None,
+    config_file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Profile:
+    """The profile to work with. Raises ConfigError where none is configured or one is wrong."""
+    paths = find_paths(environment, config_file)
+    profiles = read_profiles(paths.config_file, required=config_file is not None)
+    chosen = name or environment.get("LORA_TUI_PROFILE") or DEFAULT_PROFILE
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}", chosen):
+        raise ConfigError(
+            "A profile's name is made of letters, digits, dots, hyphens and underscores",
+            remedy="choose another --profile",
+        )
+    if chosen not in profiles and (chosen != DEFAULT_PROFILE or "SUPABASE_URL" not in environment):
+        if name or profiles:
+            known = ", ".join(sorted(profiles)) or "none"
+            raise ConfigError(
+                f"There is no profile named {chosen}",
+                details=f"profiles in {paths.config_file}: {known}",
+            )
+        raise ConfigError(
+            "Nothing is configured yet",
+            remedy="try `lora-tui demo`, or set SUPABASE_URL and SUPABASE_ANON_KEY,"
+            f" or write [profiles.default] in {paths.config_file}",
+        )
+    return _profile(chosen, profiles.get(chosen, {}), paths, environment)
+
+
+def read_profiles(path: Path, *, required: bool = False) -> dict[str, dict[str, Any]]:
+    """The `[profiles.NAME]` tables of the file; none where there is no file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if required:
+            raise ConfigError("The configuration file does not exist", details=str(path)) from None
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration file can't be read: {error}") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # the parser's message names line and column, never the value, which may be a secret
+        raise ConfigError(
+            f"The configuration file is not valid TOML: {error}", details=str(path)
+        ) from None
+    profiles = data.get("profiles", {})
+    if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
+        raise ConfigError("Each profile is a table: [profiles.NAME]", details=str(path))
+    for name, table in profiles.items():
+        unknown = sorted(set(table) - _KEYS)
+        if unknown:
+            raise ConfigError(
+                f"Profile {name} has a key that is not known: {unknown[0]}",
+                details=str(path),
+                remedy=f"known keys: {', '.join(sorted(_KEYS))}",
+            )
+    return profiles
+
+
+def _profile(
+    name: str, table: Mapping[str, Any], paths: Paths, environment: Mapping[str, str]
+) -> Profile:
+    values: dict[str, str] = {}
+    for variable, key in _SETTINGS.items():
+        value = _from_environment(variable, environment)
+        if value is None and key in table:
+            value = table[key]
+            if not isinstance(value, str):
+                raise ConfigError(f"{key} of profile {name} must be a text in quotes")
+        if value is not None and value.strip():
+            values[key] = value.strip()
+    for variable in ("SUPABASE_URL", "SUPABASE_ANON_KEY"):
+        if _SETTINGS[variable] not in values:
+            raise ConfigError(
+                f"{variable} is not set",
+                remedy=f"set {variable}, or {_SETTINGS[variable]} in [profiles.{name}]"
+                f" of {paths.config_file}",
+            )
+    downloads = table.get("downloads")
+    return Profile(
+        name=name,
+        paths=paths,
+        url=_checked_url(values["url"], "SUPABASE_URL"),
+        anon_key=values["anon_key"],
+        service_key=_secret(values.get("service_key")),
+        gpu_url=_checked_url(values["gpu_url"], "GPU_CLUSTER_API_URL")
+        if "gpu_url" in values
+        else None,
+        gpu_key=_secret(values.get("gpu_key")),
+        email=values.get("email"),
+        password=_secret(values.get("password")),
+        access_token=_secret(values.get("access_token")),
+        downloads_dir=Path(downloads).expanduser()
+        if isinstance(downloads, str)
+        else paths.downloads_dir,
+        allow_private_urls=table.get("allow_private_urls") is True,
+    )
+
+
+def _from_environment(variable: str, environment: Mapping[str, str]) -> str | None:
+    if environment.get(variable):
+        return environment[variable]
+    file = environment.get(f"{variable}_FILE")
+    if not file:
+        return None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{variable}_FILE can't be read: {type(error).__name__}", details=file
+        ) from None
+
+
+def _checked_url(value: str, variable: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"{variable} is not a URL", remedy="it looks like https://host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError(f"{variable} must be a bare URL, without credentials or a query")
+    local = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
+    if parts.scheme == "http" and not local:
+        raise ConfigError(
+            f"{variable} is not encrypted: keys would travel in clear",
+            remedy="use https:// (plain http is accepted for this machine only)",
+        )
+    return value.rstrip("/")
+
+
+def _secret(value: str | None) -> Secret | None:
+    return Secret(value) if value else None
