@@ -1,0 +1,91 @@
+# Everything one does with a checkout. `make` alone lists it; each target installs what it lacks.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+LITE := tests/backends/lite
+# More words for the tool that a target runs: make test ARGS="-k download", make demo ARGS=--reset
+ARGS :=
+
+# Written when an installation is complete, so that the next call does nothing.
+DEMO_READY := $(VENV)/.ready-demo
+DEV_READY := $(VENV)/.ready-dev
+NODE_READY := $(LITE)/node_modules/.ready
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: $(DEMO_READY) ## open the application on made-up data: no account, no network
+	@$(BIN)/lora-tui demo $(ARGS)
+
+.PHONY: test
+test: $(DEV_READY) $(NODE_READY) ## all tests
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: lint
+lint: $(DEV_READY) ## style, likely mistakes, formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(DEV_READY) ## mypy --strict
+	$(BIN)/mypy
+
+.PHONY: check
+check: lint types test ## what CI runs
+
+.PHONY: format
+format: $(DEV_READY) ## rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(DEV_READY) $(NODE_READY) ## the performance figures, each against a named peer
+	@set -e; for benchmark in benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" $(ARGS); done
+
+.PHONY: screenshots
+screenshots: $(DEV_READY) ## draw the documentation's pictures anew
+	$(BIN)/python scripts/screenshots.py $(ARGS)
+
+.PHONY: fresh-check
+fresh-check: ## the README's two commands in a new clone with an empty home
+	scripts/fresh-check $(ARGS)
+
+.PHONY: setup
+setup: $(DEV_READY) $(NODE_READY) ## install everything that the other targets need
+
+.PHONY: pins
+pins: ## lock the dependencies again after a change of pyproject.toml
+	scripts/pins $(ARGS)
+
+.PHONY: upgrade
+upgrade: ## lock the newest versions that pyproject.toml allows
+	scripts/pins --upgrade
+
+.PHONY: clean
+clean: ## remove what tools left behind; the installation stays
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis snapshot_report.html
+	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+.PHONY: distclean
+distclean: clean ## remove the installation too
+	rm -rf $(VENV) $(LITE)/node_modules
+
+$(DEMO_READY): requirements/demo.txt requirements/build.txt pyproject.toml scripts/setup
+	@scripts/setup $(VENV) demo
+	@touch $@
+
+$(DEV_READY): requirements/dev.txt requirements/build.txt pyproject.toml scripts/setup
+	@scripts/setup $(VENV) dev
+	@touch $@
+
+$(NODE_READY): $(LITE)/package.json $(LITE)/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing; on Debian: apt-get install npm" >&2; exit 1; }
+	@echo "installing the test backend (npm)"
+	@npm ci --prefix $(LITE) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
