@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,17 +31,17 @@ def get_sync_state(db: sqlite3.Connection) -> SyncState:
     return SyncState(
         last_success=parse_timestamp(get_fact(db, "sync.success")),
         last_attempt=parse_timestamp(get_fact(db, "sync.attempt")),
-        running=get_fact(db, "sync.running") == "1",
+        running=_is_alive(get_fact(db, "sync.running")),
         error=get_fact(db, "sync.error"),
     )
 
 
-def put_sync_state(db: sqlite3.Connection, state: SyncState) -> None:
-    """Replace the state. Call inside a transaction."""
+def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process_id: int) -> None:
+    """Replace the state; `process_id` is who runs. Call inside a transaction."""
     for key, value in (
         ("sync.success", timestamp_text(state.last_success) if state.last_success else None),
         ("sync.attempt", timestamp_text(state.last_attempt) if state.last_attempt else None),
-        ("sync.running", "1" if state.running else None),
+        ("sync.running", str(process_id) if state.running else None),
         ("sync.error", state.error),
     ):
         put_fact(db, key, value)
@@ -71,3 +72,16 @@ def put_mark(db: sqlite3.Connection, name: str, moment: str, row_id: str) -> Non
     db.execute(
         "INSERT OR REPLACE INTO marks (name, moment, id) VALUES (?, ?, ?)", [name, moment, row_id]
     )
+
+
+def _is_alive(process_id: str | None) -> bool:
+    """A process that was killed in the middle of a sync is not running one."""
+    if process_id is None or not process_id.isdecimal():
+        return False
+    try:
+        os.kill(int(process_id), 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True

@@ -57,11 +57,19 @@ def put_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint
         (
             job_id,
             _points_json(downsample(curve, CHART_POINTS)),
-            json.dumps([p.training_loss for p in downsample(curve, SPARKLINE_POINTS)]),
+            _sparkline_json(curve),
             len(everything),
             last.timestamp if last else None,
             last.id if last else None,
         ),
+    )
+
+
+def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurvePoint]) -> None:
+    """Keep the curve that came with a model, unless there are points. Call in a transaction."""
+    db.execute(
+        "INSERT OR IGNORE INTO curves (job_id, points, sparkline, total) VALUES (?, ?, ?, 0)",
+        (job_id, _points_json(downsample(curve, CHART_POINTS)), _sparkline_json(curve)),
     )
 
 
@@ -76,3 +84,7 @@ def jobs_without_curve(db: sqlite3.Connection, limit: int) -> list[str]:
 
 def _points_json(points: Sequence[CurvePoint]) -> str:
     return json.dumps([[p.step, p.training_loss, p.validation_loss] for p in points])
+
+
+def _sparkline_json(curve: Sequence[CurvePoint]) -> str:
+    return json.dumps([p.training_loss for p in downsample(curve, SPARKLINE_POINTS)])
