@@ -118,6 +118,11 @@ def transfers_of(db: sqlite3.Connection, model_id: str) -> list[Transfer]:
     return _select(db, "WHERE model_id = ? ORDER BY id", [model_id])
 
 
+def get_transfer(db: sqlite3.Connection, transfer_id: int) -> Transfer:
+    """One file by the number that the queue gave it."""
+    return _select(db, "WHERE id = ?", [transfer_id])[0]
+
+
 def active_transfers(db: sqlite3.Connection) -> list[Transfer]:
     """What is queued, running or being verified, in order."""
     marks = ", ".join("?" for _ in ACTIVE)

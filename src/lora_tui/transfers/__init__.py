@@ -1,0 +1,1 @@
+"""Downloads: from a plan of files to verified files in place, resumable at any byte."""
