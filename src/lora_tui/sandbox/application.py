@@ -1,0 +1,77 @@
+"""The ASGI application: which path is answered by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from lora_tui.sandbox import auth, control, rest, storage, tus, worker
+from lora_tui.sandbox.backend import GPU_ENDPOINT, Backend, Call, read_call
+from lora_tui.sandbox.middleware import CONTROL_PREFIX, Connections, FaultsMiddleware, RequestLog
+
+Handler = Callable[[Backend, Call], Response]
+Streamer = Callable[[Backend, Request], Awaitable[Response]]
+
+
+def build_application(backend: Backend, connections: Connections) -> ASGIApp:
+    """Everything behind one port. `connections` maps a client's address to its transport."""
+    log = RequestLog()
+
+    def small(path: str, handler: Handler, methods: Sequence[str] = ("GET",)) -> Route:
+        async def endpoint(request: Request) -> Response:
+            call = await read_call(request)
+            return await run_in_threadpool(handler, backend, call)
+
+        return Route(path, endpoint, methods=list(methods))
+
+    def streamed(path: str, handler: Streamer, methods: Sequence[str] = ("GET",)) -> Route:
+        async def endpoint(request: Request) -> Response:
+            return await handler(backend, request)
+
+        return Route(path, endpoint, methods=list(methods))
+
+    async def requests(request: Request) -> Response:
+        return await control.requests(log, request)
+
+    stored = "/storage/v1/object"
+    named = "{bucket}/{name:path}"
+    routes: list[Any] = [
+        small("/auth/v1/token", auth.token, ["POST"]),
+        small("/auth/v1/user", auth.user),
+        small("/auth/v1/logout", auth.logout, ["POST"]),
+        small("/auth/v1/health", auth.health),
+        small("/rest/v1/", rest.description),
+        small("/rest/v1/rpc/{name}", rest.function, ["POST"]),
+        small("/rest/v1/{table}", rest.table, ["GET", "HEAD", "POST", "PATCH", "DELETE"]),
+        small(f"{stored}/sign/{{bucket}}", storage.sign_many, ["POST"]),
+        small(f"{stored}/sign/{named}", storage.sign, ["POST"]),
+        streamed(f"{stored}/sign/{named}", storage.download_signed),
+        small(f"{stored}/info/authenticated/{named}", storage.info),
+        small(f"{stored}/info/{named}", storage.info),
+        small(f"{stored}/list/{{bucket}}", storage.list_objects, ["POST"]),
+        streamed(f"{stored}/authenticated/{named}", storage.download),
+        streamed(f"{stored}/{named}", storage.download),
+        streamed(f"{stored}/{named}", storage.upload, ["POST", "PUT"]),
+        small(f"{stored}/{named}", storage.delete_one, ["DELETE"]),
+        small(f"{stored}/{{bucket}}", storage.delete_many, ["DELETE"]),
+        small("/storage/v1/bucket", storage.buckets),
+        small("/storage/v1/bucket/{bucket}", storage.buckets),
+        streamed(tus.PATH, tus.uploads, ["POST", "OPTIONS"]),
+        streamed(f"{tus.PATH}/{{upload}}", tus.upload, ["HEAD", "PATCH", "DELETE", "OPTIONS"]),
+        small(f"{GPU_ENDPOINT}/training/artifacts/{{job}}", worker.artifacts),
+        small(f"{GPU_ENDPOINT}/status/{{job}}", worker.status),
+        streamed(f"{worker.FILES_PATH}/{{job}}/{{file}}", worker.file),
+        streamed(f"{CONTROL_PREFIX}faults", control.faults, ["GET", "POST"]),
+        streamed(f"{CONTROL_PREFIX}clear", control.clear, ["POST"]),
+        Route(f"{CONTROL_PREFIX}requests", requests, methods=["GET", "DELETE"]),
+    ]
+    return FaultsMiddleware(
+        Starlette(routes=routes), faults=backend.faults, log=log, connections=connections
+    )

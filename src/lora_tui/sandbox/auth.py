@@ -1,0 +1,234 @@
+"""Supabase Auth: password and refresh grants, the user, logout."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+
+from lora_tui.clock import parse_timestamp
+from lora_tui.sandbox.backend import (
+    SIGNING_SECRET,
+    Backend,
+    Call,
+    NoApiKeyError,
+    json_response,
+    no_api_key,
+)
+from lora_tui.sandbox.tokens import BadTokenError, ExpiredTokenError, make_token
+
+_BAD_JWT: Final = "invalid JWT: unable to parse or verify signature"
+
+
+def token(backend: Backend, call: Call) -> Response:
+    """`POST /auth/v1/token?grant_type=password|refresh_token`."""
+    try:
+        # Signing in ignores a session that the client still sends.
+        backend.caller(_without_session(call))
+    except NoApiKeyError:
+        return no_api_key(call)
+    try:
+        body = call.json()
+    except ValueError:
+        return _refusal(400, "bad_json", "Could not parse request body as JSON")
+    if not isinstance(body, Mapping):
+        return _refusal(400, "bad_json", "Could not parse request body as JSON")
+    match parse_qs(call.query).get("grant_type"):
+        case ["password"]:
+            return _sign_in(backend, str(body.get("email", "")), str(body.get("password", "")))
+        case ["refresh_token"]:
+            return _refresh(backend, str(body.get("refresh_token", "")))
+        case _:
+            return _refusal(400, "invalid_credentials", "unsupported_grant_type")
+
+
+def user(backend: Backend, call: Call) -> Response:
+    """`GET /auth/v1/user`: the account behind the access token."""
+    found = _session_user(backend, call)
+    return found if isinstance(found, Response) else json_response(_user(found[0]))
+
+
+def logout(backend: Backend, call: Call) -> Response:
+    """`POST /auth/v1/logout?scope=global|local|others`: the refresh tokens stop working."""
+    found = _session_user(backend, call)
+    if isinstance(found, Response):
+        return found
+    row, session_id = found
+    match parse_qs(call.query).get("scope", ["global"]):
+        case ["local"]:
+            condition, value = "session_id = ?", session_id
+        case ["others"]:
+            condition, value = "session_id <> ? AND user_id = ?", session_id
+        case _:
+            condition, value = "user_id = ?", row["id"]
+    parameters = [value, row["id"]] if "AND" in condition else [value]
+    backend.database.execute(
+        f"UPDATE auth_refresh_tokens SET revoked = 1 WHERE {condition}", parameters
+    )
+    return Response(status_code=204)
+
+
+def health(backend: Backend, call: Call) -> Response:
+    """`GET /auth/v1/health`."""
+    del backend, call
+    return json_response({"name": "GoTrue", "version": "sandbox", "description": "make-believe"})
+
+
+def password_digest(password: str) -> str:
+    """What is kept of a password."""
+    return hashlib.sha256(password.encode()).hexdigest()
+
+
+def _sign_in(backend: Backend, email: str, password: str) -> Response:
+    row = backend.database.row("SELECT * FROM auth_users WHERE email = ?", (email.strip().lower(),))
+    if row is None or not hmac.compare_digest(row["password_sha256"], password_digest(password)):
+        return _refusal(400, "invalid_credentials", "Invalid login credentials")
+    moment = backend.timestamp()
+    with backend.database.transaction():
+        backend.database.execute(
+            "UPDATE auth_users SET last_sign_in_at = ? WHERE id = ?", (moment, row["id"])
+        )
+        refresh_token = _new_refresh_token(backend, str(uuid.uuid4()), row["id"])
+    return _session(backend, refresh_token)
+
+
+def _refresh(backend: Backend, refresh_token: str) -> Response:
+    database = backend.database
+    with database.transaction():
+        row = database.row("SELECT * FROM auth_refresh_tokens WHERE token = ?", (refresh_token,))
+        if row is None or row["revoked"]:
+            text = "Invalid Refresh Token: Refresh Token Not Found"
+            return _refusal(400, "refresh_token_not_found", text)
+        if row["successor"] is None:
+            successor = _new_refresh_token(backend, row["session_id"], row["user_id"])
+            database.execute(
+                "UPDATE auth_refresh_tokens SET successor = ?, used_at = ? WHERE token = ?",
+                (successor, backend.timestamp(), refresh_token),
+            )
+            return _session(backend, successor)
+        used_at = parse_timestamp(row["used_at"])
+        assert used_at is not None
+        heir = database.row(
+            "SELECT successor FROM auth_refresh_tokens WHERE token = ?", (row["successor"],)
+        )
+        reuse = float(backend.faults.get("refresh_reuse_seconds"))
+        recent = (backend.now() - used_at).total_seconds() < reuse
+        if recent and heir is not None and heir["successor"] is None:
+            return _session(backend, row["successor"])
+        # Somebody holds a copy of an old token: the whole session ends.
+        database.execute(
+            "UPDATE auth_refresh_tokens SET revoked = 1 WHERE session_id = ?", (row["session_id"],)
+        )
+    return _refusal(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
+
+
+def _new_refresh_token(backend: Backend, session_id: str, user_id: str) -> str:
+    refresh_token = secrets.token_urlsafe(12)
+    backend.database.execute(
+        "INSERT INTO auth_refresh_tokens (token, session_id, user_id) VALUES (?, ?, ?)",
+        (refresh_token, session_id, user_id),
+    )
+    return refresh_token
+
+
+def _session(backend: Backend, refresh_token: str) -> Response:
+    row = backend.database.row(
+        "SELECT u.*, r.session_id FROM auth_refresh_tokens r JOIN auth_users u ON u.id = r.user_id"
+        " WHERE r.token = ?",
+        (refresh_token,),
+    )
+    assert row is not None
+    seconds = int(backend.faults.get("access_token_seconds"))
+    issued_at = int(backend.now().timestamp())
+    claims = {
+        "iss": "sandbox/auth/v1",
+        "sub": row["id"],
+        "aud": "authenticated",
+        "exp": issued_at + seconds,
+        "iat": issued_at,
+        "email": row["email"],
+        "role": "authenticated",
+        "aal": "aal1",
+        "session_id": row["session_id"],
+        "is_anonymous": False,
+        # Two tokens of the same second still differ.
+        "jti": secrets.token_hex(8),
+    }
+    return json_response(
+        {
+            "access_token": make_token(claims, SIGNING_SECRET),
+            "token_type": "bearer",
+            "expires_in": seconds,
+            "expires_at": issued_at + seconds,
+            "refresh_token": refresh_token,
+            "user": _user(row),
+        }
+    )
+
+
+def _session_user(backend: Backend, call: Call) -> tuple[Any, str] | Response:
+    """The account's row and the session's id, or the refusal."""
+    try:
+        caller = backend.caller(call)
+    except NoApiKeyError:
+        return no_api_key(call)
+    except ExpiredTokenError:
+        return _refusal(403, "bad_jwt", f"{_BAD_JWT}, token has invalid claims: token is expired")
+    except BadTokenError as error:
+        return _refusal(403, "bad_jwt", f"{_BAD_JWT}, {error}")
+    if caller.user_id is None:
+        return _refusal(401, "no_authorization", "This endpoint requires a valid Bearer token")
+    row = backend.database.row("SELECT * FROM auth_users WHERE id = ?", (caller.user_id,))
+    alive = backend.database.row(
+        "SELECT 1 FROM auth_refresh_tokens WHERE session_id = ? AND NOT revoked",
+        (caller.session_id,),
+    )
+    if row is None or alive is None:
+        text = "Session from session_id claim in JWT does not exist"
+        return _refusal(403, "session_not_found", text)
+    return row, str(caller.session_id)
+
+
+def _user(row: Mapping[str, Any]) -> dict[str, Any]:
+    created_at = _go_time(row["created_at"])
+    provider = {"provider": "email", "providers": ["email"]}
+    return {
+        "id": row["id"],
+        "aud": "authenticated",
+        "role": "authenticated",
+        "email": row["email"],
+        "email_confirmed_at": created_at,
+        "phone": "",
+        "confirmed_at": created_at,
+        "last_sign_in_at": _go_time(row["last_sign_in_at"] or row["created_at"]),
+        "app_metadata": provider,
+        "user_metadata": {"email": row["email"], "email_verified": True},
+        "identities": [],
+        "created_at": created_at,
+        "updated_at": _go_time(row["last_sign_in_at"] or row["created_at"]),
+        "is_anonymous": False,
+    }
+
+
+def _go_time(text: str) -> str:
+    moment: datetime | None = parse_timestamp(text)
+    assert moment is not None
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _without_session(call: Call) -> Call:
+    headers = {name: value for name, value in call.headers.items() if name != "authorization"}
+    return Call(
+        call.method, call.path, call.origin, call.query, headers, call.path_params, call.body
+    )
+
+
+def _refusal(status: int, error_code: str, message: str) -> Response:
+    return json_response({"code": status, "error_code": error_code, "msg": message}, status)

@@ -1,0 +1,136 @@
+"""What every part of the sandbox shares: where its state is, what its keys are, what time it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lora_tui import clock
+from lora_tui.sandbox.database import Database
+from lora_tui.sandbox.faults import Faults
+from lora_tui.sandbox.objects import Objects
+from lora_tui.sandbox.tokens import BadTokenError, read_token
+
+ANON_KEY: Final = "sb_publishable_MAKE_BELIEVE_for_the_demo_only"
+SERVICE_KEY: Final = "sb_secret_MAKE_BELIEVE_for_the_demo_only"
+GPU_KEY: Final = "rpa_MAKE_BELIEVE_for_the_demo_only"
+GPU_ENDPOINT: Final = "/v2/demo-endpoint"
+SIGNING_SECRET: Final = b"make-believe: signs nothing outside the sandbox"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """On whose behalf a request runs: `anon`, `authenticated` (with a user) or `service_role`."""
+
+    role: str
+    user_id: str | None = None
+    session_id: str | None = None
+
+    @property
+    def is_service(self) -> bool:
+        return self.role == "service_role"
+
+
+class NoApiKeyError(Exception):
+    """The gateway's refusal: no `apikey` header, or not one of the project's keys."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The sandbox's state. `migrated` tells whether our additive migration has been applied."""
+
+    directory: Path
+    database: Database
+    objects: Objects
+    faults: Faults
+    migrated: bool
+
+    def now(self) -> datetime:
+        """The sandbox's own time: the clock, moved by the setting `clock_offset`."""
+        return clock.now() + timedelta(seconds=float(self.faults.get("clock_offset")))
+
+    def timestamp(self) -> str:
+        """This moment, as stored in the tables."""
+        return clock.timestamp_text(self.now())
+
+    def caller(self, request: Request | Call) -> Caller:
+        """Who asks. Raises NoApiKeyError, BadTokenError or ExpiredTokenError."""
+        roles = {ANON_KEY: "anon", SERVICE_KEY: "service_role"}
+        role = roles.get(request.headers.get("apikey", ""))
+        if role is None:
+            raise NoApiKeyError
+        authorization = request.headers.get("authorization")
+        if authorization is None:
+            return Caller(role)
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise BadTokenError("Authorization is not a Bearer token")
+        claims = read_token(token.strip(), SIGNING_SECRET, now=self.now().timestamp())
+        return Caller(str(claims.get("role")), claims.get("sub"), claims.get("session_id"))
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request whose whole body has been read: what the handlers with small bodies get."""
+
+    method: str
+    path: str
+    origin: str
+    query: str
+    headers: Mapping[str, str]
+    path_params: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON (None where it is empty). Raises ValueError; NaN is not JSON."""
+        return json.loads(self.body, parse_constant=_refuse_constant) if self.body else None
+
+
+async def read_call(request: Request) -> Call:
+    """Read a request to its end."""
+    return Call(
+        method=request.method,
+        path=request.url.path,
+        origin=origin(request),
+        query=request.url.query,
+        headers=request.headers,
+        path_params=request.path_params,
+        body=await request.body(),
+    )
+
+
+def origin(request: Request) -> str:
+    """`http://host:port` as the client wrote it."""
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
+def json_response(
+    content: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A JSON answer."""
+    return Response(
+        json.dumps(content, ensure_ascii=False, separators=(",", ":")),
+        status,
+        headers=headers,
+        media_type="application/json; charset=utf-8",
+    )
+
+
+def no_api_key(request: Request | Call) -> Response:
+    """The gateway's answer to NoApiKeyError."""
+    if "apikey" in request.headers:
+        hint = "Double check your Supabase `anon` or `service_role` API key."
+        return json_response({"message": "Invalid API key", "hint": hint}, 401)
+    hint = "No `apikey` request header or url param was found."
+    return json_response({"message": "No API key found in request", "hint": hint}, 401)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,101 @@
+"""The sandbox's SQLite file: one connection, one lock, short transactions."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+Parameters = Sequence[Any]
+
+
+class Database:
+    """Reads and writes from any thread; each call holds the lock until its rows are fetched."""
+
+    def __init__(self, file: Path) -> None:
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        self._connection.row_factory = _as_dict
+        for pragma in ("journal_mode = WAL", "synchronous = OFF", "foreign_keys = ON"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.create_function("pg_like", 3, _like, deterministic=True)
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
+        """All rows of a query."""
+        with self._lock:
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, parameters: Parameters = ()) -> dict[str, Any] | None:
+        """The first row of a query, or None."""
+        with self._lock:
+            row: dict[str, Any] | None = self._connection.execute(sql, parameters).fetchone()
+            return row
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> int:
+        """Run one statement; the number of rows that it changed."""
+        with self._lock:
+            return self._connection.execute(sql, parameters).rowcount
+
+    def insert_many(self, table: str, columns: Sequence[str], rows: Iterable[Parameters]) -> None:
+        """Insert many rows of ready values, in the order of `columns`."""
+        names = ", ".join(f'"{column}"' for column in columns)
+        marks = ", ".join("?" * len(columns))
+        with self._lock:
+            self._connection.executemany(
+                f'INSERT INTO "{table}" ({names}) VALUES ({marks})',
+                rows,
+            )
+
+    @contextmanager
+    def transaction(self, *, check_references: bool = True) -> Iterator[None]:
+        """All or nothing. `check_references=False` is for seeding, where tables refer in a ring."""
+        with self._lock:
+            if not check_references:
+                self._connection.execute("PRAGMA foreign_keys = OFF")
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            finally:
+                if not check_references:
+                    self._connection.execute("PRAGMA foreign_keys = ON")
+
+    def close(self) -> None:
+        """Close the file; later calls raise `sqlite3.ProgrammingError`."""
+        with self._lock:
+            self._connection.close()
+
+
+def _as_dict(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> dict[str, Any]:
+    return {column[0]: value for column, value in zip(cursor.description, values, strict=True)}
+
+
+def _like(value: object, pattern: str, insensitive: int) -> int | None:
+    """PostgreSQL's LIKE and ILIKE: case matters in one and, in any script, not in the other."""
+    if value is None:
+        return None
+    return 1 if _like_expression(pattern, bool(insensitive)).fullmatch(str(value)) else 0
+
+
+@lru_cache(maxsize=256)
+def _like_expression(pattern: str, insensitive: bool) -> re.Pattern[str]:
+    parts: list[str] = []
+    characters = iter(pattern)
+    for character in characters:
+        if character == "\\":
+            parts.append(re.escape(next(characters, "\\")))
+        elif character == "%":
+            parts.append(".*")
+        elif character == "_":
+            parts.append(".")
+        else:
+            parts.append(re.escape(character))
+    return re.compile("".join(parts), re.DOTALL | (re.IGNORECASE if insensitive else 0))

@@ -1,0 +1,161 @@
+"""What can be made to go wrong, and how odd the backend is: settings that tests and demos switch.
+
+`POST /_control/faults` merges a JSON object of the settings below; null puts one back. With
+`path` (a prefix such as `/rest/v1/model_artifacts`) and/or `method` they hold for those requests
+only, and the most specific rule wins. `POST /_control/clear` forgets all of them.
+
+A *count* is how many times it happens; true is once, -1 is for ever.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+DEFAULTS: Final[Mapping[str, Any]] = {
+    # Any request
+    "latency": 0.0,  # seconds before a request is handled
+    "fail_next": 0,  # count of requests answered with `status`
+    "status": 503,
+    "error_rate": 0.0,  # share of requests answered with `status`, by a seeded random generator
+    "retry_after": None,  # value of Retry-After on those answers
+    "rate_limit": None,  # {"requests": n, "seconds": s}: 429 and Retry-After beyond it
+    "drop_after": None,  # close the connection after so many bytes of an answer (0: none)
+    "drop_request_after": None,  # close the connection after so many bytes of a request's body
+    "drop_next": 1,  # count of drops
+    "throttle": None,  # bytes a second, each direction, a request
+    # Files (signed downloads and the worker's presigned ones)
+    "ignore_range": False,  # answer 200 with everything
+    "change_file_midway": 0,  # count of downloads during which the object is replaced by another
+    "flip_bit": 0,  # count of answers with one bit wrong
+    "flip_at": None,  # offset in the file of the wrong byte; by default the middle of the answer
+    "wrong_length": 0,  # serve the file as if it were so many bytes shorter
+    # Life times, in seconds
+    "access_token_seconds": 3600,
+    "refresh_reuse_seconds": 10,
+    "signed_url_seconds": None,  # overrides what the client asks for
+    "presigned_seconds": 86_400,
+    "upload_seconds": 86_400,  # a resumable upload's address
+    "clock_offset": 0.0,  # moves the sandbox's clock: an expiry without waiting for it
+    # Limits
+    "max_rows": 1000,
+    "standard_upload_limit": 50 * 1024 * 1024,
+    # Oddities that clients must bear
+    "numerics_as_strings": False,
+    "plain_timestamps": False,  # `2026-11-23 09:16:55.59+00`, as some stacks write them
+    "signed_url_key": "signedURL",  # some stacks answer `signedUrl`
+    # The GPU worker
+    "worker_planned_endpoint": False,
+    "worker_planned_status": 404,  # what a worker without that endpoint answers
+    "vanish": False,  # true, or a list of external job ids: 404, the result is lost
+    "vanish_files": False,  # the same for the files behind presigned URLs
+}
+
+
+class UnknownSettingError(ValueError):
+    """A setting that does not exist; the message lists those that do."""
+
+
+class Faults:
+    """The rules in force; thread-safe."""
+
+    def __init__(self, seed: int) -> None:
+        self._lock = threading.Lock()
+        self._seed = seed
+        self.clear()
+
+    def clear(self) -> None:
+        """Back to a backend that works."""
+        with self._lock:
+            self._rules: dict[tuple[str, str], dict[str, Any]] = {}
+            self._random = random.Random(self._seed)
+            self._recent: deque[float] = deque()
+
+    def merge(self, settings: Mapping[str, Any]) -> None:
+        """Switch settings on (or, by None, back). Raises UnknownSettingError."""
+        given = dict(settings)
+        scope = (str(given.pop("path", None) or ""), str(given.pop("method", None) or "").upper())
+        unknown = sorted(given.keys() - DEFAULTS.keys())
+        if unknown:
+            raise UnknownSettingError(
+                f"no setting {', '.join(unknown)}; there are {', '.join(DEFAULTS)}"
+            )
+        with self._lock:
+            rule = self._rules.setdefault(scope, {})
+            if "drop_after" in given or "drop_request_after" in given:
+                rule.pop("drop_next", None)
+            for name, value in given.items():
+                if value is None:
+                    rule.pop(name, None)
+                else:
+                    rule[name] = value
+
+    def rules(self) -> list[dict[str, Any]]:
+        """What is switched on, for display."""
+        with self._lock:
+            return [
+                {"path": path, "method": method, **rule}
+                for (path, method), rule in self._rules.items()
+                if rule
+            ]
+
+    def get(self, name: str, path: str = "", method: str = "") -> Any:
+        """The value that holds for a request; the default where nothing is switched on."""
+        with self._lock:
+            rule = self._rule(name, path, method)
+            return DEFAULTS[name] if rule is None else rule[name]
+
+    def take(self, name: str, path: str = "", method: str = "") -> bool:
+        """Use up one of a count; False where there is none left."""
+        with self._lock:
+            rule = self._rule(name, path, method)
+            if rule is None:
+                # A default count belongs to the rule that switched its fault on.
+                if not DEFAULTS[name]:
+                    return False
+                rule = self._rule("drop_after", path, method) or self._rule(
+                    "drop_request_after", path, method
+                )
+                if rule is None:
+                    return False
+            count = int(rule.get(name, DEFAULTS[name]))
+            if count > 0:
+                rule[name] = count - 1
+            return count != 0
+
+    def unlucky(self, path: str, method: str) -> bool:
+        """Whether `error_rate` strikes this request."""
+        rate = float(self.get("error_rate", path, method))
+        if not rate:
+            return False
+        with self._lock:
+            return self._random.random() < rate
+
+    def wait_for_rate_limit(self, path: str, method: str) -> float | None:
+        """None where the request is within `rate_limit`; else the seconds to wait."""
+        limit = self.get("rate_limit", path, method)
+        if limit is None:
+            return None
+        seconds = float(limit.get("seconds", 1))
+        with self._lock:
+            moment = time.monotonic()
+            while self._recent and self._recent[0] <= moment - seconds:
+                self._recent.popleft()
+            if len(self._recent) < int(limit["requests"]):
+                self._recent.append(moment)
+                return None
+            return max(0.0, self._recent[0] + seconds - moment)
+
+    def _rule(self, name: str, path: str, method: str) -> dict[str, Any] | None:
+        best: tuple[tuple[int, int], dict[str, Any]] | None = None
+        for (prefix, only), rule in self._rules.items():
+            if name not in rule or not path.startswith(prefix) or (only and only != method):
+                continue
+            weight = (len(prefix), len(only))
+            if best is None or weight > best[0]:
+                best = (weight, rule)
+        return None if best is None else best[1]

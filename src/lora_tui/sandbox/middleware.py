@@ -1,0 +1,210 @@
+"""The ASGI layer that logs every request and makes it slow, refused or cut off, as switched on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections import deque
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lora_tui.sandbox.backend import ANON_KEY, GPU_KEY, SERVICE_KEY
+from lora_tui.sandbox.faults import Faults
+
+CONTROL_PREFIX: Final = "/_control/"
+_PIECE: Final = 16 * 1024
+
+Connections = MutableMapping[Any, asyncio.Transport]
+
+
+class RequestLog:
+    """The last requests, in order of arrival. Keys themselves are not kept, only their kind."""
+
+    def __init__(self) -> None:
+        self._entries: deque[dict[str, Any]] = deque(maxlen=50_000)
+
+    def open(self, scope: Scope) -> dict[str, Any]:
+        """Log a request's arrival; the entry's `status` stays None until it is answered."""
+        headers = dict(scope["headers"])
+        bearer = headers.get(b"authorization", b"").decode("latin-1").partition(" ")[2]
+        entry = {
+            "method": scope["method"],
+            "path": scope["path"],
+            "query": scope["query_string"].decode("latin-1"),
+            "status": None,
+            "apikey": _kind(headers.get(b"apikey", b"").decode("latin-1")),
+            "bearer": _kind(bearer),
+            "range": headers.get(b"range", b"").decode("latin-1") or None,
+            "sent": 0,
+            "received": 0,
+            "dropped": False,
+        }
+        self._entries.append(entry)
+        return entry
+
+    def entries(self) -> list[dict[str, Any]]:
+        return list(self._entries)
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+
+class FaultsMiddleware:
+    """Wraps the whole application; `/_control/` itself is never disturbed and never logged."""
+
+    def __init__(
+        self, app: ASGIApp, *, faults: Faults, log: RequestLog, connections: Connections
+    ) -> None:
+        self.app = app
+        self.faults = faults
+        self.log = log
+        self.connections = connections
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
+            await self.app(scope, receive, send)
+            return
+        exchange = _Exchange(self, scope, receive, send)
+        if await exchange.refused():
+            return
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except Exception:
+            if not exchange.dropped:
+                raise
+
+
+class _DroppedError(Exception):
+    """Unwinds a handler whose connection has just been closed on purpose."""
+
+
+class _Exchange:
+    """One request and its answer on their way through."""
+
+    def __init__(self, owner: FaultsMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
+        self._faults = owner.faults
+        self._connections = owner.connections
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._entry = owner.log.open(scope)
+        self._path: str = scope["path"]
+        self._method: str = scope["method"]
+        self._throttle = self._setting("throttle")
+        self._rest: Message | None = None
+        self.dropped = False
+
+    async def refused(self) -> bool:
+        """Wait out the latency, then answer with a switched-on error, if there is one."""
+        if latency := float(self._setting("latency")):
+            await asyncio.sleep(latency)
+        wait = self._faults.wait_for_rate_limit(self._path, self._method)
+        if wait is not None:
+            await self._answer(429, f"{math.ceil(wait * 1000) / 1000:g}")
+            return True
+        if self._faults.take("fail_next", self._path, self._method) or self._faults.unlucky(
+            self._path, self._method
+        ):
+            retry_after = self._setting("retry_after")
+            await self._answer(
+                int(self._setting("status")), None if retry_after is None else str(retry_after)
+            )
+            return True
+        return False
+
+    async def receive(self) -> Message:
+        """The request's body, cut off and slowed down as switched on."""
+        message = self._rest or await self._receive()
+        self._rest = None
+        if message["type"] != "http.request":
+            return message
+        body = message.get("body", b"")
+        limit = self._setting("drop_request_after")
+        if limit is not None and self._entry["received"] + len(body) > limit:
+            room = max(0, int(limit) - self._entry["received"])
+            if room:
+                self._rest = {**message, "body": body[room:]}
+                message = {"type": "http.request", "body": body[:room], "more_body": True}
+                body = body[:room]
+            elif self._take_drop():
+                await self._close()
+                return {"type": "http.disconnect"}
+        self._entry["received"] += len(body)
+        if self._throttle and body:
+            await asyncio.sleep(len(body) / float(self._throttle))
+        return message
+
+    async def send(self, message: Message) -> None:
+        drop_after = self._setting("drop_after")
+        if message["type"] == "http.response.start":
+            if drop_after == 0 and self._take_drop():
+                await self._close()
+                raise _DroppedError
+            self._entry["status"] = message["status"]
+            await self._send(message)
+            return
+        body = message.get("body", b"")
+        if drop_after and self._entry["sent"] + len(body) > drop_after and self._take_drop():
+            await self._send_body(body[: int(drop_after) - self._entry["sent"]], more=True)
+            await self._close()
+            raise _DroppedError
+        await self._send_body(body, more=message.get("more_body", False))
+
+    async def _send_body(self, body: bytes, *, more: bool) -> None:
+        if self._throttle:
+            view = memoryview(body)
+            for start in range(0, len(body), _PIECE):
+                piece = bytes(view[start : start + _PIECE])
+                self._entry["sent"] += len(piece)
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+                await asyncio.sleep(len(piece) / float(self._throttle))
+            body = b""
+        self._entry["sent"] += len(body)
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _close(self) -> None:
+        """Close the socket as a broken network does: what was sent arrives, then nothing."""
+        self.dropped = True
+        self._entry["dropped"] = True
+        transport = self._connections.get(tuple(self._scope["client"]))
+        if transport is not None:
+            transport.close()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _answer(self, status: int, retry_after: str | None) -> None:
+        body = json.dumps(
+            {
+                "code": str(status),
+                "statusCode": str(status),
+                "error": "make-believe",
+                "message": "This failure was switched on in the sandbox",
+                "details": None,
+                "hint": None,
+            }
+        ).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        if retry_after is not None:
+            headers.append((b"retry-after", retry_after.encode()))
+        self._entry["status"] = status
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _setting(self, name: str) -> Any:
+        return self._faults.get(name, self._path, self._method)
+
+    def _take_drop(self) -> bool:
+        return self._faults.take("drop_next", self._path, self._method)
+
+
+def _kind(credential: str) -> str | None:
+    if not credential:
+        return None
+    known = {ANON_KEY: "anon", SERVICE_KEY: "service", GPU_KEY: "gpu"}
+    return known.get(credential, "user" if credential.startswith("eyJ") else "other")

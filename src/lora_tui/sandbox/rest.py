@@ -1,0 +1,214 @@
+"""The HTTP side of PostgREST: methods, Prefer, Range, Content-Range, Accept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from lora_tui.sandbox.backend import (
+    Backend,
+    Call,
+    Caller,
+    NoApiKeyError,
+    json_response,
+    no_api_key,
+)
+from lora_tui.sandbox.grammar import Query, parse_query
+from lora_tui.sandbox.query import Reader
+from lora_tui.sandbox.rest_errors import RestError, not_single, unknown_table
+from lora_tui.sandbox.rpc import call_function
+from lora_tui.sandbox.tables import TABLES, Table
+from lora_tui.sandbox.tokens import BadTokenError, ExpiredTokenError
+from lora_tui.sandbox.values import Dialect
+from lora_tui.sandbox.writes import Writer
+
+_SINGLE: Final = "application/vnd.pgrst.object+json"
+_RANGE: Final = re.compile(r"(?:items=)?(\d+)-(\d*)")
+
+
+def table(backend: Backend, call: Call) -> Response:
+    """`GET|HEAD|POST|PATCH|DELETE /rest/v1/{table}`."""
+    return _answer(backend, call, _table)
+
+
+def function(backend: Backend, call: Call) -> Response:
+    """`POST /rest/v1/rpc/{name}`."""
+    return _answer(backend, call, _function)
+
+
+def description(backend: Backend, call: Call) -> Response:
+    """`GET /rest/v1/`: the tables and columns, the way an OpenAPI document lists them."""
+    return _answer(backend, call, _description)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One call, understood."""
+
+    backend: Backend
+    call: Call
+    caller: Caller
+    reader: Reader
+    prefer: Mapping[str, str]
+
+    @property
+    def single(self) -> bool:
+        return _SINGLE in self.call.headers.get("accept", "")
+
+
+def _answer(backend: Backend, call: Call, handle: Any) -> Response:
+    try:
+        caller = backend.caller(call)
+    except NoApiKeyError:
+        return no_api_key(call)
+    except ExpiredTokenError:
+        return _refusal(RestError(401, "PGRST303", "JWT expired"), anonymous=True)
+    except BadTokenError as error:
+        return _refusal(RestError(401, "PGRST301", str(error)), anonymous=True)
+    dialect = Dialect(
+        numerics_as_strings=bool(backend.faults.get("numerics_as_strings")),
+        plain_timestamps=bool(backend.faults.get("plain_timestamps")),
+    )
+    reader = Reader(backend.database, caller, backend.migrated, dialect)
+    request = _Request(backend, call, caller, reader, _preferences(call))
+    try:
+        response: Response = handle(request)
+        return response
+    except RestError as error:
+        return _refusal(error, anonymous=caller.role == "anon")
+
+
+def _table(request: _Request) -> Response:
+    name = request.call.path_params["table"]
+    found = TABLES.get(name)
+    if found is None:
+        raise unknown_table(name)
+    query = parse_query(request.call.query)
+    match request.call.method:
+        case "GET" | "HEAD":
+            return _read(request, found, query)
+        case _:
+            with request.backend.database.transaction():
+                return _write(request, found, query)
+
+
+def _function(request: _Request) -> Response:
+    arguments = _body(request) or {}
+    if not isinstance(arguments, Mapping):
+        raise RestError(400, "PGRST102", "Empty or invalid json")
+    name = request.call.path_params["name"]
+    return json_response(call_function(request.backend, request.caller, name, arguments))
+
+
+def _description(request: _Request) -> Response:
+    del request
+    definitions = {
+        name: {"type": "object", "properties": {column: {} for column in table.columns}}
+        for name, table in TABLES.items()
+    }
+    paths: dict[str, Any] = {f"/{name}": {} for name in TABLES}
+    return json_response({"swagger": "2.0", "paths": paths, "definitions": definitions})
+
+
+def _read(request: _Request, table: Table, query: Query) -> Response:
+    query = _ranged(request, query)
+    most = int(request.backend.faults.get("max_rows"))
+    total = request.reader.count(table, query) if "count" in request.prefer else None
+    if total is not None and query.offset > total:
+        raise RestError(
+            416,
+            "PGRST103",
+            "Requested range not satisfiable",
+            details=f"An offset of {query.offset} was requested, but there are only {total} rows.",
+        )
+    rows = request.reader.rows(table, query, most=most)
+    headers = {"content-range": _content_range(query.offset, len(rows), total)}
+    if request.single:
+        return _single_response(rows, 200, headers)
+    partial = total is not None and len(rows) < total
+    return json_response(rows, 206 if partial else 200, headers)
+
+
+def _write(request: _Request, table: Table, query: Query) -> Response:
+    writer = Writer(request.backend, request.caller, request.reader)
+    # A mistake in `select` refuses the write, as it does in the database's one statement.
+    request.reader.check(table, query)
+    match request.call.method:
+        case "POST":
+            ids = writer.insert(table, query, _body(request), request.prefer.get("resolution"))
+        case "PATCH":
+            ids = writer.update(table, query, _body(request))
+        case _:
+            ids = writer.delete(table, query)
+    created = request.call.method == "POST"
+    wanted = request.prefer.get("return") == "representation"
+    rows = request.reader.by_ids(table, query, ids) if wanted or request.single else []
+    if request.call.method == "DELETE":
+        writer.delete_rows(table, ids)
+    headers = {"content-range": "*/*" if created else _content_range(0, len(ids), None)}
+    if "count" in request.prefer:
+        headers["content-range"] = f"{headers['content-range'].partition('/')[0]}/{len(ids)}"
+    if created and request.prefer.get("return") == "headers-only" and len(ids) == 1:
+        headers["location"] = f"/{table.name}?id=eq.{ids[0]}"
+    if request.single and (wanted or len(ids) != 1):
+        return _single_response(rows, 201 if created else 200, headers)
+    if wanted:
+        return json_response(rows, 201 if created else 200, headers)
+    return Response(status_code=201 if created else 204, headers=headers)
+
+
+def _single_response(
+    rows: list[dict[str, Any]], status: int, headers: Mapping[str, str]
+) -> Response:
+    if len(rows) != 1:
+        raise not_single(len(rows))
+    return json_response(rows[0], status, headers)
+
+
+def _ranged(request: _Request, query: Query) -> Query:
+    """The query with the Range header's window laid over its own."""
+    match = _RANGE.fullmatch(request.call.headers.get("range", "").strip())
+    if match is None:
+        return query
+    first, last = int(match[1]), match[2]
+    if last and int(last) < first:
+        raise RestError(
+            416,
+            "PGRST103",
+            "Requested range not satisfiable",
+            details="The lower boundary must be lower than or equal to the upper boundary in the"
+            " Range header.",
+        )
+    limit = query.limit if not last else min(int(last) - first + 1, query.limit or 2**31)
+    return replace(query, offset=max(query.offset, first), limit=limit)
+
+
+def _content_range(first: int, count: int, total: int | None) -> str:
+    rows = f"{first}-{first + count - 1}" if count else "*"
+    return f"{rows}/{'*' if total is None else total}"
+
+
+def _preferences(call: Call) -> dict[str, str]:
+    pairs = (part.strip().partition("=") for part in call.headers.get("prefer", "").split(","))
+    return {name: value for name, _, value in pairs if name}
+
+
+def _body(request: _Request) -> Any:
+    try:
+        body = request.call.json()
+    except ValueError:
+        raise RestError(400, "PGRST102", "Empty or invalid json") from None
+    if body is None and request.call.method != "POST":
+        raise RestError(400, "PGRST102", "Empty or invalid json")
+    return body
+
+
+def _refusal(error: RestError, *, anonymous: bool) -> Response:
+    # Nobody signed in: what is forbidden could be allowed to somebody.
+    status = 401 if anonymous and error.status == 403 else error.status
+    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    return json_response(error.body(), status, headers)

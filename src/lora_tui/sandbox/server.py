@@ -1,0 +1,180 @@
+"""Starts and stops the sandbox: uvicorn in a thread, on loopback and a port that was free."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import tempfile
+import threading
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from lora_tui.sandbox.application import build_application
+from lora_tui.sandbox.backend import ANON_KEY, GPU_ENDPOINT, GPU_KEY, SERVICE_KEY, Backend
+from lora_tui.sandbox.database import Database
+from lora_tui.sandbox.faults import Faults
+from lora_tui.sandbox.middleware import Connections
+from lora_tui.sandbox.objects import Objects
+from lora_tui.sandbox.people import DEMO, OTHER
+from lora_tui.sandbox.seed import Volume, seed_backend
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+
+
+class Sandbox:
+    """A running sandbox. Make one with `Sandbox.start`; it is a context manager."""
+
+    anon_key = ANON_KEY
+    service_key = SERVICE_KEY
+    gpu_key = GPU_KEY
+    email, password, user_id = DEMO.email, DEMO.password, DEMO.id
+    other_email, other_password, other_user_id = OTHER.email, OTHER.password, OTHER.id
+
+    def __init__(self, server: _Server, backend: Backend, *, temporary: bool) -> None:
+        self._server = server
+        self._backend = backend
+        self._temporary = temporary
+        self.directory = backend.directory
+        self.url = server.url
+        self.gpu_url = f"{server.url}{GPU_ENDPOINT}"
+
+    @classmethod
+    def start(
+        cls,
+        directory: Path | None = None,
+        *,
+        seed: int = 7,
+        models: int = 36,
+        waiting_jobs: int = 4,
+        migrated: bool = True,
+        reset: bool = False,
+        now: datetime | None = None,
+    ) -> Self:
+        """Start one and return when it serves.
+
+        `directory` keeps the state between starts and is seeded once (again after `reset`);
+        without it the state is temporary. `models` are those of the demo account that are not
+        deleted, `waiting_jobs` the completed jobs that nobody has harvested. `migrated` is
+        whether our additive migration has been applied. `now` is the moment that the seeded
+        timestamps lead up to: by default the current hour.
+        """
+        temporary = directory is None
+        place = (
+            Path(tempfile.mkdtemp(prefix="lora-tui-sandbox-")) if directory is None else directory
+        )
+        if reset and place.exists():
+            shutil.rmtree(place)
+        (place / "uploads").mkdir(parents=True, exist_ok=True)
+        database = Database(place / "sandbox.sqlite3")
+        objects = Objects(database, place / "objects")
+        backend = Backend(place, database, objects, Faults(seed), migrated)
+        try:
+            seed_backend(backend, seed, Volume(models, waiting_jobs), now)
+            return cls(_Server(backend), backend, temporary=temporary)
+        except BaseException:
+            database.close()
+            if temporary:
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+
+    def stop(self) -> None:
+        """Stop serving; a temporary state is removed. Harmless when repeated."""
+        self._server.stop()
+        self._backend.database.close()
+        if self._temporary:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def faults(self, **settings: Any) -> None:
+        """Switch faults on: `POST /_control/faults`. Raises ValueError for an unknown setting."""
+        answer = self._control("POST", "faults", json=settings)
+        if answer.status_code != 200:
+            raise ValueError(answer.json()["error"])
+
+    def clear_faults(self) -> None:
+        """Switch every fault off."""
+        self._control("POST", "clear")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """What was asked so far, in order: method, path, query, status and more (middleware.py)."""
+        entries: list[dict[str, Any]] = self._control("GET", "requests").json()
+        return entries
+
+    def forget_requests(self) -> None:
+        """Empty that list."""
+        self._control("DELETE", "requests")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _control(self, method: str, name: str, **options: Any) -> httpx.Response:
+        with httpx.Client(trust_env=False, timeout=30) as client:
+            return client.request(method, f"{self.url}/_control/{name}", **options)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn in a daemon thread; constructed means serving."""
+
+    def __init__(self, backend: Backend) -> None:
+        connections: Connections = {}
+        super().__init__(
+            uvicorn.Config(
+                build_application(backend, connections),
+                http=_protocol(connections),
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                log_level="critical",
+                timeout_graceful_shutdown=1,
+            )
+        )
+        listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self._serving = threading.Event()
+        self._thread = threading.Thread(
+            target=self.run, args=([listener],), name="sandbox", daemon=True
+        )
+        self._thread.start()
+        if not self._serving.wait(_START_SECONDS):
+            raise RuntimeError("the sandbox did not start")
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._serving.set()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._thread.join(_STOP_SECONDS)
+
+
+def _protocol(connections: Connections) -> type[asyncio.Protocol]:
+    """uvicorn's HTTP protocol, which also notes its transport, so that a fault can cut it."""
+
+    class Protocol(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._address = transport.get_extra_info("peername")
+            connections[self._address] = transport
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            connections.pop(self._address, None)
+            super().connection_lost(exc)
+
+    return Protocol
