@@ -1,0 +1,181 @@
+"""Promises about the repository itself: locks, versions, links, and what a quick command loads."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lora_tui
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.models import put_models
+from lora_tui.config import load_profile
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+NODE_LOCK = ROOT / "tests/backends/lite/package-lock.json"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+# A requirement as the locks write it: name, exact version, perhaps a marker, then its hashes.
+PIN = re.compile(
+    r"(?P<name>[a-z0-9-]+)==(?P<version>[^\s;]+)(?: ; [^\\]+)?(?: --hash=sha256:[0-9a-f]{64})+"
+)
+LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+
+
+def requirements_of(lock: Path) -> Iterator[str]:
+    """The lock's requirements, each on one line, without comments."""
+    joined = re.sub(r"\s*\\\n\s*", " ", lock.read_text())
+    return (line for line in joined.splitlines() if line and not line.startswith("#"))
+
+
+def versions_in(lock: Path) -> dict[str, str]:
+    pins = [PIN.fullmatch(line) for line in requirements_of(lock)]
+    return {pin["name"]: pin["version"] for pin in pins if pin}
+
+
+def project() -> dict[str, object]:
+    metadata: dict[str, object] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return metadata
+
+
+def test_there_is_a_lock_for_each_purpose() -> None:
+    assert [lock.name for lock in LOCKS] == ["build.txt", "demo.txt", "dev.txt", "runtime.txt"]
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_every_requirement_is_pinned_to_a_version_with_hashes(lock: Path) -> None:
+    requirements = list(requirements_of(lock))
+    assert requirements
+    assert [line for line in requirements if not PIN.fullmatch(line)] == []
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, NODE_LOCK], ids=lambda lock: lock.name)
+def test_locks_name_no_registry_so_that_mirrors_work(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    assert "--index-url" not in text
+    assert "--find-links" not in text
+
+
+def test_the_locks_agree_on_every_version() -> None:
+    everything = versions_in(ROOT / "requirements/dev.txt")
+    for lock in LOCKS:
+        shared = {n: v for n, v in versions_in(lock).items() if n in everything}
+        assert shared == {name: everything[name] for name in shared}, lock.name
+
+
+def test_the_locks_cover_what_pyproject_asks_for() -> None:
+    metadata = project()
+    extras = metadata["optional-dependencies"]
+    assert isinstance(extras, dict)
+    for lock, wanted in {
+        "runtime.txt": metadata["dependencies"],
+        "demo.txt": [*metadata["dependencies"], *extras["demo"]],  # type: ignore[misc]
+        "dev.txt": [*metadata["dependencies"], *extras["demo"], *extras["dev"]],  # type: ignore[misc]
+    }.items():
+        names = {re.split(r"[<>=!~\[ ]", line)[0] for line in wanted} - {"lora-tui"}  # type: ignore[attr-defined]
+        assert names - set(versions_in(ROOT / "requirements" / lock)) == set(), lock
+
+
+def test_node_packages_are_pinned_to_a_version_with_an_integrity_hash() -> None:
+    packages = json.loads(NODE_LOCK.read_text())["packages"]
+    installed = {path: entry for path, entry in packages.items() if path}
+    assert installed
+    for path, entry in installed.items():
+        assert re.fullmatch(r"\d+\.\d+\.\d+\S*", entry["version"]), path
+        assert entry["integrity"].startswith("sha512-"), path
+    manifest = json.loads((NODE_LOCK.parent / "package.json").read_text())
+    for version in manifest["dependencies"].values():
+        assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+
+
+def test_the_version_is_the_same_wherever_it_is_told() -> None:
+    assert project()["version"] == lora_tui.__version__
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_inside_the_documentation_lead_somewhere(document: Path) -> None:
+    targets = [match["target"] for match in LINK.finditer(document.read_text())]
+    local = [target.split("#")[0] for target in targets if "://" not in target]
+    assert [t for t in local if t and not (document.parent / t).exists()] == []
+
+
+def test_the_documentation_names_only_targets_that_the_makefile_has() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in DOCUMENTS:
+        named = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", document.read_text(), re.M))
+        assert {name for pair in named for name in pair if name} - targets == set(), document.name
+    assert {"demo", "test", "lint", "types", "bench", "clean"} <= targets
+
+
+HEAVY = {
+    *("textual", "rich", "httpx", "postgrest", "pydantic", "sqlite_utils", "starlette", "uvicorn"),
+    *("lora_tui.gateway", "lora_tui.sandbox", "lora_tui.screens", "lora_tui.widgets"),
+}
+
+LIST_MODELS = """
+import json, sys
+from lora_tui.cli import main
+try:
+    code = main(["list", *sys.argv[1:]])
+except SystemExit as ending:
+    code = ending.code
+print(json.dumps({"code": code or 0, "modules": sorted(sys.modules)}), file=sys.stderr)
+"""
+
+
+def access_token_of(user_id: str) -> str:
+    """An unsigned access token; only a backend would look at its signature."""
+    claims = json.dumps({"sub": user_id, "email": "a@b.example", "exp": 4102444800})
+    payload = base64.urlsafe_b64encode(claims.encode()).decode().rstrip("=")
+    return f"e30.{payload}.x"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_list_answers_from_the_cache_without_loading_a_network_client_or_the_interface(
+    tmp_path: Path, options: list[str]
+) -> None:
+    user_id = "00000000-0000-4000-8000-000000000001"
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("LORA_TUI", "SUPABASE"))},
+        "LORA_TUI_HOME": str(tmp_path),
+        "SUPABASE_URL": "http://127.0.0.1:9",
+        "SUPABASE_ANON_KEY": "anon",
+        "LORA_TUI_ACCESS_TOKEN": access_token_of(user_id),
+    }
+    row = {
+        "id": "00000000-0000-4000-8000-00000000000a",
+        "user_id": user_id,
+        "name": "Support answers",
+        "created_at": "2026-11-20T10:00:00+00:00",
+        "updated_at": "2026-11-20T10:00:00+00:00",
+        "quality_metrics": {"overall_score": 4, "convergence_quality": "good"},
+    }
+    cache = open_cache(load_profile(environment=environment).cache_path(user_id))
+    with transaction(cache, Topic.MODELS):
+        put_models(cache, [row])
+    cache.close()
+
+    done = subprocess.run(
+        [sys.executable, "-c", LIST_MODELS, *options],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    run = json.loads(done.stderr.splitlines()[-1])
+    assert run["code"] == 0
+    assert "Support answers" in done.stdout
+    assert HEAVY & set(run["modules"]) == set()
