@@ -65,11 +65,13 @@ class Profile:
     downloads_dir: Path = field(default=Path())
     allow_private_urls: bool = False
     """Whether harvest may fetch from private addresses; only a test set-up wants that."""
+    identity: str = ""
+    """What the project is known by instead of its URL; for the demo, whose port changes."""
 
     @property
     def key(self) -> str:
         """A file name for what belongs to this profile and this project."""
-        return f"{self.name}-{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
+        return f"{self.name}-{hashlib.sha256((self.identity or self.url).encode()).hexdigest()[:8]}"
 
     def cache_path(self, user_id: str) -> Path:
         """The cache of one user of this project."""
@@ -198,7 +200,8 @@ def _profile(
         downloads_dir=Path(downloads).expanduser()
         if isinstance(downloads, str)
         else paths.downloads_dir,
-        allow_private_urls=table.get("allow_private_urls") is True,
+        allow_private_urls=table.get("allow_private_urls") is True
+        or environment.get("LORA_TUI_ALLOW_PRIVATE_URLS") == "1",
     )
 
 

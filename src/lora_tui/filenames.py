@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from lora_tui.text import terminal_safe
@@ -41,19 +42,22 @@ def safe_file_name(name: str) -> str:
     return cleaned
 
 
-def distinct_file_names(names: list[str]) -> dict[str, str]:
-    """Map each remote name to a safe local one; no two collide, not even by letter case."""
+def distinct_file_names(names: Iterable[str], *, taken: Iterable[str] = ()) -> dict[str, str]:
+    """Map each remote name to a safe local one; no two collide, not even by letter case.
+
+    None of them is in `taken` either.
+    """
     result: dict[str, str] = {}
-    taken: set[str] = set()
+    used = {name.casefold() for name in taken}
     for name in names:
         candidate = safe_file_name(name)
-        if candidate.casefold() in taken:
+        if candidate.casefold() in used:
             stem, dot, suffix = candidate.rpartition(".")
             if not dot:
                 stem, suffix = candidate, ""
             digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
             candidate = safe_file_name(f"{stem}-{digest}{dot}{suffix}")
-        taken.add(candidate.casefold())
+        used.add(candidate.casefold())
         result[name] = candidate
     return result
 

@@ -49,3 +49,31 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
     if len(cleaned) > limit:
         cleaned = cleaned[: limit - 1].rstrip() + _ELLIPSIS
     return cleaned
+
+
+def cell_width(text: str) -> int:
+    """How many cells of a terminal `text` takes; it has passed `terminal_safe`."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me")
+        else 2
+        if unicodedata.east_asian_width(character) in "WF"
+        else 1
+        for character in text
+    )
+
+
+def fit(text: str, width: int) -> str:
+    """`text` in exactly `width` cells: padded, or cut with an ellipsis."""
+    if cell_width(text) > width:
+        kept, used = [], 0
+        for character in text:
+            cells = cell_width(character)
+            if used + cells > width - 1:
+                break
+            kept.append(character)
+            used += cells
+        text = "".join(kept) + _ELLIPSIS
+    return text + " " * (width - cell_width(text))

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from lora_tui.cache.transfers import Wanted
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError
 from lora_tui.filenames import distinct_file_names, slug
+
+MANIFEST: Final = "lora-tui.json"
+"""What lora-tui writes beside the files: where they come from, and their checksums."""
+_OURS: Final = (".part", ".etag")
 
 
 def model_directory(model: Model, downloads: Path) -> Path:
@@ -28,17 +33,21 @@ def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> l
             details=model.name,
             remedy="its training job was stored without artifacts; harvest it again",
         )
-    local = distinct_file_names([file.name for file in model.files])
+    local = distinct_file_names([file.name for file in model.files], taken={MANIFEST})
     chosen = model.files if names is None else [_named(model, name) for name in names]
     return [
         Wanted(
             file=file.name,
             object_path=file.path,
-            target=directory / local[file.name],
+            target=directory / _apart_from_ours(local[file.name]),
             size=file.size,
         )
         for file in dict.fromkeys(chosen)
     ]
+
+
+def _apart_from_ours(name: str) -> str:
+    return f"{name}_" if name.lower().endswith(_OURS) else name
 
 
 def _named(model: Model, name: str) -> ArtifactFile:

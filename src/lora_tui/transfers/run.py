@@ -27,10 +27,9 @@ from lora_tui.errors import (
     PartlyFailedError,
 )
 from lora_tui.transfers.fetch import CancelledError, FetchOptions, fetch
-from lora_tui.transfers.plan import plan
+from lora_tui.transfers.plan import MANIFEST, plan
 from lora_tui.transfers.verify import check_structure, sha256_of
 
-MANIFEST: Final = "lora-tui.json"
 _REPORT_SECONDS: Final = 0.2
 
 
@@ -109,7 +108,7 @@ def _conclude(downloader: Downloader, model: Model, outcome: Outcome) -> None:
             queue.put_downloaded(downloader.db, model.id, outcome.directory)
     if not outcome.failed:
         return
-    name, error = outcome.failed[0]
+    error = outcome.failed[0][1]
     if outcome.done:
         raise PartlyFailedError(
             f"{len(outcome.done)} files are here, {len(outcome.failed)} failed",

@@ -1,0 +1,8 @@
+"""`python -m lora_tui`."""
+
+import sys
+
+from lora_tui.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

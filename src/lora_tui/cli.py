@@ -1,0 +1,208 @@
+"""The command line: arguments → one call each, exit codes, the JSON envelope of errors.
+
+Nothing heavy is imported at module level: `lora-tui list` must not pay for Textual or httpx.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from lora_tui import __version__
+from lora_tui.errors import ExitCode, LoraTuiError, UsageError
+
+_SORTS = ("created", "quality", "name", "cost", "loss", "duration")
+_MODEL_HELP = "an id, a unique beginning of one, or an exact name"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code for the shell."""
+    json_wanted = "--json" in (sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = _parse(argv)
+        logging.basicConfig(
+            level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(2, arguments.verbose)],
+            format="%(levelname)s %(name)s: %(message)s",
+        )
+        _run(arguments)
+        sys.stdout.flush()
+    except LoraTuiError as error:
+        return _report(error, json_wanted=json_wanted)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # the reader (`head`, a pager) has seen enough; keep Python from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:
+        if logging.getLogger().isEnabledFor(logging.INFO):
+            raise
+        unexpected = LoraTuiError(
+            f"Something unexpected went wrong: {type(error).__name__}",
+            remedy="run it again with -v to see where, and report it",
+        )
+        return _report(unexpected, json_wanted=json_wanted)
+    return ExitCode.OK
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from lora_tui.commands.context import Context
+
+    module, function = arguments.run.split(":")
+    getattr(importlib.import_module(f"lora_tui.commands.{module}"), function)(Context(arguments))
+
+
+def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
+    """One line for people on stderr; with --json the error envelope on stdout."""
+    if json_wanted:
+        envelope: dict[str, str] = {"error": str(error)}
+        if error.details:
+            envelope["details"] = error.details
+        if error.remedy:
+            envelope["remedy"] = error.remedy
+        print(json.dumps(envelope))
+        return error.exit_code
+    parts = [f"lora-tui: {error}"]
+    if error.details:
+        parts.append(f" ({error.details})")
+    if error.remedy:
+        parts.append(f". {error.remedy[0].upper()}{error.remedy[1:]}.")
+    print("".join(parts).replace("\n", " "), file=sys.stderr)
+    return error.exit_code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument errors join the error family instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, remedy=f"see `{self.prog} --help`")
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    arguments = build_parser().parse_args(argv)
+    if arguments.command is None:
+        arguments.run = "harvest:run" if arguments.harvest else "interactive:open_application"
+    elif arguments.harvest:
+        raise UsageError("--harvest stands alone", remedy=f"leave out `{arguments.command}`")
+    return arguments
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole grammar of the command line."""
+    common = _common()
+    parser = _Parser(
+        prog="lora-tui",
+        description="Harvest, browse and download LoRA adapters kept in Supabase.",
+        epilog="examples:\n"
+        "  lora-tui demo                      look around, no account needed\n"
+        "  lora-tui                           open the application\n"
+        "  lora-tui list --sort quality       the best models, from the cache\n"
+        "  lora-tui download 3f2a             fetch a model by the beginning of its id\n"
+        "  lora-tui --harvest --once --json   one harvest cycle, for cron",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    parser.set_defaults(profile=None, config=None, offline=False, json=False, verbose=0)
+    parser.set_defaults(no_color=False)
+    parser.add_argument("--version", action="version", version=f"lora-tui {__version__}")
+    harvest = parser.add_argument_group("harvest")
+    harvest.add_argument("--harvest", action="store_true", help="run the headless harvest worker")
+    harvest.add_argument("--once", action="store_true", help="one cycle, then end")
+    harvest.add_argument(
+        "--interval", type=_positive, default=60, metavar="S", help="seconds between cycles (60)"
+    )
+    harvest.add_argument(
+        "--limit", dest="limit_jobs", type=_positive, metavar="N", help="jobs a cycle"
+    )
+    harvest.add_argument("--dry-run", action="store_true", help="say what would be harvested")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    demo = _command(commands, common, "demo", "interactive:demo", "the application on a sandbox")
+    demo.add_argument("--reset", action="store_true", help="begin with fresh data")
+    demo.add_argument("--serve-only", action="store_true", help="serve the backend, no application")
+    demo.add_argument("--models", type=_positive, default=36, help="how many models to make up")
+
+    login = _command(commands, common, "login", "account:login", "sign in and keep the session")
+    login.add_argument("--email", help="who signs in; asked for where it is not given")
+    logout = _command(commands, common, "logout", "account:logout", "end the session")
+    logout.add_argument("--clear-cache", action="store_true", help="remove the cached data too")
+    _command(commands, common, "whoami", "account:whoami", "who is signed in")
+
+    sync = _command(commands, common, "sync", "deliver:sync_cache", "bring the cache up to date")
+    sync.add_argument("--full", action="store_true", help="read everything again")
+
+    listing = _command(commands, common, "list", "browse:list_models", "list models (cache)")
+    listing.add_argument("--sort", choices=_SORTS, default="created")
+    listing.add_argument("--reverse", action="store_true", help="turn the order around")
+    listing.add_argument("--search", metavar="TEXT", help="words in name, dataset, base model")
+    listing.add_argument("--quality", metavar="Q,…", help="only these: excellent,good,…")
+    listing.add_argument("--min-stars", type=int, choices=range(6), default=0, metavar="N")
+    listing.add_argument("--dataset", metavar="D", help="only of this dataset (name or id)")
+    listing.add_argument("--page", type=_positive, default=1)
+    listing.add_argument("--limit", type=_positive, default=12, help="models a page (12)")
+    listing.add_argument("--csv", action="store_true", help="print CSV")
+
+    show = _command(commands, common, "show", "browse:show_model", "one model (cache)")
+    show.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+
+    download = _command(
+        commands, common, "download", "deliver:download_model", "fetch a model, verified"
+    )
+    download.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    download.add_argument("file", metavar="FILE", nargs="*", help="only these files")
+    download.add_argument("--to", metavar="DIR", help="the directory to put them in")
+    download.add_argument("--force", action="store_true", help="replace other files of that name")
+
+    urls = _command(commands, common, "urls", "deliver:print_urls", "signed URLs, valid an hour")
+    urls.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    urls.add_argument("file", metavar="FILE", nargs="*", help="only these files")
+
+    config = _command(commands, common, "config", "upkeep:config", "the configuration in force")
+    config.add_argument("action", nargs="?", choices=("path", "show", "profiles"), default="show")
+    cache = _command(commands, common, "cache", "upkeep:cache", "the local cache")
+    cache.add_argument("action", nargs="?", choices=("info", "clear"), default="info")
+    _command(commands, common, "schema", "upkeep:schema", "print the SQL migration to apply")
+    return parser
+
+
+def _common() -> argparse.ArgumentParser:
+    """The flags that may stand before or after the command; SUPPRESS lets either place count."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = common.add_argument_group("everywhere")
+    group.add_argument("--profile", metavar="NAME", help="the profile to use")
+    group.add_argument("--config", type=Path, metavar="FILE", help="another configuration file")
+    group.add_argument("--offline", action="store_true", help="never touch the network")
+    group.add_argument("--json", action="store_true", help="print one JSON document")
+    group.add_argument("-v", "--verbose", action="count", help="log more (-vv: everything)")
+    group.add_argument("--no-color", action="store_true", help="no colours")
+    return common
+
+
+def _command(
+    commands: argparse._SubParsersAction[_Parser],
+    common: argparse.ArgumentParser,
+    name: str,
+    run: str,
+    summary: str,
+) -> _Parser:
+    parser = commands.add_parser(name, help=summary, description=summary, parents=[common])
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if not 0 < value <= 1_000_000_000:
+        raise ValueError
+    return value
+
+
+_positive.__name__ = "positive number"  # argparse names it: "invalid positive number value: '0'"

@@ -1,0 +1,79 @@
+"""`login`, `logout` and `whoami`."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+
+from lora_tui import account
+from lora_tui.cache.connection import delete_cache
+from lora_tui.commands.context import Context
+from lora_tui.errors import AuthenticationError, LoraTuiError, UsageError
+from lora_tui.secret import Secret
+
+
+def login(context: Context) -> None:
+    """Sign in with e-mail and password, and keep the session."""
+    context.require_network()
+    profile = context.profile
+    email = context.arguments.email or profile.email
+    password = profile.password
+    if not email or not password:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                "There is no terminal to ask for the password",
+                remedy="set LORA_TUI_EMAIL and LORA_TUI_PASSWORD (or LORA_TUI_PASSWORD_FILE)",
+            )
+        email = email or input("E-mail: ").strip()
+        password = Secret(getpass.getpass("Password: "))
+    from lora_tui.gateway import auth
+
+    session = auth.sign_in(profile.url, profile.anon_key, email, password)
+    account.save_session(profile, session)
+    if context.json:
+        context.print_data({"user_id": session.user_id, "email": session.email})
+        return
+    context.say(f"Signed in as {session.email}; the session is kept in a file only you can read.")
+
+
+def logout(context: Context) -> None:
+    """End the session here and at the backend."""
+    profile = context.profile
+    session = account.load_session(profile)
+    if session is None:
+        raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
+    if not context.arguments.offline:
+        from lora_tui.gateway import auth
+
+        try:
+            auth.sign_out(profile.url, profile.anon_key, session)
+        except LoraTuiError as error:
+            context.say(f"The backend could not be told ({error}); forgotten here all the same.")
+    account.delete_session(profile)
+    if context.arguments.clear_cache:
+        delete_cache(profile.cache_path(session.user_id))
+    if context.json:
+        context.print_data({"user_id": session.user_id})
+        return
+    left = (
+        "" if context.arguments.clear_cache else " The cache was kept (--clear-cache removes it)."
+    )
+    context.say(f"Signed out.{left}")
+
+
+def whoami(context: Context) -> None:
+    """Who is signed in, from what is stored; no network."""
+    session = account.load_session(context.profile)
+    if session is None:
+        raise AuthenticationError(f"Nobody is signed in to profile {context.profile.name}")
+    if context.json:
+        context.print_data(
+            {
+                "user_id": session.user_id,
+                "email": session.email,
+                "profile": context.profile.name,
+                "url": context.profile.url,
+            }
+        )
+        return
+    context.out.write(f"{session.email or session.user_id}\n")

@@ -1,0 +1,91 @@
+"""What every command gets: its arguments, the profile, the cache, and where to print."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TextIO
+
+from lora_tui import account
+from lora_tui.cache import models
+from lora_tui.cache.connection import open_cache
+from lora_tui.cache.models import ModelSummary
+from lora_tui.config import Profile, load_profile
+from lora_tui.errors import AuthenticationError, NotFoundError, UnreachableError, UsageError
+
+
+@dataclass(frozen=True)
+class Context:
+    """One call of the command line."""
+
+    arguments: Namespace
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    talk: TextIO = field(default_factory=lambda: sys.stderr)
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The profile that flags and environment name. Raises ConfigError."""
+        return load_profile(name=self.arguments.profile, config_file=self.arguments.config)
+
+    @property
+    def json(self) -> bool:
+        """Whether one JSON document is wanted on stdout."""
+        return bool(self.arguments.json)
+
+    def cache_path(self) -> Path:
+        """The cache of the signed-in user. Raises AuthenticationError where there is none."""
+        session = account.load_session(self.profile)
+        if session is None:
+            raise AuthenticationError(
+                f"Nobody is signed in to profile {self.profile.name}",
+                remedy="run `lora-tui login`, or try `lora-tui demo`",
+            )
+        return self.profile.cache_path(session.user_id)
+
+    @contextmanager
+    def cache(self) -> Iterator[sqlite3.Connection]:
+        """The signed-in user's cache, open."""
+        with closing(open_cache(self.cache_path())) as connection:
+            yield connection
+
+    def require_network(self) -> None:
+        """Raises UnreachableError where --offline forbids what the command is for."""
+        if self.arguments.offline:
+            raise UnreachableError(
+                "This needs the network, and --offline was given", remedy="leave out --offline"
+            )
+
+    def print_data(self, data: Any) -> None:
+        """Print the success envelope. ASCII, so that no remote text can act on a terminal."""
+        json.dump({"success": True, "data": data}, self.out, indent=2)
+        self.out.write("\n")
+
+    def say(self, line: str) -> None:
+        """A line for people, on stderr."""
+        print(line, file=self.talk)
+
+
+def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
+    """The one model that the user means: an id, a unique beginning of one, or an exact name.
+
+    Raises NotFoundError, and UsageError with the candidates where several fit.
+    """
+    found = models.find_models(db, reference)
+    if not found:
+        raise NotFoundError(
+            "Model not found or access denied",
+            remedy="run `lora-tui list` to see what there is, `lora-tui sync` if it is new",
+        )
+    if len(found) > 1:
+        candidates = ", ".join(f"{model.id[:8]} ({model.name})" for model in found[:10])
+        raise UsageError(
+            f"{len(found)} models fit", details=candidates, remedy="give more of the id"
+        )
+    return found[0]

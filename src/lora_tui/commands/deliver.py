@@ -1,0 +1,196 @@
+"""`sync`, `download` and `urls`: what needs the network and a signed-in user."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from lora_tui import formats
+from lora_tui.cache import models
+from lora_tui.cache.connection import open_cache
+from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.commands.context import Context, resolve
+from lora_tui.domain import Model
+from lora_tui.errors import LoraTuiError, NotFoundError
+from lora_tui.text import terminal_safe
+
+URL_SECONDS: Final = 3600
+
+
+def sync_cache(context: Context) -> None:
+    """Bring the cache up to the backend, telling how far it is."""
+    context.require_network()
+    from lora_tui.online import OnlineWriters
+
+    with closing(OnlineWriters(context.profile)) as online:
+        report = online.sync_with_progress(
+            full=context.arguments.full,
+            progress=_progress_line(context),
+        )
+    if context.talk.isatty():
+        context.talk.write("\r\x1b[K")
+    if context.json:
+        context.print_data(
+            {
+                "written": report.written,
+                "removed": report.removed,
+                "curves": report.curves,
+                "full": report.full,
+            }
+        )
+        return
+    written = ", ".join(f"{count:,} {table}" for table, count in report.written.items() if count)
+    removed = sum(report.removed.values())
+    gone = f"; {removed:,} removed" if removed else ""
+    context.say(f"Synced: {written or 'nothing new'}{gone}; {report.curves:,} loss curves")
+
+
+def download_model(context: Context) -> None:
+    """Fetch a model's files, verified, into a directory."""
+    context.require_network()
+    arguments = context.arguments
+    from lora_tui.online import OnlineWriters
+
+    with closing(OnlineWriters(context.profile)) as online:
+        model = _model(online.cache_path, arguments.model)
+        directory = Path(arguments.to).expanduser().absolute() if arguments.to else None
+        bars = _Bars(context)
+        with bars:
+            try:
+                outcome = online.download_to(
+                    model.id,
+                    arguments.file or None,
+                    directory=directory,
+                    force=arguments.force,
+                    on_change=bars.update,
+                )
+            except KeyboardInterrupt:
+                online.cancel_download(model.id)
+                raise
+    if context.json:
+        context.print_data(
+            {
+                "model_id": model.id,
+                "model_name": model.name,
+                "directory": str(outcome.directory),
+                "files": list(outcome.done),
+            }
+        )
+        return
+    context.out.write(f"{outcome.directory}\n")
+
+
+def print_urls(context: Context) -> None:
+    """Print signed URLs, for curl or aria2c. They are stored nowhere."""
+    context.require_network()
+    from lora_tui.online import OnlineWriters
+
+    with closing(OnlineWriters(context.profile)) as online:
+        model = _model(online.cache_path, context.arguments.model)
+        wanted = context.arguments.file
+        files = [f for f in model.files if not wanted or f.name in wanted or f.label in wanted]
+        if not files or (wanted and len(files) < len(set(wanted))):
+            raise NotFoundError(
+                "The model has no such file",
+                details=f"it has {', '.join(file.label for file in model.files) or 'none'}",
+            )
+        signed = online.storage.sign_many([file.path for file in files])
+    urls: dict[str, str] = {}
+    for file in files:
+        answer = signed[file.path]
+        if isinstance(answer, LoraTuiError):
+            context.say(f"{file.label}: {answer}")
+        else:
+            urls[file.name] = answer
+    if not urls:
+        raise NotFoundError("None of the files can be had")
+    if context.json:
+        data: dict[str, Any] = {
+            "model_id": model.id,
+            "model_name": model.name,
+            "download_urls": urls,
+            "expires_in_seconds": URL_SECONDS,
+        }
+        context.print_data(data)
+        return
+    for url in urls.values():
+        context.out.write(f"{url}\n")
+
+
+def _model(cache_path: Path, reference: str) -> Model:
+    with closing(open_cache(cache_path)) as db:
+        model = models.get_model(db, resolve(db, reference).id)
+    if model is None:
+        raise NotFoundError("Model not found or access denied")
+    return model
+
+
+def _progress_line(context: Context) -> Any:
+    if not context.talk.isatty() or context.json:
+        return None
+
+    def tell(table: str, rows: int) -> None:
+        context.talk.write(f"\r\x1b[K{table}: {rows:,}")
+        context.talk.flush()
+
+    return tell
+
+
+class _Bars:
+    """Progress of a download: bars on a terminal, a line a finished file otherwise."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._rich: Any = None
+        self._tasks: dict[int, Any] = {}
+        self._told: set[tuple[int, TransferState]] = set()
+        if context.talk.isatty() and not context.json:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
+
+            self._rich = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                DownloadColumn(binary_units=True),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=Console(file=context.talk, no_color=context.arguments.no_color or None),
+            )
+
+    def __enter__(self) -> None:
+        if self._rich is not None:
+            self._rich.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+
+    def update(self, transfer: Transfer) -> None:
+        """Show one step of one file."""
+        name = terminal_safe(transfer.file, limit=60)
+        if self._rich is not None:
+            if transfer.id not in self._tasks:
+                self._tasks[transfer.id] = self._rich.add_task(name, total=transfer.bytes_total)
+            self._rich.update(
+                self._tasks[transfer.id],
+                completed=transfer.bytes_done,
+                total=transfer.bytes_total,
+                description=f"{name} {transfer.error}" if transfer.error else name,
+            )
+            return
+        step = (transfer.id, transfer.state)
+        if self._context.json or step in self._told:
+            return
+        self._told.add(step)
+        if transfer.state is TransferState.DONE:
+            self._context.say(f"{name}: {formats.size(transfer.bytes_done)}, verified")
+        elif transfer.state is TransferState.FAILED:
+            self._context.say(f"{name}: {transfer.error}")

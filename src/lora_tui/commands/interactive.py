@@ -1,0 +1,131 @@
+"""The terminal application, on the configured project or on the sandbox (`demo`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui import account
+from lora_tui.commands.context import Context
+from lora_tui.config import DEMO_PROFILE, Paths, Profile, find_paths
+from lora_tui.errors import UnreachableError, UsageError
+from lora_tui.secret import Secret
+
+if TYPE_CHECKING:
+    from lora_tui.sandbox import Sandbox
+    from lora_tui.writers import Writers
+
+
+def open_application(context: Context) -> None:
+    """Open the application on the profile in force."""
+    _require_terminal()
+    profile = context.profile
+    from lora_tui.online import OfflineWriters, OnlineWriters
+
+    if context.arguments.offline:
+        reason = UnreachableError("--offline was given", remedy="start without it to reach out")
+        _run(context, profile, context.cache_path(), OfflineWriters(reason), sync=False)
+        return
+    with closing(OnlineWriters(profile)) as online:
+        _run(context, profile, online.cache_path, online, sync=True)
+
+
+def demo(context: Context) -> None:
+    """Open the application, or only the backend, on the embedded sandbox."""
+    arguments = context.arguments
+    if not arguments.serve_only:
+        _require_terminal()
+    try:
+        from lora_tui.sandbox import Sandbox
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"The demo needs the package {error.name}",
+            remedy="install lora-tui[demo]",
+        ) from error
+    paths = find_paths()
+    state = paths.state_dir / "demo"
+    if arguments.reset:
+        shutil.rmtree(state, ignore_errors=True)
+        for file in paths.cache_dir.glob(f"{DEMO_PROFILE}-*"):
+            file.unlink(missing_ok=True)
+    with Sandbox.start(state, models=arguments.models) as sandbox:
+        profile = _demo_profile(sandbox, paths)
+        if arguments.serve_only:
+            _serve(context, sandbox)
+            return
+        account.delete_session(profile)
+        from lora_tui.online import OnlineWriters
+
+        with closing(OnlineWriters(profile)) as online:
+            _run(context, profile, online.cache_path, online, sync=not arguments.offline)
+
+
+def _run(
+    context: Context, profile: Profile, cache_path: Path, writers: Writers, *, sync: bool
+) -> None:
+    from lora_tui.app import LoraTuiApp
+
+    if context.arguments.no_color:
+        os.environ["NO_COLOR"] = "1"
+    LoraTuiApp(
+        cache_path,
+        writers,
+        profile=profile.name,
+        ascii_only=bool(os.environ.get("LORA_TUI_ASCII")),
+        sync_on_start=sync,
+    ).run()
+
+
+def _demo_profile(sandbox: Sandbox, paths: Paths) -> Profile:
+    return Profile(
+        name=DEMO_PROFILE,
+        paths=paths,
+        url=sandbox.url,
+        anon_key=sandbox.anon_key,
+        service_key=Secret(sandbox.service_key),
+        gpu_url=sandbox.gpu_url,
+        gpu_key=Secret(sandbox.gpu_key),
+        email=sandbox.email,
+        password=Secret(sandbox.password),
+        downloads_dir=paths.downloads_dir,
+        allow_private_urls=True,
+        identity=DEMO_PROFILE,
+    )
+
+
+def _serve(context: Context, sandbox: Sandbox) -> None:
+    """Print what another shell needs, and serve until a signal ends it."""
+    settings = {
+        "SUPABASE_URL": sandbox.url,
+        "SUPABASE_ANON_KEY": sandbox.anon_key,
+        "SUPABASE_SERVICE_ROLE_KEY": sandbox.service_key,
+        "GPU_CLUSTER_API_URL": sandbox.gpu_url,
+        "GPU_CLUSTER_API_KEY": sandbox.gpu_key,
+        "LORA_TUI_EMAIL": sandbox.email,
+        "LORA_TUI_PASSWORD": sandbox.password,
+        "LORA_TUI_ALLOW_PRIVATE_URLS": "1",
+    }
+    if context.json:
+        context.print_data(settings)
+    else:
+        context.out.writelines(f"export {name}={value}\n" for name, value in settings.items())
+    context.out.flush()
+    context.say("The sandbox serves; its keys and its data are make-believe. Ctrl+C ends it.")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+def _require_terminal() -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "The application needs a terminal",
+            remedy="in a script, use `lora-tui list`, `show`, `download` or `--harvest`",
+        )

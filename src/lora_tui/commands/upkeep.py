@@ -1,0 +1,100 @@
+"""`config`, `cache` and `schema`: what is set up here, and what can be thrown away."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from importlib import resources
+
+from lora_tui import clock, formats
+from lora_tui.cache import facts
+from lora_tui.cache.connection import delete_cache, open_cache
+from lora_tui.commands.context import Context
+from lora_tui.config import find_paths, read_profiles
+from lora_tui.errors import LoraTuiError
+from lora_tui.secret import MASK
+
+
+def config(context: Context) -> None:
+    """Print the path of the configuration, the profile in force, or the names of all."""
+    arguments = context.arguments
+    paths = find_paths(config_file=arguments.config)
+    if arguments.action == "path":
+        if context.json:
+            context.print_data({"path": str(paths.config_file)})
+        else:
+            context.out.write(f"{paths.config_file}\n")
+        return
+    if arguments.action == "profiles":
+        names = sorted(read_profiles(paths.config_file))
+        if context.json:
+            context.print_data({"profiles": names})
+        else:
+            context.out.writelines(f"{name}\n" for name in names)
+        return
+    profile = context.profile
+    shown = {
+        "profile": profile.name,
+        "url": profile.url,
+        "anon_key": MASK,
+        "service_key": MASK if profile.service_key else None,
+        "gpu_url": profile.gpu_url,
+        "gpu_key": MASK if profile.gpu_key else None,
+        "email": profile.email,
+        "password": MASK if profile.password else None,
+        "access_token": MASK if profile.access_token else None,
+        "downloads": str(profile.downloads_dir),
+        "allow_private_urls": profile.allow_private_urls,
+    }
+    if context.json:
+        context.print_data(shown)
+        return
+    for key, value in shown.items():
+        context.out.write(f"{key:<20} {formats.NOTHING if value is None else value}\n")
+
+
+def cache(context: Context) -> None:
+    """Say where the cache is and what is in it, or remove it."""
+    path = context.cache_path()
+    if context.arguments.action == "clear":
+        existed = delete_cache(path)
+        if context.json:
+            context.print_data({"path": str(path), "removed": existed})
+        else:
+            context.say("The cache was removed." if existed else "There was no cache.")
+        return
+    with closing(open_cache(path)) as db:
+        counts = {
+            table: _count(db, table) for table in ("models", "jobs", "datasets", "notifications")
+        }
+        last = facts.get_sync_state(db).last_success
+    size = path.stat().st_size
+    if context.json:
+        data = {
+            "path": str(path),
+            "bytes": size,
+            "last_sync": last.isoformat() if last else None,
+            **counts,
+        }
+        context.print_data(data)
+        return
+    context.out.write(f"{'path':<20} {path}\n{'size':<20} {formats.size(size)}\n")
+    context.out.write(f"{'last sync':<20} {formats.age(last, clock.now())}\n")
+    for table, total in counts.items():
+        context.out.write(f"{table:<20} {total:,}\n")
+
+
+def schema(context: Context) -> None:
+    """Print the additive SQL migration that a real project needs."""
+    folder = resources.files("lora_tui") / "migrations"
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name
+    )
+    if not files:
+        raise LoraTuiError("The migration is missing from this installation")
+    context.out.writelines(file.read_text(encoding="utf-8") for file in files)
+
+
+def _count(db: sqlite3.Connection, table: str) -> int:
+    (total,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - ours
+    return int(total)
