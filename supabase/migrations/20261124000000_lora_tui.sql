@@ -1,0 +1,148 @@
+-- What lora-tui adds to the deployed project: closed tables, signed downloads for their owners,
+-- keyset indexes, and the harvest lease.
+--
+-- It changes no existing column or row and may be applied any number of times. Run it as the role
+-- that owns the tables (`postgres` on the hosted service). The service role bypasses row-level
+-- security and keeps all of its rights.
+
+-- Row-level security where there was none ----------------------------------------------------
+
+alter table public.metrics_points enable row level security;
+alter table public.notifications enable row level security;
+alter table public.cost_records enable row level security;
+
+drop policy if exists "lora_tui: select own metrics" on public.metrics_points;
+create policy "lora_tui: select own metrics" on public.metrics_points
+    for select to authenticated
+    using (
+        exists (
+            select 1
+            from public.training_jobs as job
+            where job.id = metrics_points.job_id and job.user_id = (select auth.uid())
+        )
+    );
+
+drop policy if exists "lora_tui: select own notifications" on public.notifications;
+create policy "lora_tui: select own notifications" on public.notifications
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+drop policy if exists "lora_tui: select own costs" on public.cost_records;
+create policy "lora_tui: select own costs" on public.cost_records
+    for select to authenticated
+    using (user_id = (select auth.uid()));
+
+-- A user marks a notification as read, and writes nothing else: the policy chooses the rows,
+-- the privilege chooses the column.
+drop policy if exists "lora_tui: update own notifications" on public.notifications;
+create policy "lora_tui: update own notifications" on public.notifications
+    for update to authenticated
+    using (user_id = (select auth.uid()))
+    with check (user_id = (select auth.uid()));
+
+revoke update on public.notifications from anon, authenticated;
+grant update (read) on public.notifications to authenticated;
+
+-- TRUNCATE is not subject to row-level security.
+revoke truncate on public.metrics_points, public.notifications, public.cost_records
+    from anon, authenticated;
+
+-- Storage: whoever owns the first folder may read, and so may sign -----------------------------
+
+drop policy if exists "lora_tui: select own models" on storage.objects;
+create policy "lora_tui: select own models" on storage.objects
+    for select to authenticated
+    using (
+        bucket_id = 'lora-models'
+        and (storage.foldername(name))[1] = (select auth.uid())::text
+    );
+
+-- Indexes: each keyset page of the sync is one range scan --------------------------------------
+
+create index if not exists lora_tui_datasets_page
+    on public.datasets (user_id, updated_at, id);
+create index if not exists lora_tui_training_jobs_page
+    on public.training_jobs (user_id, updated_at, id);
+create index if not exists lora_tui_model_artifacts_page
+    on public.model_artifacts (user_id, updated_at, id);
+create index if not exists lora_tui_metrics_points_page
+    on public.metrics_points (job_id, timestamp, id);
+create index if not exists lora_tui_notifications_page
+    on public.notifications (user_id, created_at, id);
+
+-- The harvest lease: one harvester at a time works on a job ------------------------------------
+
+create table if not exists public.harvest_leases (
+    job_id uuid primary key references public.training_jobs (id) on delete cascade,
+    holder text not null,
+    expires_at timestamptz not null
+);
+
+alter table public.harvest_leases enable row level security;
+revoke all on public.harvest_leases from public, anon, authenticated;
+grant select, insert, update, delete on public.harvest_leases to service_role;
+
+-- True: the job is the holder's for that many seconds. A lease that ran out is anybody's, and
+-- claiming one's own again renews it.
+create or replace function public.claim_harvest_lease(
+    p_job_id uuid, p_holder text, p_seconds integer
+) returns boolean
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+    if p_seconds is null or p_seconds not between 1 and 86400 then
+        raise exception 'a lease lasts from 1 to 86400 seconds' using errcode = '22023';
+    end if;
+    insert into public.harvest_leases as lease (job_id, holder, expires_at)
+    values (p_job_id, p_holder, clock_timestamp() + make_interval(secs => p_seconds))
+    on conflict (job_id) do update
+        set holder = excluded.holder,
+            expires_at = clock_timestamp() + make_interval(secs => p_seconds)
+        where lease.holder = excluded.holder or lease.expires_at <= clock_timestamp();
+    return found;
+end
+$$;
+
+-- True: the holder still had the lease, and has it for that many seconds more. False: it ran out
+-- or went to somebody else; stop working on the job.
+create or replace function public.renew_harvest_lease(
+    p_job_id uuid, p_holder text, p_seconds integer
+) returns boolean
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+    if p_seconds is null or p_seconds not between 1 and 86400 then
+        raise exception 'a lease lasts from 1 to 86400 seconds' using errcode = '22023';
+    end if;
+    update public.harvest_leases as lease
+        set expires_at = clock_timestamp() + make_interval(secs => p_seconds)
+        where lease.job_id = p_job_id
+            and lease.holder = p_holder
+            and lease.expires_at > clock_timestamp();
+    return found;
+end
+$$;
+
+-- True: the holder had the lease and gave it back.
+create or replace function public.release_harvest_lease(p_job_id uuid, p_holder text)
+returns boolean
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+    delete from public.harvest_leases as lease
+        where lease.job_id = p_job_id and lease.holder = p_holder;
+    return found;
+end
+$$;
+
+revoke all on function public.claim_harvest_lease(uuid, text, integer)
+    from public, anon, authenticated;
+revoke all on function public.renew_harvest_lease(uuid, text, integer)
+    from public, anon, authenticated;
+revoke all on function public.release_harvest_lease(uuid, text)
+    from public, anon, authenticated;
+grant execute on function public.claim_harvest_lease(uuid, text, integer) to service_role;
+grant execute on function public.renew_harvest_lease(uuid, text, integer) to service_role;
+grant execute on function public.release_harvest_lease(uuid, text) to service_role;
+
+notify pgrst, 'reload schema';
