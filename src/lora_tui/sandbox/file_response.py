@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import BinaryIO, Final
+from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from lora_tui.sandbox.backend import Backend
 from lora_tui.sandbox.objects import StoredObject
@@ -35,9 +36,7 @@ class Span:
 async def file_response(backend: Backend, request: Request, stored: StoredObject) -> Response:
     """Answer GET or HEAD with the object's bytes, or the part of them that is asked for."""
     faults, path, method = backend.faults, request.url.path, request.method
-    file = (await run_in_threadpool(backend.objects.file, stored)).open("rb")
-    if method == "GET" and faults.take("change_file_midway", path, method):
-        await run_in_threadpool(backend.objects.replace_by_other_bytes, stored, backend.timestamp())
+    await run_in_threadpool(backend.objects.file, stored)
     size = max(0, stored.size - int(faults.get("wrong_length", path, method)))
     headers = {
         "accept-ranges": "bytes",
@@ -47,7 +46,6 @@ async def file_response(backend: Backend, request: Request, stored: StoredObject
         "last-modified": format_datetime(_second(stored.modified), usegmt=True),
     }
     if request.headers.get("if-none-match") in {headers["etag"], "*"}:
-        file.close()
         return Response(status_code=304, headers=headers)
     span, status = Span(0, size), 200
     if not faults.get("ignore_range", path, method):
@@ -56,18 +54,44 @@ async def file_response(backend: Backend, request: Request, stored: StoredObject
                 span, status = part, 206
                 headers["content-range"] = f"bytes {part.first}-{part.end - 1}/{size}"
             case "unsatisfiable":
-                file.close()
                 headers["content-range"] = f"bytes */{size}"
                 return Response(status_code=416, headers=headers)
     headers["content-length"] = str(span.length)
     if method == "HEAD":
-        file.close()
         return Response(status_code=status, headers=headers)
     wrong = None
     if span.length and faults.take("flip_bit", path, method):
         chosen = faults.get("flip_at", path, method)
         wrong = span.first + span.length // 2 if chosen is None else int(chosen)
-    return StreamingResponse(_pieces(file, span, wrong), status, headers=headers)
+    change = bool(faults.take("change_file_midway", path, method))
+    return _FileResponse(_pieces(backend, stored, span, wrong, change), status, headers)
+
+
+class _FileResponse(Response):
+    """Sends pieces, and closes their source whether or not the client takes them all."""
+
+    def __init__(
+        self, pieces: AsyncGenerator[bytes, None], status: int, headers: Mapping[str, str]
+    ) -> None:
+        self._pieces = pieces
+        self.status_code = status
+        self.background = None
+        self.init_headers(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+        try:
+            await send(start)
+            async for piece in self._pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            await self._pieces.aclose()
 
 
 def _requested(request: Request, stored: StoredObject, size: int) -> Span | str | None:
@@ -99,8 +123,14 @@ def _unchanged(condition: str | None, stored: StoredObject) -> bool:
         return False
 
 
-async def _pieces(file: BinaryIO, span: Span, wrong: int | None) -> AsyncIterator[bytes]:
-    with file:
+async def _pieces(
+    backend: Backend, stored: StoredObject, span: Span, wrong: int | None, change: bool
+) -> AsyncGenerator[bytes, None]:
+    with backend.objects.file(stored).open("rb") as file:
+        if change:
+            await run_in_threadpool(
+                backend.objects.replace_by_other_bytes, stored, backend.timestamp()
+            )
         file.seek(span.first)
         at = span.first
         while at < span.end:

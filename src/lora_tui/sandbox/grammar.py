@@ -159,7 +159,7 @@ def _names(text: str) -> list[str]:
 
 def _count(key: str, value: str) -> int:
     try:
-        return max(0, int(value))
+        return min(max(0, int(value)), 2**62)
     except ValueError:
         raise unparsable(f"{key} parameter", value) from None
 

@@ -78,7 +78,7 @@ class FaultsMiddleware:
 
 
 class _DroppedError(Exception):
-    """Unwinds a handler whose connection has just been closed on purpose."""
+    """Unwinds a handler that has nobody left to answer."""
 
 
 class _Exchange:
@@ -103,7 +103,7 @@ class _Exchange:
             await asyncio.sleep(latency)
         wait = self._faults.wait_for_rate_limit(self._path, self._method)
         if wait is not None:
-            await self._answer(429, f"{math.ceil(wait * 1000) / 1000:g}")
+            await self._answer(429, str(max(1, math.ceil(wait))))
             return True
         if self._faults.take("fail_next", self._path, self._method) or self._faults.unlucky(
             self._path, self._method
@@ -161,9 +161,16 @@ class _Exchange:
                 self._entry["sent"] += len(piece)
                 await self._send({"type": "http.response.body", "body": piece, "more_body": True})
                 await asyncio.sleep(len(piece) / float(self._throttle))
+                if self._client_left():
+                    self.dropped = True
+                    raise _DroppedError
             body = b""
         self._entry["sent"] += len(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    def _client_left(self) -> bool:
+        transport = self._connections.get(tuple(self._scope["client"]))
+        return transport is None or transport.is_closing()
 
     async def _close(self) -> None:
         """Close the socket as a broken network does: what was sent arrives, then nothing."""

@@ -1,4 +1,4 @@
-"""Row-level security: who sees and who changes which rows, before and after our migration."""
+"""Row-level security and privileges: who sees and who changes which rows."""
 
 from __future__ import annotations
 

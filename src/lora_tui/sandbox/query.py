@@ -92,9 +92,12 @@ class Reader:
     def by_ids(self, table: Table, query: Query, ids: Sequence[str]) -> list[dict[str, Any]]:
         """These rows in this order as the query selects them, whoever may see them."""
         found = self._fetch(
-            table, query, " WHERE t.id IN (SELECT value FROM json_each(?))", [json.dumps(ids)]
+            table,
+            query,
+            f' WHERE t."{table.key}" IN (SELECT value FROM json_each(?))',
+            [json.dumps(ids)],
         )
-        by_id = {row["id"]: row for row in found}
+        by_id = {row[table.key]: row for row in found}
         return self._shape(table, query, [by_id[key] for key in ids if key in by_id])
 
     def check(self, table: Table, query: Query) -> None:
@@ -110,7 +113,7 @@ class Reader:
         self, table: Table, query: Query, tail: str, parameters: Sequence[Any]
     ) -> list[Mapping[str, Any]]:
         self.check(table, query)
-        needed = {"id"}
+        needed = {table.key}
         for item in query.fields:
             if isinstance(item, Embed):
                 needed.add(find_relation(table, item).near)

@@ -85,8 +85,10 @@ def _answer(backend: Backend, call: Call, handle: Any) -> Response:
 def _table(request: _Request) -> Response:
     name = request.call.path_params["table"]
     found = TABLES.get(name)
-    if found is None:
+    if found is None or (found.added and not request.backend.migrated):
         raise unknown_table(name)
+    if found.added and not request.caller.is_service:
+        raise RestError(403, "42501", f"permission denied for table {name}")
     query = parse_query(request.call.query)
     match request.call.method:
         case "GET" | "HEAD":
@@ -153,7 +155,7 @@ def _write(request: _Request, table: Table, query: Query) -> Response:
     if "count" in request.prefer:
         headers["content-range"] = f"{headers['content-range'].partition('/')[0]}/{len(ids)}"
     if created and request.prefer.get("return") == "headers-only" and len(ids) == 1:
-        headers["location"] = f"/{table.name}?id=eq.{ids[0]}"
+        headers["location"] = f"/{table.name}?{table.key}=eq.{ids[0]}"
     if request.single and (wanted or len(ids) != 1):
         return _single_response(rows, 201 if created else 200, headers)
     if wanted:
@@ -166,7 +168,7 @@ def _single_response(
 ) -> Response:
     if len(rows) != 1:
         raise not_single(len(rows))
-    return json_response(rows[0], status, headers)
+    return json_response(rows[0], status, {**headers, "content-type": f"{_SINGLE}; charset=utf-8"})
 
 
 def _ranged(request: _Request, query: Query) -> Query:

@@ -34,7 +34,7 @@ from lora_tui.sandbox.loss_curves import Point, make_curve
 from lora_tui.sandbox.objects import BUCKET, COLUMNS, WORKER_BUCKET, seeded_row
 from lora_tui.sandbox.people import DEMO, OTHER, Person
 from lora_tui.sandbox.seed_texts import DATASETS, HOSTILE_NAMES, OTHER_DATASET, DatasetText
-from lora_tui.sandbox.tables import NEW_ID, NOW, TABLES, schema
+from lora_tui.sandbox.tables import NEW_ID, NOW, TABLES, index_statements, table_statements
 
 _NAMESPACE: Final = uuid.UUID("0d6c6b1e-5c55-5a0e-8d1c-6d3a4b7f9e20")
 _DAYS: Final = 120
@@ -97,7 +97,7 @@ class _Special:
 
 @dataclass(frozen=True)
 class Volume:
-    """How much to make for the demo account."""
+    """How much to make for the demo account; nothing at all where both are 0."""
 
     models: int
     waiting_jobs: int
@@ -112,11 +112,13 @@ def seed_backend(backend: Backend, seed: int, volume: Volume, now: datetime | No
     if now is None:
         moment = moment.replace(minute=0, second=0, microsecond=0)
     with database.transaction(check_references=False):
-        for statement in schema():
+        for statement in table_statements():
             database.execute(statement)
         rows = _Rows(backend)
         _Seeder(rows, seed, moment, volume).run()
         rows.flush()
+        for statement in index_statements():
+            database.execute(statement)
         database.insert_many(
             "sandbox_facts",
             ("name", "value"),
@@ -238,17 +240,20 @@ class _Seeder:
 
     def run(self) -> None:
         self._accounts()
+        if not self._volume.models and not self._volume.waiting_jobs:
+            return
         demo = [self._dataset(DEMO, text, index) for index, text in enumerate(DATASETS)]
         other = [self._dataset(OTHER, OTHER_DATASET, 0)]
         for index in range(self._volume.models):
             self._model(DEMO, demo, index)
-        for index in range(_OTHER_MODELS):
+        for index in range(_OTHER_MODELS if self._volume.models else 0):
             self._model(OTHER, other, index)
         if self._volume.models >= _Special.DELETED_FROM:
             self._model(DEMO, demo, self._volume.models, deleted=True)
         for index in range(self._volume.waiting_jobs):
             self._waiting_job(demo, index)
-        self._unfinished_jobs(demo)
+        if self._volume.models:
+            self._unfinished_jobs(demo)
 
     # Identity and chance
 
@@ -360,19 +365,20 @@ class _Seeder:
         job_id = self._job(run, curve, "completed", artifact_id=artifact_id, started=started)
         if with_curve:
             self._metrics(run, job_id, curve)
+            self._cost(run, job_id)
         created = run.completed + timedelta(minutes=chance.uniform(1, 9))
         large = special == _Special.LARGE
-        recipes = self._recipes(run, layers=_layers(run.rank, large))
+        manifest = None
         if not self._many or index < _MOST_FILES:
+            recipes = self._recipes(run, layers=_layers(run.rank, large))
             missing = "tokenizer.json" if special == _Special.MISSING_FILE else None
             self._objects(owner, artifact_id, recipes, created, missing)
-        manifest = None
-        if demo and index % 6 == 0 and index < 60:
-            manifest = {file: _facts(recipe) for file, recipe in recipes.items()}
+            if demo and index % 6 == 0 and index < 60:
+                manifest = {file: _facts(recipe) for file, recipe in recipes.items()}
         last_change = created
         if special in {_Special.DEPLOYED, _Special.ARCHIVED} or deleted:
             last_change = created + (self._now - created) * 0.3
-        row = self._artifact_row(run, curve, started, owner, artifact_id, recipes, manifest)
+        row = self._artifact_row(run, curve, started, owner, artifact_id, manifest)
         status = {_Special.DEPLOYED: "deployed", _Special.ARCHIVED: "archived"}.get(special)
         row |= {
             "id": artifact_id,
@@ -391,7 +397,6 @@ class _Seeder:
         if demo and not deleted:
             _make_odd(row, special)
         self._rows.add("model_artifacts", **row)
-        self._cost(run, job_id)
         if not demo or (index < 9 and not deleted):
             stars = json.loads(row["quality_metrics"])["overall_score"]
             self._ready_notification(owner, artifact_id, job_id, stars, created, read=index >= 2)
@@ -403,7 +408,6 @@ class _Seeder:
         started: datetime | None,
         owner: Person,
         artifact_id: str,
-        recipes: Mapping[str, Mapping[str, Any]],
         manifest: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
         points = [_losses(point) for point in curve]
@@ -421,7 +425,7 @@ class _Seeder:
             "training_duration_hours": None if started is None else round(run.hours, 6),
             "total_cost": run.cost,
         }
-        paths = {file: f"{owner.id}/{artifact_id}/{file}" for file in recipes}
+        paths = {file: f"{owner.id}/{artifact_id}/{file}" for file in FILE_TYPES}
         return {
             "user_id": owner.id,
             "dataset_id": run.dataset_id,

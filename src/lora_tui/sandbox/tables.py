@@ -30,15 +30,23 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table; `touched` ones have an updated_at that every update sets."""
+    """One table; `touched` ones have an updated_at that every update sets.
+
+    `key` is the primary key. `added` tables exist where our migration has been applied, and are
+    open to the service role alone.
+    """
 
     name: str
     columns: Mapping[str, Column]
     touched: bool = False
+    key: str = "id"
+    added: bool = False
 
 
-def _table(name: str, *columns: Column, touched: bool = False) -> Table:
-    return Table(name, {column.name: column for column in columns}, touched)
+def _table(
+    name: str, *columns: Column, touched: bool = False, key: str = "id", added: bool = False
+) -> Table:
+    return Table(name, {column.name: column for column in columns}, touched, key, added)
 
 
 def _id() -> Column:
@@ -69,8 +77,8 @@ TABLES: Final[Mapping[str, Table]] = {
             _owner(),
             Column("name", required=True),
             Column("description"),
-            Column("format", default="brightrun_lora_v4"),
-            Column("status", default="ready"),
+            Column("format", required=True, default="brightrun_lora_v4"),
+            Column("status", required=True, default="ready"),
             Column("storage_bucket", default="lora-datasets"),
             Column("storage_path", unique=True),
             Column("file_name"),
@@ -89,8 +97,8 @@ TABLES: Final[Mapping[str, Table]] = {
             _owner(),
             Column("dataset_id", "uuid", required=True, references="datasets"),
             Column("preset_id", required=True, choices=_PRESETS),
-            Column("hyperparameters", "jsonb", required=True),
-            Column("gpu_config", "jsonb", required=True),
+            Column("hyperparameters", "jsonb"),
+            Column("gpu_config", "jsonb"),
             Column("status", required=True, default="queued", choices=_JOB_STATES),
             Column("current_stage"),
             Column("progress", "numeric", default=0),
@@ -99,7 +107,7 @@ TABLES: Final[Mapping[str, Table]] = {
             _counter("current_step", 0),
             _counter("total_steps"),
             Column("current_metrics", "jsonb"),
-            _moment("queued_at", now=True),
+            Column("queued_at", "timestamptz", default=NOW),
             _moment("started_at"),
             _moment("completed_at"),
             Column("current_cost", "numeric", default=0),
@@ -175,6 +183,16 @@ TABLES: Final[Mapping[str, Table]] = {
             Column("billing_period"),
             _moment("recorded_at", now=True),
         ),
+        _table(
+            "harvest_leases",
+            Column(
+                "job_id", "uuid", required=True, references="training_jobs", on_delete="CASCADE"
+            ),
+            Column("holder", required=True),
+            Column("expires_at", "timestamptz", required=True),
+            key="job_id",
+            added=True,
+        ),
     )
 }
 
@@ -227,12 +245,14 @@ CREATE INDEX cost_records_job ON cost_records (job_id);
 """
 
 
-def schema() -> list[str]:
-    """The statements that create every table and index, in order."""
-    statements = [_create(table) for table in TABLES.values()]
-    for script in (_PRIVATE_TABLES, _INDEXES):
-        statements += [part.strip() for part in script.split(";") if part.strip()]
-    return statements
+def table_statements() -> list[str]:
+    """The statements that create the tables."""
+    return [*(_create(table) for table in TABLES.values()), *_statements(_PRIVATE_TABLES)]
+
+
+def index_statements() -> list[str]:
+    """The statements that create the indexes; cheaper after the rows than before them."""
+    return _statements(_INDEXES)
 
 
 def constraint(table: str, column: str, suffix: str) -> str:
@@ -240,11 +260,15 @@ def constraint(table: str, column: str, suffix: str) -> str:
     return f"{table}_pkey" if suffix == "pkey" else f"{table}_{column}_{suffix}"
 
 
+def _statements(script: str) -> list[str]:
+    return [part.strip() for part in script.split(";") if part.strip()]
+
+
 def _create(table: Table) -> str:
     lines = []
     for column in table.columns.values():
         line = f'"{column.name}" {_SQLITE_TYPE[column.type]}'
-        line += " PRIMARY KEY" if column.name == "id" else ""
+        line += " PRIMARY KEY" if column.name == table.key else ""
         line += " NOT NULL" if column.required else ""
         line += " UNIQUE" if column.unique else ""
         if column.references:

@@ -114,9 +114,12 @@ def _integer(value: Any) -> int:
         number = int(value) if isinstance(value, str) else value
         if number != int(number):
             raise ValueError
-        return int(number)
+        number = int(number)
     except (TypeError, ValueError, OverflowError):
         raise malformed("integer", value) from None
+    if not -(2**63) <= number < 2**63:
+        raise RestError(400, "22003", f'value "{number}" is out of range for type bigint')
+    return number
 
 
 def _boolean(value: Any) -> int:

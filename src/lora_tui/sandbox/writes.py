@@ -32,12 +32,12 @@ class Writer:
         """
         if not may_insert(table.name, self._caller, migrated=self._backend.migrated):
             raise forbidden(table.name)
-        conflict = query.on_conflict or ("id",)
+        conflict = query.on_conflict or (table.key,)
         for name in conflict:
             column = table.columns.get(name)
             if column is None:
                 raise unknown_column(table.name, name)
-            if resolution and not (column.unique or column.name == "id"):
+            if resolution and not (column.unique or column.name == table.key):
                 raise RestError(
                     400,
                     "42P10",
@@ -66,7 +66,7 @@ class Writer:
                 f"INSERT INTO {table.name} ({names}) VALUES ({marks})",
                 list(values.values()),
             )
-            written.append(values["id"])
+            written.append(values[table.key])
         return written
 
     def update(self, table: Table, query: Query, body: Any) -> list[str]:
@@ -74,6 +74,8 @@ class Writer:
         if not isinstance(body, Mapping):
             raise RestError(400, "PGRST102", "Empty or invalid json")
         allowed = may_update(table.name, self._caller, migrated=self._backend.migrated)
+        if self._caller.user_id is None and allowed:
+            raise RestError(403, "42501", f"permission denied for table {table.name}")
         unknown = [name for name in body if name not in table.columns]
         if unknown:
             raise _not_in_cache(table, unknown[0])
@@ -101,19 +103,23 @@ class Writer:
         """Delete these rows. Raises RestError where another table still refers to one."""
         for row_id in ids:
             try:
-                self._database.execute(f"DELETE FROM {table.name} WHERE id = ?", (row_id,))
+                self._database.execute(
+                    f'DELETE FROM {table.name} WHERE "{table.key}" = ?', (row_id,)
+                )
             except sqlite3.IntegrityError:
                 raise RestError(
                     409,
                     "23503",
                     f'update or delete on table "{table.name}" violates foreign key constraint',
-                    details=f"Key (id)=({row_id}) is still referenced from another table.",
+                    details=f"Key ({table.key})=({row_id}) is still referenced from another table.",
                 ) from None
 
     def _matching(self, table: Table, query: Query) -> list[str]:
         where, parameters = self._reader.where(table, query)
-        rows = self._database.rows(f"SELECT t.id FROM {table.name} AS t{where}", parameters)
-        return [row["id"] for row in rows]
+        rows = self._database.rows(
+            f'SELECT t."{table.key}" AS key FROM {table.name} AS t{where}', parameters
+        )
+        return [row["key"] for row in rows]
 
     def _existing(
         self, table: Table, conflict: Sequence[str], values: Mapping[str, Any]
@@ -122,9 +128,10 @@ class Writer:
             return None
         test = " AND ".join(f'"{name}" = ?' for name in conflict)
         row = self._database.row(
-            f"SELECT id FROM {table.name} WHERE {test}", [values[name] for name in conflict]
+            f'SELECT "{table.key}" AS key FROM {table.name} WHERE {test}',
+            [values[name] for name in conflict],
         )
-        return None if row is None else row["id"]
+        return None if row is None else row["key"]
 
     def _update_row(
         self, table: Table, row_id: str, values: Mapping[str, Any], moment: str
@@ -137,7 +144,7 @@ class Writer:
         self._run(
             table,
             changed,
-            f"UPDATE {table.name} SET {assignments} WHERE id = ?",
+            f'UPDATE {table.name} SET {assignments} WHERE "{table.key}" = ?',
             [*changed.values(), row_id],
         )
 
@@ -171,7 +178,7 @@ class Writer:
                 continue
             found = self._database.row(f"SELECT 1 FROM {column.references} WHERE id = ?", (value,))
             if found is None and not (
-                column.references == table.name and value == values.get("id")
+                column.references == table.name and value == values.get(table.key)
             ):
                 rule = constraint(table.name, name, "fkey")
                 target = "users" if column.references == "auth_users" else column.references
@@ -193,7 +200,7 @@ class Writer:
             if not kind.startswith("UNIQUE"):
                 raise
             name = where.rpartition(".")[2]
-            suffix = "pkey" if name == "id" else "key"
+            suffix = "pkey" if name == table.key else "key"
             column = table.columns[name]
             raise duplicate(
                 constraint(table.name, name, suffix), [name], [to_text(column, values[name])]
