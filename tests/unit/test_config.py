@@ -1,0 +1,76 @@
+"""Configuration comes from where it should, complains in one line, and shows no secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lora_tui.config import load_profile
+from lora_tui.errors import ConfigError, ExitCode
+
+KEYS = {"SUPABASE_URL": "https://project.example", "SUPABASE_ANON_KEY": "sb_publishable_x"}
+
+
+def write(home: Path, text: str) -> dict[str, str]:
+    (home / "config.toml").write_text(text)
+    return {"LORA_TUI_HOME": str(home)}
+
+
+def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
+    profile = load_profile(environment={**KEYS, "LORA_TUI_HOME": str(tmp_path)})
+    assert (profile.name, profile.url) == ("default", "https://project.example")
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    text = '[profiles.default]\nurl = "https://file.example"\nanon_key = "k"\n'
+    environment = write(tmp_path, text)
+    assert load_profile(environment=environment).url == "https://file.example"
+    environment["SUPABASE_URL"] = "https://env.example"
+    assert load_profile(environment=environment).url == "https://env.example"
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "service"
+    secret.write_text("sb_secret_abc\n")
+    environment = {**KEYS, "LORA_TUI_HOME": str(tmp_path)}
+    environment["SUPABASE_SERVICE_ROLE_KEY_FILE"] = str(secret)
+    profile = load_profile(environment=environment)
+    assert profile.service_key is not None
+    assert profile.service_key.reveal() == "sb_secret_abc"
+    assert "sb_secret_abc" not in repr(profile)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not toml at all",
+        "profiles = 3",
+        '[profiles.default]\nurl = "https://x.example"\nanon_key = "k"\ncolour = 1',
+        '[profiles.default]\nurl = "ftp://x"\nanon_key = "k"',
+        '[profiles.default]\nurl = "http://elsewhere.example"\nanon_key = "k"',
+        '[profiles.default]\nurl = "https://u:p@x.example"\nanon_key = "k"',
+        '[profiles.default]\nurl = "https://x.example"',
+        '[profiles.default]\nurl = 3\nanon_key = "k"',
+    ],
+)
+def test_a_wrong_file_is_a_usage_error_with_a_remedy(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_profile(environment=write(tmp_path, text))
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert caught.value.remedy
+
+
+def test_a_profile_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no profile named work"):
+        load_profile(name="work", environment={"LORA_TUI_HOME": str(tmp_path)})
+
+
+def test_the_caches_of_two_users_and_two_projects_are_four_files(tmp_path: Path) -> None:
+    home = {"LORA_TUI_HOME": str(tmp_path)}
+    paths = {
+        load_profile(environment={**KEYS, **home, "SUPABASE_URL": url}).cache_path(user)
+        for url in ("https://one.example", "https://two.example")
+        for user in ("alice", "bob")
+    }
+    assert len(paths) == 4

@@ -1,0 +1,51 @@
+"""A down-sampled curve looks like the curve."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_tui.curves import downsample, smooth
+from lora_tui.domain import CurvePoint
+
+losses = st.floats(-1e6, 1e6)
+curves = st.lists(losses, max_size=400).map(
+    lambda values: [CurvePoint(float(step), value) for step, value in enumerate(values)]
+)
+
+
+@given(curves, st.integers(3, 60))
+def test_it_keeps_the_ends_the_order_and_the_limit(curve: list[CurvePoint], limit: int) -> None:
+    kept = downsample(curve, limit)
+    assert len(kept) == min(limit, len(curve))
+    assert [p.step for p in kept] == sorted(p.step for p in kept)
+    if curve:
+        assert (kept[0], kept[-1]) == (curve[0], curve[-1])
+
+
+def test_a_single_spike_survives() -> None:
+    curve = [CurvePoint(float(step), 1.0) for step in range(3000)]
+    curve[1234] = CurvePoint(1234.0, 9.0)
+    assert max(p.training_loss for p in downsample(curve, 100)) == 9.0
+
+
+def test_rare_validation_losses_survive() -> None:
+    curve = [
+        CurvePoint(float(step), 3.0 - step / 1000, 2.5 if step % 250 == 0 else None)
+        for step in range(2000)
+    ]
+    kept = [p for p in downsample(curve, 50) if p.validation_loss is not None]
+    assert len(kept) == 8
+
+
+def test_smoothing_a_constant_gives_the_constant() -> None:
+    assert all(math.isclose(value, 2.0) for value in smooth([2.0] * 50, 0.9))
+
+
+@given(st.lists(losses, min_size=1, max_size=50), st.floats(0, 0.99))
+def test_smoothing_stays_between_the_extremes(values: list[float], weight: float) -> None:
+    slack = 1e-6 * max(1.0, *(abs(value) for value in values))
+    for value in smooth(values, weight):
+        assert min(values) - slack <= value <= max(values) + slack

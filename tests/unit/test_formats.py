@@ -1,0 +1,58 @@
+"""Figures are written in one way everywhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from lora_tui import formats
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("shown", "wanted"),
+    [
+        (formats.stars(3), "★★★☆☆"),
+        (formats.stars(3, ascii_only=True), "***.."),
+        (formats.stars(99), "★★★★★"),
+        (formats.score(4), "4/5"),
+        (formats.loss(0.123456), "0.1235"),
+        (formats.loss(float("nan")), "–"),
+        (formats.perplexity(7.389), "7.39"),
+        (formats.perplexity(1e300), "1.00e+300"),
+        (formats.count(12345), "12,345"),
+        (formats.money(1234.5), "$1,234.50"),
+        (formats.money(None), "–"),
+        (formats.hours(1.5), "1.50 h"),
+        (formats.size(25_165_824), "24.0 MiB"),
+        (formats.size(512), "512 B"),
+        (formats.size(500 * 1024**3), "500 GiB"),
+        (formats.duration(3723), "1:02:03"),
+        (formats.duration(None), "--:--"),
+        (formats.figure(0.0002), "2e-4"),
+        (formats.figure(16), "16"),
+        (formats.percent(62.345), "62.3 %"),
+    ],
+)
+def test_figures(shown: str, wanted: str) -> None:
+    assert shown == wanted
+
+
+@pytest.mark.parametrize(
+    ("passed", "wanted"),
+    [
+        (timedelta(seconds=-5), "just now"),
+        (timedelta(seconds=50), "1 min ago"),
+        (timedelta(minutes=5), "5 min ago"),
+        (timedelta(hours=26), "1 d ago"),
+        (timedelta(days=400), "1 y ago"),
+    ],
+)
+def test_ages(passed: timedelta, wanted: str) -> None:
+    assert formats.age(NOW - passed, NOW) == wanted
+
+
+def test_no_moment_is_never() -> None:
+    assert formats.age(None, NOW) == "never"
