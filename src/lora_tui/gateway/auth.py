@@ -1,0 +1,296 @@
+"""Supabase Auth: signing in, keeping a session alive, and the headers of each request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import httpx
+
+from lora_tui import clock
+from lora_tui.account import Session, session_of_token
+from lora_tui.errors import AuthenticationError, BackendError, ConfigError, UnreachableError
+from lora_tui.gateway.http import (
+    REPEATABLE,
+    build_client,
+    check,
+    error_body,
+    error_of,
+    read_json,
+    status_of,
+    token_refused,
+    without_secrets,
+)
+from lora_tui.secret import Secret
+
+__all__ = [
+    "KeyAuth",
+    "Session",
+    "SessionAuth",
+    "fetch_user",
+    "refresh",
+    "session_from_tokens",
+    "sign_in",
+    "sign_out",
+]
+
+REFRESH_BEFORE: Final = timedelta(seconds=60)
+"""A session with less than this left is refreshed before it is used."""
+
+
+def sign_in(
+    url: str,
+    anon_key: str,
+    email: str,
+    password: Secret,
+    *,
+    client: httpx.Client | None = None,
+) -> Session:
+    """A new session by e-mail and password. Raises AuthenticationError, UnreachableError."""
+    with _client(url, anon_key, client) as http:
+        response = http.post(
+            "/auth/v1/token",
+            params={"grant_type": "password"},
+            json={"email": email, "password": password.reveal()},
+        )
+        if status_of(response) in (400, 403, 422):
+            body = error_body(response)
+            code = body.get("error_code") or body.get("error")
+            if code == "email_not_confirmed":
+                raise AuthenticationError(
+                    "This e-mail address is not confirmed yet",
+                    remedy="open the link in the confirmation e-mail",
+                )
+            raise AuthenticationError(
+                "Wrong e-mail address or password",
+                details=without_secrets(body.get("msg") or body.get("message") or code) or None,
+                remedy="check both; the password is not stored anywhere",
+            )
+        _refuse_bad_key(response)
+        return _session(read_json(check(response, "sign in"), "sign in"))
+
+
+def refresh(
+    url: str, anon_key: str, session: Session, *, client: httpx.Client | None = None
+) -> Session:
+    """The session's successor; the old refresh token is used up by this.
+
+    Raises AuthenticationError where the session has ended, UnreachableError.
+    """
+    if not session.refresh_token:
+        raise AuthenticationError("The session has ended")
+    with _client(url, anon_key, client) as http:
+        # Sent again at once after a lost answer, the same token still counts: Supabase allows
+        # its reuse for some seconds. Not repeating it would lose the session for certain.
+        response = http.post(
+            "/auth/v1/token",
+            params={"grant_type": "refresh_token"},
+            json={"refresh_token": session.refresh_token.reveal()},
+            extensions=dict(REPEATABLE),
+        )
+        _refuse_bad_key(response)
+        if status_of(response) in (400, 401, 403, 404, 422):
+            raise AuthenticationError("The session has ended")
+        return _session(
+            read_json(check(response, "renew the session"), "renew the session"), session
+        )
+
+
+def fetch_user(
+    url: str, anon_key: str, access_token: Secret, *, client: httpx.Client | None = None
+) -> tuple[str, str]:
+    """Id and e-mail address (may be empty) of the account that the token belongs to."""
+    with _client(url, anon_key, client) as http:
+        response = http.get("/auth/v1/user", headers=_bearer(access_token))
+        _refuse_bad_key(response)
+        if status_of(response) in (401, 403, 404):
+            raise AuthenticationError("The session has ended")
+        body = read_json(check(response, "read the account"), "read the account")
+    user_id = body.get("id") if isinstance(body, dict) else None
+    if not isinstance(user_id, str) or not user_id:
+        raise BackendError("Could not read the account: the answer names no user")
+    return user_id, str(body.get("email") or "")
+
+
+def sign_out(
+    url: str, anon_key: str, session: Session, *, client: httpx.Client | None = None
+) -> None:
+    """End the session at the backend; one that has ended already is no error."""
+    with _client(url, anon_key, client) as http:
+        response = http.post(
+            "/auth/v1/logout",
+            params={"scope": "local"},
+            headers=_bearer(session.access_token),
+        )
+        if status_of(response) not in (401, 403, 404):
+            check(response, "sign out")
+
+
+def session_from_tokens(
+    url: str,
+    anon_key: str,
+    access_token: Secret,
+    refresh_token: Secret,
+    *,
+    client: httpx.Client | None = None,
+) -> Session:
+    """A session of tokens made elsewhere, once the backend has said whose they are."""
+    session = replace(session_of_token(access_token), refresh_token=refresh_token)
+    if refresh_token and _nearly_over(session):
+        return refresh(url, anon_key, session, client=client)
+    user_id, email = fetch_user(url, anon_key, access_token, client=client)
+    return replace(session, user_id=user_id, email=email)
+
+
+class KeyAuth(httpx.Auth):
+    """A project key alone: `apikey` always, `Authorization` only where the key is a JWT."""
+
+    def __init__(self, key: Secret | str) -> None:
+        self._key = key if isinstance(key, Secret) else Secret(key)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["apikey"] = self._key.reveal()
+        if _is_jwt(self._key) and "Authorization" not in request.headers:
+            request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        yield request
+
+
+class SessionAuth(httpx.Auth):
+    """A user's session on each request, renewed before it ends and once after a refusal.
+
+    Thread-safe: of many requests that find the session over, one renews it. `lock` is held while
+    the session is renewed (a lock between processes), `reload` is asked first (another process
+    may have renewed it), `on_refresh` is told the new one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        anon_key: str,
+        session: Session,
+        *,
+        on_refresh: Callable[[Session], None] | None = None,
+        reload: Callable[[], Session | None] | None = None,
+        lock: Callable[[], AbstractContextManager[None]] = nullcontext,
+        client: httpx.Client | None = None,
+    ) -> None:
+        self._url = url
+        self._anon_key = Secret(anon_key)
+        self._session = session
+        self._on_refresh = on_refresh
+        self._reload = reload
+        self._process_lock = lock
+        self._client = client
+        self._thread_lock = threading.Lock()
+
+    @property
+    def session(self) -> Session:
+        """The session in force."""
+        return self._session
+
+    def sync_auth_flow(
+        self, request: httpx.Request
+    ) -> Generator[httpx.Request, httpx.Response, None]:
+        session = self._session
+        if session.refresh_token and _nearly_over(session):
+            session = self._renewed(session)
+        self._stamp(request, session)
+        response = yield request
+        if not token_refused(response):
+            return
+        session = self._renewed(session)
+        if isinstance(request.stream, httpx.ByteStream):
+            self._stamp(request, session)
+            yield request
+        # A body that streams is gone: its sender gets the refusal, and the next attempt passes.
+
+    def _stamp(self, request: httpx.Request, session: Session) -> None:
+        request.headers["apikey"] = self._anon_key.reveal()
+        request.headers.update(_bearer(session.access_token))
+
+    def _renewed(self, stale: Session) -> Session:
+        with self._thread_lock:
+            if self._session.access_token != stale.access_token:
+                return self._session
+            with self._process_lock():
+                latest = self._latest(stale)
+                if latest.access_token == stale.access_token or _nearly_over(latest):
+                    latest = refresh(
+                        self._url, self._anon_key.reveal(), latest, client=self._client
+                    )
+                    if self._on_refresh is not None:
+                        self._on_refresh(latest)
+                self._session = latest
+            return latest
+
+    def _latest(self, ours: Session) -> Session:
+        stored = self._reload() if self._reload is not None else None
+        if stored is None or stored.user_id != ours.user_id:
+            return ours
+        return stored if stored.expires_at > ours.expires_at else ours
+
+
+def _refuse_bad_key(response: httpx.Response) -> None:
+    """401 without a code of Auth's own comes from the door: the project's key is wrong."""
+    if response.status_code == 401 and not error_body(response).get("error_code"):
+        raise ConfigError(
+            "The project does not accept its key",
+            details=error_of(response, "sign in").details,
+            remedy="check SUPABASE_URL and SUPABASE_ANON_KEY; both are of one project",
+        )
+
+
+@contextmanager
+def _client(url: str, anon_key: str, given: httpx.Client | None) -> Iterator[httpx.Client]:
+    if given is not None:
+        yield given
+        return
+    with build_client(url, auth=KeyAuth(anon_key)) as client:
+        yield client
+
+
+def _session(body: Any, before: Session | None = None) -> Session:
+    try:
+        user: Mapping[str, Any] = body.get("user") or {}
+        access_token, refresh_token = body["access_token"], body["refresh_token"]
+        user_id = user.get("id") or (before.user_id if before else "")
+        email = user.get("email") or (before.email if before else "")
+    except (AttributeError, KeyError, TypeError):
+        raise BackendError("The answer to the login holds no session") from None
+    if not (isinstance(access_token, str) and isinstance(refresh_token, str) and user_id):
+        raise BackendError("The answer to the login holds no session")
+    return Session(
+        access_token=Secret(access_token),
+        refresh_token=Secret(refresh_token),
+        expires_at=_expiry(body, access_token),
+        user_id=str(user_id),
+        email=str(email),
+    )
+
+
+def _expiry(body: Mapping[str, Any], access_token: str) -> datetime:
+    """By the time that is left where it is given: our clock may differ from the server's."""
+    seconds = body.get("expires_in")
+    if isinstance(seconds, int | float):
+        return clock.now() + timedelta(seconds=seconds)
+    return session_of_token(Secret(access_token)).expires_at
+
+
+def _nearly_over(session: Session) -> bool:
+    return session.expires_at - clock.now() < REFRESH_BEFORE
+
+
+def _bearer(token: Secret) -> dict[str, str]:
+    """The header for a user's token; a project key of the new kind never goes in there."""
+    if token.reveal().startswith("sb_"):
+        raise UnreachableError("A project key is no access token", remedy="run `lora-tui login`")
+    return {"Authorization": f"Bearer {token.reveal()}"}
+
+
+def _is_jwt(key: Secret) -> bool:
+    text = key.reveal()
+    return not text.startswith("sb_") and text.count(".") == 2

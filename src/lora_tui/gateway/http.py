@@ -1,0 +1,384 @@
+"""The one HTTP client: TLS, proxies, time-outs, the retry policy, and answers turned into errors.
+
+Answers are small (rows, links), so each is read whole, up to a bound, before it is handed on: an
+answer that breaks off half-way counts as a failed attempt and is retried like any other.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import math
+import re
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+from httpx_retries import Retry, RetryTransport
+
+from lora_tui import __version__
+from lora_tui.errors import (
+    AuthenticationError,
+    BackendError,
+    ConflictError,
+    DeniedError,
+    LoraTuiError,
+    NotFoundError,
+    UnreachableError,
+)
+from lora_tui.secret import MASK
+from lora_tui.text import terminal_safe
+
+TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=30.0, pool=30.0)
+"""Seconds of silence in each phase."""
+TOTAL_SECONDS: Final = 30.0
+"""No new attempt begins after this much time, and all waits together are at most this long."""
+REPEATABLE: Final[Mapping[str, Any]] = {"repeatable": True}
+"""`extensions` of a POST that may be sent twice without harm (sign, list): it is retried too."""
+
+_MOST_BYTES: Final = 128 * 1024 * 1024
+_log: Final = logging.getLogger("lora_tui.gateway")
+
+# These log whole URLs, and a signed URL is a key. `_Client` logs what may be seen.
+for _name in ("httpx", "httpcore", "httpx_retries"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+
+class RetryPolicy(Retry):
+    """The library's policy with a deadline, and no second try for a certificate it can't trust."""
+
+    deadline: float = math.inf
+    """By `time.monotonic`; set for each request."""
+
+    def until(self, deadline: float) -> RetryPolicy:
+        """The same policy with this deadline."""
+        policy = self.copy_with()
+        assert isinstance(policy, RetryPolicy)
+        policy.deadline = deadline
+        return policy
+
+    def increment(self) -> RetryPolicy:
+        policy = super().increment()
+        assert isinstance(policy, RetryPolicy)
+        policy.deadline = self.deadline
+        return policy
+
+    def is_exhausted(self) -> bool:
+        return super().is_exhausted() or time.monotonic() >= self.deadline
+
+    def is_retryable_exception(self, exception: Exception) -> bool:
+        return super().is_retryable_exception(exception) and not any(
+            isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(exception)
+        )
+
+
+RETRY: Final = RetryPolicy(
+    total=4,
+    allowed_methods=("GET", "HEAD", "PUT", "DELETE", "OPTIONS"),
+    status_forcelist=(429, 502, 503, 504),
+    backoff_factor=0.25,
+    backoff_jitter=1.0,
+    max_backoff_wait=20.0,
+    total_timeout=TOTAL_SECONDS,
+)
+"""Waits of up to 0.5, 1, 2 and 4 s, each drawn at random from zero up, or what Retry-After asks
+for (at most 20 s). A GET is retried on 500 as well."""
+
+
+def build_client(
+    base_url: str,
+    *,
+    auth: httpx.Auth | None = None,
+    headers: Mapping[str, str] | None = None,
+    retry: RetryPolicy = RETRY,
+    timeout: httpx.Timeout = TIMEOUT,
+    transport: httpx.BaseTransport | None = None,
+) -> httpx.Client:
+    """A client for one host: TLS verified, proxies and CA files from the environment.
+
+    Redirects are never followed, so a key never travels to another host. Every failure of the
+    transport is raised as UnreachableError; statuses are left to `check`. `transport` replaces
+    the network.
+    """
+    network = transport or httpx.HTTPTransport(verify=_tls_context(), proxy=_proxy_for(base_url))
+    return _Client(
+        base_url=base_url,
+        auth=auth,
+        headers={"User-Agent": f"lora-tui/{__version__}", **(headers or {})},
+        timeout=timeout,
+        follow_redirects=False,
+        transport=_Retrying(_Reading(network), retry),
+    )
+
+
+def check(response: httpx.Response, what: str) -> httpx.Response:
+    """The response itself where it is a success, else the error of the family it stands for.
+
+    `what` completes "Could not …", as in "read the models".
+    """
+    if response.is_success:
+        return response
+    raise error_of(response, what)
+
+
+def error_of(response: httpx.Response, what: str) -> LoraTuiError:
+    """The error that an unsuccessful response stands for, without anything secret in it."""
+    body = error_body(response)
+    status = status_of(response)
+    code = str(body.get("code") or body.get("error_code") or body.get("error") or "")
+    details = _details(response, body)
+    if token_refused(response):
+        return AuthenticationError(
+            f"Could not {what}: the server does not accept the login or the key", details=details
+        )
+    if code == "23505" or code == "Duplicate" or status == 409:
+        return ConflictError(f"Could not {what}: it is already there", details=details)
+    if status == 403 or code == "42501":
+        return DeniedError(f"Could not {what}: that is not allowed", details=details)
+    if status in (404, 406, 410):
+        return NotFoundError(
+            f"Could not {what}: it does not exist or is not yours", details=details
+        )
+    if status == 429:
+        return UnreachableError(
+            f"Could not {what}: the server asks to slow down",
+            details=details,
+            remedy="wait a minute and try again",
+        )
+    if status >= 500:
+        return UnreachableError(f"Could not {what}: the server fails ({status})", details=details)
+    if 300 <= status < 400:
+        return BackendError(
+            f"Could not {what}: the server sends us to another address",
+            details=details,
+            remedy="check the configured URL",
+        )
+    return BackendError(f"Could not {what}: the server refuses ({status})", details=details)
+
+
+def token_refused(response: httpx.Response) -> bool:
+    """Whether the server does not accept the token that came along.
+
+    PostgREST answers 401 then, Auth 403, Storage 400 with the reason in the body.
+    """
+    if response.status_code == 401:
+        return True
+    if response.status_code not in (400, 403):
+        return False
+    body = error_body(response)
+    if status_of(response) == 401:
+        return True
+    code = str(body.get("code") or body.get("error_code") or body.get("error") or "")
+    text = str(body.get("message") or body.get("msg") or "").lower()
+    return (
+        code in ("PGRST301", "PGRST302", "PGRST303", "bad_jwt", "InvalidJWT")
+        or "jwt expired" in text
+        or '"exp" claim' in text
+        or "invalid compact jws" in text
+    )
+
+
+def read_json(response: httpx.Response, what: str) -> Any:
+    """The JSON of a checked response. Raises BackendError where it is none."""
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError):
+        raise BackendError(
+            f"Could not {what}: the answer is not JSON",
+            remedy="check the configured URL; a proxy or login page may answer in its place",
+        ) from None
+
+
+def error_body(response: httpx.Response) -> Mapping[str, Any]:
+    """The JSON object of a refusal; empty where there is none."""
+    try:
+        body = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def status_of(response: httpx.Response) -> int:
+    """The status that is meant: Storage answers 400 and writes the real one into the body."""
+    if response.status_code == 400:
+        meant = str(error_body(response).get("statusCode", ""))
+        if re.fullmatch(r"[45]\d\d", meant, re.ASCII):
+            return int(meant)
+    return response.status_code
+
+
+def without_secrets(text: object, *, limit: int = 500) -> str:
+    """Text for a message or a log: safe for a terminal, keys, tokens and query strings masked."""
+    cleaned = terminal_safe(text, limit=limit * 4)
+    for pattern, replacement in _SECRETS:
+        cleaned = pattern.sub(replacement, cleaned)
+    return terminal_safe(cleaned, limit=limit)
+
+
+_SECRETS: Final = (
+    (re.compile(r"eyJ[\w-]+\.[\w-]+(\.[\w-]*)?"), MASK),
+    (re.compile(r"\bsb_[a-z]+_[\w-]+"), MASK),
+    (re.compile(r"(?i)\bbearer\s+[^\s\"',;]+"), f"Bearer {MASK}"),
+    (
+        re.compile(
+            r"(?i)\b(token|apikey|password|signature|credential)(\"?\s*[=:]\s*\"?)[^\s\"'&,;]+"
+        ),
+        rf"\1\2{MASK}",
+    ),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?\"'<>]+)\?[^\s\"'<>]*"), rf"\1?{MASK}"),
+    (re.compile(r"([\w%/.-]+)\?[\w.~%-]+=[^\s\"'<>]*"), rf"\1?{MASK}"),
+)
+
+
+class _Client(httpx.Client):
+    """httpx's client, with failures as our error family and a log line without secrets."""
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        start = time.monotonic()
+        try:
+            response = super().send(request, **options)
+        except httpx.HTTPError as error:
+            # `from None`: the request, and with it the keys, stays out of the traceback
+            raise _unreachable(error, request) from None
+        _log.debug(
+            "%s %s%s %d in %.0f ms",
+            request.method,
+            request.url.host,
+            terminal_safe(request.url.path, limit=300),
+            response.status_code,
+            (time.monotonic() - start) * 1000,
+        )
+        return response
+
+
+class _Retrying(RetryTransport):
+    """Applies the policy to one request at a time."""
+
+    def __init__(self, transport: httpx.BaseTransport, retry: RetryPolicy) -> None:
+        super().__init__(transport=transport, retry=retry)
+        self._policy = retry
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        policy: Retry = self._policy
+        if request.method == "GET":
+            policy = policy.copy_with(status_forcelist={*policy.status_forcelist, 500})
+        if request.extensions.get("repeatable"):
+            policy = policy.copy_with(allowed_methods=(request.method,))
+        assert isinstance(policy, RetryPolicy)
+        request.extensions["retry"] = policy.until(time.monotonic() + TOTAL_SECONDS)
+        return super().handle_request(request)
+
+
+class _Reading(httpx.BaseTransport):
+    """Reads the body of each answer, decompressed, as part of the attempt."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._transport.handle_request(request)
+        body = bytearray()
+        try:
+            for piece in response.iter_bytes():
+                body += piece
+                if len(body) > _MOST_BYTES:
+                    raise BackendError("The server's answer is larger than any we can use")
+        finally:
+            response.close()
+        headers = [
+            (name, value)
+            for name, value in response.headers.multi_items()
+            if name.lower() not in ("content-encoding", "content-length", "transfer-encoding")
+        ]
+        extensions = {
+            key: value for key, value in response.extensions.items() if key != "network_stream"
+        }
+        return httpx.Response(
+            response.status_code, headers=headers, content=bytes(body), extensions=extensions
+        )
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _proxy_for(url: str) -> str | None:
+    """The environment's proxy for this host; never for this machine, where http is allowed."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host == "localhost" or _is_loopback(host) or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _details(response: httpx.Response, body: Mapping[str, Any]) -> str | None:
+    parts = [
+        body.get("code") or body.get("error_code"),
+        body.get("error"),
+        body.get("message") or body.get("msg") or body.get("error_description"),
+        body.get("details"),
+        body.get("hint"),
+    ]
+    sent = [
+        response.request.headers.get("apikey"),
+        response.request.headers.get("authorization", "").partition(" ")[2],
+    ]
+    text = "; ".join(dict.fromkeys(str(part) for part in parts if part))
+    if not text and response.headers.get("content-type", "").startswith("text/plain"):
+        text = response.text
+    for secret in sent:
+        if secret:
+            text = text.replace(secret, MASK)
+    return without_secrets(text) or None
+
+
+def _unreachable(error: httpx.HTTPError, request: httpx.Request) -> LoraTuiError:
+    host = terminal_safe(request.url.host, limit=100)
+    details = f"{type(error).__name__}: {without_secrets(error, limit=200)}".rstrip(": ")
+    causes = list(_causes(error))
+    if isinstance(error, httpx.DecodingError):
+        return BackendError(f"The answer of {host} is damaged", details=details)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return UnreachableError(
+            f"The certificate of {host} can't be trusted",
+            details=details,
+            remedy="check the URL and the clock; for a private CA set SSL_CERT_FILE",
+        )
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return UnreachableError(f"There is no address for {host}", details=details)
+    if isinstance(error, httpx.TimeoutException):
+        return UnreachableError(f"{host} does not answer in time", details=details)
+    if isinstance(error, httpx.ProxyError):
+        return UnreachableError(f"The proxy does not let us reach {host}", details=details)
+    if isinstance(error, httpx.ConnectError):
+        return UnreachableError(f"{host} can't be reached", details=details)
+    return UnreachableError(f"The connection to {host} broke", details=details)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    causes: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in causes:
+        causes.append(current)
+        current = current.__cause__ or current.__context__
+    return causes

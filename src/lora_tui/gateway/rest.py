@@ -1,0 +1,365 @@
+"""The tables, over PostgREST: keyset pages, the model list, and what the harvest writes.
+
+Rows come and go as plain dictionaries. Every query about a user's rows also filters by owner,
+because the deployed policies do not hide others' rows everywhere. Raises the error family.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import httpx
+
+from lora_tui.errors import BackendError, ConflictError, NotFoundError, UsageError
+from lora_tui.gateway.http import build_client, check, error_body, read_json
+
+Row = dict[str, Any]
+
+ROWS_A_PAGE: Final = 1000
+"""What PostgREST gives at most, silently; a project may have set less."""
+SORTS: Final[Mapping[str, str]] = {
+    "created": "created_at",
+    "quality": "quality_metrics->overall_score",
+    "name": "name",
+    "cost": "training_summary->total_cost",
+    "loss": "quality_metrics->final_training_loss",
+    "duration": "training_summary->training_duration_hours",
+}
+"""What the model list can be sorted by, and where that stands in a row."""
+
+_WITH_DELETED_AT: Final = ("datasets", "model_artifacts")
+_FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
+_IDS_A_QUERY: Final = 80  # 39 bytes each in the URL: below 4 KB with all the rest
+_POINT_COLUMNS: Final = "id,timestamp,epoch,step,training_loss,validation_loss"
+_IN_LIST: Final = (
+    "*,dataset:datasets!dataset_id(name),job:training_jobs!job_id(preset_id,created_at)"
+)
+_IN_FULL: Final = (
+    "*,dataset:datasets!dataset_id(id,name,format,total_training_pairs),"
+    "job:training_jobs!job_id(id,preset_id,created_at,started_at,completed_at)"
+)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a table that is ordered by (key, id): the row that was read last."""
+
+    updated_at: str
+    """The value of the key column, in the form that the backend sent it."""
+    id: str
+
+    @classmethod
+    def at(cls, moment: str) -> Self:
+        """The place before all rows of this moment."""
+        return cls(moment, _FIRST_ID)
+
+
+class Rest:
+    """The Data API of one project. Safe to use from several threads; close it at the end."""
+
+    def __init__(self, url: str, auth: httpx.Auth, *, client: httpx.Client | None = None) -> None:
+        from postgrest import SyncPostgrestClient  # late: its import takes longer than a query
+
+        self._client = client or build_client(url, auth=auth)
+        self._tables = SyncPostgrestClient(
+            f"{url.rstrip('/')}/rest/v1", http_client=self._client, retry_enabled=False
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    # What the sync reads ----------------------------------------------------------------------
+
+    def page(
+        self,
+        table: str,
+        user_id: str,
+        *,
+        after: Mark | None,
+        limit: int = ROWS_A_PAGE,
+        key: str = "updated_at",
+        columns: str = "*",
+    ) -> list[Row]:
+        """The next rows of a user after a place, in the order of (key, id); [] at the end.
+
+        A page shorter than `limit` is not the end: the project may allow fewer rows an answer.
+        """
+        query = self._tables.from_(table).select(columns).eq("user_id", user_id)
+        if after is not None:
+            query = query.or_(_beyond(key, after.updated_at, after.id))
+        return self._rows(query.order(key).order("id").limit(limit), f"read {table}")
+
+    def ids(self, table: str, user_id: str) -> Iterator[str]:
+        """The ids of all rows of a user but those marked as deleted."""
+        after = _FIRST_ID
+        while True:
+            query = self._tables.from_(table).select("id").eq("user_id", user_id).gt("id", after)
+            query = _living(query, table).order("id").limit(ROWS_A_PAGE)
+            rows = self._rows(query, f"read {table}")
+            if not rows:
+                return
+            for row in rows:
+                after = str(row["id"])
+                yield after
+
+    def count(self, table: str, user_id: str) -> int:
+        """How many rows the user has in a table, without those marked as deleted."""
+        query = self._tables.from_(table).select("id", count=_exact()).eq("user_id", user_id)
+        _, total = self._counted(_living(query, table).limit(1), f"count {table}")
+        return total or 0
+
+    def rows_by_id(self, table: str, user_id: str, ids: Iterable[str]) -> list[Row]:
+        """Those of these rows that exist and are the user's, in no order."""
+        wanted = list(dict.fromkeys(ids))
+        rows: list[Row] = []
+        for start in range(0, len(wanted), _IDS_A_QUERY):
+            query = (
+                self._tables.from_(table)
+                .select("*")
+                .eq("user_id", user_id)
+                .in_("id", wanted[start : start + _IDS_A_QUERY])
+            )
+            rows += self._rows(query, f"read {table}")
+        return rows
+
+    def metric_points(
+        self, job_id: str, *, after: tuple[str, str] | None = None
+    ) -> Iterator[list[Row]]:
+        """All metric points of a job in the order of (timestamp, id), page by page.
+
+        `after` is the timestamp, as it was sent, and the id of the last point that is known.
+        """
+        while True:
+            query = (
+                self._tables.from_("metrics_points")
+                .select(_POINT_COLUMNS, count=_exact())
+                .eq("job_id", job_id)
+            )
+            if after is not None:
+                query = query.or_(_beyond("timestamp", *after))
+            query = query.order("timestamp").order("id").limit(ROWS_A_PAGE)
+            rows, left = self._counted(query, "read the metric points")
+            if rows:
+                yield rows
+            if not rows or left == len(rows):
+                return
+            after = (str(rows[-1]["timestamp"]), str(rows[-1]["id"]))
+
+    # What the web application lists -----------------------------------------------------------
+
+    def models(
+        self,
+        user_id: str,
+        *,
+        sort: str = "created",
+        descending: bool = True,
+        page: int = 1,
+        limit: int = 12,
+        search: str | None = None,
+    ) -> tuple[list[Row], int]:
+        """One page (from 1) of a user's models with dataset and job embedded, and how many in all.
+
+        `sort` is one of SORTS; ties go by id. `search` is part of a name, in any case of letters.
+        """
+        if sort not in SORTS:
+            raise UsageError(f"Models can't be sorted by {sort}", remedy=f"try {', '.join(SORTS)}")
+        query = (
+            self._tables.from_("model_artifacts")
+            .select(_IN_LIST, count=_exact())
+            .eq("user_id", user_id)
+            .is_("deleted_at", None)
+        )
+        if search:
+            query = query.ilike("name", f"%{_literal_pattern(search)}%")
+        query = query.order(SORTS[sort], desc=descending, nullsfirst=False).order("id")
+        first = (max(1, page) - 1) * limit
+        rows, total = self._counted(query.range(first, first + limit - 1), "read the models")
+        return rows, len(rows) if total is None else total
+
+    def model(self, user_id: str, model_id: str) -> Row:
+        """One model of a user with dataset and job embedded. Raises NotFoundError."""
+        missing = NotFoundError("Model not found or access denied")
+        if not _is_uuid(model_id):
+            raise missing
+        query = (
+            self._tables.from_("model_artifacts")
+            .select(_IN_FULL)
+            .eq("id", model_id)
+            .eq("user_id", user_id)
+            .is_("deleted_at", None)
+            .limit(1)
+        )
+        rows = self._rows(query, "read the model")
+        if not rows:
+            raise missing
+        return rows[0]
+
+    # What the harvest reads and writes --------------------------------------------------------
+
+    def jobs_to_harvest(self, *, limit: int) -> list[Row]:
+        """Completed jobs of all users without an artifact, the longest waiting first.
+
+        Each has its dataset's name embedded as `dataset`.
+        """
+        jobs: list[Row] = []
+        while len(jobs) < limit:
+            query = (
+                self._tables.from_("training_jobs")
+                .select("*,dataset:datasets!dataset_id(name)")
+                .eq("status", "completed")
+                .not_.is_("external_job_id", None)
+                .is_("artifact_id", None)
+                .order("completed_at", nullsfirst=False)
+                .order("id")
+            )
+            page_size = min(ROWS_A_PAGE, limit - len(jobs))
+            rows = self._rows(
+                query.range(len(jobs), len(jobs) + page_size - 1), "read the completed jobs"
+            )
+            if not rows:
+                break
+            jobs += rows
+        return jobs
+
+    def artifact_by_job(self, job_id: str) -> Row | None:
+        """The artifact of a job, where one was written."""
+        query = self._tables.from_("model_artifacts").select("*").eq("job_id", job_id).limit(1)
+        return next(iter(self._rows(query, "read the artifact")), None)
+
+    def insert_artifact(self, row: Mapping[str, Any]) -> Row:
+        """Write an artifact. Raises ConflictError where the id or the job has one already."""
+        return self._insert("model_artifacts", row, "write the artifact")
+
+    def link_job(self, job_id: str, artifact_id: str) -> bool:
+        """Set a job's artifact where it has none; True for the one caller who did."""
+        query = (
+            self._tables.from_("training_jobs")
+            .update({"artifact_id": artifact_id})
+            .eq("id", job_id)
+            .is_("artifact_id", None)
+        )
+        return bool(self._rows(query, "link the job"))
+
+    def insert_notification(self, row: Mapping[str, Any]) -> Row:
+        """Write a notification once: where its id is there already, that one is returned."""
+        try:
+            return self._insert("notifications", row, "write the notification")
+        except ConflictError:
+            query = self._tables.from_("notifications").select("*").eq("id", row["id"]).limit(1)
+            there = self._rows(query, "read the notification")
+            if not there:
+                raise
+            return there[0]
+
+    def mark_notification_read(
+        self, notification_id: str, read: bool = True, *, user_id: str | None = None
+    ) -> bool:
+        """Mark it; False where it is not there or not ours to change."""
+        query = self._tables.from_("notifications").update({"read": read}).eq("id", notification_id)
+        if user_id is not None:
+            query = query.eq("user_id", user_id)
+        return bool(self._rows(query, "mark the notification"))
+
+    def claim_lease(self, job_id: str, holder: str, seconds: int) -> bool | None:
+        """Whether the job is the holder's for so long; None where the project has no leases."""
+        return self._lease("claim", p_job_id=job_id, p_holder=holder, p_seconds=seconds)
+
+    def renew_lease(self, job_id: str, holder: str, seconds: int) -> bool | None:
+        """False where the lease ran out or is another's; None where the project has no leases."""
+        return self._lease("renew", p_job_id=job_id, p_holder=holder, p_seconds=seconds)
+
+    def release_lease(self, job_id: str, holder: str) -> bool | None:
+        """False where there was none to give back; None where the project has no leases."""
+        return self._lease("release", p_job_id=job_id, p_holder=holder)
+
+    # ------------------------------------------------------------------------------------------
+
+    def _lease(self, act: str, **parameters: Any) -> bool | None:
+        what = f"{act} the harvest lease"
+        response = self._send(self._tables.rpc(f"{act}_harvest_lease", parameters))
+        if response.status_code == 404 or error_body(response).get("code") == "PGRST202":
+            return None
+        answer = read_json(check(response, what), what)
+        if not isinstance(answer, bool):
+            raise BackendError(f"Could not {what}: the answer is neither yes nor no")
+        return answer
+
+    def _insert(self, table: str, row: Mapping[str, Any], what: str) -> Row:
+        rows = self._rows(self._tables.from_(table).insert(dict(row)), what)
+        if not rows:
+            raise BackendError(f"Could not {what}: the server did not return it")
+        return rows[0]
+
+    def _rows(self, query: Any, what: str) -> list[Row]:
+        return _checked_rows(self._send(query), what)
+
+    def _counted(self, query: Any, what: str) -> tuple[list[Row], int | None]:
+        """The rows, and how many there are without limit and offset."""
+        response = self._send(query)
+        match = re.search(r"/(\d{1,18})$", response.headers.get("content-range", ""), re.ASCII)
+        total = int(match[1]) if match else None
+        if response.status_code == 416:  # the page lies beyond the last row
+            return [], total or 0
+        return _checked_rows(response, what), total
+
+    def _send(self, query: Any) -> httpx.Response:
+        # The query's own `execute` drops the status of a refusal and takes any text for rows.
+        response: httpx.Response = query.request.send(httpx.Headers())
+        return response
+
+
+def _checked_rows(response: httpx.Response, what: str) -> list[Row]:
+    rows = read_json(check(response, what), what)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BackendError(f"Could not {what}: the answer is not a list of rows")
+    return rows
+
+
+def _living(query: Any, table: str) -> Any:
+    return query.is_("deleted_at", None) if table in _WITH_DELETED_AT else query
+
+
+def _beyond(key: str, moment: str, row_id: str) -> str:
+    """The filter for what comes after a place in the order of (key, id)."""
+    at = _quoted(moment)
+    return f"{key}.gt.{at},and({key}.eq.{at},id.gt.{_quoted(row_id)})"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _literal_pattern(text: str) -> str:
+    """For LIKE, with nothing in it that stands for something else.
+
+    PostgREST reads `*` as `%` and knows no escape for it, so a star becomes "any one character".
+    """
+    return re.sub(r"([\\%_])", r"\\\1", text).replace("*", "_")
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _exact() -> Any:
+    from postgrest.types import CountMethod
+
+    return CountMethod.exact
+
+
+__all__: Sequence[str] = ("ROWS_A_PAGE", "SORTS", "Mark", "Rest", "Row")

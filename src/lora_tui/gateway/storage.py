@@ -1,0 +1,488 @@
+"""The bucket: signed links, what is stored, uploads at once or in resumable pieces, removal.
+
+Only the token of a signed link and the id of a resumable upload are taken from an answer; host
+and path are always ours. Raises the error family.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from lora_tui.errors import (
+    AuthenticationError,
+    BackendError,
+    ConflictError,
+    IntegrityError,
+    LoraTuiError,
+    NotFoundError,
+    UnreachableError,
+)
+from lora_tui.gateway.http import (
+    REPEATABLE,
+    RETRY,
+    RetryPolicy,
+    build_client,
+    check,
+    error_of,
+    read_json,
+    without_secrets,
+)
+
+BUCKET: Final = "lora-models"
+CHUNK: Final = 6 * 1024 * 1024
+"""Bytes of each piece of a resumable upload but the last; the service demands exactly this."""
+LINK_SECONDS: Final = 3600
+
+_BINARY: Final = "application/octet-stream"
+_TYPES: Final = {".json": "application/json", ".tar": "application/x-tar"}
+_OBJECTS_A_PAGE: Final = 100
+_PATHS_A_REMOVAL: Final = 500
+_PIECE: Final = 256 * 1024
+# The server answers an upload when it has stored all of it.
+_UPLOAD_TIMEOUT: Final = httpx.Timeout(connect=10.0, read=120.0, write=60.0, pool=30.0)
+_TUS: Final = {"Tus-Resumable": "1.0.0"}
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What the service says about one object."""
+
+    path: str
+    size: int | None
+    """Bytes."""
+    etag: str | None
+    content_type: str | None
+
+
+class Storage:
+    """One bucket of one project. Safe to use from several threads; close it at the end."""
+
+    def __init__(
+        self,
+        url: str,
+        auth: httpx.Auth,
+        bucket: str = BUCKET,
+        *,
+        client: httpx.Client | None = None,
+        retry: RetryPolicy = RETRY,
+    ) -> None:
+        self._base = f"{url.rstrip('/')}/storage/v1"
+        self._bucket = bucket
+        self._client = client or build_client(url, auth=auth, retry=retry)
+        self._retry = retry
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def sign(self, path: str, *, expires_in: int = LINK_SECONDS) -> str:
+        """A link to an object that is valid for so many seconds: whoever has it, may read."""
+        response = self._client.post(
+            self._object("sign", path), json={"expiresIn": expires_in}, extensions=dict(REPEATABLE)
+        )
+        what = "make a download link"
+        return self._link(path, read_json(check(response, what), what))
+
+    def sign_many(
+        self, paths: Iterable[str], *, expires_in: int = LINK_SECONDS
+    ) -> dict[str, str | LoraTuiError]:
+        """A link, or the reason why there is none, for each path.
+
+        Raises only what would be the same for all: AuthenticationError, UnreachableError.
+        """
+        wanted = list(dict.fromkeys(paths))
+        answers = self._sign_batch(wanted, expires_in) if len(wanted) > 1 else {}
+        for path in wanted:
+            if path not in answers:
+                try:
+                    answers[path] = self.sign(path, expires_in=expires_in)
+                except (AuthenticationError, UnreachableError):
+                    raise
+                except LoraTuiError as error:
+                    answers[path] = error
+        return {path: answers[path] for path in wanted}
+
+    def info(self, path: str) -> ObjectInfo:
+        """Size, ETag and type of an object. Raises NotFoundError."""
+        what = f"look up {_name(path)}"
+        response = self._client.get(self._object("info", path))
+        if response.is_success:
+            return _described(path, read_json(response, what))
+        error = error_of(response, what)
+        if not isinstance(error, NotFoundError):
+            raise error
+        # Not every stack has this call; the list tells a missing object from a missing call.
+        folder, _, _ = path.rpartition("/")
+        for found in self.list(folder):
+            if found.path == path:
+                return found
+        raise error
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """The objects directly in a folder, by name; folders in it are left out."""
+        folder = prefix.strip("/")
+        offset = 0
+        while True:
+            response = self._client.post(
+                f"{self._base}/object/list/{quote(self._bucket, safe='')}",
+                json={
+                    "prefix": folder,
+                    "limit": _OBJECTS_A_PAGE,
+                    "offset": offset,
+                    "sortBy": {"column": "name", "order": "asc"},
+                },
+                extensions=dict(REPEATABLE),
+            )
+            what = "list the stored files"
+            entries = read_json(check(response, what), what)
+            if not isinstance(entries, list):
+                raise BackendError(f"Could not {what}: the answer is no list")
+            for entry in entries:
+                if isinstance(entry, dict) and entry.get("id") and entry.get("name"):
+                    name = str(entry["name"])
+                    yield _described(f"{folder}/{name}" if folder else name, entry)
+            if len(entries) < _OBJECTS_A_PAGE:
+                return
+            offset += len(entries)
+
+    def upload(
+        self,
+        path: str,
+        body: BinaryIO | Iterator[bytes],
+        *,
+        size: int,
+        content_type: str | None = None,
+        upsert: bool = False,
+    ) -> None:
+        """Store an object in one request; not retried, because the body can be read only once.
+
+        Raises ConflictError where the object is there and `upsert` is off, IntegrityError where
+        the body is not of that size. The service has a limit here (50 MB unless configured).
+        """
+        response = self._client.post(
+            f"{self._base}/object/{quote(self._bucket, safe='')}/{encoded(path)}",
+            content=_exactly(body, size),
+            headers={
+                "Content-Type": _accepted(content_type or content_type_of(path)),
+                "Content-Length": str(size),
+                "x-upsert": "true" if upsert else "false",
+            },
+            timeout=_UPLOAD_TIMEOUT,
+        )
+        check(response, f"store {_name(path)}")
+
+    def upload_resumable(
+        self,
+        path: str,
+        open_at: Callable[[int], Iterator[bytes]],
+        *,
+        size: int,
+        content_type: str | None = None,
+        upsert: bool = False,
+        upload_url: str | None = None,
+        on_created: Callable[[str], None] | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Store an object in pieces (TUS 1.0.0), going on where a connection or a run broke off.
+
+        `open_at(offset)` gives the bytes from there to the end. `on_created` is told the address
+        of the upload, which a later call may pass as `upload_url` for 24 hours; `on_progress` is
+        told how many bytes are stored. Raises what `upload` raises.
+        """
+        upload = _Resumable(
+            client=self._client,
+            retry=self._retry,
+            base=self._base,
+            what=f"store {_name(path)}",
+            size=size,
+            headers={
+                "Upload-Length": str(size),
+                "Upload-Metadata": _metadata(
+                    bucketName=self._bucket,
+                    objectName=_checked(path),
+                    contentType=_accepted(content_type or content_type_of(path)),
+                    cacheControl="3600",
+                ),
+                "x-upsert": "true" if upsert else "false",
+            },
+            on_created=on_created or (lambda _url: None),
+            on_progress=on_progress or (lambda _offset: None),
+        )
+        upload.run(open_at, upload_url)
+
+    def delete(self, paths: Iterable[str]) -> int:
+        """Remove objects; those that are not there are no error. How many were removed."""
+        wanted = [_checked(path) for path in paths]
+        removed = 0
+        for start in range(0, len(wanted), _PATHS_A_REMOVAL):
+            response = self._client.request(
+                "DELETE",
+                f"{self._base}/object/{quote(self._bucket, safe='')}",
+                json={"prefixes": wanted[start : start + _PATHS_A_REMOVAL]},
+            )
+            answer = read_json(check(response, "remove stored files"), "remove stored files")
+            removed += len(answer) if isinstance(answer, list) else 0
+        return removed
+
+    def _sign_batch(self, paths: Sequence[str], expires_in: int) -> dict[str, str | LoraTuiError]:
+        """What one request for all of them gives; empty where the stack can't do that."""
+        response = self._client.post(
+            f"{self._base}/object/sign/{quote(self._bucket, safe='')}",
+            json={"expiresIn": expires_in, "paths": [_checked(path) for path in paths]},
+            extensions=dict(REPEATABLE),
+        )
+        if not response.is_success:
+            error = error_of(response, "make download links")
+            if isinstance(error, AuthenticationError):
+                raise error
+            return {}
+        rows = read_json(response, "make download links")
+        answers: dict[str, str | LoraTuiError] = {}
+        for row in rows if isinstance(rows, list) else []:
+            path = row.get("path") if isinstance(row, dict) else None
+            if not isinstance(path, str) or path not in paths:
+                continue
+            if row.get("error"):
+                answers[path] = NotFoundError(
+                    "Could not make a download link: it does not exist or is not yours",
+                    details=without_secrets(row["error"]),
+                )
+            else:
+                answers[path] = self._link(path, row)
+        return answers
+
+    def _link(self, path: str, answer: Any) -> str:
+        signed = None
+        if isinstance(answer, Mapping):
+            signed = answer.get("signedURL") or answer.get("signedUrl")
+        query = urlsplit(signed).query if isinstance(signed, str) else ""
+        if not query:
+            raise BackendError("Could not make a download link: the answer holds none")
+        return f"{self._object('sign', path)}?{query}"
+
+    def _object(self, act: str, path: str) -> str:
+        return f"{self._base}/object/{act}/{quote(self._bucket, safe='')}/{encoded(path)}"
+
+
+def encoded(path: str) -> str:
+    """An object's path for a URL, each segment percent-encoded. Raises NotFoundError."""
+    return "/".join(quote(segment, safe="") for segment in _checked(path).split("/"))
+
+
+def content_type_of(path: str) -> str:
+    """The type to store a file under: the bucket takes three."""
+    return next((kind for end, kind in _TYPES.items() if path.lower().endswith(end)), _BINARY)
+
+
+class _Resumable:
+    """One upload in pieces."""
+
+    def __init__(
+        self,
+        *,
+        client: httpx.Client,
+        retry: RetryPolicy,
+        base: str,
+        what: str,
+        size: int,
+        headers: Mapping[str, str],
+        on_created: Callable[[str], None],
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self._client = client
+        self._retry = retry
+        self._base = f"{base}/upload/resumable"
+        self._what = what
+        self._size = size
+        self._headers = headers
+        self._on_created = on_created
+        self._on_progress = on_progress
+
+    def run(self, open_at: Callable[[int], Iterator[bytes]], upload_url: str | None) -> None:
+        """Send all that is missing."""
+        offset = None
+        url = self._ours(upload_url) if upload_url else ""
+        if url:
+            offset = self._stored(url)
+        if offset is None:
+            url, offset = self._create(), 0
+        self._on_progress(offset)
+        attempts = self._retry
+        while offset < self._size:
+            before = offset
+            failure: httpx.Response | LoraTuiError | None = None
+            for piece in _pieces(open_at(offset), self._size - offset):
+                failure = self._append(url, offset, piece)
+                if failure is not None:
+                    break
+                offset += len(piece)
+                self._on_progress(offset)
+            if offset > before:
+                attempts = self._retry
+            if failure is None:
+                continue
+            if attempts.is_exhausted():
+                raise self._error(failure)
+            attempts = attempts.increment()
+            attempts.sleep(failure)
+            stored = self._stored(url)
+            if stored is None:
+                url, stored = self._create(), 0
+            if stored > offset:
+                attempts = self._retry
+            if stored != offset:
+                offset = stored
+                self._on_progress(offset)
+
+    def _create(self) -> str:
+        response = self._client.post(
+            self._base, headers={**_TUS, **self._headers}, extensions=dict(REPEATABLE)
+        )
+        location = check(response, self._what).headers.get("location", "")
+        url = self._ours(location)
+        self._on_created(url)
+        return url
+
+    def _stored(self, url: str) -> int | None:
+        """How many bytes the server has; None where it no longer knows the upload."""
+        response = self._client.head(url, headers=_TUS)
+        if response.status_code in (403, 404, 410):
+            return None
+        offset = check(response, self._what).headers.get("upload-offset", "")
+        if not offset.isdecimal() or int(offset) > self._size:
+            raise BackendError(f"Could not {self._what}: the server tells no usable offset")
+        return int(offset)
+
+    def _append(self, url: str, offset: int, piece: bytes) -> httpx.Response | LoraTuiError | None:
+        """None where the piece is stored; else what stands against it, if time may mend that."""
+        try:
+            response = self._client.patch(
+                url,
+                content=piece,
+                headers={
+                    **_TUS,
+                    "Upload-Offset": str(offset),
+                    "Content-Type": "application/offset+octet-stream",
+                },
+                timeout=_UPLOAD_TIMEOUT,
+            )
+        except UnreachableError as error:
+            return error
+        if response.is_success:
+            stored = response.headers.get("upload-offset", "")
+            return None if stored == str(offset + len(piece)) else response
+        if response.status_code == 409 and "exist" in response.text.lower():
+            raise ConflictError(f"Could not {self._what}: it is already there")
+        # 404 and 410: the upload ran out; 409 and 423: an earlier connection is still at it
+        if response.status_code in (404, 409, 410, 423, 429) or response.status_code >= 500:
+            return response
+        raise error_of(response, self._what)
+
+    def _error(self, failure: httpx.Response | LoraTuiError) -> LoraTuiError:
+        if isinstance(failure, LoraTuiError):
+            return failure
+        if failure.status_code in (409, 423):
+            return UnreachableError(
+                f"Could not {self._what}: another connection is still sending it",
+                remedy="try again in a few minutes",
+            )
+        if failure.is_success:
+            return BackendError(f"Could not {self._what}: the server does not keep what we send")
+        return error_of(failure, self._what)
+
+    def _ours(self, location: str) -> str:
+        """The upload's address at our own host: a key goes nowhere else."""
+        path = urlsplit(location).path
+        _, found, upload_id = path.rpartition("/upload/resumable/")
+        if not found or not upload_id or ".." in upload_id:
+            raise BackendError(f"Could not {self._what}: the server names no upload")
+        return f"{self._base}/{upload_id}"
+
+
+def _pieces(source: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Exactly `size` bytes in pieces of CHUNK. Raises IntegrityError where the source differs."""
+    buffer = bytearray()
+    for data in _exactly(source, size):
+        buffer += data
+        while len(buffer) >= CHUNK:
+            yield bytes(buffer[:CHUNK])
+            del buffer[:CHUNK]
+    if buffer:
+        yield bytes(buffer)
+
+
+def _exactly(body: BinaryIO | Iterator[bytes], size: int) -> Iterator[bytes]:
+    """The bytes of the body. Raises IntegrityError where they are more or fewer than `size`."""
+    read = getattr(body, "read", None)
+    source: Iterator[bytes] = iter(lambda: read(_PIECE), b"") if read else iter(body)
+    seen = 0
+    for data in source:
+        seen += len(data)
+        if seen > size:
+            raise IntegrityError(
+                "The file is larger than was announced", details=f"announced {size} bytes"
+            )
+        yield data
+    if seen != size:
+        raise IntegrityError(
+            "The file ended early", details=f"announced {size} bytes, there were {seen}"
+        )
+
+
+def _metadata(**values: str) -> str:
+    return ",".join(
+        f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in values.items()
+    )
+
+
+def _accepted(content_type: str) -> str:
+    if content_type not in (_BINARY, *_TYPES.values()):
+        raise ValueError(f"the bucket does not take {content_type}")
+    return content_type
+
+
+def _checked(path: str) -> str:
+    """A path of an object, which no client on the way may shorten to another one."""
+    if not path or any(segment in ("", ".", "..") for segment in path.split("/")):
+        raise NotFoundError(
+            "The stored path of this file makes no sense", details=without_secrets(path) or None
+        )
+    return path
+
+
+def _name(path: str) -> str:
+    return without_secrets(path.rpartition("/")[2], limit=120) or "the file"
+
+
+def _described(path: str, answer: Any) -> ObjectInfo:
+    body = answer if isinstance(answer, Mapping) else {}
+    metadata = body.get("metadata")
+    inner: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
+    size = next(
+        (
+            value
+            for value in (body.get("size"), inner.get("size"), inner.get("contentLength"))
+            if value is not None
+        ),
+        None,
+    )
+    etag = body.get("etag") or inner.get("eTag") or inner.get("etag")
+    kind = body.get("contentType") or body.get("content_type") or inner.get("mimetype")
+    return ObjectInfo(
+        path=path,
+        size=int(str(size)) if str(size).isdecimal() else None,
+        etag=str(etag) if etag else None,
+        content_type=str(kind) if kind else None,
+    )
