@@ -43,6 +43,25 @@ create policy "lora_tui: update own notifications" on public.notifications
 revoke update on public.notifications from anon, authenticated;
 grant update (read) on public.notifications to authenticated;
 
+-- The trigger says the same once more, for a later `grant all on all tables` would undo the
+-- privilege without a word.
+create or replace function public.lora_tui_guard_notification() returns trigger
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+    if current_user in ('anon', 'authenticated')
+        and to_jsonb(new) - 'read' is distinct from to_jsonb(old) - 'read'
+    then
+        raise exception 'a user changes only "read" of a notification' using errcode = '42501';
+    end if;
+    return new;
+end
+$$;
+
+drop trigger if exists lora_tui_guard_notification on public.notifications;
+create trigger lora_tui_guard_notification before update on public.notifications
+    for each row execute function public.lora_tui_guard_notification();
+
 -- TRUNCATE is not subject to row-level security.
 revoke truncate on public.metrics_points, public.notifications, public.cost_records
     from anon, authenticated;
