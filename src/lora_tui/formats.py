@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 NOTHING: Final = "–"
+_MONTHS: Final = (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
+)  # fmt: skip
 
 
 def stars(score: int | None, *, ascii_only: bool = False) -> str:
@@ -108,6 +111,16 @@ def age(moment: datetime | None, now: datetime) -> str:
 def date(moment: datetime | None) -> str:
     """`2026-11-23`, in the local zone of the user."""
     return NOTHING if moment is None else moment.astimezone().strftime("%Y-%m-%d")
+
+
+def short_date(moment: datetime | None, now: datetime) -> str:
+    """`Nov 23` where it was within the last year, else `Nov'25`; six cells wide."""
+    if moment is None:
+        return NOTHING
+    local = moment.astimezone()
+    if abs(now - moment) < timedelta(days=330):
+        return f"{_MONTHS[local.month - 1]} {local.day:>2}"
+    return f"{_MONTHS[local.month - 1]}'{local.year % 100:02}"
 
 
 def date_time(moment: datetime | None) -> str:

@@ -76,6 +76,11 @@ class ModelSummary:
     """Training loss over the run, down-sampled; empty where it is not cached."""
 
 
+def natural_direction(sort: Sort) -> bool:
+    """Whether the list descends by this order unless it is reversed."""
+    return _ORDER[sort][1]
+
+
 def count_models(db: sqlite3.Connection, query: ModelQuery) -> int:
     """How many models the query matches."""
     where, values = _where(query)

@@ -1,0 +1,262 @@
+"""The Textual application: it opens the cache, watches it, and wires screens to writers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
+from textual.signal import Signal
+
+from lora_tui.background import in_background
+from lora_tui.cache.changes import ChangeFeed, Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.facts import get_sync_state
+from lora_tui.cache.records import mark_announced, unannounced
+from lora_tui.cache.transfers import active_transfers
+from lora_tui.domain import Notification
+from lora_tui.errors import LoraTuiError
+from lora_tui.screens.confirm import ConfirmScreen
+from lora_tui.screens.help import HelpScreen
+from lora_tui.screens.models import ModelsScreen
+from lora_tui.screens.notifications import NotificationsScreen
+from lora_tui.screens.palette import ActionCommands
+from lora_tui.themes import DARK, THEMES
+from lora_tui.writers import Writers
+
+_POLL_SECONDS: Final = 0.2
+_MOST_TOASTS: Final = 3
+_KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
+
+
+class LoraTuiApp(App[None]):
+    """Screens read `db`; what they want done they ask for here."""
+
+    TITLE = "lora-tui"
+    CSS_PATH = "app.tcss"
+    COMMANDS = {ActionCommands}  # noqa: RUF012 - Textual's own declaration
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "sync", "Sync"),
+        Binding("n", "notifications", "Notifications", show=False),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "quit", "Quit", show=False),
+        Binding("T", "other_theme", "Dark or light", show=False),
+    ]
+
+    def __init__(
+        self,
+        cache_path: Path,
+        writers: Writers,
+        *,
+        profile: str,
+        ascii_only: bool = False,
+        sync_on_start: bool = True,
+    ) -> None:
+        """Open the cache. Raises CacheError and DiskError, before the terminal is taken over."""
+        super().__init__()
+        self.db = open_cache(cache_path)
+        self.writers = writers
+        self.profile = profile
+        self.ascii_only = ascii_only
+        self.cache_changes: Signal[frozenset[Topic]] = Signal(self, "cache_changes")
+        self._cache_path = cache_path
+        self._sync_on_start = sync_on_start
+        self._feed = ChangeFeed(self.db)
+        self._announced: set[str] = set()
+        self._syncing = False
+        self._downloading: set[str] = set()
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = DARK.name
+        self.set_class(ascii_only, "-ascii")
+
+    def on_mount(self) -> None:
+        """Show the list at once; ask the backend beside it."""
+        self.push_screen(ModelsScreen())
+        self.set_interval(_POLL_SECONDS, self.poll_cache)
+        self._announce()
+        if self._sync_on_start:
+            self.sync(asked_for=False)
+
+    def on_unmount(self) -> None:
+        """Give the cache back."""
+        self.db.close()
+
+    def poll_cache(self) -> None:
+        """Tell the screens what has changed since the last call."""
+        topics = self._feed.poll()
+        if topics:
+            self.cache_changes.publish(topics)
+            if Topic.NOTIFICATIONS in topics:
+                self._announce()
+
+    def sync(self, *, asked_for: bool = True) -> None:
+        """Bring the cache up to the backend, unless that is happening already."""
+        if self._syncing:
+            if asked_for:
+                self.notify("A sync is running already", markup=False)
+            return
+        self._syncing = True
+
+        async def run() -> None:
+            try:
+                await in_background(self.writers.sync, name="sync")
+            except LoraTuiError as error:
+                # the banner says it too, if the sync got as far as noting it
+                if asked_for or get_sync_state(self.db).error != str(error):
+                    self.show_error(error)
+            finally:
+                self._syncing = False
+                self.poll_cache()
+
+        self.run_worker(run(), group="sync")
+
+    def download(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
+        """Fetch all files of a model, or those named; say when it is done."""
+        if model_id in self._downloading:
+            self.notify(f"{name} is being downloaded already", markup=False)
+            return
+        self._downloading.add(model_id)
+
+        async def run() -> None:
+            try:
+                await in_background(
+                    partial(self.writers.download, model_id, files), name="download"
+                )
+            except LoraTuiError as error:
+                self.show_error(error)
+            else:
+                self.notify(name, title="Downloaded", markup=False)
+            finally:
+                self._downloading.discard(model_id)
+                self.poll_cache()
+
+        self.run_worker(run(), group="download")
+
+    def mark_read(self, notification_id: str) -> None:
+        """Mark a notification as read, here and in the backend."""
+        self.ask(partial(self.writers.mark_notification_read, notification_id))
+
+    def ask(self, call: Callable[[], None]) -> None:
+        """Have a writer do something small; a failure becomes a toast."""
+
+        async def run() -> None:
+            try:
+                await in_background(call, name="writer")
+            except LoraTuiError as error:
+                self.show_error(error)
+            finally:
+                self.poll_cache()
+
+        self.run_worker(run(), group="writers")
+
+    def open_model(self, model_id: str) -> None:
+        """Show one model."""
+        from lora_tui.screens.model import ModelScreen
+
+        self.push_screen(ModelScreen(model_id))
+
+    def copy(self, text: str) -> None:
+        """Put text on the clipboard of the terminal that the user sits at (OSC 52)."""
+        self.copy_to_clipboard(text)
+        self.notify(text, title="Copied", markup=False, timeout=3)
+
+    def show_error(self, error: LoraTuiError) -> None:
+        """What went wrong, and what to do about it."""
+        lines = [str(error)]
+        if error.details:
+            lines.append(error.details)
+        if error.remedy:
+            lines.append(f"→ {error.remedy}" if not self.ascii_only else f"-> {error.remedy}")
+        self.notify("\n".join(lines), title="Failed", severity="error", timeout=8, markup=False)
+
+    def action_sync(self) -> None:
+        """Sync now."""
+        self.sync()
+
+    def action_notifications(self) -> None:
+        """Show the notifications."""
+        if not isinstance(self.screen, NotificationsScreen):
+            self.push_screen(NotificationsScreen())
+
+    def action_help(self) -> None:
+        """Show the keys that apply here."""
+        self.push_screen(HelpScreen(self.screen.active_bindings.values()))
+
+    def action_other_theme(self) -> None:
+        """From dark to light and back."""
+        names = [theme.name for theme in THEMES]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+
+    def action_command_palette(self) -> None:
+        """Open the palette, once."""
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder="What do you want to do?"))
+
+    async def action_quit(self) -> None:
+        """Leave; ask first if that would stop a download."""
+        if isinstance(self.screen, ConfirmScreen):
+            return
+        if not self._downloading:
+            self.exit()
+            return
+
+        def answered(leave: bool | None) -> None:
+            if leave:
+                for model_id in self._downloading:
+                    self.writers.cancel_download(model_id)
+                self.exit()
+
+        files = len(active_transfers(self.db))
+        what = f"{files} files are" if files > 1 else "A file is"
+        self.push_screen(
+            ConfirmScreen(
+                "Quit",
+                f"{what} being downloaded. What was fetched is kept, and the next download goes"
+                " on from there. Quit?",
+            ),
+            answered,
+        )
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Words for keys that Textual draws as symbols."""
+        if binding.key_display:
+            return binding.key_display
+        return _KEY_NAMES.get(binding.key, super().get_key_display(binding))
+
+    def _announce(self) -> None:
+        """A toast for each new notification; the first sync of an account brings many at once."""
+        new = [notice for notice in unannounced(self.db) if notice.id not in self._announced]
+        if not new:
+            return
+        self._announced.update(notice.id for notice in new)
+        rest = len(new) - _MOST_TOASTS
+        for notice in new[-_MOST_TOASTS:]:
+            self.notify(
+                notice.message,
+                title=notice.title,
+                severity="warning"
+                if notice.priority == "high" and _is_bad(notice)
+                else "information",
+                markup=False,
+            )
+        if rest > 0:
+            self.notify(f"and {rest} more; n shows all", title="Notifications", markup=False)
+        self.ask(partial(_remember_announced, self._cache_path, [notice.id for notice in new]))
+
+
+def _is_bad(notice: Notification) -> bool:
+    return "fail" in notice.type
+
+
+def _remember_announced(path: Path, ids: Sequence[str]) -> None:
+    db = open_cache(path)
+    try:
+        with transaction(db):
+            mark_announced(db, ids)
+    finally:
+        db.close()

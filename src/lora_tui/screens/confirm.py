@@ -1,0 +1,33 @@
+"""A question with two answers, before something that can't be taken back."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from lora_tui.widgets.dialog import Dialog
+
+
+class ConfirmScreen(ModalScreen[bool]):
+    """Answers True only where the user said yes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,enter", "dismiss(True)", "Yes", show=False),
+        Binding("n,escape,q", "dismiss(False)", "No", show=False),
+    ]
+
+    def __init__(self, title: str, question: str) -> None:
+        super().__init__()
+        self._title, self._question = title, question
+
+    def compose(self) -> ComposeResult:
+        """The question; the keys stand in the frame."""
+        yield Dialog(
+            Static(self._question, markup=False, classes="dialog-text"),
+            title=self._title,
+            keys="y yes · n no",
+        )

@@ -1,0 +1,234 @@
+"""Models: the list that the application opens with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Footer
+
+from lora_tui import clock, formats
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.facts import get_sync_state
+from lora_tui.cache.models import (
+    ModelQuery,
+    ModelSummary,
+    Sort,
+    convergence_counts,
+    count_models,
+    natural_direction,
+    position_of,
+    select_models,
+)
+from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.screens.filters import Filters, FilterScreen
+from lora_tui.screens.sort_menu import SORT_NAMES, SortMenu, direction_name
+from lora_tui.widgets.model_table import ModelTable
+from lora_tui.widgets.search_bar import SearchBar
+from lora_tui.widgets.states import OfflineBanner, StatePanel
+from lora_tui.widgets.status_bar import StatusBar
+from lora_tui.widgets.title_bar import TitleBar
+
+_SHOWN = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES})
+
+
+class ModelsScreen(CacheScreen):
+    """All models of the account; the query (order, search, filters) is the state of this screen."""
+
+    CSS_PATH = "models.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "search", "Search", key_display="/"),
+        Binding("s", "sort", "Sort"),
+        Binding("S", "reverse", "Reverse the order", show=False),
+        Binding("f", "filter", "Filter"),
+        Binding("d", "download", "Download"),
+        Binding("y", "copy_id", "Copy the id", show=False),
+        Binding("escape", "reset", "Clear search and filters", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model_query = ModelQuery()
+
+    def compose(self) -> ComposeResult:
+        """Title, search, list (or what stands for it), status, keys."""
+        yield TitleBar("Models", ascii_only=self.ascii_only)
+        yield OfflineBanner(markup=False)
+        yield SearchBar()
+        yield ModelTable(self._fetch, ascii_only=self.ascii_only, id="models")
+        yield StatePanel(markup=False)
+        yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """The list has the focus."""
+        self.refresh_list()
+        self.query_one(ModelTable).focus()
+
+    def cache_changed(self, topics: frozenset[Topic]) -> None:
+        """Show what the writers wrote."""
+        if topics & _SHOWN or Topic.TRANSFERS in topics:
+            self.refresh_list()
+        elif Topic.SYNC in topics:
+            self._refresh_states(self.query_one(ModelTable).total)
+        self.query_one(StatusBar).refresh()
+
+    def refresh_list(self) -> None:
+        """Read the list anew; the cursor stays on its model."""
+        query = self.model_query
+        total = count_models(self.db, query)
+        self.query_one(ModelTable).reload(
+            total,
+            sort=query.sort,
+            descending=natural_direction(query.sort) is not query.reverse,
+            locate=lambda model_id: position_of(self.db, query, model_id),
+        )
+        self._refresh_states(total)
+
+    def action_search(self) -> None:
+        """Type what to search for."""
+        self.query_one(SearchBar).open()
+
+    @on(SearchBar.Changed)
+    def _search_typed(self, event: SearchBar.Changed) -> None:
+        self._ask(replace(self.model_query, search=event.text.strip()))
+
+    @on(SearchBar.Left)
+    def _search_left(self) -> None:
+        self.query_one(ModelTable).focus()
+
+    def action_reset(self) -> None:
+        """Clear the search; if there is none, the filters; if there are none, the marks."""
+        table = self.query_one(ModelTable)
+        if self.model_query.search:
+            self.query_one(SearchBar).clear()
+            self._ask(replace(self.model_query, search=""))
+        elif self.model_query.convergences or self.model_query.min_stars:
+            self._filter(Filters())
+        elif table.marked:
+            table.marked.clear()
+            table.refresh()
+            self._refresh_note()
+
+    def action_sort(self) -> None:
+        """Choose an order."""
+
+        def chosen(sort: Sort | None) -> None:
+            if sort is not None:
+                self._sort(sort)
+
+        query = self.model_query
+        self.app.push_screen(SortMenu(query.sort, reverse=query.reverse), chosen)
+
+    def action_reverse(self) -> None:
+        """Turn the order around."""
+        self._ask(replace(self.model_query, reverse=not self.model_query.reverse))
+
+    @on(ModelTable.SortChosen)
+    def _heading_clicked(self, event: ModelTable.SortChosen) -> None:
+        self._sort(event.sort)
+
+    def action_filter(self) -> None:
+        """Choose which models are shown; the list follows at once."""
+        query = self.model_query
+        before = Filters(query.convergences, query.min_stars)
+        self.app.push_screen(FilterScreen(before, convergence_counts(self.db), self._filter))
+
+    def action_download(self) -> None:
+        """Download the model under the cursor."""
+        model = self.query_one(ModelTable).current
+        if model is not None:
+            self.lora.download(model.id, model.name)
+
+    def action_copy_id(self) -> None:
+        """Copy the id of the model under the cursor."""
+        model = self.query_one(ModelTable).current
+        if model is not None:
+            self.lora.copy(model.id)
+
+    @on(ModelTable.Opened)
+    def _opened(self, event: ModelTable.Opened) -> None:
+        self.lora.open_model(event.model_id)
+
+    @on(ModelTable.Moved)
+    def _moved(self) -> None:
+        self._refresh_note()
+
+    def _fetch(self, offset: int, limit: int) -> Sequence[ModelSummary]:
+        return select_models(self.db, self.model_query, offset=offset, limit=limit)
+
+    def _sort(self, sort: Sort) -> None:
+        reverse = not self.model_query.reverse if sort is self.model_query.sort else False
+        self._ask(replace(self.model_query, sort=sort, reverse=reverse))
+
+    def _filter(self, filters: Filters) -> None:
+        self._ask(
+            replace(
+                self.model_query,
+                convergences=filters.convergences,
+                min_stars=filters.min_stars,
+            )
+        )
+
+    def _ask(self, query: ModelQuery) -> None:
+        if query != self.model_query:
+            self.model_query = query
+            self.refresh_list()
+
+    def _refresh_states(self, total: int) -> None:
+        """Title, banner, and the panel that stands where there is no list."""
+        query, state = self.model_query, get_sync_state(self.db)
+        age = formats.age(state.last_success, clock.now())
+        title = self.query_one(TitleBar)
+        title.detail = _described(query)
+        direction = direction_name(query.sort, reverse=query.reverse)
+        title.aside = f"{SORT_NAMES[query.sort]}: {direction}"
+        banner = self.query_one(OfflineBanner)
+        banner.display = state.error is not None and state.last_success is not None
+        if banner.display:
+            banner.say(age, state.error or "", ascii_only=self.ascii_only)
+        panel = self.query_one(StatePanel)
+        panel.display = total == 0
+        self.query_one(ModelTable).set_class(total == 0, "-empty")
+        if total:
+            pass
+        elif query != ModelQuery(sort=query.sort, reverse=query.reverse):
+            panel.say("No model matches", _described(query), "escape clears search and filters")
+        elif state.running:
+            panel.say("Fetching your models", "They appear here as they arrive")
+        elif state.error is not None:
+            panel.say("Nothing to show yet", state.error, "r tries again", warning=True)
+        elif state.last_success is None:
+            panel.say("Never synced", "This cache is empty", "r fetches your models")
+        else:
+            panel.say(
+                "No models yet",
+                "A model appears when a training job was completed and harvested.",
+                "lora-tui --harvest --once harvests what is waiting; r syncs again",
+            )
+        self._refresh_note()
+
+    def _refresh_note(self) -> None:
+        table, status = self.query_one(ModelTable), self.query_one(StatusBar)
+        everything = count_models(self.db, ModelQuery())
+        shown = f"{table.total} of {everything}" if table.total != everything else f"{everything}"
+        note = f"{shown} model{'' if everything == 1 else 's'}"
+        if table.marked:
+            note = f"{len(table.marked)} marked  {note}"
+        status.note = note
+
+
+def _described(query: ModelQuery) -> str:
+    """The search and the filters in words."""
+    parts = []
+    if query.search:
+        parts.append(f"“{query.search}”")
+    if query.convergences:
+        parts.append(", ".join(sorted(query.convergences)))
+    if query.min_stars:
+        parts.append(f"{query.min_stars} stars or more")
+    return " · ".join(parts)

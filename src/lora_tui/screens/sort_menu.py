@@ -1,0 +1,77 @@
+"""The small menu in which the order of the list is chosen."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from lora_tui.cache.models import Sort
+from lora_tui.widgets.dialog import Dialog
+
+SORT_NAMES: Final[dict[Sort, str]] = {
+    Sort.CREATED: "Date",
+    Sort.QUALITY: "Stars",
+    Sort.NAME: "Name",
+    Sort.COST: "Cost",
+    Sort.LOSS: "Final loss",
+    Sort.DURATION: "Training time",
+}
+# natural direction, reversed
+_DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
+    Sort.CREATED: ("newest first", "oldest first"),
+    Sort.QUALITY: ("best first", "worst first"),
+    Sort.NAME: ("A to Z", "Z to A"),
+    Sort.COST: ("dearest first", "cheapest first"),
+    Sort.LOSS: ("lowest first", "highest first"),
+    Sort.DURATION: ("longest first", "shortest first"),
+}
+
+
+def direction_name(sort: Sort, *, reverse: bool) -> str:
+    """The direction in words: `newest first`."""
+    return _DIRECTIONS[sort][int(reverse)]
+
+
+class SortMenu(ModalScreen[Sort | None]):
+    """Answers the chosen order; None where nothing was chosen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,s", "dismiss(None)", "Close", show=False),
+        Binding("j", "cursor(1)", "Next", show=False),
+        Binding("k", "cursor(-1)", "Previous", show=False),
+    ]
+
+    def __init__(self, current: Sort, *, reverse: bool) -> None:
+        super().__init__()
+        self._current, self._reverse = current, reverse
+
+    def compose(self) -> ComposeResult:
+        """One line an order; the present one says which way it would turn."""
+        options = []
+        for sort in Sort:
+            chosen = sort is self._current
+            direction = direction_name(sort, reverse=chosen and not self._reverse)
+            options.append(Option(f"{SORT_NAMES[sort]:<14}  {direction:<14}", id=sort.value))
+        yield Dialog(OptionList(*options, markup=False), title="Sort by", keys="enter · escape")
+
+    def on_mount(self) -> None:
+        """Start at the present order."""
+        self.query_one(OptionList).highlighted = list(Sort).index(self._current)
+
+    def action_cursor(self, lines: int) -> None:
+        """Move by `lines`."""
+        menu = self.query_one(OptionList)
+        if lines > 0:
+            menu.action_cursor_down()
+        else:
+            menu.action_cursor_up()
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(Sort(str(event.option_id)))

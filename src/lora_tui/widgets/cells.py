@@ -1,0 +1,56 @@
+"""Text in cells of the terminal: measured by what it occupies, cut with an ellipsis, padded."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+from rich.cells import cell_len, chop_cells
+
+_ASCII_FOR: Final = str.maketrans(
+    {"–": "-", "—": "-", "…": "...", "·": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "→": "->"}
+)
+_REGIONAL_A: Final = 0x1F1E6
+
+
+def settled(text: str, *, ascii_only: bool = False) -> str:
+    """The text without what terminals measure differently from one another.
+
+    Flags become their two letters; skin tones and variation selectors are dropped. With
+    `ascii_only`, accents are dropped and what has no ASCII form becomes `?`.
+    """
+    if text.isascii():
+        return text
+    kept = []
+    for character in text:
+        code = ord(character)
+        if _REGIONAL_A <= code < _REGIONAL_A + 26:
+            kept.append(chr(ord("A") + code - _REGIONAL_A))
+        elif not (0x1F3FB <= code <= 0x1F3FF or 0xFE00 <= code <= 0xFE0F):
+            kept.append(character)
+    plain = "".join(kept)
+    if not ascii_only:
+        return plain
+    decomposed = unicodedata.normalize("NFKD", plain.translate(_ASCII_FOR))
+    return "".join(
+        character if character.isascii() else "?"
+        for character in decomposed
+        if not unicodedata.combining(character)
+    )
+
+
+def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False) -> str:
+    """Exactly `width` cells: padded on one side, or cut with an ellipsis at the end."""
+    if width <= 0:
+        return ""
+    text = settled(text, ascii_only=ascii_only)
+    occupied = cell_len(text)
+    if occupied > width:
+        ellipsis = "~" if ascii_only else "…"
+        pieces = chop_cells(text, width - 1) if width > 1 else []
+        text = (pieces[0] if pieces else "").rstrip() + ellipsis
+        occupied = cell_len(text)
+        if occupied > width:  # the first character alone is too wide
+            text, occupied = ellipsis, 1
+    padding = " " * (width - occupied)
+    return padding + text if right else text + padding

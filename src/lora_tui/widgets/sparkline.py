@@ -1,0 +1,52 @@
+"""A curve in one line: braille, two values a cell and four levels; or ASCII, one value a cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+_ASCII_LEVELS: Final = " .:-=+*#"
+# The dots of a braille cell from the bottom up, for its left and its right column.
+_LEFT: Final = (0x00, 0x40, 0x44, 0x46, 0x47)
+_RIGHT: Final = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
+
+
+@lru_cache(maxsize=4096)
+def sparkline(values: tuple[float, ...], width: int, *, ascii_only: bool = False) -> str:
+    """The values as a filled curve, `width` cells wide; blanks where there are none.
+
+    The lowest value has one dot, so a curve never looks like a gap. Values that are not finite
+    are left out.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or width <= 0:
+        return " " * max(0, width)
+    if ascii_only:
+        levels = _levels(_stretched(finite, width), len(_ASCII_LEVELS) - 1)
+        return "".join(_ASCII_LEVELS[level] for level in levels)
+    levels = _levels(_stretched(finite, width * 2), 4)
+    return "".join(
+        chr(0x2800 | _LEFT[left] | _RIGHT[right])
+        for left, right in zip(levels[::2], levels[1::2], strict=True)
+    )
+
+
+def _stretched(values: Sequence[float], count: int) -> list[float]:
+    """`count` values: means of neighbours where there are more, repeated where there are fewer."""
+    stretched = []
+    for index in range(count):
+        start = index * len(values) // count
+        end = max(start + 1, (index + 1) * len(values) // count)
+        stretched.append(sum(values[start:end]) / (end - start))
+    return stretched
+
+
+def _levels(values: Sequence[float], highest: int) -> list[int]:
+    """Each value from 1 to `highest`; a flat curve lies low."""
+    low, high = min(values), max(values)
+    span = high - low
+    if span <= 0 or not math.isfinite(span):
+        return [1] * len(values)
+    return [1 + round((value - low) / span * (highest - 1)) for value in values]

@@ -1,0 +1,39 @@
+"""What stands where there is no list: empty, loading, failed, no match; and the offline banner."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+
+class StatePanel(Static):
+    """A heading, a sentence, and what to press next; in the middle of where the list would be."""
+
+    def say(self, heading: str, *lines: str, warning: bool = False) -> None:
+        """Show it; nothing in the text is taken for markup."""
+        style = "bold $text-warning" if warning else "bold $primary"
+        parts: list[tuple[str, str]] = [(heading, style)]
+        for line in lines:
+            parts.append((f"\n\n{line}", "$text-muted"))
+        self.update(Content.assemble(*parts))
+
+
+class OfflineBanner(Static):
+    """One line: that we are offline, how old the data is, why, and how to try again."""
+
+    reason: reactive[str] = reactive("")
+
+    def say(self, age: str, reason: str, *, ascii_only: bool) -> None:
+        """Show it; the reason may be remote text."""
+        sign, between = ("!", " - ") if ascii_only else ("○", " · ")
+        self.update(
+            Content.assemble(
+                (f" {sign} Offline", "bold $text-warning"),
+                (f"{between}data of {age}{between}r tries again{between}{reason}", "$text-warning"),
+            )
+        )
+
+
+class TooSmall(Static):
+    """All that a terminal which is too small shows."""

@@ -1,0 +1,102 @@
+"""The line above the footer: whose data this is, how old, whether online, what is running."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from lora_tui import clock, formats
+from lora_tui.cache.facts import SyncState, get_sync_state
+from lora_tui.cache.records import unread_count
+from lora_tui.cache.transfers import active_transfers
+
+_AGE_SECONDS: Final = 15.0
+
+
+class StatusBar(Widget):
+    """Reads the cache itself: call `refresh_state` when it has changed.
+
+    `left` and `right` are words of the screen: what is selected, how many are shown.
+    """
+
+    DEFAULT_CLASSES = "status-bar"
+    ALLOW_SELECT = False
+
+    note: reactive[str] = reactive("")
+    """What the screen adds at the right: `12 of 37`."""
+
+    def __init__(self, db: sqlite3.Connection, profile: str, *, ascii_only: bool = False) -> None:
+        super().__init__()
+        self._db = db
+        self._profile = profile
+        self._ascii_only = ascii_only
+
+    def on_mount(self) -> None:
+        """An age grows without anything happening."""
+        self.set_interval(_AGE_SECONDS, self.refresh)
+
+    def render(self) -> Content:
+        """What fits, the most important first."""
+        state = get_sync_state(self._db)
+        left = [(f" {self._profile}", "bold $primary"), *self._connection(state)]
+        right = self._right()
+        width = self.size.width
+        separator = "  "
+        while right and _width(left) + _width(right, separator) + 2 > width:
+            right.pop(0)
+        ends = separator.join(text for text, _ in right)
+        room = max(1, width - _width(left) - cell_len(ends) - 1)
+        parts: list[tuple[str, str]] = [*left, (" " * room, "")]
+        for index, (text, style) in enumerate(right):
+            parts.append((separator if index else "", ""))
+            parts.append((text, style))
+        return Content.assemble(*parts)
+
+    def _connection(self, state: SyncState) -> list[tuple[str, str]]:
+        dot, ring, turn, between = (
+            ("*", "o", "~", " - ") if self._ascii_only else ("●", "○", "↻", " · ")
+        )
+        age = formats.age(state.last_success, clock.now())
+        synced = "never synced" if state.last_success is None else f"synced {age}"
+        if state.running:
+            return [(f"  {turn} syncing", "$primary"), (f"{between}{synced}", "$text-muted")]
+        if state.error is not None:
+            return [(f"  {ring} offline", "$text-warning"), (f"{between}{synced}", "$text-muted")]
+        if state.last_success is not None:
+            return [(f"  {dot} online", "$text-success"), (f"{between}{synced}", "$text-muted")]
+        return [(f"  {ring} {synced}", "$text-muted")]
+
+    def _right(self) -> list[tuple[str, str]]:
+        parts = []
+        unread = unread_count(self._db)
+        if unread:
+            parts.append((f"{unread} unread", "$text-accent"))
+        progress = self._progress()
+        if progress:
+            parts.append((progress, "$primary"))
+        if self.note:
+            parts.append((self.note, "$text-muted"))
+        return parts
+
+    def _progress(self) -> str:
+        transfers = active_transfers(self._db)
+        if not transfers:
+            return ""
+        arrow = "v" if self._ascii_only else "↓"
+        done = sum(transfer.bytes_done for transfer in transfers)
+        totals = [transfer.bytes_total for transfer in transfers]
+        if any(total is None for total in totals):
+            return f"{arrow} {formats.size(done)}"
+        total = sum(total or 0 for total in totals)
+        share = 100 * done // total if total else 0
+        return f"{arrow} {share} % of {formats.size(total)}"
+
+
+def _width(parts: list[tuple[str, str]], separator: str = "") -> int:
+    texts = sum(cell_len(text) for text, _ in parts)
+    return texts + cell_len(separator) * max(0, len(parts) - 1)
