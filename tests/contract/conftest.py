@@ -1,0 +1,92 @@
+"""Backends, people and rows for the contract suite; each test runs once on every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from lora_tui.gateway import Gateway
+from lora_tui.gateway.auth import SessionAuth, sign_in
+from lora_tui.secret import Secret
+from tests.backends.backend import Account, Backend, sandbox_backend
+from tests.backends.lite import lite_backend
+from tests.backends.seed import Seed
+
+BACKENDS: Final[dict[str, Callable[..., AbstractContextManager[Backend]]]] = {
+    "sandbox": sandbox_backend,
+    "lite": lite_backend,
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who is signed in: through our gateway, and bare, with no filter of ours."""
+
+    account: Account
+    gateway: Gateway
+    bare: httpx.Client
+
+    @property
+    def id(self) -> str:
+        return self.account.user_id
+
+
+@contextmanager
+def signed_in(backend: Backend, account: Account) -> Iterator[Person]:
+    """A session of this account."""
+    session = sign_in(backend.url, backend.anon_key, account.email, Secret(account.password))
+    auth = SessionAuth(backend.url, backend.anon_key, session)
+    headers = {
+        "apikey": backend.anon_key,
+        "Authorization": f"Bearer {session.access_token.reveal()}",
+    }
+    with (
+        Gateway.for_user(backend.url, auth) as gateway,
+        httpx.Client(base_url=backend.url, headers=headers, trust_env=False, timeout=30) as bare,
+    ):
+        yield Person(account, gateway, bare)
+
+
+@pytest.fixture(scope="session", params=list(BACKENDS))
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """The deployed schema with our migration."""
+    with BACKENDS[request.param]() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def alice(backend: Backend) -> Iterator[Person]:
+    with signed_in(backend, backend.alice) as person:
+        yield person
+
+
+@pytest.fixture(scope="session")
+def bob(backend: Backend) -> Iterator[Person]:
+    with signed_in(backend, backend.bob) as person:
+        yield person
+
+
+@pytest.fixture(scope="session")
+def service(backend: Backend) -> Iterator[Gateway]:
+    with Gateway.for_service(backend.url, Secret(backend.service_key)) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def seed(backend: Backend) -> Iterator[Seed]:
+    with Seed.of(backend) as rows:
+        yield rows
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The first test on a backend waits for it to start; each step of that has its own deadline.
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.timeout(300))
