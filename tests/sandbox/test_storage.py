@@ -1,0 +1,417 @@
+"""Objects are signed, fetched, stored, listed and removed as in Supabase Storage."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import struct
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from lora_tui.sandbox import Sandbox
+from lora_tui.sandbox.tus import CHUNK
+from tests.sandbox.client import WEIGHTS, Client, clients, tus_metadata
+
+BINARY = {"Content-Type": "application/octet-stream"}
+
+
+def upload(client: Client, path: str, body: bytes, **headers: str) -> int:
+    answer = client.storage(
+        "POST", f"object/lora-models/{path}", content=body, headers=BINARY | headers
+    )
+    return answer.status_code
+
+
+# Signed URLs
+
+
+def test_a_signed_url_is_relative_and_needs_no_key(reader: Client) -> None:
+    path = reader.newest()
+    answer = reader.storage(
+        "POST", f"object/sign/lora-models/{path}", json={"expiresIn": 60}
+    ).json()
+    assert answer["signedURL"].startswith(f"/object/sign/lora-models/{path}?token=")
+    assert reader.http.get(f"/storage/v1{answer['signedURL']}").status_code == 200
+
+
+def test_signing_many_reports_errors_row_by_row(reader: Client) -> None:
+    good = reader.newest()
+    answer = reader.storage(
+        "POST",
+        "object/sign/lora-models",
+        json={"expiresIn": 60, "paths": [good, "nobody/nothing"]},
+    )
+    first, second = answer.json()
+    assert (first["path"], first["error"]) == (good, None)
+    assert reader.http.get(f"/storage/v1{first['signedURL']}").status_code == 200
+    assert second["signedURL"] is None
+    assert second["error"]
+
+
+def test_some_stacks_spell_the_key_another_way(sandbox: Sandbox, user: Client) -> None:
+    sandbox.faults(signed_url_key="signedUrl")
+    answer = user.storage(
+        "POST", f"object/sign/lora-models/{user.newest()}", json={"expiresIn": 60}
+    )
+    assert set(answer.json()) == {"signedUrl"}
+
+
+def test_a_signed_url_expires(sandbox: Sandbox, user: Client) -> None:
+    url = user.sign(user.newest(), seconds=60)
+    assert user.http.get(url).status_code == 200
+    sandbox.faults(clock_offset=61)
+    answer = user.http.get(url)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "InvalidJWT"
+
+
+def test_a_token_is_good_for_its_own_object_alone(reader: Client) -> None:
+    token = reader.sign(reader.newest()).partition("?")[2]
+    other = reader.newest(1)
+    answer = reader.http.get(f"/storage/v1/object/sign/lora-models/{other}?{token}")
+    assert answer.status_code == 400
+    for forged in ("", "token=", "token=a.b.c", f"{token[:-2]}xx"):
+        answer = reader.http.get(f"/storage/v1/object/sign/lora-models/{other}?{forged}")
+        assert (answer.status_code, answer.json()["error"]) == (400, "InvalidJWT")
+
+
+def test_another_accounts_object_looks_like_a_missing_one(
+    reader: Client, other_reader: Client
+) -> None:
+    answers = [
+        other_reader.storage("POST", f"object/sign/lora-models/{path}", json={"expiresIn": 60})
+        for path in (reader.newest(), "nobody/nothing")
+    ]
+    assert answers[0].status_code == answers[1].status_code == 400
+    assert answers[0].json() == answers[1].json()
+    assert answers[0].json()["message"] == "Object not found"
+
+
+def test_before_the_migration_only_the_service_role_signs() -> None:
+    with (
+        Sandbox.start(models=1, waiting_jobs=0, migrated=False) as sandbox,
+        clients(sandbox) as (user, _, service, _),
+    ):
+        path = user.newest()
+        answer = user.storage("POST", f"object/sign/lora-models/{path}", json={"expiresIn": 60})
+        assert answer.json()["message"] == "Object not found"
+        assert user.http.get(service.sign(path)).status_code == 200
+
+
+def test_a_name_with_spaces_and_signs_survives_the_way(user: Client, service: Client) -> None:
+    path = f"{user.sandbox.user_id}/odd/a b+c&d=e,(f)@1.json"
+    assert upload(service, quote(path), b"{}") == 200
+    assert user.http.get(user.sign(quote(path))).content == b"{}"
+
+
+# Bytes
+
+
+def test_a_range_is_answered_with_that_part(reader: Client) -> None:
+    url = reader.sign(reader.newest())
+    whole = reader.http.get(url).content
+    size = len(whole)
+    for asked, expected in (
+        ("bytes=0-0", whole[:1]),
+        ("bytes=100-199", whole[100:200]),
+        (f"bytes={size - 5}-", whole[-5:]),
+        ("bytes=-7", whole[-7:]),
+        (f"bytes=10-{size * 2}", whole[10:]),
+    ):
+        answer = reader.http.get(url, headers={"Range": asked})
+        first = size - len(expected) if asked.endswith("-7") else None
+        assert answer.status_code == 206, asked
+        assert answer.content == expected
+        assert answer.headers["content-length"] == str(len(expected))
+        if first is not None:
+            assert answer.headers["content-range"] == f"bytes {first}-{size - 1}/{size}"
+
+
+def test_a_range_beyond_the_end_cannot_be_satisfied(reader: Client) -> None:
+    url = reader.sign(reader.newest())
+    size = int(reader.http.head(url).headers["content-length"])
+    answer = reader.http.get(url, headers={"Range": f"bytes={size}-"})
+    assert answer.status_code == 416
+    assert answer.headers["content-range"] == f"bytes */{size}"
+
+
+def test_if_range_guards_a_resume(reader: Client) -> None:
+    url = reader.sign(reader.newest())
+    head = reader.http.head(url).headers
+    for validator, status in (
+        (head["etag"], 206),
+        (head["last-modified"], 206),
+        ('"another"', 200),
+        ("Thu, 01 Jan 2026 00:00:00 GMT", 200),
+    ):
+        answer = reader.http.get(url, headers={"Range": "bytes=5-", "If-Range": validator})
+        assert answer.status_code == status, validator
+        skipped = 5 if status == 206 else 0
+        assert len(answer.content) == int(head["content-length"]) - skipped
+
+
+def test_head_tells_what_get_would_send(reader: Client) -> None:
+    url = reader.sign(reader.newest())
+    head, get = reader.http.head(url), reader.http.get(url)
+    for name in ("content-length", "etag", "last-modified", "accept-ranges", "content-type"):
+        assert head.headers[name] == get.headers[name]
+    assert head.content == b""
+    unchanged = reader.http.get(url, headers={"If-None-Match": head.headers["etag"]})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+
+
+def test_info_list_and_the_bytes_agree(reader: Client) -> None:
+    path = reader.newest()
+    folder, _, file = path.rpartition("/")
+    info = reader.storage("GET", f"object/info/lora-models/{path}").json()
+    entries = reader.storage("POST", "object/list/lora-models", json={"prefix": folder}).json()
+    listed = {entry["name"]: entry["metadata"] for entry in entries}
+    get = reader.storage("GET", f"object/authenticated/lora-models/{path}")
+    assert info["size"] == listed[file]["size"] == len(get.content)
+    assert info["etag"] == listed[file]["eTag"] == get.headers["etag"]
+    assert len(listed) == 6
+    page = reader.storage(
+        "POST", "object/list/lora-models", json={"prefix": folder, "limit": 2, "offset": 4}
+    ).json()
+    assert page == entries[4:]
+    folders = reader.storage(
+        "POST", "object/list/lora-models", json={"prefix": reader.sandbox.user_id}
+    ).json()
+    assert {entry["id"] for entry in folders} == {None}
+
+
+def test_the_adapter_files_are_valid(reader: Client) -> None:
+    rows = reader.rows(
+        "model_artifacts?select=artifacts,configuration&order=created_at.desc&limit=7"
+    )
+    for row in rows:
+        asked = row["configuration"]["hyperparameters"]
+        rank = asked.get("rank", asked.get("lora_rank"))
+        weights = reader.http.get(reader.sign(row["artifacts"][WEIGHTS])).content
+        (length,) = struct.unpack("<Q", weights[:8])
+        header = json.loads(weights[8 : 8 + length])
+        header.pop("__metadata__")
+        end = 0
+        for name, tensor in header.items():
+            first, last = tensor["data_offsets"]
+            rows_, columns = tensor["shape"]
+            assert first == end
+            assert last - first == rows_ * columns * 2
+            assert rank == (rows_ if "lora_A" in name else columns)
+            end = last
+        assert len(weights) == 8 + length + end
+        config = reader.http.get(reader.sign(row["artifacts"]["adapter_config.json"])).json()
+        assert (config["peft_type"], config["r"]) == ("LORA", rank)
+        assert config["base_model_name_or_path"] == asked["base_model"]
+        assert all(any(module in name for name in header) for module in config["target_modules"])
+        tokenizer = reader.http.get(reader.sign(row["artifacts"]["tokenizer.json"]))
+        assert tokenizer.json()["model"]["type"] == "BPE"
+
+
+def test_a_manifest_tells_the_truth_about_its_files(reader: Client) -> None:
+    row = next(
+        row
+        for row in reader.rows("model_artifacts?select=artifacts,configuration")
+        if isinstance(row["configuration"], dict) and "files" in row["configuration"]
+    )
+    for file, facts in row["configuration"]["files"].items():
+        content = reader.http.get(reader.sign(row["artifacts"][file])).content
+        assert facts == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+# The standard upload
+
+
+def test_an_upload_is_stored_once_unless_it_may_replace(service: Client) -> None:
+    path = "someone/model/file.bin"
+    assert upload(service, path, b"first") == 200
+    answer = service.storage(
+        "POST", f"object/lora-models/{path}", content=b"second", headers=BINARY
+    )
+    assert answer.status_code == 400
+    assert (answer.json()["statusCode"], answer.json()["error"]) == ("409", "Duplicate")
+    old = service.storage("GET", f"object/lora-models/{path}")
+    assert old.content == b"first"
+    assert upload(service, path, b"third", **{"x-upsert": "true"}) == 200
+    new = service.storage("GET", f"object/lora-models/{path}")
+    assert new.content == b"third"
+    assert new.headers["etag"] != old.headers["etag"]
+
+
+def test_a_user_cannot_upload(user: Client) -> None:
+    answer = user.storage(
+        "POST", f"object/lora-models/{user.sandbox.user_id}/x/y", content=b"", headers=BINARY
+    )
+    assert (answer.status_code, answer.json()["statusCode"]) == (400, "403")
+
+
+def test_a_type_that_the_bucket_does_not_take_is_refused(service: Client) -> None:
+    answer = service.storage(
+        "POST", "object/lora-models/a/b.html", content=b"x", headers={"Content-Type": "text/html"}
+    )
+    assert answer.json()["error"] == "invalid_mime_type"
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_too_much_for_the_standard_upload_leaves_nothing(
+    sandbox: Sandbox, service: Client, announced: bool
+) -> None:
+    sandbox.faults(standard_upload_limit=1000)
+    body = b"x" * 1001
+    answer = service.storage(
+        "POST",
+        "object/lora-models/a/b.bin",
+        content=body if announced else iter([body[:600], body[600:]]),
+        headers=BINARY,
+    )
+    assert (answer.status_code, answer.json()["statusCode"]) == (413, "413")
+    assert service.storage("GET", "object/info/lora-models/a/b.bin").status_code == 400
+    assert [path.name for path in (sandbox.directory / "objects").glob("unfinished-*")] == []
+
+
+def test_deleted_objects_are_gone(service: Client) -> None:
+    for name in ("a/1", "a/2"):
+        assert upload(service, name, b"x") == 200
+    gone = service.storage(
+        "DELETE", "object/lora-models", json={"prefixes": ["a/1", "a/none"]}
+    ).json()
+    assert [entry["name"] for entry in gone] == ["a/1"]
+    left = service.storage("POST", "object/list/lora-models", json={"prefix": "a"}).json()
+    assert [entry["name"] for entry in left] == ["2"]
+
+
+def test_no_key_escapes_its_folder(service: Client) -> None:
+    for name in ("a/%2E%2E/b", "%2E%2E/b", "a//b", "a/\x1b"):
+        assert upload(service, quote(name, safe="/%"), b"x") == 400
+
+
+# Resumable uploads
+
+TUS = {"Tus-Resumable": "1.0.0"}
+
+
+def begin(client: Client, size: int, name: str = "a/big.bin", **headers: str) -> str:
+    answer = client.storage(
+        "POST",
+        "upload/resumable",
+        headers={
+            **TUS,
+            "Upload-Length": str(size),
+            "Upload-Metadata": tus_metadata(
+                bucketName="lora-models",
+                objectName=name,
+                contentType="application/octet-stream",
+                cacheControl="3600",
+            ),
+            **headers,
+        },
+    )
+    assert answer.status_code == 201, answer.text
+    return answer.headers["location"].removeprefix(client.sandbox.url)
+
+
+def append(client: Client, location: str, offset: int, body: bytes) -> tuple[int, str | None]:
+    headers = {
+        **client.headers,
+        **TUS,
+        "Content-Type": "application/offset+octet-stream",
+        "Upload-Offset": str(offset),
+    }
+    answer = client.http.patch(location, headers=headers, content=body)
+    return answer.status_code, answer.headers.get("upload-offset")
+
+
+def offset_of(client: Client, location: str) -> tuple[int, str | None]:
+    answer = client.http.head(location, headers=client.headers | TUS)
+    return answer.status_code, answer.headers.get("upload-offset")
+
+
+def test_a_large_file_arrives_in_chunks_of_six_mebibytes(service: Client) -> None:
+    body = os.urandom(CHUNK + 1234)
+    location = begin(service, len(body))
+    assert append(service, location, 0, body[:CHUNK]) == (204, str(CHUNK))
+    assert service.storage("GET", "object/info/lora-models/a/big.bin").status_code == 400
+    assert append(service, location, CHUNK, body[CHUNK:]) == (204, str(len(body)))
+    assert service.storage("GET", "object/lora-models/a/big.bin").content == body
+    # The answer to the last chunk may be lost: the upload still tells that it is complete.
+    assert offset_of(service, location) == (200, str(len(body)))
+
+
+def test_a_chunk_of_another_size_is_refused_and_not_kept(service: Client) -> None:
+    location = begin(service, CHUNK * 2)
+    assert append(service, location, 0, b"x" * 1000)[0] == 400
+    assert offset_of(service, location) == (200, "0")
+
+
+def test_a_chunk_at_a_wrong_offset_conflicts(service: Client) -> None:
+    location = begin(service, 10)
+    assert append(service, location, 5, b"12345")[0] == 409
+    assert append(service, location, 0, b"x" * 11)[0] == 413
+
+
+def test_an_upload_that_broke_off_goes_on_where_it_was(sandbox: Sandbox, service: Client) -> None:
+    body = os.urandom(300_000)
+    location = begin(service, len(body))
+    sandbox.faults(drop_request_after=100_000)
+    with pytest.raises(httpx.TransportError):
+        append(service, location, 0, body)
+    status, offset = offset_of(service, location)
+    assert (status, offset) == (200, "100000")
+    assert append(service, location, 100_000, body[100_000:]) == (204, "300000")
+    assert service.storage("GET", "object/lora-models/a/big.bin").content == body
+
+
+def test_a_resumable_upload_address_expires(sandbox: Sandbox, service: Client) -> None:
+    location = begin(service, 10)
+    sandbox.faults(clock_offset=86_401)
+    assert offset_of(service, location) == (410, None)
+    assert append(service, location, 0, b"x" * 10)[0] == 410
+
+
+def test_a_resumable_upload_needs_the_protocols_header_and_a_free_name(service: Client) -> None:
+    upload(service, "a/taken.bin", b"x")
+    metadata = tus_metadata(bucketName="lora-models", objectName="a/taken.bin")
+    for headers, status in (
+        ({"Upload-Length": "1", "Upload-Metadata": metadata}, 412),
+        ({**TUS, "Upload-Length": "1", "Upload-Metadata": metadata}, 409),
+        ({**TUS, "Upload-Length": "1", "Upload-Metadata": metadata, "x-upsert": "true"}, 201),
+        ({**TUS, "Upload-Length": "x", "Upload-Metadata": metadata}, 400),
+        ({**TUS, "Upload-Length": "1"}, 400),
+        (
+            {
+                **TUS,
+                "Upload-Length": str(6 * 1024**3),
+                "Upload-Metadata": metadata,
+                "x-upsert": "true",
+            },
+            413,
+        ),
+    ):
+        answer = service.storage("POST", "upload/resumable", headers=headers)
+        assert answer.status_code == status, headers
+        assert answer.headers["tus-resumable"] == "1.0.0"
+
+
+def test_a_given_up_upload_is_forgotten(service: Client) -> None:
+    location = begin(service, 10)
+    assert service.http.delete(location, headers=service.headers | TUS).status_code == 204
+    assert offset_of(service, location) == (404, None)
+
+
+def test_an_empty_file_needs_no_chunk(service: Client) -> None:
+    begin(service, 0, "a/empty.bin")
+    assert service.storage("GET", "object/lora-models/a/empty.bin").content == b""
+
+
+def test_metadata_that_is_not_base64_is_refused(service: Client) -> None:
+    assert base64.b64encode(b"x")
+    answer = service.storage(
+        "POST",
+        "upload/resumable",
+        headers={**TUS, "Upload-Length": "1", "Upload-Metadata": "objectName ?"},
+    )
+    assert answer.status_code == 400
