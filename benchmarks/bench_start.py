@@ -39,7 +39,7 @@ def main() -> None:
         for _ in range(ROUNDS):
             for name, command in commands.items():
                 start = time.perf_counter()
-                subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+                subprocess.run(command, env=environment, check=True, capture_output=True)
                 times[name].append(time.perf_counter() - start)
     floor = statistics.median(times["python -c pass"])
     print(f"start, {MODELS:,} models in the cache, median of {ROUNDS}")

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +117,26 @@ def test_the_documentation_names_only_targets_that_the_makefile_has() -> None:
         named = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", document.read_text(), re.M))
         assert {name for pair in named for name in pair if name} - targets == set(), document.name
     assert {"demo", "test", "lint", "types", "bench", "clean"} <= targets
+
+
+def test_an_installed_copy_carries_the_migration_the_styles_and_the_license(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    package = ROOT / "src/lora_tui"
+    styles = {str(file.relative_to(package.parent)) for file in package.rglob("*.tcss")}
+    migrations = {
+        f"lora_tui/migrations/{file.name}" for file in (ROOT / "supabase/migrations").glob("*.sql")
+    }
+    assert migrations
+    assert (styles | migrations | {"lora_tui/py.typed"}) - inside == set()
+    assert any(name.endswith("licenses/LICENSE") for name in inside)
 
 
 HEAVY = {
