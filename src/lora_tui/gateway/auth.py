@@ -13,7 +13,7 @@ import httpx
 
 from lora_tui import clock
 from lora_tui.account import Session, session_of_token
-from lora_tui.errors import AuthenticationError, BackendError, ConfigError, UnreachableError
+from lora_tui.errors import AuthenticationError, BackendError, ConfigError
 from lora_tui.gateway.http import (
     REPEATABLE,
     build_client,
@@ -287,7 +287,7 @@ def _nearly_over(session: Session) -> bool:
 def _bearer(token: Secret) -> dict[str, str]:
     """The header for a user's token; a project key of the new kind never goes in there."""
     if token.reveal().startswith("sb_"):
-        raise UnreachableError("A project key is no access token", remedy="run `lora-tui login`")
+        raise AuthenticationError("A project key is no access token")
     return {"Authorization": f"Bearer {token.reveal()}"}
 
 

@@ -133,6 +133,7 @@ class Storage:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """The objects directly in a folder, by name; folders in it are left out."""
         folder = prefix.strip("/")
+        start = f"{folder}/" if folder else ""
         offset = 0
         while True:
             response = self._client.post(
@@ -150,9 +151,12 @@ class Storage:
             if not isinstance(entries, list):
                 raise BackendError(f"Could not {what}: the answer is no list")
             for entry in entries:
-                if isinstance(entry, dict) and entry.get("id") and entry.get("name"):
-                    name = str(entry["name"])
-                    yield _described(f"{folder}/{name}" if folder else name, entry)
+                if not (isinstance(entry, dict) and entry.get("id") and entry.get("name")):
+                    continue
+                # some stacks name objects by their whole path, and those of inner folders too
+                name = str(entry["name"]).removeprefix(start)
+                if "/" not in name:
+                    yield _described(f"{start}{name}", entry)
             if len(entries) < _OBJECTS_A_PAGE:
                 return
             offset += len(entries)

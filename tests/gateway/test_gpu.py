@@ -1,0 +1,176 @@
+"""What asking the GPU worker promises: the files, or one clear reason why there are none."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from lora_tui import errors
+from lora_tui.gateway import Gateway
+from lora_tui.gateway.gpu import (
+    MalformedResultError,
+    ResultGoneError,
+    ResultPendingError,
+    Worker,
+    WorkerJobFailedError,
+)
+from lora_tui.gateway.http import build_client
+from lora_tui.sandbox import Sandbox
+from lora_tui.secret import Secret
+from tests.gateway.conftest import AT_ONCE, Script
+
+URL = "https://gpu.example/v2/endpoint"
+FILES = {"adapter_model.safetensors": "https://files.example/a?X-Amz-Signature=s3cr3t"}
+
+
+@pytest.fixture
+def job_id(service: Gateway) -> str:
+    job: str = service.rest.jobs_to_harvest(limit=1)[0]["external_job_id"]
+    return job
+
+
+def at_status(answer: httpx.Response, planned: int = 404) -> tuple[Worker, Script]:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "/training/artifacts/" in request.url.path:
+            return httpx.Response(planned, json={"error": "no such path"})
+        return httpx.Response(answer.status_code, content=answer.content)
+
+    script = Script(handle)
+    client = build_client(URL, transport=script.transport, retry=AT_ONCE)
+    return Worker(URL, Secret("key"), client=client), script
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"worker_planned_endpoint": True},
+        {"worker_planned_status": 404},
+        {"worker_planned_status": 405},
+    ],
+)
+def test_the_files_are_found_whichever_endpoint_is_there(
+    sandbox: Sandbox, job_id: str, settings: dict[str, object]
+) -> None:
+    sandbox.faults(**settings)
+    with Worker(sandbox.gpu_url, Secret(sandbox.gpu_key)) as worker:
+        result = worker.result(job_id)
+    assert result.status == "COMPLETED"
+    assert {"adapter_model.safetensors", "adapter_config.json"} <= result.files.keys()
+    assert result.metadata["rank"]
+    for url in result.files.values():
+        assert httpx.get(url, trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("files", ["model_files", "download_urls"])
+@pytest.mark.parametrize("metadata", ["model_metadata", "metadata"])
+def test_both_dialects_of_the_output_are_read(files: str, metadata: str) -> None:
+    output = {files: FILES, metadata: {"rank": 8}}
+    worker, _ = at_status(httpx.Response(200, json={"status": "COMPLETED", "output": output}))
+    result = worker.result("job")
+    assert (dict(result.files), dict(result.metadata)) == (FILES, {"rank": 8})
+    assert "s3cr3t" not in repr(result)
+
+
+def test_a_result_that_is_gone_is_said_with_the_reason(sandbox: Sandbox, job_id: str) -> None:
+    sandbox.faults(vanish=True)
+    with (
+        Worker(sandbox.gpu_url, Secret(sandbox.gpu_key)) as worker,
+        pytest.raises(ResultGoneError, match="30 minutes") as caught,
+    ):
+        worker.result(job_id)
+    assert caught.value.exit_code == errors.ExitCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("status", ["IN_QUEUE", "IN_PROGRESS"])
+def test_a_job_that_still_runs_is_told_from_a_failed_one(status: str) -> None:
+    worker, _ = at_status(httpx.Response(200, json={"id": "job", "status": status}))
+    with pytest.raises(ResultPendingError, match="not done"):
+        worker.result("job")
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [("FAILED", "failed"), ("CANCELLED", "cancelled"), ("TIMED_OUT", "out of time")],
+)
+def test_a_job_that_ended_badly_says_how(status: str, word: str) -> None:
+    worker, _ = at_status(
+        httpx.Response(200, json={"status": status, "error": "CUDA\x1b[31m out of memory"})
+    )
+    with pytest.raises(WorkerJobFailedError, match=word) as caught:
+        worker.result("job")
+    assert caught.value.details == "CUDA[31m out of memory"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {},
+        {"status": "ODD"},
+        {"status": 5},
+        {"status": "COMPLETED"},
+        {"status": "COMPLETED", "output": "done"},
+        {"status": "COMPLETED", "output": {"model_files": {}}},
+        {"status": "COMPLETED", "output": {"model_files": ["a"]}},
+        {"status": "COMPLETED", "output": {"model_files": {"a": 5}}},
+        {"status": "COMPLETED", "output": {"model_files": {"a": ""}}},
+        {"status": "COMPLETED", "output": {"model_files": {"a": "file:///etc/passwd"}}},
+        {"status": "COMPLETED", "output": {"model_files": {"a": "https://[bad"}}},
+        {"status": "COMPLETED", "output": {"model_files": {" ": "https://h.example/a"}}},
+        {
+            "status": "COMPLETED",
+            "output": {"model_files": {f"f{n}": "https://h.example/a" for n in range(5000)}},
+        },
+    ],
+)
+def test_an_answer_without_usable_files_is_refused(body: object) -> None:
+    worker, _ = at_status(httpx.Response(200, json=body))
+    with pytest.raises(MalformedResultError):
+        worker.result("job")
+
+
+def test_an_answer_that_is_no_json_is_refused() -> None:
+    worker, _ = at_status(httpx.Response(200, content=b"<html>"))
+    with pytest.raises(errors.BackendError, match="not JSON"):
+        worker.result("job")
+
+
+def test_a_wrong_key_is_said(sandbox: Sandbox, job_id: str) -> None:
+    with (
+        Worker(sandbox.gpu_url, Secret("wrong-key")) as worker,
+        pytest.raises(errors.AuthenticationError) as caught,
+    ):
+        worker.result(job_id)
+    assert "wrong-key" not in f"{caught.value} {caught.value.details}"
+
+
+def test_a_worker_that_fails_for_a_moment_is_asked_again(sandbox: Sandbox, job_id: str) -> None:
+    sandbox.faults(fail_next=1, status=502, path="/v2/")
+    with Worker(sandbox.gpu_url, Secret(sandbox.gpu_key)) as worker:
+        assert worker.result(job_id).files
+
+
+def test_a_job_id_stays_one_segment_of_the_address() -> None:
+    worker, script = at_status(httpx.Response(404))
+    with pytest.raises(ResultGoneError):
+        worker.result("../../steal?x=1#y")
+    paths = [request.url.raw_path.decode() for request in script.requests]
+    assert paths == [
+        "/v2/endpoint/training/artifacts/..%2F..%2Fsteal%3Fx%3D1%23y",
+        "/v2/endpoint/status/..%2F..%2Fsteal%3Fx%3D1%23y",
+    ]
+    for odd in ("", ".", ".."):
+        with pytest.raises(MalformedResultError):
+            worker.result(odd)
+
+
+def test_the_key_is_sent_to_the_worker_and_to_no_redirect(sandbox: Sandbox, job_id: str) -> None:
+    with Worker(sandbox.gpu_url, Secret(sandbox.gpu_key)) as worker:
+        worker.result(job_id)
+    asked = [r for r in sandbox.requests() if r["path"].startswith("/v2/")]
+    assert {r["bearer"] for r in asked} == {"gpu"}
+    script = Script.of(httpx.Response(307, headers={"Location": "https://evil.example/"}))
+    client = build_client(URL, transport=script.transport, retry=AT_ONCE)
+    with pytest.raises(errors.BackendError, match="another address"):
+        Worker(URL, Secret("key"), client=client).result("job")
+    assert {request.url.host for request in script.requests} == {"gpu.example"}

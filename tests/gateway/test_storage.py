@@ -1,0 +1,447 @@
+"""What the bucket promises: links that work, uploads that go on after a break, no key elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lora_tui import errors
+from lora_tui.gateway import Gateway
+from lora_tui.gateway.auth import KeyAuth
+from lora_tui.gateway.http import build_client
+from lora_tui.gateway.storage import CHUNK, Storage, content_type_of
+from lora_tui.sandbox import Sandbox
+from lora_tui.secret import Secret
+from tests.gateway.conftest import AT_ONCE, Script
+
+URL = "https://backend.example"
+SIZE = 2 * CHUNK + 12_345
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return random.Random(3).randbytes(SIZE)
+
+
+@pytest.fixture
+def storage(sandbox: Sandbox) -> Iterator[Storage]:
+    with Storage(sandbox.url, KeyAuth(Secret(sandbox.service_key)), retry=AT_ONCE) as storage:
+        yield storage
+
+
+@pytest.fixture
+def path() -> str:
+    return f"{uuid.uuid4()}/{uuid.uuid4()}/adapter_model.safetensors"
+
+
+def scripted(script: Script) -> Storage:
+    client = build_client(
+        URL, auth=KeyAuth("sb_secret_k"), transport=script.transport, retry=AT_ONCE
+    )
+    return Storage(URL, KeyAuth("sb_secret_k"), client=client, retry=AT_ONCE)
+
+
+def fetched(storage: Storage, path: str) -> bytes:
+    return httpx.get(storage.sign(path), trust_env=False).content
+
+
+class Source:
+    """A body that can be opened anywhere, and remembers where it was."""
+
+    def __init__(self, content: bytes, piece: int = 1_000_000) -> None:
+        self.content = content
+        self.opened_at: list[int] = []
+        self._piece = piece
+
+    def open_at(self, offset: int) -> Iterator[bytes]:
+        self.opened_at.append(offset)
+        for start in range(offset, len(self.content), self._piece):
+            yield self.content[start : min(start + self._piece, len(self.content))]
+
+
+# Links
+
+
+@pytest.mark.parametrize("key", ["signedURL", "signedUrl"])
+def test_a_link_fetches_the_object_without_a_key(
+    sandbox: Sandbox, storage: Storage, path: str, key: str
+) -> None:
+    storage.upload(path, io.BytesIO(b"weights"), size=7)
+    sandbox.faults(signed_url_key=key)
+    assert fetched(storage, path) == b"weights"
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        "/object/sign/lora-models/u/a/f?token=t",
+        "https://evil.example/object/sign/lora-models/u/a/f?token=t",
+        "//evil.example/x?token=t",
+        "http://backend.example/storage/v1/object/sign/lora-models/u/other/f?token=t",
+    ],
+)
+def test_host_and_path_of_a_link_are_ours_whatever_the_answer_says(signed: str) -> None:
+    script = Script.of(httpx.Response(200, json={"signedURL": signed}))
+    link = scripted(script).sign("u/a/f g")
+    assert link == f"{URL}/storage/v1/object/sign/lora-models/u/a/f%20g?token=t"
+
+
+@pytest.mark.parametrize("answer", [{}, [], {"signedURL": None}, {"signedURL": "/no-token"}, 5])
+def test_an_answer_without_a_link_is_refused(answer: object) -> None:
+    script = Script.of(httpx.Response(200, json=answer))
+    with pytest.raises(errors.BackendError, match="holds none"):
+        scripted(script).sign("u/a/f")
+
+
+def test_each_segment_of_a_path_is_encoded(storage: Storage) -> None:
+    for name in ("a b.json", "100%25.json", "q?x=1#y.json", "a+b&c.json"):
+        path = f"{uuid.uuid4()}/a/{name}"
+        storage.upload(path, io.BytesIO(b"{}"), size=2)
+        assert fetched(storage, path) == b"{}"
+        assert storage.info(path).path == path
+
+
+@pytest.mark.parametrize("path", ["", "/u/a", "u//a", "u/../other/f", "u/./f", "u/a/"])
+def test_a_path_that_leads_elsewhere_is_never_asked_for(path: str) -> None:
+    script = Script.of(httpx.Response(200, json={"signedURL": "/x?token=t"}))
+    storage = scripted(script)
+    for act in (
+        storage.sign,
+        storage.info,
+        lambda p: storage.delete([p]),
+        lambda p: storage.upload(p, io.BytesIO(b"x"), size=1),
+    ):
+        with pytest.raises(errors.NotFoundError, match="makes no sense"):
+            act(path)
+    assert script.requests == []
+
+
+def test_of_many_links_each_has_its_own_answer(storage: Storage, path: str) -> None:
+    storage.upload(path, io.BytesIO(b"weights"), size=7)
+    missing = f"{path}.missing"
+    links = storage.sign_many([missing, path])
+    assert list(links) == [missing, path]
+    assert isinstance(links[missing], errors.NotFoundError)
+    assert httpx.get(str(links[path]), trust_env=False).content == b"weights"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        httpx.Response(500, json={"message": "no batch"}),
+        httpx.Response(400, json={"statusCode": "404", "error": "not_found"}),
+        httpx.Response(200, json={"odd": True}),
+        httpx.Response(200, json=["x", {"path": 5}, {"path": "u/a/9"}]),
+    ],
+)
+def test_links_are_made_one_by_one_where_the_batch_fails_whole(refusal: httpx.Response) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/lora-models"):
+            return httpx.Response(refusal.status_code, content=refusal.content)
+        if request.url.path.endswith("/2"):
+            return httpx.Response(400, json={"statusCode": "404", "error": "not_found"})
+        return httpx.Response(200, json={"signedUrl": f"{request.url.path}?token=t"})
+
+    links = scripted(Script(answer)).sign_many(["u/a/1", "u/a/2", "u/a/3"])
+    assert str(links["u/a/1"]).endswith("/u/a/1?token=t")
+    assert isinstance(links["u/a/2"], errors.NotFoundError)
+    assert str(links["u/a/3"]).endswith("/u/a/3?token=t")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(401, errors.AuthenticationError), (503, errors.UnreachableError)]
+)
+def test_what_stops_every_link_is_said_once(
+    status: int, expected: type[errors.LoraTuiError]
+) -> None:
+    script = Script.of(httpx.Response(status))
+    with pytest.raises(expected):
+        scripted(script).sign_many([f"u/a/{number}" for number in range(100)])
+    assert len(script.requests) <= 10
+
+
+def test_a_user_gets_links_to_own_files_only(
+    sandbox: Sandbox, user: Gateway, service: Gateway
+) -> None:
+    theirs = service.rest.page("model_artifacts", sandbox.other_user_id, after=None)[0]
+    path = next(iter(theirs["artifacts"].values()))
+    assert service.storage.info(path).size
+    with pytest.raises(errors.NotFoundError):
+        user.storage.sign(path)
+
+
+# What is stored
+
+
+def test_an_object_is_described(storage: Storage, path: str) -> None:
+    storage.upload(path, io.BytesIO(b"weights"), size=7)
+    info = storage.info(path)
+    assert (info.path, info.size, info.content_type) == (path, 7, "application/octet-stream")
+    assert info.etag
+    with pytest.raises(errors.NotFoundError):
+        storage.info(f"{path}.missing")
+
+
+def test_an_object_is_described_by_the_list_where_that_call_is_absent() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(404, json={"message": "Route not found"})
+        assert json.loads(request.content)["prefix"] == "u/a"
+        entry = {"id": "1", "name": "f.bin", "metadata": {"size": 7, "eTag": '"e"'}}
+        return httpx.Response(200, json=[{"id": None, "name": "folder"}, entry])
+
+    info = scripted(Script(answer)).info("u/a/f.bin")
+    assert (info.path, info.size, info.etag) == ("u/a/f.bin", 7, '"e"')
+
+
+def test_a_long_folder_is_listed_whole(storage: Storage) -> None:
+    folder = str(uuid.uuid4())
+    paths = sorted(f"{folder}/{number:03}.json" for number in range(105))
+    for path in [*paths, f"{folder}/inner/x.json"]:
+        storage.upload(path, io.BytesIO(b"{}"), size=2)
+    assert [found.path for found in storage.list(folder)] == paths
+    assert [found.path for found in storage.list(f"{folder}/inner/")] == [f"{folder}/inner/x.json"]
+    assert storage.delete([*paths, f"{folder}/nothing"]) == 105
+    assert list(storage.list(folder)) == []
+
+
+def test_full_paths_in_a_list_are_understood() -> None:
+    entries = [{"id": "1", "name": "u/a/f.bin"}, {"id": "2", "name": "u/a/inner/g.bin"}]
+    storage = scripted(Script.of(httpx.Response(200, json=entries)))
+    assert [found.path for found in storage.list("u/a")] == ["u/a/f.bin"]
+
+
+# Uploads
+
+
+def test_a_stored_object_is_replaced_only_on_purpose(storage: Storage, path: str) -> None:
+    storage.upload(path, io.BytesIO(b"one"), size=3)
+    with pytest.raises(errors.ConflictError, match="already there"):
+        storage.upload(path, io.BytesIO(b"two"), size=3)
+    assert fetched(storage, path) == b"one"
+    storage.upload(path, iter([b"t", b"wo"]), size=3, upsert=True)
+    assert fetched(storage, path) == b"two"
+
+
+def test_a_file_is_streamed_from_the_disk(storage: Storage, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "adapter"
+    file.write_bytes(b"x" * 3_000_000)
+    with file.open("rb") as body:
+        storage.upload(path, body, size=3_000_000)
+    assert storage.info(path).size == 3_000_000
+
+
+@pytest.mark.parametrize("body", [b"short", b"much too long"])
+def test_a_body_of_another_size_than_announced_is_not_stored(
+    storage: Storage, path: str, body: bytes
+) -> None:
+    with pytest.raises(errors.IntegrityError):
+        storage.upload(path, io.BytesIO(body), size=8)
+    with pytest.raises(errors.IntegrityError):
+        storage.upload_resumable(path, Source(body).open_at, size=8)
+    with pytest.raises(errors.NotFoundError):
+        storage.info(path)
+
+
+def test_an_upload_is_not_repeated_by_itself(sandbox: Sandbox, storage: Storage, path: str) -> None:
+    sandbox.faults(fail_next=1, path="/storage/v1/object/lora-models")
+    with pytest.raises(errors.UnreachableError):
+        storage.upload(path, io.BytesIO(b"one"), size=3)
+    storage.upload(path, io.BytesIO(b"one"), size=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("adapter_config.json", "application/json"),
+        ("checkpoint.TAR", "application/x-tar"),
+        ("adapter_model.safetensors", "application/octet-stream"),
+        ("README.md", "application/octet-stream"),
+    ],
+)
+def test_only_types_that_the_bucket_takes_are_used(
+    storage: Storage, name: str, expected: str
+) -> None:
+    assert content_type_of(name) == expected
+    path = f"{uuid.uuid4()}/{name}"
+    storage.upload(path, io.BytesIO(b"{}"), size=2)
+    assert storage.info(path).content_type == expected
+    with pytest.raises(ValueError, match="text/html"):
+        storage.upload(path, io.BytesIO(b"{}"), size=2, content_type="text/html")
+
+
+def test_a_resumable_upload_stores_all_bytes_and_tells_how_far_it_is(
+    storage: Storage, path: str, content: bytes
+) -> None:
+    told: list[int] = []
+    addresses: list[str] = []
+    source = Source(content)
+    storage.upload_resumable(
+        path,
+        source.open_at,
+        size=SIZE,
+        on_created=addresses.append,
+        on_progress=told.append,
+    )
+    assert told == [0, CHUNK, 2 * CHUNK, SIZE]
+    assert source.opened_at == [0]
+    assert len(addresses) == 1
+    assert hashlib.sha256(fetched(storage, path)).digest() == hashlib.sha256(content).digest()
+
+
+def test_a_dropped_upload_goes_on_from_what_arrived(
+    sandbox: Sandbox, storage: Storage, path: str, content: bytes
+) -> None:
+    sandbox.faults(drop_request_after=2_000_000, drop_next=2, path="/storage/v1/upload/resumable/")
+    source = Source(content)
+    told: list[int] = []
+    storage.upload_resumable(path, source.open_at, size=SIZE, on_progress=told.append)
+    assert source.opened_at == [0, 2_000_000, 4_000_000]
+    assert told == sorted(told)
+    assert fetched(storage, path) == content
+
+
+def test_an_upload_goes_on_in_the_next_run(
+    sandbox: Sandbox, storage: Storage, path: str, content: bytes
+) -> None:
+    addresses: list[str] = []
+
+    def dies_after_one_chunk(offset: int) -> Iterator[bytes]:
+        yield content[: CHUNK + 10]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.upload_resumable(path, dies_after_one_chunk, size=SIZE, on_created=addresses.append)
+    sandbox.forget_requests()
+    source = Source(content)
+    storage.upload_resumable(
+        path,
+        source.open_at,
+        size=SIZE,
+        upload_url=addresses[0],
+        on_created=addresses.append,
+    )
+    assert source.opened_at == [CHUNK]
+    assert len(addresses) == 1
+    assert fetched(storage, path) == content
+
+
+def test_an_upload_that_is_complete_is_not_sent_again(
+    storage: Storage, path: str, content: bytes
+) -> None:
+    addresses: list[str] = []
+    storage.upload_resumable(path, Source(content).open_at, size=SIZE, on_created=addresses.append)
+    source = Source(content)
+    storage.upload_resumable(path, source.open_at, size=SIZE, upload_url=addresses[0])
+    assert source.opened_at == []
+
+
+def test_an_upload_that_ran_out_between_two_runs_starts_anew(
+    sandbox: Sandbox, storage: Storage, path: str, content: bytes
+) -> None:
+    addresses: list[str] = []
+
+    def dies(_offset: int) -> Iterator[bytes]:
+        yield content[:CHUNK]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.upload_resumable(path, dies, size=SIZE, on_created=addresses.append)
+    sandbox.faults(clock_offset=25 * 3600)
+    storage.upload_resumable(
+        path,
+        Source(content).open_at,
+        size=SIZE,
+        upload_url=addresses[0],
+        on_created=addresses.append,
+    )
+    assert len(set(addresses)) == 2
+    assert fetched(storage, path) == content
+
+
+def test_an_upload_that_runs_out_on_the_way_starts_anew(
+    sandbox: Sandbox, storage: Storage, path: str, content: bytes
+) -> None:
+    addresses: list[str] = []
+    told: list[int] = []
+
+    def slow(offset: int) -> Iterator[bytes]:
+        yield content[offset : offset + CHUNK]
+        if len(addresses) == 1:
+            sandbox.faults(clock_offset=25 * 3600)
+        yield content[offset + CHUNK :]
+
+    storage.upload_resumable(
+        path, slow, size=SIZE, on_created=addresses.append, on_progress=told.append
+    )
+    assert len(set(addresses)) == 2
+    assert told == [0, CHUNK, 0, CHUNK, 2 * CHUNK, SIZE]
+    assert fetched(storage, path) == content
+
+
+@pytest.mark.parametrize("status", [423, 429, 500, 503])
+def test_an_upload_waits_out_a_passing_refusal(
+    sandbox: Sandbox, storage: Storage, path: str, content: bytes, status: int
+) -> None:
+    sandbox.faults(fail_next=3, status=status, path="/storage/v1/upload/resumable/", method="PATCH")
+    storage.upload_resumable(path, Source(content).open_at, size=SIZE)
+    assert fetched(storage, path) == content
+
+
+def test_an_upload_gives_up_when_nothing_arrives_any_more(
+    sandbox: Sandbox, storage: Storage, path: str, content: bytes
+) -> None:
+    sandbox.faults(fail_next=-1, status=503, path="/storage/v1/upload/resumable/", method="PATCH")
+    with pytest.raises(errors.UnreachableError):
+        storage.upload_resumable(path, Source(content).open_at, size=SIZE)
+    assert sum(r["method"] == "PATCH" for r in sandbox.requests()) == 5
+
+
+def test_a_resumable_upload_does_not_replace_by_mistake(
+    storage: Storage, path: str, content: bytes
+) -> None:
+    storage.upload(path, io.BytesIO(b"one"), size=3)
+    with pytest.raises(errors.ConflictError):
+        storage.upload_resumable(path, Source(content).open_at, size=SIZE)
+    storage.upload_resumable(path, Source(content).open_at, size=SIZE, upsert=True)
+    assert fetched(storage, path) == content
+
+
+def test_the_key_goes_to_our_host_only_wherever_the_upload_is_said_to_be() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            location = "https://evil.example/storage/v1/upload/resumable/abc"
+            return httpx.Response(201, headers={"Location": location})
+        sent = int(request.headers["Upload-Offset"]) + len(request.content)
+        return httpx.Response(204, headers={"Upload-Offset": str(sent)})
+
+    script = Script(answer)
+    scripted(script).upload_resumable("u/a/f", Source(b"weights").open_at, size=7)
+    assert [str(r.url) for r in script.requests][1:] == [f"{URL}/storage/v1/upload/resumable/abc"]
+
+
+@pytest.mark.parametrize("location", ["", "/elsewhere", "/storage/v1/upload/resumable/../x"])
+def test_an_upload_without_a_usable_address_is_refused(location: str) -> None:
+    script = Script.of(httpx.Response(201, headers={"Location": location}))
+    with pytest.raises(errors.BackendError, match="names no upload"):
+        scripted(script).upload_resumable("u/a/f", Source(b"x").open_at, size=1)
+
+
+def test_a_server_that_forgets_what_it_confirmed_does_not_hold_us_for_ever() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(201, headers={"Location": "/storage/v1/upload/resumable/abc"})
+        return httpx.Response(
+            204 if request.method == "PATCH" else 200, headers={"Upload-Offset": "0"}
+        )
+
+    with pytest.raises(errors.BackendError, match="does not keep"):
+        scripted(Script(answer)).upload_resumable("u/a/f", Source(b"x").open_at, size=1)
