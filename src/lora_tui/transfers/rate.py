@@ -1,0 +1,57 @@
+"""How fast a file comes in, and how long it will take, from what the cache says of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from lora_tui.cache.transfers import Transfer, TransferState
+
+_WINDOW: Final = timedelta(seconds=6)
+
+
+class RateMeter:
+    """Give it every reading of the transfers; it remembers the last seconds of each that runs."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, deque[tuple[datetime, int]]] = {}
+
+    def observe(self, transfers: Iterable[Transfer]) -> None:
+        """Note how far each file is. One that does not run is forgotten."""
+        for transfer in transfers:
+            if transfer.state is not TransferState.RUNNING or transfer.updated_at is None:
+                self._seen.pop(transfer.id, None)
+                continue
+            # the first report of a resume jumps from nothing to what was there: not a rate
+            if transfer.bytes_done <= 0:
+                self._seen.pop(transfer.id, None)
+                continue
+            seen = self._seen.setdefault(transfer.id, deque())
+            if seen and (transfer.bytes_done < seen[-1][1] or transfer.updated_at < seen[-1][0]):
+                seen.clear()
+            if not seen or transfer.updated_at > seen[-1][0]:
+                seen.append((transfer.updated_at, transfer.bytes_done))
+            while len(seen) > 2 and seen[-1][0] - seen[0][0] > _WINDOW:
+                seen.popleft()
+
+    def rate(self, transfer: Transfer) -> float | None:
+        """Bytes a second over the last seconds; None where that is not known yet."""
+        seen = self._seen.get(transfer.id)
+        if not seen or len(seen) < 2:
+            return None
+        (first, before), (last, now) = seen[0], seen[-1]
+        return (now - before) / (last - first).total_seconds()
+
+
+def seconds_left(transfers: Iterable[Transfer], rate: float | None) -> float | None:
+    """How long these files will take at `rate`; None where a size or the rate is not known."""
+    if not rate or rate <= 0:
+        return None
+    missing = 0
+    for transfer in transfers:
+        if transfer.bytes_total is None:
+            return None
+        missing += max(0, transfer.bytes_total - transfer.bytes_done)
+    return missing / rate

@@ -1,0 +1,95 @@
+"""Ticks of an axis: round numbers in steps of 1, 2 or 5 times a power of ten, and their labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_LEAST_SPAN: Final = 1e-9
+"""Relative to the values: below it a range is a single value with rounding errors."""
+_PLAIN_BELOW: Final = 1e7
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """Where to put ticks, in ascending order, and what to write at each."""
+
+    values: tuple[float, ...]
+    labels: tuple[str, ...]
+
+
+def padded_range(values: Sequence[float], *, margin: float = 0.0) -> tuple[float, float]:
+    """A range with room in it around finite values; a single value stands in its middle."""
+    low, high = min(values), max(values)
+    size = max(abs(low), abs(high))
+    if high - low <= size * _LEAST_SPAN:
+        room = size * 0.05 or 1.0
+        return low - room, high + room
+    room = (high - low) * margin
+    return low - room, high + room
+
+
+def linear_ticks(low: float, high: float, most: int) -> Ticks:
+    """At most `most` (at least 2) round values in [low, high], evenly spaced."""
+    step = _nice_step((high - low) / max(1, most))
+    while math.floor(high / step) - math.ceil(low / step) + 1 > max(2, most):
+        step = _nice_step(step * 1.01)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    values = tuple(index * step for index in range(first, last + 1))
+    return Ticks(values, tuple(_label(value, step) for value in values))
+
+
+def log_ticks(low: float, high: float, most: int) -> Ticks:
+    """Like `linear_ticks` for a logarithmic axis; both ends are positive.
+
+    Powers of ten where the range holds several, else 1-2-5 between them, else evenly spaced
+    values: an axis is never without a number.
+    """
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        values = [
+            value
+            for exponent in exponents
+            for digit in digits
+            if low <= (value := digit * 10.0**exponent) <= high
+        ]
+        if 3 <= len(values) <= most:
+            return _log_labels(values)
+    powers = [10.0**exponent for exponent in exponents if low <= 10.0**exponent <= high]
+    if len(powers) > most:
+        stride = math.ceil(len(powers) / max(1, most))
+        return _log_labels(powers[::stride])
+    return linear_ticks(low, high, most)
+
+
+def _log_labels(values: Sequence[float]) -> Ticks:
+    return Ticks(tuple(values), tuple(_short(value) for value in values))
+
+
+def _nice_step(least: float) -> float:
+    """The smallest 1-2-5 step that is not below `least`."""
+    exponent = math.floor(math.log10(least))
+    for digit in (1, 2, 5, 10):
+        step = float(f"{digit}e{exponent}")
+        if step >= least * (1 - 1e-12):
+            return step
+    return float(f"1e{exponent + 1}")
+
+
+def _label(value: float, step: float) -> str:
+    value += 0.0  # no minus before zero
+    if value != 0 and abs(value) >= _PLAIN_BELOW:
+        return _short(value)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-12))
+    if decimals > 6:
+        return f"{value:.6g}"
+    return f"{value:,.{decimals}f}"
+
+
+def _short(value: float) -> str:
+    if 1e-4 <= value < _PLAIN_BELOW:
+        return f"{value:,.10g}" if value < 1e3 else f"{value:,.0f}"
+    mantissa, _, exponent = f"{value:.6e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"

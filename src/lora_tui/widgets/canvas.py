@@ -1,0 +1,81 @@
+"""Lines drawn with dots: 2 by 4 dots a cell in braille, one dot a cell in ASCII."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final
+
+Dot = tuple[int, int]
+"""Column and row, from the top left."""
+
+_BRAILLE: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+_ON, _PERIOD = 3, 6
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How many cells there are, and how many dots a cell has across and down."""
+
+    width: int
+    height: int
+    across: int = 2
+    down: int = 4
+
+    @property
+    def columns(self) -> int:
+        """Dots from left to right."""
+        return self.width * self.across
+
+    @property
+    def rows(self) -> int:
+        """Dots from top to bottom."""
+        return self.height * self.down
+
+
+@dataclass
+class Layer:
+    """One line's dots, as a braille mask a cell; the cells are in reading order."""
+
+    grid: Grid
+    masks: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.masks = [0] * (self.grid.width * self.grid.height)
+
+    def draw(self, dots: Sequence[Dot], *, dashed: bool = False) -> None:
+        """Join the dots by straight lines; a single one is a dot. Outside the grid is cut off."""
+        if not dots:
+            return
+        self._set(*dots[0])
+        travelled = 0
+        for start, end in pairwise(dots):
+            for column, row in _between(start, end):
+                travelled += 1
+                if not dashed or travelled % _PERIOD < _ON:
+                    self._set(column, row)
+
+    def character(self, cell: int, ascii_mark: str | None = None) -> str | None:
+        """What stands in a cell: braille, or `ascii_mark` where that is given; None if empty."""
+        mask = self.masks[cell]
+        if not mask:
+            return None
+        return ascii_mark or chr(0x2800 | mask)
+
+    def _set(self, column: int, row: int) -> None:
+        grid = self.grid
+        if 0 <= column < grid.columns and 0 <= row < grid.rows:
+            cell = (row // grid.down) * grid.width + column // grid.across
+            self.masks[cell] |= _BRAILLE[row % grid.down][column % grid.across]
+
+
+def _between(start: Dot, end: Dot) -> Iterator[Dot]:
+    """The dots from `start` (left out) to `end`."""
+    across, down = end[0] - start[0], end[1] - start[1]
+    steps = max(abs(across), abs(down))
+    for step in range(1, steps + 1):
+        yield (
+            start[0] + round(across * step / steps),
+            start[1] + round(down * step / steps),
+        )

@@ -1,0 +1,214 @@
+"""The files of a model: size, whether each is here, how far its download is, why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from rich.cells import cell_len
+
+from lora_tui import formats
+from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
+from lora_tui.domain import ArtifactFile
+from lora_tui.text import terminal_safe
+from lora_tui.transfers.rate import RateMeter, seconds_left
+from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.drawn_lines import DrawnLines, Line, wrapped
+from lora_tui.widgets.stars import Span
+
+_STATE: Final = 12
+_SIZE: Final = 10
+_MOST_NAME: Final = 64
+_BAR_LEAST: Final = 8
+_WORDS: Final[dict[TransferState, tuple[str, str, str, str]]] = {
+    # state → (sign, its ASCII form, word, style)
+    TransferState.QUEUED: ("·", ".", "queued", "waiting"),
+    TransferState.RUNNING: ("↓", "v", "", "active"),
+    TransferState.VERIFYING: ("↓", "v", "verifying", "active"),
+    TransferState.DONE: ("✓", "+", "verified", "done"),
+    TransferState.FAILED: ("✗", "x", "failed", "failed"),
+    TransferState.CANCELLED: ("·", ".", "stopped", "waiting"),
+}
+
+
+@dataclass(frozen=True)
+class FilesState:
+    """What is known of a model's files."""
+
+    files: tuple[ArtifactFile, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
+    directory: Path | None = None
+    """Where the whole model lies."""
+    rates: Mapping[int, float] = field(default_factory=dict)
+    """Bytes a second, by the id of the transfer."""
+
+
+class FileList(DrawnLines):
+    """Shows the state of the files; `show` is to be called whenever the transfers changed."""
+
+    def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
+        super().__init__(ascii_only=ascii_only, id=id)
+        self._state = FilesState()
+        self._meter = RateMeter()
+
+    def show(
+        self,
+        files: tuple[ArtifactFile, ...],
+        transfers: Sequence[Transfer],
+        directory: Path | None,
+    ) -> None:
+        """Show these files."""
+        self._meter.observe(transfers)
+        rates = {
+            transfer.id: rate
+            for transfer in transfers
+            if (rate := self._meter.rate(transfer)) is not None
+        }
+        before = self._state
+        self._state = FilesState(files, tuple(transfers), directory, rates)
+        if before != self._state:
+            self.refresh(layout=True)
+
+    def lines(self, width: int) -> Sequence[Line]:
+        """See `file_lines`."""
+        return file_lines(self._state, width, ascii_only=self.ascii_only)
+
+
+def file_lines(state: FilesState, width: int, *, ascii_only: bool = False) -> list[Line]:
+    """A heading with the total, a line a file, a second one where a file has more to say."""
+    lines: list[Line] = [_heading(state.files, width)]
+    if not state.files:
+        return [*lines, [("this model was stored without files", "faint")]]
+    transfers = {transfer.file: transfer for transfer in state.transfers}
+    name_width = max(8, min(_MOST_NAME, width - _SIZE - _STATE - 2))
+    for file in state.files:
+        transfer = transfers.get(file.name)
+        size = file.size if file.size is not None or not transfer else transfer.bytes_total
+        lines.append(
+            [
+                (fit(file.label, name_width, ascii_only=ascii_only), "value"),
+                (fit(formats.size(size), _SIZE, right=True, ascii_only=ascii_only), "muted"),
+                ("  ", "muted"),
+                *_state(transfer, ascii_only=ascii_only),
+            ]
+        )
+        if transfer is not None:
+            lines += _more(transfer, state.rates.get(transfer.id), width, ascii_only=ascii_only)
+    return [*lines, *_conclusion(state, width, ascii_only=ascii_only)]
+
+
+def _heading(files: Sequence[ArtifactFile], width: int) -> Line:
+    sizes = [file.size for file in files]
+    known = [size for size in sizes if size is not None]
+    text = f"{len(files)} file{'' if len(files) == 1 else 's'}"
+    if known and len(known) == len(sizes):
+        text += f", {formats.size(sum(known))}"
+    return [("Files", "heading"), (f"  {text}"[: max(0, width - 5)], "muted")]
+
+
+def _state(transfer: Transfer | None, *, ascii_only: bool) -> list[Span]:
+    if transfer is None:
+        return [("- " if ascii_only else "· ", "faint"), ("not here", "faint")]
+    sign, ascii_sign, word, style = _WORDS[transfer.state]
+    if transfer.state is TransferState.RUNNING:
+        word = _share(transfer.bytes_done, transfer.bytes_total)
+    return [(f"{ascii_sign if ascii_only else sign} {word}", style)]
+
+
+def _more(transfer: Transfer, rate: float | None, width: int, *, ascii_only: bool) -> list[Line]:
+    if transfer.state in (TransferState.RUNNING, TransferState.VERIFYING):
+        return [
+            _progress(
+                transfer.bytes_done,
+                transfer.bytes_total,
+                rate if transfer.state is TransferState.RUNNING else None,
+                seconds_left([transfer], rate),
+                width,
+                ascii_only=ascii_only,
+            )
+        ]
+    if transfer.state is TransferState.FAILED and transfer.error:
+        reason = settled(terminal_safe(transfer.error, limit=400), ascii_only=ascii_only)
+        return [[("  " + text, "failed")] for text in wrapped(reason, width - 2)]
+    return []
+
+
+def _conclusion(state: FilesState, width: int, *, ascii_only: bool) -> list[Line]:
+    """The total while a download runs; where the files lie; nothing where none was asked for."""
+    lines: list[Line] = []
+    active = [transfer for transfer in state.transfers if transfer.state in ACTIVE]
+    directory = state.directory
+    if active:
+        wanted = [
+            transfer
+            for transfer in state.transfers
+            if transfer.state in (*ACTIVE, TransferState.DONE)
+        ]
+        totals = [transfer.bytes_total for transfer in wanted]
+        known = [total for total in totals if total is not None]
+        rate = next((state.rates[t.id] for t in active if t.id in state.rates), None)
+        done = sum(transfer.bytes_done for transfer in wanted)
+        total = sum(known) if len(known) == len(totals) else None
+        left = seconds_left(wanted, rate)
+        lines = [
+            [("", "muted")],
+            [(f"Total  {_share(done, total)}".rstrip(), "active")],
+            _progress(done, total, rate, left, width, ascii_only=ascii_only),
+        ]
+        directory = active[0].target.parent
+    if directory is not None:
+        word = "Into  " if active else "In  "
+        lines.append([("", "muted")])
+        path = settled(_short_path(directory), ascii_only=ascii_only)
+        for number, text in enumerate(wrapped(path, max(1, width - len(word)))):
+            lines.append([(word if number == 0 else " " * len(word), "label"), (text, "value")])
+    return lines
+
+
+def _progress(
+    done: int,
+    total: int | None,
+    rate: float | None,
+    left: float | None,
+    width: int,
+    *,
+    ascii_only: bool,
+) -> Line:
+    """A bar and the figures beside it; the figures give way where there is little room."""
+    amount = (
+        formats.size(done) if total is None else f"{formats.size(done)} of {formats.size(total)}"
+    )
+    texts = [amount]
+    if rate is not None:
+        texts.append(formats.rate(rate))
+    if left is not None:
+        texts.append(f"{formats.duration(left)} left")
+    while len(texts) > 1 and width - 4 - cell_len("  ".join(texts)) < _BAR_LEAST:
+        texts.pop(1)
+    words = "  ".join(texts)
+    room = min(40, width - 4 - cell_len(words))
+    if total is None or room < _BAR_LEAST:
+        return [(fit("  " + words, width, ascii_only=ascii_only), "muted")]
+    share = min(1.0, done / total) if total > 0 else 1.0
+    full = int(share * room)
+    bar, rest = ("#", "-") if ascii_only else ("━", "─")
+    return [
+        ("  ", "muted"),
+        (bar * full, "active"),
+        (rest * (room - full), "faint"),
+        ("  " + words, "muted"),
+    ]
+
+
+def _share(done: int, total: int | None) -> str:
+    if total is None:
+        return formats.size(done)
+    return f"{100 if total <= 0 else min(100, 100 * done // total)} %"
+
+
+def _short_path(path: Path) -> str:
+    text = terminal_safe(str(path), limit=4_000)
+    home = str(Path.home())
+    return f"~{text[len(home) :]}" if text == home or text.startswith(home + "/") else text
