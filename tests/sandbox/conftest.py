@@ -50,7 +50,7 @@ def stranger(readers: tuple[Client, Client, Client, Client]) -> Client:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """Few rows, for one test alone."""
-    with Sandbox.start(models=4, waiting_jobs=2) as running:
+    with Sandbox.start(models=2, waiting_jobs=2) as running:
         yield running
 
 

@@ -84,6 +84,18 @@ def test_a_throttled_download_is_complete(sandbox: Sandbox, user: Client) -> Non
     assert len(user.http.get(url).content) == size
 
 
+def test_stopping_cuts_a_slow_download(sandbox: Sandbox, user: Client) -> None:
+    url = user.sign(user.newest())
+    sandbox.faults(path="/storage", throttle=20_000)
+    with user.http.stream("GET", url) as answer:
+        pieces = answer.iter_raw()
+        assert next(pieces)
+        sandbox.stop()
+        with pytest.raises(httpx.TransportError):
+            for _ in pieces:
+                pass
+
+
 def test_a_server_can_ignore_range(sandbox: Sandbox, user: Client) -> None:
     url = user.sign(user.newest())
     sandbox.faults(ignore_range=True)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import httpx
@@ -363,6 +364,28 @@ def test_an_upload_that_broke_off_goes_on_where_it_was(sandbox: Sandbox, service
     assert (status, offset) == (200, "100000")
     assert append(service, location, 100_000, body[100_000:]) == (204, "300000")
     assert service.storage("GET", "object/lora-models/a/big.bin").content == body
+
+
+def test_a_second_client_on_one_upload_is_locked_out(service: Client) -> None:
+    location = begin(service, 2000)
+    intruder: list[tuple[int, str | None]] = []
+
+    def body() -> Iterator[bytes]:
+        yield b"x" * 1000
+        while offset_of(service, location)[1] != "1000":
+            pass
+        intruder.append(append(service, location, 1000, b"y" * 1000))
+        yield b"x" * 1000
+
+    headers = {
+        **service.headers,
+        **TUS,
+        "Content-Type": "application/offset+octet-stream",
+        "Upload-Offset": "0",
+    }
+    answer = service.http.patch(location, headers=headers, content=body())
+    assert (answer.status_code, intruder[0][0]) == (204, 423)
+    assert service.storage("GET", "object/lora-models/a/big.bin").content == b"x" * 2000
 
 
 def test_a_resumable_upload_address_expires(sandbox: Sandbox, service: Client) -> None:

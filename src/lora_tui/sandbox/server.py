@@ -7,6 +7,7 @@ import shutil
 import socket
 import tempfile
 import threading
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -148,6 +149,7 @@ class _Server(uvicorn.Server):
         listener = _loopback_listener()
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._serving = threading.Event()
+        self._stopping = asyncio.Event()
         self._thread = threading.Thread(
             target=self.run, args=([listener],), name="sandbox", daemon=True
         )
@@ -157,10 +159,20 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         self._serving.set()
 
+    async def main_loop(self) -> None:
+        """Like uvicorn's own, but a stop is noticed at once."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1)
+
     def stop(self) -> None:
+        """Finish what is under way, for a second at most, and end the thread."""
         self.should_exit = True
+        with suppress(RuntimeError):  # the loop is closed: it has stopped before
+            self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(_STOP_SECONDS)
 
 
