@@ -16,7 +16,7 @@ import pytest
 
 from lora_tui import errors
 from lora_tui.gateway import Gateway, http
-from lora_tui.gateway.auth import KeyAuth
+from lora_tui.gateway.auth import KeyAuth, Session
 from lora_tui.gateway.http import RETRY, build_client, check, read_json
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
@@ -185,6 +185,21 @@ def test_each_refusal_is_an_error_that_a_user_can_act_on(
     with pytest.raises(errors.LoraTuiError, match="read the models") as caught:
         check(response, "read the models")
     assert type(caught.value) is expected
+
+
+def test_a_refused_key_is_told_from_a_refused_login(sandbox: Sandbox, session: Session) -> None:
+    with (
+        Gateway.for_service(sandbox.url, Secret("sb_secret_wrong")) as gateway,
+        pytest.raises(errors.AuthenticationError, match="accept the key") as caught,
+    ):
+        gateway.rest.count("datasets", sandbox.user_id)
+    assert "configuration" in str(caught.value.remedy)
+    with build_client(sandbox.url, auth=KeyAuth(sandbox.anon_key)) as client:
+        token = session.access_token.reveal()
+        answer = client.get("/rest/v1/datasets", headers={"Authorization": f"Bearer {token}x.y"})
+        with pytest.raises(errors.AuthenticationError, match="accept the login") as caught:
+            check(answer, "read it")
+    assert "lora-tui login" in str(caught.value.remedy)
 
 
 def test_the_details_say_what_the_server_said() -> None:

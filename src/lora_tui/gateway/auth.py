@@ -236,7 +236,8 @@ class SessionAuth(httpx.Auth):
 
 def _refuse_bad_key(response: httpx.Response) -> None:
     """401 without a code of Auth's own comes from the door: the project's key is wrong."""
-    if response.status_code == 401 and not error_body(response).get("error_code"):
+    body = error_body(response)
+    if response.status_code == 401 and not (body.get("error_code") or body.get("error")):
         raise ConfigError(
             "The project does not accept its key",
             details=error_of(response, "sign in").details,

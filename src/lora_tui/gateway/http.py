@@ -135,9 +135,7 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
     code = str(body.get("code") or body.get("error_code") or body.get("error") or "")
     details = _details(response, body)
     if token_refused(response):
-        return AuthenticationError(
-            f"Could not {what}: the server does not accept the login or the key", details=details
-        )
+        return _not_accepted(response.request, what, details)
     if code == "23505" or code == "Duplicate" or status == 409:
         return ConflictError(f"Could not {what}: it is already there", details=details)
     if status == 403 or code == "42501":
@@ -154,6 +152,8 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
         )
     if status >= 500:
         return UnreachableError(f"Could not {what}: the server fails ({status})", details=details)
+    if status == 413:
+        return BackendError(f"Could not {what}: it is larger than the project allows")
     if 300 <= status < 400:
         return BackendError(
             f"Could not {what}: the server sends us to another address",
@@ -329,6 +329,21 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _not_accepted(request: httpx.Request, what: str, details: str | None) -> AuthenticationError:
+    """A login is mended by another login, a key in the configuration is not."""
+    key = request.headers.get("apikey")
+    token = request.headers.get("authorization", "").partition(" ")[2]
+    if key and token and token != key:
+        return AuthenticationError(
+            f"Could not {what}: the server does not accept the login", details=details
+        )
+    return AuthenticationError(
+        f"Could not {what}: the server does not accept the key",
+        details=details,
+        remedy="check the key and the URL in the configuration; both are of one project",
+    )
 
 
 def _details(response: httpx.Response, body: Mapping[str, Any]) -> str | None:
