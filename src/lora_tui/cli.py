@@ -173,9 +173,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _common() -> argparse.ArgumentParser:
+def _common() -> _Parser:
     """The flags that may stand before or after the command; SUPPRESS lets either place count."""
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("everywhere")
     group.add_argument("--profile", metavar="NAME", help="the profile to use")
     group.add_argument("--config", type=Path, metavar="FILE", help="another configuration file")
@@ -188,7 +188,7 @@ def _common() -> argparse.ArgumentParser:
 
 def _command(
     commands: argparse._SubParsersAction[_Parser],
-    common: argparse.ArgumentParser,
+    common: _Parser,
     name: str,
     run: str,
     summary: str,

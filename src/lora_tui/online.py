@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from lora_tui import account, sync
+from lora_tui import account
 from lora_tui.account import Session
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
@@ -21,6 +21,7 @@ from lora_tui.gateway import auth
 from lora_tui.gateway.http import RETRY
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
+from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.plan import model_directory
 from lora_tui.transfers.run import Downloader, Outcome, download
 
@@ -80,16 +81,16 @@ class OnlineWriters:
         self.sync_with_progress(full=full)
 
     def sync_with_progress(
-        self, *, full: bool = False, progress: sync.Progress | None = None
-    ) -> sync.SyncReport:
+        self, *, full: bool = False, progress: Progress | None = None
+    ) -> SyncReport:
         """Like `sync`, telling how far it is and what it did."""
         with self._cache() as db:
-            return sync.sync(self.rest, db, self.user_id, full=full, progress=progress)
+            return sync_cache(self.rest, db, self.user_id, full=full, progress=progress)
 
     def load_curve(self, job_id: str) -> None:
         """See `Writers.load_curve`."""
         with self._cache() as db:
-            sync.pull_curve(self.rest, db, job_id)
+            pull_curve(self.rest, db, job_id)
 
     def download(self, model_id: str, files: Sequence[str] | None = None) -> None:
         """See `Writers.download`."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import Model, Row
+from lora_tui.text import terminal_safe
 
 
 class Sort(StrEnum):
@@ -146,6 +147,12 @@ def get_model(db: sqlite3.Connection, model_id: str) -> Model | None:
     return None if row is None else Model.from_row(row)
 
 
+def names_of(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, str]:
+    """The names of those of the models that are in the cache, by id."""
+    sql = "SELECT id, name FROM models WHERE id IN (SELECT value FROM json_each(?))"
+    return {str(row[0]): str(row[1]) for row in db.execute(sql, [json.dumps(list(ids))])}
+
+
 def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
     """The models that `reference` can mean: an id, the beginning of one, or an exact name."""
     base = f"SELECT {_SUMMARY} {_FROM} WHERE"
@@ -218,7 +225,7 @@ _UPSERT: Final = (
 def _where(query: ModelQuery) -> tuple[str, list[object]]:
     conditions: list[str] = []
     values: list[object] = []
-    for word in query.search.split():
+    for word in terminal_safe(query.search).split():
         pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         columns = ("m.name", "d.name", "m.base_model", "m.description")
         conditions.append(

@@ -69,7 +69,7 @@ def fetch(target: Path, options: FetchOptions, *, expected_size: int | None = No
     IntegrityError where the length is wrong, DiskError, CancelledError.
     """
     part = target.with_name(target.name + ".part")
-    with _disk_errors(part), _locked(part) as file:
+    with _disk_errors(part), _locked(part) as file, _removed_if_empty(part, file):
         attempt = 0
         while True:
             before = _length(file)
@@ -277,6 +277,17 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
                 remedy="wait for it, or end it",
             ) from None
         yield file
+
+
+@contextmanager
+def _removed_if_empty(part: Path, file: IO[bytes]) -> Iterator[None]:
+    """A failure before the first byte leaves nothing behind."""
+    try:
+        yield
+    except LoraTuiError:
+        if not _length(file):
+            part.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

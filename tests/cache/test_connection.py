@@ -1,0 +1,67 @@
+"""The cache file is private, and what is wrong with it is said in one line."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lora_tui.cache.connection import delete_cache, open_cache, transaction
+from lora_tui.errors import CacheError, DiskError
+
+
+def modes(directory: Path) -> set[int]:
+    return {stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()}
+
+
+def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "cache.sqlite3"
+    with closing(open_cache(path)) as db:
+        with transaction(db):
+            db.execute("INSERT INTO facts VALUES ('a', 'b')")
+        assert len(list(path.parent.iterdir())) == 3
+        assert modes(path.parent) == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_file_that_was_readable_by_others_is_closed_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite3"
+    path.touch(0o644)
+    open_cache(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\0" * 99])
+def test_a_damaged_file_is_named_damaged_with_a_remedy(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "cache.sqlite3"
+    path.write_bytes(content)
+    with pytest.raises(CacheError) as caught:
+        open_cache(path)
+    assert "cache clear" in str(caught.value.remedy)
+    assert path.read_bytes() == content
+
+
+def test_a_cache_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite3"
+    open_cache(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 9999")
+    with pytest.raises(CacheError, match="newer"):
+        open_cache(path)
+
+
+def test_a_directory_in_its_place_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "cache.sqlite3").mkdir()
+    with pytest.raises(DiskError):
+        open_cache(tmp_path / "cache.sqlite3")
+
+
+def test_clearing_removes_every_file(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite3"
+    open_cache(path).close()
+    assert delete_cache(path)
+    assert list(tmp_path.iterdir()) == []
+    assert not delete_cache(path)

@@ -1,0 +1,101 @@
+"""What tests of several folders share: an own home, a sandbox of one's own, the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_tui.cli import main
+from lora_tui.config import Profile, load_profile
+from lora_tui.sandbox import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and no setting of the developer's own."""
+    for name in list(os.environ):
+        if name.startswith(("LORA_TUI_", "SUPABASE_", "GPU_CLUSTER_")):
+            monkeypatch.delenv(name)
+    directory = tmp_path / "home"
+    monkeypatch.setenv("LORA_TUI_HOME", str(directory))
+    return directory
+
+
+@pytest.fixture
+def small_sandbox() -> Iterator[Sandbox]:
+    """A sandbox with few rows, for one test alone."""
+    with Sandbox.start(models=6, waiting_jobs=2) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def configured(small_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """The small sandbox as the project that the environment names."""
+    set_environment(small_sandbox, monkeypatch)
+    return small_sandbox
+
+
+@pytest.fixture
+def profile(configured: Sandbox) -> Profile:
+    """The profile of the small sandbox."""
+    return load_profile()
+
+
+def set_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `lora-tui demo --serve-only` tells another shell to export."""
+    for name, value in {
+        "SUPABASE_URL": sandbox.url,
+        "SUPABASE_ANON_KEY": sandbox.anon_key,
+        "SUPABASE_SERVICE_ROLE_KEY": sandbox.service_key,
+        "GPU_CLUSTER_API_URL": sandbox.gpu_url,
+        "GPU_CLUSTER_API_KEY": sandbox.gpu_key,
+        "LORA_TUI_EMAIL": sandbox.email,
+        "LORA_TUI_PASSWORD": sandbox.password,
+        "LORA_TUI_ALLOW_PRIVATE_URLS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one call of the command line did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """The data of the success envelope."""
+        envelope = json.loads(self.out)
+        assert envelope["success"] is True
+        return envelope["data"]
+
+    @property
+    def error(self) -> dict[str, str]:
+        """The error envelope."""
+        envelope: dict[str, str] = json.loads(self.out)
+        assert "error" in envelope
+        return envelope
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `lora-tui ARGUMENTS…` in this process."""
+
+    def call(*arguments: str) -> Ran:
+        capsys.readouterr()
+        code = main(list(arguments))
+        captured = capsys.readouterr()
+        return Ran(int(code), captured.out, captured.err)
+
+    return call
