@@ -127,6 +127,19 @@ class Seed:
         rows: list[Row] = answer.json()
         return rows
 
+    def changed(self, table: str, row_id: str, **columns: Any) -> Row:
+        """A row after these columns of it were set."""
+        answer = self._http.patch(
+            f"/rest/v1/{table}",
+            params={"id": f"eq.{row_id}"},
+            json=columns,
+            headers={"Prefer": "return=representation"},
+        )
+        assert answer.is_success, answer.text
+        [row] = answer.json()
+        changed: Row = row
+        return changed
+
     def _insert(self, table: str, row: Mapping[str, Any]) -> Row:
         return self._insert_many(table, [row])[0]
 

@@ -126,6 +126,7 @@ def _read(request: _Request, table: Table, query: Query) -> Response:
             "PGRST103",
             "Requested range not satisfiable",
             details=f"An offset of {query.offset} was requested, but there are only {total} rows.",
+            headers={"content-range": _content_range(query.offset, 0, total)},
         )
     rows = request.reader.rows(table, query, most=most)
     headers = {"content-range": _content_range(query.offset, len(rows), total)}
@@ -212,5 +213,5 @@ def _body(request: _Request) -> Any:
 def _refusal(error: RestError, *, anonymous: bool) -> Response:
     # Nobody signed in: what is forbidden could be allowed to somebody.
     status = 401 if anonymous and error.status == 403 else error.status
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
-    return json_response(error.body(), status, headers)
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    return json_response(error.body(), status, {**error.headers, **headers})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -17,6 +17,7 @@ class RestError(Exception):
         *,
         details: Any = None,
         hint: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -24,6 +25,7 @@ class RestError(Exception):
         self.message = message
         self.details = details
         self.hint = hint
+        self.headers = headers or {}
 
     def body(self) -> dict[str, Any]:
         """The JSON of the answer."""

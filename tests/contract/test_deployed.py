@@ -1,0 +1,140 @@
+"""The project as it is deployed, before our migration: its holes, and what we do all the same.
+
+Where one of these tests fails, the deployed schema was modelled wrongly or has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from lora_tui.errors import NotFoundError
+from lora_tui.gateway import Gateway
+from lora_tui.secret import Secret
+from tests.backends.backend import Backend
+from tests.backends.seed import Row, Seed, artifact_row, notification_row
+from tests.contract.conftest import BACKENDS, Person, signed_in
+
+OPEN = ("metrics_points", "notifications", "cost_records")
+CLOSED = ("datasets", "training_jobs", "model_artifacts")
+
+
+@pytest.fixture(scope="module", params=list(BACKENDS))
+def deployed(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """The deployed schema alone."""
+    with BACKENDS[request.param](migrated=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def alice(deployed: Backend) -> Iterator[Person]:
+    with signed_in(deployed, deployed.alice) as person:
+        yield person
+
+
+@pytest.fixture(scope="module")
+def bob(deployed: Backend) -> Iterator[Person]:
+    with signed_in(deployed, deployed.bob) as person:
+        yield person
+
+
+@pytest.fixture(scope="module")
+def service(deployed: Backend) -> Iterator[Gateway]:
+    with Gateway.for_service(deployed.url, Secret(deployed.service_key)) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def seed(deployed: Backend) -> Iterator[Seed]:
+    with Seed.of(deployed) as rows:
+        yield rows
+
+
+@pytest.fixture
+def rows(deployed: Backend, seed: Seed) -> dict[str, Row]:
+    """A row of Alice's in each table."""
+    dataset = seed.dataset(deployed.alice)
+    job = seed.job(deployed.alice, dataset)
+    return {
+        "datasets": dataset,
+        "training_jobs": job,
+        "model_artifacts": seed.artifact(deployed.alice, job),
+        "metrics_points": seed.metric_points(job, 1)[0],
+        "notifications": seed.notification(deployed.alice),
+        "cost_records": seed.cost(deployed.alice, job),
+    }
+
+
+def seen(http: httpx.Client, table: str, row: Row) -> bool:
+    answer = http.get(f"/rest/v1/{table}", params={"id": f"eq.{row['id']}"})
+    assert answer.status_code == 200, answer.text
+    return bool(answer.json())
+
+
+@pytest.mark.parametrize("table", CLOSED)
+def test_three_tables_show_a_row_to_its_owner_only(
+    alice: Person, bob: Person, rows: dict[str, Row], table: str
+) -> None:
+    assert seen(alice.bare, table, rows[table])
+    assert not seen(bob.bare, table, rows[table])
+
+
+@pytest.mark.parametrize("table", OPEN)
+def test_three_tables_show_every_row_to_everybody_who_signs_in(
+    alice: Person, bob: Person, rows: dict[str, Row], table: str
+) -> None:
+    assert seen(alice.bare, table, rows[table])
+    assert seen(bob.bare, table, rows[table])
+
+
+def test_our_own_queries_give_nobody_the_notifications_of_another(
+    deployed: Backend, alice: Person, bob: Person, seed: Seed, rows: dict[str, Row]
+) -> None:
+    own = seed.notification(deployed.bob)
+    page = bob.gateway.rest.page("notifications", bob.id, after=None, key="created_at")
+    ids = {row["id"] for row in page}
+    assert own["id"] in ids
+    assert rows["notifications"]["id"] not in ids
+    assert {row["user_id"] for row in page} == {bob.id}
+
+
+def test_our_own_update_marks_no_notification_of_another(
+    deployed: Backend, alice: Person, bob: Person, seed: Seed, rows: dict[str, Row]
+) -> None:
+    notification = rows["notifications"]["id"]
+    rest = bob.gateway.rest
+    assert not rest.mark_notification_read(notification, user_id=bob.id)
+    assert seed.rows("notifications", id=f"eq.{notification}") == [rows["notifications"]]
+
+
+def test_a_users_own_token_signs_nothing_and_the_service_role_signs_all(
+    deployed: Backend, alice: Person, service: Gateway, seed: Seed
+) -> None:
+    path = seed.stored(f"{alice.id}/a-model/adapter_model.bin", b"weights")
+    with pytest.raises(NotFoundError):
+        alice.gateway.storage.sign(path)
+    link = service.storage.sign(path)
+    assert httpx.get(link, trust_env=False).content == b"weights"
+
+
+def test_without_a_lease_the_harvest_is_told_that_there_is_none(
+    deployed: Backend, service: Gateway, rows: dict[str, Row]
+) -> None:
+    job = rows["training_jobs"]["id"]
+    assert service.rest.claim_lease(job, "one", 60) is None
+    assert service.rest.renew_lease(job, "one", 60) is None
+    assert service.rest.release_lease(job, "one") is None
+
+
+def test_the_harvest_writes_all_that_it_has_to(
+    deployed: Backend, alice: Person, service: Gateway, seed: Seed
+) -> None:
+    job = seed.job(deployed.alice)
+    row = service.rest.insert_artifact(artifact_row(job))
+    assert service.rest.link_job(job["id"], row["id"])
+    notification = service.rest.insert_notification(notification_row(deployed.alice))
+    assert alice.gateway.rest.model(alice.id, row["id"])["job"]["id"] == job["id"]
+    [found] = alice.gateway.rest.rows_by_id("notifications", alice.id, [notification["id"]])
+    assert found["title"] == "Model Ready for Download"
