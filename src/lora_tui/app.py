@@ -10,22 +10,26 @@ from typing import ClassVar, Final
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
+from textual.notifications import SeverityLevel
 from textual.signal import Signal
 
 from lora_tui.background import in_background
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facts import get_sync_state
+from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
 from lora_tui.cache.transfers import active_transfers
-from lora_tui.domain import Notification
 from lora_tui.errors import LoraTuiError
+from lora_tui.screens.actions import actions_of
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.help import HelpScreen
+from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.notifications import NotificationsScreen
 from lora_tui.screens.palette import ActionCommands
 from lora_tui.themes import DARK, THEMES
+from lora_tui.widgets.cells import settled
 from lora_tui.writers import Writers
 
 _POLL_SECONDS: Final = 0.2
@@ -40,11 +44,11 @@ class LoraTuiApp(App[None]):
     CSS_PATH = "app.tcss"
     COMMANDS = {ActionCommands}  # noqa: RUF012 - Textual's own declaration
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "sync", "Sync"),
-        Binding("n", "notifications", "Notifications", show=False),
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "quit", "Quit", show=False),
-        Binding("T", "other_theme", "Dark or light", show=False),
+        Binding("r", "sync", "Sync", tooltip="Fetch what is new"),
+        Binding("n", "notifications", "Notices", show=False, tooltip="Show the notifications"),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="Show the keys"),
+        Binding("T", "other_theme", "Theme", show=False, tooltip="Dark colours or light ones"),
+        Binding("q", "quit", "Quit", show=False, tooltip="Leave lora-tui"),
     ]
 
     def __init__(
@@ -98,7 +102,7 @@ class LoraTuiApp(App[None]):
         """Bring the cache up to the backend, unless that is happening already."""
         if self._syncing:
             if asked_for:
-                self.notify("A sync is running already", markup=False)
+                self.notify("A sync is running already")
             return
         self._syncing = True
 
@@ -118,7 +122,7 @@ class LoraTuiApp(App[None]):
     def download(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
         """Fetch all files of a model, or those named; say when it is done."""
         if model_id in self._downloading:
-            self.notify(f"{name} is being downloaded already", markup=False)
+            self.notify(f"{name} is being downloaded already")
             return
         self._downloading.add(model_id)
 
@@ -130,7 +134,7 @@ class LoraTuiApp(App[None]):
             except LoraTuiError as error:
                 self.show_error(error)
             else:
-                self.notify(name, title="Downloaded", markup=False)
+                self.notify(name, title="Downloaded")
             finally:
                 self._downloading.discard(model_id)
                 self.poll_cache()
@@ -156,8 +160,6 @@ class LoraTuiApp(App[None]):
 
     def open_model(self, model_id: str) -> None:
         """Show one model."""
-        from lora_tui.screens.model import ModelScreen
-
         self.push_screen(ModelScreen(model_id))
 
     def copy(self, text: str) -> None:
@@ -171,8 +173,8 @@ class LoraTuiApp(App[None]):
         if error.details:
             lines.append(error.details)
         if error.remedy:
-            lines.append(f"→ {error.remedy}" if not self.ascii_only else f"-> {error.remedy}")
-        self.notify("\n".join(lines), title="Failed", severity="error", timeout=8, markup=False)
+            lines.append(f"→ {error.remedy}")
+        self.notify("\n".join(lines), title="Failed", severity="error", timeout=8)
 
     def action_sync(self) -> None:
         """Sync now."""
@@ -185,7 +187,7 @@ class LoraTuiApp(App[None]):
 
     def action_help(self) -> None:
         """Show the keys that apply here."""
-        self.push_screen(HelpScreen(self.screen.active_bindings.values()))
+        self.push_screen(HelpScreen(actions_of(self, self.screen)))
 
     def action_other_theme(self) -> None:
         """From dark to light and back."""
@@ -228,6 +230,24 @@ class LoraTuiApp(App[None]):
             return binding.key_display
         return _KEY_NAMES.get(binding.key, super().get_key_display(binding))
 
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,  # noqa: ARG002 - toasts show remote text: never markup
+    ) -> None:
+        """A toast; what it says is never parsed as markup."""
+        super().notify(
+            settled(message, ascii_only=self.ascii_only),
+            title=settled(title, ascii_only=self.ascii_only),
+            severity=severity,
+            timeout=timeout,
+            markup=False,
+        )
+
     def _announce(self) -> None:
         """A toast for each new notification; the first sync of an account brings many at once."""
         new = [notice for notice in unannounced(self.db) if notice.id not in self._announced]
@@ -235,22 +255,17 @@ class LoraTuiApp(App[None]):
             return
         self._announced.update(notice.id for notice in new)
         rest = len(new) - _MOST_TOASTS
+        names = names_of(self.db, [notice.model_id for notice in new if notice.model_id])
         for notice in new[-_MOST_TOASTS:]:
+            name = names.get(notice.model_id or "")
             self.notify(
-                notice.message,
+                f"{name}\n{notice.message}" if name else notice.message,
                 title=notice.title,
-                severity="warning"
-                if notice.priority == "high" and _is_bad(notice)
-                else "information",
-                markup=False,
+                severity="warning" if "fail" in notice.type else "information",
             )
         if rest > 0:
-            self.notify(f"and {rest} more; n shows all", title="Notifications", markup=False)
+            self.notify(f"and {rest} more; n shows all", title="Notifications")
         self.ask(partial(_remember_announced, self._cache_path, [notice.id for notice in new]))
-
-
-def _is_bad(notice: Notification) -> bool:
-    return "fail" in notice.type
 
 
 def _remember_announced(path: Path, ids: Sequence[str]) -> None:

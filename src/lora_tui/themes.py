@@ -26,7 +26,7 @@ DARK: Final = Theme(
     variables={
         "block-cursor-background": "#263542",
         "block-cursor-foreground": "#eef3f7",
-        "block-cursor-text-style": "bold",
+        "block-cursor-text-style": "none",
         "block-cursor-blurred-background": "#1d262f",
         "block-hover-background": "#1a2129",
         "border": "#7fb4ca",
@@ -65,7 +65,7 @@ LIGHT: Final = Theme(
     variables={
         "block-cursor-background": "#d6e4ea",
         "block-cursor-foreground": "#10202a",
-        "block-cursor-text-style": "bold",
+        "block-cursor-text-style": "none",
         "block-cursor-blurred-background": "#e9eced",
         "block-hover-background": "#f0eee8",
         "border": "#20688a",

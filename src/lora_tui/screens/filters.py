@@ -14,11 +14,12 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Label, SelectionList
-from textual.widgets.selection_list import Selection
+from textual.widgets import Label, OptionList
+from textual.widgets.option_list import Option
 
 from lora_tui import formats
 from lora_tui.domain import CONVERGENCES
+from lora_tui.widgets.cells import fit
 from lora_tui.widgets.dialog import Dialog
 
 
@@ -66,49 +67,72 @@ class StarChoice(Widget, can_focus=True):
             self.post_message(self.Changed())
 
     def on_click(self, event: events.Click) -> None:
-        """A click on a star chooses as many; on the first again, any."""
-        star = event.x + 1 if event.x < 5 else 0
-        self.choose(0 if star == self.least else star)
+        """A click on a star chooses as many; on the same again, any."""
+        offset = event.get_content_offset(self)
+        if offset is not None:
+            star = offset.x + 1 if offset.x < 5 else 0
+            self.choose(0 if star == self.least else star)
 
 
 class FilterScreen(ModalScreen[None]):
     """Tells `changed` at once, so that the list follows; escape goes back to what was before."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,f", "dismiss(None)", "Keep", priority=True, show=False),
+        Binding("enter,f", "keep", "Keep", priority=True, show=False),
         Binding("escape", "restore", "Undo", show=False),
         Binding("x", "clear", "Clear", show=False),
-        Binding("j", "app.simulate_key('down')", "Next", show=False),
+        Binding("space", "choose", "Choose", show=False),
+        Binding("j", "cursor(1)", "Next", show=False),
+        Binding("k", "cursor(-1)", "Previous", show=False),
         *(Binding(str(n), f"stars({n})", f"At least {n} stars", show=False) for n in range(6)),
     ]
 
     def __init__(
-        self, before: Filters, counts: Mapping[str, int], changed: Callable[[Filters], None]
+        self,
+        before: Filters,
+        counts: Mapping[str, int],
+        changed: Callable[[Filters], None],
+        *,
+        ascii_only: bool,
     ) -> None:
         super().__init__()
         self._before, self._counts, self._changed = before, counts, changed
+        self._chosen = set(before.convergences)
+        self._ascii_only = ascii_only
+        known: set[str] = {*counts, *before.convergences}
+        self._names = [name for name in CONVERGENCES if name in known]
+        self._names += sorted(known - set(CONVERGENCES))
 
     def compose(self) -> ComposeResult:
         """Convergence with counts, then the stars."""
-        others = sorted(set(self._counts) - set(CONVERGENCES))
-        names = [name for name in (*CONVERGENCES, *others) if self._counts.get(name)]
         yield Dialog(
-            Label("Convergence", classes="dialog-heading"),
-            SelectionList(
-                *(
-                    Selection(
-                        Content(f"{name:<20} {self._counts[name]:>6,}"),
-                        name,
-                        name in self._before.convergences,
-                    )
-                    for name in names
-                )
-            ),
-            Label("Stars", classes="dialog-heading"),
-            StarChoice(self._before.min_stars, ascii_only=self.app.has_class("-ascii")),
+            Label("Convergence, space chooses", classes="dialog-heading"),
+            OptionList(*(Option(self._line(name)) for name in self._names), markup=False),
+            Label("Stars at least, 0 to 5", classes="dialog-heading"),
+            StarChoice(self._before.min_stars, ascii_only=self._ascii_only),
             title="Filter",
-            keys="space toggles · 0-5 stars · x clears · enter keeps",
+            keys="x clears · enter keeps",
         )
+
+    def on_mount(self) -> None:
+        """Start at the first line."""
+        if self._names:
+            self.query_one(OptionList).highlighted = 0
+
+    def action_keep(self) -> None:
+        """Close; the list shows it already."""
+        self.dismiss(None)
+
+    def action_restore(self) -> None:
+        """As it was when the form was opened."""
+        self._changed(self._before)
+        self.dismiss(None)
+
+    def action_choose(self) -> None:
+        """Choose the highlighted convergence, or not any more."""
+        index = self.query_one(OptionList).highlighted
+        if index is not None and self.query_one(OptionList).has_focus:
+            self._toggle(index)
 
     def action_stars(self, least: int) -> None:
         """At least so many stars."""
@@ -116,16 +140,41 @@ class FilterScreen(ModalScreen[None]):
 
     def action_clear(self) -> None:
         """Show everything."""
-        self.query_one(SelectionList).deselect_all()
+        self._chosen.clear()
+        for index in range(len(self._names)):
+            self._redraw(index)
         self.query_one(StarChoice).choose(0)
+        self._tell()
 
-    def action_restore(self) -> None:
-        """As it was when the form was opened."""
-        self._changed(self._before)
-        self.dismiss(None)
+    def action_cursor(self, lines: int) -> None:
+        """Move by `lines`."""
+        listing = self.query_one(OptionList)
+        if lines > 0:
+            listing.action_cursor_down()
+        else:
+            listing.action_cursor_up()
 
-    @on(SelectionList.SelectedChanged)
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self._toggle(event.option_index)
+
     @on(StarChoice.Changed)
     def _tell(self) -> None:
-        selected = frozenset(self.query_one(SelectionList).selected)
-        self._changed(Filters(selected, self.query_one(StarChoice).least))
+        least = self.query_one(StarChoice).least
+        self._changed(Filters(frozenset(self._chosen), least))
+
+    def _toggle(self, index: int) -> None:
+        self._chosen ^= {self._names[index]}
+        self._redraw(index)
+        self._tell()
+
+    def _redraw(self, index: int) -> None:
+        listing = self.query_one(OptionList)
+        listing.replace_option_prompt_at_index(index, self._line(self._names[index]))
+
+    def _line(self, name: str) -> Content:
+        box = "[x]" if name in self._chosen else "[ ]"
+        label = fit(name, 22, ascii_only=self._ascii_only)
+        return Content.assemble(
+            (box, "$accent"), f" {label} ", (f"{self._counts.get(name, 0):>8,}", "$secondary")
+        )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
-from textual.binding import ActiveBinding, Binding, BindingType
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lora_tui.screens.actions import Action, grouped
+from lora_tui.widgets.cells import settled
 from lora_tui.widgets.dialog import Dialog
 
 
 class HelpScreen(ModalScreen[None]):
-    """Shows `bindings`, grouped by what they belong to."""
+    """Shows `actions`, grouped by where they apply."""
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -25,16 +27,17 @@ class HelpScreen(ModalScreen[None]):
         Binding("k", "scroll(-1)", "Up", show=False),
     ]
 
-    def __init__(self, bindings: Iterable[ActiveBinding]) -> None:
+    def __init__(self, actions: Sequence[Action]) -> None:
         super().__init__()
-        self._shown = list(bindings)
+        self._actions = actions
 
     def compose(self) -> ComposeResult:
         """The keys, in a part of the screen that scrolls."""
+        ascii_only = self.app.has_class("-ascii")
         yield Dialog(
-            VerticalScroll(Static(_table(self.app, self._shown), markup=False)),
+            VerticalScroll(Static(_table(self._actions, ascii_only=ascii_only), markup=False)),
             title="Keys",
-            keys="escape closes",
+            keys="j k scroll · escape closes",
         )
 
     def action_scroll(self, lines: int) -> None:
@@ -42,26 +45,13 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-def _table(app: App[object], bindings: Iterable[ActiveBinding]) -> Content:
-    """One line an action, its keys together; one part for each of widget, screen, application."""
-    groups: dict[str, dict[str, tuple[str, list[str]]]] = {}
-    for active in bindings:
-        binding = active.binding
-        if not binding.description or binding.system:
-            continue
-        group = groups.setdefault(_group(app, active), {})
-        keys = group.setdefault(binding.action, (binding.description, []))[1]
-        keys.append(app.get_key_display(binding))
+def _table(actions: Sequence[Action], *, ascii_only: bool) -> Content:
+    """One line an action, its keys together."""
     parts: list[tuple[str, str]] = []
-    for name, actions in groups.items():
-        parts.append((("\n" if parts else "") + name + "\n", "bold $primary"))
-        for description, keys in actions.values():
-            parts.append((f"  {', '.join(keys):<22}", "$accent"))
-            parts.append((description + "\n", ""))
-    return Content.assemble(*parts)
-
-
-def _group(app: App[object], active: ActiveBinding) -> str:
-    if active.node is app:
-        return "Everywhere"
-    return "This screen" if active.node is app.screen_stack[-1] else "In the list"
+    for group, members in grouped(actions).items():
+        parts.append((("\n" if parts else "") + group + "\n", "bold $primary"))
+        for action in members:
+            keys = settled("  ".join(action.keys), ascii_only=ascii_only)
+            parts.append((f"  {keys:<16}", "$accent"))
+            parts.append((action.explanation + "\n", ""))
+    return Content.assemble(*parts).rstrip()

@@ -28,7 +28,7 @@ from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.filters import Filters, FilterScreen
 from lora_tui.screens.sort_menu import SORT_NAMES, SortMenu, direction_name
 from lora_tui.widgets.model_table import ModelTable
-from lora_tui.widgets.search_bar import SearchBar
+from lora_tui.widgets.search_bar import SearchBar, SearchInput
 from lora_tui.widgets.states import OfflineBanner, StatePanel
 from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
@@ -41,13 +41,13 @@ class ModelsScreen(CacheScreen):
 
     CSS_PATH = "models.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", "Search", key_display="/"),
-        Binding("s", "sort", "Sort"),
-        Binding("S", "reverse", "Reverse the order", show=False),
-        Binding("f", "filter", "Filter"),
-        Binding("d", "download", "Download"),
-        Binding("y", "copy_id", "Copy the id", show=False),
-        Binding("escape", "reset", "Clear search and filters", show=False),
+        Binding("slash", "search", "Search", key_display="/", tooltip="Search as you type"),
+        Binding("s", "sort", "Sort", tooltip="Choose the order of the list"),
+        Binding("S", "reverse", "Reverse", show=False, tooltip="Turn the order around"),
+        Binding("f", "filter", "Filter", tooltip="By convergence and stars"),
+        Binding("d", "download", "Download", tooltip="Download all files of the model"),
+        Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"),
+        Binding("escape", "reset", "Clear", show=False, tooltip="Clear search, filters, marks"),
     ]
 
     def __init__(self) -> None:
@@ -68,6 +68,14 @@ class ModelsScreen(CacheScreen):
         """The list has the focus."""
         self.refresh_list()
         self.query_one(ModelTable).focus()
+
+    def check_action(
+        self,
+        action: str,
+        parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
+    ) -> bool | None:
+        """While one types, letters are letters."""
+        return not (action == "search" and isinstance(self.focused, SearchInput))
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Show what the writers wrote."""
@@ -136,7 +144,11 @@ class ModelsScreen(CacheScreen):
         """Choose which models are shown; the list follows at once."""
         query = self.model_query
         before = Filters(query.convergences, query.min_stars)
-        self.app.push_screen(FilterScreen(before, convergence_counts(self.db), self._filter))
+        self.app.push_screen(
+            FilterScreen(
+                before, convergence_counts(self.db), self._filter, ascii_only=self.ascii_only
+            )
+        )
 
     def action_download(self) -> None:
         """Download the model under the cursor."""
@@ -186,7 +198,7 @@ class ModelsScreen(CacheScreen):
         title = self.query_one(TitleBar)
         title.detail = _described(query)
         direction = direction_name(query.sort, reverse=query.reverse)
-        title.aside = f"{SORT_NAMES[query.sort]}: {direction}"
+        title.aside = f"{SORT_NAMES[query.sort]}, {direction}"
         banner = self.query_one(OfflineBanner)
         banner.display = state.error is not None and state.last_success is not None
         if banner.display:

@@ -13,7 +13,7 @@ from textual.widgets.option_list import Option
 
 from lora_tui import clock, formats
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.models import get_model
+from lora_tui.cache.models import names_of
 from lora_tui.cache.records import get_notifications
 from lora_tui.domain import Notification
 from lora_tui.screens.cache_screen import CacheScreen
@@ -23,15 +23,27 @@ from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
 
 
+class NoticeList(OptionList, inherit_bindings=False):
+    """The list; its keys stand in the footer."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select", "Open", tooltip="Mark as read and open the model"),
+        Binding("j,down", "cursor_down", "Next", show=False),
+        Binding("k,up", "cursor_up", "Previous", show=False),
+        Binding("pagedown", "page_down", "Next page", show=False),
+        Binding("pageup", "page_up", "Previous page", show=False),
+        Binding("g,home", "first", "First", show=False),
+        Binding("G,end", "last", "Last", show=False),
+    ]
+
+
 class NotificationsScreen(CacheScreen):
     """The newest 200."""
 
     CSS_PATH = "notifications.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,n", "app.pop_screen", "Back", key_display="esc"),
-        Binding("enter", "open", "Open the model", show=True),
-        Binding("j", "cursor(1)", "Next", show=False),
-        Binding("k", "cursor(-1)", "Previous", show=False),
+        Binding("escape", "back", "Back"),
+        Binding("n", "back", "Back", show=False),
     ]
 
     def __init__(self) -> None:
@@ -41,7 +53,7 @@ class NotificationsScreen(CacheScreen):
     def compose(self) -> ComposeResult:
         """The list, or that there is nothing."""
         yield TitleBar("Notifications", ascii_only=self.ascii_only)
-        yield OptionList(id="notices", markup=False)
+        yield NoticeList(id="notices", markup=False)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
         yield Footer(show_command_palette=False)
@@ -64,7 +76,13 @@ class NotificationsScreen(CacheScreen):
         chosen = self._notices[index].id if index is not None and self._notices else None
         self._notices = get_notifications(self.db)
         listing.clear_options()
-        listing.add_options([Option(self._line(notice)) for notice in self._notices])
+        names = names_of(self.db, [notice.model_id for notice in self._notices if notice.model_id])
+        listing.add_options(
+            [
+                Option(self._line(notice, names.get(notice.model_id or "")))
+                for notice in self._notices
+            ]
+        )
         ids = [notice.id for notice in self._notices]
         if ids:
             listing.highlighted = ids.index(chosen) if chosen in ids else 0
@@ -76,41 +94,33 @@ class NotificationsScreen(CacheScreen):
         unread = sum(not notice.read for notice in self._notices)
         self.query_one(TitleBar).detail = f"{unread} unread" if unread else "all read"
 
-    def action_cursor(self, lines: int) -> None:
-        """Move by `lines`."""
-        listing = self.query_one(OptionList)
-        if lines > 0:
-            listing.action_cursor_down()
-        else:
-            listing.action_cursor_up()
+    def action_back(self) -> None:
+        """To where one came from."""
+        self.dismiss()
 
-    def action_open(self) -> None:
-        """Mark the notification as read, and jump to its model."""
-        index = self.query_one(OptionList).highlighted
-        if index is None or index >= len(self._notices):
-            return
-        notice = self._notices[index]
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        """Mark it as read, and jump to its model."""
+        notice = self._notices[event.option_index]
         if not notice.read:
             self.lora.mark_read(notice.id)
         if notice.model_id is None:
             return
-        if get_model(self.db, notice.model_id) is None:
-            self.notify("That model is not in the cache; r syncs", severity="warning", markup=False)
+        if notice.model_id not in names_of(self.db, [notice.model_id]):
+            self.notify("That model is not in the cache; r syncs", severity="warning")
         else:
             self.lora.open_model(notice.model_id)
 
-    @on(OptionList.OptionSelected)
-    def _selected(self) -> None:
-        self.action_open()
-
-    def _line(self, notice: Notification) -> Content:
+    def _line(self, notice: Notification, name: str | None) -> Content:
         dot = ("*" if self.ascii_only else "●") if not notice.read else " "
         age = formats.age(notice.created_at, clock.now()) if notice.created_at else ""
         title = settled(notice.title, ascii_only=self.ascii_only)
+        name = settled(name, ascii_only=self.ascii_only) if name else None
         message = settled(notice.message, ascii_only=self.ascii_only)
         return Content.assemble(
             (f"{dot} ", "$accent"),
-            (title, "bold" if not notice.read else "$text-muted"),
-            (f"  {age}", "$text-muted"),
-            (f"\n  {message}", "$text-muted"),
+            (title, "bold" if not notice.read else "$secondary"),
+            (f"  {age}", "$secondary"),
+            (f"\n  {name}  " if name else "\n  ", "$primary"),
+            (message, "$secondary"),
         )

@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
-from textual.binding import ActiveBinding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from lora_tui.screens.actions import Action, actions_of
 
 
 class ActionCommands(Provider):
-    """Offers the active bindings of the screen, each once, by their descriptions."""
+    """Offers what `actions_of` the screen below finds, except moving about."""
 
     async def discover(self) -> Hits:
         """Everything, before anything is typed."""
-        for active in self._actions():
+        for action in self._actions():
             yield DiscoveryHit(
-                active.binding.description,
-                partial(self._run, active),
-                help=self._help(active),
+                action.explanation, partial(self._run, action), help=self._help(action)
             )
 
     async def search(self, query: str) -> Hits:
         """What matches, the best first."""
         matcher = self.matcher(query)
-        for active in self._actions():
-            description = active.binding.description
-            score = matcher.match(description)
+        for action in self._actions():
+            score = max(matcher.match(action.explanation), matcher.match(action.name))
             if score > 0:
                 yield Hit(
                     score,
-                    matcher.highlight(description),
-                    partial(self._run, active),
-                    help=self._help(active),
+                    matcher.highlight(action.explanation),
+                    partial(self._run, action),
+                    help=self._help(action),
                 )
 
-    def _actions(self) -> Iterator[ActiveBinding]:
-        seen = set()
-        for active in self.screen.active_bindings.values():
-            binding = active.binding
-            if not binding.description or binding.system or not active.enabled:
-                continue
-            if binding.action in seen or binding.action == "command_palette":
-                continue
-            seen.add(binding.action)
-            yield active
+    def _actions(self) -> list[Action]:
+        found = actions_of(self.app, self.screen)
+        return [action for action in found if action.group != "Moving"]
 
-    def _help(self, active: ActiveBinding) -> str:
-        return f"key: {self.app.get_key_display(active.binding)}"
+    def _help(self, action: Action) -> str:
+        return f"{action.name}: {', '.join(action.keys)}"
 
-    async def _run(self, active: ActiveBinding) -> None:
-        await self.app.run_action(active.binding.action, active.node)
+    async def _run(self, action: Action) -> None:
+        await self.app.run_action(action.active.binding.action, action.active.node)

@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
@@ -52,13 +53,17 @@ class SortMenu(ModalScreen[Sort | None]):
         self._current, self._reverse = current, reverse
 
     def compose(self) -> ComposeResult:
-        """One line an order; the present one says which way it would turn."""
+        """One line an order; the present one is marked."""
         options = []
         for sort in Sort:
             chosen = sort is self._current
-            direction = direction_name(sort, reverse=chosen and not self._reverse)
-            options.append(Option(f"{SORT_NAMES[sort]:<14}  {direction:<14}", id=sort.value))
-        yield Dialog(OptionList(*options, markup=False), title="Sort by", keys="enter · escape")
+            mark = ("*" if self.app.has_class("-ascii") else "●") if chosen else " "
+            direction = direction_name(sort, reverse=chosen and self._reverse)
+            text = f"{mark} {SORT_NAMES[sort]:<14} {direction}"
+            options.append(Option(Content(text), id=sort.value))
+        yield Dialog(
+            OptionList(*options, markup=False), title="Sort by", keys="the same again reverses"
+        )
 
     def on_mount(self) -> None:
         """Start at the present order."""

@@ -12,7 +12,7 @@ from lora_tui.widgets.sparkline import sparkline
 from lora_tui.widgets.stars import Span, badge_spans, star_spans
 
 WIDE: Final = 100
-"""From this width on, columns stand two cells apart and dates have their year."""
+"""From this width on, columns stand two cells apart and verdicts have their shape."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,7 @@ def _dataset(model: ModelSummary, _look: Look) -> Sequence[Span]:
     return [(model.dataset_name or formats.NOTHING, "muted")]
 
 
-def _date(model: ModelSummary, look: Look) -> Sequence[Span]:
-    if look.wide:
-        return [(formats.date(model.created_at), "muted")]
+def _date(model: ModelSummary, _look: Look) -> Sequence[Span]:
     return [(formats.short_date(model.created_at, clock.now()), "muted")]
 
 
@@ -150,19 +148,19 @@ def _curve(model: ModelSummary, look: Look) -> Sequence[Span]:
 
 
 COLUMNS: Final = (
-    Column("Name", _name, 22, most=56, sort=Sort.NAME, narrow_width=20),
+    Column("Name", _name, 26, most=56, sort=Sort.NAME, narrow_width=20),
     Column("Stars", _stars, 5, sort=Sort.QUALITY, narrow_width=6),
     Column("Verdict", _badge, 11, narrow_width=9),
-    Column("Dataset", _dataset, 14, most=28, narrow_width=10),
-    Column("Date", _date, 10, sort=Sort.CREATED, narrow_width=6),
-    Column("Preset", _preset, 12, rank=4),
-    Column("Base model", _base_model, 12, most=26, rank=6),
+    Column("Curve", _curve, 10, most=24, narrow_width=8),
     Column("Loss", _loss, 6, right=True, sort=Sort.LOSS, rank=1),
     Column("Perpl.", _perplexity, 6, right=True, rank=5),
+    Column("Dataset", _dataset, 14, most=28, narrow_width=10),
+    Column("Preset", _preset, 12, rank=4),
+    Column("Base model", _base_model, 12, most=26, rank=6),
+    Column("Date", _date, 6, sort=Sort.CREATED, narrow_width=6),
     Column("Hours", _hours, 6, right=True, sort=Sort.DURATION, rank=3),
     Column("Cost", _cost, 7, right=True, sort=Sort.COST),
     Column("Size", _size, 8, right=True, rank=2),
-    Column("Curve", _curve, 10, most=24, narrow_width=8),
     Column("", _downloaded, 1, rank=1),
 )
 _RANKS: Final = max(column.rank for column in COLUMNS)

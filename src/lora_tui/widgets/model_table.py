@@ -22,13 +22,13 @@ from lora_tui.widgets.stars import Span
 
 _PAGE: Final = 64
 _PAGES_KEPT: Final = 8
-_GUTTER: Final = 2
-"""The cursor's bar and the mark, left of the first column."""
+_GUTTER: Final = 3
+"""The cursor's bar, the mark and a blank, left of the first column."""
 _MARGIN: Final = 1
 _HEADER: Final = 1
 
 
-class ModelTable(ScrollView, can_focus=True):
+class ModelTable(ScrollView, can_focus=True, inherit_bindings=False):
     """Shows `fetch(offset, limit)` as lines; the first line is the header and stays.
 
     Remote text goes into segments as it is: nothing here parses markup.
@@ -60,12 +60,12 @@ class ModelTable(ScrollView, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", tooltip="Open the model under the cursor"),
         Binding("space", "mark", "Mark", tooltip="Mark the model for comparison"),
-        Binding("down,j", "move(1)", "Next model", show=False),
-        Binding("up,k", "move(-1)", "Previous model", show=False),
+        Binding("j,down", "move(1)", "Next model", show=False),
+        Binding("k,up", "move(-1)", "Previous model", show=False),
         Binding("pagedown,ctrl+f", "page(1)", "Next page", show=False),
         Binding("pageup,ctrl+b", "page(-1)", "Previous page", show=False),
-        Binding("home,g", "first", "First model", show=False),
-        Binding("end,G", "last", "Last model", show=False),
+        Binding("g,home", "first", "First model", show=False),
+        Binding("G,end", "last", "Last model", show=False),
     ]
 
     class Opened(Message):
@@ -268,23 +268,27 @@ class ModelTable(ScrollView, can_focus=True):
 
     def _header(self, width: int) -> Strip:
         plain, chosen = self._style("header"), self._style("sorted")
-        arrow = (
-            ("v" if self._descending else "^")
-            if self._ascii_only
-            else ("↓" if self._descending else "↑")
-        )
         segments = [Segment(" " * _GUTTER, plain)]
         position = 0
         for placed in self._columns:
             segments.append(Segment(" " * (placed.left - position), plain))
-            column = placed.column
-            is_sorted = column.sort is self._sort
-            title = f"{column.title}{arrow}" if is_sorted else column.title
+            is_sorted = placed.column.sort is self._sort
+            title = self._sorted_title(placed) if is_sorted else placed.column.title
             overhang = max(0, len(title) - placed.width)
-            text = fit(title, placed.width + overhang, right=column.right)
+            text = fit(title, placed.width + overhang, right=placed.column.right)
             segments.append(Segment(text, chosen if is_sorted else plain))
             position = placed.left + placed.width + overhang
         return Strip(segments).adjust_cell_length(width, plain)
+
+    def _sorted_title(self, placed: Placed) -> str:
+        """The title with its arrow, on the side where there is room."""
+        arrow = "↓" if self._descending else "↑"
+        title = placed.column.title
+        if self._ascii_only:
+            arrow = "v" if self._descending else "^"
+            blank = " " if len(title) + 2 <= placed.width else ""
+            return f"{arrow}{blank}{title}" if placed.column.right else f"{title}{blank}{arrow}"
+        return f"{arrow}{title}" if placed.column.right else f"{title}{arrow}"
 
     def _line(self, row: ModelSummary, width: int, *, is_cursor: bool) -> Strip:
         wide = width - _GUTTER - _MARGIN >= WIDE
@@ -293,7 +297,7 @@ class ModelTable(ScrollView, can_focus=True):
         plain = self._style("plain", is_cursor)
         segments = [
             Segment(bar, self._style("bar", is_cursor)),
-            Segment(mark, self._style("mark", is_cursor)),
+            Segment(mark + " ", self._style("mark", is_cursor)),
         ]
         position = 0
         for placed in self._columns:

@@ -12,6 +12,14 @@ from textual.message import Message
 from textual.widgets import Input, Label
 
 
+class SearchInput(Input):
+    """An input whose keys stand in the footer."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "Keep", tooltip="Keep the search and go to the list"),
+    ]
+
+
 class SearchBar(Horizontal):
     """Hidden until `open`; `Changed` follows every letter, `Left` gives the focus back."""
 
@@ -33,7 +41,7 @@ class SearchBar(Horizontal):
     def compose(self) -> ComposeResult:
         """A prompt and the input."""
         yield Label("/", id="search-prompt")
-        yield Input(
+        yield SearchInput(
             placeholder="name, dataset, base model, description",
             id="search-input",
             compact=True,

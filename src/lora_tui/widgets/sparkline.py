@@ -44,9 +44,13 @@ def _stretched(values: Sequence[float], count: int) -> list[float]:
 
 
 def _levels(values: Sequence[float], highest: int) -> list[int]:
-    """Each value from 1 to `highest`; a flat curve lies low."""
+    """Each value from 1 to `highest`; a flat curve lies low.
+
+    By the square root of its share: a loss falls fast and then slowly, and what it does in the
+    long slow part is what one wants to see.
+    """
     low, high = min(values), max(values)
     span = high - low
     if span <= 0 or not math.isfinite(span):
         return [1] * len(values)
-    return [1 + round((value - low) / span * (highest - 1)) for value in values]
+    return [1 + round(math.sqrt((value - low) / span) * (highest - 1)) for value in values]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from textual.content import Content
-from textual.reactive import reactive
 from textual.widgets import Static
+
+from lora_tui.widgets.cells import settled
 
 
 class StatePanel(Static):
@@ -12,21 +13,21 @@ class StatePanel(Static):
 
     def say(self, heading: str, *lines: str, warning: bool = False) -> None:
         """Show it; nothing in the text is taken for markup."""
+        ascii_only = self.app.has_class("-ascii")
         style = "bold $text-warning" if warning else "bold $primary"
         parts: list[tuple[str, str]] = [(heading, style)]
         for line in lines:
-            parts.append((f"\n\n{line}", "$text-muted"))
+            parts.append((f"\n\n{settled(line, ascii_only=ascii_only)}", "$secondary"))
         self.update(Content.assemble(*parts))
 
 
 class OfflineBanner(Static):
     """One line: that we are offline, how old the data is, why, and how to try again."""
 
-    reason: reactive[str] = reactive("")
-
     def say(self, age: str, reason: str, *, ascii_only: bool) -> None:
         """Show it; the reason may be remote text."""
-        sign, between = ("!", " - ") if ascii_only else ("○", " · ")
+        sign, between = ("o", " - ") if ascii_only else ("○", " · ")
+        reason = settled(reason, ascii_only=ascii_only)
         self.update(
             Content.assemble(
                 (f" {sign} Offline", "bold $text-warning"),

@@ -64,12 +64,12 @@ class StatusBar(Widget):
         age = formats.age(state.last_success, clock.now())
         synced = "never synced" if state.last_success is None else f"synced {age}"
         if state.running:
-            return [(f"  {turn} syncing", "$primary"), (f"{between}{synced}", "$text-muted")]
+            return [(f"  {turn} syncing", "$primary"), (f"{between}{synced}", "$secondary")]
         if state.error is not None:
-            return [(f"  {ring} offline", "$text-warning"), (f"{between}{synced}", "$text-muted")]
+            return [(f"  {ring} offline", "$text-warning"), (f"{between}{synced}", "$secondary")]
         if state.last_success is not None:
-            return [(f"  {dot} online", "$text-success"), (f"{between}{synced}", "$text-muted")]
-        return [(f"  {ring} {synced}", "$text-muted")]
+            return [(f"  {dot} online", "$text-success"), (f"{between}{synced}", "$secondary")]
+        return [(f"  {ring} {synced}", "$secondary")]
 
     def _right(self) -> list[tuple[str, str]]:
         parts = []
@@ -80,7 +80,7 @@ class StatusBar(Widget):
         if progress:
             parts.append((progress, "$primary"))
         if self.note:
-            parts.append((self.note, "$text-muted"))
+            parts.append((self.note, "$secondary"))
         return parts
 
     def _progress(self) -> str:

@@ -34,6 +34,6 @@ class TitleBar(Widget):
         middle = max(0, width - cell_len(title) - cell_len(aside) - 4)
         return Content.assemble(
             (f" {title}", "bold $primary"),
-            ("  " + fit(self.detail, middle, ascii_only=self._ascii_only), "$text-muted"),
-            (aside + " ", "$text-muted"),
+            ("  " + fit(self.detail, middle, ascii_only=self._ascii_only), "$secondary"),
+            (aside + " ", "$secondary"),
         )

@@ -1,0 +1,80 @@
+"""The actions that apply now, as the help and the command palette offer them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from textual.app import App
+from textual.binding import ActiveBinding
+from textual.screen import Screen
+
+_TEXTUAL_OWN: Final = frozenset(
+    {
+        "app.focus_next",
+        "app.focus_previous",
+        "screen.copy_text",
+        "screen.minimize",
+        "help_quit",
+        "command_palette",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that can be done, with all keys that do it."""
+
+    active: ActiveBinding
+    keys: tuple[str, ...]
+    group: str
+    """`This screen`, `Moving` or `Everywhere`."""
+
+    @property
+    def name(self) -> str:
+        """Short, as in the footer."""
+        return self.active.binding.description
+
+    @property
+    def explanation(self) -> str:
+        """The whole of it."""
+        return self.active.binding.tooltip or self.active.binding.description
+
+
+def actions_of(app: App[Any], screen: Screen[Any]) -> list[Action]:
+    """Generated from the bindings of the screen, of what has the focus in it, and of the app."""
+    keys: dict[str, list[str]] = {}
+    firsts: dict[str, ActiveBinding] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if not binding.description or binding.system or not active.enabled:
+            continue
+        if binding.action in _TEXTUAL_OWN:
+            continue
+        firsts.setdefault(binding.action, active)
+        shown = keys.setdefault(binding.action, [])
+        key = app.get_key_display(binding)
+        if key not in shown:
+            shown.append(key)
+    actions = [
+        Action(active, tuple(keys[name]), _group(app, active)) for name, active in firsts.items()
+    ]
+    order = ("This screen", "Moving", "Everywhere")
+    return sorted(actions, key=lambda action: order.index(action.group))
+
+
+def grouped(actions: Iterable[Action]) -> dict[str, list[Action]]:
+    """By group, in their order."""
+    groups: dict[str, list[Action]] = {}
+    for action in actions:
+        groups.setdefault(action.group, []).append(action)
+    return groups
+
+
+def _group(app: App[Any], active: ActiveBinding) -> str:
+    if active.node is app:
+        return "Everywhere"
+    name = active.binding.action.partition("(")[0]
+    moving = name in ("move", "page", "first", "last", "scroll", "top", "bottom", "cursor")
+    return "Moving" if moving else "This screen"
