@@ -445,3 +445,25 @@ def test_a_server_that_forgets_what_it_confirmed_does_not_hold_us_for_ever() -> 
 
     with pytest.raises(errors.BackendError, match="does not keep"):
         scripted(Script(answer)).upload_resumable("u/a/f", Source(b"x").open_at, size=1)
+
+
+def test_an_upload_that_gets_on_may_fail_any_number_of_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lora_tui.gateway.storage.CHUNK", 10)
+    stored = bytearray()
+    patches: list[int] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(201, headers={"Location": "/storage/v1/upload/resumable/abc"})
+        if request.method == "PATCH":
+            patches.append(int(request.headers["Upload-Offset"]))
+            if len(patches) % 2 == 0:
+                return httpx.Response(503)
+            stored.extend(request.content)
+        return httpx.Response(200, headers={"Upload-Offset": str(len(stored))})
+
+    content = bytes(range(200))
+    scripted(Script(answer)).upload_resumable("u/a/f", Source(content).open_at, size=200)
+    assert bytes(stored) == content
