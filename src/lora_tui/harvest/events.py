@@ -1,0 +1,148 @@
+"""What a harvest reports while it runs: for people as lines, for scripts as JSON objects."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lora_tui import clock, formats
+from lora_tui.text import terminal_safe
+
+
+def _now() -> str:
+    return clock.timestamp_text(clock.now())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened, and when."""
+
+    at: str = field(default_factory=_now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleStarted(Event):
+    """The queue was read."""
+
+    waiting: int
+    dry_run: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStarted(Event):
+    """Work on a job begins; in a dry run it ends here."""
+
+    job_id: str
+    external_job_id: str
+    artifact_id: str
+    name: str
+    """Of the model to come."""
+    completed_at: str | None
+    dry_run: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileStored(Event):
+    """A file is in the bucket, and its size there was checked."""
+
+    job_id: str
+    artifact_id: str
+    file: str
+    size: int
+    """Bytes."""
+    sha256: str
+    sent: bool
+    """False where an earlier run had stored it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobHarvested(Event):
+    """The model is stored, announced, and linked to its job."""
+
+    job_id: str
+    artifact_id: str
+    name: str
+    stars: int | None
+    convergence: str
+    files: int
+    adopted: bool
+    """Whether an earlier run, or another harvester, had written the artifact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFailed(Event):
+    """There is no model of this job; the others go on."""
+
+    job_id: str
+    external_job_id: str
+    reason: str
+    details: str | None
+    remedy: str | None
+    permanent: bool
+    """True: it fails again however often it is tried. False: the next cycle tries again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleFinished(Event):
+    """The counts of a cycle; the jobs of all counts together are those that were waiting."""
+
+    harvested: int
+    failed: int
+    elsewhere: int
+    """Left to another harvester, or finished by one meanwhile."""
+    left: int
+    """Not looked at: the limit was reached, a stop was asked for, or the backend is down."""
+    dry_run: bool
+    error: str | None = None
+    """What ended the cycle before its time."""
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """The object that `--json` prints as one line; `event` is the name, as in `job_failed`."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+    return {"event": name, **asdict(event)}
+
+
+def describe(event: Event) -> str:
+    """One line for people, safe for a terminal."""
+    return terminal_safe(_sentence(event))
+
+
+def _sentence(event: Event) -> str:
+    match event:
+        case CycleStarted():
+            jobs = "1 job is" if event.waiting == 1 else f"{event.waiting:,} jobs are"
+            return f"{jobs} waiting" + (" (dry run: nothing is written)" if event.dry_run else "")
+        case JobStarted():
+            verb = "would harvest" if event.dry_run else "harvesting"
+            return f"{event.job_id[:8]}  {verb} {event.name} as {event.artifact_id}"
+        case FileStored():
+            verb = "stored" if event.sent else "already stored"
+            return f"{event.job_id[:8]}  {verb} {event.file} ({formats.size(event.size)})"
+        case JobHarvested():
+            verb = "finished" if event.adopted else "harvested"
+            files = f", {event.files} files" if event.files else ""
+            return (
+                f"{event.job_id[:8]}  {verb} {event.name}: "
+                f"{formats.score(event.stars)} stars, {event.convergence}{files}"
+            )
+        case JobFailed():
+            parts = [event.reason]
+            if event.details:
+                parts.append(f"({event.details})")
+            parts.append("– for good" if event.permanent else "– the next cycle tries again")
+            if event.remedy:
+                parts.append(f"– {event.remedy}")
+            return f"{event.job_id[:8]}  failed: {' '.join(parts)}"
+        case CycleFinished():
+            counts = [f"{event.harvested:,} harvested", f"{event.failed:,} failed"]
+            if event.elsewhere:
+                counts.append(f"{event.elsewhere:,} left to another harvester")
+            if event.left:
+                counts.append(f"{event.left:,} not looked at")
+            end = f"; stopped: {event.error}" if event.error else ""
+            if event.dry_run:
+                counts = [f"nothing was written, {event.failed:,} would fail"]
+            return "cycle finished: " + ", ".join(counts) + end
+    raise TypeError(f"no sentence for {type(event).__name__}")

@@ -1,0 +1,43 @@
+"""Why a job can fail, and whether it is worth another try."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lora_tui.errors import BackendError, DeniedError, NotFoundError, UnreachableError
+from lora_tui.gateway.gpu import MalformedResultError, ResultGoneError, WorkerJobFailedError
+
+
+class RefusedResultError(BackendError):
+    """The worker's answer asks for something that we don't do: an address, a name, a size."""
+
+
+class SourceGoneError(NotFoundError):
+    """A file that the worker names is not where its URL points, and never will be."""
+
+
+class SourceForbiddenError(DeniedError):
+    """A file's URL is refused although the worker was asked for a new one."""
+
+    default_remedy = "check the worker's storage; its URLs are valid for 24 hours"
+
+
+class SourceUnreachableError(UnreachableError):
+    """The host of a file does not answer, or breaks off again and again."""
+
+    default_remedy = "nothing to do: the next cycle goes on"
+
+
+_PERMANENT: Final = (
+    ResultGoneError,
+    WorkerJobFailedError,
+    MalformedResultError,
+    RefusedResultError,
+    SourceGoneError,
+    DeniedError,
+)
+
+
+def is_permanent(error: Exception) -> bool:
+    """Whether the same job would fail in the same way again."""
+    return isinstance(error, _PERMANENT)

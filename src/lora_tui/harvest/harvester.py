@@ -1,0 +1,80 @@
+"""What a harvest works with: the project as its service role, the GPU worker, a directory."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from lora_tui.config import Profile
+from lora_tui.errors import ConfigError, DiskError
+from lora_tui.gateway import Gateway
+from lora_tui.gateway.gpu import Worker
+from lora_tui.gateway.rest import Rest
+from lora_tui.gateway.storage import Storage
+
+LEASE_SECONDS: Final = 60
+"""How long a job stays claimed after its harvester died; a living one renews in time."""
+
+
+def _new_holder() -> str:
+    return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+
+
+@dataclass(frozen=True)
+class Harvester:
+    """Everything that a cycle needs; close it at the end."""
+
+    rest: Rest
+    storage: Storage
+    worker: Worker
+    spool_dir: Path
+    """Where a file lies between source and bucket. On a disk: files are up to 5 GiB."""
+    allow_private_urls: bool = False
+    """Whether the worker's answer may lead to private addresses; only a test set-up wants that."""
+    lease_seconds: int = LEASE_SECONDS
+    holder: str = field(default_factory=_new_holder)
+    """The name that its leases are held under."""
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.worker.close()
+        self.storage.close()
+        self.rest.close()
+
+
+def connect(profile: Profile) -> Harvester:
+    """A harvester of this profile's project; nothing is sent yet.
+
+    Raises ConfigError where the service role key or the GPU worker is not configured.
+    """
+    if not profile.service_key:
+        raise ConfigError(
+            "The harvest needs the service role key of the project",
+            remedy="set SUPABASE_SERVICE_ROLE_KEY, or SUPABASE_SERVICE_ROLE_KEY_FILE to its file",
+        )
+    if not profile.gpu_url or not profile.gpu_key:
+        missing = "GPU_CLUSTER_API_KEY" if profile.gpu_url else "GPU_CLUSTER_API_URL"
+        raise ConfigError(
+            "The harvest needs the address and the key of the GPU worker", remedy=f"set {missing}"
+        )
+    spool_dir = profile.paths.cache_dir / "harvest"
+    try:
+        spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(
+            f"There is no place for files on their way: {error.strerror}",
+            details=str(spool_dir),
+            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+        ) from error
+    gateway = Gateway.for_service(profile.url, profile.service_key)
+    return Harvester(
+        rest=gateway.rest,
+        storage=gateway.storage,
+        worker=Worker(profile.gpu_url, profile.gpu_key),
+        spool_dir=spool_dir,
+        allow_private_urls=profile.allow_private_urls,
+    )

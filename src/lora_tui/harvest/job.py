@@ -1,0 +1,189 @@
+"""One job, from the worker's answer to the announced model. Every step may be repeated.
+
+The order is what makes a crash harmless: objects, artifact, notification, link. Until the link
+is written the job stays in the queue, so whatever is missing is done by the next run; and as ids
+and paths are made from the job's id, what is there already is found and not made twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lora_tui.domain import Quality, mapping
+from lora_tui.errors import ConflictError, LoraTuiError
+from lora_tui.gateway.rest import Mark, Rest
+from lora_tui.gateway.storage import Storage
+from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
+from lora_tui.harvest.failures import is_permanent
+from lora_tui.harvest.harvester import Harvester
+from lora_tui.harvest.lease import Lease, LeaseLostError
+from lora_tui.harvest.record import Identity, StoredFile, artifact_row, notification_row
+from lora_tui.harvest.retry import repeated
+from lora_tui.harvest.source import SourceFiles
+from lora_tui.harvest.store import store_file
+
+Row = Mapping[str, Any]
+Emit = Callable[[Event], None]
+
+
+class StoppedError(Exception):
+    """A stop was asked for between two files; the next run goes on there."""
+
+
+def harvest_job(harvester: Harvester, job: Row, emit: Emit, stop: threading.Event) -> bool:
+    """Make the job's model. False where another harvester does, or did so meanwhile.
+
+    Raises StoppedError, and of the error family what stands against it (failures.py).
+    """
+    identity = Identity.of(job)
+    lease = Lease.claim(harvester.rest, identity.job_id, harvester.holder, harvester.lease_seconds)
+    if lease is None:
+        return False
+    with lease:
+        try:
+            return _harvest(harvester, job, identity, lease, emit, stop)
+        except LeaseLostError:
+            return False
+        except LoraTuiError as error:
+            # only a holder of the lease knows that nobody is about to publish these objects
+            if lease.exclusive and is_permanent(error):
+                _remove_objects(harvester.storage, identity)
+            raise
+
+
+def plan_job(harvester: Harvester, job: Row, emit: Emit) -> None:
+    """What `harvest_job` would begin with, without a single write. Raises what it would raise."""
+    identity = Identity.of(job)
+    emit(_started(identity, dry_run=True))
+    if harvester.rest.artifact_by_job(identity.job_id) is None:
+        _source(harvester, identity).check_addresses()
+
+
+def _harvest(
+    harvester: Harvester,
+    job: Row,
+    identity: Identity,
+    lease: Lease,
+    emit: Emit,
+    stop: threading.Event,
+) -> bool:
+    emit(_started(identity, dry_run=False))
+    artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
+    adopted = artifact is not None
+    if artifact is None:
+        files = _store_files(harvester, identity, lease, emit, stop)
+        points = [point for page in harvester.rest.metric_points(identity.job_id) for point in page]
+        lease.check()
+        artifact, adopted = _write_artifact(harvester.rest, artifact_row(job, points, files))
+    if not _publish(harvester, identity, artifact):
+        return False
+    quality = Quality.from_json(artifact.get("quality_metrics"))
+    emit(
+        JobHarvested(
+            job_id=identity.job_id,
+            artifact_id=str(artifact["id"]),
+            name=str(artifact.get("name") or ""),
+            stars=quality.stars,
+            convergence=quality.convergence,
+            files=len(mapping(artifact.get("artifacts"))),
+            adopted=adopted,
+        )
+    )
+    return True
+
+
+def _store_files(
+    harvester: Harvester, identity: Identity, lease: Lease, emit: Emit, stop: threading.Event
+) -> list[StoredFile]:
+    """All of them or an error."""
+    source = _source(harvester, identity)
+    source.check_addresses()
+    files = []
+    for name in source.names:
+        if stop.is_set():
+            raise StoppedError
+        lease.check()
+        file = store_file(
+            harvester.storage,
+            name,
+            identity.path(name),
+            lambda spool, name=name: source.download(name, spool),  # type: ignore[misc]
+            harvester.spool_dir,
+        )
+        files.append(file)
+        emit(
+            FileStored(
+                job_id=identity.job_id,
+                artifact_id=identity.artifact_id,
+                file=name,
+                size=file.size,
+                sha256=file.sha256,
+                sent=file.sent,
+            )
+        )
+    return files
+
+
+def _write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:
+    """The job's artifact, and whether somebody else wrote it (or we, in an attempt that broke)."""
+    try:
+        return repeated(lambda: rest.insert_artifact(row)), False
+    except ConflictError:
+        there = rest.artifact_by_job(str(row["job_id"]))
+        if there is None:
+            raise
+        return there, True
+
+
+def _publish(harvester: Harvester, identity: Identity, artifact: Row) -> bool:
+    """Announce the artifact, then take the job out of the queue; True for the one who did."""
+    rest = harvester.rest
+    foreign = str(artifact["id"]) != identity.artifact_id
+    if foreign:
+        _remove_objects(harvester.storage, identity)  # no artifact will ever name ours
+    if not artifact.get("deleted_at") and not (foreign and _is_announced(rest, artifact)):
+        repeated(lambda: rest.insert_notification(notification_row(artifact)))
+    return repeated(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
+
+
+def _is_announced(rest: Rest, artifact: Row) -> bool:
+    """Whether there is a notification of an artifact that is not of our making."""
+    user_id, created_at = str(artifact["user_id"]), artifact.get("created_at")
+    after = Mark.at(created_at) if isinstance(created_at, str) else None
+    while rows := rest.page("notifications", user_id, after=after, key="created_at"):
+        for row in rows:
+            if mapping(row.get("metadata")).get("artifact_id") == artifact["id"]:
+                return True
+        after = Mark(str(rows[-1]["created_at"]), str(rows[-1]["id"]))
+    return False
+
+
+def _remove_objects(storage: Storage, identity: Identity) -> None:
+    """What earlier runs stored for an artifact that will never be; if not now, the next time."""
+    try:
+        paths = [found.path for found in storage.list(identity.folder)]
+        if paths:
+            storage.delete(paths)
+    except LoraTuiError:
+        return
+
+
+def _source(harvester: Harvester, identity: Identity) -> SourceFiles:
+    return SourceFiles(
+        harvester.worker,
+        identity.external_job_id,
+        allow_private_urls=harvester.allow_private_urls,
+    )
+
+
+def _started(identity: Identity, *, dry_run: bool) -> JobStarted:
+    return JobStarted(
+        job_id=identity.job_id,
+        external_job_id=identity.external_job_id,
+        artifact_id=identity.artifact_id,
+        name=identity.name,
+        completed_at=identity.completed_at,
+        dry_run=dry_run,
+    )

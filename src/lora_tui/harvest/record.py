@@ -1,0 +1,179 @@
+"""The rows that a harvest writes, from what it has read: pure, and the same however often asked."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lora_tui import curves
+from lora_tui.clock import parse_timestamp
+from lora_tui.domain import MetricPoint, Quality, curve_of, mapping, number
+from lora_tui.gateway.gpu import MalformedResultError
+from lora_tui.quality import calculate_quality_metrics
+
+Row = Mapping[str, Any]
+
+NAMESPACE: Final = uuid.UUID("5b0ad6ff-7f0c-4b0f-9c39-6f6b6a0a1d52")
+"""Never change it: all ids that a harvest gives come from here."""
+MOST_CURVE_POINTS: Final = 200
+_LONGEST_NAME: Final = 200
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of an artifact, in the bucket."""
+
+    name: str
+    path: str
+    size: int
+    """Bytes."""
+    sha256: str
+    sent: bool = True
+    """False where it was there before."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which job it is, whose, and what its artifact is called by."""
+
+    job_id: str
+    user_id: str
+    dataset_id: str
+    external_job_id: str
+    artifact_id: str
+    name: str
+    completed_at: str | None
+
+    @classmethod
+    def of(cls, job: Row) -> Identity:
+        """Raises MalformedResultError where the row lacks what an artifact must have."""
+        try:
+            job_id, user_id, dataset_id = (
+                str(uuid.UUID(str(job.get(column)))) for column in ("id", "user_id", "dataset_id")
+            )
+        except ValueError:
+            raise MalformedResultError("The job names no owner or no dataset") from None
+        return cls(
+            job_id=job_id,
+            user_id=user_id,
+            dataset_id=dataset_id,
+            external_job_id=str(job.get("external_job_id") or ""),
+            artifact_id=artifact_id_of(job_id),
+            name=_name(job),
+            completed_at=job["completed_at"] if isinstance(job.get("completed_at"), str) else None,
+        )
+
+    @property
+    def folder(self) -> str:
+        """Where the artifact's files are in the bucket."""
+        return f"{self.user_id}/{self.artifact_id}"
+
+    def path(self, file: str) -> str:
+        """Where one of them is."""
+        return f"{self.folder}/{file}"
+
+
+def artifact_id_of(job_id: str) -> str:
+    """The id of the one artifact that we would make of a job."""
+    return str(uuid.uuid5(NAMESPACE, job_id))
+
+
+def artifact_row(job: Row, points: Sequence[Row], files: Sequence[StoredFile]) -> dict[str, Any]:
+    """The row of `model_artifacts`.
+
+    `points` are all metric points of the job in order of timestamp. Raises MalformedResultError.
+    """
+    identity = Identity.of(job)
+    row = {
+        "id": identity.artifact_id,
+        "user_id": identity.user_id,
+        "job_id": identity.job_id,
+        "dataset_id": identity.dataset_id,
+        "name": identity.name,
+        "version": "1.0.0",
+        "status": "stored",
+        "quality_metrics": calculate_quality_metrics(points, job),
+        "training_summary": _summary(job, points),
+        "configuration": {
+            "preset_id": job.get("preset_id"),
+            "hyperparameters": job.get("hyperparameters"),
+            "gpu_config": job.get("gpu_config"),
+            "files": {file.name: {"size": file.size, "sha256": file.sha256} for file in files},
+        },
+        "artifacts": {file.name: file.path for file in files},
+    }
+    return {key: _json(value) for key, value in row.items()}
+
+
+def notification_row(artifact: Row) -> dict[str, Any]:
+    """The row of `notifications` that announces an artifact, ours or not; one id an artifact."""
+    artifact_id = str(artifact["id"])
+    stars = Quality.from_json(artifact.get("quality_metrics")).stars
+    score = "" if stars is None else f" Quality score: {stars}/5 stars"
+    return {
+        "id": str(uuid.uuid5(NAMESPACE, artifact_id)),
+        "user_id": artifact["user_id"],
+        "type": "artifact_ready",
+        "title": "Model Ready for Download",
+        "message": f"Your trained model is ready.{score}",
+        "priority": "high",
+        "read": False,
+        "action_url": f"/models/{artifact_id}",
+        "metadata": {"artifact_id": artifact_id, "job_id": artifact["job_id"]},
+    }
+
+
+def _name(job: Row) -> str:
+    """`{dataset or 'Model'} - {date}`; the day is the one on which the training was completed."""
+    dataset = mapping(job.get("dataset")).get("name")
+    title = dataset if isinstance(dataset, str) and dataset.strip() else "Model"
+    moment = parse_timestamp(job.get("completed_at")) or parse_timestamp(job.get("created_at"))
+    date = f" - {moment:%Y-%m-%d}" if moment else ""
+    return title[: _LONGEST_NAME - len(date)] + date
+
+
+def _summary(job: Row, points: Sequence[Row]) -> dict[str, Any]:
+    curve = curve_of(MetricPoint.from_row(point) for point in points)
+    return {
+        "epochs_completed": _figure(job.get("current_epoch")),
+        "total_steps": _figure(job.get("current_step")),
+        "final_loss": _figure(mapping(job.get("current_metrics")).get("training_loss")),
+        "training_duration_hours": _hours(job),
+        "total_cost": _figure(job.get("final_cost")),
+        "loss_curve": [
+            [_figure(point.step), point.training_loss, point.validation_loss]
+            for point in curves.downsample(curve, MOST_CURVE_POINTS)
+        ],
+    }
+
+
+def _hours(job: Row) -> float | None:
+    started, completed = (
+        parse_timestamp(job.get("started_at")),
+        parse_timestamp(job.get("completed_at")),
+    )
+    if started is None or completed is None or completed < started:
+        return None
+    return (completed - started).total_seconds() / 3600
+
+
+def _figure(value: object) -> float | int | None:
+    """As JSON writes it: 3, not 3.0, and never a string, so that the backend sorts it as one."""
+    found = number(value)
+    if found is None or not found.is_integer():
+        return found
+    return int(found)
+
+
+def _json(value: Any) -> Any:
+    """The value without what JSON can't hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(inner) for inner in value]
+    return value

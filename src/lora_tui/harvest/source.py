@@ -1,0 +1,302 @@
+"""The files of a job at the worker's storage: their names, their URLs, and their bytes.
+
+The hot loop is `http.client` reading into one buffer (docs/architecture.md, "Decisions"). No key
+of ours is ever sent from here: the URL is the key, and it appears in no message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from lora_tui import __version__
+from lora_tui.errors import BackendError, ExpiredLinkError, IntegrityError
+from lora_tui.filenames import safe_file_name
+from lora_tui.gateway.gpu import Worker, WorkerResult
+from lora_tui.gateway.http import RETRY
+from lora_tui.harvest.failures import (
+    RefusedResultError,
+    SourceForbiddenError,
+    SourceGoneError,
+    SourceUnreachableError,
+)
+from lora_tui.harvest.guard import Target, target_of
+from lora_tui.harvest.spool import Spool
+from lora_tui.text import terminal_safe
+
+MOST_FILES: Final = 100
+MOST_BYTES: Final = 5 * 1024**3
+"""Of one file; the bucket takes no more."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 !&$@=+,;'()._-]{0,199}", re.ASCII)
+_BUFFER: Final = 1 << 20
+_TIMEOUT: Final = 30.0
+_MOST_REDIRECTS: Final = 3
+_PROGRESS: Final = 64 * 1024
+"""Bytes that an attempt must bring for the attempts to be counted anew."""
+
+
+class SourceFiles:
+    """The files of one job; the worker is asked again, once a file, where a URL is refused."""
+
+    def __init__(
+        self, worker: Worker, external_job_id: str, *, allow_private_urls: bool = False
+    ) -> None:
+        """Ask the worker. Raises what `Worker.result` raises, and RefusedResultError."""
+        self._worker = worker
+        self._external_job_id = external_job_id
+        self._allow_private_urls = allow_private_urls
+        self._renewed: set[str] = set()
+        self._urls = checked_files(worker.result(external_job_id))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order that the worker gives them."""
+        return tuple(self._urls)
+
+    def check_addresses(self) -> None:
+        """Raises RefusedResultError where one of the files is at an address that is not public."""
+        for url in self._urls.values():
+            target_of(url, allow_private=self._allow_private_urls)
+
+    def download(self, name: str, spool: Spool) -> None:
+        """Bring all of one file into the spool, going on where a connection breaks off.
+
+        Raises SourceGoneError, SourceForbiddenError, RefusedResultError, SourceUnreachableError,
+        IntegrityError, DiskError, and what `Worker.result` raises where a URL has expired.
+        """
+        download = _Download(spool, allow_private_urls=self._allow_private_urls)
+        attempts = RETRY
+        while True:
+            url, before = self._urls[name], spool.length
+            try:
+                download.attempt(url)
+            except ExpiredLinkError:
+                self._renew(name)
+            except SourceUnreachableError as error:
+                if spool.length - before >= _PROGRESS:
+                    attempts = RETRY
+                if attempts.is_exhausted():
+                    raise
+                attempts = attempts.increment()
+                attempts.sleep(error)
+            else:
+                spool.finish()
+                return
+
+    def _renew(self, name: str) -> None:
+        if name in self._renewed:
+            raise SourceForbiddenError(
+                "The worker's storage refuses a file, with a new URL as well",
+                details=terminal_safe(name, limit=120),
+            )
+        self._renewed.add(name)
+        urls = checked_files(self._worker.result(self._external_job_id))
+        if urls.keys() != self._urls.keys():
+            raise IntegrityError(
+                "The GPU worker names other files than before",
+                remedy="nothing to do: the next cycle begins this job anew",
+            )
+        self._urls = urls
+
+
+def checked_files(result: WorkerResult) -> dict[str, str]:
+    """File name → URL, where each name can be stored as it is. Raises RefusedResultError.
+
+    A name is the key of the artifact's files: one that is unsafe is refused, never changed.
+    """
+    if len(result.files) > MOST_FILES:
+        raise RefusedResultError(
+            "The GPU worker names more files than a model can have",
+            details=f"{len(result.files)}, the limit is {MOST_FILES}",
+        )
+    for name in result.files:
+        if not _NAME.fullmatch(name) or safe_file_name(name) != name:
+            raise RefusedResultError(
+                "The GPU worker names a file by a name that can't be stored",
+                details=terminal_safe(name, limit=120) or None,
+            )
+    return dict(result.files)
+
+
+class _Download:
+    """One file over as many connections as it takes."""
+
+    def __init__(self, spool: Spool, *, allow_private_urls: bool) -> None:
+        self._spool = spool
+        self._allow_private_urls = allow_private_urls
+        self._known = False
+        self._validator: str | None = None
+        self._buffer = memoryview(bytearray(_BUFFER))
+
+    def attempt(self, url: str) -> None:
+        """Fetch what is missing over one connection."""
+        have = self._spool.length
+        # without a validator a range could be of another version: then all is read again
+        start = have if self._validator else 0
+        with _answer(url, start, self._validator, self._allow_private_urls) as answer:
+            first, total = _read_head(answer, start)
+            self._announce(total)
+            if first < have:
+                self._skip(answer, have - first)
+            self._validator = _strong(answer.getheader("ETag"))
+            while count := _read_into(answer, self._buffer):
+                self._check_length(self._spool.length + count)
+                self._spool.append(self._buffer[:count])
+        if total is not None and self._spool.length < total:
+            raise SourceUnreachableError("The connection to the worker's storage broke off")
+
+    def _announce(self, total: int | None) -> None:
+        if self._known:
+            if total != self._spool.total:
+                raise _changed()
+            return
+        if total is not None:
+            self._check_length(total)
+        self._known = True
+        self._spool.announce(total)
+
+    def _check_length(self, length: int) -> None:
+        if length > MOST_BYTES:
+            raise RefusedResultError(
+                "A file is larger than the bucket takes", details=f"the limit is {MOST_BYTES:,}"
+            )
+        total = self._spool.total
+        if total is not None and length > total:
+            raise IntegrityError("The worker's storage sends more bytes than it announced")
+
+    def _skip(self, answer: http.client.HTTPResponse, length: int) -> None:
+        """Read what we have already, and see that it is the same."""
+        digest = hashlib.sha256()
+        while length:
+            count = _read_into(answer, self._buffer[: min(length, _BUFFER)])
+            if not count:
+                raise SourceUnreachableError("The connection to the worker's storage broke off")
+            digest.update(self._buffer[:count])
+            length -= count
+        if digest.hexdigest() != self._spool.sha256():
+            raise _changed()
+
+
+@contextmanager
+def _answer(
+    url: str, start: int, validator: str | None, allow_private: bool
+) -> Iterator[http.client.HTTPResponse]:
+    """The answer to one GET, redirects followed; each address on the way is checked."""
+    for _ in range(_MOST_REDIRECTS + 1):
+        connection = _Connection(target_of(url, allow_private=allow_private))
+        try:
+            answer = connection.get(start, validator)
+            if answer.status not in (301, 302, 303, 307, 308):
+                yield answer
+                return
+            following = urljoin(url, answer.getheader("Location") or "")
+        finally:
+            connection.close()
+        if urlsplit(url).scheme == "https" and urlsplit(following).scheme != "https":
+            raise RefusedResultError("A file's address leads from https to something weaker")
+        url = following
+    raise RefusedResultError("A file's address leads in circles")
+
+
+class _Connection(http.client.HTTPConnection):
+    """Connects to an address that was checked, whatever the name resolves to by now."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target.host, target.port, timeout=_TIMEOUT)
+        if target.secure:
+            self.default_port = 443  # so that the Host header goes without it
+        self._target = target
+
+    def connect(self) -> None:
+        failure: OSError = OSError("no address")
+        for address in self._target.addresses:
+            try:
+                self.sock = socket.create_connection((address, self.port), self.timeout)
+                break
+            except OSError as error:
+                failure = error
+        else:
+            raise failure
+        if self._target.secure:
+            context = ssl.create_default_context()
+            self.sock = context.wrap_socket(self.sock, server_hostname=self._target.host)
+
+    def get(self, start: int, validator: str | None) -> http.client.HTTPResponse:
+        headers = {
+            "User-Agent": f"lora-tui/{__version__}",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
+        if start and validator:
+            headers |= {"Range": f"bytes={start}-", "If-Range": validator}
+        try:
+            self.request("GET", self._target.request, headers=headers)
+            return self.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise _unreachable(error) from None
+
+
+def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[int, int | None]:
+    """Where the body starts, and how long the file is in all (None where it is not said)."""
+    status = answer.status
+    if status in (200, 206) and (answer.getheader("Content-Encoding") or "identity") != "identity":
+        raise BackendError("The worker's storage sends the file in a form that was not asked for")
+    if status == 200:
+        length = _whole(answer.getheader("Content-Length"))
+        if length is None and not answer.chunked:
+            raise BackendError("The worker's storage does not tell where the file ends")
+        return 0, length
+    if status == 206:
+        match = re.fullmatch(
+            r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", answer.getheader("Content-Range") or "", re.A
+        )
+        if match is None or int(match[1]) != start:
+            raise BackendError("The worker's storage sends another part than was asked for")
+        return start, int(match[2])
+    details = f"HTTP {status}"
+    if status == 416:
+        raise _changed()
+    if status in (400, 401, 403):
+        raise ExpiredLinkError("The worker's storage refuses a file's URL", details=details)
+    if status in (404, 410):
+        raise SourceGoneError("A file is no longer in the worker's storage", details=details)
+    if status in (408, 425, 429) or status >= 500:
+        raise SourceUnreachableError("The worker's storage fails", details=details)
+    raise BackendError("The worker's storage gave an answer that makes no sense", details=details)
+
+
+def _read_into(answer: http.client.HTTPResponse, buffer: memoryview) -> int:
+    try:
+        return answer.readinto(buffer)
+    except (OSError, http.client.HTTPException) as error:
+        raise _unreachable(error) from None
+
+
+def _unreachable(error: Exception) -> SourceUnreachableError:
+    # the error's own text may hold the URL, and with it the key
+    return SourceUnreachableError(
+        "The connection to the worker's storage failed", details=type(error).__name__
+    )
+
+
+def _changed() -> IntegrityError:
+    return IntegrityError(
+        "A file changed while it was fetched from the worker's storage",
+        remedy="nothing to do: the next cycle begins this file anew",
+    )
+
+
+def _strong(etag: str | None) -> str | None:
+    return etag if etag and etag.startswith('"') else None
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None

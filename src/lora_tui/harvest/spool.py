@@ -1,0 +1,179 @@
+"""A file on its way: one thread writes it as it arrives, another reads it as it is sent.
+
+The bytes lie in a file without a name, so that a killed process leaves nothing behind, and memory
+holds one piece at a time. The reader may start again anywhere: a retry needs no second download.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from lora_tui.errors import DiskError
+
+_PIECE: Final = 1 << 20
+_MARGIN: Final = 64 << 20
+"""Bytes that stay free on the disk."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a finished spool holds."""
+
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+class SpoolClosedError(Exception):
+    """The reader gave up; the writer should, too."""
+
+
+class Spool:
+    """One file between its source and the bucket; a context manager."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        try:
+            self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise _disk_error(error, directory) from error
+        self._changed = threading.Condition()
+        self._digest = hashlib.sha256()
+        self._length = 0
+        self._total: int | None = None
+        self._announced = self._finished = self._closed = False
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+        self._file.close()
+
+    # The writer's side
+
+    @property
+    def length(self) -> int:
+        """Bytes so far."""
+        return self._length
+
+    @property
+    def total(self) -> int | None:
+        """Bytes in all, where the source has announced them."""
+        return self._total
+
+    def announce(self, total: int | None) -> None:
+        """Tell how long the file will be. Raises DiskError where there is no room for it."""
+        usage = os.statvfs(self._directory)
+        free = usage.f_bavail * usage.f_frsize
+        if total is not None and total + _MARGIN > free:
+            raise DiskError(
+                "There is not enough space for a file on its way",
+                details=f"{total:,} bytes are needed, {free:,} are free in {self._directory}",
+                remedy="free some space, or move the cache directory with LORA_TUI_HOME",
+            )
+        with self._changed:
+            self._announced, self._total = True, total
+            self._changed.notify_all()
+
+    def append(self, data: memoryview) -> None:
+        """Add bytes. Raises SpoolClosedError, DiskError."""
+        self._digest.update(data)
+        at = self._length
+        try:
+            while data:
+                written = os.pwrite(self._file.fileno(), data, at)
+                data, at = data[written:], at + written
+        except OSError as error:
+            raise _disk_error(error, self._directory) from error
+        with self._changed:
+            if self._closed:
+                raise SpoolClosedError
+            self._length = at
+            self._changed.notify_all()
+
+    def sha256(self) -> str:
+        """Of the bytes so far."""
+        return self._digest.hexdigest()
+
+    def finish(self) -> None:
+        """No more bytes follow."""
+        with self._changed:
+            self._announced = self._finished = True
+            self._changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """The rest can't be had; the reader gets the reason."""
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
+
+    # The reader's side
+
+    def close(self) -> None:
+        """Tell the writer that nobody reads any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def wait_for_total(self) -> int | None:
+        """How long the file will be; None where its source does not say. Raises what failed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._announced or self._error is not None)
+            self._raise()
+            return self._length if self._finished else self._total
+
+    def wait_for_end(self) -> Contents:
+        """Size and checksum, once all of it has arrived. Raises what failed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._finished or self._error is not None)
+            self._raise()
+            return Contents(self._length, self._digest.hexdigest())
+
+    def read_from(self, offset: int) -> Iterator[bytes]:
+        """The bytes from there to the end, as they arrive. Raises what failed."""
+        while True:
+            available = self._wait_beyond(offset) - offset
+            if available <= 0:
+                return
+            piece = os.pread(self._file.fileno(), min(available, _PIECE), offset)
+            offset += len(piece)
+            yield piece
+
+    def md5(self) -> str:
+        """What a bucket shows as the ETag of these bytes where they were sent in one request."""
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in self.read_from(0):
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def _wait_beyond(self, offset: int) -> int:
+        """The length, once it is more than `offset` or final."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._length > offset or self._finished or self._error is not None
+            )
+            self._raise()
+            return self._length
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def _disk_error(error: OSError, directory: Path) -> DiskError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return DiskError(
+        "The disk is full" if full else f"A file on its way can't be kept: {error.strerror}",
+        details=str(directory),
+        remedy="free some space, or move the cache directory with LORA_TUI_HOME",
+    )

@@ -1,0 +1,107 @@
+"""One file into the bucket: sent while it still arrives, then checked against the service."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from lora_tui.errors import ConflictError, IntegrityError, NotFoundError
+from lora_tui.gateway.storage import CHUNK, ObjectInfo, Storage
+from lora_tui.harvest.record import StoredFile
+from lora_tui.harvest.retry import repeated
+from lora_tui.harvest.spool import Contents, Spool
+
+STANDARD_LIMIT: Final = CHUNK
+"""Bytes up to which a file goes in one request; longer ones go in resumable pieces."""
+
+
+def store_file(
+    storage: Storage, name: str, path: str, fill: Callable[[Spool], None], spool_dir: Path
+) -> StoredFile:
+    """Store what `fill` writes (it runs in a thread) as the object `path`.
+
+    An object that is there already with the same bytes is not sent again. Raises what `fill`
+    raises, what Storage raises, and IntegrityError where the service has another size than we
+    sent.
+    """
+    with Spool(spool_dir) as spool:
+        thread = threading.Thread(
+            target=_fill, args=(spool, fill), name=f"fetch {name}", daemon=True
+        )
+        thread.start()
+        try:
+            contents, sent = _send(storage, path, spool)
+        finally:
+            spool.close()
+            thread.join()
+    stored = storage.info(path)
+    if stored.size != contents.size:
+        raise IntegrityError(
+            "The bucket holds another size than was sent",
+            details=f"{name}: sent {contents.size:,} bytes, stored {stored.size}",
+            remedy="nothing to do: the next cycle sends it again",
+        )
+    return StoredFile(name, path, contents.size, contents.sha256, sent)
+
+
+def _fill(spool: Spool, fill: Callable[[Spool], None]) -> None:
+    try:
+        fill(spool)
+    except BaseException as error:
+        spool.fail(error)
+
+
+def _send(storage: Storage, path: str, spool: Spool) -> tuple[Contents, bool]:
+    """What was in the file, and whether it had to be sent."""
+    there = _look_up(storage, path)
+    total = spool.wait_for_total()
+    replace = there is not None
+    if total is not None and total > STANDARD_LIMIT and (there is None or there.size != total):
+        _send_in_pieces(storage, path, spool, total, replace=replace)
+        return spool.wait_for_end(), True
+    contents = spool.wait_for_end()
+    if there is not None and _is_same(there, contents, spool):
+        return contents, False
+    if contents.size > STANDARD_LIMIT:
+        _send_in_pieces(storage, path, spool, contents.size, replace=replace)
+    else:
+        _send_at_once(storage, path, spool, contents.size, replace=replace)
+    return contents, True
+
+
+def _send_at_once(storage: Storage, path: str, spool: Spool, size: int, *, replace: bool) -> None:
+    def step() -> None:
+        try:
+            storage.upload(path, spool.read_from(0), size=size, upsert=replace)
+        except ConflictError:
+            # an attempt whose answer was lost, or another harvester: the size tells
+            if replace:
+                raise
+
+    repeated(step)
+
+
+def _send_in_pieces(storage: Storage, path: str, spool: Spool, size: int, *, replace: bool) -> None:
+    try:
+        storage.upload_resumable(path, spool.read_from, size=size, upsert=replace)
+    except ConflictError:
+        if replace:
+            raise
+
+
+def _look_up(storage: Storage, path: str) -> ObjectInfo | None:
+    try:
+        return storage.info(path)
+    except NotFoundError:
+        return None
+
+
+def _is_same(there: ObjectInfo, contents: Contents, spool: Spool) -> bool:
+    """By size, and by checksum where the service's ETag is one."""
+    if there.size != contents.size:
+        return False
+    etag = (there.etag or "").strip('"').lower()
+    return not re.fullmatch(r"[0-9a-f]{32}", etag) or etag == spool.md5()
