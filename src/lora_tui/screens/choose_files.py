@@ -54,9 +54,7 @@ class ChooseFilesScreen(ModalScreen[tuple[str, ...] | None]):
                 )
             ),
             title="Download files",
-            keys=between.join(
-                ("space toggles", "a all", "n none", "enter downloads", "esc closes")
-            ),
+            keys=between.join(("space toggles", "a all", "n none", "enter downloads")),
         )
 
     def action_accept(self) -> None:

@@ -38,20 +38,20 @@ class Page(VerticalScroll, can_focus=False):
 class ModelScreen(CacheScreen):
     """One model. Wide: figures and chart at the left, facts at the right; else one column."""
 
-    CSS_PATH = ["model.tcss", "../widgets/drawn_lines.tcss"]  # noqa: RUF012 - Textual's own
+    CSS_PATH = ["../widgets/drawn_lines.tcss", "model.tcss"]  # noqa: RUF012 - Textual's own
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back"),
         Binding("d", "download", "Download"),
-        Binding("D", "choose_files", "Choose files"),
-        Binding("x", "cancel", "Stop the download"),
-        Binding("l", "log_scale", "Log scale"),
-        Binding("m", "smoothing", "Smoothing"),
-        Binding("right", "crosshair(1)", "Read values", key_display="←→"),
-        Binding("left", "crosshair(-1)", "Read values", show=False),
+        Binding("D", "choose_files", "Files"),
+        Binding("x", "cancel", "Stop"),
+        Binding("l", "log_scale", "Log"),
+        Binding("m", "smoothing", "Smooth"),
+        Binding("right", "crosshair(1)", "Values", key_display="←→"),
+        Binding("left", "crosshair(-1)", "Values", show=False),
         Binding("shift+right", "crosshair(10)", "Ten columns right", show=False),
         Binding("shift+left", "crosshair(-10)", "Ten columns left", show=False),
-        Binding("y", "copy_id", "Copy id"),
+        Binding("y", "copy_id", "Copy id", show=False),
         Binding("down,j", "scroll(1)", "Down", show=False),
         Binding("up,k", "scroll(-1)", "Up", show=False),
         Binding("pagedown,space,ctrl+f", "page(1)", "Next page", show=False),

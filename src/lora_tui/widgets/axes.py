@@ -9,7 +9,10 @@ from typing import Final
 
 _LEAST_SPAN: Final = 1e-9
 """Relative to the values: below it a range is a single value with rounding errors."""
+TINY: Final = 1e-90
+"""Differences below it are none, and on a logarithmic axis it counts as zero."""
 _PLAIN_BELOW: Final = 1e7
+_MOST_DECIMALS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,8 @@ def padded_range(values: Sequence[float], *, margin: float = 0.0) -> tuple[float
     """A range with room in it around finite values; a single value stands in its middle."""
     low, high = min(values), max(values)
     size = max(abs(low), abs(high))
-    if high - low <= size * _LEAST_SPAN:
-        room = size * 0.05 or 1.0
+    if high - low <= max(size * _LEAST_SPAN, TINY):
+        room = size * 0.05 if size > TINY else 1.0
         return low - room, high + room
     room = (high - low) * margin
     return low - room, high + room
@@ -33,7 +36,7 @@ def padded_range(values: Sequence[float], *, margin: float = 0.0) -> tuple[float
 
 def linear_ticks(low: float, high: float, most: int) -> Ticks:
     """At most `most` (at least 2) round values in [low, high], evenly spaced."""
-    step = _nice_step((high - low) / max(1, most))
+    step = _nice_step((high - low) / (4 * max(1, most)))
     while math.floor(high / step) - math.ceil(low / step) + 1 > max(2, most):
         step = _nice_step(step * 1.01)
     first, last = math.ceil(low / step), math.floor(high / step)
@@ -79,17 +82,26 @@ def _nice_step(least: float) -> float:
 
 
 def _label(value: float, step: float) -> str:
+    """As many digits as tell a tick from its neighbours."""
     value += 0.0  # no minus before zero
-    if value != 0 and abs(value) >= _PLAIN_BELOW:
-        return _short(value)
     decimals = max(0, -math.floor(math.log10(step) + 1e-12))
-    if decimals > 6:
-        return f"{value:.6g}"
-    return f"{value:,.{decimals}f}"
+    if value == 0:
+        return f"{value:.{decimals}f}" if decimals <= _MOST_DECIMALS else "0"
+    if decimals <= _MOST_DECIMALS and abs(value) < _PLAIN_BELOW:
+        return f"{value:,.{decimals}f}"
+    digits = max(0, math.ceil(math.log10(abs(value) / step) - 1e-9))
+    return _exponent_form(value, digits)
 
 
 def _short(value: float) -> str:
     if 1e-4 <= value < _PLAIN_BELOW:
         return f"{value:,.10g}" if value < 1e3 else f"{value:,.0f}"
-    mantissa, _, exponent = f"{value:.6e}".partition("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return _exponent_form(value, 6)
+
+
+def _exponent_form(value: float, digits: int) -> str:
+    """`1.5e-7`, with at most so many digits after the point."""
+    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent)}"

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lora_tui.curves import smooth
 from lora_tui.domain import CurvePoint
-from lora_tui.widgets.axes import Ticks, linear_ticks, log_ticks, padded_range
+from lora_tui.widgets.axes import TINY, Ticks, linear_ticks, log_ticks, padded_range
 from lora_tui.widgets.canvas import Dot, Grid, Layer
 from lora_tui.widgets.stars import Span
 
@@ -21,7 +20,6 @@ LEAST_WIDTH: Final = 24
 LEAST_HEIGHT: Final = 5
 _LARGEST: Final = 1e100
 """Beyond it a loss has run away; it is drawn at this height, so that differences stay finite."""
-_LOSS_TICK_ROWS: Final = 2
 _STEP_TICK_CELLS: Final = 11
 
 
@@ -77,9 +75,21 @@ def drawable(points: Sequence[CurvePoint]) -> tuple[CurvePoint, ...]:
 
 
 def smoothed_losses(points: Sequence[CurvePoint]) -> list[float]:
-    """The trend of the training loss: an average over about a thirtieth of the run."""
-    window = max(1.0, len(points) / 30)
-    return smooth([point.training_loss for point in points], 1 - 1 / window)
+    """The trend of the training loss: each value averaged with its neighbours on both sides.
+
+    Weights fall off exponentially, over about a twentieth of the run altogether. Looking ahead as
+    well as back keeps the trend from lagging behind the curve and behind the validation loss.
+    """
+    losses = [point.training_loss for point in points]
+    weight = 1 - 1 / max(1.0, len(losses) / 40)
+    before = _running_sums(losses, weight)
+    after = _running_sums(losses[::-1], weight)[::-1]
+    return [
+        (left + right - loss) / (left_weight + right_weight - 1)
+        for loss, (left, left_weight), (right, right_weight) in zip(
+            losses, before, after, strict=True
+        )
+    ]
 
 
 def read_values(points: Sequence[CurvePoint], index: int) -> Reading:
@@ -113,15 +123,17 @@ def draw_curve(
         return Plot((blank,) * max(0, height), 0, max(0, width), (), is_log=False)
     trend = smoothed_losses(points)
     losses = _losses(points, trend, style)
-    is_log = style.log_scale and max(losses) > 0
+    is_log = style.log_scale and max(losses) > TINY
     if is_log:
-        losses = [loss for loss in losses if loss > 0]
+        losses = [loss for loss in losses if loss > TINY]
     low, high = _loss_range(losses, is_log)
     rows = height - 2
-    ticks = (log_ticks if is_log else linear_ticks)(low, high, max(2, rows // _LOSS_TICK_ROWS))
+    ticks = (log_ticks if is_log else linear_ticks)(
+        low, high, max(2, min(rows // 2, 3 + rows // 4))
+    )
     gutter = max(len(label) for label in ticks.labels) + 1
     grid = Grid(width - gutter - 1, rows, *((1, 1) if style.ascii_only else (2, 4)))
-    across = _Scale(*padded_range([point.step for point in points]), grid.columns)
+    across = _Scale(*_step_range(points), grid.columns)
     down = _Scale(low, high, grid.rows, is_log=is_log)
     layers = _layers(points, trend, grid, across, down, style)
     marks = {
@@ -172,6 +184,17 @@ class _Scale:
         return round(min(1.0, max(0.0, share)) * (self.dots - 1))
 
 
+def _running_sums(losses: Sequence[float], weight: float) -> list[tuple[float, float]]:
+    """Up to each loss, the weighted sum of losses and the sum of their weights."""
+    sums = []
+    total, weights = 0.0, 0.0
+    for loss in losses:
+        total = total * weight + loss
+        weights = weights * weight + 1.0
+        sums.append((total, weights))
+    return sums
+
+
 def _losses(points: Sequence[CurvePoint], trend: Sequence[float], style: PlotStyle) -> list[float]:
     losses = [point.training_loss for point in points]
     if style.smoothing:
@@ -200,7 +223,7 @@ def _layers(
         return [
             (across.dot(point.step), grid.rows - 1 - down.dot(loss))
             for point, loss in zip(points, losses, strict=True)
-            if loss is not None and not (down.is_log and loss <= 0)
+            if loss is not None and not (down.is_log and loss <= TINY)
         ]
 
     validation, training, raw = Layer(grid), Layer(grid), Layer(grid)
@@ -249,7 +272,7 @@ def _step_axis(
     points: Sequence[CurvePoint], grid: Grid, across: _Scale, gutter: int, *, ascii_only: bool
 ) -> list[tuple[Span, ...]]:
     corner, line, tick = ("+", "-", "+") if ascii_only else ("└", "─", "┬")
-    ticks = _step_ticks(points, grid.width)
+    ticks = _step_ticks(points, across, grid.width)
     axis = [line] * grid.width
     labels = [" "] * (gutter + 1 + grid.width)
     free_from = 0
@@ -268,12 +291,17 @@ def _step_axis(
     ]
 
 
-def _step_ticks(points: Sequence[CurvePoint], width: int) -> Ticks:
-    steps = [point.step for point in points]
-    low, high = min(steps), max(steps)
-    if low == high:
-        return Ticks((low,), (f"{low:,.10g}",))
-    return linear_ticks(low, high, max(2, width // _STEP_TICK_CELLS))
+def _step_range(points: Sequence[CurvePoint]) -> tuple[float, float]:
+    """From the first step to the last; from 0 where a run begins shortly after it."""
+    low, high = padded_range([point.step for point in points])
+    return (0.0, high) if 0 < low <= high / 20 else (low, high)
+
+
+def _step_ticks(points: Sequence[CurvePoint], across: _Scale, width: int) -> Ticks:
+    first = points[0].step
+    if all(point.step == first for point in points):
+        return Ticks((first,), (f"{first:,.10g}",))
+    return linear_ticks(across.low, across.high, max(2, width // _STEP_TICK_CELLS))
 
 
 def _replaced(

@@ -78,14 +78,14 @@ class FileList(DrawnLines):
 
 def file_lines(state: FilesState, width: int, *, ascii_only: bool = False) -> list[Line]:
     """A heading with the total, a line a file, a second one where a file has more to say."""
-    lines: list[Line] = [_heading(state.files, width)]
+    transfers = {transfer.file: transfer for transfer in state.transfers}
+    sizes = [_size(file, transfers.get(file.name)) for file in state.files]
+    lines: list[Line] = [_heading(sizes, width)]
     if not state.files:
         return [*lines, [("this model was stored without files", "faint")]]
-    transfers = {transfer.file: transfer for transfer in state.transfers}
     name_width = max(8, min(_MOST_NAME, width - _SIZE - _STATE - 2))
-    for file in state.files:
+    for file, size in zip(state.files, sizes, strict=True):
         transfer = transfers.get(file.name)
-        size = file.size if file.size is not None or not transfer else transfer.bytes_total
         lines.append(
             [
                 (fit(file.label, name_width, ascii_only=ascii_only), "value"),
@@ -99,10 +99,14 @@ def file_lines(state: FilesState, width: int, *, ascii_only: bool = False) -> li
     return [*lines, *_conclusion(state, width, ascii_only=ascii_only)]
 
 
-def _heading(files: Sequence[ArtifactFile], width: int) -> Line:
-    sizes = [file.size for file in files]
+def _size(file: ArtifactFile, transfer: Transfer | None) -> int | None:
+    """What the manifest says, else what the bucket said when the file was fetched."""
+    return transfer.bytes_total if file.size is None and transfer is not None else file.size
+
+
+def _heading(sizes: Sequence[int | None], width: int) -> Line:
     known = [size for size in sizes if size is not None]
-    text = f"{len(files)} file{'' if len(files) == 1 else 's'}"
+    text = f"{len(sizes)} file{'' if len(sizes) == 1 else 's'}"
     if known and len(known) == len(sizes):
         text += f", {formats.size(sum(known))}"
     return [("Files", "heading"), (f"  {text}"[: max(0, width - 5)], "muted")]

@@ -12,7 +12,7 @@ from lora_tui.domain import Gpu, Hyperparameters, Model
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.drawn_lines import DrawnLines, Line, wrapped
 
-_LABEL: Final = 16
+_LABEL: Final = 18
 _NOT_RECORDED: Final = "not recorded"
 
 

@@ -1,0 +1,249 @@
+"""What the loss chart promises, whatever the curve and whatever the room."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from lora_tui.domain import CurvePoint
+from lora_tui.widgets.axes import linear_ticks, log_ticks
+from lora_tui.widgets.curve_plot import (
+    LEAST_HEIGHT,
+    LEAST_WIDTH,
+    Plot,
+    PlotStyle,
+    draw_curve,
+    drawable,
+    read_values,
+    smoothed_losses,
+    with_crosshair,
+)
+from lora_tui.widgets.stars import Span
+
+ASCII = PlotStyle(ascii_only=True)
+LOG = PlotStyle(log_scale=True)
+RAW = PlotStyle(smoothing=False)
+
+any_float = st.floats(allow_nan=True, allow_infinity=True)
+curves = st.lists(st.builds(CurvePoint, any_float, any_float, st.none() | any_float), max_size=40)
+styles = st.builds(PlotStyle, st.booleans(), st.booleans(), st.booleans())
+
+
+def text_of(rows: Iterable[Iterable[Span]]) -> list[str]:
+    return ["".join(text for text, _ in row) for row in rows]
+
+
+def cells_of(plot: Plot, style: str) -> set[tuple[int, int]]:
+    """Where a line was drawn: (row, cell of the plot)."""
+    found = set()
+    for row, spans in enumerate(plot.rows):
+        cell = -plot.left
+        for text, name in spans:
+            found |= {(row, cell + place) for place in range(len(text)) if name == style}
+            cell += len(text)
+    return found
+
+
+def falling(count: int, *, step: float = 10.0) -> tuple[CurvePoint, ...]:
+    return tuple(
+        CurvePoint(
+            index * step, 2.0 - index / count, 2.2 - index / count if index % 10 == 0 else None
+        )
+        for index in range(count)
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(curves, st.integers(0, 130), st.integers(0, 40), styles)
+def test_a_chart_is_exactly_as_large_as_it_was_asked_to_be(
+    curve: list[CurvePoint], width: int, height: int, style: PlotStyle
+) -> None:
+    plot = draw_curve(drawable(curve), width, height, style)
+    assert len(plot.rows) == height
+    assert all(cell_len(line) == width for line in text_of(plot.rows))
+
+
+@settings(max_examples=200, deadline=None)
+@given(curves, styles)
+def test_no_number_that_is_none_is_ever_written(curve: list[CurvePoint], style: PlotStyle) -> None:
+    text = "\n".join(text_of(draw_curve(drawable(curve), 80, 20, style).rows)).lower()
+    assert "nan" not in text
+    assert "inf" not in text
+
+
+@settings(max_examples=100, deadline=None)
+@given(curves, st.booleans(), st.booleans())
+def test_ascii_charts_hold_nothing_but_ascii(
+    curve: list[CurvePoint], log_scale: bool, smoothing: bool
+) -> None:
+    style = PlotStyle(log_scale, smoothing, ascii_only=True)
+    points = drawable(curve)
+    plot = draw_curve(points, 70, 15, style)
+    rows = with_crosshair(plot, plot.cells[0], ascii_only=True) if plot.cells else plot.rows
+    assert all(line.isascii() for line in text_of(rows))
+
+
+def test_a_falling_loss_runs_from_the_top_left_to_the_bottom_right() -> None:
+    plot = draw_curve(falling(400), 80, 20)
+    drawn = cells_of(plot, "training")
+    first, last = min(cell for _, cell in drawn), max(cell for _, cell in drawn)
+    assert min(row for row, cell in drawn if cell == first) <= 3
+    assert max(row for row, cell in drawn if cell == last) >= 15
+    assert (first, last) == (0, plot.width - 1)
+
+
+def test_three_thousand_points_fill_the_whole_width_without_a_gap() -> None:
+    plot = draw_curve(falling(3_000), 120, 30)
+    drawn = cells_of(plot, "training") | cells_of(plot, "validation")
+    assert {cell for _, cell in drawn} == set(range(plot.width))
+
+
+def test_no_point_leaves_the_chart_blank() -> None:
+    assert set("".join(text_of(draw_curve((), 60, 10).rows))) == {" "}
+
+
+def test_a_single_point_is_a_single_dot_under_its_step() -> None:
+    plot = draw_curve((CurvePoint(1_200.0, 1.5),), 60, 11)
+    ((row, cell),) = cells_of(plot, "training")
+    assert abs(cell - plot.width / 2) <= 1
+    assert 3 <= row <= 5
+    assert "1,200" in text_of(plot.rows)[-1]
+
+
+def test_two_points_are_joined() -> None:
+    plot = draw_curve((CurvePoint(0.0, 2.0), CurvePoint(100.0, 1.0)), 60, 12)
+    assert {cell for _, cell in cells_of(plot, "training")} == set(range(plot.width))
+
+
+def test_a_constant_loss_is_a_level_line_with_its_value_on_the_axis() -> None:
+    plot = draw_curve([CurvePoint(float(step), 2.0) for step in range(50)], 60, 12)
+    assert len({row for row, _ in cells_of(plot, "training")}) == 1
+    assert any(line.lstrip().startswith("2.0") for line in text_of(plot.rows))
+
+
+def test_negative_steps_and_losses_are_drawn_where_they_are() -> None:
+    points = [CurvePoint(-500.0 + 100 * index, -1.0 + index) for index in range(11)]
+    text = text_of(draw_curve(points, 70, 14).rows)
+    assert "-400" in text[-1]
+    assert any(line.lstrip().startswith("0 ") for line in text)
+    assert not any("-0 " in line for line in text)
+
+
+def test_a_log_scale_gives_every_factor_of_ten_the_same_height() -> None:
+    points = [CurvePoint(float(index), 1000.0 / 10**index) for index in range(7)]
+    rows = {
+        line.split()[0]: number
+        for number, line in enumerate(text_of(draw_curve(points, 70, 32, LOG).rows))
+        if "┤" in line
+    }
+    assert rows["10"] - rows["100"] == pytest.approx(rows["1"] - rows["10"], abs=1)
+    assert rows["100"] < rows["10"] < rows["1"]
+
+
+def test_a_log_scale_of_losses_that_are_not_positive_falls_back_to_a_linear_one() -> None:
+    points = [CurvePoint(float(index), -1.0 - index) for index in range(5)]
+    plot = draw_curve(points, 60, 12, LOG)
+    assert not plot.is_log
+    assert cells_of(plot, "training")
+
+
+def test_losses_that_are_not_finite_are_left_out_and_the_rest_is_drawn() -> None:
+    curve = [CurvePoint(0.0, 2.0), CurvePoint(1.0, math.nan), CurvePoint(2.0, 1.0, math.inf)]
+    assert [point.step for point in drawable(curve)] == [0.0, 2.0]
+    assert drawable(curve)[1].validation_loss is None
+
+
+def test_a_loss_that_has_run_away_does_not_break_the_chart() -> None:
+    curve = drawable([CurvePoint(0.0, 2.0), CurvePoint(1.0, 1e308), CurvePoint(2.0, -1e308)])
+    assert cells_of(draw_curve(curve, 60, 12), "training")
+
+
+def test_validation_is_dashed_so_that_it_is_told_apart_without_colour() -> None:
+    points = [CurvePoint(float(step), 2.0, 1.0) for step in range(0, 200, 2)]
+    plot = draw_curve(points, 80, 14)
+    dashes = [text for row in plot.rows for text, style in row if style == "validation"]
+    level = [text for row in plot.rows for text, style in row if style == "training"]
+    assert len(set("".join(dashes))) > 1
+    assert len(set("".join(level))) == 1
+
+
+def test_each_line_has_its_letter_in_ascii() -> None:
+    points = [CurvePoint(float(n), 2.0 + (n % 2) * 0.8, 1.0) for n in range(300)]
+    plot = draw_curve(points, 80, 20, ASCII)
+    letters = {
+        style: {c for row in plot.rows for text, name in row if name == style for c in text}
+        for style in ("raw", "training", "validation")
+    }
+    assert letters == {"raw": {"."}, "training": {"*"}, "validation": {"o"}}
+
+
+def test_smoothing_follows_the_trend_without_lagging_behind_it() -> None:
+    noisy = [CurvePoint(float(n), 3.0 - n / 100 + (0.2 if n % 2 else -0.2)) for n in range(200)]
+    trend = smoothed_losses(noisy)
+    errors = [trend[n] - (3.0 - n / 100) for n in range(20, 180)]
+    assert max(map(abs, errors)) < 0.1
+    assert abs(sum(errors) / len(errors)) < 0.01
+
+
+def test_without_smoothing_the_logged_losses_are_the_line() -> None:
+    plot = draw_curve(falling(100), 80, 14, RAW)
+    assert cells_of(plot, "training")
+    assert not cells_of(plot, "raw")
+
+
+def test_the_crosshair_stands_behind_the_curves() -> None:
+    plot = draw_curve(falling(400), 80, 16)
+    before = cells_of(plot, "training")
+    crossed = Plot(with_crosshair(plot, 40), plot.left, plot.width, plot.cells, plot.is_log)
+    assert cells_of(crossed, "training") == before
+    assert {cell for _, cell in cells_of(crossed, "crosshair")} == {40}
+
+
+def test_values_are_read_at_the_point_and_validation_is_the_newest_recorded() -> None:
+    points = (
+        CurvePoint(0.0, 2.0, 2.1),
+        CurvePoint(10.0, 1.5),
+        CurvePoint(20.0, 1.2, 1.4),
+    )
+    reading = read_values(points, 1)
+    assert (reading.step, reading.training) == (10.0, 1.5)
+    assert (reading.validation, reading.validation_step) == (2.1, 0.0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(LEAST_WIDTH - 1, 20), (80, LEAST_HEIGHT - 1)])
+def test_too_little_room_is_left_blank_rather_than_filled_with_rubble(
+    width: int, height: int
+) -> None:
+    assert set("".join(text_of(draw_curve(falling(50), width, height).rows))) == {" "}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9), st.integers(2, 12))
+def test_ticks_are_round_evenly_spaced_and_never_too_many(
+    low: float, span: float, most: int
+) -> None:
+    high = low + span
+    if high - low <= max(abs(low), abs(high)) * 1e-9:
+        return
+    ticks = linear_ticks(low, high, most)
+    slack = span * 1e-6
+    assert len(ticks.values) <= most
+    assert all(low - slack <= value <= high + slack for value in ticks.values)
+    if len(ticks.values) > 1:
+        step = ticks.values[1] - ticks.values[0]
+        digit = step / 10 ** math.floor(math.log10(step * 1.0001))
+        assert any(digit == pytest.approx(nice, rel=1e-3) for nice in (1, 2, 5, 10))
+        assert len(set(ticks.labels)) == len(ticks.labels)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(1e-6, 1e6), st.floats(1.01, 1e6), st.integers(2, 12))
+def test_a_log_axis_is_never_without_a_number(low: float, factor: float, most: int) -> None:
+    ticks = log_ticks(low, low * factor, most)
+    assert 1 <= len(ticks.values) <= max(2, most)
+    assert all(value > 0 for value in ticks.values)
