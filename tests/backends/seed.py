@@ -110,6 +110,19 @@ class Seed:
             | columns,
         )
 
+    def one_in_each_table(self, owner: Account) -> dict[str, Row]:
+        """A row in each table, by the table's name; they belong together."""
+        dataset = self.dataset(owner)
+        job = self.job(owner, dataset)
+        return {
+            "datasets": dataset,
+            "training_jobs": job,
+            "model_artifacts": self.artifact(owner, job),
+            "metrics_points": self.metric_points(job, 1)[0],
+            "notifications": self.notification(owner),
+            "cost_records": self.cost(owner, job),
+        }
+
     def stored(self, path: str, content: bytes) -> str:
         """An object in the bucket; returns its path."""
         answer = self._http.post(

@@ -16,7 +16,7 @@ from lora_tui.gateway.auth import SessionAuth, sign_in
 from lora_tui.secret import Secret
 from tests.backends.backend import Account, Backend, sandbox_backend
 from tests.backends.lite import lite_backend
-from tests.backends.seed import Seed
+from tests.backends.seed import Row, Seed
 
 BACKENDS: Final[dict[str, Callable[..., AbstractContextManager[Backend]]]] = {
     "sandbox": sandbox_backend,
@@ -35,6 +35,17 @@ class Person:
     @property
     def id(self) -> str:
         return self.account.user_id
+
+    def sees(self, table: str, row: Row) -> bool:
+        """Whether a bare query by its id shows the row."""
+        return sees(self.bare, table, row)
+
+
+def sees(http: httpx.Client, table: str, row: Row) -> bool:
+    """Whether a bare query by its id shows this client the row."""
+    answer = http.get(f"/rest/v1/{table}", params={"id": f"eq.{row['id']}"})
+    assert answer.status_code == 200, answer.text
+    return bool(answer.json())
 
 
 @contextmanager

@@ -55,38 +55,23 @@ def seed(deployed: Backend) -> Iterator[Seed]:
 @pytest.fixture
 def rows(deployed: Backend, seed: Seed) -> dict[str, Row]:
     """A row of Alice's in each table."""
-    dataset = seed.dataset(deployed.alice)
-    job = seed.job(deployed.alice, dataset)
-    return {
-        "datasets": dataset,
-        "training_jobs": job,
-        "model_artifacts": seed.artifact(deployed.alice, job),
-        "metrics_points": seed.metric_points(job, 1)[0],
-        "notifications": seed.notification(deployed.alice),
-        "cost_records": seed.cost(deployed.alice, job),
-    }
-
-
-def seen(http: httpx.Client, table: str, row: Row) -> bool:
-    answer = http.get(f"/rest/v1/{table}", params={"id": f"eq.{row['id']}"})
-    assert answer.status_code == 200, answer.text
-    return bool(answer.json())
+    return seed.one_in_each_table(deployed.alice)
 
 
 @pytest.mark.parametrize("table", CLOSED)
 def test_three_tables_show_a_row_to_its_owner_only(
     alice: Person, bob: Person, rows: dict[str, Row], table: str
 ) -> None:
-    assert seen(alice.bare, table, rows[table])
-    assert not seen(bob.bare, table, rows[table])
+    assert alice.sees(table, rows[table])
+    assert not bob.sees(table, rows[table])
 
 
 @pytest.mark.parametrize("table", OPEN)
 def test_three_tables_show_every_row_to_everybody_who_signs_in(
     alice: Person, bob: Person, rows: dict[str, Row], table: str
 ) -> None:
-    assert seen(alice.bare, table, rows[table])
-    assert seen(bob.bare, table, rows[table])
+    assert alice.sees(table, rows[table])
+    assert bob.sees(table, rows[table])
 
 
 def test_our_own_queries_give_nobody_the_notifications_of_another(

@@ -9,7 +9,7 @@ from lora_tui.errors import DeniedError, NotFoundError
 from lora_tui.gateway import Gateway
 from tests.backends.backend import Backend
 from tests.backends.seed import Row, Seed
-from tests.contract.conftest import Person
+from tests.contract.conftest import Person, sees
 
 TABLES = (
     "datasets",
@@ -24,22 +24,7 @@ TABLES = (
 @pytest.fixture
 def rows(backend: Backend, seed: Seed) -> dict[str, Row]:
     """A row of Alice's in each table."""
-    dataset = seed.dataset(backend.alice)
-    job = seed.job(backend.alice, dataset)
-    return {
-        "datasets": dataset,
-        "training_jobs": job,
-        "model_artifacts": seed.artifact(backend.alice, job),
-        "metrics_points": seed.metric_points(job, 1)[0],
-        "notifications": seed.notification(backend.alice),
-        "cost_records": seed.cost(backend.alice, job),
-    }
-
-
-def seen(http: httpx.Client, table: str, row: Row) -> bool:
-    answer = http.get(f"/rest/v1/{table}", params={"id": f"eq.{row['id']}"})
-    assert answer.status_code == 200, answer.text
-    return bool(answer.json())
+    return seed.one_in_each_table(backend.alice)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -47,12 +32,12 @@ def test_only_its_owner_sees_a_row(
     backend: Backend, alice: Person, bob: Person, rows: dict[str, Row], table: str
 ) -> None:
     row = rows[table]
-    assert seen(alice.bare, table, row)
-    assert not seen(bob.bare, table, row)
+    assert alice.sees(table, row)
+    assert not bob.sees(table, row)
     with httpx.Client(
         base_url=backend.url, headers={"apikey": backend.anon_key}, trust_env=False
     ) as nobody:
-        assert not seen(nobody, table, row)
+        assert not sees(nobody, table, row)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -92,15 +77,15 @@ def test_nobody_changes_a_row_of_anothers(
     backend: Backend, bob: Person, seed: Seed, rows: dict[str, Row], table: str
 ) -> None:
     row = rows[table]
-    change: Row = {
+    changes: dict[str, Row] = {
         "datasets": {"name": "taken"},
         "training_jobs": {"current_stage": "taken"},
         "model_artifacts": {"name": "taken"},
         "metrics_points": {"epoch": 99},
         "notifications": {"read": True},
         "cost_records": {"billing_period": "taken"},
-    }[table]
-    bob.bare.patch(f"/rest/v1/{table}", params={"id": f"eq.{row['id']}"}, json=change)
+    }
+    bob.bare.patch(f"/rest/v1/{table}", params={"id": f"eq.{row['id']}"}, json=changes[table])
     assert seed.rows(table, id=f"eq.{row['id']}") == [row]
 
 
