@@ -19,6 +19,14 @@ from lora_tui import __version__
 from lora_tui.errors import ExitCode, LoraTuiError, UsageError
 
 _SORTS = ("created", "quality", "name", "cost", "loss", "duration")
+_EVERYWHERE = {
+    "profile": None,
+    "config": None,
+    "offline": False,
+    "json": False,
+    "verbose": 0,
+    "no_color": False,
+}
 _MODEL_HELP = "an id, a unique beginning of one, or an exact name"
 
 
@@ -87,7 +95,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    arguments = build_parser().parse_args(argv)
+    arguments = build_parser().parse_args(argv, argparse.Namespace(**_EVERYWHERE))
     if arguments.command is None:
         arguments.run = "harvest:run" if arguments.harvest else "interactive:open_application"
     elif arguments.harvest:
@@ -110,8 +118,6 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common],
     )
-    parser.set_defaults(profile=None, config=None, offline=False, json=False, verbose=0)
-    parser.set_defaults(no_color=False)
     parser.add_argument("--version", action="version", version=f"lora-tui {__version__}")
     harvest = parser.add_argument_group("harvest")
     harvest.add_argument("--harvest", action="store_true", help="run the headless harvest worker")

@@ -9,13 +9,15 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lora_tui import account
 from lora_tui.commands.context import Context
 from lora_tui.config import DEMO_PROFILE, Paths, Profile, find_paths
 from lora_tui.errors import UnreachableError, UsageError
 from lora_tui.secret import Secret
+
+_DEMO_BYTES_A_SECOND: Final = 6_000_000
 
 if TYPE_CHECKING:
     from lora_tui.sandbox import Sandbox
@@ -59,6 +61,8 @@ def demo(context: Context) -> None:
         if arguments.serve_only:
             _serve(context, sandbox)
             return
+        # loopback would be over before a progress bar is seen; this is a good home connection
+        sandbox.faults(path="/storage/v1/object/sign", throttle=_DEMO_BYTES_A_SECOND)
         account.delete_session(profile)
         from lora_tui.online import OnlineWriters
 
