@@ -14,11 +14,11 @@ from typing import Any
 from lora_tui.domain import Quality, mapping
 from lora_tui.errors import ConflictError, LoraTuiError
 from lora_tui.gateway.rest import Mark, Rest
-from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
 from lora_tui.harvest.failures import is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.lease import Lease, LeaseLostError
+from lora_tui.harvest.receipts import Receipts
 from lora_tui.harvest.record import Identity, StoredFile, artifact_row, notification_row
 from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.source import SourceFiles
@@ -49,7 +49,7 @@ def harvest_job(harvester: Harvester, job: Row, emit: Emit, stop: threading.Even
         except LoraTuiError as error:
             # only a holder of the lease knows that nobody is about to publish these objects
             if lease.exclusive and is_permanent(error):
-                _remove_objects(harvester.storage, identity)
+                _give_up(harvester, identity)
             raise
 
 
@@ -100,6 +100,7 @@ def _store_files(
     """All of them or an error."""
     source = _source(harvester, identity)
     source.check_addresses()
+    receipts = _receipts(harvester, identity)
     files = []
     for name in source.names:
         if stop.is_set():
@@ -110,7 +111,8 @@ def _store_files(
             name,
             identity.path(name),
             lambda spool, name=name: source.download(name, spool),  # type: ignore[misc]
-            harvester.spool_dir,
+            spool_dir=harvester.spool_dir,
+            receipts=receipts,
         )
         files.append(file)
         emit(
@@ -142,10 +144,12 @@ def _publish(harvester: Harvester, identity: Identity, artifact: Row) -> bool:
     rest = harvester.rest
     foreign = str(artifact["id"]) != identity.artifact_id
     if foreign:
-        _remove_objects(harvester.storage, identity)  # no artifact will ever name ours
+        _give_up(harvester, identity)  # no artifact will ever name what we stored
     if not artifact.get("deleted_at") and not (foreign and _is_announced(rest, artifact)):
         repeated(lambda: rest.insert_notification(notification_row(artifact)))
-    return repeated(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
+    linked = repeated(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
+    _receipts(harvester, identity).discard()
+    return linked
 
 
 def _is_announced(rest: Rest, artifact: Row) -> bool:
@@ -160,14 +164,19 @@ def _is_announced(rest: Rest, artifact: Row) -> bool:
     return False
 
 
-def _remove_objects(storage: Storage, identity: Identity) -> None:
-    """What earlier runs stored for an artifact that will never be; if not now, the next time."""
+def _give_up(harvester: Harvester, identity: Identity) -> None:
+    """Remove what was stored for an artifact that will never be; if not now, the next time."""
+    _receipts(harvester, identity).discard()
     try:
-        paths = [found.path for found in storage.list(identity.folder)]
+        paths = [found.path for found in harvester.storage.list(identity.folder)]
         if paths:
-            storage.delete(paths)
+            harvester.storage.delete(paths)
     except LoraTuiError:
         return
+
+
+def _receipts(harvester: Harvester, identity: Identity) -> Receipts:
+    return Receipts(harvester.spool_dir, identity.artifact_id)
 
 
 def _source(harvester: Harvester, identity: Identity) -> SourceFiles:

@@ -10,6 +10,7 @@ from typing import Final
 
 from lora_tui.errors import ConflictError, IntegrityError, NotFoundError
 from lora_tui.gateway.storage import CHUNK, ObjectInfo, Storage
+from lora_tui.harvest.receipts import Receipt, Receipts
 from lora_tui.harvest.record import StoredFile
 from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.spool import Contents, Spool
@@ -19,13 +20,19 @@ STANDARD_LIMIT: Final = CHUNK
 
 
 def store_file(
-    storage: Storage, name: str, path: str, fill: Callable[[Spool], None], spool_dir: Path
+    storage: Storage,
+    name: str,
+    path: str,
+    fill: Callable[[Spool], None],
+    *,
+    spool_dir: Path,
+    receipts: Receipts,
 ) -> StoredFile:
     """Store what `fill` writes (it runs in a thread) as the object `path`.
 
-    An object that is there already with the same bytes is not sent again. Raises what `fill`
-    raises, what Storage raises, and IntegrityError where the service has another size than we
-    sent.
+    An object that is there already with the same bytes, by its receipt or by its ETag, is not
+    sent again. Raises what `fill` raises, what Storage raises, and IntegrityError where the
+    service has another size than we sent.
     """
     with Spool(spool_dir) as spool:
         thread = threading.Thread(
@@ -33,7 +40,7 @@ def store_file(
         )
         thread.start()
         try:
-            contents, sent = _send(storage, path, spool)
+            contents, sent = _send(storage, name, path, spool, receipts)
         finally:
             spool.close()
             thread.join()
@@ -44,6 +51,7 @@ def store_file(
             details=f"{name}: sent {contents.size:,} bytes, stored {stored.size}",
             remedy="nothing to do: the next cycle sends it again",
         )
+    receipts.add(name, Receipt(contents.size, contents.sha256, stored.etag))
     return StoredFile(name, path, contents.size, contents.sha256, sent)
 
 
@@ -54,7 +62,9 @@ def _fill(spool: Spool, fill: Callable[[Spool], None]) -> None:
         spool.fail(error)
 
 
-def _send(storage: Storage, path: str, spool: Spool) -> tuple[Contents, bool]:
+def _send(
+    storage: Storage, name: str, path: str, spool: Spool, receipts: Receipts
+) -> tuple[Contents, bool]:
     """What was in the file, and whether it had to be sent."""
     there = _look_up(storage, path)
     total = spool.wait_for_total()
@@ -63,7 +73,9 @@ def _send(storage: Storage, path: str, spool: Spool) -> tuple[Contents, bool]:
         _send_in_pieces(storage, path, spool, total, replace=replace)
         return spool.wait_for_end(), True
     contents = spool.wait_for_end()
-    if there is not None and _is_same(there, contents, spool):
+    if there is not None and (
+        receipts.proves(name, there, contents.sha256) or _has_checksum(there, contents, spool)
+    ):
         return contents, False
     if contents.size > STANDARD_LIMIT:
         _send_in_pieces(storage, path, spool, contents.size, replace=replace)
@@ -99,9 +111,11 @@ def _look_up(storage: Storage, path: str) -> ObjectInfo | None:
         return None
 
 
-def _is_same(there: ObjectInfo, contents: Contents, spool: Spool) -> bool:
-    """By size, and by checksum where the service's ETag is one."""
-    if there.size != contents.size:
-        return False
+def _has_checksum(there: ObjectInfo, contents: Contents, spool: Spool) -> bool:
+    """Whether the ETag is the MD5 of these bytes, as it is on many stacks for small objects."""
     etag = (there.etag or "").strip('"').lower()
-    return not re.fullmatch(r"[0-9a-f]{32}", etag) or etag == spool.md5()
+    return (
+        there.size == contents.size
+        and re.fullmatch(r"[0-9a-f]{32}", etag) is not None
+        and etag == spool.md5()
+    )

@@ -1,0 +1,63 @@
+"""What this machine has put into the bucket for a job that is not finished yet.
+
+After a crash the next run fetches each file again, for its checksum, and compares: a file whose
+receipt still fits the object in the bucket is not sent again. Receipts save work and nothing else:
+where one is missing or damaged, the file is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_tui.gateway.storage import ObjectInfo
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One object as it was when we had stored and checked it."""
+
+    size: int
+    """Bytes."""
+    sha256: str
+    etag: str | None
+    """The service's name for this version of the object."""
+
+
+class Receipts:
+    """The receipts of one artifact, in one small file."""
+
+    def __init__(self, directory: Path, artifact_id: str) -> None:
+        self._file = directory / f"{artifact_id}.json"
+        self._entries: dict[str, Any] = _read(self._file)
+
+    def proves(self, name: str, there: ObjectInfo, sha256: str) -> bool:
+        """Whether the object holds the bytes of this checksum."""
+        expected = {"size": there.size, "sha256": sha256, "etag": there.etag}
+        return there.etag is not None and self._entries.get(name) == expected
+
+    def add(self, name: str, receipt: Receipt) -> None:
+        """Note a file that is stored."""
+        self._entries[name] = asdict(receipt)
+        partial = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
+        try:
+            partial.write_text(json.dumps(self._entries), encoding="utf-8")
+            partial.replace(self._file)
+        except OSError:
+            partial.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """The job is finished, or given up."""
+        self._file.unlink(missing_ok=True)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return dict(entries) if isinstance(entries, Mapping) else {}
