@@ -19,7 +19,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facts import get_sync_state
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
-from lora_tui.cache.transfers import active_transfers
+from lora_tui.cache.transfers import active_transfers, transfers_of
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.actions import actions_of
 from lora_tui.screens.confirm import ConfirmScreen
@@ -29,6 +29,7 @@ from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.notifications import NotificationsScreen
 from lora_tui.screens.palette import ActionCommands
 from lora_tui.themes import DARK, THEMES
+from lora_tui.transfers.fetch import CancelledError
 from lora_tui.widgets.cells import settled
 from lora_tui.writers import Writers
 
@@ -71,6 +72,7 @@ class LoraTuiApp(App[None]):
         self._sync_on_start = sync_on_start
         self._feed = ChangeFeed(self.db)
         self._announced: set[str] = set()
+        self._closed = False
         self._syncing = False
         self._downloading: set[str] = set()
         for theme in THEMES:
@@ -87,12 +89,13 @@ class LoraTuiApp(App[None]):
             self.sync(asked_for=False)
 
     def on_unmount(self) -> None:
-        """Give the cache back."""
+        """Give the cache back; a writer that ends after this finds nobody to tell."""
+        self._closed = True
         self.db.close()
 
     def poll_cache(self) -> None:
         """Tell the screens what has changed since the last call."""
-        topics = self._feed.poll()
+        topics = frozenset() if self._closed else self._feed.poll()
         if topics:
             self.cache_changes.publish(topics)
             if Topic.NOTIFICATIONS in topics:
@@ -111,7 +114,7 @@ class LoraTuiApp(App[None]):
                 await in_background(self.writers.sync, name="sync")
             except LoraTuiError as error:
                 # the banner says it too, if the sync got as far as noting it
-                if asked_for or get_sync_state(self.db).error != str(error):
+                if not self._closed and (asked_for or get_sync_state(self.db).error != str(error)):
                     self.show_error(error)
             finally:
                 self._syncing = False
@@ -131,10 +134,14 @@ class LoraTuiApp(App[None]):
                 await in_background(
                     partial(self.writers.download, model_id, files), name="download"
                 )
+            except CancelledError:
+                self.notify(f"{name}\nwhat was fetched is kept", title="Download stopped")
             except LoraTuiError as error:
                 self.show_error(error)
             else:
-                self.notify(name, title="Downloaded")
+                places = {file.target.parent for file in transfers_of(self.db, model_id)}
+                self.notify("\n".join((name, *map(str, sorted(places)))), title="Downloaded")
+                self.bell()
             finally:
                 self._downloading.discard(model_id)
                 self.poll_cache()
@@ -227,7 +234,9 @@ class LoraTuiApp(App[None]):
     def get_key_display(self, binding: Binding) -> str:
         """Words for keys that Textual draws as symbols."""
         if binding.key_display:
-            return binding.key_display
+            return (
+                binding.key_display.replace("←→", "<>") if self.ascii_only else binding.key_display
+            )
         return _KEY_NAMES.get(binding.key, super().get_key_display(binding))
 
     def notify(

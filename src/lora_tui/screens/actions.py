@@ -52,13 +52,16 @@ def actions_of(app: App[Any], screen: Screen[Any]) -> list[Action]:
             continue
         if binding.action in _TEXTUAL_OWN:
             continue
-        firsts.setdefault(binding.action, active)
+        first = firsts.setdefault(binding.action, active)
+        if first.binding.key.startswith("ctrl+"):
+            firsts[binding.action] = active
         shown = keys.setdefault(binding.action, [])
         key = app.get_key_display(binding)
         if key not in shown:
             shown.append(key)
     actions = [
-        Action(active, tuple(keys[name]), _group(app, active)) for name, active in firsts.items()
+        Action(active, tuple(sorted(keys[name], key=_is_with_control)), _group(app, active))
+        for name, active in firsts.items()
     ]
     order = ("This screen", "Moving", "Everywhere")
     return sorted(actions, key=lambda action: order.index(action.group))
@@ -70,6 +73,11 @@ def grouped(actions: Iterable[Action]) -> dict[str, list[Action]]:
     for action in actions:
         groups.setdefault(action.group, []).append(action)
     return groups
+
+
+def _is_with_control(key: str) -> bool:
+    """Plain keys are named before those with a modifier."""
+    return key.startswith("^")
 
 
 def _group(app: App[Any], active: ActiveBinding) -> str:

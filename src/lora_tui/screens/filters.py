@@ -100,7 +100,7 @@ class FilterScreen(ModalScreen[None]):
         self._chosen = set(before.convergences)
         self._ascii_only = ascii_only
         known: set[str] = {*counts, *before.convergences}
-        self._names = [name for name in CONVERGENCES if name in known]
+        self._names: list[str] = [name for name in CONVERGENCES if name in known]
         self._names += sorted(known - set(CONVERGENCES))
 
     def compose(self) -> ComposeResult:
@@ -108,7 +108,7 @@ class FilterScreen(ModalScreen[None]):
         yield Dialog(
             Label("Convergence, space chooses", classes="dialog-heading"),
             OptionList(*(Option(self._line(name)) for name in self._names), markup=False),
-            Label("Stars at least, 0 to 5", classes="dialog-heading"),
+            Label("Stars at least, 0 to 5", classes="dialog-heading -next"),
             StarChoice(self._before.min_stars, ascii_only=self._ascii_only),
             title="Filter",
             keys="x clears · enter keeps",

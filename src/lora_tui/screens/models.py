@@ -196,7 +196,8 @@ class ModelsScreen(CacheScreen):
         query, state = self.model_query, get_sync_state(self.db)
         age = formats.age(state.last_success, clock.now())
         title = self.query_one(TitleBar)
-        title.detail = _described(query)
+        # what is searched for stands in the search bar
+        title.detail = _described(replace(query, search=""))
         direction = direction_name(query.sort, reverse=query.reverse)
         title.aside = f"{SORT_NAMES[query.sort]}, {direction}"
         banner = self.query_one(OfflineBanner)

@@ -158,7 +158,7 @@ COLUMNS: Final = (
     Column("Preset", _preset, 12, rank=4),
     Column("Base model", _base_model, 12, most=26, rank=6),
     Column("Date", _date, 6, sort=Sort.CREATED, narrow_width=6),
-    Column("Hours", _hours, 6, right=True, sort=Sort.DURATION, rank=3),
+    Column("Hours", _hours, 5, right=True, sort=Sort.DURATION, rank=3),
     Column("Cost", _cost, 7, right=True, sort=Sort.COST),
     Column("Size", _size, 8, right=True, rank=2),
     Column("", _downloaded, 1, rank=1),

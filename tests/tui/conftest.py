@@ -1,0 +1,76 @@
+"""Terminal tests: a seeded cache, a clock that stands, no network, the same colours everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+
+from lora_tui import clock
+from lora_tui.app import LoraTuiApp
+from tests.tui.library import NOW, FakeWriters, Library
+
+Open = Callable[..., LoraTuiApp]
+
+
+@pytest.fixture(autouse=True)
+def settled_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What differs between machines: the time, its zone, and what the terminal says of itself."""
+    monkeypatch.setattr(clock, "now", lambda: NOW)
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TEXTUAL_COLOR_SYSTEM", "TEXTUAL_THEME"):
+        monkeypatch.delenv(name, raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    """An empty cache: nothing was ever synced."""
+    return Library(tmp_path / "cache.sqlite3")
+
+
+@pytest.fixture
+def writers() -> FakeWriters:
+    return FakeWriters()
+
+
+@pytest.fixture
+def open_app(library: Library, writers: FakeWriters) -> Open:
+    """Makes the application on the library; arguments go to its constructor."""
+
+    def make(**arguments: Any) -> LoraTuiApp:
+        arguments = {"profile": "demo", "sync_on_start": False, **arguments}
+        app = LoraTuiApp(library.path, writers, **arguments)
+        app.animation_level = "none"
+        return app
+
+    return make
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
+    """Let the application go on until the condition holds; the test's time-out is the limit."""
+    while not condition():
+        await pilot.pause()
+        await asyncio.sleep(0.005)
+    await pilot.pause()
+
+
+def screen_text(app: App[Any]) -> str:
+    """What stands on the screen, line by line."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+def toasts(app: App[Any]) -> list[str]:
+    """Title and message of every toast that is up."""
+    return [f"{notice.title}: {notice.message}" for notice in app._notifications]

@@ -1,0 +1,218 @@
+"""A cache as a sync would have written it, and writers that need no network."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from lora_tui.cache import facts, metrics, models, records, transfers
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.clock import timestamp_text
+from lora_tui.domain import CurvePoint
+from lora_tui.errors import LoraTuiError
+
+NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+USER: Final = "5f1c2b9e-7d43-5a80-9c1e-0d6f3ab24e71"
+DATASETS: Final = (
+    "Customer Support Emails",
+    "SQL Assistant",
+    "Radiology Reports",
+    "Legal Clause Review",
+    "Python Code Review",
+)
+VERDICTS: Final = (
+    ("excellent", 5),
+    ("good", 4),
+    ("overfit", 3),
+    ("fair", 3),
+    ("poor", 1),
+)
+HOSTILE_NAMES: Final = (
+    "\x1b[2J\x1b]0;owned\x07gone",
+    "Invoices \u202egpj.exe\u202c",
+    "[red]Markup[/red] [/unclosed [@click=app.quit]quit[/]",
+    "A name that goes on " + "and on " * 30,
+    "客户支持邮件 · 均衡预设 · 第三版 顧客サポート",
+    "🦙 LoRA 🚀 👩\u200d💻 👍🏽 🇫🇷 emoji",
+    "z\u0301\u0302\u0303\u0304\u0305\u0306\u0307\u0308algo",
+    "line\r\nbreak\ttab",
+)
+
+
+def identifier(kind: str, number: int) -> str:
+    """The same id for the same thing in every run."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{kind}-{number}"))
+
+
+def model_row(number: int, **changes: Any) -> dict[str, Any]:
+    """Model `number`, as the backend has it; 0 is the newest, each next a day older."""
+    verdict, stars = VERDICTS[number % len(VERDICTS)]
+    dataset = number % len(DATASETS)
+    created = NOW - timedelta(days=number, hours=3)
+    loss = 0.4 + 0.01 * number
+    row = {
+        "id": identifier("model", number),
+        "user_id": USER,
+        "job_id": identifier("job", number),
+        "dataset_id": identifier("dataset", dataset),
+        "name": f"{DATASETS[dataset]} - {created:%Y-%m-%d}",
+        "version": "1.0.0",
+        "status": "stored",
+        "quality_metrics": {
+            "overall_score": stars,
+            "convergence_quality": verdict,
+            "final_training_loss": loss,
+            "final_validation_loss": loss + 0.2,
+            "perplexity": math.exp(loss + 0.2),
+            "loss_reduction_percent": 60.0,
+        },
+        "training_summary": {
+            "epochs_completed": 3,
+            "total_steps": 1500,
+            "final_loss": loss,
+            "training_duration_hours": 1 + 0.25 * number,
+            "total_cost": round(2 + 1.37 * number, 2),
+        },
+        "configuration": {
+            "preset_id": "balanced",
+            "hyperparameters": {"base_model": "meta-llama/Llama-3.1-8B-Instruct"},
+            "files": {"adapter_model.safetensors": {"size": 25_165_824, "sha256": "0" * 64}},
+        },
+        "artifacts": {"adapter_model.safetensors": f"{USER}/{number}/adapter_model.safetensors"},
+        "created_at": timestamp_text(created),
+        "updated_at": timestamp_text(created),
+        "deleted_at": None,
+    }
+    return {**row, **changes}
+
+
+def notice_row(number: int, *, read: bool = False, **changes: Any) -> dict[str, Any]:
+    """Notification `number` about model `number`."""
+    row = {
+        "id": identifier("notice", number),
+        "user_id": USER,
+        "type": "artifact_ready",
+        "title": "Model Ready for Download",
+        "message": f"Your trained model is ready. Quality score: {1 + number % 5}/5 stars",
+        "priority": "high",
+        "read": read,
+        "metadata": {"artifact_id": identifier("model", number)},
+        "created_at": timestamp_text(NOW - timedelta(days=number)),
+    }
+    return {**row, **changes}
+
+
+def curve(number: int) -> list[CurvePoint]:
+    """A loss that falls; every fifth one runs away at the end."""
+    points = []
+    for step in range(120):
+        loss = 0.4 + 2 * math.exp(-step / (8 + number % 7)) + 0.05 * math.sin(step * 1.7 + number)
+        if number % 5 == 4 and step > 80:
+            loss += (step - 80) * 0.08
+        points.append(CurvePoint(step * 10.0, loss))
+    return points
+
+
+@dataclass
+class Library:
+    """The cache file of a test: writes to it are what a writer would have done."""
+
+    path: Path
+
+    def put_models(self, *rows: dict[str, Any], curves: bool = True) -> None:
+        """Models, with their curves unless that takes too long."""
+        with closing(open_cache(self.path)) as db, transaction(db, Topic.MODELS, Topic.CURVES):
+            models.put_models(db, rows)
+            for number, row in enumerate(rows if curves else ()):
+                metrics.put_stored_curve(db, row["job_id"], curve(number))
+
+    def put_notices(self, *rows: dict[str, Any]) -> None:
+        """Notifications."""
+        with closing(open_cache(self.path)) as db, transaction(db, Topic.NOTIFICATIONS):
+            records.put_notifications(db, rows)
+
+    def put_state(
+        self,
+        *,
+        synced: datetime | None = NOW - timedelta(minutes=5),
+        running: bool = False,
+        error: str | None = None,
+    ) -> None:
+        """How the last sync went."""
+        state = facts.SyncState(synced, synced, running=running, error=error)
+        with closing(open_cache(self.path)) as db, transaction(db, Topic.SYNC):
+            facts.put_sync_state(db, state, process_id=os.getpid())
+
+    def put_transfer(self, *, done: int, total: int) -> None:
+        """A file of model 0 on its way."""
+        wanted = transfers.Wanted("weights", "path", self.path.parent / "weights", total)
+        with closing(open_cache(self.path)) as db, transaction(db, Topic.TRANSFERS):
+            transfers.enqueue(db, identifier("model", 0), [wanted])
+            (transfer,) = transfers.active_transfers(db)
+            running = transfers.TransferState.RUNNING
+            transfers.update(db, transfer.id, running, bytes_done=done)
+
+    def delete_models(self, *numbers: int) -> None:
+        """They are gone."""
+        with closing(open_cache(self.path)) as db, transaction(db, Topic.MODELS):
+            models.delete_models(db, [identifier("model", number) for number in numbers])
+
+    def fill(self, count: int = 37) -> None:
+        """An ordinary account, synced five minutes ago."""
+        with closing(open_cache(self.path)) as db, transaction(db, Topic.DATASETS):
+            records.put_datasets(
+                db,
+                [
+                    {"id": identifier("dataset", number), "name": name}
+                    for number, name in enumerate(DATASETS)
+                ],
+            )
+        self.put_models(*(model_row(number) for number in range(count)))
+        self.put_state()
+
+
+@dataclass
+class FakeWriters:
+    """Remembers what it was asked for; does what the test says, in the caller's thread."""
+
+    on_sync: Callable[[], None] = lambda: None
+    on_download: Callable[[str], None] = lambda _model_id: None
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    let_go: threading.Event = field(default_factory=threading.Event)
+    """Set by `cancel_download`; a download of a test may wait for it."""
+
+    def sync(self, *, full: bool = False) -> None:
+        self.asked.append(("sync",))
+        self.on_sync()
+
+    def load_curve(self, job_id: str) -> None:
+        self.asked.append(("load_curve", job_id))
+
+    def download(self, model_id: str, files: Sequence[str] | None = None) -> None:
+        self.asked.append(("download", model_id, *(files or ())))
+        self.on_download(model_id)
+
+    def cancel_download(self, model_id: str) -> None:
+        self.asked.append(("cancel_download", model_id))
+        self.let_go.set()
+
+    def mark_notification_read(self, notification_id: str) -> None:
+        self.asked.append(("mark_notification_read", notification_id))
+
+
+def failing(error: LoraTuiError) -> Callable[..., None]:
+    """A writer that raises."""
+
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    return fail

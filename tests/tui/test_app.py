@@ -1,0 +1,280 @@
+"""What holds on every screen: changes show, writers are asked, errors are told, keys are shown."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from lora_tui.app import LoraTuiApp
+from lora_tui.errors import CacheError, UnreachableError
+from lora_tui.screens.confirm import ConfirmScreen
+from lora_tui.screens.help import HelpScreen
+from lora_tui.screens.models import ModelsScreen
+from lora_tui.screens.notifications import NotificationsScreen
+from tests.tui.conftest import Open, screen_text, toasts, until
+from tests.tui.library import (
+    FakeWriters,
+    Library,
+    failing,
+    identifier,
+    model_row,
+    notice_row,
+)
+
+SIZE = (80, 24)
+
+
+async def test_the_start_syncs_and_the_list_fills(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    writers.on_sync = lambda: library.fill(count=4)
+    app = open_app(sync_on_start=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "4 models" in screen_text(app))
+        assert writers.asked == [("sync",)]
+
+
+async def test_r_syncs_once_at_a_time(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    go = threading.Event()
+    writers.on_sync = lambda: go.wait() and None
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r", "r")
+        await until(pilot, lambda: any("running already" in toast for toast in toasts(app)))
+        go.set()
+        await app.workers.wait_for_complete()
+        assert writers.asked == [("sync",)]
+
+
+async def test_keys_are_answered_while_a_sync_waits_for_the_network(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    go = threading.Event()
+    writers.on_sync = lambda: go.wait() and None
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r", "slash", "s", "q", "l")
+        assert "8 of 37 models" in screen_text(app)
+        go.set()
+
+
+async def test_a_failed_sync_tells_what_went_wrong_and_what_to_do(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    writers.on_sync = failing(UnreachableError("No answer", remedy="check the network"))
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        await until(pilot, lambda: bool(toasts(app)))
+        assert toasts(app) == ["Failed: No answer\n→ check the network"]
+
+
+async def test_a_start_without_network_shows_the_banner_and_no_toast(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+
+    def fail() -> None:
+        library.put_state(error="No answer")
+        raise UnreachableError("No answer")
+
+    writers.on_sync = fail
+    app = open_app(sync_on_start=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "Offline" in screen_text(app))
+        assert toasts(app) == []
+
+
+async def test_a_failed_download_is_told_with_its_remedy(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    writers.on_download = failing(UnreachableError("The link broke", remedy="press d again"))
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("d")
+        await until(pilot, lambda: bool(toasts(app)))
+        assert toasts(app) == ["Failed: The link broke\n→ press d again"]
+
+
+async def test_quitting_asks_only_while_a_download_runs_and_stops_it(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    writers.on_download = lambda _model_id: writers.let_go.wait() and None
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("d", "q")
+        assert isinstance(app.screen, ConfirmScreen)
+        await pilot.press("n")
+        assert isinstance(app.screen, ModelsScreen)
+        await pilot.press("q", "y")
+        await until(pilot, lambda: not app.is_running or app._exit)
+    assert ("cancel_download", identifier("model", 0)) in writers.asked
+
+
+async def test_q_leaves_at_once_when_nothing_runs(library: Library, open_app: Open) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("q")
+        assert app._exit
+
+
+async def test_a_new_notification_is_a_toast_once(library: Library, open_app: Open) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        library.put_notices(notice_row(0))
+        await until(pilot, lambda: len(toasts(app)) == 1)
+        assert toasts(app)[0].startswith("Model Ready for Download: Customer Support Emails")
+        await app.workers.wait_for_complete()
+    again = open_app()
+    async with again.run_test(size=SIZE):
+        assert toasts(again) == []
+
+
+async def test_a_first_sync_with_many_notifications_shows_three_and_counts_the_rest(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    library.put_notices(*(notice_row(number) for number in range(40)))
+    app = open_app()
+    async with app.run_test(size=SIZE):
+        shown = toasts(app)
+        assert len(shown) == 4
+        assert shown[-1] == "Notifications: and 37 more; n shows all"
+
+
+async def test_toasts_show_remote_text_as_it_is(library: Library, open_app: Open) -> None:
+    library.fill()
+    library.put_notices(notice_row(0, title="[bold]T[/]", message="[@click=app.quit]press[/] [/x"))
+    app = open_app()
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: "[@click=app.quit]press[/] [/x" in screen_text(app))
+        assert "[bold]T[/]" in screen_text(app)
+
+
+async def test_notifications_are_listed_unread_first_and_enter_opens_the_model_and_marks_it_read(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    library.put_notices(notice_row(1, read=True), notice_row(2), notice_row(3))
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("n")
+        assert isinstance(app.screen, NotificationsScreen)
+        assert "2 unread" in screen_text(app)
+        await pilot.press("j", "enter")
+        assert getattr(app.screen, "model_id", None) == identifier("model", 3)
+        await app.workers.wait_for_complete()
+        assert ("mark_notification_read", identifier("notice", 3)) in writers.asked
+
+
+async def test_a_notification_of_a_model_that_is_gone_says_so(
+    library: Library, open_app: Open
+) -> None:
+    library.fill(count=2)
+    library.put_notices(notice_row(9, read=True))
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("n", "enter")
+        assert isinstance(app.screen, NotificationsScreen)
+        assert any("not in the cache" in toast for toast in toasts(app))
+
+
+async def test_no_notifications_is_a_state_of_its_own(library: Library, open_app: Open) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("n")
+        assert "No notifications" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, ModelsScreen)
+
+
+async def test_help_names_every_key_that_the_screen_answers_to(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(80, 50)) as pilot:
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        lines = [line.partition("│")[2] for line in screen_text(app).splitlines()]
+        for key in ("/", "s", "S", "f", "d", "y", "r", "n", "?", "q", "enter", "space", "G"):
+            assert any(line.split()[:1] == [key] for line in lines), key
+        await pilot.press("escape")
+        assert isinstance(app.screen, ModelsScreen)
+
+
+async def test_the_palette_runs_an_action_by_its_description(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("ctrl+p", *"order around")
+        await until(pilot, lambda: "Turn the order" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        await until(pilot, lambda: "oldest first" in screen_text(app))
+
+
+async def test_the_status_line_tells_profile_connection_age_and_progress(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    library.put_transfer(done=6_000_000, total=12_000_000)
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        status = screen_text(app).splitlines()[-2]
+        assert "demo" in status
+        assert "online" in status
+        assert "synced 5 min ago" in status
+        assert "50 % of 11.4 MiB" in status
+        library.put_state(running=True)
+        await until(pilot, lambda: "syncing" in screen_text(app))
+        library.put_state(error="No answer")
+        await until(pilot, lambda: "offline" in screen_text(app).splitlines()[-2])
+
+
+async def test_a_damaged_cache_is_told_before_the_terminal_is_taken(
+    library: Library, writers: FakeWriters
+) -> None:
+    library.path.write_bytes(b"not a database, " * 200)
+    with pytest.raises(CacheError):
+        LoraTuiApp(library.path, writers, profile="demo")
+
+
+async def test_changes_by_another_process_show_on_the_screen_below_too(
+    library: Library, open_app: Open
+) -> None:
+    library.fill(count=2)
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("n")
+        library.put_models(model_row(2))
+        await pilot.press("escape")
+        await until(pilot, lambda: "3 models" in screen_text(app))
+
+
+async def test_colour_is_not_needed(
+    library: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("j", "space")
+        assert app.no_color
+        lines = screen_text(app).splitlines()
+        assert lines[4].startswith("▌")
+        assert lines[3][1] == "●"
+        assert "overfit" in lines[4]
