@@ -7,7 +7,7 @@ import signal
 import threading
 from contextlib import closing
 
-from lora_tui import harvest as harvesting
+import lora_tui.harvest as harvesting
 from lora_tui.commands.context import Context
 from lora_tui.errors import PartlyFailedError
 
