@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import ClassVar, Final
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import SelectionList
-from textual.widgets.selection_list import Selection
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
 
 from lora_tui import formats
 from lora_tui.domain import ArtifactFile
@@ -18,6 +19,7 @@ from lora_tui.widgets.cells import fit
 from lora_tui.widgets.dialog import Dialog
 
 _NAME: Final = 36
+_SIZE: Final = 11
 
 
 class ChooseFilesScreen(ModalScreen[tuple[str, ...] | None]):
@@ -29,6 +31,7 @@ class ChooseFilesScreen(ModalScreen[tuple[str, ...] | None]):
     CSS_PATH = "choose_files.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "accept", "Download", show=False, priority=True),
+        Binding("space", "switch", "Choose", show=False),
         Binding("escape,q", "dismiss(None)", "Close", show=False),
         Binding("a", "choose(True)", "All", show=False),
         Binding("n", "choose(False)", "None", show=False),
@@ -42,45 +45,57 @@ class ChooseFilesScreen(ModalScreen[tuple[str, ...] | None]):
         """`here` are the names of those that were downloaded and verified."""
         super().__init__()
         self._files, self._here, self._ascii_only = files, here, ascii_only
+        self._chosen = {number for number, file in enumerate(files) if file.name not in here}
 
     def compose(self) -> ComposeResult:
         """One line a file."""
         between = " - " if self._ascii_only else " · "
         yield Dialog(
-            SelectionList[int](
-                *(
-                    Selection(self._prompt(file), number, file.name not in self._here)
-                    for number, file in enumerate(self._files)
-                )
-            ),
+            OptionList(*(Option(self._line(n)) for n in range(len(self._files))), markup=False),
             title="Download files",
-            keys=between.join(("space toggles", "a all", "n none", "enter downloads")),
+            keys=between.join(("space chooses", "a all", "n none", "enter downloads")),
         )
+
+    def on_mount(self) -> None:
+        """Start at the first file."""
+        self.query_one(OptionList).highlighted = 0
 
     def action_accept(self) -> None:
         """Download what is chosen."""
-        chosen = set(self.query_one(SelectionList).selected)
-        names = tuple(file.name for number, file in enumerate(self._files) if number in chosen)
+        names = tuple(self._files[number].name for number in sorted(self._chosen))
         self.dismiss(names or None)
+
+    def action_switch(self) -> None:
+        """Choose the highlighted file, or not any more."""
+        number = self.query_one(OptionList).highlighted
+        if number is not None:
+            self._choose(self._chosen ^ {number})
 
     def action_choose(self, everything: bool) -> None:
         """All of them, or none."""
-        files = self.query_one(SelectionList)
-        if everything:
-            files.select_all()
-        else:
-            files.deselect_all()
+        self._choose(set(range(len(self._files))) if everything else set())
 
     def action_cursor(self, lines: int) -> None:
         """Move by one line."""
-        files = self.query_one(SelectionList)
+        files = self.query_one(OptionList)
         if lines > 0:
             files.action_cursor_down()
         else:
             files.action_cursor_up()
 
-    def _prompt(self, file: ArtifactFile) -> Content:
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self._choose(self._chosen ^ {event.option_index})
+
+    def _choose(self, chosen: set[int]) -> None:
+        changed, self._chosen = self._chosen ^ chosen, chosen
+        files = self.query_one(OptionList)
+        for number in changed:
+            files.replace_option_prompt_at_index(number, self._line(number))
+
+    def _line(self, number: int) -> Content:
+        file = self._files[number]
+        mark = "[x] " if number in self._chosen else "[ ] "
         name = fit(file.label, _NAME, ascii_only=self._ascii_only)
-        size = fit(formats.size(file.size), 11, right=True, ascii_only=self._ascii_only)
-        here = "  here" if file.name in self._here else "      "
-        return Content(f"{name}{size}{here}")
+        size = fit(formats.size(file.size), _SIZE, right=True, ascii_only=self._ascii_only)
+        return Content(mark + name + size + ("  here" if file.name in self._here else "      "))

@@ -181,9 +181,7 @@ def _progress(
     ascii_only: bool,
 ) -> Line:
     """A bar and the figures beside it; the figures give way where there is little room."""
-    amount = (
-        formats.size(done) if total is None else f"{formats.size(done)} of {formats.size(total)}"
-    )
+    amount = formats.size(done) if total is None else _amount(done, total)
     texts = [amount]
     if rate is not None:
         texts.append(formats.rate(rate))
@@ -204,6 +202,13 @@ def _progress(
         (rest * (room - full), "faint"),
         ("  " + words, "muted"),
     ]
+
+
+def _amount(done: int, total: int) -> str:
+    """`24.0 of 48.0 MiB`; the unit twice only where it differs."""
+    number, _, unit = formats.size(done).partition(" ")
+    whole = formats.size(total)
+    return f"{number if whole.endswith(f' {unit}') else f'{number} {unit}'} of {whole}"
 
 
 def _share(done: int, total: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rich.cells import cell_len
@@ -16,6 +16,7 @@ from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.curve_plot import (
     Plot,
     PlotStyle,
+    Reading,
     draw_curve,
     drawable,
     read_values,
@@ -124,47 +125,62 @@ class LossChart(DrawnLines):
 
     def _legend(self, width: int, plot: Plot) -> Line:
         """What each line is, with its value where the crosshair is."""
-        smoothing = self.plot_style.smoothing
-        has_validation = any(point.validation_loss is not None for point in self._points)
-        solid, dots, dashes = ("*", ".", "o") if self.ascii_only else ("━━", "⠒⠒", "╍╍")
         reading = None if self.chosen is None else read_values(self._points, self.chosen)
-        entries: list[tuple[str, str, str, float | None]] = []
-        if smoothing:
-            entries.append(("training", solid, "smoothed", reading.smoothed if reading else None))
-            entries.append(("raw", dots, "logged", reading.training if reading else None))
+        if reading is None:
+            heading: Span = ("Loss", "heading")
         else:
-            entries.append(("training", solid, "training", reading.training if reading else None))
-        if has_validation:
-            entries.append(
-                ("validation", dashes, "validation", reading.validation if reading else None)
-            )
-        heading = "Loss" if not plot.is_log else "Loss, log scale"
-        spans: list[Span] = [(heading, "heading")]
-        if self.plot_style.log_scale and not plot.is_log:
-            spans.append((" (no log scale: not positive)", "faint"))
-        for style, sign, name, value in entries:
-            spans += [("  ", "muted"), (f"{sign} ", style), (name, "muted")]
-            if reading is not None:
-                spans.append((f" {formats.loss(value)}", "value"))
-        spans.append((_position(reading.step) if reading else "", "muted"))
-        return _cut(spans, width)
+            heading = (f"step {reading.step:,.10g}", "figure")
+        scale = ""
+        if self.plot_style.log_scale:
+            scale = "log scale" if plot.is_log else "no log scale: not positive"
+        entries = self._entries(reading)
+        named = [heading, *_entry_spans(entries, with_names=True)]
+        if _cells(named) > width:
+            named = [heading, *_entry_spans(entries, with_names=False)]
+        room = width - _cells(named) - cell_len(scale)
+        return named if room < 2 or not scale else [*named, (" " * room, "muted"), (scale, "muted")]
+
+    def _entries(self, reading: Reading | None) -> list[_Entry]:
+        """The lines that are drawn, the most important first."""
+        solid, dots, dashes = ("*", ".", "o") if self.ascii_only else ("━━", "⠒⠒", "╍╍")
+        smoothing = self.plot_style.smoothing
+        entries = [
+            _Entry("training", solid, "smoothed", reading.smoothed if reading else None)
+            if smoothing
+            else _Entry("training", solid, "training", reading.training if reading else None)
+        ]
+        if smoothing:
+            entries.append(_Entry("raw", dots, "logged", reading.training if reading else None))
+        if any(point.validation_loss is not None for point in self._points):
+            value = reading.validation if reading else None
+            entries.append(_Entry("validation", dashes, "validation", value))
+        return [replace(entry, is_read=reading is not None) for entry in entries]
 
 
-def _position(step: float) -> str:
-    return f"  step {step:,.10g}"
+@dataclass(frozen=True)
+class _Entry:
+    """One line of the chart in the legend."""
+
+    style: str
+    sign: str
+    name: str
+    value: float | None
+    is_read: bool = False
 
 
-def _cut(spans: Sequence[Span], width: int) -> list[Span]:
-    """The spans that fit, in order; the last one moves to the right end."""
-    *first, last = spans
-    room = width - cell_len(last[0])
-    kept: list[Span] = []
-    for text, style in first:
-        if cell_len(text) > room:
-            break
-        kept.append((text, style))
-        room -= cell_len(text)
-    return [*kept, (" " * room, "muted"), last]
+def _entry_spans(entries: Sequence[_Entry], *, with_names: bool) -> list[Span]:
+    spans: list[Span] = []
+    for entry in entries:
+        spans.append((f"  {entry.sign}", entry.style))
+        if with_names:
+            spans.append((f" {entry.name}", "muted"))
+        if entry.is_read:
+            spans.append((f" {formats.loss(entry.value)}", "value"))
+    return spans
+
+
+def _cells(spans: Sequence[Span]) -> int:
+    return sum(cell_len(text) for text, _ in spans)
 
 
 def _message_lines(message: str, width: int, height: int, *, ascii_only: bool) -> list[Line]:
