@@ -7,9 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from httpx_retries import Retry
 
+from lora_tui.gateway.gpu import Worker
+from lora_tui.gateway.http import build_client
+from lora_tui.secret import Secret
 from tests.harvest.world import World
 
 
@@ -34,3 +38,20 @@ def new_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
 def world(new_world: Callable[..., World]) -> World:
     """Four jobs are waiting, nothing else is there."""
     return new_world()
+
+
+@pytest.fixture
+def new_worker() -> Callable[[Any], Worker]:
+    """Makes a worker that answers every question about a job's status with this body."""
+
+    def make(body: Any) -> Worker:
+        def answer(request: httpx.Request) -> httpx.Response:
+            if "/status/" not in request.url.path:
+                return httpx.Response(404)
+            return httpx.Response(200, json=body)
+
+        url = "https://worker.test/v2/x"
+        client = build_client(url, transport=httpx.MockTransport(answer))
+        return Worker(url, Secret("a key"), client=client)
+
+    return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,6 @@ import httpx
 
 from lora_tui import harvest
 from lora_tui.config import Paths, Profile
-from lora_tui.gateway.gpu import Worker
-from lora_tui.gateway.http import build_client
 from lora_tui.harvest import CycleResult, Event, Harvester
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
@@ -97,23 +95,6 @@ class World(AbstractContextManager["World"]):
             stop=stop or threading.Event(),
         )
         return result, events
-
-    def worker_that_answers(
-        self, files: Mapping[str, str] | Callable[[str], Mapping[str, str]]
-    ) -> Worker:
-        """A worker whose every job is completed with these files (by external id where called)."""
-
-        def answer(request: httpx.Request) -> httpx.Response:
-            if "/status/" not in request.url.path:
-                return httpx.Response(404)
-            named = files(request.url.path.rpartition("/")[2]) if callable(files) else files
-            return httpx.Response(
-                200, json={"status": "COMPLETED", "output": {"model_files": dict(named)}}
-            )
-
-        url = "https://worker.test/v2/x"
-        client = build_client(url, transport=httpx.MockTransport(answer))
-        return Worker(url, Secret("a key"), client=client)
 
     # Looking
 

@@ -1,0 +1,274 @@
+"""Wherever a harvester dies, the next run ends in the same state as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from lora_tui.gateway.rest import Rest
+from lora_tui.gateway.storage import Storage
+from lora_tui.harvest import FileStored, Harvester
+from tests.harvest.world import World
+
+_FILES = (
+    "adapter_model.safetensors",
+    "adapter_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "training_args.bin",
+)
+REMOTE_WRITES = ("claim", *_FILES, "artifact", "notification", "link")
+"""All remote writes that one job takes, in their order."""
+
+
+class CrashError(BaseException):
+    """The process is gone: no handler for errors may see this one."""
+
+
+class Mortal:
+    """Passes calls on until the fatal write is done; from then on every call fails."""
+
+    _WRITES = frozenset(
+        {
+            "claim_lease",
+            "upload",
+            "upload_resumable",
+            "insert_artifact",
+            "insert_notification",
+            "link_job",
+            "delete",
+        }
+    )
+
+    def __init__(self, target: object, fate: Fate) -> None:
+        self._target = target
+        self._fate = fate
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._target, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            self._fate.check()
+            answer = method(*arguments, **options)
+            if name in self._WRITES:
+                self._fate.wrote()
+            return answer
+
+        return call
+
+
+class Fate:
+    """Death after so many remote writes."""
+
+    def __init__(self, writes: int) -> None:
+        self._left = writes
+        self.dead = False
+
+    def check(self) -> None:
+        if self.dead:
+            raise CrashError
+
+    def wrote(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.dead = True
+            raise CrashError
+
+
+def mortal(harvester: Harvester, writes: int) -> Harvester:
+    fate = Fate(writes)
+    return replace(
+        harvester,
+        rest=cast(Rest, Mortal(harvester.rest, fate)),
+        storage=cast(Storage, Mortal(harvester.storage, fate)),
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The state after a harvest in which nothing went wrong."""
+    with World(tmp_path_factory.mktemp("undisturbed"), waiting_jobs=2) as world:
+        world.run()
+        return world.state()
+
+
+@pytest.mark.parametrize("written", range(1, len(REMOTE_WRITES) + 1), ids=REMOTE_WRITES)
+@pytest.mark.parametrize("migrated", [False, True], ids=["without leases", "with leases"])
+def test_a_crash_after_any_remote_write_is_finished_by_the_next_run(
+    new_world: Callable[..., World],
+    undisturbed: dict[str, Any],
+    written: int,
+    migrated: bool,
+) -> None:
+    # The older of the two jobs has the file that goes in resumable pieces.
+    world = new_world(waiting_jobs=2, migrated=migrated)
+    with pytest.raises(CrashError):
+        world.run(mortal(world.harvester(), written))
+    stored_before = len(world.objects())
+    first = world.jobs()[0]
+    if migrated:
+        # The dead harvester's lease holds until it runs out.
+        assert world.run()[0].elsewhere == (0 if first["artifact_id"] else 1)
+        world.sandbox.faults(clock_offset=61)
+
+    result, events = world.run()
+
+    assert (result.failed, result.elsewhere, result.left) == (0, 0, 0)
+    assert world.state() == undisturbed
+    world.check_complete()
+    # Only the file whose upload was the last thing that happened may be sent twice.
+    again = [e for e in events if isinstance(e, FileStored) and e.job_id == first["id"]]
+    kept = [event.file for event in again if not event.sent]
+    assert kept == list(_FILES[: stored_before - 1] if again and stored_before else [])
+
+
+def test_a_living_harvesters_job_is_left_to_it(world: World) -> None:
+    job = world.jobs()[0]
+    assert world.harvester().rest.claim_lease(job["id"], "somebody else", 600)
+    result, _ = world.run()
+    assert (result.harvested, result.elsewhere, result.failed) == (3, 1, 0)
+    assert job["id"] not in world.artifacts()
+
+
+def test_a_harvester_that_lost_its_lease_writes_nothing_more(world: World) -> None:
+    other = world.harvester().rest
+    job = world.jobs()[0]
+
+    def take_over(event: object) -> None:
+        if isinstance(event, FileStored) and event.job_id == job["id"]:
+            world.sandbox.faults(clock_offset=61)
+            if other.claim_lease(job["id"], "somebody else", 600):
+                taken.set()
+                renewal.wait_for_refusal()
+
+    taken = threading.Event()
+    harvester = world.harvester()
+    renewal = _Renewals(harvester.rest)
+    result, _ = world.run(
+        replace(harvester, rest=cast(Rest, renewal), lease_seconds=1), emit=take_over, limit=1
+    )
+    assert taken.is_set()
+    assert result.elsewhere >= 1
+    assert job["id"] not in world.artifacts()
+
+
+class _Renewals:
+    """The tables, with a way to wait until a renewal was refused."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+        self._refused = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rest, name)
+
+    def renew_lease(self, job_id: str, holder: str, seconds: int) -> bool | None:
+        answer = self._rest.renew_lease(job_id, holder, seconds)
+        if answer is False:
+            self._refused.set()
+        return answer
+
+    def wait_for_refusal(self) -> None:
+        assert self._refused.wait(30)
+
+
+def test_a_model_is_finished_even_where_its_result_is_lost_by_then(world: World) -> None:
+    job = world.jobs()[0]
+    with pytest.raises(CrashError):
+        world.run(mortal(world.harvester(), REMOTE_WRITES.index("artifact") + 1))
+    world.sandbox.faults(vanish=[job["external_job_id"]], clock_offset=61)
+    result, _ = world.run()
+    assert (result.harvested, result.failed) == (4, 0)
+    world.sandbox.faults(vanish=None)
+    world.check_complete()
+
+
+def test_a_crash_is_finished_on_another_machine_too(
+    new_world: Callable[..., World], undisturbed: dict[str, Any]
+) -> None:
+    world = new_world(waiting_jobs=2, migrated=False)
+    with pytest.raises(CrashError):
+        world.run(mortal(world.harvester(), 4))
+    world.home = world.home / "another machine"
+    world.run()
+    assert world.state() == undisturbed
+
+
+@pytest.mark.parametrize("migrated", [False, True], ids=["without leases", "with leases"])
+def test_two_harvesters_at_once_make_one_artifact_of_each_job(
+    new_world: Callable[..., World], migrated: bool
+) -> None:
+    world = new_world(migrated=migrated)
+    start = threading.Barrier(2)
+    results = []
+
+    def harvest() -> None:
+        harvester = world.harvester()
+        start.wait()
+        results.append(world.run(harvester)[0])
+
+    threads = [threading.Thread(target=harvest) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [result.failed for result in results] == [0, 0]
+    assert sum(result.harvested for result in results) == 4
+    world.check_complete()
+
+
+def test_a_killed_process_leaves_no_spool_and_the_next_one_finishes(world: World) -> None:
+    world.sandbox.faults(path="/storage/v1", throttle=200_000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lora_tui", "--harvest", "--once", "--json"],
+        env=os.environ | environment(world),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(
+            lambda: any(e["received"] > 100_000 for e in world.requested("POST", "/storage"))
+        )
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    world.sandbox.clear_faults()
+    assert world.artifacts() == {}
+    assert list((world.home / "cache" / "harvest").iterdir()) == []
+
+    world.sandbox.faults(clock_offset=61)
+    result, _ = world.run()
+    assert (result.harvested, result.failed) == (4, 0)
+    world.check_complete()
+
+
+def environment(world: World) -> dict[str, str]:
+    """For a process that harvests this world."""
+    return {
+        "LORA_TUI_HOME": str(world.home),
+        "SUPABASE_URL": world.sandbox.url,
+        "SUPABASE_ANON_KEY": world.sandbox.anon_key,
+        "SUPABASE_SERVICE_ROLE_KEY": world.sandbox.service_key,
+        "GPU_CLUSTER_API_URL": world.sandbox.gpu_url,
+        "GPU_CLUSTER_API_KEY": world.sandbox.gpu_key,
+        "LORA_TUI_ALLOW_PRIVATE_URLS": "1",
+    }
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Ask again and again, for at most a minute."""
+    pause = threading.Event()
+    for _ in range(1200):
+        if condition():
+            return
+        pause.wait(0.05)
+    raise AssertionError("it never happened")

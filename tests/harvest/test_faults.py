@@ -1,0 +1,346 @@
+"""What a harvest does about files, hosts and answers that are not as they should be."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from lora_tui.harvest import FileStored, JobHarvested
+from lora_tui.harvest.failures import RefusedResultError
+from lora_tui.harvest.guard import target_of
+from lora_tui.harvest.source import MOST_FILES, SourceFiles
+from lora_tui.harvest.spool import Spool
+from tests.harvest.world import World, failures, printed
+
+
+def test_a_file_that_fails_means_no_artifact_and_the_other_jobs_go_on(world: World) -> None:
+    job = world.jobs()[0]
+    path = f"/worker-files/{job['external_job_id']}/tokenizer.json"
+    world.sandbox.faults(path=path, fail_next=-1, status=500)
+
+    result, events = world.run()
+
+    assert (result.harvested, result.failed) == (3, 1)
+    assert not failures(events)[job["id"]].permanent
+    assert job["id"] not in world.artifacts()
+    assert len(world.notifications()) == 3
+    world.sandbox.clear_faults()
+    world.run()
+    world.check_complete()
+
+
+def test_a_file_that_is_gone_for_good_leaves_nothing_behind(world: World) -> None:
+    job = world.jobs()[0]
+    path = f"/worker-files/{job['external_job_id']}/tokenizer.json"
+    world.sandbox.faults(path=path, fail_next=-1, status=404)
+
+    result, events = world.run()
+
+    assert (result.harvested, result.failed) == (3, 1)
+    assert failures(events)[job["id"]].permanent
+    assert any(isinstance(e, FileStored) and e.job_id == job["id"] for e in events)
+    ours = {path for row in world.artifacts().values() for path in row["artifacts"].values()}
+    assert world.objects().keys() == ours
+    assert len(ours) == 18
+
+
+def test_a_lost_result_is_told_with_its_reason_and_the_others_go_on(world: World) -> None:
+    job = world.jobs()[0]
+    world.sandbox.faults(vanish=[job["external_job_id"]])
+    result, events = world.run()
+    failure = failures(events)[job["id"]]
+    assert (result.harvested, result.failed) == (3, 1)
+    assert failure.permanent
+    assert "30 minutes" in failure.reason
+    assert job["id"] in result.failed_for_good
+
+
+def test_a_source_that_drops_midway_is_resumed_where_it_broke_off(world: World) -> None:
+    world.sandbox.faults(path="/worker-files", drop_after=300_000, drop_next=6)
+    result, _ = world.run()
+    assert (result.harvested, result.failed) == (4, 0)
+    dropped = [e for e in world.requested("GET", "/worker-files") if e["dropped"]]
+    assert len(dropped) == 6
+    ranges = [e["range"] for e in world.requested("GET", "/worker-files") if e["range"]]
+    assert len(ranges) == 6
+    world.check_complete()
+
+
+def test_a_source_without_ranges_is_read_again_and_ends_the_same(world: World) -> None:
+    world.sandbox.faults(path="/worker-files", drop_after=300_000, drop_next=3, ignore_range=True)
+    result, _ = world.run()
+    assert (result.harvested, result.failed) == (4, 0)
+    world.sandbox.clear_faults()
+    world.check_complete()
+
+
+def test_a_file_that_changes_midway_never_becomes_a_mixture(world: World) -> None:
+    job = world.jobs()[0]
+    path = f"/worker-files/{job['external_job_id']}/adapter_model.safetensors"
+    world.sandbox.faults(path=path, drop_after=2_000_000, drop_next=1, change_file_midway=1)
+    result, events = world.run()
+    assert (result.harvested, result.failed) == (3, 1)
+    assert not failures(events)[job["id"]].permanent
+    assert job["id"] not in world.artifacts()
+    world.sandbox.clear_faults()
+    world.run()
+    world.check_complete()
+
+
+def test_an_expired_url_is_asked_for_again(world: World) -> None:
+    job = world.jobs()[0]
+    world.sandbox.faults(path="/worker-files", fail_next=1, status=403)
+    result, _ = world.run()
+    assert (result.harvested, result.failed) == (4, 0)
+    asked = world.requested("GET", f"/v2/demo-endpoint/status/{job['external_job_id']}")
+    assert len(asked) == 2
+    world.check_complete()
+
+
+def test_urls_that_are_refused_again_and_again_are_given_up(world: World) -> None:
+    world.sandbox.faults(presigned_seconds=0)
+    result, events = world.run()
+    assert (result.harvested, result.failed) == (0, 4)
+    assert all(failure.permanent for failure in failures(events).values())
+    # four jobs, first file each: one URL, one new URL
+    assert len(world.requested("GET", "/worker-files")) == 8
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/rest/v1/model_artifacts"),
+        ("POST", "/rest/v1/notifications"),
+        ("PATCH", "/rest/v1/training_jobs"),
+        ("POST", "/storage/v1/object/lora-models"),
+        ("PATCH", "/storage/v1/upload/resumable"),
+        ("POST", "/storage/v1/upload/resumable"),
+    ],
+)
+@pytest.mark.parametrize("fault", ["refused", "answer lost"])
+def test_a_write_that_fails_once_is_made_good_in_the_same_run(
+    world: World, method: str, path: str, fault: str
+) -> None:
+    settings: dict[str, Any] = {"fail_next": 2} if fault == "refused" else {"drop_after": 0}
+    world.sandbox.faults(method=method, path=path, **settings)
+    result, _ = world.run()
+    assert result.failed == 0
+    world.check_complete()
+
+
+def test_a_tenth_of_all_requests_failing_changes_nothing_in_the_end(world: World) -> None:
+    world.sandbox.faults(error_rate=0.1)
+    while world.run()[0].failed:
+        pass
+    world.sandbox.clear_faults()
+    world.check_complete()
+
+
+def test_no_key_of_ours_goes_to_the_hosts_of_the_files(world: World) -> None:
+    world.run()
+    asked = world.requested("GET", "/worker-files")
+    assert asked
+    assert {(entry["apikey"], entry["bearer"]) for entry in asked} == {(None, None)}
+
+
+def test_nothing_that_is_printed_holds_a_presigned_url(world: World) -> None:
+    world.sandbox.faults(path="/worker-files", fail_next=3, status=403)
+    _, events = world.run()
+    world.sandbox.faults(path="/worker-files", drop_after=0, drop_next=-1)
+    _, more = world.run()
+    text = printed([*events, *more])
+    assert failures([*events, *more])
+    assert "X-Amz" not in text
+    assert world.sandbox.service_key not in text
+
+
+def test_loopback_urls_are_refused_and_never_asked_without_the_setting(world: World) -> None:
+    result, events = world.run(world.harvester(allow_private_urls=False))
+    assert (result.harvested, result.failed) == (0, 4)
+    for failure in failures(events).values():
+        assert failure.permanent
+        assert "private address" in failure.reason
+    assert world.requested("GET", "/worker-files") == []
+    assert world.objects() == {}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost/f",
+        "https://127.0.0.1/f",
+        "http://127.1/f",
+        "http://2130706433/f",
+        "http://0x7f000001/f",
+        "http://0.0.0.0/f",
+        "http://10.1.2.3/f",
+        "http://172.16.0.1/f",
+        "http://192.168.1.1/f",
+        "http://100.64.0.1/f",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://224.0.0.1/f",
+        "http://[::1]/f",
+        "http://[fe80::1]/f",
+        "http://[fd00::1]/f",
+        "http://[::ffff:127.0.0.1]/f",
+        "http://[64:ff9b::7f00:1]/f",
+        "http://[2002:7f00:1::]/f",
+        "ftp://example.org/f",
+        "file:///etc/passwd",
+        "http://user:word@example.org/f",
+        "http://exa mple.org/f",
+        "http://example.org:99999/f",
+        "http:///f",
+    ],
+)
+def test_addresses_that_are_not_public_are_refused(url: str) -> None:
+    with pytest.raises(RefusedResultError):
+        target_of(url, allow_private=False)
+
+
+def test_a_public_address_is_accepted_as_it_stands() -> None:
+    target = target_of("https://93.184.216.34:8443/a/b?c=d", allow_private=False)
+    assert target.addresses == ("93.184.216.34",)
+    assert (target.secure, target.port, target.request) == (True, 8443, "/a/b?c=d")
+    assert "c=d" not in repr(target)
+
+
+def test_a_name_with_one_private_address_among_others_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))
+        for address in ("93.184.216.34", "10.0.0.8")
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_o: found)
+    with pytest.raises(RefusedResultError):
+        target_of("https://files.example/f", allow_private=False)
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
+    world: World, monkeypatch: pytest.MonkeyPatch, new_worker: Callable[[Any], Any]
+) -> None:
+    answers = iter(["127.0.0.1"])  # a second look-up of the name would find nothing
+    look_up = socket.getaddrinfo
+
+    def rebinding(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
+        return look_up(
+            next(answers) if host == "files.example" else host, port, *arguments, **options
+        )
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    job = world.jobs()[0]
+    port = httpx.URL(world.sandbox.url).port
+    real = world.harvester().worker.result(job["external_job_id"]).files["tokenizer.json"]
+    url = real.replace(f"127.0.0.1:{port}", f"files.example:{port}")
+    worker = new_worker(_completed({"tokenizer.json": url}))
+    source = SourceFiles(worker, job["external_job_id"], allow_private_urls=True)
+    with Spool(world.home) as spool:
+        source.download("tokenizer.json", spool)
+        expected = world.source_files(job["external_job_id"])["tokenizer.json"]
+        assert spool.wait_for_end().sha256 == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../adapter_model.safetensors",
+        "..",
+        "nested/adapter_model.safetensors",
+        "nested\\adapter_model.safetensors",
+        ".hidden",
+        "con",
+        "trailing.",
+        "two\nlines",
+        "red\x1b[31m.json",
+        "ｗide.bin",
+        "x" * 300,
+    ],
+)
+def test_a_file_name_that_is_unsafe_is_refused_not_changed(
+    world: World, new_worker: Callable[[Any], Any], name: str
+) -> None:
+    job = world.jobs()[0]
+    files = dict(world.harvester().worker.result(job["external_job_id"]).files)
+    files[name] = files["tokenizer.json"]
+    harvester = replace(world.harvester(), worker=new_worker(_completed(files)))
+    result, events = world.run(harvester)
+    assert (result.harvested, result.failed) == (0, 4)
+    assert all(failure.permanent for failure in failures(events).values())
+    assert "\x1b" not in printed(events)
+    assert world.objects() == {}
+
+
+def test_more_files_than_a_model_can_have_are_refused(
+    world: World, new_worker: Callable[[Any], Any]
+) -> None:
+    files = {f"part-{n}.bin": "http://127.0.0.1:9/f" for n in range(MOST_FILES + 1)}
+    harvester = replace(world.harvester(), worker=new_worker(_completed(files)))
+    result, events = world.run(harvester)
+    assert result.failed == 4
+    assert all(failure.permanent for failure in failures(events).values())
+    assert world.objects() == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"status": "COMPLETED"},
+        {"status": "COMPLETED", "output": {"model_files": []}},
+        {"status": "COMPLETED", "output": {"model_files": {"a": None}}},
+        {"status": "FAILED", "error": "out of memory"},
+        {"status": "SOMETHING ELSE"},
+    ],
+    ids=json.dumps,
+)
+def test_an_answer_that_makes_no_sense_fails_its_job_for_good(
+    world: World, new_worker: Callable[[Any], Any], body: dict[str, Any]
+) -> None:
+    harvester = replace(world.harvester(), worker=new_worker(body))
+    result, events = world.run(harvester)
+    assert result.failed == 4
+    assert all(failure.permanent for failure in failures(events).values())
+
+
+def test_a_job_that_still_runs_at_the_worker_waits_for_the_next_cycle(
+    world: World, new_worker: Callable[[Any], Any]
+) -> None:
+    harvester = replace(world.harvester(), worker=new_worker({"status": "IN_PROGRESS"}))
+    result, events = world.run(harvester)
+    assert result.failed == 4
+    assert not any(failure.permanent for failure in failures(events).values())
+
+
+def test_an_error_that_nobody_thought_of_fails_one_job_only(world: World) -> None:
+    job = world.jobs()[1]
+    real = world.harvester().worker
+
+    class Broken:
+        def result(self, external_job_id: str) -> Any:
+            if external_job_id == job["external_job_id"]:
+                raise RuntimeError("https://host/?X-Amz-Signature=secret")
+            return real.result(external_job_id)
+
+    result, events = world.run(replace(world.harvester(), worker=Broken()))  # type: ignore[arg-type]
+    assert (result.harvested, result.failed) == (3, 1)
+    assert "RuntimeError" in failures(events)[job["id"]].reason
+    assert "secret" not in printed(events)
+
+
+def test_a_large_file_goes_in_pieces_and_is_the_same(world: World) -> None:
+    _, events = world.run()
+    large = [e for e in events if isinstance(e, FileStored) and e.size > 6 * 1024 * 1024]
+    assert large
+    assert world.requested("PATCH", "/storage/v1/upload/resumable")
+    assert len([e for e in events if isinstance(e, JobHarvested)]) == 4
+
+
+def _completed(files: dict[str, str]) -> dict[str, Any]:
+    return {"status": "COMPLETED", "output": {"model_files": files}}
