@@ -190,6 +190,7 @@ class LoraTuiApp(App[None]):
     def action_notifications(self) -> None:
         """Show the notifications."""
         if not isinstance(self.screen, NotificationsScreen):
+            self.clear_notifications()
             self.push_screen(NotificationsScreen())
 
     def action_help(self) -> None:

@@ -44,7 +44,7 @@ class CacheScreen(Screen[None]):
         self.lora.cache_changes.subscribe(self, self.cache_changed)
         self.mount(
             TooSmall(
-                f"lora-tui needs {LEAST_WIDTH} x {LEAST_HEIGHT}: please enlarge the terminal",
+                f"Terminal too small: {LEAST_WIDTH} x {LEAST_HEIGHT} needed",
                 markup=False,
             )
         )

@@ -53,6 +53,7 @@ class ModelsScreen(CacheScreen):
     def __init__(self) -> None:
         super().__init__()
         self.model_query = ModelQuery()
+        self._shown = self._everything = 0
 
     def compose(self) -> ComposeResult:
         """Title, search, list (or what stands for it), status, keys."""
@@ -74,7 +75,9 @@ class ModelsScreen(CacheScreen):
         action: str,
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
-        """While one types, letters are letters."""
+        """While one types, letters are letters; an empty list has nothing to download."""
+        if action in ("download", "copy_id"):
+            return self._shown > 0
         return not (action == "search" and isinstance(self.focused, SearchInput))
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
@@ -89,6 +92,10 @@ class ModelsScreen(CacheScreen):
         """Read the list anew; the cursor stays on its model."""
         query = self.model_query
         total = count_models(self.db, query)
+        self._everything = count_models(self.db, ModelQuery())
+        if (total > 0) != (self._shown > 0):
+            self.call_after_refresh(self.refresh_bindings)
+        self._shown = total
         self.query_one(ModelTable).reload(
             total,
             sort=query.sort,
@@ -227,7 +234,7 @@ class ModelsScreen(CacheScreen):
 
     def _refresh_note(self) -> None:
         table, status = self.query_one(ModelTable), self.query_one(StatusBar)
-        everything = count_models(self.db, ModelQuery())
+        everything = self._everything
         shown = f"{table.total} of {everything}" if table.total != everything else f"{everything}"
         note = f"{shown} model{'' if everything == 1 else 's'}"
         if table.marked:

@@ -151,16 +151,28 @@ class ModelTable(ScrollView, can_focus=True, inherit_bindings=False):
     def move_to(self, index: int) -> None:
         """Put the cursor on a line, and bring that line into view."""
         index = max(0, min(index, self._total - 1)) if self._total else 0
-        self.cursor = index
+        left, self.cursor = self.cursor, index
         self._current_id = self.current.id if self.current else None
         top = self.scroll_offset.y
         if index < top:
             top = index
         elif index >= top + self._visible_rows:
             top = index - self._visible_rows + 1
-        self.scroll_to(y=top, animate=False, force=True)
-        self.refresh()
+        if top != self.scroll_offset.y:
+            self.scroll_to(y=top, animate=False, force=True)
+            self.refresh()
+        else:
+            self.refresh_lines(left + _HEADER)
+            self.refresh_lines(index + _HEADER)
         self.post_message(self.Moved())
+
+    def check_action(
+        self,
+        action: str,
+        parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
+    ) -> bool | None:
+        """An empty list has nothing to open or to mark."""
+        return self._total > 0 or action not in ("open", "mark")
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
