@@ -69,7 +69,7 @@ Progress = Callable[[str, int], None]
 """Told the table and how many rows of it have been written so far."""
 
 
-def sync(
+def sync_cache(
     rest: Rest,
     db: sqlite3.Connection,
     user_id: str,
