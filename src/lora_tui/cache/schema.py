@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -21,6 +21,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     migrations = Migrations("lora_tui")
     migrations()(_m001_tables)
+    migrations()(_m002_transfer_queue)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -135,3 +136,24 @@ def _m001_tables(db: Database) -> None:
     )
     db.table("facts").create({"key": str, "value": str}, pk="key", not_null={"value"})
     db.table("generations").create({"topic": str, "n": int}, pk="topic", not_null={"n"})
+
+
+def _m002_transfer_queue(db: Database) -> None:
+    """An order, an owner, and one row for each place on the disk instead of one for each file."""
+    table = db.table("transfers")
+    for column, kind in {
+        "position": int,  # the order of the queue; may be negative
+        "owner": str,  # which runner has it in hand (transfers/owner.py)
+        "force": int,
+        "expected_sha256": str,
+        "error_kind": str,  # the class of the error, for the exit code
+    }.items():
+        table.add_column(column, kind)
+    db.execute("UPDATE transfers SET position = id, force = 0")
+    db.execute(
+        "DELETE FROM transfers WHERE id NOT IN (SELECT max(id) FROM transfers GROUP BY target)"
+    )
+    db.execute("DROP INDEX idx_transfers_model_id_file")
+    table.create_index(["target"], unique=True)
+    table.create_index(["model_id"])
+    table.create_index(["state"])

@@ -1,9 +1,19 @@
-"""The download queue in the cache: what is wanted, how far each file is, what lies on disk."""
+"""The download queue in the cache: what is wanted, how far each file is, what lies on disk.
+
+    queued ──claim──► running ──► verifying ──► done
+      ▲ ▲               │ │           │
+      │ └──owner died───┴─┼───────────┤
+      │                   ▼           ▼
+      └──resume/retry── paused · cancelled · failed
+
+One row for each place on the disk. A row that is in hand names its owner; only that owner writes
+progress, and it stops when its row says something else than it wrote (`report` is False).
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +28,7 @@ class TransferState(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"
     VERIFYING = "verifying"
     DONE = "done"
     FAILED = "failed"
@@ -25,6 +36,7 @@ class TransferState(StrEnum):
 
 
 ACTIVE = (TransferState.QUEUED, TransferState.RUNNING, TransferState.VERIFYING)
+IN_HAND = (TransferState.RUNNING, TransferState.VERIFYING)
 
 
 @dataclass(frozen=True)
@@ -40,10 +52,17 @@ class Transfer:
     bytes_done: int
     bytes_total: int | None
     attempts: int
+    """How often it was tried again after a failure."""
     sha256: str | None
     """Of what was stored, once it is done."""
     error: str | None
     updated_at: datetime | None
+    expected_sha256: str | None = None
+    """What the model's manifest promises."""
+    force: bool = False
+    """Whether another file at the target may be replaced."""
+    error_kind: str | None = None
+    """The class of the error."""
 
 
 @dataclass(frozen=True)
@@ -54,34 +73,182 @@ class Wanted:
     object_path: str
     target: Path
     size: int | None
+    sha256: str | None = None
 
 
-def enqueue(db: sqlite3.Connection, model_id: str, files: Sequence[Wanted]) -> None:
-    """Queue files of a model; one that is queued or was fetched before starts anew.
+def enqueue(
+    db: sqlite3.Connection, model_id: str, files: Sequence[Wanted], *, force: bool = False
+) -> list[int]:
+    """Queue files of a model, at the end; the numbers of their rows, in the same order.
 
+    A target that was fetched before starts anew; one that is in hand is left to whoever has it.
     Call inside a transaction.
     """
     moment = timestamp_text(clock.now())
-    db.executemany(
-        "INSERT INTO transfers (model_id, file, object_path, target, state, bytes_done,"
-        " bytes_total, attempts, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 0, ?, 0, ?, ?)"
-        " ON CONFLICT (model_id, file) DO UPDATE SET object_path = excluded.object_path,"
-        " target = excluded.target, state = excluded.state, bytes_done = 0, sha256 = NULL,"
-        " bytes_total = excluded.bytes_total, error = NULL, updated_at = excluded.updated_at",
-        [
-            (
+    (last,) = db.execute("SELECT coalesce(max(position), 0) FROM transfers").fetchone()
+    ids = []
+    for position, wanted in enumerate(files, start=last + 1):
+        db.execute(
+            "INSERT INTO transfers (model_id, file, object_path, target, state, bytes_done,"
+            " bytes_total, expected_sha256, force, position, attempts, created_at, updated_at)"
+            " VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, 0, ?, ?)"
+            " ON CONFLICT (target) DO UPDATE SET model_id = excluded.model_id,"
+            " file = excluded.file, object_path = excluded.object_path, state = excluded.state,"
+            " bytes_done = 0, bytes_total = excluded.bytes_total, sha256 = NULL, error = NULL,"
+            " error_kind = NULL, expected_sha256 = excluded.expected_sha256, attempts = 0,"
+            " force = excluded.force, position = excluded.position,"
+            " updated_at = excluded.updated_at"
+            " WHERE transfers.state NOT IN ('running', 'verifying')",
+            [
                 model_id,
                 wanted.file,
                 wanted.object_path,
                 str(wanted.target),
                 TransferState.QUEUED.value,
                 wanted.size,
+                wanted.sha256,
+                int(force),
+                position,
                 moment,
                 moment,
+            ],
+        )
+        (number,) = db.execute(
+            "SELECT id FROM transfers WHERE target = ?", [str(wanted.target)]
+        ).fetchone()
+        ids.append(number)
+    return ids
+
+
+def claim(
+    db: sqlite3.Connection, owner: str, only: Collection[int] | None = None
+) -> Transfer | None:
+    """Take the next queued file in hand; None where there is none. Call inside a transaction."""
+    for row in _select(db, "WHERE state = 'queued' AND owner IS NULL ORDER BY position, id", []):
+        if only is None or row.id in only:
+            db.execute(
+                "UPDATE transfers SET state = 'running', owner = ?, error = NULL,"
+                " error_kind = NULL, updated_at = ? WHERE id = ?",
+                [owner, timestamp_text(clock.now()), row.id],
             )
-            for wanted in files
+            return get_transfer(db, row.id)
+    return None
+
+
+def report(
+    db: sqlite3.Connection,
+    transfer_id: int,
+    owner: str,
+    state: TransferState,
+    *,
+    bytes_done: int | None = None,
+    bytes_total: int | None = None,
+    attempts: int | None = None,
+    sha256: str | None = None,
+    error: str | None = None,
+    error_kind: str | None = None,
+) -> bool:
+    """Write how far a file in hand is; None leaves a figure as it was.
+
+    False, and nothing is written, where the user has stopped it or it is another's by now. Call
+    inside a transaction.
+    """
+    changed = db.execute(
+        "UPDATE transfers SET state = ?, bytes_done = coalesce(?, bytes_done),"
+        " bytes_total = coalesce(?, bytes_total), attempts = coalesce(?, attempts),"
+        " sha256 = coalesce(?, sha256), error = ?, error_kind = ?, updated_at = ?"
+        " WHERE id = ? AND owner = ? AND state IN ('running', 'verifying')",
+        [
+            state.value,
+            bytes_done,
+            bytes_total,
+            attempts,
+            sha256,
+            error,
+            error_kind,
+            timestamp_text(clock.now()),
+            transfer_id,
+            owner,
         ],
     )
+    return changed.rowcount == 1
+
+
+def release(db: sqlite3.Connection, transfer_id: int, owner: str) -> None:
+    """Nobody has it in hand any more; what was still running is queued again.
+
+    Call inside a transaction.
+    """
+    db.execute(
+        "UPDATE transfers SET owner = NULL,"
+        " state = CASE WHEN state IN ('running', 'verifying') THEN 'queued' ELSE state END"
+        " WHERE id = ? AND owner = ?",
+        [transfer_id, owner],
+    )
+
+
+def recover(db: sqlite3.Connection, is_alive: Callable[[str], bool]) -> int:
+    """Queue again what a process had in hand that is no more; how many files those were.
+
+    Call inside a transaction.
+    """
+    owners = db.execute("SELECT DISTINCT owner FROM transfers WHERE owner IS NOT NULL").fetchall()
+    count = 0
+    for (owner,) in owners:
+        if not is_alive(owner):
+            ids = db.execute("SELECT id FROM transfers WHERE owner = ?", [owner]).fetchall()
+            for (number,) in ids:
+                release(db, number, owner)
+            count += len(ids)
+    return count
+
+
+def pause(db: sqlite3.Connection, ids: Collection[int]) -> None:
+    """Stop these for now. Call inside a transaction."""
+    _change(db, ids, TransferState.PAUSED, ACTIVE)
+
+
+def cancel(db: sqlite3.Connection, ids: Collection[int]) -> None:
+    """Stop these for good; what was fetched is kept for a retry. Call inside a transaction."""
+    _change(db, ids, TransferState.CANCELLED, (*ACTIVE, TransferState.PAUSED))
+
+
+def requeue(db: sqlite3.Connection, ids: Collection[int]) -> None:
+    """Resume what was paused, retry what failed or was cancelled. Call inside a transaction."""
+    stopped = (TransferState.PAUSED, TransferState.FAILED, TransferState.CANCELLED)
+    _change(db, ids, TransferState.QUEUED, stopped)
+
+
+def move(db: sqlite3.Connection, transfer_id: int, by: int) -> None:
+    """Move a file up (negative) or down among those that are not finished.
+
+    Call inside a transaction.
+    """
+    order = [row.id for row in queue_of(db) if row.state is not TransferState.DONE]
+    if transfer_id not in order:
+        return
+    index = order.index(transfer_id)
+    order.insert(max(0, min(len(order) - 1, index + by)), order.pop(index))
+    positions = sorted(
+        position
+        for number, position in db.execute("SELECT id, position FROM transfers")
+        if number in set(order)
+    )
+    db.executemany(
+        "UPDATE transfers SET position = ? WHERE id = ?", list(zip(positions, order, strict=True))
+    )
+
+
+def forget(db: sqlite3.Connection, ids: Collection[int]) -> list[Transfer]:
+    """Take files that are not active off the list; those that went. Call inside a transaction."""
+    gone = [
+        row
+        for number in ids
+        for row in _select(db, "WHERE id = ? AND owner IS NULL", [number])
+        if row.state not in ACTIVE
+    ]
+    db.executemany("DELETE FROM transfers WHERE id = ?", [(row.id,) for row in gone])
+    return gone
 
 
 def update(
@@ -95,7 +262,7 @@ def update(
     error: str | None = None,
     attempts: int | None = None,
 ) -> None:
-    """Write how far a file is; None leaves a figure as it was. Call inside a transaction."""
+    """Set a row, whoever has it; None leaves a figure as it was. Call inside a transaction."""
     db.execute(
         "UPDATE transfers SET state = ?, bytes_done = coalesce(?, bytes_done),"
         " bytes_total = coalesce(?, bytes_total), sha256 = coalesce(?, sha256), error = ?,"
@@ -114,8 +281,22 @@ def update(
 
 
 def transfers_of(db: sqlite3.Connection, model_id: str) -> list[Transfer]:
-    """The files of one model that were ever asked for."""
-    return _select(db, "WHERE model_id = ? ORDER BY id", [model_id])
+    """The files of one model that were ever asked for; of each, the place asked for last."""
+    rows = _select(db, "WHERE model_id = ? ORDER BY updated_at, id", [model_id])
+    newest: dict[str, Transfer] = {}
+    for row in rows:
+        before = newest.get(row.file)
+        if before is None or before.state not in ACTIVE or row.state in ACTIVE:
+            newest[row.file] = row
+    return sorted(newest.values(), key=lambda row: row.id)
+
+
+def queue_of(db: sqlite3.Connection) -> list[Transfer]:
+    """Every file that is on the list: unfinished ones in order, then what is done, newest first."""
+    rows = _select(db, "ORDER BY position, id", [])
+    open_rows = [row for row in rows if row.state is not TransferState.DONE]
+    done = [row for row in rows if row.state is TransferState.DONE]
+    return [*open_rows, *reversed(done)]
 
 
 def get_transfer(db: sqlite3.Connection, transfer_id: int) -> Transfer:
@@ -123,10 +304,17 @@ def get_transfer(db: sqlite3.Connection, transfer_id: int) -> Transfer:
     return _select(db, "WHERE id = ?", [transfer_id])[0]
 
 
+def get_transfers(db: sqlite3.Connection, ids: Collection[int]) -> list[Transfer]:
+    """Those of these that are still on the list."""
+    return [row for number in ids for row in _select(db, "WHERE id = ?", [number])]
+
+
 def active_transfers(db: sqlite3.Connection) -> list[Transfer]:
     """What is queued, running or being verified, in order."""
     marks = ", ".join("?" for _ in ACTIVE)
-    return _select(db, f"WHERE state IN ({marks}) ORDER BY id", [state.value for state in ACTIVE])
+    return _select(
+        db, f"WHERE state IN ({marks}) ORDER BY position, id", [state.value for state in ACTIVE]
+    )
 
 
 def put_downloaded(db: sqlite3.Connection, model_id: str, directory: Path) -> None:
@@ -137,6 +325,12 @@ def put_downloaded(db: sqlite3.Connection, model_id: str, directory: Path) -> No
     )
 
 
+def forget_downloaded(db: sqlite3.Connection, model_id: str) -> None:
+    """The model does not lie on this disk any more. Call inside a transaction."""
+    db.execute("DELETE FROM library WHERE model_id = ?", [model_id])
+    db.execute("DELETE FROM transfers WHERE model_id = ? AND state = 'done'", [model_id])
+
+
 def downloaded_to(db: sqlite3.Connection, model_id: str) -> Path | None:
     """Where the whole model lies on this disk; None where it was not downloaded."""
     sql = "SELECT directory FROM library WHERE model_id = ?"
@@ -144,10 +338,32 @@ def downloaded_to(db: sqlite3.Connection, model_id: str) -> Path | None:
     return None if found is None else Path(found[0])
 
 
+def downloaded_models(db: sqlite3.Connection) -> dict[str, Path]:
+    """Model id → where it lies, of all that were downloaded whole."""
+    rows = db.execute("SELECT model_id, directory FROM library ORDER BY completed_at")
+    return {model_id: Path(directory) for model_id, directory in rows}
+
+
+def _change(
+    db: sqlite3.Connection,
+    ids: Collection[int],
+    state: TransferState,
+    allowed: Collection[TransferState],
+) -> None:
+    marks = ", ".join("?" for _ in allowed)
+    moment = timestamp_text(clock.now())
+    db.executemany(
+        f"UPDATE transfers SET state = ?, error = NULL, error_kind = NULL, updated_at = ?"
+        f" WHERE id = ? AND state IN ({marks})",
+        [[state.value, moment, number, *(s.value for s in allowed)] for number in ids],
+    )
+
+
 def _select(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[Transfer]:
     sql = (
         "SELECT id, model_id, file, object_path, target, state, bytes_done, bytes_total,"
-        f" attempts, sha256, error, updated_at FROM transfers {rest}"
+        " attempts, sha256, error, updated_at, expected_sha256, force, error_kind"
+        f" FROM transfers {rest}"
     )
     return [
         Transfer(
@@ -163,6 +379,9 @@ def _select(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list
             sha256=row["sha256"],
             error=row["error"],
             updated_at=parse_timestamp(row["updated_at"]),
+            expected_sha256=row["expected_sha256"],
+            force=bool(row["force"]),
+            error_kind=row["error_kind"],
         )
         for row in db.execute(sql, list(values))
     ]
