@@ -98,6 +98,10 @@ class CacheError(LoraTuiError):
     default_remedy = "run `lora-tui cache clear`; it is rebuilt by the next sync"
 
 
+class DamagedCacheError(CacheError):
+    """The cache's file is not what was written; it is set aside and built anew."""
+
+
 class DiskError(LoraTuiError):
     """The local file system refuses: full, read-only, or not permitted."""
 

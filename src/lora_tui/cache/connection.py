@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from lora_tui.cache.changes import Topic, publish
-from lora_tui.cache.schema import SCHEMA_VERSION, migrate
-from lora_tui.errors import CacheError, DiskError
+from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, put_fact
+from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
+from lora_tui.errors import CacheError, DamagedCacheError, DiskError, LoraTuiError
 
-_BUSY_SECONDS = 15.0
+_BUSY_SECONDS: Final = 15.0
+_SIDE_FILES: Final = ("-wal", "-shm")
+_MODE: Final = 0o600
 
 
-def open_cache(path: Path) -> sqlite3.Connection:
+def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
     """Open the cache at `path`, made and migrated where that is needed.
 
     A connection belongs to one thread; open another one elsewhere, SQLite keeps them apart.
-    Nothing is written outside `transaction`. Raises CacheError for a file that is damaged or was
-    written by a newer version, DiskError where the directory refuses.
+    Nothing is written outside `transaction`. A new cache becomes `owner`'s. Raises
+    DamagedCacheError, CacheError for a file of a newer version or of another account or project,
+    and DiskError where the directory refuses.
     """
     with explained(path):
         _make_private(path)
@@ -31,7 +37,7 @@ def open_cache(path: Path) -> sqlite3.Connection:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            version = _version(connection)
             if version > SCHEMA_VERSION:
                 raise CacheError(
                     f"The cache was written by a newer lora-tui (schema {version})",
@@ -39,7 +45,10 @@ def open_cache(path: Path) -> sqlite3.Connection:
                     remedy="update lora-tui, or run `lora-tui cache clear`",
                 )
             if version < SCHEMA_VERSION:
-                migrate(connection)
+                _migrate(connection)
+            _check_tables(connection)
+            if owner is not None:
+                _check_owner(connection, owner, path)
     except BaseException:
         connection.close()
         raise
@@ -56,40 +65,28 @@ def transaction(connection: sqlite3.Connection, *topics: Topic) -> Iterator[None
             publish(connection, topics)
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # what went wrong first is what counts
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
             raise
 
 
 @contextmanager
 def explained(path: Path | None = None) -> Iterator[None]:
-    """Turn what SQLite and the file system raise into the error family."""
+    """Turn what SQLite and the file system raise into the error family.
+
+    Also what can only come of bytes that nobody wrote: text that is not UTF-8, broken JSON.
+    """
     details = str(path) if path else None
     try:
         yield
-    except sqlite3.OperationalError as error:
-        text = str(error)
-        if "full" in text:
-            raise DiskError(
-                "The disk is full: the cache can't be written",
-                details=details,
-                remedy="free some space; nothing half-written was kept",
-            ) from error
-        if "readonly" in text or "unable to open" in text:
-            raise DiskError(
-                "The cache can't be written: permission denied or read-only",
-                details=details,
-                remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
-            ) from error
-        if "locked" in text or "busy" in text:
-            raise CacheError(
-                "The cache is held by another process",
-                details=details,
-                remedy="end the other lora-tui, then try again",
-            ) from error
-        raise CacheError(f"The cache can't be read: {text}", details=details) from error
-    except sqlite3.DatabaseError as error:
-        raise CacheError(
+    except sqlite3.Error as error:
+        explanation = _explanation(error, details)
+        if explanation is None:
+            raise
+        raise explanation from error
+    except json.JSONDecodeError as error:
+        raise DamagedCacheError(
             "The cache file is damaged", details=f"{details or 'cache'}: {error}"
         ) from error
     except OSError as error:
@@ -101,19 +98,132 @@ def explained(path: Path | None = None) -> Iterator[None]:
 
 
 def delete_cache(path: Path) -> bool:
-    """Remove the cache's files; True where there was one."""
+    """Remove the cache's files and its damaged copies; True where there was a cache."""
     existed = path.exists()
-    for suffix in ("-wal", "-shm", ""):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    for file in (
+        *(path.with_name(path.name + suffix) for suffix in (*_SIDE_FILES, "")),
+        *path.parent.glob(f"{path.name}.damaged-*"),
+    ):
+        file.unlink(missing_ok=True)
     return existed
 
 
-def _make_private(path: Path) -> None:
-    """SQLite gives its -wal and -shm files the mode of the main file, so set that first."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def set_aside(path: Path) -> Path:
+    """Move a damaged cache out of the way, to `NAME.damaged-<n>`, and say where it is now."""
+    with explained(path):
+        number = 1
+        while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
+            number += 1
+        for suffix in (*_SIDE_FILES, ""):  # the file itself last: until then it can be tried again
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
+    return kept
+
+
+def path_of(connection: sqlite3.Connection) -> Path:
+    """The file behind a connection."""
+    return Path(connection.execute("PRAGMA database_list").fetchone()[2])
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Two processes that start together take turns: the second finds the work done."""
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+        found = _version(connection)
+        if found < SCHEMA_VERSION:
+            migrate(connection)
+        if found == 0:
+            put_fact(connection, DOWNLOADS_UNKNOWN, "1")
+        connection.execute("COMMIT")
+    except BaseException as error:
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        if _code(error) == sqlite3.SQLITE_ERROR:  # tables that no version of ours has left behind
+            raise DamagedCacheError("The cache file is damaged", details=str(error)) from error
+        raise
+
+
+def _check_tables(connection: sqlite3.Connection) -> None:
+    there = {
+        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    missing = sorted(TABLES - there)
+    if missing:
+        raise DamagedCacheError(
+            "The cache file is damaged", details=f"there is no table {', '.join(missing)}"
+        )
+
+
+def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> None:
+    with transaction(connection):
+        ours = claim(connection, owner)
+    if not ours:
+        raise CacheError(
+            "This cache belongs to another account or project",
+            details=str(path),
+            remedy="run `lora-tui cache clear`; it is rebuilt by the next sync",
+        )
+
+
+def _explanation(error: sqlite3.Error, details: str | None) -> LoraTuiError | None:
+    """What a user can make of it; None where the mistake is ours."""
+    code, text = _code(error), str(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
+        "no such table" in text or "Could not decode to UTF-8" in text
+    ):
+        return DamagedCacheError(
+            "The cache file is damaged", details=f"{details or 'cache'}: {text}"
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return DiskError(
+            "The disk is full: the cache can't be written",
+            details=details,
+            remedy="free some space; nothing half-written was kept",
+        )
+    if code == sqlite3.SQLITE_IOERR:
+        return DiskError(
+            "The disk fails or is full: the cache can't be read or written",
+            details=f"{details}: {text}" if details else text,
+            remedy="look at the disk and the quota; nothing half-written was kept",
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return DiskError(
+            "The cache can't be written: permission denied or read-only",
+            details=details,
+            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return CacheError(
+            "The cache is held by another process",
+            details=details,
+            remedy="end the other lora-tui, then try again",
+        )
+    if isinstance(error, sqlite3.OperationalError):
+        return CacheError(f"The cache can't be read: {text}", details=details)
+    return None
+
+
+def _code(error: BaseException) -> int | None:
+    """SQLite's primary result code."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
+
+
+def _make_private(path: Path) -> None:
+    """SQLite gives its -wal and -shm files the mode of the main file, so set that first.
+
+    A file that is there is not opened: closing it would drop the locks that SQLite holds on it for
+    this process's other connections.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE))
+    except FileExistsError:
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != _MODE:
+            path.chmod(_MODE)

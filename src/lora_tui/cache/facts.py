@@ -6,8 +6,22 @@ import os
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from lora_tui.clock import parse_timestamp, timestamp_text
+
+
+DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
+"""Set in a new cache: downloads that are on the disk are not in it yet."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose rows a cache holds."""
+
+    user_id: str
+    project: str
+    """The project's URL, or what it is known by instead."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,22 @@ def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process_id: int)
         ("sync.error", state.error),
     ):
         put_fact(db, key, value)
+
+
+def claim(db: sqlite3.Connection, owner: Owner) -> bool:
+    """Whether the cache is this owner's; one that is nobody's becomes it. In a transaction."""
+    held = (get_fact(db, "owner.user"), get_fact(db, "owner.project"))
+    if held == (None, None):
+        put_fact(db, "owner.user", owner.user_id)
+        put_fact(db, "owner.project", owner.project)
+        return True
+    return held == (owner.user_id, owner.project)
+
+
+def get_owner(db: sqlite3.Connection) -> Owner | None:
+    """Whose rows these are; None in a cache that nobody has claimed."""
+    user_id, project = get_fact(db, "owner.user"), get_fact(db, "owner.project")
+    return None if user_id is None or project is None else Owner(user_id, project)
 
 
 def get_fact(db: sqlite3.Connection, key: str) -> str | None:

@@ -12,7 +12,23 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
+TABLES: Final = frozenset(
+    {
+        "models",
+        "datasets",
+        "jobs",
+        "notifications",
+        "metrics",
+        "curves",
+        "transfers",
+        "library",
+        "marks",
+        "facts",
+        "generations",
+    }
+)
+"""What every cache has; one that lacks a table is damaged."""
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -22,6 +38,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations = Migrations("lora_tui")
     migrations()(_m001_tables)
     migrations()(_m002_transfer_queue)
+    migrations()(_m003_points_by_written_time)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -157,3 +174,9 @@ def _m002_transfer_queue(db: Database) -> None:
     table.create_index(["target"], unique=True)
     table.create_index(["model_id"])
     table.create_index(["state"])
+
+
+def _m003_points_by_written_time(db: Database) -> None:
+    """Points were kept by the time as it was sent; now by our one written form. Fetch them anew."""
+    db.execute("DELETE FROM metrics")
+    db.execute("DELETE FROM curves WHERE last_id IS NOT NULL")
