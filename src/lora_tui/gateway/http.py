@@ -10,12 +10,14 @@ import ipaddress
 import json
 import logging
 import math
+import os
 import re
 import socket
 import ssl
 import time
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -27,6 +29,7 @@ from lora_tui import __version__
 from lora_tui.errors import (
     AuthenticationError,
     BackendError,
+    ConfigError,
     ConflictError,
     DeniedError,
     LoraTuiError,
@@ -107,7 +110,7 @@ def build_client(
     transport is raised as UnreachableError; statuses are left to `check`. `transport` replaces
     the network.
     """
-    network = transport or httpx.HTTPTransport(verify=_tls_context(), proxy=_proxy_for(base_url))
+    network = transport or httpx.HTTPTransport(verify=tls_context(), proxy=proxy_for(base_url))
     return _Client(
         base_url=base_url,
         auth=auth,
@@ -116,6 +119,40 @@ def build_client(
         follow_redirects=False,
         transport=_Retrying(_Reading(network), retry),
     )
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Whom to trust: the CA file or directory that the environment names, as curl reads it.
+
+    CURL_CA_BUNDLE, SSL_CERT_FILE and SSL_CERT_DIR, then REQUESTS_CA_BUNDLE; else the usual
+    authorities. Read once in a process.
+    """
+    for name in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
+        place = os.environ.get(name)
+        if place:
+            try:
+                if Path(place).is_dir():
+                    return ssl.create_default_context(capath=place)
+                return ssl.create_default_context(cafile=place)
+            except (OSError, ssl.SSLError) as error:
+                raise ConfigError(
+                    f"The CA certificates that {name} names can't be read",
+                    details=place,
+                    remedy=f"correct {name}, or unset it",
+                ) from error
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def proxy_for(url: str) -> str | None:
+    """The environment's proxy for this host; never for this machine, where http is allowed."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host == "localhost" or _is_loopback(host) or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
 def check(response: httpx.Response, what: str) -> httpx.Response:
@@ -247,6 +284,9 @@ class _Client(httpx.Client):
         except httpx.HTTPError as error:
             # `from None`: the request, and with it the keys, stays out of the traceback
             raise _unreachable(error, request) from None
+        # httpx ties an answer, and the body of its request, into a cycle through this stream:
+        # without it an uploaded piece is freed at once, not when the collector comes by
+        response.stream = httpx.ByteStream(b"")
         _log.debug(
             "%s %s%s %d in %.0f ms",
             request.method,
@@ -306,22 +346,6 @@ class _Reading(httpx.BaseTransport):
 
     def close(self) -> None:
         self._transport.close()
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
-
-
-def _proxy_for(url: str) -> str | None:
-    """The environment's proxy for this host; never for this machine, where http is allowed."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host == "localhost" or _is_loopback(host) or proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
 def _is_loopback(host: str) -> bool:
