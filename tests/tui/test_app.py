@@ -127,6 +127,27 @@ async def test_q_leaves_at_once_when_nothing_runs(library: Library, open_app: Op
         assert app._exit
 
 
+async def test_quitting_does_not_wait_for_an_unanswered_request(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    go = threading.Event()
+    writers.on_sync = lambda: go.wait() and None
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r", "q")
+    assert not go.is_set()
+    assert writers.asked == [("sync",)]
+    go.set()
+
+
+async def test_the_keys_of_the_list_apply_from_the_start(library: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        library.fill()
+        await until(pilot, lambda: "enter Open" in screen_text(app))
+
+
 async def test_a_new_notification_is_a_toast_once(library: Library, open_app: Open) -> None:
     library.fill()
     app = open_app()

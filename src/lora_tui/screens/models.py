@@ -40,6 +40,7 @@ class ModelsScreen(CacheScreen):
     """All models of the account; the query (order, search, filters) is the state of this screen."""
 
     CSS_PATH = "models.tcss"
+    AUTO_FOCUS = "ModelTable"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/", tooltip="Search as you type"),
         Binding("s", "sort", "Sort", tooltip="Choose the order of the list"),

@@ -38,7 +38,9 @@ class Column:
     right: bool = False
     sort: Sort | None = None
     rank: int = 0
-    """Columns of a higher rank are left out first."""
+    """Above 0: shown on wide terminals only; those of a higher rank are left out first."""
+    expendable: int = 0
+    """Above 0: may be left out where even the ordinary columns don't fit, the highest first."""
     narrow_width: int = 0
     """The width below `WIDE`, where it differs."""
 
@@ -56,29 +58,39 @@ def arrange(width: int) -> list[Placed]:
     """The columns that fit into `width` cells, from left to right."""
     wide = width >= WIDE
     gap = 2 if wide else 1
+    columns = _choose(width, wide, gap)
+    widths = _grow(columns, width - _needed(columns, wide, gap), wide)
+    placed = []
+    left = 0
+    for column in columns:
+        placed.append(Placed(column, left, widths[column.title]))
+        left += widths[column.title] + gap
+    return placed
+
+
+def _choose(width: int, wide: bool, gap: int) -> list[Column]:
     chosen = [column for column in COLUMNS if column.rank == 0]
     for rank in range(1, _RANKS + 1):
         more = [column for column in COLUMNS if column.rank <= rank]
         if wide and _needed(more, wide, gap) <= width:
             chosen = more
-    widths = {column.title: _least(column, wide) for column in chosen}
-    spare = width - _needed(chosen, wide, gap)
-    for column in _GROWING:
-        if column in chosen and spare > 0:
-            grown = min(spare, column.most - widths[column.title])
-            if column is not _GROWING[-1]:
-                grown = min(grown, max(1, spare * _SHARES[column.title] // 100))
-            widths[column.title] += grown
+    for number in range(_EXPENDABLE, 0, -1):
+        if _needed(chosen, wide, gap) > width:
+            chosen = [column for column in chosen if column.expendable != number]
+    return chosen
+
+
+def _grow(columns: Sequence[Column], spare: int, wide: bool) -> dict[str, int]:
+    """The widths, by title: each growing column gets its share, the name what is left."""
+    widths = {column.title: _least(column, wide) for column in columns}
+    for title, share in _SHARES.items():
+        if title in widths and spare > 0:
+            room = _MOST[title] - widths[title]
+            grown = min(spare, room, max(1, spare * share // 100))
+            widths[title] += grown
             spare -= grown
-    if spare > 0:
-        name = _GROWING[0]
-        widths[name.title] += min(spare, name.most - widths[name.title])
-    placed = []
-    left = 0
-    for column in chosen:
-        placed.append(Placed(column, left, widths[column.title]))
-        left += widths[column.title] + gap
-    return placed
+    widths["Name"] += max(0, min(spare, _MOST["Name"] - widths["Name"]))
+    return widths
 
 
 def _needed(columns: Sequence[Column], wide: bool, gap: int) -> int:
@@ -151,21 +163,20 @@ COLUMNS: Final = (
     Column("Name", _name, 26, most=56, sort=Sort.NAME, narrow_width=20),
     Column("Stars", _stars, 5, sort=Sort.QUALITY, narrow_width=6),
     Column("Verdict", _badge, 11, narrow_width=9),
-    Column("Curve", _curve, 10, most=24, narrow_width=8),
+    Column("Curve", _curve, 10, most=24, narrow_width=8, expendable=2),
     Column("Loss", _loss, 6, right=True, sort=Sort.LOSS, rank=1),
     Column("Perpl.", _perplexity, 6, right=True, rank=5),
-    Column("Dataset", _dataset, 14, most=28, narrow_width=10),
+    Column("Dataset", _dataset, 14, most=28, narrow_width=10, expendable=3),
     Column("Preset", _preset, 12, rank=4),
     Column("Base model", _base_model, 12, most=26, rank=6),
     Column("Date", _date, 6, sort=Sort.CREATED, narrow_width=6),
     Column("Hours", _hours, 5, right=True, sort=Sort.DURATION, rank=3),
-    Column("Cost", _cost, 7, right=True, sort=Sort.COST),
+    Column("Cost", _cost, 7, right=True, sort=Sort.COST, expendable=1),
     Column("Size", _size, 8, right=True, rank=2),
     Column("", _downloaded, 1, rank=1),
 )
 _RANKS: Final = max(column.rank for column in COLUMNS)
-_SHARES: Final = {"Name": 45, "Dataset": 50, "Base model": 60}
-_GROWING: Final = tuple(
-    next(column for column in COLUMNS if column.title == title)
-    for title in ("Name", "Dataset", "Base model", "Curve")
-)
+_EXPENDABLE: Final = max(column.expendable for column in COLUMNS)
+# Percent of the cells that the columns before it left over.
+_SHARES: Final = {"Name": 45, "Dataset": 50, "Base model": 60, "Curve": 100}
+_MOST: Final = {column.title: column.most for column in COLUMNS}

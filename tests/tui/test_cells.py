@@ -1,0 +1,80 @@
+"""Text keeps to its cells, whatever it is made of."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from lora_tui.text import terminal_safe
+from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.model_columns import arrange
+from lora_tui.widgets.sparkline import sparkline
+
+
+@given(st.text(), st.integers(0, 60), st.booleans(), st.booleans())
+def test_text_of_any_kind_fills_exactly_its_cells(
+    text: str, width: int, right: bool, ascii_only: bool
+) -> None:
+    fitted = fit(terminal_safe(text), width, right=right, ascii_only=ascii_only)
+    assert cell_len(fitted) == width
+    assert fitted.isascii() or not ascii_only
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        ("adapter", 9, "adapter  "),
+        ("adapter", 5, "adap…"),
+        ("two words", 5, "two… "),
+        ("客户支持", 5, "客户…"),
+        ("客户支持", 6, "客户… "),
+        ("客", 1, "…"),
+        ("👍🏽 ok", 5, "👍 ok"),
+        ("🇫🇷", 4, "FR  "),
+    ],
+)
+def test_what_is_too_long_ends_in_an_ellipsis(text: str, width: int, shown: str) -> None:
+    assert fit(text, width) == shown
+
+
+def test_ascii_keeps_letters_without_their_accents() -> None:
+    assert settled("Zoë – naïve → “ok”", ascii_only=True) == 'Zoe - naive -> "ok"'
+
+
+@given(
+    st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=200).map(tuple),
+    st.integers(0, 40),
+    st.booleans(),
+)
+def test_a_curve_of_any_values_fills_exactly_its_cells(
+    values: tuple[float, ...], width: int, ascii_only: bool
+) -> None:
+    drawn = sparkline(values, width, ascii_only=ascii_only)
+    assert cell_len(drawn) == len(drawn) == width
+    assert drawn.isascii() or not ascii_only
+
+
+def test_a_curve_that_falls_is_drawn_falling() -> None:
+    falling = tuple(math.exp(-step / 5) for step in range(32))
+    drawn = sparkline(falling, 8)
+    dots = [(ord(cell) - 0x2800).bit_count() for cell in drawn]
+    assert dots == sorted(dots, reverse=True)
+    assert dots[0] > dots[-1] > 0
+
+
+def test_a_curve_that_runs_away_ends_high() -> None:
+    assert sparkline((1.0, 1.0, 1.0, 9.0), 4, ascii_only=True) == "...#"
+
+
+@given(st.integers(55, 300))
+def test_columns_never_overlap_nor_leave_the_line(width: int) -> None:
+    end = 0
+    for placed in arrange(width):
+        assert placed.left >= end
+        assert placed.width > 0
+        end = placed.left + placed.width + 1
+    assert end - 1 <= width
