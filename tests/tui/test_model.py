@@ -556,6 +556,7 @@ async def test_odd_json_leaves_a_page_that_can_be_read(library: Library, open_ap
     assert "not rated" in text
     assert "not recorded" in text
     assert "stored without files" in text
+    assert "names no training job" in text
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)

@@ -64,7 +64,7 @@ class ModelScreen(CacheScreen):
         super().__init__()
         self.model_id = model_id
         self._model: Model | None = None
-        self._curve_state = ""
+        self._curve_state = "loading curve…"
         """Why there is no curve to draw, in words."""
 
     def compose(self) -> ComposeResult:
@@ -86,8 +86,6 @@ class ModelScreen(CacheScreen):
         """Show what the cache has; fetch the points that it lacks."""
         self._show_model()
         if self._model is not None and self._model.job_id:
-            self._curve_state = "loading curve…"
-            self._show_curve()
             self.run_worker(self._load_curve(self._model.job_id), group="curve")
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
@@ -210,7 +208,8 @@ class ModelScreen(CacheScreen):
             return
         job_id = self._model.job_id
         points = curve_of(get_points(self.db, job_id)) or get_curve(self.db, job_id)
-        self._chart.show(points, otherwise=self._curve_state)
+        reason = self._curve_state if job_id else "This model names no training job"
+        self._chart.show(points, otherwise=reason)
         self.refresh_bindings()
 
     def _show_files(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Final
 
 Dot = tuple[int, int]
@@ -50,7 +51,7 @@ class Layer:
             return
         self._set(*dots[0])
         travelled = 0
-        for start, end in pairwise(dots):
+        for start, end in pairwise(_thinned(dots)):
             for column, row in _between(start, end):
                 travelled += 1
                 if not dashed or travelled % _PERIOD < _ON:
@@ -68,6 +69,18 @@ class Layer:
         if 0 <= column < grid.columns and 0 <= row < grid.rows:
             cell = (row // grid.down) * grid.width + column // grid.across
             self.masks[cell] |= _BRAILLE[row % grid.down][column % grid.across]
+
+
+def _thinned(dots: Sequence[Dot]) -> list[Dot]:
+    """Fewer dots that give the same line: of a run in one column the first, the ends, the last."""
+    kept: list[Dot] = []
+    for column, run in groupby(dots, key=itemgetter(0)):
+        rows = [row for _, row in run]
+        if len(rows) <= 4:
+            kept += [(column, row) for row in rows]
+        else:
+            kept += [(column, row) for row in (rows[0], min(rows), max(rows), rows[-1])]
+    return kept
 
 
 def _between(start: Dot, end: Dot) -> Iterator[Dot]:

@@ -92,8 +92,10 @@ def smoothed_losses(points: Sequence[CurvePoint]) -> list[float]:
     ]
 
 
-def read_values(points: Sequence[CurvePoint], index: int) -> Reading:
-    """The values at a point of `drawable` ones."""
+def read_values(
+    points: Sequence[CurvePoint], index: int, trend: Sequence[float] | None = None
+) -> Reading:
+    """The values at a point of `drawable` ones; `trend` is theirs, if it is known already."""
     point = points[index]
     recorded = next(
         (p for p in reversed(points[: index + 1]) if p.validation_loss is not None), None
@@ -101,7 +103,7 @@ def read_values(points: Sequence[CurvePoint], index: int) -> Reading:
     return Reading(
         step=point.step,
         training=point.training_loss,
-        smoothed=smoothed_losses(points)[index],
+        smoothed=(trend or smoothed_losses(points))[index],
         validation=recorded.validation_loss if recorded else None,
         validation_step=recorded.step if recorded else None,
     )
@@ -112,16 +114,18 @@ def draw_curve(
     width: int,
     height: int,
     style: PlotStyle = PlotStyle(),
+    trend: Sequence[float] | None = None,
 ) -> Plot:
     """Draw `drawable` points into `width` by `height` cells.
 
     With no point, or too little room (`LEAST_WIDTH`, `LEAST_HEIGHT`), the rows are blank.
+    `trend` is `smoothed_losses(points)`, if it is known already.
     Styles of the spans: axis, label, raw, training, validation.
     """
     if not points or width < LEAST_WIDTH or height < LEAST_HEIGHT:
         blank = ((" " * max(0, width), "label"),)
         return Plot((blank,) * max(0, height), 0, max(0, width), (), is_log=False)
-    trend = smoothed_losses(points)
+    trend = trend or smoothed_losses(points)
     losses = _losses(points, trend, style)
     is_log = style.log_scale and max(losses) > TINY
     if is_log:

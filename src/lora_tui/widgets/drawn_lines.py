@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
 
 from rich.cells import cell_len, chop_cells
 from textual.content import Content
@@ -14,38 +13,19 @@ from lora_tui.widgets.stars import Span
 
 Line = Sequence[Span]
 
-ROLES: Final = (
-    "heading",
-    "title",
-    "label",
-    "value",
-    "figure",
-    "muted",
-    "faint",
-    "stars",
-    "excellent",
-    "good",
-    "fair",
-    "poor",
-    "overfit",
-    "done",
-    "active",
-    "waiting",
-    "failed",
-    "axis",
-    "raw",
-    "training",
-    "validation",
-    "crosshair",
-)
-"""The styles of spans; drawn_lines.tcss says how each looks."""
+
+def drawn(*roles: str) -> set[str]:
+    """The component classes for the styles of spans; drawn_lines.tcss says how each looks."""
+    return {f"drawn--{role}" for role in roles}
 
 
 class DrawnLines(Widget):
-    """Override `lines`. Text goes in as it is: nothing here parses markup."""
+    """Override `lines`, and declare the styles of their spans as COMPONENT_CLASSES = drawn(…).
+
+    Text goes in as it is: nothing here parses markup.
+    """
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"drawn--{role}" for role in ROLES}
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -57,7 +37,10 @@ class DrawnLines(Widget):
 
     def render(self) -> Content:
         """The lines, one below the other."""
-        styles = {role: self.get_visual_style(f"drawn--{role}") for role in ROLES}
+        styles = {
+            name.removeprefix("drawn--"): self.get_visual_style(name)
+            for name in self.COMPONENT_CLASSES
+        }
         return Content("\n").join(
             Content.assemble(*((text, styles[role]) for text, role in line))
             for line in self.lines(self.content_size.width)

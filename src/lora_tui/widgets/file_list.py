@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from rich.cells import cell_len
 
@@ -15,7 +15,7 @@ from lora_tui.domain import ArtifactFile
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.rate import RateMeter, seconds_left
 from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.drawn_lines import DrawnLines, Line, wrapped
+from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
 from lora_tui.widgets.stars import Span
 
 _STATE: Final = 12
@@ -26,6 +26,7 @@ _WORDS: Final[dict[TransferState, tuple[str, str, str, str]]] = {
     # state → (sign, its ASCII form, word, style)
     TransferState.QUEUED: ("·", ".", "queued", "waiting"),
     TransferState.RUNNING: ("↓", "v", "", "active"),
+    TransferState.PAUSED: ("‖", "=", "paused", "waiting"),
     TransferState.VERIFYING: ("↓", "v", "verifying", "active"),
     TransferState.DONE: ("✓", "+", "verified", "done"),
     TransferState.FAILED: ("✗", "x", "failed", "failed"),
@@ -47,6 +48,10 @@ class FilesState:
 
 class FileList(DrawnLines):
     """Shows the state of the files; `show` is to be called whenever the transfers changed."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+        "heading", "value", "muted", "faint", "label", "done", "active", "waiting", "failed"
+    )
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(ascii_only=ascii_only, id=id)

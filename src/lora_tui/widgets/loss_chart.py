@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import ClassVar, Final
 
 from rich.cells import cell_len
 from textual import events
@@ -20,9 +20,10 @@ from lora_tui.widgets.curve_plot import (
     draw_curve,
     drawable,
     read_values,
+    smoothed_losses,
     with_crosshair,
 )
-from lora_tui.widgets.drawn_lines import DrawnLines, Line, wrapped
+from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
 from lora_tui.widgets.stars import Span
 
 _LEGEND_ROWS: Final = 1
@@ -30,6 +31,19 @@ _LEGEND_ROWS: Final = 1
 
 class LossChart(DrawnLines):
     """Shows a curve, or says in words why there is none. Its height comes from its styles."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+        "heading",
+        "figure",
+        "value",
+        "muted",
+        "label",
+        "axis",
+        "raw",
+        "training",
+        "validation",
+        "crosshair",
+    )
 
     chosen: reactive[int | None] = reactive(None)
     """Which point the crosshair is at; None for no crosshair."""
@@ -39,6 +53,7 @@ class LossChart(DrawnLines):
         super().__init__(ascii_only=ascii_only, id=id)
         self.set_reactive(LossChart.plot_style, PlotStyle(ascii_only=ascii_only))
         self._points: tuple[CurvePoint, ...] = ()
+        self._trend: list[float] = []
         self._message = ""
         self._drawn: tuple[object, Plot] | None = None
         self._hovering = False
@@ -50,11 +65,11 @@ class LossChart(DrawnLines):
 
     def show(self, points: Sequence[CurvePoint], *, otherwise: str = "") -> None:
         """Draw these points; where there is none to draw, say `otherwise` instead."""
-        before = self._points
-        self._points, self._message = drawable(points), otherwise
-        self._drawn = None
-        if before != self._points:
+        shown = drawable(points)
+        if shown != self._points:
+            self._points, self._trend, self._drawn = shown, smoothed_losses(shown), None
             self.chosen = None
+        self._message = otherwise
         self.refresh()
 
     def toggle_log_scale(self) -> None:
@@ -119,13 +134,17 @@ class LossChart(DrawnLines):
         size = self.content_size
         key = (size, self.plot_style)
         if self._drawn is None or self._drawn[0] != key:
-            plot = draw_curve(self._points, size.width, size.height - _LEGEND_ROWS, self.plot_style)
+            plot = draw_curve(
+                self._points, size.width, size.height - _LEGEND_ROWS, self.plot_style, self._trend
+            )
             self._drawn = (key, plot)
         return self._drawn[1]
 
     def _legend(self, width: int, plot: Plot) -> Line:
         """What each line is, with its value where the crosshair is."""
-        reading = None if self.chosen is None else read_values(self._points, self.chosen)
+        reading = (
+            None if self.chosen is None else read_values(self._points, self.chosen, self._trend)
+        )
         if reading is None:
             heading: Span = ("Loss", "heading")
         else:

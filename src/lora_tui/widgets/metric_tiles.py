@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from lora_tui import formats
 from lora_tui.domain import Model
 from lora_tui.widgets.cells import fit
-from lora_tui.widgets.drawn_lines import DrawnLines, Line
+from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn
 
 _IN_ONE_ROW: Final = 124
 
 
 class MetricTiles(DrawnLines):
     """Four tiles a row, or all eight where the width allows it."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn("label", "figure", "faint")
 
     _model: Model | None = None
 

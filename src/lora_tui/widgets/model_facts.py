@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import ClassVar, Final
 
 from lora_tui import formats
 from lora_tui.domain import Gpu, Hyperparameters, Model
 from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.drawn_lines import DrawnLines, Line, wrapped
+from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
 
 _LABEL: Final = 18
 _NOT_RECORDED: Final = "not recorded"
@@ -35,6 +35,8 @@ class Section:
 
 class ModelFacts(DrawnLines):
     """The sections, one below the other."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn("heading", "label", "value", "faint")
 
     _sections: Sequence[Section] = ()
 

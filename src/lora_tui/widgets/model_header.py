@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.cells import cell_len
 
 from lora_tui import formats
 from lora_tui.domain import Model
 from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.drawn_lines import DrawnLines, Line
+from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn
 from lora_tui.widgets.stars import Span, badge_spans, star_spans
 
 
 class ModelHeader(DrawnLines):
     """Two lines; empty until `show` is called."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+        "title", "muted", "figure", "faint", "stars", "excellent", "good", "fair", "poor", "overfit"
+    )
 
     _model: Model | None = None
 
