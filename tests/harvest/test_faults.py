@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from lora_tui.gateway.gpu import WorkerResult
 from lora_tui.harvest import FileStored, JobHarvested
 from lora_tui.harvest.failures import RefusedResultError
 from lora_tui.harvest.guard import target_of
-from lora_tui.harvest.source import MOST_FILES, SourceFiles
+from lora_tui.harvest.source import MOST_FILES, SourceFiles, checked_files
 from lora_tui.harvest.spool import Spool
 from tests.harvest.world import World, failures, printed
 
@@ -263,12 +264,17 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
         "x" * 300,
     ],
 )
-def test_a_file_name_that_is_unsafe_is_refused_not_changed(
-    world: World, new_worker: Callable[[Any], Any], name: str
+def test_a_file_name_that_is_unsafe_is_refused_not_changed(name: str) -> None:
+    files = {"adapter_config.json": "https://files.example/f", name: "https://files.example/g"}
+    with pytest.raises(RefusedResultError):
+        checked_files(WorkerResult("COMPLETED", files, {}))
+
+
+def test_a_job_with_an_unsafe_file_name_stores_nothing(
+    world: World, new_worker: Callable[[Any], Any]
 ) -> None:
-    job = world.jobs()[0]
-    files = dict(world.harvester().worker.result(job["external_job_id"]).files)
-    files[name] = files["tokenizer.json"]
+    files = dict(world.harvester().worker.result(world.jobs()[0]["external_job_id"]).files)
+    files["red\x1b[31m.json"] = files["tokenizer.json"]
     harvester = replace(world.harvester(), worker=new_worker(_completed(files)))
     result, events = world.run(harvester)
     assert (result.harvested, result.failed) == (0, 4)
