@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves import downsample
 from lora_tui.domain import CurvePoint, MetricPoint, curve_of
 
@@ -37,6 +38,12 @@ def last_point(db: sqlite3.Connection, job_id: str) -> tuple[str, str] | None:
     return None if found is None else (found[0], found[1])
 
 
+def known_points(db: sqlite3.Connection, job_id: str, since: str) -> set[str]:
+    """The ids of the cached points from a moment (in our written form) on."""
+    sql = "SELECT id FROM metrics WHERE job_id = ? AND timestamp >= ?"
+    return {str(row[0]) for row in db.execute(sql, [job_id, since])}
+
+
 def put_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
     """Add points and draw the curve anew. Call inside a transaction."""
     db.executemany(
@@ -44,7 +51,15 @@ def put_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint
         " (job_id, timestamp, id, step, epoch, training_loss, validation_loss)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
-            (job_id, p.timestamp, p.id, p.step, p.epoch, p.training_loss, p.validation_loss)
+            (
+                job_id,
+                _written(p.timestamp),
+                p.id,
+                p.step,
+                p.epoch,
+                p.training_loss,
+                p.validation_loss,
+            )
             for p in points
         ],
     )
@@ -73,13 +88,26 @@ def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurveP
     )
 
 
-def jobs_without_curve(db: sqlite3.Connection, limit: int) -> list[str]:
-    """Jobs of the newest models whose curve has never been fetched."""
+def jobs_without_curve(db: sqlite3.Connection, newest: int) -> list[str]:
+    """Jobs of the newest models, of so many, whose curve has never been fetched."""
     sql = (
-        "SELECT m.job_id FROM models m LEFT JOIN curves c ON c.job_id = m.job_id"
-        " WHERE c.job_id IS NULL AND m.job_id <> '' ORDER BY m.created_at DESC LIMIT ?"
+        "SELECT m.job_id FROM (SELECT job_id, created_at FROM models WHERE job_id <> ''"
+        " ORDER BY created_at DESC, id LIMIT ?) m LEFT JOIN curves c ON c.job_id = m.job_id"
+        " WHERE c.job_id IS NULL ORDER BY m.created_at DESC"
     )
-    return [str(row[0]) for row in db.execute(sql, [limit])]
+    return [str(row[0]) for row in db.execute(sql, [newest])]
+
+
+def delete_curves(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
+    """Forget the points and curves of jobs. Call inside a transaction."""
+    for table in ("metrics", "curves"):
+        db.executemany(f"DELETE FROM {table} WHERE job_id = ?", [(job_id,) for job_id in job_ids])
+
+
+def _written(timestamp: str) -> str:
+    """Time in the form whose text order is time order, however the backend wrote it."""
+    moment = parse_timestamp(timestamp)
+    return timestamp if moment is None else timestamp_text(moment)
 
 
 def _points_json(points: Sequence[CurvePoint]) -> str:

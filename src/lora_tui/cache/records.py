@@ -57,6 +57,17 @@ def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     )
 
 
+def delete_records(db: sqlite3.Connection, table: str, ids: Sequence[str]) -> None:
+    """Forget datasets, jobs or notifications. Call inside a transaction."""
+    db.executemany(f"DELETE FROM {table} WHERE id = ?", [(row_id,) for row_id in ids])
+
+
+def unread_ids(db: sqlite3.Connection, limit: int) -> list[str]:
+    """The newest unread notifications."""
+    sql = "SELECT id FROM notifications WHERE read = 0 ORDER BY created_at DESC, id LIMIT ?"
+    return [str(row[0]) for row in db.execute(sql, [limit])]
+
+
 def get_jobs(db: sqlite3.Connection, *, statuses: Sequence[str] = ()) -> list[Job]:
     """Jobs, the newest first, with the names of their datasets."""
     marks = ", ".join("?" for _ in statuses)

@@ -10,6 +10,8 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, Self
 
 import httpx
@@ -60,6 +62,9 @@ class Mark:
 
 class Rest:
     """The Data API of one project. Safe to use from several threads; close it at the end."""
+
+    server_time: datetime | None = None
+    """What the server's own clock said in its last answer, in whole seconds; None if it is mute."""
 
     def __init__(self, url: str, auth: httpx.Auth, *, client: httpx.Client | None = None) -> None:
         from postgrest import SyncPostgrestClient  # late: its import takes longer than a query
@@ -113,10 +118,11 @@ class Rest:
                 after = str(row["id"])
                 yield after
 
-    def count(self, table: str, user_id: str) -> int:
-        """How many rows the user has in a table, without those marked as deleted."""
+    def count(self, table: str, user_id: str, *, deleted: bool = False) -> int:
+        """How many rows the user has in a table; those marked as deleted only with `deleted`."""
         query = self._tables.from_(table).select("id", count=_exact()).eq("user_id", user_id)
-        _, total = self._counted(_living(query, table).limit(1), f"count {table}")
+        query = query if deleted else _living(query, table)
+        _, total = self._counted(query.limit(1), f"count {table}")
         return total or 0
 
     def rows_by_id(self, table: str, user_id: str, ids: Iterable[str]) -> list[Row]:
@@ -316,7 +322,15 @@ class Rest:
     def _send(self, query: Any) -> httpx.Response:
         # The query's own `execute` drops the status of a refusal and takes any text for rows.
         response: httpx.Response = query.request.send(httpx.Headers())
+        self.server_time = _date(response) or self.server_time
         return response
+
+
+def _date(response: httpx.Response) -> datetime | None:
+    try:
+        return parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def _checked_rows(response: httpx.Response, what: str) -> list[Row]:

@@ -1,0 +1,160 @@
+"""One sync from beginning to end: who may run it, in which order, and what is said of it.
+
+Each page of a table is one transaction together with the mark that says how far the table has
+been read, so a sync that is interrupted anywhere goes on from there and nothing is half-visible.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from lora_tui import clock
+from lora_tui.cache import facts, metrics, records
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import explained, transaction
+from lora_tui.cache.lock import sync_lock
+from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.errors import CacheError, LoraTuiError
+from lora_tui.gateway.rest import Rest
+from lora_tui.sync.curves import pull_curve
+from lora_tui.sync.pull import Tally, new_rows, pull, remove, write
+from lora_tui.sync.reconcile import counts_differ, reconcile
+from lora_tui.sync.tables import TABLES
+
+RECONCILE_EVERY: Final = timedelta(hours=24)
+NEWEST_CURVES: Final = 100
+"""Of so many models the curves are fetched unasked; of others when they are looked at."""
+UNREAD_ASKED: Final = 240
+_RECONCILED: Final = "sync.reconciled"
+
+
+@dataclass
+class SyncReport:
+    """What a sync did: rows written and removed by table, curves fetched."""
+
+    written: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    curves: int = 0
+    full: bool = False
+    skipped: bool = False
+    """Another process is syncing this cache, so this one did nothing."""
+
+
+Progress = Callable[[str, int], None]
+"""Told the table and how many rows of it have been written so far."""
+
+
+def sync_cache(
+    rest: Rest,
+    db: sqlite3.Connection,
+    user_id: str,
+    *,
+    full: bool = False,
+    progress: Progress | None = None,
+    patience: float = 0.0,
+    on_wait: Callable[[], None] | None = None,
+) -> SyncReport:
+    """Bring the cache up to the backend.
+
+    An ordinary sync reads what has changed, and compares whole tables where the numbers of rows
+    differ and once in `RECONCILE_EVERY`; `full` reads and writes every row again. Where another
+    sync of this cache runs, waits up to `patience` seconds for it after calling `on_wait`; without
+    patience the report says `skipped`. Raises what the gateway raises, after the failure was noted
+    in the cache for the status line; CacheError where patience ran out or the cache is another
+    user's.
+    """
+    owner = facts.get_owner(db)
+    if owner is not None and owner.user_id != user_id:
+        raise CacheError("This cache belongs to another account")
+    with sync_lock(db, patience=patience, on_wait=on_wait) as ours:
+        if ours:
+            with explained():
+                return _sync(rest, db, user_id, full, progress or (lambda _table, _rows: None))
+    if patience:
+        raise CacheError(
+            "Another lora-tui is still syncing this cache", remedy="wait for it, or end it"
+        )
+    return SyncReport(full=full, skipped=True)
+
+
+def _sync(
+    rest: Rest, db: sqlite3.Connection, user_id: str, full: bool, progress: Progress
+) -> SyncReport:
+    started = clock.now()
+    before = facts.get_sync_state(db)
+    _note(db, facts.SyncState(before.last_success, started, running=True, error=before.error))
+    last, report = before.last_success, SyncReport(full=full)
+    try:
+        _tables(rest, db, user_id, report, progress)
+        last = started
+        _note(db, facts.SyncState(last, started, running=True, error=None))
+        # the curves come after: the list is already true without them
+        for job_id in metrics.jobs_without_curve(db, NEWEST_CURVES):
+            pull_curve(rest, db, job_id)
+            report.curves += 1
+            progress("curves", report.curves)
+    except BaseException as error:
+        said = str(error) if isinstance(error, LoraTuiError) else before.error
+        with suppress(LoraTuiError, sqlite3.Error):  # a full disk can't take the note either
+            _note(db, facts.SyncState(last, started, running=False, error=said))
+        raise
+    _note(db, facts.SyncState(last, started, running=False, error=None))
+    return report
+
+
+def _tables(
+    rest: Rest, db: sqlite3.Connection, user_id: str, report: SyncReport, progress: Progress
+) -> None:
+    now = clock.now()
+    first = all(facts.get_mark(db, table.remote) is None for table in TABLES)
+    rewrite = report.full and not first
+    whole = report.full or (not first and _is_due(facts.get_fact(db, _RECONCILED), now))
+    for table in TABLES:
+        tell = partial(progress, table.remote)
+        _add(report, table.remote, pull(rest, db, user_id, table, tell))
+        if whole or counts_differ(rest, db, user_id, table):
+            tally = reconcile(rest, db, user_id, table, tell, rewrite=rewrite)
+            if rewrite:  # what `pull` had written was written again
+                report.written[table.remote] = 0
+            _add(report, table.remote, tally)
+    _refresh_unread(rest, db, user_id)
+    if whole or first:
+        with transaction(db):
+            facts.put_fact(db, _RECONCILED, timestamp_text(now))
+
+
+def _add(report: SyncReport, name: str, tally: Tally) -> None:
+    report.written[name] = report.written.get(name, 0) + tally.written
+    report.removed[name] = report.removed.get(name, 0) + tally.removed
+
+
+def _refresh_unread(rest: Rest, db: sqlite3.Connection, user_id: str) -> None:
+    """Whether a notification was read elsewhere shows in no timestamp: ask for the unread ones."""
+    table = TABLES[-1]
+    ids = records.unread_ids(db, UNREAD_ASKED)
+    rows = rest.rows_by_id(table.remote, user_id, ids) if ids else []
+    changed = new_rows(db, table, rows)
+    there = {str(row["id"]) for row in rows}
+    gone = [row_id for row_id in ids if row_id not in there]
+    if changed or gone:
+        with transaction(db, table.topic):
+            write(db, table, changed, Tally())
+            remove(db, table, gone, Tally())
+
+
+def _is_due(last: str | None, now: datetime) -> bool:
+    """Both moments are of this machine; one in the future was noted by a clock that was wrong."""
+    moment = parse_timestamp(last)
+    return moment is None or not timedelta(0) <= now - moment <= RECONCILE_EVERY
+
+
+def _note(db: sqlite3.Connection, state: facts.SyncState) -> None:
+    with transaction(db, Topic.SYNC):
+        facts.put_sync_state(db, state, process_id=os.getpid())
