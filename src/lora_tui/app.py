@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
+from rich.traceback import Traceback
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
@@ -257,6 +258,10 @@ class LoraTuiApp(App[None]):
             timeout=timeout,
             markup=False,
         )
+
+    def _fatal_error(self) -> None:
+        """Textual's own prints local variables too, and one of them may hold a signed link."""
+        self.panic(Traceback(show_locals=False))
 
     def _announce(self) -> None:
         """A toast for each new notification; the first sync of an account brings many at once."""
