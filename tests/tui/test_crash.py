@@ -24,8 +24,10 @@ Crashing(Path(sys.argv[1]), writers, profile="test", sync_on_start=False).run(he
 
 
 def test_a_crash_shows_where_but_no_local_variable(tmp_path: Path) -> None:
+    script = tmp_path / "crashing.py"
+    script.write_text(CRASHING)
     ended = subprocess.run(
-        [sys.executable, "-c", CRASHING, str(tmp_path / "cache.sqlite3")],
+        [sys.executable, str(script), str(tmp_path / "cache.sqlite3")],
         capture_output=True,
         text=True,
         check=False,
