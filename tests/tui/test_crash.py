@@ -13,13 +13,13 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.errors import UnreachableError
 from lora_tui.online import OfflineWriters
 
-class Crashing(LoraTuiApp):
-    def on_ready(self):
-        url = "https://host.example/file?token=" + "eyJ" + "planted"
-        raise RuntimeError("the failure itself")
+def crash(app):
+    url = "https://host.example/file?token=" + "eyJ" + "planted"
+    raise RuntimeError("the failure itself")
 
+LoraTuiApp.on_ready = crash
 writers = OfflineWriters(UnreachableError("no network"))
-Crashing(Path(sys.argv[1]), writers, profile="test", sync_on_start=False).run(headless=True)
+LoraTuiApp(Path(sys.argv[1]), writers, profile="test", sync_on_start=False).run(headless=True)
 """
 
 
