@@ -92,6 +92,10 @@ class Seed:
             for row in self._insert_many("metrics_points", rows[first : first + _ROWS_A_REQUEST])
         ]
 
+    def point(self, job: Row, **columns: Any) -> Row:
+        """One more metric point."""
+        return self._insert("metrics_points", {"job_id": job["id"], "epoch": 1} | columns)
+
     def notification(self, owner: Account, **columns: Any) -> Row:
         """An unread notification."""
         return self._insert("notifications", notification_row(owner) | columns)
@@ -152,6 +156,11 @@ class Seed:
         [row] = answer.json()
         changed: Row = row
         return changed
+
+    def removed(self, table: str, row_id: str) -> None:
+        """Delete a row for good."""
+        answer = self._http.delete(f"/rest/v1/{table}", params={"id": f"eq.{row_id}"})
+        assert answer.is_success, answer.text
 
     def _insert(self, table: str, row: Mapping[str, Any]) -> Row:
         return self._insert_many(table, [row])[0]

@@ -10,7 +10,6 @@ from typing import Final
 
 from lora_tui.clock import parse_timestamp, timestamp_text
 
-
 DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
 """Set in a new cache: downloads that are on the disk are not in it yet."""
 
