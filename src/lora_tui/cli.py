@@ -18,7 +18,7 @@ from typing import NoReturn
 from lora_tui import __version__
 from lora_tui.errors import ExitCode, LoraTuiError, UsageError
 
-_SORTS = ("created", "quality", "name", "cost", "loss", "duration")
+_SORTS = ("created", "quality", "name", "cost", "loss", "duration", "size", "perplexity")
 _EVERYWHERE = {
     "profile": None,
     "config": None,

@@ -7,34 +7,46 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final
 
-from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.cache.model_matches import (
+    EVERYTHING,
+    Match,
+    find_matches,
+    microseconds,
+    moment_of,
+)
+from lora_tui.cache.model_order import (
+    Sort,
+    key_columns,
+    natural_direction,
+    order_by,
+    ranges_before,
+)
+from lora_tui.clock import timestamp_text
 from lora_tui.domain import Model, Row
 from lora_tui.text import terminal_safe
 
+__all__ = [
+    "ModelQuery",
+    "ModelSummary",
+    "Sort",
+    "convergence_counts",
+    "count_models",
+    "delete_models",
+    "find_models",
+    "get_model",
+    "get_row",
+    "names_of",
+    "natural_direction",
+    "position_of",
+    "put_models",
+    "select_models",
+    "select_rows",
+]
 
-class Sort(StrEnum):
-    """What the list can be sorted by."""
-
-    CREATED = "created"
-    QUALITY = "quality"
-    NAME = "name"
-    COST = "cost"
-    LOSS = "loss"
-    DURATION = "duration"
-
-
-# (column, whether the natural direction is descending)
-_ORDER: Final[dict[Sort, tuple[str, bool]]] = {
-    Sort.CREATED: ("m.created_at", True),
-    Sort.QUALITY: ("m.stars", True),
-    Sort.NAME: ("m.name COLLATE NOCASE", False),
-    Sort.COST: ("m.cost", True),
-    Sort.LOSS: ("m.final_loss", False),
-    Sort.DURATION: ("m.duration_hours", True),
-}
+_FEW_MATCHES: Final = 1_000
+"""So few are sorted when asked for; more are picked out of the order's index."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,11 @@ class ModelQuery:
     min_stars: int = 0
     dataset: str = ""
     """A dataset's id or exact name."""
+    preset: str = ""
+    base_model: str = ""
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+    downloaded: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -77,15 +94,12 @@ class ModelSummary:
     """Training loss over the run, down-sampled; empty where it is not cached."""
 
 
-def natural_direction(sort: Sort) -> bool:
-    """Whether the list descends by this order unless it is reversed."""
-    return _ORDER[sort][1]
-
-
 def count_models(db: sqlite3.Connection, query: ModelQuery) -> int:
     """How many models the query matches."""
-    where, values = _where(query)
-    (total,) = db.execute(f"SELECT count(*) {_FROM} {where}", values).fetchone()
+    match = _match_of(query)
+    if match != EVERYTHING:
+        return find_matches(db, match)
+    (total,) = db.execute("SELECT count(*) FROM models").fetchone()
     return int(total)
 
 
@@ -93,31 +107,39 @@ def select_models(
     db: sqlite3.Connection, query: ModelQuery, *, offset: int, limit: int
 ) -> list[ModelSummary]:
     """A window of the list: stable order, unknown values last in both directions."""
-    where, values = _where(query)
-    sql = f"SELECT {_SUMMARY} {_FROM} {where} {_order_by(query)} LIMIT ? OFFSET ?"
-    return [_summary(row) for row in db.execute(sql, [*values, limit, offset])]
+    numbers = _window(db, query, offset, limit)
+    sql = f"SELECT m.n, {_SUMMARY} {_FROM} WHERE m.n IN (SELECT value FROM json_each(?))"
+    found = {row["n"]: _summary(row) for row in db.execute(sql, [json.dumps(numbers)])}
+    return [found[n] for n in numbers]
 
 
 def position_of(db: sqlite3.Connection, query: ModelQuery, model_id: str) -> int | None:
     """Where a model stands in the list, from 0; None where the query does not match it."""
-    where, values = _where(query)
-    sql = (
-        f"SELECT n FROM (SELECT m.id AS id, row_number() OVER ({_order_by(query)}) - 1 AS n"
-        f" {_FROM} {where}) WHERE id = ?"
-    )
-    row = db.execute(sql, [*values, model_id]).fetchone()
-    return None if row is None else int(row[0])
+    sql = f"SELECT {key_columns(query.sort)} FROM models m WHERE m.id = ?"
+    row = db.execute(sql, [model_id]).fetchone()
+    if row is None:
+        return None
+    source = "models m"
+    match = _match_of(query)
+    if match != EVERYTHING:
+        few = find_matches(db, match) <= _FEW_MATCHES
+        source = _MATCHED_FEW if few else _MATCHED_MANY
+        if not db.execute("SELECT 1 FROM temp.matches WHERE n = ?", [row["n"]]).fetchone():
+            return None
+    position = 0
+    for condition, values in ranges_before(query.sort, reverse=query.reverse, row=dict(row)):
+        sql = f"SELECT count(*) FROM {source} WHERE {condition}"
+        position += db.execute(sql, values).fetchone()[0]
+    return position
 
 
 def select_rows(
     db: sqlite3.Connection, query: ModelQuery, *, offset: int, limit: int
 ) -> list[dict[str, Any]]:
     """Like `select_models`, as the backend's rows with `dataset` and `job` embedded."""
-    where, values = _where(query)
-    sql = f"SELECT m.id {_FROM} {where} {_order_by(query)} LIMIT ? OFFSET ?"
     rows = []
-    for (model_id,) in db.execute(sql, [*values, limit, offset]).fetchall():
-        row = get_row(db, model_id)
+    for n in _window(db, query, offset, limit):
+        row = _embedded(db, "m.n = ?", n)
         if row is not None:
             row["dataset"] = _only(row["dataset"], ("name",))
             row["job"] = _only(row["job"], ("preset_id", "created_at"))
@@ -127,18 +149,7 @@ def select_rows(
 
 def get_row(db: sqlite3.Connection, model_id: str) -> dict[str, Any] | None:
     """One model as the backend's row, with the whole rows of its `dataset` and `job` embedded."""
-    found = db.execute(
-        "SELECT m.row, d.row, j.row FROM models m"
-        " LEFT JOIN datasets d ON d.id = m.dataset_id LEFT JOIN jobs j ON j.id = m.job_id"
-        " WHERE m.id = ?",
-        [model_id],
-    ).fetchone()
-    if found is None:
-        return None
-    row: dict[str, Any] = json.loads(found[0])
-    row["dataset"] = json.loads(found[1]) if found[1] else None
-    row["job"] = json.loads(found[2]) if found[2] else None
-    return row
+    return _embedded(db, "m.id = ?", model_id)
 
 
 def get_model(db: sqlite3.Connection, model_id: str) -> Model | None:
@@ -158,11 +169,13 @@ def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
     base = f"SELECT {_SUMMARY} {_FROM} WHERE"
     last = "ORDER BY m.created_at DESC, m.id LIMIT 20"
     prefix = reference.strip().lower()
-    attempts = [("m.id = ?", prefix), ("m.name = ?", reference)]
+    # the index of names knows no case, so it finds the candidates
+    attempts = [("m.id = ?", prefix), ("m.name = ? COLLATE NOCASE AND m.name = ?", reference)]
     if prefix and all(character in "0123456789abcdef-" for character in prefix):
-        attempts.insert(1, ("m.id LIKE ? || '%'", prefix))
+        attempts.insert(1, ("m.id >= ? AND m.id < ? || 'g'", prefix))
     for condition, value in attempts:
-        rows = db.execute(f"{base} {condition} {last}", [value]).fetchall()
+        values = [value] * condition.count("?")
+        rows = db.execute(f"{base} {condition} {last}", values).fetchall()
         if rows:
             return [_summary(row) for row in rows]
     return []
@@ -222,34 +235,54 @@ _UPSERT: Final = (
 )
 
 
-def _where(query: ModelQuery) -> tuple[str, list[object]]:
-    conditions: list[str] = []
-    values: list[object] = []
-    for word in terminal_safe(query.search).split():
-        pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        columns = ("m.name", "d.name", "m.base_model", "m.description")
-        conditions.append(
-            "(" + " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns) + ")"
-        )
-        values.extend([pattern] * len(columns))
-    if query.convergences:
-        marks = ", ".join("?" for _ in query.convergences)
-        conditions.append(f"m.convergence IN ({marks})")
-        values.extend(sorted(query.convergences))
-    if query.min_stars:
-        conditions.append("m.stars >= ?")
-        values.append(query.min_stars)
-    if query.dataset:
-        conditions.append("(m.dataset_id = ? OR d.name = ?)")
-        values.extend([query.dataset, query.dataset])
-    return ("WHERE " + " AND ".join(conditions) if conditions else "", values)
+_MATCHED_MANY: Final = "models m CROSS JOIN temp.matches x ON x.n = m.n"
+_MATCHED_FEW: Final = "temp.matches x CROSS JOIN models m ON m.n = x.n"
 
 
-def _order_by(query: ModelQuery) -> str:
-    column, descending = _ORDER[query.sort]
-    direction = "DESC" if descending is not query.reverse else "ASC"
-    plain = column.split(" ")[0]
-    return f"ORDER BY {plain} IS NULL, {column} {direction}, m.created_at DESC, m.id"
+def _match_of(query: ModelQuery) -> Match:
+    return Match(
+        search=terminal_safe(query.search),
+        convergences=query.convergences,
+        min_stars=query.min_stars,
+        dataset=query.dataset,
+        preset=query.preset,
+        base_model=query.base_model,
+        created_from=query.created_from,
+        created_before=query.created_before,
+        downloaded=query.downloaded,
+    )
+
+
+def _window(db: sqlite3.Connection, query: ModelQuery, offset: int, limit: int) -> list[int]:
+    """The numbers of the models in a window of the list, read from the nearer end of it."""
+    total = count_models(db, query)
+    limit = min(limit, total - offset)
+    if limit <= 0:
+        return []
+    source = "models m"
+    if _match_of(query) != EVERYTHING:
+        source = _MATCHED_FEW if total <= _FEW_MATCHES else _MATCHED_MANY
+    after = total - offset - limit
+    backwards = after < offset
+    order = order_by(query.sort, reverse=query.reverse, backwards=backwards)
+    sql = f"SELECT m.n FROM {source} {order} LIMIT ? OFFSET ?"
+    numbers = [n for (n,) in db.execute(sql, [limit, after if backwards else offset])]
+    return numbers[::-1] if backwards else numbers
+
+
+def _embedded(db: sqlite3.Connection, condition: str, value: object) -> dict[str, Any] | None:
+    found = db.execute(
+        "SELECT m.row, d.row, j.row FROM models m"
+        " LEFT JOIN datasets d ON d.id = m.dataset_id LEFT JOIN jobs j ON j.id = m.job_id"
+        f" WHERE {condition}",
+        [value],
+    ).fetchone()
+    if found is None:
+        return None
+    row: dict[str, Any] = json.loads(found[0])
+    row["dataset"] = json.loads(found[1]) if found[1] else None
+    row["job"] = json.loads(found[2]) if found[2] else None
+    return row
 
 
 def _summary(row: sqlite3.Row) -> ModelSummary:
@@ -268,7 +301,7 @@ def _summary(row: sqlite3.Row) -> ModelSummary:
         cost=row["cost"],
         duration_hours=row["duration_hours"],
         size=row["size"],
-        created_at=parse_timestamp(row["created_at"]),
+        created_at=moment_of(row["created_at"]),
         downloaded=bool(row["downloaded"]),
         sparkline=tuple(json.loads(row["sparkline"])) if row["sparkline"] else (),
     )
@@ -297,7 +330,7 @@ def _columns(row: Row) -> tuple[object, ...]:
         model.training.total_cost,
         model.training.duration_hours,
         model.size,
-        timestamp_text(model.created_at) if model.created_at else "",
+        microseconds(model.created_at),
         timestamp_text(model.updated_at) if model.updated_at else "",
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 TABLES: Final = frozenset(
     {
         "models",
@@ -39,6 +39,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m001_tables)
     migrations()(_m002_transfer_queue)
     migrations()(_m003_points_by_written_time)
+    migrations()(_m004_model_lists)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -180,3 +181,89 @@ def _m003_points_by_written_time(db: Database) -> None:
     """Points were kept by the time as it was sent; now by our one written form. Fetch them anew."""
     db.execute("DELETE FROM metrics")
     db.execute("DELETE FROM curves WHERE last_id IS NOT NULL")
+
+
+def _m004_model_lists(db: Database) -> None:
+    """An index for each order of the list in each direction, one for the filters, and words.
+
+    Models get a number of their own (`n`), which ends every index and names the row in the word
+    index. `created_at` becomes microseconds since 1970 (0: unknown): a fifth of the text's size
+    in sixteen indexes.
+    """
+    db.execute(
+        "CREATE TABLE numbered_models (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
+        " row TEXT NOT NULL, name TEXT NOT NULL, version TEXT, description TEXT, status TEXT,"
+        " dataset_id TEXT, job_id TEXT, preset_id TEXT, base_model TEXT, stars INTEGER,"
+        " convergence TEXT, final_loss REAL, perplexity REAL, cost REAL, duration_hours REAL,"
+        " size INTEGER, created_at INTEGER NOT NULL, updated_at TEXT NOT NULL)"
+    )
+    others = (
+        "id, row, name, version, description, status, dataset_id, job_id, preset_id, base_model,"
+        " stars, convergence, final_loss, perplexity, cost, duration_hours, size"
+    )
+    db.execute(
+        f"INSERT INTO numbered_models ({others}, created_at, updated_at) SELECT {others},"
+        " coalesce(CAST(strftime('%s', substr(created_at, 1, 19)) AS INTEGER) * 1000000"
+        " + CAST(substr(created_at, 21, 6) AS INTEGER), 0), updated_at"
+        " FROM models ORDER BY created_at, id"
+    )
+    db.execute("DROP TABLE models")
+    db.execute("ALTER TABLE numbered_models RENAME TO models")
+    db.execute("CREATE INDEX models_job ON models (job_id)")
+    db.execute(
+        "CREATE INDEX models_filters ON models"
+        " (dataset_id, convergence, stars, preset_id, base_model, created_at)"
+    )
+    for direction in ("ASC", "DESC"):
+        ending = direction.lower()
+        db.execute(f"CREATE INDEX models_created_at_{ending} ON models (created_at {direction})")
+        db.execute(
+            f"CREATE INDEX models_name_{ending} ON models"
+            f" (name COLLATE NOCASE {direction}, created_at DESC)"
+        )
+        for column in ("stars", "cost", "final_loss", "duration_hours", "size", "perplexity"):
+            db.execute(
+                f"CREATE INDEX models_{column}_{ending} ON models"
+                f" ({column} IS NULL, {column} {direction}, created_at DESC)"
+            )
+    try:
+        db.execute(
+            "CREATE VIRTUAL TABLE models_words USING fts5(name, dataset, base_model, description,"
+            " tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2')"
+        )
+    except sqlite3.OperationalError:
+        return  # this SQLite was built without FTS5: searches read the table instead
+    for statement in _WORD_TRIGGERS:
+        db.execute(statement)
+    db.execute(
+        "INSERT INTO models_words (rowid, name, dataset, base_model, description)"
+        " SELECT m.n, m.name, d.name, m.base_model, m.description FROM models m"
+        " LEFT JOIN datasets d ON d.id = m.dataset_id"
+    )
+
+
+_WORD_TRIGGERS: Final = (
+    "CREATE TRIGGER models_words_insert AFTER INSERT ON models BEGIN"
+    " INSERT INTO models_words (rowid, name, dataset, base_model, description) VALUES (new.n,"
+    " new.name, (SELECT name FROM datasets WHERE id = new.dataset_id), new.base_model,"
+    " new.description); END",
+    "CREATE TRIGGER models_words_update AFTER UPDATE OF name, dataset_id, base_model, description"
+    " ON models WHEN (new.name, new.dataset_id, new.base_model, new.description)"
+    " IS NOT (old.name, old.dataset_id, old.base_model, old.description) BEGIN"
+    " UPDATE models_words SET name = new.name,"
+    " dataset = (SELECT name FROM datasets WHERE id = new.dataset_id),"
+    " base_model = new.base_model, description = new.description WHERE rowid = new.n; END",
+    "CREATE TRIGGER models_words_delete AFTER DELETE ON models BEGIN"
+    " DELETE FROM models_words WHERE rowid = old.n; END",
+    *(
+        f"CREATE TRIGGER datasets_words_{event.split()[0].lower()} AFTER {event} ON datasets BEGIN"
+        f" UPDATE models_words SET dataset = {name} WHERE rowid IN"
+        f" (SELECT n FROM models WHERE dataset_id = {row}.id) AND dataset IS NOT {name}; END"
+        for event, row, name in (
+            ("INSERT", "new", "new.name"),
+            ("UPDATE OF name", "new", "new.name"),
+            ("DELETE", "old", "NULL"),
+        )
+    ),
+)
+"""They keep the word index true, whoever writes: also where a dataset is renamed."""

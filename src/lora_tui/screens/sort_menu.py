@@ -22,6 +22,8 @@ SORT_NAMES: Final[dict[Sort, str]] = {
     Sort.COST: "Cost",
     Sort.LOSS: "Final loss",
     Sort.DURATION: "Training time",
+    Sort.SIZE: "Size",
+    Sort.PERPLEXITY: "Perplexity",
 }
 # natural direction, reversed
 _DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
@@ -31,6 +33,8 @@ _DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
     Sort.COST: ("dearest first", "cheapest first"),
     Sort.LOSS: ("lowest first", "highest first"),
     Sort.DURATION: ("longest first", "shortest first"),
+    Sort.SIZE: ("largest first", "smallest first"),
+    Sort.PERPLEXITY: ("lowest first", "highest first"),
 }
 
 

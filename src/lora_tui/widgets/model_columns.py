@@ -165,14 +165,14 @@ COLUMNS: Final = (
     Column("Verdict", _badge, 11, narrow_width=9),
     Column("Curve", _curve, 10, most=24, narrow_width=8, expendable=2),
     Column("Loss", _loss, 6, right=True, sort=Sort.LOSS, rank=1),
-    Column("Perpl.", _perplexity, 6, right=True, rank=5),
+    Column("Perpl.", _perplexity, 6, right=True, sort=Sort.PERPLEXITY, rank=5),
     Column("Dataset", _dataset, 14, most=28, narrow_width=10, expendable=3),
     Column("Preset", _preset, 12, rank=4),
     Column("Base model", _base_model, 12, most=26, rank=6),
     Column("Date", _date, 6, sort=Sort.CREATED, narrow_width=6),
     Column("Hours", _hours, 5, right=True, sort=Sort.DURATION, rank=3),
     Column("Cost", _cost, 7, right=True, sort=Sort.COST, expendable=1),
-    Column("Size", _size, 8, right=True, rank=2),
+    Column("Size", _size, 8, right=True, sort=Sort.SIZE, rank=2),
     Column("", _downloaded, 1, rank=1),
 )
 _RANKS: Final = max(column.rank for column in COLUMNS)

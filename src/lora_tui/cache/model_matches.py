@@ -1,0 +1,155 @@
+"""Which models a search and filters leave: found once, then kept for the connection.
+
+The numbers of the matching models go into a temporary table, so that the windows of a list, its
+length and the place of a model in it are all answered from one search. It is made anew when the
+question differs or anything in the cache has changed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from lora_tui.text import terminal_safe
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a model must be like; nothing said means every model."""
+
+    search: str = ""
+    """Words that must all occur in name, dataset, base model or description."""
+    convergences: frozenset[str] = frozenset()
+    min_stars: int = 0
+    dataset: str = ""
+    """A dataset's id or exact name."""
+    preset: str = ""
+    base_model: str = ""
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+    downloaded: bool | None = None
+
+
+EVERYTHING: Final = Match()
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_COLUMNS: Final = ("name", "dataset", "base_model", "description")
+
+
+def microseconds(moment: datetime | None) -> int:
+    """A moment as the cache has it: microseconds since 1970; 0 is unknown."""
+    return 0 if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(value: int) -> datetime | None:
+    """The moment that `microseconds` gave."""
+    return _EPOCH + timedelta(microseconds=value) if value else None
+
+
+def find_matches(db: sqlite3.Connection, match: Match) -> int:
+    """Fill `temp.matches` (n) with the numbers of the models that match; how many there are."""
+    question = repr(match)
+    (version,) = db.execute("PRAGMA data_version").fetchone()
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS matches (n INTEGER PRIMARY KEY)")
+    db.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS matches_of (question TEXT, version INTEGER,"
+        " changes INTEGER, total INTEGER)"
+    )
+    kept = db.execute("SELECT question, version, changes, total FROM temp.matches_of").fetchone()
+    if kept is not None and tuple(kept)[:3] == (question, version, db.total_changes):
+        return int(kept[3])
+    db.execute("DELETE FROM temp.matches_of")
+    db.execute("DELETE FROM temp.matches")
+    sql, values = _select(db, match)
+    total = db.execute(f"INSERT INTO temp.matches {sql}", values).rowcount
+    db.execute(
+        "INSERT INTO temp.matches_of VALUES (?, ?, ?, ?)",
+        [question, version, db.total_changes + 1, total],
+    )
+    return total
+
+
+def _select(db: sqlite3.Connection, match: Match) -> tuple[str, list[object]]:
+    words, word_values = _words(db, match.search)
+    filters, filter_values = _filters(match)
+    if not filters:
+        return words, word_values
+    sql = f"SELECT m.n FROM models m INDEXED BY models_filters WHERE {' AND '.join(filters)}"
+    if words:
+        sql += f" AND m.n IN ({words})"
+    return f"{sql} ORDER BY m.n", [*filter_values, *word_values]
+
+
+def _filters(match: Match) -> tuple[list[str], list[object]]:
+    conditions: list[str] = []
+    values: list[object] = []
+    if match.convergences:
+        marks = ", ".join("?" for _ in match.convergences)
+        conditions.append(f"m.convergence IN ({marks})")
+        values.extend(sorted(match.convergences))
+    if match.min_stars:
+        conditions.append("m.stars >= ?")
+        values.append(match.min_stars)
+    if match.dataset:
+        conditions.append(
+            "m.dataset_id IN (SELECT id FROM datasets WHERE name = ? UNION ALL SELECT ?)"
+        )
+        values.extend([match.dataset, match.dataset])
+    for column, value in (("preset_id", match.preset), ("base_model", match.base_model)):
+        if value:
+            conditions.append(f"m.{column} = ?")
+            values.append(value)
+    if match.created_from:
+        conditions.append("m.created_at >= ?")
+        values.append(microseconds(match.created_from))
+    if match.created_before:
+        conditions.append("m.created_at < ? AND m.created_at <> 0")
+        values.append(microseconds(match.created_before))
+    if match.downloaded is not None:
+        conditions.append(
+            f"m.n {'' if match.downloaded else 'NOT '}IN"
+            " (SELECT n FROM models WHERE id IN (SELECT model_id FROM library))"
+        )
+    return conditions, values
+
+
+def _words(db: sqlite3.Connection, search: str) -> tuple[str, list[object]]:
+    """A SELECT of the numbers of the models in which all words occur; empty for no words.
+
+    A word is found where a word of the text begins with it, whatever its case and accents; one of
+    signs alone is not in the index, so the texts themselves are looked through for it.
+    """
+    words = terminal_safe(search).split()
+    if not words:
+        return "", []
+    has_index = _has_word_index(db)
+    indexed = [word for word in words if has_index and _has_letters(word)]
+    read = [word for word in words if word not in indexed]
+    conditions: list[str] = []
+    values: list[object] = []
+    if indexed:
+        conditions.append("models_words MATCH ?")
+        values.append(" ".join('"' + word.replace('"', '""') + '"*' for word in indexed))
+    for word in read:
+        pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        columns = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in _COLUMNS)
+        conditions.append(f"({columns})")
+        values.extend([pattern] * len(_COLUMNS))
+    texts = (
+        "models_words"
+        if has_index
+        else "(SELECT m.n AS rowid, m.name AS name, d.name AS dataset, m.base_model AS base_model,"
+        " m.description AS description FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id)"
+    )
+    return f"SELECT rowid FROM {texts} WHERE {' AND '.join(conditions)}", values
+
+
+def _has_letters(word: str) -> bool:
+    return any(unicodedata.category(character)[0] in "LN" for character in word)
+
+
+def _has_word_index(db: sqlite3.Connection) -> bool:
+    sql = "SELECT 1 FROM main.sqlite_master WHERE name = 'models_words'"
+    return db.execute(sql).fetchone() is not None

@@ -1,0 +1,117 @@
+"""The orders that the list of models can have, as SQL that an index of the cache serves.
+
+Whatever the order, unknown values come last in both directions, then the newest come first, then
+what arrived first. Each order has an index of exactly these terms (schema.py), so a window of the
+list costs its own rows and not those of the whole list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Sort(StrEnum):
+    """What the list can be sorted by."""
+
+    CREATED = "created"
+    QUALITY = "quality"
+    NAME = "name"
+    COST = "cost"
+    LOSS = "loss"
+    DURATION = "duration"
+    SIZE = "size"
+    PERPLEXITY = "perplexity"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A column that can be sorted by."""
+
+    column: str
+    descending: bool
+    """The natural direction."""
+    nullable: bool = True
+    collation: str = ""
+
+
+_KEYS: Final[dict[Sort, Key]] = {
+    Sort.CREATED: Key("created_at", descending=True, nullable=False),
+    Sort.QUALITY: Key("stars", descending=True),
+    Sort.NAME: Key("name", descending=False, nullable=False, collation=" COLLATE NOCASE"),
+    Sort.COST: Key("cost", descending=True),
+    Sort.LOSS: Key("final_loss", descending=False),
+    Sort.DURATION: Key("duration_hours", descending=True),
+    Sort.SIZE: Key("size", descending=True),
+    Sort.PERPLEXITY: Key("perplexity", descending=False),
+}
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of an ORDER BY."""
+
+    column: str
+    """Whose value it orders by; `expression` is what it orders by."""
+    expression: str
+    descending: bool
+
+
+Range = tuple[str, list[object]]
+"""A condition on `models m` with the values of its marks."""
+
+
+def natural_direction(sort: Sort) -> bool:
+    """Whether the list descends by this order unless it is reversed."""
+    return _KEYS[sort].descending
+
+
+def terms(sort: Sort, *, reverse: bool) -> tuple[Term, ...]:
+    """The terms of the order; the last one is unique."""
+    key = _KEYS[sort]
+    first = [Term(key.column, f"m.{key.column}{key.collation}", key.descending is not reverse)]
+    if key.nullable:
+        first.insert(0, Term("", f"m.{key.column} IS NULL", False))
+    if sort is not Sort.CREATED:
+        first.append(Term("created_at", "m.created_at", True))
+    return (*first, Term("n", "m.n", False))
+
+
+def order_by(sort: Sort, *, reverse: bool, backwards: bool = False) -> str:
+    """The ORDER BY of a list; `backwards` gives the same list from its end."""
+    return "ORDER BY " + ", ".join(
+        f"{term.expression} {'DESC' if term.descending is not backwards else 'ASC'}"
+        for term in terms(sort, reverse=reverse)
+    )
+
+
+def key_columns(sort: Sort) -> str:
+    """The columns that `ranges_before` needs to know of a model."""
+    return ", ".join(dict.fromkeys(("m.n", "m.created_at", f"m.{_KEYS[sort].column}")))
+
+
+def ranges_before(sort: Sort, *, reverse: bool, row: Mapping[str, object]) -> list[Range]:
+    """What stands before a model, as ranges of the order's index that do not overlap.
+
+    `row` has the `key_columns` of the model.
+    """
+    ranges: list[Range] = []
+    same, values = "", list[object]()
+    for term in terms(sort, reverse=reverse):
+        if not term.column:
+            unknown = row[_KEYS[sort].column] is None
+            if unknown:
+                ranges.append((f"({term.expression}) = 0", []))
+            same = f"({term.expression}) = {int(unknown)} AND "
+            continue
+        value = row[term.column]
+        if value is None:
+            same += f"{term.expression} IS NULL AND "
+            continue
+        sign = ">" if term.descending else "<"
+        ranges.append((f"{same}{term.expression} {sign} ?", [*values, value]))
+        same += f"{term.expression} = ? AND "
+        values = [*values, value]
+    return ranges
