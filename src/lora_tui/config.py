@@ -33,7 +33,7 @@ _SETTINGS: Final = {
     "LORA_TUI_PASSWORD": "password",
     "LORA_TUI_ACCESS_TOKEN": "access_token",
 }
-_KEYS: Final = frozenset({*_SETTINGS.values(), "downloads", "allow_private_urls"})
+_KEYS: Final = frozenset({*_SETTINGS.values(), "downloads", "allow_private_urls", "limit_rate"})
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Profile:
     downloads_dir: Path = field(default=Path())
     allow_private_urls: bool = False
     """Whether harvest may fetch from private addresses; only a test set-up wants that."""
+    limit_rate: float | None = None
+    """Bytes a second of all downloads together; None for no limit."""
     identity: str = ""
     """What the project is known by instead of its URL; for the demo, whose port changes."""
 
@@ -202,7 +204,29 @@ def _profile(
         else paths.downloads_dir,
         allow_private_urls=table.get("allow_private_urls") is True
         or environment.get("LORA_TUI_ALLOW_PRIVATE_URLS") == "1",
+        limit_rate=_limit_rate(
+            name, environment.get("LORA_TUI_LIMIT_RATE") or table.get("limit_rate")
+        ),
     )
+
+
+def _limit_rate(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    try:
+        return bytes_of(str(value))
+    except ValueError:
+        raise ConfigError(
+            f"limit_rate of profile {name} is no rate", remedy='it looks like "5M" or "800K"'
+        ) from None
+
+
+def bytes_of(text: str) -> float:
+    """`800K`, `5M`, `1.5G` (powers of 1024, as curl has it) or plain bytes. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text.strip().upper(), re.ASCII)
+    if match is None or not float(match[1]) > 0:
+        raise ValueError("not an amount of bytes")
+    return float(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2]]
 
 
 def _from_environment(variable: str, environment: Mapping[str, str]) -> str | None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from lora_tui import account
 from lora_tui.account import Session
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.transfers import Transfer
+from lora_tui.cache.transfers import ACTIVE, Transfer, transfers_of
 from lora_tui.config import Profile
 from lora_tui.domain import Model
 from lora_tui.errors import AuthenticationError, LoraTuiError, NotFoundError
@@ -22,8 +22,13 @@ from lora_tui.gateway.http import RETRY
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
+from lora_tui.transfers.control import Control, control
+from lora_tui.transfers.limit import RateLimit
 from lora_tui.transfers.plan import model_directory
-from lora_tui.transfers.run import Downloader, Outcome, download
+from lora_tui.transfers.run import Outcome, Runner, Tools, download
+
+_ATTEMPTS: Final = 10
+"""In a row without a byte, for a download: it has the patience to outlast an outage of a minute."""
 
 
 def sign_in(profile: Profile) -> Session:
@@ -44,7 +49,8 @@ def sign_in(profile: Profile) -> Session:
 class OnlineWriters:
     """The real `Writers` (writers.py), and what the commands use. Safe to call from any thread."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, *, limit_rate: float | None = None) -> None:
+        """Sign in. `limit_rate` is in bytes a second, of all downloads together."""
         self._profile = profile
         self._session = sign_in(profile)
         self._auth = auth.SessionAuth(
@@ -57,7 +63,15 @@ class OnlineWriters:
         )
         self.rest = Rest(profile.url, self._auth)
         self.storage = Storage(profile.url, self._auth)
-        self._stops: dict[str, threading.Event] = {}
+        limit = limit_rate or profile.limit_rate
+        self._runner = Runner(
+            self.cache_path,
+            Tools(
+                sign=self.storage.sign,
+                delay=_delay,
+                limit=RateLimit(limit) if limit else None,
+            ),
+        )
 
     @property
     def user_id(self) -> str:
@@ -70,9 +84,8 @@ class OnlineWriters:
         return self._profile.cache_path(self.user_id)
 
     def close(self) -> None:
-        """End transfers that run, and the connections."""
-        for stop in list(self._stops.values()):
-            stop.set()
+        """End transfers that run (the next start goes on with them), and the connections."""
+        self._runner.close()
         self.rest.close()
         self.storage.close()
 
@@ -106,27 +119,19 @@ class OnlineWriters:
         on_change: Callable[[Transfer], None] | None = None,
     ) -> Outcome:
         """Like `download`, to a directory of choice; says what became of each file."""
-        stop = self._stops.setdefault(model_id, threading.Event())
-        try:
-            with self._cache() as db:
-                model = models.get_model(db, model_id)
-                if model is None:
-                    raise NotFoundError("Model not found or access denied")
-                return download(
-                    Downloader(
-                        db=db,
-                        sign=self.storage.sign,
-                        wait=lambda attempt: _wait(attempt, stop),
-                        stop=stop,
-                        on_change=on_change,
-                    ),
-                    model,
-                    directory or self.directory_of(model),
-                    files,
-                    force=force,
-                )
-        finally:
-            self._stops.pop(model_id, None)
+        with self._cache() as db:
+            model = models.get_model(db, model_id)
+            if model is None:
+                raise NotFoundError("Model not found or access denied")
+            return download(
+                self._runner,
+                db,
+                model,
+                directory or self.directory_of(model),
+                files,
+                force=force,
+                on_change=on_change,
+            )
 
     def directory_of(self, model: Model) -> Path:
         """Where this model is put unless the user says otherwise."""
@@ -134,9 +139,20 @@ class OnlineWriters:
 
     def cancel_download(self, model_id: str) -> None:
         """See `Writers.cancel_download`."""
-        stop = self._stops.get(model_id)
-        if stop is not None:
-            stop.set()
+        with self._cache() as db:
+            ids = [row.id for row in transfers_of(db, model_id) if row.state in ACTIVE]
+            control(db, Control.CANCEL, ids)
+
+    def resume_downloads(self) -> None:
+        """See `Writers.resume_downloads`."""
+        self._runner.recover()
+        self._runner.start()
+
+    def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
+        """See `Writers.control_downloads`."""
+        with self._cache() as db:
+            control(db, what, ids)
+        self._runner.start(ids)
 
     def mark_notification_read(self, notification_id: str) -> None:
         """See `Writers.mark_notification_read`."""
@@ -172,14 +188,24 @@ class OfflineWriters:
     def cancel_download(self, model_id: str) -> None:
         """Nothing runs."""
 
+    def resume_downloads(self) -> None:
+        """What is queued waits for a run with a network."""
+
+    def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
+        """Raises the reason."""
+        raise self._reason
+
     def mark_notification_read(self, notification_id: str) -> None:
         """Raises the reason."""
         raise self._reason
 
 
-def _wait(attempt: int, stop: threading.Event) -> bool:
-    """The one retry policy, for a transfer: whether the n-th failure may be followed by another."""
-    retry = RETRY.copy_with(attempts_made=attempt)
+def _delay(attempt: int, retry_after: str | None) -> float | None:
+    """The one retry policy, for a transfer: seconds until the next attempt, None for none."""
+    retry = RETRY.copy_with(total=_ATTEMPTS, attempts_made=attempt, total_timeout=None)
     if retry.is_exhausted():
-        return False
-    return not stop.wait(retry.backoff_strategy())
+        return None
+    if retry_after is not None:
+        with suppress(ValueError):
+            return min(retry.parse_retry_after(retry_after), retry.max_backoff_wait)
+    return retry.backoff_strategy()

@@ -7,7 +7,10 @@ read from the cache; only failures come back, as the error family.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from lora_tui.transfers.control import Control
 
 
 class Writers(Protocol):
@@ -27,6 +30,12 @@ class Writers(Protocol):
 
     def cancel_download(self, model_id: str) -> None:
         """Stop fetching this model; what was fetched is kept for a resume."""
+
+    def resume_downloads(self) -> None:
+        """Have what is queued fetched, now and later; returns at once."""
+
+    def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
+        """Pause, resume, cancel, move or forget files of the queue."""
 
     def mark_notification_read(self, notification_id: str) -> None:
         """Mark it as read in the cache, and in the backend where that is allowed."""

@@ -1,37 +1,41 @@
-"""One file from a signed URL onto the disk, going on where an earlier attempt stopped.
+"""Brings all bytes of one file into its `.part`, over one connection or several.
 
-The bytes go to `<target>.part`, locked against a second process. The hot loop is `http.client`
-reading into one buffer: httpx manages half of that rate (docs/architecture.md, "Decisions").
+The thread that calls `fetch` conducts: it starts readers, tells progress and decides on retries.
+Each reader is a thread with one connection that fills gaps (pieces.py). Nothing of two versions
+of an object is ever mixed: an answer of another version ends all readers, and begins anew.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import http.client
 import os
-import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Final
-from urllib.parse import urlsplit
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
 
-from lora_tui import __version__
 from lora_tui.errors import (
     BackendError,
     DiskError,
     ExpiredLinkError,
     IntegrityError,
     LoraTuiError,
-    NotFoundError,
     UnreachableError,
 )
+from lora_tui.transfers.connection import Answer, ChangedError, open_answer
+from lora_tui.transfers.digest import GrowingDigest
+from lora_tui.transfers.growth import Growth
+from lora_tui.transfers.limit import RateLimit
+from lora_tui.transfers.part import Part, Version, explained_disk
+from lora_tui.transfers.pieces import UNKNOWN_END, Piece, Pieces
 
 _BUFFER: Final = 1 << 20
-_TIMEOUT: Final = 30.0
+_SMALLEST_READ: Final = 4 << 10
+_TICK_SECONDS: Final = 0.1
+_NOTE_SECONDS: Final = 1.0
+_LEAST_PIECE: Final = 1 << 20
+_MOST_CHANGES: Final = 5
 _MARGIN: Final = 64 << 20
 """Bytes that stay free on the disk."""
 
@@ -44,7 +48,6 @@ class CancelledError(LoraTuiError):
 class Fetched:
     """A whole file in its `.part`, not yet verified or renamed."""
 
-    part: Path
     size: int
     sha256: str
 
@@ -53,250 +56,386 @@ class Fetched:
 class FetchOptions:
     """What a fetch needs besides the file itself."""
 
-    sign: Callable[[], str]
-    """Makes a signed URL. Called when an attempt starts; the URL is kept nowhere."""
-    progress: Callable[[int, int | None], None]
-    """Told bytes done and bytes in all, as often as buffers arrive."""
+    sign: Callable[[], str] = field(repr=False)
+    """Makes a signed URL: once at the start and again when one is refused. Kept in memory only."""
+    progress: Callable[[int, int | None, int], None]
+    """Told bytes done, bytes in all and retries so far, ten times a second; what it raises ends
+    the fetch."""
+    wait: Callable[[int, str | None], bool]
+    """Called after the n-th failed attempt (from 1), with the server's Retry-After: sleeps, and
+    says whether to try again."""
     stop: threading.Event
-    wait: Callable[[int], bool]
-    """Called after the n-th failed attempt (from 1): sleeps and says whether to try again."""
+    connections: int = 8
+    """The most at the same time."""
+    limit: RateLimit | None = None
+    stall_seconds: float = 20.0
+    """A connection on which nothing comes for so long is given up."""
 
 
-def fetch(target: Path, options: FetchOptions, *, expected_size: int | None = None) -> Fetched:
-    """Fetch into `<target>.part`, resuming what is there.
+def fetch(part: Part, options: FetchOptions, *, expected_size: int | None = None) -> Fetched:
+    """Fetch what `part` lacks, and compute its checksum meanwhile.
 
     Raises UnreachableError when the attempts are used up, NotFoundError where the object is gone,
-    IntegrityError where the length is wrong, DiskError, CancelledError.
+    IntegrityError where the length is wrong, DiskError, CancelledError, what `sign` and `progress`
+    raise.
     """
-    part = target.with_name(target.name + ".part")
-    with _disk_errors(part), _locked(part) as file, _removed_if_empty(part, file):
-        attempt = 0
-        while True:
-            before = _length(file)
+    with explained_disk(part.path):
+        return _Fetch(part, options, expected_size).run()
+
+
+@dataclass(eq=False)
+class _Reader:
+    """One thread with one connection."""
+
+    piece: Piece
+    thread: threading.Thread | None = None
+    answer: Answer | None = None
+    """While there is one, the thread may write; otherwise it touches nothing."""
+    leave: bool = False
+
+
+class _Round:
+    """The readers that work at the same time, on one version."""
+
+    def __init__(self) -> None:
+        self.halt = threading.Event()
+        self.readers: list[_Reader] = []
+        self.ended: list[tuple[_Reader, BaseException | None]] = []
+
+
+class _Fetch:
+    def __init__(self, part: Part, options: FetchOptions, expected_size: int | None) -> None:
+        self._part = part
+        self._options = options
+        self._expected = expected_size
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._sign_lock = threading.Lock()
+        self._url: str | None = None
+        self._retries = 0
+        self._version: Version | None = None
+        self._pieces = Pieces(None)
+        resumed = part.resume()
+        if resumed is not None and expected_size in (None, resumed[0].total):
+            self._version, self._pieces = resumed
+        self._digest = GrowingDigest(part.descriptor)
+        self._growth = Growth(options.connections)
+        self._noted_at = time.monotonic()
+        self._noting: threading.Thread | None = None
+
+    def run(self) -> Fetched:
+        try:
+            self._until_complete()
+            total = self._pieces.total or 0
+            if self._expected is not None and total != self._expected:
+                raise IntegrityError(
+                    "The stored file has another size than its manifest says",
+                    details=f"{total} bytes, the manifest says {self._expected}",
+                )
+            sha256 = self._digest.result(total)
+            self._join_noting()
+            self._part.finish(total)
+            return Fetched(total, sha256)
+        finally:
+            self._digest.close()
+            self._join_noting()
+            self._note()
+
+    def _until_complete(self) -> None:
+        attempt = changes = 0
+        while not self._pieces.complete:
+            if self._version is not None and not self._version.resumable:
+                self._begin_anew()  # nothing would tell whether the rest is of the same object
+            before = self._pieces.done
             try:
-                return _attempt(part, file, options, expected_size)
-            except (UnreachableError, ExpiredLinkError) as error:
-                if _length(file) > before:
-                    attempt = 0  # it moved: a slow and broken line is still a line
-                attempt += 1
-                if not options.wait(attempt):
-                    if isinstance(error, ExpiredLinkError):
-                        raise UnreachableError(str(error), details=error.details) from error
-                    raise
+                self._round()
+                continue
+            except ChangedError as error:
+                changes += 1
+                if changes > _MOST_CHANGES:
+                    raise UnreachableError("The file in the bucket keeps changing") from error
+                self._begin_anew()
+                failure: LoraTuiError = error
+            except ExpiredLinkError as error:
+                self._url = None
+                failure = error
+            except UnreachableError as error:
+                failure = error
+            resumable = self._version is not None and self._version.resumable
+            if resumable and self._pieces.done > before:
+                attempt = 0  # it moved: a slow and broken line is still a line
+            attempt += 1
+            self._retries += 1
+            self._tell()
+            if not self._options.wait(attempt, getattr(failure, "retry_after", None)):
+                self._check_stop()
+                if isinstance(failure, ExpiredLinkError):
+                    raise UnreachableError(str(failure), details=failure.details) from failure
+                raise failure
+            self._check_stop()
 
+    def _round(self) -> None:
+        """Read until nothing is missing. Raises what ended the last reader."""
+        current = _Round()
+        try:
+            self._start_reader(current)
+            while current.readers:
+                with self._wake:
+                    self._wake.wait_for(lambda: current.ended, _TICK_SECONDS)
+                    ended, current.ended = current.ended, []
+                for reader, error in ended:
+                    current.readers.remove(reader)
+                    if error is not None:
+                        self._bear(error, others=len(current.readers))
+                self._check_stop()
+                self._tell()
+                self._digest.follow(self._pieces.frontier)
+                self._note_now_and_then()
+                self._adjust(current)
+        finally:
+            self._stop_readers(current)
 
-def _attempt(
-    part: Path, file: IO[bytes], options: FetchOptions, expected_size: int | None
-) -> Fetched:
-    tag_file = part.with_name(part.name + ".etag")
-    etag = _read_tag(tag_file)
-    # one byte is asked for again, so that a complete `.part` is no range beyond the end
-    have = max(0, _length(file) - 1)
-    if etag is None or (expected_size is not None and have >= expected_size):
-        have = 0  # nothing says which version these bytes are of
-    with _answer(options.sign(), have, etag) as answer:
-        if answer.status == 416:
-            tag_file.unlink(missing_ok=True)  # the next attempt begins anew
-        start, total, new_etag = _read_head(answer, have, etag)
-        file.truncate(start)
-        if expected_size is not None and total is not None and total != expected_size:
+    def _bear(self, error: BaseException, *, others: int) -> None:
+        """Go on with the other connections where that makes sense; else raise."""
+        if isinstance(error, ChangedError) or not others:
+            raise error
+        if isinstance(error, ExpiredLinkError):
+            self._url = None
+        elif not isinstance(error, UnreachableError):
+            raise error
+        self._retries += 1
+        self._growth.lost_one(others)
+
+    def _adjust(self, current: _Round) -> None:
+        """Start and dismiss readers."""
+        version = self._version
+        if version is None or not version.resumable or not current.readers:
+            return
+        missing = (version.total or 0) - self._pieces.done
+        running = sum(reader.answer is not None for reader in current.readers)
+        allowed = self._growth.observe(time.monotonic(), self._pieces.done, missing, running)
+        limit = self._options.limit
+        if limit is not None and limit.bytes_a_second < 8 * _LEAST_PIECE:
+            allowed = 1
+        while len(current.readers) < allowed and self._start_reader(current):
+            pass
+        for reader in current.readers[allowed:]:
+            reader.leave = True
+
+    def _start_reader(self, current: _Round) -> bool:
+        piece = self._pieces.take(_LEAST_PIECE if current.readers else None)
+        if piece is None:
+            return False
+        reader = _Reader(piece)
+        reader.thread = threading.Thread(
+            target=self._read, args=(current, reader), name="download", daemon=True
+        )
+        current.readers.append(reader)
+        reader.thread.start()
+        return True
+
+    def _stop_readers(self, current: _Round) -> None:
+        """When this returns, no reader writes any more."""
+        with self._lock:
+            current.halt.set()
+            writing = [reader for reader in current.readers if reader.answer is not None]
+            for reader in writing:
+                if reader.answer is not None:
+                    reader.answer.abort()
+        for reader in writing:
+            if reader.thread is not None:
+                reader.thread.join()
+
+    def _read(self, current: _Round, reader: _Reader) -> None:
+        """The life of a reader: gap after gap, until there is none or the line breaks."""
+        pieces = self._pieces
+        error: BaseException | None = None
+        try:
+            buffer = memoryview(bytearray(_BUFFER))
+            piece: Piece | None = reader.piece
+            while piece is not None:
+                pieces = self._read_piece(current, reader, piece, buffer)
+                pieces.release(reader.piece)
+                if reader.leave or current.halt.is_set():
+                    break
+                alone = len(current.readers) == 1
+                piece = pieces.take(None if alone else _LEAST_PIECE)
+                if piece is not None:
+                    reader.piece = piece
+        except BaseException as caught:
+            error = caught
+        finally:
+            pieces.release(reader.piece)
+            with self._wake:
+                reader.answer = None
+                current.ended.append((reader, error))
+                self._wake.notify_all()
+
+    def _read_piece(
+        self, current: _Round, reader: _Reader, piece: Piece, buffer: memoryview
+    ) -> Pieces:
+        """Fill one gap; the gaps that it belongs to."""
+        version, pieces = self._version, self._pieces
+        etag = version.etag if version is not None else None
+        known = version is not None and version.resumable
+        if piece.at and not known:
+            raise ChangedError("The server gives no way to go on in the middle of a file")
+        with open_answer(
+            self._signed(),
+            piece.at,
+            piece.end if known else None,
+            etag,
+            stall_seconds=self._options.stall_seconds,
+        ) as answer:
+            try:
+                with self._lock:
+                    if current.halt.is_set():
+                        return pieces
+                    self._agree(answer)
+                    reader.answer = answer
+                if self._pieces is not pieces:  # the first answer told how long the file is
+                    pieces = self._pieces
+                    first = pieces.take()
+                    if first is None:
+                        return pieces
+                    reader.piece = piece = first
+                if not answer.ranged and piece.at and len(current.readers) > 1:
+                    self._growth.refuse()
+                    reader.leave = True
+                    return pieces
+                self._skip(current, answer, piece.at - answer.start, buffer)
+                self._copy(current, reader, answer, pieces, piece, buffer)
+                return pieces
+            finally:
+                with self._lock:
+                    reader.answer = None
+
+    def _agree(self, answer: Answer) -> None:
+        """The first answer says which version it is to be; every other must be of the same."""
+        if self._version is not None and self._version.resumable:
+            if answer.version != self._version:
+                raise ChangedError("The file in the bucket has changed")
+            return
+        total = answer.version.total
+        if not answer.certain_end:
+            if self._expected is None:
+                raise BackendError("The storage does not say how long the file is")
+            total = self._expected
+        if self._expected is not None and total is not None and total != self._expected:
             raise IntegrityError(
                 "The stored file has another size than its manifest says",
-                details=f"{total} bytes, the manifest says {expected_size}",
+                details=f"{total} bytes, the manifest says {self._expected}",
             )
-        _write_tag(tag_file, new_etag)
-        _check_space(part, (total or expected_size or 0) - start)
-        digest = hashlib.sha256()
-        file.seek(0)
-        _digest_existing(file, start, digest)
-        done = start
-        options.progress(done, total)
-        buffer = memoryview(bytearray(_BUFFER))
-        while True:
-            if options.stop.is_set():
-                raise CancelledError("The download was stopped")
-            count = _read_into(answer, buffer)
+        self._part.begin_anew()
+        check_space(self._part, total or self._expected or 0)
+        self._version = Version(answer.version.etag, total)
+        self._pieces = Pieces(total)
+
+    def _skip(self, current: _Round, answer: Answer, count: int, buffer: memoryview) -> None:
+        """Pass over what is there already, where the server sends the whole file regardless."""
+        while count > 0 and not current.halt.is_set():
+            passed = answer.read_into(buffer[: self._permitted(current, min(len(buffer), count))])
+            if not passed:
+                raise UnreachableError("The connection ended in the middle of a file")
+            count -= passed
+
+    def _copy(
+        self,
+        current: _Round,
+        reader: _Reader,
+        answer: Answer,
+        pieces: Pieces,
+        piece: Piece,
+        buffer: memoryview,
+    ) -> None:
+        size = 16 * _SMALLEST_READ
+        while not current.halt.is_set() and not reader.leave:
+            wanted = min(size, piece.end - piece.at)
+            if wanted <= 0:
+                return
+            wanted = self._permitted(current, wanted)
+            began = time.monotonic()
+            count = answer.read_into(buffer[:wanted])
             if not count:
-                break
-            file.write(buffer[:count])
-            digest.update(buffer[:count])
-            done += count
-            options.progress(done, total)
-    if total is not None and done < total:
-        raise UnreachableError("The connection ended in the middle of a file")
-    if total is not None and done > total:
-        file.truncate(0)
-        raise IntegrityError("The server sent more bytes than it announced")
-    file.flush()
-    os.fsync(file.fileno())
-    tag_file.unlink(missing_ok=True)
-    return Fetched(part, done, digest.hexdigest())
+                if piece.end == UNKNOWN_END and answer.certain_end:
+                    pieces.end_here(piece)
+                    return
+                raise UnreachableError("The connection ended in the middle of a file")
+            self._part.write(buffer[:count], piece.at)
+            pieces.advance(piece, count)
+            took = time.monotonic() - began
+            # large reads cost the least, small ones keep a slow line responsive
+            if took < _TICK_SECONDS / 2:
+                size = min(len(buffer), 2 * size)
+            elif took > 2 * _TICK_SECONDS:
+                size = max(_SMALLEST_READ, size // 2)
+
+    def _permitted(self, current: _Round, wanted: int) -> int:
+        limit = self._options.limit
+        if limit is None:
+            return wanted
+        count, seconds = limit.take(wanted)
+        if seconds:
+            current.halt.wait(seconds)
+        return count
+
+    def _signed(self) -> str:
+        with self._sign_lock:
+            if self._url is None:
+                self._url = self._options.sign()
+            return self._url
+
+    def _begin_anew(self) -> None:
+        self._join_noting()
+        self._digest.close()
+        self._digest = GrowingDigest(self._part.descriptor)
+        self._part.begin_anew()
+        self._version, self._pieces = None, Pieces(None)
+
+    def _check_stop(self) -> None:
+        if self._options.stop.is_set():
+            raise CancelledError("The download was stopped")
+
+    def _tell(self) -> None:
+        self._options.progress(self._pieces.done, self._pieces.total, self._retries)
+
+    def _note_now_and_then(self) -> None:
+        """In a thread: bringing a second's bytes to the disk may take longer than a second."""
+        now = time.monotonic()
+        if now - self._noted_at < _NOTE_SECONDS:
+            return
+        if self._noting is None or not self._noting.is_alive():
+            self._noted_at = now
+            self._noting = threading.Thread(target=self._note, name="note", daemon=True)
+            self._noting.start()
+
+    def _join_noting(self) -> None:
+        if self._noting is not None:
+            self._noting.join()
+            self._noting = None
+
+    def _note(self) -> None:
+        version = self._version
+        if version is None or not self._part.exists:
+            return
+        gaps = self._pieces.gaps()
+        with suppress(OSError):  # a full disk: the note before this one stays true
+            self._part.note(version, gaps)
 
 
-@contextmanager
-def _answer(url: str, start: int, etag: str | None) -> Iterator[http.client.HTTPResponse]:
-    parts = urlsplit(url)
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(
-            parts.hostname or "",
-            parts.port,
-            timeout=_TIMEOUT,
-            context=ssl.create_default_context(),
-        )
-    else:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT)
-    headers = {
-        "User-Agent": f"lora-tui/{__version__}",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-    }
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        if etag:
-            headers["If-Range"] = etag
-    try:
-        try:
-            connection.request(
-                "GET", f"{parts.path}?{parts.query}" if parts.query else parts.path, headers=headers
-            )
-            answer = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            raise _unreachable(error) from error
-        yield answer
-    finally:
-        connection.close()
-
-
-def _read_head(
-    answer: http.client.HTTPResponse, have: int, etag: str | None
-) -> tuple[int, int | None, str | None]:
-    """Where the body starts, how long the file is in all, and which version it is."""
-    status = answer.status
-    new_etag = answer.getheader("ETag")
-    length = _whole(answer.getheader("Content-Length"))
-    if status == 200:
-        return 0, length, new_etag
-    if status == 206:
-        start, total = _content_range(answer.getheader("Content-Range"))
-        if start != have or (etag and new_etag and new_etag != etag):
-            raise BackendError("The server answered with another part of the file than asked for")
-        return start, total, new_etag or etag
-    if status == 416 and have:
-        raise UnreachableError("The file in the bucket has become shorter")
-    if status in (400, 401, 403):
-        # an expired link; where it is refused for good the attempts run out and say so
-        raise ExpiredLinkError("The signed link was refused", details=f"HTTP {status}")
-    if status == 404:
-        raise NotFoundError("The file is missing from the bucket")
-    if status == 429 or status >= 500:
-        raise UnreachableError("The storage did not answer", details=f"HTTP {status}")
-    raise BackendError("The storage gave an answer that makes no sense", details=f"HTTP {status}")
-
-
-def _read_into(answer: http.client.HTTPResponse, buffer: memoryview) -> int:
-    try:
-        return answer.readinto(buffer)
-    except http.client.IncompleteRead:
-        return 0
-    except (OSError, http.client.HTTPException) as error:
-        raise _unreachable(error) from error
-
-
-def _unreachable(error: Exception) -> UnreachableError:
-    # the error's own text may hold the URL, and with it the token
-    return UnreachableError("The connection to the storage failed", details=type(error).__name__)
-
-
-def _content_range(value: str | None) -> tuple[int, int | None]:
-    unit, _, span = (value or "").partition(" ")
-    positions, _, total = span.partition("/")
-    start = _whole(positions.partition("-")[0])
-    if unit != "bytes" or start is None:
-        raise BackendError("The storage gave a range that makes no sense")
-    return start, _whole(total)
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
-
-
-def _length(file: IO[bytes]) -> int:
-    file.flush()
-    return os.fstat(file.fileno()).st_size
-
-
-def _digest_existing(file: IO[bytes], length: int, digest: hashlib._Hash) -> None:
-    remaining = length
-    while remaining:
-        block = file.read(min(_BUFFER, remaining))
-        if not block:
-            raise DiskError("The partial file was changed by another program")
-        digest.update(block)
-        remaining -= len(block)
-
-
-def _check_space(part: Path, needed: int) -> None:
-    usage = os.statvfs(part.parent)
+def check_space(part: Part, needed: int) -> None:
+    """Raises DiskError unless `needed` bytes, less those that `part` occupies, fit on its disk."""
+    usage = os.fstatvfs(part.descriptor)
     free = usage.f_bavail * usage.f_frsize
-    if needed + _MARGIN > free and needed:
-        raise DiskError(
-            "There is not enough space on the disk",
-            details=f"{needed:,} bytes are needed, {free:,} are free in {part.parent}",
-            remedy="free some space, or choose another directory with --to",
-        )
+    missing = needed - os.fstat(part.descriptor).st_size
+    if missing > 0 and missing + min(_MARGIN, needed) > free:
+        raise not_enough_space(missing, free, str(part.path.parent))
 
 
-def _read_tag(path: Path) -> str | None:
-    """A strong ETag guards a resume; a weak one promises nothing about bytes."""
-    try:
-        tag = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return tag if tag.startswith('"') else None
-
-
-def _write_tag(path: Path, tag: str | None) -> None:
-    if tag and tag.startswith('"') and tag.isascii():
-        path.write_text(tag, encoding="ascii")
-    else:
-        path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(part: Path) -> Iterator[IO[bytes]]:
-    part.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(descriptor, "r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DiskError(
-                "Another lora-tui is downloading this file",
-                details=str(part),
-                remedy="wait for it, or end it",
-            ) from None
-        yield file
-
-
-@contextmanager
-def _removed_if_empty(part: Path, file: IO[bytes]) -> Iterator[None]:
-    """A failure before the first byte leaves nothing behind."""
-    try:
-        yield
-    except LoraTuiError:
-        if not _length(file):
-            part.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def _disk_errors(part: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DiskError(
-            f"The file can't be written: {error.strerror or type(error).__name__}",
-            details=str(part),
-            remedy="free some space or choose another directory with --to; a resume goes on",
-        ) from error
+def not_enough_space(needed: int, free: int, directory: str) -> DiskError:
+    """The error for it."""
+    return DiskError(
+        "There is not enough space on the disk",
+        details=f"{needed:,} bytes are needed, {free:,} are free in {directory}",
+        remedy="free some space, or choose another directory with --to",
+    )

@@ -1,36 +1,51 @@
-"""Runs the downloads of one model: queue in the cache, fetch, verify, rename, write down."""
+"""Works off the queue: some files at a time, each in a thread, the cache saying what is to be done.
+
+Whoever runs it (the application, `lora-tui download`), the queue is the same one; a file is taken
+in hand by one process at a time, and what a dead process had in hand is queued again.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Final
 
-from lora_tui import clock
+from lora_tui import errors
 from lora_tui.cache import transfers as queue
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import transaction
-from lora_tui.cache.transfers import Transfer, TransferState
-from lora_tui.clock import timestamp_text
-from lora_tui.domain import Model, mapping
-from lora_tui.errors import (
-    DiskError,
-    IntegrityError,
-    LoraTuiError,
-    NotFoundError,
-    PartlyFailedError,
-)
-from lora_tui.transfers.fetch import CancelledError, FetchOptions, fetch
-from lora_tui.transfers.plan import MANIFEST, plan
-from lora_tui.transfers.verify import check_structure, sha256_of
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.models import get_model
+from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
+from lora_tui.domain import Model
+from lora_tui.errors import LoraTuiError, NotFoundError, PartlyFailedError
+from lora_tui.transfers.bring import bring
+from lora_tui.transfers.fetch import CancelledError, FetchOptions
+from lora_tui.transfers.limit import RateLimit
+from lora_tui.transfers.owner import Owner
+from lora_tui.transfers.plan import check_space_for_all, plan
 
-_REPORT_SECONDS: Final = 0.2
+_LOOK_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the runner needs from outside, and how hard it may work."""
+
+    sign: Callable[[str], str] = field(repr=False)
+    """Object path → signed URL. Raises NotFoundError where the object is not there."""
+    delay: Callable[[int, str | None], float | None]
+    """The retry policy: seconds to wait after the n-th failure in a row (from 1), given the
+    server's Retry-After; None where it is to be given up."""
+    files_at_once: int = 3
+    connections: int = 8
+    """To one file at the most."""
+    limit: RateLimit | None = None
+    stall_seconds: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -42,228 +57,282 @@ class Outcome:
     failed: tuple[tuple[str, LoraTuiError], ...]
 
 
-@dataclass(frozen=True)
-class Downloader:
-    """What a download needs from outside."""
+class Runner:
+    """The queue's workers in this process. Every method may be called from any thread."""
 
-    db: sqlite3.Connection
-    sign: Callable[[str], str]
-    """Object path → signed URL. Raises NotFoundError where the object is not there."""
-    wait: Callable[[int], bool]
-    """After the n-th failed attempt in a row: sleeps, and says whether to try again."""
-    stop: threading.Event = field(default_factory=threading.Event)
-    on_change: Callable[[Transfer], None] | None = None
-    """Told of each step of each file; for the command line, which watches no feed."""
+    def __init__(self, cache_path: Path, tools: Tools) -> None:
+        self._cache_path = cache_path
+        self._tools = tools
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._owner: Owner | None = None
+        self._workers: list[threading.Thread] = []
+        self._wanted: set[int] = set()
+        self._everything = False
+        self._errors: dict[int, LoraTuiError] = {}
+        """Of this process: with details and remedy, which the cache does not keep."""
+        self._broken: LoraTuiError | None = None
+        """Why a worker could not even write to the cache."""
+
+    def start(self, ids: Collection[int] | None = None) -> None:
+        """Work off these files; None: everything that is queued, now and later."""
+        with self._lock:
+            self._broken = None
+            if ids is None:
+                self._everything = True
+            else:
+                self._wanted.update(ids)
+        self._look()
+
+    def recover(self) -> None:
+        """Queue again what a dead process had in hand."""
+        owner = self._own()
+        with closing(open_cache(self._cache_path)) as db, transaction(db, Topic.TRANSFERS):
+            queue.recover(db, owner.is_alive)
+
+    def wait_for(
+        self,
+        db: Connection,
+        ids: Collection[int],
+        on_change: Callable[[Transfer], None] | None = None,
+    ) -> list[Transfer]:
+        """Return when none of these files is active any more, whichever process has it in hand.
+
+        `on_change` is told, in this thread, of each step of each file.
+        """
+        seen: dict[int, Transfer] = {}
+        while True:
+            if self._broken is not None:
+                raise self._broken
+            self._look()
+            rows = queue.get_transfers(db, ids)
+            for row in rows:
+                if seen.get(row.id) != row:
+                    seen[row.id] = row
+                    if on_change is not None:
+                        on_change(row)
+            if not any(row.state in ACTIVE for row in rows):
+                return rows
+            if self._stop.wait(_LOOK_SECONDS):
+                raise CancelledError("The download was interrupted; it goes on with the next start")
+
+    def error_of(self, row: Transfer) -> LoraTuiError:
+        """Why a file failed."""
+        known = self._errors.get(row.id)
+        if known is not None and str(known) == row.error:
+            return known
+        kind = getattr(errors, row.error_kind or "", LoraTuiError)
+        return LoraTuiError(row.error or "") if not isinstance(kind, type) else kind(row.error)
+
+    def close(self) -> None:
+        """Stop; what was running is queued again, for the next start."""
+        self._stop.set()
+        for worker in list(self._workers):
+            worker.join(timeout=5.0)
+        with self._lock:
+            if self._owner is not None:
+                self._owner.close()
+                self._owner = None
+
+    def _own(self) -> Owner:
+        with self._lock:
+            if self._owner is None:
+                self._owner = Owner(self._cache_path)
+            return self._owner
+
+    def _look(self) -> None:
+        """Have as many workers as there may be and is work for."""
+        if self._stop.is_set():
+            return
+        owner = self._own()
+        with closing(open_cache(self._cache_path)) as db:
+            queued = [
+                row
+                for row in queue.active_transfers(db)
+                if row.state is TransferState.QUEUED and self._may(row.id)
+            ]
+        with self._lock:
+            self._workers = [worker for worker in self._workers if worker.is_alive()]
+            room = self._tools.files_at_once - len(self._workers)
+            for _ in range(min(room, len(queued))):
+                if self._stop.is_set():
+                    return
+                worker = threading.Thread(
+                    target=self._live, args=(owner.token,), name="transfers", daemon=True
+                )
+                self._workers.append(worker)
+                worker.start()
+
+    def _may(self, transfer_id: int) -> bool:
+        return self._everything or transfer_id in self._wanted
+
+    def _live(self, owner: str) -> None:
+        try:
+            self._work(owner)
+        except LoraTuiError as error:
+            self._broken = error
+
+    def _work(self, owner: str) -> None:
+        """The life of a worker: file after file, until none is queued."""
+        with closing(open_cache(self._cache_path)) as db:
+            while not self._stop.is_set():
+                with transaction(db, Topic.TRANSFERS):
+                    row = queue.claim(db, owner, None if self._everything else self._wanted)
+                if row is None:
+                    return
+                try:
+                    self._one(db, row, owner)
+                finally:
+                    with transaction(db, Topic.TRANSFERS):
+                        queue.release(db, row.id, owner)
+
+    def _one(self, db: Connection, row: Transfer, owner: str) -> None:
+        last = (-1, -1)
+
+        def progress(done: int, total: int | None, retries: int) -> None:
+            nonlocal last
+            if self._stop.is_set():
+                raise CancelledError("The download was interrupted")
+            if (done, retries) == last:
+                if queue.get_transfer(db, row.id).state is TransferState.RUNNING:
+                    return
+                raise CancelledError("The download was stopped")
+            last = (done, retries)
+            report(TransferState.RUNNING, done=done, total=total, attempts=retries)
+
+        def report(
+            state: TransferState,
+            *,
+            done: int | None = None,
+            total: int | None = None,
+            attempts: int | None = None,
+            sha256: str | None = None,
+        ) -> None:
+            with transaction(db, Topic.TRANSFERS):
+                going = queue.report(
+                    db,
+                    row.id,
+                    owner,
+                    state,
+                    bytes_done=done,
+                    bytes_total=total,
+                    attempts=attempts,
+                    sha256=sha256,
+                )
+            if not going:
+                raise CancelledError("The download was stopped")
+
+        def wait(attempt: int, retry_after: str | None) -> bool:
+            seconds = self._tools.delay(attempt, retry_after)
+            if seconds is None:
+                return False
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0:
+                if self._stop.wait(min(left, _LOOK_SECONDS)):
+                    break
+                if queue.get_transfer(db, row.id).state is not TransferState.RUNNING:
+                    raise CancelledError("The download was stopped")
+            return True
+
+        try:
+            model = get_model(db, row.model_id)
+            if model is None:
+                raise NotFoundError("Model not found or access denied")
+            options = FetchOptions(
+                sign=lambda: self._tools.sign(row.object_path),
+                progress=progress,
+                wait=wait,
+                stop=self._stop,
+                connections=self._tools.connections,
+                limit=self._tools.limit,
+                stall_seconds=self._tools.stall_seconds,
+            )
+            brought = bring(
+                row,
+                model,
+                options,
+                lambda size: report(TransferState.VERIFYING, done=size, total=size),
+            )
+            report(TransferState.DONE, done=brought.size, total=brought.size, sha256=brought.sha256)
+            self._conclude(db, model, row.target.parent)
+        except CancelledError:
+            return  # the row says already what the user wants; `release` does the rest
+        except LoraTuiError as error:
+            self._fail(db, row, owner, error)
+        except Exception as error:
+            self._fail(
+                db, row, owner, LoraTuiError(f"Something unexpected: {type(error).__name__}")
+            )
+            raise
+
+    def _fail(self, db: Connection, row: Transfer, owner: str, error: LoraTuiError) -> None:
+        self._errors[row.id] = error
+        kind = next(k.__name__ for k in type(error).__mro__ if k.__module__ == errors.__name__)
+        with transaction(db, Topic.TRANSFERS):
+            queue.report(db, row.id, owner, TransferState.FAILED, error=str(error), error_kind=kind)
+
+    def _conclude(self, db: Connection, model: Model, directory: Path) -> None:
+        """Where that was the last file, the model lies on this disk."""
+        rows = {row.file: row for row in queue.transfers_of(db, model.id)}
+        if all(
+            file.name in rows
+            and rows[file.name].state is TransferState.DONE
+            and rows[file.name].target.parent == directory
+            for file in model.files
+        ):
+            with transaction(db, Topic.TRANSFERS, Topic.MODELS):
+                queue.put_downloaded(db, model.id, directory)
 
 
 def download(
-    downloader: Downloader,
+    runner: Runner,
+    db: Connection,
     model: Model,
     directory: Path,
     names: Sequence[str] | None = None,
     *,
     force: bool = False,
+    on_change: Callable[[Transfer], None] | None = None,
 ) -> Outcome:
     """Bring files of `model` into `directory`; a file that fails does not stop the others.
 
     Raises NotFoundError where no file could be had because none is there, PartlyFailedError where
-    some failed, the file's own error where all failed, CancelledError.
+    some failed, the file's own error where all failed, DiskError where there is no room for all of
+    them, CancelledError where the user stopped or paused it.
     """
+    runner.recover()
     wanted = plan(model, directory, names)
-    with transaction(downloader.db, Topic.TRANSFERS):
-        queue.enqueue(downloader.db, model.id, wanted)
-    chosen = {file.file for file in wanted}
-    rows = [row for row in queue.transfers_of(downloader.db, model.id) if row.file in chosen]
-    manifest = _read_manifest(directory)
-    hashes = {file.name: file.sha256 for file in model.files}
-    done: list[str] = []
-    failed: list[tuple[str, LoraTuiError]] = []
-    for row in rows:
-        try:
-            digest, size = _one(
-                downloader, row, hashes.get(row.file), manifest.get(row.target.name), force=force
-            )
-        except LoraTuiError as error:
-            cancelled = isinstance(error, CancelledError)
-            state = TransferState.CANCELLED if cancelled else TransferState.FAILED
-            _report(downloader, row, state, error=str(error))
-            if cancelled:
-                _cancel_rest(downloader, rows)
-                raise
-            failed.append((row.file, error))
-            continue
-        done.append(row.file)
-        manifest[row.target.name] = {"sha256": digest, "size": size, "object": row.file}
-        _write_manifest(directory, model, manifest)
-        _report(downloader, row, TransferState.DONE, done=size, total=size, sha256=digest)
-    outcome = Outcome(directory, tuple(done), tuple(failed))
-    _conclude(downloader, model, outcome)
-    return outcome
-
-
-def _conclude(downloader: Downloader, model: Model, outcome: Outcome) -> None:
-    states = {row.file: row.state for row in queue.transfers_of(downloader.db, model.id)}
-    if all(states.get(file.name) is TransferState.DONE for file in model.files):
-        with transaction(downloader.db, Topic.TRANSFERS, Topic.MODELS):
-            queue.put_downloaded(downloader.db, model.id, outcome.directory)
-    if not outcome.failed:
-        return
-    error = outcome.failed[0][1]
-    if outcome.done:
-        raise PartlyFailedError(
-            f"{len(outcome.done)} files are here, {len(outcome.failed)} failed",
-            details="; ".join(f"{name}: {error}" for name, error in outcome.failed),
-            remedy=error.remedy or "run the same command again; what is here is not fetched twice",
-        )
-    if all(isinstance(error, NotFoundError) for _, error in outcome.failed):
-        raise NotFoundError(
-            "None of the files can be had",
-            details="; ".join(f"{name}: {error}" for name, error in outcome.failed),
-            remedy="the artifact is incomplete in the bucket; harvest it again or ask its owner",
-        ) from error
-    raise error
-
-
-def _one(
-    downloader: Downloader,
-    row: Transfer,
-    expected_sha256: str | None,
-    recorded: object,
-    *,
-    force: bool,
-) -> tuple[str, int]:
-    """Digest and size of one file that is now in place."""
-    if row.target.is_symlink() or row.target.exists():
-        here = _already_here(row, expected_sha256, recorded)
-        if here is not None:
-            return here
-        if not force:
-            raise DiskError(
-                "Another file of that name is there already",
-                details=str(row.target),
-                remedy="move it away, choose another directory with --to, or use --force",
-            )
-    _report(downloader, row, TransferState.RUNNING, done=0)
-    last = 0.0
-
-    def progress(done: int, total: int | None) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _REPORT_SECONDS or done == total:
-            last = now
-            _report(downloader, row, TransferState.RUNNING, done=done, total=total)
-
-    fetched = fetch(
-        row.target,
-        FetchOptions(
-            sign=lambda: downloader.sign(row.object_path),
-            progress=progress,
-            stop=downloader.stop,
-            wait=downloader.wait,
-        ),
-        expected_size=row.bytes_total,
+    check_space_for_all(wanted, directory)
+    with transaction(db, Topic.TRANSFERS):
+        ids = queue.enqueue(db, model.id, wanted, force=force)
+    runner.start(ids)
+    rows = runner.wait_for(db, ids, on_change)
+    stopped = [r for r in rows if r.state in (TransferState.CANCELLED, TransferState.PAUSED)]
+    if stopped or len(rows) < len(ids):
+        paused = any(row.state is TransferState.PAUSED for row in stopped)
+        raise CancelledError("The download was paused" if paused else "The download was stopped")
+    failed = tuple(
+        (row.file, runner.error_of(row)) for row in rows if row.state is TransferState.FAILED
     )
-    _report(downloader, row, TransferState.VERIFYING, done=fetched.size, total=fetched.size)
-    try:
-        if expected_sha256 is not None and fetched.sha256 != expected_sha256:
-            raise IntegrityError(
-                "The checksum is wrong: these are not the bytes that were stored",
-                details=f"{fetched.sha256}, the manifest says {expected_sha256}",
-            )
-        check_structure(fetched.part, row.target.name)
-    except IntegrityError:
-        fetched.part.unlink(missing_ok=True)
-        raise
-    try:
-        fetched.part.replace(row.target)
-        _sync_directory(row.target.parent)
-    except OSError as error:
-        raise DiskError(
-            f"The file can't be put in place: {error.strerror}", details=str(row.target)
-        ) from error
-    return fetched.sha256, fetched.size
+    done = tuple(row.file for row in rows if row.state is TransferState.DONE)
+    if failed:
+        raise _failure(done, failed)
+    return Outcome(directory, done, failed)
 
 
-def _already_here(
-    row: Transfer, expected_sha256: str | None, recorded: object
-) -> tuple[str, int] | None:
-    """Digest and size, where the file at the target is the one that is wanted."""
-    promised = expected_sha256 or mapping(recorded).get("sha256")
-    if promised is None or not row.target.is_file() or row.target.is_symlink():
-        return None
-    try:
-        size = row.target.stat().st_size
-        if row.bytes_total is not None and size != row.bytes_total:
-            return None
-        digest = sha256_of(row.target)
-    except OSError:
-        return None
-    return (digest, size) if digest == promised else None
-
-
-def _report(
-    downloader: Downloader,
-    row: Transfer,
-    state: TransferState,
-    *,
-    done: int | None = None,
-    total: int | None = None,
-    sha256: str | None = None,
-    error: str | None = None,
-) -> None:
-    with transaction(downloader.db, Topic.TRANSFERS):
-        queue.update(
-            downloader.db,
-            row.id,
-            state,
-            bytes_done=done,
-            bytes_total=total,
-            sha256=sha256,
-            error=error,
+def _failure(done: Sequence[str], failed: Sequence[tuple[str, LoraTuiError]]) -> LoraTuiError:
+    first = failed[0][1]
+    reasons = "; ".join(f"{name}: {error}" for name, error in failed)
+    if done:
+        return PartlyFailedError(
+            f"{len(done)} files are here, {len(failed)} failed",
+            details=reasons,
+            remedy=first.remedy or "run the same command again; what is here is not fetched twice",
         )
-    if downloader.on_change is not None:
-        downloader.on_change(queue.get_transfer(downloader.db, row.id))
-
-
-def _cancel_rest(downloader: Downloader, rows: Sequence[Transfer]) -> None:
-    with transaction(downloader.db, Topic.TRANSFERS):
-        for row in rows:
-            if queue.get_transfer(downloader.db, row.id).state in queue.ACTIVE:
-                queue.update(downloader.db, row.id, TransferState.CANCELLED)
-
-
-def _read_manifest(directory: Path) -> dict[str, object]:
-    """The files that lora-tui put into this directory: local name → sha256, size, object."""
-    try:
-        return dict(mapping(mapping((directory / MANIFEST).read_text("utf-8")).get("files")))
-    except (OSError, UnicodeDecodeError):
-        return {}
-
-
-def _write_manifest(directory: Path, model: Model, files: dict[str, object]) -> None:
-    data = {
-        "id": model.id,
-        "name": model.name,
-        "version": model.version,
-        "stars": model.quality.stars,
-        "convergence": model.quality.convergence,
-        "dataset": model.dataset.name if model.dataset else None,
-        "base_model": model.hyperparameters.base_model,
-        "downloaded_at": timestamp_text(clock.now()),
-        "files": files,
-    }
-    partial = directory / f"{MANIFEST}.part"
-    try:
-        partial.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-        partial.replace(directory / MANIFEST)
-    except OSError as error:
-        raise DiskError(f"{MANIFEST} can't be written: {error.strerror}") from error
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if all(isinstance(error, NotFoundError) for _, error in failed):
+        return NotFoundError(
+            "None of the files can be had",
+            details=reasons,
+            remedy="the artifact is incomplete in the bucket; harvest it again or ask its owner",
+        )
+    return first

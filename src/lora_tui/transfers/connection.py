@@ -1,0 +1,214 @@
+"""One GET of a span of a file: TLS, proxies and time-outs; what the answer says of the file.
+
+`http.client` reads into one buffer: httpx manages a third of that rate (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from lora_tui import __version__
+from lora_tui.errors import (
+    BackendError,
+    ConfigError,
+    ExpiredLinkError,
+    NotFoundError,
+    UnreachableError,
+)
+from lora_tui.gateway.http import proxy_for, tls_context
+from lora_tui.transfers.part import Version
+
+_CONNECT_SECONDS: Final = 15.0
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class BusyError(UnreachableError):
+    """The server asks to slow down (429, 5xx)."""
+
+    def __init__(self, message: str, *, details: str, retry_after: str | None) -> None:
+        super().__init__(message, details=details)
+        self.retry_after = retry_after
+
+
+class ChangedError(UnreachableError):
+    """The object in the bucket is not the one that the bytes so far are of."""
+
+
+@dataclass
+class Answer:
+    """The body of a file, from `start` on."""
+
+    start: int
+    version: Version
+    ranged: bool
+    """Whether it is the part that was asked for; else it is the whole file."""
+    certain_end: bool
+    """Whether the end of the body is told from a broken connection."""
+    _response: http.client.HTTPResponse
+    _socket: socket.socket | None
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer; 0 at the end. Raises UnreachableError, also for a stalled line."""
+        try:
+            return self._response.readinto(buffer)
+        except http.client.IncompleteRead:
+            return 0
+        except (OSError, ValueError, AttributeError, http.client.HTTPException) as error:
+            raise _unreachable(error) from None
+
+    def abort(self) -> None:
+        """Wake up a thread that waits for bytes; its read fails."""
+        if self._socket is not None:
+            with suppress(OSError):
+                # not `SSLSocket.shutdown`: after it the socket would hand out undeciphered bytes
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+@contextmanager
+def open_answer(
+    url: str, start: int, end: int | None, etag: str | None, *, stall_seconds: float
+) -> Iterator[Answer]:
+    """Ask for the bytes from `start` up to `end`, provided that the object is still `etag`.
+
+    Raises ExpiredLinkError where the link is refused, NotFoundError, UnreachableError (BusyError
+    and ChangedError among them), BackendError. No error's text holds any of the URL.
+    """
+    headers = {
+        "User-Agent": f"lora-tui/{__version__}",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+    }
+    if start or end is not None:
+        headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        if etag:
+            headers["If-Range"] = etag
+    connection, target = _connection(url, headers)
+    try:
+        try:
+            connection.connect()
+            if connection.sock is not None:
+                connection.sock.settimeout(stall_seconds)
+            raw = connection.sock
+            connection.request("GET", target, headers=headers)
+            response = connection.getresponse()
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise _unreachable(error) from None
+        yield _answer(response, raw, start)
+    finally:
+        connection.close()
+
+
+def _connection(url: str, headers: dict[str, str]) -> tuple[http.client.HTTPConnection, str]:
+    """A connection, by way of a proxy where one is set; and what to ask it for."""
+    parts = urlsplit(url)
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or _PORTS.get(parts.scheme, 80)
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    proxy = urlsplit(proxy_for(url) or "")
+    if not proxy.hostname:
+        if secure:
+            context = tls_context()
+            return http.client.HTTPSConnection(
+                host, port, timeout=_CONNECT_SECONDS, context=context
+            ), target
+        return http.client.HTTPConnection(host, port, timeout=_CONNECT_SECONDS), target
+    if proxy.scheme not in ("http", "https"):
+        raise ConfigError(
+            f"A proxy of the kind {proxy.scheme}:// can't be used for downloads",
+            remedy="set https_proxy to an http:// proxy, or no_proxy for this host",
+        )
+    credentials = {}
+    if proxy.username is not None:
+        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        credentials["Proxy-Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    proxy_port = proxy.port or _PORTS[proxy.scheme]
+    if secure:
+        if proxy.scheme == "https":
+            raise ConfigError(
+                "A TLS proxy can't be used for downloads",
+                remedy="set https_proxy to an http:// proxy, or no_proxy for this host",
+            )
+        tunnel = http.client.HTTPSConnection(
+            proxy.hostname, proxy_port, timeout=_CONNECT_SECONDS, context=tls_context()
+        )
+        tunnel.set_tunnel(host, port, headers=credentials)
+        return tunnel, target
+    headers |= credentials
+    plain: http.client.HTTPConnection
+    if proxy.scheme == "https":
+        plain = http.client.HTTPSConnection(
+            proxy.hostname, proxy_port, timeout=_CONNECT_SECONDS, context=tls_context()
+        )
+    else:
+        plain = http.client.HTTPConnection(proxy.hostname, proxy_port, timeout=_CONNECT_SECONDS)
+    return plain, f"http://{parts.netloc}{target}"
+
+
+def _answer(
+    response: http.client.HTTPResponse, raw: socket.socket | None, asked_from: int
+) -> Answer:
+    status = response.status
+    etag = _strong(response.getheader("ETag"))
+    if status == 200:
+        length = _whole(response.getheader("Content-Length"))
+        certain = length is not None or response.chunked
+        return Answer(0, Version(etag, length), False, bool(certain), response, raw)
+    if status == 206:
+        start, total = _content_range(response.getheader("Content-Range"))
+        if start != asked_from:
+            raise BackendError("The server answered with another part of the file than asked for")
+        return Answer(start, Version(etag, total), True, True, response, raw)
+    if status == 416:
+        raise ChangedError("The file in the bucket has become shorter")
+    details = f"HTTP {status}"
+    if status in (400, 401, 403):
+        # an expired link; where it is refused for good the attempts run out and say so
+        raise ExpiredLinkError("The signed link was refused", details=details)
+    if status in (404, 410):
+        raise NotFoundError("The file is missing from the bucket")
+    if status == 429 or status >= 500:
+        raise BusyError(
+            "The storage did not answer",
+            details=details,
+            retry_after=response.getheader("Retry-After"),
+        )
+    raise BackendError("The storage gave an answer that makes no sense", details=details)
+
+
+def _unreachable(error: Exception) -> UnreachableError:
+    # the error's own text may hold the URL, and with it the token
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return UnreachableError(
+            "The certificate of the storage can't be trusted",
+            details=type(error).__name__,
+            remedy="check the URL and the clock; for a private CA set SSL_CERT_FILE",
+        )
+    if isinstance(error, TimeoutError):
+        return UnreachableError("The connection to the storage stalled", details="no bytes came")
+    return UnreachableError("The connection to the storage failed", details=type(error).__name__)
+
+
+def _content_range(value: str | None) -> tuple[int, int | None]:
+    unit, _, span = (value or "").partition(" ")
+    positions, _, total = span.partition("/")
+    start = _whole(positions.partition("-")[0])
+    if unit != "bytes" or start is None:
+        raise BackendError("The storage gave a range that makes no sense")
+    return start, _whole(total)
+
+
+def _strong(etag: str | None) -> str | None:
+    """A strong ETag guards a resume; a weak one promises nothing about bytes."""
+    return etag if etag and etag.startswith('"') and etag.isascii() else None
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None

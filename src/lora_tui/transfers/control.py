@@ -1,0 +1,47 @@
+"""What a user can do to files of the queue; whoever has one in hand sees it in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import StrEnum
+from sqlite3 import Connection
+
+from lora_tui.cache import transfers as queue
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import transaction
+from lora_tui.cache.transfers import TransferState
+from lora_tui.transfers.part import discard_part
+
+
+class Control(StrEnum):
+    """One key of the transfers screen."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    """What is paused goes on; what failed or was cancelled is tried again."""
+    CANCEL = "cancel"
+    UP = "up"
+    DOWN = "down"
+    FORGET = "forget"
+    """Off the list, and its partial file off the disk; a finished file stays."""
+
+
+def control(db: Connection, what: Control, ids: Collection[int]) -> None:
+    """Do it. Raises DiskError where a partial file can't be removed."""
+    gone = []
+    with transaction(db, Topic.TRANSFERS):
+        match what:
+            case Control.PAUSE:
+                queue.pause(db, ids)
+            case Control.RESUME:
+                queue.requeue(db, ids)
+            case Control.CANCEL:
+                queue.cancel(db, ids)
+            case Control.UP | Control.DOWN:
+                for number in ids:
+                    queue.move(db, number, -1 if what is Control.UP else 1)
+            case Control.FORGET:
+                gone = queue.forget(db, ids)
+    for row in gone:
+        if row.state is not TransferState.DONE:
+            discard_part(row.target)

@@ -1,0 +1,51 @@
+"""Finds finished downloads on this disk that a new cache does not know of, by their records."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from lora_tui.cache import facts, models
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import transaction
+from lora_tui.cache.transfers import downloaded_to, put_downloaded
+from lora_tui.domain import Model
+from lora_tui.transfers.plan import MANIFEST
+from lora_tui.transfers.record import read_record, recorded_files
+
+
+def find_downloads(db: sqlite3.Connection, downloads: Path) -> int:
+    """Enter the models that lie whole in a directory under `downloads`; how many those were.
+
+    Done once in a new cache, when the models are in it. Only models of this cache's owner count.
+    """
+    if facts.get_fact(db, facts.DOWNLOADS_UNKNOWN) is None:
+        return 0
+    found = {
+        model.id: directory
+        for directory, model in _recorded(db, downloads)
+        if downloaded_to(db, model.id) is None and _is_whole(model, directory)
+    }
+    with transaction(db, *((Topic.TRANSFERS, Topic.MODELS) if found else ())):
+        for model_id, directory in found.items():
+            put_downloaded(db, model_id, directory)
+        facts.put_fact(db, facts.DOWNLOADS_UNKNOWN, None)
+    return len(found)
+
+
+def _recorded(db: sqlite3.Connection, downloads: Path) -> Iterator[tuple[Path, Model]]:
+    for record in sorted(downloads.glob(f"*/{MANIFEST}")):
+        model = models.get_model(db, str(read_record(record.parent).get("id") or ""))
+        if model is not None:
+            yield record.parent, model
+
+
+def _is_whole(model: Model, directory: Path) -> bool:
+    """Whether each file of the model is there, in the size that was written down."""
+    there = set()
+    for name, entry in recorded_files(read_record(directory)).items():
+        file = directory / Path(name).name
+        if file.is_file() and file.stat().st_size == entry.get("size"):
+            there.add(entry.get("object"))
+    return bool(model.files) and there >= {file.name for file in model.files}

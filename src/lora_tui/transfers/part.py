@@ -1,0 +1,221 @@
+"""The unfinished file `<name>.part`: locked by one process, with a note of what it lacks.
+
+The note (`<name>.part.json`) says which version of the object the bytes are of, and which are
+missing. It is written after the bytes it vouches for are on the disk, so it never promises too
+much: whatever ends the process, or the machine, the next attempt goes on from a true state.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lora_tui.errors import DiskError
+from lora_tui.transfers.pieces import Pieces
+
+SUFFIXES: Final = (".part", ".part.json", ".part.new")
+"""What lora-tui puts beside a file that it fetches."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """Which bytes these are: a strong ETag and the length, as the server tells them."""
+
+    etag: str | None
+    total: int | None
+
+    @property
+    def resumable(self) -> bool:
+        """Whether bytes of two answers are known to be of the same object."""
+        return self.etag is not None and self.total is not None
+
+
+class Part:
+    """An open, locked `.part`. Make one with `open_part`."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self._note = path.with_name(f"{path.name}.json")
+        self._moved = False
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is still there under its own name."""
+        return not self._moved
+
+    def resume(self) -> tuple[Version, Pieces] | None:
+        """What an earlier attempt left; None where there is nothing that can be relied on."""
+        try:
+            note = json.loads(self._note.read_bytes())
+            etag, total = note["etag"], note["total"]
+            gaps = [(int(at), int(end)) for at, end in note["missing"]]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        if not isinstance(etag, str) or not isinstance(total, int) or not _sound(gaps, total):
+            return None
+        reach = max(_ends(gaps, total), default=0)
+        if os.fstat(self.descriptor).st_size < reach:
+            return None  # the bytes are not there: another program was at it
+        return Version(etag, total), Pieces(total, gaps)
+
+    def write(self, data: memoryview, at: int) -> None:
+        """Write all of `data` at this offset."""
+        while data:
+            count = os.pwrite(self.descriptor, data, at)
+            data, at = data[count:], at + count
+
+    def begin_anew(self) -> None:
+        """Forget what was fetched."""
+        self._note.unlink(missing_ok=True)
+        os.ftruncate(self.descriptor, 0)
+
+    def note(self, version: Version, gaps: list[tuple[int, int]]) -> None:
+        """Write down what is missing; `gaps` were missing before the call."""
+        if not version.resumable:
+            return
+        _to_disk(self.descriptor)
+        new = self.path.with_name(f"{self.path.name}.new")
+        data = {"etag": version.etag, "total": version.total, "missing": gaps}
+        new.write_text(json.dumps(data), encoding="ascii")
+        new.replace(self._note)
+
+    def finish(self, total: int) -> None:
+        """All `total` bytes are there: bring them safely to the disk."""
+        os.ftruncate(self.descriptor, total)
+        os.fsync(self.descriptor)
+
+    def move_to(self, target: Path) -> None:
+        """Give it its final name, atomically and for good."""
+        self.path.replace(target)
+        self._moved = True
+        self._note.unlink(missing_ok=True)
+        directory = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def discard(self) -> None:
+        """Remove it and its note."""
+        if not self._moved:
+            self.path.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+            self._moved = True
+
+    def is_empty(self) -> bool:
+        """Whether nothing was fetched so far."""
+        return os.fstat(self.descriptor).st_size == 0
+
+
+def part_of(target: Path) -> Path:
+    """Where the bytes of `target` are gathered."""
+    return target.with_name(f"{target.name}.part")
+
+
+def discard_part(target: Path) -> None:
+    """Remove what an unfinished download of `target` left. Raises DiskError where it is in use."""
+    if part_of(target).exists():
+        with open_part(target) as part:
+            part.discard()
+
+
+@contextmanager
+def open_part(target: Path) -> Iterator[Part]:
+    """Open and lock the `.part` of `target`, with its directory made where it is missing.
+
+    One that is empty at the end is removed. Raises DiskError where the disk refuses, or another
+    process (or thread) has it.
+    """
+    path = part_of(target)
+    with explained_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _open_locked(path)
+        try:
+            part = Part(path, descriptor)
+            try:
+                yield part
+            finally:
+                with suppress(OSError):
+                    if part.is_empty():
+                        part.discard()
+                    path.with_name(f"{path.name}.new").unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def explained_disk(path: Path) -> Iterator[None]:
+    """What the file system refuses, as DiskError."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(
+            f"The file can't be written: {error.strerror or type(error).__name__}",
+            details=str(path),
+            remedy="free some space or choose another directory with --to; a resume goes on",
+        ) from error
+
+
+def _to_disk(descriptor: int) -> None:
+    if sys.platform == "darwin":
+        os.fsync(descriptor)
+    else:
+        os.fdatasync(descriptor)
+
+
+def _open_locked(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # whoever had it may have given it its final name meanwhile: then this is not ours
+            if _is_same(path, descriptor):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise DiskError(
+                "Another lora-tui is downloading this file",
+                details=str(path),
+                remedy="wait for it, or end it",
+            ) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_same(path: Path, descriptor: int) -> bool:
+    try:
+        named = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    opened = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
+
+
+def _sound(gaps: list[tuple[int, int]], total: int) -> bool:
+    at = 0
+    for start, end in gaps:
+        if not at <= start < end <= total:
+            return False
+        at = end
+    return True
+
+
+def _ends(gaps: list[tuple[int, int]], total: int) -> Iterator[int]:
+    """Where each span that is there ends."""
+    at = 0
+    for start, end in gaps:
+        if start > at:
+            yield start
+        at = end
+    if at < total:
+        yield total
