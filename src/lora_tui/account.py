@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lora_tui.cache.facts import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config import Profile
 from lora_tui.errors import AuthenticationError, DiskError
@@ -30,6 +31,11 @@ class Session:
     expires_at: datetime
     user_id: str
     email: str
+
+
+def cache_owner(profile: Profile, user_id: str) -> Owner:
+    """Whose cache it is that a user of this project has."""
+    return Owner(user_id, profile.identity or profile.url)
 
 
 def load_session(profile: Profile) -> Session | None:

@@ -19,6 +19,7 @@ from lora_tui.errors import CacheError, DamagedCacheError, DiskError, LoraTuiErr
 _BUSY_SECONDS: Final = 15.0
 _SIDE_FILES: Final = ("-wal", "-shm")
 _MODE: Final = 0o600
+_DAMAGED: Final = "The cache file is damaged"
 
 
 def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
@@ -73,11 +74,25 @@ def transaction(connection: sqlite3.Connection, *topics: Topic) -> Iterator[None
 
 @contextmanager
 def explained(path: Path | None = None) -> Iterator[None]:
-    """Turn what SQLite and the file system raise into the error family.
+    """Turn what SQLite and the file system raise into the error family."""
+    try:
+        with database_explained(path):
+            yield
+    except OSError as error:
+        raise DiskError(
+            f"The cache can't be opened: {error.strerror or error}",
+            details=str(path) if path else None,
+            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+        ) from error
+
+
+@contextmanager
+def database_explained(path: Path | None = None) -> Iterator[None]:
+    """Turn what SQLite raises into the error family, for a block that does other things as well.
 
     Also what can only come of bytes that nobody wrote: text that is not UTF-8, broken JSON.
     """
-    details = str(path) if path else None
+    details = str(path) if path else "cache"
     try:
         yield
     except sqlite3.Error as error:
@@ -86,15 +101,7 @@ def explained(path: Path | None = None) -> Iterator[None]:
             raise
         raise explanation from error
     except json.JSONDecodeError as error:
-        raise DamagedCacheError(
-            "The cache file is damaged", details=f"{details or 'cache'}: {error}"
-        ) from error
-    except OSError as error:
-        raise DiskError(
-            f"The cache can't be opened: {error.strerror or error}",
-            details=details,
-            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
-        ) from error
+        raise DamagedCacheError(_DAMAGED, details=f"{details}: {error}") from error
 
 
 def delete_cache(path: Path) -> bool:
@@ -144,7 +151,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         if _code(error) == sqlite3.SQLITE_ERROR:  # tables that no version of ours has left behind
-            raise DamagedCacheError("The cache file is damaged", details=str(error)) from error
+            raise DamagedCacheError(_DAMAGED, details=str(error)) from error
         raise
 
 
@@ -154,9 +161,7 @@ def _check_tables(connection: sqlite3.Connection) -> None:
     }
     missing = sorted(TABLES - there)
     if missing:
-        raise DamagedCacheError(
-            "The cache file is damaged", details=f"there is no table {', '.join(missing)}"
-        )
+        raise DamagedCacheError(_DAMAGED, details=f"there is no table {', '.join(missing)}")
 
 
 def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> None:
@@ -170,15 +175,13 @@ def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> No
         )
 
 
-def _explanation(error: sqlite3.Error, details: str | None) -> LoraTuiError | None:
+def _explanation(error: sqlite3.Error, details: str) -> LoraTuiError | None:
     """What a user can make of it; None where the mistake is ours."""
     code, text = _code(error), str(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
         "no such table" in text or "Could not decode to UTF-8" in text
     ):
-        return DamagedCacheError(
-            "The cache file is damaged", details=f"{details or 'cache'}: {text}"
-        )
+        return DamagedCacheError(_DAMAGED, details=f"{details}: {text}")
     if code == sqlite3.SQLITE_FULL:
         return DiskError(
             "The disk is full: the cache can't be written",
@@ -188,7 +191,7 @@ def _explanation(error: sqlite3.Error, details: str | None) -> LoraTuiError | No
     if code == sqlite3.SQLITE_IOERR:
         return DiskError(
             "The disk fails or is full: the cache can't be read or written",
-            details=f"{details}: {text}" if details else text,
+            details=f"{details}: {text}",
             remedy="look at the disk and the quota; nothing half-written was kept",
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from lora_tui.cache.connection import explained, path_of
+from lora_tui.cache.connection import explained
 
 _LOOK_SECONDS = 0.1
 
 
 @contextmanager
 def sync_lock(
-    db: sqlite3.Connection, *, patience: float = 0.0, on_wait: Callable[[], None] | None = None
+    cache: Path, *, patience: float = 0.0, on_wait: Callable[[], None] | None = None
 ) -> Iterator[bool]:
-    """Whether this caller may sync; held until the block ends, or the process does.
+    """Whether this caller may sync, or replace, the cache of this path.
 
-    Waits up to `patience` seconds for another one to end, after telling so by `on_wait`.
+    Held until the block ends, or the process does. Waits up to `patience` seconds for another one to end, after telling so by `on_wait`.
     """
-    cache = path_of(db)
     path = cache.with_name(f"{cache.name}.lock")
     with explained(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

@@ -13,7 +13,9 @@ from lora_tui.domain import Dataset, Job, Notification, Row
 def put_datasets(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace datasets. Call inside a transaction."""
     db.executemany(
-        "INSERT OR REPLACE INTO datasets (id, row, name, updated_at) VALUES (?, ?, ?, ?)",
+        "INSERT INTO datasets (id, row, name, updated_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET row = excluded.row, name = excluded.name,"
+        " updated_at = excluded.updated_at",
         [
             (dataset.id, json.dumps(row), dataset.name, _moment(row, "updated_at"))
             for row in rows
@@ -25,9 +27,11 @@ def put_datasets(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace training jobs. Call inside a transaction."""
     db.executemany(
-        "INSERT OR REPLACE INTO jobs"
-        " (id, row, status, external_job_id, artifact_id, completed_at, updated_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO jobs (id, row, status, external_job_id, artifact_id, completed_at,"
+        " updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        " row = excluded.row, status = excluded.status, artifact_id = excluded.artifact_id,"
+        " external_job_id = excluded.external_job_id, completed_at = excluded.completed_at,"
+        " updated_at = excluded.updated_at",
         [
             (
                 job.id,

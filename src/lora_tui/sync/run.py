@@ -18,7 +18,7 @@ from typing import Final
 from lora_tui import clock
 from lora_tui.cache import facts, metrics, records
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import explained, transaction
+from lora_tui.cache.connection import database_explained, path_of, transaction
 from lora_tui.cache.lock import sync_lock
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import CacheError, LoraTuiError
@@ -73,9 +73,9 @@ def sync_cache(
     owner = facts.get_owner(db)
     if owner is not None and owner.user_id != user_id:
         raise CacheError("This cache belongs to another account")
-    with sync_lock(db, patience=patience, on_wait=on_wait) as ours:
+    with sync_lock(path_of(db), patience=patience, on_wait=on_wait) as ours:
         if ours:
-            with explained():
+            with database_explained(path_of(db)):
                 return _sync(rest, db, user_id, full, progress or (lambda _table, _rows: None))
     if patience:
         raise CacheError(

@@ -1,0 +1,125 @@
+"""A damaged cache is set aside and begun anew; the records of finished downloads are saved.
+
+Everything else in a cache is the backend's, and the next sync brings it back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, set_aside, transaction
+from lora_tui.cache.facts import Owner
+from lora_tui.cache.lock import sync_lock
+from lora_tui.errors import CacheError, DamagedCacheError
+
+_PATIENCE: Final = 60.0
+_JSON: Final = {
+    "models": "row",
+    "datasets": "row",
+    "jobs": "row",
+    "notifications": "row",
+    "curves": "points",
+}
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What became of a damaged cache."""
+
+    kept: Path
+    """Where the damaged file is now."""
+    downloads: int
+    """Downloaded models whose records were saved."""
+
+    @property
+    def sentence(self) -> str:
+        """For the user."""
+        saved = f"; {self.downloads} downloads are still known" if self.downloads else ""
+        return f"The cache was damaged; it was set aside as {self.kept.name} and begun anew{saved}"
+
+
+def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
+    """Put a new cache in the place of a damaged one; None where another process has done so.
+
+    Raises CacheError where another process is using it, DiskError.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with sync_lock(path, patience=_PATIENCE) as ours:
+        if not ours:
+            raise CacheError(
+                "Another lora-tui is using the damaged cache", remedy="end it, then try again"
+            )
+        if _is_sound(path, owner):
+            return None
+        kept = set_aside(path)
+        saved = _finished_downloads(kept)
+        with closing(open_cache(path, owner)) as db, transaction(db, *Topic):
+            _put_back(db, saved)
+            (downloads,) = db.execute("SELECT count(*) FROM library").fetchone()
+        return Rebuilt(kept, int(downloads))
+
+
+def _is_sound(path: Path, owner: Owner) -> bool:
+    """Read it from end to end."""
+    try:
+        with closing(open_cache(path, owner)) as db:
+            if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                return False
+            return not any(
+                db.execute(f"SELECT 1 FROM {table} WHERE NOT json_valid({column})").fetchone()
+                for table, column in _JSON.items()
+            )
+    except (DamagedCacheError, sqlite3.DatabaseError):
+        return False
+
+
+def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows that can still be read and that the disk confirms."""
+    saved: dict[str, list[dict[str, Any]]] = {}
+    for table, key, is_true in (
+        ("library", "model_id", lambda row: Path(row["directory"]).is_dir()),
+        ("transfers", "target", _is_finished),
+    ):
+        rows: dict[Any, dict[str, Any]] = {}
+        for direction in ("ASC", "DESC"):  # up to the damage from either side
+            try:
+                with closing(sqlite3.connect(damaged)) as db:
+                    db.row_factory = sqlite3.Row
+                    for row in db.execute(f"SELECT * FROM {table} ORDER BY rowid {direction}"):
+                        rows[row[key]] = dict(row)
+            except (sqlite3.Error, KeyError, IndexError):
+                continue
+        saved[table] = [row for row in rows.values() if _holds(is_true, row)]
+    return saved
+
+
+def _is_finished(row: Mapping[str, Any]) -> bool:
+    size = Path(row["target"]).stat().st_size
+    return bool(row["state"] == "done" and size == row["bytes_done"])
+
+
+def _holds(is_true: Any, row: Mapping[str, Any]) -> bool:
+    try:
+        return bool(is_true(row))
+    except (OSError, KeyError, TypeError, ValueError):  # not there, or garbage
+        return False
+
+
+def _put_back(db: sqlite3.Connection, saved: Mapping[str, list[dict[str, Any]]]) -> None:
+    for table, rows in saved.items():
+        ours = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        for row in rows:
+            columns = [
+                name for name in row if name in ours and (table, name) != ("transfers", "id")
+            ]
+            db.execute(
+                f"INSERT OR IGNORE INTO {table} ({', '.join(columns)})"
+                f" VALUES ({', '.join('?' for _ in columns)})",
+                [row[name] for name in columns],
+            )
