@@ -20,7 +20,8 @@ def sync_lock(
 ) -> Iterator[bool]:
     """Whether this caller may sync, or replace, the cache of this path.
 
-    Held until the block ends, or the process does. Waits up to `patience` seconds for another one to end, after telling so by `on_wait`.
+    Held until the block ends, or the process does. Waits up to `patience` seconds for another
+    caller to end, after telling so by `on_wait`. Raises DiskError.
     """
     path = cache.with_name(f"{cache.name}.lock")
     with explained(path):
