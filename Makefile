@@ -25,7 +25,7 @@ demo: $(DEMO_READY) ## open the application on made-up data: no account, no netw
 
 .PHONY: test
 test: $(DEV_READY) $(NODE_READY) ## all tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(DEV_READY) ## style, likely mistakes, formatting
