@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,15 +14,16 @@ from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
 from textual.notifications import SeverityLevel
 from textual.signal import Signal
+from textual.timer import Timer
 
 from lora_tui.background import in_background
 from lora_tui.cache.changes import ChangeFeed, Topic
-from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.connection import database_explained, open_cache, transaction
 from lora_tui.cache.facts import get_sync_state
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
 from lora_tui.cache.transfers import active_transfers, transfers_of
-from lora_tui.errors import LoraTuiError
+from lora_tui.errors import DamagedCacheError, LoraTuiError
 from lora_tui.screens.actions import actions_of
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.help import HelpScreen
@@ -29,6 +31,7 @@ from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.notifications import NotificationsScreen
 from lora_tui.screens.palette import ActionCommands
+from lora_tui.sync_schedule import SyncSchedule
 from lora_tui.themes import DARK, THEMES
 from lora_tui.transfers.fetch import CancelledError
 from lora_tui.widgets.cells import settled
@@ -75,6 +78,13 @@ class LoraTuiApp(App[None]):
         self._announced: set[str] = set()
         self._closed = False
         self._syncing = False
+        self._schedule = SyncSchedule()
+        self._next_sync: Timer | None = None
+        self._cache_file = cache_path.stat().st_ino
+        self.cache_replaced = False
+        """Whether the application ended because another file stands in its cache's place."""
+        self.damage: DamagedCacheError | None = None
+        """Why it ended, where the cache was found to be damaged."""
         self._downloading: set[str] = set()
         for theme in THEMES:
             self.register_theme(theme)
@@ -96,6 +106,10 @@ class LoraTuiApp(App[None]):
 
     def poll_cache(self) -> None:
         """Tell the screens what has changed since the last call."""
+        if not self._closed and self._was_replaced():
+            self.cache_replaced = True
+            self.exit()
+            return
         topics = frozenset() if self._closed else self._feed.poll()
         if topics:
             self.cache_changes.publish(topics)
@@ -108,20 +122,35 @@ class LoraTuiApp(App[None]):
             if asked_for:
                 self.notify("A sync is running already")
             return
+        if asked_for and get_sync_state(self.db).running:
+            self.notify("Another lora-tui is syncing; what it brings shows here too")
         self._syncing = True
+        if self._next_sync is not None:
+            self._next_sync.stop()
 
         async def run() -> None:
+            failure: LoraTuiError | None = None
             try:
                 await in_background(self.writers.sync, name="sync")
+            except DamagedCacheError as error:
+                self._end_for(error)
             except LoraTuiError as error:
+                failure = error
                 # the banner says it too, if the sync got as far as noting it
                 if not self._closed and (asked_for or get_sync_state(self.db).error != str(error)):
                     self.show_error(error)
             finally:
                 self._syncing = False
                 self.poll_cache()
+            self._sync_later(failure)
 
         self.run_worker(run(), group="sync")
+
+    def _sync_later(self, failure: LoraTuiError | None) -> None:
+        self._schedule = self._schedule.after(failure)
+        delay = self._schedule.delay(random.random())  # noqa: S311 - spreads load, guards nothing
+        if self._sync_on_start and not self._closed and delay is not None:
+            self._next_sync = self.set_timer(delay, partial(self.sync, asked_for=False))
 
     def download(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
         """Fetch all files of a model, or those named; say when it is done."""
@@ -258,6 +287,28 @@ class LoraTuiApp(App[None]):
             timeout=timeout,
             markup=False,
         )
+
+    def _was_replaced(self) -> bool:
+        """Cleared or built anew by another process: what we have open is not the cache any more."""
+        try:
+            return self._cache_path.stat().st_ino != self._cache_file
+        except OSError:
+            return True
+
+    def _end_for(self, damage: DamagedCacheError) -> None:
+        """Whoever started the application builds the cache anew, and starts it again."""
+        self.damage = damage
+        self.exit()
+
+    def _handle_exception(self, error: Exception) -> None:
+        """What a screen can't read because the cache is damaged is no crash."""
+        try:
+            with database_explained(self._cache_path):
+                raise error
+        except DamagedCacheError as damage:
+            self._end_for(damage)
+        except Exception:
+            super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
         """Textual's own prints local variables too, and one of them may hold a signed link."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lora_tui import __version__
-from lora_tui.errors import ExitCode, LoraTuiError, UsageError
+from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
 
 _SORTS = ("created", "quality", "name", "cost", "loss", "duration", "size", "perplexity")
 _EVERYWHERE = {
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(2, arguments.verbose)],
             format="%(levelname)s %(name)s: %(message)s",
         )
-        _run(arguments)
+        code = _run(arguments)
         sys.stdout.flush()
     except LoraTuiError as error:
         return _report(error, json_wanted=json_wanted)
@@ -58,14 +58,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             remedy="run it again with -v to see where, and report it",
         )
         return _report(unexpected, json_wanted=json_wanted)
-    return ExitCode.OK
+    return code
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> ExitCode:
+    """Run the command; where its findings are the result, they decide the code."""
     from lora_tui.commands.context import Context
 
     module, function = arguments.run.split(":")
-    getattr(importlib.import_module(f"lora_tui.commands.{module}"), function)(Context(arguments))
+    context = Context(arguments)
+    command = getattr(importlib.import_module(f"lora_tui.commands.{module}"), function)
+    try:
+        return command(context) or ExitCode.OK
+    except DamagedCacheError:
+        fills_it = arguments.run == "deliver:sync_cache"
+        context.replace_damaged_cache(then=None if fills_it else "run `lora-tui sync`")
+        return command(context) or ExitCode.OK
 
 
 def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
@@ -139,7 +147,17 @@ def build_parser() -> argparse.ArgumentParser:
     login = _command(commands, common, "login", "account:login", "sign in and keep the session")
     login.add_argument("--email", help="who signs in; asked for where it is not given")
     logout = _command(commands, common, "logout", "account:logout", "end the session")
-    logout.add_argument("--clear-cache", action="store_true", help="remove the cached data too")
+    cached = logout.add_mutually_exclusive_group()
+    cached.add_argument(
+        "--clear-cache", action="store_true", default=None, help="remove the cached data too"
+    )
+    cached.add_argument(
+        "--keep-cache",
+        action="store_false",
+        dest="clear_cache",
+        default=None,
+        help="keep it for the next login (asked on a terminal)",
+    )
     _command(commands, common, "whoami", "account:whoami", "who is signed in")
 
     sync = _command(commands, common, "sync", "deliver:sync_cache", "bring the cache up to date")
@@ -170,6 +188,13 @@ def build_parser() -> argparse.ArgumentParser:
     urls = _command(commands, common, "urls", "deliver:print_urls", "signed URLs, valid an hour")
     urls.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     urls.add_argument("file", metavar="FILE", nargs="*", help="only these files")
+
+    inspect = _command(
+        commands, common, "inspect", "inspect:inspect", "an adapter's facts, by its header alone"
+    )
+    inspect.add_argument(
+        "target", metavar="MODEL|FILE", help=f"a file or directory here, or {_MODEL_HELP}"
+    )
 
     config = _command(commands, common, "config", "upkeep:config", "the configuration in force")
     config.add_argument("action", nargs="?", choices=("path", "show", "profiles"), default="show")

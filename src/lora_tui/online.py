@@ -12,7 +12,7 @@ from lora_tui import account
 from lora_tui.account import Session
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.connection import database_explained, open_cache, transaction
 from lora_tui.cache.transfers import ACTIVE, Transfer, transfers_of
 from lora_tui.config import Profile
 from lora_tui.domain import Model
@@ -23,6 +23,7 @@ from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.control import Control, control
+from lora_tui.transfers.found import find_downloads
 from lora_tui.transfers.limit import RateLimit
 from lora_tui.transfers.plan import model_directory
 from lora_tui.transfers.run import Outcome, Runner, Tools, download
@@ -90,15 +91,31 @@ class OnlineWriters:
         self.storage.close()
 
     def sync(self, *, full: bool = False) -> None:
-        """See `Writers.sync`."""
+        """See `Writers.sync`. Where another process syncs this cache, its result will do."""
         self.sync_with_progress(full=full)
 
     def sync_with_progress(
-        self, *, full: bool = False, progress: Progress | None = None
+        self,
+        *,
+        full: bool = False,
+        progress: Progress | None = None,
+        patience: float = 0.0,
+        on_wait: Callable[[], None] | None = None,
     ) -> SyncReport:
-        """Like `sync`, telling how far it is and what it did."""
+        """Like `sync`, telling how far it is and what it did; see `sync_cache` for the rest."""
         with self._cache() as db:
-            return sync_cache(self.rest, db, self.user_id, full=full, progress=progress)
+            report = sync_cache(
+                self.rest,
+                db,
+                self.user_id,
+                full=full,
+                progress=progress,
+                patience=patience,
+                on_wait=on_wait,
+            )
+            if not report.skipped:
+                find_downloads(db, self._profile.downloads_dir)
+            return report
 
     def load_curve(self, job_id: str) -> None:
         """See `Writers.load_curve`."""
@@ -163,7 +180,11 @@ class OnlineWriters:
 
     @contextmanager
     def _cache(self) -> Iterator[sqlite3.Connection]:
-        with closing(open_cache(self.cache_path)) as connection:
+        owner = account.cache_owner(self._profile, self.user_id)
+        with (
+            database_explained(self.cache_path),
+            closing(open_cache(self.cache_path, owner)) as connection,
+        ):
             yield connection
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import open_cache, set_aside, transaction
+from lora_tui.cache.connection import delete_cache, open_cache, set_aside, transaction
 from lora_tui.cache.facts import Owner
 from lora_tui.cache.lock import sync_lock
 from lora_tui.errors import CacheError, DamagedCacheError
@@ -63,6 +63,21 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
             _put_back(db, saved)
             (downloads,) = db.execute("SELECT count(*) FROM library").fetchone()
         return Rebuilt(kept, int(downloads))
+
+
+def clear_cache(path: Path, owner: Owner) -> bool:
+    """Remove everything that the backend has as well; True where there was a cache.
+
+    What is left is the records of finished downloads, in a new cache, where there are any.
+    """
+    if not path.exists():
+        return delete_cache(path)
+    saved = _finished_downloads(path)
+    delete_cache(path)
+    if any(saved.values()):
+        with closing(open_cache(path, owner)) as db, transaction(db, *Topic):
+            _put_back(db, saved)
+    return True
 
 
 def _is_sound(path: Path, owner: Owner) -> bool:

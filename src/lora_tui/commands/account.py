@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import getpass
 import sys
+from pathlib import Path
 
 from lora_tui import account
+from lora_tui.account import Session
 from lora_tui.cache.connection import delete_cache
 from lora_tui.commands.context import Context
 from lora_tui.errors import AuthenticationError, LoraTuiError, UsageError
 from lora_tui.secret import Secret
+from lora_tui.text import terminal_safe
 
 
 def login(context: Context) -> None:
@@ -49,16 +52,20 @@ def logout(context: Context) -> None:
             auth.sign_out(profile.url, profile.anon_key, session)
         except LoraTuiError as error:
             context.say(f"The backend could not be told ({error}); forgotten here all the same.")
+    path = profile.cache_path(session.user_id)
+    clear = _wants_clear(context, path, session)
     account.delete_session(profile)
-    if context.arguments.clear_cache:
-        delete_cache(profile.cache_path(session.user_id))
+    removed = clear and delete_cache(path)
     if context.json:
-        context.print_data({"user_id": session.user_id})
+        context.print_data({"user_id": session.user_id, "cache_removed": removed})
         return
-    left = (
-        "" if context.arguments.clear_cache else " The cache was kept (--clear-cache removes it)."
-    )
-    context.say(f"Signed out.{left}")
+    if removed:
+        what = " The cache was removed."
+    elif path.exists():
+        what = " The cache was kept (`lora-tui logout --clear-cache` removes it)."
+    else:
+        what = ""
+    context.say(f"Signed out.{what}")
 
 
 def whoami(context: Context) -> None:
@@ -77,3 +84,15 @@ def whoami(context: Context) -> None:
         )
         return
     context.out.write(f"{session.email or session.user_id}\n")
+
+
+def _wants_clear(context: Context, path: Path, session: Session) -> bool:
+    """What the flags say; without one the user is asked, where there is somebody to ask."""
+    if context.arguments.clear_cache is not None:
+        return bool(context.arguments.clear_cache)
+    if context.json or not path.exists() or not (sys.stdin.isatty() and context.talk.isatty()):
+        return False
+    who = terminal_safe(session.email or session.user_id)
+    context.talk.write(f"Remove the cached models of {who} too? [y/N] ")
+    context.talk.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

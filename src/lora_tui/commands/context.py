@@ -15,10 +15,17 @@ from typing import Any, TextIO
 
 from lora_tui import account
 from lora_tui.cache import models
-from lora_tui.cache.connection import open_cache
+from lora_tui.cache.connection import database_explained, open_cache
+from lora_tui.cache.facts import Owner
 from lora_tui.cache.models import ModelSummary
 from lora_tui.config import Profile, load_profile
-from lora_tui.errors import AuthenticationError, NotFoundError, UnreachableError, UsageError
+from lora_tui.errors import (
+    AuthenticationError,
+    CacheError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
 
 
 @dataclass(frozen=True)
@@ -41,19 +48,41 @@ class Context:
 
     def cache_path(self) -> Path:
         """The cache of the signed-in user. Raises AuthenticationError where there is none."""
+        return self.profile.cache_path(self.cache_owner().user_id)
+
+    def cache_owner(self) -> Owner:
+        """The signed-in user, and the project. Raises AuthenticationError where there is none."""
         session = account.load_session(self.profile)
         if session is None:
             raise AuthenticationError(
                 f"Nobody is signed in to profile {self.profile.name}",
                 remedy="run `lora-tui login`, or try `lora-tui demo`",
             )
-        return self.profile.cache_path(session.user_id)
+        return account.cache_owner(self.profile, session.user_id)
 
     @contextmanager
     def cache(self) -> Iterator[sqlite3.Connection]:
         """The signed-in user's cache, open."""
-        with closing(open_cache(self.cache_path())) as connection:
+        path = self.cache_path()
+        with (
+            database_explained(path),
+            closing(open_cache(path, self.cache_owner())) as connection,
+        ):
             yield connection
+
+    def replace_damaged_cache(self, *, then: str | None) -> None:
+        """Set it aside, save what only it knows, and say so in one line.
+
+        `then` is how what is missing can be had; it is raised with a CacheError. None where the
+        caller sees to that itself.
+        """
+        from lora_tui.cache.rebuild import rebuild_cache
+
+        rebuilt = rebuild_cache(self.cache_path(), self.cache_owner())
+        sentence = rebuilt.sentence if rebuilt else "The cache was damaged, and has been begun anew"
+        if then is not None:
+            raise CacheError(sentence, remedy=then)
+        self.say(f"{sentence}.")
 
     def require_network(self) -> None:
         """Raises UnreachableError where --offline forbids what the command is for."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lora_tui import formats
 from lora_tui.cache import models
-from lora_tui.cache.connection import open_cache
+from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import Model
@@ -16,6 +16,7 @@ from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.text import terminal_safe
 
 URL_SECONDS: Final = 3600
+SYNC_PATIENCE: Final = 600.0
 
 
 def sync_cache(context: Context) -> None:
@@ -27,6 +28,8 @@ def sync_cache(context: Context) -> None:
         report = online.sync_with_progress(
             full=context.arguments.full,
             progress=_progress_line(context),
+            patience=SYNC_PATIENCE,
+            on_wait=lambda: context.say("Another lora-tui is syncing this cache; waiting for it."),
         )
     if context.talk.isatty():
         context.talk.write("\r\x1b[K")
@@ -119,7 +122,7 @@ def print_urls(context: Context) -> None:
 
 
 def _model(cache_path: Path, reference: str) -> Model:
-    with closing(open_cache(cache_path)) as db:
+    with database_explained(cache_path), closing(open_cache(cache_path)) as db:
         model = models.get_model(db, resolve(db, reference).id)
     if model is None:
         raise NotFoundError("Model not found or access denied")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from lora_tui import account
 from lora_tui.commands.context import Context
 from lora_tui.config import DEMO_PROFILE, Paths, Profile, find_paths
-from lora_tui.errors import UnreachableError, UsageError
+from lora_tui.errors import CacheError, DamagedCacheError, UnreachableError, UsageError
 from lora_tui.secret import Secret
 
 _DEMO_BYTES_A_SECOND: Final = 6_000_000
@@ -77,13 +77,38 @@ def _run(
 
     if context.arguments.no_color:
         os.environ["NO_COLOR"] = "1"
-    LoraTuiApp(
-        cache_path,
-        writers,
-        profile=profile.name,
-        ascii_only=bool(os.environ.get("LORA_TUI_ASCII")),
-        sync_on_start=sync,
-    ).run()
+    rebuilt = False
+    while True:
+        try:
+            app = LoraTuiApp(
+                cache_path,
+                writers,
+                profile=profile.name,
+                ascii_only=bool(os.environ.get("LORA_TUI_ASCII")),
+                sync_on_start=sync,
+            )
+            app.run()
+            if app.damage is not None:
+                raise app.damage
+        except DamagedCacheError:
+            if rebuilt:
+                raise
+            rebuilt = True
+            _rebuild(context, profile, cache_path)
+        else:
+            if not app.cache_replaced:
+                return
+
+
+def _rebuild(context: Context, profile: Profile, cache_path: Path) -> None:
+    from lora_tui.cache.rebuild import rebuild_cache
+
+    session = account.load_session(profile)
+    if session is None:
+        raise CacheError("The cache is damaged", remedy="run `lora-tui login`")
+    outcome = rebuild_cache(cache_path, account.cache_owner(profile, session.user_id))
+    if outcome is not None:
+        context.say(f"{outcome.sentence}.")
 
 
 def _demo_profile(sandbox: Sandbox, paths: Paths) -> Profile:

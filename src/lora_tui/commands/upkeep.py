@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from importlib import resources
 
 from lora_tui import clock, formats
 from lora_tui.cache import facts
-from lora_tui.cache.connection import delete_cache, open_cache
+from lora_tui.cache.rebuild import clear_cache
 from lora_tui.commands.context import Context
 from lora_tui.config import find_paths, read_profiles
 from lora_tui.errors import LoraTuiError
@@ -57,13 +56,13 @@ def cache(context: Context) -> None:
     """Say where the cache is and what is in it, or remove it."""
     path = context.cache_path()
     if context.arguments.action == "clear":
-        existed = delete_cache(path)
+        existed = clear_cache(path, context.cache_owner())
         if context.json:
             context.print_data({"path": str(path), "removed": existed})
         else:
             context.say("The cache was removed." if existed else "There was no cache.")
         return
-    with closing(open_cache(path)) as db:
+    with context.cache() as db:
         counts = {
             table: _count(db, table) for table in ("models", "jobs", "datasets", "notifications")
         }

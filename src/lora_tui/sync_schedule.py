@@ -1,0 +1,45 @@
+"""When the application syncs again by itself: at an interval, later and later while it is offline.
+
+Pure: what has happened goes in, seconds come out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from lora_tui.errors import AuthenticationError, LoraTuiError
+
+INTERVAL: Final = 60.0
+"""Seconds between two syncs that work."""
+LONGEST: Final = 900.0
+"""Seconds between two attempts at most, while they fail."""
+JITTER: Final = 0.2
+"""Share of a delay by which it varies either way, so that many clients don't come at once."""
+
+
+@dataclass(frozen=True)
+class SyncSchedule:
+    """How the attempts so far went. Asking for a sync by hand is always allowed, and counts."""
+
+    failures: int = 0
+    """In a row."""
+    stopped: bool = False
+    """Whether trying again by itself is no use: the login is not accepted."""
+
+    def after(self, error: LoraTuiError | None) -> Self:
+        """The schedule after an attempt; `error` is None where it worked."""
+        if error is None:
+            return type(self)()
+        return type(self)(self.failures + 1, isinstance(error, AuthenticationError))
+
+    def delay(self, chance: float) -> float | None:
+        """Seconds until the next attempt, `chance` in [0, 1) drawn by the caller; None for never.
+
+        The interval doubles with each failure in a row, up to `LONGEST`.
+        """
+        if self.stopped:
+            return None
+        doublings = min(self.failures, 10)
+        seconds = min(LONGEST, INTERVAL * 2.0**doublings)
+        return min(LONGEST, seconds * (1 - JITTER + 2 * JITTER * chance))
