@@ -9,31 +9,14 @@ from __future__ import annotations
 
 import sqlite3
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from lora_tui.cache.model_order import Sort
+from lora_tui.cache.model_query import ModelQuery
 from lora_tui.text import terminal_safe
 
-
-@dataclass(frozen=True)
-class Match:
-    """What a model must be like; nothing said means every model."""
-
-    search: str = ""
-    """Words that must all occur in name, dataset, base model or description."""
-    convergences: frozenset[str] = frozenset()
-    min_stars: int = 0
-    dataset: str = ""
-    """A dataset's id or exact name."""
-    preset: str = ""
-    base_model: str = ""
-    created_from: datetime | None = None
-    created_before: datetime | None = None
-    downloaded: bool | None = None
-
-
-EVERYTHING: Final = Match()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS: Final = ("name", "dataset", "base_model", "description")
 
@@ -48,9 +31,9 @@ def moment_of(value: int) -> datetime | None:
     return _EPOCH + timedelta(microseconds=value) if value else None
 
 
-def find_matches(db: sqlite3.Connection, match: Match) -> int:
+def find_matches(db: sqlite3.Connection, query: ModelQuery) -> int:
     """Fill `temp.matches` (n) with the numbers of the models that match; how many there are."""
-    question = repr(match)
+    question = repr(replace(query, sort=Sort.CREATED, reverse=False))
     (version,) = db.execute("PRAGMA data_version").fetchone()
     db.execute("CREATE TEMP TABLE IF NOT EXISTS matches (n INTEGER PRIMARY KEY)")
     db.execute(
@@ -62,7 +45,7 @@ def find_matches(db: sqlite3.Connection, match: Match) -> int:
         return int(kept[3])
     db.execute("DELETE FROM temp.matches_of")
     db.execute("DELETE FROM temp.matches")
-    sql, values = _select(db, match)
+    sql, values = _select(db, query)
     total = db.execute(f"INSERT INTO temp.matches {sql}", values).rowcount
     db.execute(
         "INSERT INTO temp.matches_of VALUES (?, ?, ?, ?)",
@@ -71,45 +54,45 @@ def find_matches(db: sqlite3.Connection, match: Match) -> int:
     return total
 
 
-def _select(db: sqlite3.Connection, match: Match) -> tuple[str, list[object]]:
-    words, word_values = _words(db, match.search)
-    filters, filter_values = _filters(match)
+def _select(db: sqlite3.Connection, query: ModelQuery) -> tuple[str, list[object]]:
+    words, word_values = _words(db, query.search)
+    filters, filter_values = _filters(query)
     if not filters:
-        return words, word_values
+        return words or "SELECT n FROM models", word_values
     sql = f"SELECT m.n FROM models m INDEXED BY models_filters WHERE {' AND '.join(filters)}"
     if words:
         sql += f" AND m.n IN ({words})"
     return f"{sql} ORDER BY m.n", [*filter_values, *word_values]
 
 
-def _filters(match: Match) -> tuple[list[str], list[object]]:
+def _filters(query: ModelQuery) -> tuple[list[str], list[object]]:
     conditions: list[str] = []
     values: list[object] = []
-    if match.convergences:
-        marks = ", ".join("?" for _ in match.convergences)
+    if query.convergences:
+        marks = ", ".join("?" for _ in query.convergences)
         conditions.append(f"m.convergence IN ({marks})")
-        values.extend(sorted(match.convergences))
-    if match.min_stars:
+        values.extend(sorted(query.convergences))
+    if query.min_stars:
         conditions.append("m.stars >= ?")
-        values.append(match.min_stars)
-    if match.dataset:
+        values.append(query.min_stars)
+    if query.dataset:
         conditions.append(
             "m.dataset_id IN (SELECT id FROM datasets WHERE name = ? UNION ALL SELECT ?)"
         )
-        values.extend([match.dataset, match.dataset])
-    for column, value in (("preset_id", match.preset), ("base_model", match.base_model)):
+        values.extend([query.dataset, query.dataset])
+    for column, value in (("preset_id", query.preset), ("base_model", query.base_model)):
         if value:
             conditions.append(f"m.{column} = ?")
             values.append(value)
-    if match.created_from:
+    if query.created_from:
         conditions.append("m.created_at >= ?")
-        values.append(microseconds(match.created_from))
-    if match.created_before:
+        values.append(microseconds(query.created_from))
+    if query.created_before:
         conditions.append("m.created_at < ? AND m.created_at <> 0")
-        values.append(microseconds(match.created_before))
-    if match.downloaded is not None:
+        values.append(microseconds(query.created_before))
+    if query.downloaded is not None:
         conditions.append(
-            f"m.n {'' if match.downloaded else 'NOT '}IN"
+            f"m.n {'' if query.downloaded else 'NOT '}IN"
             " (SELECT n FROM models WHERE id IN (SELECT model_id FROM library))"
         )
     return conditions, values

@@ -9,25 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from lora_tui.cache.model_matches import (
-    EVERYTHING,
-    Match,
-    find_matches,
-    microseconds,
-    moment_of,
-)
-from lora_tui.cache.model_order import (
-    Sort,
-    key_columns,
-    natural_direction,
-    order_by,
-    ranges_before,
-)
+from lora_tui.cache.model_list import ModelList
+from lora_tui.cache.model_matches import microseconds, moment_of
+from lora_tui.cache.model_order import Sort, natural_direction
+from lora_tui.cache.model_query import ModelQuery
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import Model, Row
-from lora_tui.text import terminal_safe
 
 __all__ = [
+    "ModelList",
     "ModelQuery",
     "ModelSummary",
     "Sort",
@@ -43,29 +33,8 @@ __all__ = [
     "put_models",
     "select_models",
     "select_rows",
+    "summaries",
 ]
-
-_FEW_MATCHES: Final = 1_000
-"""So few are sorted when asked for; more are picked out of the order's index."""
-
-
-@dataclass(frozen=True)
-class ModelQuery:
-    """Which models, in which order. `reverse` turns the natural direction of `sort` around."""
-
-    sort: Sort = Sort.CREATED
-    reverse: bool = False
-    search: str = ""
-    """Words that must all occur in name, dataset, base model or description."""
-    convergences: frozenset[str] = frozenset()
-    min_stars: int = 0
-    dataset: str = ""
-    """A dataset's id or exact name."""
-    preset: str = ""
-    base_model: str = ""
-    created_from: datetime | None = None
-    created_before: datetime | None = None
-    downloaded: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -96,41 +65,26 @@ class ModelSummary:
 
 def count_models(db: sqlite3.Connection, query: ModelQuery) -> int:
     """How many models the query matches."""
-    match = _match_of(query)
-    if match != EVERYTHING:
-        return find_matches(db, match)
-    (total,) = db.execute("SELECT count(*) FROM models").fetchone()
-    return int(total)
+    return ModelList(db, query).total
 
 
 def select_models(
     db: sqlite3.Connection, query: ModelQuery, *, offset: int, limit: int
 ) -> list[ModelSummary]:
     """A window of the list: stable order, unknown values last in both directions."""
-    numbers = _window(db, query, offset, limit)
+    return summaries(db, ModelList(db, query).window(offset, limit))
+
+
+def summaries(db: sqlite3.Connection, numbers: Sequence[int]) -> list[ModelSummary]:
+    """The lines of a window of a `ModelList`; those that were deleted in between are left out."""
     sql = f"SELECT m.n, {_SUMMARY} {_FROM} WHERE m.n IN (SELECT value FROM json_each(?))"
     found = {row["n"]: _summary(row) for row in db.execute(sql, [json.dumps(numbers)])}
-    return [found[n] for n in numbers]
+    return [found[n] for n in numbers if n in found]
 
 
 def position_of(db: sqlite3.Connection, query: ModelQuery, model_id: str) -> int | None:
     """Where a model stands in the list, from 0; None where the query does not match it."""
-    sql = f"SELECT {key_columns(query.sort)} FROM models m WHERE m.id = ?"
-    row = db.execute(sql, [model_id]).fetchone()
-    if row is None:
-        return None
-    source = "models m"
-    match = _match_of(query)
-    if match != EVERYTHING:
-        few = find_matches(db, match) <= _FEW_MATCHES
-        source = _MATCHED_FEW if few else _MATCHED_MANY
-        if not db.execute("SELECT 1 FROM temp.matches WHERE n = ?", [row["n"]]).fetchone():
-            return None
-    position = 0
-    for condition, values in ranges_before(query.sort, reverse=query.reverse, row=dict(row)):
-        sql = f"SELECT count(*) FROM {source} WHERE {condition}"
-        position += db.execute(sql, values).fetchone()[0]
-    return position
+    return ModelList(db, query).position(model_id)
 
 
 def select_rows(
@@ -138,7 +92,7 @@ def select_rows(
 ) -> list[dict[str, Any]]:
     """Like `select_models`, as the backend's rows with `dataset` and `job` embedded."""
     rows = []
-    for n in _window(db, query, offset, limit):
+    for n in ModelList(db, query).window(offset, limit):
         row = _embedded(db, "m.n = ?", n)
         if row is not None:
             row["dataset"] = _only(row["dataset"], ("name",))
@@ -233,41 +187,6 @@ _UPSERT: Final = (
     " ON CONFLICT (id) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[1:])
 )
-
-
-_MATCHED_MANY: Final = "models m CROSS JOIN temp.matches x ON x.n = m.n"
-_MATCHED_FEW: Final = "temp.matches x CROSS JOIN models m ON m.n = x.n"
-
-
-def _match_of(query: ModelQuery) -> Match:
-    return Match(
-        search=terminal_safe(query.search),
-        convergences=query.convergences,
-        min_stars=query.min_stars,
-        dataset=query.dataset,
-        preset=query.preset,
-        base_model=query.base_model,
-        created_from=query.created_from,
-        created_before=query.created_before,
-        downloaded=query.downloaded,
-    )
-
-
-def _window(db: sqlite3.Connection, query: ModelQuery, offset: int, limit: int) -> list[int]:
-    """The numbers of the models in a window of the list, read from the nearer end of it."""
-    total = count_models(db, query)
-    limit = min(limit, total - offset)
-    if limit <= 0:
-        return []
-    source = "models m"
-    if _match_of(query) != EVERYTHING:
-        source = _MATCHED_FEW if total <= _FEW_MATCHES else _MATCHED_MANY
-    after = total - offset - limit
-    backwards = after < offset
-    order = order_by(query.sort, reverse=query.reverse, backwards=backwards)
-    sql = f"SELECT m.n FROM {source} {order} LIMIT ? OFFSET ?"
-    numbers = [n for (n,) in db.execute(sql, [limit, after if backwards else offset])]
-    return numbers[::-1] if backwards else numbers
 
 
 def _embedded(db: sqlite3.Connection, condition: str, value: object) -> dict[str, Any] | None:

@@ -15,14 +15,14 @@ from lora_tui import clock, formats
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.facts import get_sync_state
 from lora_tui.cache.models import (
+    ModelList,
     ModelQuery,
     ModelSummary,
     Sort,
     convergence_counts,
     count_models,
     natural_direction,
-    position_of,
-    select_models,
+    summaries,
 )
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.filters import Filters, FilterScreen
@@ -54,6 +54,7 @@ class ModelsScreen(CacheScreen):
     def __init__(self) -> None:
         super().__init__()
         self.model_query = ModelQuery()
+        self._list: ModelList | None = None
         self._shown = self._everything = 0
 
     def compose(self) -> ComposeResult:
@@ -92,7 +93,8 @@ class ModelsScreen(CacheScreen):
     def refresh_list(self) -> None:
         """Read the list anew; the cursor stays on its model."""
         query = self.model_query
-        total = count_models(self.db, query)
+        self._list = models = ModelList(self.db, query)
+        total = models.total
         self._everything = count_models(self.db, ModelQuery())
         if (total > 0) != (self._shown > 0):
             self.call_after_refresh(self.refresh_bindings)
@@ -101,7 +103,7 @@ class ModelsScreen(CacheScreen):
             total,
             sort=query.sort,
             descending=natural_direction(query.sort) is not query.reverse,
-            locate=lambda model_id: position_of(self.db, query, model_id),
+            locate=models.position,
         )
         self._refresh_states(total)
 
@@ -179,7 +181,7 @@ class ModelsScreen(CacheScreen):
         self._refresh_note()
 
     def _fetch(self, offset: int, limit: int) -> Sequence[ModelSummary]:
-        return select_models(self.db, self.model_query, offset=offset, limit=limit)
+        return summaries(self.db, self._list.window(offset, limit)) if self._list else ()
 
     def _sort(self, sort: Sort) -> None:
         reverse = not self.model_query.reverse if sort is self.model_query.sort else False
