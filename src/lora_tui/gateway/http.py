@@ -15,7 +15,8 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -119,6 +120,29 @@ def build_client(
         follow_redirects=False,
         transport=_Retrying(_Reading(network), retry),
     )
+
+
+@contextmanager
+def open_body(url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+    """The answer of a GET whose body is read by the caller, or not at all: for a part of a file.
+
+    The one answer that is not read whole before it is handed on; it is retried up to its headers.
+    """
+    network = httpx.HTTPTransport(verify=tls_context(), proxy=proxy_for(url))
+    headers = {"User-Agent": f"lora-tui/{__version__}", **headers}
+    with httpx.Client(
+        transport=RetryTransport(transport=network, retry=RETRY), timeout=TIMEOUT
+    ) as client:
+        request = client.build_request("GET", url, headers=headers)
+        try:
+            response = client.send(request, stream=True)
+            try:
+                yield response
+            finally:
+                response.close()
+        except httpx.HTTPError as error:
+            # `from None`: the URL is a key, and stays out of the traceback
+            raise _unreachable(error, request) from None
 
 
 @cache
