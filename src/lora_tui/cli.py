@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lora_tui import __version__
-from lora_tui.errors import ExitCode, LoraTuiError, UsageError
+from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
 
 _SORTS = ("created", "quality", "name", "cost", "loss", "duration", "size", "perplexity")
 _EVERYWHERE = {
@@ -66,8 +66,14 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
     from lora_tui.commands.context import Context
 
     module, function = arguments.run.split(":")
+    context = Context(arguments)
     command = getattr(importlib.import_module(f"lora_tui.commands.{module}"), function)
-    return command(Context(arguments)) or ExitCode.OK
+    try:
+        return command(context) or ExitCode.OK
+    except DamagedCacheError:
+        fills_it = arguments.run == "deliver:sync_cache"
+        context.replace_damaged_cache(then=None if fills_it else "run `lora-tui sync`")
+        return command(context) or ExitCode.OK
 
 
 def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
@@ -141,7 +147,17 @@ def build_parser() -> argparse.ArgumentParser:
     login = _command(commands, common, "login", "account:login", "sign in and keep the session")
     login.add_argument("--email", help="who signs in; asked for where it is not given")
     logout = _command(commands, common, "logout", "account:logout", "end the session")
-    logout.add_argument("--clear-cache", action="store_true", help="remove the cached data too")
+    cached = logout.add_mutually_exclusive_group()
+    cached.add_argument(
+        "--clear-cache", action="store_true", default=None, help="remove the cached data too"
+    )
+    cached.add_argument(
+        "--keep-cache",
+        action="store_false",
+        dest="clear_cache",
+        default=None,
+        help="keep it for the next login (asked on a terminal)",
+    )
     _command(commands, common, "whoami", "account:whoami", "who is signed in")
 
     sync = _command(commands, common, "sync", "deliver:sync_cache", "bring the cache up to date")
@@ -178,6 +194,22 @@ def build_parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument(
         "target", metavar="MODEL|FILE", help=f"a file or directory here, or {_MODEL_HELP}"
+    )
+
+    serve = _command(
+        commands,
+        common,
+        "serve-config",
+        "serve_config:serve_config",
+        "the snippet that loads a model elsewhere",
+    )
+    serve.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    serve.add_argument(
+        "--for",
+        dest="program",
+        choices=("vllm", "peft", "llama.cpp", "ollama"),
+        required=True,
+        help="what is to serve it",
     )
 
     config = _command(commands, common, "config", "upkeep:config", "the configuration in force")

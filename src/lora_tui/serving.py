@@ -1,0 +1,118 @@
+"""The snippet that loads an adapter into vLLM, PEFT, llama.cpp or Ollama.
+
+Pure: facts in, text out. Names come from a backend and end up in somebody's shell: what is not a
+plain name is left out, and everything else is quoted for the place where it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final
+
+from lora_tui.errors import UsageError
+
+NO_DIRECTORY: Final = "/download/the/adapter/first"
+"""Stands in a snippet for the directory of an adapter that is not on this disk."""
+NO_BASE: Final = "NAME-OF-THE-BASE-MODEL"
+
+# `org/name` as model hubs have it; it can be no option, no path upwards and no shell syntax
+_BASE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
+_VLLM_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a snippet needs to know of an adapter."""
+
+    name: str
+    """What it is to be called there: letters, digits and hyphens."""
+    directory: PurePath | None
+    """Where its files lie; None where they were not downloaded."""
+    base_model: str
+    """As the adapter or its job names it; may be empty, or anything."""
+    rank: int | None = None
+
+    @property
+    def place(self) -> str:
+        """The directory, or what stands for it."""
+        return NO_DIRECTORY if self.directory is None else str(self.directory)
+
+    @property
+    def base(self) -> str:
+        """The base model where its name is a plain one, or what stands for it."""
+        return self.base_model if _BASE.fullmatch(self.base_model) else NO_BASE
+
+
+def snippet(served: Served, program: str) -> str:
+    """Text to paste: for a shell, for Python, or a Modelfile. Raises UsageError."""
+    return _SNIPPETS[program](served)
+
+
+def _vllm(served: Served) -> str:
+    module = f"{served.name}={served.place}"
+    if "=" in served.place or "," in served.place:
+        module = json.dumps({"name": served.name, "path": served.place})
+    rank = next((rank for rank in _VLLM_RANKS if rank >= (served.rank or 16)), None)
+    if rank is None:
+        raise UsageError(
+            f"vLLM takes adapters up to rank {_VLLM_RANKS[-1]}",
+            details=f"this one has rank {served.rank}",
+            remedy="merge it into its base model: see `--for peft`",
+        )
+    return (
+        f"vllm serve {shlex.quote(served.base)} \\\n"
+        f"  --enable-lora --max-lora-rank {rank} \\\n"
+        f"  --lora-modules {shlex.quote(module)}\n"
+    )
+
+
+def _peft(served: Served) -> str:
+    return (
+        "from peft import PeftModel\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        "\n"
+        f'base = AutoModelForCausalLM.from_pretrained({served.base!r}, dtype="auto")\n'
+        f"model = PeftModel.from_pretrained(base, {served.place!r})\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({served.base!r})\n"
+        "# to serve it as a model of its own: model.merge_and_unload().save_pretrained(…)\n"
+    )
+
+
+def _llama_cpp(served: Served) -> str:
+    adapter = f"{served.place}/{served.name}.gguf"
+    return (
+        "# once, in a checkout of llama.cpp\n"
+        f"python convert_lora_to_gguf.py --base-model-id {shlex.quote(served.base)} \\\n"
+        f"  --outfile {shlex.quote(adapter)} {shlex.quote(served.place)}\n"
+        f"# {NO_BASE}.gguf is the base model, converted or downloaded as GGUF\n"
+        f"llama-server -m {NO_BASE}.gguf --lora {shlex.quote(adapter)}\n"
+    )
+
+
+def _ollama(served: Served) -> str:
+    place = served.place
+    if '"' in place or any(ord(character) < 32 for character in place):
+        raise UsageError(
+            "A Modelfile can't name this directory",
+            details=repr(place),
+            remedy="download it elsewhere: `lora-tui download MODEL --to DIR`",
+        )
+    return (
+        f"# save as Modelfile, then: ollama create {served.name} -f Modelfile\n"
+        f"# FROM names {served.base} as Ollama has it, or a directory with its weights\n"
+        f"FROM {NO_BASE}\n"
+        f'ADAPTER "{place}"\n'
+    )
+
+
+_SNIPPETS: Final[Mapping[str, Callable[[Served], str]]] = {
+    "vllm": _vllm,
+    "peft": _peft,
+    "llama.cpp": _llama_cpp,
+    "ollama": _ollama,
+}

@@ -1,0 +1,44 @@
+"""`serve-config`: the snippet names the files that are on this disk, or says to fetch them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from lora_tui.sandbox import Sandbox
+from tests.commands.test_deliver import whole_model
+from tests.conftest import Run
+
+
+def test_before_and_after_the_download(configured: Sandbox, run: Run, tmp_path: Path) -> None:
+    run("sync")
+    model = whole_model(run)
+    before = run("serve-config", model, "--for", "peft")
+    assert before.code == 0
+    ast.parse(before.out)
+    assert f"lora-tui download {model[:8]}" in before.err
+    place = tmp_path / "it's here"
+    assert run("download", model, "--to", str(place)).code == 0
+    after = run("serve-config", model, "--for", "peft")
+    assert after.err == ""
+    texts = [n.value for n in ast.walk(ast.parse(after.out)) if isinstance(n, ast.Constant)]
+    assert str(place) in texts
+    data = run("serve-config", model, "--for", "vllm", "--json").data
+    assert data["directory"] == str(place)
+    assert data["base_model"] in data["snippet"]
+    assert data["rank"] > 0
+
+
+@pytest.mark.parametrize("program", ["vllm", "peft", "llama.cpp", "ollama"])
+def test_each_program_has_its_snippet_offline(configured: Sandbox, run: Run, program: str) -> None:
+    run("sync")
+    model = whole_model(run)
+    before = len(configured.requests())
+    assert run("--offline", "serve-config", model, "--for", program).code == 0
+    assert len(configured.requests()) == before
+
+
+def test_a_program_that_is_not_known(configured: Sandbox, run: Run) -> None:
+    assert run("serve-config", "x", "--for", "luck").code == 2

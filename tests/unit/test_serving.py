@@ -1,0 +1,74 @@
+"""Snippets for other programs: what is in them arrives there unchanged, and nothing else runs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shlex
+from pathlib import PurePosixPath
+
+import pytest
+
+from lora_tui.errors import UsageError
+from lora_tui.serving import NO_BASE, NO_DIRECTORY, Served, snippet
+
+PROGRAMS = ("vllm", "peft", "llama.cpp", "ollama")
+HOSTILE_PLACES = ["/a b/$(touch x)", "/a'; rm -rf ~ #", '/a"b`id`', "/a\\", "/ünï=x,y"]
+HOSTILE_BASES = ["--trust-remote-code", "a/b; id", "$(id)", "../../x", "a/b\nEOF", "a'/b", ""]
+
+
+def served(place: str | None = "/adapters/one", base: str = "org/base", rank: int = 16) -> Served:
+    return Served("my-model", PurePosixPath(place) if place else None, base, rank)
+
+
+def words(text: str) -> list[str]:
+    return shlex.split(text.replace("\\\n", " "), comments=True)
+
+
+def test_vllm_is_told_base_adapter_and_rank() -> None:
+    assert words(snippet(served(rank=24), "vllm")) == [
+        "vllm", "serve", "org/base", "--enable-lora", "--max-lora-rank", "32",
+        "--lora-modules", "my-model=/adapters/one",
+    ]  # fmt: skip
+    with pytest.raises(UsageError):
+        snippet(served(rank=1024), "vllm")
+
+
+@pytest.mark.parametrize("place", HOSTILE_PLACES)
+def test_a_hostile_directory_is_one_word_for_a_shell(place: str) -> None:
+    module = words(snippet(served(place), "vllm"))[-1]
+    if module.startswith("{"):
+        assert json.loads(module) == {"name": "my-model", "path": place}
+    else:
+        assert module == f"my-model={place}"
+    llama = words(snippet(served(place), "llama.cpp"))
+    assert place in llama
+    assert llama[-1] == f"{place}/my-model.gguf"
+
+
+@pytest.mark.parametrize("place", HOSTILE_PLACES)
+def test_a_hostile_directory_is_one_text_for_python(place: str) -> None:
+    tree = ast.parse(snippet(served(place), "peft"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert place in texts
+    assert texts.count("org/base") == 2
+
+
+def test_a_modelfile_names_the_directory_or_says_that_it_can_not() -> None:
+    assert snippet(served("/a b"), "ollama").endswith('ADAPTER "/a b"\n')
+    for place in ('/a"b', "/a\nSYSTEM evil"):
+        with pytest.raises(UsageError):
+            snippet(served(place), "ollama")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("base", HOSTILE_BASES)
+def test_a_base_model_that_is_no_plain_name_is_left_out(program: str, base: str) -> None:
+    text = snippet(served(base=base), program)
+    assert NO_BASE in text
+    assert not base or base not in text
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_is_not_downloaded_is_stood_for(program: str) -> None:
+    assert NO_DIRECTORY in snippet(served(None), program)
