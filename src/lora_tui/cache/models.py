@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from lora_tui.cache.model_list import ModelList
-from lora_tui.cache.model_matches import microseconds, moment_of
+from lora_tui.cache.model_matches import moment_of
 from lora_tui.cache.model_order import Sort, natural_direction
 from lora_tui.cache.model_query import ModelQuery
-from lora_tui.clock import timestamp_text
+from lora_tui.cache.model_row import COLUMNS, columns
 from lora_tui.domain import Model, Row
 
 __all__ = [
@@ -137,7 +137,7 @@ def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
 
 def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace models by the backend's rows. Call inside a transaction."""
-    db.executemany(_UPSERT, [_columns(row) for row in rows])
+    db.executemany(_UPSERT, map(columns, rows))
 
 
 def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
@@ -161,31 +161,10 @@ _FROM: Final = (
     "FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id"
     " LEFT JOIN curves c ON c.job_id = m.job_id"
 )
-_COLUMNS: Final = (
-    "id",
-    "row",
-    "name",
-    "version",
-    "description",
-    "status",
-    "dataset_id",
-    "job_id",
-    "preset_id",
-    "base_model",
-    "stars",
-    "convergence",
-    "final_loss",
-    "perplexity",
-    "cost",
-    "duration_hours",
-    "size",
-    "created_at",
-    "updated_at",
-)
 _UPSERT: Final = (
-    f"INSERT INTO models ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
+    f"INSERT INTO models ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"
     " ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[1:])
+    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS[1:])
 )
 
 
@@ -223,34 +202,6 @@ def _summary(row: sqlite3.Row) -> ModelSummary:
         created_at=moment_of(row["created_at"]),
         downloaded=bool(row["downloaded"]),
         sparkline=tuple(json.loads(row["sparkline"])) if row["sparkline"] else (),
-    )
-
-
-def _columns(row: Row) -> tuple[object, ...]:
-    model = Model.from_row(row)
-    stored = {key: value for key, value in row.items() if key not in ("dataset", "job")}
-    return (
-        model.id,
-        json.dumps(stored),
-        model.name,
-        model.version,
-        model.description,
-        model.status,
-        model.dataset_id,
-        model.job_id,
-        model.preset_id,
-        model.hyperparameters.base_model,
-        model.quality.stars,
-        model.quality.convergence,
-        model.quality.final_training_loss
-        if model.quality.final_training_loss is not None
-        else model.training.final_loss,
-        model.quality.perplexity,
-        model.training.total_cost,
-        model.training.duration_hours,
-        model.size,
-        microseconds(model.created_at),
-        timestamp_text(model.updated_at) if model.updated_at else "",
     )
 
 

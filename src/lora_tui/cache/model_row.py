@@ -1,0 +1,84 @@
+"""A backend's row of a model → the columns that the list is sorted, searched and drawn by.
+
+The same values as `Model.from_row` gives, and cleaned alike; but a sync flattens a hundred
+thousand rows, and most of what a `Model` holds is not in the list.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from lora_tui.cache.model_matches import microseconds
+from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.domain import NO_VERSION, Quality, Row, mapping, number, text_or_none, whole
+from lora_tui.text import terminal_safe
+
+COLUMNS: Final = (
+    "id",
+    "row",
+    "name",
+    "version",
+    "description",
+    "status",
+    "dataset_id",
+    "job_id",
+    "preset_id",
+    "base_model",
+    "stars",
+    "convergence",
+    "final_loss",
+    "perplexity",
+    "cost",
+    "duration_hours",
+    "size",
+    "created_at",
+    "updated_at",
+)
+
+
+def columns(row: Row) -> tuple[object, ...]:
+    """The values of `COLUMNS`."""
+    configuration = mapping(row.get("configuration"))
+    hyperparameters = mapping(configuration.get("hyperparameters"))
+    quality = Quality.from_json(row.get("quality_metrics"))
+    training = mapping(row.get("training_summary"))
+    loss = quality.final_training_loss
+    base_model = hyperparameters.get("base_model")
+    preset = text_or_none(configuration.get("preset_id"))
+    created, updated = parse_timestamp(row.get("created_at")), row.get("updated_at")
+    changed = created if updated == row.get("created_at") else parse_timestamp(updated)
+    return (
+        terminal_safe(row.get("id"), limit=64),
+        json.dumps({key: row[key] for key in row if key not in ("dataset", "job")}),
+        terminal_safe(row.get("name"), limit=200) or "Unnamed model",
+        terminal_safe(row.get("version"), limit=40) or NO_VERSION,
+        text_or_none(row.get("description"), limit=2_000, lines=True),
+        terminal_safe(row.get("status"), limit=20) or "unknown",
+        terminal_safe(row.get("dataset_id"), limit=64),
+        terminal_safe(row.get("job_id"), limit=64),
+        preset or text_or_none(mapping(row.get("job")).get("preset_id")),
+        text_or_none(hyperparameters.get("model_name") if base_model is None else base_model),
+        quality.stars,
+        quality.convergence,
+        number(training.get("final_loss")) if loss is None else loss,
+        quality.perplexity,
+        number(training.get("total_cost")),
+        number(training.get("training_duration_hours")),
+        _size(row.get("artifacts"), configuration.get("files")),
+        microseconds(created),
+        timestamp_text(changed) if changed else "",
+    )
+
+
+def _size(artifacts: object, manifest: object) -> int | None:
+    """Bytes of all files together; None unless every size is known."""
+    described = mapping(manifest)
+    total = None
+    for name, path in mapping(artifacts).items():
+        if isinstance(path, str) and path:
+            size = whole(mapping(described.get(name)).get("size"))
+            if size is None or size < 0:
+                return None
+            total = size + (total or 0)
+    return total
