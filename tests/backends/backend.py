@@ -41,13 +41,18 @@ class Backend:
 def sandbox_backend(*, migrated: bool = True) -> Iterator[Backend]:
     """Our own stand-in, with next to no rows of its own."""
     with Sandbox.start(models=0, waiting_jobs=0, migrated=migrated) as sandbox:
-        yield Backend(
-            name="sandbox",
-            url=sandbox.url,
-            anon_key=sandbox.anon_key,
-            service_key=sandbox.service_key,
-            alice=Account(sandbox.email, sandbox.password, sandbox.user_id),
-            bob=Account(sandbox.other_email, sandbox.other_password, sandbox.other_user_id),
-            supports_range=True,
-            supports_tus=True,
-        )
+        yield backend_of(sandbox)
+
+
+def backend_of(sandbox: Sandbox) -> Backend:
+    """A running sandbox as a backend."""
+    return Backend(
+        name="sandbox",
+        url=sandbox.url,
+        anon_key=sandbox.anon_key,
+        service_key=sandbox.service_key,
+        alice=Account(sandbox.email, sandbox.password, sandbox.user_id),
+        bob=Account(sandbox.other_email, sandbox.other_password, sandbox.other_user_id),
+        supports_range=True,
+        supports_tus=True,
+    )
