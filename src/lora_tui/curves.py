@@ -5,6 +5,7 @@ Pure functions. Losses in nats a token, steps as the trainer counted them.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 
 from lora_tui.domain import CurvePoint
@@ -55,6 +56,24 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
         debt *= weight
         result.append(average / (1.0 - debt))
     return result
+
+
+def rolling_median(values: Sequence[float], half: int) -> list[float]:
+    """For each value the median of it and of `half` neighbours on either side, fewer at the ends.
+
+    Single outliers leave it as it is, which is why spikes are measured against it.
+    """
+    window = sorted(values[: half + 1])
+    medians = []
+    for index in range(len(values)):
+        middle = len(window) // 2
+        is_odd = len(window) % 2
+        medians.append(window[middle] if is_odd else (window[middle - 1] + window[middle]) / 2)
+        if index - half >= 0:
+            del window[bisect_left(window, values[index - half])]
+        if index + half + 1 < len(values):
+            insort(window, values[index + half + 1])
+    return medians
 
 
 def _with_validation(chosen: CurvePoint, bucket: Sequence[CurvePoint]) -> CurvePoint:

@@ -48,11 +48,7 @@ def calculate_quality_metrics(
     validation = _arithmetic(metrics[-1], "validation_loss")
 
     reduction = _divide(first - last, first) * 100
-    convergence, score = "poor", 1
-    for threshold, name, stars in _STEPS:
-        if reduction > threshold:
-            convergence, score = name, stars
-            break
+    convergence, score = rate_reduction(reduction)
     if _truthy(validation) and _truthy(last) and validation - last > _OVERFIT_GAP:
         convergence, score = "overfit", max(2, score - 1)
 
@@ -64,6 +60,14 @@ def calculate_quality_metrics(
     result["perplexity"] = _finite(ecmascript_exp(validation)) if _truthy(validation) else None
     result["loss_reduction_percent"] = _finite(reduction)
     return result
+
+
+def rate_reduction(percent: float) -> tuple[str, int]:
+    """(convergence, stars) for a loss that fell by so many percent; NaN falls by nothing."""
+    for threshold, convergence, stars in _STEPS:
+        if percent > threshold:
+            return convergence, stars
+    return "poor", 1
 
 
 def ecmascript_exp(x: float) -> float:

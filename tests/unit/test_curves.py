@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.curves import downsample, smooth
+from lora_tui.curves import downsample, rolling_median, smooth
 from lora_tui.domain import CurvePoint
 
 losses = st.floats(-1e6, 1e6)
@@ -49,3 +50,10 @@ def test_smoothing_stays_between_the_extremes(values: list[float], weight: float
     slack = 1e-6 * max(1.0, *(abs(value) for value in values))
     for value in smooth(values, weight):
         assert min(values) - slack <= value <= max(values) + slack
+
+
+@given(st.lists(losses, max_size=80), st.integers(0, 20))
+def test_a_rolling_median_is_the_median_of_the_neighbours(values: list[float], half: int) -> None:
+    assert rolling_median(values, half) == [
+        median(values[max(0, index - half) : index + half + 1]) for index in range(len(values))
+    ]

@@ -1,0 +1,242 @@
+"""The second opinion finds what is there, and nothing else."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_tui.curves import downsample
+from lora_tui.domain import CurvePoint, Quality
+from lora_tui.quality import calculate_quality_metrics
+from lora_tui.sandbox import loss_curves
+from lora_tui.second_opinion import (
+    Kind,
+    Opinion,
+    Severity,
+    Verdict,
+    compare_with_rating,
+    second_opinion,
+)
+from tests.unit.loss_runs import FAMILIES, JUDGED, Family, falling
+
+CURVES_A_FAMILY = 60
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A point as the backend may have it: anything may be missing or no number."""
+
+    step: float | None
+    training_loss: float | None
+    validation_loss: float | None
+
+
+anything = st.none() | st.floats()
+logged = st.builds(Logged, anything, anything, anything)
+
+
+def kinds(opinion: Opinion) -> set[Kind]:
+    return {finding.kind for finding in opinion.findings}
+
+
+def finding(opinion: Opinion, kind: Kind) -> str:
+    return next(found.sentence for found in opinion.findings if found.kind is kind)
+
+
+def quality_of(points: list[CurvePoint]) -> Quality:
+    rows = [
+        {"training_loss": point.training_loss, "validation_loss": point.validation_loss}
+        for point in points
+    ]
+    return Quality.from_json(calculate_quality_metrics(rows))
+
+
+def steady(count: int = 300) -> list[CurvePoint]:
+    """A good run with a little noise; every tenth point has a validation loss."""
+    randomness = random.Random(7)
+    return [
+        CurvePoint(
+            step * 10.0,
+            (1 + 1.4 * math.exp(-4 * step / count)) * (1 + randomness.gauss(0, 0.02)),
+            1.05 + 1.4 * math.exp(-4 * step / count) if step % 10 == 9 else None,
+        )
+        for step in range(count)
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+class TestOnRunsOfKnownTruth:
+    """Seeded curves; 200 a family give the same picture."""
+
+    def test_what_is_there_is_found_and_nothing_else(self, family: Family) -> None:
+        found = [
+            kinds(second_opinion(family.make(random.Random(f"{family.name}-{seed}"))))
+            for seed in range(CURVES_A_FAMILY)
+        ]
+        for kind in JUDGED:
+            share = sum(kind in each for each in found) / CURVES_A_FAMILY
+            if kind in family.truth:
+                assert share >= 0.98, f"{kind} was missed"
+            else:
+                assert share <= 0.02, f"{kind} was made up"
+
+
+@pytest.mark.parametrize(
+    ("family", "expected", "stars"),
+    [
+        ("excellent", set(), {5}),
+        ("good", set(), {4, 5}),
+        ("fair", set(), {3, 4}),
+        ("poor", set(), {1, 2, 3}),
+        ("overfit", {Kind.OVERFIT}, {2}),
+        ("diverged", {Kind.DIVERGENCE}, {1}),
+        ("plateaued", {Kind.PLATEAU}, {3, 4}),
+        ("spiky", {Kind.SPIKES}, {4}),
+        ("sparse_validation", set(), {5}),
+        ("not_a_number", {Kind.NOT_A_NUMBER, Kind.DIVERGENCE}, {1}),
+    ],
+)
+def test_it_tells_the_families_of_the_sandbox(
+    family: str, expected: set[Kind], stars: set[int]
+) -> None:
+    for seed, count in enumerate((200, 500, 1200, 3000)):
+        curve = loss_curves.make_curve(
+            family, count, epochs=3, peak_learning_rate=2e-4, randomness=random.Random(seed)
+        )
+        opinion = second_opinion(
+            [Logged(p.progress * 3000, p.training_loss, p.validation_loss) for p in curve]
+        )
+        assert kinds(opinion) & set(JUDGED) == expected
+        assert opinion.stars in stars
+
+
+@given(st.lists(logged, max_size=60))
+def test_no_curve_is_too_odd_for_an_opinion(points: list[Logged]) -> None:
+    opinion = second_opinion(points)
+    assert opinion.findings
+    assert [f.severity for f in opinion.findings] == sorted(
+        (f.severity for f in opinion.findings), reverse=True
+    )
+    assert opinion.stars is None or 1 <= opinion.stars <= 5
+    for found in opinion.findings:
+        assert found.sentence.isprintable()
+        assert found.sentence.endswith(".")
+        assert "nan" not in found.sentence
+
+
+@given(st.integers(0, 10_000), st.sampled_from((0.001, 0.5, 7.0, 1000.0)))
+def test_the_unit_of_the_loss_changes_no_finding_but_the_gap(seed: int, unit: float) -> None:
+    points = falling(random.Random(seed), noise=0.04)
+    scaled = [
+        CurvePoint(
+            point.step,
+            point.training_loss * unit,
+            None if point.validation_loss is None else point.validation_loss * unit,
+        )
+        for point in points
+    ]
+    of_numbers = {Kind.GAP, Kind.VALIDATION}
+    before, after = second_opinion(points), second_opinion(scaled)
+    assert kinds(before) - of_numbers == kinds(after) - of_numbers
+
+
+@given(st.integers(0, 10_000), st.floats(0.2, 5.0))
+def test_one_odd_point_at_the_end_moves_the_rule_but_not_the_opinion(
+    seed: int, factor: float
+) -> None:
+    points = falling(random.Random(seed), noise=0.02)
+    last = points[-1]
+    odd = CurvePoint(last.step, last.training_loss * factor, last.validation_loss)
+    changed = second_opinion([*points[:-1], odd])
+    assert abs((changed.stars or 0) - (second_opinion(points).stars or 0)) <= 1
+    assert Kind.DIVERGENCE not in kinds(changed)
+
+
+def test_an_odd_last_point_is_named() -> None:
+    points = steady()
+    points[-1] = CurvePoint(points[-1].step, 2.9)
+    opinion = second_opinion(points)
+    assert finding(opinion, Kind.ODD_END).startswith("The last point (2.9000) is far off")
+    comparison = compare_with_rating(opinion, quality_of(points))
+    assert comparison.agrees is False
+    assert comparison.sentence == (
+        "Disagrees: it would give 5 stars, 4 more than the stored rating."
+    )
+
+
+def test_a_validation_loss_that_turned_names_the_step_and_the_way_out() -> None:
+    points = [
+        CurvePoint(
+            float(step),
+            2.2 * math.exp(-step / 1500) + 0.3,
+            1.2 + abs(step - 1200) / 2000 if step % 100 == 0 else None,
+        )
+        for step in range(0, 3001, 10)
+    ]
+    opinion = second_opinion(points)
+    assert opinion.verdict is Verdict.UNSOUND
+    assert opinion.recommendation == (
+        "Validation was best at step 1,200 of 3,000: fewer epochs, or stop early."
+    )
+    assert "the gap to training is 1.4952 at the end" in finding(opinion, Kind.OVERFIT)
+
+
+def test_a_last_point_without_validation_does_not_hide_the_last_recorded_one() -> None:
+    points = steady(305)
+    notes = [f.sentence for f in second_opinion(points).findings if f.severity is Severity.NOTE]
+    assert notes == [
+        "The last point has no validation loss, so the stored rating knows none; "
+        "the last recorded is 1.0777 at step 2,990."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "sentence"),
+    [
+        (0, "No training loss was recorded: there is nothing to judge by."),
+        (1, "Only 1 training loss was recorded; fewer than 20 don't tell a trend from noise."),
+        (19, "Only 19 training losses were recorded; fewer than 20 don't tell a trend from noise."),
+    ],
+)
+def test_too_few_points_give_no_stars(count: int, sentence: str) -> None:
+    opinion = second_opinion(steady()[:count])
+    assert (opinion.verdict, opinion.stars) == (Verdict.UNCLEAR, None)
+    assert finding(opinion, Kind.FEW_POINTS) == sentence
+    assert compare_with_rating(opinion, quality_of(steady()[:count])).agrees is None
+
+
+def test_a_single_spike_is_a_note_and_costs_no_star() -> None:
+    points = steady()
+    points[150] = CurvePoint(points[150].step, points[150].training_loss + 1.0)
+    opinion = second_opinion(points)
+    assert (opinion.verdict, opinion.stars) == (Verdict.SOUND, second_opinion(steady()).stars)
+    assert finding(opinion, Kind.SPIKES).startswith("A spike at step 1,500 stands ")
+
+
+def test_losses_that_are_no_number_are_counted_even_when_the_run_recovers() -> None:
+    points: list[CurvePoint | Logged] = list(steady())
+    points[100:103] = [Logged(1000.0 + 10 * i, None, None) for i in range(3)]
+    opinion = second_opinion(points)
+    assert opinion.verdict is Verdict.DOUBTFUL
+    assert finding(opinion, Kind.NOT_A_NUMBER) == (
+        "The training loss is not a number at 3 of 300 points, first at step 1,000 of 2,990."
+    )
+
+
+def test_a_curve_thinned_for_its_looks_is_not_asked_for_its_noise() -> None:
+    points = downsample(falling(random.Random(3), noise=0.05), 120)
+    opinion = second_opinion(points, thinned=True)
+    assert Kind.THINNED in kinds(opinion)
+    assert not kinds(opinion) & {Kind.SPIKES, Kind.PLATEAU}
+
+
+def test_it_agrees_where_the_rule_saw_enough() -> None:
+    points = steady(300)
+    comparison = compare_with_rating(second_opinion(points), quality_of(points))
+    assert comparison.agrees
+    assert comparison.sentence == "Agrees with the stored rating of 5 stars."
