@@ -38,6 +38,10 @@ class BusyError(UnreachableError):
         self.retry_after = retry_after
 
 
+class UntrustedError(UnreachableError):
+    """The server's certificate can't be trusted; a second try would not change that."""
+
+
 class ChangedError(UnreachableError):
     """The object in the bucket is not the one that the bytes so far are of."""
 
@@ -72,38 +76,68 @@ class Answer:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-@contextmanager
-def open_answer(
-    url: str, start: int, end: int | None, etag: str | None, *, stall_seconds: float
-) -> Iterator[Answer]:
-    """Ask for the bytes from `start` up to `end`, provided that the object is still `etag`.
+class Line:
+    """One connection to the storage, used again where the answer before was read to its end."""
 
-    Raises ExpiredLinkError where the link is refused, NotFoundError, UnreachableError (BusyError
-    and ChangedError among them), BackendError. No error's text holds any of the URL.
-    """
-    headers = {
-        "User-Agent": f"lora-tui/{__version__}",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-    }
-    if start or end is not None:
-        headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
-        if etag:
-            headers["If-Range"] = etag
-    connection, target = _connection(url, headers)
-    try:
+    def __init__(self, *, stall_seconds: float) -> None:
+        self._stall_seconds = stall_seconds
+        self._connection: http.client.HTTPConnection | None = None
+        self._response: http.client.HTTPResponse | None = None
+
+    @contextmanager
+    def ask(self, url: str, start: int, end: int | None, etag: str | None) -> Iterator[Answer]:
+        """Ask for the bytes from `start` up to `end`, provided that the object is still `etag`.
+
+        Raises ExpiredLinkError where the link is refused, NotFoundError, UnreachableError
+        (BusyError, ChangedError and UntrustedError among them), BackendError. No error's text
+        holds any of the URL.
+        """
+        headers = {
+            "User-Agent": f"lora-tui/{__version__}",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+            if etag:
+                headers["If-Range"] = etag
         try:
-            connection.connect()
-            if connection.sock is not None:
-                connection.sock.settimeout(stall_seconds)
+            response, raw = self._send(url, headers)
+            yield _answer(response, raw, start)
+        finally:
+            if self._response is None or not self._response.isclosed():
+                self.close()  # there is more to come on it, that nobody wants
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._response = None
+
+    def _send(
+        self, url: str, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, socket.socket | None]:
+        used = self._connection is not None and self._connection.sock is not None
+        connection, target = _connection(url, headers)
+        try:
+            if used and self._connection is not None:
+                connection = self._connection
+            else:
+                self.close()
+                self._connection = connection
+                connection.connect()
             raw = connection.sock
+            if raw is not None:
+                raw.settimeout(self._stall_seconds)
+            self._response = None
             connection.request("GET", target, headers=headers)
-            response = connection.getresponse()
+            self._response = connection.getresponse()
         except (OSError, ValueError, http.client.HTTPException) as error:
+            self.close()
+            if used:  # the server may have closed it meanwhile
+                return self._send(url, headers)
             raise _unreachable(error) from None
-        yield _answer(response, raw, start)
-    finally:
-        connection.close()
+        return self._response, raw
 
 
 def _connection(url: str, headers: dict[str, str]) -> tuple[http.client.HTTPConnection, str]:
@@ -186,7 +220,7 @@ def _answer(
 def _unreachable(error: Exception) -> UnreachableError:
     # the error's own text may hold the URL, and with it the token
     if isinstance(error, ssl.SSLCertVerificationError):
-        return UnreachableError(
+        return UntrustedError(
             "The certificate of the storage can't be trusted",
             details=type(error).__name__,
             remedy="check the URL and the clock; for a private CA set SSL_CERT_FILE",

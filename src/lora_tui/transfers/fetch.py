@@ -23,7 +23,12 @@ from lora_tui.errors import (
     LoraTuiError,
     UnreachableError,
 )
-from lora_tui.transfers.connection import Answer, ChangedError, open_answer
+from lora_tui.transfers.connection import (
+    Answer,
+    ChangedError,
+    Line,
+    UntrustedError,
+)
 from lora_tui.transfers.digest import GrowingDigest
 from lora_tui.transfers.growth import Growth
 from lora_tui.transfers.limit import RateLimit
@@ -32,9 +37,11 @@ from lora_tui.transfers.pieces import UNKNOWN_END, Piece, Pieces
 
 _BUFFER: Final = 1 << 20
 _SMALLEST_READ: Final = 4 << 10
-_TICK_SECONDS: Final = 0.1
+_TICK_SECONDS: Final = 0.05
+_TELL_SECONDS: Final = 0.1
 _NOTE_SECONDS: Final = 1.0
-_LEAST_PIECE: Final = 1 << 20
+_SLOW_LIMIT: Final = 8 << 20
+"""Bytes a second of a limit below which one connection is enough."""
 _MOST_CHANGES: Final = 5
 _MARGIN: Final = 64 << 20
 """Bytes that stay free on the disk."""
@@ -120,6 +127,7 @@ class _Fetch:
             self._version, self._pieces = resumed
         self._digest = GrowingDigest(part.descriptor)
         self._growth = Growth(options.connections)
+        self._told_at = 0.0
         self._noted_at = time.monotonic()
         self._noting: threading.Thread | None = None
 
@@ -159,6 +167,8 @@ class _Fetch:
             except ExpiredLinkError as error:
                 self._url = None
                 failure = error
+            except UntrustedError:
+                raise
             except UnreachableError as error:
                 failure = error
             resumable = self._version is not None and self._version.resumable
@@ -188,7 +198,7 @@ class _Fetch:
                     if error is not None:
                         self._bear(error, others=len(current.readers))
                 self._check_stop()
-                self._tell()
+                self._tell_now_and_then()
                 self._digest.follow(self._pieces.frontier)
                 self._note_now_and_then()
                 self._adjust(current)
@@ -215,7 +225,7 @@ class _Fetch:
         running = sum(reader.answer is not None for reader in current.readers)
         allowed = self._growth.observe(time.monotonic(), self._pieces.done, missing, running)
         limit = self._options.limit
-        if limit is not None and limit.bytes_a_second < 8 * _LEAST_PIECE:
+        if limit is not None and limit.bytes_a_second < _SLOW_LIMIT:
             allowed = 1
         while len(current.readers) < allowed and self._start_reader(current):
             pass
@@ -223,7 +233,7 @@ class _Fetch:
             reader.leave = True
 
     def _start_reader(self, current: _Round) -> bool:
-        piece = self._pieces.take(_LEAST_PIECE if current.readers else None)
+        piece = self._pieces.take(self._growth.chunk if current.readers else None)
         if piece is None:
             return False
         reader = _Reader(piece)
@@ -249,30 +259,31 @@ class _Fetch:
     def _read(self, current: _Round, reader: _Reader) -> None:
         """The life of a reader: gap after gap, until there is none or the line breaks."""
         pieces = self._pieces
+        line = Line(stall_seconds=self._options.stall_seconds)
         error: BaseException | None = None
         try:
             buffer = memoryview(bytearray(_BUFFER))
             piece: Piece | None = reader.piece
             while piece is not None:
-                pieces = self._read_piece(current, reader, piece, buffer)
+                pieces = self._read_piece(current, reader, piece, line, buffer)
                 pieces.release(reader.piece)
                 if reader.leave or current.halt.is_set():
                     break
-                alone = len(current.readers) == 1
-                piece = pieces.take(None if alone else _LEAST_PIECE)
+                piece = pieces.take(self._growth.chunk)
                 if piece is not None:
                     reader.piece = piece
         except BaseException as caught:
             error = caught
         finally:
             pieces.release(reader.piece)
+            line.close()
             with self._wake:
                 reader.answer = None
                 current.ended.append((reader, error))
                 self._wake.notify_all()
 
     def _read_piece(
-        self, current: _Round, reader: _Reader, piece: Piece, buffer: memoryview
+        self, current: _Round, reader: _Reader, piece: Piece, line: Line, buffer: memoryview
     ) -> Pieces:
         """Fill one gap; the gaps that it belongs to."""
         version, pieces = self._version, self._pieces
@@ -280,13 +291,8 @@ class _Fetch:
         known = version is not None and version.resumable
         if piece.at and not known:
             raise ChangedError("The server gives no way to go on in the middle of a file")
-        with open_answer(
-            self._signed(),
-            piece.at,
-            piece.end if known else None,
-            etag,
-            stall_seconds=self._options.stall_seconds,
-        ) as answer:
+        end = piece.end if known else None
+        with line.ask(self._signed(), piece.at, end, etag) as answer:
             try:
                 with self._lock:
                     if current.halt.is_set():
@@ -365,9 +371,9 @@ class _Fetch:
             pieces.advance(piece, count)
             took = time.monotonic() - began
             # large reads cost the least, small ones keep a slow line responsive
-            if took < _TICK_SECONDS / 2:
+            if took < _TELL_SECONDS / 2:
                 size = min(len(buffer), 2 * size)
-            elif took > 2 * _TICK_SECONDS:
+            elif took > 2 * _TELL_SECONDS:
                 size = max(_SMALLEST_READ, size // 2)
 
     def _permitted(self, current: _Round, wanted: int) -> int:
@@ -395,6 +401,12 @@ class _Fetch:
     def _check_stop(self) -> None:
         if self._options.stop.is_set():
             raise CancelledError("The download was stopped")
+
+    def _tell_now_and_then(self) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_SECONDS:
+            self._told_at = now
+            self._tell()
 
     def _tell(self) -> None:
         self._options.progress(self._pieces.done, self._pieces.total, self._retries)

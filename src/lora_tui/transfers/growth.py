@@ -5,30 +5,39 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-_FIRST_STEP: Final = 4
-_LISTEN_SECONDS: Final = 0.3
+_LISTEN_SECONDS: Final = 0.25
 _STEADY_SECONDS: Final = 3.0
 _WORTHWHILE_SECONDS: Final = 1.0
 _RISING: Final = 1.25
 _GAIN: Final = 1.3
 _FAST: Final = 100e6
 """Bytes a second of one connection beyond which it is the processor that sets the pace."""
+_CHUNK_SECONDS: Final = 2.0
+_SMALLEST_CHUNK: Final = 4 << 20
+_LARGEST_CHUNK: Final = 64 << 20
 
 
 class Growth:
     """Told how far the file is, it says how many connections are worth having.
 
     It starts with one. When the rate of that one has stopped rising and there is enough left to
-    fetch, it tries several; it keeps what made the file faster, and takes back what did not.
+    fetch, it tries as many as there may be, and keeps them where that made the file faster.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.allowed = 1
-        self._before = 1
-        self._rate_before = 0.0
+        self._rate_of_one = 0.0
         self._settled = most <= 1
         self._seen: deque[tuple[float, int]] = deque()
+
+    @property
+    def chunk(self) -> int | None:
+        """Bytes of each request where there are several connections; None with one alone."""
+        if self.allowed == 1:
+            return None
+        wanted = int(self._rate_of_one * _CHUNK_SECONDS)
+        return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, wanted))
 
     def lost_one(self, left: int) -> None:
         """A connection failed while `left` others go on: be content with those."""
@@ -57,25 +66,15 @@ class Growth:
         late = (done - at_middle) / (now - middle)
         if late > early * _RISING and now - start < _STEADY_SECONDS:
             return self.allowed
-        self._decide(late, missing)
-        return self.allowed
-
-    def _decide(self, rate: float, missing: int) -> None:
         self._seen.clear()
-        if self.allowed == 1:
-            if rate >= _FAST:
-                self._settled = True
-            elif missing > rate * _WORTHWHILE_SECONDS:
-                self._step(min(_FIRST_STEP, self._most), rate)
-        elif rate < self._rate_before * _GAIN:
-            self.allowed = self._before
+        rate = (done - began_with) / (now - start)
+        if self.allowed > 1:
             self._settled = True
-        elif self.allowed < self._most and missing > rate * _WORTHWHILE_SECONDS:
-            self._step(min(2 * self.allowed, self._most), rate)
-        else:
+            if rate < self._rate_of_one * _GAIN:
+                self.allowed = 1
+        elif rate >= _FAST:
             self._settled = True
-
-    def _step(self, to: int, rate: float) -> None:
-        self._before, self._rate_before = self.allowed, rate
-        self.allowed = to
-        self._settled = to == self._before
+        elif missing > rate * _WORTHWHILE_SECONDS:
+            self._rate_of_one = rate
+            self.allowed = self._most
+        return self.allowed

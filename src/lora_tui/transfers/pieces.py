@@ -10,8 +10,11 @@ from typing import Final
 UNKNOWN_END: Final = 1 << 62
 """The end of a file whose length nobody has told yet."""
 
+_LEAST: Final = 1 << 20
+"""Bytes of a part that is worth a request of its own."""
 
-@dataclass
+
+@dataclass(eq=False)
 class Piece:
     """A gap: the bytes from `at` up to but not including `end`. `Pieces` alone changes it."""
 
@@ -65,26 +68,36 @@ class Pieces:
         with self._lock:
             return [(gap.at, gap.end) for gap in self._gaps]
 
-    def take(self, least: int | None = None) -> Piece | None:
-        """A gap that nobody fetches; else the second half of the largest that somebody does.
+    def take(self, chunk: int | None = None) -> Piece | None:
+        """The first gap that nobody fetches; None where there is nothing to do.
 
-        A half is at least `least` bytes; None forbids halving. None where there is nothing to do.
+        With `chunk`, at most about so many bytes of it, so that the bytes come roughly in order.
+        Where every gap is being fetched, a part of the largest: what lies beyond its next chunk,
+        or at the end of a file its second half.
         """
         with self._lock:
+            if chunk is None:
+                free = next((gap for gap in self._gaps if not gap.taken), None)
+                if free is not None:
+                    free.taken = True
+                return free
+            if self._gaps and self._total is not None and all(gap.taken for gap in self._gaps):
+                largest = max(self._gaps, key=lambda gap: gap.missing)
+                if largest.missing > 2 * chunk:
+                    self._split(largest, largest.at + chunk)
+                elif largest.missing >= 2 * _LEAST:
+                    self._split(largest, largest.at + largest.missing // 2)
             for gap in self._gaps:
                 if not gap.taken:
+                    if gap.missing > 2 * chunk:
+                        self._split(gap, gap.at + chunk)
                     gap.taken = True
                     return gap
-            if least is None or not self._gaps or self._total is None:
-                return None
-            index, largest = max(enumerate(self._gaps), key=lambda item: item[1].missing)
-            if largest.missing < 2 * least:
-                return None
-            middle = largest.at + largest.missing // 2
-            half = Piece(middle, largest.end, taken=True)
-            largest.end = middle
-            self._gaps.insert(index + 1, half)
-            return half
+            return None
+
+    def _split(self, gap: Piece, at: int) -> None:
+        self._gaps.insert(self._gaps.index(gap) + 1, Piece(at, gap.end))
+        gap.end = at
 
     def advance(self, piece: Piece, count: int) -> None:
         """`count` bytes have been written at `piece.at`; its end may have moved meanwhile."""

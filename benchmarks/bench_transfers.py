@@ -1,0 +1,400 @@
+"""Downloads over loopback HTTPS, against curl and aria2c, with processor time and memory of each.
+
+Three questions, each answered by a ratio against a named peer in the same minutes:
+
+- one stream: 1 GB from an nginx, verified, against `curl` followed by `sha256sum`, and against
+  curl alone, which verifies nothing (target: at least 0.9 times the former);
+- a server that holds each connection back (nginx's limit_rate): against `aria2c -x8` (target: at
+  least its rate), which verifies nothing either;
+- the interface meanwhile: how late an event loop in the same process wakes up.
+
+Ours is the whole path: queue, fetch, checksum, structure, fsync, rename. "whole process" adds the
+start of Python. nginx listens on an ephemeral loopback port, with a certificate made for the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+TOOLS = {
+    "nginx": "nginx",
+    "openssl": "openssl",
+    "curl": "curl",
+    "aria2c": "aria2",
+    "sha256sum": "coreutils",
+}
+NAME = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One download by one program."""
+
+    seconds: float
+    """Of the whole process, or of the processes in sequence."""
+    inside: float
+    """Of the download alone, where the program tells; else the same."""
+    cpu: float
+    """Seconds of processor time."""
+    memory: int
+    """Bytes at the peak."""
+    late_p50: float = 0.0
+    late_p99: float = 0.0
+    late_worst: float = 0.0
+    """Seconds by which an event loop beside the download woke up late."""
+
+
+def main() -> None:
+    arguments = parse()
+    missing = sorted({package for tool, package in TOOLS.items() if which(tool) is None})
+    if missing:
+        sys.exit(
+            f"bench_transfers needs {', '.join(missing)};"
+            f" on Debian: apt-get install {' '.join(missing)}"
+        )
+    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-", dir=arguments.dir) as name:
+        directory = Path(name)
+        make_file(directory / "www" / NAME, arguments.megabytes << 20)
+        make_certificate(directory)
+        with serving(directory, arguments.limit_rate) as (free, held):
+            report = {
+                "single": compare(
+                    {
+                        "curl": lambda: curl(directory, free, check=False),
+                        "curl + sha256sum": lambda: curl(directory, free, check=True),
+                        "lora-tui": lambda: ours(directory, free),
+                    },
+                    arguments.rounds,
+                ),
+                "throttled": compare(
+                    {
+                        "aria2c -x8": lambda: aria2c(directory, held),
+                        "lora-tui": lambda: ours(directory, held),
+                    },
+                    arguments.rounds,
+                ),
+            }
+    size = arguments.megabytes << 20
+    document = summary(report, size, arguments.rounds)
+    print_table(document, arguments)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(document, indent=2) + "\n")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--megabytes", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--limit-rate", type=int, default=32, help="MiB/s a connection")
+    parser.add_argument("--dir", help="where the files are written (a temporary directory)")
+    parser.add_argument("--json", help="write the figures to this file too")
+    arguments, _ = parser.parse_known_args()
+    return arguments
+
+
+def which(tool: str) -> str | None:
+    return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+def make_file(path: Path, size: int) -> None:
+    """A safetensors file of one tensor, of random bytes that repeat each MiB."""
+    path.parent.mkdir(parents=True)
+    header = {"lora_A": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}}
+    body = size - 8 - 128
+    header["lora_A"] |= {"shape": [body], "data_offsets": [0, body]}
+    text = json.dumps(header).encode().ljust(128)
+    block = os.urandom(1 << 20)  # small: a child inherits our peak of memory
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        while body > 0:
+            body -= file.write(block[:body])
+
+
+def make_certificate(directory: Path) -> None:
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-keyout", str(directory / "key.pem"), "-out", str(directory / "ca.pem")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+@contextmanager
+def serving(directory: Path, limit: int) -> Iterator[tuple[str, str]]:
+    """URLs of the file: without a limit, and with one for each connection."""
+    ports = free_ports(2)
+    logs = directory / "nginx"
+    logs.mkdir()
+    servers = "".join(
+        f"""
+        server {{
+            listen 127.0.0.1:{port} ssl;
+            ssl_certificate {directory}/ca.pem;
+            ssl_certificate_key {directory}/key.pem;
+            root {directory}/www;
+            {rule}
+        }}"""
+        for port, rule in zip(ports, ("", f"limit_rate {limit}m;"), strict=True)
+    )
+    configuration = directory / "nginx.conf"
+    configuration.write_text(
+        f"""
+        daemon off;
+        {"user root;" if os.geteuid() == 0 else ""}
+        worker_processes 2;
+        pid {logs}/pid;
+        error_log {logs}/error.log;
+        events {{ worker_connections 128; }}
+        http {{
+            access_log off;
+            sendfile on;
+            client_body_temp_path {logs}/a; proxy_temp_path {logs}/b; fastcgi_temp_path {logs}/c;
+            uwsgi_temp_path {logs}/d; scgi_temp_path {logs}/e;
+            {servers}
+        }}"""
+    )
+    server = subprocess.Popen(
+        [which("nginx") or "nginx", "-c", str(configuration), "-p", str(logs)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for port in ports:
+            wait_for_port(port, server)
+        yield (
+            f"https://127.0.0.1:{ports[0]}/{NAME}",
+            f"https://127.0.0.1:{ports[1]}/{NAME}",
+        )
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for item in sockets:
+            item.bind(("127.0.0.1", 0))
+        return [item.getsockname()[1] for item in sockets]
+    finally:
+        for item in sockets:
+            item.close()
+
+
+def wait_for_port(port: int, server: subprocess.Popen[str]) -> None:
+    while True:
+        if server.poll() is not None:
+            sys.exit(f"nginx did not start: {server.stderr.read() if server.stderr else ''}")
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+
+
+def compare(programs: dict[str, object], rounds: int) -> dict[str, list[Run]]:
+    """Each program once a round, in turn; a first round that does not count warms the caches."""
+    runs: dict[str, list[Run]] = {name: [] for name in programs}
+    for number in range(rounds + 1):
+        for name, program in programs.items():
+            run = program()  # type: ignore[operator]
+            if number:
+                runs[name].append(run)
+    return runs
+
+
+def curl(directory: Path, url: str, *, check: bool) -> Run:
+    target = directory / "curl.out"
+    commands = [["curl", "-sS", "--fail", "--cacert", f"{directory}/ca.pem", "-o", target, url]]
+    if check:
+        commands.append(["sha256sum", target])
+    return sequence(commands, target)
+
+
+def aria2c(directory: Path, url: str) -> Run:
+    target = directory / "aria2.out"
+    return sequence(
+        [
+            [
+                *("aria2c", "-x8", "-s8", "-k1M", "--quiet=true", "--file-allocation=none"),
+                *(f"--ca-certificate={directory}/ca.pem", "-d", directory, "-o", target.name, url),
+            ]
+        ],
+        target,
+    )
+
+
+def sequence(commands: list[list[object]], target: Path) -> Run:
+    start = time.perf_counter()
+    cpu, memory = 0.0, 0
+    for command in commands:
+        used = measured([str(word) for word in command], os.environ)
+        cpu, memory = cpu + used[0], max(memory, used[1])
+    seconds = time.perf_counter() - start
+    target.unlink()
+    return Run(seconds, seconds, cpu, memory)
+
+
+def measured(
+    command: list[str], environment: os._Environ[str] | dict[str, str]
+) -> tuple[float, int]:
+    """Processor seconds and peak memory of a command that succeeds."""
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{command[0]} failed ({process.returncode})")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit
+
+
+def ours(directory: Path, url: str) -> Run:
+    home = directory / "home"
+    facts = directory / "facts.json"
+    environment = {**os.environ, "SSL_CERT_FILE": f"{directory}/ca.pem"}
+    environment.pop("CURL_CA_BUNDLE", None)
+    command = [sys.executable, __file__, "--child", str(home), url, str(facts)]
+    start = time.perf_counter()
+    cpu, memory = measured(command, environment)
+    seconds = time.perf_counter() - start
+    told = json.loads(facts.read_text())
+    shutil.rmtree(home)
+    return Run(seconds, told["seconds"], cpu, memory, *told["late"])
+
+
+def child(home: Path, url: str, facts: Path) -> None:
+    """One download as the application does it, with an event loop that watches itself."""
+    import asyncio
+
+    from lora_tui.background import in_background
+    from lora_tui.cache.changes import Topic
+    from lora_tui.cache.connection import open_cache, transaction
+    from lora_tui.cache.models import get_model, put_models
+    from lora_tui.transfers.run import Runner, Tools, download
+
+    cache_path = home / "cache.sqlite3"
+    model_id = "00000000-0000-4000-8000-000000000001"
+    row = {
+        "id": model_id,
+        "user_id": model_id,
+        "name": "Benchmark",
+        "created_at": "2026-11-20T10:00:00+00:00",
+        "updated_at": "2026-11-20T10:00:00+00:00",
+        "artifacts": {NAME: f"a/b/{NAME}"},
+    }
+    db = open_cache(cache_path)
+    with transaction(db, Topic.MODELS):
+        put_models(db, [row])
+    db.close()
+
+    def work() -> float:
+        mine = open_cache(cache_path)
+        model = get_model(mine, model_id)
+        assert model is not None
+        runner = Runner(cache_path, Tools(sign=lambda _: url, delay=lambda *_: None))
+        start = time.perf_counter()
+        outcome = download(runner, mine, model, home / "downloads")
+        seconds = time.perf_counter() - start
+        assert outcome.done == (NAME,)
+        runner.close()
+        mine.close()
+        return seconds
+
+    async def watched() -> tuple[float, list[float]]:
+        late: list[float] = []
+
+        async def tick() -> None:
+            while True:
+                before = time.perf_counter()
+                await asyncio.sleep(0.005)
+                late.append(time.perf_counter() - before - 0.005)
+
+        ticking = asyncio.create_task(tick())
+        seconds = await in_background(work, name="download")
+        ticking.cancel()
+        return seconds, sorted(late)
+
+    seconds, late = asyncio.run(watched())
+    p50, p99 = late[len(late) // 2], late[int(len(late) * 0.99)]
+    facts.write_text(json.dumps({"seconds": seconds, "late": [p50, p99, late[-1]]}))
+
+
+def summary(report: dict[str, dict[str, list[Run]]], size: int, rounds: int) -> dict[str, object]:
+    def medians(runs: list[Run]) -> dict[str, float]:
+        return {key: statistics.median(asdict(run)[key] for run in runs) for key in asdict(runs[0])}
+
+    figures = {
+        case: {name: medians(runs) for name, runs in programs.items()}
+        for case, programs in report.items()
+    }
+    single, held = figures["single"], figures["throttled"]
+    return {
+        "bytes": size,
+        "rounds": rounds,
+        "figures": figures,
+        "ratios": {
+            "rate against curl + sha256sum": single["curl + sha256sum"]["inside"]
+            / single["lora-tui"]["inside"],
+            "rate against curl + sha256sum, whole process": single["curl + sha256sum"]["seconds"]
+            / single["lora-tui"]["seconds"],
+            "rate against bare curl": single["curl"]["inside"] / single["lora-tui"]["inside"],
+            "throttled: rate against aria2c -x8": held["aria2c -x8"]["inside"]
+            / held["lora-tui"]["inside"],
+            "throttled: whole process": held["aria2c -x8"]["seconds"] / held["lora-tui"]["seconds"],
+        },
+        "targets": {
+            "rate against curl + sha256sum": 0.9,
+            "throttled: rate against aria2c -x8": 1.0,
+        },
+    }
+
+
+def print_table(document: dict[str, object], arguments: argparse.Namespace) -> None:
+    figures, ratios, targets = (document[key] for key in ("figures", "ratios", "targets"))
+    assert isinstance(figures, dict)
+    assert isinstance(ratios, dict)
+    assert isinstance(targets, dict)
+    size = arguments.megabytes
+    titles = {
+        "single": f"one stream, {size} MiB over loopback HTTPS",
+        "throttled": f"the server gives {arguments.limit_rate} MiB/s to a connection",
+    }
+    for case, programs in figures.items():
+        print(f"transfers: {titles[case]}, median of {arguments.rounds}")
+        for name, run in programs.items():
+            line = (
+                f"  {name:18} {run['inside']:6.2f} s  {size / run['inside']:6.0f} MiB/s"
+                f"  process {run['seconds']:6.2f} s  cpu {run['cpu']:5.2f} s"
+                f"  memory {run['memory'] / 2**20:4.0f} MiB"
+            )
+            if run["late_worst"]:
+                line += (
+                    f"  event loop late {run['late_p50'] * 1000:.1f} ms,"
+                    f" p99 {run['late_p99'] * 1000:.1f} ms, worst {run['late_worst'] * 1000:.0f} ms"
+                )
+            print(line)
+    for name, ratio in ratios.items():
+        target = f"  (target ≥ {targets[name]})" if name in targets else ""
+        print(f"  {name:46} {ratio:5.2f} ×{target}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        child(Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))
+    else:
+        main()
