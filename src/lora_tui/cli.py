@@ -170,6 +170,11 @@ def build_parser() -> argparse.ArgumentParser:
     listing.add_argument("--quality", metavar="Q,…", help="only these: excellent,good,…")
     listing.add_argument("--min-stars", type=int, choices=range(6), default=0, metavar="N")
     listing.add_argument("--dataset", metavar="D", help="only of this dataset (name or id)")
+    listing.add_argument("--preset", metavar="P", help="only trained with this preset")
+    listing.add_argument("--base-model", metavar="B", help="only adapters of this base model")
+    listing.add_argument("--since", metavar="DATE", help="only made on this day or later (UTC)")
+    listing.add_argument("--until", metavar="DATE", help="only made on this day or before (UTC)")
+    listing.add_argument("--downloaded", action="store_true", help="only what lies on this disk")
     listing.add_argument("--page", type=_positive, default=1)
     listing.add_argument("--limit", type=_positive, default=12, help="models a page (12)")
     listing.add_argument("--csv", action="store_true", help="print CSV")
@@ -210,6 +215,14 @@ def build_parser() -> argparse.ArgumentParser:
         choices=("vllm", "peft", "llama.cpp", "ollama"),
         required=True,
         help="what is to serve it",
+    )
+
+    doctor = _command(
+        commands, common, "doctor", "doctor:doctor", "what works here, and what would mend the rest"
+    )
+    doctor.epilog = (
+        "Nothing is changed. The exit code is 0 where all is well (warnings count as well),"
+        " and 7 where a check failed."
     )
 
     config = _command(commands, common, "config", "upkeep:config", "the configuration in force")

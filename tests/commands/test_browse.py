@@ -99,3 +99,35 @@ def test_a_list_before_any_sync_says_what_to_do(configured: Sandbox, run: Run) -
     ran = run("list")
     assert ran.code == 0
     assert "lora-tui sync" in ran.err
+
+
+def test_a_list_can_be_narrowed_by_every_filter(synced: Sandbox, run: Run) -> None:
+    everything = run("list", "--json").data["models"]
+    one = next(model for model in everything if model["configuration"])
+    preset = one["configuration"]["preset_id"]
+    day = one["created_at"][:10]
+
+    def ids(*arguments: str) -> set[str]:
+        return {model["id"] for model in run("list", "--json", *arguments).data["models"]}
+
+    assert ids("--preset", preset) == {
+        m["id"] for m in everything if (m["configuration"] or {}).get("preset_id") == preset
+    }
+    assert one["id"] in ids("--since", day, "--until", day)
+    assert ids("--since", day, "--until", day) == {
+        m["id"] for m in everything if m["created_at"][:10] == day
+    }
+    assert ids("--base-model", "no such model") == ids("--downloaded") == set()
+    ran = run("list", "--since", "yesterday")
+    assert ran.code == 2
+    assert "2026-11-23" in ran.err
+
+
+@pytest.mark.parametrize("sort", ["size", "perplexity", "duration", "loss"])
+def test_every_sort_lists_every_model_in_both_directions(
+    synced: Sandbox, run: Run, sort: str
+) -> None:
+    there = [m["id"] for m in run("list", "--json", "--sort", sort).data["models"]]
+    back = [m["id"] for m in run("list", "--json", "--sort", sort, "--reverse").data["models"]]
+    assert set(there) == set(back)
+    assert len(there) == 6

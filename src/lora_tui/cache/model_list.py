@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from lora_tui.cache.model_matches import find_matches
-from lora_tui.cache.model_order import index_of, key_columns, order_by, ranges
+from lora_tui.cache.model_order import Range, index_of, key_columns, order_by, ranges
 from lora_tui.cache.model_query import ModelQuery
 
 _FEW_MATCHES: Final = 1_000
@@ -63,9 +63,9 @@ class ModelList:
         if row is None or not self._is_matched(row["n"]):
             return None
         position = 0
-        for condition, values in self._ranges(dict(row), after=False):
-            sql = f"SELECT count(*) FROM {self._source} WHERE {condition}"
-            position += self._db.execute(sql, values).fetchone()[0]
+        for part in self._ranges(dict(row), after=False):
+            sql = f"SELECT count(*) FROM {self._source} WHERE {part.condition}"
+            position += self._db.execute(sql, part.values).fetchone()[0]
         return position
 
     def _count(self) -> int:
@@ -94,28 +94,28 @@ class ModelList:
             return "temp.matches x CROSS JOIN models m ON m.n = x.n"
         return f"models m INDEXED BY {index} CROSS JOIN temp.matches x ON x.n = m.n"
 
-    def _ranges(self, row: Keys, *, after: bool) -> list[tuple[str, list[object]]]:
+    def _ranges(self, row: Keys, *, after: bool) -> list[Range]:
         query = self._query
         return ranges(query.sort, reverse=query.reverse, row=row, after=after)
 
     def _count_to(self, offset: int, limit: int, *, backwards: bool) -> list[Keys]:
         steps = self.total - offset - limit if backwards else offset
-        rows = self._read("", [], limit, steps, backwards=backwards)
+        rows = self._read(None, limit, steps, backwards=backwards)
         return rows[::-1] if backwards else rows
 
     def _seek(self, edge: Keys, limit: int, *, after: bool) -> list[Keys]:
         rows: list[Keys] = []
-        for condition, values in self._ranges(edge, after=after):
+        for part in self._ranges(edge, after=after):
             if len(rows) < limit:
-                where = f"WHERE {condition}"
-                rows += self._read(where, values, limit - len(rows), 0, backwards=not after)
+                rows += self._read(part, limit - len(rows), 0, backwards=not after)
         return rows if after else rows[::-1]
 
-    def _read(
-        self, where: str, values: list[object], limit: int, steps: int, *, backwards: bool
-    ) -> list[Keys]:
+    def _read(self, part: Range | None, limit: int, steps: int, *, backwards: bool) -> list[Keys]:
         query = self._query
-        order = order_by(query.sort, reverse=query.reverse, backwards=backwards)
+        fixed = part.fixed if part else 0
+        order = order_by(query.sort, reverse=query.reverse, backwards=backwards, fixed=fixed)
+        where = f"WHERE {part.condition}" if part else ""
         sql = f"SELECT {key_columns(query.sort)} FROM {self._source} {where} {order}"
+        values = part.values if part else ()
         found = self._db.execute(f"{sql} LIMIT ? OFFSET ?", [*values, limit, steps])
         return [dict(row) for row in found]

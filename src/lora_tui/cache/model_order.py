@@ -59,8 +59,14 @@ class Term:
     descending: bool
 
 
-Range = tuple[str, list[object]]
-"""A condition on `models m` with the values of its marks."""
+@dataclass(frozen=True)
+class Range:
+    """A stretch of an order's index: a condition on `models m` with the values of its marks."""
+
+    condition: str
+    values: tuple[object, ...]
+    fixed: int
+    """So many leading terms of the order have one value in all of it."""
 
 
 def natural_direction(sort: Sort) -> bool:
@@ -79,11 +85,14 @@ def terms(sort: Sort, *, reverse: bool) -> tuple[Term, ...]:
     return (*first, Term("n", "m.n", False))
 
 
-def order_by(sort: Sort, *, reverse: bool, backwards: bool = False) -> str:
-    """The ORDER BY of a list; `backwards` gives the same list from its end."""
+def order_by(sort: Sort, *, reverse: bool, backwards: bool = False, fixed: int = 0) -> str:
+    """The ORDER BY of a list, or of a `Range` of it; `backwards` gives the same from its end.
+
+    Terms that are fixed are left out: SQLite does not see by itself that they don't matter.
+    """
     return "ORDER BY " + ", ".join(
         f"{term.expression} {'DESC' if term.descending is not backwards else 'ASC'}"
-        for term in terms(sort, reverse=reverse)
+        for term in terms(sort, reverse=reverse)[fixed:]
     )
 
 
@@ -105,12 +114,12 @@ def ranges(sort: Sort, *, reverse: bool, row: Mapping[str, object], after: bool)
     The nearest one comes first. `row` has the `key_columns` of the model.
     """
     found: list[Range] = []
-    same, values = "", list[object]()
-    for term in terms(sort, reverse=reverse):
+    same, values = "", tuple[object, ...]()
+    for place, term in enumerate(terms(sort, reverse=reverse)):
         if not term.column:
             unknown = row[_KEYS[sort].column] is None
             if unknown is not after:
-                found.append((f"({term.expression}) = {int(after)}", []))
+                found.append(Range(f"({term.expression}) = {int(after)}", (), place + 1))
             same = f"({term.expression}) = {int(unknown)} AND "
             continue
         value = row[term.column]
@@ -118,7 +127,8 @@ def ranges(sort: Sort, *, reverse: bool, row: Mapping[str, object], after: bool)
             same += f"{term.expression} IS NULL AND "
             continue
         sign = ">" if term.descending is not after else "<"
-        found.append((f"{same}{term.expression} {sign} ?", [*values, value]))
-        same += f"{term.expression} = ? AND "
-        values = [*values, value]
+        found.append(Range(f"{same}{term.expression} {sign} ?", (*values, value), place))
+        # not `=`: SQLite would put the value into `IS NULL` too, and miss the index of that
+        same += f"{term.expression} IS ? AND "
+        values = (*values, value)
     return found[::-1]

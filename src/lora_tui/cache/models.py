@@ -17,6 +17,7 @@ from lora_tui.cache.model_row import COLUMNS, columns
 from lora_tui.domain import Model, Row
 
 __all__ = [
+    "Facets",
     "ModelList",
     "ModelQuery",
     "ModelSummary",
@@ -24,6 +25,7 @@ __all__ = [
     "convergence_counts",
     "count_models",
     "delete_models",
+    "facet_counts",
     "find_models",
     "get_model",
     "get_row",
@@ -147,8 +149,49 @@ def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
 
 def convergence_counts(db: sqlite3.Connection) -> dict[str, int]:
     """How many models of each convergence there are, for the filters."""
-    sql = "SELECT convergence, count(*) FROM models GROUP BY convergence"
-    return {str(name): int(total) for name, total in db.execute(sql)}
+    return dict(_groups(db, "convergence"))
+
+
+@dataclass(frozen=True)
+class Facets:
+    """What the models can be filtered by, each value with how many models have it."""
+
+    convergences: dict[str, int]
+    stars: dict[int | None, int]
+    datasets: dict[str, int]
+    """By name; datasets that the cache does not know are left out."""
+    presets: dict[str | None, int]
+    base_models: dict[str | None, int]
+    downloaded: int
+
+
+def facet_counts(db: sqlite3.Connection) -> Facets:
+    """Every value that a filter can be set to; the most frequent first."""
+    datasets: dict[str, int] = {}
+    names = dict(tuple(row) for row in db.execute("SELECT id, name FROM datasets"))
+    for dataset_id, total in _groups(db, "dataset_id"):
+        if dataset_id in names:
+            name = names[dataset_id]
+            datasets[name] = datasets.get(name, 0) + total
+    (downloaded,) = db.execute(
+        "SELECT count(*) FROM models WHERE id IN (SELECT model_id FROM library)"
+    ).fetchone()
+    return Facets(
+        convergences=dict(_groups(db, "convergence")),
+        stars=dict(_groups(db, "stars")),
+        datasets=dict(sorted(datasets.items(), key=lambda item: (-item[1], item[0]))),
+        presets=dict(_groups(db, "preset_id")),
+        base_models=dict(_groups(db, "base_model")),
+        downloaded=int(downloaded),
+    )
+
+
+def _groups(db: sqlite3.Connection, column: str) -> list[tuple[Any, int]]:
+    sql = (
+        f"SELECT {column}, count(*) FROM models INDEXED BY models_filters GROUP BY {column}"
+        f" ORDER BY count(*) DESC, {column}"
+    )
+    return [(row[0], row[1]) for row in db.execute(sql)]
 
 
 _SUMMARY: Final = (

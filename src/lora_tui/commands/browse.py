@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from lora_tui import clock, formats
-from lora_tui.cache import facts, models
+from lora_tui.cache import facts, metrics, models
 from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
+from lora_tui.clock import parse_timestamp
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import CONVERGENCES, Model
 from lora_tui.errors import NotFoundError, UsageError
+from lora_tui.second_opinion import Comparison, Opinion, compare_with_rating, second_opinion
 from lora_tui.text import cell_width, fit
 
 _COLUMNS = ("ID", "STARS", "CONVERGENCE", "NAME", "DATASET", "CREATED", "LOSS", "COST")
@@ -53,6 +57,9 @@ def show_model(context: Context) -> None:
     with context.cache() as db:
         summary = resolve(db, context.arguments.model)
         row = models.get_row(db, summary.id)
+        job_id = str(row.get("job_id") or "") if row else ""
+        logged = metrics.get_points(db, job_id)
+        thinned = () if logged else metrics.get_curve(db, job_id)
     if row is None:
         raise NotFoundError("Model not found or access denied")
     if context.json:
@@ -62,7 +69,12 @@ def show_model(context: Context) -> None:
         row["job"] = _only(row["job"], job_keys)
         context.print_data(row)
         return
-    for label, value in facts_of(Model.from_row(row)):
+    model = Model.from_row(row)
+    lines = facts_of(model)
+    if logged or thinned:
+        opinion = second_opinion(logged or thinned, thinned=not logged)
+        lines += [("", ""), *_opinion_of(opinion, compare_with_rating(opinion, model.quality))]
+    for label, value in lines:
         context.out.write(f"{label:<20} {value}\n" if label else "\n")
 
 
@@ -113,6 +125,16 @@ def facts_of(model: Model) -> list[tuple[str, str]]:
     return lines
 
 
+def _opinion_of(opinion: Opinion, comparison: Comparison) -> list[tuple[str, str]]:
+    lines = [("Second opinion", f"{opinion.verdict}. {comparison.sentence}")]
+    lines += [
+        (f"  {finding.severity.name.lower()}", finding.sentence) for finding in opinion.findings
+    ]
+    if opinion.recommendation:
+        lines.append(("  advice", opinion.recommendation))
+    return lines
+
+
 def _query(context: Context) -> ModelQuery:
     arguments = context.arguments
     convergences = frozenset(
@@ -131,7 +153,24 @@ def _query(context: Context) -> ModelQuery:
         convergences=convergences,
         min_stars=arguments.min_stars,
         dataset=arguments.dataset or "",
+        preset=arguments.preset or "",
+        base_model=arguments.base_model or "",
+        created_from=_day(arguments.since),
+        created_before=_day(arguments.until, after=timedelta(days=1)),
+        downloaded=True if arguments.downloaded else None,
     )
+
+
+def _day(text: str | None, *, after: timedelta = timedelta(0)) -> datetime | None:
+    """A day or a moment; `after` is added to a day alone, so that the day is meant as a whole."""
+    if text is None:
+        return None
+    moment = parse_timestamp(text)
+    if moment is None:
+        raise UsageError(f"{text!r} is not a date", remedy="write it like 2026-11-23")
+    with contextlib.suppress(OverflowError):
+        return moment + (after if len(text.strip()) == 10 else timedelta(0))
+    return None
 
 
 def _cells(model: ModelSummary) -> tuple[str, ...]:
