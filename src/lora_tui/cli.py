@@ -136,7 +136,14 @@ def build_parser() -> argparse.ArgumentParser:
     harvest.add_argument(
         "--limit", dest="limit_jobs", type=_positive, metavar="N", help="jobs a cycle"
     )
+    harvest.add_argument(
+        "--concurrency", type=_positive, default=1, metavar="N", help="jobs at once (1)"
+    )
     harvest.add_argument("--dry-run", action="store_true", help="say what would be harvested")
+    harvest.add_argument("--health-file", metavar="FILE", help="keep it fresh while alive")
+    harvest.add_argument(
+        "--metrics-port", type=_positive, metavar="PORT", help="Prometheus metrics on 127.0.0.1"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
 
     demo = _command(commands, common, "demo", "interactive:demo", "the application on a sandbox")
@@ -224,6 +231,13 @@ def build_parser() -> argparse.ArgumentParser:
         "Nothing is changed. The exit code is 0 where all is well (warnings count as well),"
         " and 7 where a check failed."
     )
+
+    worker = commands.add_parser("harvest", help="how the harvest stands; retries")
+    acts = worker.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _command(acts, common, "status", "harvest:status", "waiting, running, failed and finished jobs")
+    again = _command(acts, common, "retry", "harvest:retry", "try failed jobs again")
+    again.add_argument("job", metavar="JOB", nargs="*", help="an id, or a beginning of one")
+    again.add_argument("--all", action="store_true", help="all that failed")
 
     config = _command(commands, common, "config", "upkeep:config", "the configuration in force")
     config.add_argument("action", nargs="?", choices=("path", "show", "profiles"), default="show")

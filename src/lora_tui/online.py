@@ -47,21 +47,26 @@ def sign_in(profile: Profile) -> Session:
     return session
 
 
+def session_auth(profile: Profile) -> auth.SessionAuth:
+    """The session of `sign_in` on each request, renewed in turns with other processes."""
+    return auth.SessionAuth(
+        profile.url,
+        profile.anon_key,
+        sign_in(profile),
+        on_refresh=lambda session: account.save_session(profile, session),
+        reload=lambda: account.load_session(profile),
+        lock=lambda: account.refresh_lock(profile),
+    )
+
+
 class OnlineWriters:
     """The real `Writers` (writers.py), and what the commands use. Safe to call from any thread."""
 
     def __init__(self, profile: Profile, *, limit_rate: float | None = None) -> None:
         """Sign in. `limit_rate` is in bytes a second, of all downloads together."""
         self._profile = profile
-        self._session = sign_in(profile)
-        self._auth = auth.SessionAuth(
-            profile.url,
-            profile.anon_key,
-            self._session,
-            on_refresh=lambda session: account.save_session(profile, session),
-            reload=lambda: account.load_session(profile),
-            lock=lambda: account.refresh_lock(profile),
-        )
+        self._auth = session_auth(profile)
+        self._session = self._auth.session
         self.rest = Rest(profile.url, self._auth)
         self.storage = Storage(profile.url, self._auth)
         limit = limit_rate or profile.limit_rate

@@ -15,7 +15,9 @@ from lora_tui.gateway import Gateway
 from lora_tui.secret import Secret
 from tests.backends.backend import Backend
 from tests.backends.seed import Row, Seed, artifact_row, notification_row
+from tests.conftest import Run
 from tests.contract.conftest import BACKENDS, Person, signed_in
+from tests.contract.test_doctor import HOLES, fill, verdicts
 
 OPEN = ("metrics_points", "notifications", "cost_records")
 CLOSED = ("datasets", "training_jobs", "model_artifacts")
@@ -123,3 +125,18 @@ def test_the_harvest_writes_all_that_it_has_to(
     assert alice.gateway.rest.model(alice.id, row["id"])["job"]["id"] == job["id"]
     [found] = alice.gateway.rest.rows_by_id("notifications", alice.id, [notification["id"]])
     assert found["title"] == "Model Ready for Download"
+
+
+@pytest.mark.parametrize("service", [False, True])
+def test_doctor_finds_the_open_tables_and_the_missing_policy(
+    run: Run, deployed: Backend, monkeypatch: pytest.MonkeyPatch, service: bool
+) -> None:
+    fill(deployed)
+    code, found, remedies = verdicts(run, deployed, monkeypatch, service=service)
+    assert code == 7
+    for check in (*(f"privacy of {table}" for table in HOLES), "storage policy"):
+        assert found[check] == "failed", check
+        assert "lora-tui schema" in remedies[check]
+    assert found["migration"] == "warning"
+    for check in ("network", "auth", "table notifications", "table model_artifacts"):
+        assert found[check] == "ok", check

@@ -1,0 +1,123 @@
+"""`doctor`: what works and what does not, each with what was seen and what would mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from lora_tui import account
+from lora_tui.commands.context import Context
+from lora_tui.config import Profile, find_paths
+from lora_tui.doctor import machine
+from lora_tui.doctor.findings import Finding, Verdict, attempt, failed, failure, skipped
+from lora_tui.errors import AuthenticationError, ConfigError, ExitCode, LoraTuiError
+
+_WIDTH = 26
+
+
+def doctor(context: Context) -> ExitCode:
+    """Print each finding as it comes; with --json all of them in one document."""
+    findings: list[Finding] = []
+    for finding in _findings(context):
+        findings.append(finding)
+        if not context.json:
+            _print(context, finding)
+    broken = sum(finding.verdict is Verdict.FAILED for finding in findings)
+    if context.json:
+        context.print_data(
+            {
+                "ok": not broken,
+                "checks": [
+                    {
+                        "check": finding.check,
+                        "verdict": finding.verdict.value,
+                        "evidence": finding.evidence,
+                        "remedy": finding.remedy,
+                    }
+                    for finding in findings
+                ],
+            }
+        )
+    else:
+        doubtful = sum(finding.verdict is Verdict.WARNING for finding in findings)
+        context.say(f"{len(findings)} checks: {broken} failed, {doubtful} warnings")
+    return ExitCode.PARTLY_FAILED if broken else ExitCode.OK
+
+
+def _findings(context: Context) -> Iterator[Finding]:
+    paths = find_paths(config_file=context.arguments.config)
+    profile: Profile | None = None
+    try:
+        profile = context.profile
+        yield machine.check_config(profile)
+    except ConfigError as error:
+        asked = context.arguments.profile or context.arguments.config
+        if asked or paths.config_file.exists() or not str(error).startswith("Nothing is"):
+            yield failure("config", error)
+        else:
+            yield machine.check_unconfigured(paths)
+    downloads = profile.downloads_dir if profile else paths.downloads_dir
+    yield from machine.check_directories(paths, downloads)
+    yield machine.check_terminal(context.out)
+    if profile is None:
+        for name in ("cache", "network", "auth"):
+            yield skipped(name, "nothing is configured that could be looked at")
+        return
+    yield attempt("cache", lambda: _cache(profile))
+    if context.arguments.offline:
+        yield skipped("network", "--offline was given", "leave out --offline")
+        return
+    yield from _project(profile)
+
+
+def _cache(profile: Profile) -> Finding:
+    session = account.load_session(profile)
+    if session is None:
+        return skipped("cache", "nobody is signed in, and each user has a cache of their own")
+    return machine.check_cache(profile.cache_path(session.user_id))
+
+
+def _project(profile: Profile) -> Iterator[Finding]:
+    from lora_tui.doctor import openness, project
+    from lora_tui.doctor.view import View
+    from lora_tui.gateway.auth import KeyAuth
+    from lora_tui.online import session_auth
+
+    reached = True
+    for finding in project.check_network(profile):
+        reached = reached and not (finding.check == "network" and finding.verdict is Verdict.FAILED)
+        yield finding
+    if reached:
+        with ExitStack() as stack:
+            service = None
+            if profile.service_key is not None:
+                service = stack.enter_context(View(profile.url, KeyAuth(profile.service_key)))
+            accepted = attempt("service key", lambda: project.check_service_key(service))
+            if accepted.verdict is not Verdict.OK:
+                service = None
+            try:
+                auth = session_auth(profile)
+                signed_in = project.check_account(profile, auth)
+            except AuthenticationError as error:
+                yield failed("auth", str(error), "run `lora-tui login`")
+            except LoraTuiError as error:
+                yield failure("auth", error)
+            else:
+                yield signed_in
+                user = stack.enter_context(View(profile.url, auth))
+                user_id = auth.session.user_id
+                yield from project.check_tables(user, user_id)
+                yield from openness.check_openness(user, service, user_id)
+            yield accepted
+            yield attempt("bucket", lambda: project.check_bucket(profile))
+    yield attempt("worker", lambda: project.check_worker(profile))
+
+
+def _print(context: Context, finding: Finding) -> None:
+    verdict = finding.verdict.value
+    if finding.verdict is Verdict.FAILED:
+        verdict = verdict.upper()
+    context.out.write(f"{verdict:<8} {finding.check:<{_WIDTH}} {finding.evidence}\n")
+    if finding.remedy and finding.verdict is not Verdict.OK:
+        context.out.write(f"{'':<8} {'':<{_WIDTH}} -> {finding.remedy}\n")
+    context.out.flush()

@@ -1,0 +1,148 @@
+"""`doctor`: each check with what was seen and what would mend it, whatever is broken."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_tui import clock
+from lora_tui.config import Profile
+from lora_tui.sandbox import Sandbox
+from tests.conftest import Ran, Run
+
+
+def by_name(ran: Ran) -> dict[str, Any]:
+    return {check["check"]: check for check in ran.data["checks"]}
+
+
+def test_a_machine_with_nothing_configured_is_told_what_to_do(run: Run, home: Path) -> None:
+    ran = run("doctor", "--json")
+    assert ran.code == 7
+    found = by_name(ran)
+    assert found["config"]["verdict"] == "failed"
+    assert "lora-tui demo" in found["config"]["remedy"]
+    assert found["state directory"]["verdict"] == "ok"
+    assert found["network"]["verdict"] == "skipped"
+    assert not home.exists()
+    assert "lora-tui demo" in run("doctor").out
+
+
+def test_a_project_that_is_in_order_ends_with_0(configured: Sandbox, run: Run) -> None:
+    run("sync")
+    ran = run("doctor", "--json")
+    assert {check["verdict"] for check in ran.data["checks"]} <= {"ok", "skipped"}
+    assert ran.data["ok"] is True
+    assert ran.code == 0
+    assert set(by_name(ran)) >= {
+        "config", "cache", "terminal", "network", "clock", "auth", "service key", "bucket",
+        "worker", "migration", "storage policy", "table datasets", "privacy of notifications",
+    }  # fmt: skip
+
+
+def test_it_changes_nothing_in_the_project(configured: Sandbox, run: Run) -> None:
+    run("login")
+    before = len(configured.requests())
+    run("doctor")
+    asked = configured.requests()[before:]
+    changing = [r["path"] for r in asked if r["method"] not in ("GET", "HEAD")]
+    assert all("/object/sign/" in path or "/rpc/renew_" in path for path in changing), changing
+
+
+def test_a_project_that_is_down(configured: Sandbox, run: Run) -> None:
+    run("login")
+    configured.stop()
+    ran = run("doctor", "--json")
+    assert ran.code == 7
+    assert by_name(ran)["network"]["verdict"] == "failed"
+    assert "auth" not in by_name(ran)
+
+
+@pytest.mark.parametrize(
+    ("variable", "check"),
+    [
+        ("SUPABASE_ANON_KEY", "auth"),
+        ("SUPABASE_SERVICE_ROLE_KEY", "service key"),
+        ("GPU_CLUSTER_API_KEY", "worker"),
+        ("LORA_TUI_PASSWORD", "auth"),
+    ],
+)
+def test_a_wrong_secret_is_named_and_not_shown(
+    configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, variable: str, check: str
+) -> None:
+    monkeypatch.setenv(variable, "sb_wrong_PLANTED")
+    ran = run("doctor", "--json")
+    assert ran.code == 7
+    assert by_name(ran)[check]["verdict"] == "failed"
+    assert by_name(ran)[check]["remedy"]
+    assert "PLANTED" not in ran.out + ran.err
+
+
+def test_nobody_signed_in(configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LORA_TUI_PASSWORD")
+    ran = run("doctor", "--json")
+    assert by_name(ran)["auth"]["remedy"] == "run `lora-tui login`"
+    assert by_name(ran)["worker"]["verdict"] == "ok"
+
+
+def test_a_clock_that_is_wrong(
+    configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("login")
+    real = clock.now
+    monkeypatch.setattr(clock, "now", lambda: real() + timedelta(seconds=90))
+    found = by_name(run("doctor", "--json"))
+    assert found["clock"]["verdict"] == "failed"
+    assert "ahead" in found["clock"]["evidence"]
+
+
+def test_a_damaged_cache_is_found_and_left_alone(
+    configured: Sandbox, run: Run, profile: Profile
+) -> None:
+    run("sync")
+    [path] = profile.paths.cache_dir.glob("*.sqlite3")
+    for extra in ("-wal", "-shm"):
+        path.with_name(path.name + extra).unlink(missing_ok=True)
+    path.write_bytes(b"\x00garbage" * 4096)
+    found = by_name(run("doctor", "--json"))
+    assert found["cache"]["verdict"] == "failed"
+    assert path.read_bytes() == b"\x00garbage" * 4096
+
+
+def test_secrets_that_others_can_read(run: Run, home: Path) -> None:
+    home.mkdir()
+    file = home / "config.toml"
+    file.write_text(
+        '[profiles.default]\nurl = "http://127.0.0.1:9"\nanon_key = "a"\nservice_key = "b"\n'
+    )
+    file.chmod(0o644)
+    found = by_name(run("--offline", "doctor", "--json"))
+    assert found["config"]["verdict"] == "failed"
+    assert "chmod 600" in found["config"]["remedy"]
+    file.chmod(0o600)
+    assert by_name(run("--offline", "doctor", "--json"))["config"]["verdict"] == "ok"
+
+
+def test_a_home_that_is_no_directory(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "file" / "below"))
+    found = by_name(run("doctor", "--json"))
+    assert found["state directory"]["verdict"] == "failed"
+
+
+def test_offline_asks_nobody(configured: Sandbox, run: Run) -> None:
+    run("login")
+    before = len(configured.requests())
+    assert run("--offline", "doctor").code == 0
+    assert len(configured.requests()) == before
+
+
+def test_the_report_is_one_json_document(configured: Sandbox, run: Run) -> None:
+    ran = run("doctor", "--json")
+    assert json.loads(ran.out)["success"] is True
+    assert ran.err == ""
