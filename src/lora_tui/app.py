@@ -22,7 +22,7 @@ from lora_tui.cache.connection import database_explained, open_cache, transactio
 from lora_tui.cache.facts import get_sync_state
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
-from lora_tui.cache.transfers import active_transfers, transfers_of
+from lora_tui.cache.transfers import TransferState, active_transfers, transfers_of
 from lora_tui.errors import DamagedCacheError, LoraTuiError
 from lora_tui.screens.actions import actions_of
 from lora_tui.screens.confirm import ConfirmScreen
@@ -31,6 +31,7 @@ from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.notifications import NotificationsScreen
 from lora_tui.screens.palette import ActionCommands
+from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.sync_schedule import SyncSchedule
 from lora_tui.themes import DARK, THEMES
 from lora_tui.transfers.fetch import CancelledError
@@ -51,6 +52,7 @@ class LoraTuiApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "sync", "Sync", tooltip="Fetch what is new"),
         Binding("n", "notifications", "Notices", show=False, tooltip="Show the notifications"),
+        Binding("t", "transfers", "Transfers", show=False, tooltip="Show the downloads"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="Show the keys"),
         Binding("T", "other_theme", "Theme", show=False, tooltip="Dark colours or light ones"),
         Binding("q", "quit", "Quit", show=False, tooltip="Leave lora-tui"),
@@ -86,6 +88,8 @@ class LoraTuiApp(App[None]):
         self.damage: DamagedCacheError | None = None
         """Why it ended, where the cache was found to be damaged."""
         self._downloading: set[str] = set()
+        self._under_way: set[str] = set()
+        """Models of which files are active in the cache, whoever asked for them."""
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = DARK.name
@@ -96,8 +100,10 @@ class LoraTuiApp(App[None]):
         self.push_screen(ModelsScreen())
         self.set_interval(_POLL_SECONDS, self.poll_cache)
         self._announce()
+        self._under_way = {row.model_id for row in active_transfers(self.db)}
         if self._sync_on_start:
             self.sync(asked_for=False)
+            self._go_on_downloading()
 
     def on_unmount(self) -> None:
         """Give the cache back; a writer that ends after this finds nobody to tell."""
@@ -115,6 +121,8 @@ class LoraTuiApp(App[None]):
             self.cache_changes.publish(topics)
             if Topic.NOTIFICATIONS in topics:
                 self._announce()
+            if Topic.TRANSFERS in topics:
+                self._announce_downloads()
 
     def sync(self, *, asked_for: bool = True) -> None:
         """Bring the cache up to the backend, unless that is happening already."""
@@ -178,6 +186,31 @@ class LoraTuiApp(App[None]):
 
         self.run_worker(run(), group="download")
 
+    def _go_on_downloading(self) -> None:
+        """What an earlier run left unfinished."""
+        files = len(active_transfers(self.db))
+        if files:
+            what = "1 file is" if files == 1 else f"{files} files are"
+            self.notify(f"{what} still to come; t shows them", title="Downloads go on")
+        self.ask(self.writers.resume_downloads)
+
+    def _announce_downloads(self) -> None:
+        """Say how those have ended that nobody here waits for."""
+        active = {row.model_id for row in active_transfers(self.db)}
+        ended, self._under_way = self._under_way - active - self._downloading, active
+        names = names_of(self.db, list(ended))
+        for model_id in ended:
+            name = names.get(model_id, model_id)
+            rows = transfers_of(self.db, model_id)
+            failed = [row for row in rows if row.state is TransferState.FAILED]
+            if failed:
+                self.notify(f"{name}\n{failed[0].error}", title="Failed", severity="error")
+            elif all(row.state is TransferState.DONE for row in rows):
+                self.notify(f"{name}\n{rows[0].target.parent}", title="Downloaded")
+            else:
+                continue  # paused or stopped: by the user, who knows
+            self.bell()
+
     def mark_read(self, notification_id: str) -> None:
         """Mark a notification as read, here and in the backend."""
         self.ask(partial(self.writers.mark_notification_read, notification_id))
@@ -223,6 +256,11 @@ class LoraTuiApp(App[None]):
             self.clear_notifications()
             self.push_screen(NotificationsScreen())
 
+    def action_transfers(self) -> None:
+        """Show the downloads."""
+        if not isinstance(self.screen, TransfersScreen):
+            self.push_screen(TransfersScreen())
+
     def action_help(self) -> None:
         """Show the keys that apply here."""
         self.push_screen(HelpScreen(actions_of(self, self.screen)))
@@ -247,8 +285,6 @@ class LoraTuiApp(App[None]):
 
         def answered(leave: bool | None) -> None:
             if leave:
-                for model_id in self._downloading:
-                    self.writers.cancel_download(model_id)
                 self.exit()
 
         files = len(active_transfers(self.db))
@@ -256,8 +292,8 @@ class LoraTuiApp(App[None]):
         self.push_screen(
             ConfirmScreen(
                 "Quit",
-                f"{what} being downloaded. What was fetched is kept, and the next download goes"
-                " on from there. Quit?",
+                f"{what} being downloaded. What was fetched is kept, and the next start goes on"
+                " from there. Quit?",
             ),
             answered,
         )

@@ -205,6 +205,12 @@ class FakeWriters:
         self.asked.append(("cancel_download", model_id))
         self.let_go.set()
 
+    def resume_downloads(self) -> None:
+        self.asked.append(("resume_downloads",))
+
+    def control_downloads(self, what: str, ids: Sequence[int]) -> None:
+        self.asked.append(("control_downloads", what, *map(str, ids)))
+
     def mark_notification_read(self, notification_id: str) -> None:
         self.asked.append(("mark_notification_read", notification_id))
 

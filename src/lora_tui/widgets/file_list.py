@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final
 
-from rich.cells import cell_len
-
 from lora_tui import formats
 from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
 from lora_tui.domain import ArtifactFile
@@ -17,21 +15,11 @@ from lora_tui.transfers.rate import RateMeter, seconds_left
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
 from lora_tui.widgets.stars import Span
+from lora_tui.widgets.transfer_bar import progress_line, share, state_span
 
 _STATE: Final = 12
 _SIZE: Final = 10
 _MOST_NAME: Final = 64
-_BAR_LEAST: Final = 8
-_WORDS: Final[dict[TransferState, tuple[str, str, str, str]]] = {
-    # state → (sign, its ASCII form, word, style)
-    TransferState.QUEUED: ("·", ".", "queued", "waiting"),
-    TransferState.RUNNING: ("↓", "v", "", "active"),
-    TransferState.PAUSED: ("‖", "=", "paused", "waiting"),
-    TransferState.VERIFYING: ("↓", "v", "verifying", "active"),
-    TransferState.DONE: ("✓", "+", "verified", "done"),
-    TransferState.FAILED: ("✗", "x", "failed", "failed"),
-    TransferState.CANCELLED: ("·", ".", "stopped", "waiting"),
-}
 
 
 @dataclass(frozen=True)
@@ -120,21 +108,19 @@ def _heading(sizes: Sequence[int | None], width: int) -> Line:
 def _state(transfer: Transfer | None, *, ascii_only: bool) -> list[Span]:
     if transfer is None:
         return [("- " if ascii_only else "· ", "faint"), ("not here", "faint")]
-    sign, ascii_sign, word, style = _WORDS[transfer.state]
-    if transfer.state is TransferState.RUNNING:
-        word = _share(transfer.bytes_done, transfer.bytes_total)
-    return [(f"{ascii_sign if ascii_only else sign} {word}", style)]
+    return [state_span(transfer, ascii_only=ascii_only)]
 
 
 def _more(transfer: Transfer, rate: float | None, width: int, *, ascii_only: bool) -> list[Line]:
     if transfer.state in (TransferState.RUNNING, TransferState.VERIFYING):
         return [
-            _progress(
+            progress_line(
                 transfer.bytes_done,
                 transfer.bytes_total,
-                rate if transfer.state is TransferState.RUNNING else None,
-                seconds_left([transfer], rate),
                 width,
+                rate=rate if transfer.state is TransferState.RUNNING else None,
+                left=seconds_left([transfer], rate),
+                retries=transfer.attempts,
                 ascii_only=ascii_only,
             )
         ]
@@ -157,14 +143,15 @@ def _conclusion(state: FilesState, width: int, *, ascii_only: bool) -> list[Line
         ]
         totals = [transfer.bytes_total for transfer in wanted]
         known = [total for total in totals if total is not None]
-        rate = next((state.rates[t.id] for t in active if t.id in state.rates), None)
+        rates = [state.rates[t.id] for t in active if t.id in state.rates]
+        rate = sum(rates) if rates else None
         done = sum(transfer.bytes_done for transfer in wanted)
         total = sum(known) if len(known) == len(totals) else None
         left = seconds_left(wanted, rate)
         lines = [
             [("", "muted")],
-            [(f"Total  {_share(done, total)}".rstrip(), "active")],
-            _progress(done, total, rate, left, width, ascii_only=ascii_only),
+            [(f"Total  {share(done, total)}".rstrip(), "active")],
+            progress_line(done, total, width, rate=rate, left=left, ascii_only=ascii_only),
         ]
         directory = active[0].target.parent
     if directory is not None:
@@ -174,52 +161,6 @@ def _conclusion(state: FilesState, width: int, *, ascii_only: bool) -> list[Line
         for number, text in enumerate(wrapped(path, max(1, width - len(word)))):
             lines.append([(word if number == 0 else " " * len(word), "label"), (text, "value")])
     return lines
-
-
-def _progress(
-    done: int,
-    total: int | None,
-    rate: float | None,
-    left: float | None,
-    width: int,
-    *,
-    ascii_only: bool,
-) -> Line:
-    """A bar and the figures beside it; the figures give way where there is little room."""
-    amount = formats.size(done) if total is None else _amount(done, total)
-    texts = [amount]
-    if rate is not None:
-        texts.append(formats.rate(rate))
-    if left is not None:
-        texts.append(f"{formats.duration(left)} left")
-    while len(texts) > 1 and width - 4 - cell_len("  ".join(texts)) < _BAR_LEAST:
-        texts.pop(1)
-    words = "  ".join(texts)
-    room = min(40, width - 4 - cell_len(words))
-    if total is None or room < _BAR_LEAST:
-        return [(fit("  " + words, width, ascii_only=ascii_only), "muted")]
-    share = min(1.0, done / total) if total > 0 else 1.0
-    full = int(share * room)
-    bar, rest = ("#", "-") if ascii_only else ("━", "─")
-    return [
-        ("  ", "muted"),
-        (bar * full, "active"),
-        (rest * (room - full), "faint"),
-        ("  " + words, "muted"),
-    ]
-
-
-def _amount(done: int, total: int) -> str:
-    """`24.0 of 48.0 MiB`; the unit twice only where it differs."""
-    number, _, unit = formats.size(done).partition(" ")
-    whole = formats.size(total)
-    return f"{number if whole.endswith(f' {unit}') else f'{number} {unit}'} of {whole}"
-
-
-def _share(done: int, total: int | None) -> str:
-    if total is None:
-        return formats.size(done)
-    return f"{100 if total <= 0 else min(100, 100 * done // total)} %"
 
 
 def _short_path(path: Path) -> str:

@@ -14,8 +14,10 @@ from lora_tui import clock, formats
 from lora_tui.cache.facts import SyncState, get_sync_state
 from lora_tui.cache.records import unread_count
 from lora_tui.cache.transfers import active_transfers
+from lora_tui.widgets.transfer_bar import bar, share
 
 _AGE_SECONDS: Final = 15.0
+_BAR: Final = 8
 
 
 class StatusBar(Widget):
@@ -93,8 +95,8 @@ class StatusBar(Widget):
         if any(total is None for total in totals):
             return f"{arrow} {formats.size(done)}"
         total = sum(total or 0 for total in totals)
-        share = 100 * done // total if total else 0
-        return f"{arrow} {share} % of {formats.size(total)}"
+        drawn = "".join(bar(done, total, _BAR, ascii_only=self._ascii_only))
+        return f"{arrow} {drawn} {share(done, total)} of {formats.size(total)}"
 
 
 def _width(parts: list[tuple[str, str]], separator: str = "") -> int:

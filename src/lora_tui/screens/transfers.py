@@ -1,0 +1,252 @@
+"""Transfers: every download, how far each is, and what one can do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.events import Resize
+from textual.widgets import Footer, OptionList
+from textual.widgets.option_list import Option
+
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.models import names_of
+from lora_tui.cache.transfers import ACTIVE, IN_HAND, Transfer, TransferState, queue_of
+from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.text import terminal_safe
+from lora_tui.transfers.control import Control
+from lora_tui.transfers.rate import RateMeter, seconds_left
+from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.drawn_lines import Line
+from lora_tui.widgets.states import StatePanel
+from lora_tui.widgets.status_bar import StatusBar
+from lora_tui.widgets.title_bar import TitleBar
+from lora_tui.widgets.transfer_bar import progress_line, state_span
+
+_STATE: Final = 12
+_STYLES: Final = {
+    "active": "$primary",
+    "waiting": "$accent",
+    "done": "$success",
+    "failed": "$error",
+    "muted": "$secondary",
+    "faint": "$secondary 50%",
+    "value": "$foreground 90%",
+}
+_STOPPED: Final = (TransferState.PAUSED, TransferState.FAILED, TransferState.CANCELLED)
+
+
+class TransferList(OptionList, inherit_bindings=False):
+    """The list; its keys stand in the footer."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select", "Model", tooltip="Open the model"),
+        Binding("j,down", "cursor_down", "Next", show=False),
+        Binding("k,up", "cursor_up", "Previous", show=False),
+        Binding("pagedown", "page_down", "Next page", show=False),
+        Binding("pageup", "page_up", "Previous page", show=False),
+        Binding("g,home", "first", "First", show=False),
+        Binding("G,end", "last", "Last", show=False),
+    ]
+
+
+class TransfersScreen(CacheScreen):
+    """Unfinished downloads in the order of the queue, then those that are done."""
+
+    CSS_PATH = "transfers.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back"),
+        Binding("t", "back", "Back", show=False),
+        Binding("p", "control('pause')", "Pause", tooltip="Stop it for now"),
+        Binding("p", "control('resume')", "Resume", show=False, tooltip="Go on with it"),
+        Binding("R", "control('resume')", "Resume", tooltip="Go on with it, or try it again"),
+        Binding("x", "control('cancel')", "Stop", tooltip="Stop it; what was fetched is kept"),
+        Binding("K", "control('up')", "Up", tooltip="Fetch it earlier"),
+        Binding("J", "control('down')", "Down", tooltip="Fetch it later"),
+        Binding("X", "control('forget')", "Remove", tooltip="Off the list; a finished file stays"),
+        Binding("P", "all('pause')", "Pause all", show=False, tooltip="Stop all for now"),
+        Binding("A", "all('resume')", "Resume all", show=False, tooltip="Go on with all"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[Transfer] = []
+        self._meter = RateMeter()
+
+    def compose(self) -> ComposeResult:
+        """The list, or that there is nothing."""
+        yield TitleBar("Transfers", ascii_only=self.ascii_only)
+        yield TransferList(id="transfers", markup=False)
+        yield StatePanel(markup=False)
+        yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Read the list."""
+        self.refresh_list()
+        self.query_one(OptionList).focus()
+
+    def cache_changed(self, topics: frozenset[Topic]) -> None:
+        """Show what the writers wrote."""
+        if topics & {Topic.TRANSFERS, Topic.MODELS}:
+            self.refresh_list()
+        self.query_one(StatusBar).refresh()
+
+    def refresh_list(self) -> None:
+        """Read the list anew; the cursor stays on its file."""
+        listing = self.query_one(OptionList)
+        chosen = self._chosen
+        before = [row.id for row in self._rows]
+        self._rows = queue_of(self.db)
+        self._meter.observe(self._rows)
+        names = names_of(self.db, list({row.model_id for row in self._rows}))
+        lines = [self._line(row, names.get(row.model_id)) for row in self._rows]
+        ids = [row.id for row in self._rows]
+        if ids == before:
+            for index, line in enumerate(lines):
+                listing.replace_option_prompt_at_index(index, line)
+        else:
+            listing.clear_options()
+            listing.add_options([Option(line) for line in lines])
+            if ids:
+                kept = chosen is not None and chosen.id in ids
+                listing.highlighted = ids.index(chosen.id) if chosen and kept else 0
+        listing.display = bool(ids)
+        panel = self.query_one(StatePanel)
+        panel.display = not ids
+        if not ids:
+            panel.say("No downloads", "d downloads the model that you are at")
+        self._show_total()
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what applies to the chosen file is offered."""
+        if action not in ("control", "all"):
+            return True
+        rows = self._rows if action == "all" else [row for row in [self._chosen] if row]
+        return any(_applies(Control(str(parameters[0])), row) for row in rows)
+
+    def action_back(self) -> None:
+        """To where one came from."""
+        self.dismiss()
+
+    def action_control(self, what: str) -> None:
+        """Do it to the chosen file."""
+        if self._chosen is not None:
+            self._ask(Control(what), [self._chosen])
+
+    def action_all(self, what: str) -> None:
+        """Do it to every file that it applies to."""
+        self._ask(Control(what), self._rows)
+
+    def on_resize(self, event: Resize) -> None:  # noqa: ARG002 - as Textual calls it
+        """The lines are as wide as the list."""
+        self.call_after_refresh(self.refresh_list)
+
+    @property
+    def _chosen(self) -> Transfer | None:
+        index = self.query_one(OptionList).highlighted if self.is_mounted else None
+        return self._rows[index] if index is not None and index < len(self._rows) else None
+
+    def _ask(self, what: Control, rows: Sequence[Transfer]) -> None:
+        ids = [row.id for row in rows if _applies(what, row)]
+        self.lora.ask(partial(self.lora.writers.control_downloads, what, ids))
+
+    @on(OptionList.OptionHighlighted)
+    def _moved(self) -> None:
+        self.refresh_bindings()
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        row = self._rows[event.option_index]
+        if names_of(self.db, [row.model_id]):
+            self.lora.open_model(row.model_id)
+        else:
+            self.notify("That model is not in the cache; r syncs", severity="warning")
+
+    def _show_total(self) -> None:
+        """Files under way, bytes, rate and time left, in the title."""
+        active = [row for row in self._rows if row.state in ACTIVE]
+        counts = [
+            f"{count} {word}"
+            for word, states in (
+                ("running", IN_HAND),
+                ("queued", (TransferState.QUEUED,)),
+                ("paused", (TransferState.PAUSED,)),
+                ("failed", (TransferState.FAILED,)),
+                ("done", (TransferState.DONE,)),
+            )
+            if (count := sum(row.state in states for row in self._rows))
+        ]
+        title = self.query_one(TitleBar)
+        title.detail = ", ".join(counts)
+        rates = [rate for row in active if (rate := self._meter.rate(row)) is not None]
+        rate = sum(rates) if rates else None
+        totals = [row.bytes_total for row in active]
+        known = [total for total in totals if total is not None]
+        line = progress_line(
+            sum(row.bytes_done for row in active),
+            sum(known) if len(known) == len(totals) else None,
+            62,
+            rate=rate,
+            left=seconds_left(active, rate),
+            ascii_only=self.ascii_only,
+        )
+        title.aside = "".join(text for text, _ in line).strip() if active else ""
+
+    def _line(self, row: Transfer, model: str | None) -> Content:
+        width = max(40, self.size.width - 6)
+        name_width = (width - _STATE - 2) // 2
+        name = fit(terminal_safe(row.file, limit=200), name_width, ascii_only=self.ascii_only)
+        whose = fit(
+            terminal_safe(model or row.model_id, limit=200),
+            width - name_width - _STATE - 2,
+            ascii_only=self.ascii_only,
+        )
+        state, style = state_span(row, ascii_only=self.ascii_only)
+        parts = [
+            (f"{state:<{_STATE}}", _STYLES[style]),
+            (name, _STYLES["value"]),
+            ("  " + whose, _STYLES["muted"]),
+        ]
+        for text, role in [("\n", "muted"), *self._second(row, width)]:
+            parts.append((text, _STYLES[role]))
+        return Content.assemble(*parts)
+
+    def _second(self, row: Transfer, width: int) -> Line:
+        """The bar; why it failed; where the file lies."""
+        if row.state is TransferState.FAILED:
+            text = terminal_safe(row.error or "", limit=400)
+            return [(fit("  " + text, width, ascii_only=self.ascii_only), "failed")]
+        if row.state is TransferState.DONE:
+            text = settled(terminal_safe(str(row.target), limit=1_000), ascii_only=self.ascii_only)
+            return [(fit("  " + text, width, ascii_only=self.ascii_only), "faint")]
+        rate = self._meter.rate(row) if row.state is TransferState.RUNNING else None
+        return progress_line(
+            row.bytes_done,
+            row.bytes_total,
+            width,
+            rate=rate,
+            left=seconds_left([row], rate),
+            retries=row.attempts,
+            ascii_only=self.ascii_only,
+        )
+
+
+def _applies(what: Control, row: Transfer) -> bool:
+    match what:
+        case Control.PAUSE:
+            return row.state in ACTIVE
+        case Control.RESUME:
+            return row.state in _STOPPED
+        case Control.CANCEL:
+            return row.state in (*ACTIVE, TransferState.PAUSED)
+        case Control.UP | Control.DOWN:
+            return row.state in (TransferState.QUEUED, TransferState.PAUSED)
+        case Control.FORGET:
+            return row.state not in ACTIVE
