@@ -483,7 +483,9 @@ def _validation(run: _Run, *, has_diverged: bool) -> list[Finding]:
     end = median(values[-3:])
     gap_end = last_loss - run.level_at(last_step)
     gap_best = best_loss - run.level_at(best_step)
-    gaps = f"the gap to training is {_loss(gap_end)} at the end, {_loss(gap_best)} at its best"
+    gaps = f"the gap to training is {_loss(gap_end)}"
+    if named != len(values) - 1:
+        gaps += f" at the end, {_loss(gap_best)} at its best"
     deviations = [abs(value - flat) for value, flat in zip(values, level, strict=True)]
     noise = _SIGMA * median(deviations)
     rise = end - level[best]
@@ -534,8 +536,7 @@ def _validation(run: _Run, *, has_diverged: bool) -> list[Finding]:
             Finding(
                 Kind.VALIDATION,
                 Severity.NOTE,
-                "The last point has no validation loss, so the stored rating knows none; the last "
-                f"recorded is {_loss(last_loss)} at step {_step(last_step)}.",
+                "The last point has no validation loss, so the stored rating knows none.",
                 step=last_step,
             )
         )

@@ -78,6 +78,14 @@ def test_people_see_what_the_web_pages_show(synced: Sandbox, run: Run) -> None:
         assert name in shown
 
 
+def test_people_see_the_second_opinion_and_scripts_do_not(synced: Sandbox, run: Run) -> None:
+    models = run("list", "--json").data["models"]
+    shown = [run("show", model["id"]).out for model in models]
+    assert any("The smoothed training loss fell from" in text for text in shown)
+    assert any(" the stored rating" in text for text in shown)
+    assert "opinion" not in run("show", models[0]["id"], "--json").out
+
+
 def test_no_output_carries_an_escape_character(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.conftest import set_environment
 

@@ -232,12 +232,35 @@ async def test_known_hyperparameters_come_first_and_unknown_ones_are_not_lost(
     assert "2e-4" in text
 
 
+async def test_the_second_opinion_stands_beside_the_stars_with_its_reasons(
+    model: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await opened(app, pilot)
+        text = screen_text(app)
+    assert "Second opinion  sound" in text
+    assert "Nearly agrees: it would give 5 stars, 1 more than the" in text
+    assert "✓ The smoothed training loss fell from" in text
+
+
+async def test_a_run_without_metrics_has_no_second_opinion(
+    library: Library, open_app: Open
+) -> None:
+    put_model(library)
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await opened(app, pilot)
+        assert "Second opinion" not in screen_text(app)
+
+
 async def test_the_timeline_of_the_job_says_how_long_it_waited_and_took(
     model: Library, open_app: Open
 ) -> None:
     app = open_app()
     async with app.run_test(size=WIDE) as pilot:
         await opened(app, pilot)
+        await pilot.press("end")
         text = screen_text(app)
     assert "2026-11-23 06:00  waited 04:00" in text
     assert "2026-11-23 08:18  took 2:18:18" in text

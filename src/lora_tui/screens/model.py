@@ -19,11 +19,13 @@ from lora_tui.domain import Model, curve_of
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.choose_files import ChooseFilesScreen
+from lora_tui.second_opinion import compare_with_rating, second_opinion
 from lora_tui.widgets.file_list import FileList
 from lora_tui.widgets.loss_chart import LossChart
 from lora_tui.widgets.metric_tiles import MetricTiles
 from lora_tui.widgets.model_facts import ModelFacts
 from lora_tui.widgets.model_header import ModelHeader
+from lora_tui.widgets.opinion_panel import OpinionPanel
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.status_bar import StatusBar
 
@@ -76,6 +78,7 @@ class ModelScreen(CacheScreen):
                 yield MetricTiles(ascii_only=ascii_only)
                 yield LossChart(ascii_only=ascii_only)
             with Page(id="facts"):
+                yield OpinionPanel(ascii_only=ascii_only)
                 yield FileList(ascii_only=ascii_only)
                 yield ModelFacts(ascii_only=ascii_only)
         yield StatePanel(markup=False)
@@ -207,9 +210,16 @@ class ModelScreen(CacheScreen):
         if self._model is None:
             return
         job_id = self._model.job_id
-        points = curve_of(get_points(self.db, job_id)) or get_curve(self.db, job_id)
+        logged = get_points(self.db, job_id)
+        points = curve_of(logged) or get_curve(self.db, job_id)
         reason = self._curve_state if job_id else "This model names no training job"
         self._chart.show(points, otherwise=reason)
+        panel = self.query_one(OpinionPanel)
+        if logged or points:
+            opinion = second_opinion(logged or points, thinned=not logged)
+            panel.show(opinion, compare_with_rating(opinion, self._model.quality))
+        else:
+            panel.show(None, None)
         self.refresh_bindings()
 
     def _show_files(self) -> None:
@@ -226,8 +236,8 @@ class ModelScreen(CacheScreen):
         if self._model is None:
             return
         self.lora.download(self.model_id, self._model.name, names)
-        if not self.has_class("-wide"):
-            self.query_one(FileList).scroll_visible(top=True, animate=False)
+        top = not self.has_class("-wide")
+        self.query_one(FileList).scroll_visible(top=top, animate=False)
 
     async def _load_curve(self, job_id: str) -> None:
         """Fetch new points; a failure matters only where there is nothing to show."""
