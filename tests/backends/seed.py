@@ -49,6 +49,20 @@ class Seed:
             | columns,
         )
 
+    def datasets(self, owner: Account, count: int, **columns: Any) -> None:
+        """So many datasets at once."""
+        rows = [
+            {
+                "user_id": owner.user_id,
+                "name": f"Answers {number}",
+                "storage_path": f"{owner.user_id}/{uuid.uuid4()}.jsonl",
+            }
+            | columns
+            for number in range(count)
+        ]
+        for first in range(0, count, _ROWS_A_REQUEST):
+            self._insert_many("datasets", rows[first : first + _ROWS_A_REQUEST])
+
     def job(self, owner: Account, dataset: Row | None = None, **columns: Any) -> Row:
         """A completed job that nobody has harvested; its dataset is made where none is given."""
         return self._insert(
