@@ -266,6 +266,7 @@ def test_a_bucket_that_is_down_is_not_asked_for_every_job(world: World) -> None:
     assert isinstance(events[-1], CycleFinished)
     assert events[-1].error
     world.sandbox.clear_faults()
+    world.retry_all()
     world.run()
     world.check_complete()
 

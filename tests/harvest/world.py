@@ -36,13 +36,19 @@ class World(AbstractContextManager["World"]):
             headers={"apikey": self.sandbox.service_key},
             trust_env=False,
             timeout=30,
+            verify=False,  # all of it is plain http on this machine
         )
+        self._plain = httpx.Client(trust_env=False, timeout=30, verify=False)
         self._opened: list[Harvester] = []
+        self._ledgers: list[harvest.Ledger] = []
 
     def __exit__(self, *_exception: object) -> None:
         for harvester in self._opened:
             harvester.close()
+        for ledger in self._ledgers:
+            ledger.close()
         self.http.close()
+        self._plain.close()
         self.sandbox.stop()
 
     # Harvesting
@@ -79,6 +85,7 @@ class World(AbstractContextManager["World"]):
         dry_run: bool = False,
         emit: Callable[[Event], None] | None = None,
         stop: threading.Event | None = None,
+        concurrency: int = 1,
     ) -> tuple[CycleResult, list[Event]]:
         events: list[Event] = []
 
@@ -93,8 +100,20 @@ class World(AbstractContextManager["World"]):
             dry_run=dry_run,
             emit=note,
             stop=stop or threading.Event(),
+            concurrency=concurrency,
         )
         return result, events
+
+    def ledger(self) -> harvest.Ledger:
+        """What the machine remembers; closed with the world."""
+        ledger = harvest.Ledger(harvest.ledger_path(self.profile()))
+        self._ledgers.append(ledger)
+        return ledger
+
+    def retry_all(self) -> None:
+        """What `lora-tui harvest retry --all` does."""
+        ledger = self.ledger()
+        ledger.retry(job.job_id for job in ledger.jobs())
 
     # Looking
 
@@ -151,14 +170,13 @@ class World(AbstractContextManager["World"]):
 
     def source_files(self, external_job_id: str) -> dict[str, str]:
         """File name → sha256 of what the worker's storage holds for a job."""
-        status = httpx.get(
+        status = self._plain.get(
             f"{self.sandbox.gpu_url}/status/{external_job_id}",
             headers={"Authorization": f"Bearer {self.sandbox.gpu_key}"},
-            trust_env=False,
         ).json()
         urls = status["output"].get("model_files") or status["output"]["download_urls"]
         return {
-            name: hashlib.sha256(httpx.get(url, trust_env=False).content).hexdigest()
+            name: hashlib.sha256(self._plain.get(url).content).hexdigest()
             for name, url in urls.items()
         }
 

@@ -1,15 +1,23 @@
-"""`lora-tui --harvest`: the headless worker, one cycle or for ever."""
+"""`lora-tui --harvest`: the headless worker; `lora-tui harvest`: how it stands, and retries."""
 
 from __future__ import annotations
 
 import json
 import signal
 import threading
-from contextlib import closing
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import lora_tui.harvest as harvesting
+from lora_tui import clock, formats
 from lora_tui.commands.context import Context
-from lora_tui.errors import PartlyFailedError
+from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
+from lora_tui.harvest.ledger import JobState, Ledger, State, ledger_path
+
+_ORDER = (State.RUNNING, State.WAITING, State.FAILED, State.DEAD, State.DONE)
 
 
 def run(context: Context) -> None:
@@ -20,6 +28,85 @@ def run(context: Context) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
+    with ExitStack() as stack:
+        harvester = stack.enter_context(closing(harvesting.connect(context.profile)))
+        listeners: list[Callable[[harvesting.Event], None]] = [_printer(context)]
+        if arguments.health_file:
+            from lora_tui.harvest.health import HealthFile
+
+            health = HealthFile(Path(arguments.health_file))
+            harvester = replace(harvester, beat=health.beat)
+            listeners.append(health.note)
+        if arguments.metrics_port:
+            from lora_tui.harvest.metrics import serve_metrics
+
+            metrics = stack.enter_context(closing(serve_metrics(arguments.metrics_port)))
+            listeners.append(metrics.note)
+
+        def emit(event: harvesting.Event) -> None:
+            for listener in listeners:
+                listener(event)
+
+        if not (arguments.once or arguments.dry_run):
+            harvesting.run_forever(
+                harvester,
+                interval=arguments.interval,
+                limit=arguments.limit_jobs,
+                concurrency=arguments.concurrency,
+                emit=emit,
+                stop=stop,
+            )
+            return
+        result = harvesting.run_cycle(
+            harvester,
+            limit=arguments.limit_jobs,
+            concurrency=arguments.concurrency,
+            dry_run=arguments.dry_run,
+            emit=emit,
+            stop=stop,
+        )
+    if result.failed:
+        raise PartlyFailedError(
+            f"{result.failed} of {result.failed + result.harvested} jobs failed",
+            remedy="the reasons are above; `lora-tui harvest status` tells what comes next",
+        )
+
+
+def status(context: Context) -> None:
+    """Print what this machine knows: who waits, who is under way, who failed and why."""
+    with _ledger(context) as ledger:
+        jobs = ledger.jobs()
+    if context.json:
+        context.print_data(
+            {state.value: [_as_json(job) for job in _in(jobs, state)] for state in _ORDER}
+        )
+        return
+    for state in _ORDER:
+        found = _in(jobs, state)
+        if found:
+            context.out.write(f"{state.value} ({len(found)})\n")
+            context.out.writelines(f"  {_line(job)}\n" for job in found)
+    if not jobs:
+        context.say("Nothing is known here yet; `lora-tui --harvest --once` looks.")
+
+
+def retry(context: Context) -> None:
+    """Have the next cycle try failed jobs again. Raises NotFoundError, UsageError."""
+    arguments = context.arguments
+    if bool(arguments.job) == bool(arguments.all):
+        raise UsageError("Say which job, or --all", remedy="see `lora-tui harvest status`")
+    with _ledger(context) as ledger:
+        failed = [job for job in ledger.jobs() if job.state in (State.FAILED, State.DEAD)]
+        chosen = failed if arguments.all else [_one(failed, name) for name in arguments.job]
+        count = ledger.retry(job.job_id for job in chosen)
+    if context.json:
+        context.print_data({"retried": [job.job_id for job in chosen]})
+        return
+    jobs = "1 job is" if count == 1 else f"{count} jobs are"
+    context.say(f"{jobs} tried again by the next cycle.")
+
+
+def _printer(context: Context) -> Callable[[harvesting.Event], None]:
     def emit(event: harvesting.Event) -> None:
         if context.json:
             context.out.write(json.dumps(harvesting.as_json(event)) + "\n")
@@ -27,25 +114,79 @@ def run(context: Context) -> None:
             context.out.write(harvesting.describe(event) + "\n")
         context.out.flush()
 
-    with closing(harvesting.connect(context.profile)) as harvester:
-        if arguments.once or arguments.dry_run:
-            result = harvesting.run_cycle(
-                harvester,
-                limit=arguments.limit_jobs,
-                dry_run=arguments.dry_run,
-                emit=emit,
-                stop=stop,
-            )
-            if result.failed:
-                raise PartlyFailedError(
-                    f"{result.failed} of {result.failed + result.harvested} jobs failed",
-                    remedy="the reasons are above; the next run tries again",
-                )
-            return
-        harvesting.run_forever(
-            harvester,
-            interval=arguments.interval,
-            limit=arguments.limit_jobs,
-            emit=emit,
-            stop=stop,
+    return emit
+
+
+def _ledger(context: Context) -> closing[Ledger]:
+    return closing(Ledger(ledger_path(context.profile)))
+
+
+def _one(jobs: list[JobState], name: str) -> JobState:
+    """By an id of either kind, or a beginning of one that fits no other."""
+    exact = [job for job in jobs if name in (job.job_id, job.external_job_id)]
+    found = exact or [
+        job
+        for job in jobs
+        if job.job_id.startswith(name) or (name and job.external_job_id.startswith(name))
+    ]
+    if not found:
+        raise NotFoundError(
+            "No failed job is called that", remedy="see `lora-tui harvest status` for their ids"
         )
+    if len(found) > 1:
+        candidates = ", ".join(job.job_id for job in found[:10])
+        raise UsageError(f"{len(found)} jobs fit", details=candidates, remedy="give more of the id")
+    return found[0]
+
+
+def _in(jobs: Iterable[JobState], state: State) -> list[JobState]:
+    return [job for job in jobs if job.state is state]
+
+
+def _line(job: JobState) -> str:
+    parts = [job.job_id[:8], job.name or job.external_job_id]
+    match job.state:
+        case State.RUNNING:
+            stored = sum(file.stored for file in job.files)
+            parts.append(f"{stored} files stored")
+            parts += [
+                f"{file.name} {formats.size(file.done)} of {formats.size(file.total)}"
+                for file in job.files
+                if not file.stored
+            ]
+        case State.FAILED | State.DEAD:
+            parts.append(f"{job.reason} ({job.details})" if job.details else str(job.reason))
+            if job.next_try is not None:
+                parts.append(f"tried again {_until(job)}")
+            if job.remedy:
+                parts.append(job.remedy)
+        case State.DONE:
+            parts.append(f"{formats.score(job.stars)} stars")
+        case State.WAITING:
+            parts.append(f"completed {formats.age(job.completed_at, clock.now())}")
+    return "  ".join(parts)
+
+
+def _until(job: JobState) -> str:
+    seconds = (job.next_try - clock.now()).total_seconds() if job.next_try else 0.0
+    return f"in {formats.duration(seconds)}" if seconds > 0 else "by the next cycle"
+
+
+def _as_json(job: JobState) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "external_job_id": job.external_job_id,
+        "name": job.name,
+        "completed_at": clock.timestamp_text(job.completed_at) if job.completed_at else None,
+        "attempts": job.attempts,
+        "next_try": clock.timestamp_text(job.next_try) if job.next_try else None,
+        "reason": job.reason,
+        "details": job.details,
+        "remedy": job.remedy,
+        "artifact_id": job.artifact_id,
+        "stars": job.stars,
+        "files": [
+            {"name": file.name, "done": file.done, "total": file.total, "stored": file.stored}
+            for file in job.files
+        ],
+    }

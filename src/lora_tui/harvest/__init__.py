@@ -15,10 +15,13 @@ from lora_tui.harvest.events import (
     JobFailed,
     JobHarvested,
     JobStarted,
+    ResultExpiring,
+    ResultLost,
     as_json,
     describe,
 )
 from lora_tui.harvest.harvester import Harvester, connect
+from lora_tui.harvest.ledger import FileState, JobState, Ledger, State, ledger_path
 from lora_tui.harvest.loop import run_forever
 
 __all__ = [
@@ -26,14 +29,21 @@ __all__ = [
     "CycleResult",
     "CycleStarted",
     "Event",
+    "FileState",
     "FileStored",
     "Harvester",
     "JobFailed",
     "JobHarvested",
     "JobStarted",
+    "JobState",
+    "Ledger",
+    "ResultExpiring",
+    "ResultLost",
+    "State",
     "as_json",
     "connect",
     "describe",
+    "ledger_path",
     "run_cycle",
     "run_forever",
 ]

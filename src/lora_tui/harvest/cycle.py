@@ -1,20 +1,36 @@
-"""One pass over the queue: each waiting job is tried once, and none stops the others."""
+"""One pass over the queue: each job that is due is tried once, and none stops the others."""
 
 from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lora_tui import clock
 from lora_tui.errors import AuthenticationError, LoraTuiError, UnreachableError
-from lora_tui.harvest.events import CycleFinished, CycleStarted, Event, JobFailed
+from lora_tui.gateway.gpu import ResultGoneError
+from lora_tui.harvest.events import (
+    CycleFinished,
+    CycleStarted,
+    Event,
+    FileStored,
+    JobFailed,
+    JobHarvested,
+    JobStarted,
+    ResultExpiring,
+    ResultLost,
+)
 from lora_tui.harvest.failures import SourceUnreachableError, is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
+from lora_tui.harvest.urgency import EXPIRING_SECONDS, by_urgency, seconds_left
 from lora_tui.text import terminal_safe
+
+Row = Mapping[str, Any]
+Emit = Callable[[Event], None]
 
 _MOST_JOBS: Final = 10_000
 _UNREACHABLE_IN_A_ROW: Final = 3
@@ -22,7 +38,7 @@ _UNREACHABLE_IN_A_ROW: Final = 3
 
 @dataclass(frozen=True)
 class CycleResult:
-    """What became of the jobs that were waiting."""
+    """What became of the jobs that were due."""
 
     harvested: int = 0
     failed: int = 0
@@ -30,8 +46,6 @@ class CycleResult:
     """Left to another harvester, or finished by one meanwhile."""
     left: int = 0
     """Not looked at."""
-    failed_for_good: frozenset[str] = frozenset()
-    """Ids of the jobs among the failed that it is no use to try again."""
 
 
 def run_cycle(
@@ -39,118 +53,235 @@ def run_cycle(
     *,
     limit: int | None,
     dry_run: bool,
-    emit: Callable[[Event], None],
+    emit: Emit,
     stop: threading.Event,
-    skip: Container[str] = frozenset(),
+    concurrency: int = 1,
 ) -> CycleResult:
-    """Harvest what is waiting, the longest waiting first, but for the jobs in `skip`.
+    """Harvest what is due: what the worker will drop next comes first, then the longest waiting.
 
     `limit` is how many jobs are harvested at most. Failed ones do not count: jobs that are lost
     stay at the head of the queue, and must not keep those behind them from their turn.
-    Raises what concerns all jobs alike: the queue can't be read, a key is refused.
+    `concurrency` is how many jobs are worked on at once, each in a thread and with at most one
+    file in hand; `emit` is called by one thread at a time. Raises what concerns all jobs alike:
+    the queue can't be read, a key is refused.
     """
-    count = _Count()
+    cycle = _Cycle(harvester, limit=limit, dry_run=dry_run, emit=emit, stop=stop)
     try:
-        jobs = [
-            job
-            for job in harvester.rest.jobs_to_harvest(limit=_MOST_JOBS)
-            if str(job["id"]) not in skip
-        ]
-        emit(CycleStarted(waiting=len(jobs), dry_run=dry_run))
-        count.left = len(jobs)
-        for job in jobs:
-            if stop.is_set() or count.harvested + count.planned == limit or count.backend_is_down:
-                break
-            _take(harvester, job, count, dry_run=dry_run, emit=emit, stop=stop)
-    except StoppedError:
-        pass
+        cycle.run(_due(harvester, dry_run=dry_run, emit=cycle.emit), concurrency)
     except LoraTuiError as error:
-        emit(count.finished(dry_run=dry_run, error=str(error)))
+        cycle.finish(str(error))
         raise
-    emit(count.finished(dry_run=dry_run))
-    return CycleResult(
-        harvested=count.harvested,
-        failed=count.failed,
-        elsewhere=count.elsewhere,
-        left=count.left,
-        failed_for_good=frozenset(count.failed_for_good),
+    return cycle.finish()
+
+
+def _due(harvester: Harvester, *, dry_run: bool, emit: Emit) -> list[Row]:
+    queue = harvester.rest.jobs_to_harvest(limit=_MOST_JOBS)
+    if not dry_run:
+        harvester.ledger.queue(queue)
+    later, dead = harvester.ledger.not_due()
+    ids = {str(job["id"]) for job in queue}
+    jobs = [job for job in queue if str(job["id"]) not in later | dead]
+    emit(
+        CycleStarted(
+            waiting=len(jobs), dry_run=dry_run, later=len(later & ids), dead=len(dead & ids)
+        )
     )
+    if not dry_run:
+        _warn_of_expiring(harvester, emit)
+    return by_urgency(jobs, clock.now())
 
 
-@dataclass
-class _Count:
-    """The figures of a cycle under way."""
-
-    harvested: int = 0
-    planned: int = 0
-    failed: int = 0
-    elsewhere: int = 0
-    left: int = 0
-    failed_for_good: set[str] = field(default_factory=set)
-    unreachable: int = 0
-
-    @property
-    def backend_is_down(self) -> bool:
-        """So many jobs in a row found nobody at home that the rest would as well."""
-        return self.unreachable >= _UNREACHABLE_IN_A_ROW
-
-    def finished(self, *, dry_run: bool, error: str | None = None) -> CycleFinished:
-        if error is None and self.backend_is_down and self.left:
-            error = "the backend can't be reached"
-        return CycleFinished(
-            harvested=self.harvested,
-            failed=self.failed,
-            elsewhere=self.elsewhere,
-            left=self.left,
-            dry_run=dry_run,
-            error=error,
+def _warn_of_expiring(harvester: Harvester, emit: Emit) -> None:
+    now = clock.now()
+    _, dead = harvester.ledger.not_due()
+    for job in harvester.ledger.jobs():
+        left = seconds_left(job.completed_at, now)
+        if left is None or not 0 < left <= EXPIRING_SECONDS:
+            continue
+        if job.job_id in dead or job.artifact_id or not harvester.ledger.warn_once(job.job_id):
+            continue
+        emit(
+            ResultExpiring(
+                job_id=job.job_id,
+                external_job_id=job.external_job_id,
+                seconds_left=int(left),
+                reason=job.reason,
+            )
         )
 
 
-def _take(
-    harvester: Harvester,
-    job: Mapping[str, Any],
-    count: _Count,
-    *,
-    dry_run: bool,
-    emit: Callable[[Event], None],
-    stop: threading.Event,
-) -> None:
-    try:
-        if dry_run:
-            plan_job(harvester, job, emit)
-            count.planned += 1
-        elif harvest_job(harvester, job, emit, stop):
-            count.harvested += 1
+class _Cycle:
+    """A cycle under way: its figures, and what its threads share."""
+
+    def __init__(
+        self,
+        harvester: Harvester,
+        *,
+        limit: int | None,
+        dry_run: bool,
+        emit: Emit,
+        stop: threading.Event,
+    ) -> None:
+        self._harvester = harvester
+        self._limit = limit
+        self._dry_run = dry_run
+        self._emit = emit
+        self._stop = stop
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._fatal: BaseException | None = None
+        self._running = 0
+        self._unreachable = 0
+        self._planned = 0
+        self._harvested = self._failed = self._elsewhere = self._left = 0
+
+    def emit(self, event: Event) -> None:
+        """Note what happened, and pass it on."""
+        with self._lock:
+            self._note(event)
+            self._emit(event)
+
+    def run(self, jobs: Sequence[Row], concurrency: int) -> None:
+        """Work on the jobs until none is left. Raises what concerns them all."""
+        self._left = len(jobs)
+        queue = iter(jobs)
+        others = [
+            threading.Thread(target=self._work, args=(queue,), name=f"harvest {number}")
+            for number in range(2, min(concurrency, len(jobs)) + 1)
+        ]
+        for thread in others:
+            thread.start()
+        self._work(queue)
+        for thread in others:
+            thread.join()
+        if self._fatal is not None and not isinstance(self._fatal, StoppedError):
+            raise self._fatal
+
+    def finish(self, error: str | None = None) -> CycleResult:
+        """Tell the figures."""
+        if error is None and self._backend_is_down and self._left:
+            error = "the backend can't be reached"
+        self.emit(
+            CycleFinished(
+                harvested=self._harvested,
+                failed=self._failed,
+                elsewhere=self._elsewhere,
+                left=self._left,
+                dry_run=self._dry_run,
+                error=error,
+            )
+        )
+        return CycleResult(self._harvested, self._failed, self._elsewhere, self._left)
+
+    @property
+    def _backend_is_down(self) -> bool:
+        """So many jobs in a row found nobody at home that the rest would as well."""
+        return self._unreachable >= _UNREACHABLE_IN_A_ROW
+
+    def _stopping(self) -> bool:
+        return self._stop.is_set() or self._fatal is not None
+
+    def _work(self, queue: Iterator[Row]) -> None:
+        while (job := self._next(queue)) is not None:
+            try:
+                self._take(job)
+            except BaseException as error:
+                with self._lock:
+                    self._fatal = self._fatal or error
+                self._harvester.ledger.released(str(job["id"]))
+            finally:
+                with self._lock:
+                    self._running -= 1
+                    self._changed.notify_all()
+
+    def _next(self, queue: Iterator[Row]) -> Row | None:
+        with self._lock:
+            while not self._stopping() and not self._backend_is_down:
+                made = self._harvested + self._planned
+                if made == self._limit:
+                    return None
+                if self._limit is None or made + self._running < self._limit:
+                    job = next(queue, None)
+                    self._running += job is not None
+                    return job
+                self._changed.wait()  # one of those under way may fail, and then it is our turn
+            return None
+
+    def _take(self, job: Row) -> None:
+        """Try one job. Raises StoppedError, AuthenticationError."""
+        job_id = str(job["id"])
+        failure: JobFailed | None = None
+        down = made = False
+        try:
+            if self._dry_run:
+                plan_job(self._harvester, job, self.emit)
+            else:
+                made = harvest_job(self._harvester, job, self.emit, self._stopping)
+        except (StoppedError, AuthenticationError):
+            raise
+        except Exception as error:
+            down = isinstance(error, UnreachableError) and not isinstance(
+                error, SourceUnreachableError
+            )
+            failure = self._failure(job, error)
+            self.emit(failure)
+            if isinstance(error, ResultGoneError) and not self._dry_run:
+                self.emit(
+                    ResultLost(
+                        job_id=job_id,
+                        external_job_id=failure.external_job_id,
+                        completed_at=job.get("completed_at"),
+                    )
+                )
+        if failure is None and not made and not self._dry_run:
+            self._harvester.ledger.released(job_id)
+        with self._lock:
+            self._left -= 1
+            self._unreachable = self._unreachable + 1 if down else 0
+            if failure is not None:
+                self._failed += 1
+            elif self._dry_run:
+                self._planned += 1
+            elif made:
+                self._harvested += 1
+            else:
+                self._elsewhere += 1
+
+    def _note(self, event: Event) -> None:
+        ledger = self._harvester.ledger
+        match event:
+            case JobStarted(dry_run=False):
+                ledger.started(event.job_id, event.name, self._harvester.holder)
+            case FileStored():
+                ledger.stored(event.job_id, event.file, event.size)
+                self._harvester.beat()
+            case JobHarvested():
+                ledger.done(event.job_id, event.name, event.artifact_id, event.stars)
+
+    def _failure(self, job: Row, error: Exception) -> JobFailed:
+        if isinstance(error, LoraTuiError):
+            reason, details, remedy = str(error), error.details, error.remedy
         else:
-            count.elsewhere += 1
-        count.unreachable = 0
-    except (StoppedError, AuthenticationError):
-        raise
-    except Exception as error:
+            # its text may hold anything, a URL with its key among it; the place is what helps
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            reason = f"Something unexpected happened: {type(error).__name__}"
+            details, remedy = f"{Path(place.filename).name}:{place.lineno}", "please report this"
         permanent = is_permanent(error)
-        count.failed += 1
-        if permanent:
-            count.failed_for_good.add(str(job["id"]))
-        down = isinstance(error, UnreachableError) and not isinstance(error, SourceUnreachableError)
-        count.unreachable = count.unreachable + 1 if down else 0
-        emit(_failure(job, error, permanent=permanent))
-    count.left -= 1
-
-
-def _failure(job: Mapping[str, Any], error: Exception, *, permanent: bool) -> JobFailed:
-    if isinstance(error, LoraTuiError):
-        reason, details, remedy = str(error), error.details, error.remedy
-    else:
-        # its text may hold anything, a URL with its key among it; the place is what helps
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"Something unexpected happened: {type(error).__name__}"
-        details, remedy = f"{Path(place.filename).name}:{place.lineno}", "please report this"
-    return JobFailed(
-        job_id=str(job["id"]),
-        external_job_id=terminal_safe(job.get("external_job_id"), limit=120),
-        reason=reason,
-        details=details,
-        remedy=remedy,
-        permanent=permanent,
-    )
+        next_try = None
+        if not self._dry_run:
+            next_try = self._harvester.ledger.failed(
+                str(job["id"]),
+                reason=reason,
+                details=details,
+                remedy=remedy,
+                permanent=permanent,
+            )
+        return JobFailed(
+            job_id=str(job["id"]),
+            external_job_id=terminal_safe(job.get("external_job_id"), limit=120),
+            reason=reason,
+            details=details,
+            remedy=remedy,
+            permanent=permanent,
+            next_try=clock.timestamp_text(next_try) if next_try else None,
+        )

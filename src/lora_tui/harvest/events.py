@@ -26,7 +26,12 @@ class CycleStarted(Event):
     """The queue was read."""
 
     waiting: int
+    """Jobs whose turn it is."""
     dry_run: bool
+    later: int = 0
+    """Jobs that failed and are tried again at a later time."""
+    dead: int = 0
+    """Jobs that failed for good and stay out until `lora-tui harvest retry`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +85,29 @@ class JobFailed(Event):
     details: str | None
     remedy: str | None
     permanent: bool
-    """True: it fails again however often it is tried. False: the next cycle tries again."""
+    """True: it fails again however often it is tried, so it is not tried again by itself."""
+    next_try: str | None = None
+    """When it is tried again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultExpiring(Event):
+    """A result is still at the worker and will soon be gone; told once for each job."""
+
+    job_id: str
+    external_job_id: str
+    seconds_left: int
+    reason: str | None
+    """Why the last try failed, where there was one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultLost(Event):
+    """The worker dropped a result before it was harvested; told once for each job."""
+
+    job_id: str
+    external_job_id: str
+    completed_at: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +140,13 @@ def _sentence(event: Event) -> str:
     match event:
         case CycleStarted():
             jobs = "1 job is" if event.waiting == 1 else f"{event.waiting:,} jobs are"
-            return f"{jobs} waiting" + (" (dry run: nothing is written)" if event.dry_run else "")
+            rest = "".join(
+                f", {count:,} {words}"
+                for count, words in ((event.later, "to be tried later"), (event.dead, "failed"))
+                if count
+            )
+            note = " (dry run: nothing is written)" if event.dry_run else ""
+            return f"{jobs} waiting{rest}{note}"
         case JobStarted():
             verb = "would harvest" if event.dry_run else "harvesting"
             return f"{event.job_id[:8]}  {verb} {event.name} as {event.artifact_id}"
@@ -131,10 +164,23 @@ def _sentence(event: Event) -> str:
             parts = [event.reason]
             if event.details:
                 parts.append(f"({event.details})")
-            parts.append("– for good" if event.permanent else "– the next cycle tries again")
+            parts.append(
+                "– for good" if event.permanent else f"– tried again from {event.next_try or 'now'}"
+            )
             if event.remedy:
                 parts.append(f"– {event.remedy}")
             return f"{event.job_id[:8]}  failed: {' '.join(parts)}"
+        case ResultExpiring():
+            why = f"; the last try: {event.reason}" if event.reason else ""
+            return (
+                f"{event.job_id[:8]}  WARNING: the worker drops the result of"
+                f" {event.external_job_id} in {event.seconds_left // 60} min{why}"
+            )
+        case ResultLost():
+            return (
+                f"{event.job_id[:8]}  WARNING: the result of {event.external_job_id} is lost:"
+                " the worker dropped it before it was harvested"
+            )
         case CycleFinished():
             counts = [f"{event.harvested:,} harvested", f"{event.failed:,} failed"]
             if event.elsewhere:

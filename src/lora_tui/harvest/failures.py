@@ -28,6 +28,14 @@ class SourceUnreachableError(UnreachableError):
     default_remedy = "nothing to do: the next cycle goes on"
 
 
+class SourceBusyError(SourceUnreachableError):
+    """The host of a file asks to slow down, or fails (429, 5xx)."""
+
+    def __init__(self, message: str, *, details: str, retry_after: str | None) -> None:
+        super().__init__(message, details=details)
+        self.retry_after = retry_after
+
+
 _PERMANENT: Final = (
     ResultGoneError,
     WorkerJobFailedError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from lora_tui.gateway import Gateway
 from lora_tui.gateway.gpu import Worker
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
+from lora_tui.harvest.ledger import Ledger, ledger_path
 
 LEASE_SECONDS: Final = 60
 """How long a job stays claimed after its harvester died; a living one renews in time."""
@@ -31,6 +33,8 @@ class Harvester:
     rest: Rest
     storage: Storage
     worker: Worker
+    ledger: Ledger
+    """What this machine remembers from cycle to cycle."""
     spool_dir: Path
     """Where a file lies between source and bucket. On a disk: files are up to 5 GiB."""
     allow_private_urls: bool = False
@@ -38,12 +42,15 @@ class Harvester:
     lease_seconds: int = LEASE_SECONDS
     holder: str = field(default_factory=_new_holder)
     """The name that its leases are held under."""
+    beat: Callable[[], None] = lambda: None
+    """Called every now and then while a file moves: a sign of life."""
 
     def close(self) -> None:
         """Close the connections."""
         self.worker.close()
         self.storage.close()
         self.rest.close()
+        self.ledger.close()
 
 
 def connect(profile: Profile) -> Harvester:
@@ -70,11 +77,13 @@ def connect(profile: Profile) -> Harvester:
             details=str(spool_dir),
             remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
         ) from error
+    ledger = Ledger(ledger_path(profile))
     gateway = Gateway.for_service(profile.url, profile.service_key)
     return Harvester(
         rest=gateway.rest,
         storage=gateway.storage,
         worker=Worker(profile.gpu_url, profile.gpu_key),
+        ledger=ledger,
         spool_dir=spool_dir,
         allow_private_urls=profile.allow_private_urls,
     )

@@ -7,9 +7,9 @@ and paths are made from the job's id, what is there already is found and not mad
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from lora_tui.domain import Quality, mapping
 from lora_tui.errors import ConflictError, LoraTuiError
@@ -24,6 +24,8 @@ from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.store import store_file
 
+_PROGRESS_SECONDS: Final = 0.5
+
 Row = Mapping[str, Any]
 Emit = Callable[[Event], None]
 
@@ -32,7 +34,7 @@ class StoppedError(Exception):
     """A stop was asked for between two files; the next run goes on there."""
 
 
-def harvest_job(harvester: Harvester, job: Row, emit: Emit, stop: threading.Event) -> bool:
+def harvest_job(harvester: Harvester, job: Row, emit: Emit, stopping: Callable[[], bool]) -> bool:
     """Make the job's model. False where another harvester does, or did so meanwhile.
 
     Raises StoppedError, and of the error family what stands against it (failures.py).
@@ -43,7 +45,7 @@ def harvest_job(harvester: Harvester, job: Row, emit: Emit, stop: threading.Even
         return False
     with lease:
         try:
-            return _harvest(harvester, job, identity, lease, emit, stop)
+            return _harvest(harvester, job, identity, lease, emit, stopping)
         except LeaseLostError:
             return False
         except LoraTuiError as error:
@@ -67,13 +69,13 @@ def _harvest(
     identity: Identity,
     lease: Lease,
     emit: Emit,
-    stop: threading.Event,
+    stopping: Callable[[], bool],
 ) -> bool:
     emit(_started(identity, dry_run=False))
     artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
     adopted = artifact is not None
     if artifact is None:
-        files = _store_files(harvester, identity, lease, emit, stop)
+        files = _store_files(harvester, identity, lease, emit, stopping)
         points = [point for page in harvester.rest.metric_points(identity.job_id) for point in page]
         lease.check()
         artifact, adopted = _write_artifact(harvester.rest, artifact_row(job, points, files))
@@ -95,7 +97,7 @@ def _harvest(
 
 
 def _store_files(
-    harvester: Harvester, identity: Identity, lease: Lease, emit: Emit, stop: threading.Event
+    harvester: Harvester, identity: Identity, lease: Lease, emit: Emit, stopping: Callable[[], bool]
 ) -> list[StoredFile]:
     """All of them or an error."""
     source = _source(harvester, identity)
@@ -103,7 +105,7 @@ def _store_files(
     receipts = _receipts(harvester, identity)
     files = []
     for name in source.names:
-        if stop.is_set():
+        if stopping():
             raise StoppedError
         lease.check()
         file = store_file(
@@ -113,6 +115,7 @@ def _store_files(
             lambda spool, name=name: source.download(name, spool),  # type: ignore[misc]
             spool_dir=harvester.spool_dir,
             receipts=receipts,
+            on_growth=_progress(harvester, identity.job_id, name),
         )
         files.append(file)
         emit(
@@ -126,6 +129,21 @@ def _store_files(
             )
         )
     return files
+
+
+def _progress(harvester: Harvester, job_id: str, name: str) -> Callable[[int, int | None], None]:
+    """Notes how far a file is, but not more often than somebody could look."""
+    last = 0.0
+
+    def note(done: int, total: int | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PROGRESS_SECONDS:
+            last = now
+            harvester.ledger.progress(job_id, name, done, total)
+            harvester.beat()
+
+    return note
 
 
 def _write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:

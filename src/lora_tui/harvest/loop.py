@@ -23,22 +23,26 @@ def run_forever(
     limit: int | None,
     emit: Callable[[Event], None],
     stop: threading.Event,
+    concurrency: int = 1,
     wait: Callable[[float], bool] | None = None,
 ) -> None:
     """Run a cycle every `interval` seconds until `stop` is set; then end after the current file.
 
-    A job that failed for good is reported once and left out as long as this runs. While cycles
-    fail altogether, the waits between them double, up to a quarter of an hour. `wait` sleeps so
-    many seconds and says whether to stop. Raises AuthenticationError and UsageError: those need a
-    person.
+    While cycles fail altogether, the waits between them double, up to a quarter of an hour. `wait`
+    sleeps so many seconds and says whether to stop. Raises AuthenticationError and UsageError:
+    those need a person.
     """
     wait = wait or stop.wait
-    given_up: set[str] = set()
     failures = 0
     while not stop.is_set():
         try:
-            result = run_cycle(
-                harvester, limit=limit, dry_run=False, emit=emit, stop=stop, skip=given_up
+            run_cycle(
+                harvester,
+                limit=limit,
+                dry_run=False,
+                emit=emit,
+                stop=stop,
+                concurrency=concurrency,
             )
         except (AuthenticationError, UsageError):
             raise
@@ -46,7 +50,6 @@ def run_forever(
             failures += 1  # the cycle's last event has told what it was
         else:
             failures = 0
-            given_up |= result.failed_for_good
         pause = max(interval, min(interval * 2**failures, _LONGEST_WAIT))
         if wait(pause * random.uniform(1 - _JITTER, 1 + _JITTER)):  # noqa: S311 - not for secrets
             return

@@ -1,5 +1,7 @@
 """What this machine has put into the bucket for a job that is not finished yet.
 
+An upload in pieces leaves its address here, so that it goes on after a restart.
+
 After a crash the next run fetches each file again, for its checksum, and compares: a file whose
 receipt still fits the object in the bucket is not sent again. Receipts save work and nothing else:
 where one is missing or damaged, the file is sent.
@@ -43,16 +45,35 @@ class Receipts:
     def add(self, name: str, receipt: Receipt) -> None:
         """Note a file that is stored."""
         self._entries[name] = asdict(receipt)
+        self._save()
+
+    def upload_begun(self, name: str, size: int, version: str | None, url: str) -> None:
+        """Note the address of an upload in pieces, where its bytes can be known again."""
+        if version is not None:
+            self._entries[name] = {"upload": url, "size": size, "version": version}
+            self._save()
+
+    def upload_of(self, name: str, size: int, version: str | None) -> str | None:
+        """The address of an upload of these very bytes that was begun and not finished."""
+        entry = self._entries.get(name)
+        if version is None or not isinstance(entry, Mapping):
+            return None
+        if (entry.get("size"), entry.get("version")) != (size, version):
+            return None
+        url = entry.get("upload")
+        return url if isinstance(url, str) else None
+
+    def discard(self) -> None:
+        """The job is finished, or given up."""
+        self._file.unlink(missing_ok=True)
+
+    def _save(self) -> None:
         partial = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
         try:
             partial.write_text(json.dumps(self._entries), encoding="utf-8")
             partial.replace(self._file)
         except OSError:
             partial.unlink(missing_ok=True)
-
-    def discard(self) -> None:
-        """The job is finished, or given up."""
-        self._file.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> dict[str, Any]:

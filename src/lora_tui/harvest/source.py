@@ -10,19 +10,22 @@ import hashlib
 import http.client
 import re
 import socket
-import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
+import httpx
+
 from lora_tui import __version__
 from lora_tui.errors import BackendError, ExpiredLinkError, IntegrityError
 from lora_tui.filenames import safe_file_name
 from lora_tui.gateway.gpu import Worker, WorkerResult
-from lora_tui.gateway.http import RETRY
+from lora_tui.gateway.http import RETRY, tls_context
 from lora_tui.harvest.failures import (
     RefusedResultError,
+    SourceBusyError,
     SourceForbiddenError,
     SourceGoneError,
     SourceUnreachableError,
@@ -38,6 +41,10 @@ MOST_BYTES: Final = 5 * 1024**3
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 !&$@=+,;'()._-]{0,199}", re.ASCII)
 _BUFFER: Final = 1 << 20
 _TIMEOUT: Final = 30.0
+"""Seconds without a single byte."""
+_SLOWEST: Final = 1024
+_PATIENCE: Final = 60.0
+"""Fewer bytes a second than `_SLOWEST`, for so many seconds: the connection is given up."""
 _MOST_REDIRECTS: Final = 3
 _PROGRESS: Final = 64 * 1024
 """Bytes that an attempt must bring for the attempts to be counted anew."""
@@ -86,7 +93,7 @@ class SourceFiles:
                 if attempts.is_exhausted():
                     raise
                 attempts = attempts.increment()
-                attempts.sleep(error)
+                attempts.sleep(_paced(error))
             else:
                 spool.finish()
                 return
@@ -134,22 +141,25 @@ class _Download:
         self._allow_private_urls = allow_private_urls
         self._known = False
         self._validator: str | None = None
-        self._buffer = memoryview(bytearray(_BUFFER))
 
     def attempt(self, url: str) -> None:
         """Fetch what is missing over one connection."""
+        pace = _Pace()
         have = self._spool.length
         # without a validator a range could be of another version: then all is read again
         start = have if self._validator else 0
         with _answer(url, start, self._validator, self._allow_private_urls) as answer:
             first, total = _read_head(answer, start)
+            self._validator, before = _strong(answer.getheader("ETag")), self._validator
             self._announce(total)
             if first < have:
-                self._skip(answer, have - first)
-            self._validator = _strong(answer.getheader("ETag"))
-            while count := _read_into(answer, self._buffer):
-                self._check_length(self._spool.length + count)
-                self._spool.append(self._buffer[:count])
+                self._skip(answer, have - first, pace)
+            elif have and self._validator != before:
+                raise _changed()
+            while piece := _read(answer, _BUFFER):
+                pace.check(len(piece))
+                self._check_length(self._spool.length + len(piece))
+                self._spool.append(memoryview(piece))
         if total is not None and self._spool.length < total:
             raise SourceUnreachableError("The connection to the worker's storage broke off")
 
@@ -161,7 +171,7 @@ class _Download:
         if total is not None:
             self._check_length(total)
         self._known = True
-        self._spool.announce(total)
+        self._spool.announce(total, self._validator)
 
     def _check_length(self, length: int) -> None:
         if length > MOST_BYTES:
@@ -172,17 +182,39 @@ class _Download:
         if total is not None and length > total:
             raise IntegrityError("The worker's storage sends more bytes than it announced")
 
-    def _skip(self, answer: http.client.HTTPResponse, length: int) -> None:
+    def _skip(self, answer: http.client.HTTPResponse, length: int, pace: _Pace) -> None:
         """Read what we have already, and see that it is the same."""
         digest = hashlib.sha256()
         while length:
-            count = _read_into(answer, self._buffer[: min(length, _BUFFER)])
-            if not count:
+            piece = _read(answer, min(length, _BUFFER))
+            if not piece:
                 raise SourceUnreachableError("The connection to the worker's storage broke off")
-            digest.update(self._buffer[:count])
-            length -= count
+            pace.check(len(piece))
+            digest.update(piece)
+            length -= len(piece)
         if digest.hexdigest() != self._spool.sha256():
             raise _changed()
+
+
+class _Pace:
+    """Watches that bytes keep coming: a trickle would hold up the whole queue for days."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._count = 0
+
+    def check(self, count: int) -> None:
+        """Count bytes. Raises SourceUnreachableError where they are too few for too long."""
+        self._count += count
+        now = time.monotonic()
+        if now - self._since < _PATIENCE:
+            return
+        if self._count < _SLOWEST * (now - self._since):
+            raise SourceUnreachableError(
+                "The worker's storage sends next to nothing",
+                details=f"{self._count:,} bytes in {now - self._since:.0f} s",
+            )
+        self._since, self._count = now, 0
 
 
 @contextmanager
@@ -226,8 +258,7 @@ class _Connection(http.client.HTTPConnection):
         else:
             raise failure
         if self._target.secure:
-            context = ssl.create_default_context()
-            self.sock = context.wrap_socket(self.sock, server_hostname=self._target.host)
+            self.sock = tls_context().wrap_socket(self.sock, server_hostname=self._target.host)
 
     def get(self, start: int, validator: str | None) -> http.client.HTTPResponse:
         headers = {
@@ -269,15 +300,27 @@ def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[int, int |
     if status in (404, 410):
         raise SourceGoneError("A file is no longer in the worker's storage", details=details)
     if status in (408, 425, 429) or status >= 500:
-        raise SourceUnreachableError("The worker's storage fails", details=details)
+        raise SourceBusyError(
+            "The worker's storage fails",
+            details=details,
+            retry_after=answer.getheader("Retry-After"),
+        )
     raise BackendError("The worker's storage gave an answer that makes no sense", details=details)
 
 
-def _read_into(answer: http.client.HTTPResponse, buffer: memoryview) -> int:
+def _read(answer: http.client.HTTPResponse, most: int) -> bytes:
+    """What has arrived by now, at most so many bytes; nothing at the end."""
     try:
-        return answer.readinto(buffer)
+        return answer.read1(most)
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(error) from None
+
+
+def _paced(error: SourceUnreachableError) -> httpx.Response | SourceUnreachableError:
+    """What the retry policy takes the wait from: Retry-After where there is one."""
+    if isinstance(error, SourceBusyError) and error.retry_after:
+        return httpx.Response(503, headers={"Retry-After": error.retry_after})
+    return error
 
 
 def _unreachable(error: Exception) -> SourceUnreachableError:

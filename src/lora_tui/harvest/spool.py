@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -39,8 +39,13 @@ class SpoolClosedError(Exception):
 class Spool:
     """One file between its source and the bucket; a context manager."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, *, on_growth: Callable[[int, int | None], None] | None = None
+    ) -> None:
+        """`on_growth` is told, by the writer's thread, the bytes so far and in all."""
         self._directory = directory
+        self._on_growth = on_growth or (lambda _done, _total: None)
+        self._version: str | None = None
         try:
             self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
         except OSError as error:
@@ -71,7 +76,12 @@ class Spool:
         """Bytes in all, where the source has announced them."""
         return self._total
 
-    def announce(self, total: int | None) -> None:
+    @property
+    def version(self) -> str | None:
+        """What the source calls these bytes (a strong ETag); None where it has no name for them."""
+        return self._version
+
+    def announce(self, total: int | None, version: str | None = None) -> None:
         """Tell how long the file will be. Raises DiskError where there is no room for it."""
         usage = os.statvfs(self._directory)
         free = usage.f_bavail * usage.f_frsize
@@ -82,7 +92,7 @@ class Spool:
                 remedy="free some space, or move the cache directory with LORA_TUI_HOME",
             )
         with self._changed:
-            self._announced, self._total = True, total
+            self._announced, self._total, self._version = True, total, version
             self._changed.notify_all()
 
     def append(self, data: memoryview) -> None:
@@ -100,6 +110,7 @@ class Spool:
                 raise SpoolClosedError
             self._length = at
             self._changed.notify_all()
+        self._on_growth(at, self._total)
 
     def sha256(self) -> str:
         """Of the bytes so far."""

@@ -27,14 +27,16 @@ def store_file(
     *,
     spool_dir: Path,
     receipts: Receipts,
+    on_growth: Callable[[int, int | None], None] | None = None,
 ) -> StoredFile:
     """Store what `fill` writes (it runs in a thread) as the object `path`.
 
     An object that is there already with the same bytes, by its receipt or by its ETag, is not
-    sent again. Raises what `fill` raises, what Storage raises, and IntegrityError where the
-    service has another size than we sent.
+    sent again; an upload in pieces that an earlier run began is gone on with, provided that the
+    source still calls the file by the same strong ETag. Raises what `fill` raises, what Storage
+    raises, and IntegrityError where the service has another size than we sent.
     """
-    with Spool(spool_dir) as spool:
+    with Spool(spool_dir, on_growth=on_growth) as spool:
         thread = threading.Thread(
             target=_fill, args=(spool, fill), name=f"fetch {name}", daemon=True
         )
@@ -70,7 +72,7 @@ def _send(
     total = spool.wait_for_total()
     replace = there is not None
     if total is not None and total > STANDARD_LIMIT and (there is None or there.size != total):
-        _send_in_pieces(storage, path, spool, total, replace=replace)
+        _send_in_pieces(storage, name, path, spool, receipts, total, replace=replace)
         return spool.wait_for_end(), True
     contents = spool.wait_for_end()
     if there is not None and (
@@ -78,7 +80,7 @@ def _send(
     ):
         return contents, False
     if contents.size > STANDARD_LIMIT:
-        _send_in_pieces(storage, path, spool, contents.size, replace=replace)
+        _send_in_pieces(storage, name, path, spool, receipts, contents.size, replace=replace)
     else:
         _send_at_once(storage, path, spool, contents.size, replace=replace)
     return contents, True
@@ -96,9 +98,26 @@ def _send_at_once(storage: Storage, path: str, spool: Spool, size: int, *, repla
     repeated(step)
 
 
-def _send_in_pieces(storage: Storage, path: str, spool: Spool, size: int, *, replace: bool) -> None:
+def _send_in_pieces(
+    storage: Storage,
+    name: str,
+    path: str,
+    spool: Spool,
+    receipts: Receipts,
+    size: int,
+    *,
+    replace: bool,
+) -> None:
+    version = spool.version
     try:
-        storage.upload_resumable(path, spool.read_from, size=size, upsert=replace)
+        storage.upload_resumable(
+            path,
+            spool.read_from,
+            size=size,
+            upsert=replace,
+            upload_url=receipts.upload_of(name, size, version),
+            on_created=lambda url: receipts.upload_begun(name, size, version, url),
+        )
     except ConflictError:
         if replace:
             raise

@@ -1,0 +1,438 @@
+"""The harvest's own state on this machine: each job, its attempts, its files, when it is due again.
+
+One small SQLite file a profile, beside the sessions, mode 0600. The harvest writes it; the Harvest
+screen and `lora-tui harvest status` read it and nothing else. Losing it loses no model: jobs that
+had failed are then tried once more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from lora_tui import clock
+from lora_tui.config import Profile
+from lora_tui.errors import DiskError
+from lora_tui.harvest.urgency import seconds_left
+from lora_tui.text import terminal_safe
+
+FIRST_WAIT: Final = 30.0
+LONGEST_WAIT: Final = 3600.0
+_JITTER: Final = 0.25
+_DONE_KEPT: Final = timedelta(days=14)
+_BUSY_SECONDS: Final = 15.0
+_VERSION: Final = 1
+_log: Final = logging.getLogger("lora_tui.harvest")
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS jobs (
+    job_id TEXT PRIMARY KEY,
+    external_job_id TEXT NOT NULL DEFAULT '',
+    name TEXT NOT NULL DEFAULT '',
+    completed_at TEXT,
+    state TEXT NOT NULL DEFAULT 'waiting',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_try TEXT,
+    reason TEXT,
+    details TEXT,
+    remedy TEXT,
+    stars INTEGER,
+    artifact_id TEXT,
+    holder TEXT NOT NULL DEFAULT '',
+    warned INTEGER NOT NULL DEFAULT 0,
+    updated_at TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS files (
+    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    done INTEGER NOT NULL DEFAULT 0,
+    total INTEGER,
+    stored INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job_id, name)
+);
+"""
+
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    FAILED = "failed"
+    """It is tried again at `next_try`."""
+    DEAD = "dead"
+    """It failed for good: only `retry` brings it back."""
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class FileState:
+    """One file on its way from the worker to the bucket."""
+
+    name: str
+    done: int
+    """Bytes that have arrived."""
+    total: int | None
+    stored: bool
+
+
+@dataclass(frozen=True)
+class JobState:
+    """One job as this machine knows it."""
+
+    job_id: str
+    external_job_id: str
+    name: str
+    """Of the model to come; may be empty before the first try."""
+    completed_at: datetime | None
+    state: State
+    attempts: int
+    """Those that failed."""
+    next_try: datetime | None
+    reason: str | None
+    details: str | None
+    remedy: str | None
+    stars: int | None
+    artifact_id: str | None
+    updated_at: datetime | None
+    files: tuple[FileState, ...] = ()
+
+
+def ledger_path(profile: Profile) -> Path:
+    """Where the ledger of a profile's project lies."""
+    return profile.paths.state_dir / "harvest" / f"{profile.key}.sqlite3"
+
+
+class Ledger:
+    """One open ledger; safe to use from several threads, and by several processes at once.
+
+    A write that the disk refuses is logged and given up: the harvest matters more than its notes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open it, made where there is none, made anew where it is damaged. Raises DiskError."""
+        self._path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                self._db = _open(path)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                _log.warning("the harvest's state was damaged and is made anew: %s", path)
+                _set_aside(path)
+                self._db = _open(path)
+        except (OSError, sqlite3.Error) as error:
+            raise DiskError(
+                "The harvest's state can't be kept",
+                details=f"{path}: {type(error).__name__}",
+                remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    # What a harvest writes ---------------------------------------------------------------------
+
+    def queue(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        """Note the whole queue as the backend has it: what left it was finished elsewhere."""
+        now = clock.timestamp_text(clock.now())
+        waiting = [
+            (
+                str(job["id"]),
+                terminal_safe(job.get("external_job_id"), limit=120),
+                _text(job.get("completed_at")),
+                now,
+            )
+            for job in jobs
+        ]
+        with self._writing() as db:
+            self._free_abandoned(db)
+            db.executemany(
+                "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at)"
+                " VALUES (?, ?, ?, ?) ON CONFLICT (job_id) DO UPDATE SET"
+                " external_job_id = excluded.external_job_id, completed_at = excluded.completed_at,"
+                " state = CASE state WHEN 'done' THEN 'waiting' ELSE state END",
+                waiting,
+            )
+            queued = {row[0] for row in waiting}
+            known = db.execute("SELECT job_id FROM jobs WHERE state NOT IN ('done', 'running')")
+            gone = [(row["job_id"],) for row in known.fetchall() if row["job_id"] not in queued]
+            db.executemany("DELETE FROM jobs WHERE job_id = ?", gone)
+            oldest = clock.timestamp_text(clock.now() - _DONE_KEPT)
+            db.execute("DELETE FROM jobs WHERE state = 'done' AND updated_at < ?", (oldest,))
+
+    def not_due(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The jobs that must not be tried now: those whose time has not come, and the dead."""
+        now = clock.now()
+        later, dead = set(), set()
+        for job in self.jobs():
+            if job.state is State.DEAD:
+                dead.add(job.job_id)
+            elif job.state is State.FAILED and job.next_try is not None and job.next_try > now:
+                later.add(job.job_id)
+        return frozenset(later), frozenset(dead)
+
+    def started(self, job_id: str, name: str, holder: str) -> None:
+        """Work on a job begins."""
+        with self._writing() as db:
+            db.execute("DELETE FROM files WHERE job_id = ?", (job_id,))
+            self._set(db, job_id, state=State.RUNNING, name=terminal_safe(name), holder=holder)
+
+    def progress(self, job_id: str, name: str, done: int, total: int | None) -> None:
+        """So much of a file has arrived."""
+        self._file(job_id, name, done, total, stored=False)
+
+    def stored(self, job_id: str, name: str, size: int) -> None:
+        """A file is in the bucket."""
+        self._file(job_id, name, size, size, stored=True)
+
+    def done(self, job_id: str, name: str, artifact_id: str, stars: int | None) -> None:
+        """The job has its model."""
+        with self._writing() as db:
+            self._set(
+                db,
+                job_id,
+                state=State.DONE,
+                name=terminal_safe(name),
+                artifact_id=artifact_id,
+                stars=stars,
+                next_try=None,
+                reason=None,
+                details=None,
+                remedy=None,
+            )
+
+    def released(self, job_id: str) -> None:
+        """Nobody works on it here any more, and nothing came of it: it waits as before."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE jobs SET state = CASE attempts WHEN 0 THEN 'waiting' ELSE 'failed' END,"
+                " holder = '' WHERE job_id = ? AND state = 'running'",
+                (job_id,),
+            )
+
+    def failed(
+        self,
+        job_id: str,
+        *,
+        reason: str,
+        details: str | None,
+        remedy: str | None,
+        permanent: bool,
+    ) -> datetime | None:
+        """A try failed; when the next one is due, None where there will be none."""
+        now = clock.now()
+        job = next((job for job in self.jobs() if job.job_id == job_id), None)
+        attempts = (job.attempts if job else 0) + 1
+        next_try = None
+        if not permanent:
+            wait = wait_after(attempts, seconds_left(job.completed_at if job else None, now))
+            next_try = now + timedelta(seconds=wait)
+        with self._writing() as db:
+            self._set(
+                db,
+                job_id,
+                state=State.DEAD if permanent else State.FAILED,
+                attempts=attempts,
+                next_try=clock.timestamp_text(next_try) if next_try else None,
+                reason=terminal_safe(reason, limit=500),
+                details=terminal_safe(details, limit=500) if details else None,
+                remedy=remedy,
+                holder="",
+            )
+        return next_try
+
+    def warn_once(self, job_id: str) -> bool:
+        """True for the first who asks about this job."""
+        with self._writing() as db:
+            done = db.execute(
+                "UPDATE jobs SET warned = 1 WHERE job_id = ? AND warned = 0", (job_id,)
+            )
+            return done.rowcount == 1
+        return False
+
+    def retry(self, job_ids: Iterable[str]) -> int:
+        """Have failed and dead jobs tried by the next cycle; how many there were."""
+        with self._writing() as db:
+            return sum(
+                db.execute(
+                    "UPDATE jobs SET state = 'waiting', attempts = 0, next_try = NULL,"
+                    " updated_at = ? WHERE job_id = ? AND state IN ('failed', 'dead')",
+                    (clock.timestamp_text(clock.now()), job_id),
+                ).rowcount
+                for job_id in job_ids
+            )
+        return 0
+
+    # What screens and commands read -------------------------------------------------------------
+
+    def jobs(self) -> list[JobState]:
+        """All jobs: those that wait the longest first, the finished ones last, the newest first."""
+        with self._lock:
+            rows = self._db.execute("SELECT * FROM jobs ORDER BY completed_at, job_id").fetchall()
+            files: dict[str, list[FileState]] = {}
+            for row in self._db.execute("SELECT * FROM files ORDER BY rowid"):
+                file = FileState(row["name"], row["done"], row["total"], bool(row["stored"]))
+                files.setdefault(row["job_id"], []).append(file)
+        jobs = [_job(row, tuple(files.get(row["job_id"], ()))) for row in rows]
+        active = [job for job in jobs if job.state is not State.DONE]
+        finished = [job for job in jobs if job.state is State.DONE and job.updated_at]
+        finished.sort(key=lambda job: str(job.updated_at), reverse=True)
+        return active + finished
+
+    def models_made(self) -> int:
+        """A count that grows with each job that has got its model."""
+        with self._lock:
+            (count,) = self._db.execute(
+                "SELECT COUNT(*) FROM jobs WHERE state = 'done'"
+            ).fetchone()
+            return int(count)
+
+    def version(self) -> tuple[int, int]:
+        """Another value whenever anything has changed since."""
+        with self._lock:
+            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+            return int(version), self._db.total_changes
+
+    # ------------------------------------------------------------------------------------------
+
+    def _file(self, job_id: str, name: str, done: int, total: int | None, *, stored: bool) -> None:
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO files (job_id, name, done, total, stored) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (job_id, name) DO UPDATE SET"
+                " done = excluded.done, total = excluded.total, stored = excluded.stored",
+                (job_id, terminal_safe(name, limit=200), done, total, int(stored)),
+            )
+
+    def _free_abandoned(self, db: sqlite3.Connection) -> None:
+        """Jobs whose process is gone, or whose thread in this one is: none of ours is at work."""
+        for row in db.execute("SELECT job_id, holder FROM jobs WHERE state = 'running'").fetchall():
+            pid = _pid(row["holder"])
+            if pid == os.getpid() or not _is_alive(pid):
+                db.execute(
+                    "UPDATE jobs SET state = 'waiting', holder = '' WHERE job_id = ?",
+                    (row["job_id"],),
+                )
+
+    def _set(self, db: sqlite3.Connection, job_id: str, **values: Any) -> None:
+        values["updated_at"] = clock.timestamp_text(clock.now())
+        names = list(values)
+        db.execute(
+            f"INSERT INTO jobs (job_id, {', '.join(names)})"  # noqa: S608 - our own column names
+            f" VALUES (?, {', '.join('?' * len(names))}) ON CONFLICT (job_id) DO UPDATE SET "
+            + ", ".join(f"{name} = excluded.{name}" for name in names),
+            (job_id, *values.values()),
+        )
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                with suppress(sqlite3.Error):
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                if not isinstance(error, sqlite3.Error):
+                    raise
+                _log.warning("the harvest's state could not be noted: %s", error)
+
+
+def wait_after(attempts: int, window: float | None) -> float:
+    """Seconds until the next try: 30, 60, 120 … up to an hour, a quarter more or less.
+
+    `window` is how long the worker still keeps the result; while it does, three more tries fit
+    into what is left, but never one before ten seconds are over.
+    """
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempts - 1, 20))
+    if window is not None and window > 0:
+        wait = max(10.0, min(wait, window / 3))
+    return wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - not for secrets
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _VERSION):
+            raise sqlite3.DatabaseError("written by another version")
+        if version == 0:
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
+        db.execute("SELECT 1 FROM jobs, files LIMIT 1").fetchone()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _set_aside(path: Path) -> None:
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    path.replace(path.with_name(path.name + ".damaged"))
+
+
+def _job(row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:
+    state = State(row["state"])
+    if state is State.RUNNING and not _is_alive(_pid(row["holder"])):
+        state = State.WAITING
+    return JobState(
+        job_id=row["job_id"],
+        external_job_id=row["external_job_id"],
+        name=row["name"],
+        completed_at=clock.parse_timestamp(row["completed_at"]),
+        state=state,
+        attempts=row["attempts"],
+        next_try=clock.parse_timestamp(row["next_try"]),
+        reason=row["reason"],
+        details=row["details"],
+        remedy=row["remedy"],
+        stars=row["stars"],
+        artifact_id=row["artifact_id"],
+        updated_at=clock.parse_timestamp(row["updated_at"]),
+        files=files,
+    )
+
+
+def _pid(holder: str) -> int:
+    """Of a name that harvester.py gives: host/pid/random."""
+    _, _, rest = holder.partition("/")
+    number = rest.partition("/")[0]
+    return int(number) if number.isdecimal() else 0
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,97 @@
+"""Figures for Prometheus, on this machine's own address only (the extra `metrics`)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from lora_tui.errors import UsageError
+from lora_tui.harvest.events import (
+    CycleFinished,
+    CycleStarted,
+    Event,
+    FileStored,
+    JobFailed,
+    JobHarvested,
+    ResultLost,
+)
+
+_ADDRESS: Final = "127.0.0.1"
+
+
+class Metrics:
+    """Pass it every event; close it at the end."""
+
+    def __init__(self, port: int) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+
+        registry = CollectorRegistry()
+        prefix = "lora_tui_harvest"
+        self._jobs = Counter(
+            f"{prefix}_jobs", "Jobs by what became of them", ["outcome"], registry=registry
+        )
+        for outcome in ("harvested", "failed", "failed_for_good", "lost"):
+            self._jobs.labels(outcome)
+        self._bytes = Counter(
+            f"{prefix}_sent_bytes", "Bytes put into the bucket", registry=registry
+        )
+        self._cycles = Counter(
+            f"{prefix}_cycles", "Cycles by how they ended", ["result"], registry=registry
+        )
+        self._queue = Gauge(
+            f"{prefix}_queue", "Jobs of the last look", ["state"], registry=registry
+        )
+        self._success = Gauge(
+            f"{prefix}_last_success_timestamp_seconds",
+            "When a cycle last reached its end",
+            registry=registry,
+        )
+        try:
+            self._server, self._thread = start_http_server(port, addr=_ADDRESS, registry=registry)
+        except (OSError, OverflowError) as error:
+            raise UsageError(
+                f"The port for metrics can't be used: {getattr(error, 'strerror', 'no such port')}",
+                details=f"{_ADDRESS}:{port}",
+                remedy="choose another --metrics-port",
+            ) from error
+
+    @property
+    def address(self) -> str:
+        """The address that is listened on."""
+        return str(self._server.server_address[0])
+
+    def note(self, event: Event) -> None:
+        """Something happened."""
+        match event:
+            case CycleStarted():
+                self._queue.labels("waiting").set(event.waiting)
+                self._queue.labels("later").set(event.later)
+                self._queue.labels("dead").set(event.dead)
+            case FileStored(sent=True):
+                self._bytes.inc(event.size)
+            case JobHarvested():
+                self._jobs.labels("harvested").inc()
+            case JobFailed():
+                self._jobs.labels("failed_for_good" if event.permanent else "failed").inc()
+            case ResultLost():
+                self._jobs.labels("lost").inc()
+            case CycleFinished():
+                self._cycles.labels("failed" if event.error else "ok").inc()
+                if event.error is None:
+                    self._success.set_to_current_time()
+
+    def close(self) -> None:
+        """Serve no longer."""
+        self._server.shutdown()
+        self._server.server_close()
+        thread: Any = self._thread
+        thread.join()
+
+
+def serve_metrics(port: int) -> Metrics:
+    """Serve http://127.0.0.1:PORT/metrics. Raises UsageError."""
+    try:
+        return Metrics(port)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"Metrics need the package {error.name}", remedy="install lora-tui[metrics]"
+        ) from error

@@ -1,0 +1,212 @@
+"""What a machine remembers from cycle to cycle: who waits, who failed and why, who never again."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lora_tui import clock
+from lora_tui.errors import DiskError
+from lora_tui.harvest import (
+    CycleStarted,
+    JobStarted,
+    Ledger,
+    ResultExpiring,
+    ResultLost,
+    State,
+    ledger_path,
+)
+from lora_tui.harvest.ledger import FIRST_WAIT, LONGEST_WAIT, wait_after
+from tests.harvest.world import World, failures
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "state" / "ledger.sqlite3")
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    """Sets the clock."""
+
+    def set_clock(moment: datetime) -> None:
+        monkeypatch.setattr(clock, "now", lambda: moment)
+
+    return set_clock
+
+
+def fail(ledger: Ledger, job_id: str, *, permanent: bool = False) -> datetime | None:
+    return ledger.failed(
+        job_id, reason="It broke", details="HTTP 500", remedy=None, permanent=permanent
+    )
+
+
+def test_a_failed_job_is_not_asked_for_again_before_its_time(
+    world: World, at: Callable[[datetime], None]
+) -> None:
+    job = world.jobs()[0]
+    path = f"/worker-files/{job['external_job_id']}/tokenizer.json"
+    world.sandbox.faults(path=path, fail_next=-1, status=500)
+    _, events = world.run()
+    next_try = clock.parse_timestamp(failures(events)[job["id"]].next_try)
+    assert next_try is not None
+    world.sandbox.clear_faults()
+
+    world.sandbox.forget_requests()
+    result, events = world.run()
+    assert (result.harvested, result.failed) == (0, 0)
+    assert isinstance(events[0], CycleStarted)
+    assert (events[0].waiting, events[0].later) == (0, 1)
+    assert world.requested("GET", "/v2/") == []
+
+    at(next_try + timedelta(seconds=1))
+    assert world.run()[0].harvested == 1
+    world.check_complete()
+
+
+def test_a_lost_job_is_never_asked_for_again_until_somebody_wants_it(world: World) -> None:
+    job = world.jobs()[0]
+    world.sandbox.faults(vanish=[job["external_job_id"]])
+    _, events = world.run()
+    assert [event.job_id for event in events if isinstance(event, ResultLost)] == [job["id"]]
+
+    world.sandbox.forget_requests()
+    _, events = world.run(world.harvester())
+    assert isinstance(events[0], CycleStarted)
+    assert (events[0].waiting, events[0].dead) == (0, 1)
+    assert world.requested("GET", "/v2/") == []
+
+    world.sandbox.clear_faults()
+    world.retry_all()
+    assert world.run()[0].harvested == 1
+    world.check_complete()
+
+
+def test_what_the_worker_drops_next_comes_first_and_a_warning_is_given_once(
+    world: World, at: Callable[[datetime], None]
+) -> None:
+    jobs = world.jobs()
+    now = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
+    at(now)
+    for job, minutes in zip(jobs, (90, 5, 25, 22), strict=True):
+        completed = clock.timestamp_text(now - minutes * MINUTE)
+        world.change(f"training_jobs?id=eq.{job['id']}", completed_at=completed)
+    _, events = world.run(dry_run=True)
+    started = [event.job_id for event in events if isinstance(event, JobStarted)]
+    assert started == [jobs[index]["id"] for index in (2, 3, 1, 0)]
+
+    world.sandbox.faults(path="/worker-files", fail_next=-1)
+    _, events = world.run()
+    warned = [event for event in events if isinstance(event, ResultExpiring)]
+    assert {event.job_id: event.seconds_left for event in warned} == {
+        jobs[2]["id"]: 300,
+        jobs[3]["id"]: 480,
+    }
+    _, events = world.run()
+    assert not any(isinstance(event, ResultExpiring) for event in events)
+
+
+def test_waits_double_up_to_an_hour() -> None:
+    waits = [wait_after(attempts, None) for attempts in range(1, 40)]
+    for number, wait in enumerate(waits):
+        meant = min(LONGEST_WAIT, FIRST_WAIT * 2**number)
+        assert 0.75 * meant <= wait <= 1.25 * meant
+
+
+def test_a_result_that_is_soon_gone_is_tried_again_while_it_is_there() -> None:
+    assert all(wait_after(9, 600.0) <= 250 for _ in range(50))
+    assert all(wait_after(9, 3.0) >= 7.5 for _ in range(50))
+    assert wait_after(9, -60.0) >= 0.75 * LONGEST_WAIT
+
+
+def test_attempts_and_reasons_outlive_the_process(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.queue([{"id": "a"}, {"id": "b"}])
+    first, second = fail(ledger, "a"), fail(ledger, "a")
+    fail(ledger, "b", permanent=True)
+    ledger.close()
+    jobs = {job.job_id: job for job in Ledger(tmp_path / "state" / "ledger.sqlite3").jobs()}
+    assert first is not None
+    assert second is not None
+    assert (jobs["a"].state, jobs["a"].attempts, jobs["a"].next_try) == (State.FAILED, 2, second)
+    assert (jobs["b"].state, jobs["b"].next_try) == (State.DEAD, None)
+    assert (jobs["b"].reason, jobs["b"].details) == ("It broke", "HTTP 500")
+
+
+def test_what_left_the_queue_is_forgotten(ledger: Ledger) -> None:
+    ledger.queue([{"id": "a"}, {"id": "b"}])
+    fail(ledger, "a", permanent=True)
+    ledger.queue([{"id": "b"}])
+    assert [job.job_id for job in ledger.jobs()] == ["b"]
+
+
+def test_a_job_whose_process_died_waits_again(ledger: Ledger) -> None:
+    ledger.queue([{"id": "a"}])
+    ledger.started("a", "Model", "host/999999999/x")
+    assert ledger.jobs()[0].state is State.WAITING
+    ledger.started("a", "Model", f"host/{os.getpid()}/x")
+    assert ledger.jobs()[0].state is State.RUNNING
+    ledger.queue([{"id": "a"}])
+    assert ledger.jobs()[0].state is State.WAITING
+
+
+def test_a_running_job_shows_how_far_each_file_is(ledger: Ledger) -> None:
+    ledger.started("a", "Model", f"host/{os.getpid()}/x")
+    before = ledger.version()
+    ledger.progress("a", "weights", 10, 100)
+    ledger.stored("a", "config", 7)
+    assert ledger.version() != before
+    files = {file.name: file for file in ledger.jobs()[0].files}
+    assert (files["weights"].done, files["weights"].total, files["weights"].stored) == (
+        10,
+        100,
+        False,
+    )
+    assert files["config"].stored
+
+
+def test_remote_words_in_the_ledger_are_safe_for_a_terminal(ledger: Ledger) -> None:
+    ledger.queue([{"id": "a", "external_job_id": "\x1b[2Jx"}])
+    ledger.started("a", "\x1b]0;owned\x07", "h/1/x")
+    ledger.progress("a", "\x1b[31m", 1, 1)
+    job = ledger.jobs()[0]
+    shown = "".join((job.external_job_id, job.name, job.files[0].name))
+    assert shown.isprintable()
+
+
+def test_the_ledger_is_private(ledger: Ledger, tmp_path: Path) -> None:
+    mode = (tmp_path / "state" / "ledger.sqlite3").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def test_a_damaged_ledger_is_made_anew_and_the_old_one_kept(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
+    ledger = Ledger(path)
+    ledger.queue([{"id": "a"}])
+    assert [job.job_id for job in ledger.jobs()] == ["a"]
+    assert path.with_name("ledger.sqlite3.damaged").exists()
+
+
+def test_a_place_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file, not a directory")
+    with pytest.raises(DiskError):
+        Ledger(tmp_path / "state" / "ledger.sqlite3")
+
+
+def test_a_harvest_goes_on_where_its_notes_can_not_be_written(world: World) -> None:
+    harvester = world.harvester()
+    blocker = sqlite3.connect(ledger_path(world.profile()))
+    blocker.executescript(
+        "CREATE TRIGGER no BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    blocker.close()
+    assert world.run(harvester)[0].harvested == 4
+    world.check_complete()
