@@ -240,7 +240,13 @@ def build_parser() -> argparse.ArgumentParser:
     again.add_argument("--all", action="store_true", help="all that failed")
 
     config = _command(commands, common, "config", "upkeep:config", "the configuration in force")
-    config.add_argument("action", nargs="?", choices=("path", "show", "profiles"), default="show")
+    config.add_argument(
+        "action", nargs="?", choices=("path", "show", "set", "profiles"), default="show"
+    )
+    config.add_argument("key", nargs="?", metavar="KEY", help="with `set`: url, anon_key, …")
+    config.add_argument(
+        "value", nargs="?", metavar="VALUE", help="`-` asks for it (secrets); '' removes the key"
+    )
     cache = _command(commands, common, "cache", "upkeep:cache", "the local cache")
     cache.add_argument("action", nargs="?", choices=("info", "clear"), default="info")
     _command(commands, common, "schema", "upkeep:schema", "print the SQL migration to apply")

@@ -33,7 +33,7 @@ _SETTINGS: Final = {
     "LORA_TUI_PASSWORD": "password",
     "LORA_TUI_ACCESS_TOKEN": "access_token",
 }
-_KEYS: Final = frozenset({*_SETTINGS.values(), "downloads", "allow_private_urls", "limit_rate"})
+KEYS: Final = frozenset({*_SETTINGS.values(), "downloads", "allow_private_urls", "limit_rate"})
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,7 @@ def load_profile(
     paths = find_paths(environment, config_file)
     profiles = read_profiles(paths.config_file, required=config_file is not None)
     chosen = name or environment.get("LORA_TUI_PROFILE") or DEFAULT_PROFILE
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}", chosen):
-        raise ConfigError(
-            "A profile's name is made of letters, digits, dots, hyphens and underscores",
-            remedy="choose another --profile",
-        )
+    check_profile_name(chosen)
     if chosen not in profiles and (chosen != DEFAULT_PROFILE or "SUPABASE_URL" not in environment):
         if name or profiles:
             known = ", ".join(sorted(profiles)) or "none"
@@ -130,7 +126,7 @@ def load_profile(
         raise ConfigError(
             "Nothing is configured yet",
             remedy="try `lora-tui demo`, or set SUPABASE_URL and SUPABASE_ANON_KEY,"
-            f" or write [profiles.default] in {paths.config_file}",
+            " or run `lora-tui config set url https://…` and `lora-tui config set anon_key …`",
         )
     return _profile(chosen, profiles.get(chosen, {}), paths, environment)
 
@@ -156,14 +152,39 @@ def read_profiles(path: Path, *, required: bool = False) -> dict[str, dict[str, 
     if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
         raise ConfigError("Each profile is a table: [profiles.NAME]", details=str(path))
     for name, table in profiles.items():
-        unknown = sorted(set(table) - _KEYS)
+        unknown = sorted(set(table) - KEYS)
         if unknown:
             raise ConfigError(
                 f"Profile {name} has a key that is not known: {unknown[0]}",
                 details=str(path),
-                remedy=f"known keys: {', '.join(sorted(_KEYS))}",
+                remedy=f"known keys: {', '.join(sorted(KEYS))}",
             )
     return profiles
+
+
+def check_profile_name(name: str) -> None:
+    """Raises ConfigError where it can't be one: it becomes part of file names."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}", name):
+        raise ConfigError(
+            "A profile's name is made of letters, digits, dots, hyphens and underscores",
+            remedy="choose another --profile",
+        )
+
+
+def check_setting(key: str, value: str) -> str | bool:
+    """A value as the file has it. Raises ConfigError where the setting can't take it."""
+    value = value.strip()
+    if key == "allow_private_urls":
+        if value not in ("true", "false"):
+            raise ConfigError("allow_private_urls is true or false")
+        return value == "true"
+    if not value or any(not character.isprintable() for character in value):
+        raise ConfigError(f"{key} takes one line of text")
+    if key in ("url", "gpu_url"):
+        return _checked_url(value, key)
+    if key == "limit_rate":
+        _limit_rate("the configuration", value)
+    return value
 
 
 def _profile(

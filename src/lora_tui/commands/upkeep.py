@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import sqlite3
+import sys
 from importlib import resources
+from pathlib import Path
 
 from lora_tui import clock, formats
 from lora_tui.cache import facts
 from lora_tui.cache.rebuild import clear_cache
 from lora_tui.commands.context import Context
-from lora_tui.config import find_paths, read_profiles
-from lora_tui.errors import LoraTuiError
+from lora_tui.config import DEFAULT_PROFILE, find_paths, read_profiles
+from lora_tui.errors import LoraTuiError, UsageError
 from lora_tui.secret import MASK
 
 
 def config(context: Context) -> None:
-    """Print the path of the configuration, the profile in force, or the names of all."""
+    """Print the path of the configuration, the profile in force, or all names; set a value."""
     arguments = context.arguments
     paths = find_paths(config_file=arguments.config)
+    if arguments.action == "set":
+        _set(context, paths.config_file)
+        return
+    if arguments.key is not None:
+        raise UsageError(f"`config {arguments.action}` takes no key")
     if arguments.action == "path":
         if context.json:
             context.print_data({"path": str(paths.config_file)})
@@ -50,6 +59,33 @@ def config(context: Context) -> None:
         return
     for key, value in shown.items():
         context.out.write(f"{key:<20} {formats.NOTHING if value is None else value}\n")
+
+
+def _set(context: Context, path: Path) -> None:
+    from lora_tui.config_file import SECRET_KEYS, set_value
+
+    arguments = context.arguments
+    key, value = arguments.key, arguments.value
+    if key is None or (value is None and key not in SECRET_KEYS):
+        raise UsageError(
+            "A key and a value are needed", remedy="like this: lora-tui config set url https://host"
+        )
+    if value in (None, "-"):
+        if sys.stdin.isatty():
+            value = getpass.getpass(f"{key}: ")
+        else:
+            value = sys.stdin.readline().rstrip("\n")
+    elif value and key in SECRET_KEYS:
+        context.say(
+            f"Other users could read that in the list of processes, and your shell remembers it:"
+            f" next time `lora-tui config set {key} -` asks for it."
+        )
+    profile = arguments.profile or os.environ.get("LORA_TUI_PROFILE") or DEFAULT_PROFILE
+    set_value(path, profile, key, value)
+    if context.json:
+        context.print_data({"path": str(path), "profile": profile, "key": key})
+    else:
+        context.say(f"{'Set' if value else 'Removed'} {key} of profile {profile} in {path}")
 
 
 def cache(context: Context) -> None:

@@ -14,9 +14,9 @@ from typing import Final, TextIO
 from lora_tui import clock, formats
 from lora_tui.cache import facts
 from lora_tui.config import DEFAULT_PROFILE, Paths, Profile, read_profiles
+from lora_tui.config_file import SECRET_KEYS
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
 
-_SECRET_KEYS: Final = frozenset(("service_key", "gpu_key", "password", "access_token"))
 _SMALLEST: Final = (80, 24)
 
 
@@ -24,7 +24,7 @@ def check_config(profile: Profile) -> Finding:
     """Which profile is in force; whether others could read the secrets in its file."""
     path = profile.paths.config_file
     profiles = read_profiles(path)
-    held = sorted(_SECRET_KEYS & {key for table in profiles.values() for key in table})
+    held = sorted(SECRET_KEYS & {key for table in profiles.values() for key in table})
     if held and stat.S_IMODE(path.stat().st_mode) & 0o077:
         return failed(
             "config",

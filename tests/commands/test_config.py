@@ -1,0 +1,132 @@
+"""`config set`: one value changes, everything else in the file stays, and secrets stay private."""
+
+from __future__ import annotations
+
+import io
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+WRITTEN = """\
+# my projects, do not lose this
+[profiles.default]
+url = "https://one.example"   # the first
+anon_key = 'literal \\ text'
+
+[profiles."two"]
+url = "https://two.example"
+anon_key = "b"
+"""
+
+
+@pytest.fixture
+def file(home: Path) -> Path:
+    home.mkdir()
+    path = home / "config.toml"
+    path.write_text(WRITTEN)
+    path.chmod(0o644)
+    return path
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_machine_is_configured_from_nothing(run: Run, home: Path) -> None:
+    assert run("config", "set", "url", "https://project.example").code == 0
+    assert run("config", "set", "anon_key", "sb_publishable_x").code == 0
+    assert run("config", "show", "--json").data["url"] == "https://project.example"
+    assert mode(home / "config.toml") == 0o600
+
+
+def test_comments_order_and_other_profiles_stay(run: Run, file: Path) -> None:
+    assert run("config", "set", "url", "https://new.example", "--profile", "two").code == 0
+    assert file.read_text() == WRITTEN.replace("https://two.example", "https://new.example")
+    assert mode(file) == 0o644
+    assert [path.name for path in file.parent.iterdir()] == ["config.toml"]
+
+
+def test_a_secret_is_asked_for_and_makes_the_file_private(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO('se"cr\\et\n'))
+    ran = run("config", "set", "service_key", "-")
+    assert ran.code == 0
+    assert 'se"cr' not in ran.out + ran.err
+    assert tomllib.loads(file.read_text())["profiles"]["default"]["service_key"] == 'se"cr\\et'
+    assert mode(file) == 0o600
+    assert run("config", "set", "service_key", "").code == 0
+    assert file.read_text() == WRITTEN
+
+
+def test_a_secret_on_the_command_line_is_taken_with_a_warning(run: Run, file: Path) -> None:
+    ran = run("config", "set", "password", "planted-here")
+    assert ran.code == 0
+    assert "list of processes" in ran.err
+    assert "planted-here" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("nonsense", "x"),
+        ("url", "not a url"),
+        ("url", "http://far.example"),
+        ("gpu_url", "https://user:pw@host"),
+        ("allow_private_urls", "maybe"),
+        ("limit_rate", "fast"),
+        ("email", "two\nlines = 1"),
+    ],
+)
+def test_what_makes_no_sense_changes_nothing(run: Run, file: Path, key: str, value: str) -> None:
+    assert run("config", "set", key, value).code == 2
+    assert file.read_text() == WRITTEN
+
+
+def test_a_value_can_not_write_other_keys(run: Run, file: Path) -> None:
+    assert run("config", "set", "email", 'a"\\u0022 ]] # x = "y').code == 0
+    profiles = tomllib.loads(file.read_text())["profiles"]
+    assert profiles["default"]["email"] == 'a"\\u0022 ]] # x = "y'
+    assert set(profiles["default"]) == {"url", "anon_key", "email"}
+
+
+def test_a_broken_file_is_left_as_it_is(run: Run, file: Path) -> None:
+    file.write_text("[profiles.default\npassword = 'planted'")
+    ran = run("config", "set", "email", "a@b.example")
+    assert ran.code == 2
+    assert "planted" not in ran.err
+    assert file.read_text() == "[profiles.default\npassword = 'planted'"
+
+
+def test_a_link_to_the_file_stays_a_link(run: Run, file: Path, tmp_path: Path) -> None:
+    real = tmp_path / "dotfiles.toml"
+    file.rename(real)
+    file.symlink_to(real)
+    assert run("config", "set", "email", "a@b.example").code == 0
+    assert file.is_symlink()
+    assert "a@b.example" in real.read_text()
+
+
+def test_many_at_once_lose_nothing(run: Run, file: Path) -> None:
+    names = [f"p{number}" for number in range(6)]
+    code = "import sys; from lora_tui.cli import main; sys.exit(main(sys.argv[1:]))"
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, "config", "set", "email", f"{n}@x", "--profile", n]
+        )
+        for n in names
+    ]
+    assert [process.wait(60) for process in running] == [0] * 6
+    assert set(run("config", "profiles", "--json").data["profiles"]) == {"default", "two", *names}
+
+
+def test_only_set_takes_a_key(run: Run, file: Path) -> None:
+    assert run("config", "show", "url").code == 2
+    assert run("config", "set", "url").code == 2
+    assert run("config", "set").code == 2
