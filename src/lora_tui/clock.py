@@ -51,7 +51,7 @@ def parse_timestamp(value: object) -> datetime | None:
 
 def timestamp_text(moment: datetime) -> str:
     """The one written form: UTC, six decimals, fixed width, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f+00:00").rjust(32, "0")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _zone(text: str | None) -> timezone:

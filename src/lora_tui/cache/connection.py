@@ -19,6 +19,7 @@ from lora_tui.errors import CacheError, DamagedCacheError, DiskError, LoraTuiErr
 _BUSY_SECONDS: Final = 15.0
 _SIDE_FILES: Final = ("-wal", "-shm")
 _MODE: Final = 0o600
+_CACHE_KIB: Final = 32_768
 _DAMAGED: Final = "The cache file is damaged"
 
 
@@ -38,6 +39,8 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            # room for the leaves of all indexes: a page of a sync touches most of them
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             version = _version(connection)
             if version > SCHEMA_VERSION:
                 raise CacheError(

@@ -8,17 +8,15 @@ question differs or anything in the cache has changed.
 from __future__ import annotations
 
 import sqlite3
-import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from lora_tui.cache.model_order import Sort
 from lora_tui.cache.model_query import ModelQuery
-from lora_tui.text import terminal_safe
+from lora_tui.cache.model_words import select_numbers
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_COLUMNS: Final = ("name", "dataset", "base_model", "description")
 
 
 def microseconds(moment: datetime | None) -> int:
@@ -55,7 +53,7 @@ def find_matches(db: sqlite3.Connection, query: ModelQuery) -> int:
 
 
 def _select(db: sqlite3.Connection, query: ModelQuery) -> tuple[str, list[object]]:
-    words, word_values = _words(db, query.search)
+    words, word_values = select_numbers(db, query.search)
     filters, filter_values = _filters(query)
     if not filters:
         return words or "SELECT n FROM models", word_values
@@ -96,43 +94,3 @@ def _filters(query: ModelQuery) -> tuple[list[str], list[object]]:
             " (SELECT n FROM models WHERE id IN (SELECT model_id FROM library))"
         )
     return conditions, values
-
-
-def _words(db: sqlite3.Connection, search: str) -> tuple[str, list[object]]:
-    """A SELECT of the numbers of the models in which all words occur; empty for no words.
-
-    A word is found where a word of the text begins with it, whatever its case and accents; one of
-    signs alone is not in the index, so the texts themselves are looked through for it.
-    """
-    words = terminal_safe(search).split()
-    if not words:
-        return "", []
-    has_index = _has_word_index(db)
-    indexed = [word for word in words if has_index and _has_letters(word)]
-    read = [word for word in words if word not in indexed]
-    conditions: list[str] = []
-    values: list[object] = []
-    if indexed:
-        conditions.append("models_words MATCH ?")
-        values.append(" ".join('"' + word.replace('"', '""') + '"*' for word in indexed))
-    for word in read:
-        pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        columns = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in _COLUMNS)
-        conditions.append(f"({columns})")
-        values.extend([pattern] * len(_COLUMNS))
-    texts = (
-        "models_words"
-        if has_index
-        else "(SELECT m.n AS rowid, m.name AS name, d.name AS dataset, m.base_model AS base_model,"
-        " m.description AS description FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id)"
-    )
-    return f"SELECT rowid FROM {texts} WHERE {' AND '.join(conditions)}", values
-
-
-def _has_letters(word: str) -> bool:
-    return any(unicodedata.category(character)[0] in "LN" for character in word)
-
-
-def _has_word_index(db: sqlite3.Connection) -> bool:
-    sql = "SELECT 1 FROM main.sqlite_master WHERE name = 'models_words'"
-    return db.execute(sql).fetchone() is not None

@@ -14,6 +14,7 @@ from lora_tui.cache.model_matches import moment_of
 from lora_tui.cache.model_order import Sort, natural_direction
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.model_row import COLUMNS, columns
+from lora_tui.cache.model_words import index_words
 from lora_tui.domain import Model, Row
 
 __all__ = [
@@ -139,7 +140,9 @@ def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
 
 def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace models by the backend's rows. Call inside a transaction."""
-    db.executemany(_UPSERT, map(columns, rows))
+    values = [columns(row) for row in rows]
+    db.executemany(_UPSERT, values)
+    index_words(db, [str(value[0]) for value in values])
 
 
 def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:

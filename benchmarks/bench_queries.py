@@ -1,0 +1,137 @@
+"""What the list asks of the cache, at a thousand, ten thousand and a hundred thousand models.
+
+Each at the largest size is held against the same at the smallest (what growth costs) and against
+the plain query that one would write first: ORDER BY without an index, LIKE, row_number().
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from figures import figure, milliseconds, report
+from lora_tui.cache import models
+from lora_tui.cache.connection import open_cache
+from lora_tui.cache.models import ModelList, ModelQuery, Sort
+from made_up import fill
+
+SIZES = (1_000, 10_000, 100_000)
+ROUNDS = 9
+PAGE = 64
+SORTED = ModelQuery(sort=Sort.LOSS)
+
+
+def main() -> None:
+    found: dict[int, dict[str, list[float]]] = {}
+    plain: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as directory:
+        for size in SIZES:
+            path = Path(directory) / f"{size}.sqlite3"
+            fill(path, size)
+            with closing(open_cache(path)) as db:
+                work = questions(db, size)
+                found[size] = {name: milliseconds(ask, ROUNDS) for name, ask in work.items()}
+                if size == SIZES[-1]:
+                    plain = {
+                        name: milliseconds(ask, 3) for name, ask in plain_questions(db).items()
+                    }
+    figures = []
+    for name in found[SIZES[0]]:
+        for size in SIZES[:-1]:
+            figures.append(figure(f"{name}, {size:,}", "ms", found[size][name]))
+        largest = f"{name}, {SIZES[-1]:,}"
+        smallest = {"peer": f"{SIZES[0]:,} models", "peer_values": found[SIZES[0]][name]}
+        figures.append(figure(largest, "ms", found[SIZES[-1]][name], **smallest))  # type: ignore[arg-type]
+        if name in plain:
+            figures.append(
+                figure(
+                    largest,
+                    "ms",
+                    found[SIZES[-1]][name],
+                    peer=PLAIN[name],
+                    peer_values=plain[name],
+                )
+            )
+    report(f"queries: a page is {PAGE} models, sorted by final loss", "queries", figures)
+
+
+def questions(db: sqlite3.Connection, size: int) -> dict[str, Callable[[], object]]:
+    listed = ModelList(db, SORTED)
+    middle = size // 2 // PAGE * PAGE
+    listed.window(middle, PAGE)
+    model_id = models.summaries(db, listed.window(middle, 1))[0].id
+
+    def page(offset: int) -> Callable[[], object]:
+        return lambda: models.summaries(db, listed.window(offset, PAGE))
+
+    def search(text: str) -> Callable[[], object]:
+        def ask() -> object:
+            models.count_models(db, ModelQuery(search="another question"))
+            query = ModelQuery(sort=Sort.LOSS, search=text)
+            asked = ModelList(db, query)
+            return models.summaries(db, asked.window(0, PAGE))
+
+        return ask
+
+    def filtered() -> object:
+        models.count_models(db, ModelQuery(search="another question"))
+        asked = ModelList(db, ModelQuery(sort=Sort.LOSS, min_stars=4))
+        return models.summaries(db, asked.window(0, PAGE))
+
+    return {
+        "count": lambda: ModelList(db, SORTED).total,
+        "first page": page(0),
+        "next page in the middle": page(middle + PAGE),
+        "jump into the middle": lambda: models.select_models(db, SORTED, offset=middle, limit=PAGE),
+        "last page": page(size - PAGE),
+        "place of a model": lambda: listed.position(model_id),
+        "search, first letter": search("s"),
+        "search, a word": search("support"),
+        "search, two words": search("support 2026"),
+        "search, no match": search("zzz"),
+        "filter by stars": filtered,
+        "facets": lambda: models.facet_counts(db),
+    }
+
+
+PLAIN = {
+    "first page": "ORDER BY without an index",
+    "last page": "ORDER BY … OFFSET without an index",
+    "place of a model": "row_number() over all",
+    "search, a word": "LIKE over four columns, then sort",
+}
+
+
+def plain_questions(db: sqlite3.Connection) -> dict[str, Callable[[], object]]:
+    # a unary plus keeps SQLite from using an index
+    order = "ORDER BY +final_loss IS NULL, +final_loss, +created_at DESC, id"
+    (total,) = db.execute("SELECT count(*) FROM models").fetchone()
+    like = " OR ".join(
+        f"{column} LIKE '%support%'" for column in ("m.name", "d.name", "base_model", "description")
+    )
+
+    def ask(sql: str) -> Callable[[], object]:
+        return lambda: db.execute(sql).fetchall()
+
+    return {
+        "first page": ask(f"SELECT * FROM models NOT INDEXED {order} LIMIT {PAGE}"),
+        "last page": ask(
+            f"SELECT * FROM models NOT INDEXED {order} LIMIT {PAGE} OFFSET {total - PAGE}"
+        ),
+        "place of a model": ask(
+            f"SELECT n FROM (SELECT id, row_number() OVER ({order}) AS n"
+            " FROM models NOT INDEXED) WHERE id = 'x'"
+        ),
+        "search, a word": ask(
+            "SELECT m.* FROM models m NOT INDEXED LEFT JOIN datasets d ON d.id = m.dataset_id"
+            f" WHERE {like} ORDER BY +m.final_loss LIMIT {PAGE}"
+        ),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The words of the models: an FTS5 index that finds them, and the plain reading where it can't."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+from lora_tui.text import terminal_safe
+
+COLUMNS: Final = ("name", "dataset", "base_model", "description")
+"""What is searched; words of one of them don't run on into the next."""
+
+
+def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Bring the index up to these models. Call inside the transaction that wrote them."""
+    if not has_word_index(db):
+        return
+    chosen = (
+        "models m LEFT JOIN datasets d ON d.id = m.dataset_id"
+        " WHERE m.id IN (SELECT value FROM json_each(?))"
+    )
+    words = "m.name, d.name, m.base_model, m.description"
+    values = [json.dumps(ids)]
+    db.execute(
+        "DELETE FROM models_words WHERE rowid IN (SELECT m.n FROM models_words w"
+        f" JOIN {chosen} AND w.rowid = m.n"
+        f" AND (w.name, w.dataset, w.base_model, w.description) IS NOT ({words}))",
+        values,
+    )
+    db.execute(
+        f"INSERT INTO models_words (rowid, name, dataset, base_model, description)"
+        f" SELECT m.n, {words} FROM {chosen}"
+        " AND NOT EXISTS (SELECT 1 FROM models_words w WHERE w.rowid = m.n)",
+        values,
+    )
+
+
+def select_numbers(db: sqlite3.Connection, search: str) -> tuple[str, list[object]]:
+    """A SELECT of the numbers of the models in which all words occur; empty for no words.
+
+    A word is found where a word of the text begins with it, whatever its case and accents; one of
+    signs alone is not in the index, so the texts themselves are looked through for it.
+    """
+    words = terminal_safe(search).split()
+    if not words:
+        return "", []
+    has_index = has_word_index(db)
+    indexed = [word for word in words if has_index and _has_letters(word)]
+    read = [word for word in words if word not in indexed]
+    conditions: list[str] = []
+    values: list[object] = []
+    if indexed:
+        conditions.append("models_words MATCH ?")
+        values.append(" ".join('"' + word.replace('"', '""') + '"*' for word in indexed))
+    for word in read:
+        pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        columns = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in COLUMNS)
+        conditions.append(f"({columns})")
+        values.extend([pattern] * len(COLUMNS))
+    texts = (
+        "models_words"
+        if has_index
+        else "(SELECT m.n AS rowid, m.name AS name, d.name AS dataset, m.base_model AS base_model,"
+        " m.description AS description FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id)"
+    )
+    return f"SELECT rowid FROM {texts} WHERE {' AND '.join(conditions)}", values
+
+
+def _has_letters(word: str) -> bool:
+    return any(unicodedata.category(character)[0] in "LN" for character in word)
+
+
+def has_word_index(db: sqlite3.Connection) -> bool:
+    sql = "SELECT 1 FROM main.sqlite_master WHERE name = 'models_words'"
+    return db.execute(sql).fetchone() is not None
