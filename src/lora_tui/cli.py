@@ -189,6 +189,15 @@ def build_parser() -> argparse.ArgumentParser:
     show = _command(commands, common, "show", "browse:show_model", "one model (cache)")
     show.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
 
+    comparing = _command(
+        commands, common, "compare", "compare:compare_models", "2 to 6 models side by side (cache)"
+    )
+    comparing.add_argument("model", metavar="MODEL", nargs="+", help=_MODEL_HELP)
+    comparing.add_argument("--all", action="store_true", help="also what is the same for all")
+    tables = comparing.add_mutually_exclusive_group()
+    tables.add_argument("--csv", action="store_true", help="print CSV")
+    tables.add_argument("--markdown", action="store_true", help="print a Markdown table")
+
     download = _command(
         commands, common, "download", "deliver:download_model", "fetch a model, verified"
     )

@@ -17,7 +17,6 @@ from lora_tui.sandbox import loss_curves
 from lora_tui.second_opinion import (
     Kind,
     Opinion,
-    Severity,
     Verdict,
     compare_with_rating,
     second_opinion,

@@ -10,13 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from lora_tui import clock, formats
-from lora_tui.cache import facts, metrics, models
+from lora_tui.cache import facts, models
 from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
+from lora_tui.cache.opinions import get_opinion
 from lora_tui.clock import parse_timestamp
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import CONVERGENCES, Model
 from lora_tui.errors import NotFoundError, UsageError
-from lora_tui.second_opinion import Comparison, Opinion, compare_with_rating, second_opinion
+from lora_tui.exports import not_a_formula
+from lora_tui.second_opinion import Comparison, Opinion, compare_with_rating
 from lora_tui.text import cell_width, fit
 
 _COLUMNS = ("ID", "STARS", "CONVERGENCE", "NAME", "DATASET", "CREATED", "LOSS", "COST")
@@ -58,8 +60,7 @@ def show_model(context: Context) -> None:
         summary = resolve(db, context.arguments.model)
         row = models.get_row(db, summary.id)
         job_id = str(row.get("job_id") or "") if row else ""
-        logged = metrics.get_points(db, job_id)
-        thinned = () if logged else metrics.get_curve(db, job_id)
+        opinion = get_opinion(db, job_id)
     if row is None:
         raise NotFoundError("Model not found or access denied")
     if context.json:
@@ -71,8 +72,7 @@ def show_model(context: Context) -> None:
         return
     model = Model.from_row(row)
     lines = facts_of(model)
-    if logged or thinned:
-        opinion = second_opinion(logged or thinned, thinned=not logged)
+    if opinion is not None:
         lines += [("", ""), *_opinion_of(opinion, compare_with_rating(opinion, model.quality))]
     for label, value in lines:
         context.out.write(f"{label:<20} {value}\n" if label else "\n")
@@ -210,14 +210,7 @@ def _print_csv(context: Context, found: Iterable[ModelSummary]) -> None:
             m.preset_id, m.base_model, m.final_loss, m.perplexity, m.cost, m.duration_hours,
             m.size, m.created_at.isoformat() if m.created_at else None,
         )  # fmt: skip
-        writer.writerow([_not_a_formula(value) for value in values])
-
-
-def _not_a_formula(value: Any) -> Any:
-    """A spreadsheet runs what begins like a formula; a leading quote makes it text."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
-        return f"'{value}"
-    return value
+        writer.writerow([not_a_formula(value) for value in values])
 
 
 def _only(row: dict[str, Any] | None, keys: tuple[str, ...]) -> dict[str, Any] | None:

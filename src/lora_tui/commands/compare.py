@@ -1,0 +1,78 @@
+"""`compare`: two to six models side by side, from the cache alone."""
+
+from __future__ import annotations
+
+from lora_tui import compare, formats
+from lora_tui.cache import models
+from lora_tui.cache.opinions import get_opinion
+from lora_tui.commands.context import Context, resolve
+from lora_tui.compare import LEAST, LETTERS, MOST, Comparison
+from lora_tui.domain import Model
+from lora_tui.errors import NotFoundError, UsageError
+from lora_tui.text import cell_width, fit
+
+_COLUMN_WIDTH = 28
+
+
+def compare_models(context: Context) -> None:
+    """Print the table as text, JSON, CSV or Markdown."""
+    arguments = context.arguments
+    comparison = _comparison(context)
+    everything = bool(arguments.all)
+    if context.json:
+        context.print_data(compare.to_data(comparison, everything=everything))
+    elif arguments.csv:
+        context.out.write(compare.to_csv(comparison, everything=everything))
+    elif arguments.markdown:
+        context.out.write(compare.to_markdown(comparison, everything=everything))
+    else:
+        _print(context, comparison, everything=everything)
+
+
+def _comparison(context: Context) -> Comparison:
+    references = context.arguments.model
+    if not LEAST <= len(references) <= MOST:
+        raise UsageError(f"compare takes {LEAST} to {MOST} models, not {len(references)}")
+    with context.cache() as db:
+        found: dict[str, Model] = {}
+        for reference in references:
+            summary = resolve(db, reference)
+            if summary.id in found:
+                raise UsageError(f"{summary.name} is named twice", details=summary.id)
+            model = models.get_model(db, summary.id)
+            if model is None:
+                raise NotFoundError("Model not found or access denied")
+            found[summary.id] = model
+        opinions = [get_opinion(db, model.job_id) for model in found.values()]
+    return compare.compare_models(list(found.values()), opinions)
+
+
+def _print(context: Context, comparison: Comparison, *, everything: bool) -> None:
+    for letter, model in zip(LETTERS, comparison.models, strict=False):
+        context.out.write(f"{letter}  {model.id[:8]}  {model.name}\n")
+    rows = comparison.shown(everything=everything)
+    if not rows:
+        context.say("They differ in nothing; --all shows what they share.")
+        return
+    header = ("", *LETTERS[: len(comparison.models)])
+    lines = [
+        (
+            row.label,
+            *(
+                f"{text} {compare.BEST_WORD}" if index in row.best else text
+                for index, text in enumerate(row.texts)
+            ),
+        )
+        for row in rows
+    ]
+    widths = [
+        min(_COLUMN_WIDTH, max(cell_width(line[column]) for line in (header, *lines)))
+        for column in range(len(header))
+    ]
+    context.out.write("\n")
+    for line in (header, *lines):
+        cells = (fit(cell, width) for cell, width in zip(line, widths, strict=True))
+        context.out.write("  ".join(cells).rstrip() + "\n")
+    hidden = len(comparison.shown(everything=True)) - len(rows)
+    if hidden:
+        context.say(f"{formats.count(hidden)} more that are the same for all: --all shows them.")
