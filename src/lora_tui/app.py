@@ -334,7 +334,7 @@ class LoraTuiApp(App[None]):
     def _end_for(self, damage: DamagedCacheError) -> None:
         """Whoever started the application builds the cache anew, and starts it again."""
         self.damage = damage
-        self.exit()
+        self.call_after_refresh(self.exit)  # a screen that is being built can't be taken down
 
     def _handle_exception(self, error: Exception) -> None:
         """What a screen can't read because the cache is damaged is no crash."""

@@ -1,0 +1,157 @@
+"""The application keeps its cache true by itself, and survives what happens to the file."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lora_tui import sync_schedule
+from lora_tui.app import LoraTuiApp
+from lora_tui.cache import facts
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import delete_cache, open_cache, transaction
+from lora_tui.cache.models import put_models
+from lora_tui.errors import DamagedCacheError, LoraTuiError, UnreachableError
+from lora_tui.online import OfflineWriters
+from lora_tui.widgets.model_table import ModelTable
+
+
+class Syncing(OfflineWriters):
+    """Writers that count how often they were asked to sync, and do nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(UnreachableError("this test has no network"))
+        self.path = path
+        self.syncs = 0
+        self.failure: LoraTuiError | None = None
+        self.models = 0
+
+    def sync(self, *, full: bool = False) -> None:
+        self.syncs += 1
+        if self.failure is not None:
+            raise self.failure
+
+    def add_model(self) -> None:
+        """As another process would."""
+        self.models += 1
+        moment = f"2026-11-20T10:00:{self.models:02}+00:00"
+        row = {
+            "id": f"00000000-0000-4000-8000-{self.models:012}",
+            "name": f"Model {self.models}",
+            "created_at": moment,
+            "updated_at": moment,
+        }
+        with closing(open_cache(self.path)) as db, transaction(db, Topic.MODELS):
+            put_models(db, [row])
+
+
+@pytest.fixture
+def writers(tmp_path: Path) -> Syncing:
+    path = tmp_path / "cache.sqlite3"
+    open_cache(path).close()
+    return Syncing(path)
+
+
+def application(writers: Syncing) -> LoraTuiApp:
+    return LoraTuiApp(writers.path, writers, profile="test")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for it; pytest's time-out ends a wait in vain."""
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+async def test_it_syncs_at_the_start_on_r_and_at_an_interval(
+    writers: Syncing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = application(writers)
+    async with app.run_test() as pilot:
+        await until(lambda: writers.syncs == 1 and not app._syncing)
+        await pilot.press("r")
+        await until(lambda: writers.syncs == 2 and not app._syncing)
+        monkeypatch.setattr(sync_schedule, "INTERVAL", 0.02)
+        await pilot.press("r")
+        await until(lambda: writers.syncs >= 6)
+
+
+async def test_it_backs_off_while_it_is_offline_and_r_asks_at_once(
+    writers: Syncing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writers.failure = UnreachableError("no network")
+    app = application(writers)
+    async with app.run_test() as pilot:
+        await until(lambda: writers.syncs == 1 and not app._syncing)
+        assert app._schedule.failures == 1
+        await pilot.press("r")
+        await until(lambda: writers.syncs == 2 and not app._syncing)
+        assert app._schedule.failures == 2
+        writers.failure = None
+        await pilot.press("r")
+        await until(lambda: app._schedule.failures == 0)
+
+
+async def test_what_comes_in_moves_neither_the_cursor_nor_the_scroll(writers: Syncing) -> None:
+    for _ in range(40):
+        writers.add_model()
+    app = application(writers)
+    async with app.run_test(size=(100, 24)) as pilot:
+        await until(lambda: app.screen.query(ModelTable))
+        table = app.screen.query_one(ModelTable)
+        await until(lambda: table.current is not None)
+        await pilot.press(*["j"] * 25)
+        chosen = table.current
+        line = table.cursor - table.scroll_offset.y
+        writers.add_model()  # the newest, above all others
+        before = table.cursor
+        await until(lambda: table.cursor != before)
+        await pilot.pause()
+        assert chosen is not None
+        assert table.current is not None
+        assert table.current.id == chosen.id
+        assert table.cursor - table.scroll_offset.y == line
+
+
+async def test_a_cache_that_is_cleared_by_another_process_is_opened_anew(writers: Syncing) -> None:
+    app = application(writers)
+    async with app.run_test():
+        await until(lambda: writers.syncs == 1)
+        delete_cache(writers.path)
+        await until(lambda: app.cache_replaced)
+    assert app.damage is None
+
+
+async def test_damage_that_a_sync_meets_ends_the_application_without_a_crash(
+    writers: Syncing,
+) -> None:
+    writers.failure = DamagedCacheError("The cache file is damaged")
+    app = application(writers)
+    async with app.run_test():
+        await until(lambda: app.damage is not None)
+    assert app.return_code in (None, 0)
+
+
+async def test_damage_that_a_screen_meets_ends_the_application_without_a_crash(
+    writers: Syncing,
+) -> None:
+    app = application(writers)
+    async with app.run_test():
+        await until(lambda: writers.syncs == 1)
+        with closing(sqlite3.connect(writers.path)) as db, db:
+            db.execute("DROP TABLE generations")
+        await until(lambda: app.damage is not None)
+    assert app.return_code in (None, 0)
+    assert "generations" in str(app.damage.details if app.damage else "")
+
+
+def test_a_process_that_was_killed_is_not_syncing(writers: Syncing) -> None:
+    with closing(open_cache(writers.path)) as db:
+        with transaction(db):
+            state = facts.SyncState(None, None, running=True, error=None)
+            facts.put_sync_state(db, state, process_id=2**22 + 1)
+        assert not facts.get_sync_state(db).running
