@@ -24,8 +24,10 @@ from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
 from lora_tui.cache.transfers import TransferState, active_transfers, transfers_of
 from lora_tui.errors import DamagedCacheError, LoraTuiError
+from lora_tui.harvest.background import BackgroundHarvest
 from lora_tui.screens.actions import actions_of
 from lora_tui.screens.confirm import ConfirmScreen
+from lora_tui.screens.harvest import HarvestScreen
 from lora_tui.screens.help import HelpScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
@@ -39,6 +41,7 @@ from lora_tui.widgets.cells import settled
 from lora_tui.writers import Writers
 
 _POLL_SECONDS: Final = 0.2
+_HARVEST_POLL_SECONDS: Final = 1.0
 _MOST_TOASTS: Final = 3
 _KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
 
@@ -53,6 +56,7 @@ class LoraTuiApp(App[None]):
         Binding("r", "sync", "Sync", tooltip="Fetch what is new"),
         Binding("n", "notifications", "Notices", show=False, tooltip="Show the notifications"),
         Binding("t", "transfers", "Transfers", show=False, tooltip="Show the downloads"),
+        Binding("h", "harvest", "Harvest", show=False, tooltip="Show the harvest of jobs"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="Show the keys"),
         Binding("T", "other_theme", "Theme", show=False, tooltip="Dark colours or light ones"),
         Binding("q", "quit", "Quit", show=False, tooltip="Leave lora-tui"),
@@ -66,12 +70,14 @@ class LoraTuiApp(App[None]):
         profile: str,
         ascii_only: bool = False,
         sync_on_start: bool = True,
+        harvest: BackgroundHarvest | None = None,
     ) -> None:
         """Open the cache. Raises CacheError and DiskError, before the terminal is taken over."""
         super().__init__()
         self.db = open_cache(cache_path)
         self.writers = writers
         self.profile = profile
+        self.harvest = harvest
         self.ascii_only = ascii_only
         self.cache_changes: Signal[frozenset[Topic]] = Signal(self, "cache_changes")
         self._cache_path = cache_path
@@ -104,10 +110,14 @@ class LoraTuiApp(App[None]):
         if self._sync_on_start:
             self.sync(asked_for=False)
             self._go_on_downloading()
+        if self.harvest is not None:
+            self._watch_harvest(self.harvest)
 
     def on_unmount(self) -> None:
         """Give the cache back; a writer that ends after this finds nobody to tell."""
         self._closed = True
+        if self.harvest is not None:
+            self.harvest.stop()
         self.db.close()
 
     def poll_cache(self) -> None:
@@ -211,6 +221,25 @@ class LoraTuiApp(App[None]):
                 continue  # paused or stopped: by the user, who knows
             self.bell()
 
+    def _watch_harvest(self, harvest: BackgroundHarvest) -> None:
+        """Sync as soon as a harvest on this machine has made a model: ours, or the service's."""
+        try:
+            made = harvest.models_made()
+        except LoraTuiError:
+            return  # the Harvest screen says it
+
+        def look() -> None:
+            nonlocal made
+            if self._syncing or self._closed:
+                return
+            before, made = made, harvest.models_made()
+            if made > before:
+                self.sync(asked_for=False)
+
+        self.set_interval(_HARVEST_POLL_SECONDS, look)
+        if harvest.wanted_on_start:
+            self.ask(harvest.start)
+
     def mark_read(self, notification_id: str) -> None:
         """Mark a notification as read, here and in the backend."""
         self.ask(partial(self.writers.mark_notification_read, notification_id))
@@ -260,6 +289,16 @@ class LoraTuiApp(App[None]):
         """Show the downloads."""
         if not isinstance(self.screen, TransfersScreen):
             self.push_screen(TransfersScreen())
+
+    def action_harvest(self) -> None:
+        """Show the harvest."""
+        if self.harvest is None:
+            self.notify("The harvest needs the network", severity="warning")
+        elif not isinstance(self.screen, HarvestScreen):
+            try:
+                self.push_screen(HarvestScreen(self.harvest))
+            except LoraTuiError as error:
+                self.show_error(error)
 
     def action_help(self) -> None:
         """Show the keys that apply here."""

@@ -33,7 +33,9 @@ _SETTINGS: Final = {
     "LORA_TUI_PASSWORD": "password",
     "LORA_TUI_ACCESS_TOKEN": "access_token",
 }
-KEYS: Final = frozenset({*_SETTINGS.values(), "downloads", "allow_private_urls", "limit_rate"})
+KEYS: Final = frozenset(
+    {*_SETTINGS.values(), "downloads", "allow_private_urls", "limit_rate", "background_harvest"}
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Profile:
     downloads_dir: Path = field(default=Path())
     allow_private_urls: bool = False
     """Whether harvest may fetch from private addresses; only a test set-up wants that."""
+    background_harvest: bool = False
+    """Whether the application harvests from its start on."""
     limit_rate: float | None = None
     """Bytes a second of all downloads together; None for no limit."""
     identity: str = ""
@@ -225,6 +229,7 @@ def _profile(
         else paths.downloads_dir,
         allow_private_urls=table.get("allow_private_urls") is True
         or environment.get("LORA_TUI_ALLOW_PRIVATE_URLS") == "1",
+        background_harvest=table.get("background_harvest") is True,
         limit_rate=_limit_rate(
             name, environment.get("LORA_TUI_LIMIT_RATE") or table.get("limit_rate")
         ),

@@ -74,7 +74,9 @@ def _run(
     context: Context, profile: Profile, cache_path: Path, writers: Writers, *, sync: bool
 ) -> None:
     from lora_tui.app import LoraTuiApp
+    from lora_tui.harvest.background import BackgroundHarvest
 
+    harvest = BackgroundHarvest(profile) if sync else None
     if context.arguments.no_color:
         os.environ["NO_COLOR"] = "1"
     rebuilt = False
@@ -86,6 +88,7 @@ def _run(
                 profile=profile.name,
                 ascii_only=bool(os.environ.get("LORA_TUI_ASCII")),
                 sync_on_start=sync,
+                harvest=harvest,
             )
             app.run()
             if app.damage is not None:

@@ -17,6 +17,7 @@ from lora_tui.gateway.gpu import Worker
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.ledger import Ledger, ledger_path
+from lora_tui.secret import Secret
 
 LEASE_SECONDS: Final = 60
 """How long a job stays claimed after its harvester died; a living one renews in time."""
@@ -53,11 +54,8 @@ class Harvester:
         self.ledger.close()
 
 
-def connect(profile: Profile) -> Harvester:
-    """A harvester of this profile's project; nothing is sent yet.
-
-    Raises ConfigError where the service role key or the GPU worker is not configured.
-    """
+def require_keys(profile: Profile) -> tuple[Secret, str, Secret]:
+    """The service role key, the worker's address and its key. Raises ConfigError for what lacks."""
     if not profile.service_key:
         raise ConfigError(
             "The harvest needs the service role key of the project",
@@ -68,6 +66,15 @@ def connect(profile: Profile) -> Harvester:
         raise ConfigError(
             "The harvest needs the address and the key of the GPU worker", remedy=f"set {missing}"
         )
+    return profile.service_key, profile.gpu_url, profile.gpu_key
+
+
+def connect(profile: Profile) -> Harvester:
+    """A harvester of this profile's project; nothing is sent yet.
+
+    Raises ConfigError where the service role key or the GPU worker is not configured, DiskError.
+    """
+    service_key, gpu_url, gpu_key = require_keys(profile)
     spool_dir = profile.paths.cache_dir / "harvest"
     try:
         spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,11 +85,11 @@ def connect(profile: Profile) -> Harvester:
             remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
         ) from error
     ledger = Ledger(ledger_path(profile))
-    gateway = Gateway.for_service(profile.url, profile.service_key)
+    gateway = Gateway.for_service(profile.url, service_key)
     return Harvester(
         rest=gateway.rest,
         storage=gateway.storage,
-        worker=Worker(profile.gpu_url, profile.gpu_key),
+        worker=Worker(gpu_url, gpu_key),
         ledger=ledger,
         spool_dir=spool_dir,
         allow_private_urls=profile.allow_private_urls,

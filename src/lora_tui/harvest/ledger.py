@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from lora_tui import clock
 from lora_tui.config import Profile
@@ -139,6 +139,12 @@ class Ledger:
                 details=f"{path}: {type(error).__name__}",
                 remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
             ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -297,9 +303,7 @@ class Ledger:
     def models_made(self) -> int:
         """A count that grows with each job that has got its model."""
         with self._lock:
-            (count,) = self._db.execute(
-                "SELECT COUNT(*) FROM jobs WHERE state = 'done'"
-            ).fetchone()
+            (count,) = self._db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'done'").fetchone()
             return int(count)
 
     def version(self) -> tuple[int, int]:

@@ -1,0 +1,155 @@
+"""The Harvest screen: what waits, runs, failed and is done; starting, stopping, trying again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lora_tui.app import LoraTuiApp
+from lora_tui.config import Profile
+from lora_tui.harvest import State
+from lora_tui.harvest.background import BackgroundHarvest
+from lora_tui.online import OnlineWriters
+from lora_tui.screens.harvest import HarvestScreen
+from lora_tui.secret import Secret
+from tests.harvest.world import World
+
+
+def profile_of(world: World, **changes: Any) -> Profile:
+    return world.profile(
+        email=world.sandbox.email, password=Secret(world.sandbox.password), **changes
+    )
+
+
+@pytest.fixture
+def open_app(world: World) -> Any:
+    opened: list[OnlineWriters] = []
+
+    def make(**changes: Any) -> LoraTuiApp:
+        profile = profile_of(world, **changes)
+        writers = OnlineWriters(profile)
+        opened.append(writers)
+        app = LoraTuiApp(
+            writers.cache_path,
+            writers,
+            profile="test",
+            sync_on_start=False,
+            harvest=BackgroundHarvest(profile, interval=3600),
+        )
+        app.animation_level = "none"
+        return app
+
+    yield make
+    for writers in opened:
+        writers.close()
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.02)
+    await pilot.pause()
+
+
+def models_in(app: LoraTuiApp) -> int:
+    return int(app.db.execute("SELECT COUNT(*) FROM models").fetchone()[0])
+
+
+def text(app: LoraTuiApp) -> str:
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def test_without_the_service_key_the_screen_says_what_to_do(open_app: Any) -> None:
+    app = open_app(service_key=None)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("h")
+        await until(pilot, lambda: isinstance(app.screen, HarvestScreen))
+        assert "SUPABASE_SERVICE_ROLE_KEY" in text(app)
+        await pilot.press("b")
+        await pilot.pause()
+        assert not app.harvest.running
+
+
+async def test_it_is_off_until_it_is_started_and_new_models_then_appear_by_themselves(
+    world: World, open_app: Any
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("h")
+        await until(pilot, lambda: "background: off" in text(app))
+        assert world.requested("GET", "/v2/") == []
+        await pilot.press("b")
+        await until(pilot, lambda: models_in(app) == 4)
+        await until(pilot, lambda: "4 done" in text(app))
+        assert "background: on" in text(app)
+        await pilot.press("b")
+        await until(pilot, lambda: not app.harvest.running)
+        await until(pilot, lambda: "background: off" in text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(app.screen, HarvestScreen))
+    world.check_complete()
+
+
+async def test_a_failed_job_shows_its_reason_and_can_be_tried_again(
+    world: World, open_app: Any
+) -> None:
+    job = world.jobs()[0]
+    world.sandbox.faults(vanish=[job["external_job_id"]])
+    world.run()
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("h")
+        await until(pilot, lambda: "1 dead" in text(app))
+        assert "30 minutes" in text(app)
+        assert "not tried again by itself" in text(app)
+        world.sandbox.clear_faults()
+        await pilot.press("x")
+        await until(pilot, lambda: "1 waiting" in text(app))
+        await pilot.press("b")
+        await until(pilot, lambda: "4 done" in text(app))
+    world.check_complete()
+
+
+async def test_a_running_job_shows_how_far_each_file_is(world: World, open_app: Any) -> None:
+    harvester = world.harvester()
+    job = world.jobs()[0]
+    harvester.ledger.queue([job])
+    harvester.ledger.started(job["id"], "Invoices [red]x[/red]", harvester.holder)
+    harvester.ledger.stored(job["id"], "adapter_config.json", 700)
+    harvester.ledger.progress(job["id"], "adapter_model.safetensors", 25, 100)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("h")
+        await until(pilot, lambda: "1 running" in text(app))
+        assert "adapter_model.safetensors  25 %" in text(app)
+        assert "Invoices [red]x[/red]" in text(app)
+        harvester.ledger.progress(job["id"], "adapter_model.safetensors", 50, 100)
+        await until(pilot, lambda: "50 %" in text(app))
+
+
+async def test_the_profile_may_have_it_start_by_itself(world: World, open_app: Any) -> None:
+    app = open_app(background_harvest=True)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: models_in(app) == 4)
+        with app.harvest.open_ledger() as ledger:
+            assert {job.state for job in ledger.jobs()} == {State.DONE}
+
+
+def test_a_refused_key_ends_the_background_harvest_with_its_reason(world: World) -> None:
+    harvest = BackgroundHarvest(world.profile(gpu_key=Secret("wrong")))
+    harvest.start()
+    assert harvest._thread is not None
+    harvest._thread.join(60)
+    assert not harvest.running
+    assert harvest.error is not None
+    assert "key" in str(harvest.error)
+
+
+def test_the_ledger_of_the_screen_is_the_one_of_the_service(world: World, tmp_path: Path) -> None:
+    world.run(limit=1)
+    with BackgroundHarvest(world.profile()).open_ledger() as ledger:
+        assert sum(job.state is State.DONE for job in ledger.jobs()) == 1
