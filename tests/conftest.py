@@ -22,6 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith(("LORA_TUI_", "SUPABASE_", "GPU_CLUSTER_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("LORA_TUI_NO_KEYRING", "1")
     directory = tmp_path / "home"
     monkeypatch.setenv("LORA_TUI_HOME", str(directory))
     return directory

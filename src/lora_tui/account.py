@@ -1,24 +1,34 @@
-"""The signed-in account of a profile: its session, kept in a private file beside nothing else."""
+"""The signed-in account of a profile and its session.
+
+The tokens are in the keyring where there is one, else in a private file. The file says in either
+case whose session it is, so that what only reads the cache never opens a keyring.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from lora_tui import keyring_store
 from lora_tui.cache.facts import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config import Profile
 from lora_tui.errors import AuthenticationError, DiskError
 from lora_tui.secret import Secret
+
+KEYRING: Final = "keyring"
+FILE: Final = "file"
 
 
 @dataclass(frozen=True)
@@ -33,65 +43,78 @@ class Session:
     email: str
 
 
+@dataclass(frozen=True)
+class SignedIn:
+    """Whose session is stored."""
+
+    user_id: str
+    email: str
+    """May be empty."""
+
+
 def cache_owner(profile: Profile, user_id: str) -> Owner:
     """Whose cache it is that a user of this project has."""
     return Owner(user_id, profile.identity or profile.url)
 
 
+def signed_in(profile: Profile) -> SignedIn | None:
+    """Who is signed in, without a look at the tokens."""
+    if profile.access_token:
+        session = session_of_token(profile.access_token)
+        return SignedIn(session.user_id, session.email)
+    data = _read_file(profile)
+    if not data.get("user_id"):
+        return None
+    return SignedIn(str(data["user_id"]), str(data.get("email") or ""))
+
+
 def load_session(profile: Profile) -> Session | None:
-    """The session in force: the token from the environment, else the stored one."""
+    """The session in force: the token from the environment, else the stored one.
+
+    Raises AuthenticationError where it is in a keyring that does not give it now.
+    """
     if profile.access_token:
         return session_of_token(profile.access_token)
-    try:
-        data = json.loads(_file(profile).read_text(encoding="utf-8"))
-        expires_at = parse_timestamp(data["expires_at"])
-        if expires_at is None:
-            return None
-        return Session(
-            access_token=Secret(data["access_token"]),
-            refresh_token=Secret(data["refresh_token"]),
-            expires_at=expires_at,
-            user_id=str(data["user_id"]),
-            email=str(data["email"]),
-        )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-    except OSError as error:
-        raise DiskError(f"The stored session can't be read: {error.strerror}") from error
+    data = _read_file(profile)
+    if data.get("kept_in") == KEYRING:
+        text = keyring_store.read(_keyring_name(profile))
+        if text is None:
+            raise AuthenticationError(
+                "The session is in the keyring, which does not give it",
+                remedy="unlock the keyring, or run `lora-tui login` again"
+                " (LORA_TUI_NO_KEYRING=1 keeps it in a file)",
+            )
+        data = _parsed(text)
+    return _session(data)
 
 
-def save_session(profile: Profile, session: Session) -> None:
-    """Store it, mode 0600, in one step: a reader sees the old one or the new one."""
-    path = _file(profile)
-    text = json.dumps(
-        {
-            "access_token": session.access_token.reveal(),
-            "refresh_token": session.refresh_token.reveal(),
-            "expires_at": timestamp_text(session.expires_at),
-            "user_id": session.user_id,
-            "email": session.email,
-        }
-    )
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise DiskError(
-            f"The session can't be stored: {error.strerror}",
-            details=str(path),
-            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
-        ) from error
+def save_session(profile: Profile, session: Session) -> str:
+    """Store it; says where: KEYRING, or FILE (mode 0600, replaced in one step)."""
+    data = {
+        "access_token": session.access_token.reveal(),
+        "refresh_token": session.refresh_token.reveal(),
+        "expires_at": timestamp_text(session.expires_at),
+        "user_id": session.user_id,
+        "email": session.email,
+    }
+    # the demo's session is make-believe, and its backend another one each time
+    if not profile.identity and keyring_store.write(_keyring_name(profile), json.dumps(data)):
+        data = {"kept_in": KEYRING, "user_id": session.user_id, "email": session.email}
+        _write_file(profile, data)
+        return KEYRING
+    was_in_keyring = _read_file(profile).get("kept_in") == KEYRING
+    _write_file(profile, data)
+    if was_in_keyring:
+        keyring_store.remove(_keyring_name(profile))
+    return FILE
 
 
 def delete_session(profile: Profile) -> bool:
     """Forget the stored session; True where there was one."""
     path = _file(profile)
     existed = path.exists()
+    if _read_file(profile).get("kept_in") == KEYRING:
+        keyring_store.remove(_keyring_name(profile))
     path.unlink(missing_ok=True)
     return existed
 
@@ -134,6 +157,63 @@ def _claims(token: str) -> dict[str, Any]:
     except (IndexError, binascii.Error, ValueError):
         return {}
     return claims if isinstance(claims, dict) else {}
+
+
+def _session(data: Mapping[str, Any]) -> Session | None:
+    try:
+        expires_at = parse_timestamp(data["expires_at"])
+        if expires_at is None:
+            return None
+        return Session(
+            access_token=Secret(data["access_token"]),
+            refresh_token=Secret(data["refresh_token"]),
+            expires_at=expires_at,
+            user_id=str(data["user_id"]),
+            email=str(data["email"]),
+        )
+    except (KeyError, TypeError):
+        return None
+
+
+def _read_file(profile: Profile) -> Mapping[str, Any]:
+    try:
+        return _parsed(_file(profile).read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError):
+        return {}
+    except OSError as error:
+        raise DiskError(f"The stored session can't be read: {error.strerror}") from error
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _write_file(profile: Profile, data: Mapping[str, str]) -> None:
+    path = _file(profile)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(data, file)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DiskError(
+            f"The session can't be stored: {error.strerror}",
+            details=str(path),
+            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+        ) from error
+
+
+def _keyring_name(profile: Profile) -> str:
+    """Two homes of one user, each with a session of the same project, don't meet."""
+    home = hashlib.sha256(str(profile.paths.state_dir).encode()).hexdigest()[:8]
+    return f"{profile.key}-{home}"
 
 
 def _file(profile: Profile) -> Path:

@@ -53,10 +53,14 @@ def session_auth(profile: Profile) -> auth.SessionAuth:
         profile.url,
         profile.anon_key,
         sign_in(profile),
-        on_refresh=lambda session: account.save_session(profile, session),
+        on_refresh=lambda session: _keep(profile, session),
         reload=lambda: account.load_session(profile),
         lock=lambda: account.refresh_lock(profile),
     )
+
+
+def _keep(profile: Profile, session: Session) -> None:
+    account.save_session(profile, session)
 
 
 class OnlineWriters:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lora_tui import account
-from lora_tui.account import Session
+from lora_tui.account import SignedIn
 from lora_tui.cache.connection import delete_cache
 from lora_tui.commands.context import Context
 from lora_tui.errors import AuthenticationError, LoraTuiError, UsageError
@@ -32,32 +32,35 @@ def login(context: Context) -> None:
     from lora_tui.gateway import auth
 
     session = auth.sign_in(profile.url, profile.anon_key, email, password)
-    account.save_session(profile, session)
+    kept_in = account.save_session(profile, session)
     if context.json:
-        context.print_data({"user_id": session.user_id, "email": session.email})
+        context.print_data({"user_id": session.user_id, "email": session.email, "kept_in": kept_in})
         return
-    context.say(f"Signed in as {session.email}; the session is kept in a file only you can read.")
+    place = "the keyring" if kept_in == account.KEYRING else "a file only you can read"
+    context.say(f"Signed in as {terminal_safe(session.email)}; the session is kept in {place}.")
 
 
 def logout(context: Context) -> None:
     """End the session here and at the backend."""
     profile = context.profile
-    session = account.load_session(profile)
-    if session is None:
+    signed_in = account.signed_in(profile)
+    if signed_in is None:
         raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
     if not context.arguments.offline:
         from lora_tui.gateway import auth
 
         try:
-            auth.sign_out(profile.url, profile.anon_key, session)
+            session = account.load_session(profile)
+            if session is not None:
+                auth.sign_out(profile.url, profile.anon_key, session)
         except LoraTuiError as error:
             context.say(f"The backend could not be told ({error}); forgotten here all the same.")
-    path = profile.cache_path(session.user_id)
-    clear = _wants_clear(context, path, session)
+    path = profile.cache_path(signed_in.user_id)
+    clear = _wants_clear(context, path, signed_in)
     account.delete_session(profile)
     removed = clear and delete_cache(path)
     if context.json:
-        context.print_data({"user_id": session.user_id, "cache_removed": removed})
+        context.print_data({"user_id": signed_in.user_id, "cache_removed": removed})
         return
     if removed:
         what = " The cache was removed."
@@ -70,7 +73,7 @@ def logout(context: Context) -> None:
 
 def whoami(context: Context) -> None:
     """Who is signed in, from what is stored; no network."""
-    session = account.load_session(context.profile)
+    session = account.signed_in(context.profile)
     if session is None:
         raise AuthenticationError(f"Nobody is signed in to profile {context.profile.name}")
     if context.json:
@@ -86,13 +89,13 @@ def whoami(context: Context) -> None:
     context.out.write(f"{session.email or session.user_id}\n")
 
 
-def _wants_clear(context: Context, path: Path, session: Session) -> bool:
+def _wants_clear(context: Context, path: Path, signed_in: SignedIn) -> bool:
     """What the flags say; without one the user is asked, where there is somebody to ask."""
     if context.arguments.clear_cache is not None:
         return bool(context.arguments.clear_cache)
     if context.json or not path.exists() or not (sys.stdin.isatty() and context.talk.isatty()):
         return False
-    who = terminal_safe(session.email or session.user_id)
+    who = terminal_safe(signed_in.email or signed_in.user_id)
     context.talk.write(f"Remove the cached models of {who} too? [y/N] ")
     context.talk.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

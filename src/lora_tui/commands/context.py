@@ -52,13 +52,13 @@ class Context:
 
     def cache_owner(self) -> Owner:
         """The signed-in user, and the project. Raises AuthenticationError where there is none."""
-        session = account.load_session(self.profile)
-        if session is None:
+        signed_in = account.signed_in(self.profile)
+        if signed_in is None:
             raise AuthenticationError(
                 f"Nobody is signed in to profile {self.profile.name}",
                 remedy="run `lora-tui login`, or try `lora-tui demo`",
             )
-        return account.cache_owner(self.profile, session.user_id)
+        return account.cache_owner(self.profile, signed_in.user_id)
 
     @contextmanager
     def cache(self) -> Iterator[sqlite3.Connection]:

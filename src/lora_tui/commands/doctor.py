@@ -71,10 +71,10 @@ def _findings(context: Context) -> Iterator[Finding]:
 
 
 def _cache(profile: Profile) -> Finding:
-    session = account.load_session(profile)
-    if session is None:
+    signed_in = account.signed_in(profile)
+    if signed_in is None:
         return skipped("cache", "nobody is signed in, and each user has a cache of their own")
-    return machine.check_cache(profile.cache_path(session.user_id))
+    return machine.check_cache(profile.cache_path(signed_in.user_id))
 
 
 def _project(profile: Profile) -> Iterator[Finding]:

@@ -1,0 +1,161 @@
+"""Where a session is kept, and that two processes can use it at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keyring
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.errors import KeyringError
+
+from lora_tui import account
+from lora_tui.config import Profile
+from lora_tui.sandbox import Sandbox
+from tests.commands.test_deliver import whole_model
+from tests.conftest import Run
+
+
+class Desktop(KeyringBackend):
+    """A keyring in memory, which can be locked."""
+
+    priority = 5  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[tuple[str, str], str] = {}
+        self.locked = False
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self._open()
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._open()
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        self._open()
+        del self.kept[service, username]
+
+    def _open(self) -> None:
+        if self.locked:
+            raise KeyringError("locked")
+
+
+@pytest.fixture
+def desktop(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
+    before = keyring.get_keyring()
+    backend = Desktop()
+    keyring.set_keyring(backend)
+    monkeypatch.delenv("LORA_TUI_NO_KEYRING")
+    yield backend
+    keyring.set_keyring(before)
+
+
+def written(home: Path) -> str:
+    files = [file for file in home.rglob("*") if file.is_file()]
+    return "".join(file.read_text(errors="replace") for file in files)
+
+
+def test_the_tokens_go_into_the_keyring_where_there_is_one(
+    configured: Sandbox, desktop: Desktop, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run("login")
+    assert "in the keyring" in ran.err
+    [kept] = desktop.kept.values()
+    tokens = json.loads(kept)
+    for secret in (tokens["access_token"], tokens["refresh_token"]):
+        assert secret not in written(home)
+    monkeypatch.delenv("LORA_TUI_PASSWORD")
+    assert run("sync").code == 0
+    assert run("logout").code == 0
+    assert desktop.kept == {}
+    assert run("whoami").code == 4
+
+
+def test_what_reads_the_cache_asks_no_keyring(
+    configured: Sandbox, desktop: Desktop, run: Run
+) -> None:
+    run("sync")
+    desktop.locked = True
+    assert run("list").code == 0
+    assert run("whoami").out == f"{configured.email}\n"
+
+
+def test_a_locked_keyring_is_one_clear_line_and_login_mends_it(
+    configured: Sandbox, desktop: Desktop, run: Run
+) -> None:
+    run("login")
+    desktop.locked = True
+    ran = run("sync")
+    assert ran.code == 4
+    assert "nlock the keyring" in ran.err
+    ran = run("login", "--json")
+    assert ran.data["kept_in"] == "file"
+    assert run("sync").code == 0
+
+
+def test_a_locked_keyring_does_not_keep_anybody_signed_in(
+    configured: Sandbox, desktop: Desktop, run: Run
+) -> None:
+    run("login")
+    desktop.locked = True
+    assert run("logout").code == 0
+    assert run("whoami").code == 4
+
+
+def test_without_a_keyring_it_is_a_private_file_and_login_says_so(
+    configured: Sandbox, run: Run, home: Path
+) -> None:
+    ran = run("login")
+    assert "a file only you can read" in ran.err
+    [file] = (home / "state" / "sessions").glob("*.json")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def waiting_for(lock: Path) -> int:
+    """How many processes the system lets wait for a lock on this file."""
+    inode = f":{lock.stat().st_ino} "
+    lines = Path("/proc/locks").read_text().splitlines()
+    return sum("->" in line and inode in line for line in lines)
+
+
+def test_two_processes_that_refresh_at_once_use_the_token_up_once(
+    configured: Sandbox, run: Run, profile: Profile
+) -> None:
+    run("sync")
+    model = whole_model(run)
+    configured.faults(access_token_seconds=1)
+    assert run("login").code == 0
+    configured.clear_faults()
+    configured.forget_requests()
+    command = [sys.executable, "-m", "lora_tui", "urls", model]
+    with account.refresh_lock(profile):
+        [lock] = (profile.paths.state_dir / "sessions").glob("*.lock")
+        running = [
+            subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        until(lambda: waiting_for(lock) == 2)
+    for process in running:
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, out
+    refreshed = [r for r in configured.requests() if "refresh_token" in str(r["query"])]
+    assert len(refreshed) == 1
+    assert run("sync").code == 0
