@@ -1,0 +1,171 @@
+"""The pieces of a file, its note, the limit of the rate, the number of connections."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_tui.config import bytes_of
+from lora_tui.errors import DiskError
+from lora_tui.transfers.growth import Growth
+from lora_tui.transfers.limit import RateLimit
+from lora_tui.transfers.part import Version, open_part, part_of
+from lora_tui.transfers.pieces import Piece, Pieces
+
+
+@given(
+    st.integers(1, 64 << 20), st.lists(st.tuples(st.integers(0, 4), st.floats(0, 1)), max_size=60)
+)
+def test_every_byte_is_fetched_by_someone_whatever_the_order(
+    total: int, steps: list[tuple[int, float]]
+) -> None:
+    pieces = Pieces(total)
+    taken: list[Piece] = []
+    fetched: list[tuple[int, int]] = []
+
+    def advance(piece: Piece, count: int) -> None:
+        fetched.append((piece.at, piece.at + count))
+        pieces.advance(piece, count)
+
+    for action, share in steps:
+        if action <= 1:
+            piece = pieces.take(None if action else 4 << 20)
+            if piece is not None:
+                assert piece not in taken
+                taken.append(piece)
+        elif taken:
+            piece = taken[int(share * (len(taken) - 1))]
+            if action == 2:
+                pieces.release(piece)
+                taken.remove(piece)
+            elif piece.missing:
+                advance(piece, max(1, int(share * piece.missing)))
+        gaps = pieces.gaps()
+        assert gaps == sorted(gaps)
+        assert pieces.done == total - sum(end - at for at, end in gaps)
+        taken = [piece for piece in taken if piece.missing]
+    for piece in taken:
+        pieces.release(piece)
+    while (piece := pieces.take(None)) is not None:  # type: ignore[assignment]
+        advance(piece, piece.missing)
+    assert pieces.complete
+    at = 0
+    for start, end in sorted(fetched):
+        assert start <= at, "a hole"
+        at = max(at, end)
+    assert at == total
+
+
+def test_a_part_is_resumed_from_its_note_alone(tmp_path: Path) -> None:
+    version = Version('"one"', 10)
+    with open_part(tmp_path / "x") as part:
+        part.write(memoryview(b"abcdef"), 0)
+        part.note(version, [(6, 10)])
+    with open_part(tmp_path / "x") as part:
+        resumed = part.resume()
+        assert resumed is not None
+        assert resumed[0] == version
+        assert resumed[1].gaps() == [(6, 10)]
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        None,
+        "",
+        "[]",
+        '{"etag": "\\"a\\"", "total": 10}',
+        '{"etag": null, "total": 10, "missing": []}',
+        '{"etag": "\\"a\\"", "total": 10, "missing": [[5, 3]]}',
+        '{"etag": "\\"a\\"", "total": 10, "missing": [[0, 11]]}',
+        '{"etag": "\\"a\\"", "total": 10, "missing": [[7, 8], [2, 3]]}',
+        '{"etag": "\\"a\\"", "total": 10, "missing": []}',  # the file is shorter than that
+        "[" * 50_000,
+    ],
+)
+def test_a_note_that_can_not_be_true_is_not_believed(tmp_path: Path, note: str | None) -> None:
+    part_of(tmp_path / "x").write_bytes(b"abcdef")
+    if note is not None:
+        (tmp_path / "x.part.json").write_text(note)
+    with open_part(tmp_path / "x") as part:
+        assert part.resume() is None
+
+
+def test_a_part_has_one_writer(tmp_path: Path) -> None:
+    with (
+        open_part(tmp_path / "x"),
+        pytest.raises(DiskError, match="Another"),
+        open_part(tmp_path / "x"),
+    ):
+        raise AssertionError("two writers")
+
+
+def test_an_attempt_without_a_byte_leaves_nothing(tmp_path: Path) -> None:
+    with open_part(tmp_path / "x"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_limit_holds_over_any_stretch_of_time() -> None:
+    now = [0.0]
+    limit = RateLimit(1000, now=lambda: now[0])
+    passed = 0
+    for _ in range(200):
+        count, seconds = limit.take(64)
+        assert count <= limit.burst
+        now[0] += seconds
+        passed += count
+    assert passed <= 1000 * now[0] + limit.burst
+    assert passed >= 1000 * now[0] - limit.burst
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("800K", 800 << 10), ("5m", 5 << 20), ("1.5G", 1.5 * (1 << 30)), ("77", 77)]
+)
+def test_a_rate_is_written_as_for_curl(text: str, value: float) -> None:
+    assert bytes_of(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "0", "fast", "-1", "5T", "1e3"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="bytes"):
+        bytes_of(text)
+
+
+def run_growth(rate: object, *, size: float = 1e9, seconds: float = 4.0) -> Growth:
+    """Let time pass; `rate` says how fast so many connections are."""
+    growth, done, now = Growth(8), 1.0, 0.0
+    while done < size and now < seconds:
+        growth.observe(now, int(done), int(size - done), growth.allowed)
+        done += rate(growth.allowed) * 0.05  # type: ignore[operator]
+        now += 0.05
+    return growth
+
+
+def test_a_server_that_holds_each_connection_back_gets_several() -> None:
+    assert run_growth(lambda connections: connections * 2e6).allowed == 8
+
+
+def test_a_line_that_is_full_with_one_connection_keeps_one() -> None:
+    growth = run_growth(lambda connections: 5e6)
+    assert growth.allowed == 1
+    assert growth.chunk is None
+
+
+def test_a_line_as_fast_as_the_machine_keeps_one_connection() -> None:
+    assert run_growth(lambda connections: connections * 300e6, size=1e12).allowed == 1
+
+
+def test_a_small_file_keeps_one_connection() -> None:
+    assert run_growth(lambda connections: 2e6, size=1.5e6).allowed == 1
+
+
+def test_the_note_of_a_part_holds_no_address(tmp_path: Path) -> None:
+    with open_part(tmp_path / "x") as part:
+        part.write(memoryview(b"a"), 0)
+        part.note(Version('"one"', 2), [(1, 2)])
+    assert set(json.loads((tmp_path / "x.part.json").read_text())) == {"etag", "total", "missing"}

@@ -1,0 +1,238 @@
+"""The queue survives whoever works it off, and does what its keys say."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lora_tui.cache import transfers as queue
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import transaction
+from lora_tui.cache.transfers import Transfer, TransferState, Wanted
+from lora_tui.errors import BackendError, IntegrityError, NotFoundError, UnreachableError
+from lora_tui.transfers.control import Control, control
+from lora_tui.transfers.fetch import CancelledError
+from lora_tui.transfers.owner import Owner
+from lora_tui.transfers.part import part_of
+from lora_tui.transfers.run import Runner
+from tests.transfers.file_server import MODEL, FileServer, World
+
+Wait = Callable[[Callable[[], bool]], None]
+
+
+@pytest.fixture
+def runner(world: World) -> Iterator[Runner]:
+    runner = Runner(world.cache_path, world.tools())
+    yield runner
+    runner.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """The test's time-out is the limit."""
+    pause = threading.Event()
+    while not condition():
+        pause.wait(0.01)
+
+
+def put(world: World, *names: str) -> list[int]:
+    wanted = [Wanted(name, f"a/b/{name}", world.directory / name, None) for name in names]
+    with world.cache() as db, transaction(db, Topic.TRANSFERS):
+        return queue.enqueue(db, MODEL, wanted)
+
+
+def do(world: World, what: Control, *ids: int) -> None:
+    with world.cache() as db:
+        control(db, what, ids)
+
+
+def rows(world: World) -> list[Transfer]:
+    with world.cache() as db:
+        return queue.queue_of(db)
+
+
+@pytest.mark.parametrize(
+    ("what", "state"),
+    [(Control.PAUSE, TransferState.PAUSED), (Control.CANCEL, TransferState.CANCELLED)],
+)
+def test_a_file_that_is_stopped_while_it_runs_goes_on_from_there(
+    world: World, server: FileServer, runner: Runner, what: Control, state: TransferState
+) -> None:
+    server.behaviour.rate = 1_000_000
+    (number,) = put(world, "weights.bin")
+    runner.start()
+    until(lambda: rows(world)[0].bytes_done > 200_000)
+    do(world, what, number)
+    until(lambda: server.open_now == 0)
+    assert rows(world)[0].state is state
+    assert not world.target.exists()
+    sent = server.sent
+    server.behaviour.rate = None
+    do(world, Control.RESUME, number)
+    runner.start()
+    until(lambda: rows(world)[0].state is TransferState.DONE)
+    assert world.target.read_bytes() == server.behaviour.content
+    assert server.sent - sent < len(server.behaviour.content)
+
+
+def test_whoever_waits_for_a_file_that_is_paused_is_told(world: World, server: FileServer) -> None:
+    server.behaviour.rate = 500_000
+
+    def pause(row: Transfer) -> None:
+        if row.bytes_done:
+            do(world, Control.PAUSE, row.id)
+
+    with pytest.raises(CancelledError, match="paused"):
+        world.download(on_change=pause)
+
+
+def test_quitting_leaves_a_file_queued_and_the_next_start_goes_on_with_it(
+    world: World, server: FileServer
+) -> None:
+    server.behaviour.rate = 1_000_000
+    put(world, "weights.bin")
+    first = Runner(world.cache_path, world.tools())
+    first.start()
+    until(lambda: rows(world)[0].bytes_done > 300_000)
+    first.close()
+    assert rows(world)[0].state is TransferState.QUEUED
+    server.behaviour.rate = None
+    sent = server.sent
+    second = Runner(world.cache_path, world.tools())
+    second.recover()
+    second.start()
+    until(lambda: rows(world)[0].state is TransferState.DONE)
+    second.close()
+    assert world.target.read_bytes() == server.behaviour.content
+    assert server.sent - sent < len(server.behaviour.content)
+
+
+def test_what_a_dead_process_had_in_hand_is_queued_again_and_what_a_living_one_has_is_not(
+    world: World,
+) -> None:
+    put(world, "a", "b")
+    living, dead = Owner(world.cache_path), Owner(world.cache_path)
+    with world.cache() as db, transaction(db):
+        assert queue.claim(db, living.token) is not None
+        assert queue.claim(db, dead.token) is not None
+    dead.close()
+    runner = Runner(world.cache_path, world.tools())
+    runner.recover()
+    assert [row.state for row in rows(world)] == [TransferState.RUNNING, TransferState.QUEUED]
+    living.close()
+    runner.close()
+
+
+def test_files_come_in_the_order_of_the_queue(world: World, runner: Runner) -> None:
+    ids = put(world, "a", "b", "c")
+    do(world, Control.UP, ids[2])
+    do(world, Control.UP, ids[2])
+    do(world, Control.DOWN, ids[0])
+    assert [row.file for row in rows(world)] == ["c", "b", "a"]
+    with world.cache() as db:
+        for expected in ("c", "b", "a"):
+            with transaction(db):
+                row = queue.claim(db, "me")
+            assert row is not None
+            assert row.file == expected
+
+
+def test_no_more_files_at_once_than_allowed(world: World, server: FileServer) -> None:
+    server.behaviour.rate = 4_000_000
+    put(world, *(f"file-{number}" for number in range(5)))
+    runner = Runner(world.cache_path, world.tools(files_at_once=2, connections=1))
+    runner.start()
+    until(lambda: all(row.state is TransferState.DONE for row in rows(world)))
+    runner.close()
+    assert server.most_open == 2
+
+
+def test_a_download_of_one_model_leaves_the_rest_of_the_queue_alone(
+    world: World, server: FileServer
+) -> None:
+    (other,) = put(world, "other")
+    world.download()
+    states = {row.file: row.state for row in rows(world)}
+    assert states == {"weights.bin": TransferState.DONE, "other": TransferState.QUEUED}
+    assert rows(world)[0].id == other
+
+
+def test_a_forgotten_file_leaves_the_list_and_its_rest_the_disk(
+    world: World, server: FileServer
+) -> None:
+    server.behaviour.drop = lambda: 400_000 if server.drops == 0 else 0
+    with pytest.raises(UnreachableError):
+        world.download()
+    assert part_of(world.target).exists()
+    do(world, Control.FORGET, rows(world)[0].id)
+    assert rows(world) == []
+    assert list(world.directory.iterdir()) == []
+
+
+def test_forgetting_a_finished_file_keeps_it_on_the_disk(world: World) -> None:
+    world.download()
+    do(world, Control.FORGET, rows(world)[0].id)
+    assert world.target.exists()
+
+
+def test_retries_are_counted_where_the_user_sees_them(world: World, server: FileServer) -> None:
+    server.behaviour.drop = lambda: 600_000 if server.drops < 3 else None
+    world.download()
+    assert world.row().attempts == 3
+
+
+def test_an_object_that_can_never_be_signed_fails_with_its_own_error(world: World) -> None:
+    def sign(_path: str) -> str:
+        raise BackendError("Could not sign: the server refuses (400)")
+
+    with pytest.raises(BackendError, match="refuses"):
+        world.download(sign=sign)
+    assert world.row().error_kind == "BackendError"
+
+
+def test_a_failure_in_another_process_keeps_its_kind(world: World, runner: Runner) -> None:
+    (number,) = put(world, "weights.bin")
+    with world.cache() as db, transaction(db):
+        queue.claim(db, "another")
+        queue.report(
+            db,
+            number,
+            "another",
+            TransferState.FAILED,
+            error="The checksum is wrong",
+            error_kind="IntegrityError",
+        )
+        queue.release(db, number, "another")
+    assert isinstance(runner.error_of(rows(world)[0]), IntegrityError)
+
+
+def test_hostile_names_stay_inside_the_directory_and_apart(
+    server: FileServer, tmp_path: Path
+) -> None:
+    names = ["../../escape", "CON", "a/b.json", "B.JSON", "lora-tui.json", "x.part", ".hidden"]
+    for number, name in enumerate(names):
+        if name.lower().endswith(".json"):
+            server.behaviour.content = b"{}"
+        world = World(tmp_path / str(number), server, name=name)
+        outcome = world.download()
+        assert outcome.done == (name,)
+        (found,) = [
+            path
+            for path in world.home.rglob("*")
+            if path.is_file() and path.parent == world.directory and path.name != "lora-tui.json"
+        ]
+        assert found.read_bytes() == server.behaviour.content
+        assert not found.name.startswith(".")
+        assert found.name.lower() not in ("con", "x.part")
+
+
+def test_a_model_that_left_the_cache_meanwhile_fails_clearly(world: World, runner: Runner) -> None:
+    (number,) = put(world, "weights.bin")
+    with world.cache() as db, transaction(db):
+        db.execute("DELETE FROM models")
+    runner.start()
+    until(lambda: rows(world)[0].state is TransferState.FAILED)
+    assert isinstance(runner.error_of(rows(world)[0]), NotFoundError)
+    assert rows(world)[0].id == number
