@@ -1,0 +1,146 @@
+"""A damaged cache is set aside and begun anew; what only it knew is not lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lora_tui.cache import facts
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.facts import Owner
+from lora_tui.cache.lock import sync_lock
+from lora_tui.cache.rebuild import clear_cache, rebuild_cache
+from lora_tui.cache.transfers import (
+    TransferState,
+    Wanted,
+    downloaded_to,
+    enqueue,
+    put_downloaded,
+    transfers_of,
+    update,
+)
+from lora_tui.errors import CacheError
+
+OWNER = Owner("a11ce000-0000-4000-8000-000000000001", "https://one.example")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "cache.sqlite3"
+
+
+@pytest.fixture
+def downloaded(path: Path, tmp_path: Path) -> Path:
+    """A cache with one finished download, one that is on its way, and one that was removed."""
+    directory = tmp_path / "downloads" / "one"
+    directory.mkdir(parents=True)
+    (directory / "a.bin").write_bytes(b"12345")
+    with closing(open_cache(path, OWNER)) as db, transaction(db, Topic.TRANSFERS):
+        for model, place, state in (
+            ("one", directory, TransferState.DONE),
+            ("two", tmp_path / "gone", TransferState.DONE),
+            ("three", directory, TransferState.QUEUED),
+        ):
+            name = "a.bin" if state is TransferState.DONE else "b.bin"
+            [number] = enqueue(db, model, [Wanted(name, f"u/{model}/{name}", place / name, 5)])
+            update(db, number, state, bytes_done=5 if state is TransferState.DONE else 0)
+        put_downloaded(db, "one", directory)
+        put_downloaded(db, "two", tmp_path / "gone")
+    return directory
+
+
+def spoil_a_table(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP TABLE marks")
+
+
+def spoil_the_header(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"\x00" * 100)
+
+
+def test_the_damaged_file_is_kept_beside_a_new_one(path: Path, downloaded: Path) -> None:
+    spoil_the_header(path)
+    damaged = path.read_bytes()
+    rebuilt = rebuild_cache(path, OWNER)
+    assert rebuilt is not None
+    assert rebuilt.kept == path.with_name("cache.sqlite3.damaged-1")
+    assert rebuilt.kept.read_bytes() == damaged
+    assert "\n" not in rebuilt.sentence
+    with closing(open_cache(path, OWNER)) as db:
+        assert facts.get_sync_state(db).last_success is None
+        assert facts.get_fact(db, facts.DOWNLOADS_UNKNOWN) == "1"
+    spoil_the_header(path)
+    again = rebuild_cache(path, OWNER)
+    assert again is not None
+    assert again.kept.name == "cache.sqlite3.damaged-2"
+
+
+def test_finished_downloads_are_still_known_if_the_disk_confirms_them(
+    path: Path, downloaded: Path
+) -> None:
+    spoil_a_table(path)
+    rebuilt = rebuild_cache(path, OWNER)
+    assert rebuilt is not None
+    assert rebuilt.downloads == 1
+    with closing(open_cache(path, OWNER)) as db:
+        assert downloaded_to(db, "one") == downloaded
+        assert downloaded_to(db, "two") is None
+        assert [row.state for row in transfers_of(db, "one")] == [TransferState.DONE]
+        assert transfers_of(db, "two") == transfers_of(db, "three") == []
+
+
+def test_damage_elsewhere_in_the_file_does_not_cost_the_records(
+    path: Path, downloaded: Path
+) -> None:
+    with closing(open_cache(path)) as db, transaction(db):
+        root = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'models'").fetchone()[0]
+    with closing(open_cache(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    rebuilt = rebuild_cache(path, OWNER)
+    assert rebuilt is not None
+    with closing(open_cache(path)) as db:
+        assert downloaded_to(db, "one") == downloaded
+
+
+def test_a_cache_that_is_sound_is_left_alone(path: Path, downloaded: Path) -> None:
+    """Another process was quicker: what it has built is not thrown away."""
+    assert rebuild_cache(path, OWNER) is None
+    assert [file.name for file in path.parent.glob("*damaged*")] == []
+    with closing(open_cache(path)) as db:
+        assert len(transfers_of(db, "three")) == 1
+
+
+def test_it_is_not_taken_away_from_a_process_that_is_syncing(
+    path: Path, downloaded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_a_table(path)
+    monkeypatch.setattr("lora_tui.cache.rebuild._PATIENCE", 0.01)
+    with sync_lock(path), pytest.raises(CacheError, match="Another lora-tui"):
+        rebuild_cache(path, OWNER)
+    assert rebuild_cache(path, OWNER) is not None
+
+
+def test_clearing_keeps_the_records_of_finished_downloads_alone(
+    path: Path, downloaded: Path
+) -> None:
+    with closing(open_cache(path)) as db, transaction(db):
+        facts.put_mark(db, "datasets", "2026-11-20T10:00:00+00:00", "x")
+    assert clear_cache(path, OWNER)
+    with closing(open_cache(path, OWNER)) as db:
+        assert downloaded_to(db, "one") == downloaded
+        assert facts.get_mark(db, "datasets") is None
+
+
+def test_clearing_a_cache_without_downloads_leaves_no_file(path: Path) -> None:
+    open_cache(path, OWNER).close()
+    assert clear_cache(path, OWNER)
+    assert list(path.parent.iterdir()) == []
+    assert not clear_cache(path, OWNER)
