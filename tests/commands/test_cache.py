@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from lora_tui.account import load_session
+from lora_tui.app import LoraTuiApp
 from lora_tui.cache.connection import open_cache
 from lora_tui.cache.transfers import downloaded_to
 from lora_tui.config import Profile
+from lora_tui.errors import DamagedCacheError
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 
@@ -128,3 +130,44 @@ def test_logging_out_in_a_script_does_what_the_flag_says_and_keeps_without_one(
     assert json.loads(run("logout", "--clear-cache", "--json").out)["data"]["cache_removed"]
     assert not cache.exists()
     assert run("logout", "--clear-cache", "--keep-cache").code == 2
+
+
+def test_the_application_starts_on_a_new_cache_where_the_old_one_is_damaged(
+    cache: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = download_one(run)
+    with closing(sqlite3.connect(cache)) as db, db:
+        db.execute("DROP TABLE curves")
+    started: list[LoraTuiApp] = []
+    monkeypatch.setattr(LoraTuiApp, "run", lambda app: started.append(app))
+    monkeypatch.setattr("lora_tui.commands.interactive._require_terminal", lambda: None)
+    ran = run()
+    assert ran.code == 0
+    assert ran.err == (
+        f"The cache was damaged; it was set aside as {cache.name}.damaged-1 and begun anew;"
+        " 1 download is still known.\n"
+    )
+    [app] = started
+    assert downloaded_to(app.db, model) is not None
+    app.db.close()
+
+
+def test_the_application_is_started_again_when_it_meets_damage_or_another_file(
+    cache: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[LoraTuiApp] = []
+
+    def run_app(app: LoraTuiApp) -> None:
+        started.append(app)
+        app.db.close()
+        if len(started) == 1:
+            app.cache_replaced = True
+        if len(started) == 2:
+            cache.write_bytes(b"garbage")
+            app.damage = DamagedCacheError("The cache file is damaged")
+
+    monkeypatch.setattr(LoraTuiApp, "run", run_app)
+    monkeypatch.setattr("lora_tui.commands.interactive._require_terminal", lambda: None)
+    assert run().code == 0
+    assert len(started) == 3
+    assert cache.with_name(f"{cache.name}.damaged-1").exists()

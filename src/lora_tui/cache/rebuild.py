@@ -40,7 +40,8 @@ class Rebuilt:
     @property
     def sentence(self) -> str:
         """For the user."""
-        saved = f"; {self.downloads} downloads are still known" if self.downloads else ""
+        count = "1 download is" if self.downloads == 1 else f"{self.downloads} downloads are"
+        saved = f"; {count} still known" if self.downloads else ""
         return f"The cache was damaged; it was set aside as {self.kept.name} and begun anew{saved}"
 
 
