@@ -1,0 +1,223 @@
+"""From the worker's storage into the bucket: the harvest against `curl` piped into `curl`.
+
+One large file, served by a process of its own, goes into the sandbox's bucket, which is another
+process. The peers send it in one request and check nothing; with `sha256sum` in the pipe they know
+at least what they sent. The harvest sends it in resumable pieces, computes its checksum, compares
+what is stored, and writes artifact, notification and link. Its time is that from the first event
+of the job to the last; "whole process" adds the start of Python. (Target: at least 0.9 times the
+rate of `curl | curl`, and at most 150 MB of memory.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from figures import figure, report
+
+MEGABYTE = 1 << 20
+NAME = "adapter_model.safetensors"
+MOST_ROUNDS = 4  # as many jobs wait in a fresh sandbox
+
+
+def main() -> None:
+    arguments = parse()
+    if shutil.which("curl") is None:
+        sys.exit("bench_harvest needs curl; on Debian: apt-get install curl")
+    runs: dict[str, list[float]] = {}
+    memory = []
+    size = arguments.megabytes * MEGABYTE
+    with (
+        tempfile.TemporaryDirectory(prefix="lora-tui-bench-", dir=arguments.dir) as home,
+        source(size) as url,
+        sandbox(Path(home) / "sandbox") as settings,
+    ):
+        for number in range(min(arguments.rounds, MOST_ROUNDS)):
+            if not arguments.ours_alone:
+                for name, middle in (
+                    ("curl | curl", ""),
+                    ("curl | sha256sum | curl", "| tee >(sha256sum >&2)"),
+                ):
+                    seconds = piped(url, settings, f"peer-{number}-{len(middle)}", middle)
+                    runs.setdefault(name, []).append(size / seconds / MEGABYTE)
+            inside, whole, peak = harvest(url, settings, Path(home))
+            runs.setdefault("harvest", []).append(size / inside / MEGABYTE)
+            runs.setdefault("harvest, whole process", []).append(size / whole / MEGABYTE)
+            memory.append(peak / MEGABYTE)
+    peer = "curl | curl"
+    report(
+        f"harvest of one file of {arguments.megabytes:,} MiB",
+        "harvest",
+        [
+            *(
+                figure(
+                    name,
+                    "MiB/s",
+                    values,
+                    peer=peer if name != peer and peer in runs else "",
+                    peer_values=runs.get(peer, ()) if name != peer else (),
+                    promise="at least 0.9" if name == "harvest" else "",
+                )
+                for name, values in runs.items()
+            ),
+            figure("peak memory of the harvest", "MiB", memory, promise="at most 150 MiB"),
+        ],
+    )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--megabytes", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3, help=f"at most {MOST_ROUNDS}")
+    parser.add_argument("--dir", help="where the sandbox keeps its files (a temporary directory)")
+    parser.add_argument("--ours-alone", action="store_true", help="leave the peers out")
+    arguments, _ = parser.parse_known_args()
+    return arguments
+
+
+def piped(url: str, settings: dict[str, str], name: str, middle: str) -> float:
+    """Seconds that the pipe takes."""
+    target = f"{settings['SUPABASE_URL']}/storage/v1/object/lora-models/bench/{name}.bin"
+    key = settings["SUPABASE_SERVICE_ROLE_KEY"]
+    command = (
+        f"curl -sf --noproxy '*' '{url}/file' {middle} | curl -sf --noproxy '*' -X POST -T -"
+        f" -H 'apikey: {key}' -H 'x-upsert: true' -H 'Expect:'"
+        f" -H 'Content-Type: application/octet-stream' '{target}'"
+    )
+    start = time.perf_counter()
+    subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return time.perf_counter() - start
+
+
+def harvest(url: str, settings: dict[str, str], home: Path) -> tuple[float, float, int]:
+    """Seconds of the job, seconds of the process, and its peak of memory in bytes."""
+    environment = os.environ | settings | {"GPU_CLUSTER_API_URL": url, "LORA_TUI_HOME": str(home)}
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lora_tui", "--harvest", "--once", "--limit", "1", "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    events = {entry["event"]: entry for entry in map(json.loads, process.stdout)}
+    _, status, usage = os.wait4(process.pid, 0)
+    whole = time.perf_counter() - start
+    if status != 0:
+        sys.exit(f"the harvest failed: {events.get('job_failed', events)}")
+    began, ended = (
+        datetime.fromisoformat(events[name]["at"]) for name in ("job_started", "job_harvested")
+    )
+    return (ended - began).total_seconds(), whole, usage.ru_maxrss * 1024
+
+
+@contextmanager
+def sandbox(home: Path) -> Iterator[dict[str, str]]:
+    """The settings of a backend in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lora_tui", "demo", "--serve-only", "--json", "--models", "1"],
+        env=os.environ | {"LORA_TUI_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.rstrip() == "}":
+                break
+        settings: dict[str, str] = json.loads("".join(lines))["data"]
+        # the peers know no resumable upload: theirs is the simplest that there is
+        httpx.post(
+            f"{settings['SUPABASE_URL']}/_control/faults",
+            json={"standard_upload_limit": 6 << 30},
+            trust_env=False,
+        ).raise_for_status()
+        yield settings
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def source(size: int) -> Iterator[str]:
+    """The address of a worker, in a process of its own, all of whose jobs made one sparse file."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve_source, args=(size, theirs), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{ours.recv()}"
+    finally:
+        process.terminate()
+        process.join()
+
+
+def serve_source(size: int, pipe: Connection) -> None:
+    """Answer the questions of a harvest, and send the file with the least effort."""
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                if self.path == "/file":
+                    self._head(200, size)
+                    self.wfile.flush()
+                    offset = 0
+                    while offset < size:
+                        offset += os.sendfile(
+                            self.connection.fileno(), file.fileno(), offset, size - offset
+                        )
+                elif self.path.startswith("/status/"):
+                    files = {NAME: f"http://{self.headers['Host']}/file"}
+                    answer: dict[str, Any] = {
+                        "status": "COMPLETED",
+                        "output": {"model_files": files},
+                    }
+                    body = json.dumps(answer).encode()
+                    self._head(200, len(body))
+                    self.wfile.write(body)
+                else:
+                    self._head(404, 0)
+
+            def _head(self, status: int, length: int) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(length))
+                self.send_header("ETag", '"the-only-version"')
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                del format, arguments
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        pipe.send(server.server_port)
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
