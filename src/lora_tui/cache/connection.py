@@ -62,7 +62,7 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
 @contextmanager
 def transaction(connection: sqlite3.Connection, *topics: Topic) -> Iterator[None]:
     """Write to the cache: all or nothing; the feed then says that `topics` changed."""
-    with explained():
+    with explained(path_of(connection)):
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
