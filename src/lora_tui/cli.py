@@ -205,6 +205,21 @@ def build_parser() -> argparse.ArgumentParser:
     download.add_argument("file", metavar="FILE", nargs="*", help="only these files")
     download.add_argument("--to", metavar="DIR", help="the directory to put them in")
     download.add_argument("--force", action="store_true", help="replace other files of that name")
+    download.add_argument(
+        "--limit-rate", type=_rate, metavar="RATE", help="bytes a second at most: 800K, 5M"
+    )
+    download.add_argument(
+        "--events", action="store_true", help="one JSON object a line and step, on stdout"
+    )
+
+    verify = _command(
+        commands, common, "verify", "library:verify", "check what lies on this disk, byte by byte"
+    )
+    verify.add_argument("directory", metavar="DIR", nargs="?", help="instead of all downloads")
+    shelf = _command(commands, common, "library", "library:library", "what lies on this disk")
+    shelf.add_argument("action", nargs="?", choices=("list", "remove"), default="list")
+    shelf.add_argument("model", metavar="MODEL", nargs="?", help=f"{_MODEL_HELP}, or a directory")
+    shelf.add_argument("--yes", action="store_true", help="remove without asking")
 
     urls = _command(commands, common, "urls", "deliver:print_urls", "signed URLs, valid an hour")
     urls.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
@@ -294,4 +309,11 @@ def _positive(text: str) -> int:
     return value
 
 
+def _rate(text: str) -> float:
+    from lora_tui.config import bytes_of
+
+    return bytes_of(text)
+
+
+_rate.__name__ = "rate"
 _positive.__name__ = "positive number"  # argparse names it: "invalid positive number value: '0'"

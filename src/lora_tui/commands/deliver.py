@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -55,10 +56,11 @@ def download_model(context: Context) -> None:
     arguments = context.arguments
     from lora_tui.online import OnlineWriters
 
-    with closing(OnlineWriters(context.profile)) as online:
+    writers = OnlineWriters(context.profile, limit_rate=arguments.limit_rate)
+    with closing(writers) as online:
         model = _model(online.cache_path, arguments.model)
         directory = Path(arguments.to).expanduser().absolute() if arguments.to else None
-        bars = _Bars(context)
+        bars = _Events(context) if arguments.events else _Bars(context)
         with bars:
             try:
                 outcome = online.download_to(
@@ -71,6 +73,8 @@ def download_model(context: Context) -> None:
             except KeyboardInterrupt:
                 online.cancel_download(model.id)
                 raise
+    if arguments.events:
+        return
     if context.json:
         context.print_data(
             {
@@ -140,6 +144,36 @@ def _progress_line(context: Context) -> Any:
     return tell
 
 
+class _Events:
+    """Progress of a download as one JSON object a line, for a program that follows it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, transfer: Transfer) -> None:
+        """Print one step of one file."""
+        event = {
+            "event": "transfer",
+            "model_id": transfer.model_id,
+            "file": transfer.file,
+            "state": transfer.state.value,
+            "bytes_done": transfer.bytes_done,
+            "bytes_total": transfer.bytes_total,
+            "retries": transfer.attempts,
+            "sha256": transfer.sha256,
+            "target": str(transfer.target),
+            "error": transfer.error,
+        }
+        self._context.out.write(json.dumps(event) + "\n")
+        self._context.out.flush()
+
+
 class _Bars:
     """Progress of a download: bars on a terminal, a line a finished file otherwise."""
 
@@ -179,6 +213,7 @@ class _Bars:
     def update(self, transfer: Transfer) -> None:
         """Show one step of one file."""
         name = terminal_safe(transfer.file, limit=60)
+        again = f" ({transfer.attempts} retries)" if transfer.attempts else ""
         if self._rich is not None:
             if transfer.id not in self._tasks:
                 self._tasks[transfer.id] = self._rich.add_task(name, total=transfer.bytes_total)
@@ -186,7 +221,7 @@ class _Bars:
                 self._tasks[transfer.id],
                 completed=transfer.bytes_done,
                 total=transfer.bytes_total,
-                description=f"{name} {transfer.error}" if transfer.error else name,
+                description=f"{name} {transfer.error}" if transfer.error else f"{name}{again}",
             )
             return
         step = (transfer.id, transfer.state)
@@ -194,6 +229,6 @@ class _Bars:
             return
         self._told.add(step)
         if transfer.state is TransferState.DONE:
-            self._context.say(f"{name}: {formats.size(transfer.bytes_done)}, verified")
+            self._context.say(f"{name}: {formats.size(transfer.bytes_done)}, verified{again}")
         elif transfer.state is TransferState.FAILED:
             self._context.say(f"{name}: {transfer.error}")

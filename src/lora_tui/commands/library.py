@@ -1,0 +1,202 @@
+"""`library` and `verify`: what lies on this disk, whether it is what it should be, and its removal.
+
+Neither needs the network or a login; with a cache at hand they also know what the project has now.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from lora_tui import formats
+from lora_tui.cache import models, transfers
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.commands.context import Context, resolve
+from lora_tui.config import find_paths
+from lora_tui.domain import Model
+from lora_tui.errors import (
+    AuthenticationError,
+    ConfigError,
+    DiskError,
+    ExitCode,
+    NotFoundError,
+    UsageError,
+)
+from lora_tui.library.removal import remove
+from lora_tui.library.shelf import BROKEN, Adapter, FileState, directories, examine
+from lora_tui.text import terminal_safe
+
+
+def library(context: Context) -> ExitCode:
+    """List what is here, or remove one."""
+    if context.arguments.action == "remove":
+        return _remove(context)
+    adapters = _adapters(context, _root(context), thorough=False)
+    if context.json:
+        context.print_data({"adapters": [_facts(adapter) for adapter in adapters]})
+        return ExitCode.OK
+    for adapter in adapters:
+        context.out.write(
+            f"{adapter.state:<10} {formats.size(adapter.size):>10}  {adapter.name}"
+            f"  {terminal_safe(str(adapter.directory), limit=1_000)}\n"
+        )
+    total = formats.size(sum(adapter.size for adapter in adapters))
+    context.say(f"{len(adapters)} on this disk, {total}; `lora-tui verify` reads every byte")
+    return ExitCode.OK
+
+
+def verify(context: Context) -> ExitCode:
+    """Read every byte of what is here, and say what is not as it should be."""
+    given = context.arguments.directory
+    root = Path(given).expanduser().absolute() if given else _root(context)
+    if given and not root.is_dir():
+        raise NotFoundError("There is no such directory", details=str(root))
+    adapters = _adapters(context, root, thorough=True, elsewhere=not given)
+    if given and not adapters:
+        adapters = [_examined(root, thorough=True, model_of=lambda _: None)]
+        if not adapters[0].files:
+            raise NotFoundError("There is nothing to verify", details=str(root))
+    broken = [file for adapter in adapters for file in adapter.files if file.state in BROKEN]
+    if context.json:
+        context.print_data(
+            {"ok": not broken, "adapters": [_facts(adapter) for adapter in adapters]}
+        )
+    else:
+        for adapter in adapters:
+            context.out.write(f"{terminal_safe(str(adapter.directory), limit=1_000)}\n")
+            for file in adapter.files:
+                reason = f"  {file.reason}" if file.reason else ""
+                name = terminal_safe(file.name, limit=200)
+                context.out.write(f"  {file.state:<10} {name}{reason}\n")
+        count = sum(len(adapter.files) for adapter in adapters)
+        context.say(f"{count} files verified, {len(broken)} broken")
+        if broken:
+            context.say("`lora-tui download MODEL --force` fetches them again")
+    return ExitCode.INTEGRITY if broken else ExitCode.OK
+
+
+def _remove(context: Context) -> ExitCode:
+    wanted = context.arguments.model
+    if not wanted:
+        raise UsageError("Which one?", remedy="lora-tui library remove MODEL or DIRECTORY")
+    adapter = _chosen(context, wanted)
+    if not context.arguments.yes:
+        if not sys.stdin.isatty() or context.json:
+            raise UsageError("Removing needs a confirmation", remedy="say --yes")
+        place = terminal_safe(str(adapter.directory), limit=1_000)
+        context.talk.write(f"Remove {adapter.name} from {place}? [y/N] ")
+        context.talk.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            context.say("Nothing was removed.")
+            return ExitCode.OK
+    count = remove(adapter.directory)
+    with _cache(context) as db:
+        if db is not None and adapter.model_id is not None:
+            with transaction(db, Topic.TRANSFERS, Topic.MODELS):
+                transfers.forget_downloaded(db, adapter.model_id)
+    if context.json:
+        context.print_data({"directory": str(adapter.directory), "removed": count})
+    else:
+        context.say(f"Removed {count} files.")
+    return ExitCode.OK
+
+
+def _chosen(context: Context, wanted: str) -> Adapter:
+    path = Path(wanted).expanduser().absolute()
+    if directories(path) == [path]:
+        return _examined(path, thorough=False, model_of=lambda _: None)
+    adapters = _adapters(context, _root(context), thorough=False)
+    found = [
+        adapter
+        for adapter in adapters
+        if wanted == adapter.name or (adapter.model_id or "").startswith(wanted.lower())
+    ]
+    if not found:
+        with _cache(context) as db:
+            if db is not None:
+                model_id = resolve(db, wanted).id
+                found = [adapter for adapter in adapters if adapter.model_id == model_id]
+    if not found:
+        raise NotFoundError(
+            "That is not on this disk", remedy="run `lora-tui library` to see what is"
+        )
+    if len(found) > 1:
+        candidates = ", ".join(str(adapter.directory) for adapter in found[:10])
+        raise UsageError(
+            f"{len(found)} of them are on this disk",
+            details=candidates,
+            remedy="name the directory",
+        )
+    return found[0]
+
+
+def _root(context: Context) -> Path:
+    try:
+        return context.profile.downloads_dir
+    except ConfigError:
+        return find_paths(config_file=context.arguments.config).downloads_dir
+
+
+def _adapters(
+    context: Context, root: Path, *, thorough: bool, elsewhere: bool = True
+) -> list[Adapter]:
+    with _cache(context) as db:
+        others: list[Path] = []
+        model_of: Callable[[str], Model | None] = lambda _: None  # noqa: E731
+        if db is not None:
+            others = list(transfers.downloaded_models(db).values()) if elsewhere else []
+            model_of = lambda model_id: models.get_model(db, model_id)  # noqa: E731
+        return [
+            _examined(directory, thorough=thorough, model_of=model_of)
+            for directory in directories(root, others)
+        ]
+
+
+def _examined(
+    directory: Path, *, thorough: bool, model_of: Callable[[str], Model | None]
+) -> Adapter:
+    try:
+        return examine(directory, thorough=thorough, model_of=model_of)
+    except OSError as error:
+        raise DiskError(
+            f"The directory can't be read: {error.strerror or type(error).__name__}",
+            details=str(directory),
+        ) from error
+
+
+@contextmanager
+def _cache(context: Context) -> Iterator[Connection | None]:
+    """The cache, where somebody is signed in and has one."""
+    try:
+        path = context.cache_path()
+    except (ConfigError, AuthenticationError):
+        path = None
+    if path is None or not path.exists():
+        yield None
+        return
+    with closing(open_cache(path)) as db:
+        yield db
+
+
+def _facts(adapter: Adapter) -> dict[str, Any]:
+    return {
+        "directory": str(adapter.directory),
+        "model_id": adapter.model_id,
+        "name": adapter.name,
+        "version": adapter.version,
+        "size": adapter.size,
+        "state": adapter.state.value,
+        "files": [
+            {
+                key: value.value if isinstance(value, FileState) else value
+                for key, value in asdict(file).items()
+            }
+            for file in adapter.files
+        ],
+    }

@@ -1,0 +1,177 @@
+"""`library` and `verify`: what lies on the disk is told as it is, and only that is removed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lora_tui.library.shelf import FileState, examine
+from lora_tui.sandbox import Sandbox
+from tests.conftest import Run
+
+ADAPTER = "adapter_model.safetensors"
+
+
+@pytest.fixture
+def downloaded(configured: Sandbox, run: Run) -> Path:
+    """The directory of a model that was downloaded whole."""
+    run("sync")
+    models = run("list", "--json", "--sort", "quality").data["models"]
+    model = next(model for model in models if len(model["artifacts"]) == 6)
+    return Path(run("download", model["id"], "--json").data["directory"])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def states(data: Any) -> dict[str, str]:
+    (adapter,) = data["adapters"]
+    return {file["name"]: file["state"] for file in adapter["files"]}
+
+
+def test_a_download_is_listed_and_verifies(downloaded: Path, run: Run) -> None:
+    (adapter,) = run("library", "--json").data["adapters"]
+    assert adapter["directory"] == str(downloaded)
+    assert adapter["state"] == "ok"
+    assert adapter["size"] > 1_000_000
+    ran = run("verify")
+    assert ran.code == 0
+    assert ran.out.count("  ok ") == 6
+
+
+def test_verify_needs_no_login_where_the_directory_is_named(
+    downloaded: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SUPABASE_URL")
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "elsewhere"))
+    assert run("verify", str(downloaded)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("harm", "state"),
+    [
+        (flip, "damaged"),
+        (lambda path: path.write_bytes(b"short"), "damaged"),
+        (lambda path: path.unlink(), "missing"),
+        (lambda path: path.rename(path.with_name(f"{path.name}.part")), "partial"),
+    ],
+)
+def test_verify_finds_what_is_not_as_it_was_downloaded(
+    downloaded: Path, run: Run, harm: Any, state: str
+) -> None:
+    harm(downloaded / ADAPTER)
+    ran = run("verify", "--json")
+    assert states(ran.data)[ADAPTER] == state
+    assert ran.code == (0 if state == "partial" else 6)
+
+
+def test_a_link_in_place_of_a_file_is_damage(downloaded: Path, run: Run, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (downloaded / ADAPTER).rename(other)
+    (downloaded / ADAPTER).symlink_to(other)
+    assert states(run("verify", "--json").data)[ADAPTER] == "damaged"
+
+
+def test_a_model_that_was_harvested_anew_is_outdated_and_not_broken(
+    downloaded: Path, run: Run, configured: Sandbox
+) -> None:
+    model_id = json.loads((downloaded / "lora-tui.json").read_text())["id"]
+    with httpx.Client(headers={"apikey": configured.service_key}) as client:
+        url = f"{configured.url}/rest/v1/model_artifacts"
+        query = {"id": f"eq.{model_id}"}
+        row = client.get(url, params=query).raise_for_status().json()[0]
+        files = {ADAPTER: {"sha256": "0" * 64, "size": 1}}
+        configuration = {**(row["configuration"] or {}), "files": files}
+        client.patch(url, params=query, json={"configuration": configuration}).raise_for_status()
+    run("sync")
+    ran = run("verify", "--json")
+    assert states(ran.data)[ADAPTER] == "outdated"
+    assert ran.code == 0
+
+
+def test_an_adapter_from_elsewhere_is_checked_by_its_structure(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "adapter_config.json").write_text("{}")
+    (tmp_path / "a" / ADAPTER).write_bytes(b"no safetensors")
+    ran = run("verify", str(tmp_path / "a"), "--json")
+    assert states(ran.data) == {"adapter_config.json": "unrecorded", ADAPTER: "damaged"}
+    assert ran.code == 6
+    assert run("verify", str(tmp_path / "nowhere")).code == 3
+    (tmp_path / "empty").mkdir()
+    assert run("verify", str(tmp_path / "empty")).code == 3
+
+
+def test_a_hostile_record_names_no_file_outside_its_directory(tmp_path: Path) -> None:
+    directory = tmp_path / "a"
+    directory.mkdir()
+    (tmp_path / "secret").write_text("x")
+    files = {"../secret": {"size": 1, "sha256": "0"}, "x": {}}
+    (directory / "lora-tui.json").write_text(json.dumps({"id": "m", "files": files}))
+    adapter = examine(directory, thorough=True)
+    assert [(file.name, file.state) for file in adapter.files] == [("x", FileState.MISSING)]
+
+
+def test_removing_takes_what_was_downloaded_and_leaves_what_was_not(
+    downloaded: Path, run: Run
+) -> None:
+    (downloaded / "notes.txt").write_text("mine")
+    (downloaded / "more.bin.part").write_bytes(b"begun")
+    assert run("library", "remove", str(downloaded), "--yes").code == 0
+    assert [path.name for path in downloaded.iterdir()] == ["notes.txt"]
+    assert run("library", "--json").data["adapters"] == []
+    assert run("list", "--downloaded", "--json").data["models"] == []
+
+
+def test_removing_asks_first(downloaded: Path, run: Run) -> None:
+    ran = run("library", "remove", str(downloaded))
+    assert ran.code == 2
+    assert "--yes" in ran.err
+    assert (downloaded / ADAPTER).exists()
+
+
+def test_removing_by_id_or_name_and_what_is_not_here(downloaded: Path, run: Run) -> None:
+    record = json.loads((downloaded / "lora-tui.json").read_text())
+    assert run("library", "remove", "no such model", "--yes").code == 3
+    assert run("library", "remove", record["id"][:8], "--yes").code == 0
+    assert not downloaded.exists()
+
+
+def test_a_damaged_file_is_fetched_again_without_the_others(
+    downloaded: Path, run: Run, configured: Sandbox
+) -> None:
+    flip(downloaded / ADAPTER)
+    model_id = json.loads((downloaded / "lora-tui.json").read_text())["id"]
+    configured.forget_requests()
+    assert run("download", model_id).code == 7
+    assert run("download", model_id, "--force").code == 0
+    assert run("verify").code == 0
+    fetched = [
+        r["path"]
+        for r in configured.requests()
+        if r["method"] == "GET" and "/object/sign/" in r["path"]
+    ]
+    assert [path.rsplit("/", 1)[1] for path in fetched] == [ADAPTER]
+
+
+def test_events_tell_a_program_each_step(configured: Sandbox, run: Run, tmp_path: Path) -> None:
+    run("sync")
+    models = run("list", "--json").data["models"]
+    model = next(model for model in models if len(model["artifacts"]) == 6)
+    ran = run(
+        "download", model["id"], "--to", str(tmp_path / "x"), "--events", "--limit-rate", "9M"
+    )
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    done = {event["file"] for event in events if event["state"] == "done"}
+    assert done == set(model["artifacts"])
+    assert all(event["event"] == "transfer" for event in events)
+
+
+def test_a_rate_that_is_none_is_a_usage_error(configured: Sandbox, run: Run) -> None:
+    assert run("download", "x", "--limit-rate", "fast").code == 2
