@@ -32,7 +32,13 @@ _MODEL_HELP = "an id, a unique beginning of one, or an exact name"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code for the shell."""
-    json_wanted = "--json" in (sys.argv[1:] if argv is None else argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["__complete"] and len(words) > 1:
+        from lora_tui.commands.completion import answer
+
+        answer(words[1:])
+        return ExitCode.OK
+    json_wanted = "--json" in words
     try:
         arguments = _parse(argv)
         logging.basicConfig(
@@ -274,6 +280,14 @@ def build_parser() -> argparse.ArgumentParser:
     cache = _command(commands, common, "cache", "upkeep:cache", "the local cache")
     cache.add_argument("action", nargs="?", choices=("info", "clear"), default="info")
     _command(commands, common, "schema", "upkeep:schema", "print the SQL migration to apply")
+    completion = _command(
+        commands,
+        common,
+        "completion",
+        "completion:print_script",
+        "print what teaches a shell to complete",
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"))
     return parser
 
 

@@ -1,0 +1,28 @@
+"""`completion`: the script that teaches a shell, and the answers that the script asks for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import resources
+
+from lora_tui.commands.context import Context
+
+
+def print_script(context: Context) -> None:
+    """Print the script of a shell, ready to be sourced."""
+    folder = resources.files("lora_tui") / "completions"
+    script = folder / f"lora-tui.{context.arguments.shell}"
+    context.out.write(script.read_text(encoding="utf-8"))
+
+
+def answer(words: Sequence[str]) -> None:
+    """Print what can stand next. Silent where anything is wrong: a shell waits for this."""
+    from lora_tui.cli import build_parser
+    from lora_tui.completion import complete
+
+    try:
+        lines = complete(build_parser(), words[0], words[1:])
+    except Exception:  # no cache, no configuration, a half-written one: then there is nothing
+        return
+    sys.stdout.writelines(f"{line}\n" for line in lines)

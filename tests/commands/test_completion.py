@@ -1,0 +1,133 @@
+"""Shell completion: commands, options, and the models of the cache, quoted for the shell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lora_tui.config import Profile
+from lora_tui.sandbox import Sandbox
+from tests.commands.test_deliver import whole_model
+from tests.conftest import Run
+
+HOSTILE = "it's $(touch pwned) `id` & more"
+
+
+def values(run: Run, *words: str, shell: str = "zsh") -> list[str]:
+    ran = run("__complete", shell, *words)
+    assert ran.code == 0
+    assert ran.err == ""
+    lines = ran.out.splitlines()
+    return [line.removeprefix("=").partition("\t")[0] for line in lines]
+
+
+@pytest.fixture
+def synced(configured: Sandbox, run: Run, profile: Profile) -> Sandbox:
+    """A cache with one model of a name that a shell would run."""
+    run("sync")
+    [path] = profile.paths.cache_dir.glob("*.sqlite3")
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE models SET name = ? WHERE id = (SELECT max(id) FROM models)", (HOSTILE,))
+    db.close()
+    return configured
+
+
+def test_commands_options_and_choices_come_from_the_grammar(run: Run) -> None:
+    assert {"list", "show", "doctor", "completion"} <= set(values(run, ""))
+    assert values(run, "comp") == ["compare"] * ("compare" in values(run, "")) + ["completion"]
+    assert "--min-stars" in values(run, "list", "--")
+    assert "--json" not in values(run, "list", "--json", "--")
+    assert values(run, "list", "--sort", "q") == ["quality"]
+    assert values(run, "list", "--sort=q") == ["--sort=quality"]
+    assert values(run, "list", "--quality", "good,exc") == ["good,excellent"]
+    assert values(run, "serve-config", "x", "--for", "ll") == ["llama.cpp"]
+    assert values(run, "serve-config", "x", "--for", "=", "ll", shell="bash") == ["llama.cpp"]
+    assert values(run, "config", "set", "gpu_") == ["gpu_key", "gpu_url"]
+    assert values(run, "download", "x", "--to", "") == [":directories"]
+
+
+def test_models_by_name_and_by_id(synced: Sandbox, run: Run) -> None:
+    names = {model["name"] for model in run("list", "--json").data["models"]}
+    assert set(values(run, "show", "")) <= {*names, HOSTILE}
+    assert HOSTILE in values(run, "show", "")
+    assert values(run, "show", "it's") == [HOSTILE]
+    model = whole_model(run)
+    assert model in values(run, "show", model[:3])
+    assert ":files" in values(run, "inspect", "")
+    assert "adapter_config.json" in values(run, "download", model, "adapter")
+
+
+def test_it_asks_nobody_and_makes_nothing(synced: Sandbox, run: Run) -> None:
+    before = len(synced.requests())
+    values(run, "show", "")
+    assert len(synced.requests()) == before
+
+
+def test_where_there_is_nothing_it_is_silent(run: Run, home: Path) -> None:
+    assert values(run, "show", "") == []
+    assert values(run, "inspect", "") == [":files"]
+    assert values(run, "frobnicate", "--no-such", "") != ["x"]
+    assert not home.exists()
+
+
+def test_it_loads_nothing_heavy(synced: Sandbox) -> None:
+    code = (
+        "import sys; from lora_tui.cli import main; main(['__complete', 'bash', 'show', ''])\n"
+        "heavy = {'textual', 'rich', 'httpx', 'postgrest', 'keyring', 'sqlite_utils'}\n"
+        "sys.exit(repr(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+def with_program(tmp_path: Path) -> dict[str, str]:
+    """The environment, with this checkout's `lora-tui` on PATH."""
+    program = tmp_path / "bin" / "lora-tui"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lora_tui "$@"\n')
+    program.chmod(0o755)
+    return {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+def test_bash_completes_and_a_hostile_name_is_quoted(
+    synced: Sandbox, run: Run, tmp_path: Path
+) -> None:
+    bash = shutil.which("bash")
+    assert bash is not None
+    script = (
+        "source <(lora-tui completion bash)\n"
+        'try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lora_tui lora-tui;'
+        ' printf "%s\\n" "${COMPREPLY[@]}"; }\n'
+        'try lora-tui show "it\\\\\'s"; try lora-tui list --sor; try lora-tui doc\n'
+    )
+    done = subprocess.run(
+        [bash, "--norc", "-c", script],
+        env=with_program(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    name, option, command = done.stdout.splitlines()
+    assert (option, command) == ("--sort", "doctor")
+    echoed = subprocess.run(
+        [bash, "-c", f"printf %s {name}"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert echoed.stdout == HOSTILE
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_its_script(run: Run, shell: str) -> None:
+    ran = run("completion", shell)
+    assert ran.code == 0
+    assert f"__complete {shell} " in ran.out
+
+
+def test_a_shell_that_is_not_known(run: Run) -> None:
+    assert run("completion", "tcsh").code == 2
