@@ -1,0 +1,68 @@
+"""The application downloads beside its event loop: seen, paused, resumed and finished by keys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from textual.pilot import Pilot
+
+from lora_tui.app import LoraTuiApp
+from lora_tui.cache.transfers import TransferState, queue_of
+from lora_tui.config import Profile
+from lora_tui.online import OnlineWriters
+from lora_tui.sandbox import Sandbox
+from lora_tui.screens.transfers import TransfersScreen
+
+SIGNED = "/storage/v1/object/sign/lora-models/"
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
+    while not condition():
+        await pilot.pause()
+        await asyncio.sleep(0.01)
+
+
+async def test_a_download_is_paused_left_and_finished_by_the_next_start(
+    profile: Profile, configured: Sandbox
+) -> None:
+    with closing(OnlineWriters(profile)) as online:
+        online.sync()
+        configured.faults(path=SIGNED, method="GET", throttle=400_000)
+        app = LoraTuiApp(online.cache_path, online, profile="test")
+        app.animation_level = "none"
+
+        def states() -> list[TransferState]:
+            return [row.state for row in queue_of(app.db)]
+
+        async with app.run_test(size=(100, 30)) as pilot:
+            await pilot.press("d", "t")
+            await until(pilot, lambda: isinstance(app.screen, TransfersScreen))
+            await until(pilot, lambda: TransferState.RUNNING in states())
+            await until(pilot, lambda: any(row.bytes_done for row in queue_of(app.db)))
+            await pilot.press("P")
+            await until(pilot, lambda: TransferState.PAUSED in states())
+            assert TransferState.RUNNING not in states()
+            await pilot.press("A")
+            await until(pilot, lambda: TransferState.PAUSED not in states())
+            await until(pilot, lambda: TransferState.RUNNING in states())
+            app.exit()
+    configured.clear_faults()
+    with closing(OnlineWriters(profile)) as online:
+        app = LoraTuiApp(online.cache_path, online, profile="test")
+        async with app.run_test(size=(100, 30)) as pilot:
+            await until(
+                pilot,
+                lambda: (
+                    bool(queue_of(app.db))
+                    and all(row.state is TransferState.DONE for row in queue_of(app.db))
+                ),
+            )
+            rows = queue_of(app.db)
+        record = json.loads((rows[0].target.parent / "lora-tui.json").read_text())
+        assert {row.target.name for row in rows} == set(record["files"])
+        for row in rows:
+            assert row.target.stat().st_size == row.bytes_total
