@@ -171,3 +171,23 @@ def test_the_application_is_started_again_when_it_meets_damage_or_another_file(
     assert run().code == 0
     assert len(started) == 3
     assert cache.with_name(f"{cache.name}.damaged-1").exists()
+
+
+def test_no_command_shows_a_cache_of_another_account(
+    cache: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(cache)) as db, db:
+        db.execute("UPDATE facts SET value = 'somebody-else' WHERE key = 'owner.user'")
+    started: list[LoraTuiApp] = []
+    monkeypatch.setattr(LoraTuiApp, "run", lambda app: started.append(app))
+    monkeypatch.setattr("lora_tui.commands.interactive._require_terminal", lambda: None)
+    for arguments in ((), ("list",), ("sync",), ("download", "x"), ("urls", "x"), ("cache",)):
+        ran = run(*arguments)
+        assert ran.code == 1, arguments
+        assert ran.out == ""
+        assert "another account or project" in ran.err
+        assert ran.err.count("\n") == 1
+    assert started == []
+    assert run("cache", "clear").code == 0
+    assert run("sync").code == 0
+    assert len(run("list", "--json").data["models"]) == 6

@@ -58,11 +58,16 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
             )
         if _is_sound(path, owner):
             return None
-        kept = set_aside(path)
-        saved = _finished_downloads(kept)
-        with closing(open_cache(path, owner)) as db, transaction(db, *Topic):
-            _put_back(db, saved)
+        # the records are safe in the new file before the old one moves
+        new = path.with_name(f"{path.name}.new")
+        delete_cache(new)
+        with closing(open_cache(new, owner)) as db:
+            with transaction(db, *Topic):
+                _put_back(db, _finished_downloads(path))
             (downloads,) = db.execute("SELECT count(*) FROM library").fetchone()
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        kept = set_aside(path)
+        new.rename(path)
         return Rebuilt(kept, int(downloads))
 
 
@@ -105,7 +110,7 @@ def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
         rows: dict[Any, dict[str, Any]] = {}
         for direction in ("ASC", "DESC"):  # up to the damage from either side
             try:
-                with closing(sqlite3.connect(damaged)) as db:
+                with closing(sqlite3.connect(f"{damaged.as_uri()}?mode=ro", uri=True)) as db:
                     db.row_factory = sqlite3.Row
                     for row in db.execute(f"SELECT * FROM {table} ORDER BY rowid {direction}"):
                         rows[row[key]] = dict(row)

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from lora_tui import formats
 from lora_tui.cache import models
-from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import Model
@@ -58,7 +57,7 @@ def download_model(context: Context) -> None:
 
     writers = OnlineWriters(context.profile, limit_rate=arguments.limit_rate)
     with closing(writers) as online:
-        model = _model(online.cache_path, arguments.model)
+        model = _model(context, arguments.model)
         directory = Path(arguments.to).expanduser().absolute() if arguments.to else None
         bars = _Events(context) if arguments.events else _Bars(context)
         with bars:
@@ -94,7 +93,7 @@ def print_urls(context: Context) -> None:
     from lora_tui.online import OnlineWriters
 
     with closing(OnlineWriters(context.profile)) as online:
-        model = _model(online.cache_path, context.arguments.model)
+        model = _model(context, context.arguments.model)
         wanted = context.arguments.file
         files = [f for f in model.files if not wanted or f.name in wanted or f.label in wanted]
         if not files or (wanted and len(files) < len(set(wanted))):
@@ -125,8 +124,8 @@ def print_urls(context: Context) -> None:
         context.out.write(f"{url}\n")
 
 
-def _model(cache_path: Path, reference: str) -> Model:
-    with database_explained(cache_path), closing(open_cache(cache_path)) as db:
+def _model(context: Context, reference: str) -> Model:
+    with context.cache() as db:
         model = models.get_model(db, resolve(db, reference).id)
     if model is None:
         raise NotFoundError("Model not found or access denied")

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lora_tui import account
+from lora_tui.cache.connection import open_cache
+from lora_tui.cache.facts import Owner
 from lora_tui.commands.context import Context
 from lora_tui.config import DEMO_PROFILE, Paths, Profile, find_paths
-from lora_tui.errors import CacheError, DamagedCacheError, UnreachableError, UsageError
+from lora_tui.errors import AuthenticationError, DamagedCacheError, UnreachableError, UsageError
 from lora_tui.secret import Secret
 
 _DEMO_BYTES_A_SECOND: Final = 6_000_000
@@ -79,9 +81,11 @@ def _run(
     harvest = BackgroundHarvest(profile) if sync else None
     if context.arguments.no_color:
         os.environ["NO_COLOR"] = "1"
+    owner = _owner(profile)
     rebuilt = False
     while True:
         try:
+            open_cache(cache_path, owner).close()  # not another's rows, not for a moment
             app = LoraTuiApp(
                 cache_path,
                 writers,
@@ -97,21 +101,25 @@ def _run(
             if rebuilt:
                 raise
             rebuilt = True
-            _rebuild(context, profile, cache_path)
+            _rebuild(context, cache_path, owner)
         else:
             if not app.cache_replaced:
                 return
 
 
-def _rebuild(context: Context, profile: Profile, cache_path: Path) -> None:
+def _rebuild(context: Context, cache_path: Path, owner: Owner) -> None:
     from lora_tui.cache.rebuild import rebuild_cache
 
-    session = account.load_session(profile)
-    if session is None:
-        raise CacheError("The cache is damaged", remedy="run `lora-tui login`")
-    outcome = rebuild_cache(cache_path, account.cache_owner(profile, session.user_id))
+    outcome = rebuild_cache(cache_path, owner)
     if outcome is not None:
         context.say(f"{outcome.sentence}.")
+
+
+def _owner(profile: Profile) -> Owner:
+    session = account.load_session(profile)
+    if session is None:
+        raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
+    return account.cache_owner(profile, session.user_id)
 
 
 def _demo_profile(sandbox: Sandbox, paths: Paths) -> Profile:
