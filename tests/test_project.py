@@ -135,7 +135,8 @@ def test_an_installed_copy_carries_the_migration_the_styles_and_the_license(tmp_
         f"lora_tui/migrations/{file.name}" for file in (ROOT / "supabase/migrations").glob("*.sql")
     }
     assert migrations
-    assert (styles | migrations | {"lora_tui/py.typed"}) - inside == set()
+    scripts = {f"lora_tui/completions/lora-tui.{shell}" for shell in ("bash", "zsh", "fish")}
+    assert (styles | migrations | scripts | {"lora_tui/py.typed"}) - inside == set()
     assert any(name.endswith("licenses/LICENSE") for name in inside)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from lora_tui.gateway.beginning import read_beginning
@@ -92,6 +93,29 @@ def test_what_can_not_be_looked_into_is_explained(run: Run, tmp_path: Path) -> N
     ran = run("inspect", str(tmp_path / "empty"))
     assert ran.code == 2
     assert "x.safetensors, y.safetensors" in ran.err
+
+
+def test_a_hostile_file_in_the_bucket_is_refused_in_one_line(configured: Sandbox, run: Run) -> None:
+    run("sync")
+    model = whole_model(run)
+    path = run("show", model, "--json").data["artifacts"]["adapter_model.safetensors"]
+    httpx.post(
+        f"{configured.url}/storage/v1/object/lora-models/{path}",
+        headers={"apikey": configured.service_key, "x-upsert": "true"},
+        content=(30 << 20).to_bytes(8, "little") + b"{}",
+    ).raise_for_status()
+    ran = run("inspect", model)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (6, "", 1)
+
+
+def test_offline_looks_at_the_download(configured: Sandbox, run: Run) -> None:
+    run("sync")
+    model = whole_model(run)
+    assert run("--offline", "inspect", model).code == 5
+    assert run("download", model).code == 0
+    ran = run("--offline", "inspect", model, "--json")
+    assert ran.code == 0
+    assert ran.data["agrees"] is True
 
 
 class _NoRanges:

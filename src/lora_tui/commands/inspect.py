@@ -11,6 +11,7 @@ from lora_tui import adapters, formats
 from lora_tui.adapters import AdapterConfig, AdapterFacts
 from lora_tui.cache import models
 from lora_tui.cache.connection import open_cache
+from lora_tui.cache.transfers import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import DiskError, ExitCode, NotFoundError, UsageError
@@ -47,6 +48,8 @@ def inspect(context: Context) -> ExitCode:
         adapter = _local(path)
     elif "/" in target or target.endswith(".safetensors"):
         raise NotFoundError("There is no such file", details=str(path))
+    elif context.arguments.offline:
+        adapter = _downloaded(context, target)
     else:
         adapter = _remote(context, target)
     if context.json:
@@ -87,8 +90,16 @@ def _weights_in(directory: Path) -> Path:
     return directory / _only_one([file.name for file in found], str(directory))
 
 
+def _downloaded(context: Context, reference: str) -> _Adapter:
+    with context.cache() as db:
+        directory = downloaded_to(db, resolve(db, reference).id)
+    if directory is None or not directory.is_dir():
+        context.require_network()  # says that --offline is in the way
+        raise NotFoundError("The model is not on this disk")
+    return _local(directory)
+
+
 def _remote(context: Context, reference: str) -> _Adapter:
-    context.require_network()
     from lora_tui.gateway.beginning import read_beginning
     from lora_tui.online import OnlineWriters
 

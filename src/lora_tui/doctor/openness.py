@@ -7,6 +7,7 @@ says what it rests on: a foreign row, the service role's view, or our migration.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -39,12 +40,8 @@ def check_openness(user: View, service: View | None, user_id: str) -> Iterator[F
         yield warning("migration", "it is not applied", SCHEMA_REMEDY)
     for table in OPEN_TABLES:
         name = f"privacy of {table}"
-        yield attempt(
-            name,
-            lambda table=table, name=name: _privacy(  # type: ignore[misc]
-                name, table, user, service, user_id, migrated=migrated
-            ),
-        )
+        privacy = partial(_privacy, name, table, user, service, user_id, migrated=migrated)
+        yield attempt(name, privacy)
     yield attempt(
         "storage policy",
         lambda: _storage_policy(user, service, user_id, migrated=migrated),
