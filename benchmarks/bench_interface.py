@@ -1,0 +1,172 @@
+"""The application in a real terminal: first paint, from key to frame, memory; by size.
+
+Each application runs in a pseudo-terminal of 120 × 40 and is measured from outside, by the bytes
+that it draws. First paint is from the start of the process; a key is answered when what it drew
+is complete and nothing follows for a while. The peers are an empty Textual application and
+Textual's own DataTable.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+
+from figures import Figure, figure, report
+from made_up import fill, model_row
+from terminal_apps import MARK
+
+SIZES = (100, 10_000, 100_000)
+TABLES = (100, 10_000)
+ROUNDS = 3
+PRESSES = 15
+PAGES = 2
+"""So few, that a hundred rows have them."""
+QUIET = 0.08
+"""Seconds without output after which a frame is complete."""
+UNANSWERED = 2.0
+APPS = str(Path(__file__).with_name("terminal_apps.py"))
+
+
+class Terminal:
+    """An application in a pseudo-terminal."""
+
+    def __init__(self, kind: str, argument: str, mark: str) -> None:
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        started = time.perf_counter()
+        self.process = subprocess.Popen(
+            [sys.executable, APPS, kind, argument],
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(follower)
+        self.leader = leader
+        self.first_paint = self._until(mark.encode()) - started
+        self.settle()
+
+    def press(self, keys: str) -> float:
+        """Seconds from the keys to the end of the frame that answers them."""
+        start = time.perf_counter()
+        os.write(self.leader, keys.encode())
+        last = start
+        limit = UNANSWERED
+        while select.select([self.leader], [], [], limit)[0]:
+            os.read(self.leader, 1 << 20)
+            last = time.perf_counter()
+            limit = QUIET
+        return last - start
+
+    def settle(self) -> None:
+        """Wait until nothing is drawn any more."""
+        while select.select([self.leader], [], [], 0.4)[0]:
+            os.read(self.leader, 1 << 20)
+
+    @property
+    def memory(self) -> float:
+        """MiB at the peak."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = (entry for entry in status.splitlines() if entry.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+    def close(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        os.close(self.leader)
+
+    def _until(self, mark: bytes) -> float:
+        seen = b""
+        while mark not in seen:
+            with suppress(OSError):
+                seen += os.read(self.leader, 1 << 20)
+            if self.process.poll() is not None:
+                sys.exit(f"the application ended: {seen[-2000:].decode(errors='replace')}")
+        return time.perf_counter()
+
+
+def main() -> None:
+    paint: dict[str, list[float]] = defaultdict(list)
+    memory: dict[str, list[float]] = defaultdict(list)
+    keys: dict[tuple[str, str], list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as directory:
+        apps = {"empty Textual app": ("empty", "", MARK)}
+        for count in TABLES:
+            apps[f"DataTable, {count:,} rows"] = ("table", str(count), MARK)
+        for size in SIZES:
+            path = Path(directory) / f"{size}.sqlite3"
+            fill(path, size)
+            newest = model_row(0)["name"].split(" - ")[0]
+            apps[f"lora-tui, {size:,} models"] = ("models", str(path), newest)
+        for _ in range(ROUNDS):
+            for name, (kind, argument, mark) in apps.items():
+                terminal = Terminal(kind, argument, mark)
+                paint[name].append(terminal.first_paint * 1000)
+                if kind != "empty":
+                    measure_keys(terminal, kind, name, keys)
+                memory[name].append(terminal.memory)
+                terminal.close()
+    report("interface: a terminal of 120 × 40", "interface", figures(paint, memory, keys))
+
+
+def measure_keys(
+    terminal: Terminal, kind: str, name: str, keys: dict[tuple[str, str], list[float]]
+) -> None:
+    def press(what: str, sent: str) -> None:
+        keys[what, name].append(terminal.press(sent) * 1000)
+
+    for _ in range(PRESSES):
+        press("cursor down", "\x1b[B")
+    for _ in range(PAGES):
+        press("page down", "\x1b[6~")
+    if kind != "models":
+        return
+    press("jump to the end (G)", "G")
+    for _ in range(PAGES):
+        press("page up near the end", "\x1b[5~")
+    press("jump to the top (g)", "g")
+    terminal.press("/")
+    for letter in "support":
+        press("a letter of a search", letter)
+    terminal.press("\x1b")
+    terminal.settle()
+
+
+def figures(
+    paint: dict[str, list[float]],
+    memory: dict[str, list[float]],
+    keys: dict[tuple[str, str], list[float]],
+) -> list[Figure]:
+    empty = "empty Textual app"
+    smallest, table = f"lora-tui, {SIZES[0]:,} models", f"DataTable, {TABLES[0]:,} rows"
+    found = []
+    for name, values in paint.items():
+        promise = "at most 1.3" if name.startswith("lora-tui") else ""
+        against = {} if name == empty else {"peer": empty, "peer_values": paint[empty]}
+        found.append(figure(f"first paint: {name}", "ms", values, promise=promise, **against))
+    for (what, name), values in keys.items():
+        peer = table if (what, table) in keys else smallest
+        against = {} if name == peer else {"peer": peer, "peer_values": keys[what, peer]}
+        found.append(figure(f"{what}: {name}", "ms", values, **against))
+    for name, values in memory.items():
+        against = {} if name == empty else {"peer": empty, "peer_values": memory[empty]}
+        found.append(figure(f"memory: {name}", "MiB", values, **against))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
