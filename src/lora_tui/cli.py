@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from lora_tui import __version__
 from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
+from lora_tui.examples import epilog
 
 _SORTS = ("created", "quality", "name", "cost", "loss", "duration", "size", "perplexity")
 _EVERYWHERE = {
@@ -254,12 +255,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="what is to serve it",
     )
 
-    doctor = _command(
+    _command(
         commands, common, "doctor", "doctor:doctor", "what works here, and what would mend the rest"
-    )
-    doctor.epilog = (
-        "Nothing is changed. The exit code is 0 where all is well (warnings count as well),"
-        " and 7 where a check failed."
     )
 
     worker = commands.add_parser("harvest", help="how the harvest stands; retries")
@@ -311,7 +308,14 @@ def _command(
     run: str,
     summary: str,
 ) -> _Parser:
-    parser = commands.add_parser(name, help=summary, description=summary, parents=[common])
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=epilog(name),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
     parser.set_defaults(run=run)
     return parser
 

@@ -1,0 +1,42 @@
+"""`--help` teaches: every command shows examples, and they can be typed as they stand."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+
+import pytest
+
+from lora_tui.cli import build_parser
+from lora_tui.examples import EXAMPLES
+from tests.conftest import Run
+
+
+def commands(parser: argparse.ArgumentParser, *before: str) -> list[tuple[str, ...]]:
+    """Every command of the grammar that runs something."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            inner = action.choices.items()
+            return [found for name, sub in inner for found in commands(sub, *before, name)]
+    return [before]
+
+
+@pytest.mark.parametrize("command", commands(build_parser()), ids=" ".join)
+def test_every_command_shows_an_example(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args([*command, "--help"])
+    assert ended.value.code == 0
+    assert f"lora-tui {command[0]}" in capsys.readouterr().out.partition("examples:")[2]
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line, _ in lines])
+def test_every_example_is_a_command_line_that_is_taken(line: str) -> None:
+    assert build_parser().parse_args(shlex.split(line)).run
+
+
+def test_doctor_tells_its_exit_codes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["doctor", "--help"])
+    assert "7 where a check failed" in capsys.readouterr().out
