@@ -178,9 +178,9 @@ def check_profile_name(name: str) -> None:
 def check_setting(key: str, value: str) -> str | bool:
     """A value as the file has it. Raises ConfigError where the setting can't take it."""
     value = value.strip()
-    if key == "allow_private_urls":
+    if key in ("allow_private_urls", "background_harvest"):
         if value not in ("true", "false"):
-            raise ConfigError("allow_private_urls is true or false")
+            raise ConfigError(f"{key} is true or false")
         return value == "true"
     if not value or any(not character.isprintable() for character in value):
         raise ConfigError(f"{key} takes one line of text")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from lora_tui.harvest import (
     State,
     ledger_path,
 )
+from lora_tui.harvest.holder import is_alive, new_holder
 from lora_tui.harvest.ledger import FIRST_WAIT, LONGEST_WAIT, wait_after
 from tests.harvest.world import World, failures
 
@@ -151,14 +151,26 @@ def test_a_job_whose_process_died_waits_again(ledger: Ledger) -> None:
     ledger.queue([{"id": "a"}])
     ledger.started("a", "Model", "host/999999999/x")
     assert ledger.jobs()[0].state is State.WAITING
-    ledger.started("a", "Model", f"host/{os.getpid()}/x")
+    holder = new_holder()
+    ledger.started("a", "Model", holder)
     assert ledger.jobs()[0].state is State.RUNNING
-    ledger.queue([{"id": "a"}])
+    ledger.queue([{"id": "a"}], "another harvester")
+    assert ledger.jobs()[0].state is State.RUNNING
+    ledger.queue([{"id": "a"}], holder)
     assert ledger.jobs()[0].state is State.WAITING
 
 
+def test_a_new_process_with_the_number_of_a_dead_one_is_not_that_one() -> None:
+    mine = new_holder()
+    host, number, _ = mine.split("/")
+    assert is_alive(mine)
+    assert not is_alive(f"{host}/{number}/another")
+    assert not is_alive("")
+    assert not is_alive("host/not a number/x")
+
+
 def test_a_running_job_shows_how_far_each_file_is(ledger: Ledger) -> None:
-    ledger.started("a", "Model", f"host/{os.getpid()}/x")
+    ledger.started("a", "Model", new_holder())
     before = ledger.version()
     ledger.progress("a", "weights", 10, 100)
     ledger.stored("a", "config", 7)

@@ -77,7 +77,7 @@ def run_cycle(
 def _due(harvester: Harvester, *, dry_run: bool, emit: Emit) -> list[Row]:
     queue = harvester.rest.jobs_to_harvest(limit=_MOST_JOBS)
     if not dry_run:
-        harvester.ledger.queue(queue)
+        harvester.ledger.queue(queue, harvester.holder)
     later, dead = harvester.ledger.not_due()
     ids = {str(job["id"]) for job in queue}
     jobs = [job for job in queue if str(job["id"]) not in later | dead]

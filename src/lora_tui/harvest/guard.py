@@ -33,11 +33,12 @@ class Target:
     addresses: tuple[str, ...]
 
 
-def target_of(url: str, *, allow_private: bool) -> Target:
+def target_of(url: str, *, allow_private: bool, by_proxy: bool = False) -> Target:
     """Resolve a URL and check all that it resolves to.
 
     Raises RefusedResultError for what is no plain http(s) URL, or leads to an address that is not
-    public; SourceUnreachableError where the name does not resolve.
+    public; SourceUnreachableError where the name does not resolve. With `by_proxy` it need not
+    resolve here: then there are no addresses.
     """
     try:
         parts = urlsplit(url)
@@ -47,7 +48,12 @@ def target_of(url: str, *, allow_private: bool) -> Target:
         host, port, odd = "", 0, True
     if odd or not host or not url.isascii() or not url.isprintable() or " " in url:
         raise RefusedResultError("The GPU worker names a file without a usable address")
-    addresses = _resolve(host, port)
+    try:
+        addresses = _resolve(host, port)
+    except SourceUnreachableError:
+        if not by_proxy:
+            raise
+        addresses = []
     if not allow_private and not all(_is_public(address) for address in addresses):
         raise RefusedResultError(
             "The GPU worker names a file at a private address",

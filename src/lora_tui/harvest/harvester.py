@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +13,12 @@ from lora_tui.gateway import Gateway
 from lora_tui.gateway.gpu import Worker
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
+from lora_tui.harvest.holder import new_holder
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.secret import Secret
 
 LEASE_SECONDS: Final = 60
 """How long a job stays claimed after its harvester died; a living one renews in time."""
-
-
-def _new_holder() -> str:
-    return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,7 @@ class Harvester:
     allow_private_urls: bool = False
     """Whether the worker's answer may lead to private addresses; only a test set-up wants that."""
     lease_seconds: int = LEASE_SECONDS
-    holder: str = field(default_factory=_new_holder)
+    holder: str = field(default_factory=new_holder)
     """The name that its leases are held under."""
     beat: Callable[[], None] = lambda: None
     """Called every now and then while a file moves: a sign of life."""

@@ -194,7 +194,7 @@ def _give_up(harvester: Harvester, identity: Identity) -> None:
 
 
 def _receipts(harvester: Harvester, identity: Identity) -> Receipts:
-    return Receipts(harvester.spool_dir, identity.artifact_id)
+    return Receipts(harvester.spool_dir, identity.artifact_id, harvester.holder)
 
 
 def _source(harvester: Harvester, identity: Identity) -> SourceFiles:

@@ -23,6 +23,7 @@ from typing import Any, Final, Self
 from lora_tui import clock
 from lora_tui.config import Profile
 from lora_tui.errors import DiskError
+from lora_tui.harvest.holder import is_alive
 from lora_tui.harvest.urgency import seconds_left
 from lora_tui.text import terminal_safe
 
@@ -153,7 +154,7 @@ class Ledger:
 
     # What a harvest writes ---------------------------------------------------------------------
 
-    def queue(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+    def queue(self, jobs: Sequence[Mapping[str, Any]], holder: str = "") -> None:
         """Note the whole queue as the backend has it: what left it was finished elsewhere."""
         now = clock.timestamp_text(clock.now())
         waiting = [
@@ -166,7 +167,7 @@ class Ledger:
             for job in jobs
         ]
         with self._writing() as db:
-            self._free_abandoned(db)
+            self._free_abandoned(db, holder)
             db.executemany(
                 "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at)"
                 " VALUES (?, ?, ?, ?) ON CONFLICT (job_id) DO UPDATE SET"
@@ -323,11 +324,10 @@ class Ledger:
                 (job_id, terminal_safe(name, limit=200), done, total, int(stored)),
             )
 
-    def _free_abandoned(self, db: sqlite3.Connection) -> None:
-        """Jobs whose process is gone, or whose thread in this one is: none of ours is at work."""
+    def _free_abandoned(self, db: sqlite3.Connection, holder: str) -> None:
+        """Jobs whose harvester is gone, and those of this one: between cycles it is at none."""
         for row in db.execute("SELECT job_id, holder FROM jobs WHERE state = 'running'").fetchall():
-            pid = _pid(row["holder"])
-            if pid == os.getpid() or not _is_alive(pid):
+            if row["holder"] == holder or not is_alive(row["holder"]):
                 db.execute(
                     "UPDATE jobs SET state = 'waiting', holder = '' WHERE job_id = ?",
                     (row["job_id"],),
@@ -399,7 +399,7 @@ def _set_aside(path: Path) -> None:
 
 def _job(row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:
     state = State(row["state"])
-    if state is State.RUNNING and not _is_alive(_pid(row["holder"])):
+    if state is State.RUNNING and not is_alive(row["holder"]):
         state = State.WAITING
     return JobState(
         job_id=row["job_id"],
@@ -417,25 +417,6 @@ def _job(row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:
         updated_at=clock.parse_timestamp(row["updated_at"]),
         files=files,
     )
-
-
-def _pid(holder: str) -> int:
-    """Of a name that harvester.py gives: host/pid/random."""
-    _, _, rest = holder.partition("/")
-    number = rest.partition("/")[0]
-    return int(number) if number.isdecimal() else 0
-
-
-def _is_alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _text(value: object) -> str | None:

@@ -10,13 +10,14 @@ where one is missing or damaged, the file is sent.
 from __future__ import annotations
 
 import json
-import os
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lora_tui.gateway.storage import ObjectInfo
+from lora_tui.harvest.holder import is_alive
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Receipt:
 class Receipts:
     """The receipts of one artifact, in one small file."""
 
-    def __init__(self, directory: Path, artifact_id: str) -> None:
+    def __init__(self, directory: Path, artifact_id: str, holder: str) -> None:
+        self._holder = holder
         self._file = directory / f"{artifact_id}.json"
         self._entries: dict[str, Any] = _read(self._file)
 
@@ -50,7 +52,12 @@ class Receipts:
     def upload_begun(self, name: str, size: int, version: str | None, url: str) -> None:
         """Note the address of an upload in pieces, where its bytes can be known again."""
         if version is not None:
-            self._entries[name] = {"upload": url, "size": size, "version": version}
+            self._entries[name] = {
+                "upload": url,
+                "size": size,
+                "version": version,
+                "holder": self._holder,
+            }
             self._save()
 
     def upload_of(self, name: str, size: int, version: str | None) -> str | None:
@@ -60,6 +67,9 @@ class Receipts:
             return None
         if (entry.get("size"), entry.get("version")) != (size, version):
             return None
+        holder = str(entry.get("holder"))
+        if holder != self._holder and is_alive(holder):
+            return None  # its harvester is still at it
         url = entry.get("upload")
         return url if isinstance(url, str) else None
 
@@ -68,7 +78,7 @@ class Receipts:
         self._file.unlink(missing_ok=True)
 
     def _save(self) -> None:
-        partial = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
+        partial = self._file.with_name(f"{self._file.name}.{threading.get_native_id()}.part")
         try:
             partial.write_text(json.dumps(self._entries), encoding="utf-8")
             partial.replace(self._file)

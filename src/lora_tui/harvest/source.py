@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import re
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +17,11 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from lora_tui import __version__
 from lora_tui.errors import BackendError, ExpiredLinkError, IntegrityError
 from lora_tui.filenames import safe_file_name
 from lora_tui.gateway.gpu import Worker, WorkerResult
-from lora_tui.gateway.http import RETRY, tls_context
+from lora_tui.gateway.http import RETRY, proxy_for
+from lora_tui.harvest.connection import broken, connect
 from lora_tui.harvest.failures import (
     RefusedResultError,
     SourceBusyError,
@@ -30,7 +29,7 @@ from lora_tui.harvest.failures import (
     SourceGoneError,
     SourceUnreachableError,
 )
-from lora_tui.harvest.guard import Target, target_of
+from lora_tui.harvest.guard import target_of
 from lora_tui.harvest.spool import Spool
 from lora_tui.text import terminal_safe
 
@@ -40,8 +39,6 @@ MOST_BYTES: Final = 5 * 1024**3
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 !&$@=+,;'()._-]{0,199}", re.ASCII)
 _BUFFER: Final = 1 << 20
-_TIMEOUT: Final = 30.0
-"""Seconds without a single byte."""
 _SLOWEST: Final = 1024
 _PATIENCE: Final = 60.0
 """Fewer bytes a second than `_SLOWEST`, for so many seconds: the connection is given up."""
@@ -71,7 +68,9 @@ class SourceFiles:
     def check_addresses(self) -> None:
         """Raises RefusedResultError where one of the files is at an address that is not public."""
         for url in self._urls.values():
-            target_of(url, allow_private=self._allow_private_urls)
+            target_of(
+                url, allow_private=self._allow_private_urls, by_proxy=proxy_for(url) is not None
+            )
 
     def download(self, name: str, spool: Spool) -> None:
         """Bring all of one file into the spool, going on where a connection breaks off.
@@ -223,7 +222,7 @@ def _answer(
 ) -> Iterator[http.client.HTTPResponse]:
     """The answer to one GET, redirects followed; each address on the way is checked."""
     for _ in range(_MOST_REDIRECTS + 1):
-        connection = _Connection(target_of(url, allow_private=allow_private))
+        connection = connect(url, allow_private=allow_private)
         try:
             answer = connection.get(start, validator)
             if answer.status not in (301, 302, 303, 307, 308):
@@ -236,43 +235,6 @@ def _answer(
             raise RefusedResultError("A file's address leads from https to something weaker")
         url = following
     raise RefusedResultError("A file's address leads in circles")
-
-
-class _Connection(http.client.HTTPConnection):
-    """Connects to an address that was checked, whatever the name resolves to by now."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__(target.host, target.port, timeout=_TIMEOUT)
-        if target.secure:
-            self.default_port = 443  # so that the Host header goes without it
-        self._target = target
-
-    def connect(self) -> None:
-        failure: OSError = OSError("no address")
-        for address in self._target.addresses:
-            try:
-                self.sock = socket.create_connection((address, self.port), self.timeout)
-                break
-            except OSError as error:
-                failure = error
-        else:
-            raise failure
-        if self._target.secure:
-            self.sock = tls_context().wrap_socket(self.sock, server_hostname=self._target.host)
-
-    def get(self, start: int, validator: str | None) -> http.client.HTTPResponse:
-        headers = {
-            "User-Agent": f"lora-tui/{__version__}",
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-        }
-        if start and validator:
-            headers |= {"Range": f"bytes={start}-", "If-Range": validator}
-        try:
-            self.request("GET", self._target.request, headers=headers)
-            return self.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            raise _unreachable(error) from None
 
 
 def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[int, int | None]:
@@ -313,7 +275,7 @@ def _read(answer: http.client.HTTPResponse, most: int) -> bytes:
     try:
         return answer.read1(most)
     except (OSError, http.client.HTTPException) as error:
-        raise _unreachable(error) from None
+        raise broken(error) from None
 
 
 def _paced(error: SourceUnreachableError) -> httpx.Response | SourceUnreachableError:
@@ -321,13 +283,6 @@ def _paced(error: SourceUnreachableError) -> httpx.Response | SourceUnreachableE
     if isinstance(error, SourceBusyError) and error.retry_after:
         return httpx.Response(503, headers={"Retry-After": error.retry_after})
     return error
-
-
-def _unreachable(error: Exception) -> SourceUnreachableError:
-    # the error's own text may hold the URL, and with it the key
-    return SourceUnreachableError(
-        "The connection to the worker's storage failed", details=type(error).__name__
-    )
 
 
 def _changed() -> IntegrityError:

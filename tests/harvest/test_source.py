@@ -1,0 +1,339 @@
+"""Where a job's files come from: redirects, TLS, proxies, slow and overloaded storage, restarts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from copy import copy
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx_retries import Retry
+
+from lora_tui.gateway.http import tls_context
+from lora_tui.gateway.storage import CHUNK, Storage
+from lora_tui.harvest import source as source_module
+from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
+from lora_tui.harvest.receipts import Receipts
+from lora_tui.harvest.record import artifact_id_of
+from lora_tui.harvest.source import SourceFiles
+from lora_tui.harvest.spool import Contents, Spool
+from tests.harvest.test_crashes import CrashError
+from tests.harvest.world import World
+
+BODY = b"weights" * 10_000
+Answer = Callable[[BaseHTTPRequestHandler], None]
+NewWorker = Callable[[Any], Any]
+
+
+@contextmanager
+def serving(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A server on loopback that answers every GET, and every CONNECT, like this; its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        do_CONNECT = do_GET  # noqa: N815 - the library's name
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            del format, arguments
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def send(handler: BaseHTTPRequestHandler, body: bytes = BODY, status: int = 200) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def redirect(handler: BaseHTTPRequestHandler, target: str) -> None:
+    handler.send_response(302)
+    handler.send_header("Location", target)
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+def fetch(url: str, new_worker: NewWorker, directory: Path) -> Contents:
+    worker = new_worker({"status": "COMPLETED", "output": {"model_files": {"weights.bin": url}}})
+    files = SourceFiles(worker, "job", allow_private_urls=True)
+    with Spool(directory) as spool:
+        files.download("weights.bin", spool)
+        return spool.wait_for_end()
+
+
+def is_whole(contents: Contents) -> bool:
+    return contents == Contents(len(BODY), hashlib.sha256(BODY).hexdigest())
+
+
+def test_a_redirect_is_followed_and_no_key_of_ours_goes_along(
+    new_worker: NewWorker, tmp_path: Path
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        asked.append({name.lower(): value for name, value in handler.headers.items()})
+        send(handler)
+
+    with (
+        serving(note) as there,
+        serving(lambda h: redirect(h, f"http://127.0.0.1:{there}/f?key=1")) as here,
+    ):
+        assert is_whole(fetch(f"http://127.0.0.1:{here}/f", new_worker, tmp_path))
+    assert "authorization" not in asked[0]
+    assert "apikey" not in asked[0]
+
+
+def test_redirects_in_circles_come_to_an_end(new_worker: NewWorker, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def again(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        redirect(handler, "/f")
+
+    with serving(again) as port, pytest.raises(RefusedResultError):
+        fetch(f"http://127.0.0.1:{port}/f", new_worker, tmp_path)
+    assert len(asked) <= 5
+
+
+def test_a_redirect_into_our_own_network_is_refused(
+    new_worker: NewWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first address passes for a public one; where it leads to does not."""
+    asked: list[str] = []
+
+    def secret(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        send(handler)
+
+    with ExitStack() as stack:
+        inside = stack.enter_context(serving(secret))
+        outside = stack.enter_context(
+            serving(lambda h: redirect(h, f"http://127.0.0.1:{inside}/meta-data"))
+        )
+        # `localhost` stands for a host out there: the first answer leads from it to a number
+        monkeypatch.setattr(
+            "lora_tui.harvest.guard._resolve",
+            lambda host, _port: ["127.0.0.2"] if host == "files.example" else [host],
+        )
+        monkeypatch.setattr("lora_tui.harvest.guard._is_public", lambda text: text == "127.0.0.2")
+        monkeypatch.setattr(
+            "lora_tui.harvest.connection.socket.create_connection",
+            lambda address, timeout: _connected("127.0.0.1", address[1], timeout),
+        )
+        url = f"http://files.example:{outside}/f"
+        worker = new_worker({"status": "COMPLETED", "output": {"model_files": {"w.bin": url}}})
+        files = SourceFiles(worker, "job", allow_private_urls=False)
+        with Spool(tmp_path) as spool, pytest.raises(RefusedResultError, match="private"):
+            files.download("w.bin", spool)
+    assert asked == []
+
+
+def _connected(host: str, port: int, timeout: float) -> socket.socket:
+    connection = socket.socket()
+    connection.settimeout(timeout)
+    connection.connect((host, port))
+    return connection
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for localhost that nobody trusts yet, with its key."""
+    file = tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", str(file), "-out", str(tmp_path / "public.pem")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    with file.open("a") as both:
+        both.write((tmp_path / "public.pem").read_text())
+    return file
+
+
+@pytest.fixture
+def trust(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Has a certificate trusted, as the environment may."""
+
+    def set_file(file: Path) -> None:
+        monkeypatch.setenv("CURL_CA_BUNDLE", str(file))  # the first that is looked at
+        tls_context.cache_clear()
+
+    tls_context.cache_clear()
+    yield set_file
+    monkeypatch.undo()
+    tls_context.cache_clear()
+
+
+def server_side(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_files_come_over_tls_and_only_from_a_host_that_proves_itself(
+    new_worker: NewWorker,
+    tmp_path: Path,
+    certificate: Path,
+    trust: Callable[[Path], None],
+) -> None:
+    with serving(send, server_side(certificate)) as port:
+        with pytest.raises(SourceUnreachableError):
+            fetch(f"https://localhost:{port}/f", new_worker, tmp_path)
+        trust(certificate)
+        assert is_whole(fetch(f"https://localhost:{port}/f", new_worker, tmp_path))
+        with pytest.raises(SourceUnreachableError):
+            fetch(f"https://127.0.0.1:{port}/f", new_worker, tmp_path)
+
+
+def test_a_redirect_from_https_to_http_is_refused(
+    new_worker: NewWorker, tmp_path: Path, certificate: Path, trust: Callable[[Path], None]
+) -> None:
+    trust(certificate)
+    with (
+        serving(send) as plain,
+        serving(
+            lambda h: redirect(h, f"http://127.0.0.1:{plain}/f"), server_side(certificate)
+        ) as port,
+        pytest.raises(RefusedResultError, match="weaker"),
+    ):
+        fetch(f"https://localhost:{port}/f", new_worker, tmp_path)
+
+
+def test_the_pause_that_an_overloaded_host_asks_for_is_made(
+    new_worker: NewWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[Any] = []
+    monkeypatch.setattr(Retry, "sleep", lambda _policy, answer: paused.append(answer))
+
+    def busy_once(handler: BaseHTTPRequestHandler) -> None:
+        if paused:
+            send(handler)
+            return
+        handler.send_response(429)
+        handler.send_header("Retry-After", "7")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with serving(busy_once) as port:
+        assert is_whole(fetch(f"http://127.0.0.1:{port}/f", new_worker, tmp_path))
+    assert [answer.headers["Retry-After"] for answer in paused] == ["7"]
+
+
+def test_a_trickle_is_given_up(
+    new_worker: NewWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "_PATIENCE", 0.0)
+    monkeypatch.setattr(source_module, "_SLOWEST", 1e12)
+    with serving(send) as port, pytest.raises(SourceUnreachableError, match="next to nothing"):
+        fetch(f"http://127.0.0.1:{port}/f", new_worker, tmp_path)
+
+
+def test_the_proxy_of_the_environment_is_used_with_its_password(
+    new_worker: NewWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def proxy(handler: BaseHTTPRequestHandler) -> None:
+        asked.append((handler.path, handler.headers.get("Proxy-Authorization", "")))
+        send(handler)
+
+    with serving(proxy) as port:
+        monkeypatch.setenv("http_proxy", f"http://me:pass@127.0.0.1:{port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert is_whole(fetch("http://files.invalid/f?key=1", new_worker, tmp_path))
+    assert asked == [("http://files.invalid:80/f?key=1", "Basic bWU6cGFzcw==")]
+
+
+def test_https_goes_through_the_proxy_as_a_tunnel(
+    new_worker: NewWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refuse(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(f"{handler.command} {handler.path}")
+        send(handler, b"", 407)
+
+    with serving(refuse) as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with pytest.raises(SourceUnreachableError):
+            fetch("https://files.invalid/f?key=1", new_worker, tmp_path)
+    assert set(asked) == {"CONNECT files.invalid:443"}
+
+
+class Dying(Storage):
+    """Dies when the first piece is stored."""
+
+    def upload_resumable(self, *arguments: Any, **options: Any) -> None:
+        def progress(offset: int) -> None:
+            if offset:
+                raise CrashError
+
+        super().upload_resumable(*arguments, **options, on_progress=progress)
+
+
+def test_a_large_upload_goes_on_after_a_restart_where_it_was(
+    new_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the older of the two jobs has the file that goes in pieces
+    world = new_world(waiting_jobs=2, migrated=False)
+    first = world.jobs()[0]
+    harvester = world.harvester()
+    storage = copy(harvester.storage)
+    storage.__class__ = Dying
+    with pytest.raises(CrashError):
+        world.run(replace(harvester, storage=storage))
+    world.sandbox.forget_requests()
+
+    # a second harvester leaves the upload alone while the first one may be at it
+    assert (
+        Receipts(harvester.spool_dir, artifact_id_of(first["id"]), "h/1/x").upload_of(
+            *noted_upload(harvester.spool_dir, first["id"])
+        )
+        is None
+    )
+    # and goes on with it once that one is dead
+    monkeypatch.setattr("lora_tui.harvest.receipts.is_alive", lambda _holder: False)
+    assert world.run(limit=1)[0].harvested == 1
+
+    assert world.artifacts().keys() == {first["id"]}
+    assert world.requested("POST", "/storage/v1/upload/resumable") == []
+    sent = sum(entry["received"] for entry in world.requested("PATCH", "/storage/v1/upload"))
+    sizes = world.artifacts()[first["id"]]["configuration"]["files"]
+    assert sent == sizes["adapter_model.safetensors"]["size"] - CHUNK
+    world.run()
+    world.check_complete()
+
+
+def noted_upload(directory: Path, job_id: str) -> tuple[str, int, str]:
+    entries = json.loads((directory / f"{artifact_id_of(job_id)}.json").read_text())
+    name, entry = next((name, entry) for name, entry in entries.items() if "upload" in entry)
+    return name, entry["size"], entry["version"]
