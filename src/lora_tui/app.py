@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.traceback import Traceback
 from textual.app import App
@@ -24,22 +24,22 @@ from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
 from lora_tui.cache.transfers import TransferState, active_transfers, transfers_of
 from lora_tui.errors import DamagedCacheError, LoraTuiError
-from lora_tui.harvest.background import BackgroundHarvest
 from lora_tui.screens.actions import actions_of
 from lora_tui.screens.confirm import ConfirmScreen
-from lora_tui.screens.harvest import HarvestScreen
 from lora_tui.screens.help import HelpScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.notifications import NotificationsScreen
 from lora_tui.screens.palette import ActionCommands
-from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.sync_schedule import SyncSchedule
 from lora_tui.themes import DARK, THEMES
-from lora_tui.transfers.fetch import CancelledError
 from lora_tui.widgets.cells import settled
 from lora_tui.writers import Writers
 
+if TYPE_CHECKING:
+    from lora_tui.harvest.background import BackgroundHarvest
+
+# What needs a network client is imported where it is asked for: the list is to be there at once.
 _POLL_SECONDS: Final = 0.2
 _HARVEST_POLL_SECONDS: Final = 1.0
 _MOST_TOASTS: Final = 3
@@ -178,6 +178,8 @@ class LoraTuiApp(App[None]):
         self._downloading.add(model_id)
 
         async def run() -> None:
+            from lora_tui.transfers.fetch import CancelledError
+
             try:
                 await in_background(
                     partial(self.writers.download, model_id, files), name="download"
@@ -287,11 +289,15 @@ class LoraTuiApp(App[None]):
 
     def action_transfers(self) -> None:
         """Show the downloads."""
+        from lora_tui.screens.transfers import TransfersScreen
+
         if not isinstance(self.screen, TransfersScreen):
             self.push_screen(TransfersScreen())
 
     def action_harvest(self) -> None:
         """Show the harvest."""
+        from lora_tui.screens.harvest import HarvestScreen
+
         if self.harvest is None:
             self.notify("The harvest needs the network", severity="warning")
         elif not isinstance(self.screen, HarvestScreen):
