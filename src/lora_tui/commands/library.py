@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from sqlite3 import Connection
@@ -16,7 +16,7 @@ from typing import Any
 from lora_tui import formats
 from lora_tui.cache import models, transfers
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.connection import transaction
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config import find_paths
 from lora_tui.domain import Model
@@ -180,7 +180,7 @@ def _cache(context: Context) -> Iterator[Connection | None]:
     if path is None or not path.exists():
         yield None
         return
-    with closing(open_cache(path)) as db:
+    with context.cache() as db:
         yield db
 
 
