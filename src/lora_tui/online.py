@@ -178,6 +178,7 @@ class OnlineWriters:
         """See `Writers.control_downloads`."""
         with self._cache() as db:
             control(db, what, ids)
+        self._runner.recover()
         self._runner.start(ids)
 
     def mark_notification_read(self, notification_id: str) -> None:

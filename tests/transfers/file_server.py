@@ -44,7 +44,8 @@ class Behaviour:
     stall_after: Callable[[], int | None] = lambda: None
     """Bytes after which this answer says nothing more."""
     token_bytes: int | None = None
-    """How many bytes a signed link is good for; then 400."""
+    """How many bytes a signed link is good for; then `refusal`."""
+    refusal: int = 400
     on_sent: Callable[[int], None] = lambda _sent: None
     """Told the bytes sent in all, after every piece."""
     announced: int | None = None
@@ -94,6 +95,10 @@ class FileServer:
             self._spent[token] = self._spent.get(token, 0) + count
             return limit is None or self._spent[token] <= limit
 
+    def spent(self, token: str) -> int:
+        """Bytes that the link was used for."""
+        return self._spent.get(token, 0)
+
     def note(self, *, opened: int = 0, sent: int = 0, dropped: int = 0) -> None:
         with self._lock:
             self.open_now += opened
@@ -132,8 +137,8 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
             content, etag = how.content, how.etag
             token = parse_qs(urlsplit(self.path).query).get("token", [""])[0]
             server.requests.append({"token": token, **dict(self.headers.items())})
-            if not server.spend(token, 0) or server._spent[token] == how.token_bytes:
-                self._refuse(400)
+            if not server.spend(token, 0) or server.spent(token) == how.token_bytes:
+                self._refuse(how.refusal)
                 return
             start, end = 0, len(content)
             total = len(content) if how.announced is None else how.announced

@@ -80,8 +80,8 @@ def answer_of(process: subprocess.Popen[str]) -> dict[str, object]:
 def test_killed_at_random_moments_it_goes_on_and_never_shows_a_wrong_file(
     make_world: MakeWorld, server: FileServer
 ) -> None:
-    server.behaviour.content = made_up(3_000_000)
-    server.behaviour.rate = 6_000_000
+    server.behaviour.content = made_up(2_000_000)
+    server.behaviour.rate = 8_000_000
     known = make_world()
     unknown = make_world(sha256=None, size=None)
     chance = random.Random(5)
@@ -89,7 +89,7 @@ def test_killed_at_random_moments_it_goes_on_and_never_shows_a_wrong_file(
     for number in range(KILLS):
         world = known if number % 2 else unknown
         before, requests = server.sent, len(server.requests)
-        moment = chance.randrange(0, 3_400_000)
+        moment = chance.randrange(0, 2_300_000)
         reached = threading.Event()
         server.behaviour.on_sent = lambda sent, at=before + moment, event=reached: (
             event.set() if sent >= at else None
@@ -113,14 +113,27 @@ def test_killed_at_random_moments_it_goes_on_and_never_shows_a_wrong_file(
     assert finished < KILLS
 
 
+@pytest.mark.parametrize("refusal", [400, 401, 403, 500])
 def test_a_link_that_expires_midway_is_made_anew_and_the_file_goes_on(
-    world: World, server: FileServer
+    world: World, server: FileServer, refusal: int
 ) -> None:
-    server.behaviour.token_bytes = 300_000
+    server.behaviour.token_bytes, server.behaviour.refusal = 300_000, refusal
     world.download()
     assert world.target.read_bytes() == server.behaviour.content
     assert server.signed >= 7
     assert server.sent < 2 * len(server.behaviour.content)
+
+
+def test_a_link_that_expires_under_several_connections_is_made_anew(
+    world: World, server: FileServer
+) -> None:
+    server.behaviour.content = made_up(6_000_000)
+    server.behaviour.rate = 1_500_000
+    server.behaviour.token_bytes = 2_500_000
+    world.download()
+    assert server.most_open > 1
+    assert server.signed >= 3
+    assert world.target.read_bytes() == server.behaviour.content
 
 
 def test_a_server_that_ignores_ranges_costs_time_but_no_bytes(
@@ -137,6 +150,7 @@ def test_a_server_that_ignores_ranges_gets_one_connection(world: World, server: 
     server.behaviour.ignore_range = True
     server.behaviour.rate = 3_000_000
     world.download()
+    assert len(server.requests) == 1
     assert world.target.read_bytes() == server.behaviour.content
 
 

@@ -125,6 +125,19 @@ def test_what_a_dead_process_had_in_hand_is_queued_again_and_what_a_living_one_h
     runner.close()
 
 
+def test_a_running_application_takes_over_what_another_process_left(
+    world: World, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.transfers.run._WATCH_SECONDS", 0.05)
+    runner.start()
+    put(world, "weights.bin")
+    dead = Owner(world.cache_path)
+    with world.cache() as db, transaction(db):
+        queue.claim(db, dead.token)
+    dead.close()
+    until(lambda: rows(world)[0].state is TransferState.DONE)
+
+
 def test_files_come_in_the_order_of_the_queue(world: World, runner: Runner) -> None:
     ids = put(world, "a", "b", "c")
     do(world, Control.UP, ids[2])

@@ -13,7 +13,7 @@ progress, and it stops when its row says something else than it wrote (`report` 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -187,20 +187,16 @@ def release(db: sqlite3.Connection, transfer_id: int, owner: str) -> None:
     )
 
 
-def recover(db: sqlite3.Connection, is_alive: Callable[[str], bool]) -> int:
-    """Queue again what a process had in hand that is no more; how many files those were.
+def owners(db: sqlite3.Connection) -> list[str]:
+    """Who has files in hand, or had them when it died."""
+    found = db.execute("SELECT DISTINCT owner FROM transfers WHERE owner IS NOT NULL")
+    return [owner for (owner,) in found]
 
-    Call inside a transaction.
-    """
-    owners = db.execute("SELECT DISTINCT owner FROM transfers WHERE owner IS NOT NULL").fetchall()
-    count = 0
-    for (owner,) in owners:
-        if not is_alive(owner):
-            ids = db.execute("SELECT id FROM transfers WHERE owner = ?", [owner]).fetchall()
-            for (number,) in ids:
-                release(db, number, owner)
-            count += len(ids)
-    return count
+
+def release_all(db: sqlite3.Connection, owner: str) -> None:
+    """That owner is no more: what it had in hand is queued again. Call inside a transaction."""
+    for (number,) in db.execute("SELECT id FROM transfers WHERE owner = ?", [owner]).fetchall():
+        release(db, number, owner)
 
 
 def pause(db: sqlite3.Connection, ids: Collection[int]) -> None:

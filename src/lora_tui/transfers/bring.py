@@ -36,6 +36,8 @@ def bring(
         if target.is_symlink() or target.exists():
             here = _already_here(row)
             if here is not None:
+                if target.name not in recorded_files(read_record(target.parent)):
+                    _record(row, model, here)
                 return here
             if not row.force:
                 raise _in_the_way(row)
@@ -47,18 +49,23 @@ def bring(
         except IntegrityError:
             part.discard()
             raise
-        record_file(
-            target.parent,
-            model,
-            target.name,
-            sha256=fetched.sha256,
-            size=fetched.size,
-            remote_name=row.file,
-        )
+        brought = Brought(fetched.size, fetched.sha256)
+        _record(row, model, brought)
         if not row.force and (target.is_symlink() or target.exists()):
             raise _in_the_way(row)
         part.move_to(target)
-        return Brought(fetched.size, fetched.sha256)
+        return brought
+
+
+def _record(row: Transfer, model: Model, brought: Brought) -> None:
+    record_file(
+        row.target.parent,
+        model,
+        row.target.name,
+        sha256=brought.sha256,
+        size=brought.size,
+        remote_name=row.file,
+    )
 
 
 def _check(row: Transfer, fetched: Fetched) -> None:

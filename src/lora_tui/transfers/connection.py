@@ -85,8 +85,12 @@ class Line:
         self._response: http.client.HTTPResponse | None = None
 
     @contextmanager
-    def ask(self, url: str, start: int, end: int | None, etag: str | None) -> Iterator[Answer]:
+    def ask(
+        self, url: str, start: int, end: int | None, etag: str | None, *, probe: bool = False
+    ) -> Iterator[Answer]:
         """Ask for the bytes from `start` up to `end`, provided that the object is still `etag`.
+
+        `probe` asks for the whole file as a part of it: the answer tells whether parts can be had.
 
         Raises ExpiredLinkError where the link is refused, NotFoundError, UnreachableError
         (BusyError, ChangedError and UntrustedError among them), BackendError. No error's text
@@ -97,7 +101,7 @@ class Line:
             "Accept": "*/*",
             "Accept-Encoding": "identity",
         }
-        if start or end is not None:
+        if start or end is not None or probe:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
             if etag:
                 headers["If-Range"] = etag

@@ -25,6 +25,7 @@ from lora_tui.errors import (
 )
 from lora_tui.transfers.connection import (
     Answer,
+    BusyError,
     ChangedError,
     Line,
     UntrustedError,
@@ -43,6 +44,8 @@ _NOTE_SECONDS: Final = 1.0
 _SLOW_LIMIT: Final = 8 << 20
 """Bytes a second of a limit below which one connection is enough."""
 _MOST_CHANGES: Final = 5
+_LINK_IS_NEW_SECONDS: Final = 5.0
+"""A link that is refused sooner is refused for another reason than its age."""
 _MARGIN: Final = 64 << 20
 """Bytes that stay free on the disk."""
 
@@ -119,7 +122,9 @@ class _Fetch:
         self._wake = threading.Condition(self._lock)
         self._sign_lock = threading.Lock()
         self._url: str | None = None
+        self._signed_at = 0.0
         self._retries = 0
+        self._changes = 0
         self._version: Version | None = None
         self._pieces = Pieces(None)
         resumed = part.resume()
@@ -150,7 +155,7 @@ class _Fetch:
             self._note()
 
     def _until_complete(self) -> None:
-        attempt = changes = 0
+        attempt = 0
         while not self._pieces.complete:
             if self._version is not None and not self._version.resumable:
                 self._begin_anew()  # nothing would tell whether the rest is of the same object
@@ -159,13 +164,13 @@ class _Fetch:
                 self._round()
                 continue
             except ChangedError as error:
-                changes += 1
-                if changes > _MOST_CHANGES:
+                self._changes += 1
+                if self._changes > _MOST_CHANGES:
                     raise UnreachableError("The file in the bucket keeps changing") from error
                 self._begin_anew()
                 failure: LoraTuiError = error
-            except ExpiredLinkError as error:
-                self._url = None
+            except (ExpiredLinkError, BusyError) as error:
+                self._url = None  # some stacks answer 500 to a link that has expired
                 failure = error
             except UntrustedError:
                 raise
@@ -209,11 +214,14 @@ class _Fetch:
         """Go on with the other connections where that makes sense; else raise."""
         if isinstance(error, ChangedError) or not others:
             raise error
-        if isinstance(error, ExpiredLinkError):
-            self._url = None
-        elif not isinstance(error, UnreachableError):
+        if not isinstance(error, (UnreachableError, ExpiredLinkError)):
             raise error
         self._retries += 1
+        if isinstance(error, (ExpiredLinkError, BusyError)):
+            aged = time.monotonic() - self._signed_at >= _LINK_IS_NEW_SECONDS
+            self._url = None
+            if aged:
+                return  # it has expired: the next reader has a new one
         self._growth.lost_one(others)
 
     def _adjust(self, current: _Round) -> None:
@@ -292,7 +300,8 @@ class _Fetch:
         if piece.at and not known:
             raise ChangedError("The server gives no way to go on in the middle of a file")
         end = piece.end if known else None
-        with line.ask(self._signed(), piece.at, end, etag) as answer:
+        probe = version is None and self._changes == 0  # an empty file has no part
+        with line.ask(self._signed(), piece.at, end, etag, probe=probe) as answer:
             try:
                 with self._lock:
                     if current.halt.is_set():
@@ -336,6 +345,8 @@ class _Fetch:
         check_space(self._part, total or self._expected or 0)
         self._version = Version(answer.version.etag, total)
         self._pieces = Pieces(total)
+        if not answer.ranged:
+            self._growth.refuse()
 
     def _skip(self, current: _Round, answer: Answer, count: int, buffer: memoryview) -> None:
         """Pass over what is there already, where the server sends the whole file regardless."""
@@ -389,6 +400,7 @@ class _Fetch:
         with self._sign_lock:
             if self._url is None:
                 self._url = self._options.sign()
+                self._signed_at = time.monotonic()
             return self._url
 
     def _begin_anew(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from sqlite3 import Connection
@@ -30,6 +30,7 @@ from lora_tui.transfers.owner import Owner
 from lora_tui.transfers.plan import check_space_for_all, plan
 
 _LOOK_SECONDS: Final = 0.1
+_WATCH_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,29 @@ class Runner:
         """Work off these files; None: everything that is queued, now and later."""
         with self._lock:
             self._broken = None
-            if ids is None:
-                self._everything = True
-            else:
+            if ids is not None:
                 self._wanted.update(ids)
+            elif not self._everything:
+                self._everything = True
+                threading.Thread(target=self._watch, name="queue", daemon=True).start()
         self._look()
+
+    def _watch(self) -> None:
+        """Another process may die, or queue something, at any time."""
+        while not self._stop.wait(_WATCH_SECONDS):
+            with suppress(LoraTuiError):  # a cache that is busy or gone: the next look may succeed
+                self.recover()
+                self._look()
 
     def recover(self) -> None:
         """Queue again what a dead process had in hand."""
-        owner = self._own()
-        with closing(open_cache(self._cache_path)) as db, transaction(db, Topic.TRANSFERS):
-            queue.recover(db, owner.is_alive)
+        own = self._own()
+        with closing(open_cache(self._cache_path)) as db:
+            dead = [owner for owner in queue.owners(db) if not own.is_alive(owner)]
+            if dead:
+                with transaction(db, Topic.TRANSFERS):
+                    for owner in dead:
+                        queue.release_all(db, owner)
 
     def wait_for(
         self,
