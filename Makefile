@@ -45,8 +45,12 @@ format: $(DEV_READY) ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(DEV_READY) $(NODE_READY) ## the performance figures, each against a named peer
-	@set -e; for benchmark in benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" $(ARGS); done
+bench: $(DEV_READY) ## the performance figures, each against a named peer (ARGS="sync queries")
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+.PHONY: bench-transfers
+bench-transfers: $(DEV_READY) ## downloads against curl and aria2c; needs nginx too
+	@$(BIN)/python benchmarks/bench_transfers.py $(ARGS)
 
 .PHONY: screenshots
 screenshots: $(DEV_READY) ## draw the documentation's pictures anew

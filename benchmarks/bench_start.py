@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from figures import figure, report
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
@@ -40,12 +40,22 @@ def main() -> None:
             for name, command in commands.items():
                 start = time.perf_counter()
                 subprocess.run(command, env=environment, check=True, capture_output=True)
-                times[name].append(time.perf_counter() - start)
-    floor = statistics.median(times["python -c pass"])
-    print(f"start, {MODELS:,} models in the cache, median of {ROUNDS}")
-    for name, values in times.items():
-        median = statistics.median(values)
-        print(f"  {name:20} {median * 1000:6.0f} ms  {median / floor:5.1f} × python -c pass")
+                times[name].append((time.perf_counter() - start) * 1000)
+    peer = "python -c pass"
+    report(
+        f"start: a command with {MODELS:,} models in the cache",
+        "start",
+        [
+            figure(
+                name,
+                "ms",
+                values,
+                peer=peer if name != peer else "",
+                peer_values=times[peer] if name != peer else (),
+            )
+            for name, values in times.items()
+        ],
+    )
 
 
 def make_account(home: str) -> dict[str, str]:

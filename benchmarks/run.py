@@ -1,0 +1,48 @@
+"""All benchmarks, or those named, one after the other; then one table, and its figures as JSON.
+
+`run.py sync queries` runs these two. The table is printed from `results/`, which also keeps
+`all.json`; bench_transfers.py needs other programs and prints its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from figures import RESULTS, Figure, table
+
+NAMES = ("start", "sync", "queries", "interface")
+
+
+def main(names: list[str]) -> int:
+    unknown = sorted(set(names) - set(NAMES))
+    if unknown:
+        print(f"no benchmark named {unknown[0]}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    started = time.time()
+    documents = []
+    for name in names or NAMES:
+        print(f"running {name} …", file=sys.stderr, flush=True)
+        script = Path(__file__).with_name(f"bench_{name}.py")
+        subprocess.run([sys.executable, str(script)], check=True, stdout=subprocess.DEVNULL)
+        documents.append(json.loads((RESULTS / f"{name}.json").read_text()))
+    for document in documents:
+        print(table(document["title"], [Figure(**entry) for entry in document["figures"]]))
+    machine = {
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
+    whole = {"machine": machine, "seconds": time.time() - started, "benchmarks": documents}
+    (RESULTS / "all.json").write_text(json.dumps(whole, indent=2) + "\n")
+    print(f"\n{whole['seconds']:.0f} s; load {machine['load']:.1f} at the end")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
