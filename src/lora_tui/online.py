@@ -17,6 +17,7 @@ from lora_tui.cache.transfers import ACTIVE, Transfer, transfers_of
 from lora_tui.config import Profile
 from lora_tui.domain import Model
 from lora_tui.errors import AuthenticationError, LoraTuiError, NotFoundError
+from lora_tui.exports import write_new
 from lora_tui.gateway import auth
 from lora_tui.gateway.http import RETRY
 from lora_tui.gateway.rest import Rest
@@ -180,6 +181,10 @@ class OnlineWriters:
             control(db, what, ids)
         self._runner.recover()
         self._runner.start(ids)
+
+    def keep_text(self, name: str, text: str) -> Path:
+        """See `Writers.keep_text`."""
+        return write_new(self._profile.downloads_dir, name, text)
 
     def mark_notification_read(self, notification_id: str) -> None:
         """See `Writers.mark_notification_read`."""

@@ -7,6 +7,7 @@ read from the cache; only failures come back, as the error family.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ class Writers(Protocol):
 
     def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
         """Pause, resume, cancel, move or forget files of the queue."""
+
+    def keep_text(self, name: str, text: str) -> Path:
+        """Write a text into the downloads directory under a free name; where it is.
+
+        Raises DiskError.
+        """
 
     def mark_notification_read(self, notification_id: str) -> None:
         """Mark it as read in the cache, and in the backend where that is allowed."""

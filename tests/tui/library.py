@@ -211,6 +211,10 @@ class FakeWriters:
     def control_downloads(self, what: str, ids: Sequence[int]) -> None:
         self.asked.append(("control_downloads", what, *map(str, ids)))
 
+    def keep_text(self, name: str, text: str) -> Path:
+        self.asked.append(("keep_text", name, text))
+        return Path("/data/models") / name
+
     def mark_notification_read(self, notification_id: str) -> None:
         self.asked.append(("mark_notification_read", notification_id))
 

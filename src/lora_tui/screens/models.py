@@ -24,7 +24,9 @@ from lora_tui.cache.models import (
     natural_direction,
     summaries,
 )
+from lora_tui.compare import LEAST, MOST
 from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.filters import Filters, FilterScreen
 from lora_tui.screens.sort_menu import SORT_NAMES, SortMenu, direction_name
 from lora_tui.widgets.model_table import ModelTable
@@ -47,6 +49,7 @@ class ModelsScreen(CacheScreen):
         Binding("S", "reverse", "Reverse", show=False, tooltip="Turn the order around"),
         Binding("f", "filter", "Filter", tooltip="By convergence and stars"),
         Binding("d", "download", "Download", tooltip="Download all files of the model"),
+        Binding("c", "compare", "Compare", tooltip="Compare the marked models (2 to 6)"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"),
         Binding("escape", "reset", "Clear", show=False, tooltip="Clear search, filters, marks"),
     ]
@@ -56,6 +59,7 @@ class ModelsScreen(CacheScreen):
         self.model_query = ModelQuery()
         self._list: ModelList | None = None
         self._shown = self._everything = 0
+        self._can_compare = False
 
     def compose(self) -> ComposeResult:
         """Title, search, list (or what stands for it), status, keys."""
@@ -80,6 +84,8 @@ class ModelsScreen(CacheScreen):
         """While one types, letters are letters; an empty list has nothing to download."""
         if action in ("download", "copy_id"):
             return self._shown > 0
+        if action == "compare":
+            return self._can_compare
         return not (action == "search" and isinstance(self.focused, SearchInput))
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
@@ -166,6 +172,16 @@ class ModelsScreen(CacheScreen):
         if model is not None:
             self.lora.download(model.id, model.name)
 
+    def action_compare(self) -> None:
+        """Compare the marked models, in the order of the list."""
+        marked = self.query_one(ModelTable).marked
+        if len(marked) > MOST:
+            self.notify(f"Up to {MOST} models can be compared; {len(marked)} are marked")
+            return
+        places = {model: self._list.position(model) if self._list else None for model in marked}
+        order = sorted(marked, key=lambda model: (places[model] is None, places[model] or 0, model))
+        self.app.push_screen(CompareScreen(order))
+
     def action_copy_id(self) -> None:
         """Copy the id of the model under the cursor."""
         model = self.query_one(ModelTable).current
@@ -243,6 +259,9 @@ class ModelsScreen(CacheScreen):
         if table.marked:
             note = f"{len(table.marked)} marked  {note}"
         status.note = note
+        if (len(table.marked) >= LEAST) is not self._can_compare:
+            self._can_compare = not self._can_compare
+            self.refresh_bindings()
 
 
 def _described(query: ModelQuery) -> str:

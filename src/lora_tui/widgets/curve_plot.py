@@ -130,25 +130,25 @@ def draw_curve(
     is_log = style.log_scale and max(losses) > TINY
     if is_log:
         losses = [loss for loss in losses if loss > TINY]
-    low, high = _loss_range(losses, is_log)
+    low, high = loss_range(losses, is_log)
     rows = height - 2
     ticks = (log_ticks if is_log else linear_ticks)(
         low, high, max(2, min(rows // 2, 3 + rows // 4))
     )
     gutter = max(len(label) for label in ticks.labels) + 1
     grid = Grid(width - gutter - 1, rows, *((1, 1) if style.ascii_only else (2, 4)))
-    across = _Scale(*_step_range(points), grid.columns)
-    down = _Scale(low, high, grid.rows, is_log=is_log)
+    across = Scale(*step_range(points), grid.columns)
+    down = Scale(low, high, grid.rows, is_log=is_log)
     layers = _layers(points, trend, grid, across, down, style)
     marks = {
         grid.rows // grid.down - 1 - down.dot(value) // grid.down: label
         for value, label in zip(ticks.values, ticks.labels, strict=True)
     }
     lines = [
-        _plot_row(row, grid, layers, marks.get(row), gutter, ascii_only=style.ascii_only)
+        plot_row(row, grid, layers, marks.get(row), gutter, ascii_only=style.ascii_only)
         for row in range(rows)
     ]
-    lines += _step_axis(points, grid, across, gutter, ascii_only=style.ascii_only)
+    lines += step_axis(points, grid, across, gutter, ascii_only=style.ascii_only)
     cells = tuple(across.dot(point.step) // grid.across for point in points)
     return Plot(tuple(lines), gutter + 1, grid.width, cells, is_log)
 
@@ -172,7 +172,7 @@ def with_crosshair(
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """From values to dots, 0 at `low`."""
 
     low: float
@@ -181,6 +181,7 @@ class _Scale:
     is_log: bool = False
 
     def dot(self, value: float) -> int:
+        """The dot nearest to a value; the last one for what is beyond an end."""
         low, high = self.low, self.high
         if self.is_log:
             value, low, high = math.log10(max(value, low)), math.log10(low), math.log10(high)
@@ -206,7 +207,8 @@ def _losses(points: Sequence[CurvePoint], trend: Sequence[float], style: PlotSty
     return losses + [p.validation_loss for p in points if p.validation_loss is not None]
 
 
-def _loss_range(losses: Sequence[float], is_log: bool) -> tuple[float, float]:
+def loss_range(losses: Sequence[float], is_log: bool) -> tuple[float, float]:
+    """From the lowest to the highest of them, with a margin; positive ones where `is_log`."""
     if not is_log:
         return padded_range(losses, margin=0.03)
     low, high = padded_range([math.log10(loss) for loss in losses], margin=0.03)
@@ -217,8 +219,8 @@ def _layers(
     points: Sequence[CurvePoint],
     trend: Sequence[float],
     grid: Grid,
-    across: _Scale,
-    down: _Scale,
+    across: Scale,
+    down: Scale,
     style: PlotStyle,
 ) -> list[tuple[Layer, str, str | None]]:
     """The lines with their styles and ASCII letters, the top one first."""
@@ -246,7 +248,7 @@ def _layers(
     ]
 
 
-def _plot_row(
+def plot_row(
     row: int,
     grid: Grid,
     layers: Sequence[tuple[Layer, str, str | None]],
@@ -255,6 +257,7 @@ def _plot_row(
     *,
     ascii_only: bool,
 ) -> tuple[Span, ...]:
+    """One row of the plot with its part of the loss axis; the first layer is the top one."""
     plain, ticked = ("|", "+") if ascii_only else ("│", "┤")
     cells: list[Span] = []
     for cell in range(row * grid.width, (row + 1) * grid.width):
@@ -272,9 +275,10 @@ def _plot_row(
     )
 
 
-def _step_axis(
-    points: Sequence[CurvePoint], grid: Grid, across: _Scale, gutter: int, *, ascii_only: bool
+def step_axis(
+    points: Sequence[CurvePoint], grid: Grid, across: Scale, gutter: int, *, ascii_only: bool
 ) -> list[tuple[Span, ...]]:
+    """The two rows below the plot: the axis, and the numbers at its ticks."""
     corner, line, tick = ("+", "-", "+") if ascii_only else ("└", "─", "┬")
     ticks = _step_ticks(points, across, grid.width)
     axis = [line] * grid.width
@@ -295,13 +299,13 @@ def _step_axis(
     ]
 
 
-def _step_range(points: Sequence[CurvePoint]) -> tuple[float, float]:
+def step_range(points: Sequence[CurvePoint]) -> tuple[float, float]:
     """From the first step to the last; from 0 where a run begins shortly after it."""
     low, high = padded_range([point.step for point in points])
     return (0.0, high) if 0 < low <= high / 20 else (low, high)
 
 
-def _step_ticks(points: Sequence[CurvePoint], across: _Scale, width: int) -> Ticks:
+def _step_ticks(points: Sequence[CurvePoint], across: Scale, width: int) -> Ticks:
     first = points[0].step
     if all(point.step == first for point in points):
         return Ticks((first,), (f"{first:,.10g}",))

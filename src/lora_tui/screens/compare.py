@@ -1,0 +1,253 @@
+"""Compare: two to six models side by side, their curves and what differs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import ClassVar, Final
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.widgets import Footer
+
+from lora_tui import clock
+from lora_tui.background import in_background
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.metrics import get_curve, get_points
+from lora_tui.cache.models import get_model
+from lora_tui.cache.opinions import get_opinion
+from lora_tui.compare import LEAST, Comparison, compare_models, to_csv, to_markdown
+from lora_tui.domain import curve_of
+from lora_tui.errors import LoraTuiError
+from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.widgets.difference_table import (
+    LABEL,
+    ComparedModels,
+    DifferenceHeader,
+    DifferenceTable,
+)
+from lora_tui.widgets.overlay_chart import OverlayChart
+from lora_tui.widgets.states import StatePanel
+from lora_tui.widgets.status_bar import StatusBar
+from lora_tui.widgets.title_bar import TitleBar
+
+_WIDE: Final = 120
+_HIGH: Final = 34
+_COLUMN: Final = 15
+_SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS, Topic.CURVES})
+
+
+class Rows(VerticalScroll, can_focus=False):
+    """The part that scrolls; the screen's keys move it."""
+
+
+class CompareScreen(CacheScreen):
+    """Wide: curves at the left, the table at the right; else one below the other."""
+
+    CSS_PATH = ["../widgets/drawn_lines.tcss", "compare.tcss"]  # noqa: RUF012 - Textual's own
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (_HIGH, "-high")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back"),
+        Binding("a", "everything", "All", tooltip="Show what is the same for all too"),
+        Binding("l", "log_scale", "Log", tooltip="Losses on a logarithmic axis"),
+        Binding("m", "smoothing", "Smooth", show=False, tooltip="Trends, or losses as logged"),
+        Binding("v", "validation", "Val. loss", tooltip="Validation losses, or training losses"),
+        Binding("c", "curves", "Curves", tooltip="Show the curves, or leave the room to the table"),
+        Binding("x", "shares", "Axis", tooltip="Curves over steps, or over percent of the run"),
+        Binding("e", "export('md')", "Export", tooltip="Write the table as a Markdown file"),
+        Binding("E", "export('csv')", "CSV", show=False, tooltip="Write the table as a CSV file"),
+        Binding("y", "copy", "Copy", show=False, tooltip="Copy the table as Markdown"),
+        Binding("down,j", "scroll(1)", "Down", show=False),
+        Binding("up,k", "scroll(-1)", "Up", show=False),
+        Binding("pagedown,space,ctrl+f", "page(1)", "Next page", show=False),
+        Binding("pageup,ctrl+b", "page(-1)", "Previous page", show=False),
+        Binding("home,g", "top", "To the top", show=False),
+        Binding("end,G", "bottom", "To the bottom", show=False),
+    ]
+
+    def __init__(self, model_ids: Sequence[str]) -> None:
+        """Compare these, `compare.LEAST` to `compare.MOST` of them, in this order."""
+        super().__init__()
+        self._ids = tuple(model_ids)
+        self._comparison: Comparison | None = None
+        self._everything = False
+
+    def compose(self) -> ComposeResult:
+        """Title, curves with who is who, table; status and keys."""
+        ascii_only = self.ascii_only
+        yield TitleBar("Compare", ascii_only=ascii_only)
+        with Vertical(id="sides"):
+            with Vertical(id="curves"):
+                yield OverlayChart(ascii_only=ascii_only)
+                yield ComparedModels(ascii_only=ascii_only)
+            with Vertical(id="table"):
+                yield DifferenceHeader(ascii_only=ascii_only)
+                with Rows(id="rows"):
+                    yield DifferenceTable(ascii_only=ascii_only)
+        yield StatePanel(markup=False)
+        yield StatusBar(self.db, self.lora.profile, ascii_only=ascii_only)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Show what the cache has; fetch the curves that it lacks."""
+        self._show()
+        models = self._comparison.models if self._comparison else ()
+        jobs = [model.job_id for model in models if model.job_id]
+        self.run_worker(self._load_curves(jobs), group="curves")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The table takes what it needs, the curves the rest."""
+        super().on_resize(event)
+        self._share_width(event.size.width)
+
+    def cache_changed(self, topics: frozenset[Topic]) -> None:
+        """Show what the writers wrote."""
+        if topics & _SHOWN:
+            self._show()
+        self.query_one(StatusBar).refresh()
+
+    def check_action(
+        self,
+        action: str,
+        parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
+    ) -> bool | None:
+        """Where there is nothing to compare there is only the way back."""
+        return action == "back" or self._comparison is not None
+
+    def action_back(self) -> None:
+        """To the list; the marks stay."""
+        self.dismiss()
+
+    def action_everything(self) -> None:
+        """All rows, or those that differ."""
+        self._everything = not self._everything
+        self._show_table()
+
+    def action_curves(self) -> None:
+        """Show the curves, or leave the room to the table."""
+        self._chart.display = not self._chart.display
+
+    def action_log_scale(self) -> None:
+        """Losses on a logarithmic axis, or back."""
+        self._chart.toggle_log_scale()
+
+    def action_smoothing(self) -> None:
+        """Smooth the curves, or not."""
+        self._chart.toggle_smoothing()
+
+    def action_validation(self) -> None:
+        """Validation losses, or training losses."""
+        self._chart.validation = not self._chart.validation
+
+    def action_shares(self) -> None:
+        """Over percent of the run, or over steps."""
+        self._chart.shares = not self._chart.shares
+
+    def action_export(self, suffix: str) -> None:
+        """Write what is shown into the downloads directory."""
+        if self._comparison is None:
+            return
+        write: Callable[..., str] = to_csv if suffix == "csv" else to_markdown
+        text = write(self._comparison, everything=self._everything)
+        name = f"comparison-{clock.now().astimezone():%Y-%m-%d}.{suffix}"
+
+        async def run() -> None:
+            try:
+                keep = partial(self.lora.writers.keep_text, name, text)
+                path = await in_background(keep, name="export")
+            except LoraTuiError as error:
+                self.lora.show_error(error)
+            else:
+                self.notify(str(path), title="Written")
+
+        self.run_worker(run(), group="export")
+
+    def action_copy(self) -> None:
+        """Copy what is shown as Markdown."""
+        if self._comparison is not None:
+            self.app.copy_to_clipboard(to_markdown(self._comparison, everything=self._everything))
+            self.notify("The table, as Markdown", title="Copied", timeout=3)
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll the table by lines."""
+        self._rows.scroll_relative(y=lines, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        """Scroll the table by pages, one line of overlap."""
+        rows = self._rows
+        rows.scroll_relative(y=pages * max(1, rows.size.height - 1), animate=False)
+
+    def action_top(self) -> None:
+        """Scroll to the top."""
+        self._rows.scroll_home(animate=False)
+
+    def action_bottom(self) -> None:
+        """Scroll to the bottom."""
+        self._rows.scroll_end(animate=False)
+
+    @property
+    def _chart(self) -> OverlayChart:
+        return self.query_one(OverlayChart)
+
+    @property
+    def _rows(self) -> Rows:
+        return self.query_one("#rows", Rows)
+
+    def _show(self) -> None:
+        found = [get_model(self.db, model_id) for model_id in self._ids]
+        models = [model for model in found if model is not None]
+        gone = len(self._ids) - len(models)
+        self.set_class(len(models) < LEAST, "-gone")
+        if len(models) < LEAST:
+            self._comparison = None
+            self.query_one(StatePanel).say(
+                "Nothing left to compare",
+                "The models were deleted from the project, or they are no longer yours.",
+                "Escape goes back to the list.",
+            )
+            self.refresh_bindings()
+            return
+        self._comparison = compare_models(
+            models, [get_opinion(self.db, model.job_id) for model in models]
+        )
+        curves = [
+            curve_of(get_points(self.db, model.job_id)) or get_curve(self.db, model.job_id)
+            for model in models
+        ]
+        without = frozenset(number for number, curve in enumerate(curves) if not curve)
+        title = self.query_one(TitleBar)
+        title.detail = f"{len(models)} models" + (f", {gone} gone" if gone else "")
+        self._chart.show(curves)
+        self.query_one(ComparedModels).show(self._comparison, without)
+        self.query_one(DifferenceHeader).show(self._comparison)
+        self._show_table()
+        self._share_width(self.size.width)
+        self.refresh_bindings()
+
+    def _show_table(self) -> None:
+        if self._comparison is not None:
+            table = self.query_one(DifferenceTable)
+            table.show(self._comparison, everything=self._everything)
+            what = "all that is known" if self._everything else "what differs"
+            self.query_one(TitleBar).aside = what
+
+    def _share_width(self, width: int) -> None:
+        models = len(self._comparison.models) if self._comparison else 0
+        table = self.query_one("#table")
+        if width >= _WIDE and models:
+            needed = LABEL + models * (_COLUMN + 2) + 4
+            table.styles.width = max(64, min(needed, width * 3 // 5))
+        else:
+            table.styles.width = "100%"
+
+    async def _load_curves(self, jobs: Sequence[str]) -> None:
+        """Fetch new points of each; where that fails, what is cached stays on the screen."""
+        for job_id in jobs:
+            try:
+                await in_background(partial(self.lora.writers.load_curve, job_id), name="curve")
+            except LoraTuiError:
+                break
+            self.lora.poll_cache()

@@ -1,0 +1,196 @@
+"""Models side by side: who is who, and the table of what differs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from rich.cells import cell_len, chop_cells
+
+from lora_tui import formats
+from lora_tui.compare import LETTERS, MOST, Comparison, Row
+from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn
+from lora_tui.widgets.stars import Span, badge_spans, star_spans
+
+LABEL: Final = 16
+_LEAST_COLUMN, _MOST_COLUMN = 9, 30
+_MOST_LINES: Final = 3
+_BREAKABLE: Final = re.compile(r"[^\s/_-]*[\s/_-]+|[^\s/_-]+")
+"""A piece of text after which a line may end."""
+_SERIES: Final = tuple(f"series{number}" for number in range(MOST))
+
+
+class ComparedModels(DrawnLines):
+    """A line a model: its letter, its line in the chart, its name, stars and verdict."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+        "value", "muted", "faint", "stars", "excellent", "good", "fair", "poor", "overfit", *_SERIES
+    )
+
+    _comparison: Comparison | None = None
+    _without_curve: frozenset[int] = frozenset()
+
+    def show(self, comparison: Comparison, without_curve: frozenset[int]) -> None:
+        """Show these models; those without a curve by their places."""
+        self._comparison, self._without_curve = comparison, without_curve
+        self.refresh(layout=True)
+
+    def lines(self, width: int) -> Sequence[Line]:
+        """What does not fit is cut from the names."""
+        models = self._comparison.models if self._comparison else ()
+        names = [settled(model.name, ascii_only=self.ascii_only) for model in models]
+        longest = max(map(cell_len, names), default=0)
+        parts: list[tuple[list[Span], list[Span]]] = []
+        for number, model in enumerate(models):
+            style, letter = _SERIES[number], LETTERS[number]
+            sample = "" if self.ascii_only else "━━"
+            before: list[Span] = [(f"{letter} ", style), (sample, style), ("  ", "muted")]
+            after: list[Span] = [
+                ("  ", "muted"),
+                *star_spans(model.quality.stars, ascii_only=self.ascii_only),
+                (" ", "muted"),
+                *badge_spans(model.quality.convergence, ascii_only=self.ascii_only),
+            ]
+            if number in self._without_curve:
+                before[1] = (" " * len(sample), style)
+                after.append(("  no curve", "faint"))
+            parts.append((before, after))
+        used = max(
+            (sum(cell_len(text) for text, _ in (*before, *after)) for before, after in parts),
+            default=0,
+        )
+        room = max(1, min(width - used, longest))
+        return [
+            [*before, (fit(name, room, ascii_only=self.ascii_only), "value"), *after]
+            for name, (before, after) in zip(names, parts, strict=True)
+        ]
+
+
+class DifferenceHeader(DrawnLines):
+    """The letters above the columns of the table; they stay while it scrolls."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn("heading", "muted", *_SERIES)
+
+    _comparison: Comparison | None = None
+
+    def show(self, comparison: Comparison) -> None:
+        """Show the letters of these models."""
+        self._comparison = comparison
+        self.refresh(layout=True)
+
+    def lines(self, width: int) -> Sequence[Line]:
+        """One line."""
+        if self._comparison is None:
+            return ()
+        column, gap = column_width(len(self._comparison.models), width)
+        last = len(self._comparison.models) - 1
+        spans: list[Span] = [("Differences".ljust(LABEL), "heading")]
+        for number, _ in enumerate(self._comparison.models):
+            after = "" if number == last else " " * (column + gap - 1)
+            spans.append((LETTERS[number] + after, _SERIES[number]))
+        return [spans]
+
+
+class DifferenceTable(DrawnLines):
+    """The rows; the best of each has a sign."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+        "heading", "label", "value", "figure", "muted", "faint", "done"
+    )
+
+    _comparison: Comparison | None = None
+    _everything = False
+
+    def show(self, comparison: Comparison, *, everything: bool) -> None:
+        """Show what differs, or everything."""
+        self._comparison, self._everything = comparison, everything
+        self.refresh(layout=True)
+
+    def lines(self, width: int) -> Sequence[Line]:
+        """See `table_lines`."""
+        if self._comparison is None:
+            return ()
+        return table_lines(
+            self._comparison, width, everything=self._everything, ascii_only=self.ascii_only
+        )
+
+
+def column_width(models: int, width: int) -> tuple[int, int]:
+    """Cells of a model's column beside the labels, and of the gap after it: 2, or 1 if need be."""
+    room = 0
+    for gap in (2, 1):
+        room = (width - LABEL + gap) // max(1, models) - gap
+        if room >= _LEAST_COLUMN:
+            return min(_MOST_COLUMN, room), gap
+    return max(1, room), 1
+
+
+def table_lines(
+    comparison: Comparison, width: int, *, everything: bool = False, ascii_only: bool = False
+) -> list[Line]:
+    """Rows by group; long values are wrapped in their columns."""
+    rows = comparison.shown(everything=everything)
+    columns = column_width(len(comparison.models), width)
+    lines: list[Line] = []
+    group = ""
+    for row in rows:
+        if row.group != group:
+            group = row.group
+            lines.append([(group, "faint")])
+        lines += _row_lines(row, *columns, ascii_only=ascii_only)
+    if not rows:
+        lines.append([("They differ in nothing that is recorded.", "muted")])
+    else:
+        sign = "<" if ascii_only else "◂"
+        lines += [[("", "muted")], [(f"{sign} ", "done"), ("best of the row", "faint")]]
+    hidden = len(comparison.shown(everything=True)) - len(rows)
+    if hidden:
+        text = f"{formats.count(hidden)} more are the same for all: a shows them"
+        lines.append([(fit(text, width).rstrip(), "faint")])
+    return lines
+
+
+def _row_lines(row: Row, column: int, gap: int, *, ascii_only: bool) -> list[Line]:
+    sign = " <" if ascii_only else " ◂"
+    cells = [
+        _cell_lines(text, column - (len(sign) if index in row.best else 0), ascii_only=ascii_only)
+        for index, text in enumerate(row.texts)
+    ]
+    lines: list[Line] = []
+    for number in range(max(len(cell) for cell in cells)):
+        label = fit(row.label, LABEL - 1, ascii_only=ascii_only) if number == 0 else ""
+        spans: list[Span] = [(label.ljust(LABEL), "label")]
+        for index, cell in enumerate(cells):
+            text = cell[number] if number < len(cell) else ""
+            is_best = index in row.best
+            if is_best:
+                style = "figure"
+            elif row.texts[index] == formats.NOTHING or not row.differs:
+                style = "faint"
+            else:
+                style = "value"
+            spans.append((text, style))
+            used = cell_len(text)
+            if is_best and number == 0:
+                spans.append((sign, "done"))
+                used += len(sign)
+            spans.append((" " * max(0, column + gap - used), "value"))
+        lines.append(spans[:-1])
+    return lines
+
+
+def _cell_lines(text: str, width: int, *, ascii_only: bool) -> list[str]:
+    lines = [""]
+    for part in _BREAKABLE.findall(settled(text, ascii_only=ascii_only)):
+        if cell_len(lines[-1] + part.rstrip()) <= width:
+            lines[-1] += part
+            continue
+        lines += chop_cells(part.rstrip(), width)
+        lines[-1] += part[len(part.rstrip()) :]
+    lines = [line.rstrip() for line in lines if line] or [""]
+    if len(lines) <= _MOST_LINES:
+        return lines
+    rest = "".join(lines[_MOST_LINES - 1 :])
+    return [*lines[: _MOST_LINES - 1], fit(rest, width, ascii_only=ascii_only).rstrip()]

@@ -1,0 +1,292 @@
+"""Comparing models: what one sees side by side, and what one can take away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from textual.pilot import Pilot
+
+from lora_tui.compare import MOST, compare_models
+from lora_tui.domain import CurvePoint, Model
+from lora_tui.screens.compare import CompareScreen
+from lora_tui.screens.models import ModelsScreen
+from lora_tui.widgets.curve_plot import PlotStyle, drawable
+from lora_tui.widgets.difference_table import DifferenceTable, table_lines
+from lora_tui.widgets.overlay_chart import OverlayChart
+from lora_tui.widgets.overlay_plot import draw_overlay
+from tests.tui.conftest import Open, screen_text, toasts, until
+from tests.tui.library import HOSTILE_NAMES, FakeWriters, Library, model_row
+
+SMALL, WIDE = (80, 24), (160, 48)
+
+
+def settings(number: int) -> dict[str, Any]:
+    """Hyperparameters that differ, and some that do not."""
+    return {
+        "preset_id": ("conservative", "balanced", "aggressive")[number % 3],
+        "hyperparameters": {
+            "base_model": ("meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen2.5-7B-Instruct")[
+                number % 2
+            ],
+            "lora_rank": 8 * 2 ** (number % 3),
+            "learning_rate": 1e-4 * (1 + number % 3),
+            "batch_size": 4,
+        },
+        "gpu_config": {"gpu_type": "NVIDIA A100 80GB", "num_gpus": 1},
+    }
+
+
+@pytest.fixture
+def models(library: Library) -> Library:
+    """Seven models, the newest first."""
+    library.fill(0)
+    library.put_models(*(model_row(number, configuration=settings(number)) for number in range(7)))
+    return library
+
+
+async def compared(pilot: Pilot[None], count: int = 3) -> CompareScreen:
+    """The first models of the list, marked and compared."""
+    await pilot.press(*["space"] * count, "c")
+    await until(pilot, lambda: isinstance(pilot.app.screen, CompareScreen))
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+    screen = pilot.app.screen
+    assert isinstance(screen, CompareScreen)
+    return screen
+
+
+async def test_the_marked_models_are_compared_in_the_order_of_the_list(
+    models: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("G", "space", "g", "space", "c")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        text = screen_text(app)
+    assert "A ━━  Customer Support Emails - 2026-11-23" in text
+    assert "B ━━  SQL Assistant - 2026-11-17" in text
+
+
+async def test_one_marked_model_can_not_be_compared(models: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("space")
+        assert "c Compare" not in screen_text(app)
+        await pilot.press("c")
+        assert isinstance(app.screen, ModelsScreen)
+        await pilot.press("space")
+        await pilot.pause()
+        assert "c Compare" in screen_text(app)
+
+
+async def test_more_than_six_are_refused_in_words(models: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press(*["space"] * 7, "c")
+        assert isinstance(app.screen, ModelsScreen)
+        assert "Up to 6 models can be compared; 7 are marked" in toasts(app)[-1]
+
+
+async def test_going_back_keeps_the_marks(models: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        await compared(pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        assert "3 marked" in screen_text(app)
+
+
+async def test_a_shows_what_is_the_same_for_all_and_hides_it_again(
+    models: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await compared(pilot)
+        assert "Batch size" not in screen_text(app)
+        assert "Learning rate" in screen_text(app)
+        await pilot.press("a")
+        assert "Batch size" in screen_text(app)
+        await pilot.press("a")
+        assert "Batch size" not in screen_text(app)
+
+
+async def test_the_best_has_a_sign_that_needs_no_colour(models: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await compared(pilot)
+        text = screen_text(app)
+    assert "0.4000 ◂" in text
+    assert "0.4100 ◂" not in text
+    assert "◂ best of the row" in text
+
+
+async def test_the_toggles_change_the_chart_and_say_so(models: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await compared(pilot)
+        chart = screen.query_one(OverlayChart)
+        assert "Training loss  smoothed · over steps" in screen_text(app)
+        await pilot.press("l", "m", "x")
+        assert "as logged · over percent of the run · log scale" in screen_text(app)
+        await pilot.press("v")
+        assert "No validation losses were logged" in screen_text(app)
+        await pilot.press("c")
+        assert not chart.display
+        await pilot.press("c")
+        assert chart.display
+
+
+@pytest.mark.parametrize(("key", "suffix"), [("e", "md"), ("E", "csv")])
+async def test_the_table_is_exported_with_what_is_shown(
+    models: Library, writers: FakeWriters, open_app: Open, key: str, suffix: str
+) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        await compared(pilot)
+        await pilot.press(key)
+        await until(pilot, lambda: bool(toasts(app)))
+        assert f"/data/models/comparison-2026-11-23.{suffix}" in toasts(app)[-1]
+    (name, text) = next(asked[1:] for asked in writers.asked if asked[0] == "keep_text")
+    assert name == f"comparison-2026-11-23.{suffix}"
+    assert "Learning rate" in text
+    assert "Batch size" not in text
+
+
+async def test_models_that_vanish_leave_the_comparison(models: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        await compared(pilot, 3)
+        models.delete_models(1)
+        app.poll_cache()
+        await until(pilot, lambda: "2 models, 1 gone" in screen_text(app))
+        models.delete_models(2)
+        app.poll_cache()
+        await until(pilot, lambda: "Nothing left to compare" in screen_text(app))
+        await pilot.press("e", "escape")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+
+
+async def test_the_palette_offers_the_comparison(models: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("space", "space", "ctrl+p", *"marked")
+        await until(pilot, lambda: "Compare the marked models" in screen_text(app))
+
+
+curves = st.lists(
+    st.lists(st.builds(CurvePoint, st.floats(-1e3, 1e5), st.floats(-1e6, 1e6)), max_size=30).map(
+        lambda points: sorted(points, key=lambda point: point.step)
+    ),
+    max_size=MOST,
+)
+
+
+@given(
+    curves,
+    st.integers(0, 120),
+    st.integers(0, 30),
+    st.builds(PlotStyle, st.booleans(), st.booleans(), st.booleans()),
+)
+def test_a_chart_is_as_wide_and_high_as_its_place(
+    curves: list[list[CurvePoint]], width: int, height: int, style: PlotStyle
+) -> None:
+    overlay = draw_overlay([drawable(curve) for curve in curves], "ABCDEF", width, height, style)
+    assert len(overlay.rows) == height
+    for row in overlay.rows:
+        text = "".join(part for part, _ in row)
+        assert cell_len(text) == width
+        assert text.isascii() or not style.ascii_only
+
+
+def test_each_curve_carries_its_letter() -> None:
+    flat = [[CurvePoint(float(step), 1.0 + n) for step in range(50)] for n in range(6)]
+    overlay = draw_overlay(flat, "ABCDEF", 80, 20, PlotStyle())
+    text = "\n".join("".join(part for part, _ in row) for row in overlay.rows)
+    assert all(letter in text for letter in "ABCDEF")
+
+
+@given(st.lists(st.text(max_size=40), min_size=2, max_size=MOST), st.integers(56, 160))
+def test_no_text_makes_the_table_wider_than_its_place(texts: list[str], width: int) -> None:
+    models = [
+        Model.from_row(
+            {
+                "id": str(number),
+                "name": text,
+                "configuration": {"hyperparameters": {"base_model": text, text: text}},
+            }
+        )
+        for number, text in enumerate(texts)
+    ]
+    comparison = compare_models(models, [None] * len(models))
+    for everything in (False, True):
+        for ascii_only in (False, True):
+            for line in table_lines(
+                comparison, width, everything=everything, ascii_only=ascii_only
+            ):
+                assert cell_len("".join(text for text, _ in line)) <= width
+
+
+Compare = Callable[..., bool]
+
+
+class TestPictures:
+    """How it looks. `pytest --snapshot-update` after a change that is meant."""
+
+    @pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "160x48"])
+    def test_three_models(
+        self, models: Library, open_app: Open, snap_compare: Compare, size: tuple[int, int]
+    ) -> None:
+        async def shown(pilot: Pilot[None]) -> None:
+            await compared(pilot)
+
+        assert snap_compare(open_app(), terminal_size=size, run_before=shown)
+
+    @pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "160x48"])
+    def test_six_models_with_everything(
+        self, models: Library, open_app: Open, snap_compare: Compare, size: tuple[int, int]
+    ) -> None:
+        async def shown(pilot: Pilot[None]) -> None:
+            await compared(pilot, 6)
+            await pilot.press("a", "l")
+
+        assert snap_compare(open_app(), terminal_size=size, run_before=shown)
+
+    def test_a_terminal_that_knows_only_ascii(
+        self, models: Library, open_app: Open, snap_compare: Compare
+    ) -> None:
+        async def shown(pilot: Pilot[None]) -> None:
+            await compared(pilot)
+
+        app = open_app(ascii_only=True)
+        assert snap_compare(app, terminal_size=SMALL, run_before=shown)
+
+    def test_hostile_names_without_curves(
+        self, library: Library, open_app: Open, snap_compare: Compare
+    ) -> None:
+        library.put_state()
+        library.put_models(
+            *(model_row(n, name=name) for n, name in enumerate(HOSTILE_NAMES[1:7])), curves=False
+        )
+
+        async def shown(pilot: Pilot[None]) -> None:
+            await compared(pilot, 6)
+
+        assert snap_compare(open_app(), terminal_size=SMALL, run_before=shown)
+
+
+async def test_scrolling_reaches_the_end_of_the_table(models: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await compared(pilot, 6)
+        assert screen.query_one(DifferenceTable).region.height > 10
+        await pilot.press("G")
+        await pilot.pause()
+        assert "best of the row" in screen_text(app)
+        await pilot.press("g")
+        await pilot.pause()
+        assert "Rating" in screen_text(app)
