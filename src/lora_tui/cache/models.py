@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -152,7 +153,8 @@ def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
 
 def convergence_counts(db: sqlite3.Connection) -> dict[str, int]:
     """How many models of each convergence there are, for the filters."""
-    return dict(_groups(db, "convergence"))
+    sql = "SELECT convergence, count(*) FROM models INDEXED BY models_filters GROUP BY convergence"
+    return {str(name): int(total) for name, total in db.execute(sql)}
 
 
 @dataclass(frozen=True)
@@ -170,33 +172,33 @@ class Facets:
 
 def facet_counts(db: sqlite3.Connection) -> Facets:
     """Every value that a filter can be set to; the most frequent first."""
-    datasets: dict[str, int] = {}
     names = dict(tuple(row) for row in db.execute("SELECT id, name FROM datasets"))
-    for dataset_id, total in _groups(db, "dataset_id"):
+    counts: tuple[Counter[Any], ...] = tuple(Counter() for _ in _FACETS)
+    # grouped by all of them at once, in the order of the index: one pass and no sorting
+    columns = ", ".join(_FACETS)
+    sql = f"SELECT {columns}, count(*) FROM models INDEXED BY models_filters GROUP BY {columns}"
+    for *values, total in db.execute(sql):
+        for counter, value in zip(counts, values, strict=True):
+            counter[value] += total
+    by_id, convergences, stars, presets, base_models = counts
+    datasets: Counter[str] = Counter()
+    for dataset_id, total in by_id.items():
         if dataset_id in names:
-            name = names[dataset_id]
-            datasets[name] = datasets.get(name, 0) + total
+            datasets[names[dataset_id]] += total
     (downloaded,) = db.execute(
         "SELECT count(*) FROM models WHERE id IN (SELECT model_id FROM library)"
     ).fetchone()
     return Facets(
-        convergences=dict(_groups(db, "convergence")),
-        stars=dict(_groups(db, "stars")),
-        datasets=dict(sorted(datasets.items(), key=lambda item: (-item[1], item[0]))),
-        presets=dict(_groups(db, "preset_id")),
-        base_models=dict(_groups(db, "base_model")),
+        convergences=dict(convergences.most_common()),
+        stars=dict(stars.most_common()),
+        datasets=dict(datasets.most_common()),
+        presets=dict(presets.most_common()),
+        base_models=dict(base_models.most_common()),
         downloaded=int(downloaded),
     )
 
 
-def _groups(db: sqlite3.Connection, column: str) -> list[tuple[Any, int]]:
-    sql = (
-        f"SELECT {column}, count(*) FROM models INDEXED BY models_filters GROUP BY {column}"
-        f" ORDER BY count(*) DESC, {column}"
-    )
-    return [(row[0], row[1]) for row in db.execute(sql)]
-
-
+_FACETS: Final = ("dataset_id", "convergence", "stars", "preset_id", "base_model")
 _SUMMARY: Final = (
     "m.id, m.name, m.version, m.status, d.name AS dataset_name, m.preset_id, m.base_model,"
     " m.stars, m.convergence, m.final_loss, m.perplexity, m.cost, m.duration_hours, m.size,"
