@@ -233,10 +233,8 @@ def test_a_stopped_download_goes_on_where_it_was(
     configured.clear_faults()
     online.download_to(model.id, [ADAPTER])
     assert_whole(online.directory_of(model), {ADAPTER: truth[ADAPTER]})
-    ranged = [
-        r for r in configured.requests() if r["path"].startswith(SIGNED) and r["status"] == 206
-    ]
-    assert ranged
+    ranges = [r["range"] for r in configured.requests() if r["path"].startswith(SIGNED)]
+    assert any(span and not span.startswith("bytes=0-") for span in ranges)
 
 
 def test_a_second_process_does_not_write_the_same_file(

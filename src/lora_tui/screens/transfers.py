@@ -29,6 +29,7 @@ from lora_tui.widgets.title_bar import TitleBar
 from lora_tui.widgets.transfer_bar import progress_line, state_span
 
 _STATE: Final = 12
+_WIDE: Final = 110
 _STYLES: Final = {
     "active": "$primary",
     "waiting": "$accent",
@@ -197,6 +198,8 @@ class TransfersScreen(CacheScreen):
             left=seconds_left(active, rate),
             ascii_only=self.ascii_only,
         )
+        if self.size.width < _WIDE:
+            line = line[-1:]  # the words; the status line has a bar too
         title.aside = "".join(text for text, _ in line).strip() if active else ""
 
     def _line(self, row: Transfer, model: str | None) -> Content:

@@ -1,0 +1,70 @@
+"""`lora-tui download` as a process: interrupted, killed by a closed terminal, and run again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from lora_tui.errors import ExitCode
+from lora_tui.online import _delay
+from lora_tui.sandbox import Sandbox
+from tests.conftest import Run
+
+SIGNED = "/storage/v1/object/sign/lora-models/"
+ADAPTER = "adapter_model.safetensors"
+
+
+@pytest.fixture
+def model(configured: Sandbox, run: Run) -> str:
+    run("sync")
+    models = run("list", "--json", "--sort", "quality").data["models"]
+    return str(next(model["id"] for model in models if len(model["artifacts"]) == 6))
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGHUP, -signal.SIGHUP)],
+)
+def test_a_download_that_is_cut_off_goes_on_when_it_is_run_again(
+    configured: Sandbox, run: Run, model: str, tmp_path: Path, how: signal.Signals, code: int
+) -> None:
+    directory = tmp_path / "to"
+    configured.faults(path=SIGNED, method="GET", throttle=300_000)
+    command = [sys.executable, "-m", "lora_tui", "download", model, ADAPTER, "--to", directory]
+    with subprocess.Popen([*command, "--events"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["bytes_done"] > 200_000:
+                break
+        pause = threading.Event()
+        while not (directory / f"{ADAPTER}.part.json").exists():
+            pause.wait(0.02)
+        process.send_signal(how)
+        process.stdout.read()
+        assert process.wait(30) == code
+    assert not (directory / ADAPTER).exists()
+    configured.clear_faults()
+    configured.forget_requests()
+    ran = run("download", model, ADAPTER, "--to", str(directory), "--json")
+    assert ran.data["files"] == [ADAPTER]
+    assert run("verify", str(directory)).code == 0
+    assert sorted(path.name for path in directory.iterdir()) == [ADAPTER, "lora-tui.json"]
+    fetched = [r for r in configured.requests() if r["path"].startswith(SIGNED)]
+    ranges = [r["range"] for r in fetched if r["method"] == "GET"]
+    assert ranges
+    assert not any(span.startswith("bytes=0-") for span in ranges)
+
+
+def test_a_retry_waits_as_long_as_the_server_asks_and_gives_up_in_the_end() -> None:
+    assert _delay(1, "7") == 7.0
+    assert _delay(1, "3600") == 20.0
+    soon = _delay(1, "soon")
+    assert soon is not None
+    assert 0 <= soon <= 0.5
+    assert _delay(10, None) is None
