@@ -68,6 +68,11 @@ def signed_in(profile: Profile) -> SignedIn | None:
     return SignedIn(str(data["user_id"]), str(data.get("email") or ""))
 
 
+def kept_in(profile: Profile) -> str:
+    """Where the stored session's tokens are: KEYRING or FILE."""
+    return KEYRING if _read_file(profile).get("kept_in") == KEYRING else FILE
+
+
 def load_session(profile: Profile) -> Session | None:
     """The session in force: the token from the environment, else the stored one.
 
@@ -102,7 +107,7 @@ def save_session(profile: Profile, session: Session) -> str:
         data = {"kept_in": KEYRING, "user_id": session.user_id, "email": session.email}
         _write_file(profile, data)
         return KEYRING
-    was_in_keyring = _read_file(profile).get("kept_in") == KEYRING
+    was_in_keyring = kept_in(profile) == KEYRING
     _write_file(profile, data)
     if was_in_keyring:
         keyring_store.remove(_keyring_name(profile))
@@ -113,7 +118,7 @@ def delete_session(profile: Profile) -> bool:
     """Forget the stored session; True where there was one."""
     path = _file(profile)
     existed = path.exists()
-    if _read_file(profile).get("kept_in") == KEYRING:
+    if kept_in(profile) == KEYRING:
         keyring_store.remove(_keyring_name(profile))
     path.unlink(missing_ok=True)
     return existed

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import pytest
-
 from lora_tui.sandbox import Sandbox
 from tests.commands.test_deliver import whole_model
 from tests.conftest import Run
@@ -31,12 +29,12 @@ def test_before_and_after_the_download(configured: Sandbox, run: Run, tmp_path: 
     assert data["rank"] > 0
 
 
-@pytest.mark.parametrize("program", ["vllm", "peft", "llama.cpp", "ollama"])
-def test_each_program_has_its_snippet_offline(configured: Sandbox, run: Run, program: str) -> None:
+def test_each_program_has_its_snippet_offline(configured: Sandbox, run: Run) -> None:
     run("sync")
     model = whole_model(run)
     before = len(configured.requests())
-    assert run("--offline", "serve-config", model, "--for", program).code == 0
+    for program in ("vllm", "peft", "llama.cpp", "ollama"):
+        assert run("--offline", "serve-config", model, "--for", program).code == 0
     assert len(configured.requests()) == before
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import httpx
 
-from lora_tui import clock
+from lora_tui import account, clock
 from lora_tui.account import Session
 from lora_tui.config import Profile
 from lora_tui.doctor.findings import (
@@ -27,6 +27,7 @@ from lora_tui.gateway.auth import KeyAuth, SessionAuth, fetch_user
 from lora_tui.gateway.gpu import ResultGoneError, Worker
 from lora_tui.gateway.http import RETRY, RetryPolicy, build_client, check
 from lora_tui.gateway.storage import BUCKET
+from lora_tui.text import terminal_safe
 
 TABLES: Final = (
     "datasets",
@@ -77,7 +78,8 @@ def check_account(profile: Profile, auth: SessionAuth) -> Finding:
         )
     if user_id != session.user_id:
         return failed("auth", "the session is another user's", "run `lora-tui login`")
-    return ok("auth", f"signed in as {email or user_id}")
+    place = "given" if profile.access_token else f"kept in a {account.kept_in(profile)}"
+    return ok("auth", f"signed in as {terminal_safe(email or user_id)}; the session is {place}")
 
 
 def check_tables(user: View, user_id: str) -> Iterator[Finding]:
