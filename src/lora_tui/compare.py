@@ -154,6 +154,14 @@ def _training_loss(model: Model, _: Opinion | None) -> float | None:
     return model.training.final_loss if stored is None else stored
 
 
+def _best_validation(_: Model, opinion: Opinion | None) -> float | None:
+    return opinion.validation.best if opinion and opinion.validation else None
+
+
+def _best_step(_: Model, opinion: Opinion | None) -> float | None:
+    return opinion.validation.best_step if opinion and opinion.validation else None
+
+
 def _gigabytes(value: float) -> str:
     return f"{value:g} GB"
 
@@ -174,6 +182,8 @@ _COLUMNS: Final = (
     _Column(
         _SCORES, "Validation loss", lambda m, _: m.quality.final_validation_loss, formats.loss, -1
     ),
+    _Column(_SCORES, "Best validation", _best_validation, formats.loss, -1),
+    _Column(_SCORES, "Best at step", _best_step, formats.count),
     _Column(_SCORES, "Perplexity", lambda m, _: m.quality.perplexity, formats.perplexity, -1),
     _Column(
         _SCORES, "Loss reduction", lambda m, _: m.quality.loss_reduction_percent, formats.percent, 1

@@ -69,6 +69,16 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """The validation losses of a run that are recorded and finite."""
+
+    last: float
+    last_step: float
+    best: float
+    best_step: float
+
+
+@dataclass(frozen=True)
 class Opinion:
     """The findings, the weightiest first, and what follows from them."""
 
@@ -76,6 +86,8 @@ class Opinion:
     findings: tuple[Finding, ...]
     stars: int | None
     """What it would give; None where the curve does not carry a judgement."""
+    validation: Validation | None = None
+    """None where no validation loss was recorded."""
 
     @property
     def recommendation(self) -> str | None:
@@ -174,7 +186,9 @@ def second_opinion(points: Sequence[Recorded], *, thinned: bool = False) -> Opin
         findings += _validation(run, has_diverged=has_diverged)
     findings.sort(key=lambda finding: -finding.severity)
     verdict = _verdict(findings, run)
-    return Opinion(verdict, tuple(findings), _stars(findings, run, verdict))
+    return Opinion(
+        verdict, tuple(findings), _stars(findings, run, verdict), _recorded(run.validations)
+    )
 
 
 def compare_with_rating(opinion: Opinion, quality: Quality) -> Comparison:
@@ -541,6 +555,14 @@ def _validation(run: _Run, *, has_diverged: bool) -> list[Finding]:
             )
         )
     return findings
+
+
+def _recorded(validations: Sequence[tuple[float, float]]) -> Validation | None:
+    if not validations:
+        return None
+    last_step, last = validations[-1]
+    best_step, best = min(validations, key=lambda recorded: recorded[1])
+    return Validation(last, last_step, best, best_step)
 
 
 def _verdict(findings: Sequence[Finding], run: _Run) -> Verdict:

@@ -359,7 +359,7 @@ async def test_a_download_shows_bytes_rate_and_time_left_and_then_where_the_file
         queue_files(model)
         await halfway(model, monkeypatch, app, pilot)
         text = screen_text(app)
-        assert "24.0 of 48.0 MiB  4.0 MiB/s  00:06 left" in text
+        assert "24.0 MiB of 48.0 MiB  4.0 MiB/s  00:06 left" in text
         assert "queued" in text
         finish(model)
         app.poll_cache()

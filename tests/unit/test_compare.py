@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.compare import Comparison, Row, compare_models, to_csv, to_data, to_markdown
-from lora_tui.domain import Model
+from lora_tui.domain import CurvePoint, Model
 from lora_tui.errors import DiskError
 from lora_tui.exports import markdown_text, write_new
+from lora_tui.second_opinion import second_opinion
 
 
 def model(number: int, **quality: Any) -> Model:
@@ -58,6 +59,16 @@ def test_the_best_is_the_lowest_loss_and_the_highest_rating() -> None:
     assert row(comparison, "Training loss").best == {1, 2}
     assert row(comparison, "Rating").best == {1, 2}
     assert row(comparison, "Cost").best == {0}
+
+
+def test_the_best_validation_loss_is_that_of_the_whole_curve() -> None:
+    curve = [
+        CurvePoint(float(step), 1.0, None if step == 50 else 1.2 + abs(step - 30) / 100)
+        for step in range(51)
+    ]
+    comparison = compare_models([model(1), model(2)], [second_opinion(curve), None])
+    assert row(comparison, "Best validation").texts == ("1.2000", "–")
+    assert row(comparison, "Best at step").texts == ("30", "–")
 
 
 def test_what_is_the_same_or_has_no_better_has_no_best() -> None:

@@ -160,8 +160,8 @@ def _row_lines(row: Row, column: int, gap: int, *, ascii_only: bool) -> list[Lin
     ]
     lines: list[Line] = []
     for number in range(max(len(cell) for cell in cells)):
-        label = fit(row.label, LABEL - 1, ascii_only=ascii_only) if number == 0 else ""
-        spans: list[Span] = [(label.ljust(LABEL), "label")]
+        label = fit(row.label if number == 0 else "", LABEL - 1, ascii_only=ascii_only)
+        spans: list[Span] = [(label + " ", "label")]
         for index, cell in enumerate(cells):
             text = cell[number] if number < len(cell) else ""
             is_best = index in row.best
