@@ -58,6 +58,7 @@ class Terminal:
         os.close(follower)
         self.leader = leader
         self.first_paint = self._until(mark.encode()) - started
+        self.processor = self._processor_seconds()
         self.settle()
 
     def press(self, keys: str) -> float:
@@ -84,6 +85,11 @@ class Terminal:
         (line,) = (entry for entry in status.splitlines() if entry.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
 
+    def _processor_seconds(self) -> float:
+        """What the application has used so far; other programs don't make it longer."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def close(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
@@ -101,6 +107,7 @@ class Terminal:
 
 def main() -> None:
     paint: dict[str, list[float]] = defaultdict(list)
+    processor: dict[str, list[float]] = defaultdict(list)
     memory: dict[str, list[float]] = defaultdict(list)
     keys: dict[tuple[str, str], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as directory:
@@ -116,11 +123,14 @@ def main() -> None:
             for name, (kind, argument, mark) in apps.items():
                 terminal = Terminal(kind, argument, mark)
                 paint[name].append(terminal.first_paint * 1000)
+                processor[name].append(terminal.processor * 1000)
                 if kind != "empty":
                     measure_keys(terminal, kind, name, keys)
                 memory[name].append(terminal.memory)
                 terminal.close()
-    report("interface: a terminal of 120 × 40", "interface", figures(paint, memory, keys))
+    report(
+        "interface: a terminal of 120 × 40", "interface", figures(paint, processor, memory, keys)
+    )
 
 
 def measure_keys(
@@ -148,6 +158,7 @@ def measure_keys(
 
 def figures(
     paint: dict[str, list[float]],
+    processor: dict[str, list[float]],
     memory: dict[str, list[float]],
     keys: dict[tuple[str, str], list[float]],
 ) -> list[Figure]:
@@ -158,6 +169,9 @@ def figures(
         promise = "at most 1.3" if name.startswith("lora-tui") else ""
         against = {} if name == empty else {"peer": empty, "peer_values": paint[empty]}
         found.append(figure(f"first paint: {name}", "ms", values, promise=promise, **against))
+    for name, values in processor.items():
+        against = {} if name == empty else {"peer": empty, "peer_values": processor[empty]}
+        found.append(figure(f"processor time until then: {name}", "ms", values, **against))
     for (what, name), values in keys.items():
         peer = table if (what, table) in keys else smallest
         against = {} if name == peer else {"peer": peer, "peer_values": keys[what, peer]}
