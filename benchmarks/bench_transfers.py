@@ -5,11 +5,12 @@ Three questions, each answered by a ratio against a named peer in the same minut
 - one stream: 1 GB from an nginx, verified, against `curl` followed by `sha256sum`, and against
   curl alone, which verifies nothing (target: at least 0.9 times the former);
 - a server that holds each connection back (nginx's limit_rate): against `aria2c -x8` (target: at
-  least its rate), which verifies nothing either;
+  least its rate), which verifies nothing either, and against the same followed by `sha256sum`;
 - the interface meanwhile: how late an event loop in the same process wakes up.
 
-Ours is the whole path: queue, fetch, checksum, structure, fsync, rename. "whole process" adds the
-start of Python. nginx listens on an ephemeral loopback port, with a certificate made for the run.
+Ours is the whole path: queue, fetch, checksum, structure, fsync, rename. "With Python's start"
+is the whole process. nginx listens on an ephemeral loopback port, with a certificate made for the
+run.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ import json
 import os
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+from figures import Figure, figure
+from figures import report as report_figures
 
 TOOLS = {
     "nginx": "nginx",
@@ -81,17 +84,18 @@ def main() -> None:
                 ),
                 "throttled": compare(
                     {
-                        "aria2c -x8": lambda: aria2c(directory, held),
+                        "aria2c -x8": lambda: aria2c(directory, held, check=False),
+                        "aria2c -x8 + sha256sum": lambda: aria2c(directory, held, check=True),
                         "lora-tui": lambda: ours(directory, held),
                     },
                     arguments.rounds,
                 ),
             }
-    size = arguments.megabytes << 20
-    document = summary(report, size, arguments.rounds)
-    print_table(document, arguments)
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(document, indent=2) + "\n")
+    title = (
+        f"Downloads of {arguments.megabytes} MiB over loopback HTTPS;"
+        f" held back to {arguments.limit_rate} MiB/s a connection"
+    )
+    report_figures(title, "transfers", figures_of(report, arguments.megabytes))
 
 
 def parse() -> argparse.Namespace:
@@ -100,7 +104,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit-rate", type=int, default=32, help="MiB/s a connection")
     parser.add_argument("--dir", help="where the files are written (a temporary directory)")
-    parser.add_argument("--json", help="write the figures to this file too")
     arguments, _ = parser.parse_known_args()
     return arguments
 
@@ -220,23 +223,25 @@ def compare(programs: dict[str, object], rounds: int) -> dict[str, list[Run]]:
 
 def curl(directory: Path, url: str, *, check: bool) -> Run:
     target = directory / "curl.out"
-    commands = [["curl", "-sS", "--fail", "--cacert", f"{directory}/ca.pem", "-o", target, url]]
+    commands: list[list[object]] = [
+        ["curl", "-sS", "--fail", "--cacert", f"{directory}/ca.pem", "-o", target, url]
+    ]
     if check:
         commands.append(["sha256sum", target])
     return sequence(commands, target)
 
 
-def aria2c(directory: Path, url: str) -> Run:
+def aria2c(directory: Path, url: str, *, check: bool) -> Run:
     target = directory / "aria2.out"
-    return sequence(
+    commands: list[list[object]] = [
         [
-            [
-                *("aria2c", "-x8", "-s8", "-k1M", "--quiet=true", "--file-allocation=none"),
-                *(f"--ca-certificate={directory}/ca.pem", "-d", directory, "-o", target.name, url),
-            ]
-        ],
-        target,
-    )
+            *("aria2c", "-x8", "-s8", "-k1M", "--quiet=true", "--file-allocation=none"),
+            *(f"--ca-certificate={directory}/ca.pem", "-d", directory, "-o", target.name, url),
+        ]
+    ]
+    if check:
+        commands.append(["sha256sum", target])
+    return sequence(commands, target)
 
 
 def sequence(commands: list[list[object]], target: Path) -> Run:
@@ -334,63 +339,60 @@ def child(home: Path, url: str, facts: Path) -> None:
     facts.write_text(json.dumps({"seconds": seconds, "late": [p50, p99, late[-1]]}))
 
 
-def summary(report: dict[str, dict[str, list[Run]]], size: int, rounds: int) -> dict[str, object]:
-    def medians(runs: list[Run]) -> dict[str, float]:
-        return {key: statistics.median(asdict(run)[key] for run in runs) for key in asdict(runs[0])}
+def figures_of(report: dict[str, dict[str, list[Run]]], megabytes: int) -> list[Figure]:
+    """Rates first (more is better), then what they cost."""
+    single, held = report["single"], report["throttled"]
 
-    figures = {
-        case: {name: medians(runs) for name, runs in programs.items()}
-        for case, programs in report.items()
-    }
-    single, held = figures["single"], figures["throttled"]
-    return {
-        "bytes": size,
-        "rounds": rounds,
-        "figures": figures,
-        "ratios": {
-            "rate against curl + sha256sum": single["curl + sha256sum"]["inside"]
-            / single["lora-tui"]["inside"],
-            "rate against curl + sha256sum, whole process": single["curl + sha256sum"]["seconds"]
-            / single["lora-tui"]["seconds"],
-            "rate against bare curl": single["curl"]["inside"] / single["lora-tui"]["inside"],
-            "throttled: rate against aria2c -x8": held["aria2c -x8"]["inside"]
-            / held["lora-tui"]["inside"],
-            "throttled: whole process": held["aria2c -x8"]["seconds"] / held["lora-tui"]["seconds"],
-        },
-        "targets": {
-            "rate against curl + sha256sum": 0.9,
-            "throttled: rate against aria2c -x8": 1.0,
-        },
-    }
+    def rate(runs: list[Run], *, whole: bool = False) -> list[float]:
+        return [megabytes / (run.seconds if whole else run.inside) for run in runs]
 
-
-def print_table(document: dict[str, object], arguments: argparse.Namespace) -> None:
-    figures, ratios, targets = (document[key] for key in ("figures", "ratios", "targets"))
-    assert isinstance(figures, dict)
-    assert isinstance(ratios, dict)
-    assert isinstance(targets, dict)
-    size = arguments.megabytes
-    titles = {
-        "single": f"one stream, {size} MiB over loopback HTTPS",
-        "throttled": f"the server gives {arguments.limit_rate} MiB/s to a connection",
-    }
-    for case, programs in figures.items():
-        print(f"transfers: {titles[case]}, median of {arguments.rounds}")
-        for name, run in programs.items():
-            line = (
-                f"  {name:18} {run['inside']:6.2f} s  {size / run['inside']:6.0f} MiB/s"
-                f"  process {run['seconds']:6.2f} s  cpu {run['cpu']:5.2f} s"
-                f"  memory {run['memory'] / 2**20:4.0f} MiB"
+    found = []
+    for name, runs, peer, peers, whole, promise in (
+        ("one stream, verified", single, "curl + sha256sum", single, False, "at least 0.9"),
+        ("one stream, with Python's start", single, "curl + sha256sum", single, True, ""),
+        ("one stream, verified", single, "curl", single, False, ""),
+        ("held back, verified", held, "aria2c -x8", held, False, "at least 1"),
+        ("held back, verified", held, "aria2c -x8 + sha256sum", held, False, ""),
+        ("held back, with Python's start", held, "aria2c -x8 + sha256sum", held, True, ""),
+    ):
+        found.append(
+            figure(
+                name,
+                "MiB/s",
+                rate(runs["lora-tui"], whole=whole),
+                peer=peer,
+                peer_values=rate(peers[peer], whole=whole),
+                promise=promise,
             )
-            if run["late_worst"]:
-                line += (
-                    f"  event loop late {run['late_p50'] * 1000:.1f} ms,"
-                    f" p99 {run['late_p99'] * 1000:.1f} ms, worst {run['late_worst'] * 1000:.0f} ms"
-                )
-            print(line)
-    for name, ratio in ratios.items():
-        target = f"  (target ≥ {targets[name]})" if name in targets else ""
-        print(f"  {name:46} {ratio:5.2f} ×{target}")
+        )
+    for case, runs, peer in (
+        ("one stream", single, "curl + sha256sum"),
+        ("held back", held, "aria2c -x8"),
+    ):
+        ours, theirs = runs["lora-tui"], runs[peer]
+        found += [
+            figure(
+                f"{case}: processor time",
+                "s",
+                [run.cpu for run in ours],
+                peer=peer,
+                peer_values=[run.cpu for run in theirs],
+            ),
+            figure(
+                f"{case}: memory at the peak",
+                "MiB",
+                [run.memory / 2**20 for run in ours],
+                peer=peer,
+                peer_values=[run.memory / 2**20 for run in theirs],
+            ),
+            figure(
+                f"{case}: event loop wakes late, 99th of 100",
+                "ms",
+                [run.late_p99 * 1000 for run in ours],
+            ),
+            figure(f"{case}: event loop, worst", "ms", [run.late_worst * 1000 for run in ours]),
+        ]
+    return found
 
 
 if __name__ == "__main__":

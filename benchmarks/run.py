@@ -1,7 +1,7 @@
 """All benchmarks, or those named, one after the other; then one table, and its figures as JSON.
 
 `run.py sync queries` runs these two. The table is printed from `results/`, which also keeps
-`all.json`; bench_transfers.py needs other programs and prints its own.
+`all.json`. `transfers` needs nginx, aria2c and curl; where one is missing it says so and fails.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from figures import RESULTS, Figure, table
 
-NAMES = ("start", "sync", "queries", "interface")
+NAMES = ("start", "sync", "queries", "interface", "transfers")
 
 
 def main(names: list[str]) -> int:
@@ -26,10 +26,14 @@ def main(names: list[str]) -> int:
         return 2
     started = time.time()
     documents = []
+    failed = []
     for name in names or NAMES:
         print(f"running {name} …", file=sys.stderr, flush=True)
         script = Path(__file__).with_name(f"bench_{name}.py")
-        subprocess.run([sys.executable, str(script)], check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run([sys.executable, str(script)], stdout=subprocess.DEVNULL)
+        if done.returncode:
+            failed.append(name)
+            continue
         documents.append(json.loads((RESULTS / f"{name}.json").read_text()))
     for document in documents:
         print(table(document["title"], [Figure(**entry) for entry in document["figures"]]))
@@ -41,7 +45,9 @@ def main(names: list[str]) -> int:
     whole = {"machine": machine, "seconds": time.time() - started, "benchmarks": documents}
     (RESULTS / "all.json").write_text(json.dumps(whole, indent=2) + "\n")
     print(f"\n{whole['seconds']:.0f} s; load {machine['load']:.1f} at the end")
-    return 0
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-_LISTEN_SECONDS: Final = 0.25
+_LISTEN_SECONDS: Final = 0.15
 _STEADY_SECONDS: Final = 3.0
 _WORTHWHILE_SECONDS: Final = 1.0
 _RISING: Final = 1.25
 _GAIN: Final = 1.3
 _FAST: Final = 100e6
 """Bytes a second of one connection beyond which it is the processor that sets the pace."""
-_CHUNK_SECONDS: Final = 2.0
+_CHUNK_SECONDS: Final = 1.0
 _SMALLEST_CHUNK: Final = 4 << 20
 _LARGEST_CHUNK: Final = 64 << 20
 
