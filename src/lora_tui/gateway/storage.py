@@ -419,6 +419,9 @@ def _pieces(source: Iterator[bytes], size: int) -> Iterator[bytes]:
     """Exactly `size` bytes in pieces of CHUNK. Raises IntegrityError where the source differs."""
     buffer = bytearray()
     for data in _exactly(source, size):
+        if not buffer and len(data) == CHUNK:
+            yield data  # as the harvest's spool gives them: nothing to copy
+            continue
         buffer += data
         while len(buffer) >= CHUNK:
             yield bytes(buffer[:CHUNK])

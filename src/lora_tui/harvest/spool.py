@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from lora_tui.errors import DiskError
+from lora_tui.gateway.storage import CHUNK
 
-_PIECE: Final = 1 << 20
+_PIECE: Final = CHUNK
+"""Bytes that are read at once: what a resumable upload sends at once, so that nobody copies."""
 _MARGIN: Final = 64 << 20
 """Bytes that stay free on the disk."""
 
@@ -151,9 +153,9 @@ class Spool:
             return Contents(self._length, self._digest.hexdigest())
 
     def read_from(self, offset: int) -> Iterator[bytes]:
-        """The bytes from there to the end, as they arrive. Raises what failed."""
+        """The bytes from there to the end, a piece as soon as it is whole. Raises what failed."""
         while True:
-            available = self._wait_beyond(offset) - offset
+            available = self._wait_for(offset + _PIECE) - offset
             if available <= 0:
                 return
             piece = os.pread(self._file.fileno(), min(available, _PIECE), offset)
@@ -167,11 +169,11 @@ class Spool:
             digest.update(piece)
         return digest.hexdigest()
 
-    def _wait_beyond(self, offset: int) -> int:
-        """The length, once it is more than `offset` or final."""
+    def _wait_for(self, length: int) -> int:
+        """The length, once it is at least that or final."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._length > offset or self._finished or self._error is not None
+                lambda: self._length >= length or self._finished or self._error is not None
             )
             self._raise()
             return self._length

@@ -59,7 +59,9 @@ class HarvestScreen(CacheScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back"),
         Binding("h", "back", "Back", show=False),
-        Binding("b", "start_or_stop", "Start/stop", tooltip="Harvest in the background, or stop it"),
+        Binding(
+            "b", "start_or_stop", "Start/stop", tooltip="Harvest in the background, or stop it"
+        ),
         Binding("x", "retry", "Retry", tooltip="Try the failed job again"),
         Binding("X", "retry_all", "Retry all", show=False, tooltip="Try all failed jobs again"),
     ]
@@ -221,7 +223,8 @@ class HarvestScreen(CacheScreen):
             case State.FAILED | State.DEAD:
                 reason = f"{job.reason} ({job.details})" if job.details else str(job.reason)
                 tries = "1 try" if job.attempts == 1 else f"{job.attempts} tries"
-                return [reason, " · ".join((tries, _next(job, now)))]
+                lines = [reason, " · ".join((tries, _next(job, now)))]
+                return [*lines, job.remedy] if job.state is State.DEAD and job.remedy else lines
             case State.DONE:
                 ended = formats.age(job.updated_at, now)
                 return [f"{formats.score(job.stars)} stars · harvested {ended}"]
@@ -240,6 +243,6 @@ def _progress(file: FileState) -> str:
 
 def _next(job: JobState, now: datetime) -> str:
     if job.next_try is None:
-        return f"not tried again by itself: {job.remedy or 'x tries it again'}"
+        return "not tried again by itself; x does"
     seconds = (job.next_try - now).total_seconds()
     return f"tried again in {formats.duration(seconds)}" if seconds > 0 else "tried again next"
