@@ -49,6 +49,8 @@ _PICTURES: Final = (
     Picture("notifications", ("n",)),
     Picture("model", ("enter",)),
     Picture("model-wide", ("enter",), 160, 48),
+    Picture("compare", ("space", "space", "space", "c")),
+    Picture("compare-wide", ("space", "space", "space", "space", "c"), 160, 48),
 )
 
 

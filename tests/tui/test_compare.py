@@ -76,12 +76,12 @@ async def test_one_marked_model_can_not_be_compared(models: Library, open_app: O
     app = open_app()
     async with app.run_test(size=SMALL) as pilot:
         await pilot.press("space")
-        assert "c Compare" not in screen_text(app)
+        assert "c compares" not in screen_text(app)
         await pilot.press("c")
         assert isinstance(app.screen, ModelsScreen)
         await pilot.press("space")
         await pilot.pause()
-        assert "c Compare" in screen_text(app)
+        assert "c compares" in screen_text(app)
 
 
 async def test_more_than_six_are_refused_in_words(models: Library, open_app: Open) -> None:
@@ -98,7 +98,7 @@ async def test_going_back_keeps_the_marks(models: Library, open_app: Open) -> No
         await compared(pilot)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
-        assert "3 marked" in screen_text(app)
+        assert "3 marked: c compares" in screen_text(app)
 
 
 async def test_a_shows_what_is_the_same_for_all_and_hides_it_again(

@@ -49,7 +49,7 @@ class ModelsScreen(CacheScreen):
         Binding("S", "reverse", "Reverse", show=False, tooltip="Turn the order around"),
         Binding("f", "filter", "Filter", tooltip="By convergence and stars"),
         Binding("d", "download", "Download", tooltip="Download all files of the model"),
-        Binding("c", "compare", "Compare", tooltip="Compare the marked models (2 to 6)"),
+        Binding("c", "compare", "Compare", show=False, tooltip="Compare the marked models"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"),
         Binding("escape", "reset", "Clear", show=False, tooltip="Clear search, filters, marks"),
     ]
@@ -257,7 +257,8 @@ class ModelsScreen(CacheScreen):
         shown = f"{table.total} of {everything}" if table.total != everything else f"{everything}"
         note = f"{shown} model{'' if everything == 1 else 's'}"
         if table.marked:
-            note = f"{len(table.marked)} marked  {note}"
+            hint = ": c compares" if LEAST <= len(table.marked) <= MOST else ""
+            note = f"{len(table.marked)} marked{hint}  {note}"
         status.note = note
         if (len(table.marked) >= LEAST) is not self._can_compare:
             self._can_compare = not self._can_compare
