@@ -231,6 +231,10 @@ class OfflineWriters:
         """Raises the reason."""
         raise self._reason
 
+    def keep_text(self, name: str, text: str) -> Path:
+        """Raises the reason."""
+        raise self._reason
+
     def mark_notification_read(self, notification_id: str) -> None:
         """Raises the reason."""
         raise self._reason
