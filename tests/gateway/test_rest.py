@@ -163,7 +163,9 @@ def test_a_model_comes_with_its_dataset_and_job(sandbox: Sandbox, user: Gateway)
     assert model["dataset"]["id"] == model["dataset_id"]
 
 
-@pytest.mark.parametrize("model_id", ["", "x", "1,2)", "00000000-0000-4000-8000-000000000000", "../../rpc"])
+@pytest.mark.parametrize(
+    "model_id", ["", "x", "1,2)", "00000000-0000-4000-8000-000000000000", "../../rpc"]
+)
 def test_a_model_that_is_not_there_is_not_found(
     sandbox: Sandbox, user: Gateway, model_id: str
 ) -> None:
