@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from statistics import median
+from typing import Final
 
 from lora_tui.domain import CurvePoint
+
+_WIDE_HALF: Final = 250
+"""From twice this on a window is wide."""
 
 
 def downsample(points: Sequence[CurvePoint], limit: int) -> list[CurvePoint]:
@@ -74,6 +79,22 @@ def rolling_median(values: Sequence[float], half: int) -> list[float]:
         if index + half + 1 < len(values):
             insort(window, values[index + half + 1])
     return medians
+
+
+def rolling_level(values: Sequence[float], half: int) -> list[float]:
+    """`rolling_median` at a cost that does not grow with the width of the window.
+
+    Where the window is wide, the median of it is taken over medians of short stretches: the noise
+    is gone from these already, and the level does not change within one.
+    """
+    length = half // _WIDE_HALF
+    if length < 2:
+        return rolling_median(values, half)
+    starts = range(0, len(values), length)
+    medians = rolling_median(
+        [median(values[start : start + length]) for start in starts], half // length
+    )
+    return [medians[index // length] for index in range(len(values))]
 
 
 def _with_validation(chosen: CurvePoint, bucket: Sequence[CurvePoint]) -> CurvePoint:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
 from statistics import median
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_tui.curves import downsample, rolling_median, smooth
+from lora_tui.curves import downsample, rolling_level, rolling_median, smooth
 from lora_tui.domain import CurvePoint
 
 losses = st.floats(-1e6, 1e6)
@@ -57,3 +58,20 @@ def test_a_rolling_median_is_the_median_of_the_neighbours(values: list[float], h
     assert rolling_median(values, half) == [
         median(values[max(0, index - half) : index + half + 1]) for index in range(len(values))
     ]
+
+
+def test_the_level_of_a_long_noisy_curve_is_its_rolling_median_but_for_the_noise() -> None:
+    randomness = random.Random(3)
+    curve = [3.0 - index / 10_000 + randomness.gauss(0.0, 0.1) for index in range(12_000)]
+    curve[6_000] = 90.0
+    level, exact = rolling_level(curve, 600), rolling_median(curve, 600)
+    assert max(abs(a - b) for a, b in zip(level, exact, strict=True)) < 0.03
+
+
+@given(st.lists(losses, min_size=1, max_size=1_500), st.integers(0, 1_000))
+@settings(max_examples=25)
+def test_a_level_stays_between_the_extremes(values: list[float], half: int) -> None:
+    level = rolling_level(values, half)
+    assert len(level) == len(values)
+    assert min(values) <= min(level)
+    assert max(level) <= max(values)

@@ -241,3 +241,20 @@ def test_it_agrees_where_the_rule_saw_enough() -> None:
     comparison = compare_with_rating(second_opinion(points), quality_of(points))
     assert comparison.agrees
     assert comparison.sentence == "Agrees with the stored rating of 5 stars."
+
+
+def test_a_very_long_run_is_judged_like_a_short_one() -> None:
+    points = list(steady(30_000))
+    assert kinds(second_opinion(points)) & set(JUDGED) == set()
+    for index in (7_000, 16_000, 25_000):
+        points[index] = CurvePoint(points[index].step, points[index].training_loss * 2)
+    spiky = second_opinion(points)
+    assert kinds(spiky) & set(JUDGED) == {Kind.SPIKES}
+    assert "3 spikes" in finding(spiky, Kind.SPIKES)
+    turned = [
+        CurvePoint(point.step, point.training_loss + max(0, index - 18_000) / 8_000)
+        for index, point in enumerate(points)
+    ]
+    opinion = second_opinion(turned)
+    assert Kind.DIVERGENCE in kinds(opinion)
+    assert opinion.stars == 1
