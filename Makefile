@@ -62,6 +62,7 @@ fresh-check: ## the README's two commands in a new clone with an empty home
 
 .PHONY: setup
 setup: $(DEV_READY) $(NODE_READY) ## install everything that the other targets need
+	@scripts/setup --check
 
 .PHONY: pins
 pins: ## lock the dependencies again after a change of pyproject.toml

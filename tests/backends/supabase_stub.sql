@@ -1,17 +1,23 @@
 -- What a Supabase project has before anybody's SQL, as far as our schema and migration use it.
--- For a plain PostgreSQL 15; the hosted service and @supabase/lite bring the real thing.
+-- For a plain PostgreSQL, 15 or newer, applied once to a new server by a superuser; the hosted
+-- service and @supabase/lite bring the real thing.
 
 create role anon nologin noinherit;
 create role authenticated nologin noinherit;
 create role service_role nologin noinherit bypassrls;
 
+-- Whoever uses the SQL editor. As on the hosted service it is no superuser.
+create role postgres nologin createdb createrole;
+grant usage, create on schema public to postgres with grant option;
+
 create schema auth;
-grant usage on schema auth to anon, authenticated, service_role;
+grant usage on schema auth to postgres, anon, authenticated, service_role;
 
 create table auth.users (
     id uuid primary key default gen_random_uuid(),
     email text unique
 );
+grant select, references on auth.users to postgres;
 
 create function auth.uid() returns uuid
 language sql stable as $$
@@ -19,7 +25,7 @@ language sql stable as $$
 $$;
 
 create schema storage;
-grant usage on schema storage to anon, authenticated, service_role;
+grant usage on schema storage to postgres, anon, authenticated, service_role;
 
 create table storage.buckets (
     id text primary key,
@@ -39,6 +45,9 @@ create table storage.objects (
 alter table storage.buckets enable row level security;
 alter table storage.objects enable row level security;
 grant all on storage.buckets, storage.objects to anon, authenticated, service_role;
+-- The hosted service lets `postgres` make policies here by an extension of its own.
+alter table storage.buckets owner to postgres;
+alter table storage.objects owner to postgres;
 
 create function storage.foldername(name text) returns text[]
 language sql immutable as $$
@@ -46,6 +55,7 @@ language sql immutable as $$
 $$;
 
 -- As on the hosted service, whatever `postgres` makes in schema public is granted to all three.
-alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
-alter default privileges in schema public
+alter default privileges for role postgres in schema public
+    grant all on tables to anon, authenticated, service_role;
+alter default privileges for role postgres in schema public
     grant execute on functions to anon, authenticated, service_role;
