@@ -22,7 +22,8 @@ from lora_tui.cache.connection import database_explained, open_cache, transactio
 from lora_tui.cache.facts import get_sync_state
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
-from lora_tui.cache.transfers import TransferState, active_transfers, transfers_of
+from lora_tui.cache.transfers import active_transfers
+from lora_tui.downloads import Downloads
 from lora_tui.errors import DamagedCacheError, LoraTuiError
 from lora_tui.screens.actions import actions_of
 from lora_tui.screens.confirm import ConfirmScreen
@@ -93,9 +94,7 @@ class LoraTuiApp(App[None]):
         """Whether the application ended because another file stands in its cache's place."""
         self.damage: DamagedCacheError | None = None
         """Why it ended, where the cache was found to be damaged."""
-        self._downloading: set[str] = set()
-        self._under_way: set[str] = set()
-        """Models of which files are active in the cache, whoever asked for them."""
+        self._downloads = Downloads(self)
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = DARK.name
@@ -106,10 +105,10 @@ class LoraTuiApp(App[None]):
         self.push_screen(ModelsScreen())
         self.set_interval(_POLL_SECONDS, self.poll_cache)
         self._announce()
-        self._under_way = {row.model_id for row in active_transfers(self.db)}
+        self._downloads.watch()
         if self._sync_on_start:
             self.sync(asked_for=False)
-            self._go_on_downloading()
+            self._downloads.go_on()
         if self.harvest is not None:
             self._watch_harvest(self.harvest)
 
@@ -132,7 +131,7 @@ class LoraTuiApp(App[None]):
             if Topic.NOTIFICATIONS in topics:
                 self._announce()
             if Topic.TRANSFERS in topics:
-                self._announce_downloads()
+                self._downloads.look()
 
     def sync(self, *, asked_for: bool = True) -> None:
         """Bring the cache up to the backend, unless that is happening already."""
@@ -172,56 +171,7 @@ class LoraTuiApp(App[None]):
 
     def download(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
         """Fetch all files of a model, or those named; say when it is done."""
-        if model_id in self._downloading:
-            self.notify(f"{name} is being downloaded already")
-            return
-        self._downloading.add(model_id)
-
-        async def run() -> None:
-            from lora_tui.transfers.fetch import CancelledError
-
-            try:
-                await in_background(
-                    partial(self.writers.download, model_id, files), name="download"
-                )
-            except CancelledError:
-                self.notify(f"{name}\nwhat was fetched is kept", title="Download stopped")
-            except LoraTuiError as error:
-                self.show_error(error)
-            else:
-                places = {file.target.parent for file in transfers_of(self.db, model_id)}
-                self.notify("\n".join((name, *map(str, sorted(places)))), title="Downloaded")
-                self.bell()
-            finally:
-                self._downloading.discard(model_id)
-                self.poll_cache()
-
-        self.run_worker(run(), group="download")
-
-    def _go_on_downloading(self) -> None:
-        """What an earlier run left unfinished."""
-        files = len(active_transfers(self.db))
-        if files:
-            what = "1 file is" if files == 1 else f"{files} files are"
-            self.notify(f"{what} still to come; t shows them", title="Downloads go on")
-        self.ask(self.writers.resume_downloads)
-
-    def _announce_downloads(self) -> None:
-        """Say how those have ended that nobody here waits for."""
-        active = {row.model_id for row in active_transfers(self.db)}
-        ended, self._under_way = self._under_way - active - self._downloading, active
-        names = names_of(self.db, list(ended))
-        for model_id in ended:
-            name = names.get(model_id, model_id)
-            rows = transfers_of(self.db, model_id)
-            failed = [row for row in rows if row.state is TransferState.FAILED]
-            if failed:
-                self.notify(f"{name}\n{failed[0].error}", title="Failed", severity="error")
-            elif all(row.state is TransferState.DONE for row in rows):
-                self.notify(f"{name}\n{rows[0].target.parent}", title="Downloaded")
-            else:
-                continue  # paused or stopped: by the user, who knows
-            self.bell()
+        self._downloads.start(model_id, name, files)
 
     def _watch_harvest(self, harvest: BackgroundHarvest) -> None:
         """Sync as soon as a harvest on this machine has made a model: ours, or the service's."""
@@ -324,7 +274,7 @@ class LoraTuiApp(App[None]):
         """Leave; ask first if that would stop a download."""
         if isinstance(self.screen, ConfirmScreen):
             return
-        if not self._downloading:
+        if not self._downloads.running:
             self.exit()
             return
 

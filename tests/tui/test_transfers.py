@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 
 import pytest
@@ -11,9 +12,11 @@ from lora_tui.cache import transfers as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.transfers import TransferState, Wanted
+from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.transfers.control import Control, control
+from lora_tui.transfers.fetch import CancelledError
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import FakeWriters, Library, identifier
 
@@ -158,3 +161,63 @@ async def test_the_end_of_a_download_that_another_run_began_is_announced(
     async with app.run_test(size=(100, 30)) as pilot:
         set_state(library, number, state)
         await until(pilot, lambda: any(toast.startswith(title) for toast in toasts(app)))
+
+
+async def test_the_end_of_a_download_is_announced_once(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+
+    def fetch(_model_id: str) -> None:
+        (number,) = put(library, TransferState.RUNNING)
+        writers.let_go.wait()
+        set_state(library, number, TransferState.DONE)
+
+    writers.on_download = fetch
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("d")
+        await until(pilot, lambda: "34 % of 1000 B" in screen_text(app))
+        writers.let_go.set()
+        await until(pilot, lambda: any(toast.startswith("Downloaded") for toast in toasts(app)))
+        app.poll_cache()
+        assert [toast.split(":")[0] for toast in toasts(app)] == ["Downloaded"]
+
+
+async def test_a_pause_that_the_user_asked_for_is_not_announced(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    ended = threading.Event()
+
+    def fetch(_model_id: str) -> None:
+        (number,) = put(library, TransferState.RUNNING)
+        writers.let_go.wait()
+        set_state(library, number, TransferState.PAUSED)
+        ended.set()
+        raise CancelledError("The download was paused")
+
+    writers.on_download = fetch
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("d")
+        await until(pilot, lambda: "34 % of 1000 B" in screen_text(app))
+        writers.let_go.set()
+        await until(pilot, lambda: ended.is_set() and "34 %" not in screen_text(app))
+        app.poll_cache()
+        assert toasts(app) == []
+
+
+async def test_quitting_asks_while_what_an_earlier_run_left_is_fetched(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    (number,) = put(library, TransferState.RUNNING)
+    app = open_app(sync_on_start=True)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("q")
+        assert isinstance(app.screen, ConfirmScreen)
+        await pilot.press("n")
+        set_state(library, number, TransferState.DONE)
+        await pilot.press("q")
+        assert app._exit

@@ -1,0 +1,101 @@
+"""Starts downloads for the screens, and says once how each has ended, whoever began it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.background import in_background
+from lora_tui.cache.models import names_of
+from lora_tui.cache.transfers import Transfer, TransferState, active_transfers, transfers_of
+from lora_tui.errors import LoraTuiError
+
+if TYPE_CHECKING:
+    from lora_tui.app import LoraTuiApp
+
+
+class Downloads:
+    """The downloads of the application's cache.
+
+    A model that was asked for here is announced by the call that waits for it, which knows the
+    remedy of an error; any other (of an earlier run, of another process, resumed after a pause)
+    by `look`, from its rows.
+    """
+
+    def __init__(self, app: LoraTuiApp) -> None:
+        self._app = app
+        self._asked: set[str] = set()
+        """Models that a call of ours waits for."""
+        self._under_way: set[str] = set()
+        """Models of which files were active at the last look, whoever asked for them."""
+        self._goes_on = False
+
+    @property
+    def running(self) -> bool:
+        """Whether the end of the application would stop one."""
+        return bool(self._asked) or (self._goes_on and bool(active_transfers(self._app.db)))
+
+    def watch(self) -> None:
+        """What is under way from now on will be announced when it ends."""
+        self._under_way = {row.model_id for row in active_transfers(self._app.db)}
+
+    def go_on(self) -> None:
+        """Fetch what an earlier run left unfinished."""
+        files = len(active_transfers(self._app.db))
+        if files:
+            what = "1 file is" if files == 1 else f"{files} files are"
+            self._app.notify(f"{what} still to come; t shows them", title="Downloads go on")
+        self._goes_on = True
+        self._app.ask(self._app.writers.resume_downloads)
+
+    def start(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
+        """Fetch all files of a model, or those named; say when it is done."""
+        if model_id in self._asked:
+            self._app.notify(f"{name} is being downloaded already")
+            return
+        self._asked.add(model_id)
+        self._app.run_worker(self._fetch(model_id, name, files), group="download")
+
+    def look(self) -> None:
+        """The rows have changed: say how those have ended that nobody here waits for."""
+        active = {row.model_id for row in active_transfers(self._app.db)}
+        ended, self._under_way = self._under_way - active - self._asked, active
+        names = names_of(self._app.db, list(ended))
+        for model_id in ended:
+            name = names.get(model_id, model_id)
+            rows = transfers_of(self._app.db, model_id)
+            failed = [row for row in rows if row.state is TransferState.FAILED]
+            if failed:
+                message = f"{name}\n{failed[0].error}"
+                self._app.notify(message, title="Failed", severity="error")
+                self._app.bell()
+            elif rows and all(row.state is TransferState.DONE for row in rows):
+                self._say_done(name, rows)
+
+    async def _fetch(self, model_id: str, name: str, files: Sequence[str] | None) -> None:
+        from lora_tui.transfers.fetch import CancelledError
+
+        app = self._app
+        try:
+            await in_background(partial(app.writers.download, model_id, files), name="download")
+        except CancelledError:
+            rows = transfers_of(app.db, model_id)
+            if not any(row.state is TransferState.PAUSED for row in rows):
+                app.notify(f"{name}\nwhat was fetched is kept", title="Download stopped")
+        except LoraTuiError as error:
+            app.show_error(error)
+            app.bell()
+        else:
+            self._say_done(name, transfers_of(app.db, model_id))
+        finally:
+            self._asked.discard(model_id)
+            self._under_way.discard(model_id)  # it has been announced
+            app.poll_cache()
+
+    def _say_done(self, name: str, rows: Sequence[Transfer]) -> None:
+        places: set[Path] = {row.target.parent for row in rows}
+        lines = (name, *map(str, sorted(places)))
+        self._app.notify("\n".join(lines), title="Downloaded")
+        self._app.bell()
