@@ -1,40 +1,36 @@
 """What a safetensors header tells about an adapter, and whether its configuration agrees with it.
 
 Pure: bytes in, frozen facts out. The bytes are anybody's: every count and length is bounded, and no
-pattern of theirs is run. The format: 8 bytes little-endian header length, a JSON header that maps
-each tensor to dtype, shape and data_offsets, then the tensors' bytes, gapless and to the end.
+pattern of theirs is run.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from lora_tui.errors import IntegrityError
+from lora_tui.safetensors_header import (
+    PREFIX_BYTES,
+    Tensor,
+    header_length,
+    json_table,
+    parse_header,
+)
 from lora_tui.text import terminal_safe
 
-PREFIX_BYTES: Final = 8
 LARGEST_HEADER: Final = 32 << 20
 """Bytes; the format allows 100 MB, an adapter of 100,000 tensors needs 15 MB."""
 LARGEST_CONFIG: Final = 4 << 20
 
 _MOST_TENSORS: Final = 200_000
-_MOST_DIMENSIONS: Final = 8
 _LARGEST_FIGURE: Final = 1 << 62
 _MOST_METADATA: Final = 20
 _MOST_NAMED: Final = 3
-_BITS: Final = {
-    "F64": 64, "I64": 64, "U64": 64, "C64": 64,
-    "F32": 32, "I32": 32, "U32": 32,
-    "F16": 16, "BF16": 16, "I16": 16, "U16": 16,
-    "I8": 8, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
-    "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
-}  # fmt: skip
 # PEFT's names, with or without the adapter's own, and those of kohya's trainers
 _LORA_TENSOR: Final = re.compile(
     r"(?P<module>.+)\.lora_(?P<side>A|B|down|up|embedding_A|embedding_B)(\.[^.]+)??(\.weight)?"
@@ -117,18 +113,12 @@ class AdapterConfig:
         return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
 
-def header_length(beginning: bytes, file_size: int | None = None) -> int:
-    """Bytes of the JSON header, from the first eight of the file. Raises IntegrityError."""
-    if len(beginning) < PREFIX_BYTES:
-        raise IntegrityError("The file is too short to be a safetensors file")
-    length = int.from_bytes(beginning[:PREFIX_BYTES], "little")
-    if file_size is not None and length > file_size - PREFIX_BYTES:
-        raise IntegrityError("The safetensors header is longer than the file")
-    if length > LARGEST_HEADER:
-        raise IntegrityError(
-            "The safetensors header is longer than that of any adapter", details=f"{length} bytes"
-        )
-    return length
+def bytes_needed(beginning: bytes, file_size: int | None = None) -> int:
+    """How many bytes from the start of the file `read_header` needs, by the first eight of them.
+
+    Raises IntegrityError.
+    """
+    return PREFIX_BYTES + header_length(beginning, file_size, largest=LARGEST_HEADER)
 
 
 def read_header(beginning: bytes, *, file_size: int | None = None) -> AdapterFacts:
@@ -136,41 +126,29 @@ def read_header(beginning: bytes, *, file_size: int | None = None) -> AdapterFac
 
     `file_size`, where it is known, must be what the header promises. Raises IntegrityError.
     """
-    length = header_length(beginning, file_size)
-    header = beginning[PREFIX_BYTES : PREFIX_BYTES + length]
-    if len(header) < length:
+    needed = bytes_needed(beginning, file_size)
+    if len(beginning) < needed:
         raise IntegrityError("The safetensors file is cut short within its header")
-    table = _json_table(header, "The safetensors header")
-    metadata = _metadata(table.pop("__metadata__", {}))
-    if len(table) > _MOST_TENSORS:
+    header = parse_header(beginning[PREFIX_BYTES:needed], file_size=file_size)
+    tensors = header.tensors
+    if len(tensors) > _MOST_TENSORS:
         raise IntegrityError(
             "The safetensors header names more tensors than an adapter can have",
-            details=f"{len(table):,} tensors",
-        )
-    tensors = {name: _tensor(name, entry) for name, entry in table.items()}
-    end = 0
-    for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.start, tensor.end)):
-        if tensor.start != end:
-            raise IntegrityError("The tensors in the safetensors file overlap or leave gaps")
-        end = tensor.end
-    if file_size is not None and PREFIX_BYTES + length + end != file_size:
-        raise IntegrityError(
-            "The safetensors file is cut short or padded",
-            details=f"{file_size} bytes, its header promises {PREFIX_BYTES + length + end}",
+            details=f"{len(tensors):,} tensors",
         )
     modules, others, problems = _pairs(tensors)
     dtypes: Counter[str] = Counter()
     for tensor in tensors.values():
         dtypes[tensor.dtype] += tensor.parameters
     return AdapterFacts(
-        header_bytes=length,
-        data_bytes=end,
+        header_bytes=header.length,
+        data_bytes=header.data_bytes,
         tensors=len(tensors),
         parameters=sum(tensor.parameters for tensor in tensors.values()),
         dtypes=dict(dtypes.most_common()),
         modules=modules,
         other_tensors=others,
-        metadata=metadata,
+        metadata=_metadata(header.metadata),
         problems=problems,
     )
 
@@ -179,7 +157,7 @@ def read_config(content: bytes) -> AdapterConfig:
     """Read an `adapter_config.json`. Raises IntegrityError where it is no table of settings."""
     if len(content) > LARGEST_CONFIG:
         raise IntegrityError("adapter_config.json is larger than any configuration")
-    table = _json_table(content, "adapter_config.json")
+    table = json_table(content, "adapter_config.json")
     targets = table.get("target_modules")
     pattern = table.get("rank_pattern")
     return AdapterConfig(
@@ -234,48 +212,10 @@ def disagreements(facts: AdapterFacts, config: AdapterConfig) -> tuple[str, ...]
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class _Tensor:
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
-
-    @property
-    def parameters(self) -> int:
-        return math.prod(self.shape)
-
-
-def _tensor(name: str, entry: object) -> _Tensor:
-    broken = IntegrityError(
-        "A tensor in the safetensors header is malformed",
-        details=terminal_safe(name, limit=120) or None,
-    )
-    if not isinstance(entry, dict):
-        raise broken
-    dtype, shape, offsets = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
-    if not isinstance(dtype, str) or not isinstance(shape, list) or not isinstance(offsets, list):
-        raise broken
-    if len(offsets) != 2 or len(shape) > _MOST_DIMENSIONS:
-        raise broken
-    for figure in (*shape, *offsets):
-        if type(figure) is not int or not 0 <= figure < _LARGEST_FIGURE:
-            raise broken
-    start, end = offsets
-    tensor = _Tensor(terminal_safe(dtype, limit=20) or "?", tuple(shape), start, end)
-    bits = _BITS.get(dtype)
-    if end < start or (bits is not None and bits * tensor.parameters != (end - start) * 8):
-        raise broken
-    # of a type that we don't know, one number takes at least four bits
-    if bits is None and tensor.parameters > (end - start) * 2:
-        raise broken
-    return tensor
-
-
 def _pairs(
-    tensors: Mapping[str, _Tensor],
+    tensors: Mapping[str, Tensor],
 ) -> tuple[tuple[LoraModule, ...], tuple[str, ...], tuple[str, ...]]:
-    sides: dict[str, dict[bool, _Tensor]] = {}
+    sides: dict[str, dict[bool, Tensor]] = {}
     others: list[str] = []
     for name, tensor in tensors.items():
         match = _LORA_TENSOR.fullmatch(name) if len(name) <= 1000 else None
@@ -333,23 +273,6 @@ def _some(sentences: list[str]) -> list[str]:
     """The first few of many alike, and how many more there are."""
     more = len(sentences) - _MOST_NAMED
     return sentences if more <= 0 else [*sentences[:_MOST_NAMED], f"… and {more:,} more like this"]
-
-
-def _json_table(content: bytes, what: str) -> dict[str, Any]:
-    try:
-        table = json.loads(content, object_pairs_hook=_without_repeats)
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{what} is not valid JSON") from error
-    if not isinstance(table, dict):
-        raise IntegrityError(f"{what} is not a table")
-    return table
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return table
 
 
 def _metadata(value: object) -> Mapping[str, str]:

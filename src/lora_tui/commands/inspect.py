@@ -15,6 +15,7 @@ from lora_tui.cache.transfers import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import DiskError, ExitCode, NotFoundError, UsageError
+from lora_tui.safetensors_header import PREFIX_BYTES
 from lora_tui.text import terminal_safe
 
 WEIGHTS: Final = "adapter_model.safetensors"
@@ -70,8 +71,8 @@ def _local(path: Path) -> _Adapter:
             raise UsageError("That is neither a file nor a directory", details=str(path))
         size = path.stat().st_size
         with path.open("rb") as file:
-            beginning = file.read(adapters.PREFIX_BYTES)
-            beginning += file.read(adapters.header_length(beginning, size))
+            beginning = file.read(PREFIX_BYTES)
+            beginning += file.read(adapters.bytes_needed(beginning, size) - PREFIX_BYTES)
         facts = adapters.read_header(beginning, file_size=size)
         config = path.with_name(CONFIG)
         content = None
@@ -111,7 +112,7 @@ def _remote(context: Context, reference: str) -> _Adapter:
         weights = _weights_of(model)
         url = online.storage.sign(weights.path)
         beginning, size = read_beginning(url, _FIRST_READ)
-        needed = adapters.PREFIX_BYTES + adapters.header_length(beginning, size)
+        needed = adapters.bytes_needed(beginning, size)
         if needed > len(beginning) == _FIRST_READ:
             beginning, size = read_beginning(url, needed)
         facts = adapters.read_header(beginning, file_size=size)
