@@ -140,3 +140,18 @@ def test_doctor_finds_the_open_tables_and_the_missing_policy(
     assert found["migration"] == "warning"
     for check in ("network", "auth", "table notifications", "table model_artifacts"):
         assert found[check] == "ok", check
+
+
+def test_doctor_finds_the_open_tables_with_nobody_signed_in(
+    run: Run, deployed: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(deployed)
+    monkeypatch.setenv("SUPABASE_URL", deployed.url)
+    monkeypatch.setenv("SUPABASE_ANON_KEY", deployed.anon_key)
+    checks = {check["check"]: check for check in run("doctor", "--json").data["checks"]}
+    assert checks["auth"]["verdict"] == "failed"
+    for table in HOLES:
+        found = checks[f"privacy of {table}"]
+        assert found["verdict"] == "failed", table
+        assert "without signing in" in found["evidence"]
+        assert "lora-tui schema" in found["remedy"]

@@ -50,3 +50,15 @@ def test_after_the_migration_all_is_well(
         assert found[check] == "ok", check
     assert found["bucket"] == ("ok" if service else "skipped")
     assert code == 0
+
+
+def test_after_it_the_public_key_shows_no_row_to_anybody(
+    run: Run, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(backend)
+    monkeypatch.setenv("SUPABASE_URL", backend.url)
+    monkeypatch.setenv("SUPABASE_ANON_KEY", backend.anon_key)
+    checks = {check["check"]: check for check in run("doctor", "--json").data["checks"]}
+    for table in HOLES:
+        assert checks[f"privacy of {table}"]["verdict"] == "skipped"
+        assert "shows no row" in checks[f"privacy of {table}"]["evidence"]

@@ -40,7 +40,8 @@ def doctor(context: Context) -> ExitCode:
         )
     else:
         doubtful = sum(finding.verdict is Verdict.WARNING for finding in findings)
-        context.say(f"{len(findings)} checks: {broken} failed, {doubtful} warnings")
+        warned = "1 warning" if doubtful == 1 else f"{doubtful} warnings"
+        context.say(f"{len(findings)} checks: {broken} failed, {warned}")
     return ExitCode.PARTLY_FAILED if broken else ExitCode.OK
 
 
@@ -95,11 +96,13 @@ def _project(profile: Profile) -> Iterator[Finding]:
             accepted = attempt("service key", lambda: project.check_service_key(service))
             if accepted.verdict is not Verdict.OK:
                 service = None
+            public = stack.enter_context(View(profile.url, KeyAuth(profile.anon_key)))
             try:
                 auth = session_auth(profile)
                 signed_in = project.check_account(profile, auth)
             except AuthenticationError as error:
                 yield failed("auth", str(error), "run `lora-tui login`")
+                yield from openness.check_publicity(public)
             except LoraTuiError as error:
                 yield failure("auth", error)
             else:
@@ -107,7 +110,7 @@ def _project(profile: Profile) -> Iterator[Finding]:
                 user = stack.enter_context(View(profile.url, auth))
                 user_id = auth.session.user_id
                 yield from project.check_tables(user, user_id)
-                yield from openness.check_openness(user, service, user_id)
+                yield from openness.check_openness(user, public, service, user_id)
             yield accepted
             yield attempt("bucket", lambda: project.check_bucket(profile))
     yield attempt("worker", lambda: project.check_worker(profile))

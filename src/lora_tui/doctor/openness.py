@@ -21,17 +21,27 @@ from lora_tui.doctor.findings import (
     warning,
 )
 from lora_tui.doctor.view import View
-from lora_tui.errors import DeniedError, LoraTuiError, NotFoundError
+from lora_tui.errors import AuthenticationError, DeniedError, LoraTuiError, NotFoundError
 from lora_tui.gateway.storage import Storage
 
 OPEN_TABLES: Final = ("metrics_points", "notifications", "cost_records")
 
+_PUBLIC: Final = "rows can be read with the public key alone, by anybody, without signing in"
 _MOST_JOBS: Final = 25
 _MOST_FILES: Final = 3
 _NO_ID: Final = "00000000-0000-0000-0000-000000000000"
 
 
-def check_openness(user: View, service: View | None, user_id: str) -> Iterator[Finding]:
+def check_publicity(public: View) -> Iterator[Finding]:
+    """What can be told with nobody signed in: whether the open tables are open to all the world."""
+    for table in OPEN_TABLES:
+        name = f"privacy of {table}"
+        yield attempt(name, partial(_publicity, name, table, public))
+
+
+def check_openness(
+    user: View, public: View, service: View | None, user_id: str
+) -> Iterator[Finding]:
     """Our migration, the tables that are open as deployed, and the policy for downloads."""
     migrated = _is_migrated(user)
     if migrated:
@@ -40,7 +50,7 @@ def check_openness(user: View, service: View | None, user_id: str) -> Iterator[F
         yield warning("migration", "it is not applied", SCHEMA_REMEDY)
     for table in OPEN_TABLES:
         name = f"privacy of {table}"
-        privacy = partial(_privacy, name, table, user, service, user_id, migrated=migrated)
+        privacy = partial(_privacy, name, table, user, public, service, user_id, migrated=migrated)
         yield attempt(name, privacy)
     yield attempt(
         "storage policy",
@@ -58,9 +68,32 @@ def _is_migrated(user: View) -> bool:
         return False
 
 
+def _publicity(name: str, table: str, public: View) -> Finding:
+    if _is_public(table, public):
+        return failed(name, _PUBLIC, SCHEMA_REMEDY)
+    return skipped(name, "nobody is signed in; the public key alone shows no row")
+
+
+def _is_public(table: str, public: View) -> bool:
+    """Whether whoever has the project's public key, which every browser is given, sees a row."""
+    try:
+        return public.has_any(table)
+    except (AuthenticationError, DeniedError):
+        return False
+
+
 def _privacy(
-    name: str, table: str, user: View, service: View | None, user_id: str, *, migrated: bool
+    name: str,
+    table: str,
+    user: View,
+    public: View,
+    service: View | None,
+    user_id: str,
+    *,
+    migrated: bool,
 ) -> Finding:
+    if _is_public(table, public):
+        return failed(name, _PUBLIC, SCHEMA_REMEDY)
     if _sees_foreign(table, user, user_id):
         return failed(
             name, "rows of other users can be read by anybody who signs in", SCHEMA_REMEDY

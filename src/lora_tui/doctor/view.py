@@ -36,6 +36,10 @@ class View:
         """Read one row, whosesoever. Raises what stands against it."""
         self._rows(table, {"select": "id"})
 
+    def has_any(self, table: str) -> bool:
+        """Whether any row can be seen at all."""
+        return bool(self._rows(table, {"select": "id"}))
+
     def has_foreign(self, table: str, user_id: str) -> bool:
         """Whether a row that is not this user's can be seen."""
         return bool(self._rows(table, {"select": "id", "user_id": f"neq.{user_id}"}))
