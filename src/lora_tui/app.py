@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from rich.traceback import Traceback
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
-from textual.notifications import SeverityLevel
 from textual.signal import Signal
 from textual.timer import Timer
 
+from lora_tui.announcements import Announcements
 from lora_tui.background import in_background
+from lora_tui.base_app import BaseApp
 from lora_tui.cache.changes import ChangeFeed, Topic
-from lora_tui.cache.connection import database_explained, open_cache, transaction
+from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.cache.facts import get_sync_state
-from lora_tui.cache.models import names_of
-from lora_tui.cache.records import mark_announced, unannounced
 from lora_tui.cache.transfers import active_transfers
 from lora_tui.downloads import Downloads
 from lora_tui.errors import DamagedCacheError, LoraTuiError
@@ -33,8 +30,6 @@ from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.notifications import NotificationsScreen
 from lora_tui.screens.palette import ActionCommands
 from lora_tui.sync_schedule import SyncSchedule
-from lora_tui.themes import DARK, THEMES
-from lora_tui.widgets.cells import settled
 from lora_tui.writers import Writers
 
 if TYPE_CHECKING:
@@ -43,15 +38,11 @@ if TYPE_CHECKING:
 # What needs a network client is imported where it is asked for: the list is to be there at once.
 _POLL_SECONDS: Final = 0.2
 _HARVEST_POLL_SECONDS: Final = 1.0
-_MOST_TOASTS: Final = 3
-_KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
 
 
-class LoraTuiApp(App[None]):
+class LoraTuiApp(BaseApp):
     """Screens read `db`; what they want done they ask for here."""
 
-    TITLE = "lora-tui"
-    CSS_PATH = "app.tcss"
     COMMANDS = {ActionCommands}  # noqa: RUF012 - Textual's own declaration
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "sync", "Sync", tooltip="Fetch what is new"),
@@ -59,7 +50,7 @@ class LoraTuiApp(App[None]):
         Binding("t", "transfers", "Transfers", show=False, tooltip="Show the downloads"),
         Binding("h", "harvest", "Harvest", show=False, tooltip="Show the harvest of jobs"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="Show the keys"),
-        Binding("T", "other_theme", "Theme", show=False, tooltip="Dark colours or light ones"),
+        Binding("T", "other_theme", "Theme", show=False, tooltip="The next colours"),
         Binding("q", "quit", "Quit", show=False, tooltip="Leave lora-tui"),
     ]
 
@@ -69,22 +60,22 @@ class LoraTuiApp(App[None]):
         writers: Writers,
         *,
         profile: str,
+        theme: str | None = None,
         ascii_only: bool = False,
+        keys: Mapping[str, str] | None = None,
         sync_on_start: bool = True,
         harvest: BackgroundHarvest | None = None,
     ) -> None:
         """Open the cache. Raises CacheError and DiskError, before the terminal is taken over."""
-        super().__init__()
+        super().__init__(theme=theme, ascii_only=ascii_only, keys=keys)
         self.db = open_cache(cache_path)
         self.writers = writers
         self.profile = profile
         self.harvest = harvest
-        self.ascii_only = ascii_only
         self.cache_changes: Signal[frozenset[Topic]] = Signal(self, "cache_changes")
         self._cache_path = cache_path
         self._sync_on_start = sync_on_start
         self._feed = ChangeFeed(self.db)
-        self._announced: set[str] = set()
         self._closed = False
         self._syncing = False
         self._schedule = SyncSchedule()
@@ -95,16 +86,13 @@ class LoraTuiApp(App[None]):
         self.damage: DamagedCacheError | None = None
         """Why it ended, where the cache was found to be damaged."""
         self._downloads = Downloads(self)
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.theme = DARK.name
-        self.set_class(ascii_only, "-ascii")
+        self._announcements = Announcements(self, self.db, cache_path, self.ask)
 
     def on_mount(self) -> None:
         """Show the list at once; ask the backend beside it."""
         self.push_screen(ModelsScreen())
         self.set_interval(_POLL_SECONDS, self.poll_cache)
-        self._announce()
+        self._announcements.look()
         self._downloads.watch()
         if self._sync_on_start:
             self.sync(asked_for=False)
@@ -129,7 +117,7 @@ class LoraTuiApp(App[None]):
         if topics:
             self.cache_changes.publish(topics)
             if Topic.NOTIFICATIONS in topics:
-                self._announce()
+                self._announcements.look()
             if Topic.TRANSFERS in topics:
                 self._downloads.look()
 
@@ -213,20 +201,6 @@ class LoraTuiApp(App[None]):
         """Show one model."""
         self.push_screen(ModelScreen(model_id))
 
-    def copy(self, text: str) -> None:
-        """Put text on the clipboard of the terminal that the user sits at (OSC 52)."""
-        self.copy_to_clipboard(text)
-        self.notify(text, title="Copied", markup=False, timeout=3)
-
-    def show_error(self, error: LoraTuiError) -> None:
-        """What went wrong, and what to do about it."""
-        lines = [str(error)]
-        if error.details:
-            lines.append(error.details)
-        if error.remedy:
-            lines.append(f"→ {error.remedy}")
-        self.notify("\n".join(lines), title="Failed", severity="error", timeout=8)
-
     def action_sync(self) -> None:
         """Sync now."""
         self.sync()
@@ -261,9 +235,8 @@ class LoraTuiApp(App[None]):
         self.push_screen(HelpScreen(actions_of(self, self.screen)))
 
     def action_other_theme(self) -> None:
-        """From dark to light and back."""
-        names = [theme.name for theme in THEMES]
-        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        """The next colours."""
+        self.use_theme(self.next_theme())
 
     def action_command_palette(self) -> None:
         """Open the palette, once."""
@@ -293,32 +266,6 @@ class LoraTuiApp(App[None]):
             answered,
         )
 
-    def get_key_display(self, binding: Binding) -> str:
-        """Words for keys that Textual draws as symbols."""
-        if binding.key_display:
-            return (
-                binding.key_display.replace("←→", "<>") if self.ascii_only else binding.key_display
-            )
-        return _KEY_NAMES.get(binding.key, super().get_key_display(binding))
-
-    def notify(
-        self,
-        message: str,
-        *,
-        title: str = "",
-        severity: SeverityLevel = "information",
-        timeout: float | None = None,
-        markup: bool = False,  # noqa: ARG002 - toasts show remote text: never markup
-    ) -> None:
-        """A toast; what it says is never parsed as markup."""
-        super().notify(
-            settled(message, ascii_only=self.ascii_only),
-            title=settled(title, ascii_only=self.ascii_only),
-            severity=severity,
-            timeout=timeout,
-            markup=False,
-        )
-
     def _was_replaced(self) -> bool:
         """Cleared or built anew by another process: what we have open is not the cache any more."""
         try:
@@ -340,35 +287,3 @@ class LoraTuiApp(App[None]):
             self._end_for(damage)
         except Exception:
             super()._handle_exception(error)
-
-    def _fatal_error(self) -> None:
-        """Textual's own prints local variables too, and one of them may hold a signed link."""
-        self.panic(Traceback(show_locals=False))
-
-    def _announce(self) -> None:
-        """A toast for each new notification; the first sync of an account brings many at once."""
-        new = [notice for notice in unannounced(self.db) if notice.id not in self._announced]
-        if not new:
-            return
-        self._announced.update(notice.id for notice in new)
-        rest = len(new) - _MOST_TOASTS
-        names = names_of(self.db, [notice.model_id for notice in new if notice.model_id])
-        for notice in new[-_MOST_TOASTS:]:
-            name = names.get(notice.model_id or "")
-            self.notify(
-                f"{name}\n{notice.message}" if name else notice.message,
-                title=notice.title,
-                severity="warning" if "fail" in notice.type else "information",
-            )
-        if rest > 0:
-            self.notify(f"and {rest} more; n shows all", title="Notifications")
-        self.ask(partial(_remember_announced, self._cache_path, [notice.id for notice in new]))
-
-
-def _remember_announced(path: Path, ids: Sequence[str]) -> None:
-    db = open_cache(path)
-    try:
-        with transaction(db):
-            mark_announced(db, ids)
-    finally:
-        db.close()

@@ -1,6 +1,7 @@
-"""The colours of the application: one dark and one light theme, both restrained.
+"""The colours of the application, by role, and which of them suits a terminal.
 
-Screens name roles ($primary, $text-muted, …), never colours, so a theme is this file alone.
+Screens name roles ($primary, $text-muted, …), never colours, so a theme is this file alone. Two are
+made of the terminal's own colours: `ansi` of its sixteen, `mono` of none.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Final
 from textual.theme import Theme
 
 DARK: Final = Theme(
-    name="lora-dark",
+    name="dark",
     dark=True,
     primary="#7fb4ca",
     secondary="#8d99a8",
@@ -49,7 +50,7 @@ DARK: Final = Theme(
 )
 
 LIGHT: Final = Theme(
-    name="lora-light",
+    name="light",
     dark=False,
     primary="#20688a",
     secondary="#5d6873",
@@ -86,4 +87,139 @@ LIGHT: Final = Theme(
     },
 )
 
-THEMES: Final = (DARK, LIGHT)
+CONTRAST: Final = Theme(
+    name="high-contrast",
+    dark=True,
+    primary="#5cd6ff",
+    secondary="#d0d0d0",
+    accent="#ffd75f",
+    success="#87ff87",
+    warning="#ffaf5f",
+    error="#ff8787",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#000000",
+    boost="#303030",
+    variables={
+        "block-cursor-background": "#00468b",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": "#3a3a3a",
+        "block-cursor-blurred-foreground": "#ffffff",
+        "block-hover-background": "#303030",
+        "border": "#ffd75f",
+        "border-blurred": "#ffffff",
+        "footer-background": "#000000",
+        "footer-foreground": "#ffffff",
+        "footer-key-foreground": "#ffd75f",
+        "footer-key-background": "#000000",
+        "footer-description-background": "#000000",
+        "footer-description-foreground": "#ffffff",
+        "input-selection-background": "#005faf",
+        "scrollbar": "#b0b0b0",
+        "scrollbar-hover": "#ffffff",
+        "scrollbar-active": "#ffd75f",
+        "scrollbar-background": "#000000",
+        "scrollbar-background-hover": "#000000",
+        "scrollbar-background-active": "#000000",
+        "scrollbar-corner-color": "#000000",
+    },
+)
+
+_TERMINALS_OWN: Final = {
+    "ansi-background": "ansi_default",
+    "ansi-foreground": "ansi_default",
+    "block-cursor-text-style": "bold",
+    "block-cursor-blurred-background": "ansi_default",
+    "block-cursor-blurred-foreground": "ansi_default",
+    "block-cursor-blurred-text-style": "bold",
+    "block-hover-background": "ansi_default",
+    "input-cursor-text-style": "reverse",
+    "scrollbar-background": "ansi_default",
+    "scrollbar-background-hover": "ansi_default",
+    "scrollbar-background-active": "ansi_default",
+    "scrollbar-corner-color": "ansi_default",
+}
+
+ANSI: Final = Theme(
+    name="ansi",
+    ansi=True,
+    primary="ansi_cyan",
+    secondary="ansi_default",
+    accent="ansi_yellow",
+    success="ansi_green",
+    warning="ansi_yellow",
+    error="ansi_red",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
+    variables={
+        **_TERMINALS_OWN,
+        "block-cursor-background": "ansi_blue",
+        "block-cursor-foreground": "ansi_bright_white",
+        "input-selection-background": "ansi_blue",
+        "input-selection-foreground": "ansi_bright_white",
+        "screen-selection-background": "ansi_blue",
+        "screen-selection-foreground": "ansi_bright_white",
+        "border": "ansi_cyan",
+        "border-blurred": "ansi_default",
+        "footer-key-foreground": "ansi_cyan",
+        "scrollbar": "ansi_default",
+        "scrollbar-hover": "ansi_cyan",
+        "scrollbar-active": "ansi_cyan",
+    },
+)
+
+MONO: Final = Theme(
+    name="mono",
+    ansi=True,
+    primary="ansi_default",
+    secondary="ansi_default",
+    accent="ansi_default",
+    success="ansi_default",
+    warning="ansi_default",
+    error="ansi_default",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
+    variables={
+        **_TERMINALS_OWN,
+        # any background is drawn as reversed (monochrome.py)
+        "block-cursor-background": "ansi_white",
+        "block-cursor-foreground": "ansi_default",
+        "input-selection-background": "ansi_white",
+        "input-selection-foreground": "ansi_default",
+        "screen-selection-background": "ansi_white",
+        "screen-selection-foreground": "ansi_default",
+        "border": "ansi_default",
+        "border-blurred": "ansi_default",
+        "footer-key-foreground": "ansi_default",
+        "scrollbar": "ansi_default",
+        "scrollbar-hover": "ansi_default",
+        "scrollbar-active": "ansi_default",
+        "link-color": "ansi_default",
+        "link-color-hover": "ansi_default",
+        "link-background-hover": "ansi_default",
+    },
+)
+
+THEMES: Final = (DARK, LIGHT, CONTRAST, ANSI, MONO)
+THEME_NAMES: Final = tuple(theme.name for theme in THEMES)
+
+
+def suitable_theme(wanted: str | None, *, no_color: bool, color_system: str | None) -> str:
+    """The theme to begin with.
+
+    `wanted` is what the configuration says, `color_system` what Rich makes of TERM and COLORTERM:
+    None for a terminal without colours, `standard` for sixteen, `256`, `truecolor`.
+    """
+    if no_color or (wanted is None and color_system is None):
+        return MONO.name
+    if wanted is not None:
+        return wanted
+    return ANSI.name if color_system == "standard" else DARK.name

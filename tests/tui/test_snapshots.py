@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from lora_tui.app import LoraTuiApp
+from lora_tui.themes import THEME_NAMES
 from tests.tui.conftest import Open
 from tests.tui.library import HOSTILE_NAMES, Library, model_row, notice_row
 
@@ -89,6 +90,15 @@ def test_no_colour(
     monkeypatch.setenv("NO_COLOR", "1")
     library.fill()
     assert snap_compare(open_app(), press=["j", "space"], terminal_size=SMALL)
+
+
+@pytest.mark.parametrize("theme", THEME_NAMES)
+@pytest.mark.parametrize("screen", [["j", "space", "f"], ["enter"]], ids=["models", "model"])
+def test_themes(
+    library: Library, open_app: Open, snap_compare: Compare, theme: str, screen: list[str]
+) -> None:
+    library.fill()
+    assert snap_compare(open_app(theme=theme), press=screen, terminal_size=SMALL)
 
 
 def test_too_small(app: LoraTuiApp, snap_compare: Compare) -> None:

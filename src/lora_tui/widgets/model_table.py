@@ -340,7 +340,8 @@ class ModelTable(ScrollView, can_focus=True, inherit_bindings=False):
             if is_cursor:
                 cursor = self.get_component_rich_style("model-table--cursor")
                 style += Style(bgcolor=cursor.bgcolor, bold=name == "name" or style.bold)
-                if name == "name":
+                # of a terminal's own colours some can't be seen on some
+                if name == "name" or self.app.native_ansi_color:
                     style += Style(color=cursor.color)
             self._styles[key] = style
         return style

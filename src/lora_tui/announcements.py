@@ -1,0 +1,58 @@
+"""Tells the user, once, of each notification that came meanwhile."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from lora_tui.base_app import BaseApp
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.models import names_of
+from lora_tui.cache.records import mark_announced, unannounced
+
+_MOST_TOASTS: Final = 3
+
+
+class Announcements:
+    """Toasts of `app` about notifications in `db`; `ask` has something small done in a thread."""
+
+    def __init__(
+        self,
+        app: BaseApp,
+        db: sqlite3.Connection,
+        cache_path: Path,
+        ask: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._app, self._db, self._cache_path, self._ask = app, db, cache_path, ask
+        self._announced: set[str] = set()
+
+    def look(self) -> None:
+        """A toast for each new one; the first sync of an account brings many at once."""
+        new = [notice for notice in unannounced(self._db) if notice.id not in self._announced]
+        if not new:
+            return
+        self._announced.update(notice.id for notice in new)
+        rest = len(new) - _MOST_TOASTS
+        names = names_of(self._db, [notice.model_id for notice in new if notice.model_id])
+        for notice in new[-_MOST_TOASTS:]:
+            name = names.get(notice.model_id or "")
+            self._app.notify(
+                f"{name}\n{notice.message}" if name else notice.message,
+                title=notice.title,
+                severity="warning" if "fail" in notice.type else "information",
+            )
+        if rest > 0:
+            self._app.notify(f"and {rest} more; n shows all", title="Notifications")
+        self._ask(partial(_remember_announced, self._cache_path, [notice.id for notice in new]))
+
+
+def _remember_announced(path: Path, ids: Sequence[str]) -> None:
+    db = open_cache(path)
+    try:
+        with transaction(db):
+            mark_announced(db, ids)
+    finally:
+        db.close()

@@ -1,0 +1,107 @@
+"""What all our applications have in common: colours, keys, toasts of hostile text, no secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from textual.app import App
+from textual.binding import Binding
+from textual.filter import Monochrome, NoColor
+from textual.notifications import SeverityLevel
+
+from lora_tui.errors import LoraTuiError
+from lora_tui.monochrome import WithoutColour
+from lora_tui.themes import MONO, THEME_NAMES, THEMES, suitable_theme
+from lora_tui.widgets.cells import settled
+
+_KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
+
+
+class BaseApp(App[None]):
+    """Looks as the user wants it; says things in toasts; tells no secret when it crashes."""
+
+    TITLE = "lora-tui"
+    CSS_PATH = "app.tcss"
+
+    def __init__(
+        self,
+        *,
+        theme: str | None = None,
+        ascii_only: bool = False,
+        keys: Mapping[str, str] | None = None,
+    ) -> None:
+        """`theme` is one of THEME_NAMES, None for what suits the terminal; `keys` a keymap."""
+        super().__init__()
+        self.ascii_only = ascii_only
+        self._without_colour = WithoutColour(enabled=False)
+        kept = [item for item in self._filters if not isinstance(item, Monochrome | NoColor)]
+        self._filters = [*kept, self._without_colour]
+        for ours in THEMES:
+            self.register_theme(ours)
+        self.theme = suitable_theme(
+            theme, no_color=self.no_color, color_system=self.console.color_system
+        )
+        self.set_class(ascii_only, "-ascii")
+        self.set_keymap(keys or {})
+
+    def watch_theme(self, theme: str) -> None:
+        """Without colours none gets through, whoever has drawn it."""
+        self._without_colour.enabled = theme == MONO.name
+
+    def use_theme(self, theme: str) -> None:
+        """Change the colours; where NO_COLOR is set, there are none to change."""
+        if self.no_color:
+            self.notify("NO_COLOR is set, so there are no colours", severity="warning")
+            return
+        self.theme = theme
+
+    def next_theme(self) -> str:
+        """The one after the present one."""
+        return THEME_NAMES[(THEME_NAMES.index(self.theme) + 1) % len(THEME_NAMES)]
+
+    def copy(self, text: str) -> None:
+        """Put text on the clipboard of the terminal that the user sits at (OSC 52)."""
+        self.copy_to_clipboard(text)
+        self.notify(text, title="Copied", markup=False, timeout=3)
+
+    def show_error(self, error: LoraTuiError) -> None:
+        """What went wrong, and what to do about it."""
+        lines = [str(error)]
+        if error.details:
+            lines.append(error.details)
+        if error.remedy:
+            lines.append(f"→ {error.remedy}")
+        self.notify("\n".join(lines), title="Failed", severity="error", timeout=8)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Words for keys that Textual draws as symbols."""
+        if binding.key_display:
+            return (
+                binding.key_display.replace("←→", "<>") if self.ascii_only else binding.key_display
+            )
+        return _KEY_NAMES.get(binding.key, super().get_key_display(binding))
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,  # noqa: ARG002 - toasts show remote text: never markup
+    ) -> None:
+        """A toast; what it says is never parsed as markup."""
+        super().notify(
+            settled(message, ascii_only=self.ascii_only),
+            title=settled(title, ascii_only=self.ascii_only),
+            severity=severity,
+            timeout=timeout,
+            markup=False,
+        )
+
+    def _fatal_error(self) -> None:
+        """Textual's own prints local variables too, and one of them may hold a signed link."""
+        from rich.traceback import Traceback
+
+        self.panic(Traceback(show_locals=False))
