@@ -16,8 +16,10 @@ import pytest
 from lora_tui import errors
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.auth import KeyAuth
+from lora_tui.gateway.bodies import content_type_of
 from lora_tui.gateway.http import build_client
-from lora_tui.gateway.storage import CHUNK, Storage, content_type_of
+from lora_tui.gateway.resumable import CHUNK
+from lora_tui.gateway.storage import Storage
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from tests.gateway.conftest import AT_ONCE, Script
@@ -450,7 +452,7 @@ def test_a_server_that_forgets_what_it_confirmed_does_not_hold_us_for_ever() -> 
 def test_an_upload_that_gets_on_may_fail_any_number_of_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lora_tui.gateway.storage.CHUNK", 10)
+    monkeypatch.setattr("lora_tui.gateway.resumable.CHUNK", 10)
     stored = bytearray()
     patches: list[int] = []
 

@@ -1,12 +1,11 @@
 """The bucket: signed links, what is stored, uploads at once or in resumable pieces, removal.
 
-Only the token of a signed link and the id of a resumable upload are taken from an answer; host
-and path are always ours. Raises the error family.
+Only the token of a signed link is taken from an answer; host and path are always ours. Raises the
+error family.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Self
@@ -17,12 +16,11 @@ import httpx
 from lora_tui.errors import (
     AuthenticationError,
     BackendError,
-    ConflictError,
-    IntegrityError,
     LoraTuiError,
     NotFoundError,
     UnreachableError,
 )
+from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, accepted, content_type_of, exactly
 from lora_tui.gateway.http import (
     REPEATABLE,
     RETRY,
@@ -33,20 +31,13 @@ from lora_tui.gateway.http import (
     read_json,
     without_secrets,
 )
+from lora_tui.gateway.resumable import ResumableUpload, metadata
 
 BUCKET: Final = "lora-models"
-CHUNK: Final = 6 * 1024 * 1024
-"""Bytes of each piece of a resumable upload but the last; the service demands exactly this."""
 LINK_SECONDS: Final = 3600
 
-_BINARY: Final = "application/octet-stream"
-_TYPES: Final = {".json": "application/json", ".tar": "application/x-tar"}
 _OBJECTS_A_PAGE: Final = 100
 _PATHS_A_REMOVAL: Final = 500
-_PIECE: Final = 256 * 1024
-# The server answers an upload when it has stored all of it.
-_UPLOAD_TIMEOUT: Final = httpx.Timeout(connect=10.0, read=120.0, write=60.0, pool=30.0)
-_TUS: Final = {"Tus-Resumable": "1.0.0"}
 
 
 @dataclass(frozen=True)
@@ -177,13 +168,13 @@ class Storage:
         """
         response = self._client.post(
             f"{self._base}/object/{quote(self._bucket, safe='')}/{encoded(path)}",
-            content=_exactly(body, size),
+            content=exactly(body, size),
             headers={
-                "Content-Type": _accepted(content_type or content_type_of(path)),
+                "Content-Type": accepted(content_type or content_type_of(path)),
                 "Content-Length": str(size),
                 "x-upsert": "true" if upsert else "false",
             },
-            timeout=_UPLOAD_TIMEOUT,
+            timeout=UPLOAD_TIMEOUT,
         )
         check(response, f"store {_name(path)}")
 
@@ -205,7 +196,7 @@ class Storage:
         of the upload, which a later call may pass as `upload_url` for 24 hours; `on_progress` is
         told how many bytes are stored. Raises what `upload` raises.
         """
-        upload = _Resumable(
+        upload = ResumableUpload(
             client=self._client,
             retry=self._retry,
             base=self._base,
@@ -213,10 +204,10 @@ class Storage:
             size=size,
             headers={
                 "Upload-Length": str(size),
-                "Upload-Metadata": _metadata(
+                "Upload-Metadata": metadata(
                     bucketName=self._bucket,
                     objectName=_checked(path),
-                    contentType=_accepted(content_type or content_type_of(path)),
+                    contentType=accepted(content_type or content_type_of(path)),
                     cacheControl="3600",
                 ),
                 "x-upsert": "true" if upsert else "false",
@@ -283,181 +274,6 @@ class Storage:
 def encoded(path: str) -> str:
     """An object's path for a URL, each segment percent-encoded. Raises NotFoundError."""
     return "/".join(quote(segment, safe="") for segment in _checked(path).split("/"))
-
-
-def content_type_of(path: str) -> str:
-    """The type to store a file under: the bucket takes three."""
-    return next((kind for end, kind in _TYPES.items() if path.lower().endswith(end)), _BINARY)
-
-
-class _Resumable:
-    """One upload in pieces."""
-
-    def __init__(
-        self,
-        *,
-        client: httpx.Client,
-        retry: RetryPolicy,
-        base: str,
-        what: str,
-        size: int,
-        headers: Mapping[str, str],
-        on_created: Callable[[str], None],
-        on_progress: Callable[[int], None],
-    ) -> None:
-        self._client = client
-        self._retry = retry
-        self._base = f"{base}/upload/resumable"
-        self._what = what
-        self._size = size
-        self._headers = headers
-        self._on_created = on_created
-        self._on_progress = on_progress
-
-    def run(self, open_at: Callable[[int], Iterator[bytes]], upload_url: str | None) -> None:
-        """Send all that is missing."""
-        offset = None
-        url = self._ours(upload_url) if upload_url else ""
-        if url:
-            offset = self._stored(url)
-        if offset is None:
-            url, offset = self._create(), 0
-        self._on_progress(offset)
-        attempts = self._retry
-        while offset < self._size:
-            before = offset
-            failure: httpx.Response | LoraTuiError | None = None
-            for piece in _pieces(open_at(offset), self._size - offset):
-                failure = self._append(url, offset, piece)
-                if failure is not None:
-                    break
-                offset += len(piece)
-                self._on_progress(offset)
-            if offset > before:
-                attempts = self._retry
-            if failure is None:
-                continue
-            if attempts.is_exhausted():
-                raise self._error(failure)
-            attempts = attempts.increment()
-            attempts.sleep(failure)
-            stored = self._stored(url)
-            if stored is None:
-                url, stored = self._create(), 0
-            if stored > offset:
-                attempts = self._retry
-            if stored != offset:
-                offset = stored
-                self._on_progress(offset)
-
-    def _create(self) -> str:
-        response = self._client.post(
-            self._base, headers={**_TUS, **self._headers}, extensions=dict(REPEATABLE)
-        )
-        location = check(response, self._what).headers.get("location", "")
-        url = self._ours(location)
-        self._on_created(url)
-        return url
-
-    def _stored(self, url: str) -> int | None:
-        """How many bytes the server has; None where it no longer knows the upload."""
-        response = self._client.head(url, headers=_TUS)
-        if response.status_code in (403, 404, 410):
-            return None
-        offset = check(response, self._what).headers.get("upload-offset", "")
-        if not offset.isdecimal() or int(offset) > self._size:
-            raise BackendError(f"Could not {self._what}: the server tells no usable offset")
-        return int(offset)
-
-    def _append(self, url: str, offset: int, piece: bytes) -> httpx.Response | LoraTuiError | None:
-        """None where the piece is stored; else what stands against it, if time may mend that."""
-        try:
-            response = self._client.patch(
-                url,
-                content=piece,
-                headers={
-                    **_TUS,
-                    "Upload-Offset": str(offset),
-                    "Content-Type": "application/offset+octet-stream",
-                },
-                timeout=_UPLOAD_TIMEOUT,
-            )
-        except UnreachableError as error:
-            return error
-        if response.is_success:
-            stored = response.headers.get("upload-offset", "")
-            return None if stored == str(offset + len(piece)) else response
-        if response.status_code == 409 and "exist" in response.text.lower():
-            raise ConflictError(f"Could not {self._what}: it is already there")
-        # 404 and 410: the upload ran out; 409 and 423: an earlier connection is still at it
-        if response.status_code in (404, 409, 410, 423, 429) or response.status_code >= 500:
-            return response
-        raise error_of(response, self._what)
-
-    def _error(self, failure: httpx.Response | LoraTuiError) -> LoraTuiError:
-        if isinstance(failure, LoraTuiError):
-            return failure
-        if failure.status_code in (409, 423):
-            return UnreachableError(
-                f"Could not {self._what}: another connection is still sending it",
-                remedy="try again in a few minutes",
-            )
-        if failure.is_success:
-            return BackendError(f"Could not {self._what}: the server does not keep what we send")
-        return error_of(failure, self._what)
-
-    def _ours(self, location: str) -> str:
-        """The upload's address at our own host: a key goes nowhere else."""
-        path = urlsplit(location).path
-        _, found, upload_id = path.rpartition("/upload/resumable/")
-        if not found or not upload_id or ".." in upload_id:
-            raise BackendError(f"Could not {self._what}: the server names no upload")
-        return f"{self._base}/{upload_id}"
-
-
-def _pieces(source: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Exactly `size` bytes in pieces of CHUNK. Raises IntegrityError where the source differs."""
-    buffer = bytearray()
-    for data in _exactly(source, size):
-        if not buffer and len(data) == CHUNK:
-            yield data  # as the harvest's spool gives them: nothing to copy
-            continue
-        buffer += data
-        while len(buffer) >= CHUNK:
-            yield bytes(buffer[:CHUNK])
-            del buffer[:CHUNK]
-    if buffer:
-        yield bytes(buffer)
-
-
-def _exactly(body: BinaryIO | Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The bytes of the body. Raises IntegrityError where they are more or fewer than `size`."""
-    read = getattr(body, "read", None)
-    source: Iterator[bytes] = iter(lambda: read(_PIECE), b"") if read else iter(body)
-    seen = 0
-    for data in source:
-        seen += len(data)
-        if seen > size:
-            raise IntegrityError(
-                "The file is larger than was announced", details=f"announced {size} bytes"
-            )
-        yield data
-    if seen != size:
-        raise IntegrityError(
-            "The file ended early", details=f"announced {size} bytes, there were {seen}"
-        )
-
-
-def _metadata(**values: str) -> str:
-    return ",".join(
-        f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in values.items()
-    )
-
-
-def _accepted(content_type: str) -> str:
-    if content_type not in (_BINARY, *_TYPES.values()):
-        raise ValueError(f"the bucket does not take {content_type}")
-    return content_type
 
 
 def _checked(path: str) -> str:

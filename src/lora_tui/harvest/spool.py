@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from lora_tui.errors import DiskError
-from lora_tui.gateway.storage import CHUNK
+from lora_tui.gateway.resumable import CHUNK
 
 _PIECE: Final = CHUNK
 """Bytes that are read at once: what a resumable upload sends at once, so that nobody copies."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.errors import ConflictError, IntegrityError, NotFoundError
-from lora_tui.gateway.storage import CHUNK, ObjectInfo, Storage
+from lora_tui.gateway.resumable import CHUNK
+from lora_tui.gateway.storage import ObjectInfo, Storage
 from lora_tui.harvest.receipts import Receipt, Receipts
 from lora_tui.harvest.record import StoredFile
 from lora_tui.harvest.retry import repeated

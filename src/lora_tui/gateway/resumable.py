@@ -1,0 +1,169 @@
+"""One upload in resumable pieces (TUS 1.0.0), going on where a connection or a run broke off.
+
+Only the id of the upload is taken from an answer; host and path are always ours.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from lora_tui.errors import BackendError, ConflictError, LoraTuiError, UnreachableError
+from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, exactly
+from lora_tui.gateway.http import REPEATABLE, RetryPolicy, check, error_of
+
+CHUNK: Final = 6 * 1024 * 1024
+"""Bytes of each piece but the last; the service demands exactly this."""
+
+_TUS: Final = {"Tus-Resumable": "1.0.0"}
+
+
+class ResumableUpload:
+    """One upload in pieces."""
+
+    def __init__(
+        self,
+        *,
+        client: httpx.Client,
+        retry: RetryPolicy,
+        base: str,
+        what: str,
+        size: int,
+        headers: Mapping[str, str],
+        on_created: Callable[[str], None],
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self._client = client
+        self._retry = retry
+        self._base = f"{base}/upload/resumable"
+        self._what = what
+        self._size = size
+        self._headers = headers
+        self._on_created = on_created
+        self._on_progress = on_progress
+
+    def run(self, open_at: Callable[[int], Iterator[bytes]], upload_url: str | None) -> None:
+        """Send all that is missing."""
+        offset = None
+        url = self._ours(upload_url) if upload_url else ""
+        if url:
+            offset = self._stored(url)
+        if offset is None:
+            url, offset = self._create(), 0
+        self._on_progress(offset)
+        attempts = self._retry
+        while offset < self._size:
+            before = offset
+            failure: httpx.Response | LoraTuiError | None = None
+            for piece in _pieces(open_at(offset), self._size - offset):
+                failure = self._append(url, offset, piece)
+                if failure is not None:
+                    break
+                offset += len(piece)
+                self._on_progress(offset)
+            if offset > before:
+                attempts = self._retry
+            if failure is None:
+                continue
+            if attempts.is_exhausted():
+                raise self._error(failure)
+            attempts = attempts.increment()
+            attempts.sleep(failure)
+            stored = self._stored(url)
+            if stored is None:
+                url, stored = self._create(), 0
+            if stored > offset:
+                attempts = self._retry
+            if stored != offset:
+                offset = stored
+                self._on_progress(offset)
+
+    def _create(self) -> str:
+        response = self._client.post(
+            self._base, headers={**_TUS, **self._headers}, extensions=dict(REPEATABLE)
+        )
+        location = check(response, self._what).headers.get("location", "")
+        url = self._ours(location)
+        self._on_created(url)
+        return url
+
+    def _stored(self, url: str) -> int | None:
+        """How many bytes the server has; None where it no longer knows the upload."""
+        response = self._client.head(url, headers=_TUS)
+        if response.status_code in (403, 404, 410):
+            return None
+        offset = check(response, self._what).headers.get("upload-offset", "")
+        if not offset.isdecimal() or int(offset) > self._size:
+            raise BackendError(f"Could not {self._what}: the server tells no usable offset")
+        return int(offset)
+
+    def _append(self, url: str, offset: int, piece: bytes) -> httpx.Response | LoraTuiError | None:
+        """None where the piece is stored; else what stands against it, if time may mend that."""
+        try:
+            response = self._client.patch(
+                url,
+                content=piece,
+                headers={
+                    **_TUS,
+                    "Upload-Offset": str(offset),
+                    "Content-Type": "application/offset+octet-stream",
+                },
+                timeout=UPLOAD_TIMEOUT,
+            )
+        except UnreachableError as error:
+            return error
+        if response.is_success:
+            stored = response.headers.get("upload-offset", "")
+            return None if stored == str(offset + len(piece)) else response
+        if response.status_code == 409 and "exist" in response.text.lower():
+            raise ConflictError(f"Could not {self._what}: it is already there")
+        # 404 and 410: the upload ran out; 409 and 423: an earlier connection is still at it
+        if response.status_code in (404, 409, 410, 423, 429) or response.status_code >= 500:
+            return response
+        raise error_of(response, self._what)
+
+    def _error(self, failure: httpx.Response | LoraTuiError) -> LoraTuiError:
+        if isinstance(failure, LoraTuiError):
+            return failure
+        if failure.status_code in (409, 423):
+            return UnreachableError(
+                f"Could not {self._what}: another connection is still sending it",
+                remedy="try again in a few minutes",
+            )
+        if failure.is_success:
+            return BackendError(f"Could not {self._what}: the server does not keep what we send")
+        return error_of(failure, self._what)
+
+    def _ours(self, location: str) -> str:
+        """The upload's address at our own host: a key goes nowhere else."""
+        path = urlsplit(location).path
+        _, found, upload_id = path.rpartition("/upload/resumable/")
+        if not found or not upload_id or ".." in upload_id:
+            raise BackendError(f"Could not {self._what}: the server names no upload")
+        return f"{self._base}/{upload_id}"
+
+
+def metadata(**values: str) -> str:
+    """The value of an `Upload-Metadata` header."""
+    return ",".join(
+        f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in values.items()
+    )
+
+
+def _pieces(source: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Exactly `size` bytes in pieces of CHUNK. Raises IntegrityError where the source differs."""
+    buffer = bytearray()
+    for data in exactly(source, size):
+        if not buffer and len(data) == CHUNK:
+            yield data  # as the harvest's spool gives them: nothing to copy
+            continue
+        buffer += data
+        while len(buffer) >= CHUNK:
+            yield bytes(buffer[:CHUNK])
+            del buffer[:CHUNK]
+    if buffer:
+        yield bytes(buffer)
