@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from httpx_retries import Retry
 
-from lora_tui.gateway.http import tls_context
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import Storage
+from lora_tui.gateway.tls import tls_context
 from lora_tui.harvest import source as source_module
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.harvest.receipts import Receipts

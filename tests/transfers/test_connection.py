@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import select
 import shutil
 import socket
 import ssl
@@ -16,7 +18,9 @@ from typing import Any
 import pytest
 
 from lora_tui.errors import ConfigError, UnreachableError
-from lora_tui.gateway.http import tls_context
+from lora_tui.gateway.http import build_client
+from lora_tui.gateway.proxies import proxy_for
+from lora_tui.gateway.tls import tls_context
 from tests.transfers.file_server import Behaviour, FileServer, World, made_up
 
 HOST = "storage.invalid"
@@ -40,6 +44,9 @@ class Proxy:
     """Leads every request, whatever host it names, to one server."""
 
     to: int
+    tls: ssl.SSLContext | None = None
+    login: str | None = None
+    """The Basic credentials that it demands."""
     asked: list[str] = field(default_factory=list)
     credentials: list[str] = field(default_factory=list)
 
@@ -57,7 +64,13 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._lead, args=(client,), daemon=True).start()
+            threading.Thread(target=self._greet, args=(client,), daemon=True).start()
+
+    def _greet(self, client: socket.socket) -> None:
+        try:
+            self._lead(self.tls.wrap_socket(client, server_side=True) if self.tls else client)
+        except OSError:
+            client.close()
 
     def _lead(self, client: socket.socket) -> None:
         head = b""
@@ -69,22 +82,57 @@ class Proxy:
             name, _, value = header.partition(b": ")
             if name.lower() == b"proxy-authorization":
                 self.credentials.append(value.decode())
+        if self.login is not None and self.login not in self.credentials:
+            client.sendall(b"HTTP/1.1 407 Login needed\r\nContent-Length: 0\r\n\r\n")
+            client.close()
+            return
         server = socket.create_connection(("127.0.0.1", self.to))
         if line.startswith(b"CONNECT"):
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
             server.sendall(head.replace(f"http://{HOST}".encode(), b"", 1))
-        threading.Thread(target=_pump, args=(client, server), daemon=True).start()
-        _pump(server, client)
+        _relay(client, server)
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while data := source.recv(65_536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
+@dataclass
+class SocksProxy(Proxy):
+    """The same by SOCKS 5, told by RFC 1928 and 1929."""
+
+    def _lead(self, client: socket.socket) -> None:
+        methods = client.recv(2 + 255)
+        if self.login is None:
+            client.sendall(b"\x05\x00")
+        elif 2 not in methods[2:]:
+            client.sendall(b"\x05\xff")
+            return
+        else:
+            client.sendall(b"\x05\x02")
+            told = client.recv(513)
+            user, password = told[2 : 2 + told[1]], told[3 + told[1] :]
+            right = f"{user.decode()}:{password.decode()}" == self.login
+            client.sendall(b"\x01\x00" if right else b"\x01\x01")
+            if not right:
+                return
+        request = client.recv(262)
+        assert request[:4] == b"\x05\x01\x00\x03", "a name, which the proxy resolves"
+        name, port = request[5 : 5 + request[4]], request[5 + request[4] :]
+        self.asked.append(f"{name.decode()}:{int.from_bytes(port)}")
+        server = socket.create_connection(("127.0.0.1", self.to))
+        client.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
+        _relay(client, server)
+
+
+def _relay(client: socket.socket, server: socket.socket) -> None:
+    """Bytes both ways until either side ends; one thread, because TLS bears no second one."""
+    other = {client: server, server: client}
+    with client, server:
+        while True:
+            pending = isinstance(client, ssl.SSLSocket) and client.pending()
+            for source in [client] if pending else select.select([client, server], [], [])[0]:
+                data = source.recv(65_536)
+                if not data:
+                    return
+                other[source].sendall(data)
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +152,15 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture
-def secure(authority: Path) -> Iterator[FileServer]:
+def server_context(authority: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority / "ca.pem", authority / "key.pem")
-    server = FileServer(Behaviour(content=made_up(500_000)), tls=context)
+    return context
+
+
+@pytest.fixture
+def secure(authority: Path) -> Iterator[FileServer]:
+    server = FileServer(Behaviour(content=made_up(500_000)), tls=server_context(authority))
     yield server
     server.close()
 
@@ -134,6 +186,31 @@ def test_a_private_authority_is_trusted_where_the_environment_names_it(
     variable: str,
 ) -> None:
     monkeypatch.setenv(variable, str(authority / "ca.pem"))
+    world = World(tmp_path / "world", secure)
+    world.download()
+    assert world.target.read_bytes() == secure.behaviour.content
+
+
+def test_directories_of_authorities_are_trusted_beside_a_file(
+    secure: FileServer, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    hashed = tmp_path / "hashed"
+    hashed.mkdir()
+    shutil.copy(authority / "ca.pem", hashed / "ca.pem")
+    subprocess.run(["openssl", "rehash", hashed], check=True, capture_output=True)
+    other = tmp_path / "other.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", "/CN=other", "-keyout", tmp_path / "key"),
+            *("-out", other),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(other))
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'empty'}{os.pathsep}{hashed}")
     world = World(tmp_path / "world", secure)
     world.download()
     assert world.target.read_bytes() == secure.behaviour.content
@@ -194,3 +271,118 @@ def test_plain_http_is_asked_of_the_proxy(tmp_path: Path, monkeypatch: pytest.Mo
     assert proxy.asked[0].startswith(f"GET http://{HOST}/file")
     proxy.close()
     server.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_speaks_tls_itself_leads_to_either_kind_of_server(
+    secure: FileServer,
+    authority: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+) -> None:
+    plain = FileServer(Behaviour(content=secure.behaviour.content))
+    server = secure if scheme == "https" else plain
+    server.behaviour.drop = lambda: 200_000 if server.drops < 1 else None
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+    proxy = Proxy(server.port, tls=server_context(authority))
+    monkeypatch.setenv(f"{scheme}_proxy", f"https://me:secret@127.0.0.1:{proxy.port}")
+    world = World(tmp_path / "world", server)
+    world.download(**through(server))
+    assert world.target.read_bytes() == server.behaviour.content
+    assert proxy.asked[0].startswith(f"CONNECT {HOST}:443" if scheme == "https" else "GET http:")
+    assert proxy.credentials[0] == f"Basic {base64.b64encode(b'me:secret').decode()}"
+    proxy.close()
+    plain.close()
+
+
+def test_the_certificate_of_a_proxy_is_checked_like_any_other(
+    secure: FileServer, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Proxy(secure.port, tls=server_context(authority))
+    monkeypatch.setenv("https_proxy", f"https://127.0.0.1:{proxy.port}")
+    with pytest.raises(UnreachableError, match="certificate"):
+        World(tmp_path / "world", secure).download(**through(secure))
+    assert proxy.asked == []
+    proxy.close()
+
+
+@pytest.mark.parametrize("login", [None, "me:s@cret"])
+@pytest.mark.parametrize("variable", ["https_proxy", "ALL_PROXY"])
+def test_a_socks_proxy_is_asked_for_the_host_by_its_name(
+    secure: FileServer,
+    authority: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    login: str | None,
+    variable: str,
+) -> None:
+    proxy = SocksProxy(secure.port, login=login)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+    user = "me:s%40cret@" if login else ""
+    monkeypatch.setenv(variable, f"socks5h://{user}127.0.0.1:{proxy.port}")
+    world = World(tmp_path / "world", secure)
+    world.download(**through(secure))
+    assert world.target.read_bytes() == secure.behaviour.content
+    assert set(proxy.asked) == {f"{HOST}:443"}
+    proxy.close()
+
+
+@pytest.mark.parametrize(("kind", "scheme"), [(Proxy, "http"), (SocksProxy, "socks5")])
+def test_a_login_that_the_proxy_refuses_is_told_at_once(
+    secure: FileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Proxy],
+    scheme: str,
+) -> None:
+    proxy = kind(secure.port, login="me:right")
+    monkeypatch.setenv("https_proxy", f"{scheme}://me:wrong@127.0.0.1:{proxy.port}")
+    world = World(tmp_path / "world", secure)
+    with pytest.raises(UnreachableError, match="proxy") as caught:
+        world.download(**through(secure))
+    assert world.row().attempts == 0
+    assert "wrong" not in f"{caught.value} {caught.value.details} {caught.value.remedy}"
+    proxy.close()
+
+
+@pytest.mark.parametrize("proxy", ["socks4://127.0.0.1:1", "ftp://me:secret@x", "http://[", "a:b"])
+def test_a_proxy_of_another_kind_is_a_configuration_error_without_its_password(
+    secure: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("all_proxy", proxy)
+    with pytest.raises(ConfigError, match="all_proxy") as caught:
+        World(tmp_path / "world", secure).download(**through(secure))
+    with pytest.raises(ConfigError, match="all_proxy"):
+        build_client(f"https://{HOST}")
+    assert "secret" not in f"{caught.value} {caught.value.details} {caught.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "proxied"),
+    [("10.0.0.0/8", False), ("other, 10.1.0.0/16 ", False), ("11.0.0.0/8", True), ("10.1", True)],
+)
+def test_no_proxy_may_give_networks(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str, proxied: bool
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
+    monkeypatch.setenv("no_proxy", no_proxy)
+    assert (proxy_for("https://10.1.2.3:8443/x") is not None) is proxied
+
+
+@pytest.mark.parametrize(("kind", "scheme"), [(Proxy, "https"), (SocksProxy, "socks5")])
+def test_the_rest_of_the_backend_is_reached_by_the_same_proxy(
+    secure: FileServer,
+    authority: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Proxy],
+    scheme: str,
+) -> None:
+    tls = server_context(authority) if scheme == "https" else None
+    proxy = kind(secure.port, tls=tls)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+    monkeypatch.setenv("https_proxy", f"{scheme}://127.0.0.1:{proxy.port}")
+    with build_client(f"https://{HOST}") as client:
+        assert client.get("/file").content == secure.behaviour.content
+    assert proxy.asked
+    proxy.close()

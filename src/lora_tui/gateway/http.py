@@ -6,22 +6,16 @@ answer that breaks off half-way counts as a failed attempt and is retried like a
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import math
-import os
 import re
 import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from httpx_retries import Retry, RetryTransport
@@ -30,13 +24,14 @@ from lora_tui import __version__
 from lora_tui.errors import (
     AuthenticationError,
     BackendError,
-    ConfigError,
     ConflictError,
     DeniedError,
     LoraTuiError,
     NotFoundError,
     UnreachableError,
 )
+from lora_tui.gateway.proxies import httpx_proxy
+from lora_tui.gateway.tls import tls_context
 from lora_tui.secret import MASK
 from lora_tui.text import terminal_safe
 
@@ -111,7 +106,7 @@ def build_client(
     transport is raised as UnreachableError; statuses are left to `check`. `transport` replaces
     the network.
     """
-    network = transport or httpx.HTTPTransport(verify=tls_context(), proxy=proxy_for(base_url))
+    network = transport or httpx.HTTPTransport(verify=tls_context(), proxy=httpx_proxy(base_url))
     return _Client(
         base_url=base_url,
         auth=auth,
@@ -128,7 +123,7 @@ def open_body(url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
 
     The one answer that is not read whole before it is handed on; it is retried up to its headers.
     """
-    network = httpx.HTTPTransport(verify=tls_context(), proxy=proxy_for(url))
+    network = httpx.HTTPTransport(verify=tls_context(), proxy=httpx_proxy(url))
     headers = {"User-Agent": f"lora-tui/{__version__}", **headers}
     with httpx.Client(
         transport=RetryTransport(transport=network, retry=RETRY), timeout=TIMEOUT
@@ -143,40 +138,6 @@ def open_body(url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
         except httpx.HTTPError as error:
             # `from None`: the URL is a key, and stays out of the traceback
             raise _unreachable(error, request) from None
-
-
-@cache
-def tls_context() -> ssl.SSLContext:
-    """Whom to trust: the CA file or directory that the environment names, as curl reads it.
-
-    CURL_CA_BUNDLE, SSL_CERT_FILE and SSL_CERT_DIR, then REQUESTS_CA_BUNDLE; else the usual
-    authorities. Read once in a process.
-    """
-    for name in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
-        place = os.environ.get(name)
-        if place:
-            try:
-                if Path(place).is_dir():
-                    return ssl.create_default_context(capath=place)
-                return ssl.create_default_context(cafile=place)
-            except (OSError, ssl.SSLError) as error:
-                raise ConfigError(
-                    f"The CA certificates that {name} names can't be read",
-                    details=place,
-                    remedy=f"correct {name}, or unset it",
-                ) from error
-    return httpx.create_ssl_context(trust_env=False)
-
-
-def proxy_for(url: str) -> str | None:
-    """The environment's proxy for this host; never for this machine, where http is allowed."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host == "localhost" or _is_loopback(host) or proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
 def check(response: httpx.Response, what: str) -> httpx.Response:
@@ -370,13 +331,6 @@ class _Reading(httpx.BaseTransport):
 
     def close(self) -> None:
         self._transport.close()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _not_accepted(request: httpx.Request, what: str, details: str | None) -> AuthenticationError:

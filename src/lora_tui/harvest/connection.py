@@ -6,15 +6,14 @@ Names and addresses that are private as far as this machine can tell are refused
 
 from __future__ import annotations
 
-import base64
 import http.client
 import socket
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
 
 from lora_tui import __version__
-from lora_tui.errors import ConfigError
-from lora_tui.gateway.http import proxy_for, tls_context
+from lora_tui.errors import UnreachableError
+from lora_tui.gateway.proxies import proxy_for
+from lora_tui.gateway.route import credentials, is_socks, secured, to_proxy, tunnel
 from lora_tui.harvest.failures import SourceUnreachableError
 from lora_tui.harvest.guard import Target, target_of
 
@@ -29,41 +28,31 @@ def connect(url: str, *, allow_private: bool) -> Connection:
     """
     proxy = proxy_for(url)
     target = target_of(url, allow_private=allow_private, by_proxy=proxy is not None)
-    if proxy is None:
-        return Connection(target)
-    parts = urlsplit(proxy)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ConfigError(
-            f"A proxy of the kind {parts.scheme}:// can't be used for the worker's files",
-            remedy="set https_proxy to an http:// proxy, or no_proxy for the host",
-        )
-    return Connection(target, parts)
+    return Connection(target, proxy)
 
 
 class Connection(http.client.HTTPConnection):
     """Connects to an address that was checked, whatever the name resolves to by now."""
 
-    def __init__(self, target: Target, proxy: SplitResult | None = None) -> None:
-        if proxy is None:
-            super().__init__(target.host, target.port, timeout=_TIMEOUT)
-        else:
-            super().__init__(proxy.hostname or "", proxy.port or 80, timeout=_TIMEOUT)
+    def __init__(self, target: Target, proxy: str | None = None) -> None:
+        super().__init__(target.host, target.port, timeout=_TIMEOUT)
         if target.secure:
             self.default_port = 443  # so that the Host header goes without it
         self._target = target
-        self._credentials = _credentials(proxy)
-        self._proxied = proxy is not None
-        if self._proxied and target.secure:
-            self.set_tunnel(target.host, target.port, headers=self._credentials)
+        self._proxy = proxy
+        # a plain request is handed to an HTTP proxy; everything else goes through a tunnel
+        self._handed_over = proxy is not None and not target.secure and not is_socks(proxy)
 
     def connect(self) -> None:
         """Called by `get`."""
-        if self._proxied:
-            super().connect()
-        else:
+        if self._proxy is None:
             self.sock = self._connect_directly()
+        elif self._handed_over:
+            self.sock = to_proxy(self._proxy, _TIMEOUT)
+        else:
+            self.sock = tunnel(self._proxy, self.host, self.port, _TIMEOUT)
         if self._target.secure:
-            self.sock = tls_context().wrap_socket(self.sock, server_hostname=self._target.host)
+            self.sock = secured(self.sock, self._target.host)
 
     def get(self, start: int, validator: str | None) -> http.client.HTTPResponse:
         """The answer to a GET from byte `start` on. Raises SourceUnreachableError."""
@@ -75,13 +64,17 @@ class Connection(http.client.HTTPConnection):
         if start and validator:
             headers |= {"Range": f"bytes={start}-", "If-Range": validator}
         request = self._target.request
-        if self._proxied and not self._target.secure:
+        if self._handed_over and self._proxy is not None:
             host = f"[{self._target.host}]" if ":" in self._target.host else self._target.host
             request = f"http://{host}:{self._target.port}{request}"
-            headers |= self._credentials
+            headers |= credentials(self._proxy)
         try:
             self.request("GET", request, headers=headers)
             return self.getresponse()
+        except UnreachableError as error:  # the proxy
+            raise SourceUnreachableError(
+                str(error), details=error.details, remedy=error.remedy
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             raise broken(error) from None
 
@@ -100,10 +93,3 @@ def broken(error: Exception) -> SourceUnreachableError:
     return SourceUnreachableError(
         "The connection to the worker's storage failed", details=type(error).__name__
     )
-
-
-def _credentials(proxy: SplitResult | None) -> dict[str, str]:
-    if proxy is None or proxy.username is None:
-        return {}
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}

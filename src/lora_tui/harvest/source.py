@@ -20,7 +20,8 @@ import httpx
 from lora_tui.errors import BackendError, ExpiredLinkError, IntegrityError
 from lora_tui.filenames import safe_file_name
 from lora_tui.gateway.gpu import Worker, WorkerResult
-from lora_tui.gateway.http import RETRY, proxy_for
+from lora_tui.gateway.http import RETRY
+from lora_tui.gateway.proxies import proxy_for
 from lora_tui.harvest.connection import broken, connect
 from lora_tui.harvest.failures import (
     RefusedResultError,

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import socket
 import ssl
@@ -13,21 +12,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from lora_tui import __version__
 from lora_tui.errors import (
     BackendError,
-    ConfigError,
     ExpiredLinkError,
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway.http import proxy_for, tls_context
+from lora_tui.gateway.nested_tls import NestedTls
+from lora_tui.gateway.proxies import proxy_for
+from lora_tui.gateway.route import credentials, is_socks, secured, to_proxy, tunnel
 from lora_tui.transfers.part import Version
 
 _CONNECT_SECONDS: Final = 15.0
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class BusyError(UnreachableError):
@@ -81,7 +80,7 @@ class Line:
 
     def __init__(self, *, stall_seconds: float) -> None:
         self._stall_seconds = stall_seconds
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: _Connection | None = None
         self._response: http.client.HTTPResponse | None = None
 
     @contextmanager
@@ -122,72 +121,63 @@ class Line:
         self, url: str, headers: dict[str, str]
     ) -> tuple[http.client.HTTPResponse, socket.socket | None]:
         used = self._connection is not None and self._connection.sock is not None
-        connection, target = _connection(url, headers)
         try:
-            if used and self._connection is not None:
-                connection = self._connection
-            else:
+            if not used or self._connection is None:
                 self.close()
-                self._connection = connection
-                connection.connect()
-            raw = connection.sock
-            if raw is not None:
-                raw.settimeout(self._stall_seconds)
+                self._connection = _Connection(url)
+                self._connection.connect()
+            sock: socket.socket | NestedTls | None = self._connection.sock
+            if sock is not None:
+                sock.settimeout(self._stall_seconds)
             self._response = None
-            connection.request("GET", target, headers=headers)
-            self._response = connection.getresponse()
+            self._response = self._connection.get(url, headers)
         except (OSError, ValueError, http.client.HTTPException) as error:
             self.close()
             if used:  # the server may have closed it meanwhile
                 return self._send(url, headers)
             raise _unreachable(error) from None
-        return self._response, raw
+        return self._response, sock.outer if isinstance(sock, NestedTls) else sock
 
 
-def _connection(url: str, headers: dict[str, str]) -> tuple[http.client.HTTPConnection, str]:
-    """A connection, by way of a proxy where one is set; and what to ask it for."""
-    parts = urlsplit(url)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or _PORTS.get(parts.scheme, 80)
-    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    proxy = urlsplit(proxy_for(url) or "")
-    if not proxy.hostname:
-        if secure:
-            context = tls_context()
-            return http.client.HTTPSConnection(
-                host, port, timeout=_CONNECT_SECONDS, context=context
-            ), target
-        return http.client.HTTPConnection(host, port, timeout=_CONNECT_SECONDS), target
-    if proxy.scheme not in ("http", "https"):
-        raise ConfigError(
-            f"A proxy of the kind {proxy.scheme}:// can't be used for downloads",
-            remedy="set https_proxy to an http:// proxy, or no_proxy for this host",
+class _Connection(http.client.HTTPConnection):
+    """To the host of a URL, by way of a proxy where one is set."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._secure = parts.scheme == "https"
+        super().__init__(
+            parts.hostname or "",
+            parts.port or (443 if self._secure else 80),
+            timeout=_CONNECT_SECONDS,
         )
-    credentials = {}
-    if proxy.username is not None:
-        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        credentials["Proxy-Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    proxy_port = proxy.port or _PORTS[proxy.scheme]
-    if secure:
-        if proxy.scheme == "https":
-            raise ConfigError(
-                "A TLS proxy can't be used for downloads",
-                remedy="set https_proxy to an http:// proxy, or no_proxy for this host",
-            )
-        tunnel = http.client.HTTPSConnection(
-            proxy.hostname, proxy_port, timeout=_CONNECT_SECONDS, context=tls_context()
+        if self._secure:
+            self.default_port = 443  # so that the Host header goes without it
+        self._proxy = proxy_for(url)
+        # a plain request is handed to an HTTP proxy; everything else goes through a tunnel
+        self._handed_over = (
+            self._proxy is not None and not self._secure and not is_socks(self._proxy)
         )
-        tunnel.set_tunnel(host, port, headers=credentials)
-        return tunnel, target
-    headers |= credentials
-    plain: http.client.HTTPConnection
-    if proxy.scheme == "https":
-        plain = http.client.HTTPSConnection(
-            proxy.hostname, proxy_port, timeout=_CONNECT_SECONDS, context=tls_context()
-        )
-    else:
-        plain = http.client.HTTPConnection(proxy.hostname, proxy_port, timeout=_CONNECT_SECONDS)
-    return plain, f"http://{parts.netloc}{target}"
+
+    def connect(self) -> None:
+        """Called by `request`, or before it."""
+        if self._proxy is None:
+            super().connect()
+        elif self._handed_over:
+            self.sock = to_proxy(self._proxy, _CONNECT_SECONDS)
+        else:
+            self.sock = tunnel(self._proxy, self.host, self.port, _CONNECT_SECONDS)
+        if self._secure:
+            self.sock = secured(self.sock, self.host)
+
+    def get(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+        """The answer to a GET of this URL, which must be of the same host."""
+        parts = urlsplit(url)
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        if self._handed_over and self._proxy is not None:
+            target = f"http://{parts.netloc}{target}"
+            headers = headers | credentials(self._proxy)
+        self.request("GET", target, headers=headers)
+        return self.getresponse()
 
 
 def _answer(

@@ -23,6 +23,7 @@ from lora_tui.errors import (
     LoraTuiError,
     UnreachableError,
 )
+from lora_tui.gateway.route import ProxyRefusedError
 from lora_tui.transfers.connection import (
     Answer,
     BusyError,
@@ -172,7 +173,7 @@ class _Fetch:
             except (ExpiredLinkError, BusyError) as error:
                 self._url = None  # some stacks answer 500 to a link that has expired
                 failure = error
-            except UntrustedError:
+            except (UntrustedError, ProxyRefusedError):
                 raise
             except UnreachableError as error:
                 failure = error

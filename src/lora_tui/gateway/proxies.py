@@ -1,0 +1,82 @@
+"""Which proxy the environment names for a host, read as curl reads it."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from lora_tui.errors import ConfigError
+from lora_tui.gateway.tls import tls_context
+from lora_tui.text import terminal_safe
+
+SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+
+
+def proxy_for(url: str) -> str | None:
+    """The environment's proxy for this host; never for this machine, where http is allowed.
+
+    http_proxy, https_proxy, all_proxy and no_proxy in either case, the lower one first. Raises
+    ConfigError for a proxy of a kind that can't be used.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host == "localhost" or is_loopback(host) or _excepted(parts):
+        return None
+    proxies = getproxies()
+    name = parts.scheme if proxies.get(parts.scheme) else "all"
+    proxy = proxies.get(name)
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        found = urlsplit(proxy)
+        usable = found.scheme in SCHEMES and bool(found.hostname) and (found.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:  # it may hold a password: no more of it than the scheme is shown
+        kind = terminal_safe(proxy.partition("://")[0], limit=20)
+        raise ConfigError(
+            f"The proxy that {name}_proxy names can't be used",
+            details=f"{kind}://…",
+            remedy=f"name an http://, https:// or socks5:// proxy, or put {host} into no_proxy",
+        )
+    return proxy
+
+
+def httpx_proxy(url: str) -> httpx.Proxy | None:
+    """The same for httpx; a proxy that speaks TLS is held to the same authorities as any server."""
+    proxy = proxy_for(url)
+    if proxy is None:
+        return None
+    secure = proxy.lower().startswith("https:")
+    return httpx.Proxy(proxy, ssl_context=tls_context() if secure else None)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this is an address of this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _excepted(parts: SplitResult) -> bool:
+    """Whether no_proxy names the host; it may also give networks, as 10.0.0.0/8."""
+    if proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return True
+    try:
+        address = ipaddress.ip_address(parts.hostname or "")
+    except ValueError:
+        return False
+    for entry in getproxies().get("no", "").split(","):
+        if "/" in entry:
+            try:
+                if address in ipaddress.ip_network(entry.strip(), strict=False):
+                    return True
+            except ValueError:
+                continue
+    return False
