@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -21,7 +22,7 @@ from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.cache.facts import get_sync_state
 from lora_tui.cache.transfers import active_transfers
 from lora_tui.downloads import Downloads
-from lora_tui.errors import DamagedCacheError, LoraTuiError
+from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
 from lora_tui.screens.actions import actions_of
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.help import HelpScreen
@@ -30,6 +31,7 @@ from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.notifications import NotificationsScreen
 from lora_tui.screens.palette import ActionCommands
 from lora_tui.sync_schedule import SyncSchedule
+from lora_tui.view_state import ViewMemory, ViewState
 from lora_tui.writers import Writers
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class LoraTuiApp(BaseApp):
         keys: Mapping[str, str] | None = None,
         sync_on_start: bool = True,
         harvest: BackgroundHarvest | None = None,
+        views: Path | None = None,
     ) -> None:
         """Open the cache. Raises CacheError and DiskError, before the terminal is taken over."""
         super().__init__(theme=theme, ascii_only=ascii_only, keys=keys)
@@ -74,6 +77,7 @@ class LoraTuiApp(BaseApp):
         self.harvest = harvest
         self.cache_changes: Signal[frozenset[Topic]] = Signal(self, "cache_changes")
         self._cache_path = cache_path
+        self._views = ViewMemory(views)
         self._sync_on_start = sync_on_start
         self._feed = ChangeFeed(self.db)
         self._closed = False
@@ -103,6 +107,8 @@ class LoraTuiApp(BaseApp):
     def on_unmount(self) -> None:
         """Give the cache back; a writer that ends after this finds nobody to tell."""
         self._closed = True
+        with suppress(DiskError):  # it was said when it happened
+            self._views.write()
         if self.harvest is not None:
             self.harvest.stop()
         self.db.close()
@@ -196,6 +202,17 @@ class LoraTuiApp(BaseApp):
                 self.poll_cache()
 
         self.run_worker(run(), group="writers")
+
+    @property
+    def view_state(self) -> ViewState:
+        """How the list is looked at, as it was the last time."""
+        return self._views.state
+
+    def remember(self, state: ViewState) -> None:
+        """Look at the list in this way the next time too."""
+        if state != self._views.state:
+            self._views.state = state
+            self.ask(self._views.write)
 
     def open_model(self, model_id: str) -> None:
         """Show one model."""

@@ -64,7 +64,8 @@ async def test_a_wide_terminal_shows_loss_perplexity_base_model_preset_hours_and
 ) -> None:
     library.fill()
     app = open_app()
-    async with app.run_test(size=(160, 48)):
+    async with app.run_test(size=(190, 48)) as pilot:
+        await pilot.press("p")
         first = screen_text(app).splitlines()[2]
         for figure in ("0.4000", "1.82", "Llama-3.1-8", "balanced", "1.00", "24.0 MiB"):
             assert figure in first
@@ -336,8 +337,8 @@ async def test_a_list_of_ten_thousand_reads_only_what_is_on_the_screen(
     app = open_app()
     asked: list[tuple[int, int]] = []
     async with app.run_test(size=SIZE) as pilot:
-        fetch = table(app)._fetch
-        table(app)._fetch = lambda offset, limit: (
+        fetch = table(app).rows.fetch
+        table(app).rows.fetch = lambda offset, limit: (
             asked.append((offset, limit))
             or fetch(  # type: ignore[func-returns-value]
                 offset, limit

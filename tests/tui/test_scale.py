@@ -91,14 +91,14 @@ class Steps:
 async def test_a_key_reads_no_more_rows_than_a_few_screens_of_them(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
         assert table(app).total == COUNT
-        fetch = table(app)._fetch
+        fetch = table(app).rows.fetch
         asked: list[int] = []
 
         def counted(offset: int, limit: int) -> object:
             asked.append(limit)
             return fetch(offset, limit)
 
-        table(app)._fetch = counted  # type: ignore[assignment]
+        table(app).rows.fetch = counted  # type: ignore[assignment]
         for key in ("j", "down", "pagedown", "pagedown", "G", "k", "pageup", "pageup", "g", "j"):
             asked.clear()
             await pilot.press(key)

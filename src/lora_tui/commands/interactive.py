@@ -93,6 +93,7 @@ def _run(
                 ascii_only=bool(os.environ.get("LORA_TUI_ASCII")),
                 sync_on_start=sync,
                 harvest=harvest,
+                views=profile.paths.state_dir / "views" / f"{profile.key}.json",
             )
             app.run()
             if app.damage is not None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer
+from textual.containers import Horizontal
 
 from lora_tui import clock, formats
 from lora_tui.cache.changes import Topic
@@ -29,7 +29,11 @@ from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.filters import Filters, FilterScreen
 from lora_tui.screens.sort_menu import SORT_NAMES, SortMenu, direction_name
+from lora_tui.view_state import View
+from lora_tui.widgets.key_bar import KeyBar
+from lora_tui.widgets.model_rows import ModelRows
 from lora_tui.widgets.model_table import ModelTable
+from lora_tui.widgets.model_view import ModelView
 from lora_tui.widgets.search_bar import SearchBar, SearchInput
 from lora_tui.widgets.states import OfflineBanner, StatePanel
 from lora_tui.widgets.status_bar import StatusBar
@@ -42,13 +46,14 @@ class ModelsScreen(CacheScreen):
     """All models of the account; the query (order, search, filters) is the state of this screen."""
 
     CSS_PATH = "models.tcss"
-    AUTO_FOCUS = "ModelTable"
+    AUTO_FOCUS = "ModelView"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/", tooltip="Search as you type"),
         Binding("s", "sort", "Sort", tooltip="Choose the order of the list"),
         Binding("S", "reverse", "Reverse", show=False, tooltip="Turn the order around"),
         Binding("f", "filter", "Filter", tooltip="By convergence and stars"),
         Binding("d", "download", "Download", tooltip="Download all files of the model"),
+        Binding("v", "view", "View", tooltip="Show cards, or the table"),
         Binding("c", "compare", "Compare", show=False, tooltip="Compare the marked models"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"),
         Binding("escape", "reset", "Clear", show=False, tooltip="Clear search, filters, marks"),
@@ -56,6 +61,8 @@ class ModelsScreen(CacheScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self.rows = ModelRows(self._fetch)
+        """The list with its cursor and marks; table and cards show the same."""
         self.model_query = ModelQuery()
         self._list: ModelList | None = None
         self._shown = self._everything = 0
@@ -66,15 +73,23 @@ class ModelsScreen(CacheScreen):
         yield TitleBar("Models", ascii_only=self.ascii_only)
         yield OfflineBanner(markup=False)
         yield SearchBar()
-        yield ModelTable(self._fetch, ascii_only=self.ascii_only, id="models")
+        with Horizontal(id="body"):
+            yield self._make_view(self.lora.view_state.view)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
-        """The list has the focus."""
+        """The list has the focus, and the order of the last time."""
+        state = self.lora.view_state
+        self.model_query = ModelQuery(sort=state.sort, reverse=state.reverse)
         self.refresh_list()
-        self.query_one(ModelTable).focus()
+        self.view.focus()
+
+    @property
+    def view(self) -> ModelView:
+        """The table or the cards, whichever is shown."""
+        return next(view for view in self.query(ModelView) if view.display)
 
     def check_action(
         self,
@@ -93,7 +108,7 @@ class ModelsScreen(CacheScreen):
         if topics & _SHOWN or Topic.TRANSFERS in topics:
             self.refresh_list()
         elif Topic.SYNC in topics:
-            self._refresh_states(self.query_one(ModelTable).total)
+            self._refresh_states(self.rows.total)
         self.query_one(StatusBar).refresh()
 
     def refresh_list(self) -> None:
@@ -105,12 +120,7 @@ class ModelsScreen(CacheScreen):
         if (total > 0) != (self._shown > 0):
             self.call_after_refresh(self.refresh_bindings)
         self._shown = total
-        self.query_one(ModelTable).reload(
-            total,
-            sort=query.sort,
-            descending=natural_direction(query.sort) is not query.reverse,
-            locate=models.position,
-        )
+        self._show_list(self.view)
         self._refresh_states(total)
 
     def action_search(self) -> None:
@@ -123,19 +133,18 @@ class ModelsScreen(CacheScreen):
 
     @on(SearchBar.Left)
     def _search_left(self) -> None:
-        self.query_one(ModelTable).focus()
+        self.view.focus()
 
     def action_reset(self) -> None:
         """Clear the search; if there is none, the filters; if there are none, the marks."""
-        table = self.query_one(ModelTable)
         if self.model_query.search:
             self.query_one(SearchBar).clear()
             self._ask(replace(self.model_query, search=""))
         elif self.model_query.convergences or self.model_query.min_stars:
             self._filter(Filters())
-        elif table.marked:
-            table.marked.clear()
-            table.refresh()
+        elif self.rows.marked:
+            self.rows.marked.clear()
+            self.view.redraw()
             self._refresh_note()
 
     def action_sort(self) -> None:
@@ -156,6 +165,20 @@ class ModelsScreen(CacheScreen):
     def _heading_clicked(self, event: ModelTable.SortChosen) -> None:
         self._sort(event.sort)
 
+    def action_view(self) -> None:
+        """From the table to the cards, or back."""
+        before = self.view
+        wanted = View.TABLE if self.lora.view_state.view is View.CARDS else View.CARDS
+        self.lora.remember(replace(self.lora.view_state, view=wanted))
+        shown = next((view for view in self.query(ModelView) if not view.display), None)
+        if shown is None:
+            shown = self._make_view(wanted)
+            self.query_one("#body").mount(shown, after=before)
+        shown.display, before.display = True, False
+        shown.set_class(before.has_class("-empty"), "-empty")
+        self._show_list(shown)
+        shown.focus()
+
     def action_filter(self) -> None:
         """Choose which models are shown; the list follows at once."""
         query = self.model_query
@@ -168,13 +191,13 @@ class ModelsScreen(CacheScreen):
 
     def action_download(self) -> None:
         """Download the model under the cursor."""
-        model = self.query_one(ModelTable).current
+        model = self.rows.current
         if model is not None:
             self.lora.download(model.id, model.name)
 
     def action_compare(self) -> None:
         """Compare the marked models, in the order of the list."""
-        marked = self.query_one(ModelTable).marked
+        marked = self.rows.marked
         if len(marked) > MOST:
             self.notify(f"Up to {MOST} models can be compared; {len(marked)} are marked")
             return
@@ -184,17 +207,35 @@ class ModelsScreen(CacheScreen):
 
     def action_copy_id(self) -> None:
         """Copy the id of the model under the cursor."""
-        model = self.query_one(ModelTable).current
+        model = self.rows.current
         if model is not None:
             self.lora.copy(model.id)
 
-    @on(ModelTable.Opened)
-    def _opened(self, event: ModelTable.Opened) -> None:
+    @on(ModelView.Opened)
+    def _opened(self, event: ModelView.Opened) -> None:
         self.lora.open_model(event.model_id)
 
-    @on(ModelTable.Moved)
+    @on(ModelView.Moved)
     def _moved(self) -> None:
         self._refresh_note()
+
+    def _make_view(self, view: View) -> ModelView:
+        if view is View.TABLE:
+            return ModelTable(self.rows, ascii_only=self.ascii_only, id="models")
+        from lora_tui.widgets.card_grid import CardGrid  # late: the table is what opens at once
+
+        return CardGrid(self.rows, ascii_only=self.ascii_only, id="cards")
+
+    def _show_list(self, view: ModelView) -> None:
+        if self._list is None:
+            return
+        query = self.model_query
+        view.reload(
+            self._list.total,
+            sort=query.sort,
+            descending=natural_direction(query.sort) is not query.reverse,
+            locate=self._list.position,
+        )
 
     def _fetch(self, offset: int, limit: int) -> Sequence[ModelSummary]:
         return summaries(self.db, self._list.window(offset, limit)) if self._list else ()
@@ -215,6 +256,8 @@ class ModelsScreen(CacheScreen):
     def _ask(self, query: ModelQuery) -> None:
         if query != self.model_query:
             self.model_query = query
+            state = self.lora.view_state
+            self.lora.remember(replace(state, sort=query.sort, reverse=query.reverse))
             self.refresh_list()
 
     def _refresh_states(self, total: int) -> None:
@@ -232,7 +275,7 @@ class ModelsScreen(CacheScreen):
             banner.say(age, state.error or "", ascii_only=self.ascii_only)
         panel = self.query_one(StatePanel)
         panel.display = total == 0
-        self.query_one(ModelTable).set_class(total == 0, "-empty")
+        self.view.set_class(total == 0, "-empty")
         if total:
             pass
         elif query != ModelQuery(sort=query.sort, reverse=query.reverse):
@@ -252,15 +295,15 @@ class ModelsScreen(CacheScreen):
         self._refresh_note()
 
     def _refresh_note(self) -> None:
-        table, status = self.query_one(ModelTable), self.query_one(StatusBar)
+        rows, status = self.rows, self.query_one(StatusBar)
         everything = self._everything
-        shown = f"{table.total} of {everything}" if table.total != everything else f"{everything}"
+        shown = f"{rows.total} of {everything}" if rows.total != everything else f"{everything}"
         note = f"{shown} model{'' if everything == 1 else 's'}"
-        if table.marked:
-            hint = ": c compares" if LEAST <= len(table.marked) <= MOST else ""
-            note = f"{len(table.marked)} marked{hint}  {note}"
+        if rows.marked:
+            hint = ": c compares" if LEAST <= len(rows.marked) <= MOST else ""
+            note = f"{len(rows.marked)} marked{hint}  {note}"
         status.note = note
-        if (len(table.marked) >= LEAST) is not self._can_compare:
+        if (len(rows.marked) >= LEAST) is not self._can_compare:
             self._can_compare = not self._can_compare
             self.refresh_bindings()
 

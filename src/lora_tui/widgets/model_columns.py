@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,16 +31,18 @@ Cell = Callable[[ModelSummary, Look], Sequence[Span]]
 class Column:
     """One column; `most` is what it grows to where there is room."""
 
+    key: str
+    """What settings call it."""
     title: str
+    label: str
+    """What it is called where one chooses columns."""
     cell: Cell
+    importance: int
+    """Those of a higher number are left out first where there is no room for all."""
     least: int
     most: int = 0
     right: bool = False
     sort: Sort | None = None
-    rank: int = 0
-    """Above 0: shown on wide terminals only; those of a higher rank are left out first."""
-    expendable: int = 0
-    """Above 0: may be left out where even the ordinary columns don't fit, the highest first."""
     narrow_width: int = 0
     """The width below `WIDE`, where it differs."""
 
@@ -54,47 +56,68 @@ class Placed:
     width: int
 
 
-def arrange(width: int) -> list[Placed]:
-    """The columns that fit into `width` cells, from left to right."""
+def arrange(width: int, chosen: Collection[str] = (), *, sort: Sort | None = None) -> list[Placed]:
+    """The columns that fit into `width` cells, from left to right.
+
+    `chosen` are the keys of those that are wanted; none means those that fit best. The name is
+    always there, and what the list is sorted by comes before what is more important otherwise.
+    """
     wide = width >= WIDE
     gap = 2 if wide else 1
-    columns = _choose(width, wide, gap)
-    widths = _grow(columns, width - _needed(columns, wide, gap), wide)
+    name = _name_width(width, wide, is_free=not chosen)
+    columns = _choose(width - name, wide, gap, chosen, sort)
+    least = {column.key: _least(column, wide) for column in columns}
+    least["name"] = name
+    widths = _grow(least, width - sum(least.values()) - gap * (len(columns) - 1))
     placed = []
     left = 0
     for column in columns:
-        placed.append(Placed(column, left, widths[column.title]))
-        left += widths[column.title] + gap
+        placed.append(Placed(column, left, widths[column.key]))
+        left += widths[column.key] + gap
     return placed
 
 
-def _choose(width: int, wide: bool, gap: int) -> list[Column]:
-    chosen = [column for column in COLUMNS if column.rank == 0]
-    for rank in range(1, _RANKS + 1):
-        more = [column for column in COLUMNS if column.rank <= rank]
-        if wide and _needed(more, wide, gap) <= width:
-            chosen = more
-    for number in range(_EXPENDABLE, 0, -1):
-        if _needed(chosen, wide, gap) > width:
-            chosen = [column for column in chosen if column.expendable != number]
-    return chosen
+def known_columns(keys: Iterable[object]) -> tuple[str, ...]:
+    """Those of the keys that are columns, in the order of the list, each once."""
+    wanted = {key for key in keys if isinstance(key, str)}
+    return tuple(column.key for column in COLUMNS if column.key in wanted)
 
 
-def _grow(columns: Sequence[Column], spare: int, wide: bool) -> dict[str, int]:
-    """The widths, by title: each growing column gets its share, the name what is left."""
-    widths = {column.title: _least(column, wide) for column in columns}
-    for title, share in _SHARES.items():
-        if title in widths and spare > 0:
-            room = _MOST[title] - widths[title]
-            grown = min(spare, room, max(1, spare * share // 100))
-            widths[title] += grown
+def _name_width(width: int, wide: bool, *, is_free: bool) -> int:
+    """More than the least, so that names can be told apart before further columns come."""
+    name = COLUMNS[0]
+    least = _least(name, wide)
+    return max(least, min(_COMFORTABLE_NAME, width * 28 // 100)) if is_free else least
+
+
+def _choose(
+    room: int, wide: bool, gap: int, chosen: Collection[str], sort: Sort | None
+) -> list[Column]:
+    """The name, and the most important columns that fit into the room beside it."""
+    wanted = [column for column in COLUMNS[1:] if not chosen or column.key in chosen]
+    fitting = {"name"}
+    for column in sorted(
+        wanted, key=lambda c: (c.sort is None or c.sort is not sort, c.importance)
+    ):
+        needed = gap + _least(column, wide)
+        if needed > room:
+            break
+        room -= needed
+        fitting.add(column.key)
+    return [column for column in COLUMNS if column.key in fitting]
+
+
+def _grow(least: Mapping[str, int], spare: int) -> dict[str, int]:
+    """The widths: each growing column gets its share of what is left, the name the rest."""
+    widths = dict(least)
+    for key, share in _SHARES.items():
+        if key in widths and spare > 0:
+            room = _MOST[key] - widths[key]
+            grown = max(0, min(spare, room, max(1, spare * share // 100)))
+            widths[key] += grown
             spare -= grown
-    widths["Name"] += max(0, min(spare, _MOST["Name"] - widths["Name"]))
+    widths["name"] += max(0, min(spare, _MOST["name"] - widths["name"]))
     return widths
-
-
-def _needed(columns: Sequence[Column], wide: bool, gap: int) -> int:
-    return sum(_least(column, wide) for column in columns) + gap * (len(columns) - 1)
 
 
 def _least(column: Column, wide: bool) -> int:
@@ -160,23 +183,25 @@ def _curve(model: ModelSummary, look: Look) -> Sequence[Span]:
 
 
 COLUMNS: Final = (
-    Column("Name", _name, 26, most=56, sort=Sort.NAME, narrow_width=20),
-    Column("Stars", _stars, 5, sort=Sort.QUALITY, narrow_width=6),
-    Column("Verdict", _badge, 11, narrow_width=9),
-    Column("Curve", _curve, 10, most=24, narrow_width=8, expendable=2),
-    Column("Loss", _loss, 6, right=True, sort=Sort.LOSS, rank=1),
-    Column("Perpl.", _perplexity, 6, right=True, sort=Sort.PERPLEXITY, rank=5),
-    Column("Dataset", _dataset, 14, most=28, narrow_width=10, expendable=3),
-    Column("Preset", _preset, 12, rank=4),
-    Column("Base model", _base_model, 12, most=26, rank=6),
-    Column("Date", _date, 6, sort=Sort.CREATED, narrow_width=6),
-    Column("Hours", _hours, 5, right=True, sort=Sort.DURATION, rank=3),
-    Column("Cost", _cost, 7, right=True, sort=Sort.COST, expendable=1),
-    Column("Size", _size, 8, right=True, sort=Sort.SIZE, rank=2),
-    Column("", _downloaded, 1, rank=1),
-)
-_RANKS: Final = max(column.rank for column in COLUMNS)
-_EXPENDABLE: Final = max(column.expendable for column in COLUMNS)
+    Column("name", "Name", "Name", _name, 0, 26, most=60, sort=Sort.NAME, narrow_width=18),
+    Column("stars", "Stars", "Stars", _stars, 1, 5, sort=Sort.QUALITY, narrow_width=6),
+    Column("verdict", "Verdict", "Convergence", _badge, 2, 11, narrow_width=9),
+    Column("curve", "Curve", "Curve of the training loss", _curve, 5, 10, most=24, narrow_width=8),
+    Column("loss", "Loss", "Final training loss", _loss, 8, 6, right=True, sort=Sort.LOSS),
+    Column("perplexity", "Perpl.", "Perplexity", _perplexity, 12, 7, right=True,
+           sort=Sort.PERPLEXITY),
+    Column("dataset", "Dataset", "Dataset", _dataset, 7, 14, most=28, narrow_width=10),
+    Column("preset", "Preset", "Preset", _preset, 11, 12),
+    Column("base_model", "Base model", "Base model", _base_model, 13, 12, most=26),
+    Column("date", "Date", "Date", _date, 3, 6, sort=Sort.CREATED),
+    Column("hours", "Hours", "Training time in hours", _hours, 10, 6, right=True,
+           sort=Sort.DURATION),
+    Column("cost", "Cost", "Cost", _cost, 4, 7, right=True, sort=Sort.COST),
+    Column("size", "Size", "Size of the files", _size, 9, 8, right=True, sort=Sort.SIZE),
+    Column("downloaded", "", "Downloaded", _downloaded, 6, 1),
+)  # fmt: skip
+"""All columns in their order; the name comes first and is always shown."""
+_COMFORTABLE_NAME: Final = 44
 # Percent of the cells that the columns before it left over.
-_SHARES: Final = {"Name": 45, "Dataset": 50, "Base model": 60, "Curve": 100}
-_MOST: Final = {column.title: column.most for column in COLUMNS}
+_SHARES: Final = {"name": 45, "dataset": 50, "base_model": 60, "curve": 100}
+_MOST: Final = {column.key: column.most for column in COLUMNS}

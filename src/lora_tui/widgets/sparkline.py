@@ -1,4 +1,4 @@
-"""A curve in one line: braille, two values a cell and four levels; or ASCII, one value a cell."""
+"""A curve in one line or a few: braille, two values a cell and four levels; or ASCII."""
 
 from __future__ import annotations
 
@@ -31,6 +31,35 @@ def sparkline(values: tuple[float, ...], width: int, *, ascii_only: bool = False
         chr(0x2800 | _LEFT[left] | _RIGHT[right])
         for left, right in zip(levels[::2], levels[1::2], strict=True)
     )
+
+
+@lru_cache(maxsize=512)
+def area(
+    values: tuple[float, ...], width: int, height: int, *, ascii_only: bool = False
+) -> tuple[str, ...]:
+    """Like `sparkline`, `height` cells high, the top row first."""
+    if height <= 1:
+        return (sparkline(values, width, ascii_only=ascii_only),) * max(0, height)
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or width <= 0:
+        return (" " * max(0, width),) * height
+    if ascii_only:
+        tops = _levels(_stretched(finite, width), height)
+        return tuple(
+            "".join("*" if top == floor + 1 else ":" if top > floor else " " for top in tops)
+            for floor in reversed(range(height))
+        )
+    levels = _levels(_stretched(finite, width * 2), height * 4)
+    rows = []
+    for floor in range((height - 1) * 4, -1, -4):
+        dots = [max(0, min(4, level - floor)) for level in levels]
+        rows.append(
+            "".join(
+                chr(0x2800 | _LEFT[left] | _RIGHT[right]) if left or right else " "
+                for left, right in zip(dots[::2], dots[1::2], strict=True)
+            )
+        )
+    return tuple(rows)
 
 
 def _stretched(values: Sequence[float], count: int) -> list[float]:

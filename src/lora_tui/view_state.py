@@ -1,0 +1,91 @@
+"""How the list was last looked at (view, order, preview, columns), kept until the next start."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from lora_tui.cache.model_order import Sort
+from lora_tui.errors import DiskError
+
+
+class View(StrEnum):
+    """How the models of the list are shown."""
+
+    TABLE = "table"
+    CARDS = "cards"
+
+
+@dataclass(frozen=True)
+class ViewState:
+    """What is remembered; the defaults are those of a first start."""
+
+    view: View = View.TABLE
+    sort: Sort = Sort.CREATED
+    reverse: bool = False
+    preview: bool = True
+    """Whether a wide terminal shows the model under the cursor beside the list."""
+    columns: tuple[str, ...] = ()
+    """The keys of the table's columns; none means those that fit best."""
+
+
+class ViewMemory:
+    """The state, and the file that it is kept in; without one it is forgotten at the end."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self.state = self._written = ViewState() if path is None else _read(path)
+
+    def write(self) -> None:
+        """Keep the newest state, unless that was done. Any thread may call. Raises DiskError."""
+        with self._lock:
+            state = self.state
+            if self._path is not None and state != self._written:
+                _replace(self._path, json.dumps(asdict(state), indent=1))
+            self._written = state
+
+
+def _read(path: Path) -> ViewState:
+    """What can be made out; a file that is damaged or missing is no reason to complain."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return ViewState()
+    return _parsed(data) if isinstance(data, dict) else ViewState()
+
+
+def _parsed(data: Mapping[str, Any]) -> ViewState:
+    view, sort, columns = data.get("view"), data.get("sort"), data.get("columns")
+    return ViewState(
+        view=View(view) if view in list(View) else View.TABLE,
+        sort=Sort(sort) if sort in list(Sort) else Sort.CREATED,
+        reverse=data.get("reverse") is True,
+        preview=data.get("preview") is not False,
+        columns=tuple(key for key in columns if isinstance(key, str))
+        if isinstance(columns, list)
+        else (),
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise DiskError(
+            f"How you look at the list can't be remembered: {error.strerror}",
+            details=str(path),
+            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+        ) from error

@@ -1,0 +1,269 @@
+"""The models as cards, twelve a page; it draws the lines on the screen, and no widget a card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.strip import Strip
+
+from lora_tui.cache.models import Sort
+from lora_tui.widgets.drawn_lines import Line
+from lora_tui.widgets.model_card import LEAST_HEIGHT, CardLook, card_lines, placeholder_lines
+from lora_tui.widgets.model_rows import ModelRows
+from lora_tui.widgets.model_view import ModelView
+
+PAGE: Final = 12
+_COLUMNS: Final = (1, 2, 3, 4, 6)
+_LEAST_WIDTH: Final = 26
+_MOST_HEIGHT: Final = 14
+_SHAPE: Final = 4.0
+"""How much wider than high a card is best, in cells."""
+_EDGES: Final = 3
+"""The cursor's bar and a blank left of a card's text, and a blank right of it."""
+_PAGER: Final = 1
+
+
+@dataclass(frozen=True)
+class CardLayout:
+    """How the cards of a page stand."""
+
+    columns: int
+    width: int
+    """Of a card with the gap at its right, in cells."""
+    height: int
+    """Of a card with the gap below it."""
+
+    @property
+    def rows(self) -> int:
+        """Of a full page."""
+        return PAGE // self.columns
+
+
+def lay_out(width: int, height: int) -> CardLayout:
+    """As few columns as show a whole page in cards of a good shape; else as many as fit."""
+    possible = [columns for columns in _COLUMNS if width // columns >= _LEAST_WIDTH] or [1]
+    whole = []
+    for columns in possible:
+        # the last row needs no gap below it
+        card = min(_MOST_HEIGHT, (height + 1) // (PAGE // columns))
+        if card > LEAST_HEIGHT:
+            shape = width / columns / card
+            whole.append((abs(math.log(shape / _SHAPE)), columns, card))
+    if whole:
+        _, columns, card = min(whole)
+        return CardLayout(columns, width // columns, card)
+    return CardLayout(possible[-1], width // possible[-1], LEAST_HEIGHT + 1)
+
+
+class CardGrid(ModelView):
+    """Shows a page of the rows as cards; the last line is the pager and stays."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right", "move(1)", "Next model", show=False),
+        Binding("left", "move(-1)", "Previous model", show=False),
+        Binding("j,down", "row(1)", "Next row", show=False),
+        Binding("k,up", "row(-1)", "Previous row", show=False),
+        Binding("shift+right", "extend(1)", "Mark onwards", show=False),
+        Binding("shift+left", "extend(-1)", "Mark backwards", show=False),
+        Binding("shift+down", "extend_row(1)", "Mark downwards", show=False),
+        Binding("shift+up", "extend_row(-1)", "Mark upwards", show=False),
+    ]
+
+    def __init__(self, rows: ModelRows, *, ascii_only: bool = False, id: str | None = None) -> None:
+        super().__init__(rows, ascii_only=ascii_only, id=id)
+        self._layout_of = CardLayout(1, 1, LEAST_HEIGHT + 1)
+        self._cards: dict[int, list[Line]] = {}
+
+    @property
+    def page(self) -> int:
+        """Which page is shown, from 0."""
+        return self.cursor // PAGE
+
+    @property
+    def pages(self) -> int:
+        """How many there are; an empty list has one."""
+        return max(1, -(-self.total // PAGE))
+
+    def reload(
+        self,
+        total: int,
+        *,
+        sort: Sort,  # noqa: ARG002 - a table shows it
+        descending: bool,  # noqa: ARG002
+        locate: Callable[[str], int | None],
+    ) -> None:
+        """See `ModelView.reload`."""
+        self.rows.reload(total, locate, at_top=self.page == 0)
+        self.redraw()
+        self.post_message(self.Moved())
+
+    def redraw(self) -> None:
+        """See `ModelView.redraw`."""
+        self._cards.clear()
+        self._lay_out()
+        self._show_cursor()
+        self.refresh()
+
+    def move_to(self, index: int, *, marking: bool = False) -> None:
+        """See `ModelView.move_to`."""
+        left, page = self.cursor, self.page
+        self._step(index, marking=marking)
+        if marking or page != self.page:
+            self._cards.clear()
+            self._lay_out()
+        self._cards.pop(left, None)
+        if self._show_cursor() or marking or page != self.page:
+            self.refresh()
+        else:
+            for place in {left, self.cursor}:
+                row = place % PAGE // self._layout_of.columns
+                self.refresh_lines(row * self._layout_of.height, self._layout_of.height)
+        self.post_message(self.Moved())
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the screen."""
+        width = self.scrollable_content_region.width
+        if y >= self._visible_lines:
+            return self._pager(width)
+        row, line = divmod(y + self.scroll_offset.y, self._layout_of.height)
+        plain = self._style("plain")
+        if line >= self._layout_of.height - 1 or row >= self._layout_of.rows:
+            return Strip.blank(width, plain)
+        segments: list[Segment] = []
+        first = self.page * PAGE + row * self._layout_of.columns
+        for column in range(self._layout_of.columns):
+            segments += self._card_line(first + column, line, is_last=column == self._last_column)
+        return Strip(segments).adjust_cell_length(width, plain)
+
+    def action_move(self, cards: int) -> None:
+        """Move the cursor by `cards`."""
+        self.move_to(self.cursor + cards)
+
+    def action_row(self, rows: int) -> None:
+        """Move the cursor by a row, into the next page or the one before at its end."""
+        self.move_to(self._across(rows))
+
+    def action_extend(self, cards: int) -> None:
+        """Mark from here on by `cards`."""
+        self.move_to(self.cursor + cards, marking=True)
+
+    def action_extend_row(self, rows: int) -> None:
+        """Mark from here on by a row."""
+        self.move_to(self._across(rows), marking=True)
+
+    def action_page(self, pages: int) -> None:
+        """To the same place of the next page, or of the one before."""
+        self.move_to(self.cursor + pages * PAGE)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click moves the cursor, a double click opens; the pager's halves turn pages."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        if offset.y >= self._visible_lines:
+            self.action_page(-1 if offset.x < self.size.width // 2 else 1)
+            return
+        row = (offset.y + self.scroll_offset.y) // self._layout_of.height
+        column = offset.x // self._layout_of.width
+        index = self.page * PAGE + row * self._layout_of.columns + column
+        if row < self._layout_of.rows and column < self._layout_of.columns and index < self.total:
+            self.move_to(index)
+            if event.chain == 2:
+                self.action_open()
+
+    def on_resize(self) -> None:
+        """As many columns as the width has room for."""
+        self.redraw()
+
+    @property
+    def _visible_lines(self) -> int:
+        return max(1, self.size.height - _PAGER)
+
+    @property
+    def _last_column(self) -> int:
+        return self._layout_of.columns - 1
+
+    def _across(self, rows: int) -> int:
+        """The place below (or above) the cursor; the last model where the last row ends early."""
+        index = self.cursor + rows * self._layout_of.columns
+        if index < 0:
+            return self.cursor
+        if index >= self.total:
+            row = self.cursor // self._layout_of.columns
+            return (
+                self.total - 1 if row < (self.total - 1) // self._layout_of.columns else self.cursor
+            )
+        return index
+
+    def _lay_out(self) -> None:
+        layout = lay_out(self.size.width, self._visible_lines)
+        if layout != self._layout_of:
+            self._layout_of = layout
+            self._cards.clear()
+        shown = min(PAGE, self.total - self.page * PAGE)
+        rows = -(-shown // layout.columns)
+        self.virtual_size = Size(self.size.width, max(0, rows * layout.height - 1) + _PAGER)
+
+    def _show_cursor(self) -> bool:
+        """Scroll the cursor's card into view; whether that was needed."""
+        top = self.scroll_offset.y
+        first = self.cursor % PAGE // self._layout_of.columns * self._layout_of.height
+        last = first + self._layout_of.height - 2
+        wanted = min(first, max(top, last - self._visible_lines + 1))
+        if wanted == top:
+            return False
+        self.scroll_to(y=wanted, animate=False, force=True)
+        return True
+
+    def _card_line(self, index: int, line: int, *, is_last: bool) -> list[Segment]:
+        width = self._layout_of.width - (0 if is_last else 1)
+        is_cursor = index == self.cursor and self.total > 0
+        lines = self._card(index, width - _EDGES)
+        gap = [] if is_last else [Segment(" ", self._style("plain"))]
+        if lines is None:
+            return [Segment(" " * width, self._style("plain")), *gap]
+        ground = self._style("plain", is_cursor, "card")
+        bar = (">" if self.ascii_only else "▌") if is_cursor else " "
+        return [
+            Segment(bar, self._style("bar", is_cursor, "card")),
+            Segment(" ", ground),
+            *(Segment(text, self._style(style, is_cursor, "card")) for text, style in lines[line]),
+            Segment(" ", ground),
+            *gap,
+        ]
+
+    def _card(self, index: int, width: int) -> list[Line] | None:
+        found = self._cards.get(index)
+        if found is None:
+            look = CardLook(width, self._layout_of.height - 1, self.ascii_only)
+            row = self.rows.row(index)
+            if row is not None:
+                found = card_lines(row, look, is_marked=row.id in self.marked)
+            elif self.skeleton and index < PAGE:
+                found = placeholder_lines(index, look)
+            else:
+                return None
+            self._cards[index] = found
+        return found
+
+    def _pager(self, width: int) -> Strip:
+        """`page 2 of 4`, with the keys that turn pages where there are any to turn."""
+        plain, key = self._style("muted"), self._style("sorted")
+        if self.total == 0:
+            return Strip.blank(width, plain)
+        text = f"  page {self.page + 1:,} of {self.pages:,}  "
+        before, after = self.page > 0, self.page + 1 < self.pages
+        segments = [
+            Segment("[" if before else " ", key),
+            Segment(text, plain),
+            Segment("]" if after else " ", key),
+        ]
+        left = max(0, (width - len(text) - 2) // 2)
+        return Strip([Segment(" " * left, plain), *segments]).adjust_cell_length(width, plain)
