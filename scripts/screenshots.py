@@ -18,6 +18,7 @@ from lora_tui import clock
 from lora_tui.app import LoraTuiApp
 from lora_tui.config import Profile, find_paths
 from lora_tui.online import OnlineWriters
+from lora_tui.preferences import Preferences
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 
@@ -79,7 +80,7 @@ async def _draw(picture: Picture, writers: OnlineWriters) -> None:
         writers.cache_path,
         writers,
         profile="demo",
-        ascii_only=picture.ascii_only,
+        preferences=Preferences(ascii_only=picture.ascii_only),
         sync_on_start=False,
     )
     app.animation_level = "none"

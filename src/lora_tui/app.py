@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from lora_tui.cache.facts import get_sync_state
 from lora_tui.cache.transfers import active_transfers
 from lora_tui.downloads import Downloads
 from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
+from lora_tui.preferences import Preferences
 from lora_tui.screens.actions import actions_of
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.help import HelpScreen
@@ -36,8 +37,10 @@ from lora_tui.writers import Writers
 
 if TYPE_CHECKING:
     from lora_tui.harvest.background import BackgroundHarvest
+    from lora_tui.settings import Settings
 
 # What needs a network client is imported where it is asked for: the list is to be there at once.
+_AS_IT_COMES: Final = Preferences()
 _POLL_SECONDS: Final = 0.2
 _HARVEST_POLL_SECONDS: Final = 1.0
 
@@ -62,19 +65,19 @@ class LoraTuiApp(BaseApp):
         writers: Writers,
         *,
         profile: str,
-        theme: str | None = None,
-        ascii_only: bool = False,
-        keys: Mapping[str, str] | None = None,
+        preferences: Preferences = _AS_IT_COMES,
+        settings: Settings | None = None,
         sync_on_start: bool = True,
         harvest: BackgroundHarvest | None = None,
         views: Path | None = None,
     ) -> None:
         """Open the cache. Raises CacheError and DiskError, before the terminal is taken over."""
-        super().__init__(theme=theme, ascii_only=ascii_only, keys=keys)
+        super().__init__(preferences)
         self.db = open_cache(cache_path)
         self.writers = writers
         self.profile = profile
         self.harvest = harvest
+        self.settings = settings
         self.cache_changes: Signal[frozenset[Topic]] = Signal(self, "cache_changes")
         self._cache_path = cache_path
         self._views = ViewMemory(views)
@@ -82,7 +85,7 @@ class LoraTuiApp(BaseApp):
         self._feed = ChangeFeed(self.db)
         self._closed = False
         self._syncing = False
-        self._schedule = SyncSchedule()
+        self._schedule = SyncSchedule(interval=preferences.sync_interval)
         self._next_sync: Timer | None = None
         self._cache_file = cache_path.stat().st_ino
         self.cache_replaced = False
@@ -252,8 +255,9 @@ class LoraTuiApp(BaseApp):
         self.push_screen(HelpScreen(actions_of(self, self.screen)))
 
     def action_other_theme(self) -> None:
-        """The next colours."""
-        self.use_theme(self.next_theme())
+        """The next colours, from now on."""
+        if self.use_theme(self.next_theme()) and self.settings is not None:
+            self.ask(partial(self.settings.change, "theme", self.theme))
 
     def action_command_palette(self) -> None:
         """Open the palette, once."""

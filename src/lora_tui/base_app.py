@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from textual.app import App
@@ -12,7 +11,8 @@ from textual.notifications import SeverityLevel
 
 from lora_tui.errors import LoraTuiError
 from lora_tui.monochrome import WithoutColour
-from lora_tui.themes import MONO, THEME_NAMES, THEMES, suitable_theme
+from lora_tui.preferences import THEME_NAMES, Preferences
+from lora_tui.themes import MONO, THEMES, suitable_theme
 from lora_tui.widgets.cells import settled
 
 _KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
@@ -24,41 +24,41 @@ class BaseApp(App[None]):
     TITLE = "lora-tui"
     CSS_PATH = "app.tcss"
 
-    def __init__(
-        self,
-        *,
-        theme: str | None = None,
-        ascii_only: bool = False,
-        keys: Mapping[str, str] | None = None,
-    ) -> None:
-        """`theme` is one of THEME_NAMES, None for what suits the terminal; `keys` a keymap."""
+    def __init__(self, preferences: Preferences) -> None:
         super().__init__()
-        self.ascii_only = ascii_only
+        self.preferences = preferences
+        self.ascii_only = preferences.ascii_only
         self._without_colour = WithoutColour(enabled=False)
         kept = [item for item in self._filters if not isinstance(item, Monochrome | NoColor)]
         self._filters = [*kept, self._without_colour]
         for ours in THEMES:
             self.register_theme(ours)
         self.theme = suitable_theme(
-            theme, no_color=self.no_color, color_system=self.console.color_system
+            preferences.theme, no_color=self.no_color, color_system=self.console.color_system
         )
-        self.set_class(ascii_only, "-ascii")
-        self.set_keymap(keys or {})
+        self.set_class(self.ascii_only, "-ascii")
+        self.set_keymap(dict(preferences.keys))
 
     def watch_theme(self, theme: str) -> None:
         """Without colours none gets through, whoever has drawn it."""
         self._without_colour.enabled = theme == MONO.name
 
-    def use_theme(self, theme: str) -> None:
-        """Change the colours; where NO_COLOR is set, there are none to change."""
+    def use_theme(self, theme: str) -> bool:
+        """Change the colours; False where NO_COLOR is set, and there are none to change."""
         if self.no_color:
             self.notify("NO_COLOR is set, so there are no colours", severity="warning")
-            return
+            return False
         self.theme = theme
+        return True
 
     def next_theme(self) -> str:
         """The one after the present one."""
         return THEME_NAMES[(THEME_NAMES.index(self.theme) + 1) % len(THEME_NAMES)]
+
+    def bell(self) -> None:
+        """Sound, unless the user wants it quiet."""
+        if self.preferences.bell:
+            super().bell()
 
     def copy(self, text: str) -> None:
         """Put text on the clipboard of the terminal that the user sits at (OSC 52)."""

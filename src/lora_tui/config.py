@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from lora_tui.errors import ConfigError
+from lora_tui.errors import ConfigError, NotConfiguredError
 from lora_tui.secret import Secret
 
 DEFAULT_PROFILE: Final = "default"
 DEMO_PROFILE: Final = "demo"
+_MOST_PARALLEL: Final = 16
 
 # environment variable → key in `[profiles.NAME]`
 _SETTINGS: Final = {
@@ -34,7 +35,14 @@ _SETTINGS: Final = {
     "LORA_TUI_ACCESS_TOKEN": "access_token",
 }
 KEYS: Final = frozenset(
-    {*_SETTINGS.values(), "downloads", "allow_private_urls", "limit_rate", "background_harvest"}
+    {
+        *_SETTINGS.values(),
+        "downloads",
+        "allow_private_urls",
+        "limit_rate",
+        "parallel_downloads",
+        "background_harvest",
+    }
 )
 
 
@@ -71,6 +79,8 @@ class Profile:
     """Whether the application harvests from its start on."""
     limit_rate: float | None = None
     """Bytes a second of all downloads together; None for no limit."""
+    parallel_downloads: int = 3
+    """Files that are fetched at once."""
     identity: str = ""
     """What the project is known by instead of its URL; for the demo, whose port changes."""
 
@@ -127,7 +137,7 @@ def load_profile(
                 f"There is no profile named {chosen}",
                 details=f"profiles in {paths.config_file}: {known}",
             )
-        raise ConfigError(
+        raise NotConfiguredError(
             "Nothing is configured yet",
             remedy="try `lora-tui demo`, or set SUPABASE_URL and SUPABASE_ANON_KEY,"
             " or run `lora-tui config set url https://…` and `lora-tui config set anon_key …`",
@@ -135,8 +145,8 @@ def load_profile(
     return _profile(chosen, profiles.get(chosen, {}), paths, environment)
 
 
-def read_profiles(path: Path, *, required: bool = False) -> dict[str, dict[str, Any]]:
-    """The `[profiles.NAME]` tables of the file; none where there is no file."""
+def read_document(path: Path, *, required: bool = False) -> dict[str, Any]:
+    """The whole file; nothing where there is none. Raises ConfigError where it can't be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -146,12 +156,17 @@ def read_profiles(path: Path, *, required: bool = False) -> dict[str, dict[str, 
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration file can't be read: {error}") from error
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         # the parser's message names line and column, never the value, which may be a secret
         raise ConfigError(
             f"The configuration file is not valid TOML: {error}", details=str(path)
         ) from None
+
+
+def read_profiles(path: Path, *, required: bool = False) -> dict[str, dict[str, Any]]:
+    """The `[profiles.NAME]` tables of the file; none where there is no file."""
+    data = read_document(path, required=required)
     profiles = data.get("profiles", {})
     if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
         raise ConfigError("Each profile is a table: [profiles.NAME]", details=str(path))
@@ -175,7 +190,7 @@ def check_profile_name(name: str) -> None:
         )
 
 
-def check_setting(key: str, value: str) -> str | bool:
+def check_setting(key: str, value: str) -> str | bool | int:
     """A value as the file has it. Raises ConfigError where the setting can't take it."""
     value = value.strip()
     if key in ("allow_private_urls", "background_harvest"):
@@ -188,6 +203,8 @@ def check_setting(key: str, value: str) -> str | bool:
         return _checked_url(value, key)
     if key == "limit_rate":
         _limit_rate("the configuration", value)
+    if key == "parallel_downloads":
+        return _parallel(int(value) if value.isdecimal() else value)
     return value
 
 
@@ -233,7 +250,14 @@ def _profile(
         limit_rate=_limit_rate(
             name, environment.get("LORA_TUI_LIMIT_RATE") or table.get("limit_rate")
         ),
+        parallel_downloads=_parallel(table.get("parallel_downloads", 3)),
     )
+
+
+def _parallel(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST_PARALLEL:
+        raise ConfigError(f"parallel_downloads is a number from 1 to {_MOST_PARALLEL}")
+    return value
 
 
 def _limit_rate(name: str, value: object) -> float | None:

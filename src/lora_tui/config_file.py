@@ -1,4 +1,4 @@
-"""Writes one setting into the configuration file and keeps all else in it, comments included."""
+"""Writes settings into the configuration file and keeps all else in it, comments included."""
 
 from __future__ import annotations
 
@@ -7,61 +7,80 @@ import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lora_tui.config import KEYS, check_profile_name, check_setting, read_profiles
 from lora_tui.errors import ConfigError, DiskError
+from lora_tui.preferences import check_preference
+
+Setting = str | bool | int | float | None
 
 SECRET_KEYS: Final = frozenset({"service_key", "gpu_key", "password", "access_token"})
 
 
 def set_value(path: Path, profile: str, key: str, value: str) -> None:
-    """Set `key` of `[profiles.PROFILE]`; an empty value removes it. Other processes wait.
+    """Set `key` of `[profiles.PROFILE]`; see `set_values`."""
+    set_values(path, profile, {key: value})
 
-    The file is replaced in one step, and only its owner can read it from then on where it holds
-    secrets. Raises ConfigError (unknown key, unusable value, broken file) and DiskError.
+
+def set_values(path: Path, profile: str, values: Mapping[str, str]) -> None:
+    """Set all of these in `[profiles.PROFILE]`, or none; an empty value removes its key.
+
+    The file is replaced in one step, other processes wait, and only its owner can read it from then
+    on where it holds secrets. Raises ConfigError (unknown key, unusable value, broken file) and
+    DiskError.
     """
     check_profile_name(profile)
-    if key not in KEYS:
-        raise ConfigError(
-            f"There is no setting named {key!r}",
-            remedy=f"known ones: {', '.join(sorted(KEYS))}",
-        )
-    setting = check_setting(key, value) if value else None
+    settings: dict[str, Setting] = {}
+    for key, value in values.items():
+        if key not in KEYS:
+            raise ConfigError(
+                f"There is no setting named {key!r}",
+                remedy=f"known ones: {', '.join(sorted(KEYS))}",
+            )
+        settings[key] = check_setting(key, value) if value else None
+    _edit(path, ("profiles", profile), settings)
+
+
+def set_preference(path: Path, key: str, value: Setting) -> None:
+    """Set `key` of `[ui]`; None removes it. Raises ConfigError and DiskError."""
+    _edit(path, ("ui",), {key: None if value is None else check_preference(key, value)})
+
+
+def _edit(path: Path, table: Sequence[str], settings: Mapping[str, Setting]) -> None:
     target = Path(os.path.realpath(path))  # a link to the real file stays a link
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _turn(target.parent):
             read_profiles(target)
-            _replace(target, _edited(target, profile, key, setting))
+            _replace(target, _edited(target, table, settings))
     except OSError as error:
         raise DiskError(
             f"The configuration can't be written: {error.strerror}", details=str(path)
         ) from error
 
 
-def _edited(path: Path, profile: str, key: str, setting: str | bool | None) -> str:
+def _edited(path: Path, place: Sequence[str], settings: Mapping[str, Setting]) -> str:
     import tomlkit  # late: only this command writes
     from tomlkit.exceptions import TOMLKitError
 
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         document = tomlkit.parse(text)
-        if "profiles" not in document:
-            document["profiles"] = tomlkit.table(is_super_table=True)
-        profiles = document["profiles"]
-        assert isinstance(profiles, MutableMapping)
-        if profile not in profiles:
-            profiles[profile] = tomlkit.table()
-        table = profiles[profile]
-        assert isinstance(table, MutableMapping)
-        if setting is None:
-            table.pop(key, None)
-        else:
-            table[key] = setting
+        table: MutableMapping[str, Any] = document
+        for depth, name in enumerate(place):
+            if name not in table:
+                table[name] = tomlkit.table(is_super_table=depth < len(place) - 1)
+            table = table[name]
+            assert isinstance(table, MutableMapping)
+        for key, setting in settings.items():
+            if setting is None:
+                table.pop(key, None)
+            else:
+                table[key] = setting
         return tomlkit.dumps(document)
     except TOMLKitError:
         # its message may quote the file, and with it a secret

@@ -49,6 +49,10 @@ class ConfigError(UsageError):
     default_remedy = "run `lora-tui config path` to see which file is read"
 
 
+class NotConfiguredError(ConfigError):
+    """There is no configuration at all: the first run."""
+
+
 class NotFoundError(LoraTuiError):
     """It does not exist or is not ours; the two are told apart for nobody."""
 

@@ -80,6 +80,7 @@ class OnlineWriters:
             Tools(
                 sign=self.storage.sign,
                 delay=_delay,
+                files_at_once=profile.parallel_downloads,
                 limit=RateLimit(limit) if limit else None,
             ),
         )

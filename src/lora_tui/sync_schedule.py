@@ -5,7 +5,7 @@ Pure: what has happened goes in, seconds come out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from lora_tui.errors import AuthenticationError, LoraTuiError
@@ -24,14 +24,16 @@ class SyncSchedule:
 
     failures: int = 0
     """In a row."""
+    interval: float = INTERVAL
     stopped: bool = False
     """Whether trying again by itself is no use: the login is not accepted."""
 
     def after(self, error: LoraTuiError | None) -> Self:
         """The schedule after an attempt; `error` is None where it worked."""
         if error is None:
-            return type(self)()
-        return type(self)(self.failures + 1, isinstance(error, AuthenticationError))
+            return replace(self, failures=0, stopped=False)
+        refused = isinstance(error, AuthenticationError)
+        return replace(self, failures=self.failures + 1, stopped=refused)
 
     def delay(self, chance: float) -> float | None:
         """Seconds until the next attempt, `chance` in [0, 1) drawn by the caller; None for never.
@@ -41,5 +43,5 @@ class SyncSchedule:
         if self.stopped:
             return None
         doublings = min(self.failures, 10)
-        seconds = min(LONGEST, INTERVAL * 2.0**doublings)
-        return min(LONGEST, seconds * (1 - JITTER + 2 * JITTER * chance))
+        seconds = min(max(LONGEST, self.interval), self.interval * 2.0**doublings)
+        return min(max(LONGEST, self.interval), seconds * (1 - JITTER + 2 * JITTER * chance))

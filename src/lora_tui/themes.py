@@ -209,7 +209,6 @@ MONO: Final = Theme(
 )
 
 THEMES: Final = (DARK, LIGHT, CONTRAST, ANSI, MONO)
-THEME_NAMES: Final = tuple(theme.name for theme in THEMES)
 
 
 def suitable_theme(wanted: str | None, *, no_color: bool, color_system: str | None) -> str:

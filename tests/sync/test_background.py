@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui import sync_schedule
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import facts
 from lora_tui.cache.changes import Topic
@@ -18,6 +17,7 @@ from lora_tui.cache.connection import delete_cache, open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.errors import DamagedCacheError, LoraTuiError, UnreachableError
 from lora_tui.online import OfflineWriters
+from lora_tui.preferences import Preferences
 from lora_tui.widgets.model_table import ModelTable
 
 
@@ -67,22 +67,22 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_it_syncs_at_the_start_on_r_and_at_an_interval(
-    writers: Syncing, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_syncs_at_the_start_and_on_r(writers: Syncing) -> None:
     app = application(writers)
     async with app.run_test() as pilot:
         await until(lambda: writers.syncs == 1 and not app._syncing)
         await pilot.press("r")
         await until(lambda: writers.syncs == 2 and not app._syncing)
-        monkeypatch.setattr(sync_schedule, "INTERVAL", 0.02)
-        await pilot.press("r")
-        await until(lambda: writers.syncs >= 6)
 
 
-async def test_it_backs_off_while_it_is_offline_and_r_asks_at_once(
-    writers: Syncing, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_syncs_at_the_interval_that_the_user_wants(writers: Syncing) -> None:
+    wanted = Preferences(sync_interval=0.02)
+    app = LoraTuiApp(writers.path, writers, profile="test", preferences=wanted)
+    async with app.run_test():
+        await until(lambda: writers.syncs >= 4)
+
+
+async def test_it_backs_off_while_it_is_offline_and_r_asks_at_once(writers: Syncing) -> None:
     writers.failure = UnreachableError("no network")
     app = application(writers)
     async with app.run_test() as pilot:

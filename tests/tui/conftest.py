@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from textual.pilot import Pilot
 
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
+from lora_tui.preferences import Preferences
 from tests.tui.library import NOW, FakeWriters, Library
 
 Open = Callable[..., LoraTuiApp]
@@ -47,10 +49,12 @@ def writers() -> FakeWriters:
 
 @pytest.fixture
 def open_app(library: Library, writers: FakeWriters) -> Open:
-    """Makes the application on the library; arguments go to its constructor."""
+    """Makes the application on the library; arguments are preferences, or its constructor's."""
 
     def make(**arguments: Any) -> LoraTuiApp:
+        wishes = {f.name: arguments.pop(f.name) for f in fields(Preferences) if f.name in arguments}
         arguments = {"profile": "demo", "sync_on_start": False, **arguments}
+        arguments["preferences"] = Preferences(**wishes)
         app = LoraTuiApp(library.path, writers, **arguments)
         app.animation_level = "none"
         return app

@@ -8,7 +8,8 @@ import pytest
 from rich.color import ColorType
 from textual.app import App
 
-from lora_tui.themes import THEME_NAMES, suitable_theme
+from lora_tui.preferences import THEME_NAMES
+from lora_tui.themes import THEMES, suitable_theme
 from tests.tui.conftest import Open, toasts
 from tests.tui.library import Library, notice_row
 
@@ -83,6 +84,10 @@ async def test_no_screen_uses_other_colours_than_the_terminals_own(
         for key in KEYS:
             await pilot.press(key)
             assert colour_types(app) <= allowed, key
+
+
+def test_the_configuration_knows_exactly_the_themes_that_there_are() -> None:
+    assert tuple(theme.name for theme in THEMES) == THEME_NAMES
 
 
 async def test_t_goes_through_the_themes_and_comes_back(library: Library, open_app: Open) -> None:

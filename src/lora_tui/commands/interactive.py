@@ -77,10 +77,13 @@ def _run(
 ) -> None:
     from lora_tui.app import LoraTuiApp
     from lora_tui.harvest.background import BackgroundHarvest
+    from lora_tui.preferences import load_preferences
+    from lora_tui.settings import Settings
 
     harvest = BackgroundHarvest(profile) if sync else None
     if context.arguments.no_color:
         os.environ["NO_COLOR"] = "1"
+    settings = Settings(profile, cache_path, no_color=context.arguments.no_color)
     owner = _owner(profile)
     rebuilt = False
     while True:
@@ -90,7 +93,8 @@ def _run(
                 cache_path,
                 writers,
                 profile=profile.name,
-                ascii_only=bool(os.environ.get("LORA_TUI_ASCII")),
+                preferences=load_preferences(profile.paths.config_file),
+                settings=settings,
                 sync_on_start=sync,
                 harvest=harvest,
                 views=profile.paths.state_dir / "views" / f"{profile.key}.json",

@@ -1,0 +1,92 @@
+"""What the user prefers whatever the project is: `[ui]` and `[keys]` of the configuration file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from lora_tui.config import read_document
+from lora_tui.errors import ConfigError
+
+THEME_NAMES: Final = ("dark", "light", "high-contrast", "ansi", "mono")
+LEAST_INTERVAL: Final = 15
+MOST_INTERVAL: Final = 86_400
+_SWITCHES: Final = ("ascii", "bell")
+PREFERENCES: Final = ("theme", "ascii", "bell", "sync_interval")
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """How the application looks, sounds and is operated."""
+
+    theme: str | None = None
+    """None for what suits the terminal."""
+    ascii_only: bool = False
+    bell: bool = True
+    """Whether it sounds when a download has ended."""
+    sync_interval: float = 60.0
+    """Seconds between two syncs."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Action → its keys, with commas between them."""
+
+
+def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) -> Preferences:
+    """Of this file; the environment overrides. Raises ConfigError where one can't be."""
+    document = read_document(path)
+    table = document.get("ui", {})
+    if not isinstance(table, dict):
+        raise ConfigError("[ui] must be a table", details=str(path))
+    values = {key: check_preference(key, value) for key, value in table.items()}
+    return Preferences(
+        theme=values.get("theme"),
+        ascii_only=bool(environment.get("LORA_TUI_ASCII")) or values.get("ascii", False),
+        bell=values.get("bell", True),
+        sync_interval=values.get("sync_interval", 60.0),
+        keys=_keys(document.get("keys", {})),
+    )
+
+
+def check_preference(key: str, value: object) -> Any:
+    """The value as it counts. Raises ConfigError where there is no such thing or it can't be."""
+    if key == "theme":
+        if value not in THEME_NAMES:
+            raise ConfigError(
+                "theme of [ui] is none that there is", remedy=f"one of {', '.join(THEME_NAMES)}"
+            )
+        return value
+    if key in _SWITCHES:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{key} of [ui] is true or false, without quotes")
+        return value
+    if key == "sync_interval":
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not LEAST_INTERVAL <= float(value) <= MOST_INTERVAL:  # type: ignore[arg-type]
+            raise ConfigError(
+                f"sync_interval of [ui] is a number of seconds from {LEAST_INTERVAL}"
+                f" to {MOST_INTERVAL:,}"
+            )
+        return value
+    raise ConfigError(
+        f"[ui] has a key that is not known: {key}",
+        remedy=f"known keys: {', '.join(PREFERENCES)}",
+    )
+
+
+def _keys(table: object, prefix: str = "") -> dict[str, str]:
+    """`[keys]` with its tables flattened: models.search = "ctrl+f" is one of [keys.models]."""
+    if not isinstance(table, dict):
+        raise ConfigError("[keys] must be a table")
+    found: dict[str, str] = {}
+    for name, value in table.items():
+        action = f"{prefix}{name}"
+        if isinstance(value, dict):
+            found |= _keys(value, f"{action}.")
+            continue
+        keys = value if isinstance(value, list) else [value]
+        if not keys or not all(isinstance(key, str) and key.strip() for key in keys):
+            raise ConfigError(f'{action} of [keys] takes a key such as "ctrl+f", or a list of them')
+        found[action] = ",".join(key.strip() for key in keys)
+    return found

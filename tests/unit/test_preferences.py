@@ -1,0 +1,131 @@
+"""Preferences and settings: what counts, where it is from, and that a change keeps the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lora_tui.config import Profile, find_paths
+from lora_tui.errors import ConfigError
+from lora_tui.preferences import Preferences, load_preferences
+from lora_tui.settings import DEFAULT, FILE, Settings
+
+WRITTEN = """\
+# mine
+[profiles.default]
+url = "https://one.example"  # the good one
+anon_key = "sb_publishable_x"
+
+[ui]
+bell = false  # at night
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(WRITTEN)
+    return path
+
+
+@pytest.fixture
+def settings(file: Path) -> Settings:
+    return make_settings(file, {})
+
+
+def make_settings(file: Path, environment: dict[str, str]) -> Settings:
+    paths = find_paths({"LORA_TUI_HOME": str(file.parent)}, file)
+    profile = Profile("default", paths, "https://one.example", "sb_publishable_x")
+    return Settings(profile, file.parent / "cache.sqlite3", environment=environment)
+
+
+def shown(settings: Settings) -> dict[str, tuple[str, str]]:
+    return {setting.key: (setting.value, setting.source) for setting in settings.all()}
+
+
+def test_without_a_file_everything_is_as_it_comes(tmp_path: Path) -> None:
+    assert load_preferences(tmp_path / "none.toml", {}) == Preferences()
+
+
+def test_keys_are_read_flat_nested_or_as_a_list(file: Path) -> None:
+    file.write_text('[keys]\nquit = "ctrl+x"\n"a.b" = ["f2", "z"]\n[keys.models]\nsearch = "f3"\n')
+    keys = load_preferences(file, {}).keys
+    assert keys == {"quit": "ctrl+x", "a.b": "f2,z", "models.search": "f3"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[ui]\ntheme = "pink"', "theme of"),
+        ('[ui]\nbell = "yes"', "true or false"),
+        ("[ui]\nsync_interval = 1", "from 15"),
+        ("[ui]\nsync_interval = true", "from 15"),
+        ("[ui]\ncolour = 1", "not known: colour"),
+        ("ui = 1", "must be a table"),
+        ("keys = 1", "must be a table"),
+        ("[keys]\nquit = 1", "takes a key"),
+        ("[keys]\nquit = []", "takes a key"),
+    ],
+)
+def test_what_can_not_be_is_refused_in_a_sentence(file: Path, text: str, says: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        load_preferences(file, {})
+
+
+def test_each_setting_tells_where_it_is_from(file: Path) -> None:
+    said = shown(make_settings(file, {"LORA_TUI_ASCII": "1", "LORA_TUI_LIMIT_RATE": "5M"}))
+    assert said["ascii"] == ("on", "LORA_TUI_ASCII")
+    assert said["limit_rate"] == ("5M a second", "LORA_TUI_LIMIT_RATE")
+    assert said["bell"] == ("off", FILE)
+    assert said["theme"] == ("automatic", DEFAULT)
+    assert shown(make_settings(file, {"NO_COLOR": "1"}))["theme"] == ("mono", "NO_COLOR")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "then"),
+    [
+        ("theme", "light", "light"),
+        ("ascii", "on", "on"),
+        ("bell", "on", "on"),
+        ("sync_interval", "120", "120 s"),
+        ("downloads", "/data/adapters", "/data/adapters"),
+        ("parallel_downloads", "5", "5"),
+        ("limit_rate", "800K", "800K a second"),
+        ("background_harvest", "on", "on"),
+    ],
+)
+def test_a_change_counts_and_leaves_the_rest_of_the_file_as_it_is(
+    settings: Settings, file: Path, key: str, value: str, then: str
+) -> None:
+    settings.change(key, value)
+    assert shown(settings)[key] == (then, FILE)
+    text = file.read_text()
+    assert "# mine" in text
+    assert 'url = "https://one.example"  # the good one' in text
+
+
+def test_an_empty_value_goes_back_to_the_default(settings: Settings) -> None:
+    settings.change("limit_rate", "1M")
+    settings.change("limit_rate", "")
+    assert shown(settings)["limit_rate"] == ("no limit", DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("sync_interval", "soon"),
+        ("sync_interval", "3"),
+        ("parallel_downloads", "0"),
+        ("parallel_downloads", "many"),
+        ("limit_rate", "fast"),
+        ("theme", "pink"),
+    ],
+)
+def test_a_value_that_can_not_be_is_refused_and_nothing_is_written(
+    settings: Settings, file: Path, key: str, value: str
+) -> None:
+    with pytest.raises(ConfigError):
+        settings.change(key, value)
+    assert file.read_text() == WRITTEN
