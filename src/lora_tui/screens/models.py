@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -39,13 +39,14 @@ from lora_tui.widgets.states import OfflineBanner, StatePanel
 from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
 
-_SHOWN = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES})
+_WITH_PREVIEW: Final = 130
+_SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES})
 
 
 class ModelsScreen(CacheScreen):
     """All models of the account; the query (order, search, filters) is the state of this screen."""
 
-    CSS_PATH = "models.tcss"
+    CSS_PATH = ["../widgets/drawn_lines.tcss", "models.tcss"]  # noqa: RUF012 - Textual's own
     AUTO_FOCUS = "ModelView"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/", tooltip="Search as you type"),
@@ -54,6 +55,7 @@ class ModelsScreen(CacheScreen):
         Binding("f", "filter", "Filter", tooltip="By convergence and stars"),
         Binding("d", "download", "Download", tooltip="Download all files of the model"),
         Binding("v", "view", "View", tooltip="Show cards, or the table"),
+        Binding("p", "preview", "Preview", tooltip="Show the model beside the list, or not"),
         Binding("c", "compare", "Compare", show=False, tooltip="Compare the marked models"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"),
         Binding("escape", "reset", "Clear", show=False, tooltip="Clear search, filters, marks"),
@@ -67,6 +69,7 @@ class ModelsScreen(CacheScreen):
         self._list: ModelList | None = None
         self._shown = self._everything = 0
         self._can_compare = False
+        self._preview_due = False
 
     def compose(self) -> ComposeResult:
         """Title, search, list (or what stands for it), status, keys."""
@@ -101,7 +104,13 @@ class ModelsScreen(CacheScreen):
             return self._shown > 0
         if action == "compare":
             return self._can_compare
+        if action == "preview":
+            return self._is_wide
         return not (action == "search" and isinstance(self.focused, SearchInput))
+
+    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - as Textual calls it
+        """A terminal that is wide enough shows the model under the cursor too."""
+        self._arrange_preview()
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Show what the writers wrote."""
@@ -109,6 +118,8 @@ class ModelsScreen(CacheScreen):
             self.refresh_list()
         elif Topic.SYNC in topics:
             self._refresh_states(self.rows.total)
+        if topics & (_SHOWN | {Topic.TRANSFERS, Topic.JOBS}):
+            self._preview_later()
         self.query_one(StatusBar).refresh()
 
     def refresh_list(self) -> None:
@@ -179,6 +190,12 @@ class ModelsScreen(CacheScreen):
         self._show_list(shown)
         shown.focus()
 
+    def action_preview(self) -> None:
+        """Show the model under the cursor beside the list, or not."""
+        state = self.lora.view_state
+        self.lora.remember(replace(state, preview=not state.preview))
+        self._arrange_preview()
+
     def action_filter(self) -> None:
         """Choose which models are shown; the list follows at once."""
         query = self.model_query
@@ -218,6 +235,7 @@ class ModelsScreen(CacheScreen):
     @on(ModelView.Moved)
     def _moved(self) -> None:
         self._refresh_note()
+        self._preview_later()
 
     def _make_view(self, view: View) -> ModelView:
         if view is View.TABLE:
@@ -236,6 +254,39 @@ class ModelsScreen(CacheScreen):
             descending=natural_direction(query.sort) is not query.reverse,
             locate=self._list.position,
         )
+
+    @property
+    def _is_wide(self) -> bool:
+        return self.size.width >= _WITH_PREVIEW
+
+    def _arrange_preview(self) -> None:
+        """Show the pane or hide it; it is made when it is first needed."""
+        wanted = self._is_wide and self.lora.view_state.preview
+        panes = self.query("ModelPreview")
+        if wanted and not panes:
+            from lora_tui.widgets.model_preview import ModelPreview  # late: narrow ones need none
+
+            self.query_one("#body").mount(ModelPreview(ascii_only=self.ascii_only))
+        else:
+            panes.set(display=wanted)
+        self._preview_later()
+        self.refresh_bindings()
+
+    def _preview_later(self) -> None:
+        """Once the view has done what was asked of it until now: a held key never waits."""
+        if not self._preview_due and self.query("ModelPreview"):
+            self._preview_due = True
+            self.view.call_later(self._show_preview)
+
+    def _show_preview(self) -> None:
+        from lora_tui.preview import read_preview
+        from lora_tui.widgets.model_preview import ModelPreview
+
+        self._preview_due = False
+        model = self.rows.current
+        for pane in self.query(ModelPreview):
+            if pane.display:
+                pane.show(read_preview(self.db, model.id) if model is not None else None)
 
     def _fetch(self, offset: int, limit: int) -> Sequence[ModelSummary]:
         return summaries(self.db, self._list.window(offset, limit)) if self._list else ()

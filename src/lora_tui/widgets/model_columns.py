@@ -87,7 +87,7 @@ def _name_width(width: int, wide: bool, *, is_free: bool) -> int:
     """More than the least, so that names can be told apart before further columns come."""
     name = COLUMNS[0]
     least = _least(name, wide)
-    return max(least, min(_COMFORTABLE_NAME, width * 28 // 100)) if is_free else least
+    return max(least, min(_COMFORTABLE_NAME, width * 32 // 100)) if is_free else least
 
 
 def _choose(
