@@ -130,6 +130,11 @@ class LoraTuiApp(BaseApp):
             if Topic.TRANSFERS in topics:
                 self._downloads.look()
 
+    @property
+    def is_syncing(self) -> bool:
+        """Whether a sync of ours is under way."""
+        return self._syncing
+
     def sync(self, *, asked_for: bool = True) -> None:
         """Bring the cache up to the backend, unless that is happening already."""
         if self._syncing:

@@ -390,7 +390,7 @@ async def test_an_unrated_model_has_dashes_where_nothing_is_known(
         )
     )
     app = open_app()
-    async with app.run_test(size=SIZE):
+    async with app.run_test(size=(120, 24)):
         line = screen_text(app).splitlines()[2]
         assert "unknown" in line
         assert line.count("–") >= 3
@@ -422,9 +422,14 @@ async def test_the_first_sync_says_that_models_are_on_their_way(
     app = open_app()
     async with app.run_test(size=SIZE) as pilot:
         assert "Fetching your models" in screen_text(app)
+        assert screen_text(app).count("━━━") > 10, "placeholders of the lines to come"
+        await pilot.press("v")
+        assert screen_text(app).count("━━━") > 10, "of the cards"
+        await pilot.press("v")
         library.fill(count=3)
         await until(pilot, lambda: "3 models" in screen_text(app))
         assert "Fetching your models" not in screen_text(app)
+        assert "━━━" not in screen_text(app)
 
 
 async def test_offline_the_list_stays_with_its_age_and_the_reason(
@@ -448,12 +453,12 @@ async def test_a_terminal_that_is_too_small_says_so_in_one_line(
 ) -> None:
     library.fill()
     app = open_app()
-    async with app.run_test(size=(59, 20)) as pilot:
-        assert screen_text(app).strip() == "Terminal too small: 60 x 15 needed"
+    async with app.run_test(size=(39, 20)) as pilot:
+        assert screen_text(app).strip() == "Terminal too small: 40 x 10 needed"
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "37 models" in screen_text(app))
-        await pilot.resize_terminal(80, 14)
-        await until(pilot, lambda: "60 x 15 needed" in screen_text(app))
+        await pilot.resize_terminal(80, 9)
+        await until(pilot, lambda: "40 x 10 needed" in screen_text(app))
 
 
 async def test_any_size_is_drawn_without_a_crash(library: Library, open_app: Open) -> None:

@@ -102,4 +102,72 @@ def test_themes(
 
 
 def test_too_small(app: LoraTuiApp, snap_compare: Compare) -> None:
-    assert snap_compare(app, terminal_size=(50, 12))
+    assert snap_compare(app, terminal_size=(39, 12))
+
+
+class TestCards:
+    @pytest.mark.parametrize(
+        "size", [(60, 20), SMALL, LARGE, (200, 60)], ids=["60x20", "80x24", "160x48", "200x60"]
+    )
+    def test_cards(self, app: LoraTuiApp, snap_compare: Compare, size: tuple[int, int]) -> None:
+        assert snap_compare(app, press=["v", "right", "space", "down"], terminal_size=size)
+
+    def test_first_sync(self, library: Library, open_app: Open, snap_compare: Compare) -> None:
+        library.put_state(synced=None, running=True)
+        assert snap_compare(open_app(), press=["v"], terminal_size=SMALL)
+
+    def test_offline(self, library: Library, open_app: Open, snap_compare: Compare) -> None:
+        library.fill()
+        library.put_state(error="No answer from the backend")
+        assert snap_compare(open_app(), press=["v", "end"], terminal_size=SMALL)
+
+    def test_ascii(self, library: Library, open_app: Open, snap_compare: Compare) -> None:
+        library.fill()
+        app = open_app(ascii_only=True)
+        assert snap_compare(app, press=["v", "space"], terminal_size=(100, 40))
+
+    def test_no_colour(
+        self,
+        library: Library,
+        open_app: Open,
+        snap_compare: Compare,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("NO_COLOR", "1")
+        library.fill()
+        assert snap_compare(open_app(), press=["v", "space"], terminal_size=SMALL)
+
+    def test_hostile_names(self, library: Library, open_app: Open, snap_compare: Compare) -> None:
+        library.fill(count=2)
+        library.put_models(
+            *(model_row(2 + index, name=name) for index, name in enumerate(HOSTILE_NAMES))
+        )
+        assert snap_compare(open_app(), press=["v"], terminal_size=(120, 40))
+
+
+class TestList:
+    @pytest.mark.parametrize(
+        "size", [(40, 10), (60, 20), (200, 60)], ids=["40x10", "60x20", "200x60"]
+    )
+    def test_models(self, app: LoraTuiApp, snap_compare: Compare, size: tuple[int, int]) -> None:
+        assert snap_compare(app, press=["j", "space", "j"], terminal_size=size)
+
+    def test_without_the_pane(self, app: LoraTuiApp, snap_compare: Compare) -> None:
+        assert snap_compare(app, press=["p", "j"], terminal_size=LARGE)
+
+    def test_columns(self, app: LoraTuiApp, snap_compare: Compare) -> None:
+        assert snap_compare(app, press=["C", "j", "space"], terminal_size=SMALL)
+
+    def test_marked_range(self, app: LoraTuiApp, snap_compare: Compare) -> None:
+        keys = ["j", "shift+down", "shift+down", "d"]
+        assert snap_compare(app, press=keys, terminal_size=SMALL)
+
+    def test_failed(self, library: Library, open_app: Open, snap_compare: Compare) -> None:
+        library.put_state(synced=None, error="No answer from the backend")
+        assert snap_compare(open_app(), terminal_size=SMALL)
+
+    def test_the_pane_in_ascii(
+        self, library: Library, open_app: Open, snap_compare: Compare
+    ) -> None:
+        library.fill()
+        assert snap_compare(open_app(ascii_only=True), press=["j"], terminal_size=LARGE)

@@ -37,6 +37,7 @@ __all__ = [
     "put_models",
     "select_models",
     "select_rows",
+    "sizes_of",
     "summaries",
 ]
 
@@ -120,6 +121,12 @@ def names_of(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, str]:
     """The names of those of the models that are in the cache, by id."""
     sql = "SELECT id, name FROM models WHERE id IN (SELECT value FROM json_each(?))"
     return {str(row[0]): str(row[1]) for row in db.execute(sql, [json.dumps(list(ids))])}
+
+
+def sizes_of(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int | None]:
+    """Bytes of all files of those of the models that are in the cache, by id."""
+    sql = "SELECT id, size FROM models WHERE id IN (SELECT value FROM json_each(?))"
+    return {str(row[0]): row[1] for row in db.execute(sql, [json.dumps(list(ids))])}
 
 
 def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:

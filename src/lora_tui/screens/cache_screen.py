@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
 from textual.screen import Screen
@@ -14,12 +14,12 @@ from lora_tui.widgets.states import TooSmall
 if TYPE_CHECKING:
     from lora_tui.app import LoraTuiApp
 
-LEAST_WIDTH: Final = 60
-LEAST_HEIGHT: Final = 15
-
 
 class CacheScreen(Screen[None]):
     """A screen over the cache. Override `cache_changed`; act through `lora`."""
+
+    LEAST_WIDTH: ClassVar[int] = 60
+    LEAST_HEIGHT: ClassVar[int] = 15
 
     @property
     def lora(self) -> LoraTuiApp:
@@ -44,12 +44,12 @@ class CacheScreen(Screen[None]):
         self.lora.cache_changes.subscribe(self, self.cache_changed)
         self.mount(
             TooSmall(
-                f"Terminal too small: {LEAST_WIDTH} x {LEAST_HEIGHT} needed",
+                f"Terminal too small: {self.LEAST_WIDTH} x {self.LEAST_HEIGHT} needed",
                 markup=False,
             )
         )
 
     def on_resize(self, event: events.Resize) -> None:
         """Show nothing rather than something that is cut off."""
-        small = event.size.width < LEAST_WIDTH or event.size.height < LEAST_HEIGHT
+        small = event.size.width < self.LEAST_WIDTH or event.size.height < self.LEAST_HEIGHT
         self.set_class(small, "-too-small")

@@ -21,16 +21,20 @@ from lora_tui.cache.models import (
     Sort,
     convergence_counts,
     count_models,
+    names_of,
     natural_direction,
+    sizes_of,
     summaries,
 )
 from lora_tui.compare import LEAST, MOST
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.compare import CompareScreen
+from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.filters import Filters, FilterScreen
 from lora_tui.screens.sort_menu import SORT_NAMES, SortMenu, direction_name
 from lora_tui.view_state import View
 from lora_tui.widgets.key_bar import KeyBar
+from lora_tui.widgets.model_columns import known_columns
 from lora_tui.widgets.model_rows import ModelRows
 from lora_tui.widgets.model_table import ModelTable
 from lora_tui.widgets.model_view import ModelView
@@ -48,6 +52,7 @@ class ModelsScreen(CacheScreen):
 
     CSS_PATH = ["../widgets/drawn_lines.tcss", "models.tcss"]  # noqa: RUF012 - Textual's own
     AUTO_FOCUS = "ModelView"
+    LEAST_WIDTH, LEAST_HEIGHT = 40, 10
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/", tooltip="Search as you type"),
         Binding("s", "sort", "Sort", tooltip="Choose the order of the list"),
@@ -56,6 +61,7 @@ class ModelsScreen(CacheScreen):
         Binding("d", "download", "Download", tooltip="Download all files of the model"),
         Binding("v", "view", "View", tooltip="Show cards, or the table"),
         Binding("p", "preview", "Preview", tooltip="Show the model beside the list, or not"),
+        Binding("C", "columns", "Columns", show=False, tooltip="Choose the columns"),
         Binding("c", "compare", "Compare", show=False, tooltip="Compare the marked models"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"),
         Binding("escape", "reset", "Clear", show=False, tooltip="Clear search, filters, marks"),
@@ -89,6 +95,11 @@ class ModelsScreen(CacheScreen):
         self.refresh_list()
         self.view.focus()
 
+    def on_screen_resume(self) -> None:
+        """The columns may have been chosen elsewhere."""
+        for table in self.query(ModelTable):
+            table.columns = known_columns(self.lora.view_state.columns)
+
     @property
     def view(self) -> ModelView:
         """The table or the cards, whichever is shown."""
@@ -106,6 +117,8 @@ class ModelsScreen(CacheScreen):
             return self._can_compare
         if action == "preview":
             return self._is_wide
+        if action == "columns":
+            return self.lora.view_state.view is View.TABLE
         return not (action == "search" and isinstance(self.focused, SearchInput))
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - as Textual calls it
@@ -128,6 +141,8 @@ class ModelsScreen(CacheScreen):
         self._list = models = ModelList(self.db, query)
         total = models.total
         self._everything = count_models(self.db, ModelQuery())
+        if self.rows.marked:  # what was deleted can't be compared or downloaded
+            self.rows.marked &= names_of(self.db, self.rows.marked).keys()
         if (total > 0) != (self._shown > 0):
             self.call_after_refresh(self.refresh_bindings)
         self._shown = total
@@ -186,7 +201,7 @@ class ModelsScreen(CacheScreen):
             shown = self._make_view(wanted)
             self.query_one("#body").mount(shown, after=before)
         shown.display, before.display = True, False
-        shown.set_class(before.has_class("-empty"), "-empty")
+        shown.skeleton = before.skeleton
         self._show_list(shown)
         shown.focus()
 
@@ -195,6 +210,18 @@ class ModelsScreen(CacheScreen):
         state = self.lora.view_state
         self.lora.remember(replace(state, preview=not state.preview))
         self._arrange_preview()
+
+    def action_columns(self) -> None:
+        """Choose the columns of the table; it follows at once."""
+        table = self.query_one(ModelTable)
+
+        def changed(keys: tuple[str, ...]) -> None:
+            table.columns = keys
+            self.lora.remember(replace(self.lora.view_state, columns=keys))
+
+        from lora_tui.screens.columns import ColumnScreen
+
+        self.app.push_screen(ColumnScreen(table.columns, table.shown_columns, changed))
 
     def action_filter(self) -> None:
         """Choose which models are shown; the list follows at once."""
@@ -207,10 +234,27 @@ class ModelsScreen(CacheScreen):
         )
 
     def action_download(self) -> None:
-        """Download the model under the cursor."""
+        """Download the marked models, after a question; where none is, the one under the cursor."""
         model = self.rows.current
-        if model is not None:
+        if self.rows.marked:
+            self._download_marked()
+        elif model is not None:
             self.lora.download(model.id, model.name)
+
+    def _download_marked(self) -> None:
+        names, sizes = names_of(self.db, self.rows.marked), sizes_of(self.db, self.rows.marked)
+
+        def answered(wanted: bool | None) -> None:
+            for model_id, name in names.items() if wanted else ():
+                self.lora.download(model_id, name)
+
+        known = [size for size in sizes.values() if size is not None]
+        least = "" if len(known) == len(names) else "at least "
+        question = f"Download the {len(names)} marked models, {least}{formats.size(sum(known))}?"
+        if len(names) == 1:
+            answered(True)
+        else:
+            self.app.push_screen(ConfirmScreen("Download", question), answered)
 
     def action_compare(self) -> None:
         """Compare the marked models, in the order of the list."""
@@ -239,7 +283,9 @@ class ModelsScreen(CacheScreen):
 
     def _make_view(self, view: View) -> ModelView:
         if view is View.TABLE:
-            return ModelTable(self.rows, ascii_only=self.ascii_only, id="models")
+            table = ModelTable(self.rows, ascii_only=self.ascii_only, id="models")
+            table.columns = known_columns(self.lora.view_state.columns)
+            return table
         from lora_tui.widgets.card_grid import CardGrid  # late: the table is what opens at once
 
         return CardGrid(self.rows, ascii_only=self.ascii_only, id="cards")
@@ -324,14 +370,19 @@ class ModelsScreen(CacheScreen):
         banner.display = state.error is not None and state.last_success is not None
         if banner.display:
             banner.say(age, state.error or "", ascii_only=self.ascii_only)
+        is_asked = query != ModelQuery(sort=query.sort, reverse=query.reverse)
+        loading = total == 0 and not is_asked and state.last_success is None
+        loading = loading and (state.running or self.lora.is_syncing)
+        self.view.skeleton = loading
+        self.set_class(loading, "-loading")
+        self.set_class(total == 0 and not loading, "-empty")
         panel = self.query_one(StatePanel)
         panel.display = total == 0
-        self.view.set_class(total == 0, "-empty")
         if total:
             pass
-        elif query != ModelQuery(sort=query.sort, reverse=query.reverse):
+        elif is_asked:
             panel.say("No model matches", _described(query), "escape clears search and filters")
-        elif state.running:
+        elif loading:
             panel.say("Fetching your models", "They appear here as they arrive")
         elif state.error is not None:
             panel.say("Nothing to show yet", state.error, "r tries again", warning=True)
@@ -341,7 +392,8 @@ class ModelsScreen(CacheScreen):
             panel.say(
                 "No models yet",
                 "A model appears when a training job was completed and harvested.",
-                "lora-tui --harvest --once harvests what is waiting; r syncs again",
+                "h shows the harvest and runs it; r syncs again",
+                "without a screen: lora-tui --harvest --once",
             )
         self._refresh_note()
 

@@ -61,6 +61,11 @@ class ModelTable(ModelView):
             self._chosen = keys
             self.refresh()
 
+    @property
+    def shown_columns(self) -> tuple[str, ...]:
+        """The keys of those that there is room for."""
+        return tuple(placed.column.key for placed in self._columns)
+
     def reload(
         self,
         total: int,

@@ -1,0 +1,111 @@
+"""The small form in which one chooses the columns of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Label, OptionList
+from textual.widgets.option_list import Option
+
+from lora_tui.widgets.dialog import Dialog
+from lora_tui.widgets.model_columns import COLUMNS, known_columns
+
+_CHOICES = COLUMNS[1:]  # the name is always shown
+
+
+class ColumnScreen(ModalScreen[None]):
+    """Tells `changed` at once, so that the list follows; escape goes back to what was before.
+
+    No keys at all mean that the list takes those that fit best; `shown` are these.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,C", "dismiss(None)", "Keep", priority=True, show=False),
+        Binding("escape", "restore", "Undo", show=False),
+        Binding("x", "automatic", "Automatic", show=False),
+        Binding("space", "choose", "Choose", show=False),
+        Binding("j", "cursor(1)", "Next", show=False),
+        Binding("k", "cursor(-1)", "Previous", show=False),
+    ]
+
+    def __init__(
+        self,
+        before: tuple[str, ...],
+        shown: Sequence[str],
+        changed: Callable[[tuple[str, ...]], None],
+    ) -> None:
+        super().__init__()
+        self._before, self._changed = before, changed
+        self._best = frozenset(shown)
+        self._chosen: set[str] | None = set(before) or None
+
+    def compose(self) -> ComposeResult:
+        """One line a column."""
+        yield Dialog(
+            Label(self._mode(), id="columns-mode", classes="dialog-heading"),
+            OptionList(*(Option(self._line(place)) for place in range(len(_CHOICES)))),
+            title="Columns",
+            keys="x automatic · enter keeps",
+        )
+
+    def on_mount(self) -> None:
+        """Start at the first line."""
+        self.query_one(OptionList).highlighted = 0
+
+    def action_restore(self) -> None:
+        """As it was when the form was opened."""
+        self._changed(self._before)
+        self.dismiss(None)
+
+    def action_automatic(self) -> None:
+        """Those that fit best."""
+        self._chosen = None
+        self._tell()
+
+    def action_choose(self) -> None:
+        """Choose the highlighted column, or not any more."""
+        index = self.query_one(OptionList).highlighted
+        if index is not None:
+            self._toggle(index)
+
+    def action_cursor(self, lines: int) -> None:
+        """Move by `lines`."""
+        listing = self.query_one(OptionList)
+        if lines > 0:
+            listing.action_cursor_down()
+        else:
+            listing.action_cursor_up()
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self._toggle(event.option_index)
+
+    def _toggle(self, index: int) -> None:
+        if self._chosen is None:
+            self._chosen = set(self._best)
+        self._chosen ^= {_CHOICES[index].key}
+        self._tell()
+
+    def _tell(self) -> None:
+        listing = self.query_one(OptionList)
+        for place in range(len(_CHOICES)):
+            listing.replace_option_prompt_at_index(place, self._line(place))
+        self.query_one("#columns-mode", Label).update(self._mode())
+        chosen = () if self._chosen is None else known_columns({"name", *self._chosen})
+        self._changed(chosen)
+
+    def _mode(self) -> str:
+        return "Those that fit best" if self._chosen is None else "Space chooses"
+
+    def _line(self, place: int) -> Content:
+        column = _CHOICES[place]
+        is_shown = column.key in (self._best if self._chosen is None else self._chosen)
+        box = "[x]" if is_shown else "[ ]"
+        style = "$secondary" if self._chosen is None else "$accent"
+        return Content.assemble((box, style), f" {column.label}")

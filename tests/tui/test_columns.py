@@ -1,0 +1,98 @@
+"""The table shows the columns that one wants, as far as there is room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_tui.app import LoraTuiApp
+from lora_tui.cache.models import Sort
+from lora_tui.widgets.model_columns import COLUMNS, arrange, known_columns
+from tests.tui.conftest import Open, screen_text, until
+from tests.tui.library import Library
+
+KEYS = [column.key for column in COLUMNS]
+
+
+def heading(app: LoraTuiApp) -> str:
+    return screen_text(app).splitlines()[1]
+
+
+async def test_columns_are_chosen_seen_at_once_and_remembered(
+    library: Library, open_app: Open, tmp_path: Path
+) -> None:
+    library.fill()
+    path = tmp_path / "views.json"
+    app = open_app(views=path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert "Verdict" in heading(app)
+        assert "Perpl." not in heading(app)
+        await pilot.press("C", "j", "space", "j", "space", "j", "j", "space")
+        assert "[x] Perplexity" in screen_text(app)
+        await pilot.press("enter")
+        assert "Verdict" not in heading(app)
+        assert "Curve" not in heading(app)
+        assert "Perpl." in heading(app)
+    app = open_app(views=path)
+    async with app.run_test(size=(80, 24)):
+        assert "Perpl." in heading(app)
+
+
+async def test_escape_takes_the_choice_back_and_x_leaves_it_to_the_width(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        before = heading(app)
+        await pilot.press("C", "space", "escape")
+        assert heading(app) == before
+        await pilot.press("C", "space", "enter")
+        assert "Stars" not in heading(app)
+        await pilot.press("C", "x", "enter")
+        assert heading(app) == before
+
+
+async def test_the_column_that_the_list_is_sorted_by_is_shown_on_any_width(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(60, 20)) as pilot:
+        await pilot.press("s", *"jjjjjj", "enter")
+        assert "Size" in heading(app)
+        await pilot.resize_terminal(40, 12)
+        await until(pilot, lambda: app.size.width == 40)
+        assert "Size" in heading(app)
+
+
+@pytest.mark.parametrize("width", [36, 56, 76, 96, 116, 156, 196])
+def test_a_name_has_a_third_of_the_line_before_further_columns_come(width: int) -> None:
+    placed = {place.column.key: place for place in arrange(width)}
+    assert placed["name"].width >= min(44, width * 32 // 100, 18 if width < 56 else width)
+
+
+@given(st.integers(20, 300), st.sets(st.sampled_from(KEYS)), st.sampled_from([None, *Sort]))
+def test_any_choice_stays_within_the_line_and_in_order(
+    width: int, chosen: set[str], sort: Sort | None
+) -> None:
+    end, keys = 0, []
+    for placed in arrange(width, chosen, sort=sort):
+        assert placed.left >= end
+        assert placed.width > 0
+        end = placed.left + placed.width + 1
+        keys.append(placed.column.key)
+    assert end - 1 <= width
+    assert keys == [key for key in KEYS if key in keys]
+    assert keys[0] == "name"
+    assert not chosen or set(keys) <= chosen | {"name"}
+
+
+@given(st.lists(st.one_of(st.sampled_from(KEYS), st.text(), st.none(), st.integers())))
+def test_what_is_no_column_is_left_out(keys: list[object]) -> None:
+    known = known_columns(keys)
+    assert set(known) == set(keys) & set(KEYS)
+    assert list(known) == [key for key in KEYS if key in known]

@@ -1,0 +1,38 @@
+"""The line of keys never cuts one off, and always says how to get help."""
+
+from __future__ import annotations
+
+import pytest
+
+from lora_tui.screens.models import ModelsScreen
+from lora_tui.widgets.key_bar import KeyBar
+from tests.tui.conftest import Open, screen_text
+from tests.tui.library import Library
+
+KNOWN = {"Open", "Mark", "Search", "Sort", "Filter", "Download", "View", "Preview", "Sync", "Help"}
+
+
+@pytest.mark.parametrize("width", [40, 47, 60, 73, 80, 160])
+async def test_whole_keys_are_shown_and_help_is_always_among_them(
+    library: Library, open_app: Open, width: int
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(width, 20)):
+        words = screen_text(app).splitlines()[-1].split()
+        assert {word for word in words if word[0].isupper()} <= KNOWN
+        assert words[-2:] == ["?", "Help"]
+        assert words[:2] == ["enter", "Open"]
+
+
+async def test_a_click_on_a_key_presses_it(library: Library, open_app: Open) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        place = screen_text(app).splitlines()[-1].index("Sort")
+        await pilot.click(KeyBar, offset=(place, 0))
+        assert "Sort by" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, ModelsScreen)
+        await pilot.click(KeyBar, offset=(79, 0))
+        assert "Keys" in screen_text(app)
