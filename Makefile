@@ -37,7 +37,7 @@ types: $(DEV_READY) ## mypy --strict
 	$(BIN)/mypy
 
 .PHONY: check
-check: lint types test ## what CI runs
+check: lint types test ## lint, types and tests
 
 .PHONY: format
 format: $(DEV_READY) ## rewrite the code in the project's format
@@ -56,8 +56,16 @@ bench-transfers: $(DEV_READY) ## downloads against curl and aria2c; needs nginx 
 screenshots: $(DEV_READY) ## draw the documentation's pictures anew
 	$(BIN)/python scripts/screenshots.py $(ARGS)
 
+.PHONY: reference
+reference: $(DEV_READY) ## write docs/commands.md from the command line's own grammar
+	@$(BIN)/python scripts/command_reference.py
+
+.PHONY: package-check
+package-check: $(DEV_READY) ## build wheel and sdist, install, and run the demo from them
+	scripts/package-check $(ARGS)
+
 .PHONY: fresh-check
-fresh-check: ## the README's two commands in a new clone with an empty home
+fresh-check: ## all that the README promises, in a new clone with an empty home
 	scripts/fresh-check $(ARGS)
 
 .PHONY: setup

@@ -1,0 +1,92 @@
+"""Writes docs/commands.md from the grammar of the command line; `make reference` runs it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from lora_tui.cli import build_parser
+from lora_tui.examples import EXAMPLES
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
+
+_INTRODUCTION = """\
+# Commands
+
+This page is made from the program itself (`make reference`), so it says what `--help` says. Data
+goes to stdout, talk to stderr. What the exit codes mean, and what to do, is told under
+[troubleshooting](troubleshooting.md). MODEL is an id, the unique beginning of one, or an exact
+name.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    return "\n".join([_INTRODUCTION, *_sections(build_parser(), "lora-tui")])
+
+
+def _sections(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
+    nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not nested or name == "lora-tui":
+        yield from _section(parser, name)
+    for action in nested:
+        for word, inner in action.choices.items():
+            yield from _sections(inner, f"{name} {word}")
+
+
+def _section(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
+    everywhere = parser.prog != "lora-tui"
+    yield f"## {name}\n"
+    summary = parser.description or ""
+    yield f"{summary[:1].upper()}{summary[1:].rstrip('.')}.\n"
+    rows = []
+    for group in parser._action_groups:
+        if everywhere and group.title == "everywhere":
+            continue
+        for action in group._group_actions:
+            if (
+                not isinstance(action, argparse._SubParsersAction)
+                and "-h" not in action.option_strings
+            ):
+                rows.append((_called(action), _help(action)))
+    if rows:
+        yield "| argument | does |\n|---|---|"
+        yield from (f"| {called} | {text} |" for called, text in rows)
+        yield ""
+    examples = EXAMPLES.get(name.rpartition(" ")[2], ()) if everywhere else ()
+    if examples:
+        yield "| for example | |\n|---|---|"
+        yield from (f"| {_code(f'lora-tui {line}')} | {_cell(what)} |" for line, what in examples)
+        yield ""
+
+
+def _called(action: argparse.Action) -> str:
+    metavar = action.metavar if isinstance(action.metavar, str) else None
+    if action.choices is not None and metavar is None:
+        metavar = ", ".join(map(str, action.choices))
+    metavar = metavar or action.dest.upper()
+    if not action.option_strings:
+        return _code(metavar)
+    value = "" if action.nargs == 0 else f" {metavar}"
+    return ", ".join(_code(f"{option}{value}") for option in action.option_strings)
+
+
+def _help(action: argparse.Action) -> str:
+    text = (action.help or "").replace("%%", "%")
+    if action.required and action.option_strings:
+        text += " (needed)"
+    return _cell(text.strip())
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(reference(), encoding="utf-8")
+    print(DOCUMENT)

@@ -1,0 +1,49 @@
+"""What lora-tui writes is the user's own: nobody else can read it, whatever the umask."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lora_tui.sandbox import Sandbox
+from tests.conftest import Run
+
+
+@pytest.fixture(autouse=True, params=[0o022, 0o000], ids=["umask 022", "umask 000"])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def test_nobody_else_reads_configuration_sessions_cache_or_the_harvests_state(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("config", "set", "email", configured.email).code == 0
+    assert run("config", "set", "password", configured.password).code == 0
+    for command in (["login"], ["sync"], ["--harvest", "--once"], ["sync"], ["library"]):
+        assert run(*command).code == 0, command
+    model = run("list", "--json").data["models"][0]["id"]
+    assert run("download", model).code == 0
+    open_to_others = {
+        str(path.relative_to(home)): oct(stat.S_IMODE(path.stat().st_mode))
+        for path in [home, *home.rglob("*")]
+        if "downloads" not in path.parts and path.stat().st_mode & 0o077
+    }
+    assert open_to_others == {}
+    written = {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()}
+    assert written == {"config.toml", "state", "cache", "downloads"}
+
+
+def test_nobody_else_writes_what_is_downloaded(configured: Sandbox, run: Run, home: Path) -> None:
+    for command in (["login"], ["sync"]):
+        assert run(*command).code == 0
+    model = run("list", "--json").data["models"][0]["id"]
+    assert run("download", model).code == 0
+    downloads = [path for path in (home / "downloads").rglob("*") if path.is_file()]
+    assert downloads
+    assert [str(path) for path in downloads if path.stat().st_mode & 0o022] == []

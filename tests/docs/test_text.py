@@ -1,0 +1,121 @@
+"""What the documents say in passing is true: commands, options, files, modules, tests, links."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import runpy
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lora_tui.cli import build_parser
+from lora_tui.errors import UsageError
+from tests.docs.documents import ROOT, USER_DOCUMENTS, inline_code, name
+
+# Options of other programs that the documents speak of.
+FOREIGN = {"--user"}
+PATH = re.compile(r"(?:[\w.-]+/)*[\w.*-]+(?:\.(?:py|md|tcss|sql|toml|txt|sh|service|timer)|/)")
+TREES = ("", "src/lora_tui/", "tests/", "docs/")
+
+
+def options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from options(inner)
+
+
+@pytest.mark.parametrize("document", USER_DOCUMENTS, ids=name)
+def test_a_command_in_a_sentence_is_one_that_is_taken(document: Path) -> None:
+    for code in inline_code(document):
+        if not code.startswith("lora-tui ") or set("…<>\\") & set(code) or "COMMAND" in code:
+            continue
+        refusal = refused(shlex.split(code)[1:])
+        # `lora-tui serve-config` names a command, and not all that it needs.
+        assert not refusal or "required" in refusal, code
+
+
+def refused(words: list[str]) -> str:
+    """Why the parser does not take a command line; empty where it does."""
+    try:
+        build_parser().parse_args(words)
+    except UsageError as error:
+        return str(error)
+    except SystemExit:  # --help and --version
+        pass
+    return ""
+
+
+@pytest.mark.parametrize("document", USER_DOCUMENTS, ids=name)
+def test_an_option_in_a_sentence_is_one_that_exists(document: Path) -> None:
+    ours = set(options(build_parser())) | FOREIGN
+    named = {
+        code.split()[0].split("=")[0] for code in inline_code(document) if code.startswith("--")
+    }
+    assert named - ours == set()
+
+
+@pytest.mark.parametrize("document", USER_DOCUMENTS, ids=name)
+def test_a_file_that_is_named_exists(document: Path) -> None:
+    missing = [
+        code
+        for code in inline_code(document)
+        if ("/" in code or code.endswith(".py"))
+        and PATH.fullmatch(code)
+        and not code.startswith(("/", "~", "./", "../"))
+        and not any(list(ROOT.glob(f"{tree}{code}".rstrip("/"))) for tree in TREES)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", USER_DOCUMENTS, ids=name)
+def test_a_test_that_is_named_exists(document: Path) -> None:
+    defined = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"\btest_\w+", " ".join(inline_code(document)))
+    functions = [test for test in named if not list(ROOT.glob(f"tests/**/{test}.py"))]
+    assert [test for test in functions if f"def {test}" not in defined] == []
+
+
+def test_every_document_is_reached_from_the_readme() -> None:
+    links = re.compile(r"\]\(([^)#\s]+\.md)")
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        document = waiting.pop()
+        if document not in reached:
+            reached.add(document)
+            found = links.findall(document.read_text())
+            waiting += [(document.parent / target).resolve() for target in found]
+    assert set(USER_DOCUMENTS) - reached == set()
+
+
+def test_the_command_reference_is_that_of_the_parser() -> None:
+    made = runpy.run_path(str(ROOT / "scripts" / "command_reference.py"))["reference"]()
+    assert (ROOT / "docs" / "commands.md").read_text() == made, "run `make reference`"
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    files = listed.stdout.split("\n") if listed.returncode == 0 else []
+    paths = [ROOT / file for file in files if file] or [*ROOT.glob("src/**/*.py"), *USER_DOCUMENTS]
+    forbidden = re.compile(
+        "|".join(["pyp" + "i\\.org", "npm" + "js", r"(?<![\w}])/ho" + r"me/\w", "/wo" + "rk/"])
+    )
+    found = [
+        str(path.relative_to(ROOT))
+        for path in paths
+        if path.is_file()
+        and path.suffix != ".svg"
+        and forbidden.search(path.read_text(errors="ignore"))
+    ]
+    assert found == []
