@@ -25,6 +25,7 @@ from lora_tui.cache.facts import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config import Profile
 from lora_tui.errors import AuthenticationError, DiskError
+from lora_tui.private_files import make_private_directory
 from lora_tui.secret import Secret
 
 KEYRING: Final = "keyring"
@@ -128,7 +129,7 @@ def delete_session(profile: Profile) -> bool:
 def refresh_lock(profile: Profile) -> Iterator[None]:
     """Held while a session is refreshed: refresh tokens rotate, two processes must take turns."""
     path = _file(profile).with_suffix(".lock")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -201,7 +202,7 @@ def _write_file(profile: Profile, data: Mapping[str, str]) -> None:
     path = _file(profile)
     partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(path.parent)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(data, file)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from lora_tui.config import KEYS, check_profile_name, check_setting, read_profiles
 from lora_tui.errors import ConfigError, DiskError
 from lora_tui.preferences import check_preference
+from lora_tui.private_files import make_private_directory
 
 Setting = str | bool | int | float | None
 
@@ -53,7 +54,7 @@ def set_preference(path: Path, key: str, value: Setting) -> None:
 def _edit(path: Path, table: Sequence[str], settings: Mapping[str, Setting]) -> None:
     target = Path(os.path.realpath(path))  # a link to the real file stays a link
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(target.parent)
         with _turn(target.parent):
             read_profiles(target)
             _replace(target, _edited(target, table, settings))

@@ -14,6 +14,7 @@ from typing import Any
 
 from lora_tui.cache.model_order import Sort
 from lora_tui.errors import DiskError
+from lora_tui.private_files import make_private_directory, write_private
 
 
 class View(StrEnum):
@@ -78,8 +79,8 @@ def _parsed(data: Mapping[str, Any]) -> ViewState:
 def _replace(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
+        make_private_directory(path.parent)
+        write_private(partial, text)
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):

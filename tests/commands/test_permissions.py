@@ -21,7 +21,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_nobody_else_reads_configuration_sessions_cache_or_the_harvests_state(
-    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+    configured: Sandbox, run: Run, home: Path
 ) -> None:
     assert run("config", "set", "email", configured.email).code == 0
     assert run("config", "set", "password", configured.password).code == 0
@@ -37,13 +37,3 @@ def test_nobody_else_reads_configuration_sessions_cache_or_the_harvests_state(
     assert open_to_others == {}
     written = {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()}
     assert written == {"config.toml", "state", "cache", "downloads"}
-
-
-def test_nobody_else_writes_what_is_downloaded(configured: Sandbox, run: Run, home: Path) -> None:
-    for command in (["login"], ["sync"]):
-        assert run(*command).code == 0
-    model = run("list", "--json").data["models"][0]["id"]
-    assert run("download", model).code == 0
-    downloads = [path for path in (home / "downloads").rglob("*") if path.is_file()]
-    assert downloads
-    assert [str(path) for path in downloads if path.stat().st_mode & 0o022] == []

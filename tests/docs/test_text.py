@@ -17,9 +17,9 @@ from lora_tui.errors import UsageError
 from tests.docs.documents import ROOT, USER_DOCUMENTS, inline_code, name
 
 # Options of other programs that the documents speak of.
-FOREIGN = {"--user"}
+FOREIGN = {"--require-hashes"}
 PATH = re.compile(r"(?:[\w.-]+/)*[\w.*-]+(?:\.(?:py|md|tcss|sql|toml|txt|sh|service|timer)|/)")
-TREES = ("", "src/lora_tui/", "tests/", "docs/")
+TREES = ("", "src/lora_tui/", "src/lora_tui/**/", "tests/", "docs/")
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -79,6 +79,16 @@ def test_a_test_that_is_named_exists(document: Path) -> None:
     named = re.findall(r"\btest_\w+", " ".join(inline_code(document)))
     functions = [test for test in named if not list(ROOT.glob(f"tests/**/{test}.py"))]
     assert [test for test in functions if f"def {test}" not in defined] == []
+
+
+def test_the_architecture_names_every_part_of_the_program() -> None:
+    text = " ".join(inline_code(ROOT / "docs" / "architecture.md"))
+    parts = [
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in (ROOT / "src" / "lora_tui").iterdir()
+        if not path.name.startswith("__") and not path.is_symlink() and path.suffix in ("", ".py")
+    ]
+    assert [part for part in parts if part not in text.replace(",", " ").split()] == []
 
 
 def test_every_document_is_reached_from_the_readme() -> None:

@@ -15,6 +15,7 @@ from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, put_fact
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
 from lora_tui.errors import CacheError, DamagedCacheError, DiskError, LoraTuiError
+from lora_tui.private_files import make_private_directory
 
 _BUSY_SECONDS: Final = 15.0
 _SIDE_FILES: Final = ("-wal", "-shm")
@@ -226,7 +227,7 @@ def _make_private(path: Path) -> None:
     A file that is there is not opened: closing it would drop the locks that SQLite holds on it for
     this process's other connections.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(path.parent)
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE))
     except FileExistsError:

@@ -17,6 +17,7 @@ from lora_tui.cache.connection import delete_cache, open_cache, set_aside, trans
 from lora_tui.cache.facts import Owner
 from lora_tui.cache.lock import sync_lock
 from lora_tui.errors import CacheError, DamagedCacheError
+from lora_tui.private_files import make_private_directory
 
 _PATIENCE: Final = 60.0
 _JSON: Final = {
@@ -50,7 +51,7 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
 
     Raises CacheError where another process is using it, DiskError.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(path.parent)
     with sync_lock(path, patience=_PATIENCE) as ours:
         if not ours:
             raise CacheError(

@@ -15,6 +15,7 @@ from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.holder import new_holder
 from lora_tui.harvest.ledger import Ledger, ledger_path
+from lora_tui.private_files import make_private_directory
 from lora_tui.secret import Secret
 
 LEASE_SECONDS: Final = 60
@@ -71,7 +72,7 @@ def connect(profile: Profile) -> Harvester:
     service_key, gpu_url, gpu_key = require_keys(profile)
     spool_dir = profile.paths.cache_dir / "harvest"
     try:
-        spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(spool_dir)
     except OSError as error:
         raise DiskError(
             f"There is no place for files on their way: {error.strerror}",

@@ -25,6 +25,7 @@ from lora_tui.config import Profile
 from lora_tui.errors import DiskError
 from lora_tui.harvest.holder import is_alive
 from lora_tui.harvest.urgency import seconds_left
+from lora_tui.private_files import make_private_directory
 from lora_tui.text import terminal_safe
 
 FIRST_WAIT: Final = 30.0
@@ -125,7 +126,7 @@ class Ledger:
         self._path = path
         self._lock = threading.RLock()
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_directory(path.parent)
             try:
                 self._db = _open(path)
             except sqlite3.DatabaseError as error:

@@ -18,6 +18,7 @@ from typing import Any
 
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.holder import is_alive
+from lora_tui.private_files import write_private
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Receipts:
     def _save(self) -> None:
         partial = self._file.with_name(f"{self._file.name}.{threading.get_native_id()}.part")
         try:
-            partial.write_text(json.dumps(self._entries), encoding="utf-8")
+            write_private(partial, json.dumps(self._entries))
             partial.replace(self._file)
         except OSError:
             partial.unlink(missing_ok=True)

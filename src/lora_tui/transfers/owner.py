@@ -11,6 +11,7 @@ import os
 import secrets
 from pathlib import Path
 
+from lora_tui.private_files import make_private_directory
 from lora_tui.transfers.part import explained_disk
 
 
@@ -22,7 +23,7 @@ class Owner:
         self._directory = _directory(cache_path)
         self.token = f"{os.getpid()}-{secrets.token_hex(4)}"
         with explained_disk(self._directory):
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_directory(self._directory)
             self._path = self._directory / self.token
             self._descriptor = os.open(
                 self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
