@@ -35,15 +35,40 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a reader who has signed in and synced, as all pages but the first suppose."""
+    directory = tmp_path_factory.mktemp("reader")
+    typed(["sync"], environment(sandbox, directory))
+    return directory / "home"
+
+
+@pytest.fixture(scope="module")
+def models(sandbox: Sandbox, synced: Path) -> tuple[str, str]:
+    """Two models by the beginnings of their ids."""
+    settings = environment(sandbox, synced.parent)
+    listed = json.loads(typed(["list", "--json", "--sort", "quality"], settings))
+    first, second, *_ = listed["data"]["models"]
+    return first["id"][:8], second["id"][:8]
+
+
+def typed(words: list[str], settings: Mapping[str, str]) -> bytes:
+    """What a command prints."""
+    command = [sys.executable, "-m", "lora_tui", *words]
+    return subprocess.run(
+        command, env=dict(settings), stdout=subprocess.PIPE, timeout=60, check=True
+    ).stdout
+
+
 @pytest.mark.parametrize("document", WITH_COMMANDS, ids=name)
 def test_a_reader_who_types_all_of_it_meets_no_error(
-    document: Path, sandbox: Sandbox, tmp_path: Path
+    document: Path, sandbox: Sandbox, synced: Path, models: tuple[str, str], tmp_path: Path
 ) -> None:
+    shutil.copytree(synced, tmp_path / "home")
     settings = environment(sandbox, tmp_path)
     here = tmp_path / "here"
     here.mkdir()
-    first, second = models_of(settings, here)
-    # An own directory of adapters, for the pages that look into one.
+    first, second = models
     fill_in = {
         "https://your-project.supabase.co": sandbox.url,
         "https://api.runpod.ai/v2/your-endpoint": sandbox.gpu_url,
@@ -91,7 +116,7 @@ def test_no_command_hides_in_a_block_of_another_kind(document: Path) -> None:
 def environment(sandbox: Sandbox, directory: Path) -> dict[str, str]:
     """An empty home, the project's settings, and the reader in place of `lora-tui`."""
     programs, home = directory / "bin", directory / "home"
-    programs.mkdir()
+    programs.mkdir(exist_ok=True)
     home.mkdir(exist_ok=True)
     reader = programs / "lora-tui"
     reader.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m tests.docs.reader "$@"\n')
@@ -112,23 +137,6 @@ def environment(sandbox: Sandbox, directory: Path) -> dict[str, str]:
         "GPU_CLUSTER_API_URL": sandbox.gpu_url,
         "GPU_CLUSTER_API_KEY": sandbox.gpu_key,
     }
-
-
-def models_of(settings: Mapping[str, str], here: Path) -> tuple[str, str]:
-    """Two models by the beginnings of their ids, as a reader has them before him; synced."""
-    lora_tui = shutil.which("lora-tui", path=settings["PATH"])
-    assert lora_tui
-    for words in (["sync"], ["list", "--json", "--sort", "quality"]):
-        done = subprocess.run(
-            [lora_tui, *words],
-            cwd=here,
-            env=dict(settings),
-            capture_output=True,
-            timeout=60,
-            check=True,
-        )
-    first, second, *_ = json.loads(done.stdout)["data"]["models"]
-    return first["id"][:8], second["id"][:8]
 
 
 def script_of(document: Path, fill_in: Mapping[str, str]) -> str:
