@@ -140,6 +140,13 @@ def test_an_installed_copy_carries_the_migration_the_styles_and_the_license(tmp_
     assert any(name.endswith("licenses/LICENSE") for name in inside)
 
 
+def test_each_exception_from_the_security_rules_has_a_reason() -> None:
+    bare = re.compile(r"# noqa(?!: )|# noqa: [^-\n]*\bS\d+(?![^\n]* - )")
+    sources = (ROOT / "src").rglob("*.py")
+    assert [str(path) for path in sources if bare.search(path.read_text())] == []
+    assert '"S"' in (ROOT / "pyproject.toml").read_text()
+
+
 HEAVY = {
     *("textual", "rich", "httpx", "postgrest", "pydantic", "sqlite_utils", "starlette", "uvicorn"),
     *("lora_tui.gateway", "lora_tui.sandbox", "lora_tui.screens", "lora_tui.widgets"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.cli import build_parser
-from lora_tui.errors import UsageError
+from lora_tui.errors import ExitCode, UsageError
 from tests.docs.documents import ROOT, USER_DOCUMENTS, inline_code, name
 
 # Options of other programs that the documents speak of.
@@ -79,6 +79,17 @@ def test_a_test_that_is_named_exists(document: Path) -> None:
     named = re.findall(r"\btest_\w+", " ".join(inline_code(document)))
     functions = [test for test in named if not list(ROOT.glob(f"tests/**/{test}.py"))]
     assert [test for test in functions if f"def {test}" not in defined] == []
+
+
+def test_troubleshooting_knows_every_exit_code_and_quotes_what_is_really_said() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    headings = {int(code) for code in re.findall(r"^### (\d+):", text, re.MULTILINE)}
+    assert headings == set(ExitCode) - {ExitCode.OK}
+    said = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    quoted = re.findall(r'^\| "([^"]+)" \|', text, re.MULTILINE)
+    assert len(quoted) > 15
+    pieces = [piece.strip() for quote in quoted for piece in quote.split("…")]
+    assert [piece for piece in pieces if piece not in said] == []
 
 
 def test_the_architecture_names_every_part_of_the_program() -> None:
