@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +48,33 @@ def test_the_container_starts_the_program_with_arguments_that_it_takes() -> None
     text = (ROOT / "contrib/container/Containerfile").read_text()
     (words,) = re.findall(r"^CMD \[(.*)\]$", text, re.M)
     assert build_parser().parse_args(re.findall(r'"([^"]*)"', words)).harvest
+
+
+def test_the_container_is_built_from_all_that_the_package_is_made_of(tmp_path: Path) -> None:
+    text = (ROOT / "contrib/container/Containerfile").read_text()
+    context = tmp_path / "context"
+    for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.M):
+        *sources, target = line.split()
+        for source in map(ROOT.joinpath, sources):
+            if source.is_dir():
+                shutil.copytree(source, context / target, symlinks=True, dirs_exist_ok=True)
+            else:
+                (context / target).mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, context / target)
+    whole = names_in_wheel(ROOT, tmp_path / "whole")
+    assert whole - names_in_wheel(context, tmp_path / "copied") == set()
+
+
+def names_in_wheel(sources: Path, directory: Path) -> set[str]:
+    """What a wheel that is built from these sources holds."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", directory],
+        cwd=sources,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    return set(zipfile.ZipFile(next(directory.glob("*.whl"))).namelist())
 
 
 def test_the_documentation_names_only_tests_that_exist() -> None:
