@@ -27,6 +27,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "drop_after": None,  # close the connection after so many bytes of an answer (0: none)
     "drop_request_after": None,  # close the connection after so many bytes of a request's body
     "drop_next": 1,  # count of drops
+    "malformed": 0,  # count of JSON answers that end in the middle, though all else is right
     "throttle": None,  # bytes a second, each direction, a request
     # Files (signed downloads and the worker's presigned ones)
     "ignore_range": False,  # answer 200 with everything

@@ -1,0 +1,139 @@
+"""What a campaign does, episode by episode; the same seed gives the same plan."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Fault = dict[str, Any]
+"""Settings of the sandbox (sandbox/faults.py)."""
+
+_EVERYWHERE: Final = ("/rest/v1", "/storage/v1", "/auth/v1", "/worker-files", "/v2")
+_FILES: Final = ("/storage/v1/object/sign", "/worker-files")
+_HOUR: Final = 3600
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Some processes at once, in some weather."""
+
+    number: int
+    commands: tuple[tuple[str, ...], ...]
+    """Arguments of `lora-tui`, a process each; MODEL stands for a model by its index."""
+    faults: tuple[Fault, ...] = ()
+    edits: tuple[str, ...] = ()
+    """Remote changes while they run (world.py)."""
+    kill_after: int | None = None
+    """SIGKILL for all of them when the backend has heard so many more requests."""
+    clock_skew: float = 0.0
+    """Seconds by which this machine's clock is wrong."""
+    file_limit: int | None = None
+    """Bytes beyond which no file can grow: a disk that takes no more."""
+    marks: frozenset[str] = field(default_factory=frozenset)
+    """The kinds of trouble, for the figures."""
+
+
+def plan(seed: int, models: int) -> Iterator[Episode]:
+    """Episodes without an end, for a world with so many jobs to be harvested."""
+    chance = random.Random(seed)
+    number = 0
+    while True:
+        number += 1
+        yield _episode(number, chance, models)
+
+
+def _episode(number: int, chance: random.Random, models: int) -> Episode:
+    marks = set()
+    commands = [_command(chance, models) for _ in range(chance.randint(1, 2))]
+    if chance.random() < 0.3:
+        marks.add("two of one kind")
+        commands.append(commands[0])
+    faults = [_fault(chance, marks) for _ in range(chance.choice((0, 1, 1, 2)))]
+    kill_after = None
+    if chance.random() < 0.5:
+        marks.add("kill -9")
+        kill_after = chance.randint(1, 25)
+    skew = 0.0
+    if chance.random() < 0.15:
+        marks.add("wrong clock")
+        skew = chance.choice((-48, -2, 2, 48)) * _HOUR
+    limit = None
+    if chance.random() < 0.12:
+        marks.add("disk full")
+        limit = chance.choice((4_096, 60_000, 300_000, 1_000_000))
+    kinds = ("rename model", "rename dataset", "new dataset", "delete dataset", "read notice")
+    edits = [chance.choice(kinds) for _ in range(chance.randint(0, 2))]
+    return Episode(
+        number,
+        tuple(commands),
+        tuple(faults),
+        tuple(edits),
+        kill_after,
+        skew,
+        limit,
+        frozenset(marks),
+    )
+
+
+def _command(chance: random.Random, models: int) -> tuple[str, ...]:
+    kind = chance.choice(("sync", "sync", "harvest", "harvest", "download", "download"))
+    if kind == "sync":
+        return ("sync", "--full") if chance.random() < 0.25 else ("sync",)
+    if kind == "harvest":
+        limit, streams = chance.randint(1, 3), chance.randint(1, 2)
+        return ("--harvest", "--once", "--limit", str(limit), "--concurrency", str(streams))
+    return ("download", f"MODEL{chance.randrange(models)}")
+
+
+def _fault(chance: random.Random, marks: set[str]) -> Fault:
+    kind = chance.choice(
+        (
+            "refused",
+            "too many",
+            "dropped answer",
+            "dropped request",
+            "slow",
+            "late",
+            "malformed",
+            "flipped bit",
+            "wrong length",
+            "no ranges",
+            "server clock",
+        )
+    )
+    marks.add(kind)
+    where = chance.choice(_EVERYWHERE)
+    match kind:
+        case "refused":
+            status = chance.choice((500, 502, 503, 504))
+            return {"path": where, "error_rate": chance.choice((0.1, 0.3)), "status": status}
+        case "too many":
+            return {"path": where, "fail_next": 2, "status": 429, "retry_after": 0}
+        case "dropped answer":
+            return {
+                "path": chance.choice((where, *_FILES)),
+                "drop_after": chance.choice((0, 1, 100, 5_000, 100_000)),
+                "drop_next": chance.randint(1, 4),
+            }
+        case "dropped request":
+            return {
+                "path": "/storage/v1",
+                "drop_request_after": chance.choice((1, 5_000, 100_000)),
+                "drop_next": chance.randint(1, 3),
+            }
+        case "slow":
+            return {"path": chance.choice(_FILES), "throttle": chance.choice((200_000, 2_000_000))}
+        case "late":
+            return {"path": where, "latency": chance.choice((0.02, 0.2))}
+        case "malformed":
+            return {"path": where, "malformed": chance.randint(1, 3)}
+        case "flipped bit":
+            return {"path": chance.choice(_FILES[:1]), "flip_bit": 1}
+        case "wrong length":
+            return {"path": _FILES[0], "wrong_length": chance.randint(1, 5_000)}
+        case "no ranges":
+            return {"path": _FILES[0], "ignore_range": True}
+        case _:
+            return {"clock_offset": chance.choice((-_HOUR, _HOUR, 25 * _HOUR))}
