@@ -317,10 +317,10 @@ class _Reading(httpx.BaseTransport):
                     raise BackendError("The server's answer is larger than any we can use")
         finally:
             response.close()
-        headers = [
+        headers = [  # as bytes: a server's own values need not be ASCII
             (name, value)
-            for name, value in response.headers.multi_items()
-            if name.lower() not in ("content-encoding", "content-length", "transfer-encoding")
+            for name, value in response.headers.raw
+            if name.lower() not in (b"content-encoding", b"content-length", b"transfer-encoding")
         ]
         extensions = {
             key: value for key, value in response.extensions.items() if key != "network_stream"

@@ -1,0 +1,1 @@
+"""What nobody thought of: made-up bytes, rows and answers against every border."""

@@ -1,0 +1,20 @@
+"""How long the fuzzing is: short in `make test`, long with LORA_TUI_FUZZ=examples."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+EXAMPLES = int(os.environ.get("LORA_TUI_FUZZ", "0"))
+"""Examples a test; 0: each test's own few."""
+
+
+def examples(few: int) -> settings:
+    """The settings of a test that makes so many examples when there is little time."""
+    return settings(
+        max_examples=EXAMPLES or few,
+        deadline=None,
+        derandomize=not EXAMPLES,
+        suppress_health_check=list(HealthCheck),
+    )
