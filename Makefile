@@ -52,6 +52,14 @@ bench: $(DEV_READY) ## the performance figures, each against a named peer (ARGS=
 bench-transfers: $(DEV_READY) ## downloads against curl and aria2c; needs nginx too
 	@$(BIN)/python benchmarks/bench_transfers.py $(ARGS)
 
+.PHONY: campaign
+campaign: $(DEV_READY) ## processes killed, starved and lied to for ten minutes (ARGS="--seconds 60 --seed 9")
+	@$(BIN)/python -m tests.campaign $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(DEV_READY) ## the fuzz tests with 500 examples each instead of a few
+	LORA_TUI_FUZZ=500 $(BIN)/pytest -q tests/fuzz $(ARGS)
+
 .PHONY: screenshots
 screenshots: $(DEV_READY) ## draw the documentation's pictures anew
 	$(BIN)/python scripts/screenshots.py $(ARGS)

@@ -18,6 +18,7 @@ from typing import NoReturn
 from lora_tui import __version__
 from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
 from lora_tui.examples import epilog
+from lora_tui.text import terminal_safe
 
 _SORTS = ("created", "quality", "name", "cost", "loss", "duration", "size", "perplexity")
 _EVERYWHERE = {
@@ -98,7 +99,8 @@ def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
         parts.append(f" ({error.details})")
     if error.remedy:
         parts.append(f". {error.remedy[0].upper()}{error.remedy[1:]}.")
-    print("".join(parts).replace("\n", " "), file=sys.stderr)
+    # what a file or an argument holds may be quoted in it
+    print(terminal_safe("".join(parts), limit=4_000), file=sys.stderr)
     return error.exit_code
 
 

@@ -171,6 +171,7 @@ def read_profiles(path: Path, *, required: bool = False) -> dict[str, dict[str, 
     if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
         raise ConfigError("Each profile is a table: [profiles.NAME]", details=str(path))
     for name, table in profiles.items():
+        check_profile_name(name, path)
         unknown = sorted(set(table) - KEYS)
         if unknown:
             raise ConfigError(
@@ -181,12 +182,16 @@ def read_profiles(path: Path, *, required: bool = False) -> dict[str, dict[str, 
     return profiles
 
 
-def check_profile_name(name: str) -> None:
-    """Raises ConfigError where it can't be one: it becomes part of file names."""
+def check_profile_name(name: str, path: Path | None = None) -> None:
+    """Raises ConfigError where it can't be one: it becomes part of file names.
+
+    `path` is the file that it stands in; without one it was given by the user.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}", name):
         raise ConfigError(
             "A profile's name is made of letters, digits, dots, hyphens and underscores",
-            remedy="choose another --profile",
+            details=None if path is None else f"{name!r} in {path}",
+            remedy="choose another --profile" if path is None else "rename it in the file",
         )
 
 

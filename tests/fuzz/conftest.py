@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 EXAMPLES = int(os.environ.get("LORA_TUI_FUZZ", "0"))
 """Examples a test; 0: each test's own few."""
@@ -15,6 +15,8 @@ def examples(few: int) -> settings:
     return settings(
         max_examples=EXAMPLES or few,
         deadline=None,
+        # a failure as it was found says enough, and making it smaller can take minutes
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],
         derandomize=not EXAMPLES,
         suppress_health_check=list(HealthCheck),
     )

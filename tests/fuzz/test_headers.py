@@ -1,0 +1,75 @@
+"""A safetensors header of anybody's making is read, or refused in one sentence; nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_tui.adapters import disagreements, read_config, read_header
+from lora_tui.errors import IntegrityError
+from lora_tui.safetensors_header import header_length
+from tests.fuzz.conftest import examples
+from tests.fuzz.test_answers import ESCAPES, json_values
+
+_NAMES: Final = (
+    "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+    "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight",
+    "base_model.model.model.layers.1.mlp.up_proj.lora_A.weight",
+    "__metadata__",
+    "lm_head.weight",
+    "\x1b[2J\u202e.lora_A.weight",
+    "",
+)
+_numbers: Final = st.integers(-2, 2**70) | st.floats() | st.none() | st.text(max_size=3)
+_entries: Final = st.one_of(
+    json_values,
+    st.fixed_dictionaries(
+        {
+            "dtype": st.sampled_from(("F16", "BF16", "F32", "F4", "X9", 7, None)),
+            "shape": st.lists(_numbers, max_size=4),
+            "data_offsets": st.lists(_numbers, max_size=3),
+        }
+    ),
+)
+_tables: Final = st.dictionaries(st.sampled_from(_NAMES) | st.text(max_size=20), _entries)
+
+
+@st.composite
+def beginnings(draw: st.DrawFn) -> bytes:
+    """The first bytes of a file: a length and what should be JSON."""
+    text = draw(
+        st.one_of(
+            _tables.map(lambda table: json.dumps(table).encode()),
+            st.binary(max_size=100),
+            st.sampled_from((b"[" * 50_000, b'{"a":' * 20_000, b'{"a":1,"a":2}', b"{}")),
+        )
+    )
+    length = draw(st.sampled_from((len(text), len(text) + 1, 0, 2**63, 2**64 - 1)))
+    return length.to_bytes(8, "little") + text + draw(st.binary(max_size=16))
+
+
+@given(beginning=beginnings(), size=st.none() | st.integers(0, 2**64))
+@examples(150)
+def test_any_header_is_read_or_refused(beginning: bytes, size: int | None) -> None:
+    try:
+        header_length(beginning[:8], size)
+        facts = read_header(beginning, file_size=size)
+    except IntegrityError as error:
+        said = f"{error} {error.details or ''}"
+    else:
+        said = " ".join((*facts.problems, *disagreements(facts, read_config(b'{"r": 8}'))))
+    assert not any(character in said for character in ESCAPES)
+
+
+@given(content=st.one_of(st.binary(max_size=80), json_values.map(lambda v: json.dumps(v).encode())))
+@examples(100)
+def test_any_adapter_config_is_read_or_refused(content: bytes) -> None:
+    said = ""
+    try:
+        read_config(content)
+    except IntegrityError as error:
+        said = f"{error} {error.details or ''}"
+    assert not any(character in said for character in ESCAPES)
