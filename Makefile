@@ -65,8 +65,9 @@ screenshots: $(DEV_READY) ## draw the documentation's pictures anew
 	$(BIN)/python scripts/screenshots.py $(ARGS)
 
 .PHONY: reference
-reference: $(DEV_READY) ## write docs/commands.md from the command line's own grammar
+reference: $(DEV_READY) ## write docs/commands.md and docs/keys.md from the program itself
 	@$(BIN)/python scripts/command_reference.py
+	@$(BIN)/python scripts/key_reference.py
 
 .PHONY: package-check
 package-check: $(DEV_READY) ## build wheel and sdist, install, and run the demo from them

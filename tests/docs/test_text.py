@@ -114,9 +114,10 @@ def test_every_document_is_reached_from_the_readme() -> None:
     assert set(USER_DOCUMENTS) - reached == set()
 
 
-def test_the_command_reference_is_that_of_the_parser() -> None:
-    made = runpy.run_path(str(ROOT / "scripts" / "command_reference.py"))["reference"]()
-    assert (ROOT / "docs" / "commands.md").read_text() == made, "run `make reference`"
+@pytest.mark.parametrize("page", ["command", "key"])
+def test_the_references_are_those_of_the_program(page: str) -> None:
+    made = runpy.run_path(str(ROOT / "scripts" / f"{page}_reference.py"))["reference"]()
+    assert (ROOT / "docs" / f"{page}s.md").read_text() == made, "run `make reference`"
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:

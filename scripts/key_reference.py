@@ -1,0 +1,79 @@
+"""Writes docs/keys.md from the bindings of the screens and widgets; `make reference` runs it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from textual.binding import Binding
+
+import lora_tui.screens
+from lora_tui.app import LoraTuiApp
+from lora_tui.base_app import BaseApp
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "keys.md"
+
+_INTRODUCTION = """\
+# Keys
+
+In the application `?` shows the keys of the screen that you are on, and `ctrl+p` finds an action by
+its name. The mouse works too. This page is made from the bindings themselves (`make reference`).
+"""
+# Widgets with keys of their own, by the module of the screen that they are part of.
+_WIDGETS = {
+    "models": {
+        "Models, in the list": ("model_view", "model_table"),
+        "Models, as cards": ("card_grid",),
+        "Models, while searching": ("search_bar",),
+    }
+}
+_FIRST = ("models", "model", "compare", "transfers", "notifications", "harvest")
+_SIGNS = {
+    "slash": "/",
+    "question_mark": "?",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "pagedown": "page down",
+    "pageup": "page up",
+}
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [_INTRODUCTION, *_section("Everywhere", _bindings(BaseApp, LoraTuiApp))]
+    found = [module.name for module in pkgutil.iter_modules(lora_tui.screens.__path__)]
+    for name in sorted(found, key=lambda n: (_FIRST.index(n) if n in _FIRST else len(_FIRST), n)):
+        screens = _classes(f"lora_tui.screens.{name}")
+        parts += _section(name.replace("_", " ").capitalize(), _bindings(*screens))
+        for title, modules in _WIDGETS.get(name, {}).items():
+            widgets = [one for module in modules for one in _classes(f"lora_tui.widgets.{module}")]
+            parts += _section(title, _bindings(*widgets))
+    return "\n".join(parts)
+
+
+def _classes(module: str) -> list[type]:
+    members = vars(importlib.import_module(module)).values()
+    return [c for c in members if isinstance(c, type) and c.__module__ == module]
+
+
+def _bindings(*classes: type) -> Iterator[Binding]:
+    for one in classes:
+        for binding in vars(one).get("BINDINGS", ()):
+            if isinstance(binding, Binding) and binding.description:
+                yield binding
+
+
+def _section(title: str, bindings: Iterable[Binding]) -> list[str]:
+    rows = {f"| {_keys(b)} | {b.tooltip or b.description} |": None for b in bindings}
+    return [f"## {title}\n", "| key | does |\n|---|---|", *rows, ""] if rows else []
+
+
+def _keys(binding: Binding) -> str:
+    return ", ".join(f"`{_SIGNS.get(key, key)}`" for key in binding.key.split(","))
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(reference(), encoding="utf-8")
+    print(DOCUMENT)
