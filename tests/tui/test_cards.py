@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from textual import events
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.models import ModelSummary
@@ -128,6 +129,17 @@ async def test_a_click_chooses_a_card_a_double_click_opens_it_and_the_pager_turn
         assert "page 1 of 4" in screen_text(app)
         await pilot.click(CardGrid, offset=(60, 1), times=2)
         assert getattr(app.screen, "model_id", None) == identifier("model", 2)
+
+
+async def test_the_wheel_turns_pages_that_are_seen_whole(library: Library, open_app: Open) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("v")
+        await pilot._post_mouse_events([events.MouseScrollDown], CardGrid, offset=(5, 5), button=0)
+        assert "page 2 of 4" in screen_text(app)
+        await pilot._post_mouse_events([events.MouseScrollUp], CardGrid, offset=(5, 5), button=0)
+        assert "page 1 of 4" in screen_text(app)
 
 
 async def test_search_and_order_hold_for_cards_too(library: Library, open_app: Open) -> None:

@@ -178,6 +178,20 @@ class CardGrid(ModelView):
             if event.chain == 2:
                 self.action_open()
 
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """The wheel turns the page where there is nothing to scroll (any more)."""
+        if self.scroll_offset.y >= self.max_scroll_y and self.page + 1 < self.pages:
+            event.stop()
+            event.prevent_default()
+            self.move_to((self.page + 1) * PAGE)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Back to the page before."""
+        if self.scroll_offset.y <= 0 and self.page > 0:
+            event.stop()
+            event.prevent_default()
+            self.move_to(self.page * PAGE - 1)
+
     def on_resize(self) -> None:
         """As many columns as the width has room for."""
         self.redraw()

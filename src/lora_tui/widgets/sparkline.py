@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import Final
 
 _ASCII_LEVELS: Final = " .:-=+*#"
+_ASCII_HEIGHTS: Final = "_.-'"
+"""A quarter of a cell each; where the curve is higher the cell is filled."""
 # The dots of a braille cell from the bottom up, for its left and its right column.
 _LEFT: Final = (0x00, 0x40, 0x44, 0x46, 0x47)
 _RIGHT: Final = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
@@ -44,10 +46,10 @@ def area(
     if not finite or width <= 0:
         return (" " * max(0, width),) * height
     if ascii_only:
-        tops = _levels(_stretched(finite, width), height)
+        levels = _levels(_stretched(finite, width), height * len(_ASCII_HEIGHTS))
         return tuple(
-            "".join("*" if top == floor + 1 else ":" if top > floor else " " for top in tops)
-            for floor in reversed(range(height))
+            "".join(_ascii_cell(level - floor) for level in levels)
+            for floor in range((height - 1) * 4, -1, -4)
         )
     levels = _levels(_stretched(finite, width * 2), height * 4)
     rows = []
@@ -60,6 +62,12 @@ def area(
             )
         )
     return tuple(rows)
+
+
+def _ascii_cell(level: int) -> str:
+    if level <= 0:
+        return " "
+    return _ASCII_HEIGHTS[level - 1] if level <= len(_ASCII_HEIGHTS) else ":"
 
 
 def _stretched(values: Sequence[float], count: int) -> list[float]:
