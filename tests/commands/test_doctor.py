@@ -146,3 +146,29 @@ def test_the_report_is_one_json_document(configured: Sandbox, run: Run) -> None:
     ran = run("doctor", "--json")
     assert json.loads(ran.out)["success"] is True
     assert ran.err == ""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"path": "/rest/v1/datasets", "status": 403, "fail_next": -1},
+        {"path": "/rest/v1/metrics_points", "status": 400, "fail_next": -1},
+        {"path": "/rest/v1/notifications", "malformed": -1},
+        {"path": "/storage/v1/object/sign", "status": 400, "fail_next": -1},
+        {"path": "/storage/v1/bucket", "status": 404, "fail_next": -1},
+        {"path": "/auth/v1/user", "status": 422, "fail_next": -1},
+        {"path": "/auth/v1/health", "status": 401, "fail_next": -1},
+        {"path": "/v2", "status": 403, "fail_next": -1},
+    ],
+    ids=lambda fault: f"{fault['path']} {fault.get('status', 'malformed')}",
+)
+def test_whatever_is_broken_each_check_that_fails_says_what_to_do(
+    configured: Sandbox, run: Run, fault: dict[str, Any]
+) -> None:
+    run("login")
+    configured.faults(**fault)
+    ran = run("doctor", "--json")
+    wrong = [c for c in ran.data["checks"] if c["verdict"] in ("failed", "warning")]
+    assert wrong
+    assert [c["check"] for c in wrong if not c["remedy"]] == []
+    assert ran.code == (7 if any(c["verdict"] == "failed" for c in wrong) else 0)

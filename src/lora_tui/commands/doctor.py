@@ -113,7 +113,11 @@ def _project(profile: Profile) -> Iterator[Finding]:
                 yield from openness.check_openness(user, public, service, user_id)
             yield accepted
             yield attempt("bucket", lambda: project.check_bucket(profile))
-    yield attempt("worker", lambda: project.check_worker(profile))
+    yield attempt(
+        "worker",
+        lambda: project.check_worker(profile),
+        "check GPU_CLUSTER_API_URL and GPU_CLUSTER_API_KEY; both are of one endpoint",
+    )
 
 
 def _print(context: Context, finding: Finding) -> None:

@@ -13,6 +13,11 @@ SCHEMA_REMEDY: Final = (
     "apply what `lora-tui schema` prints, in the project's SQL editor; it only adds"
 )
 
+TABLE_REMEDY: Final = (
+    "see whether the table is there and exposed to the API, and whether its users may select"
+)
+VERBOSE_REMEDY: Final = "run it again with -vv, which shows what was asked and answered"
+
 
 class Verdict(StrEnum):
     """How a check ended. Only FAILED counts as one that does not work."""
@@ -55,15 +60,15 @@ def skipped(check: str, why: str, remedy: str | None = None) -> Finding:
     return Finding(check, Verdict.SKIPPED, why, remedy)
 
 
-def failure(check: str, error: LoraTuiError) -> Finding:
-    """An error of the family as a finding."""
+def failure(check: str, error: LoraTuiError, otherwise: str = VERBOSE_REMEDY) -> Finding:
+    """An error of the family as a finding; `otherwise` is the remedy where it brings none."""
     details = f" ({error.details})" if error.details else ""
-    return failed(check, f"{error}{details}", error.remedy)
+    return failed(check, f"{error}{details}", error.remedy or otherwise)
 
 
-def attempt(check: str, examine: Callable[[], Finding]) -> Finding:
+def attempt(check: str, examine: Callable[[], Finding], otherwise: str = VERBOSE_REMEDY) -> Finding:
     """The finding of `examine`, or the error that it raised as one."""
     try:
         return examine()
     except LoraTuiError as error:
-        return failure(check, error)
+        return failure(check, error, otherwise)

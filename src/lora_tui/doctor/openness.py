@@ -13,6 +13,7 @@ from typing import Final
 
 from lora_tui.doctor.findings import (
     SCHEMA_REMEDY,
+    TABLE_REMEDY,
     Finding,
     attempt,
     failed,
@@ -36,7 +37,7 @@ def check_publicity(public: View) -> Iterator[Finding]:
     """What can be told with nobody signed in: whether the open tables are open to all the world."""
     for table in OPEN_TABLES:
         name = f"privacy of {table}"
-        yield attempt(name, partial(_publicity, name, table, public))
+        yield attempt(name, partial(_publicity, name, table, public), TABLE_REMEDY)
 
 
 def check_openness(
@@ -51,7 +52,7 @@ def check_openness(
     for table in OPEN_TABLES:
         name = f"privacy of {table}"
         privacy = partial(_privacy, name, table, user, public, service, user_id, migrated=migrated)
-        yield attempt(name, privacy)
+        yield attempt(name, privacy, TABLE_REMEDY)
     yield attempt(
         "storage policy",
         lambda: _storage_policy(user, service, user_id, migrated=migrated),
@@ -127,7 +128,11 @@ def _storage_policy(user: View, service: View | None, user_id: str, *, migrated:
     if _can_sign(user.storage, paths):
         return ok(name, "your own session can make download links")
     if service is not None and not _can_sign(service.storage, paths):
-        return warning(name, "the files of your newest model are missing from the bucket")
+        return warning(
+            name,
+            "the files of your newest models are missing from the bucket",
+            "harvest their jobs again while the worker has the results",
+        )
     return failed(
         name, "your own session can't make download links for your own files", SCHEMA_REMEDY
     )

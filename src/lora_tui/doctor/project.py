@@ -14,6 +14,7 @@ from lora_tui import account, clock
 from lora_tui.account import Session
 from lora_tui.config import Profile
 from lora_tui.doctor.findings import (
+    TABLE_REMEDY,
     Finding,
     attempt,
     failed,
@@ -93,7 +94,7 @@ def check_tables(user: View, user_id: str) -> Iterator[Finding]:
                 return ok(name, "it can be read")
             return ok(name, f"{user.rest.count(table, user_id):,} rows are yours")
 
-        yield attempt(name, read)
+        yield attempt(name, read, TABLE_REMEDY)
 
 
 def check_bucket(profile: Profile) -> Finding:
@@ -145,7 +146,11 @@ def check_worker(profile: Profile) -> Finding:
         return failed(
             "worker", "it does not accept the key", "check GPU_CLUSTER_API_KEY and its endpoint"
         )
-    return warning("worker", "it answers, but knows a job that was never given to it")
+    return warning(
+        "worker",
+        "it answers, but knows a job that was never given to it",
+        "check GPU_CLUSTER_API_URL; it ends with the endpoint's id",
+    )
 
 
 def _clock_skew(response: httpx.Response) -> Finding:
