@@ -102,6 +102,15 @@ def test_the_architecture_names_every_part_of_the_program() -> None:
     assert [part for part in parts if part not in text.replace(",", " ").split()] == []
 
 
+@pytest.mark.parametrize("document", USER_DOCUMENTS, ids=name)
+def test_a_link_to_a_heading_finds_it(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", document.read_text()):
+        text = (document.parent / target if target else document).read_text()
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        ids = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in ids, f"{target}#{anchor}"
+
+
 def test_every_document_is_reached_from_the_readme() -> None:
     links = re.compile(r"\]\(([^)#\s]+\.md)")
     reached, waiting = set(), [ROOT / "README.md"]
