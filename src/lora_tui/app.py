@@ -36,6 +36,7 @@ from lora_tui.view_state import ViewMemory, ViewState
 from lora_tui.writers import Writers
 
 if TYPE_CHECKING:
+    from lora_tui.connect import Login
     from lora_tui.harvest.background import BackgroundHarvest
     from lora_tui.settings import Settings
 
@@ -54,6 +55,7 @@ class LoraTuiApp(BaseApp):
         Binding("n", "notifications", "Notices", show=False, tooltip="Show the notifications"),
         Binding("t", "transfers", "Transfers", show=False, tooltip="Show the downloads"),
         Binding("h", "harvest", "Harvest", show=False, tooltip="Show the harvest of jobs"),
+        Binding("L", "login", "Sign in", show=False, tooltip="Sign in again"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="Show the keys"),
         Binding("T", "other_theme", "Theme", show=False, tooltip="The next colours"),
         Binding("q", "quit", "Quit", show=False, tooltip="Leave lora-tui"),
@@ -67,6 +69,7 @@ class LoraTuiApp(BaseApp):
         profile: str,
         preferences: Preferences = _AS_IT_COMES,
         settings: Settings | None = None,
+        login: Login | None = None,
         sync_on_start: bool = True,
         harvest: BackgroundHarvest | None = None,
         views: Path | None = None,
@@ -78,6 +81,7 @@ class LoraTuiApp(BaseApp):
         self.profile = profile
         self.harvest = harvest
         self.settings = settings
+        self.login = login
         self.cache_changes: Signal[frozenset[Topic]] = Signal(self, "cache_changes")
         self._cache_path = cache_path
         self._views = ViewMemory(views)
@@ -155,18 +159,29 @@ class LoraTuiApp(BaseApp):
                 self._end_for(error)
             except LoraTuiError as error:
                 failure = error
-                # the banner says it too, if the sync got as far as noting it
-                if not self._closed and (asked_for or get_sync_state(self.db).error != str(error)):
-                    self.show_error(error)
             finally:
                 self._syncing = False
+                self._schedule = self._schedule.after(failure)
                 self.poll_cache()
-            self._sync_later(failure)
+            if failure is not None and not self._closed:
+                self._tell_failed_sync(failure, asked_for=asked_for)
+            self._sync_later()
 
         self.run_worker(run(), group="sync")
 
-    def _sync_later(self, failure: LoraTuiError | None) -> None:
-        self._schedule = self._schedule.after(failure)
+    @property
+    def login_refused(self) -> bool:
+        """Whether nothing goes on before somebody signs in."""
+        return self.login is not None and self._schedule.stopped
+
+    def _tell_failed_sync(self, failure: LoraTuiError, *, asked_for: bool) -> None:
+        if asked_for and self.login_refused:
+            self.action_login()
+        # the banner says it too, if the sync got as far as noting it
+        elif asked_for or get_sync_state(self.db).error != str(failure):
+            self.show_error(failure)
+
+    def _sync_later(self) -> None:
         delay = self._schedule.delay(random.random())  # noqa: S311 - spreads load, guards nothing
         if self._sync_on_start and not self._closed and delay is not None:
             self._next_sync = self.set_timer(delay, partial(self.sync, asked_for=False))
@@ -254,6 +269,21 @@ class LoraTuiApp(BaseApp):
                 self.push_screen(HarvestScreen(self.harvest))
             except LoraTuiError as error:
                 self.show_error(error)
+
+    def action_login(self) -> None:
+        """Sign in again; whatever is shown stays as it is."""
+        from lora_tui.screens.login import LoginScreen
+
+        if self.login is None or isinstance(self.screen, LoginScreen):
+            return
+
+        def answered(place: str | None) -> None:
+            if place is not None:
+                self.notify(f"The session is kept in {place}", title="Signed in")
+                self.sync(asked_for=False)
+
+        reason = get_sync_state(self.db).error or "A new session, for the same account"
+        self.push_screen(LoginScreen(self.login, reason), answered)
 
     def action_help(self) -> None:
         """Show the keys that apply here."""

@@ -205,7 +205,7 @@ def check_setting(key: str, value: str) -> str | bool | int:
     if not value or any(not character.isprintable() for character in value):
         raise ConfigError(f"{key} takes one line of text")
     if key in ("url", "gpu_url"):
-        return _checked_url(value, key)
+        return checked_url(value, key)
     if key == "limit_rate":
         _limit_rate("the configuration", value)
     if key == "parallel_downloads":
@@ -236,10 +236,10 @@ def _profile(
     return Profile(
         name=name,
         paths=paths,
-        url=_checked_url(values["url"], "SUPABASE_URL"),
+        url=checked_url(values["url"], "SUPABASE_URL"),
         anon_key=values["anon_key"],
         service_key=_secret(values.get("service_key")),
-        gpu_url=_checked_url(values["gpu_url"], "GPU_CLUSTER_API_URL")
+        gpu_url=checked_url(values["gpu_url"], "GPU_CLUSTER_API_URL")
         if "gpu_url" in values
         else None,
         gpu_key=_secret(values.get("gpu_key")),
@@ -298,7 +298,8 @@ def _from_environment(variable: str, environment: Mapping[str, str]) -> str | No
         ) from None
 
 
-def _checked_url(value: str, variable: str) -> str:
+def checked_url(value: str, variable: str) -> str:
+    """A project's address as it counts. Raises ConfigError; `variable` is what it is called."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"{variable} is not a URL", remedy="it looks like https://host")

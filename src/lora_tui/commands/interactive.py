@@ -15,11 +15,25 @@ from lora_tui import account
 from lora_tui.cache.connection import open_cache
 from lora_tui.cache.facts import Owner
 from lora_tui.commands.context import Context
-from lora_tui.config import DEMO_PROFILE, Paths, Profile, find_paths
-from lora_tui.errors import AuthenticationError, DamagedCacheError, UnreachableError, UsageError
+from lora_tui.config import (
+    DEFAULT_PROFILE,
+    DEMO_PROFILE,
+    Paths,
+    Profile,
+    find_paths,
+    load_profile,
+)
+from lora_tui.errors import (
+    AuthenticationError,
+    DamagedCacheError,
+    NotConfiguredError,
+    UnreachableError,
+    UsageError,
+)
 from lora_tui.secret import Secret
 
 _DEMO_BYTES_A_SECOND: Final = 6_000_000
+_DEMO_MODELS: Final = 36
 
 if TYPE_CHECKING:
     from lora_tui.sandbox import Sandbox
@@ -27,17 +41,63 @@ if TYPE_CHECKING:
 
 
 def open_application(context: Context) -> None:
-    """Open the application on the profile in force."""
+    """Open the application on the profile in force; on the first run, help to make one."""
     _require_terminal()
-    profile = context.profile
+    _obey_no_color(context)
+    try:
+        profile = context.profile
+    except NotConfiguredError:
+        if context.arguments.offline:
+            raise
+        found = _first_run(context)
+        if found is None:
+            return
+        profile = found
     from lora_tui.online import OfflineWriters, OnlineWriters
 
     if context.arguments.offline:
         reason = UnreachableError("--offline was given", remedy="start without it to reach out")
         _run(context, profile, context.cache_path(), OfflineWriters(reason), sync=False)
         return
-    with closing(OnlineWriters(profile)) as online:
+    try:
+        online = OnlineWriters(profile)
+    except AuthenticationError as error:
+        if not _signs_in(profile, error):
+            raise
+        online = OnlineWriters(profile)
+    with closing(online):
         _run(context, profile, online.cache_path, online, sync=True)
+
+
+def _first_run(context: Context) -> Profile | None:
+    """The profile that was connected; None where the demo was shown, or the user left."""
+    from lora_tui.first_run import FirstRunApp
+    from lora_tui.preferences import load_preferences
+
+    arguments = context.arguments
+    paths = find_paths(config_file=arguments.config)
+    app = FirstRunApp(load_preferences(paths.config_file), DEFAULT_PROFILE, paths)
+    app.run()
+    if app.wants_demo:
+        _demo(context, models=_DEMO_MODELS)
+    return load_profile(config_file=arguments.config) if app.connected else None
+
+
+def _signs_in(profile: Profile, reason: AuthenticationError) -> bool:
+    """Ask for a login before the application opens; whether there is one now."""
+    from lora_tui.connect import Login
+    from lora_tui.first_run import SignInApp
+    from lora_tui.preferences import load_preferences
+
+    preferences = load_preferences(profile.paths.config_file)
+    app = SignInApp(preferences, Login(profile), str(reason))
+    app.run()
+    return app.signed_in
+
+
+def _obey_no_color(context: Context) -> None:
+    if context.arguments.no_color:
+        os.environ["NO_COLOR"] = "1"
 
 
 def demo(context: Context) -> None:
@@ -45,6 +105,16 @@ def demo(context: Context) -> None:
     arguments = context.arguments
     if not arguments.serve_only:
         _require_terminal()
+        _obey_no_color(context)
+    _demo(
+        context,
+        models=arguments.models,
+        reset=arguments.reset,
+        serve_only=arguments.serve_only,
+    )
+
+
+def _demo(context: Context, *, models: int, reset: bool = False, serve_only: bool = False) -> None:
     try:
         from lora_tui.sandbox import Sandbox
     except ModuleNotFoundError as error:
@@ -54,13 +124,13 @@ def demo(context: Context) -> None:
         ) from error
     paths = find_paths()
     state = paths.state_dir / "demo"
-    if arguments.reset:
+    if reset:
         shutil.rmtree(state, ignore_errors=True)
         for file in paths.cache_dir.glob(f"{DEMO_PROFILE}-*"):
             file.unlink(missing_ok=True)
-    with Sandbox.start(state, models=arguments.models) as sandbox:
+    with Sandbox.start(state, models=models) as sandbox:
         profile = _demo_profile(sandbox, paths)
-        if arguments.serve_only:
+        if serve_only:
             _serve(context, sandbox)
             return
         # loopback would be over before a progress bar is seen; this is a good home connection
@@ -69,20 +139,19 @@ def demo(context: Context) -> None:
         from lora_tui.online import OnlineWriters
 
         with closing(OnlineWriters(profile)) as online:
-            _run(context, profile, online.cache_path, online, sync=not arguments.offline)
+            _run(context, profile, online.cache_path, online, sync=not context.arguments.offline)
 
 
 def _run(
     context: Context, profile: Profile, cache_path: Path, writers: Writers, *, sync: bool
 ) -> None:
     from lora_tui.app import LoraTuiApp
+    from lora_tui.connect import Login
     from lora_tui.harvest.background import BackgroundHarvest
     from lora_tui.preferences import load_preferences
     from lora_tui.settings import Settings
 
     harvest = BackgroundHarvest(profile) if sync else None
-    if context.arguments.no_color:
-        os.environ["NO_COLOR"] = "1"
     settings = Settings(profile, cache_path, no_color=context.arguments.no_color)
     owner = _owner(profile)
     rebuilt = False
@@ -95,6 +164,7 @@ def _run(
                 profile=profile.name,
                 preferences=load_preferences(profile.paths.config_file),
                 settings=settings,
+                login=Login(profile) if sync else None,
                 sync_on_start=sync,
                 harvest=harvest,
                 views=profile.paths.state_dir / "views" / f"{profile.key}.json",

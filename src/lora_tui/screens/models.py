@@ -369,7 +369,12 @@ class ModelsScreen(CacheScreen):
         banner = self.query_one(OfflineBanner)
         banner.display = state.error is not None and state.last_success is not None
         if banner.display:
-            banner.say(age, state.error or "", ascii_only=self.ascii_only)
+            banner.say(
+                age,
+                state.error or "",
+                ascii_only=self.ascii_only,
+                signed_out=self.lora.login_refused,
+            )
         is_asked = query != ModelQuery(sort=query.sort, reverse=query.reverse)
         loading = total == 0 and not is_asked and state.last_success is None
         loading = loading and (state.running or self.lora.is_syncing)
@@ -385,7 +390,8 @@ class ModelsScreen(CacheScreen):
         elif loading:
             panel.say("Fetching your models", "They appear here as they arrive")
         elif state.error is not None:
-            panel.say("Nothing to show yet", state.error, "r tries again", warning=True)
+            way_on = "L signs in" if self.lora.login_refused else "r tries again"
+            panel.say("Nothing to show yet", state.error, way_on, warning=True)
         elif state.last_success is None:
             panel.say("Never synced", "This cache is empty", "r fetches your models")
         else:

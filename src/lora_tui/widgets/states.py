@@ -24,14 +24,15 @@ class StatePanel(Static):
 class OfflineBanner(Static):
     """One line: that we are offline, how old the data is, why, and how to try again."""
 
-    def say(self, age: str, reason: str, *, ascii_only: bool) -> None:
-        """Show it; the reason may be remote text."""
+    def say(self, age: str, reason: str, *, ascii_only: bool, signed_out: bool = False) -> None:
+        """Show it; the reason may be remote text. `signed_out`: only a login helps."""
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
         reason = settled(reason, ascii_only=ascii_only)
+        way_on = "L signs in" if signed_out else "r tries again"
         self.update(
             Content.assemble(
-                (f" {sign} Offline", "bold $text-warning"),
-                (f"{between}data of {age}{between}r tries again{between}{reason}", "$text-warning"),
+                (f" {sign} {'Signed out' if signed_out else 'Offline'}", "bold $text-warning"),
+                (f"{between}data of {age}{between}{way_on}{between}{reason}", "$text-warning"),
             )
         )
 

@@ -1,0 +1,76 @@
+"""The small application of the first run: it ends with a profile that works, the demo, or nothing.
+
+It runs before there is a cache, so it has nothing to show but the way there.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+
+from lora_tui.base_app import BaseApp
+from lora_tui.config import Paths, Profile
+from lora_tui.connect import Login
+from lora_tui.preferences import Preferences
+from lora_tui.screens.connect import ConnectScreen
+from lora_tui.screens.login import LoginScreen
+from lora_tui.screens.welcome import DEMO, WelcomeScreen
+
+
+class FirstRunApp(BaseApp):
+    """Nothing is configured: the demo, or an account."""
+
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("T", "other_theme", "Colours", show=False),
+    ]
+
+    def __init__(self, preferences: Preferences, name: str, paths: Paths) -> None:
+        super().__init__(preferences)
+        self._profile_name, self._paths = name, paths
+        self.wants_demo = False
+        self.connected: Profile | None = None
+
+    def on_mount(self) -> None:
+        """Two ways on."""
+        self.push_screen(WelcomeScreen(str(self._paths.config_file)))
+
+    def action_other_theme(self) -> None:
+        """The next colours, for now."""
+        self.use_theme(self.next_theme())
+
+    @on(WelcomeScreen.Chosen)
+    def _chosen(self, event: WelcomeScreen.Chosen) -> None:
+        if event.what == DEMO:
+            self.wants_demo = True
+            self.exit()
+            return
+
+        def connected(profile: Profile | None) -> None:
+            if profile is not None:
+                self.connected = profile
+                self.exit()
+
+        self.push_screen(ConnectScreen(self._profile_name, self._paths), connected)
+
+
+class SignInApp(BaseApp):
+    """A project is configured, but nobody is signed in to it."""
+
+    ENABLE_COMMAND_PALETTE = False
+
+    def __init__(self, preferences: Preferences, login: Login, reason: str) -> None:
+        super().__init__(preferences)
+        self._login, self._reason = login, reason
+        self.signed_in = False
+
+    def on_mount(self) -> None:
+        """The form alone."""
+
+        def answered(place: str | None) -> None:
+            self.signed_in = place is not None
+            self.exit()
+
+        self.push_screen(LoginScreen(self._login, self._reason), answered)

@@ -1,0 +1,171 @@
+"""Connects an account: project, key, login; each checked as soon as it can be."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar, Final
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Button, Footer, Input, Static
+
+from lora_tui import connect
+from lora_tui.background import in_background
+from lora_tui.config import Paths, Profile, checked_url
+from lora_tui.connect import Login
+from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
+from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
+from lora_tui.widgets.field import Field, Verdict
+from lora_tui.widgets.title_bar import TitleBar
+
+_WHERE: Final = (
+    "Both are in the project's dashboard under Settings, API keys. The public key is the anon or "
+    "publishable one; the secret one is not needed here."
+)
+
+
+class ConnectScreen(Screen[Profile | None]):
+    """Answers the profile that now is in the file, with a session; None where one went back."""
+
+    CSS_PATH = "connect.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Back", priority=True),
+        Binding("tab", "app.focus_next", "Next field", show=True),
+        Binding("enter", "submit", "Go on"),
+        Binding("ctrl+q", "app.quit", "Quit", priority=True),
+    ]
+
+    def __init__(self, name: str, paths: Paths) -> None:
+        super().__init__()
+        self._profile_name, self._paths = name, paths
+        self._checked: tuple[str, str] | None = None
+        """URL and key that the project has accepted, or that are being asked about."""
+        self._busy = False
+
+    def compose(self) -> ComposeResult:
+        """The project, then the account."""
+        ascii_only = self.app.has_class("-ascii")
+        yield TitleBar("lora-tui: connect an account", ascii_only=ascii_only)
+        with VerticalScroll(id="form", can_focus=False):
+            yield Static("Project", classes="form-heading")
+            yield Field("URL", id="url", placeholder="https://your-project.supabase.co")
+            yield Field("Public key", id="key", placeholder="sb_publishable_... or eyJ...")
+            yield Static(_WHERE, classes="form-help", markup=False)
+            yield Static("Account", classes="form-heading")
+            yield from account_fields()
+            yield FormFoot()
+            yield submit_button("Connect")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """From the top."""
+        self.query_one("#url", Field).input.focus()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        """What was said of the former value is not true of this one."""
+        field = event.input.parent
+        if isinstance(field, Field):
+            field.show(Verdict.UNKNOWN)
+
+    @on(Input.Blurred)
+    def _left(self, event: Input.Blurred) -> None:
+        field = event.input.parent
+        if not isinstance(field, Field) or not field.value:
+            return
+        if field.id == "url" and self._url() is None:
+            return
+        if field.id in ("url", "key"):
+            self._ask_project()
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        """On to the next field; from the last that is needed, connect."""
+        fields = list(self.query(Field))
+        field = event.input.parent
+        assert isinstance(field, Field)
+        if field.id == "url" and self._url() is None:
+            return
+        last = field.id == "token" or (field.id == "password" and field.value)
+        if last:
+            self.action_submit()
+        else:
+            fields[fields.index(field) + 1].input.focus()
+
+    @on(Button.Pressed)
+    def action_submit(self) -> None:
+        """Sign in with what was typed; go on only where all of it works."""
+        if self._busy:
+            return
+        url, key = self._url(), self.query_one("#key", Field)
+        if url is None or not key.value:
+            (key if url else self.query_one("#url", Field)).input.focus()
+            self.query_one(FormFoot).say("The project's URL and its public key are needed first")
+            return
+        profile = connect.new_profile(self._profile_name, self._paths, url, key.value)
+        login = Login(profile, is_new=True)
+        call = sign_in_call(self, login.with_password, login.with_token)
+        if isinstance(call, str):
+            self.query_one(f"#{call}", Field).input.focus()
+            self.query_one(FormFoot).say("E-mail and password are needed, or a token")
+            return
+        self._busy = True
+        self.query_one(FormFoot).say("Signing in…")
+
+        async def run() -> None:
+            try:
+                place = await in_background(call, name="login")
+            except LoraTuiError as error:
+                self._busy = False
+                self.query_one(FormFoot).fail(error)
+            else:
+                self.notify(f"The session is kept in {place}", title="Connected")
+                self.dismiss(profile)
+
+        self.run_worker(run(), group="login")
+
+    def _url(self) -> str | None:
+        """The address, where it is one; else the field says what is wrong."""
+        field = self.query_one("#url", Field)
+        try:
+            return checked_url(field.value, "This")
+        except ConfigError as error:
+            if field.value:
+                field.show(Verdict.BAD, "not usable")
+                self.query_one(FormFoot).fail(error)
+            return None
+
+    def _ask_project(self) -> None:
+        """Whether it is there and takes the key; once for each pair."""
+        url, key = self._url(), self.query_one("#key", Field).value
+        if url is None or not key or self._checked == (url, key):
+            return
+        self._checked = (url, key)
+        address, field = self.query_one("#url", Field), self.query_one("#key", Field)
+        address.show(Verdict.CHECKING, "asking")
+
+        async def run() -> None:
+            try:
+                await in_background(partial(connect.check_project, url, key), name="check")
+            except LoraTuiError as error:
+                self._checked = None
+                unreachable = isinstance(error, UnreachableError)
+                address.show(*((Verdict.BAD, "no answer") if unreachable else (Verdict.UNKNOWN,)))
+                if not unreachable:
+                    field.show(Verdict.BAD, "refused")
+                self.query_one(FormFoot).fail(error)
+            else:
+                address.show(Verdict.GOOD, "answers")
+                field.show(Verdict.GOOD, "accepted")
+                if not self._busy:
+                    self.query_one(FormFoot).say("")
+
+        self.run_worker(run(), group="check", exclusive=True)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """A low terminal shows the fields rather than the help."""
+        self.set_class(event.size.height < 20, "-low")
+        self.set_class(event.size.width < 70, "-narrow")

@@ -1,0 +1,72 @@
+"""Signs in again where the session has ended; what is below stays as it is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+from lora_tui.background import in_background
+from lora_tui.connect import Login
+from lora_tui.errors import LoraTuiError
+from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
+from lora_tui.widgets.dialog import Dialog
+from lora_tui.widgets.field import Field
+
+
+class LoginScreen(ModalScreen[str | None]):
+    """Answers where the new session is kept; None where there is none."""
+
+    CSS_PATH = "login.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Not now", show=False, priority=True),
+    ]
+
+    def __init__(self, login: Login, reason: str) -> None:
+        super().__init__()
+        self._login, self._reason = login, reason
+        self._busy = False
+
+    def compose(self) -> ComposeResult:
+        """Why, who, the password."""
+        between = " - " if self.app.has_class("-ascii") else " · "
+        yield Dialog(
+            Static(self._reason, markup=False, id="reason"),
+            *account_fields(self._login.email),
+            FormFoot(),
+            submit_button("Sign in"),
+            title="Sign in",
+            keys=between.join(("enter signs in", "esc not now")),
+        )
+
+    def on_mount(self) -> None:
+        """Begin with what is not known yet."""
+        empty = "password" if self._login.email else "email"
+        self.query_one(f"#{empty}", Field).input.focus()
+
+    @on(Input.Submitted)
+    @on(Button.Pressed)
+    def _submitted(self) -> None:
+        if self._busy:
+            return
+        call = sign_in_call(self, self._login.with_password, self._login.with_token)
+        if isinstance(call, str):
+            self.query_one(f"#{call}", Field).input.focus()
+            return
+        self._busy = True
+        self.query_one(FormFoot).say("Signing in…")
+
+        async def run() -> None:
+            try:
+                place = await in_background(call, name="login")
+            except LoraTuiError as error:
+                self._busy = False
+                self.query_one(FormFoot).fail(error)
+            else:
+                self.dismiss(place)
+
+        self.run_worker(run(), group="login")

@@ -1,0 +1,66 @@
+"""What the connecting and the signing-in form share: account fields, one message line, a button."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Button, Static
+
+from lora_tui.errors import LoraTuiError
+from lora_tui.secret import Secret
+from lora_tui.widgets.cells import settled
+from lora_tui.widgets.field import Field
+
+
+def account_fields(email: str = "") -> Iterator[Widget]:
+    """Who signs in: e-mail and password, or a token instead of both."""
+    yield Field("E-mail", id="email", value=email, placeholder="you@example.org")
+    yield Field("Password", id="password", is_secret=True)
+    yield Field("or token", id="token", is_secret=True, placeholder="an access token instead")
+
+
+class FormFoot(Static):
+    """What is going on or went wrong, in a line or two; never markup."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, id="message")
+
+    def say(self, text: str, style: str = "$secondary") -> None:
+        """One sentence."""
+        ascii_only = self.app.has_class("-ascii")
+        self.update(Content.styled(settled(text, ascii_only=ascii_only), style))
+
+    def fail(self, error: LoraTuiError) -> None:
+        """What went wrong, and the remedy below it."""
+        ascii_only = self.app.has_class("-ascii")
+        arrow = "> " if ascii_only else "→ "
+        lines = [(settled(str(error), ascii_only=ascii_only), "$text-error")]
+        if error.remedy:
+            remedy = settled(error.remedy, ascii_only=ascii_only)
+            lines.append((f"\n{arrow}{remedy}", "$secondary"))
+        self.update(Content.assemble(*lines))
+
+
+def submit_button(label: str) -> Button:
+    """The form's only button."""
+    return Button(label, id="submit", compact=True)
+
+
+def sign_in_call(
+    form: Widget,
+    with_password: Callable[[str, Secret], str],
+    with_token: Callable[[Secret], str],
+) -> Callable[[], str] | str:
+    """What is to be called, or the id of the field that is still empty."""
+    email, password, token = (
+        form.query_one(f"#{name}", Field).value for name in ("email", "password", "token")
+    )
+    if token:
+        return lambda: with_token(Secret(token))
+    if not email:
+        return "email"
+    if not password:
+        return "password"
+    return lambda: with_password(email, Secret(password))

@@ -1,0 +1,88 @@
+"""The first thing that somebody sees who has configured nothing: look around, or connect."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Center, Middle, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, OptionList, Static
+from textual.widgets.option_list import Option
+
+DEMO: Final = "demo"
+CONNECT: Final = "connect"
+_CHOICES: Final = (
+    (CONNECT, "Connect an account", "your project's URL, its public key, your login"),
+    (DEMO, "Try the demo", "made-up models on this machine; no account, no network"),
+)
+
+
+class WelcomeScreen(Screen[None]):
+    """Tells its application what was chosen."""
+
+    CSS_PATH = "welcome.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select", "Choose"),
+        Binding("j", "cursor(1)", "Next", show=False),
+        Binding("k", "cursor(-1)", "Previous", show=False),
+        Binding("T", "app.other_theme", "Colours"),
+        Binding("escape,q", "app.quit", "Quit"),
+    ]
+
+    class Chosen(Message):
+        """DEMO or CONNECT."""
+
+        def __init__(self, what: str) -> None:
+            super().__init__()
+            self.what = what
+
+    def __init__(self, config_file: str) -> None:
+        super().__init__()
+        self._config_file = config_file
+
+    def compose(self) -> ComposeResult:
+        """In the middle: what this is, and two ways on."""
+        with Middle(), Center(), Vertical(id="welcome"):
+            yield Static("lora-tui", id="welcome-name")
+            yield Static("Your fine-tuned LoRA adapters, in the terminal", id="welcome-what")
+            yield OptionList(
+                *(
+                    Option(Content.assemble((title, "bold"), "\n", (words, "$secondary")), id=name)
+                    for name, title, words in _CHOICES
+                ),
+                markup=False,
+                id="welcome-choices",
+            )
+            yield Static(
+                f"Nothing is configured yet; connecting writes\n{self._config_file}",
+                markup=False,
+                id="welcome-file",
+            )
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """On the first."""
+        choices = self.query_one(OptionList)
+        choices.highlighted = 0
+        choices.focus()
+
+    def action_select(self) -> None:
+        """Take the highlighted one; for a key that is not the list's own."""
+        self.query_one(OptionList).action_select()
+
+    def action_cursor(self, lines: int) -> None:
+        """Move."""
+        choices = self.query_one(OptionList)
+        if lines > 0:
+            choices.action_cursor_down()
+        else:
+            choices.action_cursor_up()
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        self.post_message(self.Chosen(str(event.option_id)))

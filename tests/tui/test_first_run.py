@@ -1,0 +1,171 @@
+"""The first run: from nothing to an account that works, or the demo; nothing is half-written."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lora_tui import account
+from lora_tui.config import Paths, find_paths, load_profile
+from lora_tui.first_run import FirstRunApp
+from lora_tui.preferences import Preferences
+from lora_tui.sandbox import Sandbox
+from lora_tui.screens.connect import ConnectScreen
+from lora_tui.screens.welcome import WelcomeScreen
+from tests.tui.conftest import screen_text, until
+
+SIZE = (80, 24)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.start(models=2, waiting_jobs=1) as running:
+        yield running
+
+
+@pytest.fixture
+def paths(home: Path) -> Paths:
+    del home
+    return find_paths()
+
+
+@pytest.fixture
+def app(paths: Paths) -> FirstRunApp:
+    application = FirstRunApp(Preferences(), "default", paths)
+    application.animation_level = "none"
+    return application
+
+
+def fill(app: FirstRunApp, **values: str) -> None:
+    """As if typed."""
+    from lora_tui.widgets.field import Field
+
+    for name, value in values.items():
+        app.screen.query_one(f"#{name}", Field).input.value = value
+
+
+def nothing_written(paths: Paths) -> bool:
+    return not paths.config_file.exists() and not list(paths.state_dir.rglob("*.json"))
+
+
+async def test_enter_on_the_demo_asks_for_the_demo(app: FirstRunApp) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        assert isinstance(app.screen, WelcomeScreen)
+        await pilot.press("j", "enter")
+        await pilot.pause()
+    assert app.wants_demo
+    assert app.connected is None
+
+
+async def test_q_leaves_with_nothing_done(app: FirstRunApp, paths: Paths) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("q")
+    assert not app.wants_demo
+    assert nothing_written(paths)
+
+
+async def test_an_account_is_connected_by_typing_alone(
+    app: FirstRunApp, paths: Paths, sandbox: Sandbox
+) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ConnectScreen))
+        fill(app, url=sandbox.url)
+        await pilot.press("enter")
+        fill(app, key=sandbox.anon_key)
+        await pilot.press("enter")
+        await until(pilot, lambda: "accepted" in screen_text(app))
+        assert "answers" in screen_text(app)
+        fill(app, email=sandbox.email)
+        await pilot.press("enter")
+        fill(app, password=sandbox.password)
+        assert sandbox.password not in screen_text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.connected is not None)
+    profile = load_profile()
+    assert profile.url == sandbox.url
+    assert account.load_session(profile) is not None
+    assert stat.S_IMODE(paths.config_file.stat().st_mode) == 0o600
+    assert sandbox.password not in paths.config_file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"password": "wrong"}, "Wrong e-mail address or password"),
+        ({"key": "sb_publishable_wrong"}, "does not accept"),
+        ({"url": "http://127.0.0.1:9"}, "can't be reached"),
+        ({"token": "eyJub3BlIjoxfQ.eyJub3BlIjoxfQ.x"}, "is not an access token"),
+    ],
+)
+async def test_what_does_not_work_is_said_in_the_form_and_nothing_is_written(
+    app: FirstRunApp, paths: Paths, sandbox: Sandbox, change: dict[str, str], says: str
+) -> None:
+    right = {
+        "url": sandbox.url,
+        "key": sandbox.anon_key,
+        "email": sandbox.email,
+        "password": sandbox.password,
+    }
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ConnectScreen))
+        fill(app, **(right | change))
+        app.screen.query_one("#submit").focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: says in " ".join(screen_text(app).split()))
+        assert isinstance(app.screen, ConnectScreen)
+        assert nothing_written(paths)
+    assert app.connected is None
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://host.example"])
+async def test_an_address_that_is_none_is_refused_before_anything_is_asked(
+    app: FirstRunApp, url: str
+) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ConnectScreen))
+        fill(app, url=url)
+        await pilot.press("enter")
+        await until(pilot, lambda: "not usable" in screen_text(app))
+
+
+async def test_a_configuration_that_can_not_be_written_leaves_no_session_behind(
+    app: FirstRunApp, paths: Paths, sandbox: Sandbox
+) -> None:
+    paths.config_file.mkdir(parents=True)  # a directory stands where the file would be
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ConnectScreen))
+        fill(
+            app,
+            url=sandbox.url,
+            key=sandbox.anon_key,
+            email=sandbox.email,
+            password=sandbox.password,
+        )
+        app.screen.query_one("#submit").focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: "The configuration" in screen_text(app))
+        assert not list((paths.state_dir / "sessions").glob("*.json"))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
+class TestPictures:
+    def test_welcome(self, app: FirstRunApp, snap_compare, size: tuple[int, int]) -> None:  # type: ignore[no-untyped-def]
+        app._paths = Paths(Path("/home/you/.config/lora-tui/config.toml"), *[Path()] * 3)
+        assert snap_compare(app, terminal_size=size)
+
+    def test_form(self, app: FirstRunApp, snap_compare, size: tuple[int, int]) -> None:  # type: ignore[no-untyped-def]
+        async def type_it(pilot) -> None:  # type: ignore[no-untyped-def]
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, ConnectScreen))
+            fill(app, url="http://your-project.example")
+            await pilot.press("enter")
+            await until(pilot, lambda: "not usable" in screen_text(app))
+
+        assert snap_compare(app, run_before=type_it, terminal_size=size)

@@ -1,0 +1,120 @@
+"""A session that has ended: one line, a form, and then on from where one was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lora_tui.app import LoraTuiApp
+from lora_tui.connect import Login
+from lora_tui.errors import AuthenticationError
+from lora_tui.online import OnlineWriters
+from lora_tui.sandbox import Sandbox
+from lora_tui.screens.login import LoginScreen
+from lora_tui.screens.model import ModelScreen
+from lora_tui.widgets.field import Field
+from tests.conftest import set_environment
+from tests.tui.conftest import Open, screen_text, toasts, until
+from tests.tui.library import FakeWriters, Library, failing
+
+SIZE = (100, 30)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.start(models=3, waiting_jobs=1) as running:
+        yield running
+
+
+@pytest.fixture
+def login(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Login:
+    """At the sandbox, with somebody signed in whose session is of yesterday."""
+    del home
+    from lora_tui.config import load_profile
+
+    set_environment(sandbox, monkeypatch)
+    profile = load_profile()
+    with closing(OnlineWriters(profile)) as online:
+        online.sync()
+    return Login(profile)
+
+
+async def test_an_ended_session_is_said_in_a_line_and_l_signs_in_without_losing_the_place(
+    library: Library, open_app: Open, writers: FakeWriters, login: Login, sandbox: Sandbox
+) -> None:
+    library.fill()
+    library.put_state(error="The session has ended")
+    writers.on_sync = failing(AuthenticationError("The session has ended"))
+    app = open_app(sync_on_start=True, login=login)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "L signs in" in screen_text(app))
+        await pilot.press("j", "j", "enter")
+        assert isinstance(app.screen, ModelScreen)
+        place = app.screen
+        await pilot.press("L")
+        assert isinstance(app.screen, LoginScreen)
+        assert "The session has ended" in screen_text(app)
+        assert app.screen.query_one("#email", Field).value == sandbox.email
+        writers.on_sync = lambda: None
+        app.screen.query_one("#password", Field).input.value = sandbox.password
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is place)
+        await until(pilot, lambda: writers.asked.count(("sync",)) == 2)
+        assert not app.login_refused
+        assert any("kept in a file only you can read" in toast for toast in toasts(app))
+
+
+async def test_a_sync_that_is_asked_for_opens_the_form_where_only_a_login_helps(
+    library: Library, open_app: Open, writers: FakeWriters, login: Login
+) -> None:
+    library.fill(count=1)
+    writers.on_sync = failing(AuthenticationError("The session has ended"))
+    app = open_app(login=login)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, LoginScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, LoginScreen))
+
+
+@pytest.mark.parametrize("who", ["somebody", "another"])
+async def test_a_login_that_does_not_work_stays_in_the_form(
+    library: Library, open_app: Open, login: Login, sandbox: Sandbox, who: str
+) -> None:
+    library.fill(count=1)
+    app = open_app(login=login)
+    email, password, says = {
+        "somebody": (sandbox.email, "wrong", "Wrong e-mail address or password"),
+        "another": (sandbox.other_email, sandbox.other_password, "That is another account"),
+    }[who]
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("L")
+        app.screen.query_one("#email", Field).input.value = email
+        app.screen.query_one("#password", Field).input.value = password
+        await pilot.press("enter")
+        await until(pilot, lambda: says in screen_text(app))
+        assert isinstance(app.screen, LoginScreen)
+
+
+async def test_where_nobody_can_sign_in_no_form_is_offered(
+    library: Library, open_app: Open
+) -> None:
+    library.fill(count=1)
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("L")
+        assert not isinstance(app.screen, LoginScreen)
+
+
+@pytest.mark.parametrize("theme", ["dark", "mono"])
+def test_picture(library: Library, open_app: Open, snap_compare, theme: str) -> None:  # type: ignore[no-untyped-def]
+    from lora_tui.config import Profile, find_paths
+
+    library.fill()
+    library.put_state(error="The session has ended")
+    profile = Profile("work", find_paths(), "https://p.example", "k", email="ada@example.org")
+    app: LoraTuiApp = open_app(login=Login(profile), theme=theme)
+    assert snap_compare(app, press=["L"], terminal_size=(80, 24))
