@@ -19,6 +19,7 @@ import lora_tui
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
+from lora_tui.cli import main
 from lora_tui.config import load_profile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,8 +101,14 @@ def test_node_packages_are_pinned_to_a_version_with_an_integrity_hash() -> None:
         assert re.fullmatch(r"\d+\.\d+\.\d+", version)
 
 
-def test_the_version_is_the_same_wherever_it_is_told() -> None:
-    assert project()["version"] == lora_tui.__version__
+def test_the_version_stands_in_one_place_and_is_told_by_the_program(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert project()["dynamic"] == ["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", lora_tui.__version__)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"lora-tui {lora_tui.__version__}\n"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
