@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from lora_tui.cli import build_parser
+from lora_tui.config import KEYS, load_profile
 from lora_tui.errors import ExitCode, UsageError
-from tests.docs.documents import ROOT, USER_DOCUMENTS, inline_code, name
+from lora_tui.preferences import load_preferences
+from tests.docs.documents import ROOT, USER_DOCUMENTS, blocks, inline_code, name
 
 # Options of other programs that the documents speak of.
 FOREIGN = {"--require-hashes"}
@@ -90,6 +92,23 @@ def test_troubleshooting_knows_every_exit_code_and_quotes_what_is_really_said() 
     assert len(quoted) > 15
     pieces = [piece.strip() for quote in quoted for piece in quote.split("…")]
     assert [piece for piece in pieces if piece not in said] == []
+
+
+def test_every_setting_is_documented() -> None:
+    documented = " ".join(inline_code(ROOT / "docs" / "configuration.md")).split()
+    sources = "\n".join(path.read_text() for path in (ROOT / "src" / "lora_tui").rglob("*.py"))
+    variables = re.findall(r'"(LORA_TUI_[A-Z_]+|SUPABASE_[A-Z_]+|GPU_CLUSTER_[A-Z_]+)"', sources)
+    assert variables
+    assert (KEYS | set(variables)) - {word.rstrip(",:") for word in documented} == set()
+
+
+def test_the_configuration_files_shown_are_ones_that_work(home: Path) -> None:
+    home.mkdir()
+    shown = [b.text for b in blocks(ROOT / "docs" / "configuration.md") if b.language == "toml"]
+    assert len(shown) > 1
+    (home / "config.toml").write_text("\n".join(shown))
+    assert load_profile(name="work").url == "https://two.supabase.co"
+    assert load_preferences(home / "config.toml").theme == "dark"
 
 
 def test_the_architecture_names_every_part_of_the_program() -> None:
