@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _AS_IT_COMES: Final = Preferences()
 _POLL_SECONDS: Final = 0.2
 _HARVEST_POLL_SECONDS: Final = 1.0
+_DISK_SECONDS: Final = 20.0
 
 
 class LoraTuiApp(BaseApp):
@@ -105,6 +106,8 @@ class LoraTuiApp(BaseApp):
         self.set_interval(_POLL_SECONDS, self.poll_cache)
         self._announcements.look()
         self._downloads.watch()
+        self.set_interval(_DISK_SECONDS, self.look_at_disk)
+        self.look_at_disk()
         if self._sync_on_start:
             self.sync(asked_for=False)
             self._downloads.go_on()
@@ -189,6 +192,10 @@ class LoraTuiApp(BaseApp):
     def download(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
         """Fetch all files of a model, or those named; say when it is done."""
         self._downloads.start(model_id, name, files)
+
+    def look_at_disk(self) -> None:
+        """Find out whether what was downloaded is still there."""
+        self._downloads.look_at_disk()
 
     def _watch_harvest(self, harvest: BackgroundHarvest) -> None:
         """Sync as soon as a harvest on this machine has made a model: ours, or the service's."""

@@ -31,6 +31,7 @@ class Downloads:
         self._under_way: set[str] = set()
         """Models of which files were active at the last look, whoever asked for them."""
         self._goes_on = False
+        self._looking = False
 
     @property
     def running(self) -> bool:
@@ -73,6 +74,21 @@ class Downloads:
                 self._app.bell()
             elif rows and all(row.state is TransferState.DONE for row in rows):
                 self._say_done(name, rows)
+
+    def look_at_disk(self) -> None:
+        """Have the rows of finished files compared with the disk, beside the screen."""
+        if not self._looking:
+            self._looking = True
+            self._app.run_worker(self._look_at_disk(), group="disk")
+
+    async def _look_at_disk(self) -> None:
+        try:
+            await in_background(self._app.writers.check_downloads, name="disk")
+        except LoraTuiError:
+            pass  # what could not be looked at stays as it was; the next look may succeed
+        finally:
+            self._looking = False
+            self._app.poll_cache()
 
     async def _fetch(self, model_id: str, name: str, files: Sequence[str] | None) -> None:
         from lora_tui.transfers.fetch import CancelledError

@@ -22,6 +22,7 @@ from lora_tui.gateway import auth
 from lora_tui.gateway.http import RETRY
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
+from lora_tui.library.presence import check_presence
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.found import find_downloads
@@ -183,6 +184,11 @@ class OnlineWriters:
         self._runner.recover()
         self._runner.start(ids)
 
+    def check_downloads(self) -> None:
+        """See `Writers.check_downloads`."""
+        with self._cache() as db:
+            check_presence(db)
+
     def keep_text(self, name: str, text: str) -> Path:
         """See `Writers.keep_text`."""
         return write_new(self._profile.downloads_dir, name, text)
@@ -205,10 +211,12 @@ class OnlineWriters:
 
 
 class OfflineWriters:
-    """`Writers` that can't write: for --offline, or where signing in failed; each call says why."""
+    """`Writers` for --offline: what needs the network raises the reason why there is none."""
 
-    def __init__(self, reason: LoraTuiError) -> None:
+    def __init__(self, reason: LoraTuiError, cache_path: Path | None = None) -> None:
+        """`cache_path` is the cache that the disk is compared with."""
         self._reason = reason
+        self._cache_path = cache_path
 
     def sync(self, *, full: bool = False) -> None:
         """Raises the reason."""
@@ -231,6 +239,12 @@ class OfflineWriters:
     def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
         """Raises the reason."""
         raise self._reason
+
+    def check_downloads(self) -> None:
+        """See `Writers.check_downloads`."""
+        if self._cache_path is not None:
+            with closing(open_cache(self._cache_path)) as db:
+                check_presence(db)
 
     def keep_text(self, name: str, text: str) -> Path:
         """Raises the reason."""

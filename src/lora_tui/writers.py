@@ -38,6 +38,9 @@ class Writers(Protocol):
     def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
         """Pause, resume, cancel, move or forget files of the queue."""
 
+    def check_downloads(self) -> None:
+        """Look whether what was downloaded is still on this disk, unchanged. No network."""
+
     def keep_text(self, name: str, text: str) -> Path:
         """Write a text into the downloads directory under a free name; where it is.
 

@@ -12,14 +12,13 @@ from lora_tui.cache import facts
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facts import Owner
+from lora_tui.cache.finished import downloaded_to, put_downloaded
 from lora_tui.cache.lock import sync_lock
 from lora_tui.cache.rebuild import clear_cache, rebuild_cache
 from lora_tui.cache.transfers import (
     TransferState,
     Wanted,
-    downloaded_to,
     enqueue,
-    put_downloaded,
     transfers_of,
     update,
 )

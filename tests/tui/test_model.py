@@ -20,6 +20,7 @@ from lora_tui.cache import metrics, models, records
 from lora_tui.cache import transfers as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.finished import put_downloaded
 from lora_tui.cache.transfers import TransferState, Wanted
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import MetricPoint
@@ -184,7 +185,7 @@ def finish(library: Library) -> None:
         report(library, name, TransferState.DONE, size)
     topics = (Topic.TRANSFERS, Topic.MODELS)
     with closing(open_cache(library.path)) as db, transaction(db, *topics):
-        queue.put_downloaded(db, MODEL, DIRECTORY)
+        put_downloaded(db, MODEL, DIRECTORY)
 
 
 async def opened(app: LoraTuiApp, pilot: Pilot[None]) -> ModelScreen:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import OptionList
 
+from lora_tui import clock
+from lora_tui.app import LoraTuiApp
 from lora_tui.cache import transfers as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
@@ -18,7 +24,7 @@ from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.fetch import CancelledError
 from tests.tui.conftest import Open, screen_text, toasts, until
-from tests.tui.library import FakeWriters, Library, identifier
+from tests.tui.library import HOSTILE_NAMES, NOW, FakeWriters, Library, identifier, model_row
 
 MODEL = identifier("model", 0)
 NAMES = ("weights.safetensors", "config.json", "tokenizer.json")
@@ -124,7 +130,7 @@ async def test_the_cursor_stays_on_its_file_when_the_order_changes(
         await until(pilot, lambda: isinstance(app.screen, TransfersScreen))
         with closing(open_cache(library.path)) as db:
             control(db, Control.DOWN, [ids[0]])
-        await until(pilot, lambda: app.screen.query_one(OptionList).highlighted == 1)
+        await until(pilot, lambda: app.screen.query_one(OptionList).highlighted == 2)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ModelScreen))
 
@@ -221,3 +227,141 @@ async def test_quitting_asks_while_what_an_earlier_run_left_is_fetched(
         set_state(library, number, TransferState.DONE)
         await pilot.press("q")
         assert app._exit
+
+
+FILES = {
+    "adapter_model.safetensors": 84_000_000,
+    "adapter_config.json": 700,
+    "training_args.bin": 5_300,
+    "tokenizer.json": 9_085_000,
+    "tokenizer_config.json": 55_300,
+    "special_tokens_map.json": 450,
+}
+
+
+def put_model_files(
+    library: Library, model: int, done: dict[str, int | TransferState], place: str
+) -> dict[str, int]:
+    """Files of a model: so many bytes of each that runs, or the state of any other; their rows."""
+    directory = Path("/home/somebody/models") / place
+    wanted = [Wanted(name, f"path/{name}", directory / name, FILES[name]) for name in done]
+    with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
+        ids = queue.enqueue(db, identifier("model", model), wanted)
+        for number, (name, how) in zip(ids, done.items(), strict=True):
+            if isinstance(how, int):
+                queue.update(db, number, TransferState.RUNNING, bytes_done=how)
+            elif how is not TransferState.QUEUED:
+                whole = how not in (TransferState.PAUSED, TransferState.FAILED)
+                error = "The checksum is wrong: these are not the bytes that were stored"
+                queue.update(
+                    db,
+                    number,
+                    how,
+                    bytes_done=FILES[name] if whole else FILES[name] // 3,
+                    error=error if how is TransferState.FAILED else None,
+                )
+    return dict(zip(done, ids, strict=True))
+
+
+def put_every_state(library: Library) -> dict[str, int]:
+    """Three models: one under way, one with trouble, one done; the running files."""
+    library.fill()
+    running = put_model_files(
+        library,
+        0,
+        {
+            "adapter_model.safetensors": 20_000_000,
+            "tokenizer.json": 2_000_000,
+            "training_args.bin": TransferState.QUEUED,
+        },
+        "customer-support-emails-2026-11-23-1b4f0a2c",
+    )
+    put_model_files(
+        library,
+        1,
+        {
+            "adapter_model.safetensors": TransferState.PAUSED,
+            "tokenizer.json": TransferState.FAILED,
+            "adapter_config.json": TransferState.MISSING,
+            "tokenizer_config.json": TransferState.CHANGED,
+        },
+        "sql-assistant-2026-11-22-77aa01ff",
+    )
+    put_model_files(
+        library, 2, dict.fromkeys(FILES, TransferState.DONE), "radiology-reports-2026-11-21-0c55"
+    )
+    return running
+
+
+class TestPictures:
+    """How the screen looks. `pytest --snapshot-update` after a change that is meant."""
+
+    async def _shown(self, pilot: Pilot[None]) -> None:
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TransfersScreen))
+
+    async def _moving(
+        self,
+        library: Library,
+        running: dict[str, int],
+        monkeypatch: pytest.MonkeyPatch,
+        pilot: Pilot[None],
+    ) -> None:
+        """Two seconds pass in which bytes come; one file has been tried again."""
+        await self._shown(pilot)
+        monkeypatch.setattr(clock, "now", lambda: NOW + timedelta(seconds=2))
+        with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
+            state = TransferState.RUNNING
+            weights, tokenizer = (running[name] for name in list(running)[:2])
+            queue.update(db, weights, state, bytes_done=29_800_000)
+            queue.update(db, tokenizer, state, bytes_done=4_600_000, attempts=2)
+        assert isinstance(pilot.app, LoraTuiApp)
+        pilot.app.poll_cache()
+        await pilot.pause()
+
+    @pytest.mark.parametrize("size", [(80, 24), (160, 48)])
+    @pytest.mark.parametrize("ascii_only", [False, True])
+    def test_files_in_every_state(
+        self,
+        library: Library,
+        open_app: Open,
+        snap_compare: Callable[..., bool],
+        monkeypatch: pytest.MonkeyPatch,
+        size: tuple[int, int],
+        ascii_only: bool,
+    ) -> None:
+        running = put_every_state(library)
+
+        async def shown(pilot: Pilot[None]) -> None:
+            await self._moving(library, running, monkeypatch, pilot)
+
+        app = open_app(ascii_only=ascii_only)
+        assert snap_compare(app, terminal_size=size, run_before=shown)
+
+    def test_the_smallest_terminal(
+        self, library: Library, open_app: Open, snap_compare: Callable[..., bool]
+    ) -> None:
+        put_every_state(library)
+        assert snap_compare(open_app(), terminal_size=(60, 15), run_before=self._shown)
+
+    def test_nothing(
+        self, library: Library, open_app: Open, snap_compare: Callable[..., bool]
+    ) -> None:
+        library.fill()
+        assert snap_compare(open_app(), terminal_size=(80, 24), run_before=self._shown)
+
+    def test_hostile_names(
+        self, library: Library, open_app: Open, snap_compare: Callable[..., bool]
+    ) -> None:
+        library.put_models(
+            *(model_row(number, name=name) for number, name in enumerate(HOSTILE_NAMES))
+        )
+        library.put_state()
+        for number, name in enumerate(HOSTILE_NAMES):
+            target = Path("/home/somebody/models") / str(number) / "file"
+            wanted = Wanted(f"{name}.bin", "path", target, 10_000)
+            with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
+                (row,) = queue.enqueue(db, identifier("model", number), [wanted])
+                state = TransferState.FAILED if number % 2 else TransferState.RUNNING
+                queue.update(db, row, state, bytes_done=1_000 * number, error=name)
+        assert snap_compare(open_app(), terminal_size=(100, 40), run_before=self._shown)

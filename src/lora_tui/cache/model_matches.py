@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from lora_tui.cache.finished import WHOLE
 from lora_tui.cache.model_order import Sort
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.model_words import select_numbers
@@ -91,6 +92,6 @@ def _filters(query: ModelQuery) -> tuple[list[str], list[object]]:
     if query.downloaded is not None:
         conditions.append(
             f"m.n {'' if query.downloaded else 'NOT '}IN"
-            " (SELECT n FROM models WHERE id IN (SELECT model_id FROM library))"
+            f" (SELECT n FROM models WHERE id IN ({WHOLE}))"
         )
     return conditions, values

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from lora_tui.cache.finished import WHOLE
 from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_matches import moment_of
 from lora_tui.cache.model_order import Sort, natural_direction
@@ -192,9 +193,7 @@ def facet_counts(db: sqlite3.Connection) -> Facets:
     for dataset_id, total in by_id.items():
         if dataset_id in names:
             datasets[names[dataset_id]] += total
-    (downloaded,) = db.execute(
-        "SELECT count(*) FROM models WHERE id IN (SELECT model_id FROM library)"
-    ).fetchone()
+    (downloaded,) = db.execute(f"SELECT count(*) FROM models WHERE id IN ({WHOLE})").fetchone()
     return Facets(
         convergences=dict(convergences.most_common()),
         stars=dict(stars.most_common()),
@@ -210,7 +209,7 @@ _SUMMARY: Final = (
     "m.id, m.name, m.version, m.status, d.name AS dataset_name, m.preset_id, m.base_model,"
     " m.stars, m.convergence, m.final_loss, m.perplexity, m.cost, m.duration_hours, m.size,"
     " m.created_at, c.sparkline,"
-    " EXISTS (SELECT 1 FROM library l WHERE l.model_id = m.id) AS downloaded"
+    " EXISTS (SELECT 1 FROM library l WHERE l.model_id = m.id AND l.intact) AS downloaded"
 )
 _FROM: Final = (
     "FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 TABLES: Final = frozenset(
     {
         "models",
@@ -40,6 +40,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m002_transfer_queue)
     migrations()(_m003_points_by_written_time)
     migrations()(_m004_model_lists)
+    migrations()(_m005_looks_at_the_disk)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -240,6 +241,12 @@ def _m004_model_lists(db: Database) -> None:
         " SELECT m.n, m.name, d.name, m.base_model, m.description FROM models m"
         " LEFT JOIN datasets d ON d.id = m.dataset_id"
     )
+
+
+def _m005_looks_at_the_disk(db: Database) -> None:
+    """Whether what was downloaded is still there, and of when the file is that was verified."""
+    db.table("library").add_column("intact", int, not_null_default=1)
+    db.table("transfers").add_column("modified", int)
 
 
 _WORD_TRIGGERS: Final = (

@@ -1,10 +1,11 @@
 """The download queue in the cache: what is wanted, how far each file is, what lies on disk.
 
-    queued ──claim──► running ──► verifying ──► done
-      ▲ ▲               │ │           │
-      │ └──owner died───┴─┼───────────┤
-      │                   ▼           ▼
-      └──resume/retry── paused · cancelled · failed
+    queued ──claim──► running ──► verifying ──► done ◄──► missing · changed
+      ▲ ▲               │ │           │           (what the disk says: finished.py)
+      │ └──owner died───┴─┼───────────┤                    │
+      │                   ▼           ▼                    │
+      └──resume/retry── paused · cancelled · failed        │
+      └──retry─────────────────────────────────────────────┘
 
 One row for each place on the disk. A row that is in hand names its owner; only that owner writes
 progress, and it stops when its row says something else than it wrote (`report` is False).
@@ -33,10 +34,23 @@ class TransferState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    MISSING = "missing"
+    """It was done, and is not on the disk any more."""
+    CHANGED = "changed"
+    """It was done, and other bytes are in its place by now."""
 
 
 ACTIVE = (TransferState.QUEUED, TransferState.RUNNING, TransferState.VERIFYING)
 IN_HAND = (TransferState.RUNNING, TransferState.VERIFYING)
+FETCHED = (TransferState.DONE, TransferState.MISSING, TransferState.CHANGED)
+STOPPED = (
+    TransferState.PAUSED,
+    TransferState.FAILED,
+    TransferState.CANCELLED,
+    TransferState.MISSING,
+    TransferState.CHANGED,
+)
+"""What a resume or a retry queues again."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,8 @@ class Transfer:
     """Whether another file at the target may be replaced."""
     error_kind: str | None = None
     """The class of the error."""
+    modified: int | None = None
+    """When the file was written, in nanoseconds, as far as its state is of that file."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,7 @@ def enqueue(
             " file = excluded.file, object_path = excluded.object_path, state = excluded.state,"
             " bytes_done = 0, bytes_total = excluded.bytes_total, sha256 = NULL, error = NULL,"
             " error_kind = NULL, expected_sha256 = excluded.expected_sha256, attempts = 0,"
+            " modified = NULL,"
             " force = excluded.force, position = excluded.position,"
             " updated_at = excluded.updated_at"
             " WHERE transfers.state NOT IN ('running', 'verifying')",
@@ -145,6 +162,7 @@ def report(
     bytes_total: int | None = None,
     attempts: int | None = None,
     sha256: str | None = None,
+    modified: int | None = None,
     error: str | None = None,
     error_kind: str | None = None,
 ) -> bool:
@@ -156,7 +174,7 @@ def report(
     changed = db.execute(
         "UPDATE transfers SET state = ?, bytes_done = coalesce(?, bytes_done),"
         " bytes_total = coalesce(?, bytes_total), attempts = coalesce(?, attempts),"
-        " sha256 = coalesce(?, sha256), error = ?, error_kind = ?, updated_at = ?"
+        " sha256 = coalesce(?, sha256), modified = ?, error = ?, error_kind = ?, updated_at = ?"
         " WHERE id = ? AND owner = ? AND state IN ('running', 'verifying')",
         [
             state.value,
@@ -164,6 +182,7 @@ def report(
             bytes_total,
             attempts,
             sha256,
+            modified,
             error,
             error_kind,
             timestamp_text(clock.now()),
@@ -210,9 +229,15 @@ def cancel(db: sqlite3.Connection, ids: Collection[int]) -> None:
 
 
 def requeue(db: sqlite3.Connection, ids: Collection[int]) -> None:
-    """Resume what was paused, retry what failed or was cancelled. Call inside a transaction."""
-    stopped = (TransferState.PAUSED, TransferState.FAILED, TransferState.CANCELLED)
-    _change(db, ids, TransferState.QUEUED, stopped)
+    """Resume what was paused, retry what failed, was cancelled or has gone from the disk.
+
+    Call inside a transaction.
+    """
+    db.executemany(
+        "UPDATE transfers SET bytes_done = 0 WHERE id = ? AND state IN ('missing', 'changed')",
+        [(number,) for number in ids],
+    )
+    _change(db, ids, TransferState.QUEUED, STOPPED)
 
 
 def move(db: sqlite3.Connection, transfer_id: int, by: int) -> None:
@@ -313,33 +338,6 @@ def active_transfers(db: sqlite3.Connection) -> list[Transfer]:
     )
 
 
-def put_downloaded(db: sqlite3.Connection, model_id: str, directory: Path) -> None:
-    """Remember that all files of a model lie in `directory`. Call inside a transaction."""
-    db.execute(
-        "INSERT OR REPLACE INTO library (model_id, directory, completed_at) VALUES (?, ?, ?)",
-        [model_id, str(directory), timestamp_text(clock.now())],
-    )
-
-
-def forget_downloaded(db: sqlite3.Connection, model_id: str) -> None:
-    """The model does not lie on this disk any more. Call inside a transaction."""
-    db.execute("DELETE FROM library WHERE model_id = ?", [model_id])
-    db.execute("DELETE FROM transfers WHERE model_id = ? AND state = 'done'", [model_id])
-
-
-def downloaded_to(db: sqlite3.Connection, model_id: str) -> Path | None:
-    """Where the whole model lies on this disk; None where it was not downloaded."""
-    sql = "SELECT directory FROM library WHERE model_id = ?"
-    found = db.execute(sql, [model_id]).fetchone()
-    return None if found is None else Path(found[0])
-
-
-def downloaded_models(db: sqlite3.Connection) -> dict[str, Path]:
-    """Model id → where it lies, of all that were downloaded whole."""
-    rows = db.execute("SELECT model_id, directory FROM library ORDER BY completed_at")
-    return {model_id: Path(directory) for model_id, directory in rows}
-
-
 def _change(
     db: sqlite3.Connection,
     ids: Collection[int],
@@ -358,7 +356,7 @@ def _change(
 def _select(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[Transfer]:
     sql = (
         "SELECT id, model_id, file, object_path, target, state, bytes_done, bytes_total,"
-        " attempts, sha256, error, updated_at, expected_sha256, force, error_kind"
+        " attempts, sha256, error, updated_at, expected_sha256, force, error_kind, modified"
         f" FROM transfers {rest}"
     )
     return [
@@ -378,6 +376,7 @@ def _select(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list
             expected_sha256=row["expected_sha256"],
             force=bool(row["force"]),
             error_kind=row["error_kind"],
+            modified=row["modified"],
         )
         for row in db.execute(sql, list(values))
     ]

@@ -11,7 +11,7 @@ from lora_tui import adapters, formats
 from lora_tui.adapters import AdapterConfig, AdapterFacts
 from lora_tui.cache import models
 from lora_tui.cache.connection import open_cache
-from lora_tui.cache.transfers import downloaded_to
+from lora_tui.cache.finished import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import DiskError, ExitCode, NotFoundError, UsageError

@@ -57,7 +57,8 @@ def open_application(context: Context) -> None:
 
     if context.arguments.offline:
         reason = UnreachableError("--offline was given", remedy="start without it to reach out")
-        _run(context, profile, context.cache_path(), OfflineWriters(reason), sync=False)
+        path = context.cache_path()
+        _run(context, profile, path, OfflineWriters(reason, path), sync=False)
         return
     try:
         online = OnlineWriters(profile)

@@ -14,7 +14,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from lora_tui import formats
-from lora_tui.cache import models, transfers
+from lora_tui.cache import finished, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.commands.context import Context, resolve
@@ -28,6 +28,7 @@ from lora_tui.errors import (
     NotFoundError,
     UsageError,
 )
+from lora_tui.library.presence import note_verdicts
 from lora_tui.library.removal import remove
 from lora_tui.library.shelf import BROKEN, Adapter, FileState, directories, examine
 from lora_tui.text import terminal_safe
@@ -62,6 +63,9 @@ def verify(context: Context) -> ExitCode:
         adapters = [_examined(root, thorough=True, model_of=lambda _: None)]
         if not adapters[0].files:
             raise NotFoundError("There is nothing to verify", details=str(root))
+    with _cache(context) as db:
+        if db is not None:
+            note_verdicts(db, adapters)
     broken = [file for adapter in adapters for file in adapter.files if file.state in BROKEN]
     if context.json:
         context.print_data(
@@ -99,7 +103,7 @@ def _remove(context: Context) -> ExitCode:
     with _cache(context) as db:
         if db is not None and adapter.model_id is not None:
             with transaction(db, Topic.TRANSFERS, Topic.MODELS):
-                transfers.forget_downloaded(db, adapter.model_id)
+                finished.forget_downloaded(db, adapter.model_id)
     if context.json:
         context.print_data({"directory": str(adapter.directory), "removed": count})
     else:
@@ -150,7 +154,7 @@ def _adapters(
         others: list[Path] = []
         model_of: Callable[[str], Model | None] = lambda _: None  # noqa: E731
         if db is not None:
-            others = list(transfers.downloaded_models(db).values()) if elsewhere else []
+            others = list(finished.downloaded_models(db).values()) if elsewhere else []
             model_of = lambda model_id: models.get_model(db, model_id)  # noqa: E731
         return [
             _examined(directory, thorough=thorough, model_of=model_of)

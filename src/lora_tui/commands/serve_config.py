@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lora_tui import adapters
 from lora_tui.cache import models
-from lora_tui.cache.transfers import downloaded_to
+from lora_tui.cache.finished import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError, NotFoundError

@@ -12,9 +12,10 @@ from textual.widgets import Footer
 
 from lora_tui.background import in_background
 from lora_tui.cache.changes import Topic
+from lora_tui.cache.finished import downloaded_to
 from lora_tui.cache.metrics import get_curve, get_points
 from lora_tui.cache.models import get_model
-from lora_tui.cache.transfers import ACTIVE, TransferState, downloaded_to, transfers_of
+from lora_tui.cache.transfers import ACTIVE, TransferState, transfers_of
 from lora_tui.domain import Model, curve_of
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.cache_screen import CacheScreen
@@ -86,8 +87,9 @@ class ModelScreen(CacheScreen):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Show what the cache has; fetch the points that it lacks."""
+        """Show what the cache has; fetch the points that it lacks, look at the disk."""
         self._show_model()
+        self.lora.look_at_disk()
         if self._model is not None and self._model.job_id:
             self.run_worker(self._load_curve(self._model.job_id), group="curve")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import on
@@ -11,25 +12,22 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import Resize
-from textual.widgets import Footer, OptionList
+from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
-from lora_tui.cache.transfers import ACTIVE, IN_HAND, Transfer, TransferState, queue_of
+from lora_tui.cache.transfers import ACTIVE, IN_HAND, STOPPED, Transfer, TransferState, queue_of
 from lora_tui.screens.cache_screen import CacheScreen
-from lora_tui.text import terminal_safe
 from lora_tui.transfers.control import Control
 from lora_tui.transfers.rate import RateMeter, seconds_left
-from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.drawn_lines import Line
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
-from lora_tui.widgets.transfer_bar import progress_line, state_span
+from lora_tui.widgets.transfer_bar import progress_line
+from lora_tui.widgets.transfer_line import heading, transfer_lines
 
-_STATE: Final = 12
-_WIDE: Final = 110
 _STYLES: Final = {
     "active": "$primary",
     "waiting": "$accent",
@@ -38,8 +36,16 @@ _STYLES: Final = {
     "muted": "$secondary",
     "faint": "$secondary 50%",
     "value": "$foreground 90%",
+    "heading": "bold $foreground",
 }
-_STOPPED: Final = (TransferState.PAUSED, TransferState.FAILED, TransferState.CANCELLED)
+_COUNTED: Final = (
+    ("running", IN_HAND),
+    ("queued", (TransferState.QUEUED,)),
+    ("paused", (TransferState.PAUSED,)),
+    ("failed", (TransferState.FAILED,)),
+    ("gone or changed", (TransferState.MISSING, TransferState.CHANGED)),
+    ("done", (TransferState.DONE,)),
+)
 
 
 class TransferList(OptionList, inherit_bindings=False):
@@ -77,11 +83,14 @@ class TransfersScreen(CacheScreen):
     def __init__(self) -> None:
         super().__init__()
         self._rows: list[Transfer] = []
+        self._keys: list[int | None] = []
+        """What each line of the list is: the number of a file, or None for a heading."""
         self._meter = RateMeter()
 
     def compose(self) -> ComposeResult:
         """The list, or that there is nothing."""
         yield TitleBar("Transfers", ascii_only=self.ascii_only)
+        yield Static(id="total", markup=False)
         yield TransferList(id="transfers", markup=False)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
@@ -102,21 +111,18 @@ class TransfersScreen(CacheScreen):
         """Read the list anew; the cursor stays on its file."""
         listing = self.query_one(OptionList)
         chosen = self._chosen
-        before = [row.id for row in self._rows]
         self._rows = queue_of(self.db)
         self._meter.observe(self._rows)
-        names = names_of(self.db, list({row.model_id for row in self._rows}))
-        lines = [self._line(row, names.get(row.model_id)) for row in self._rows]
-        ids = [row.id for row in self._rows]
-        if ids == before:
-            for index, line in enumerate(lines):
-                listing.replace_option_prompt_at_index(index, line)
+        prompts = self._prompts()
+        if [key for key, _ in prompts] == self._keys:
+            for index, (_, prompt) in enumerate(prompts):
+                listing.replace_option_prompt_at_index(index, prompt)
         else:
+            self._keys = [key for key, _ in prompts]
             listing.clear_options()
-            listing.add_options([Option(line) for line in lines])
-            if ids:
-                kept = chosen is not None and chosen.id in ids
-                listing.highlighted = ids.index(chosen.id) if chosen and kept else 0
+            listing.add_options([Option(prompt, disabled=key is None) for key, prompt in prompts])
+            listing.highlighted = self._place_of(chosen)
+        ids = [row.id for row in self._rows]
         listing.display = bool(ids)
         panel = self.query_one(StatePanel)
         panel.display = not ids
@@ -151,8 +157,18 @@ class TransfersScreen(CacheScreen):
 
     @property
     def _chosen(self) -> Transfer | None:
-        index = self.query_one(OptionList).highlighted if self.is_mounted else None
-        return self._rows[index] if index is not None and index < len(self._rows) else None
+        return self._row_at(self.query_one(OptionList).highlighted if self.is_mounted else None)
+
+    def _row_at(self, index: int | None) -> Transfer | None:
+        if index is None or index >= len(self._keys):
+            return None
+        return next((row for row in self._rows if row.id == self._keys[index]), None)
+
+    def _place_of(self, chosen: Transfer | None) -> int | None:
+        """Where that file is in the list now; else the first one."""
+        if chosen is not None and chosen.id in self._keys:
+            return self._keys.index(chosen.id)
+        return next((index for index, key in enumerate(self._keys) if key is not None), None)
 
     def _ask(self, what: Control, rows: Sequence[Transfer]) -> None:
         ids = [row.id for row in rows if _applies(what, row)]
@@ -164,81 +180,69 @@ class TransfersScreen(CacheScreen):
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
-        row = self._rows[event.option_index]
+        row = self._row_at(event.option_index)
+        if row is None:
+            return
         if names_of(self.db, [row.model_id]):
             self.lora.open_model(row.model_id)
         else:
             self.notify("That model is not in the cache; r syncs", severity="warning")
 
     def _show_total(self) -> None:
-        """Files under way, bytes, rate and time left, in the title."""
-        active = [row for row in self._rows if row.state in ACTIVE]
+        """How many files are in each state; bytes, rate and time left of those under way."""
         counts = [
             f"{count} {word}"
-            for word, states in (
-                ("running", IN_HAND),
-                ("queued", (TransferState.QUEUED,)),
-                ("paused", (TransferState.PAUSED,)),
-                ("failed", (TransferState.FAILED,)),
-                ("done", (TransferState.DONE,)),
-            )
+            for word, states in _COUNTED
             if (count := sum(row.state in states for row in self._rows))
         ]
-        title = self.query_one(TitleBar)
-        title.detail = ", ".join(counts)
+        self.query_one(TitleBar).detail = ", ".join(counts)
+        active = [row for row in self._rows if row.state in ACTIVE]
+        total = self.query_one("#total", Static)
+        total.display = bool(active)
+        if not active:
+            return
         rates = [rate for row in active if (rate := self._meter.rate(row)) is not None]
         rate = sum(rates) if rates else None
         totals = [row.bytes_total for row in active]
-        known = [total for total in totals if total is not None]
+        known = [size for size in totals if size is not None]
         line = progress_line(
             sum(row.bytes_done for row in active),
             sum(known) if len(known) == len(totals) else None,
-            62,
+            self._width,
             rate=rate,
             left=seconds_left(active, rate),
             ascii_only=self.ascii_only,
+            longest=self._width,
         )
-        if self.size.width < _WIDE:
-            line = line[-1:]  # the words; the status line has a bar too
-        title.aside = "".join(text for text, _ in line).strip() if active else ""
+        total.update(_styled([line]))
 
-    def _line(self, row: Transfer, model: str | None) -> Content:
-        width = max(40, self.size.width - 6)
-        name_width = (width - _STATE - 2) // 2
-        name = fit(terminal_safe(row.file, limit=200), name_width, ascii_only=self.ascii_only)
-        whose = fit(
-            terminal_safe(model or row.model_id, limit=200),
-            width - name_width - _STATE - 2,
-            ascii_only=self.ascii_only,
-        )
-        state, style = state_span(row, ascii_only=self.ascii_only)
-        parts = [
-            (f"{state:<{_STATE}}", _STYLES[style]),
-            (name, _STYLES["value"]),
-            ("  " + whose, _STYLES["muted"]),
-        ]
-        for text, role in [("\n", "muted"), *self._second(row, width)]:
-            parts.append((text, _STYLES[role]))
-        return Content.assemble(*parts)
+    @property
+    def _width(self) -> int:
+        return max(40, self.size.width - 4)
 
-    def _second(self, row: Transfer, width: int) -> Line:
-        """The bar; why it failed; where the file lies."""
-        if row.state is TransferState.FAILED:
-            text = terminal_safe(row.error or "", limit=400)
-            return [(fit("  " + text, width, ascii_only=self.ascii_only), "failed")]
-        if row.state is TransferState.DONE:
-            text = settled(terminal_safe(str(row.target), limit=1_000), ascii_only=self.ascii_only)
-            return [(fit("  " + text, width, ascii_only=self.ascii_only), "faint")]
-        rate = self._meter.rate(row) if row.state is TransferState.RUNNING else None
-        return progress_line(
-            row.bytes_done,
-            row.bytes_total,
-            width,
-            rate=rate,
-            left=seconds_left([row], rate),
-            retries=row.attempts,
-            ascii_only=self.ascii_only,
-        )
+    def _prompts(self) -> list[tuple[int | None, Content]]:
+        """What the list shows: a heading (None) wherever the model changes, and the files."""
+        names = names_of(self.db, list({row.model_id for row in self._rows}))
+        prompts: list[tuple[int | None, Content]] = []
+        before: tuple[str, Path] | None = None
+        for row in self._rows:
+            group = (row.model_id, row.target.parent)
+            if group != before:
+                name = names.get(row.model_id, row.model_id)
+                line = heading(name, group[1], self._width, ascii_only=self.ascii_only)
+                gap: list[Line] = [[("", "muted")]] if before is not None else []
+                prompts.append((None, _styled([*gap, line])))
+                before = group
+            rate = self._meter.rate(row) if row.state is TransferState.RUNNING else None
+            lines = transfer_lines(row, self._width, rate=rate, ascii_only=self.ascii_only)
+            prompts.append((row.id, _styled(lines)))
+        return prompts
+
+
+def _styled(lines: Sequence[Line]) -> Content:
+    return Content("\n").join(
+        Content.assemble(*((text, _STYLES[role]) for text, role in line)) for line in lines
+    )
 
 
 def _applies(what: Control, row: Transfer) -> bool:
@@ -246,7 +250,7 @@ def _applies(what: Control, row: Transfer) -> bool:
         case Control.PAUSE:
             return row.state in ACTIVE
         case Control.RESUME:
-            return row.state in _STOPPED
+            return row.state in STOPPED
         case Control.CANCEL:
             return row.state in (*ACTIVE, TransferState.PAUSED)
         case Control.UP | Control.DOWN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ class Brought:
 
     size: int
     sha256: str
+    modified: int
+    """When it was written, in nanoseconds."""
 
 
 def bring(
@@ -49,7 +52,8 @@ def bring(
         except IntegrityError:
             part.discard()
             raise
-        brought = Brought(fetched.size, fetched.sha256)
+        modified = os.fstat(part.descriptor).st_mtime_ns
+        brought = Brought(fetched.size, fetched.sha256, modified)
         _record(row, model, brought)
         if not row.force and (target.is_symlink() or target.exists()):
             raise _in_the_way(row)
@@ -82,13 +86,14 @@ def _already_here(row: Transfer) -> Brought | None:
     if promised is None or not row.target.is_file() or row.target.is_symlink():
         return None
     try:
-        size = row.target.stat().st_size
+        facts = row.target.stat()
+        size = facts.st_size
         if row.expected_sha256 is not None and row.bytes_total not in (None, size):
             return None
         digest = sha256_of(row.target)
     except OSError:
         return None
-    return Brought(size, digest) if digest == promised else None
+    return Brought(size, digest, facts.st_mtime_ns) if digest == promised else None
 
 
 def _in_the_way(row: Transfer) -> DiskError:

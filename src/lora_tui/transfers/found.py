@@ -9,7 +9,8 @@ from pathlib import Path
 from lora_tui.cache import facts, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.transfers import downloaded_to, put_downloaded
+from lora_tui.cache.finished import downloaded_models, put_downloaded, put_found
+from lora_tui.cache.transfers import Wanted
 from lora_tui.domain import Model
 from lora_tui.transfers.plan import MANIFEST
 from lora_tui.transfers.record import read_record, recorded_files
@@ -22,13 +23,15 @@ def find_downloads(db: sqlite3.Connection, downloads: Path) -> int:
     """
     if facts.get_fact(db, facts.DOWNLOADS_UNKNOWN) is None:
         return 0
+    known = downloaded_models(db)
     found = {
-        model.id: directory
+        model.id: (model, directory)
         for directory, model in _recorded(db, downloads)
-        if downloaded_to(db, model.id) is None and _is_whole(model, directory)
+        if model.id not in known and _is_whole(model, directory)
     }
     with transaction(db, *((Topic.TRANSFERS, Topic.MODELS) if found else ())):
-        for model_id, directory in found.items():
+        for model_id, (model, directory) in found.items():
+            put_found(db, model_id, _files(model, directory))
             put_downloaded(db, model_id, directory)
         facts.put_fact(db, facts.DOWNLOADS_UNKNOWN, None)
     return len(found)
@@ -43,9 +46,20 @@ def _recorded(db: sqlite3.Connection, downloads: Path) -> Iterator[tuple[Path, M
 
 def _is_whole(model: Model, directory: Path) -> bool:
     """Whether each file of the model is there, in the size that was written down."""
-    there = set()
-    for name, entry in recorded_files(read_record(directory)).items():
-        file = directory / Path(name).name
-        if file.is_file() and file.stat().st_size == entry.get("size"):
-            there.add(entry.get("object"))
+    there = {file.file for file in _files(model, directory) if _has_size(file)}
     return bool(model.files) and there >= {file.name for file in model.files}
+
+
+def _has_size(file: Wanted) -> bool:
+    return file.target.is_file() and file.target.stat().st_size == file.size
+
+
+def _files(model: Model, directory: Path) -> list[Wanted]:
+    """The model's files by the record in `directory`."""
+    paths = {file.name: file.path for file in model.files}
+    found = []
+    for name, entry in recorded_files(read_record(directory)).items():
+        of, size, sha256 = entry.get("object"), entry.get("size"), entry.get("sha256")
+        if of in paths and isinstance(size, int) and isinstance(sha256, str):
+            found.append(Wanted(of, paths[of], directory / Path(name).name, size, sha256))
+    return found

@@ -19,6 +19,7 @@ from lora_tui import errors
 from lora_tui.cache import transfers as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.finished import put_downloaded
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
 from lora_tui.domain import Model
@@ -220,6 +221,7 @@ class Runner:
             total: int | None = None,
             attempts: int | None = None,
             sha256: str | None = None,
+            modified: int | None = None,
         ) -> None:
             with transaction(db, Topic.TRANSFERS):
                 going = queue.report(
@@ -231,6 +233,7 @@ class Runner:
                     bytes_total=total,
                     attempts=attempts,
                     sha256=sha256,
+                    modified=modified,
                 )
             if not going:
                 raise CancelledError("The download was stopped")
@@ -266,7 +269,13 @@ class Runner:
                 options,
                 lambda size: report(TransferState.VERIFYING, done=size, total=size),
             )
-            report(TransferState.DONE, done=brought.size, total=brought.size, sha256=brought.sha256)
+            report(
+                TransferState.DONE,
+                done=brought.size,
+                total=brought.size,
+                sha256=brought.sha256,
+                modified=brought.modified,
+            )
             self._conclude(db, model, row.target.parent)
         except CancelledError:
             return  # the row says already what the user wants; `release` does the rest
@@ -294,7 +303,7 @@ class Runner:
             for file in model.files
         ):
             with transaction(db, Topic.TRANSFERS, Topic.MODELS):
-                queue.put_downloaded(db, model.id, directory)
+                put_downloaded(db, model.id, directory)
 
 
 def download(

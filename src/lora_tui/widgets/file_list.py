@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from lora_tui import formats
-from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
+from lora_tui.cache.transfers import ACTIVE, STOPPED, Transfer, TransferState
 from lora_tui.domain import ArtifactFile
-from lora_tui.text import terminal_safe
 from lora_tui.transfers.rate import RateMeter, seconds_left
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
 from lora_tui.widgets.stars import Span
 from lora_tui.widgets.transfer_bar import progress_line, share, state_span
+from lora_tui.widgets.transfer_line import note_of, short_path
 
 _STATE: Final = 12
 _SIZE: Final = 10
@@ -124,8 +124,8 @@ def _more(transfer: Transfer, rate: float | None, width: int, *, ascii_only: boo
                 ascii_only=ascii_only,
             )
         ]
-    if transfer.state is TransferState.FAILED and transfer.error:
-        reason = settled(terminal_safe(transfer.error, limit=400), ascii_only=ascii_only)
+    if transfer.state in STOPPED and (note := note_of(transfer)):
+        reason = settled(note, ascii_only=ascii_only)
         return [[("  " + text, "failed")] for text in wrapped(reason, width - 2)]
     return []
 
@@ -157,13 +157,7 @@ def _conclusion(state: FilesState, width: int, *, ascii_only: bool) -> list[Line
     if directory is not None:
         word = "Into  " if active else "In  "
         lines.append([("", "muted")])
-        path = settled(_short_path(directory), ascii_only=ascii_only)
+        path = settled(short_path(directory), ascii_only=ascii_only)
         for number, text in enumerate(wrapped(path, max(1, width - len(word)))):
             lines.append([(word if number == 0 else " " * len(word), "label"), (text, "value")])
     return lines
-
-
-def _short_path(path: Path) -> str:
-    text = terminal_safe(str(path), limit=4_000)
-    home = str(Path.home())
-    return f"~{text[len(home) :]}" if text == home or text.startswith(home + "/") else text

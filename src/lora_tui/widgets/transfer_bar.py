@@ -23,6 +23,8 @@ _WORDS: Final[dict[TransferState, tuple[str, str, str, str]]] = {
     TransferState.DONE: ("✓", "+", "verified", "done"),
     TransferState.FAILED: ("✗", "x", "failed", "failed"),
     TransferState.CANCELLED: ("·", ".", "stopped", "waiting"),
+    TransferState.MISSING: ("✗", "x", "gone", "failed"),
+    TransferState.CHANGED: ("✗", "x", "changed", "failed"),
 }
 
 
@@ -43,10 +45,11 @@ def progress_line(
     left: float | None = None,
     retries: int = 0,
     ascii_only: bool = False,
+    longest: int = _MOST,
 ) -> Line:
     """A bar and the figures beside it; the figures give way where there is little room.
 
-    `rate` is in bytes a second, `left` in seconds.
+    `rate` is in bytes a second, `left` in seconds; `longest` is the bar's most cells.
     """
     amount = (
         formats.size(done) if total is None else f"{formats.size(done)} of {formats.size(total)}"
@@ -61,7 +64,7 @@ def progress_line(
     while len(texts) > 1 and width - 4 - cell_len("  ".join(texts)) < _LEAST:
         texts.pop(1)
     words = "  ".join(texts)
-    room = min(_MOST, width - 4 - cell_len(words))
+    room = min(longest, width - 4 - cell_len(words))
     if total is None or room < _LEAST:
         return [(fit("  " + words, width, ascii_only=ascii_only), "muted")]
     full, rest = bar(done, total, room, ascii_only=ascii_only)

@@ -1,0 +1,94 @@
+"""What the cache says of finished downloads: which models lie whole on this disk, and where.
+
+That is true as of the last look at the disk (library/presence.py), which writes it here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from lora_tui import clock
+from lora_tui.cache.transfers import FETCHED, Transfer, TransferState, Wanted, queue_of
+from lora_tui.clock import timestamp_text
+
+WHOLE: Final = "SELECT model_id FROM library WHERE intact"
+"""The ids of the models that lie whole on this disk, as SQL."""
+
+
+def put_downloaded(db: sqlite3.Connection, model_id: str, directory: Path) -> None:
+    """Remember that all files of a model lie in `directory`. Call inside a transaction."""
+    db.execute(
+        "INSERT OR REPLACE INTO library (model_id, directory, completed_at) VALUES (?, ?, ?)",
+        [model_id, str(directory), timestamp_text(clock.now())],
+    )
+
+
+def put_found(db: sqlite3.Connection, model_id: str, files: Sequence[Wanted]) -> None:
+    """Enter files that an earlier cache fetched; the next look checks them. In a transaction."""
+    (last,) = db.execute("SELECT coalesce(max(position), 0) FROM transfers").fetchone()
+    moment = timestamp_text(clock.now())
+    for position, file in enumerate(files, start=last + 1):
+        db.execute(
+            "INSERT OR IGNORE INTO transfers (model_id, file, object_path, target, state,"
+            " bytes_done, bytes_total, sha256, force, position, attempts, created_at, updated_at)"
+            " VALUES (?, ?, ?, ?, 'done', ?, ?, ?, 0, ?, 0, ?, ?)",
+            [
+                model_id,
+                file.file,
+                file.object_path,
+                str(file.target),
+                file.size or 0,
+                file.size,
+                file.sha256,
+                position,
+                moment,
+                moment,
+            ],
+        )
+
+
+def forget_downloaded(db: sqlite3.Connection, model_id: str) -> None:
+    """The model does not lie on this disk any more. Call inside a transaction."""
+    db.execute("DELETE FROM library WHERE model_id = ?", [model_id])
+    marks = ", ".join("?" for _ in FETCHED)
+    db.execute(
+        f"DELETE FROM transfers WHERE model_id = ? AND state IN ({marks})",
+        [model_id, *(state.value for state in FETCHED)],
+    )
+
+
+def downloaded_to(db: sqlite3.Connection, model_id: str) -> Path | None:
+    """Where the whole model lies on this disk; None where it does not."""
+    sql = "SELECT directory FROM library WHERE model_id = ? AND intact"
+    found = db.execute(sql, [model_id]).fetchone()
+    return None if found is None else Path(found[0])
+
+
+def downloaded_models(db: sqlite3.Connection) -> dict[str, Path]:
+    """Model id → where it was put, of all that were ever downloaded whole."""
+    rows = db.execute("SELECT model_id, directory FROM library ORDER BY completed_at")
+    return {model_id: Path(directory) for model_id, directory in rows}
+
+
+def fetched(db: sqlite3.Connection) -> list[Transfer]:
+    """Every file that was done, whatever has become of it."""
+    return [row for row in queue_of(db) if row.state in FETCHED]
+
+
+def put_look(
+    db: sqlite3.Connection, row: Transfer, state: TransferState, modified: int | None
+) -> None:
+    """What a look at the disk found, unless the row is another one by now. In a transaction."""
+    db.execute(
+        "UPDATE transfers SET state = ?, modified = ?"
+        " WHERE id = ? AND state = ? AND sha256 IS ? AND owner IS NULL",
+        [state.value, modified, row.id, row.state.value, row.sha256],
+    )
+
+
+def put_intact(db: sqlite3.Connection, model_id: str, intact: bool) -> None:
+    """Whether the model still lies whole where it was put. Call inside a transaction."""
+    db.execute("UPDATE library SET intact = ? WHERE model_id = ?", [intact, model_id])

@@ -1,0 +1,125 @@
+"""Keeps the cache's word on finished downloads true: are the files still there, and unchanged?
+
+A look costs one `stat` a file. Only a file whose time of writing differs is read, and once.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from sqlite3 import Connection
+
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import transaction
+from lora_tui.cache.finished import (
+    downloaded_models,
+    downloaded_to,
+    fetched,
+    put_intact,
+    put_look,
+)
+from lora_tui.cache.models import get_model
+from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.library.shelf import Adapter, FileState
+from lora_tui.transfers.record import read_record, recorded_files
+from lora_tui.transfers.verify import sha256_of
+
+
+def check_presence(db: Connection) -> None:
+    """Look at every file that was downloaded, and write down what differs from what is known."""
+    before = {row.id: row for row in fetched(db)}
+    looks = {number: _look(row) for number, row in before.items()}
+    news = {
+        number: look
+        for number, look in looks.items()
+        if look != (before[number].state, before[number].modified)
+    }
+    if news:
+        shown = any(state is not before[number].state for number, (state, _) in news.items())
+        with transaction(db, *((Topic.TRANSFERS,) if shown else ())):
+            for number, (state, modified) in news.items():
+                put_look(db, before[number], state, modified)
+    _check_models(db)
+
+
+def note_verdicts(db: Connection, adapters: Iterable[Adapter]) -> None:
+    """Write down what a thorough reading has found broken, which a look could not see."""
+    damaged = {
+        adapter.directory / file.name
+        for adapter in adapters
+        for file in adapter.files
+        if file.state is FileState.DAMAGED
+    }
+    news = [row for row in fetched(db) if row.target in damaged and row.state is TransferState.DONE]
+    if news:
+        with transaction(db, Topic.TRANSFERS):
+            for row in news:
+                put_look(db, row, TransferState.CHANGED, _modified(row.target))
+    check_presence(db)
+
+
+def _modified(path: Path) -> int | None:
+    try:
+        return path.lstat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _look(row: Transfer) -> tuple[TransferState, int | None]:
+    """The state of a file, and the time of writing that this is of."""
+    known = (row.state, row.modified)
+    try:
+        facts = row.target.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        # what comes back in place of a changed file is to be read again
+        changed = row.state is TransferState.CHANGED
+        return TransferState.MISSING, None if changed else row.modified
+    except OSError:
+        return known  # a disk that fails tells nothing
+    modified = facts.st_mtime_ns
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size != row.bytes_done:
+        return TransferState.CHANGED, modified
+    if modified == row.modified:
+        still_changed = row.state is TransferState.CHANGED
+        return TransferState.CHANGED if still_changed else TransferState.DONE, modified
+    try:
+        same = row.sha256 is not None and sha256_of(row.target) == row.sha256
+    except OSError:
+        return known
+    return TransferState.DONE if same else TransferState.CHANGED, modified
+
+
+def _check_models(db: Connection) -> None:
+    """Each model that was downloaded whole: is it still?"""
+    rows: dict[tuple[str, Path], dict[str, Transfer]] = {}
+    for row in fetched(db):
+        rows.setdefault((row.model_id, row.target.parent), {})[row.file] = row
+    news = {}
+    for model_id, directory in downloaded_models(db).items():
+        intact = _is_intact(db, model_id, directory, rows.get((model_id, directory), {}))
+        if intact is not (downloaded_to(db, model_id) is not None):
+            news[model_id] = intact
+    if news:
+        with transaction(db, Topic.TRANSFERS, Topic.MODELS):
+            for model_id, intact in news.items():
+                put_intact(db, model_id, intact)
+
+
+def _is_intact(
+    db: Connection, model_id: str, directory: Path, rows: Mapping[str, Transfer]
+) -> bool:
+    if any(row.state is not TransferState.DONE for row in rows.values()):
+        return False
+    model = get_model(db, model_id)
+    if model is None or all(file.name in rows for file in model.files):
+        return directory.is_dir()
+    # files that were taken off the list of transfers are known by the record beside them
+    recorded = {
+        str(entry.get("object")): directory / Path(name).name
+        for name, entry in recorded_files(read_record(directory)).items()
+    }
+    return all(
+        file.name in rows or (file.name in recorded and recorded[file.name].is_file())
+        for file in model.files
+    )

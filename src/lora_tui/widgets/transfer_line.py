@@ -1,0 +1,136 @@
+"""A file of the transfers screen: one line of columns, and one more where there is more to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from rich.cells import cell_len
+
+from lora_tui import formats
+from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.text import terminal_safe
+from lora_tui.transfers.rate import seconds_left
+from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.drawn_lines import Line, wrapped
+from lora_tui.widgets.transfer_bar import bar, state_span
+
+_STATE: Final = 12
+_INDENT: Final = 1
+_RATE: Final = 11
+_LEFT: Final = 9
+_SHORT: Final = 9
+_LONG: Final = 22
+_ROOMY: Final = 100
+_TIGHT: Final = 70
+_LEAST_BAR: Final = 8
+_MOST_BAR: Final = 40
+_MOST_NAME: Final = 48
+_MOST_NOTE: Final = 3
+_WITH_A_BAR: Final = (
+    TransferState.RUNNING,
+    TransferState.VERIFYING,
+    TransferState.PAUSED,
+    TransferState.QUEUED,
+    TransferState.CANCELLED,
+    TransferState.FAILED,
+)
+_GONE: Final = "not on the disk any more: a new download fetches it"
+_CHANGED: Final = "other bytes are there now: move them away, fetch it again"
+
+
+def heading(model: str, directory: Path, width: int, *, ascii_only: bool = False) -> Line:
+    """The model that the files below belong to, and where they are put."""
+    name = terminal_safe(model, limit=200)
+    title = fit(name, max(20, width * 3 // 5), ascii_only=ascii_only).rstrip()
+    place = short_path(directory)
+    rest = width - cell_len(title) - 2
+    return [
+        (title, "heading"),
+        ("  " + fit_start(place, rest, ascii_only=ascii_only), "faint"),
+    ]
+
+
+def transfer_lines(
+    row: Transfer, width: int, *, rate: float | None = None, ascii_only: bool = False
+) -> list[Line]:
+    """State, name, bar, size, rate and time left; below it why a file is not here."""
+    roomy = width >= _ROOMY
+    size_width = _LONG if roomy else _SHORT
+    tight = width < _TIGHT  # the total above has a bar and a rate
+    rate_width = 0 if tight else _RATE
+    rest = width - _INDENT - _STATE - size_width - rate_width - _LEFT - 1
+    wanted = rest // 2 if roomy else rest // 4
+    bar_width = 0 if tight else max(_LEAST_BAR, min(_MOST_BAR, wanted))
+    name_width = max(8, min(_MOST_NAME, rest - bar_width))
+    state, style = state_span(row, ascii_only=ascii_only)
+    line: Line = [
+        (" " * _INDENT, "muted"),
+        (fit(state, _STATE, ascii_only=ascii_only), style),
+        (fit(terminal_safe(row.file, limit=200), name_width, ascii_only=ascii_only), "value"),
+        (" ", "muted"),
+        *_bar(row, bar_width, style, ascii_only=ascii_only),
+        (fit(_amount(row, roomy=roomy), size_width, right=True, ascii_only=ascii_only), "muted"),
+        (fit("" if rate is None else formats.rate(rate), rate_width, right=True), "muted"),
+        (fit(_left(row, rate), _LEFT, right=True), "muted"),
+    ]
+    note = note_of(row)
+    if not note:
+        return [line]
+    kind = "muted" if row.state is TransferState.RUNNING else "failed"
+    indent = " " * (_INDENT + _STATE)
+    text = settled(note, ascii_only=ascii_only)
+    more = wrapped(text, width - len(indent))[:_MOST_NOTE]
+    return [line, *([(indent + piece, kind)] for piece in more)]
+
+
+def note_of(row: Transfer) -> str:
+    """Why a file is not here, or what it takes to get it; empty where all is well."""
+    if row.state is TransferState.FAILED:
+        return terminal_safe(row.error or "", limit=400)
+    if row.state is TransferState.MISSING:
+        return _GONE
+    if row.state is TransferState.CHANGED:
+        return _CHANGED
+    if row.state is TransferState.RUNNING and row.attempts:
+        return f"{row.attempts} {'retry' if row.attempts == 1 else 'retries'}"
+    return ""
+
+
+def fit_start(text: str, width: int, *, ascii_only: bool = False) -> str:
+    """The text, or its end where it is too long: of a path the end tells more."""
+    text = settled(text, ascii_only=ascii_only)
+    if cell_len(text) <= width:
+        return text
+    if width < 2:
+        return ""
+    while cell_len(text) > width - 1:
+        text = text[1:]
+    return ("~" if ascii_only else "…") + text
+
+
+def short_path(path: Path) -> str:
+    """The path for a terminal, with `~` for the user's home."""
+    text = terminal_safe(str(path), limit=4_000)
+    home = str(Path.home())
+    return f"~{text[len(home) :]}" if text == home or text.startswith(home + "/") else text
+
+
+def _bar(row: Transfer, width: int, style: str, *, ascii_only: bool) -> Line:
+    if row.state not in _WITH_A_BAR or row.bytes_total is None or width < _LEAST_BAR:
+        return [(" " * max(0, width), "muted")]
+    full, rest = bar(row.bytes_done, row.bytes_total, width, ascii_only=ascii_only)
+    return [(full, style), (rest, "faint")]
+
+
+def _amount(row: Transfer, *, roomy: bool) -> str:
+    if row.bytes_total is None:
+        return formats.size(row.bytes_done)
+    if not roomy or row.state not in _WITH_A_BAR:
+        return formats.size(row.bytes_total)
+    return f"{formats.size(row.bytes_done)} of {formats.size(row.bytes_total)}"
+
+
+def _left(row: Transfer, rate: float | None) -> str:
+    left = seconds_left([row], rate)
+    return "" if left is None else f"in {formats.duration(left)}"
