@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lora_tui.cache.finished import downloaded_to
 from lora_tui.cache.metrics import get_curve, get_points
 from lora_tui.cache.models import get_model
-from lora_tui.cache.transfers import Transfer, downloaded_to, transfers_of
+from lora_tui.cache.transfers import Transfer, transfers_of
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.second_opinion import Comparison, Opinion, compare_with_rating, second_opinion
 

@@ -18,7 +18,6 @@ from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import CONVERGENCES, Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.exports import not_a_formula
-from lora_tui.library.presence import check_presence
 from lora_tui.second_opinion import Comparison, Opinion, compare_with_rating
 from lora_tui.text import cell_width, fit
 
@@ -33,6 +32,8 @@ def list_models(context: Context) -> None:
     limit, page = arguments.limit, arguments.page
     with context.cache() as db:
         if query.downloaded is not None:
+            from lora_tui.library.presence import check_presence  # only who asks pays for it
+
             check_presence(db)
         total = models.count_models(db, query)
         state = facts.get_sync_state(db)
