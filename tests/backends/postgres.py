@@ -197,9 +197,9 @@ class Server:
 def postgres_server() -> Iterator[Server]:
     """A server in a temporary directory, both gone at the end."""
     binaries = _find_binaries()
-    # Not below pytest's own directory: that is closed to the user who runs the server, and the
-    # name of a socket has to be short.
-    with tempfile.TemporaryDirectory(prefix="lora-tui-pg-") as directory:
+    # Not below pytest's own directory or a private TMPDIR: those are closed to the user who runs
+    # the server, and the name of a socket has to be short.
+    with tempfile.TemporaryDirectory(prefix="lora-tui-pg-", dir="/tmp") as directory:
         server = Server(binaries, Path(directory))
         if server.version < _OLDEST:
             raise PostgresError(f"PostgreSQL {_OLDEST} or newer is needed, not {server.version}")
