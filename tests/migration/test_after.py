@@ -122,33 +122,32 @@ class TestReading:
 
 class TestWriting:
     @pytest.mark.parametrize("role", USERS)
-    @pytest.mark.parametrize("table", TABLES)
-    def test_nobody_changes_or_deletes_what_is_anothers(
-        self, ours: Database, table: str, role: str
-    ) -> None:
+    def test_nobody_changes_or_deletes_what_is_anothers(self, ours: Database, role: str) -> None:
         before = contents(ours)
-        whose = f"user_id = '{ALICE}'" if table != "metrics_points" else "true"
-        for statement in (
-            f"update public.{table} set {CHANGES[table]} where {whose}",
-            f"delete from public.{table} where {whose}",
-        ):
-            assert outcome(ours, statement, role=role, user=BOB) in ("0 rows", DENIED)
+        for table in TABLES:
+            whose = f"user_id = '{ALICE}'" if table != "metrics_points" else "true"
+            for statement in (
+                f"update public.{table} set {CHANGES[table]} where {whose}",
+                f"delete from public.{table} where {whose}",
+            ):
+                done = outcome(ours, statement, role=role, user=BOB)
+                assert done in ("0 rows", DENIED), statement
         assert contents(ours) == before
 
     @pytest.mark.parametrize("role", USERS)
-    @pytest.mark.parametrize("table", OPEN)
-    def test_nobody_empties_a_table(self, ours: Database, table: str, role: str) -> None:
-        assert refused(ours, f"truncate public.{table}", role=role, user=BOB) == DENIED
+    def test_nobody_empties_a_table(self, ours: Database, role: str) -> None:
+        for table in OPEN:
+            assert refused(ours, f"truncate public.{table}", role=role, user=BOB) == DENIED
 
-    @pytest.mark.parametrize("table", OPEN)
-    def test_nobody_adds_a_row_not_even_an_own_one(self, ours: Database, table: str) -> None:
-        (columns,) = ours.rows(
-            "select string_agg(column_name, ', ') as names from information_schema.columns"
-            f" where table_schema = 'public' and table_name = '{table}' and column_name <> 'id'"
-        )
-        names = columns["names"]
-        copy = f"insert into public.{table} ({names}) select {names} from public.{table} limit 1"
-        assert refused(ours, copy, role="authenticated", user=BOB) == DENIED
+    def test_nobody_adds_a_row_not_even_an_own_one(self, ours: Database) -> None:
+        for table in OPEN:
+            [found] = ours.rows(
+                "select string_agg(column_name, ', ') as names from information_schema.columns"
+                f" where table_name = '{table}' and column_name <> 'id'"
+            )
+            columns = found["names"]
+            copy = f"insert into public.{table} ({columns}) select {columns} from public.{table}"
+            assert refused(ours, copy, role="authenticated", user=BOB) == DENIED, table
 
     def test_a_user_marks_the_own_notification_as_read_and_no_others(self, ours: Database) -> None:
         mark = "update public.notifications set read = true"
