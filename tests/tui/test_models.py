@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from rich.cells import cell_len
+from textual import events
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.models import Sort
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.model_table import ModelTable
+from lora_tui.widgets.search_bar import SearchInput
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import (
     HOSTILE_NAMES,
@@ -171,6 +175,44 @@ async def test_enter_keeps_a_search_and_letters_are_commands_again(
         assert "8 of 37 models" in screen_text(app)
         assert table(app).has_focus
         assert current_id(app) == identifier("model", 6)
+
+
+async def type_at_once(app: LoraTuiApp, *keys: str) -> None:
+    """What a slow line does: each key arrives while those before it are still on their way."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await asyncio.sleep(0)
+
+
+async def test_letters_typed_fast_behind_the_slash_are_searched_for_and_are_no_commands(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await type_at_once(app, "j", "slash", *"radiosdq", "backspace", "backspace", "backspace")
+        await until(pilot, lambda: isinstance(app.focused, SearchInput))
+        assert app.screen.query_one(SearchInput).value == "radio"
+        assert "7 of 37 models" in screen_text(app)
+        assert set(shown_names(app)) == {"Radiology Reports"}
+        assert writers.asked == []
+        await type_at_once(app, *"logyd")
+        await until(pilot, lambda: "No model matches" in screen_text(app))
+        assert app.screen.query_one(SearchInput).value == "radiologyd"
+        assert writers.asked == []
+
+
+async def test_a_whole_search_in_one_burst_ends_in_the_list_that_it_leaves(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await type_at_once(app, "slash", *"sql", "enter", "j", "d")
+        await until(pilot, lambda: bool(writers.asked))
+        assert writers.asked == [("download", identifier("model", 6))]
+        assert table(app).has_focus
+        assert "8 of 37 models" in screen_text(app)
 
 
 async def test_escape_clears_a_search_and_then_leaves_it(library: Library, open_app: Open) -> None:

@@ -45,6 +45,7 @@ from lora_tui.widgets.title_bar import TitleBar
 
 _WITH_PREVIEW: Final = 130
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES})
+_SOON: Final = 0.01
 
 
 class ModelsScreen(CacheScreen):
@@ -76,6 +77,7 @@ class ModelsScreen(CacheScreen):
         self._shown = self._everything = 0
         self._can_compare = False
         self._preview_due = False
+        self._search_begins = False
 
     def compose(self) -> ComposeResult:
         """Title, search, list (or what stands for it), status, keys."""
@@ -153,9 +155,37 @@ class ModelsScreen(CacheScreen):
         """Type what to search for."""
         self.query_one(SearchBar).open()
 
+    def on_key(self, event: events.Key) -> None:
+        """Take what is typed fast behind the slash: it is still on its way through the list.
+
+        The search gets the focus once nothing is on its way any more; no letter overtakes another.
+        """
+        bar = self.query_one(SearchBar)
+        if self._search_begins:
+            event.stop()
+            self._search_begins = bar.type(event)
+            self._search(bar.text)
+        elif event.key == "slash" and not isinstance(self.focused, SearchInput):
+            event.stop()
+            self._search_begins = True
+            bar.show()
+            self.call_after_refresh(self._focus_search)
+
+    def _focus_search(self) -> None:
+        if not self._search_begins:
+            return  # it was left in the same breath
+        if any(pump.message_queue_size for pump in (self.app, self, self.view)):
+            self.set_timer(_SOON, self._focus_search)
+            return
+        self._search_begins = False
+        self.query_one(SearchBar).open()
+
     @on(SearchBar.Changed)
-    def _search_typed(self, event: SearchBar.Changed) -> None:
-        self._ask(replace(self.model_query, search=event.text.strip()))
+    def _search_typed(self) -> None:
+        self._search(self.query_one(SearchBar).text)  # not of the message: it may be of long ago
+
+    def _search(self, text: str) -> None:
+        self._ask(replace(self.model_query, search=text.strip()))
 
     @on(SearchBar.Left)
     def _search_left(self) -> None:

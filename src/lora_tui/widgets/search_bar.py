@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -29,11 +29,7 @@ class SearchBar(Horizontal):
     ]
 
     class Changed(Message):
-        """The words to search for."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
+        """There are other words to search for: see `text`."""
 
     class Left(Message):
         """The list is to have the focus."""
@@ -48,10 +44,33 @@ class SearchBar(Horizontal):
             select_on_focus=False,
         )
 
+    @property
+    def text(self) -> str:
+        """What has been typed."""
+        return self.query_one(Input).value
+
     def open(self) -> None:
         """Show it and take the focus."""
+        self.show()
+        self.screen.set_focus(self.query_one(Input))
+
+    def show(self) -> None:
+        """Show it without the focus."""
         self.add_class("-open")
-        self.query_one(Input).focus()
+
+    def type(self, event: events.Key) -> bool:
+        """A key that was meant for it though it had no focus yet; whether it is still open then."""
+        field = self.query_one(Input)
+        if event.is_printable and event.character is not None:
+            field.insert_text_at_cursor(event.character)
+        elif event.key == "backspace":
+            field.action_delete_left()
+        elif event.key == "escape" and field.value:
+            field.value = ""
+        elif event.key in ("enter", "escape", "down"):
+            self.action_leave()
+            return False
+        return True
 
     def clear(self) -> None:
         """Empty it and hide it."""
@@ -75,7 +94,7 @@ class SearchBar(Horizontal):
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
-        self.post_message(self.Changed(event.value))
+        self.post_message(self.Changed())
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
