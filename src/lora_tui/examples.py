@@ -40,6 +40,11 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("inspect ./adapter_model.safetensors", "of a file here"),
         ("inspect ./my-adapter --json", "of a directory, for a script"),
     ),
+    "push": (
+        ("push ./out --dataset 'Customer Support Emails' --dry-run", "check it, send nothing"),
+        ("push ./out --dataset 'Customer Support Emails'", "with the metrics in there"),
+        ("push ./out --job 3f2a9c1e-5b0a-4d6a-8d4c-0a1b2c3d4e5f", "of a job whose result was lost"),
+    ),
     "serve-config": (
         ("serve-config 3f2a --for vllm", "a command to paste"),
         ("serve-config 3f2a --for ollama", "a Modelfile"),

@@ -7,8 +7,8 @@ import shlex
 
 import pytest
 
-from lora_tui.cli import build_parser
 from lora_tui.examples import EXAMPLES
+from lora_tui.grammar import build_parser
 from tests.conftest import Run
 
 

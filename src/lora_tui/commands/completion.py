@@ -18,8 +18,8 @@ def print_script(context: Context) -> None:
 
 def answer(words: Sequence[str]) -> None:
     """Print what can stand next. Silent where anything is wrong: a shell waits for this."""
-    from lora_tui.cli import build_parser
     from lora_tui.completion import complete
+    from lora_tui.grammar import build_parser
 
     try:
         lines = complete(build_parser(), words[0], words[1:])

@@ -238,6 +238,29 @@ class Rest:
             jobs += rows
         return jobs
 
+    def job(self, user_id: str, job_id: str) -> Row | None:
+        """A job of a user by its id or the worker's, its dataset's name embedded as `dataset`."""
+        column = "id" if _is_uuid(job_id) else "external_job_id"
+        query = (
+            self._tables.from_("training_jobs")
+            .select("*,dataset:datasets!dataset_id(name)")
+            .eq("user_id", user_id)
+            .eq(column, job_id)
+            .limit(1)
+        )
+        return next(iter(self._rows(query, "read the job")), None)
+
+    def insert_job(self, row: Mapping[str, Any]) -> Row:
+        """Write a job. Raises ConflictError where its id is there already."""
+        return self._insert("training_jobs", row, "write the job")
+
+    def insert_metric_points(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write metric points; those whose ids are there already stay as they are."""
+        query = self._tables.from_("metrics_points").upsert(
+            [dict(row) for row in rows], ignore_duplicates=True, on_conflict="id"
+        )
+        self._rows(query, "write the metric points")
+
     def artifact_by_job(self, job_id: str) -> Row | None:
         """The artifact of a job, where one was written."""
         query = self._tables.from_("model_artifacts").select("*").eq("job_id", job_id).limit(1)

@@ -64,12 +64,8 @@ def require_keys(profile: Profile) -> tuple[Secret, str, Secret]:
     return profile.service_key, profile.gpu_url, profile.gpu_key
 
 
-def connect(profile: Profile) -> Harvester:
-    """A harvester of this profile's project; nothing is sent yet.
-
-    Raises ConfigError where the service role key or the GPU worker is not configured, DiskError.
-    """
-    service_key, gpu_url, gpu_key = require_keys(profile)
+def spool_directory(profile: Profile) -> Path:
+    """Where files lie on their way to the bucket; made where it is not there. Raises DiskError."""
     spool_dir = profile.paths.cache_dir / "harvest"
     try:
         make_private_directory(spool_dir)
@@ -79,6 +75,16 @@ def connect(profile: Profile) -> Harvester:
             details=str(spool_dir),
             remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
         ) from error
+    return spool_dir
+
+
+def connect(profile: Profile) -> Harvester:
+    """A harvester of this profile's project; nothing is sent yet.
+
+    Raises ConfigError where the service role key or the GPU worker is not configured, DiskError.
+    """
+    service_key, gpu_url, gpu_key = require_keys(profile)
+    spool_dir = spool_directory(profile)
     ledger = Ledger(ledger_path(profile))
     gateway = Gateway.for_service(profile.url, service_key)
     return Harvester(

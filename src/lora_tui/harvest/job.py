@@ -12,15 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from lora_tui.domain import Quality, mapping
-from lora_tui.errors import ConflictError, LoraTuiError
-from lora_tui.gateway.rest import Mark, Rest
+from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
 from lora_tui.harvest.failures import is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.lease import Lease, LeaseLostError
+from lora_tui.harvest.publish import give_up, publish, write_artifact
 from lora_tui.harvest.receipts import Receipts
-from lora_tui.harvest.record import Identity, StoredFile, artifact_row, notification_row
-from lora_tui.harvest.retry import repeated
+from lora_tui.harvest.record import Identity, StoredFile, artifact_row
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.store import store_file
 
@@ -51,7 +50,7 @@ def harvest_job(harvester: Harvester, job: Row, emit: Emit, stopping: Callable[[
         except LoraTuiError as error:
             # only a holder of the lease knows that nobody is about to publish these objects
             if lease.exclusive and is_permanent(error):
-                _give_up(harvester, identity)
+                give_up(harvester.storage, _receipts(harvester, identity), identity)
             raise
 
 
@@ -78,8 +77,9 @@ def _harvest(
         files = _store_files(harvester, identity, lease, emit, stopping)
         points = [point for page in harvester.rest.metric_points(identity.job_id) for point in page]
         lease.check()
-        artifact, adopted = _write_artifact(harvester.rest, artifact_row(job, points, files))
-    if not _publish(harvester, identity, artifact):
+        artifact, adopted = write_artifact(harvester.rest, artifact_row(job, points, files))
+    receipts = _receipts(harvester, identity)
+    if not publish(harvester.rest, harvester.storage, receipts, identity, artifact):
         return False
     quality = Quality.from_json(artifact.get("quality_metrics"))
     emit(
@@ -144,53 +144,6 @@ def _progress(harvester: Harvester, job_id: str, name: str) -> Callable[[int, in
             harvester.beat()
 
     return note
-
-
-def _write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:
-    """The job's artifact, and whether somebody else wrote it (or we, in an attempt that broke)."""
-    try:
-        return repeated(lambda: rest.insert_artifact(row)), False
-    except ConflictError:
-        there = rest.artifact_by_job(str(row["job_id"]))
-        if there is None:
-            raise
-        return there, True
-
-
-def _publish(harvester: Harvester, identity: Identity, artifact: Row) -> bool:
-    """Announce the artifact, then take the job out of the queue; True for the one who did."""
-    rest = harvester.rest
-    foreign = str(artifact["id"]) != identity.artifact_id
-    if foreign:
-        _give_up(harvester, identity)  # no artifact will ever name what we stored
-    if not artifact.get("deleted_at") and not (foreign and _is_announced(rest, artifact)):
-        repeated(lambda: rest.insert_notification(notification_row(artifact)))
-    linked = repeated(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
-    _receipts(harvester, identity).discard()
-    return linked
-
-
-def _is_announced(rest: Rest, artifact: Row) -> bool:
-    """Whether there is a notification of an artifact that is not of our making."""
-    user_id, created_at = str(artifact["user_id"]), artifact.get("created_at")
-    after = Mark.at(created_at) if isinstance(created_at, str) else None
-    while rows := rest.page("notifications", user_id, after=after, key="created_at"):
-        for row in rows:
-            if mapping(row.get("metadata")).get("artifact_id") == artifact["id"]:
-                return True
-        after = Mark(str(rows[-1]["created_at"]), str(rows[-1]["id"]))
-    return False
-
-
-def _give_up(harvester: Harvester, identity: Identity) -> None:
-    """Remove what was stored for an artifact that will never be; if not now, the next time."""
-    _receipts(harvester, identity).discard()
-    try:
-        paths = [found.path for found in harvester.storage.list(identity.folder)]
-        if paths:
-            harvester.storage.delete(paths)
-    except LoraTuiError:
-        return
 
 
 def _receipts(harvester: Harvester, identity: Identity) -> Receipts:

@@ -1,0 +1,124 @@
+"""`push`: a locally trained adapter becomes a model of the signed-in user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lora_tui import formats
+from lora_tui.commands.context import Context
+from lora_tui.domain import mapping
+from lora_tui.harvest.record import StoredFile
+from lora_tui.push import (
+    LocalAdapter,
+    Plan,
+    TrainingLog,
+    plan_push,
+    read_directory,
+    read_trainer_state,
+)
+from lora_tui.push import connect as connect_service
+from lora_tui.push import push as carry_out
+from lora_tui.push.trainer_state import NAME
+from lora_tui.text import terminal_safe
+
+
+def push(context: Context) -> None:
+    """Check the directory, send its files, write its rows; or say what would be done."""
+    context.require_network()
+    arguments = context.arguments
+    user_id = context.cache_owner().user_id
+    adapter = read_directory(Path(arguments.directory).expanduser())
+    log = _log(adapter, arguments.metrics)
+    for line in _remarks(adapter, log):
+        context.say(line)
+    with connect_service(context.profile) as gateway:
+        plan = plan_push(
+            gateway.rest,
+            user_id,
+            adapter,
+            log,
+            dataset=arguments.dataset,
+            job=arguments.job,
+            name=arguments.name,
+        )
+        if arguments.dry_run:
+            _print_plan(context, plan)
+            return
+        pushed = carry_out(gateway, context.profile, plan, lambda file: _tell(context, file))
+    if context.json:
+        context.print_data(
+            {
+                **_as_json(plan, dry_run=False),
+                "existed": pushed.existed,
+                "model_id": pushed.model_id,
+                "model_name": pushed.name,
+                "stars": pushed.quality.stars,
+                "convergence": pushed.quality.convergence,
+                "sent": [file.name for file in pushed.files if file.sent],
+            }
+        )
+        return
+    context.out.write(f"{pushed.model_id}\n")
+    stars = formats.score(pushed.quality.stars)
+    what = "was there already" if pushed.existed else "is stored"
+    context.say(f"{pushed.name} {what}, {stars} stars. `lora-tui sync` brings it to the list.")
+
+
+def _log(adapter: LocalAdapter, named: str | None) -> TrainingLog:
+    path = Path(named).expanduser() if named else adapter.directory / NAME
+    return read_trainer_state(path) if named or path.is_file() else TrainingLog()
+
+
+def _remarks(adapter: LocalAdapter, log: TrainingLog) -> list[str]:
+    lines = []
+    unused = [name for name in adapter.left_out if name != NAME]
+    if unused:
+        names = ", ".join(unused[:8]) + (", …" if len(unused) > 8 else "")
+        lines.append(f"Left out, as no part of an adapter: {names}")
+    if not log.steps:
+        lines.append(f"No metrics (there is no {NAME}): the model is rated 3/5, unknown.")
+    if log.left_out:
+        lines.append(f"{log.left_out:,} logged losses are no numbers that can be stored.")
+    return lines
+
+
+def _tell(context: Context, file: StoredFile) -> None:
+    what = "sent" if file.sent else "was there"
+    context.say(f"{file.name}  {formats.size(file.size)}  {what}")
+
+
+def _print_plan(context: Context, plan: Plan) -> None:
+    if context.json:
+        context.print_data({**_as_json(plan, dry_run=True), "existed": plan.artifact is not None})
+        return
+    job = "a new row" if plan.new_job else "there already"
+    model = "to be stored" if plan.artifact is None else "there already: nothing to do"
+    for label, value in (
+        ("Model", f"{plan.model_id} ({model})"),
+        ("Name", terminal_safe(plan.name, limit=200)),
+        ("Job", f"{plan.identity.job_id} ({job})"),
+        ("Dataset", terminal_safe(mapping(plan.job.get("dataset")).get("name"), limit=200)),
+        ("Metric points", formats.count(len(plan.points))),
+        *(
+            ("File", f"{file.name}  {formats.size(file.size)}  {file.sha256}")
+            for file in plan.adapter.files
+        ),
+    ):
+        context.out.write(f"{label:<20} {value}\n")
+    context.say("Nothing was sent (--dry-run).")
+
+
+def _as_json(plan: Plan, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "model_id": plan.model_id,
+        "model_name": plan.name,
+        "job_id": plan.identity.job_id,
+        "dataset_id": plan.identity.dataset_id,
+        "new_job": plan.new_job,
+        "dry_run": dry_run,
+        "metric_points": len(plan.points),
+        "files": {
+            file.name: {"size": file.size, "sha256": file.sha256} for file in plan.adapter.files
+        },
+    }

@@ -1,0 +1,67 @@
+"""From stored files to a model that its owner sees: the row, the announcement, the job's link.
+
+Each step may be repeated: ids are made from the job's id, and what is there already is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lora_tui.domain import mapping
+from lora_tui.errors import ConflictError, LoraTuiError
+from lora_tui.gateway.rest import Mark, Rest
+from lora_tui.gateway.storage import Storage
+from lora_tui.harvest.receipts import Receipts
+from lora_tui.harvest.record import Identity, notification_row
+from lora_tui.harvest.retry import repeated
+
+Row = Mapping[str, Any]
+
+
+def write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:
+    """The job's artifact, and whether somebody else wrote it (or we, in an attempt that broke)."""
+    try:
+        return repeated(lambda: rest.insert_artifact(row)), False
+    except ConflictError:
+        there = rest.artifact_by_job(str(row["job_id"]))
+        if there is None:
+            raise
+        return there, True
+
+
+def publish(
+    rest: Rest, storage: Storage, receipts: Receipts, identity: Identity, artifact: Row
+) -> bool:
+    """Announce the artifact, then take the job out of the queue; True for the one who did."""
+    foreign = str(artifact["id"]) != identity.artifact_id
+    if foreign:
+        give_up(storage, receipts, identity)  # no artifact will ever name what we stored
+    if not artifact.get("deleted_at") and not (foreign and _is_announced(rest, artifact)):
+        repeated(lambda: rest.insert_notification(notification_row(artifact)))
+    linked = repeated(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
+    receipts.discard()
+    return linked
+
+
+def give_up(storage: Storage, receipts: Receipts, identity: Identity) -> None:
+    """Remove what was stored for an artifact that will never be; if not now, the next time."""
+    receipts.discard()
+    try:
+        paths = [found.path for found in storage.list(identity.folder)]
+        if paths:
+            storage.delete(paths)
+    except LoraTuiError:
+        return
+
+
+def _is_announced(rest: Rest, artifact: Row) -> bool:
+    """Whether there is a notification of an artifact that is not of our making."""
+    user_id, created_at = str(artifact["user_id"]), artifact.get("created_at")
+    after = Mark.at(created_at) if isinstance(created_at, str) else None
+    while rows := rest.page("notifications", user_id, after=after, key="created_at"):
+        for row in rows:
+            if mapping(row.get("metadata")).get("artifact_id") == artifact["id"]:
+                return True
+        after = Mark(str(rows[-1]["created_at"]), str(rows[-1]["id"]))
+    return False

@@ -1,0 +1,145 @@
+"""A directory that PEFT saved an adapter to: what in it is pushed, once it is known to be sound."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from lora_tui import adapters
+from lora_tui.adapters import AdapterConfig, AdapterFacts
+from lora_tui.errors import DiskError, IntegrityError, NotFoundError, UsageError
+from lora_tui.safetensors_header import PREFIX_BYTES
+from lora_tui.text import terminal_safe
+
+WEIGHTS: Final = "adapter_model.safetensors"
+CONFIG: Final = "adapter_config.json"
+PUSHED: Final = (
+    WEIGHTS, CONFIG,
+    "training_args.bin", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja",
+)  # fmt: skip
+"""What belongs to an adapter; a checkpoint has more, optimiser states that nobody serves from."""
+LARGEST_FILE: Final = 5 << 30
+"""Bytes; the bucket takes no larger one."""
+
+_PIECE: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file on this disk."""
+
+    path: Path
+    size: int
+    """Bytes."""
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """What it is called in the model."""
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class LocalAdapter:
+    """An adapter on this disk that is what its configuration says."""
+
+    directory: Path
+    files: tuple[LocalFile, ...]
+    """The weights first."""
+    left_out: tuple[str, ...]
+    """Names of files that are no part of an adapter; safe for a terminal."""
+    facts: AdapterFacts
+    config: AdapterConfig
+    trained_at: datetime
+    """When the weights were written."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights."""
+        return self.files[0].sha256
+
+
+def read_directory(directory: Path) -> LocalAdapter:
+    """Look at all that would be pushed, every byte of it.
+
+    Raises NotFoundError and UsageError where it is no adapter's directory, IntegrityError where
+    the adapter is damaged or another than its configuration says, DiskError.
+    """
+    weights, config = _checked(directory / WEIGHTS), _checked(directory / CONFIG)
+    try:
+        with weights.open("rb") as file:
+            size = weights.stat().st_size
+            beginning = file.read(PREFIX_BYTES)
+            beginning += file.read(adapters.bytes_needed(beginning, size) - PREFIX_BYTES)
+        facts = adapters.read_header(beginning, file_size=size)
+        with config.open("rb") as file:
+            settings = adapters.read_config(file.read(adapters.LARGEST_CONFIG + 1))
+        _require_agreement(facts, settings)
+        names = sorted(path.name for path in directory.iterdir())
+        files = tuple(
+            _measured(directory / name) for name in PUSHED if (directory / name).is_file()
+        )
+        trained_at = datetime.fromtimestamp(int(weights.stat().st_mtime), UTC)
+    except OSError as error:
+        raise DiskError(
+            f"The adapter can't be read: {error.strerror}", details=error.filename
+        ) from error
+    left_out = tuple(terminal_safe(name, limit=80) for name in names if name not in PUSHED)
+    return LocalAdapter(directory, files, left_out, facts, settings, trained_at)
+
+
+def settings_of(adapter: LocalAdapter) -> dict[str, Any]:
+    """What the adapter tells of its training, by the names of the deployed API."""
+    config = adapter.config
+    found: dict[str, Any] = {
+        "base_model": config.base_model or None,
+        "lora_rank": config.rank,
+        "lora_alpha": config.alpha,
+        "target_modules": None if config.target_modules is None else [*config.target_modules],
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _checked(path: Path) -> Path:
+    if not path.parent.is_dir():
+        raise NotFoundError("There is no such directory", details=str(path.parent))
+    if path.is_file():
+        return path
+    pickled = path.name == WEIGHTS and (path.parent / "adapter_model.bin").is_file()
+    raise NotFoundError(
+        f"The directory holds no {path.name}",
+        details=str(path.parent),
+        remedy="save it again with safe_serialization=True: weights in a .bin file are a pickle,"
+        " which runs code when it is opened"
+        if pickled
+        else "name the directory that PEFT's save_pretrained wrote",
+    )
+
+
+def _require_agreement(facts: AdapterFacts, config: AdapterConfig) -> None:
+    problems = (*facts.problems, *adapters.disagreements(facts, config))
+    if problems:
+        raise IntegrityError(
+            "The adapter is not what its configuration says",
+            details="; ".join(problems),
+            remedy="`lora-tui inspect` of the directory tells more; nothing was sent",
+        )
+
+
+def _measured(path: Path) -> LocalFile:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+    if size > LARGEST_FILE:
+        raise UsageError(
+            f"{path.name} is larger than the bucket takes",
+            details=f"{size:,} bytes, at most {LARGEST_FILE:,}",
+            remedy="save the adapter alone, without the base model, or with fewer saved modules",
+        )
+    return LocalFile(path, size, digest.hexdigest())

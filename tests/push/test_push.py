@@ -1,0 +1,241 @@
+"""`push`: a directory that PEFT wrote becomes a model, once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from httpx_retries import Retry
+
+from lora_tui.harvest import receipts
+from lora_tui.sandbox import Sandbox
+from tests.conftest import Run
+from tests.push.adapter import trainer_state, weights, write_adapter
+
+STATE = trainer_state([2.0, 1.5, 0.9], {20: 1.6, 30: 1.1})
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Retry, "sleep", lambda _policy, _answer: None)
+
+
+@pytest.fixture
+def dataset(configured: Sandbox, run: Run) -> str:
+    """The id of one of the user's datasets; the user is signed in."""
+    run("sync")
+    models = run("list", "--json").data["models"]
+    return str(next(model["dataset_id"] for model in models))
+
+
+def rows(sandbox: Sandbox, query: str) -> list[dict[str, object]]:
+    answer = httpx.get(
+        f"{sandbox.url}/rest/v1/{query}", headers={"apikey": sandbox.service_key}
+    ).raise_for_status()
+    return list(answer.json())
+
+
+def announcements(sandbox: Sandbox, model: str) -> int:
+    return len(rows(sandbox, f"notifications?metadata->>artifact_id=eq.{model}"))
+
+
+def writes(sandbox: Sandbox, since: int) -> list[str]:
+    return [
+        f"{r['method']} {r['path']}"
+        for r in sandbox.requests()[since:]
+        if r["method"] in ("POST", "PATCH", "PUT", "DELETE") and "/auth/" not in str(r["path"])
+    ]
+
+
+def test_an_adapter_becomes_a_model_that_is_rated_announced_and_downloaded_unchanged(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    directory = write_adapter(tmp_path / "out", state=STATE)
+    ran = run("push", str(directory), "--dataset", dataset, "--json")
+    assert ran.code == 0, ran.err
+    model = ran.data["model_id"]
+    assert (ran.data["stars"], ran.data["convergence"]) == (5, "excellent")
+    assert "optimizer.pt" in ran.err
+    run("sync")
+    shown = run("show", model, "--json").data
+    assert sorted(shown["artifacts"]) == [
+        "adapter_config.json", "adapter_model.safetensors", "tokenizer_config.json",
+    ]  # fmt: skip
+    assert shown["quality_metrics"]["final_validation_loss"] == 1.1
+    assert shown["training_summary"]["training_duration_hours"] == 1.0
+    assert shown["training_summary"]["loss_curve"] == [
+        [10, 2.0, None],
+        [20, 1.5, 1.6],
+        [30, 0.9, 1.1],
+    ]
+    assert shown["configuration"]["hyperparameters"]["lora_rank"] == 4
+    assert shown["configuration"]["hyperparameters"]["learning_rate"] == 2e-4
+    [job] = rows(configured, f"training_jobs?id=eq.{shown['job_id']}")
+    assert (job["artifact_id"], job["external_job_id"]) == (model, None)
+    assert announcements(configured, model) == 1
+    assert run("download", model, "--to", str(tmp_path / "back")).code == 0
+    assert (tmp_path / "back" / "adapter_model.safetensors").read_bytes() == weights()
+
+
+def test_pushing_again_makes_nothing_new(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    directory = str(write_adapter(tmp_path / "out", state=STATE))
+    first = run("push", directory, "--dataset", dataset, "--json").data
+    again = run("push", directory, "--json").data
+    assert (again["model_id"], again["existed"], again["sent"]) == (first["model_id"], True, [])
+    assert len(rows(configured, f"model_artifacts?job_id=eq.{first['job_id']}")) == 1
+    assert len(rows(configured, f"metrics_points?job_id=eq.{first['job_id']}")) == 3
+
+
+def test_what_broke_off_is_finished_by_the_same_push(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    for rank, path in enumerate(
+        (
+            "/storage/v1/object/lora-models",
+            "/rest/v1/training_jobs",
+            "/rest/v1/metrics_points",
+            "/rest/v1/model_artifacts",
+            "/rest/v1/notifications",
+        ),
+        1,
+    ):
+        directory = str(write_adapter(tmp_path / str(rank), rank=rank, state=STATE))
+        planned = run("push", directory, "--dataset", dataset, "--dry-run", "--json").data
+        configured.faults(path=path, method="POST", fail_next=99, status=503)
+        ran = run("push", directory, "--dataset", dataset)
+        assert (ran.code, ran.out) == (5, ""), path
+        visible = rows(configured, f"model_artifacts?id=eq.{planned['model_id']}")
+        assert bool(visible) == (path == "/rest/v1/notifications")
+        configured.clear_faults()
+        assert run("push", directory, "--dataset", dataset).code == 0
+        [model] = rows(configured, f"model_artifacts?id=eq.{planned['model_id']}")
+        assert len(rows(configured, f"metrics_points?job_id=eq.{model['job_id']}")) == 3
+        assert announcements(configured, str(model["id"])) == 1
+
+
+def test_a_large_adapter_goes_in_resumable_pieces_and_on_where_it_broke_off(
+    configured: Sandbox,
+    run: Run,
+    dataset: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # the second push is this process, too, and would leave the upload to the first
+    monkeypatch.setattr(receipts, "is_alive", lambda _holder: False)
+    directory = write_adapter(tmp_path / "out", rank=64, width=64_000)  # 32 MB: six pieces
+    content = (directory / "adapter_model.safetensors").read_bytes()
+    configured.faults(path="/storage/v1/upload/resumable", method="PATCH", fail_next=99, status=503)
+    assert run("push", str(directory), "--dataset", dataset).code == 5
+    configured.clear_faults()
+    before = len(configured.requests())
+    ran = run("push", str(directory), "--dataset", dataset, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.data["files"]["adapter_model.safetensors"] == {
+        "size": len(content), "sha256": hashlib.sha256(content).hexdigest(),
+    }  # fmt: skip
+    assert "POST /storage/v1/upload/resumable" not in writes(configured, before)
+
+
+def test_a_dry_run_writes_nothing(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    directory = str(write_adapter(tmp_path / "out", state=STATE))
+    before = len(configured.requests())
+    ran = run("push", directory, "--dataset", dataset, "--dry-run")
+    assert ran.code == 0
+    assert "adapter_model.safetensors" in ran.out
+    assert writes(configured, before) == []
+
+
+def test_the_lost_result_of_a_job_is_pushed_to_it_and_its_own_metrics_stay(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    run("login")
+    user = run("whoami", "--json").data["user_id"]
+    waiting = rows(
+        configured,
+        f"training_jobs?status=eq.completed&artifact_id=is.null&user_id=eq.{user}",
+    )[0]
+    before = len(rows(configured, f"metrics_points?job_id=eq.{waiting['id']}"))
+    assert before > 3
+    directory = str(write_adapter(tmp_path / "out", state=STATE))
+    ran = run("push", directory, "--job", str(waiting["id"]), "--name", "Found again", "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.data["model_name"], ran.data["new_job"]) == ("Found again", False)
+    assert len(rows(configured, f"metrics_points?job_id=eq.{waiting['id']}")) == before
+    [job] = rows(configured, f"training_jobs?id=eq.{waiting['id']}")
+    assert job["artifact_id"] == ran.data["model_id"]
+
+
+def test_without_the_service_key_it_is_explained(
+    configured: Sandbox,
+    run: Run,
+    dataset: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SUPABASE_SERVICE_ROLE_KEY")
+    directory = str(write_adapter(tmp_path / "out", state=STATE))
+    ran = run("push", directory, "--dataset", dataset)
+    assert (ran.code, ran.out) == (2, "")
+    assert "SUPABASE_SERVICE_ROLE_KEY" in ran.err
+    assert "row of a training job" in ran.err
+
+
+def test_another_users_dataset_and_job_are_as_unknown_as_none(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    user = run("whoami", "--json").data["user_id"]
+    foreign = rows(configured, f"training_jobs?user_id=neq.{user}&status=eq.completed")[0]
+    directory = str(write_adapter(tmp_path / "out", state=STATE))
+    assert run("push", directory, "--job", str(foreign["id"])).code == 3
+    assert run("push", directory, "--dataset", str(foreign["dataset_id"])).code == 3
+    ran = run("push", directory)
+    assert ran.code == 2
+    assert "--dataset" in ran.err
+
+
+def test_a_directory_that_is_not_sound_is_refused_before_anything_is_sent(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    before = len(configured.requests())
+    for number, (name, content, code) in enumerate(
+        (
+            ("adapter_model.safetensors", weights()[:-1], 6),
+            ("adapter_model.safetensors", (1 << 62).to_bytes(8, "little") + b"{}", 6),
+            ("adapter_model.safetensors", None, 3),
+            ("adapter_config.json", json.dumps({"peft_type": "LORA", "r": 8}).encode(), 6),
+            ("adapter_config.json", b"[" * 100_000, 6),
+            ("adapter_config.json", None, 3),
+            ("trainer_state.json", b"{}", 6),
+            ("trainer_state.json", b"\xff\xfe not json", 6),
+        )
+    ):
+        directory = write_adapter(tmp_path / str(number), state=STATE)
+        (directory / name).unlink()
+        if content is not None:
+            (directory / name).write_bytes(content)
+        ran = run("push", str(directory), "--dataset", dataset)
+        assert (ran.code, ran.out) == (code, ""), (name, ran.err)
+        assert ran.err.splitlines()[-1].startswith("lora-tui: ")
+    assert writes(configured, before) == []
+
+
+def test_losses_that_no_column_holds_are_left_out_and_counted(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    state = trainer_state([2.0, float("nan"), 1e9, 1.0], {40: float("inf")})
+    directory = str(write_adapter(tmp_path / "out", state=state))
+    ran = run("push", directory, "--dataset", dataset, "--json")
+    assert ran.code == 0
+    assert "3 logged losses" in ran.err
+    assert ran.data["metric_points"] == 2
+
+
+def test_the_network_is_left_alone_when_offline(run: Run, tmp_path: Path) -> None:
+    assert run("--offline", "push", str(write_adapter(tmp_path / "out"))).code == 5
