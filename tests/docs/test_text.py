@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.cli import build_parser
 from lora_tui.config import KEYS, load_profile
 from lora_tui.errors import ExitCode, UsageError
+from lora_tui.grammar import build_parser
 from lora_tui.preferences import load_preferences
 from tests.docs.documents import ROOT, USER_DOCUMENTS, blocks, inline_code, name
 
