@@ -124,3 +124,13 @@ def test_a_range_is_what_was_marked_before_and_all_from_its_beginning_to_the_cur
     if steps:
         low, high = sorted((start, rows.cursor))
         assert rows.marked == {str(n) for n in before | set(range(low, high + 1))}
+
+
+async def test_how_many_are_marked_is_said_even_where_there_is_little_room(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(60, 20)) as pilot:
+        await pilot.press("space", "space")
+        assert "2 marked: c compares" in screen_text(app)

@@ -59,7 +59,7 @@ class ModelsScreen(CacheScreen):
         Binding("s", "sort", "Sort", tooltip="Choose the order of the list"),
         Binding("S", "reverse", "Reverse", show=False, tooltip="Turn the order around"),
         Binding("f", "filter", "Filter", tooltip="By convergence and stars"),
-        Binding("d", "download", "Download", tooltip="Download all files of the model"),
+        Binding("d", "download", "Download", tooltip="Download the model, or all that are marked"),
         Binding("v", "view", "View", tooltip="Show cards, or the table"),
         Binding("p", "preview", "Preview", tooltip="Show the model beside the list, or not"),
         Binding("C", "columns", "Columns", show=False, tooltip="Choose the columns"),
@@ -440,7 +440,7 @@ class ModelsScreen(CacheScreen):
         note = f"{shown} model{'' if everything == 1 else 's'}"
         if rows.marked:
             hint = ": c compares" if LEAST <= len(rows.marked) <= MOST else ""
-            note = f"{len(rows.marked)} marked{hint}  {note}"
+            note = f"{note}  {len(rows.marked)} marked{hint}"
         status.note = note
         if (len(rows.marked) >= LEAST) is not self._can_compare:
             self._can_compare = not self._can_compare

@@ -112,15 +112,16 @@ def _curve(model: ModelSummary, look: CardLook, height: int) -> list[Line]:
 
 
 def _figures(model: ModelSummary) -> list[Span]:
-    """The most important first."""
-    loss = formats.loss(model.final_loss)
-    return [
-        (formats.money(model.cost), "plain"),
-        (formats.size(model.size), "muted"),
-        (f"loss {loss}", "plain"),
-        (formats.hours(model.duration_hours), "muted"),
-        (f"ppl {formats.perplexity(model.perplexity)}", "muted"),
+    """Those that are known, the most important first."""
+    figures = [
+        ("", formats.money(model.cost), "plain"),
+        ("", formats.size(model.size), "muted"),
+        ("loss ", formats.loss(model.final_loss), "plain"),
+        ("", formats.hours(model.duration_hours), "muted"),
+        ("ppl ", formats.perplexity(model.perplexity), "muted"),
     ]
+    known = [(name + text, style) for name, text, style in figures if text != formats.NOTHING]
+    return known or [(formats.NOTHING, "faint")]
 
 
 def _spread(figures: Sequence[Span], width: int, *, ascii_only: bool) -> Line:

@@ -18,6 +18,7 @@ from lora_tui.widgets.transfer_bar import bar, share
 
 _AGE_SECONDS: Final = 15.0
 _BAR: Final = 8
+_BETWEEN: Final = "  "
 
 
 class StatusBar(Widget):
@@ -30,7 +31,8 @@ class StatusBar(Widget):
     ALLOW_SELECT = False
 
     note: reactive[str] = reactive("")
-    """What the screen adds at the right: `12 of 37`."""
+    """What the screen adds at the right, `12 of 37`; parts are two blanks apart, the last of them
+    stays the longest where there is little room."""
 
     def __init__(self, db: sqlite3.Connection, profile: str, *, ascii_only: bool = False) -> None:
         super().__init__()
@@ -48,14 +50,13 @@ class StatusBar(Widget):
         left = [(f" {self._profile}", "bold $primary"), *self._connection(state)]
         right = self._right()
         width = self.size.width
-        separator = "  "
-        while right and _width(left) + _width(right, separator) + 2 > width:
+        while right and _width(left) + _width(right, _BETWEEN) + 2 > width:
             right.pop(0)
-        ends = separator.join(text for text, _ in right)
+        ends = _BETWEEN.join(text for text, _ in right)
         room = max(1, width - _width(left) - cell_len(ends) - 1)
         parts: list[tuple[str, str]] = [*left, (" " * room, "")]
         for index, (text, style) in enumerate(right):
-            parts.append((separator if index else "", ""))
+            parts.append((_BETWEEN if index else "", ""))
             parts.append((text, style))
         return Content.assemble(*parts)
 
@@ -81,8 +82,7 @@ class StatusBar(Widget):
         progress = self._progress()
         if progress:
             parts.append((progress, "$primary"))
-        if self.note:
-            parts.append((self.note, "$secondary"))
+        parts += [(part, "$secondary") for part in self.note.split(_BETWEEN) if part]
         return parts
 
     def _progress(self) -> str:
