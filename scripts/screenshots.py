@@ -40,6 +40,9 @@ class Picture:
 _PICTURES: Final = (
     Picture("models", ("j", "j")),
     Picture("models-wide", ("j", "space", "j", "j"), 160, 48),
+    Picture("cards", ("v", "right", "down")),
+    Picture("cards-wide", ("v", "right", "space", "down"), 160, 48),
+    Picture("columns", ("C", "j", "space")),
     Picture("models-light", ("T", "j", "j")),
     Picture("models-ascii", ("j", "j"), ascii_only=True),
     Picture("search", ("slash", *"sql", "enter")),
