@@ -10,7 +10,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.widgets import Footer
 
 from lora_tui import clock
 from lora_tui.background import in_background
@@ -28,6 +27,7 @@ from lora_tui.widgets.difference_table import (
     DifferenceHeader,
     DifferenceTable,
 )
+from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.overlay_chart import OverlayChart
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.status_bar import StatusBar
@@ -89,7 +89,7 @@ class CompareScreen(CacheScreen):
                     yield DifferenceTable(ascii_only=ascii_only)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=ascii_only)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Show what the cache has; fetch the curves that it lacks."""

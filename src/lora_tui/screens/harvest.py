@@ -10,7 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.widgets import Footer, OptionList
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui import clock, formats
@@ -21,6 +21,7 @@ from lora_tui.harvest.background import BackgroundHarvest
 from lora_tui.harvest.ledger import FileState, JobState, State
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.widgets.cells import settled
+from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
@@ -81,7 +82,7 @@ class HarvestScreen(CacheScreen):
         yield JobList(id="jobs", markup=False)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Read the list, and look again and again."""

@@ -8,7 +8,6 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.widgets import Footer
 
 from lora_tui.background import in_background
 from lora_tui.cache.changes import Topic
@@ -22,6 +21,7 @@ from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.second_opinion import compare_with_rating, second_opinion
 from lora_tui.widgets.file_list import FileList
+from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.loss_chart import LossChart
 from lora_tui.widgets.metric_tiles import MetricTiles
 from lora_tui.widgets.model_facts import ModelFacts
@@ -84,7 +84,7 @@ class ModelScreen(CacheScreen):
                 yield ModelFacts(ascii_only=ascii_only)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=ascii_only)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Show what the cache has; fetch the points that it lacks, look at the disk."""

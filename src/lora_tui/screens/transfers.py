@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import Resize
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lora_tui.cache.changes import Topic
@@ -22,6 +22,7 @@ from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.transfers.control import Control
 from lora_tui.transfers.rate import RateMeter, seconds_left
 from lora_tui.widgets.drawn_lines import Line
+from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
@@ -94,7 +95,7 @@ class TransfersScreen(CacheScreen):
         yield TransferList(id="transfers", markup=False)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Read the list."""
