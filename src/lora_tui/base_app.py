@@ -37,7 +37,6 @@ class BaseApp(App[None]):
             preferences.theme, no_color=self.no_color, color_system=self.console.color_system
         )
         self.set_class(self.ascii_only, "-ascii")
-        self.set_keymap(dict(preferences.keys))
 
     def watch_theme(self, theme: str) -> None:
         """Without colours none gets through, whoever has drawn it."""

@@ -1,10 +1,10 @@
-"""What the user prefers whatever the project is: `[ui]` and `[keys]` of the configuration file."""
+"""What the user prefers whatever the project is: `[ui]` of the configuration file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,8 +29,6 @@ class Preferences:
     """Whether it sounds when a download has ended."""
     sync_interval: float = 60.0
     """Seconds between two syncs."""
-    keys: Mapping[str, str] = field(default_factory=dict)
-    """Action → its keys, with commas between them."""
 
 
 def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) -> Preferences:
@@ -45,7 +43,6 @@ def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) ->
         ascii_only=bool(environment.get("LORA_TUI_ASCII")) or values.get("ascii", False),
         bell=values.get("bell", True),
         sync_interval=values.get("sync_interval", 60.0),
-        keys=_keys(document.get("keys", {})),
     )
 
 
@@ -73,20 +70,3 @@ def check_preference(key: str, value: object) -> Any:
         f"[ui] has a key that is not known: {key}",
         remedy=f"known keys: {', '.join(PREFERENCES)}",
     )
-
-
-def _keys(table: object, prefix: str = "") -> dict[str, str]:
-    """`[keys]` with its tables flattened: models.search = "ctrl+f" is one of [keys.models]."""
-    if not isinstance(table, dict):
-        raise ConfigError("[keys] must be a table")
-    found: dict[str, str] = {}
-    for name, value in table.items():
-        action = f"{prefix}{name}"
-        if isinstance(value, dict):
-            found |= _keys(value, f"{action}.")
-            continue
-        keys = value if isinstance(value, list) else [value]
-        if not keys or not all(isinstance(key, str) and key.strip() for key in keys):
-            raise ConfigError(f'{action} of [keys] takes a key such as "ctrl+f", or a list of them')
-        found[action] = ",".join(key.strip() for key in keys)
-    return found

@@ -48,12 +48,6 @@ def test_without_a_file_everything_is_as_it_comes(tmp_path: Path) -> None:
     assert load_preferences(tmp_path / "none.toml", {}) == Preferences()
 
 
-def test_keys_are_read_flat_nested_or_as_a_list(file: Path) -> None:
-    file.write_text('[keys]\nquit = "ctrl+x"\n"a.b" = ["f2", "z"]\n[keys.models]\nsearch = "f3"\n')
-    keys = load_preferences(file, {}).keys
-    assert keys == {"quit": "ctrl+x", "a.b": "f2,z", "models.search": "f3"}
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -63,9 +57,6 @@ def test_keys_are_read_flat_nested_or_as_a_list(file: Path) -> None:
         ("[ui]\nsync_interval = true", "from 15"),
         ("[ui]\ncolour = 1", "not known: colour"),
         ("ui = 1", "must be a table"),
-        ("keys = 1", "must be a table"),
-        ("[keys]\nquit = 1", "takes a key"),
-        ("[keys]\nquit = []", "takes a key"),
     ],
 )
 def test_what_can_not_be_is_refused_in_a_sentence(file: Path, text: str, says: str) -> None:

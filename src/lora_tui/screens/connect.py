@@ -44,6 +44,8 @@ class ConnectScreen(Screen[Profile | None]):
         self._checked: tuple[str, str] | None = None
         """URL and key that the project has accepted, or that are being asked about."""
         self._busy = False
+        self._said_of_project = False
+        """Whether the message line speaks of the project, not of the login."""
 
     def compose(self) -> ComposeResult:
         """The project, then the account."""
@@ -119,7 +121,7 @@ class ConnectScreen(Screen[Profile | None]):
             try:
                 place = await in_background(call, name="login")
             except LoraTuiError as error:
-                self._busy = False
+                self._busy = self._said_of_project = False
                 self.query_one(FormFoot).fail(error)
             else:
                 self.notify(f"The session is kept in {place}", title="Connected")
@@ -135,6 +137,7 @@ class ConnectScreen(Screen[Profile | None]):
         except ConfigError as error:
             if field.value:
                 field.show(Verdict.BAD, "not usable")
+                self._said_of_project = True
                 self.query_one(FormFoot).fail(error)
             return None
 
@@ -156,11 +159,13 @@ class ConnectScreen(Screen[Profile | None]):
                 address.show(*((Verdict.BAD, "no answer") if unreachable else (Verdict.UNKNOWN,)))
                 if not unreachable:
                     field.show(Verdict.BAD, "refused")
+                self._said_of_project = True
                 self.query_one(FormFoot).fail(error)
             else:
                 address.show(Verdict.GOOD, "answers")
                 field.show(Verdict.GOOD, "accepted")
-                if not self._busy:
+                if self._said_of_project and not self._busy:
+                    self._said_of_project = False
                     self.query_one(FormFoot).say("")
 
         self.run_worker(run(), group="check", exclusive=True)

@@ -1,0 +1,165 @@
+"""The real program on a real terminal (a pty): it is used, it quits, the terminal is as before."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ESCAPES = re.compile(
+    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_].*?\x1b\\|[ -/]*[0-~])", re.S
+)
+SGR = re.compile(rb"\x1b\[([\d;]*)m")
+PATIENCE = 20
+SWITCHES = {b"1049": b"l", b"25": b"h", b"1000": b"l", b"1003": b"l", b"2004": b"l"}
+"""Private modes, and how the program must leave each of them."""
+
+
+@dataclass
+class Terminal:
+    """What a program wrote, and the keyboard before it."""
+
+    process: subprocess.Popen[bytes]
+    master: int
+    written: bytearray = field(default_factory=bytearray)
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Until the text has been written since the last call; the test's time-out is the limit."""
+        start = len(self.written)
+        while text.encode() not in ESCAPES.sub(b"", bytes(self.written[start:])):
+            assert self.read(), f"{text!r} never came: {ESCAPES.sub(b'', bytes(self.written))!r}"
+
+    def read(self) -> bool:
+        """More of it; False at the end."""
+        if not select.select([self.master], [], [], PATIENCE)[0]:
+            return False
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:  # the other end is closed
+            return False
+        self.written += data
+        return bool(data)
+
+    def end(self) -> int:
+        while self.read():
+            pass
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def demo(tmp_path: Path, **environment: str) -> Iterator[Terminal]:
+    """`lora-tui demo` on 80 x 24."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    before = termios.tcgetattr(master)
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lora_tui", "demo", "--models", "5"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={
+            **kept,
+            "TERM": "xterm-256color",
+            "LANG": "C.UTF-8",
+            "LORA_TUI_HOME": str(tmp_path / "home"),
+            **environment,
+        },
+        start_new_session=True,
+    )
+    os.close(slave)  # so that the end of the program is the end of what can be read
+    terminal = Terminal(process, master)
+    try:
+        yield terminal
+        assert termios.tcgetattr(master) == before, "the line discipline is not what it was"
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def left_as_found(written: bytes) -> bool:
+    """Whether each private mode was put back, and nothing but escapes followed the last screen."""
+    for mode, wanted in SWITCHES.items():
+        found = re.findall(rb"\x1b\[\?" + mode + rb"([hl])", written)
+        if found and found[-1] != wanted:
+            return False
+    _, _, after = written.rpartition(b"\x1b[?1049l")
+    return b"\x1b[?1049l" in written and not ESCAPES.sub(b"", after).strip()
+
+
+def colours(written: bytes) -> set[str]:
+    """The kinds of colours that were asked for."""
+    found = set()
+    for codes in SGR.findall(written):
+        numbers = codes.split(b";")
+        if b"38" in numbers or b"48" in numbers:
+            found.add("truecolor" if b"2" in numbers[1:2] + numbers[-4:-3] else "palette")
+        elif any(re.fullmatch(rb"[349][0-7]|10[0-7]", number) for number in numbers):
+            found.add("sixteen")
+    return found
+
+
+def test_the_demo_is_opened_searched_and_left_with_the_terminal_as_before(tmp_path: Path) -> None:
+    with demo(tmp_path, COLORTERM="truecolor") as terminal:
+        terminal.wait_for("synced just now")
+        terminal.type("/")
+        terminal.wait_for("name, dataset")
+        terminal.type("zzzz")
+        terminal.wait_for("No model matches")
+        terminal.type("\x1b")
+        terminal.wait_for("★")
+        terminal.type("\r")
+        terminal.wait_for("Mark")  # a key of the list, which has the focus again
+        terminal.type("\r")
+        terminal.wait_for("Training loss")
+        terminal.type("q")
+        assert terminal.end() == 0
+        assert left_as_found(bytes(terminal.written))
+        assert "truecolor" in colours(bytes(terminal.written))
+
+
+@pytest.mark.parametrize(
+    ("environment", "allowed"),
+    [
+        ({"TERM": "xterm-16color"}, {"sixteen"}),
+        ({"TERM": "linux"}, {"sixteen"}),
+        ({"TERM": "dumb"}, set()),
+        ({"COLORTERM": "truecolor", "NO_COLOR": "1"}, set()),
+    ],
+    ids=["16-colours", "console", "dumb", "no-color"],
+)
+def test_a_plainer_terminal_gets_no_more_colours_than_it_has(
+    tmp_path: Path, environment: dict[str, str], allowed: set[str]
+) -> None:
+    with demo(tmp_path, **environment) as terminal:
+        terminal.wait_for("synced just now")
+        terminal.type("q")
+        assert terminal.end() == 0
+        assert left_as_found(bytes(terminal.written))
+        assert colours(bytes(terminal.written)) <= allowed
+
+
+def test_with_ascii_wanted_nothing_else_is_written(tmp_path: Path) -> None:
+    with demo(tmp_path, LORA_TUI_ASCII="1") as terminal:
+        terminal.wait_for("synced just now")
+        terminal.type("\r")
+        terminal.wait_for("Training loss")
+        terminal.type("q")
+        assert terminal.end() == 0
+        assert bytes(terminal.written).isascii()
