@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -57,6 +58,7 @@ class LoraTuiApp(BaseApp):
         Binding("t", "transfers", "Transfers", show=False, tooltip="Show the downloads"),
         Binding("h", "harvest", "Harvest", show=False, tooltip="Show the harvest of jobs"),
         Binding("L", "login", "Sign in", show=False, tooltip="Sign in again"),
+        Binding("comma", "settings", "Settings", key_display=",", show=False, tooltip="Settings"),
         Binding("question_mark", "help", "Help", key_display="?", tooltip="Show the keys"),
         Binding("T", "other_theme", "Theme", show=False, tooltip="The next colours"),
         Binding("q", "quit", "Quit", show=False, tooltip="Leave lora-tui"),
@@ -276,6 +278,24 @@ class LoraTuiApp(BaseApp):
                 self.push_screen(HarvestScreen(self.harvest))
             except LoraTuiError as error:
                 self.show_error(error)
+
+    def action_settings(self) -> None:
+        """Show the settings."""
+        from lora_tui.screens.settings import SettingsScreen
+
+        if self.settings is not None and not isinstance(self.screen, SettingsScreen):
+            try:
+                self.push_screen(SettingsScreen(self.settings))
+            except LoraTuiError as error:
+                self.show_error(error)
+
+    def take_preferences(self) -> None:
+        """What the file says now counts from now on. Raises ConfigError."""
+        if self.settings is None:
+            return
+        self.preferences = now = self.settings.preferences()
+        self._schedule = replace(self._schedule, interval=now.sync_interval)
+        self.wear(now.theme)
 
     def action_login(self) -> None:
         """Sign in again; whatever is shown stays as it is."""

@@ -33,14 +33,18 @@ class BaseApp(App[None]):
         self._filters = [*kept, self._without_colour]
         for ours in THEMES:
             self.register_theme(ours)
-        self.theme = suitable_theme(
-            preferences.theme, no_color=self.no_color, color_system=self.console.color_system
-        )
+        self.wear(preferences.theme)
         self.set_class(self.ascii_only, "-ascii")
 
     def watch_theme(self, theme: str) -> None:
         """Without colours none gets through, whoever has drawn it."""
         self._without_colour.enabled = theme == MONO.name
+
+    def wear(self, theme: str | None) -> None:
+        """Take these colours, or those that suit the terminal."""
+        self.theme = suitable_theme(
+            theme, no_color=self.no_color, color_system=self.console.color_system
+        )
 
     def use_theme(self, theme: str) -> bool:
         """Change the colours; False where NO_COLOR is set, and there are none to change."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.config import DEMO_PROFILE, Profile, read_document
-from lora_tui.preferences import PREFERENCES, THEME_NAMES, load_preferences
+from lora_tui.preferences import PREFERENCES, THEME_NAMES, Preferences, load_preferences
 
 FLAG, FILE, DEFAULT = "flag", "file", "default"
 _AUTOMATIC: Final = "automatic"
@@ -32,6 +32,8 @@ class Setting:
     explanation: str
     choices: tuple[str, ...] = ()
     """All values there are, where they can be counted; else it is typed."""
+    typed: str | None = None
+    """What the line for typing begins with, where that is not the value as shown."""
     at_once: bool = True
     """Whether a change counts at once, or from the next start on."""
     is_changeable: bool = True
@@ -54,6 +56,10 @@ class Settings:
         self._environment = environment
         self.file = profile.paths.config_file
 
+    def preferences(self) -> Preferences:
+        """What counts now. Raises ConfigError."""
+        return load_preferences(self.file, self._environment)
+
     def all(self) -> list[Setting]:
         """In the order of the screen. Raises ConfigError where the file can't be read."""
         return [*self._preferences(), *self._of_the_profile()]
@@ -74,7 +80,7 @@ class Settings:
             set_value(self.file, self.profile.name, key, value)
 
     def _preferences(self) -> list[Setting]:
-        now = load_preferences(self.file, self._environment)
+        now = self.preferences()
         table = read_document(self.file).get("ui", {})
         theme_source = self._source("theme", table)
         if "NO_COLOR" in self._environment:
@@ -85,7 +91,7 @@ class Settings:
                 "Colours",
                 "mono" if theme_source in (FLAG, "NO_COLOR") else now.theme or _AUTOMATIC,
                 theme_source,
-                "automatic: what suits the terminal; ansi: its own sixteen colours; mono: none",
+                "automatic suits the terminal; ansi: its own 16; mono: none",
                 (_AUTOMATIC, *THEME_NAMES),
                 is_changeable=theme_source not in (FLAG, "NO_COLOR"),
             ),
@@ -112,7 +118,7 @@ class Settings:
                 "Sync every",
                 f"{now.sync_interval:g} s",
                 self._source("sync_interval", table),
-                "seconds, 15 at least; later and later while the backend can't be reached",
+                "seconds, 15 at least; less often while offline",
             ),
         ]
 
@@ -146,7 +152,8 @@ class Settings:
                 "Bandwidth",
                 f"{rate} a second" if rate else "no limit",
                 self._source("limit_rate", table),
-                "bytes a second of all downloads together: 800K, 5M; empty for no limit",
+                "bytes a second of all downloads: 800K, 5M; empty for none",
+                typed=str(rate or ""),
                 at_once=False,
                 is_changeable=changeable and not self._environment.get("LORA_TUI_LIMIT_RATE"),
             ),
@@ -155,7 +162,7 @@ class Settings:
                 "Harvest",
                 _ON if at_start else _OFF,
                 self._source("background_harvest", table),
-                "whether it runs from the start on; b on its screen starts it now",
+                "whether it runs from the start on; on its screen b starts it",
                 (_OFF, _ON),
                 at_once=False,
                 is_changeable=changeable,

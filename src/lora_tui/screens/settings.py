@@ -1,0 +1,174 @@
+"""Settings: each with its value and where that comes from; a change is written and counts."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Footer, Input, OptionList
+from textual.widgets.option_list import Option
+
+from lora_tui.background import in_background
+from lora_tui.cache.changes import Topic
+from lora_tui.errors import LoraTuiError
+from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.settings import Setting, Settings
+from lora_tui.text import terminal_safe
+from lora_tui.widgets.cells import fit
+from lora_tui.widgets.status_bar import StatusBar
+from lora_tui.widgets.title_bar import TitleBar
+
+_LABEL: Final = 16
+_SOURCE: Final = 20
+_WIDEST: Final = 110
+
+
+class SettingList(OptionList, inherit_bindings=False):
+    """The list; its keys stand in the footer."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space", "select", "Change", tooltip="Change it, or type another value"),
+        Binding("j,down", "cursor_down", "Next", show=False),
+        Binding("k,up", "cursor_up", "Previous", show=False),
+        Binding("g,home", "first", "First", show=False),
+        Binding("G,end", "last", "Last", show=False),
+    ]
+
+
+class SettingsScreen(CacheScreen):
+    """Shows what the file and the environment say, and writes the file."""
+
+    CSS_PATH = "settings.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back"),
+        Binding("comma", "back", "Back", show=False),
+        Binding("x", "default", "Default", tooltip="Go back to the default"),
+    ]
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the file. Raises ConfigError where it is broken."""
+        super().__init__()
+        self._settings = settings
+        self._rows: list[Setting] = settings.all()
+
+    def compose(self) -> ComposeResult:
+        """The list, and below it the line in which a value is typed."""
+        yield TitleBar("Settings", ascii_only=self.ascii_only)
+        yield SettingList(id="settings", markup=False)
+        yield Input(id="setting-input", compact=True, select_on_focus=False)
+        yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """From the top."""
+        self._show()
+        listing = self.query_one(SettingList)
+        listing.highlighted = 0
+        listing.focus()
+
+    def on_resize(self) -> None:  # type: ignore[override]
+        """The lines are as wide as the list."""
+        self.call_after_refresh(self._show)
+
+    def cache_changed(self, topics: frozenset[Topic]) -> None:
+        """The status bar tells of syncs."""
+        del topics
+        self.query_one(StatusBar).refresh()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What the environment says can't be changed here."""
+        del parameters
+        chosen = self._chosen
+        return action != "default" or (chosen is not None and chosen.is_changeable)
+
+    def action_back(self) -> None:
+        """Out of the line, or to where one came from."""
+        if self._typing:
+            self._close_input()
+        else:
+            self.dismiss()
+
+    def action_default(self) -> None:
+        """Take the setting out of the file."""
+        if self._chosen is not None and not self._typing:
+            self._change(self._chosen, "")
+
+    @on(OptionList.OptionHighlighted)
+    def _moved(self) -> None:
+        self.refresh_bindings()
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        setting = self._rows[event.option_index]
+        if not setting.is_changeable:
+            reason = f"{setting.source} decides it" if setting.source.isupper() else "for reading"
+            self.notify(f"{setting.label} can't be changed here: {reason}", severity="warning")
+        elif setting.choices:
+            after = (setting.choices.index(setting.value) + 1) % len(setting.choices)
+            self._change(setting, setting.choices[after])
+        else:
+            line = self.query_one(Input)
+            line.value = setting.value if setting.typed is None else setting.typed
+            line.placeholder = setting.explanation
+            line.add_class("-open")
+            line.focus()
+
+    @on(Input.Submitted)
+    def _typed(self, event: Input.Submitted) -> None:
+        if self._chosen is not None:
+            self._change(self._chosen, event.value)
+
+    @property
+    def _chosen(self) -> Setting | None:
+        index = self.query_one(OptionList).highlighted if self.is_mounted else None
+        return self._rows[index] if index is not None and index < len(self._rows) else None
+
+    @property
+    def _typing(self) -> bool:
+        return self.query_one(Input).has_class("-open")
+
+    def _close_input(self) -> None:
+        self.query_one(Input).remove_class("-open")
+        self.query_one(SettingList).focus()
+
+    def _change(self, setting: Setting, value: str) -> None:
+        async def run() -> None:
+            call = partial(self._settings.change, setting.key, value)
+            try:
+                await in_background(call, name="settings")
+                self._rows = self._settings.all()
+                self.lora.take_preferences()
+            except LoraTuiError as error:
+                self.lora.show_error(error)
+                return
+            self._close_input()
+            self._show()
+            if not setting.at_once:
+                self.notify(f"{setting.label} counts from the next start on")
+
+        self.run_worker(run(), group="settings")
+
+    def _show(self) -> None:
+        listing = self.query_one(SettingList)
+        highlighted = listing.highlighted
+        listing.clear_options()
+        listing.add_options([Option(self._line(setting)) for setting in self._rows])
+        listing.highlighted = highlighted
+
+    def _line(self, setting: Setting) -> Content:
+        width = max(40, min(_WIDEST, self.size.width - 6))
+        room = width - _LABEL - _SOURCE - 1
+        value = terminal_safe(setting.value, limit=500)
+        words = fit(setting.explanation, width - _LABEL, ascii_only=self.ascii_only).rstrip()
+        parts = [
+            (fit(setting.label, _LABEL), "$secondary"),
+            (fit(value, room, ascii_only=self.ascii_only), "bold"),
+            (fit(f" {setting.source}", _SOURCE, right=True), "$secondary"),
+        ]
+        if words:
+            parts.append((f"\n{' ' * _LABEL}{words}", "$secondary"))
+        return Content.assemble(*parts)

@@ -1,0 +1,94 @@
+"""Settings: shown with their source, changed by a key, written, and in force at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lora_tui.app import LoraTuiApp
+from lora_tui.config import Profile, find_paths
+from lora_tui.preferences import load_preferences
+from lora_tui.screens.models import ModelsScreen
+from lora_tui.screens.settings import SettingsScreen
+from lora_tui.settings import Settings
+from tests.tui.conftest import Open, screen_text, toasts, until
+from tests.tui.library import Library
+
+SIZE = (80, 24)
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    del home
+    paths = find_paths()
+    profile = Profile("work", paths, "https://p.example", "k", downloads_dir=paths.downloads_dir)
+    return Settings(profile, Path("/home/you/.cache/lora-tui/work.sqlite3"), environment={})
+
+
+@pytest.fixture
+def app(library: Library, open_app: Open, settings: Settings) -> LoraTuiApp:
+    library.fill(count=3)
+    return open_app(settings=settings)
+
+
+async def test_a_choice_is_changed_by_enter_written_and_in_force_at_once(
+    app: LoraTuiApp, settings: Settings
+) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("comma")
+        assert isinstance(app.screen, SettingsScreen)
+        assert "automatic" in screen_text(app)
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: app.theme == "light")
+        assert load_preferences(settings.file, {}).theme == "light"
+        await pilot.press("x")
+        await until(pilot, lambda: app.theme == "dark")
+        await pilot.press("escape")
+        assert isinstance(app.screen, ModelsScreen)
+
+
+async def test_a_value_is_typed_and_one_that_can_not_be_is_refused(
+    app: LoraTuiApp, settings: Settings
+) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("comma", "j", "j", "j", "enter", *["backspace"] * 4, "5", "enter")
+        await until(pilot, lambda: any("from 15" in toast for toast in toasts(app)))
+        assert not settings.file.exists()
+        await pilot.press("0", "enter")
+        await until(pilot, lambda: app.preferences.sync_interval == 50)
+        assert "50 s" in screen_text(app)
+
+
+async def test_what_can_not_be_changed_says_why(
+    library: Library, open_app: Open, settings: Settings
+) -> None:
+    library.fill(count=3)
+    fixed = Settings(settings.profile, Path("c"), environment={"LORA_TUI_ASCII": "1"})
+    app = open_app(settings=fixed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("comma", "j", "enter")
+        await until(pilot, lambda: any("LORA_TUI_ASCII decides" in toast for toast in toasts(app)))
+
+
+async def test_t_is_remembered(app: LoraTuiApp, settings: Settings) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("T")
+        await until(pilot, lambda: load_preferences(settings.file, {}).theme == "light")
+
+
+@pytest.mark.parametrize("size", [SIZE, (160, 48)], ids=["80x24", "160x48"])
+def test_picture(
+    library: Library,
+    open_app: Open,
+    home: Path,
+    snap_compare: Callable[..., bool],
+    size: tuple[int, int],
+) -> None:
+    del home
+    library.fill(count=3)
+    paths = find_paths({"LORA_TUI_HOME": "/nowhere/lora-tui"})
+    profile = Profile("work", paths, "https://p.example", "k", downloads_dir=paths.downloads_dir)
+    settings = Settings(profile, Path("/nowhere/lora-tui/cache/work.sqlite3"), environment={})
+    assert snap_compare(open_app(settings=settings), press=["comma", "j"], terminal_size=size)
