@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import facts
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.models import Sort
+from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.clock import timestamp_text
+from lora_tui.widgets.card_grid import CardGrid
 from lora_tui.widgets.model_table import ModelTable
 from tests.tui.conftest import Open, screen_text
 from tests.tui.library import NOW, FakeWriters, Library, identifier
@@ -167,3 +169,24 @@ async def test_the_columns_follow_the_width(library: Library, open_app: Open) ->
             shown.append(len(heading.split()))
         assert shown == sorted(shown)
         assert shown[0] < shown[-1]
+
+
+async def test_cards_of_a_large_list_read_no_more_than_their_page(app: LoraTuiApp) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("v")
+        grid = app.screen.query_one(CardGrid)
+        fetch = grid.rows.fetch
+        asked: list[int] = []
+
+        def counted(offset: int, limit: int) -> Sequence[ModelSummary]:
+            asked.append(limit)
+            return fetch(offset, limit)
+
+        grid.rows.fetch = counted
+        steps = Steps(app.db)
+        for key in ("right", "down", "pagedown", "G", "up", "left_square_bracket", "g"):
+            asked.clear()
+            await pilot.press(key)
+            assert sum(asked) <= 2 * PAGE, key
+        assert steps.since_last() <= 60
+        assert "page 1 of 8,334" in screen_text(app)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
+
 from lora_tui import formats
 from lora_tui.domain import Model
 from lora_tui.preview import Preview
@@ -14,7 +16,7 @@ from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
 from lora_tui.widgets.file_list import FilesState, file_lines
 from lora_tui.widgets.metric_tiles import figures
 from lora_tui.widgets.opinion_panel import opinion_lines
-from lora_tui.widgets.stars import badge_spans, star_spans
+from lora_tui.widgets.stars import Span, badge_spans, star_spans
 
 _TILES: Final = 3
 _SHOWN_FIGURES: Final = (
@@ -136,24 +138,35 @@ def _header(model: Model, width: int, ascii_only: bool) -> list[Line]:
 
 def _tiles(model: Model, width: int, ascii_only: bool) -> list[Line]:
     known = dict(figures(model))
-    tiles = [(label, known[label]) for label in _SHOWN_FIGURES]
-    cell = width // _TILES
+    rows = [_SHOWN_FIGURES[:_TILES], _SHOWN_FIGURES[_TILES:]]
+    widths = [
+        max(max(cell_len(label), cell_len(known[label])) for label in column)
+        for column in zip(*rows, strict=True)
+    ]
+    gap = max(1, (width - sum(widths)) // _TILES)
     lines: list[Line] = []
-    for start in range(0, len(tiles), _TILES):
-        row = tiles[start : start + _TILES]
+    for row in rows:
         if lines:
             lines.append(_BLANK)
-        lines.append([(fit(label, cell, ascii_only=ascii_only), "label") for label, _ in row])
-        lines.append(
-            [
-                (
-                    fit(text, cell, ascii_only=ascii_only),
-                    "faint" if text == formats.NOTHING else "figure",
-                )
-                for _, text in row
-            ]
-        )
+        labels: list[Span] = [(label, "label") for label in row]
+        texts: list[Span] = [
+            (known[label], "faint" if known[label] == formats.NOTHING else "figure")
+            for label in row
+        ]
+        for spans in (labels, texts):
+            lines.append(_in_columns(spans, [space + gap for space in widths], width, ascii_only))
     return lines
+
+
+def _in_columns(
+    spans: Sequence[Span], widths: Sequence[int], room: int, ascii_only: bool
+) -> list[Span]:
+    """Each span in its width, the last ones in what is left of the room."""
+    line: list[Span] = []
+    for (text, style), width in zip(spans, widths, strict=True):
+        line.append((fit(text, min(width, room), ascii_only=ascii_only), style))
+        room -= min(width, room)
+    return line
 
 
 def _chart(preview: Preview, width: int, height: int, ascii_only: bool) -> list[Line]:
