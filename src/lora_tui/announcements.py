@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from lora_tui.base_app import BaseApp
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.facts import Owner
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
 
@@ -24,9 +26,11 @@ class Announcements:
         app: BaseApp,
         db: sqlite3.Connection,
         cache_path: Path,
+        owner: Owner | None,
         ask: Callable[[Callable[[], None]], None],
     ) -> None:
-        self._app, self._db, self._cache_path, self._ask = app, db, cache_path, ask
+        self._app, self._db, self._ask = app, db, ask
+        self._open = partial(open_cache, cache_path, owner)
         self._announced: set[str] = set()
 
     def look(self) -> None:
@@ -46,13 +50,9 @@ class Announcements:
             )
         if rest > 0:
             self._app.notify(f"and {rest} more; n shows all", title="Notifications")
-        self._ask(partial(_remember_announced, self._cache_path, [notice.id for notice in new]))
+        self._ask(partial(_remember_announced, self._open, [notice.id for notice in new]))
 
 
-def _remember_announced(path: Path, ids: Sequence[str]) -> None:
-    db = open_cache(path)
-    try:
-        with transaction(db):
-            mark_announced(db, ids)
-    finally:
-        db.close()
+def _remember_announced(open_it: Callable[[], sqlite3.Connection], ids: Sequence[str]) -> None:
+    with closing(open_it()) as db, transaction(db):
+        mark_announced(db, ids)

@@ -20,7 +20,7 @@ from lora_tui.background import in_background
 from lora_tui.base_app import BaseApp
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import database_explained, open_cache
-from lora_tui.cache.facts import get_sync_state
+from lora_tui.cache.facts import Owner, get_sync_state
 from lora_tui.cache.transfers import active_transfers
 from lora_tui.downloads import Downloads
 from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
@@ -76,10 +76,14 @@ class LoraTuiApp(BaseApp):
         sync_on_start: bool = True,
         harvest: BackgroundHarvest | None = None,
         views: Path | None = None,
+        owner: Owner | None = None,
     ) -> None:
-        """Open the cache. Raises CacheError and DiskError, before the terminal is taken over."""
+        """Open the cache of `owner`, before the terminal is taken over.
+
+        Raises CacheError, DiskError.
+        """
         super().__init__(preferences)
-        self.db = open_cache(cache_path)
+        self.db = open_cache(cache_path, owner)
         self.writers = writers
         self.profile = profile
         self.harvest = harvest
@@ -100,7 +104,7 @@ class LoraTuiApp(BaseApp):
         self.damage: DamagedCacheError | None = None
         """Why it ended, where the cache was found to be damaged."""
         self._downloads = Downloads(self)
-        self._announcements = Announcements(self, self.db, cache_path, self.ask)
+        self._announcements = Announcements(self, self.db, cache_path, owner, self.ask)
 
     def on_mount(self) -> None:
         """Show the list at once; ask the backend beside it."""

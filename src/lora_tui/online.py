@@ -13,6 +13,7 @@ from lora_tui.account import Session
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, open_cache, transaction
+from lora_tui.cache.facts import Owner
 from lora_tui.cache.transfers import ACTIVE, Transfer, transfers_of
 from lora_tui.config import Profile
 from lora_tui.domain import Model
@@ -84,6 +85,7 @@ class OnlineWriters:
                 files_at_once=profile.parallel_downloads,
                 limit=RateLimit(limit) if limit else None,
             ),
+            account.cache_owner(profile, self.user_id),
         )
 
     @property
@@ -213,10 +215,12 @@ class OnlineWriters:
 class OfflineWriters:
     """`Writers` for --offline: what needs the network raises the reason why there is none."""
 
-    def __init__(self, reason: LoraTuiError, cache_path: Path | None = None) -> None:
-        """`cache_path` is the cache that the disk is compared with."""
+    def __init__(
+        self, reason: LoraTuiError, cache_path: Path | None = None, owner: Owner | None = None
+    ) -> None:
+        """`cache_path` is the cache, of `owner`, that the disk is compared with."""
         self._reason = reason
-        self._cache_path = cache_path
+        self._cache_path, self._owner = cache_path, owner
 
     def sync(self, *, full: bool = False) -> None:
         """Raises the reason."""
@@ -243,7 +247,7 @@ class OfflineWriters:
     def check_downloads(self) -> None:
         """See `Writers.check_downloads`."""
         if self._cache_path is not None:
-            with closing(open_cache(self._cache_path)) as db:
+            with closing(open_cache(self._cache_path, self._owner)) as db:
                 check_presence(db)
 
     def keep_text(self, name: str, text: str) -> Path:

@@ -104,6 +104,13 @@ def test_it_remembers_its_owner_and_is_refused_to_another_user_or_project(
 # Damage -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("text", ["fts5: no such table: models", "no such table: temp.matches"])
+def test_words_that_only_look_like_damage_do_not_cost_the_cache(text: str) -> None:
+    with pytest.raises(CacheError) as caught, database_explained():
+        raise sqlite3.OperationalError(text)
+    assert not isinstance(caught.value, DamagedCacheError)
+
+
 @pytest.mark.parametrize("table", ["models", "library", "generations", "marks"])
 def test_a_missing_table_is_damage(tmp_path: Path, table: str) -> None:
     path = tmp_path / "cache.sqlite3"

@@ -146,9 +146,10 @@ class Library:
         synced: datetime | None = NOW - timedelta(minutes=5),
         running: bool = False,
         error: str | None = None,
+        trouble: facts.Trouble | None = None,
     ) -> None:
         """How the last sync went."""
-        state = facts.SyncState(synced, synced, running=running, error=error)
+        state = facts.SyncState(synced, synced, running=running, error=error, trouble=trouble)
         with closing(open_cache(self.path)) as db, transaction(db, Topic.SYNC):
             facts.put_sync_state(db, state, process_id=os.getpid())
 

@@ -9,7 +9,9 @@ from rich.cells import cell_len
 from textual import events
 
 from lora_tui.app import LoraTuiApp
+from lora_tui.cache.facts import Owner, Trouble
 from lora_tui.cache.models import Sort
+from lora_tui.errors import CacheError
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.model_table import ModelTable
 from lora_tui.widgets.search_bar import SearchInput
@@ -317,7 +319,7 @@ async def test_filters_show_at_once_and_escape_takes_them_back(
     app = open_app()
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f", "space")
-        assert "8 of 37 models" in screen_text(app)
+        await until(pilot, lambda: "8 of 37 models" in screen_text(app))
         await pilot.press("escape")
         assert "37 models" in screen_text(app)
         assert "of 37" not in screen_text(app)
@@ -488,6 +490,34 @@ async def test_offline_the_list_stays_with_its_age_and_the_reason(
         assert len(shown_names(app)) == 19
         library.put_state()
         await until(pilot, lambda: "Offline" not in screen_text(app))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (Trouble.LOGIN, "Session expired"),
+        (Trouble.DENIED, "Access denied"),
+        (Trouble.OTHER, "Sync failed"),
+    ],
+)
+async def test_only_a_backend_that_does_not_answer_is_called_offline(
+    library: Library, open_app: Open, trouble: Trouble, words: str
+) -> None:
+    library.fill()
+    library.put_state(error="The reason", trouble=trouble)
+    app = open_app()
+    async with app.run_test(size=(100, 24)):
+        text = screen_text(app)
+        assert words in text.splitlines()[1]
+        assert "The reason" in text
+        assert words.lower() in text.splitlines()[-2]
+        assert "offline" not in text.lower()
+
+
+async def test_the_cache_of_another_account_is_not_opened(library: Library, open_app: Open) -> None:
+    open_app(owner=Owner("alice", "https://one.example"))
+    with pytest.raises(CacheError, match="another account"):
+        open_app(owner=Owner("bob", "https://one.example"))
 
 
 async def test_a_terminal_that_is_too_small_says_so_in_one_line(

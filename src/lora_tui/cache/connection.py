@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.cache.changes import Topic, publish
-from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, put_fact
+from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_fact
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
 from lora_tui.errors import CacheError, DamagedCacheError, DiskError, LoraTuiError
 from lora_tui.private_files import make_private_directory
@@ -169,6 +169,8 @@ def _check_tables(connection: sqlite3.Connection) -> None:
 
 
 def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> None:
+    if get_owner(connection) == owner:
+        return  # the ordinary case takes no lock
     with transaction(connection):
         ours = claim(connection, owner)
     if not ours:
@@ -182,9 +184,7 @@ def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> No
 def _explanation(error: sqlite3.Error, details: str) -> LoraTuiError | None:
     """What a user can make of it; None where the mistake is ours."""
     code, text = _code(error), str(error)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
-        "no such table" in text or "Could not decode to UTF-8" in text
-    ):
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _tells_of_damage(text):
         return DamagedCacheError(_DAMAGED, details=f"{details}: {text}")
     if code == sqlite3.SQLITE_FULL:
         return DiskError(
@@ -213,6 +213,15 @@ def _explanation(error: sqlite3.Error, details: str) -> LoraTuiError | None:
     if isinstance(error, sqlite3.OperationalError):
         return CacheError(f"The cache can't be read: {text}", details=details)
     return None
+
+
+def _tells_of_damage(text: str) -> bool:
+    """Whether these words of SQLite are about a table that every cache has, or garbled text.
+
+    Only as a whole: an error may quote a search, and what a user types must not look like damage.
+    """
+    missing = text.removeprefix("no such table: ").removeprefix("main.")
+    return text.startswith("Could not decode to UTF-8") or (text != missing and missing in TABLES)
 
 
 def _code(error: BaseException) -> int | None:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from lora_tui.clock import parse_timestamp, timestamp_text
@@ -23,6 +24,15 @@ class Owner:
     """The project's URL, or what it is known by instead."""
 
 
+class Trouble(StrEnum):
+    """Why a sync failed, as far as it matters to what a user can do about it."""
+
+    UNREACHABLE = "unreachable"
+    LOGIN = "login"
+    DENIED = "denied"
+    OTHER = "other"
+
+
 @dataclass(frozen=True)
 class SyncState:
     """How old the data is and how the last attempt to renew it ended."""
@@ -32,6 +42,8 @@ class SyncState:
     running: bool
     error: str | None
     """Why the last attempt failed; None where it did not."""
+    trouble: Trouble | None = None
+    """What kind of failure that was; None where it did not fail, or in an older cache."""
 
     @property
     def online(self) -> bool:
@@ -46,6 +58,7 @@ def get_sync_state(db: sqlite3.Connection) -> SyncState:
         last_attempt=parse_timestamp(get_fact(db, "sync.attempt")),
         running=_is_alive(get_fact(db, "sync.running")),
         error=get_fact(db, "sync.error"),
+        trouble=_trouble(get_fact(db, "sync.trouble")),
     )
 
 
@@ -56,6 +69,7 @@ def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process_id: int)
         ("sync.attempt", timestamp_text(state.last_attempt) if state.last_attempt else None),
         ("sync.running", str(process_id) if state.running else None),
         ("sync.error", state.error),
+        ("sync.trouble", state.trouble),
     ):
         put_fact(db, key, value)
 
@@ -101,6 +115,13 @@ def put_mark(db: sqlite3.Connection, name: str, moment: str, row_id: str) -> Non
     db.execute(
         "INSERT OR REPLACE INTO marks (name, moment, id) VALUES (?, ?, ?)", [name, moment, row_id]
     )
+
+
+def _trouble(value: str | None) -> Trouble | None:
+    """A kind that a newer version noted is none that we know."""
+    if value is None:
+        return None
+    return Trouble(value) if value in list(Trouble) else Trouble.OTHER
 
 
 def _is_alive(process_id: str | None) -> bool:

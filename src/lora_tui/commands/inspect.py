@@ -10,7 +10,6 @@ from typing import Any, Final
 from lora_tui import adapters, formats
 from lora_tui.adapters import AdapterConfig, AdapterFacts
 from lora_tui.cache import models
-from lora_tui.cache.connection import open_cache
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import ArtifactFile, Model
@@ -105,7 +104,7 @@ def _remote(context: Context, reference: str) -> _Adapter:
     from lora_tui.online import OnlineWriters
 
     with closing(OnlineWriters(context.profile)) as online:
-        with closing(open_cache(online.cache_path)) as db:
+        with context.cache() as db:
             model = models.get_model(db, resolve(db, reference).id)
         if model is None:
             raise NotFoundError("Model not found or access denied")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lora_tui import account
-from lora_tui.cache.connection import open_cache
 from lora_tui.cache.facts import Owner
 from lora_tui.commands.context import Context
 from lora_tui.config import (
@@ -58,7 +57,8 @@ def open_application(context: Context) -> None:
     if context.arguments.offline:
         reason = UnreachableError("--offline was given", remedy="start without it to reach out")
         path = context.cache_path()
-        _run(context, profile, path, OfflineWriters(reason, path), sync=False)
+        offline = OfflineWriters(reason, path, context.cache_owner())
+        _run(context, profile, path, offline, sync=False)
         return
     try:
         online = OnlineWriters(profile)
@@ -158,7 +158,6 @@ def _run(
     rebuilt = False
     while True:
         try:
-            open_cache(cache_path, owner).close()  # not another's rows, not for a moment
             app = LoraTuiApp(
                 cache_path,
                 writers,
@@ -169,6 +168,7 @@ def _run(
                 sync_on_start=sync,
                 harvest=harvest,
                 views=profile.paths.state_dir / "views" / f"{profile.key}.json",
+                owner=owner,
             )
             app.run()
             if app.damage is not None:

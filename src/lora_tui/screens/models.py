@@ -402,6 +402,7 @@ class ModelsScreen(CacheScreen):
             banner.say(
                 age,
                 state.error or "",
+                state.trouble,
                 ascii_only=self.ascii_only,
                 signed_out=self.lora.login_refused,
             )

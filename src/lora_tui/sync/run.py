@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -21,7 +21,13 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, path_of, transaction
 from lora_tui.cache.lock import sync_lock
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.errors import CacheError, LoraTuiError
+from lora_tui.errors import (
+    AuthenticationError,
+    CacheError,
+    DeniedError,
+    LoraTuiError,
+    UnreachableError,
+)
 from lora_tui.gateway.rest import Rest
 from lora_tui.sync.curves import pull_curve
 from lora_tui.sync.pull import Tally, new_rows, pull, remove, write
@@ -89,7 +95,7 @@ def _sync(
 ) -> SyncReport:
     started = clock.now()
     before = facts.get_sync_state(db)
-    _note(db, facts.SyncState(before.last_success, started, running=True, error=before.error))
+    _note(db, replace(before, last_attempt=started, running=True))
     last, report = before.last_success, SyncReport(full=full)
     try:
         _tables(rest, db, user_id, report, progress)
@@ -101,9 +107,11 @@ def _sync(
             report.curves += 1
             progress("curves", report.curves)
     except BaseException as error:
-        said = str(error) if isinstance(error, LoraTuiError) else before.error
+        said, trouble = before.error, before.trouble
+        if isinstance(error, LoraTuiError):
+            said, trouble = str(error), _trouble(error)
         with suppress(LoraTuiError, sqlite3.Error):  # a full disk can't take the note either
-            _note(db, facts.SyncState(last, started, running=False, error=said))
+            _note(db, facts.SyncState(last, started, False, said, trouble))
         raise
     _note(db, facts.SyncState(last, started, running=False, error=None))
     return report
@@ -153,6 +161,16 @@ def _is_due(last: str | None, now: datetime) -> bool:
     """Both moments are of this machine; one in the future was noted by a clock that was wrong."""
     moment = parse_timestamp(last)
     return moment is None or not timedelta(0) <= now - moment <= RECONCILE_EVERY
+
+
+def _trouble(error: LoraTuiError) -> facts.Trouble:
+    if isinstance(error, AuthenticationError):
+        return facts.Trouble.LOGIN
+    if isinstance(error, DeniedError):
+        return facts.Trouble.DENIED
+    if isinstance(error, UnreachableError):
+        return facts.Trouble.UNREACHABLE
+    return facts.Trouble.OTHER
 
 
 def _note(db: sqlite3.Connection, state: facts.SyncState) -> None:

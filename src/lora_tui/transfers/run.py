@@ -19,6 +19,7 @@ from lora_tui import errors
 from lora_tui.cache import transfers as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.facts import Owner as CacheOwner
 from lora_tui.cache.finished import put_downloaded
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
@@ -62,8 +63,11 @@ class Outcome:
 class Runner:
     """The queue's workers in this process. Every method may be called from any thread."""
 
-    def __init__(self, cache_path: Path, tools: Tools) -> None:
-        self._cache_path = cache_path
+    def __init__(
+        self, cache_path: Path, tools: Tools, cache_owner: CacheOwner | None = None
+    ) -> None:
+        """`cache_owner`: whose the cache must be."""
+        self._cache_path, self._cache_owner = cache_path, cache_owner
         self._tools = tools
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -97,7 +101,7 @@ class Runner:
     def recover(self) -> None:
         """Queue again what a dead process had in hand."""
         own = self._own()
-        with closing(open_cache(self._cache_path)) as db:
+        with closing(open_cache(self._cache_path, self._cache_owner)) as db:
             dead = [owner for owner in queue.owners(db) if not own.is_alive(owner)]
             if dead:
                 with transaction(db, Topic.TRANSFERS):
@@ -159,7 +163,7 @@ class Runner:
         if self._stop.is_set():
             return
         owner = self._own()
-        with closing(open_cache(self._cache_path)) as db:
+        with closing(open_cache(self._cache_path, self._cache_owner)) as db:
             queued = [
                 row
                 for row in queue.active_transfers(db)
@@ -188,7 +192,7 @@ class Runner:
 
     def _work(self, owner: str) -> None:
         """The life of a worker: file after file, until none is queued."""
-        with closing(open_cache(self._cache_path)) as db:
+        with closing(open_cache(self._cache_path, self._cache_owner)) as db:
             while not self._stop.is_set():
                 with transaction(db, Topic.TRANSFERS):
                     row = queue.claim(db, owner, None if self._everything else self._wanted)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from textual.content import Content
 from textual.widgets import Static
 
+from lora_tui.cache.facts import Trouble
 from lora_tui.widgets.cells import settled
+
+TROUBLE_WORDS: Final = {
+    Trouble.UNREACHABLE: "offline",
+    Trouble.LOGIN: "session expired",
+    Trouble.DENIED: "access denied",
+    Trouble.OTHER: "sync failed",
+}
 
 
 class StatePanel(Static):
@@ -22,16 +32,25 @@ class StatePanel(Static):
 
 
 class OfflineBanner(Static):
-    """One line: that we are offline, how old the data is, why, and how to try again."""
+    """One line: what keeps us from syncing, how old the data is, why, and how to try again."""
 
-    def say(self, age: str, reason: str, *, ascii_only: bool, signed_out: bool = False) -> None:
+    def say(
+        self,
+        age: str,
+        reason: str,
+        trouble: Trouble | None,
+        *,
+        ascii_only: bool,
+        signed_out: bool = False,
+    ) -> None:
         """Show it; the reason may be remote text. `signed_out`: only a login helps."""
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
         reason = settled(reason, ascii_only=ascii_only)
         way_on = "L signs in" if signed_out else "r tries again"
+        words = "signed out" if signed_out else TROUBLE_WORDS[trouble or Trouble.UNREACHABLE]
         self.update(
             Content.assemble(
-                (f" {sign} {'Signed out' if signed_out else 'Offline'}", "bold $text-warning"),
+                (f" {sign} {words.capitalize()}", "bold $text-warning"),
                 (f"{between}data of {age}{between}{way_on}{between}{reason}", "$text-warning"),
             )
         )

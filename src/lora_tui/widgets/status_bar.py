@@ -11,9 +11,10 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from lora_tui import clock, formats
-from lora_tui.cache.facts import SyncState, get_sync_state
+from lora_tui.cache.facts import SyncState, Trouble, get_sync_state
 from lora_tui.cache.records import unread_count
 from lora_tui.cache.transfers import active_transfers
+from lora_tui.widgets.states import TROUBLE_WORDS
 from lora_tui.widgets.transfer_bar import bar, share
 
 _AGE_SECONDS: Final = 15.0
@@ -69,7 +70,8 @@ class StatusBar(Widget):
         if state.running:
             return [(f"  {turn} syncing", "$primary"), (f"{between}{synced}", "$secondary")]
         if state.error is not None:
-            return [(f"  {ring} offline", "$text-warning"), (f"{between}{synced}", "$secondary")]
+            words = TROUBLE_WORDS[state.trouble or Trouble.UNREACHABLE]
+            return [(f"  {ring} {words}", "$text-warning"), (f"{between}{synced}", "$secondary")]
         if state.last_success is not None:
             return [(f"  {dot} online", "$text-success"), (f"{between}{synced}", "$secondary")]
         return [(f"  {ring} {synced}", "$secondary")]
