@@ -26,9 +26,9 @@ from lora_tui.gateway.storage import Storage
 from lora_tui.library.presence import check_presence
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.control import Control, control
+from lora_tui.transfers.directory import model_directory
 from lora_tui.transfers.found import find_downloads
 from lora_tui.transfers.limit import RateLimit
-from lora_tui.transfers.plan import model_directory
 from lora_tui.transfers.run import Outcome, Runner, Tools, download
 
 _ATTEMPTS: Final = 10

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from lora_tui.cache import finished, models, transfers
-from lora_tui.cache.connection import open_cache
-from lora_tui.cache.models import ModelQuery
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.models import ModelQuery, get_row, put_models
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.config import Profile
 from lora_tui.domain import Model
@@ -102,6 +102,29 @@ def test_a_second_download_fetches_nothing(
     after = len([r for r in configured.requests() if r["path"].startswith(SIGNED)])
     assert before == after
     assert_whole(directory, truth)
+
+
+def test_a_model_that_was_renamed_stays_where_it_is(
+    online: OnlineWriters, model: Model, truth: dict[str, bytes], configured: Sandbox
+) -> None:
+    directory = online.download_to(model.id, [model.files[0].name]).directory
+    with closing(open_cache(online.cache_path)) as db, transaction(db):
+        row = get_row(db, model.id)
+        assert row is not None
+        put_models(db, [row | {"name": "Another name"}])
+    assert online.download_to(model.id).directory == directory
+    assert_whole(directory, truth)
+    assert [path.name for path in directory.parent.iterdir()] == [directory.name]
+
+
+def test_a_directory_of_another_model_is_not_taken_for_ours(
+    online: OnlineWriters, model: Model, home: Path
+) -> None:
+    other = home / "downloads" / f"other-{model.id[:8]}"
+    other.mkdir(parents=True)
+    (other / "lora-tui.json").write_text(json.dumps({"id": "another", "files": {}}))
+    assert online.download_to(model.id).directory != other
+    assert [path.name for path in other.iterdir()] == ["lora-tui.json"]
 
 
 @pytest.mark.parametrize("drop_after", [0, 900_000])

@@ -12,7 +12,7 @@ from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.filenames import slug
 from lora_tui.serving import NO_BASE, NO_DIRECTORY, Served, snippet
-from lora_tui.transfers.plan import model_directory
+from lora_tui.transfers.directory import model_directory
 
 _CONFIG = "adapter_config.json"
 

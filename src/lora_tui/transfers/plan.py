@@ -10,17 +10,12 @@ from typing import Final
 from lora_tui.cache.transfers import Wanted
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError
-from lora_tui.filenames import distinct_file_names, slug
+from lora_tui.filenames import distinct_file_names
 from lora_tui.transfers.fetch import not_enough_space
 from lora_tui.transfers.part import SUFFIXES, part_of
 
 MANIFEST: Final = "lora-tui.json"
 """What lora-tui writes beside the files: where they come from, and their checksums."""
-
-
-def model_directory(model: Model, downloads: Path) -> Path:
-    """`<downloads>/<name slug>-<short id>`: told apart even where two models share a name."""
-    return downloads / f"{slug(model.name)}-{slug(model.id[:8])}"
 
 
 def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> list[Wanted]:
