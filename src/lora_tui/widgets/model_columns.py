@@ -203,5 +203,5 @@ COLUMNS: Final = (
 """All columns in their order; the name comes first and is always shown."""
 _COMFORTABLE_NAME: Final = 44
 # Percent of the cells that the columns before it left over.
-_SHARES: Final = {"name": 45, "dataset": 50, "base_model": 60, "curve": 100}
+_SHARES: Final = {"name": 75, "dataset": 50, "base_model": 60, "curve": 100}
 _MOST: Final = {column.key: column.most for column in COLUMNS}
