@@ -26,11 +26,7 @@ from lora_tui.downloads import Downloads
 from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
 from lora_tui.preferences import Preferences
 from lora_tui.screens.actions import actions_of
-from lora_tui.screens.confirm import ConfirmScreen
-from lora_tui.screens.help import HelpScreen
-from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.screens.notifications import NotificationsScreen
 from lora_tui.screens.palette import ActionCommands
 from lora_tui.sync_schedule import SyncSchedule
 from lora_tui.view_state import ViewMemory, ViewState
@@ -41,7 +37,8 @@ if TYPE_CHECKING:
     from lora_tui.harvest.background import BackgroundHarvest
     from lora_tui.settings import Settings
 
-# What needs a network client is imported where it is asked for: the list is to be there at once.
+# What needs a network client, and screens other than the list, are imported where they are asked
+# for: the list is to be there at once.
 _AS_IT_COMES: Final = Preferences()
 _POLL_SECONDS: Final = 0.2
 _HARVEST_POLL_SECONDS: Final = 1.0
@@ -252,6 +249,8 @@ class LoraTuiApp(BaseApp):
 
     def open_model(self, model_id: str) -> None:
         """Show one model."""
+        from lora_tui.screens.model import ModelScreen
+
         self.push_screen(ModelScreen(model_id))
 
     def action_sync(self) -> None:
@@ -260,6 +259,8 @@ class LoraTuiApp(BaseApp):
 
     def action_notifications(self) -> None:
         """Show the notifications."""
+        from lora_tui.screens.notifications import NotificationsScreen
+
         if not isinstance(self.screen, NotificationsScreen):
             self.clear_notifications()
             self.push_screen(NotificationsScreen())
@@ -318,6 +319,8 @@ class LoraTuiApp(BaseApp):
 
     def action_help(self) -> None:
         """Show the keys that apply here."""
+        from lora_tui.screens.help import HelpScreen
+
         self.push_screen(HelpScreen(actions_of(self, self.screen)))
 
     def action_other_theme(self) -> None:
@@ -332,6 +335,8 @@ class LoraTuiApp(BaseApp):
 
     async def action_quit(self) -> None:
         """Leave; ask first if that would stop a download."""
+        from lora_tui.screens.confirm import ConfirmScreen
+
         if isinstance(self.screen, ConfirmScreen):
             return
         if not self._downloads.running:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lora_tui import formats
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain import Model
 from lora_tui.exports import csv_table, markdown_table
-from lora_tui.second_opinion import Opinion
+
+if TYPE_CHECKING:
+    from lora_tui.second_opinion import Opinion
 
 LEAST, MOST = 2, 6
 LETTERS: Final = "ABCDEF"

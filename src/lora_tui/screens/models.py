@@ -28,8 +28,6 @@ from lora_tui.cache.models import (
 )
 from lora_tui.compare import LEAST, MOST
 from lora_tui.screens.cache_screen import CacheScreen
-from lora_tui.screens.compare import CompareScreen
-from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.filters import Filters, FilterScreen
 from lora_tui.screens.sort_menu import SORT_NAMES, SortMenu, direction_name
 from lora_tui.view_state import View
@@ -284,6 +282,8 @@ class ModelsScreen(CacheScreen):
         if len(names) == 1:
             answered(True)
         else:
+            from lora_tui.screens.confirm import ConfirmScreen
+
             self.app.push_screen(ConfirmScreen("Download", question), answered)
 
     def action_compare(self) -> None:
@@ -294,6 +294,8 @@ class ModelsScreen(CacheScreen):
             return
         places = {model: self._list.position(model) if self._list else None for model in marked}
         order = sorted(marked, key=lambda model: (places[model] is None, places[model] or 0, model))
+        from lora_tui.screens.compare import CompareScreen
+
         self.app.push_screen(CompareScreen(order))
 
     def action_copy_id(self) -> None:
