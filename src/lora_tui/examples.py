@@ -24,8 +24,13 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("list --sort quality --min-stars 4", "the best"),
         ("list --search support --csv", "as a table for a spreadsheet"),
         ("list --json --limit 100 --page 2", "for a script"),
+        ("list --jsonl --limit 1000", "one object a line, for jq and the like"),
     ),
     "show": (("show 3f2a", "by the beginning of its id"),),
+    "report": (
+        ("report 3f2a --output model.html", "one page, with the loss curve"),
+        ("report 3f2a", "Markdown, on stdout"),
+    ),
     "compare": (("compare 3f2a 77c0 --markdown", "two models, as a Markdown table"),),
     "download": (
         ("download 3f2a", "all its files, verified"),

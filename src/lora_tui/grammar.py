@@ -116,10 +116,19 @@ def build_parser() -> argparse.ArgumentParser:
     listing.add_argument("--downloaded", action="store_true", help="only what lies on this disk")
     listing.add_argument("--page", type=_positive, default=1)
     listing.add_argument("--limit", type=_positive, default=12, help="models a page (12)")
-    listing.add_argument("--csv", action="store_true", help="print CSV")
+    forms = listing.add_mutually_exclusive_group()
+    forms.add_argument("--csv", action="store_true", help="print CSV")
+    forms.add_argument("--jsonl", action="store_true", help="print one JSON object a line")
 
     show = _command(commands, common, "show", "browse:show_model", "one model (cache)")
     show.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+
+    report = _command(
+        commands, common, "report", "report:report", "a model as a document to hand on (cache)"
+    )
+    report.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    report.add_argument("--format", choices=("md", "html"), help="Markdown, or by the name of FILE")
+    report.add_argument("--output", metavar="FILE", help="write it there, not to stdout")
 
     comparing = _command(
         commands, common, "compare", "compare:compare_models", "2 to 6 models side by side (cache)"

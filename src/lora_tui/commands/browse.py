@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import CONVERGENCES, Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.exports import not_a_formula
-from lora_tui.second_opinion import Comparison, Opinion, compare_with_rating
+from lora_tui.second_opinion import Opinion, compare_with_rating
 from lora_tui.text import cell_width, fit
 
 _COLUMNS = ("ID", "STARS", "CONVERGENCE", "NAME", "DATASET", "CREATED", "LOSS", "COST")
@@ -43,6 +44,10 @@ def list_models(context: Context) -> None:
             pages = math.ceil(total / limit)
             pagination = {"page": page, "limit": limit, "total": total, "totalPages": pages}
             context.print_data({"models": rows, "pagination": pagination})
+            return
+        if arguments.jsonl:
+            for row in models.select_rows(db, query, offset=offset, limit=limit):
+                context.out.write(json.dumps(row) + "\n")  # ASCII, like the envelope
             return
         found = models.select_models(db, query, offset=offset, limit=limit)
     if arguments.csv:
@@ -77,7 +82,7 @@ def show_model(context: Context) -> None:
     model = Model.from_row(row)
     lines = facts_of(model)
     if opinion is not None:
-        lines += [("", ""), *_opinion_of(opinion, compare_with_rating(opinion, model.quality))]
+        lines += [("", ""), *opinion_lines(opinion, model)]
     for label, value in lines:
         context.out.write(f"{label:<20} {value}\n" if label else "\n")
 
@@ -129,7 +134,11 @@ def facts_of(model: Model) -> list[tuple[str, str]]:
     return lines
 
 
-def _opinion_of(opinion: Opinion, comparison: Comparison) -> list[tuple[str, str]]:
+def opinion_lines(opinion: Opinion | None, model: Model) -> list[tuple[str, str]]:
+    """The second opinion beside the stored verdict, as labelled sentences."""
+    if opinion is None:
+        return []
+    comparison = compare_with_rating(opinion, model.quality)
     lines = [("Second opinion", f"{opinion.verdict}. {comparison.sentence}")]
     lines += [
         (f"  {finding.severity.name.lower()}", finding.sentence) for finding in opinion.findings

@@ -1,0 +1,109 @@
+"""Writes docs/lora-tui.1 from the grammar of the command line; `make man` runs it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from lora_tui.examples import EXAMPLES
+from lora_tui.grammar import build_parser
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "lora-tui.1"
+
+_EXIT_CODES = (
+    ("0", "all is well"),
+    ("1", "something unexpected"),
+    ("2", "a wrong command line or configuration"),
+    ("3", "not found, or denied"),
+    ("4", "nobody is signed in, or the credentials are wrong"),
+    ("5", "the backend can't be reached"),
+    ("6", "a file is not what it should be"),
+    ("7", "some of it was done, some was not"),
+    ("130", "interrupted"),
+)
+_ENVIRONMENT = (
+    ("SUPABASE_URL, SUPABASE_ANON_KEY", "the project, instead of the configuration file"),
+    ("SUPABASE_SERVICE_ROLE_KEY", "for the harvest and for push"),
+    ("GPU_CLUSTER_API_URL, GPU_CLUSTER_API_KEY", "the GPU worker, for the harvest"),
+    ("LORA_TUI_EMAIL, LORA_TUI_PASSWORD, LORA_TUI_ACCESS_TOKEN", "who signs in"),
+    ("LORA_TUI_PROFILE", "the profile to use"),
+    ("LORA_TUI_HOME", "all directories under one"),
+    ("NO_COLOR, LORA_TUI_ASCII", "no colours; ASCII alone"),
+)
+
+
+def manual_page() -> str:
+    """The whole page."""
+    parser = build_parser()
+    lines = [
+        ".TH LORA-TUI 1",
+        ".SH NAME",
+        "lora-tui \\- harvest, browse and download LoRA adapters kept in Supabase",
+        ".SH SYNOPSIS",
+        ".B lora-tui",
+        "[COMMAND] [OPTION ...]",
+        ".SH DESCRIPTION",
+        "Without a command the application opens. Data goes to stdout, talk to stderr.",
+        ".SH OPTIONS",
+        *_options(parser, everywhere=True),
+        ".SH COMMANDS",
+        *_commands(parser, ""),
+        ".SH EXIT STATUS",
+        *_terms(_EXIT_CODES),
+        ".SH ENVIRONMENT",
+        "Any secret may also be in a file that NAME_FILE names.",
+        *_terms(_ENVIRONMENT),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[str]:
+    for action in parser._actions:
+        if not isinstance(action, argparse._SubParsersAction):
+            continue
+        for word, inner in action.choices.items():
+            name = f"{before}{word}"
+            if any(isinstance(one, argparse._SubParsersAction) for one in inner._actions):
+                yield from _commands(inner, f"{name} ")
+                continue
+            yield f".SS lora-tui {_text(name)}"
+            summary = inner.description or ""
+            yield _text(f"{summary[:1].upper()}{summary[1:]}.")
+            yield from _options(inner, everywhere=False)
+            for line, what in EXAMPLES.get(word, ()):
+                yield from (".PP", _text(f"{what}:"), ".RS", ".nf")
+                yield from (_text(f"lora-tui {line}"), ".fi", ".RE")
+
+
+def _options(parser: argparse.ArgumentParser, *, everywhere: bool) -> Iterator[str]:
+    for group in parser._action_groups:
+        if group.title == "everywhere" and not everywhere:
+            continue
+        for action in group._group_actions:
+            if isinstance(action, argparse._SubParsersAction | argparse._HelpAction):
+                continue
+            value = action.metavar or (
+                "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
+            )
+            names = ", ".join(action.option_strings)
+            takes = action.nargs is None or not names
+            term = f"{names} {value}" if names and takes else names or str(value)
+            yield from _terms([(term, action.help or "")])
+
+
+def _terms(pairs: tuple[tuple[str, str], ...] | list[tuple[str, str]]) -> Iterator[str]:
+    for term, text in pairs:
+        yield from (".TP", f".B {_text(term)}", _text(text) or "\\&")
+
+
+def _text(text: str) -> str:
+    """Roff that shows this text: no escape, no request, no hyphen that turns into a dash."""
+    escaped = text.replace("%%", "%").replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
+    escaped = escaped.replace("…", "...").replace("–", "\\-")
+    return f"\\&{escaped}" if escaped.startswith((".", "\\(aq")) else escaped
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(manual_page(), encoding="utf-8")
+    print(DOCUMENT)

@@ -1,0 +1,93 @@
+"""`report`: a model as a document to hand on, from the cache alone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from lora_tui.cache import models
+from lora_tui.cache.metrics import get_curve
+from lora_tui.cache.opinions import get_opinion
+from lora_tui.commands.browse import facts_of, opinion_lines
+from lora_tui.commands.context import Context, resolve
+from lora_tui.domain import Model
+from lora_tui.errors import DiskError, NotFoundError, UsageError
+from lora_tui.filenames import slug
+from lora_tui.model_card import ModelCard, to_html, to_markdown
+from lora_tui.serving import Served, snippet
+
+_PROGRAMS = ("vllm", "peft")
+
+
+def report(context: Context) -> None:
+    """Print the document, or write it to a file, whole or not at all."""
+    arguments = context.arguments
+    with context.cache() as db:
+        model = models.get_model(db, resolve(db, arguments.model).id)
+        if model is None:
+            raise NotFoundError("Model not found or access denied")
+        opinion = get_opinion(db, model.job_id)
+        curve = get_curve(db, model.job_id) or model.training.loss_curve
+    card = ModelCard(
+        model=model,
+        facts=[row for row in facts_of(model) if row[0] not in ("Name", "File")],
+        opinion=[f"{label.strip()}: {text}" for label, text in opinion_lines(opinion, model)],
+        curve=curve,
+        snippets=_snippets(model),
+    )
+    as_html = arguments.format == "html" or (
+        arguments.format is None and (arguments.output or "").lower().endswith((".html", ".htm"))
+    )
+    text = to_html(card) if as_html else to_markdown(card)
+    path = Path(arguments.output).expanduser() if arguments.output else None
+    if path is not None:
+        _write(path, text)
+    if context.json:
+        context.print_data(
+            {
+                "model_id": model.id,
+                "model_name": model.name,
+                "format": "html" if as_html else "md",
+                "path": None if path is None else str(path),
+                "report": text if path is None else None,
+            }
+        )
+    elif path is None:
+        context.out.write(text)
+    else:
+        context.say(f"Written: {path}")
+
+
+def _snippets(model: Model) -> list[tuple[str, str]]:
+    """No directory of this machine: the document is for others."""
+    hyper = model.hyperparameters
+    served = Served(slug(model.name), None, hyper.base_model or "", hyper.rank)
+    found = []
+    for program in _PROGRAMS:
+        with suppress(UsageError):  # such as a rank that vLLM does not take
+            found.append((program, snippet(served, program)))
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    partial = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=".lora-tui-", delete=False
+        ) as file:
+            partial = Path(file.name)
+            file.write(text)
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)
+        partial.replace(path)
+    except OSError as error:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+        raise DiskError(
+            f"The report can't be written: {error.strerror}",
+            details=str(path),
+            remedy="name a file in a directory that you may write to",
+        ) from error
