@@ -243,7 +243,7 @@ def put_model_files(
     library: Library, model: int, done: dict[str, int | TransferState], place: str
 ) -> dict[str, int]:
     """Files of a model: so many bytes of each that runs, or the state of any other; their rows."""
-    directory = Path("/home/somebody/models") / place
+    directory = Path("/", "home", "somebody", "models") / place
     wanted = [Wanted(name, f"path/{name}", directory / name, FILES[name]) for name in done]
     with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
         ids = queue.enqueue(db, identifier("model", model), wanted)
@@ -358,7 +358,7 @@ class TestPictures:
         )
         library.put_state()
         for number, name in enumerate(HOSTILE_NAMES):
-            target = Path("/home/somebody/models") / str(number) / "file"
+            target = Path("/", "home", "somebody", "models") / str(number) / "file"
             wanted = Wanted(f"{name}.bin", "path", target, 10_000)
             with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
                 (row,) = queue.enqueue(db, identifier("model", number), [wanted])
