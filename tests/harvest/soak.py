@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -28,10 +29,12 @@ sys.exit(main(sys.argv[1:]))
 class Soak(AbstractContextManager["Soak"]):
     """One world, and processes that die in it."""
 
-    def __init__(self, home: Path, jobs: int, faults: float, concurrency: int) -> None:
+    def __init__(
+        self, home: Path, jobs: int, faults: float, concurrency: int, *, leases: bool = False
+    ) -> None:
         # a lease of a dead harvester lasts a minute: without leases the next one goes on at once
-        self.world = World(home, waiting_jobs=jobs, migrated=False)
-        self.kills = 0
+        self.world = World(home, waiting_jobs=jobs, migrated=leases)
+        self.kills: Counter[str] = Counter()
         self._jobs = jobs
         self._concurrency = concurrency
         for part in ("/rest/v1", "/storage/v1", "/worker-files", "/v2"):
@@ -48,10 +51,13 @@ class Soak(AbstractContextManager["Soak"]):
         )
         return int(row["n"])
 
-    def harvest_until_killed(self, seconds: float) -> None:
-        """Run the service for so long at most, then kill it; sooner where no job waits."""
+    def harvest_until_killed(self, seconds: float, machine: str = "") -> None:
+        """Run the service for so long at most, then kill it; sooner where no job waits.
+
+        `machine` tells apart harvesters that share nothing but the backend.
+        """
         end = time.monotonic() + seconds
-        self._run(lambda: time.monotonic() >= end or not self.waiting())
+        self._run(lambda: time.monotonic() >= end or not self.waiting(), machine)
 
     def harvest_until_stored(self, objects: int) -> None:
         """Run the service until so many objects are in the bucket, then kill it."""
@@ -60,7 +66,8 @@ class Soak(AbstractContextManager["Soak"]):
     def _stored(self) -> int:
         return len(self.world.requested("POST", "/storage/v1/object/lora-models/"))
 
-    def _run(self, over: Callable[[], bool]) -> None:
+    def _run(self, over: Callable[[], bool], machine: str = "") -> None:
+        home = self.world.home / machine
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -68,7 +75,7 @@ class Soak(AbstractContextManager["Soak"]):
                 _SERVICE,
                 *("--harvest", "--interval", "1", "--concurrency", str(self._concurrency)),
             ],
-            env=os.environ | environment(self.world),
+            env=os.environ | environment(self.world) | {"LORA_TUI_HOME": str(home)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -77,7 +84,7 @@ class Soak(AbstractContextManager["Soak"]):
         finally:
             process.kill()
             process.wait()
-        self.kills += 1
+        self.kills[machine] += 1
 
     def figures(self, seconds: float) -> dict[str, Any]:
         """What became of it all."""
@@ -87,7 +94,7 @@ class Soak(AbstractContextManager["Soak"]):
             "notifications": len(self.world.notifications()),
             "objects": len(self.world.objects()),
             "files_named": sum(len(row["artifacts"]) for row in self.world.artifacts().values()),
-            "kills": self.kills,
+            "kills": self.kills.total(),
             "seconds": round(seconds),
             "requests": len(self.world.sandbox.requests()),
         }

@@ -30,6 +30,7 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
+from lora_tui.gateway.direct import Direct
 from lora_tui.gateway.proxies import httpx_proxy
 from lora_tui.gateway.tls import tls_context
 from lora_tui.secret import MASK
@@ -106,7 +107,9 @@ def build_client(
     transport is raised as UnreachableError; statuses are left to `check`. `transport` replaces
     the network.
     """
-    network = transport or httpx.HTTPTransport(verify=tls_context(), proxy=httpx_proxy(base_url))
+    network = transport or Direct(
+        base_url, httpx.HTTPTransport(verify=tls_context(), proxy=httpx_proxy(base_url))
+    )
     return _Client(
         base_url=base_url,
         auth=auth,

@@ -14,6 +14,7 @@ import httpx
 
 from lora_tui.errors import BackendError, ConflictError, LoraTuiError, UnreachableError
 from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, exactly
+from lora_tui.gateway.direct import DIRECT
 from lora_tui.gateway.http import REPEATABLE, RetryPolicy, check, error_of
 
 CHUNK: Final = 6 * 1024 * 1024
@@ -59,11 +60,12 @@ class ResumableUpload:
         while offset < self._size:
             before = offset
             failure: httpx.Response | LoraTuiError | None = None
-            for piece in _pieces(open_at(offset), self._size - offset):
-                failure = self._append(url, offset, piece)
+            for piece in _pieces(exactly(open_at(offset), self._size - offset)):
+                length = sum(map(len, piece))
+                failure = self._append(url, offset, piece, length)
                 if failure is not None:
                     break
-                offset += len(piece)
+                offset += length
                 self._on_progress(offset)
             if offset > before:
                 attempts = self._retry
@@ -101,24 +103,28 @@ class ResumableUpload:
             raise BackendError(f"Could not {self._what}: the server tells no usable offset")
         return int(offset)
 
-    def _append(self, url: str, offset: int, piece: bytes) -> httpx.Response | LoraTuiError | None:
+    def _append(
+        self, url: str, offset: int, piece: list[memoryview], length: int
+    ) -> httpx.Response | LoraTuiError | None:
         """None where the piece is stored; else what stands against it, if time may mend that."""
         try:
             response = self._client.patch(
                 url,
-                content=piece,
+                content=iter(piece),  # type: ignore[arg-type]
                 headers={
                     **_TUS,
                     "Upload-Offset": str(offset),
                     "Content-Type": "application/offset+octet-stream",
+                    "Content-Length": str(length),
                 },
                 timeout=UPLOAD_TIMEOUT,
+                extensions=dict(DIRECT),
             )
         except UnreachableError as error:
             return error
         if response.is_success:
             stored = response.headers.get("upload-offset", "")
-            return None if stored == str(offset + len(piece)) else response
+            return None if stored == str(offset + length) else response
         if response.status_code == 409 and "exist" in response.text.lower():
             raise ConflictError(f"Could not {self._what}: it is already there")
         # 404 and 410: the upload ran out; 409 and 423: an earlier connection is still at it
@@ -154,16 +160,17 @@ def metadata(**values: str) -> str:
     )
 
 
-def _pieces(source: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Exactly `size` bytes in pieces of CHUNK. Raises IntegrityError where the source differs."""
-    buffer = bytearray()
-    for data in exactly(source, size):
-        if not buffer and len(data) == CHUNK:
-            yield data  # as the harvest's spool gives them: nothing to copy
-            continue
-        buffer += data
-        while len(buffer) >= CHUNK:
-            yield bytes(buffer[:CHUNK])
-            del buffer[:CHUNK]
-    if buffer:
-        yield bytes(buffer)
+def _pieces(source: Iterator[bytes]) -> Iterator[list[memoryview]]:
+    """Pieces of CHUNK bytes, each once it is whole; the parts that they are made of, not copied."""
+    piece: list[memoryview] = []
+    missing = CHUNK
+    for data in source:
+        rest = memoryview(data)
+        while rest:
+            piece.append(rest[:missing])
+            rest, missing = rest[missing:], missing - len(piece[-1])
+            if not missing:
+                yield piece
+                piece, missing = [], CHUNK
+    if piece:
+        yield piece

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from lora_tui.errors import DiskError
-from lora_tui.gateway.resumable import CHUNK
 
-_PIECE: Final = 256 << 10
+_PIECE: Final = 1 << 20
 """Bytes that are read at once."""
 _MARGIN: Final = 64 << 20
 """Bytes that stay free on the disk."""
@@ -155,14 +154,12 @@ class Spool:
     def read_from(self, offset: int) -> Iterator[bytes]:
         """The bytes from there to the end, a piece as soon as it is whole. Raises what failed."""
         while True:
-            available = self._wait_for(offset + CHUNK) - offset
+            available = self._wait_for(offset + _PIECE) - offset
             if available <= 0:
                 return
-            end = offset + min(available, CHUNK)
-            while offset < end:
-                piece = os.pread(self._file.fileno(), min(_PIECE, end - offset), offset)
-                offset += len(piece)
-                yield piece
+            piece = os.pread(self._file.fileno(), min(available, _PIECE), offset)
+            offset += len(piece)
+            yield piece
 
     def md5(self) -> str:
         """What a bucket shows as the ETag of these bytes where they were sent in one request."""
