@@ -49,6 +49,7 @@ class ObjectInfo:
     """Bytes."""
     etag: str | None
     content_type: str | None
+    updated_at: str | None = None
 
 
 class Storage:
@@ -303,9 +304,11 @@ def _described(path: str, answer: Any) -> ObjectInfo:
     )
     etag = body.get("etag") or inner.get("eTag") or inner.get("etag")
     kind = body.get("contentType") or body.get("content_type") or inner.get("mimetype")
+    updated = body.get("updated_at") or body.get("last_modified") or inner.get("lastModified")
     return ObjectInfo(
         path=path,
         size=int(str(size)) if str(size).isdecimal() else None,
         etag=str(etag) if etag else None,
         content_type=str(kind) if kind else None,
+        updated_at=str(updated) if updated else None,
     )

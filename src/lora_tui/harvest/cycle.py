@@ -26,6 +26,7 @@ from lora_tui.harvest.events import (
 from lora_tui.harvest.failures import SourceUnreachableError, is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
+from lora_tui.harvest.leftovers import remove_leftovers
 from lora_tui.harvest.urgency import EXPIRING_SECONDS, by_urgency, seconds_left
 from lora_tui.text import terminal_safe
 
@@ -78,6 +79,7 @@ def _due(harvester: Harvester, *, dry_run: bool, emit: Emit) -> list[Row]:
     queue = harvester.rest.jobs_to_harvest(limit=_MOST_JOBS)
     if not dry_run:
         harvester.ledger.queue(queue, harvester.holder)
+        remove_leftovers(harvester, queue)
     later, dead = harvester.ledger.not_due()
     ids = {str(job["id"]) for job in queue}
     jobs = [job for job in queue if str(job["id"]) not in later | dead]

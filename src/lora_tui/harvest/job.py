@@ -18,7 +18,7 @@ from lora_tui.harvest.failures import is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.lease import Lease, LeaseLostError
 from lora_tui.harvest.publish import give_up, publish, write_artifact
-from lora_tui.harvest.receipts import Receipts
+from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import Identity, StoredFile, artifact_row
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.store import store_file
@@ -147,7 +147,7 @@ def _progress(harvester: Harvester, job_id: str, name: str) -> Callable[[int, in
 
 
 def _receipts(harvester: Harvester, identity: Identity) -> Receipts:
-    return Receipts(harvester.spool_dir, identity.artifact_id, harvester.holder)
+    return Receipts(harvester.spool_dir, identity.artifact_id, harvester.holder, Owner.of(identity))
 
 
 def _source(harvester: Harvester, identity: Identity) -> SourceFiles:

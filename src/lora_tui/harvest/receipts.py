@@ -14,11 +14,15 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Self
 
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.holder import is_alive
+from lora_tui.harvest.record import Identity
 from lora_tui.private_files import write_private
+
+_OWNER: Final = "."
+"""The entry that says whose they are; no file is called so."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,37 @@ class Receipt:
     """The service's name for this version of the object."""
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whose receipts they are, so that leftovers can be told from work in progress."""
+
+    job_id: str
+    folder: str
+    """Of the artifact's objects, in the bucket."""
+
+    @classmethod
+    def of(cls, identity: Identity) -> Owner:
+        """That of a job's artifact."""
+        return cls(identity.job_id, identity.folder)
+
+
 class Receipts:
     """The receipts of one artifact, in one small file."""
 
-    def __init__(self, directory: Path, artifact_id: str, holder: str) -> None:
+    def __init__(
+        self, directory: Path, artifact_id: str, holder: str, owner: Owner | None = None
+    ) -> None:
+        self.artifact_id = artifact_id
         self._holder = holder
         self._file = directory / f"{artifact_id}.json"
         self._entries: dict[str, Any] = _read(self._file)
+        self.owner = owner or _owner(self._entries.get(_OWNER))
+        """None where an earlier version wrote them."""
+
+    @classmethod
+    def all_in(cls, directory: Path, holder: str) -> list[Self]:
+        """Those of every artifact that this machine has not finished."""
+        return [cls(directory, file.stem, holder) for file in sorted(directory.glob("*.json"))]
 
     def proves(self, name: str, there: ObjectInfo, sha256: str) -> bool:
         """Whether the object holds the bytes of this checksum."""
@@ -80,11 +108,22 @@ class Receipts:
 
     def _save(self) -> None:
         partial = self._file.with_name(f"{self._file.name}.{threading.get_native_id()}.part")
+        if self.owner is not None:
+            self._entries[_OWNER] = asdict(self.owner)
         try:
             write_private(partial, json.dumps(self._entries))
             partial.replace(self._file)
         except OSError:
             partial.unlink(missing_ok=True)
+
+
+def _owner(entry: object) -> Owner | None:
+    if not isinstance(entry, Mapping):
+        return None
+    job_id, folder = entry.get("job_id"), entry.get("folder")
+    if not (isinstance(job_id, str) and isinstance(folder, str)):
+        return None
+    return Owner(job_id, folder)
 
 
 def _read(file: Path) -> dict[str, Any]:

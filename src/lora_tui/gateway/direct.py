@@ -1,0 +1,127 @@
+"""Requests with a large body, straight from `http.client`: the hot loop of an upload.
+
+httpx takes more than twice the processor time for the same bytes (docs/architecture.md). All that
+it does for a request, it does for these as well; only the sending is replaced.
+"""
+
+from __future__ import annotations
+
+import http.client
+import select
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+
+from lora_tui.gateway.proxies import proxy_for
+from lora_tui.gateway.route import secured
+
+DIRECT: Final[Mapping[str, Any]] = {"direct": True}
+"""`extensions` of a request that goes this way."""
+
+_MOST_BYTES: Final = 1 << 20
+"""Of an answer: it says whether the body was kept, or why not."""
+
+
+class Direct(httpx.BaseTransport):
+    """Sends what asks for it over connections of its own, everything else by `others`.
+
+    Behind a proxy it sends nothing: there the line is not so fast that it would matter.
+    """
+
+    def __init__(self, base_url: str, others: httpx.BaseTransport) -> None:
+        self._others = others
+        self._usable = proxy_for(base_url) is None
+        self._idle: list[_Connection] = []
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if not (self._usable and request.extensions.get("direct")):
+            return self._others.handle_request(request)
+        connection = self._connection(request)
+        try:
+            response = connection.exchange(request)
+        except BaseException:
+            connection.close()
+            raise
+        if connection.sock is not None:
+            with self._lock:
+                self._idle.append(connection)
+        return response
+
+    def close(self) -> None:
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+        self._others.close()
+
+    def _connection(self, request: httpx.Request) -> _Connection:
+        with self._lock:
+            while self._idle:
+                connection = self._idle.pop()
+                if connection.is_alive():
+                    return connection
+                connection.close()
+        return _Connection(request.url)
+
+
+class _Connection(http.client.HTTPConnection):
+    """One connection to the client's host."""
+
+    def __init__(self, url: httpx.URL) -> None:
+        self._secure = url.scheme == "https"
+        super().__init__(url.host, url.port or (443 if self._secure else 80))
+
+    def connect(self) -> None:
+        """Called by `exchange` where there is no connection."""
+        super().connect()
+        if self._secure:
+            self.sock = secured(self.sock, self.host)
+
+    def is_alive(self) -> bool:
+        """Whether the server has not closed it meanwhile: then there would be something to read."""
+        return self.sock is not None and not select.select([self.sock], [], [], 0)[0]
+
+    def exchange(self, request: httpx.Request) -> httpx.Response:
+        """Send the request, and read the whole answer. Raises httpx.TransportError."""
+        seconds = request.extensions.get("timeout", {})
+        if self.sock is None:
+            self.timeout = seconds.get("connect")
+            with _translated(httpx.ConnectError, httpx.ConnectTimeout):
+                self.connect()
+        self.sock.settimeout(seconds.get("write"))
+        whole = True
+        try:
+            with _translated(httpx.WriteError, httpx.WriteTimeout):
+                self._send(request)
+        except httpx.WriteError:
+            whole = False  # a server that refuses may answer before it has read all
+        self.sock.settimeout(seconds.get("read"))
+        with _translated(httpx.ReadError, httpx.ReadTimeout):
+            answer = self.getresponse()
+            content = answer.read(_MOST_BYTES)
+        if not whole or not answer.isclosed():
+            self.close()
+        return httpx.Response(answer.status, headers=answer.getheaders(), content=content)
+
+    def _send(self, request: httpx.Request) -> None:
+        target = request.url.raw_path.decode("ascii")
+        self.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+        for name, value in request.headers.raw:
+            self.putheader(name, value)
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        self.endheaders(iter(request.stream))
+
+
+@contextmanager
+def _translated(
+    broken: type[httpx.NetworkError], slow: type[httpx.TimeoutException]
+) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise slow(str(error)) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise broken(str(error)) from error

@@ -1,0 +1,75 @@
+"""What is left of jobs that became no model here: objects that nothing names, and receipts.
+
+Where a lease proves that nobody else is at a job, its objects go when it fails for good (job.py).
+Without leases another harvester may be about to publish them, so they stay until they are too old
+for that: an upload lives for a day, and whoever was still at the job would have added another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from lora_tui import clock
+from lora_tui.errors import AuthenticationError, LoraTuiError
+from lora_tui.gateway.gpu import MalformedResultError
+from lora_tui.gateway.storage import ObjectInfo
+from lora_tui.harvest.harvester import Harvester
+from lora_tui.harvest.ledger import State
+from lora_tui.harvest.receipts import Owner, Receipts
+from lora_tui.harvest.record import Identity, artifact_id_of
+
+KEPT: Final = timedelta(days=2)
+"""How old each object of a job must be before all of them count as left behind."""
+
+
+def remove_leftovers(harvester: Harvester, queue: Sequence[Mapping[str, Any]]) -> None:
+    """Look at each job that this machine has stored files for, and that nobody will harvest.
+
+    `queue` is all that waits at the backend. What can't be decided now stays until the next time.
+    Raises AuthenticationError.
+    """
+    receipts = Receipts.all_in(harvester.spool_dir, harvester.holder)
+    if not receipts:
+        return
+    queued = {artifact_id_of(str(job["id"])): job for job in queue}
+    states = {job.job_id: job.state for job in harvester.ledger.jobs()}
+    for found in receipts:
+        job = queued.get(found.artifact_id)
+        owner = found.owner or _owner_of(job)
+        state = states.get(owner.job_id) if owner else None
+        if state is State.RUNNING or (job is not None and state is not State.DEAD):
+            continue
+        try:
+            if owner is None or _is_over(harvester, found.artifact_id, owner):
+                found.discard()
+        except AuthenticationError:
+            raise
+        except LoraTuiError:
+            continue
+
+
+def _is_over(harvester: Harvester, artifact_id: str, owner: Owner) -> bool:
+    """Whether nothing is left to do for this job; its objects are removed where no one can come."""
+    artifact = harvester.rest.artifact_by_job(owner.job_id)
+    if artifact is not None and str(artifact["id"]) == artifact_id:
+        return True  # another machine has finished it
+    objects = list(harvester.storage.list(owner.folder))
+    if artifact is None and not all(map(_is_old, objects)):
+        return False
+    harvester.storage.delete(found.path for found in objects)
+    return True
+
+
+def _is_old(found: ObjectInfo) -> bool:
+    stored = clock.parse_timestamp(found.updated_at)
+    return stored is not None and clock.now() - stored >= KEPT
+
+
+def _owner_of(job: Mapping[str, Any] | None) -> Owner | None:
+    """For receipts that an earlier version wrote, which do not say whose they are."""
+    try:
+        return Owner.of(Identity.of(job)) if job is not None else None
+    except MalformedResultError:
+        return None

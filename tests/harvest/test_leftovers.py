@@ -1,0 +1,112 @@
+"""What a job leaves behind that never becomes a model here is removed, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from lora_tui.harvest import FileStored
+from lora_tui.harvest.record import artifact_id_of
+from tests.harvest.test_crashes import CrashError, mortal
+from tests.harvest.world import World
+
+
+@pytest.fixture
+def unfinished(new_world: Callable[..., World]) -> World:
+    """Without leases: of the first job's files three are in the bucket when the harvester dies."""
+    world = new_world(waiting_jobs=2, migrated=False)
+    with pytest.raises(CrashError):
+        world.run(mortal(world.harvester(), 4))
+    assert len(world.objects()) == 3
+    assert receipts(world) == [artifact_id_of(world.jobs()[0]["id"])]
+    return world
+
+
+def receipts(world: World) -> list[str]:
+    return [file.stem for file in (world.home / "cache" / "harvest").glob("*.json")]
+
+
+def objects_of(world: World, job_id: str) -> list[str]:
+    return [path for path in world.objects() if f"/{artifact_id_of(job_id)}/" in path]
+
+
+def test_objects_of_a_job_that_failed_for_good_go_when_nobody_can_publish_them_any_more(
+    unfinished: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = unfinished
+    lost = world.jobs()[0]
+    world.sandbox.faults(vanish=[lost["external_job_id"]])
+    world.run()
+    world.run()
+    # another harvester may still be at it
+    assert len(objects_of(world, lost["id"])) == 3
+    assert len(world.artifacts()) == 1
+
+    monkeypatch.setattr("lora_tui.harvest.leftovers.KEPT", timedelta(0))
+    world.run()
+    assert objects_of(world, lost["id"]) == []
+    assert receipts(world) == []
+    assert len(world.objects()) == sum(len(a["artifacts"]) for a in world.artifacts().values())
+
+
+def test_objects_of_a_job_that_is_tried_again_stay(
+    unfinished: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = unfinished
+    monkeypatch.setattr("lora_tui.harvest.leftovers.KEPT", timedelta(0))
+    world.sandbox.faults(path="/v2", fail_next=-1)
+    world.run()
+    assert len(objects_of(world, world.jobs()[0]["id"])) == 3
+    world.sandbox.clear_faults()
+    world.retry_all()
+    _, events = world.run()
+    assert sum(isinstance(event, FileStored) and not event.sent for event in events) == 2
+    world.check_complete()
+
+
+def test_receipts_of_a_job_that_another_machine_finished_are_removed(unfinished: World) -> None:
+    world, here = unfinished, unfinished.home
+    world.home = here / "another machine"
+    world.run()
+    world.check_complete()
+    world.home = here
+    assert receipts(world) != []
+    world.run()
+    assert receipts(world) == []
+    world.check_complete()
+
+
+def test_objects_go_where_the_job_became_a_model_of_another_program(unfinished: World) -> None:
+    world = unfinished
+    job = world.jobs()[0]
+    foreign = {
+        "id": "11111111-2222-4333-8444-555555555555",
+        "user_id": job["user_id"],
+        "job_id": job["id"],
+        "dataset_id": job["dataset_id"],
+        "name": "by the web application",
+        "quality_metrics": {},
+        "training_summary": {},
+        "configuration": {},
+        "artifacts": {},
+    }
+    world.insert("model_artifacts", foreign)
+    world.change(f"training_jobs?id=eq.{job['id']}", artifact_id=foreign["id"])
+    world.run()
+    assert objects_of(world, job["id"]) == []
+    assert receipts(world) == []
+
+
+def test_objects_of_a_job_that_is_no_more_go_in_time(
+    unfinished: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = unfinished
+    job = world.jobs()[0]
+    world.change(f"training_jobs?id=eq.{job['id']}", status="cancelled")
+    world.run()
+    assert len(objects_of(world, job["id"])) == 3
+    monkeypatch.setattr("lora_tui.harvest.leftovers.KEPT", timedelta(0))
+    world.run()
+    assert objects_of(world, job["id"]) == []
