@@ -140,6 +140,11 @@ class Library:
         with closing(open_cache(self.path)) as db, transaction(db, Topic.NOTIFICATIONS):
             records.put_notifications(db, rows)
 
+    def put_jobs(self, *rows: dict[str, Any]) -> None:
+        """Training jobs."""
+        with closing(open_cache(self.path)) as db, transaction(db, Topic.JOBS):
+            records.put_jobs(db, rows)
+
     def put_state(
         self,
         *,

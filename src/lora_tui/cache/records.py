@@ -87,6 +87,20 @@ def get_jobs(db: sqlite3.Connection, *, statuses: Sequence[str] = ()) -> list[Jo
     ]
 
 
+def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
+    """Completed jobs that nobody has made a model of, the longest waiting first."""
+    sql = (
+        "SELECT j.row, d.name FROM jobs j"
+        " LEFT JOIN datasets d ON d.id = json_extract(j.row, '$.dataset_id')"
+        " WHERE j.status = 'completed' AND j.artifact_id IS NULL AND j.external_job_id IS NOT NULL"
+        " ORDER BY j.completed_at, j.id LIMIT ?"
+    )
+    return [
+        Job.from_row({**json.loads(row), "dataset": {"name": name} if name else None})
+        for row, name in db.execute(sql, [limit])
+    ]
+
+
 def get_notifications(db: sqlite3.Connection, *, limit: int = 200) -> list[Notification]:
     """Notifications: unread ones first, then the newest."""
     sql = "SELECT row, read FROM notifications ORDER BY read, created_at DESC, id LIMIT ?"

@@ -1,26 +1,28 @@
-"""Harvest: what becomes of completed jobs on this machine; why some failed, and another try."""
+"""Harvest: what waits, what becomes of it on this machine, why some failed, and another try."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.content import Content
+from textual.events import Resize
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui import clock, formats
+from lora_tui import clock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
+from lora_tui.cache.records import jobs_without_model
+from lora_tui.domain import Job
 from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.background import BackgroundHarvest
-from lora_tui.harvest.ledger import FileState, JobState, State
+from lora_tui.harvest.ledger import JobState, State
 from lora_tui.screens.cache_screen import CacheScreen
-from lora_tui.widgets.cells import settled
+from lora_tui.widgets.harvest_row import job_entry
 from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.status_bar import StatusBar
@@ -29,14 +31,9 @@ from lora_tui.widgets.title_bar import TitleBar
 _POLL_SECONDS: Final = 0.5
 _AGE_SECONDS: Final = 15.0
 _MOST_OF_A_STATE: Final = 100
+_MOST_WAITING: Final = 1_000
+_RETRIED: Final = (State.FAILED, State.DEAD)
 _ORDER: Final = (State.RUNNING, State.FAILED, State.DEAD, State.WAITING, State.DONE)
-_SIGNS: Final = {
-    State.RUNNING: ("↻", "~", "$primary"),
-    State.FAILED: ("!", "!", "$text-warning"),
-    State.DEAD: ("✗", "x", "$text-error"),
-    State.WAITING: ("○", "o", "$secondary"),
-    State.DONE: ("●", "*", "$text-success"),
-}
 
 
 class JobList(OptionList, inherit_bindings=False):
@@ -54,7 +51,7 @@ class JobList(OptionList, inherit_bindings=False):
 
 
 class HarvestScreen(CacheScreen):
-    """Reads the ledger, and nothing else; what is to be done it asks the harvest for."""
+    """Jobs that wait are in the cache, all else is in the ledger of this machine's harvest."""
 
     CSS_PATH = "harvest.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -96,9 +93,14 @@ class HarvestScreen(CacheScreen):
         self._ledger.close()
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
-        """The status bar tells of syncs."""
-        del topics
+        """A sync may have brought jobs; the status bar tells of it."""
+        if topics & {Topic.JOBS, Topic.DATASETS}:
+            self.refresh_list()
         self.query_one(StatusBar).refresh()
+
+    def on_resize(self, event: Resize) -> None:  # noqa: ARG002 - as Textual calls it
+        """The lines are as wide as the list."""
+        self.call_after_refresh(self.refresh_list)
 
     def poll_ledger(self) -> None:
         """Show what has changed since."""
@@ -112,26 +114,56 @@ class HarvestScreen(CacheScreen):
         """Read the list anew; the cursor stays on its job."""
         listing = self.query_one(OptionList)
         chosen = self._chosen()
-        jobs = self._ledger.jobs()
+        before = [job.job_id for job in self._jobs]
+        jobs = self._known()
         counts = {state: sum(job.state is state for job in jobs) for state in _ORDER}
         self._jobs = [
             job
             for state in _ORDER
             for job in [job for job in jobs if job.state is state][:_MOST_OF_A_STATE]
         ]
-        now = clock.now()
-        listing.clear_options()
-        listing.add_options([Option(self._entry(job, now)) for job in self._jobs])
+        now, width = clock.now(), max(40, self.size.width - 4)
+        entries = [job_entry(job, now, width, ascii_only=self.ascii_only) for job in self._jobs]
         ids = [job.job_id for job in self._jobs]
-        if ids:
-            listing.highlighted = ids.index(chosen.job_id) if chosen and chosen.job_id in ids else 0
+        if ids == before:
+            for index, entry in enumerate(entries):
+                listing.replace_option_prompt_at_index(index, entry)
+        else:
+            listing.clear_options()
+            listing.add_options([Option(entry) for entry in entries])
+            if ids:
+                kept = chosen is not None and chosen.job_id in ids
+                listing.highlighted = ids.index(chosen.job_id) if chosen and kept else 0
         listing.display = bool(ids)
         title = self.query_one(TitleBar)
-        title.detail = " · ".join(
+        title.detail = ", ".join(
             f"{count} {state.value}" for state, count in counts.items() if count
         )
         title.aside = self._worker()
         self._say_empty(bool(ids))
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Only what applies is offered."""
+        if action == "retry":
+            job = self._chosen() if self.is_mounted else None
+            return job is not None and job.state in _RETRIED
+        if action == "start_or_stop":
+            return self._missing is None
+        return True
+
+    def _known(self) -> list[JobState]:
+        """What the ledger knows, and the jobs that wait without it having heard of them."""
+        jobs = self._ledger.jobs()
+        waiting = {job.id: job for job in jobs_without_model(self.db, limit=_MOST_WAITING)}
+        known = [
+            replace(job, name=_name_of(waiting[job.job_id]))
+            if job.job_id in waiting and not job.name
+            else job
+            for job in jobs
+        ]
+        found = {job.job_id for job in jobs}
+        return known + [_waiting(job) for job in waiting.values() if job.id not in found]
 
     def action_back(self) -> None:
         """To where one came from."""
@@ -151,14 +183,12 @@ class HarvestScreen(CacheScreen):
     def action_retry(self) -> None:
         """Try the highlighted job again."""
         job = self._chosen()
-        if job is None or job.state not in (State.FAILED, State.DEAD):
-            self.notify("That job did not fail", severity="warning")
-            return
-        self._retry([job])
+        if job is not None and job.state in _RETRIED:
+            self._retry([job])
 
     def action_retry_all(self) -> None:
         """Try all that failed again."""
-        jobs = [job for job in self._ledger.jobs() if job.state in (State.FAILED, State.DEAD)]
+        jobs = [job for job in self._ledger.jobs() if job.state in _RETRIED]
         if jobs:
             self._retry(jobs)
         else:
@@ -196,54 +226,44 @@ class HarvestScreen(CacheScreen):
         panel.display = not any_jobs or (trouble is not None and not self._harvest.running)
         panel.set_class(any_jobs, "-small")
         if trouble is not None and not self._harvest.running:
-            panel.say(str(trouble), *([trouble.remedy] if trouble.remedy else []), warning=True)
+            lines = [trouble.remedy] if trouble.remedy else []
+            if trouble is self._missing:
+                lines.append("or leave it to a server: there, lora-tui --harvest makes the models")
+            panel.say(str(trouble), *lines, warning=True)
         elif self._harvest.running:
             panel.say("No jobs are waiting", "Completed jobs appear here by themselves")
         else:
             panel.say(
-                "Nothing is known of any job yet",
+                "No jobs are waiting",
+                "A sync brings what the cache does not know yet: r",
                 "b harvests in the background; on a server, lora-tui --harvest does",
             )
 
-    def _entry(self, job: JobState, now: datetime) -> Content:
-        sign, plain, style = _SIGNS[job.state]
-        name = settled(job.name or job.external_job_id, ascii_only=self.ascii_only)
-        parts: list[tuple[str, str]] = [
-            (f"{plain if self.ascii_only else sign} ", style),
-            (name, "bold $primary" if job.state is not State.DONE else "$primary"),
-            (f"  {job.state.value}", style),
-        ]
-        for line in self._lines(job, now):
-            parts.append((f"\n  {settled(line, ascii_only=self.ascii_only)}", "$secondary"))
-        return Content.assemble(*parts)
-
-    def _lines(self, job: JobState, now: datetime) -> list[str]:
-        match job.state:
-            case State.RUNNING:
-                return [_progress(file) for file in job.files] or ["asking the worker"]
-            case State.FAILED | State.DEAD:
-                reason = f"{job.reason} ({job.details})" if job.details else str(job.reason)
-                tries = "1 try" if job.attempts == 1 else f"{job.attempts} tries"
-                lines = [reason, " · ".join((tries, _next(job, now)))]
-                return [*lines, job.remedy] if job.state is State.DEAD and job.remedy else lines
-            case State.DONE:
-                ended = formats.age(job.updated_at, now)
-                return [f"{formats.score(job.stars)} stars · harvested {ended}"]
-            case _:
-                return [f"completed {formats.age(job.completed_at, now)}"]
+    @on(OptionList.OptionHighlighted)
+    def _moved(self) -> None:
+        self.refresh_bindings()
 
 
-def _progress(file: FileState) -> str:
-    if file.stored:
-        return f"{file.name}  {formats.size(file.total)}  stored"
-    if not file.total:
-        return f"{file.name}  {formats.size(file.done)}"
-    share = 100 * file.done // file.total
-    return f"{file.name}  {share} % of {formats.size(file.total)}"
+def _waiting(job: Job) -> JobState:
+    """A job that no harvest of this machine has looked at."""
+    return JobState(
+        job_id=job.id,
+        external_job_id=job.external_job_id or "",
+        name=_name_of(job),
+        completed_at=job.completed_at,
+        state=State.WAITING,
+        attempts=0,
+        next_try=None,
+        reason=None,
+        details=None,
+        remedy=None,
+        stars=None,
+        artifact_id=None,
+        updated_at=None,
+    )
 
 
-def _next(job: JobState, now: datetime) -> str:
-    if job.next_try is None:
-        return "not tried again by itself; x does"
-    seconds = (job.next_try - now).total_seconds()
-    return f"tried again in {formats.duration(seconds)}" if seconds > 0 else "tried again next"
+def _name_of(job: Job) -> str:
+    """What one knows a job by before it has a model."""
+    parts = [job.dataset_name or job.external_job_id or job.id, job.preset_id]
+    return " - ".join(part for part in parts if part)

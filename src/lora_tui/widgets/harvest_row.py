@@ -1,0 +1,148 @@
+"""How a job of the harvest looks in a list: its state, its model to be, how far, and why not."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from textwrap import wrap
+from typing import Final
+
+from rich.cells import cell_len
+from textual.content import Content
+
+from lora_tui import formats
+from lora_tui.harvest.ledger import FileState, JobState, State
+from lora_tui.harvest.urgency import EXPIRING_SECONDS, seconds_left
+from lora_tui.text import terminal_safe
+from lora_tui.widgets.cells import fit
+from lora_tui.widgets.drawn_lines import Line
+from lora_tui.widgets.stars import Span
+from lora_tui.widgets.transfer_bar import bar, share
+
+_STATE: Final = 12
+_MOST_FILES: Final = 8
+_MOST_OF_A_REASON: Final = 3
+_FILE: Final = 30
+_BAR: Final = 30
+_LEAST_NAME: Final = 24
+_SIGNS: Final = {
+    # state → (sign, its ASCII form, style)
+    State.RUNNING: ("↑", "^", "active"),
+    State.FAILED: ("!", "!", "waiting"),
+    State.DEAD: ("✗", "x", "failed"),
+    State.WAITING: ("·", ".", "waiting"),
+    State.DONE: ("✓", "+", "done"),
+}
+_STYLES: Final = {
+    "active": "$primary",
+    "waiting": "$text-warning",
+    "done": "$text-success",
+    "failed": "$text-error",
+    "muted": "$secondary",
+    "faint": "$secondary 50%",
+    "value": "$foreground 90%",
+}
+
+
+def job_entry(job: JobState, now: datetime, width: int, *, ascii_only: bool = False) -> Content:
+    """One line of what it is and how it stands, and below it what there is to say."""
+    lines = [_head(job, now, width, ascii_only=ascii_only)]
+    room = max(0, width - _STATE)
+    for line in _below(job, now, room, ascii_only=ascii_only):
+        used = sum(cell_len(text) for text, _ in line)
+        lines.append([(" " * _STATE, "muted"), *line] if used else [])
+    parts: list[tuple[str, str]] = []
+    for line in lines:
+        if parts:
+            parts.append(("\n", _STYLES["muted"]))
+        parts += [(text, _STYLES[role]) for text, role in line]
+    return Content.assemble(*parts)
+
+
+def _head(job: JobState, now: datetime, width: int, *, ascii_only: bool) -> Line:
+    sign, plain, style = _SIGNS[job.state]
+    aside = _aside(job, now, ascii_only=ascii_only)
+    room = width - _STATE
+    if room - cell_len(aside) - 2 < _LEAST_NAME:
+        aside = ""
+    name = terminal_safe(job.name or job.external_job_id or job.job_id, limit=300)
+    name_width = max(0, room - (cell_len(aside) + 2 if aside else 0))
+    return [
+        (f"{f'{plain if ascii_only else sign} {job.state.value}':<{_STATE}}", style),
+        (fit(name, name_width, ascii_only=ascii_only), "value"),
+        (f"  {aside}" if aside else "", "muted"),
+    ]
+
+
+def _aside(job: JobState, now: datetime, *, ascii_only: bool) -> str:
+    """What stands at the right of the name."""
+    match job.state:
+        case State.RUNNING:
+            stored = sum(file.stored for file in job.files)
+            return f"{stored} {'file' if stored == 1 else 'files'} stored"
+        case State.WAITING:
+            return f"completed {formats.age(job.completed_at, now)}"
+        case State.DONE:
+            rating = formats.stars(job.stars, ascii_only=ascii_only)
+            return f"{rating}  {formats.age(job.updated_at, now)}"
+        case _:
+            return "1 try" if job.attempts == 1 else f"{job.attempts} tries"
+
+
+def _below(job: JobState, now: datetime, width: int, *, ascii_only: bool) -> list[Line]:
+    def line(text: str, role: str) -> Line:
+        return [(fit(terminal_safe(text, limit=600), width, ascii_only=ascii_only), role)]
+
+    match job.state:
+        case State.RUNNING:
+            files = job.files[-_MOST_FILES:]
+            if not files:
+                return [line("asking the worker for its files", "muted")]
+            return [_file(file, width, ascii_only=ascii_only) for file in files]
+        case State.FAILED | State.DEAD:
+            reason = f"{job.reason} ({job.details})" if job.details else str(job.reason)
+            words = wrap(terminal_safe(reason, limit=600), max(1, width))
+            lines = [line(text, "value") for text in words[:_MOST_OF_A_REASON]]
+            lines.append(line(_next(job, now), "muted"))
+            if job.remedy and job.state is State.DEAD:
+                lines.append(line(job.remedy, "muted"))
+            return lines
+        case State.WAITING:
+            text, role = _window(job, now)
+            return [line(text, role)] if text else []
+        case _:
+            return []
+
+
+def _file(file: FileState, width: int, *, ascii_only: bool) -> Line:
+    """`adapter_model.safetensors  ━━━━━━────  62 %  of 512 MB`."""
+    name_width = min(_FILE, max(10, width // 3))
+    name: Span = (fit(file.name, name_width, ascii_only=ascii_only), "muted")
+    if file.stored:
+        sign = "+" if ascii_only else "✓"
+        return [name, (f"  {sign} ", "done"), (formats.size(file.total), "muted")]
+    if not file.total:
+        return [name, (f"  {formats.size(file.done)}", "value")]
+    words = f"  {share(file.done, file.total)} of {formats.size(file.total)}"
+    room = min(_BAR, width - name_width - 2 - cell_len(words))
+    if room < 8:
+        return [name, (words, "value")]
+    full, rest = bar(file.done, file.total, room, ascii_only=ascii_only)
+    return [name, ("  ", "muted"), (full, "active"), (rest, "faint"), (words, "value")]
+
+
+def _window(job: JobState, now: datetime) -> Span:
+    """Whether the worker still has the result."""
+    left = seconds_left(job.completed_at, now)
+    if left is None:
+        return "", "muted"
+    if left <= 0:
+        return "the worker keeps a result for 30 min: it may be gone by now", "failed"
+    role = "waiting" if left <= EXPIRING_SECONDS else "muted"
+    return f"the worker keeps its result for {formats.duration(left)} more", role
+
+
+def _next(job: JobState, now: datetime) -> str:
+    if job.next_try is None:
+        return "not tried again by itself; x tries it again"
+    seconds = (job.next_try - now).total_seconds()
+    return f"tried again in {formats.duration(seconds)}" if seconds > 0 else "tried again next"
