@@ -7,8 +7,10 @@ what is stored, and writes artifact, notification and link. Its time is that fro
 of the job to the last; "whole process" adds the start of Python. (Target: at least 0.9 times the
 rate of `curl | curl`, and at most 150 MB of memory.)
 
-What the harvest loses against the bare pipe it loses waiting: a resumable upload sends a piece of
-6 MiB only after the one before was answered.
+Where the time goes, in processor time for 512 MiB on two cores: the sandbox 1.35 s, half of it for
+the checksum that it computes of a stored object; the two curls 0.7 s; the harvest 1.0 s, of which
+0.3 s are SHA-256, 0.3 s receiving and spooling, and 0.3 s sending. So on a busy machine the ratio
+is that of the work. Waiting between two pieces costs next to nothing: 0.04 s of 1.3 s.
 """
 
 from __future__ import annotations

@@ -125,7 +125,8 @@ async def test_a_running_job_shows_how_far_each_file_is(world: World, open_app: 
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("h")
         await until(pilot, lambda: "1 running" in text(app))
-        assert "adapter_model.safetensors  25 %" in text(app)
+        assert "25 % of 100 B" in text(app)
+        assert "adapter_config.json" in text(app)
         assert "Invoices [red]x[/red]" in text(app)
         harvester.ledger.progress(job["id"], "adapter_model.safetensors", 50, 100)
         await until(pilot, lambda: "50 %" in text(app))
