@@ -10,7 +10,7 @@ import pytest
 from lora_tui.harvest import FileStored
 from lora_tui.harvest.record import artifact_id_of
 from tests.harvest.test_crashes import CrashError, mortal
-from tests.harvest.world import World
+from tests.harvest.world import World, failures
 
 
 @pytest.fixture
@@ -110,3 +110,30 @@ def test_objects_of_a_job_that_is_no_more_go_in_time(
     monkeypatch.setattr("lora_tui.harvest.leftovers.KEPT", timedelta(0))
     world.run()
     assert objects_of(world, job["id"]) == []
+
+
+def test_old_objects_are_sent_anew_so_that_nobody_takes_them_for_leftovers(
+    unfinished: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.harvest.store.KEPT", timedelta(0))
+    _, events = unfinished.run()
+    assert all(event.sent for event in events if isinstance(event, FileStored))
+    unfinished.check_complete()
+
+
+def test_no_model_names_a_file_that_somebody_removed_meanwhile(world: World) -> None:
+    job = world.jobs()[0]
+    path = f"{job['user_id']}/{artifact_id_of(job['id'])}/adapter_config.json"
+
+    def remove(event: object) -> None:
+        if isinstance(event, FileStored) and event.file == "training_args.bin":
+            harvester.storage.delete([path])
+
+    harvester = world.harvester()
+    result, events = world.run(harvester, emit=remove)
+    assert job["id"] not in world.artifacts()
+    assert failures(events)[job["id"]].details == "adapter_config.json"
+    assert result.failed == 1
+    world.retry_all()
+    world.run()
+    world.check_complete()

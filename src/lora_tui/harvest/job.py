@@ -17,7 +17,7 @@ from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
 from lora_tui.harvest.failures import is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.lease import Lease, LeaseLostError
-from lora_tui.harvest.publish import give_up, publish, write_artifact
+from lora_tui.harvest.publish import check_stored, give_up, publish, write_artifact
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import Identity, StoredFile, artifact_row
 from lora_tui.harvest.source import SourceFiles
@@ -76,6 +76,7 @@ def _harvest(
     if artifact is None:
         files = _store_files(harvester, identity, lease, emit, stopping)
         points = [point for page in harvester.rest.metric_points(identity.job_id) for point in page]
+        check_stored(harvester.storage, identity, files)
         lease.check()
         artifact, adopted = write_artifact(harvester.rest, artifact_row(job, points, files))
     receipts = _receipts(harvester, identity)

@@ -2,14 +2,14 @@
 
 Where a lease proves that nobody else is at a job, its objects go when it fails for good (job.py).
 Without leases another harvester may be about to publish them, so they stay until they are too old
-for that: an upload lives for a day, and whoever was still at the job would have added another one.
+for that: whoever is at a job replaces files that are a day old (store.py), and looks once more that
+all are there before a model names them (publish.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from lora_tui import clock
 from lora_tui.errors import AuthenticationError, LoraTuiError
@@ -19,9 +19,7 @@ from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.ledger import State
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import Identity, artifact_id_of
-
-KEPT: Final = timedelta(days=2)
-"""How old each object of a job must be before all of them count as left behind."""
+from lora_tui.harvest.store import KEPT
 
 
 def remove_leftovers(harvester: Harvester, queue: Sequence[Mapping[str, Any]]) -> None:

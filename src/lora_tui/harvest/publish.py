@@ -5,18 +5,37 @@ Each step may be repeated: ids are made from the job's id, and what is there alr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lora_tui.domain import mapping
-from lora_tui.errors import ConflictError, LoraTuiError
+from lora_tui.errors import ConflictError, IntegrityError, LoraTuiError
 from lora_tui.gateway.rest import Mark, Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.receipts import Receipts
-from lora_tui.harvest.record import Identity, notification_row
+from lora_tui.harvest.record import Identity, StoredFile, notification_row
 from lora_tui.harvest.retry import repeated
 
 Row = Mapping[str, Any]
+
+
+def check_stored(storage: Storage, identity: Identity, files: Iterable[StoredFile]) -> None:
+    """Look once more before a model names these files. Raises IntegrityError where one is gone.
+
+    Whoever takes an old job's files for leftovers (leftovers.py) removes them before this look.
+    """
+    there = {found.path: found.size for found in storage.list(identity.folder)}
+    missing = [
+        file.name
+        for file in files
+        if file.path not in there or there[file.path] not in (None, file.size)
+    ]
+    if missing:
+        raise IntegrityError(
+            "A stored file is no longer in the bucket",
+            details=", ".join(missing),
+            remedy="nothing to do: the next cycle sends it again",
+        )
 
 
 def write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:

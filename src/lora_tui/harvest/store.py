@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from lora_tui import clock
 from lora_tui.errors import ConflictError, IntegrityError, NotFoundError
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import ObjectInfo, Storage
@@ -16,6 +18,8 @@ from lora_tui.harvest.record import StoredFile
 from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.spool import Contents, Spool
 
+KEPT: Final = timedelta(days=2)
+"""After so long an object that no model names is a leftover; after half of it, it is sent anew."""
 STANDARD_LIMIT: Final = CHUNK
 """Bytes up to which a file goes in one request; longer ones go in resumable pieces."""
 
@@ -76,8 +80,10 @@ def _send(
         _send_in_pieces(storage, name, path, spool, receipts, total, replace=replace)
         return spool.wait_for_end(), True
     contents = spool.wait_for_end()
-    if there is not None and (
-        receipts.proves(name, there, contents.sha256) or _has_checksum(there, contents, spool)
+    if (
+        there is not None
+        and _is_young(there)
+        and (receipts.proves(name, there, contents.sha256) or _has_checksum(there, contents, spool))
     ):
         return contents, False
     if contents.size > STANDARD_LIMIT:
@@ -129,6 +135,12 @@ def _look_up(storage: Storage, path: str) -> ObjectInfo | None:
         return storage.info(path)
     except NotFoundError:
         return None
+
+
+def _is_young(there: ObjectInfo) -> bool:
+    """Whether nobody could take it for a leftover before the model is published (leftovers.py)."""
+    stored = clock.parse_timestamp(there.updated_at)
+    return stored is None or clock.now() - stored < KEPT / 2
 
 
 def _has_checksum(there: ObjectInfo, contents: Contents, spool: Spool) -> bool:

@@ -29,8 +29,8 @@ from lora_tui.gateway.rest import Rest
 from lora_tui.harvest.harvester import LEASE_SECONDS, spool_directory
 from lora_tui.harvest.holder import new_holder
 from lora_tui.harvest.lease import Lease
-from lora_tui.harvest.publish import publish, write_artifact
-from lora_tui.harvest.receipts import Receipts
+from lora_tui.harvest.publish import check_stored, publish, write_artifact
+from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import NAMESPACE, Identity, StoredFile, artifact_row
 from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.spool import Spool
@@ -147,7 +147,7 @@ def push(
 ) -> Pushed:
     """Carry the plan out. Raises the error family; the same push again goes on from there."""
     identity, spool_dir, holder = plan.identity, spool_directory(profile), new_holder()
-    receipts = Receipts(spool_dir, identity.artifact_id, holder)
+    receipts = Receipts(spool_dir, identity.artifact_id, holder, Owner.of(identity))
     rest = gateway.rest
     if plan.new_job:
         return _push(gateway, plan, receipts, spool_dir, on_file, lambda: None)
@@ -182,6 +182,7 @@ def _push(
         _write_points(rest, identity.job_id, plan.points)
         points = [point for page in rest.metric_points(identity.job_id) for point in page]
         row = {**artifact_row(plan.job, points, stored), "name": plan.name}
+        check_stored(gateway.storage, identity, stored)
         artifact, existed = write_artifact(rest, row)
     publish(rest, gateway.storage, receipts, identity, artifact)
     return Pushed(
