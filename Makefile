@@ -67,11 +67,11 @@ screenshots: $(DEV_READY) ## draw the documentation's pictures anew
 .PHONY: reference
 reference: $(DEV_READY) ## write docs/commands.md and docs/keys.md from the program itself
 	@$(BIN)/python scripts/command_reference.py
+	@$(BIN)/python scripts/key_reference.py
 
 .PHONY: man
 man: $(DEV_READY) ## write docs/lora-tui.1 anew, the manual page
 	@$(BIN)/python scripts/manual_page.py
-	@$(BIN)/python scripts/key_reference.py
 
 .PHONY: package-check
 package-check: $(DEV_READY) ## build wheel and sdist, install, and run the demo from them
