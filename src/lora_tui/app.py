@@ -87,7 +87,7 @@ class LoraTuiApp(BaseApp):
         self.settings = settings
         self.login = login
         self.cache_changes: Signal[frozenset[Topic]] = Signal(self, "cache_changes")
-        self._cache_path = cache_path
+        self.cache_path, self.cache_owner = cache_path, owner
         self._views = ViewMemory(views)
         self._sync_on_start = sync_on_start
         self._feed = ChangeFeed(self.db)
@@ -361,7 +361,7 @@ class LoraTuiApp(BaseApp):
     def _was_replaced(self) -> bool:
         """Cleared or built anew by another process: what we have open is not the cache any more."""
         try:
-            return self._cache_path.stat().st_ino != self._cache_file
+            return self.cache_path.stat().st_ino != self._cache_file
         except OSError:
             return True
 
@@ -373,7 +373,7 @@ class LoraTuiApp(BaseApp):
     def _handle_exception(self, error: Exception) -> None:
         """What a screen can't read because the cache is damaged is no crash."""
         try:
-            with database_explained(self._cache_path):
+            with database_explained(self.cache_path):
                 raise error
         except DamagedCacheError as damage:
             self._end_for(damage)

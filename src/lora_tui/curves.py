@@ -63,6 +63,27 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
     return result
 
 
+def trend(losses: Sequence[float]) -> list[float]:
+    """Each loss averaged with its neighbours on both sides.
+
+    Weights fall off exponentially, over about a twentieth of the run altogether. Looking ahead as
+    well as back keeps the trend from lagging behind the curve and behind the validation loss.
+    """
+    weight = 1 - 1 / max(1.0, len(losses) / 40)
+    totals, shares = [0.0] * len(losses), [0.0] * len(losses)
+    for order in (range(len(losses)), range(len(losses) - 1, -1, -1)):
+        total, weights = 0.0, 0.0
+        for index in order:
+            total = total * weight + losses[index]
+            weights = weights * weight + 1.0
+            totals[index] += total
+            shares[index] += weights
+    return [
+        (total - loss) / (share - 1.0)
+        for loss, total, share in zip(losses, totals, shares, strict=True)
+    ]
+
+
 def rolling_median(values: Sequence[float], half: int) -> list[float]:
     """For each value the median of it and of `half` neighbours on either side, fewer at the ends.
 

@@ -19,6 +19,7 @@ from lora_tui.text import terminal_safe
 
 Row = Mapping[str, Any]
 
+_CONFIGURATION: Final = frozenset({"preset_id", "hyperparameters", "gpu_config", "files"})
 CONVERGENCES: Final = ("excellent", "good", "fair", "poor", "overfit", "unknown")
 
 
@@ -285,6 +286,8 @@ class Model:
     hyperparameters: Hyperparameters
     gpu: Gpu
     files: tuple[ArtifactFile, ...]
+    others: tuple[tuple[str, str], ...] = ()
+    """Keys of `configuration` that this version does not know by name."""
     dataset: Dataset | None = None
     job: Job | None = None
 
@@ -316,6 +319,9 @@ class Model:
             hyperparameters=Hyperparameters.from_json(configuration.get("hyperparameters")),
             gpu=Gpu.from_json(configuration.get("gpu_config")),
             files=_files(row.get("artifacts"), configuration.get("files")),
+            others=_others(
+                {key: value for key, value in configuration.items() if key not in _CONFIGURATION}
+            ),
             dataset=Dataset.from_row(dataset) if dataset else None,
             job=job,
         )

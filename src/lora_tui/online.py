@@ -23,6 +23,7 @@ from lora_tui.gateway import auth
 from lora_tui.gateway.http import RETRY
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
+from lora_tui.inspection import Adapter, read_remote
 from lora_tui.library.presence import check_presence
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.control import Control, control
@@ -195,6 +196,14 @@ class OnlineWriters:
         """See `Writers.keep_text`."""
         return write_new(self._profile.downloads_dir, name, text)
 
+    def read_adapter(self, model_id: str) -> Adapter:
+        """See `Writers.read_adapter`."""
+        with self._cache() as db:
+            model = models.get_model(db, model_id)
+        if model is None:
+            raise NotFoundError("Model not found or access denied")
+        return read_remote(model, self.storage.sign)
+
     def mark_notification_read(self, notification_id: str) -> None:
         """See `Writers.mark_notification_read`."""
         with self._cache() as db:
@@ -251,6 +260,10 @@ class OfflineWriters:
                 check_presence(db)
 
     def keep_text(self, name: str, text: str) -> Path:
+        """Raises the reason."""
+        raise self._reason
+
+    def read_adapter(self, model_id: str) -> Adapter:
         """Raises the reason."""
         raise self._reason
 

@@ -116,3 +116,6 @@ _SNIPPETS: Final[Mapping[str, Callable[[Served], str]]] = {
     "llama.cpp": _llama_cpp,
     "ollama": _ollama,
 }
+
+PROGRAMS: Final = tuple(_SNIPPETS)
+"""What there is a snippet for."""

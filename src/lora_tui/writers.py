@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from lora_tui.inspection import Adapter
     from lora_tui.transfers.control import Control
 
 
@@ -45,6 +46,12 @@ class Writers(Protocol):
         """Write a text into the downloads directory under a free name; where it is.
 
         Raises DiskError.
+        """
+
+    def read_adapter(self, model_id: str) -> Adapter:
+        """What the header of its file in the bucket tells, by a few kilobytes of it.
+
+        Raises IntegrityError, NotFoundError, UsageError, UnreachableError, BackendError.
         """
 
     def mark_notification_read(self, notification_id: str) -> None:

@@ -18,7 +18,8 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint
-from lora_tui.errors import LoraTuiError
+from lora_tui.errors import LoraTuiError, NotFoundError
+from lora_tui.inspection import Adapter
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 USER: Final = "5f1c2b9e-7d43-5a80-9c1e-0d6f3ab24e71"
@@ -192,6 +193,7 @@ class FakeWriters:
 
     on_sync: Callable[[], None] = lambda: None
     on_download: Callable[[str], None] = lambda _model_id: None
+    on_read_adapter: Callable[[str], Adapter] | None = None
     asked: list[tuple[str, ...]] = field(default_factory=list)
     let_go: threading.Event = field(default_factory=threading.Event)
     """Set by `cancel_download`; a download of a test may wait for it."""
@@ -223,6 +225,12 @@ class FakeWriters:
     def keep_text(self, name: str, text: str) -> Path:
         self.asked.append(("keep_text", name, text))
         return Path("/data/models") / name
+
+    def read_adapter(self, model_id: str) -> Adapter:
+        self.asked.append(("read_adapter", model_id))
+        if self.on_read_adapter is None:
+            raise NotFoundError("There is no safetensors file to look into")
+        return self.on_read_adapter(model_id)
 
     def mark_notification_read(self, notification_id: str) -> None:
         self.asked.append(("mark_notification_read", notification_id))

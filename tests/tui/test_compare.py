@@ -15,10 +15,11 @@ from lora_tui.compare import MOST, compare_models
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.widgets.curve_plot import PlotStyle, drawable
+from lora_tui.series import Series
+from lora_tui.widgets.curve_plot import PlotStyle
 from lora_tui.widgets.difference_table import DifferenceTable, table_lines
 from lora_tui.widgets.overlay_chart import OverlayChart
-from lora_tui.widgets.overlay_plot import draw_overlay
+from lora_tui.widgets.overlay_plot import curve_of, draw_overlay
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import HOSTILE_NAMES, FakeWriters, Library, model_row
 
@@ -190,12 +191,22 @@ curves = st.lists(
     curves,
     st.integers(0, 120),
     st.integers(0, 30),
-    st.builds(PlotStyle, st.booleans(), st.booleans(), st.booleans()),
+    st.builds(PlotStyle, st.booleans(), st.booleans(), st.booleans(), st.booleans()),
 )
 def test_a_chart_is_as_wide_and_high_as_its_place(
     curves: list[list[CurvePoint]], width: int, height: int, style: PlotStyle
 ) -> None:
-    overlay = draw_overlay([drawable(curve) for curve in curves], "ABCDEF", width, height, style)
+    drawn = [
+        curve_of(
+            Series.of_points(curve),
+            validation=False,
+            smoothing=style.smoothing,
+            shares=style.over_time,
+            buckets=4 * max(1, width),
+        )
+        for curve in curves
+    ]
+    overlay = draw_overlay(drawn, "ABCDEF", width, height, style)
     assert len(overlay.rows) == height
     for row in overlay.rows:
         text = "".join(part for part, _ in row)
@@ -204,7 +215,7 @@ def test_a_chart_is_as_wide_and_high_as_its_place(
 
 
 def test_each_curve_carries_its_letter() -> None:
-    flat = [[CurvePoint(float(step), 1.0 + n) for step in range(50)] for n in range(6)]
+    flat = [[(float(step), 1.0 + n) for step in range(50)] for n in range(6)]
     overlay = draw_overlay(flat, "ABCDEF", 80, 20, PlotStyle())
     text = "\n".join("".join(part for part, _ in row) for row in overlay.rows)
     assert all(letter in text for letter in "ABCDEF")

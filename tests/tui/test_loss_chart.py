@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from lora_tui.curves import trend
 from lora_tui.domain import CurvePoint
+from lora_tui.series import Series
 from lora_tui.widgets.axes import linear_ticks, log_ticks
 from lora_tui.widgets.curve_plot import (
     LEAST_HEIGHT,
     LEAST_WIDTH,
     Plot,
     PlotStyle,
+    Window,
     draw_curve,
-    drawable,
-    read_values,
-    smoothed_losses,
     with_crosshair,
 )
 from lora_tui.widgets.stars import Span
 
+PLAIN = PlotStyle()
 ASCII = PlotStyle(ascii_only=True)
 LOG = PlotStyle(log_scale=True)
 RAW = PlotStyle(smoothing=False)
 
 any_float = st.floats(allow_nan=True, allow_infinity=True)
 curves = st.lists(st.builds(CurvePoint, any_float, any_float, st.none() | any_float), max_size=40)
-styles = st.builds(PlotStyle, st.booleans(), st.booleans(), st.booleans())
+styles = st.builds(PlotStyle, st.booleans(), st.booleans(), st.booleans(), st.booleans())
+windows = st.none() | st.tuples(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4)).map(
+    lambda ends: (ends[0], ends[0] + ends[1])
+)
 
 
 def text_of(rows: Iterable[Iterable[Span]]) -> list[str]:
@@ -49,6 +54,16 @@ def cells_of(plot: Plot, style: str) -> set[tuple[int, int]]:
     return found
 
 
+def draw(
+    points: Sequence[CurvePoint],
+    width: int,
+    height: int,
+    style: PlotStyle = PLAIN,
+    window: Window | None = None,
+) -> Plot:
+    return draw_curve(Series.of_points(points), width, height, style, window)
+
+
 def falling(count: int, *, step: float = 10.0) -> tuple[CurvePoint, ...]:
     return tuple(
         CurvePoint(
@@ -63,7 +78,7 @@ def falling(count: int, *, step: float = 10.0) -> tuple[CurvePoint, ...]:
 def test_a_chart_is_exactly_as_large_as_it_was_asked_to_be(
     curve: list[CurvePoint], width: int, height: int, style: PlotStyle
 ) -> None:
-    plot = draw_curve(drawable(curve), width, height, style)
+    plot = draw(curve, width, height, style)
     assert len(plot.rows) == height
     assert all(cell_len(line) == width for line in text_of(plot.rows))
 
@@ -71,7 +86,7 @@ def test_a_chart_is_exactly_as_large_as_it_was_asked_to_be(
 @settings(max_examples=200, deadline=None)
 @given(curves, styles)
 def test_no_number_that_is_none_is_ever_written(curve: list[CurvePoint], style: PlotStyle) -> None:
-    text = "\n".join(text_of(draw_curve(drawable(curve), 80, 20, style).rows)).lower()
+    text = "\n".join(text_of(draw(curve, 80, 20, style).rows)).lower()
     assert "nan" not in text
     assert "inf" not in text
 
@@ -82,14 +97,13 @@ def test_ascii_charts_hold_nothing_but_ascii(
     curve: list[CurvePoint], log_scale: bool, smoothing: bool
 ) -> None:
     style = PlotStyle(log_scale, smoothing, ascii_only=True)
-    points = drawable(curve)
-    plot = draw_curve(points, 70, 15, style)
+    plot = draw(curve, 70, 15, style)
     rows = with_crosshair(plot, plot.cells[0], ascii_only=True) if plot.cells else plot.rows
     assert all(line.isascii() for line in text_of(rows))
 
 
 def test_a_falling_loss_runs_from_the_top_left_to_the_bottom_right() -> None:
-    plot = draw_curve(falling(400), 80, 20)
+    plot = draw(falling(400), 80, 20)
     drawn = cells_of(plot, "training")
     first, last = min(cell for _, cell in drawn), max(cell for _, cell in drawn)
     assert min(row for row, cell in drawn if cell == first) <= 3
@@ -98,17 +112,17 @@ def test_a_falling_loss_runs_from_the_top_left_to_the_bottom_right() -> None:
 
 
 def test_three_thousand_points_fill_the_whole_width_without_a_gap() -> None:
-    plot = draw_curve(falling(3_000), 120, 30)
+    plot = draw(falling(3_000), 120, 30)
     drawn = cells_of(plot, "training") | cells_of(plot, "validation")
     assert {cell for _, cell in drawn} == set(range(plot.width))
 
 
 def test_no_point_leaves_the_chart_blank() -> None:
-    assert set("".join(text_of(draw_curve((), 60, 10).rows))) == {" "}
+    assert set("".join(text_of(draw((), 60, 10).rows))) == {" "}
 
 
 def test_a_single_point_is_a_single_dot_under_its_step() -> None:
-    plot = draw_curve((CurvePoint(1_200.0, 1.5),), 60, 11)
+    plot = draw((CurvePoint(1_200.0, 1.5),), 60, 11)
     ((row, cell),) = cells_of(plot, "training")
     assert abs(cell - plot.width / 2) <= 1
     assert 3 <= row <= 5
@@ -116,19 +130,19 @@ def test_a_single_point_is_a_single_dot_under_its_step() -> None:
 
 
 def test_two_points_are_joined() -> None:
-    plot = draw_curve((CurvePoint(0.0, 2.0), CurvePoint(100.0, 1.0)), 60, 12)
+    plot = draw((CurvePoint(0.0, 2.0), CurvePoint(100.0, 1.0)), 60, 12)
     assert {cell for _, cell in cells_of(plot, "training")} == set(range(plot.width))
 
 
 def test_a_constant_loss_is_a_level_line_with_its_value_on_the_axis() -> None:
-    plot = draw_curve([CurvePoint(float(step), 2.0) for step in range(50)], 60, 12)
+    plot = draw([CurvePoint(float(step), 2.0) for step in range(50)], 60, 12)
     assert len({row for row, _ in cells_of(plot, "training")}) == 1
     assert any(line.lstrip().startswith("2.0") for line in text_of(plot.rows))
 
 
 def test_negative_steps_and_losses_are_drawn_where_they_are() -> None:
     points = [CurvePoint(-500.0 + 100 * index, -1.0 + index) for index in range(11)]
-    text = text_of(draw_curve(points, 70, 14).rows)
+    text = text_of(draw(points, 70, 14).rows)
     assert "-400" in text[-1]
     assert any(line.lstrip().startswith("0 ") for line in text)
     assert not any("-0 " in line for line in text)
@@ -138,7 +152,7 @@ def test_a_log_scale_gives_every_factor_of_ten_the_same_height() -> None:
     points = [CurvePoint(float(index), 1000.0 / 10**index) for index in range(7)]
     rows = {
         line.split()[0]: number
-        for number, line in enumerate(text_of(draw_curve(points, 70, 32, LOG).rows))
+        for number, line in enumerate(text_of(draw(points, 70, 32, LOG).rows))
         if "┤" in line
     }
     assert rows["10"] - rows["100"] == pytest.approx(rows["1"] - rows["10"], abs=1)
@@ -147,25 +161,27 @@ def test_a_log_scale_gives_every_factor_of_ten_the_same_height() -> None:
 
 def test_a_log_scale_of_losses_that_are_not_positive_falls_back_to_a_linear_one() -> None:
     points = [CurvePoint(float(index), -1.0 - index) for index in range(5)]
-    plot = draw_curve(points, 60, 12, LOG)
+    plot = draw(points, 60, 12, LOG)
     assert not plot.is_log
     assert cells_of(plot, "training")
 
 
 def test_losses_that_are_not_finite_are_left_out_and_the_rest_is_drawn() -> None:
     curve = [CurvePoint(0.0, 2.0), CurvePoint(1.0, math.nan), CurvePoint(2.0, 1.0, math.inf)]
-    assert [point.step for point in drawable(curve)] == [0.0, 2.0]
-    assert drawable(curve)[1].validation_loss is None
+    series = Series.of_points(curve)
+    assert list(series.steps) == [0.0, 2.0]
+    assert not series.validated
+    assert cells_of(draw(curve, 60, 12), "training")
 
 
 def test_a_loss_that_has_run_away_does_not_break_the_chart() -> None:
-    curve = drawable([CurvePoint(0.0, 2.0), CurvePoint(1.0, 1e308), CurvePoint(2.0, -1e308)])
-    assert cells_of(draw_curve(curve, 60, 12), "training")
+    curve = [CurvePoint(0.0, 2.0), CurvePoint(1.0, 1e308), CurvePoint(2.0, -1e308)]
+    assert cells_of(draw(curve, 60, 12), "training")
 
 
 def test_validation_is_dashed_so_that_it_is_told_apart_without_colour() -> None:
     points = [CurvePoint(float(step), 2.0, 1.0) for step in range(0, 200, 2)]
-    plot = draw_curve(points, 80, 14)
+    plot = draw(points, 80, 14)
     dashes = [text for row in plot.rows for text, style in row if style == "validation"]
     level = [text for row in plot.rows for text, style in row if style == "training"]
     assert len(set("".join(dashes))) > 1
@@ -174,7 +190,7 @@ def test_validation_is_dashed_so_that_it_is_told_apart_without_colour() -> None:
 
 def test_each_line_has_its_letter_in_ascii() -> None:
     points = [CurvePoint(float(n), 2.0 + (n % 2) * 0.8, 1.0) for n in range(300)]
-    plot = draw_curve(points, 80, 20, ASCII)
+    plot = draw(points, 80, 20, ASCII)
     letters = {
         style: {c for row in plot.rows for text, name in row if name == style for c in text}
         for style in ("raw", "training", "validation")
@@ -183,23 +199,22 @@ def test_each_line_has_its_letter_in_ascii() -> None:
 
 
 def test_smoothing_follows_the_trend_without_lagging_behind_it() -> None:
-    noisy = [CurvePoint(float(n), 3.0 - n / 100 + (0.2 if n % 2 else -0.2)) for n in range(200)]
-    trend = smoothed_losses(noisy)
-    errors = [trend[n] - (3.0 - n / 100) for n in range(20, 180)]
+    smoothed = trend([3.0 - n / 100 + (0.2 if n % 2 else -0.2) for n in range(200)])
+    errors = [smoothed[n] - (3.0 - n / 100) for n in range(20, 180)]
     assert max(map(abs, errors)) < 0.1
     assert abs(sum(errors) / len(errors)) < 0.01
 
 
 def test_without_smoothing_the_logged_losses_are_the_line() -> None:
-    plot = draw_curve(falling(100), 80, 14, RAW)
+    plot = draw(falling(100), 80, 14, RAW)
     assert cells_of(plot, "training")
     assert not cells_of(plot, "raw")
 
 
 def test_the_crosshair_stands_behind_the_curves() -> None:
-    plot = draw_curve(falling(400), 80, 16)
+    plot = draw(falling(400), 80, 16)
     before = cells_of(plot, "training")
-    crossed = Plot(with_crosshair(plot, 40), plot.left, plot.width, plot.cells, plot.is_log)
+    crossed = replace(plot, rows=with_crosshair(plot, 40))
     assert cells_of(crossed, "training") == before
     assert {cell for _, cell in cells_of(crossed, "crosshair")} == {40}
 
@@ -210,7 +225,7 @@ def test_values_are_read_at_the_point_and_validation_is_the_newest_recorded() ->
         CurvePoint(10.0, 1.5),
         CurvePoint(20.0, 1.2, 1.4),
     )
-    reading = read_values(points, 1)
+    reading = Series.of_points(points).reading(1)
     assert (reading.step, reading.training) == (10.0, 1.5)
     assert (reading.validation, reading.validation_step) == (2.1, 0.0)
 
@@ -219,7 +234,7 @@ def test_values_are_read_at_the_point_and_validation_is_the_newest_recorded() ->
 def test_too_little_room_is_left_blank_rather_than_filled_with_rubble(
     width: int, height: int
 ) -> None:
-    assert set("".join(text_of(draw_curve(falling(50), width, height).rows))) == {" "}
+    assert set("".join(text_of(draw(falling(50), width, height).rows))) == {" "}
 
 
 @settings(max_examples=300, deadline=None)

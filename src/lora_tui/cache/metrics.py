@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves import downsample
 from lora_tui.domain import CurvePoint, MetricPoint, curve_of
+from lora_tui.series import Logged
 
 CHART_POINTS = 600
 SPARKLINE_POINTS = 48
@@ -27,6 +29,22 @@ def get_points(db: sqlite3.Connection, job_id: str) -> list[MetricPoint]:
         " WHERE job_id = ? ORDER BY timestamp, id"
     )
     return [MetricPoint(*row) for row in db.execute(sql, [job_id])]
+
+
+def get_logged(db: sqlite3.Connection, job_id: str) -> list[Logged]:
+    """All raw points of a job, in order, with the time since the first: for long runs too."""
+    sql = (
+        "SELECT step, training_loss, validation_loss, timestamp FROM metrics"
+        " WHERE job_id = ? ORDER BY timestamp, id"
+    )
+    points = []
+    start: datetime | None = None
+    for step, training, validation, text in db.execute(sql, [job_id]):
+        moment = _moment(text)
+        start = start or moment
+        since = None if start is None or moment is None else (moment - start).total_seconds()
+        points.append(Logged(step, training, validation, since))
+    return points
 
 
 def last_point(db: sqlite3.Connection, job_id: str) -> tuple[str, str] | None:
@@ -102,6 +120,15 @@ def delete_curves(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
     """Forget the points and curves of jobs. Call inside a transaction."""
     for table in ("metrics", "curves"):
         db.executemany(f"DELETE FROM {table} WHERE job_id = ?", [(job_id,) for job_id in job_ids])
+
+
+def _moment(text: str) -> datetime | None:
+    """Our written form is read ten times as fast as any other."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return parse_timestamp(text)
+    return moment if moment.tzinfo else parse_timestamp(text)
 
 
 def _written(timestamp: str) -> str:

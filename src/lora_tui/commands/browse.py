@@ -13,7 +13,7 @@ from typing import Any
 from lora_tui import clock, formats
 from lora_tui.cache import facts, models
 from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
-from lora_tui.cache.opinions import get_opinion
+from lora_tui.cache.runs import get_opinion
 from lora_tui.clock import parse_timestamp
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import CONVERGENCES, Model

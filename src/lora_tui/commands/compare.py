@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lora_tui import compare, formats
 from lora_tui.cache import models
-from lora_tui.cache.opinions import get_opinion
+from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.compare import LEAST, LETTERS, MOST, Comparison
 from lora_tui.domain import Model

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from pathlib import Path
+from typing import Any
 
-from lora_tui import adapters, formats
-from lora_tui.adapters import AdapterConfig, AdapterFacts
-from lora_tui.cache import models
+from lora_tui import formats
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.commands.context import Context, resolve
-from lora_tui.domain import ArtifactFile, Model
-from lora_tui.errors import DiskError, ExitCode, NotFoundError, UsageError
-from lora_tui.safetensors_header import PREFIX_BYTES
+from lora_tui.errors import ExitCode, NotFoundError
+from lora_tui.inspection import CONFIG, Adapter, read_local
 from lora_tui.text import terminal_safe
-
-WEIGHTS: Final = "adapter_model.safetensors"
-CONFIG: Final = "adapter_config.json"
-
-_FIRST_READ: Final = 128 * 1024
-"""Bytes; holds the header of most adapters, so one request is enough."""
-
-
-@dataclass(frozen=True)
-class _Adapter:
-    """An adapter that was looked at."""
-
-    file: str
-    facts: AdapterFacts
-    config: AdapterConfig | None
-    model: Model | None = None
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        if self.config is None:
-            return self.facts.problems
-        return (*self.facts.problems, *adapters.disagreements(self.facts, self.config))
 
 
 def inspect(context: Context) -> ExitCode:
@@ -45,7 +19,7 @@ def inspect(context: Context) -> ExitCode:
     target = context.arguments.target
     path = Path(target).expanduser()
     if path.exists() or path.is_symlink():
-        adapter = _local(path)
+        adapter = read_local(path)
     elif "/" in target or target.endswith(".safetensors"):
         raise NotFoundError("There is no such file", details=str(path))
     elif context.arguments.offline:
@@ -62,97 +36,25 @@ def inspect(context: Context) -> ExitCode:
     return ExitCode.INTEGRITY if adapter.problems else ExitCode.OK
 
 
-def _local(path: Path) -> _Adapter:
-    try:
-        if path.is_dir():
-            path = _weights_in(path)
-        if not path.is_file():
-            raise UsageError("That is neither a file nor a directory", details=str(path))
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            beginning = file.read(PREFIX_BYTES)
-            beginning += file.read(adapters.bytes_needed(beginning, size) - PREFIX_BYTES)
-        facts = adapters.read_header(beginning, file_size=size)
-        config = path.with_name(CONFIG)
-        content = None
-        if config.is_file():
-            with config.open("rb") as file:
-                content = file.read(adapters.LARGEST_CONFIG + 1)
-    except OSError as error:
-        raise DiskError(f"The file can't be read: {error.strerror}", details=str(path)) from error
-    return _Adapter(str(path), facts, adapters.read_config(content) if content else None)
-
-
-def _weights_in(directory: Path) -> Path:
-    if (directory / WEIGHTS).is_file():
-        return directory / WEIGHTS
-    found = sorted(file for file in directory.glob("*.safetensors") if file.is_file())
-    return directory / _only_one([file.name for file in found], str(directory))
-
-
-def _downloaded(context: Context, reference: str) -> _Adapter:
+def _downloaded(context: Context, reference: str) -> Adapter:
     with context.cache() as db:
         directory = downloaded_to(db, resolve(db, reference).id)
     if directory is None or not directory.is_dir():
         context.require_network()  # says that --offline is in the way
         raise NotFoundError("The model is not on this disk")
-    return _local(directory)
+    return read_local(directory)
 
 
-def _remote(context: Context, reference: str) -> _Adapter:
-    from lora_tui.gateway.beginning import read_beginning
+def _remote(context: Context, reference: str) -> Adapter:
     from lora_tui.online import OnlineWriters
 
     with closing(OnlineWriters(context.profile)) as online:
         with context.cache() as db:
-            model = models.get_model(db, resolve(db, reference).id)
-        if model is None:
-            raise NotFoundError("Model not found or access denied")
-        weights = _weights_of(model)
-        url = online.storage.sign(weights.path)
-        beginning, size = read_beginning(url, _FIRST_READ)
-        needed = adapters.bytes_needed(beginning, size)
-        if needed > len(beginning) == _FIRST_READ:
-            beginning, size = read_beginning(url, needed)
-        facts = adapters.read_header(beginning, file_size=size)
-        config = next((file for file in model.files if _base_name(file) == CONFIG), None)
-        content = None
-        if config is not None:
-            content, _ = read_beginning(
-                online.storage.sign(config.path), adapters.LARGEST_CONFIG + 1
-            )
-    return _Adapter(weights.label, facts, adapters.read_config(content) if content else None, model)
+            model_id = resolve(db, reference).id
+        return online.read_adapter(model_id)
 
 
-def _weights_of(model: Model) -> ArtifactFile:
-    by_name = {file.name: file for file in model.files if file.name.endswith(".safetensors")}
-    for file in by_name.values():
-        if _base_name(file) == WEIGHTS:
-            return file
-    return by_name[_only_one(sorted(by_name), model.name)]
-
-
-def _base_name(file: ArtifactFile) -> str:
-    return PurePosixPath(file.name).name
-
-
-def _only_one(names: list[str], where: str) -> str:
-    if not names:
-        raise NotFoundError(
-            "There is no safetensors file to look into",
-            details=where,
-            remedy="weights in a .bin file are a pickle, which is not opened: it can run code",
-        )
-    if len(names) > 1:
-        raise UsageError(
-            "There are several safetensors files",
-            details=", ".join(terminal_safe(name, limit=80) for name in names[:5]),
-            remedy="name one of them",
-        )
-    return names[0]
-
-
-def _lines(adapter: _Adapter) -> list[tuple[str, str]]:
+def _lines(adapter: Adapter) -> list[tuple[str, str]]:
     facts, config = adapter.facts, adapter.config
     ranks = ", ".join(
         f"{rank} ({count:,} modules)" if len(facts.ranks) > 1 else str(rank)
@@ -185,7 +87,7 @@ def _lines(adapter: _Adapter) -> list[tuple[str, str]]:
     return lines
 
 
-def _as_json(adapter: _Adapter) -> dict[str, Any]:
+def _as_json(adapter: Adapter) -> dict[str, Any]:
     facts, config, model = adapter.facts, adapter.config, adapter.model
     return {
         "model_id": model.id if model else None,

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual import events
 from textual.screen import Screen
 
+from lora_tui.background import in_background
 from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:
     from lora_tui.app import LoraTuiApp
+
+Found = TypeVar("Found")
 
 
 class CacheScreen(Screen[None]):
@@ -38,6 +44,16 @@ class CacheScreen(Screen[None]):
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Called on the UI's thread after any writer has changed the cache."""
+
+    async def read(self, query: Callable[[sqlite3.Connection], Found]) -> Found:
+        """What a query finds, on a connection and in a thread of its own: for what takes long."""
+        path, owner = self.lora.cache_path, self.lora.cache_owner
+
+        def ask() -> Found:
+            with database_explained(path), closing(open_cache(path, owner)) as db:
+                return query(db)
+
+        return await in_background(ask, name="read")
 
     def on_mount(self) -> None:
         """Hear of changes; Textual calls this besides the `on_mount` of a subclass."""

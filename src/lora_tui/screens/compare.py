@@ -9,18 +9,17 @@ from typing import ClassVar, Final
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 
 from lora_tui import clock
 from lora_tui.background import in_background
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.metrics import get_curve, get_points
 from lora_tui.cache.models import get_model
-from lora_tui.cache.opinions import get_opinion
+from lora_tui.cache.runs import Run, get_run, get_run_version
 from lora_tui.compare import LEAST, Comparison, compare_models, to_csv, to_markdown
-from lora_tui.domain import curve_of
 from lora_tui.errors import LoraTuiError
-from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.screens.scrolling import Scrolled, ScrollingScreen
+from lora_tui.series import Series
 from lora_tui.widgets.difference_table import (
     LABEL,
     ComparedModels,
@@ -36,14 +35,11 @@ from lora_tui.widgets.title_bar import TitleBar
 _WIDE: Final = 120
 _HIGH: Final = 34
 _COLUMN: Final = 15
+_UNREAD: Final = Run(Series.of_points(()), None)
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS, Topic.CURVES})
 
 
-class Rows(VerticalScroll, can_focus=False):
-    """The part that scrolls; the screen's keys move it."""
-
-
-class CompareScreen(CacheScreen):
+class CompareScreen(ScrollingScreen):
     """Wide: curves at the left, the table at the right; else one below the other."""
 
     CSS_PATH = ["../widgets/drawn_lines.tcss", "compare.tcss"]  # noqa: RUF012 - Textual's own
@@ -60,12 +56,6 @@ class CompareScreen(CacheScreen):
         Binding("e", "export('md')", "Export", tooltip="Write the table as a Markdown file"),
         Binding("E", "export('csv')", "CSV", show=False, tooltip="Write the table as a CSV file"),
         Binding("y", "copy", "Copy", show=False, tooltip="Copy the table as Markdown"),
-        Binding("down,j", "scroll(1)", "Down", show=False),
-        Binding("up,k", "scroll(-1)", "Up", show=False),
-        Binding("pagedown,space,ctrl+f", "page(1)", "Next page", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "Previous page", show=False),
-        Binding("home,g", "top", "To the top", show=False),
-        Binding("end,G", "bottom", "To the bottom", show=False),
     ]
 
     def __init__(self, model_ids: Sequence[str]) -> None:
@@ -74,6 +64,9 @@ class CompareScreen(CacheScreen):
         self._ids = tuple(model_ids)
         self._comparison: Comparison | None = None
         self._everything = False
+        self._runs: dict[str, Run] = {}
+        """By job, those that were read."""
+        self._versions: dict[str, object] = {}
 
     def compose(self) -> ComposeResult:
         """Title, curves with who is who, table; status and keys."""
@@ -85,7 +78,7 @@ class CompareScreen(CacheScreen):
                 yield ComparedModels(ascii_only=ascii_only)
             with Vertical(id="table"):
                 yield DifferenceHeader(ascii_only=ascii_only)
-                with Rows(id="rows"):
+                with Scrolled(id="rows"):
                     yield DifferenceTable(ascii_only=ascii_only)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=ascii_only)
@@ -94,6 +87,7 @@ class CompareScreen(CacheScreen):
     def on_mount(self) -> None:
         """Show what the cache has; fetch the curves that it lacks."""
         self._show()
+        self._read_runs()
         models = self._comparison.models if self._comparison else ()
         jobs = [model.job_id for model in models if model.job_id]
         self.run_worker(self._load_curves(jobs), group="curves")
@@ -107,6 +101,7 @@ class CompareScreen(CacheScreen):
         """Show what the writers wrote."""
         if topics & _SHOWN:
             self._show()
+            self._read_runs()
         self.query_one(StatusBar).refresh()
 
     def check_action(
@@ -171,30 +166,14 @@ class CompareScreen(CacheScreen):
             self.app.copy_to_clipboard(to_markdown(self._comparison, everything=self._everything))
             self.notify("The table, as Markdown", title="Copied", timeout=3)
 
-    def action_scroll(self, lines: int) -> None:
-        """Scroll the table by lines."""
-        self._rows.scroll_relative(y=lines, animate=False)
-
-    def action_page(self, pages: int) -> None:
-        """Scroll the table by pages, one line of overlap."""
-        rows = self._rows
-        rows.scroll_relative(y=pages * max(1, rows.size.height - 1), animate=False)
-
-    def action_top(self) -> None:
-        """Scroll to the top."""
-        self._rows.scroll_home(animate=False)
-
-    def action_bottom(self) -> None:
-        """Scroll to the bottom."""
-        self._rows.scroll_end(animate=False)
-
     @property
     def _chart(self) -> OverlayChart:
         return self.query_one(OverlayChart)
 
     @property
-    def _rows(self) -> Rows:
-        return self.query_one("#rows", Rows)
+    def scrolled(self) -> Scrolled:
+        """The table."""
+        return self.query_one("#rows", Scrolled)
 
     def _show(self) -> None:
         found = [get_model(self.db, model_id) for model_id in self._ids]
@@ -210,14 +189,10 @@ class CompareScreen(CacheScreen):
             )
             self.refresh_bindings()
             return
-        self._comparison = compare_models(
-            models, [get_opinion(self.db, model.job_id) for model in models]
-        )
-        curves = [
-            curve_of(get_points(self.db, model.job_id)) or get_curve(self.db, model.job_id)
-            for model in models
-        ]
-        without = frozenset(number for number, curve in enumerate(curves) if not curve)
+        runs = [self._runs.get(model.job_id, _UNREAD) for model in models]
+        self._comparison = compare_models(models, [run.opinion for run in runs])
+        curves = [run.series for run in runs]
+        without = frozenset(number for number, curve in enumerate(curves) if not len(curve))
         title = self.query_one(TitleBar)
         title.detail = f"{len(models)} models" + (f", {gone} gone" if gone else "")
         self._chart.show(curves)
@@ -242,6 +217,19 @@ class CompareScreen(CacheScreen):
             table.styles.width = max(64, min(needed, width * 3 // 5))
         else:
             table.styles.width = "100%"
+
+    def _read_runs(self) -> None:
+        """Read beside the event loop what was not read before, or has grown."""
+        models = self._comparison.models if self._comparison else ()
+        for job_id in {model.job_id for model in models if model.job_id}:
+            version = get_run_version(self.db, job_id)
+            if version is not None and version != self._versions.get(job_id):
+                self._versions[job_id] = version
+                self.run_worker(self._read_run(job_id), group=f"run {job_id}", exclusive=True)
+
+    async def _read_run(self, job_id: str) -> None:
+        self._runs[job_id] = await self.read(partial(get_run, job_id=job_id))
+        self._show()
 
     async def _load_curves(self, jobs: Sequence[str]) -> None:
         """Fetch new points of each; where that fails, what is cached stays on the screen."""

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 
 from lora_tui.background import in_background
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.finished import downloaded_to
-from lora_tui.cache.metrics import get_curve, get_points
+from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.models import get_model
+from lora_tui.cache.runs import Run, get_run, get_run_version
 from lora_tui.cache.transfers import ACTIVE, TransferState, transfers_of
-from lora_tui.domain import Model, curve_of
+from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
-from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.inspection import Adapter, read_local
+from lora_tui.library.served import find_directory, served_from
 from lora_tui.screens.choose_files import ChooseFilesScreen
-from lora_tui.second_opinion import compare_with_rating, second_opinion
+from lora_tui.screens.scrolling import Scrolled, ScrollingScreen
+from lora_tui.screens.serve import ServeScreen
+from lora_tui.second_opinion import compare_with_rating
+from lora_tui.widgets.adapter_facts import adapter_section
 from lora_tui.widgets.file_list import FileList
+from lora_tui.widgets.job_timeline import JobTimeline
 from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.loss_chart import LossChart
 from lora_tui.widgets.metric_tiles import MetricTiles
@@ -34,33 +42,36 @@ _WIDE: Final = 110
 _FACTS: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS})
 
 
-class Page(VerticalScroll, can_focus=False):
-    """A part of the screen that scrolls; the screen's keys move it."""
+_NOT_READ: Final = "not looked into: i reads a few kilobytes of it"
+_ZOOM: Final = 2.0
 
 
-class ModelScreen(CacheScreen):
+class ModelScreen(ScrollingScreen):
     """One model. Wide: figures and chart at the left, facts at the right; else one column."""
 
     CSS_PATH = ["../widgets/drawn_lines.tcss", "model.tcss"]  # noqa: RUF012 - Textual's own
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back"),
-        Binding("d", "download", "Download"),
-        Binding("D", "choose_files", "Files"),
-        Binding("x", "cancel", "Stop"),
-        Binding("l", "log_scale", "Log"),
-        Binding("m", "smoothing", "Smooth"),
-        Binding("right", "crosshair(1)", "Values", key_display="←→"),
-        Binding("left", "crosshair(-1)", "Values", show=False),
+        Binding("d", "download", "Download", tooltip="Download all files"),
+        Binding("D", "choose_files", "Files", tooltip="Choose which files to download"),
+        Binding("x", "cancel", "Stop", tooltip="Stop the download; what was fetched is kept"),
+        Binding("s", "serve", "Serve", tooltip="Snippets that load it into vLLM, PEFT and others"),
+        Binding("l", "log_scale", "Log", tooltip="Losses on a logarithmic axis, or back"),
+        Binding("plus,equals_sign", "zoom(1)", "Zoom", key_display="+-", tooltip="Look closer"),
+        Binding("minus,underscore", "zoom(-1)", "Look from farther", show=False),
+        Binding("0", "whole_run", "Show the whole run", show=False),
+        Binding("right", "crosshair(1)", "Read", key_display="←→", tooltip="Read values off"),
+        Binding("m", "smoothing", "Trend over the losses, or losses alone", show=False),
+        Binding("o", "over_time", "Over the time since the start, or over steps", show=False),
+        Binding("left", "crosshair(-1)", "Read to the left", show=False),
         Binding("shift+right", "crosshair(10)", "Ten columns right", show=False),
         Binding("shift+left", "crosshair(-10)", "Ten columns left", show=False),
-        Binding("y", "copy_id", "Copy id", show=False),
-        Binding("down,j", "scroll(1)", "Down", show=False),
-        Binding("up,k", "scroll(-1)", "Up", show=False),
-        Binding("pagedown,space,ctrl+f", "page(1)", "Next page", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "Previous page", show=False),
-        Binding("home,g", "top", "To the top", show=False),
-        Binding("end,G", "bottom", "To the bottom", show=False),
+        Binding("greater_than_sign", "pan(1)", "Later part of the run", show=False),
+        Binding("less_than_sign", "pan(-1)", "Earlier part of the run", show=False),
+        Binding("i", "inspect", "Look into the adapter's header", show=False),
+        Binding("y", "copy_id", "Copy the id", show=False),
+        Binding("Y", "copy_checksums", "Copy the checksums, as sha256sum has them", show=False),
     ]
 
     def __init__(self, model_id: str) -> None:
@@ -69,18 +80,24 @@ class ModelScreen(CacheScreen):
         self._model: Model | None = None
         self._curve_state = "loading curve…"
         """Why there is no curve to draw, in words."""
+        self._run: Run | None = None
+        self._run_version: object = None
+        """What of the run was read, or is being read."""
+        self._adapter: Adapter | str = _NOT_READ
+        self._adapter_from: Path | None = None
 
     def compose(self) -> ComposeResult:
         """Header, figures and chart, files and facts; status and keys."""
         ascii_only = self.ascii_only
         yield ModelHeader(ascii_only=ascii_only)
-        with Page(id="page"):
+        with Scrolled(id="page"):
             with Vertical(id="run"):
                 yield MetricTiles(ascii_only=ascii_only)
                 yield LossChart(ascii_only=ascii_only)
-            with Page(id="facts"):
+            with Scrolled(id="facts"):
                 yield OpinionPanel(ascii_only=ascii_only)
                 yield FileList(ascii_only=ascii_only)
+                yield JobTimeline(ascii_only=ascii_only)
                 yield ModelFacts(ascii_only=ascii_only)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=ascii_only)
@@ -98,7 +115,7 @@ class ModelScreen(CacheScreen):
         if topics & _FACTS:
             self._show_model()
         if Topic.CURVES in topics:
-            self._show_curve()
+            self._read_run()
         if Topic.TRANSFERS in topics:
             self._show_files()
         self.query_one(StatusBar).refresh()
@@ -113,8 +130,14 @@ class ModelScreen(CacheScreen):
             return bool(self._model and self._model.files) and not self._is_downloading
         if action == "cancel":
             return self._is_downloading
-        if action in ("log_scale", "smoothing", "crosshair"):
+        if action in ("log_scale", "smoothing", "crosshair", "zoom", "pan", "whole_run"):
             return self.is_mounted and self._model is not None and self._chart.has_curve
+        if action == "over_time":
+            return self.is_mounted and self._model is not None and self._chart.has_times
+        if action == "copy_checksums":
+            return bool(self._model and any(file.sha256 for file in self._model.files))
+        if action in ("serve", "inspect"):
+            return self._model is not None
         return True
 
     def action_back(self) -> None:
@@ -158,34 +181,55 @@ class ModelScreen(CacheScreen):
         """Smooth the training loss, or not."""
         self._chart.toggle_smoothing()
 
+    def action_over_time(self) -> None:
+        """Over time, or over steps."""
+        self._chart.toggle_time()
+
+    def action_zoom(self, by: int) -> None:
+        """Closer or farther, around the crosshair."""
+        self._chart.zoom(_ZOOM**by)
+
+    def action_pan(self, by: int) -> None:
+        """Half a view later or earlier."""
+        self._chart.pan(by / 2)
+
+    def action_whole_run(self) -> None:
+        """The whole run again."""
+        self._chart.show_whole()
+
     def action_crosshair(self, columns: int) -> None:
         """Move the crosshair."""
         self._chart.move_crosshair(columns)
 
-    def action_scroll(self, lines: int) -> None:
-        """Scroll by lines."""
-        self._scrolled.scroll_relative(y=lines, animate=False)
+    def action_serve(self) -> None:
+        """Show the snippets."""
+        if self._model is not None:
+            directory = find_directory(downloaded_to(self.db, self.model_id))
+            served = served_from(self._model, directory)
+            self.app.push_screen(ServeScreen(served, ascii_only=self.ascii_only))
 
-    def action_page(self, pages: int) -> None:
-        """Scroll by pages, one line of overlap."""
-        page = self._scrolled
-        page.scroll_relative(y=pages * max(1, page.size.height - 1), animate=False)
+    def action_inspect(self) -> None:
+        """Read the header of the adapter's file in the bucket, unless it was read."""
+        if isinstance(self._adapter, str):
+            self._show_adapter("reading its header…")
+            read = partial(self.lora.writers.read_adapter, self.model_id)
+            self.run_worker(self._read_adapter(read), group="adapter", exclusive=True)
 
-    def action_top(self) -> None:
-        """Scroll to the top."""
-        self._scrolled.scroll_home(animate=False)
-
-    def action_bottom(self) -> None:
-        """Scroll to the bottom."""
-        self._scrolled.scroll_end(animate=False)
+    def action_copy_checksums(self) -> None:
+        """Copy what `sha256sum --check` reads."""
+        files = self._model.files if self._model else ()
+        lines = [f"{file.sha256}  {file.label}" for file in files if file.sha256]
+        self.app.copy_to_clipboard("\n".join(lines) + "\n")
+        self.notify("The checksums, as sha256sum reads them", title="Copied", timeout=3)
 
     @property
     def _chart(self) -> LossChart:
         return self.query_one(LossChart)
 
     @property
-    def _scrolled(self) -> Page:
-        return self.query_one("#facts" if self.has_class("-wide") else "#page", Page)
+    def scrolled(self) -> Scrolled:
+        """The facts where there are two columns, else the whole page."""
+        return self.query_one("#facts" if self.has_class("-wide") else "#page", Scrolled)
 
     @property
     def _is_downloading(self) -> bool:
@@ -203,36 +247,64 @@ class ModelScreen(CacheScreen):
             )
         else:
             self.query_one(MetricTiles).show(model)
-            self.query_one(ModelFacts).show(model)
+            self.query_one(JobTimeline).show(model)
+            self.query_one(ModelFacts).show(model, adapter_section(self._adapter))
             self._show_files()
             self._show_curve()
+            self._read_run()
         self.refresh_bindings()
 
     def _show_curve(self) -> None:
+        """What was read of the run; until then its thinned curve, which is there at once."""
         if self._model is None:
             return
-        job_id = self._model.job_id
-        logged = get_points(self.db, job_id)
-        points = curve_of(logged) or get_curve(self.db, job_id)
-        reason = self._curve_state if job_id else "This model names no training job"
-        self._chart.show(points, otherwise=reason)
-        panel = self.query_one(OpinionPanel)
-        if logged or points:
-            opinion = second_opinion(logged or points, thinned=not logged)
-            panel.show(opinion, compare_with_rating(opinion, self._model.quality))
-        else:
-            panel.show(None, None)
+        reason = self._curve_state if self._model.job_id else "This model names no training job"
+        run = self._run
+        self._chart.show(
+            run.series if run else get_curve(self.db, self._model.job_id), otherwise=reason
+        )
+        opinion = run.opinion if run else None
+        self.query_one(OpinionPanel).show(
+            opinion, compare_with_rating(opinion, self._model.quality) if opinion else None
+        )
         self.refresh_bindings()
+
+    def _read_run(self) -> None:
+        """Read the whole run beside the event loop, if it is not what was read before."""
+        if self._model is None:
+            return
+        version = get_run_version(self.db, self._model.job_id)
+        if version is not None and version != self._run_version:
+            self._run_version = version
+            self.run_worker(self._show_run(self._model.job_id), group="run", exclusive=True)
+
+    async def _show_run(self, job_id: str) -> None:
+        self._run = await self.read(partial(get_run, job_id=job_id))
+        self._show_curve()
 
     def _show_files(self) -> None:
         if self._model is None:
             return
+        directory = downloaded_to(self.db, self.model_id)
         self.query_one(FileList).show(
-            self._model.files,
-            transfers_of(self.db, self.model_id),
-            downloaded_to(self.db, self.model_id),
+            self._model.files, transfers_of(self.db, self.model_id), directory
         )
+        if directory is not None and directory != self._adapter_from:
+            self._adapter_from = directory
+            read = partial(read_local, directory)
+            self.run_worker(self._read_adapter(read), group="adapter", exclusive=True)
         self.refresh_bindings()
+
+    async def _read_adapter(self, read: Callable[[], Adapter]) -> None:
+        try:
+            self._show_adapter(await in_background(read, name="adapter"))
+        except LoraTuiError as error:
+            self._show_adapter(f"{error}. {error.remedy}" if error.remedy else str(error))
+
+    def _show_adapter(self, adapter: Adapter | str) -> None:
+        self._adapter = adapter
+        if self._model is not None:
+            self.query_one(ModelFacts).show(self._model, adapter_section(adapter))
 
     def _download(self, names: tuple[str, ...] | None) -> None:
         if self._model is None:
@@ -252,4 +324,5 @@ class ModelScreen(CacheScreen):
         else:
             self._curve_state = "No metric points were logged for this run"
         self.lora.poll_cache()
+        self._read_run()
         self._show_curve()

@@ -7,12 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from lora_tui import formats
+
 _LEAST_SPAN: Final = 1e-9
 """Relative to the values: below it a range is a single value with rounding errors."""
 TINY: Final = 1e-90
 """Differences below it are none, and on a logarithmic axis it counts as zero."""
 _PLAIN_BELOW: Final = 1e7
 _MOST_DECIMALS: Final = 6
+_DAY: Final = 86_400
+_CLOCK_STEPS: Final = (
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800,
+    3600, 7200, 10_800, 21_600, 43_200, _DAY,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,19 @@ def linear_ticks(low: float, high: float, most: int) -> Ticks:
     first, last = math.ceil(low / step), math.floor(high / step)
     values = tuple(index * step for index in range(first, last + 1))
     return Ticks(values, tuple(_label(value, step) for value in values))
+
+
+def time_ticks(low: float, high: float, most: int) -> Ticks:
+    """Like `linear_ticks` for seconds: in steps that clocks have, written as people say them."""
+    least = (high - low) / max(1, most)
+    if least < 1:
+        ticks = linear_ticks(low, high, most)
+        return Ticks(ticks.values, tuple(f"{label} s" for label in ticks.labels))
+    days = max(1.0, _nice_step(least / _DAY))
+    step = next((float(step) for step in _CLOCK_STEPS if step >= least), days * _DAY)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    values = tuple(index * step for index in range(first, last + 1))
+    return Ticks(values, tuple(_clock_label(value) for value in values))
 
 
 def log_ticks(low: float, high: float, most: int) -> Ticks:
@@ -91,6 +111,23 @@ def _label(value: float, step: float) -> str:
         return f"{value:,.{decimals}f}"
     digits = max(0, math.ceil(math.log10(abs(value) / step) - 1e-9))
     return _exponent_form(value, digits)
+
+
+def _clock_label(seconds: float) -> str:
+    """`0`, `45 s`, `1:30 min`, `20 min`, `1:30 h`, `3 d`."""
+    if seconds == 0:
+        return "0"
+    sign, whole = ("-", -round(seconds)) if seconds < 0 else ("", round(seconds))
+    for unit, length, part in (("d", _DAY, 0), ("h", 3600, 60), ("min", 60, 1)):
+        if whole < length:
+            continue
+        if whole % length == 0:
+            return f"{sign}{whole // length:,} {unit}"
+        if part and whole % part == 0:
+            return f"{sign}{whole // length}:{whole % length // part:02} {unit}"
+        if part == 0 and whole % 3600 == 0:
+            return f"{sign}{whole // 3600:,} h"
+    return f"{sign}{whole} s" if whole < 60 else f"{sign}{formats.duration(whole)}"
 
 
 def _short(value: float) -> str:

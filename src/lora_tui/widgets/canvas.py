@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
@@ -52,10 +53,10 @@ class Layer:
         self._set(*dots[0])
         travelled = 0
         for start, end in pairwise(_thinned(dots)):
-            for column, row in _between(start, end):
-                travelled += 1
-                if not dashed or travelled % _PERIOD < _ON:
+            for step, column, row in _between(start, end, self.grid.columns):
+                if not dashed or (travelled + step) % _PERIOD < _ON:
                     self._set(column, row)
+            travelled += _distance(start, end)
 
     def character(self, cell: int, ascii_mark: str | None = None) -> str | None:
         """What stands in a cell: braille, or `ascii_mark` where that is given; None if empty."""
@@ -83,12 +84,24 @@ def _thinned(dots: Sequence[Dot]) -> list[Dot]:
     return kept
 
 
-def _between(start: Dot, end: Dot) -> Iterator[Dot]:
-    """The dots from `start` (left out) to `end`."""
+def _distance(start: Dot, end: Dot) -> int:
+    return max(abs(end[0] - start[0]), abs(end[1] - start[1]))
+
+
+def _between(start: Dot, end: Dot, columns: int) -> Iterator[tuple[int, int, int]]:
+    """The dots from `start` (left out) to `end`: how many steps it is to each, column and row.
+
+    What is left or right of the grid is passed over.
+    """
     across, down = end[0] - start[0], end[1] - start[1]
-    steps = max(abs(across), abs(down))
-    for step in range(1, steps + 1):
+    steps = _distance(start, end)
+    first, last = 1, steps
+    if across:
+        entry, leave = sorted((edge - start[0]) * steps / across for edge in (-1, columns))
+        first, last = max(first, math.floor(entry)), min(last, math.ceil(leave))
+    for step in range(first, last + 1):
         yield (
+            step,
             start[0] + round(across * step / steps),
             start[1] + round(down * step / steps),
         )

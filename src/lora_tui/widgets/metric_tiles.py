@@ -11,6 +11,11 @@ from lora_tui.widgets.cells import fit
 from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn
 
 _IN_ONE_ROW: Final = 124
+_SHORT: Final = {
+    "Training loss": "Train. loss",
+    "Validation loss": "Valid. loss",
+    "Loss reduction": "Reduction",
+}
 
 
 class MetricTiles(DrawnLines):
@@ -59,7 +64,8 @@ def tile_lines(
         row = tiles[start : start + columns]
         if lines:
             lines.append([("", "label")])
-        lines.append([(fit(label, cell, ascii_only=ascii_only), "label") for label, _ in row])
+        names = [_SHORT.get(label, label) if len(label) >= cell else label for label, _ in row]
+        lines.append([(fit(name, cell, ascii_only=ascii_only), "label") for name in names])
         lines.append(
             [
                 (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar, Final
 
 from lora_tui import formats
@@ -40,9 +39,10 @@ class ModelFacts(DrawnLines):
 
     _sections: Sequence[Section] = ()
 
-    def show(self, model: Model) -> None:
-        """Show the facts of this model."""
-        self._sections = sections_of(model)
+    def show(self, model: Model, *more: Section) -> None:
+        """Show the facts of this model; `more` goes before what is told of the model itself."""
+        sections = sections_of(model)
+        self._sections = [*sections[:2], *more, *sections[2:]]
         self.refresh(layout=True)
 
     def lines(self, width: int) -> Sequence[Line]:
@@ -55,6 +55,7 @@ def sections_of(model: Model) -> list[Section]:
     return [
         Section("Hyperparameters", _hyperparameters(model.hyperparameters)),
         Section("GPU", _gpu(model.gpu)),
+        *([Section("Other settings", _others(model))] if model.others else []),
         Section("Dataset", _dataset(model)),
         Section("Training job", _job(model)),
         Section("Model", _model(model)),
@@ -124,6 +125,12 @@ def _known_and_others(
     )
 
 
+def _others(model: Model) -> tuple[Fact, ...]:
+    return tuple(
+        Fact(label or "unnamed", value or formats.NOTHING) for label, value in model.others
+    )
+
+
 def _dataset(model: Model) -> tuple[Fact, ...]:
     dataset = model.dataset
     if dataset is None:
@@ -146,19 +153,9 @@ def _job(model: Model) -> tuple[Fact, ...]:
         return ()
     facts = [
         Fact("Preset", model.preset_id or formats.NOTHING),
+        Fact("Status", job.status),
         Fact("Created", formats.date_time(job.created_at)),
-        Fact("Queued", formats.date_time(job.queued_at)),
-        Fact(
-            "Started",
-            formats.date_time(job.started_at),
-            _passed("waited", job.queued_at, job.started_at),
-        ),
-        Fact(
-            "Completed",
-            formats.date_time(job.completed_at),
-            _passed("took", job.started_at, job.completed_at),
-        ),
-        Fact("Stored", formats.date_time(model.created_at)),
+        Fact("Worker's id", job.external_job_id or formats.NOTHING),
     ]
     if job.error_message:
         facts.append(Fact("Error", job.error_message))
@@ -174,12 +171,6 @@ def _model(model: Model) -> tuple[Fact, ...]:
     if model.parent_model_id:
         facts.append(Fact("Parent", model.parent_model_id))
     return tuple(facts)
-
-
-def _passed(word: str, start: datetime | None, end: datetime | None) -> str:
-    if start is None or end is None or end < start:
-        return ""
-    return f"{word} {formats.duration((end - start).total_seconds())}"
 
 
 def _figure(value: float | None) -> str | None:

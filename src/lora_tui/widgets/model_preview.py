@@ -10,8 +10,10 @@ from rich.cells import cell_len
 from lora_tui import formats
 from lora_tui.domain import Model
 from lora_tui.preview import Preview
+from lora_tui.series import Series
 from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.curve_plot import PlotStyle, draw_curve, drawable
+from lora_tui.widgets.chart_legend import legend
+from lora_tui.widgets.curve_plot import PlotStyle, draw_curve
 from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
 from lora_tui.widgets.file_list import FilesState, file_lines
 from lora_tui.widgets.metric_tiles import figures
@@ -38,6 +40,8 @@ class ModelPreview(DrawnLines):
     COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
         "heading",
         "title",
+        "grid",
+        "best",
         "label",
         "value",
         "figure",
@@ -170,15 +174,14 @@ def _in_columns(
 
 
 def _chart(preview: Preview, width: int, height: int, ascii_only: bool) -> list[Line]:
-    points = drawable(preview.curve)
-    if not points:
+    series = Series.of_points(preview.curve)
+    if not len(series):
         why = "no curve yet; enter fetches it" if preview.model.job_id else "no training job"
         return [[("Loss", "heading"), (f"  {why}", "faint")]]
-    legend: list[tuple[str, str]] = [("Loss", "heading")]
-    solid, dots, dashes = ("*", ".", "o") if ascii_only else ("━━", "⠒⠒", "╍╍")
-    legend += [(f"  {solid}", "training"), (" smoothed", "muted")]
-    legend += [(f"  {dots}", "raw"), (" logged", "muted")]
-    if any(point.validation_loss is not None for point in points):
-        legend += [(f"  {dashes}", "validation"), (" validation", "muted")]
-    plot = draw_curve(points, width, height - 1, PlotStyle(ascii_only=ascii_only))
-    return [legend, *plot.rows]
+    style = PlotStyle(ascii_only=ascii_only)
+    plot = draw_curve(series, width, height - 1, style)
+    has_validation = bool(series.validation)
+    return [
+        legend(style, None, width, is_log=False, has_validation=has_validation),
+        *plot.rows,
+    ]

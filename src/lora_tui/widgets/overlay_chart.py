@@ -10,11 +10,11 @@ from rich.cells import cell_len
 from textual.reactive import reactive
 
 from lora_tui.compare import LETTERS, MOST
-from lora_tui.domain import CurvePoint
+from lora_tui.series import Series
 from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.curve_plot import PlotStyle, drawable
+from lora_tui.widgets.curve_plot import PlotStyle
 from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn
-from lora_tui.widgets.overlay_plot import Overlay, as_shares, draw_overlay, validation_curve
+from lora_tui.widgets.overlay_plot import Curve, Overlay, curve_of, draw_overlay
 from lora_tui.widgets.stars import Span
 
 
@@ -22,7 +22,7 @@ class OverlayChart(DrawnLines):
     """Says in its first line what is drawn; its height comes from its styles."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
-        "heading", "muted", "label", "axis", *(f"series{number}" for number in range(MOST))
+        "heading", "muted", "label", "axis", "grid", *(f"series{number}" for number in range(MOST))
     )
 
     plot_style: reactive[PlotStyle] = reactive(PlotStyle())
@@ -34,17 +34,17 @@ class OverlayChart(DrawnLines):
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(ascii_only=ascii_only, id=id)
         self.set_reactive(OverlayChart.plot_style, PlotStyle(ascii_only=ascii_only))
-        self._curves: tuple[tuple[CurvePoint, ...], ...] = ()
+        self._curves: tuple[Series, ...] = ()
         self._drawn: tuple[object, Overlay] | None = None
 
-    def show(self, curves: Sequence[Sequence[CurvePoint]]) -> None:
+    def show(self, curves: Sequence[Series]) -> None:
         """Draw these, in the order of the letters; an empty one is not drawn.
 
         At first over steps, unless some runs would be squeezed into the left half of the chart.
         """
-        drawn_before = any(self._curves)
-        self._curves, self._drawn = tuple(drawable(curve) for curve in curves), None
-        lengths = [curve[-1].step for curve in self._curves if curve]
+        drawn_before = any(map(len, self._curves))
+        self._curves, self._drawn = tuple(curves), None
+        lengths = [curve.steps[-1] for curve in self._curves if len(curve)]
         if lengths and not drawn_before:
             self.shares = max(lengths) > 2 * min(lengths)
         self.refresh()
@@ -68,7 +68,7 @@ class OverlayChart(DrawnLines):
             facts.append("log scale" if overlay.is_log else "no log scale: not positive")
         between = " - " if self.ascii_only else " · "
         heading: Line = [(loss, "heading"), ("  " + between.join(facts), "muted")]
-        if any(self._shown()):
+        if overlay.is_drawn:
             return [_cut(heading, width), *overlay.rows]
         reason = (
             "No validation losses were logged" if self.validation else "No curve is known here yet"
@@ -84,18 +84,25 @@ class OverlayChart(DrawnLines):
 
     @property
     def _smooths(self) -> bool:
-        """Validation losses are few and mean something each: they are never smoothed."""
+        """See `curve_of`."""
         return self.plot_style.smoothing and not self.validation
 
-    def _shown(self) -> list[tuple[CurvePoint, ...]]:
-        curves = [validation_curve(curve) if self.validation else curve for curve in self._curves]
-        return [as_shares(curve) if self.shares else curve for curve in curves]
+    def _shown(self, width: int) -> list[Curve]:
+        return [
+            curve_of(
+                series,
+                validation=self.validation,
+                smoothing=self._smooths,
+                shares=self.shares,
+                buckets=4 * width,
+            )
+            for series in self._curves
+        ]
 
     def _overlay(self, width: int, height: int) -> Overlay:
         key = (width, height, self.plot_style, self.validation, self.shares)
         if self._drawn is None or self._drawn[0] != key:
-            style = replace(self.plot_style, smoothing=self._smooths)
-            overlay = draw_overlay(self._shown(), LETTERS, width, height, style)
+            overlay = draw_overlay(self._shown(width), LETTERS, width, height, self.plot_style)
             self._drawn = (key, overlay)
         return self._drawn[1]
 

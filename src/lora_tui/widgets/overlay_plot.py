@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from lora_tui.domain import CurvePoint
+from lora_tui.series import Series
 from lora_tui.widgets.axes import TINY, linear_ticks, log_ticks
 from lora_tui.widgets.canvas import Dot, Grid, Layer
-from lora_tui.widgets.curve_plot import (
-    LEAST_HEIGHT,
-    LEAST_WIDTH,
-    PlotStyle,
+from lora_tui.widgets.curve_plot import LEAST_HEIGHT, LEAST_WIDTH, PlotStyle
+from lora_tui.widgets.plot_frame import (
+    PlotLayer,
     Scale,
+    bottom_axis,
     loss_range,
     plot_row,
-    smoothed_losses,
-    step_axis,
     step_range,
+    ticks_across,
 )
 from lora_tui.widgets.stars import Span
+
+Curve = Sequence[tuple[float, float]]
+"""(step, loss), finite."""
 
 _LETTER_EVERY: Final = 30
 """Cells between the letters on a curve."""
@@ -33,46 +35,51 @@ class Overlay:
     rows: tuple[tuple[Span, ...], ...]
     is_log: bool
     """Whether the losses could be drawn on a logarithmic axis."""
+    is_drawn: bool = True
+    """Whether there was anything to draw."""
 
 
-def as_shares(points: Sequence[CurvePoint]) -> tuple[CurvePoint, ...]:
-    """The curve over percent of its run, so that runs of any length lie over one another."""
-    if not points:
+def curve_of(
+    series: Series, *, validation: bool, smoothing: bool, shares: bool, buckets: int
+) -> Curve:
+    """What is drawn of a run: its training losses, or its validation losses as a curve of its own.
+
+    With `shares` over percent of its run, so that runs of any length lie over one another.
+    Validation losses are few and mean something each: they are never smoothed.
+    """
+    if not len(series):
         return ()
-    first, last = points[0].step, points[-1].step
+    numbers = series.picked(range(len(series)), buckets)
+    if validation:
+        losses = [(p.step, p.validation_loss) for p in series.points(numbers)]
+        curve = [(step, loss) for step, loss in losses if loss is not None]
+    else:
+        column = series.smoothed if smoothing else series.training
+        curve = [(series.steps[number], column[number]) for number in numbers]
+    if not shares:
+        return curve
+    first, last = series.steps[0], series.steps[-1]
     length = last - first or 1.0
-    return tuple(
-        CurvePoint((point.step - first) / length * 100, point.training_loss, point.validation_loss)
-        for point in points
-    )
-
-
-def validation_curve(points: Sequence[CurvePoint]) -> tuple[CurvePoint, ...]:
-    """The validation losses as a curve of their own."""
-    return tuple(
-        CurvePoint(point.step, point.validation_loss)
-        for point in points
-        if point.validation_loss is not None
-    )
+    return [((step - first) / length * 100, loss) for step, loss in curve]
 
 
 def draw_overlay(
-    curves: Sequence[Sequence[CurvePoint]],
+    curves: Sequence[Curve],
     letters: str,
     width: int,
     height: int,
     style: PlotStyle,
 ) -> Overlay:
-    """Draw the training losses of `drawable` curves into `width` by `height` cells.
+    """Draw curves into `width` by `height` cells; of the style, smoothing is up to `curve_of`.
 
-    With nothing to draw or too little room the rows are blank. Styles of the spans: axis, label,
-    and for each curve in order series0, series1, …
+    With nothing to draw or too little room the rows are blank. Styles of the spans: axis, grid,
+    label, and for each curve in order series0, series1, …
     """
-    everything = [point for curve in curves for point in curve]
-    if not everything or width < LEAST_WIDTH or height < LEAST_HEIGHT:
-        return Overlay((((" " * max(0, width), "label"),),) * max(0, height), is_log=False)
-    lines = [_line(curve, style) for curve in curves]
-    losses = [loss for line in lines for loss in line]
+    steps = [step for curve in curves for step, _ in curve]
+    if not steps or width < LEAST_WIDTH or height < LEAST_HEIGHT:
+        blank = ((" " * max(0, width), "label"),)
+        return Overlay((blank,) * max(0, height), is_log=False, is_drawn=bool(steps))
+    losses = [loss for curve in curves for _, loss in curve]
     is_log = style.log_scale and max(losses) > TINY
     low, high = loss_range([x for x in losses if not is_log or x > TINY], is_log)
     rows = height - 2
@@ -80,21 +87,21 @@ def draw_overlay(
     ticks = (log_ticks if is_log else linear_ticks)(low, high, most)
     gutter = max(len(label) for label in ticks.labels) + 1
     grid = Grid(width - gutter - 1, rows, *((1, 1) if style.ascii_only else (2, 4)))
-    across = Scale(*step_range(everything), grid.columns)
+    across = Scale(*step_range(steps), grid.columns)
     down = Scale(low, high, grid.rows, is_log=is_log)
-    layers: list[tuple[Layer, str, str | None]] = []
+    layers: list[PlotLayer] = []
     lettered = _Letters(grid)
-    for number, (curve, line) in enumerate(zip(curves, lines, strict=True)):
+    for number, curve in enumerate(curves):
         dots = [
-            (across.dot(point.step), grid.rows - 1 - down.dot(loss))
-            for point, loss in zip(curve, line, strict=True)
+            (across.dot(step), grid.rows - 1 - down.dot(loss))
+            for step, loss in curve
             if not (is_log and loss <= TINY)
         ]
         layer, letter = Layer(grid), letters[number]
         layer.draw(dots)
         layers.append((layer, f"series{number}", letter if style.ascii_only else None))
         lettered.put(dots, number, len(curves))
-    tops: list[tuple[Layer, str, str | None]] = [
+    tops: list[PlotLayer] = [
         (lettered.of(number), f"series{number}", letters[number]) for number in range(len(curves))
     ]
     marks = {
@@ -105,14 +112,9 @@ def draw_overlay(
         plot_row(row, grid, [*tops, *layers], marks.get(row), gutter, ascii_only=style.ascii_only)
         for row in range(rows)
     ]
-    drawn += step_axis(everything, grid, across, gutter, ascii_only=style.ascii_only)
+    below = ticks_across(steps, across, grid.width)
+    drawn += bottom_axis(below, grid, across, gutter, ascii_only=style.ascii_only)
     return Overlay(tuple(drawn), is_log)
-
-
-def _line(curve: Sequence[CurvePoint], style: PlotStyle) -> list[float]:
-    if style.smoothing:
-        return smoothed_losses(curve)
-    return [point.training_loss for point in curve]
 
 
 @dataclass

@@ -1,0 +1,38 @@
+"""What a serving snippet needs to know of a model: the cache's word, and its files on this disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lora_tui import adapters
+from lora_tui.domain import Model
+from lora_tui.errors import LoraTuiError
+from lora_tui.filenames import slug
+from lora_tui.inspection import CONFIG
+from lora_tui.serving import Served
+
+
+def find_directory(*places: Path | None) -> Path | None:
+    """The first that holds an adapter, weights and configuration.
+
+    It is absolute, so that no name begins like an option.
+    """
+    for place in places:
+        if place is not None and (place / CONFIG).is_file() and any(place.glob("adapter_model.*")):
+            return place.absolute()
+    return None
+
+
+def served_from(model: Model, directory: Path | None) -> Served:
+    """By the adapter's own configuration where it is here, else by the job's settings."""
+    base, rank = model.hyperparameters.base_model or "", model.hyperparameters.rank
+    if directory is not None:
+        try:
+            with (directory / CONFIG).open("rb") as file:
+                config = adapters.read_config(file.read(adapters.LARGEST_CONFIG + 1))
+        except (OSError, LoraTuiError):
+            pass  # the job's own settings will do; `verify` and `inspect` tell what is wrong
+        else:
+            base = config.base_model or base
+            rank = max([config.rank or 0, *config.rank_pattern.values()]) or rank
+    return Served(name=slug(model.name), directory=directory, base_model=base, rank=rank)

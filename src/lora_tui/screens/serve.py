@@ -1,0 +1,124 @@
+"""The snippets that load an adapter into vLLM, PEFT, llama.cpp or Ollama, one a tab, to copy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.reactive import reactive
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from lora_tui.errors import LoraTuiError
+from lora_tui.serving import NO_BASE, NO_DIRECTORY, PROGRAMS, Served, snippet
+from lora_tui.widgets.cells import settled
+from lora_tui.widgets.dialog import Dialog
+
+if TYPE_CHECKING:
+    from lora_tui.app import LoraTuiApp
+
+_TITLES: Final = {"vllm": "vLLM", "peft": "PEFT", "llama.cpp": "llama.cpp", "ollama": "Ollama"}
+_GAP: Final = 2
+
+
+class ProgramTabs(Widget):
+    """The programs' names in a line, the chosen one marked; a click chooses."""
+
+    chosen: reactive[int] = reactive(0)
+
+    def render(self) -> Content:
+        """`1 vLLM  2 PEFT  …`."""
+        parts: list[tuple[str, str]] = []
+        for number, label in enumerate(self._labels()):
+            style = "$block-cursor-foreground on $block-cursor-background"
+            parts.append((label, style if number == self.chosen else "$secondary"))
+            parts.append((" " * _GAP, ""))
+        return Content.assemble(*parts)
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the one under the pointer."""
+        offset = event.get_content_offset(self)
+        start = 0
+        for number, label in enumerate(self._labels()):
+            if offset is not None and start <= offset.x < start + len(label):
+                self.chosen = number
+            start += len(label) + _GAP
+
+    def _labels(self) -> list[str]:
+        return [f" {n} {_TITLES.get(name, name)} " for n, name in enumerate(PROGRAMS, 1)]
+
+
+class ServeScreen(ModalScreen[None]):
+    """Shows what to paste; `y` copies it through the terminal."""
+
+    CSS_PATH = "serve.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,s", "dismiss(None)", "Close", show=False),
+        Binding("right,l,tab", "turn(1)", "Next program", show=False),
+        Binding("left,h,shift+tab", "turn(-1)", "Previous program", show=False),
+        Binding("y,enter,c", "copy", "Copy", show=False),
+        *(Binding(str(n), f"choose({n - 1})", name) for n, name in enumerate(PROGRAMS, 1)),
+    ]
+
+    def __init__(self, served: Served, *, ascii_only: bool = False) -> None:
+        super().__init__()
+        self._served, self._ascii_only = served, ascii_only
+
+    def compose(self) -> ComposeResult:
+        """Tabs, the snippet, and what is still missing in it."""
+        yield Dialog(
+            ProgramTabs(),
+            Static(id="snippet", markup=False),
+            Static(id="missing", markup=False),
+            title="Serve this adapter",
+            keys="1-4 or ←→ program · y copies · escape closes",
+        )
+
+    def on_mount(self) -> None:
+        """Follow the tabs."""
+        self.watch(self.query_one(ProgramTabs), "chosen", self._show)
+
+    def action_turn(self, by: int) -> None:
+        """The next program, round and round."""
+        tabs = self.query_one(ProgramTabs)
+        tabs.chosen = (tabs.chosen + by) % len(PROGRAMS)
+
+    def action_choose(self, number: int) -> None:
+        """One of them."""
+        self.query_one(ProgramTabs).chosen = number
+
+    def action_copy(self) -> None:
+        """Put the snippet on the clipboard of the terminal."""
+        text, missing = self._text()
+        if missing is None or text:
+            app = cast("LoraTuiApp", self.app)
+            app.copy_to_clipboard(text)
+            title = _TITLES[PROGRAMS[self.query_one(ProgramTabs).chosen]]
+            app.notify(f"What loads it into {title}", title="Copied", timeout=3)
+
+    def _show(self) -> None:
+        text, missing = self._text()
+        shown = settled(text.rstrip(), ascii_only=self._ascii_only)
+        self.query_one("#snippet", Static).update(Content(shown))
+        note = self.query_one("#missing", Static)
+        note.update(Content(settled(missing or "", ascii_only=self._ascii_only)))
+        note.display = missing is not None
+
+    def _text(self) -> tuple[str, str | None]:
+        """The snippet, and what is to be said of it."""
+        try:
+            text = snippet(self._served, PROGRAMS[self.query_one(ProgramTabs).chosen])
+        except LoraTuiError as error:
+            return "", "\n".join(filter(None, (str(error), error.details, error.remedy)))
+        missing = []
+        if self._served.directory is None:
+            missing.append(
+                f"It is not on this disk yet (d downloads it): {NO_DIRECTORY} stands in."
+            )
+        if NO_BASE in text:
+            missing.append(f"Replace {NO_BASE}.")
+        return text, "\n".join(missing) or None

@@ -1,0 +1,107 @@
+"""The line above a loss chart: what each curve is, its value at the crosshair, how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from lora_tui import formats
+from lora_tui.series import Reading
+from lora_tui.widgets.curve_plot import BEST, PlotStyle
+from lora_tui.widgets.stars import Span
+
+
+def legend(
+    style: PlotStyle,
+    reading: Reading | None,
+    width: int,
+    *,
+    is_log: bool,
+    has_validation: bool,
+    zoomed: float = 1.0,
+    over_time: bool = False,
+) -> list[Span]:
+    """At most `width` cells; names go first where there is no room, then how it is shown."""
+    heading: Span = ("Loss", "heading")
+    if reading is not None:
+        heading = (_place(reading, over_time=over_time), "figure")
+    entries = _entries(style, reading, has_validation=has_validation)
+    named = [heading, *_spans(entries, with_names=True)]
+    if _cells(named) > width:
+        named = [heading, *_spans(entries, with_names=False)]
+    aside = _aside(style, is_log=is_log, zoomed=zoomed, over_time=over_time)
+    while aside:
+        text = (" - " if style.ascii_only else " · ").join(aside)
+        room = width - _cells(named) - cell_len(text)
+        if room >= 2:
+            return [*named, (" " * room, "muted"), (text, "muted")]
+        aside = aside[1:]
+    return named
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One line of the chart."""
+
+    style: str
+    sign: str
+    name: str
+    value: str = ""
+
+
+def _place(reading: Reading, *, over_time: bool) -> str:
+    """`step 1,200`, or `1:02:03` after the start."""
+    if over_time and reading.seconds is not None:
+        return f"{formats.duration(reading.seconds)} step {reading.step:,.10g}"
+    return f"step {reading.step:,.10g}"
+
+
+def _entries(style: PlotStyle, reading: Reading | None, *, has_validation: bool) -> list[_Entry]:
+    """The lines that are drawn, the most important first."""
+    solid, dots, dashes = ("*", ".", "o") if style.ascii_only else ("━━", "⠒⠒", "╍╍")
+    smoothed = training = validation = ""
+    if reading is not None:
+        smoothed, training = formats.loss(reading.smoothed), formats.loss(reading.training)
+        validation = formats.loss(reading.validation)
+    if style.smoothing:
+        entries = [
+            _Entry("training", solid, "smoothed", smoothed),
+            _Entry("raw", dots, "logged", training),
+        ]
+    else:
+        entries = [_Entry("training", solid, "training", training)]
+    if has_validation:
+        entries.append(_Entry("validation", dashes, "validation", validation))
+        if reading is None:
+            entries.append(_Entry("best", BEST[style.ascii_only], "best"))
+    return entries
+
+
+def _aside(style: PlotStyle, *, is_log: bool, zoomed: float, over_time: bool) -> list[str]:
+    """The least important first."""
+    words = []
+    if over_time:
+        words.append("over time")
+    if style.log_scale:
+        words.append("log scale" if is_log else "no log scale: not positive")
+    if zoomed > 1:
+        times = "x" if style.ascii_only else "×"
+        words.append(f"{zoomed:,.0f}{times}" if zoomed >= 9.95 else f"{zoomed:.1f}{times}")
+    return words
+
+
+def _spans(entries: Sequence[_Entry], *, with_names: bool) -> list[Span]:
+    spans: list[Span] = []
+    for entry in entries:
+        spans.append((f"  {entry.sign}", entry.style))
+        if with_names:
+            spans.append((f" {entry.name}", "muted"))
+        if entry.value:
+            spans.append((f" {entry.value}", "value"))
+    return spans
+
+
+def _cells(spans: Sequence[Span]) -> int:
+    return sum(cell_len(text) for text, _ in spans)

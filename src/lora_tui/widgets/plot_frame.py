@@ -1,0 +1,166 @@
+"""What surrounds the curves of a chart: axes with round ticks, and a crosshair. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lora_tui.widgets.axes import Ticks, linear_ticks, padded_range, time_ticks
+from lora_tui.widgets.canvas import Grid, Layer
+from lora_tui.widgets.stars import Span
+
+PlotLayer = tuple[Layer, str, str | None]
+"""A line, its style, and the letter that draws it where that is not dots."""
+
+_TICK_CELLS: Final = 11
+_GRID_LINE: Final = "┈"
+_BEYOND: Final = 8
+"""So many times its own size a picture goes on beyond its edges, for what `is_open`."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From values to dots, 0 at `low`."""
+
+    low: float
+    high: float
+    dots: int
+    is_log: bool = False
+    is_open: bool = False
+    """Whether what is beyond an end stays beyond it, for a line to come from there."""
+
+    def dot(self, value: float) -> int:
+        """The dot nearest to a value; the last one for what is beyond an end that is not open."""
+        low, high = self.low, self.high
+        if self.is_log:
+            value, low, high = math.log10(max(value, low)), math.log10(low), math.log10(high)
+        share = (value - low) / (high - low)
+        beyond = _BEYOND if self.is_open else 0
+        return round(min(1.0 + beyond, max(0.0 - beyond, share)) * (self.dots - 1))
+
+
+def step_range(steps: Sequence[float]) -> tuple[float, float]:
+    """From the first step to the last; from 0 where a run begins shortly after it."""
+    low, high = padded_range(steps)
+    return (0.0, high) if 0 < low <= high / 20 else (low, high)
+
+
+def loss_range(losses: Sequence[float], is_log: bool) -> tuple[float, float]:
+    """From the lowest to the highest of them, with a margin; positive ones where `is_log`."""
+    if not is_log:
+        return padded_range(losses, margin=0.03)
+    low, high = padded_range([math.log10(loss) for loss in losses], margin=0.03)
+    return 10**low, 10**high
+
+
+def plot_row(
+    row: int,
+    grid: Grid,
+    layers: Sequence[PlotLayer],
+    label: str | None,
+    gutter: int,
+    *,
+    backdrop: PlotLayer | None = None,
+    ascii_only: bool,
+) -> tuple[Span, ...]:
+    """One row of the plot with its part of the loss axis; the first layer is the top one.
+
+    Where lines of dots meet in a cell the dots of all are drawn, in the style of the top one, so
+    that no line is broken by another. The `backdrop` shows where nothing else is.
+    """
+    plain, ticked = ("|", "+") if ascii_only else ("│", "┤")
+    blank = _GRID_LINE if label and not ascii_only else " "
+    cells: list[Span] = []
+    for cell in range(row * grid.width, (row + 1) * grid.width):
+        top = next((layer for layer in layers if layer[0].masks[cell]), None)
+        if top is None:
+            character = backdrop[0].character(cell, backdrop[2]) if backdrop else None
+            if backdrop is None or character is None:
+                cells.append((blank, "grid"))
+            else:
+                cells.append((character, backdrop[1]))
+        elif top[2] is not None:
+            cells.append((top[2], top[1]))
+        else:
+            mask = 0
+            for layer, _, letter in layers:
+                mask |= 0 if letter else layer.masks[cell]
+            cells.append((chr(0x2800 | mask), top[1]))
+    return (
+        (f"{label or '':>{gutter - 1}} ", "label"),
+        (ticked if label else plain, "axis"),
+        *_merged(cells),
+    )
+
+
+def bottom_axis(
+    ticks: Ticks, grid: Grid, across: Scale, gutter: int, *, ascii_only: bool
+) -> list[tuple[Span, ...]]:
+    """The two rows below the plot: the axis, and the numbers at its ticks."""
+    corner, line, tick = ("+", "-", "+") if ascii_only else ("└", "─", "┬")
+    axis = [line] * grid.width
+    labels = [" "] * (gutter + 1 + grid.width)
+    free_from = 0
+    for value, label in zip(ticks.values, ticks.labels, strict=True):
+        cell = across.dot(value) // grid.across
+        middle = gutter + 1 + cell
+        start = min(max(0, middle - len(label) // 2), len(labels) - len(label))
+        if start < free_from:
+            continue
+        axis[cell] = tick
+        labels[start : start + len(label)] = label
+        free_from = start + len(label) + 2
+    return [
+        ((" " * gutter, "label"), (corner + "".join(axis), "axis")),
+        (("".join(labels), "label"),),
+    ]
+
+
+def ticks_across(
+    steps: Sequence[float], across: Scale, width: int, *, over_time: bool = False
+) -> Ticks:
+    """Round steps, or round times; of a single point its own."""
+    first = steps[0]
+    if all(step == first for step in steps):
+        return Ticks((first,), (f"{first:,.10g}",))
+    ticks = time_ticks if over_time else linear_ticks
+    return ticks(across.low, across.high, max(2, width // _TICK_CELLS))
+
+
+def crossed_rows(
+    rows: Sequence[tuple[Span, ...]], column: int, *, ascii_only: bool
+) -> tuple[tuple[Span, ...], ...]:
+    """The rows with an upright line in a column, behind the curves."""
+    upright, foot = (":", "+") if ascii_only else ("│", "┴")
+    crossed = []
+    last = len(rows) - 2
+    for number, row in enumerate(rows):
+        if number > last:
+            crossed.append(row)
+        elif number == last:
+            crossed.append(_replaced(row, column, foot, "crosshair", only_blank=False))
+        else:
+            crossed.append(_replaced(row, column, upright, "crosshair", only_blank=True))
+    return tuple(crossed)
+
+
+def _replaced(
+    row: tuple[Span, ...], column: int, character: str, style: str, *, only_blank: bool
+) -> tuple[Span, ...]:
+    cells = [(character_, name) for text, name in row for character_ in text]
+    if not only_blank or cells[column][0] in (" ", _GRID_LINE):
+        cells[column] = (character, style)
+    return tuple(_merged(cells))
+
+
+def _merged(cells: Sequence[Span]) -> list[Span]:
+    """Neighbours of one style as one span."""
+    spans: list[Span] = []
+    start = 0
+    for index in range(1, len(cells) + 1):
+        if index == len(cells) or cells[index][1] != cells[start][1]:
+            spans.append(("".join(text for text, _ in cells[start:index]), cells[start][1]))
+            start = index
+    return spans

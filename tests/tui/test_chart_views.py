@@ -1,0 +1,262 @@
+"""Looking closer at a curve: zoom, pan, time, crosshair; by keys and by mouse."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from textual import events
+
+from lora_tui.cache import metrics
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.runs import Run, get_run
+from lora_tui.clock import timestamp_text
+from lora_tui.domain import MetricPoint
+from lora_tui.screens import model as model_screen
+from lora_tui.widgets.loss_chart import LossChart
+from tests.tui.conftest import Open, screen_text, until
+from tests.tui.library import NOW, Library
+from tests.tui.test_model import JOB, MODEL, NARROW, WIDE, model, opened, writers
+
+__all__ = ["model", "writers"]  # fixtures
+
+
+def axis(chart: LossChart) -> str:
+    """The numbers below the plot."""
+    return "".join(text for text, _ in chart.lines(chart.content_size.width)[-1]).strip()
+
+
+def legend(chart: LossChart) -> str:
+    return "".join(text for text, _ in chart.lines(chart.content_size.width)[0])
+
+
+def pointer(
+    chart: LossChart,
+    kind: type[events.MouseEvent],
+    x: int,
+    *,
+    button: int = 0,
+    shift: bool = False,
+) -> None:
+    chart.post_message(
+        kind(
+            chart,
+            x=x,
+            y=5,
+            delta_x=0,
+            delta_y=0,
+            button=button,
+            shift=shift,
+            meta=False,
+            ctrl=False,
+            screen_x=chart.region.x + x,
+            screen_y=chart.region.y + 5,
+        )
+    )
+
+
+async def test_plus_looks_closer_and_0_shows_the_whole_run_again(
+    model: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        whole = axis(chart)
+        await pilot.press("plus", "plus")
+        assert chart.window == pytest.approx((4488.75, 7481.25))
+        assert "4.0×" in legend(chart)
+        assert axis(chart) != whole
+        await pilot.press("minus")
+        assert "2.0×" in legend(chart)
+        await pilot.press("0")
+        assert axis(chart) == whole
+        assert "×" not in legend(chart)
+
+
+async def test_the_closest_view_still_shows_points(model: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        await pilot.press(*["plus"] * 30)
+        assert chart.window is not None
+        assert chart.window[1] - chart.window[0] >= 30
+        await pilot.press(*["minus"] * 30)
+        assert chart.window is None
+
+
+async def test_zooming_keeps_what_is_read_in_view(model: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        await pilot.press("right", *["right"] * 12)
+        read = legend(chart).split("━━")[0]
+        await pilot.press("plus", "plus", "plus")
+        assert legend(chart).split("━━")[0] == read
+        assert chart.window is not None
+
+
+async def test_the_view_moves_with_less_and_greater_and_stops_at_the_ends(
+    model: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        await pilot.press("plus", "plus", "greater_than_sign")
+        assert chart.window == pytest.approx((5985.0, 8977.5))
+        await pilot.press(*["greater_than_sign"] * 9)
+        assert chart.window == pytest.approx((8977.5, 11970.0))
+        await pilot.press(*["less_than_sign"] * 19)
+        assert chart.window == pytest.approx((0.0, 2992.5))
+
+
+async def test_the_crosshair_takes_the_view_along(model: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        await pilot.press("plus", "plus", "left")
+        before = chart.window
+        await pilot.press("right", "shift+right")
+        assert before is not None
+        assert chart.window is not None
+        assert chart.window[0] > before[0]
+        assert chart.window[1] - chart.window[0] == pytest.approx(before[1] - before[0])
+
+
+async def test_the_wheel_looks_closer_around_the_pointer(model: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        for _ in range(6):
+            pointer(chart, events.MouseScrollUp, x=12)
+        await until(pilot, lambda: chart.window is not None)
+        await pilot.pause()
+        assert chart.window is not None
+        assert chart.window[1] < 11_970 / 2
+        before = chart.window
+        pointer(chart, events.MouseScrollDown, x=40, shift=True)
+        await until(pilot, lambda: chart.window != before)
+        assert chart.window[0] > before[0]
+        for _ in range(12):
+            pointer(chart, events.MouseScrollDown, x=12)
+        await until(pilot, lambda: chart.window is None)
+
+
+async def test_the_whole_run_leaves_the_wheel_to_the_page(model: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await opened(app, pilot)
+        pointer(screen.query_one(LossChart), events.MouseScrollDown, x=20)
+        await until(pilot, lambda: screen.query_one("#page").scroll_offset.y > 0)
+
+
+async def test_the_curve_is_dragged_and_two_clicks_show_all_of_it(
+    model: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        await pilot.press("plus", "plus")
+        before = chart.window
+        assert before is not None
+        await pilot.mouse_down(chart, offset=(60, 8))
+        pointer(chart, events.MouseMove, x=40, button=1)
+        await until(pilot, lambda: chart.window != before)
+        assert chart.window is not None
+        assert chart.window[0] > before[0]
+        await pilot.mouse_up(chart, offset=(40, 8))
+        await pilot.click(chart, offset=(40, 8), times=2)
+        await until(pilot, lambda: chart.window is None)
+
+
+async def test_o_draws_over_time_and_keeps_the_same_points_in_view(
+    model: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        await pilot.press("o")
+        assert "over time" in legend(chart)
+        assert "5 min" in axis(chart)
+        await pilot.press("plus", "o")
+        assert chart.window is not None
+        assert chart.window == pytest.approx((2992.5, 8977.5), abs=60)
+        assert "min" not in axis(chart)
+
+
+async def test_over_time_the_crosshair_tells_time_and_step(model: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        await pilot.press("o", "left")
+        assert legend(chart).startswith("06:39 step 11,970")
+
+
+async def test_a_curve_that_grows_keeps_view_and_crosshair(model: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        await pilot.press("right", *["right"] * 30, "plus", "plus")
+        read, window = legend(chart).split("━━")[0], chart.window
+        add_points(model, 400, 40)
+        await until(pilot, lambda: chart._series.steps[-1] > 12_000)
+        assert legend(chart).split("━━")[0] == read
+        assert chart.window == window
+
+
+def add_points(library: Library, first: int, count: int) -> None:
+    points = [
+        MetricPoint(
+            id=f"{number:06}",
+            timestamp=timestamp_text(NOW + timedelta(seconds=number)),
+            step=number * 30.0,
+            epoch=None,
+            training_loss=0.8,
+            validation_loss=None,
+        )
+        for number in range(first, first + count)
+    ]
+    with closing(open_cache(library.path)) as db, transaction(db, Topic.CURVES):
+        metrics.put_points(db, JOB, points)
+
+
+async def test_keys_are_answered_while_a_long_run_is_read_and_judged(
+    model: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes: here, until a key was answered."""
+    go_on, reading = threading.Event(), threading.Event()
+
+    def slow(db: Any, job_id: str) -> Run:
+        reading.set()
+        assert go_on.wait(30)
+        return get_run(db, job_id)
+
+    monkeypatch.setattr(model_screen, "get_run", slow)
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        app.open_model(MODEL)
+        await until(pilot, reading.is_set)
+        await until(pilot, lambda: bool(app.screen.query(LossChart)))
+        chart = app.screen.query_one(LossChart)
+        await until(pilot, lambda: chart.content_size.height > 0)
+        assert chart.has_curve  # its thinned form
+        await pilot.press("right")
+        assert legend(chart).startswith("step ")
+        assert "Second opinion" not in screen_text(app)
+        go_on.set()
+        await until(pilot, lambda: "Second opinion" in screen_text(app))
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+async def test_the_best_validation_loss_is_marked(
+    model: Library, open_app: Open, ascii_only: bool
+) -> None:
+    app = open_app(ascii_only=ascii_only)
+    async with app.run_test(size=WIDE) as pilot:
+        chart = (await opened(app, pilot)).query_one(LossChart)
+        rows = chart.lines(chart.content_size.width)[1:]
+        marks = [text for row in rows for text, style in row if style == "best"]
+        assert marks == ["@" if ascii_only else "◆"]

@@ -1,0 +1,175 @@
+"""A model's page beyond its curve: the job's timeline, the adapter's header, serving, checksums."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+from rich.cells import cell_len
+
+from lora_tui import adapters
+from lora_tui.cache import transfers as queue
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.domain import Model
+from lora_tui.errors import UnreachableError
+from lora_tui.inspection import Adapter
+from lora_tui.screens.serve import ServeScreen
+from lora_tui.widgets.job_timeline import stages_of, timeline_lines
+from tests.tui.conftest import Open, screen_text, toasts, until
+from tests.tui.library import FakeWriters, Library, failing, model_row
+from tests.tui.test_model import (
+    CONFIGURATION,
+    HIGH,
+    MODEL,
+    NARROW,
+    model,
+    opened,
+    put_model,
+    writers,
+)
+
+__all__ = ["model", "writers"]  # fixtures
+
+
+def header(rank: int) -> bytes:
+    """The beginning of an adapter with one module."""
+    shapes = {"A": [rank, 64], "B": [64, rank]}
+    table, at = {}, 0
+    for side, shape in shapes.items():
+        size = shape[0] * shape[1] * 2
+        name = f"base_model.model.layers.0.q_proj.lora_{side}.weight"
+        table[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(table).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(at)
+
+
+def lines_of(model: Model, width: int = 60, *, ascii_only: bool = False) -> list[str]:
+    lines = timeline_lines(stages_of(model), width, ascii_only=ascii_only)
+    return ["".join(text for text, _ in line) for line in lines]
+
+
+def timed(**times: str | None) -> Model:
+    job = {"id": "j", "status": "completed", **times}
+    return Model.from_row({**model_row(0), "job": job, "created_at": "2026-11-23T12:00:00Z"})
+
+
+async def test_the_timeline_of_the_job_says_how_long_it_waited_and_took(
+    model: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=HIGH) as pilot:
+        await opened(app, pilot)
+        text = screen_text(app)
+    order = ["Queued", "04:00", "Started", "2:18:18", "Completed", "Harvested"]
+    places = [text.index(part, text.index("Timeline")) for part in order]
+    assert places == sorted(places)
+
+
+def test_a_time_that_is_missing_or_runs_backwards_has_no_length() -> None:
+    text = lines_of(
+        timed(
+            queued_at="2026-11-23T10:00:00Z",
+            started_at=None,
+            completed_at="2026-11-23T13:00:00Z",
+        )
+    )
+    assert "○ Started" in text[3]
+    assert "not recorded" in text[3]
+    assert not any("00:00" in line and "━" in line for line in text)
+    assert "in all" not in text[0]
+
+
+def test_the_timeline_fits_its_place_and_a_terminal_of_ascii() -> None:
+    whole = timed(
+        queued_at="2026-11-23T09:00:00Z",
+        started_at="2026-11-23T09:00:01Z",
+        completed_at="2026-11-23T11:59:00Z",
+    )
+    for width in (44, 51, 76, 120):
+        assert max(map(cell_len, lines_of(whole, width))) <= width
+    assert all(line.isascii() for line in lines_of(whole, ascii_only=True))
+
+
+async def test_i_reads_the_header_in_the_bucket_and_shows_what_it_tells(
+    model: Library, writers: FakeWriters, open_app: Open
+) -> None:
+    writers.on_read_adapter = lambda _id: Adapter(
+        "adapter_model.safetensors", adapters.read_header(header(16)), None
+    )
+    app = open_app()
+    async with app.run_test(size=HIGH) as pilot:
+        await opened(app, pilot)
+        assert "not looked into" in screen_text(app)
+        await pilot.press("i")
+        await until(pilot, lambda: "q_proj" in screen_text(app))
+        text = screen_text(app)
+    assert ("read_adapter", MODEL) in writers.asked
+    assert "BF16" in text
+    assert "2,048" in text
+
+
+async def test_a_header_that_can_not_be_read_says_why(
+    model: Library, writers: FakeWriters, open_app: Open
+) -> None:
+    writers.on_read_adapter = failing(UnreachableError("The backend can't be reached"))  # type: ignore[assignment]
+    app = open_app()
+    async with app.run_test(size=HIGH) as pilot:
+        await opened(app, pilot)
+        await pilot.press("i")
+        await until(pilot, lambda: "The backend can't be reached" in screen_text(app))
+
+
+async def test_the_header_of_a_downloaded_adapter_is_read_unasked_and_checked(
+    model: Library, writers: FakeWriters, open_app: Open, tmp_path: Path
+) -> None:
+    place = tmp_path / "adapter"
+    place.mkdir()
+    (place / "adapter_model.safetensors").write_bytes(header(16))
+    (place / "adapter_config.json").write_text(json.dumps({"r": 8, "lora_alpha": 16}))
+    db = open_cache(model.path)
+    with transaction(db, Topic.MODELS):
+        queue.put_downloaded(db, MODEL, place)
+    db.close()
+    app = open_app()
+    async with app.run_test(size=HIGH) as pilot:
+        await opened(app, pilot)
+        await until(pilot, lambda: "this disk" in screen_text(app))
+        assert "the configuration says 8" in " ".join(screen_text(app).split())
+    assert ("read_adapter", MODEL) not in writers.asked
+
+
+async def test_s_shows_how_to_serve_it_and_y_copies_that(model: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=NARROW) as pilot:
+        await opened(app, pilot)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, ServeScreen))
+        assert "vllm serve meta-llama/Llama-3.1-8B-Instruct" in screen_text(app)
+        assert "not on this disk yet" in screen_text(app)
+        for key, word in (("2", "PeftModel"), ("right", "llama-server"), ("4", "FROM")):
+            await pilot.press(key)
+            assert word in screen_text(app)
+        await pilot.press("1", "y")
+        assert app.clipboard.startswith("vllm serve")
+        assert "Copied: What loads it into vLLM" in toasts(app)
+        await pilot.press("escape")
+        assert not isinstance(app.screen, ServeScreen)
+
+
+async def test_checksums_are_copied_as_sha256sum_reads_them(model: Library, open_app: Open) -> None:
+    app = open_app()
+    async with app.run_test(size=NARROW) as pilot:
+        await opened(app, pilot)
+        await pilot.press("Y")
+    assert app.clipboard.splitlines()[0] == f"{'0' * 64}  adapter_model.safetensors"
+
+
+async def test_settings_of_no_known_name_are_shown_too(library: Library, open_app: Open) -> None:
+    put_model(library, configuration={**CONFIGURATION, "trainer": {"packing": True}})
+    app = open_app()
+    async with app.run_test(size=HIGH) as pilot:
+        await opened(app, pilot)
+        assert '{"packing": true}' in screen_text(app)
