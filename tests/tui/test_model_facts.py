@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.cells import cell_len
 
 from lora_tui import adapters
-from lora_tui.cache import transfers as queue
+from lora_tui.cache import finished
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.domain import Model
@@ -132,7 +132,7 @@ async def test_the_header_of_a_downloaded_adapter_is_read_unasked_and_checked(
     (place / "adapter_config.json").write_text(json.dumps({"r": 8, "lora_alpha": 16}))
     db = open_cache(model.path)
     with transaction(db, Topic.MODELS):
-        queue.put_downloaded(db, MODEL, place)
+        finished.put_downloaded(db, MODEL, place)
     db.close()
     app = open_app()
     async with app.run_test(size=HIGH) as pilot:
