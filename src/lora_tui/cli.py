@@ -20,6 +20,7 @@ from lora_tui.text import terminal_safe
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code for the shell."""
+    _open_closed_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["__complete"] and len(words) > 1:
         from lora_tui.commands.completion import answer
@@ -53,6 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return _report(unexpected, json_wanted=json_wanted)
     return code
+
+
+def _open_closed_streams() -> None:
+    """`>&-` closes a stream, and Python then has None for it, which `print` takes for stdout."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
 
 
 def _run(arguments: argparse.Namespace) -> ExitCode:

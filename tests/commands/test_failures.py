@@ -142,6 +142,20 @@ def test_a_reader_that_has_seen_enough_is_no_error(configured: Sandbox, run: Run
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_closed_streams_are_no_error_and_talk_never_becomes_data(
+    configured: Sandbox, run: Run
+) -> None:
+    run("sync")
+    for closed, said in ((">&-", ""), ("2>&-", "out"), ("<&-", "out")):
+        command = f"{sys.executable} -m lora_tui list --csv {closed}"
+        ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (0, ""), closed
+        assert len(ended.stdout.splitlines()) == (7 if said else 0)
+    command = f"{sys.executable} -m lora_tui list --limit 0 2>&-"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+
+
 @pytest.mark.parametrize("planted", ["password", "service_key", "gpu_key"])
 def test_secrets_are_masked_in_what_config_shows(
     configured: Sandbox, run: Run, planted: str
