@@ -33,6 +33,12 @@ _FIRST = ("models", "model", "compare", "transfers", "notifications", "harvest")
 _SIGNS = {
     "slash": "/",
     "question_mark": "?",
+    "plus": "+",
+    "equals_sign": "=",
+    "minus": "-",
+    "underscore": "_",
+    "greater_than_sign": ">",
+    "less_than_sign": "<",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "pagedown": "page down",

@@ -55,7 +55,8 @@ def refused(words: list[str]) -> str:
 
 @pytest.mark.parametrize("document", USER_DOCUMENTS, ids=name)
 def test_an_option_in_a_sentence_is_one_that_exists(document: Path) -> None:
-    ours = set(options(build_parser())) | FOREIGN
+    scripts = " ".join(path.read_text() for path in (ROOT / "scripts").iterdir() if path.is_file())
+    ours = set(options(build_parser())) | set(re.findall(r"--[a-z-]+", scripts)) | FOREIGN
     named = {
         code.split()[0].split("=")[0] for code in inline_code(document) if code.startswith("--")
     }
