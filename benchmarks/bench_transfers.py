@@ -290,7 +290,8 @@ def child(home: Path, url: str, facts: Path) -> None:
     from lora_tui.cache.changes import Topic
     from lora_tui.cache.connection import open_cache, transaction
     from lora_tui.cache.models import get_model, put_models
-    from lora_tui.transfers.run import Runner, Tools, download
+    from lora_tui.transfers.download import download
+    from lora_tui.transfers.run import Runner, Tools
 
     cache_path = home / "cache.sqlite3"
     model_id = "00000000-0000-4000-8000-000000000001"

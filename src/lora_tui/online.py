@@ -28,9 +28,10 @@ from lora_tui.library.presence import check_presence
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.directory import model_directory
+from lora_tui.transfers.download import Outcome, download
 from lora_tui.transfers.found import find_downloads
 from lora_tui.transfers.limit import RateLimit
-from lora_tui.transfers.run import Outcome, Runner, Tools, download
+from lora_tui.transfers.run import Runner, Tools
 
 _ATTEMPTS: Final = 10
 """In a row without a byte, for a download: it has the patience to outlast an outage of a minute."""

@@ -15,7 +15,8 @@ from lora_tui.cache.connection import open_cache
 from lora_tui.cache.models import get_model
 from lora_tui.errors import LoraTuiError
 from lora_tui.transfers import fetch
-from lora_tui.transfers.run import Runner, Tools, download
+from lora_tui.transfers.download import download
+from lora_tui.transfers.run import Runner, Tools
 from tests.transfers.file_server import MODEL, no_delay
 
 

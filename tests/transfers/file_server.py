@@ -23,7 +23,8 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import get_model, put_models
 from lora_tui.cache.transfers import Transfer
 from lora_tui.domain import Model
-from lora_tui.transfers.run import Outcome, Runner, Tools, download
+from lora_tui.transfers.download import Outcome, download
+from lora_tui.transfers.run import Runner, Tools
 
 MODEL = "00000000-0000-4000-8000-000000000001"
 NAME = "weights.bin"

@@ -43,6 +43,7 @@ _COUNTED: Final = (
     ("running", IN_HAND),
     ("queued", (TransferState.QUEUED,)),
     ("paused", (TransferState.PAUSED,)),
+    ("stopped", (TransferState.CANCELLED,)),
     ("failed", (TransferState.FAILED,)),
     ("gone or changed", (TransferState.MISSING, TransferState.CHANGED)),
     ("done", (TransferState.DONE,)),

@@ -7,7 +7,6 @@ of an object is ever mixed: an answer of another version ends all readers, and b
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from typing import Final
 
 from lora_tui.errors import (
     BackendError,
-    DiskError,
     ExpiredLinkError,
     IntegrityError,
     LoraTuiError,
@@ -36,6 +34,7 @@ from lora_tui.transfers.growth import Growth
 from lora_tui.transfers.limit import RateLimit
 from lora_tui.transfers.part import Part, Version, explained_disk
 from lora_tui.transfers.pieces import UNKNOWN_END, Piece, Pieces
+from lora_tui.transfers.space import check_space
 
 _BUFFER: Final = 1 << 20
 _SMALLEST_READ: Final = 4 << 10
@@ -47,8 +46,6 @@ _SLOW_LIMIT: Final = 8 << 20
 _MOST_CHANGES: Final = 5
 _LINK_IS_NEW_SECONDS: Final = 5.0
 """A link that is refused sooner is refused for another reason than its age."""
-_MARGIN: Final = 64 << 20
-"""Bytes that stay free on the disk."""
 
 
 class CancelledError(LoraTuiError):
@@ -446,21 +443,3 @@ class _Fetch:
         gaps = self._pieces.gaps()
         with suppress(OSError):  # a full disk: the note before this one stays true
             self._part.note(version, gaps)
-
-
-def check_space(part: Part, needed: int) -> None:
-    """Raises DiskError unless `needed` bytes, less those that `part` occupies, fit on its disk."""
-    usage = os.fstatvfs(part.descriptor)
-    free = usage.f_bavail * usage.f_frsize
-    missing = needed - os.fstat(part.descriptor).st_size
-    if missing > 0 and missing + min(_MARGIN, needed) > free:
-        raise not_enough_space(missing, free, str(part.path.parent))
-
-
-def not_enough_space(needed: int, free: int, directory: str) -> DiskError:
-    """The error for it."""
-    return DiskError(
-        "There is not enough space on the disk",
-        details=f"{needed:,} bytes are needed, {free:,} are free in {directory}",
-        remedy="free some space, or choose another directory with --to",
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -11,8 +10,7 @@ from lora_tui.cache.transfers import Wanted
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError
 from lora_tui.filenames import distinct_file_names
-from lora_tui.transfers.fetch import not_enough_space
-from lora_tui.transfers.part import SUFFIXES, part_of
+from lora_tui.transfers.part import SUFFIXES
 
 MANIFEST: Final = "lora-tui.json"
 """What lora-tui writes beside the files: where they come from, and their checksums."""
@@ -42,27 +40,6 @@ def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> l
         )
         for file in dict.fromkeys(chosen)
     ]
-
-
-def check_space_for_all(wanted: Sequence[Wanted], directory: Path) -> None:
-    """Raises DiskError unless all that is still missing of the files fits on the disk."""
-    missing = sum(max(0, (file.size or 0) - _here(file.target)) for file in wanted)
-    place = next(path for path in (directory, *directory.parents) if path.is_dir())
-    usage = os.statvfs(place)
-    free = usage.f_bavail * usage.f_frsize
-    if missing > free:
-        raise not_enough_space(missing, free, str(place))
-
-
-def _here(target: Path) -> int:
-    """Bytes on the disk of this file, finished or not (a `.part` may have holes)."""
-    for path in (target, part_of(target)):
-        try:
-            facts = path.stat(follow_symlinks=False)
-        except OSError:
-            continue
-        return min(facts.st_size, facts.st_blocks * 512)
-    return 0
 
 
 def _apart_from_ours(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +24,11 @@ from lora_tui.cache.finished import put_downloaded
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
 from lora_tui.domain import Model
-from lora_tui.errors import LoraTuiError, NotFoundError, PartlyFailedError
+from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.transfers.bring import bring
 from lora_tui.transfers.fetch import CancelledError, FetchOptions
 from lora_tui.transfers.limit import RateLimit
 from lora_tui.transfers.owner import Owner
-from lora_tui.transfers.plan import check_space_for_all, plan
 
 _LOOK_SECONDS: Final = 0.1
 _WATCH_SECONDS: Final = 10.0
@@ -49,15 +48,6 @@ class Tools:
     """To one file at the most."""
     limit: RateLimit | None = None
     stall_seconds: float = 20.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the files of one model."""
-
-    directory: Path
-    done: tuple[str, ...]
-    failed: tuple[tuple[str, LoraTuiError], ...]
 
 
 class Runner:
@@ -308,57 +298,3 @@ class Runner:
         ):
             with transaction(db, Topic.TRANSFERS, Topic.MODELS):
                 put_downloaded(db, model.id, directory)
-
-
-def download(
-    runner: Runner,
-    db: Connection,
-    model: Model,
-    directory: Path,
-    names: Sequence[str] | None = None,
-    *,
-    force: bool = False,
-    on_change: Callable[[Transfer], None] | None = None,
-) -> Outcome:
-    """Bring files of `model` into `directory`; a file that fails does not stop the others.
-
-    Raises NotFoundError where no file could be had because none is there, PartlyFailedError where
-    some failed, the file's own error where all failed, DiskError where there is no room for all of
-    them, CancelledError where the user stopped or paused it.
-    """
-    runner.recover()
-    wanted = plan(model, directory, names)
-    check_space_for_all(wanted, directory)
-    with transaction(db, Topic.TRANSFERS):
-        ids = queue.enqueue(db, model.id, wanted, force=force)
-    runner.start(ids)
-    rows = runner.wait_for(db, ids, on_change)
-    stopped = [r for r in rows if r.state in (TransferState.CANCELLED, TransferState.PAUSED)]
-    if stopped or len(rows) < len(ids):
-        paused = any(row.state is TransferState.PAUSED for row in stopped)
-        raise CancelledError("The download was paused" if paused else "The download was stopped")
-    failed = tuple(
-        (row.file, runner.error_of(row)) for row in rows if row.state is TransferState.FAILED
-    )
-    done = tuple(row.file for row in rows if row.state is TransferState.DONE)
-    if failed:
-        raise _failure(done, failed)
-    return Outcome(directory, done, failed)
-
-
-def _failure(done: Sequence[str], failed: Sequence[tuple[str, LoraTuiError]]) -> LoraTuiError:
-    first = failed[0][1]
-    reasons = "; ".join(f"{name}: {error}" for name, error in failed)
-    if done:
-        return PartlyFailedError(
-            f"{len(done)} files are here, {len(failed)} failed",
-            details=reasons,
-            remedy=first.remedy or "run the same command again; what is here is not fetched twice",
-        )
-    if all(isinstance(error, NotFoundError) for _, error in failed):
-        return NotFoundError(
-            "None of the files can be had",
-            details=reasons,
-            remedy="the artifact is incomplete in the bucket; harvest it again or ask its owner",
-        )
-    return first

@@ -1,0 +1,53 @@
+"""Whether what is to come fits on the disk: asked of all files together, and again of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from lora_tui.cache.transfers import Wanted
+from lora_tui.errors import DiskError
+from lora_tui.transfers.part import Part, part_of
+
+_MARGIN: Final = 64 << 20
+"""Bytes that stay free on the disk."""
+
+
+def check_space_for_all(wanted: Sequence[Wanted], directory: Path) -> None:
+    """Raises DiskError unless all that is still missing of the files fits on the disk."""
+    missing = sum(max(0, (file.size or 0) - _here(file.target)) for file in wanted)
+    place = next(path for path in (directory, *directory.parents) if path.is_dir())
+    usage = os.statvfs(place)
+    free = usage.f_bavail * usage.f_frsize
+    if missing > free:
+        raise _not_enough(missing, free, str(place))
+
+
+def _here(target: Path) -> int:
+    """Bytes on the disk of this file, finished or not (a `.part` may have holes)."""
+    for path in (target, part_of(target)):
+        try:
+            facts = path.stat(follow_symlinks=False)
+        except OSError:
+            continue
+        return min(facts.st_size, facts.st_blocks * 512)
+    return 0
+
+
+def check_space(part: Part, needed: int) -> None:
+    """Raises DiskError unless `needed` bytes, less those that `part` occupies, fit on its disk."""
+    usage = os.fstatvfs(part.descriptor)
+    free = usage.f_bavail * usage.f_frsize
+    missing = needed - os.fstat(part.descriptor).st_size
+    if missing > 0 and missing + min(_MARGIN, needed) > free:
+        raise _not_enough(missing, free, str(part.path.parent))
+
+
+def _not_enough(needed: int, free: int, directory: str) -> DiskError:
+    return DiskError(
+        "There is not enough space on the disk",
+        details=f"{needed:,} bytes are needed, {free:,} are free in {directory}",
+        remedy="free some space, or choose another directory with --to",
+    )
