@@ -13,6 +13,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -121,6 +122,18 @@ class Series:
     def across(self, *, over_time: bool) -> array[float]:
         """Where each point stands: seconds where that is wanted and known, else steps."""
         return self.seconds if over_time and self.seconds is not None else self.steps
+
+    def extent(self, *, over_time: bool) -> tuple[float, float]:
+        """From the least to the greatest of `across`; (0, 0) without points."""
+        return self._times if over_time and self.seconds is not None else self._steps
+
+    @cached_property
+    def _steps(self) -> tuple[float, float]:
+        return (min(self.steps), max(self.steps)) if self.steps else (0.0, 0.0)
+
+    @cached_property
+    def _times(self) -> tuple[float, float]:
+        return (self.seconds[0], self.seconds[-1]) if self.seconds else (0.0, 0.0)
 
     def within(self, low: float, high: float, *, over_time: bool = False) -> Sequence[int]:
         """The points from `low` to `high`, and one beyond either end for the line to come from."""

@@ -151,14 +151,13 @@ class _Part:
 
     @classmethod
     def of(cls, series: Series, style: PlotStyle, window: Window | None, buckets: int) -> _Part:
-        across = series.across(over_time=style.over_time)
         numbers: Sequence[int] = range(len(series))
         if window is not None:
             numbers = series.within(*window, over_time=style.over_time) or numbers
         numbers = series.picked(numbers, buckets)
         points = series.points(numbers, over_time=style.over_time)
         xs = [point.step for point in points]
-        low, high = window or step_range(across)
+        low, high = window or step_range(series.extent(over_time=style.over_time))
         return cls(
             numbers,
             xs,

@@ -265,7 +265,7 @@ class LossChart(DrawnLines):
 
     @property
     def _whole(self) -> Window:
-        return step_range(self._series.across(over_time=self.plot_style.over_time))
+        return step_range(self._series.extent(over_time=self.plot_style.over_time))
 
     def _look_at(self, low: float, high: float) -> None:
         """Show this part; all of it where that is about the whole run, none too close."""
