@@ -352,7 +352,8 @@ class ModelsScreen(CacheScreen):
 
     def _preview_later(self) -> None:
         """Once the view has done what was asked of it until now: a held key never waits."""
-        if not self._preview_due and self.query("ModelPreview"):
+        # a resize may come while the screen is taken down, with its views gone already
+        if not self._preview_due and self.query("ModelPreview") and self.query(ModelView):
             self._preview_due = True
             self.view.call_later(self._show_preview)
 
