@@ -16,7 +16,7 @@ from pathlib import Path
 
 from figures import RESULTS, Figure, table
 
-NAMES = ("start", "sync", "queries", "interface", "transfers")
+NAMES = ("start", "sync", "queries", "interface", "chart", "transfers")
 
 
 def main(names: list[str]) -> int:
