@@ -1,4 +1,6 @@
-"""`lora-tui` in a process of its own, in bad weather: SKEW FILE_LIMIT ARGUMENTS…
+"""`lora-tui` in a process of its own, in bad weather: CLOCK FILE_LIMIT ARGUMENTS…
+
+CLOCK is a file with the seconds by which the clock is wrong; it may change meanwhile.
 
 The waits between attempts are short here, so that a campaign sees more trouble in its time.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import resource
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from lora_tui import clock
 from lora_tui.cli import main
@@ -15,8 +18,8 @@ from lora_tui.harvest import ledger
 
 
 def run() -> int:
-    skew, limit, arguments = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
-    clock.now = lambda: datetime.now(UTC) + timedelta(seconds=skew)
+    skew, limit, arguments = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    clock.now = lambda: datetime.now(UTC) + timedelta(seconds=float(skew.read_text()))
     ledger.FIRST_WAIT, ledger.LONGEST_WAIT = 0.1, 0.5  # type: ignore[misc]
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

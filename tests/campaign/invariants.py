@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from typing import Final
 
@@ -65,6 +66,9 @@ def broken_in_the_end(world: World) -> Iterator[str]:
             yield f"a download in good weather ended with {fetched.code}: {fetched.err[-200:]}"
     if world.deliverable:
         yield from _undelivered(world)
+        verified = world.run("verify")
+        if verified.code != ExitCode.OK:
+            yield f"what was delivered does not verify: {verified.out[-300:]}"
     elif world.downloaded():
         yield "something was downloaded that nobody may read"
 
@@ -73,6 +77,8 @@ def _badly_ended(world: World, process: Ended, *, killed: bool) -> Iterator[str]
     name = " ".join(process.arguments)
     if process.hung:
         yield f"{name} hung"
+    elif process.code == -signal.SIGTERM and "--interval" in name and not process.out:
+        pass  # a slow machine: it was asked to end before Python had begun
     elif process.code == -9:
         if not killed:
             yield f"{name} was killed by nobody of ours"
@@ -82,6 +88,8 @@ def _badly_ended(world: World, process: Ended, *, killed: bool) -> Iterator[str]
         yield f"{name} ended with a traceback: {process.err[-600:]}"
     if process.code > 0 and not process.err.strip():
         yield f"{name} failed with {process.code} and said nothing"
+    if name == "verify" and process.code == ExitCode.INTEGRITY:
+        yield f"verify condemns what we downloaded: {process.out[-300:]}"
     sandbox = world.remote.sandbox
     for secret in (sandbox.password, sandbox.service_key, sandbox.gpu_key):
         if secret in process.out or secret in process.err:

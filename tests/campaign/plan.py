@@ -13,6 +13,9 @@ Fault = dict[str, Any]
 _EVERYWHERE: Final = ("/rest/v1", "/storage/v1", "/auth/v1", "/worker-files", "/v2")
 _FILES: Final = ("/storage/v1/object/sign", "/worker-files")
 _HOUR: Final = 3600
+_SHIFTS: Final = tuple(hours * _HOUR for hours in (-48, -2, 2, 48))
+READERS: Final = ("verify", "library", "list")
+"""Commands that look at the disk or the cache while others write there."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,10 @@ class Episode:
     """SIGKILL for all of them when the backend has heard so many more requests."""
     clock_skew: float = 0.0
     """Seconds by which this machine's clock is wrong."""
-    file_limit: int | None = None
-    """Bytes beyond which no file can grow: a disk that takes no more."""
+    clock_jump: tuple[int, float] | None = None
+    """When the backend has heard so many requests, the clock jumps by so many seconds."""
+    disk_free: int | None = None
+    """Bytes that the disk still takes while they run."""
     marks: frozenset[str] = field(default_factory=frozenset)
     """The kinds of trouble, for the figures."""
 
@@ -55,14 +60,22 @@ def _episode(number: int, chance: random.Random, models: int) -> Episode:
     if chance.random() < 0.5:
         marks.add("kill -9")
         kill_after = chance.randint(1, 25)
-    skew = 0.0
-    if chance.random() < 0.15:
-        marks.add("wrong clock")
-        skew = chance.choice((-48, -2, 2, 48)) * _HOUR
-    limit = None
+    skew, jump = 0.0, None
+    match chance.choice(("wrong", "jump", *("right",) * 6)):
+        case "wrong":
+            marks.add("wrong clock")
+            skew = chance.choice(_SHIFTS)
+        case "jump":
+            marks.add("clock jumps midway")
+            jump = (chance.randint(1, 15), chance.choice(_SHIFTS))
+    free = None
     if chance.random() < 0.12:
         marks.add("disk full")
-        limit = chance.choice((4_096, 60_000, 300_000, 1_000_000))
+        free = chance.choice((0, 4_096, 60_000, 300_000, 1_000_000))
+    if any("--interval" in command for command in commands):
+        marks.add("a service")
+    if any(command[0] in READERS for command in commands):
+        marks.add("readers")
     kinds = ("rename model", "rename dataset", "new dataset", "delete dataset", "read notice")
     edits = [chance.choice(kinds) for _ in range(chance.randint(0, 2))]
     return Episode(
@@ -72,18 +85,25 @@ def _episode(number: int, chance: random.Random, models: int) -> Episode:
         tuple(edits),
         kill_after,
         skew,
-        limit,
+        jump,
+        free,
         frozenset(marks),
     )
 
 
 def _command(chance: random.Random, models: int) -> tuple[str, ...]:
-    kind = chance.choice(("sync", "sync", "harvest", "harvest", "download", "download"))
+    kind = chance.choice(
+        ("sync", "sync", "harvest", "harvest", "service", "download", "download", "reader")
+    )
     if kind == "sync":
         return ("sync", "--full") if chance.random() < 0.25 else ("sync",)
     if kind == "harvest":
         limit, streams = chance.randint(1, 3), chance.randint(1, 2)
         return ("--harvest", "--once", "--limit", str(limit), "--concurrency", str(streams))
+    if kind == "service":
+        return ("--harvest", "--interval", "1", "--concurrency", str(chance.randint(1, 2)))
+    if kind == "reader":
+        return (chance.choice(READERS),)
     return ("download", f"MODEL{chance.randrange(models)}")
 
 

@@ -21,14 +21,17 @@ import httpx
 
 from tests.backends.backend import backend_of
 from tests.backends.seed import Row, Seed
+from tests.campaign.disk import Disk
 from tests.campaign.plan import Episode
 from tests.harvest.test_crashes import environment
 from tests.harvest.world import World as HarvestWorld
 
 PATIENCE: Final = 120.0
 """Seconds after which a process counts as hanging."""
+_SERVICE: Final = 3.0
+"""Seconds that a service has when nobody kills it; then it is asked to end."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_LOOK: Final = 0.01
+_LOOK: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,12 @@ class World(AbstractContextManager["World"]):
 
     def __init__(self, home: Path, jobs: int, *, migrated: bool) -> None:
         self.home = home
+        self._stack = ExitStack()
+        self._disk = self._stack.enter_context(Disk(home))
+        weather = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lora-tui-clock-"))
+        self._clock = Path(weather) / "skew"
         self.deliverable = migrated
         """The deployed schema, without our migration, lets nobody read the bucket."""
-        self._stack = ExitStack()
         self.remote = self._stack.enter_context(
             HarvestWorld(home, waiting_jobs=jobs, migrated=migrated)
         )
@@ -72,15 +78,17 @@ class World(AbstractContextManager["World"]):
         sandbox.forget_requests()
         for fault in episode.faults:
             sandbox.faults(**fault)
+        self._set_clock(episode.clock_skew)
         try:
             with ExitStack() as running:
+                running.enter_context(self._disk.with_free(episode.disk_free))
                 processes = [
                     running.enter_context(self._start(arguments, episode)) for arguments in commands
                 ]
                 for edit in episode.edits:
                     with suppress(AssertionError, httpx.HTTPError, ValueError):
                         self.edit(edit)  # the weather is the same for everybody
-                return self._wait(processes, episode.kill_after)
+                return self._wait(processes, episode)
         finally:
             sandbox.clear_faults()
 
@@ -159,8 +167,8 @@ class World(AbstractContextManager["World"]):
                 sys.executable,
                 "-m",
                 "tests.campaign.child",
-                str(episode.clock_skew),
-                str(episode.file_limit or 0),
+                str(self._clock),
+                str(self._disk.file_limit(episode.disk_free)),
                 "-v",
                 *words,
             ],
@@ -173,16 +181,33 @@ class World(AbstractContextManager["World"]):
             },
         )
 
-    def _wait(self, processes: Sequence[_Process], kill_after: int | None) -> list[Ended]:
-        end = time.monotonic() + PATIENCE
+    def _wait(self, processes: Sequence[_Process], episode: Episode) -> list[Ended]:
+        start = time.monotonic()
+        services = [process for process in processes if process.serves]
+        jump = episode.clock_jump
         pause = threading.Event()
         while any(process.running for process in processes):
-            late = time.monotonic() > end
-            heard = len(self.remote.sandbox.requests()) if kill_after is not None else 0
-            if late or (kill_after is not None and heard >= kill_after):
+            seconds = time.monotonic() - start
+            counts = jump is not None or episode.kill_after is not None
+            heard = len(self.remote.sandbox.requests()) if counts else 0
+            if jump is not None and heard >= jump[0]:
+                self._set_clock(episode.clock_skew + jump[1])
+                jump = None
+            late = seconds > PATIENCE
+            if late or (episode.kill_after is not None and heard >= episode.kill_after):
                 return [process.killed(hung=late) for process in processes]
+            if seconds > _SERVICE and not any(
+                process.running for process in processes if not process.serves
+            ):
+                for process in services:
+                    process.ask_to_end()
             pause.wait(_LOOK)
         return [process.killed() for process in processes]
+
+    def _set_clock(self, skew: float) -> None:
+        new = self._clock.with_name("new")
+        new.write_text(str(skew))
+        new.replace(self._clock)
 
 
 class _Process(AbstractContextManager["_Process"]):
@@ -190,6 +215,7 @@ class _Process(AbstractContextManager["_Process"]):
 
     def __init__(self, words: tuple[str, ...], command: list[str], env: dict[str, str]) -> None:
         self._words = words
+        self._asked = False
         self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._child = subprocess.Popen(
@@ -208,8 +234,19 @@ class _Process(AbstractContextManager["_Process"]):
         self._err.close()
 
     @property
+    def serves(self) -> bool:
+        """Whether it runs until somebody ends it."""
+        return "--interval" in self._words
+
+    @property
     def running(self) -> bool:
         return self._child.poll() is None
+
+    def ask_to_end(self) -> None:
+        """As a service manager does; once is enough."""
+        if not self._asked:
+            self._asked = True
+            self._child.terminate()
 
     def killed(self, *, hung: bool = False) -> Ended:
         """End it, if it has not ended, and say what it said."""

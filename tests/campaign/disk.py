@@ -1,0 +1,52 @@
+"""The disk of a campaign, which can be full: a file system of its own where we may mount one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Final
+
+_SIZE: Final = 512 << 20
+
+
+class Disk(AbstractContextManager["Disk"]):
+    """At `home`. Root gets a tmpfs (ENOSPC); others a limit on the size of each file (EFBIG)."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.real = os.geteuid() == 0 and _mount(home, f"size={_SIZE}")
+
+    def __exit__(self, *exception: object) -> None:
+        if self.real:
+            # lazily: a process that was killed a moment ago may still be there
+            subprocess.run(["umount", "-l", str(self._home)], check=True)
+
+    @contextmanager
+    def with_free(self, free: int | None) -> Iterator[None]:
+        """Meanwhile it takes so many bytes more."""
+        if free is None or not self.real:
+            yield
+            return
+        stat = os.statvfs(self._home)
+        used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+        # size=0 would mean no limit at all
+        _mount(self._home, f"remount,size={max(used + free, stat.f_frsize)}")
+        try:
+            yield
+        finally:
+            _mount(self._home, f"remount,size={_SIZE}")
+
+    def file_limit(self, free: int | None) -> int:
+        """The bytes that a file may have, for a process; 0 for no limit."""
+        return 0 if free is None or self.real else max(free, 4_096)
+
+
+def _mount(place: Path, options: str) -> bool:
+    command = ["mount", "-t", "tmpfs", "-o", options, "lora-tui-campaign", str(place)]
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
