@@ -6,6 +6,7 @@ Three questions, each answered by a ratio against a named peer in the same minut
   curl alone, which verifies nothing (target: at least 0.9 times the former);
 - a server that holds each connection back (nginx's limit_rate): against `aria2c -x8` (target: at
   least its rate), which verifies nothing either, and against the same followed by `sha256sum`;
+  and, where an interpreter has it, against hf_transfer with eight parts at once, likewise;
 - the interface meanwhile: how late an event loop in the same process wakes up.
 
 Ours is the whole path: queue, fetch, checksum, structure, fsync, rename. "With Python's start"
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ def main() -> None:
                     {
                         "aria2c -x8": lambda: aria2c(directory, held, check=False),
                         "aria2c -x8 + sha256sum": lambda: aria2c(directory, held, check=True),
+                        **hf_transfer(directory, held),
                         "lora-tui": lambda: ours(directory, held),
                     },
                     arguments.rounds,
@@ -210,12 +212,12 @@ def wait_for_port(port: int, server: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def compare(programs: dict[str, object], rounds: int) -> dict[str, list[Run]]:
+def compare(programs: dict[str, Callable[[], Run]], rounds: int) -> dict[str, list[Run]]:
     """Each program once a round, in turn; a first round that does not count warms the caches."""
     runs: dict[str, list[Run]] = {name: [] for name in programs}
     for number in range(rounds + 1):
         for name, program in programs.items():
-            run = program()  # type: ignore[operator]
+            run = program()
             if number:
                 runs[name].append(run)
     return runs
@@ -244,11 +246,30 @@ def aria2c(directory: Path, url: str, *, check: bool) -> Run:
     return sequence(commands, target)
 
 
-def sequence(commands: list[list[object]], target: Path) -> Run:
+def hf_transfer(directory: Path, url: str) -> dict[str, Callable[[], Run]]:
+    """The programs, by name, where this or the named interpreter has hf_transfer."""
+    python = os.environ.get("LORA_TUI_BENCH_HF", sys.executable)
+    target = directory / "hf.out"
+    fetch = "import hf_transfer, sys; hf_transfer.download(*sys.argv[1:], 8, 10 << 20)"
+    command: list[object] = [python, "-c", fetch, url, target]
+    if subprocess.run([python, "-c", "import hf_transfer"], capture_output=True).returncode:
+        return {}
+    environment = {**os.environ, "SSL_CERT_FILE": f"{directory}/ca.pem"}
+    return {
+        "hf_transfer x8": lambda: sequence([command], target, environment),
+        "hf_transfer x8 + sha256sum": lambda: sequence(
+            [command, ["sha256sum", target]], target, environment
+        ),
+    }
+
+
+def sequence(
+    commands: list[list[object]], target: Path, environment: dict[str, str] | None = None
+) -> Run:
     start = time.perf_counter()
     cpu, memory = 0.0, 0
     for command in commands:
-        used = measured([str(word) for word in command], os.environ)
+        used = measured([str(word) for word in command], environment or os.environ)
         cpu, memory = cpu + used[0], max(memory, used[1])
     seconds = time.perf_counter() - start
     target.unlink()
@@ -355,7 +376,11 @@ def figures_of(report: dict[str, dict[str, list[Run]]], megabytes: int) -> list[
         ("held back, verified", held, "aria2c -x8", held, False, "at least 1"),
         ("held back, verified", held, "aria2c -x8 + sha256sum", held, False, ""),
         ("held back, with Python's start", held, "aria2c -x8 + sha256sum", held, True, ""),
+        ("held back, with Python's start", held, "hf_transfer x8", held, True, ""),
+        ("held back, with Python's start", held, "hf_transfer x8 + sha256sum", held, True, ""),
     ):
+        if peer not in peers:
+            continue
         found.append(
             figure(
                 name,
@@ -369,7 +394,10 @@ def figures_of(report: dict[str, dict[str, list[Run]]], megabytes: int) -> list[
     for case, runs, peer in (
         ("one stream", single, "curl + sha256sum"),
         ("held back", held, "aria2c -x8"),
+        ("held back", held, "hf_transfer x8"),
     ):
+        if peer not in runs:
+            continue
         ours, theirs = runs["lora-tui"], runs[peer]
         found += [
             figure(
@@ -386,6 +414,10 @@ def figures_of(report: dict[str, dict[str, list[Run]]], megabytes: int) -> list[
                 peer=peer,
                 peer_values=[run.memory / 2**20 for run in theirs],
             ),
+        ]
+    for case, runs in (("one stream", single), ("held back", held)):
+        ours = runs["lora-tui"]
+        found += [
             figure(
                 f"{case}: event loop wakes late, 99th of 100",
                 "ms",

@@ -1,7 +1,10 @@
 """All benchmarks, or those named, one after the other; then one table, and its figures as JSON.
 
 `run.py sync queries` runs these two. The table is printed from `results/`, which also keeps
-`all.json`. `transfers` needs nginx, aria2c and curl; where one is missing it says so and fails.
+`all.json` and a picture of all ratios, `ratios.svg`. `transfers` needs
+nginx, aria2c and curl, and `harvest` curl; where one is missing it says so and fails. Peers that
+not every machine has are measured where they are: rclone, and hf_transfer, which is looked for in
+the interpreter that LORA_TUI_BENCH_HF names.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ import time
 from pathlib import Path
 
 from figures import RESULTS, Figure, table
+from ratios import svg
 
-NAMES = ("start", "sync", "queries", "interface", "chart", "transfers")
+NAMES = ("start", "sync", "queries", "interface", "chart", "transfers", "harvest")
 
 
 def main(names: list[str]) -> int:
@@ -44,6 +48,7 @@ def main(names: list[str]) -> int:
     }
     whole = {"machine": machine, "seconds": time.time() - started, "benchmarks": documents}
     (RESULTS / "all.json").write_text(json.dumps(whole, indent=2) + "\n")
+    (RESULTS / "ratios.svg").write_text(svg(documents))
     print(f"\n{whole['seconds']:.0f} s; load {machine['load']:.1f} at the end")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

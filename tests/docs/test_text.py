@@ -84,6 +84,14 @@ def test_a_test_that_is_named_exists(document: Path) -> None:
     assert [test for test in functions if f"def {test}" not in defined] == []
 
 
+def test_every_promise_of_security_names_its_test() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    promises = re.findall(r"^\| promise \| test \|\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = "".join(promises).splitlines()
+    assert len(rows) > 20
+    assert [row for row in rows if not re.search(r"\| `test_\w+`", row)] == []
+
+
 def test_troubleshooting_knows_every_exit_code_and_quotes_what_is_really_said() -> None:
     text = (ROOT / "docs" / "troubleshooting.md").read_text()
     headings = {int(code) for code in re.findall(r"^### (\d+):", text, re.MULTILINE)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 EXAMPLES = int(os.environ.get("LORA_TUI_FUZZ", "0"))
@@ -20,3 +22,10 @@ def examples(few: int) -> settings:
         derandomize=not EXAMPLES,
         suppress_health_check=list(HealthCheck),
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A long run may take long; an example that hangs still ends the test."""
+    for item in items:
+        if EXAMPLES and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(120 + 5 * EXAMPLES))

@@ -72,21 +72,6 @@ def unread_ids(db: sqlite3.Connection, limit: int) -> list[str]:
     return [str(row[0]) for row in db.execute(sql, [limit])]
 
 
-def get_jobs(db: sqlite3.Connection, *, statuses: Sequence[str] = ()) -> list[Job]:
-    """Jobs, the newest first, with the names of their datasets."""
-    marks = ", ".join("?" for _ in statuses)
-    where = f"WHERE j.status IN ({marks})" if statuses else ""
-    sql = (
-        "SELECT j.row, d.name FROM jobs j"
-        " LEFT JOIN datasets d ON d.id = json_extract(j.row, '$.dataset_id')"
-        f" {where} ORDER BY j.updated_at DESC, j.id"
-    )
-    return [
-        Job.from_row({**json.loads(row), "dataset": {"name": name} if name else None})
-        for row, name in db.execute(sql, list(statuses))
-    ]
-
-
 def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
     """Completed jobs that nobody has made a model of, the longest waiting first."""
     sql = (
