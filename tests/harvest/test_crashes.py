@@ -15,15 +15,15 @@ import pytest
 
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
-from lora_tui.harvest import FileStored, Harvester
+from lora_tui.harvest import FileStored, Harvester, JobHarvested
 from tests.harvest.world import World
 
 _FILES = (
-    "adapter_model.safetensors",
     "adapter_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "adapter_model.safetensors",
     "training_args.bin",
 )
 REMOTE_WRITES = ("claim", *_FILES, "artifact", "notification", "link")
@@ -161,6 +161,66 @@ def test_a_harvester_that_lost_its_lease_writes_nothing_more(world: World) -> No
     assert job["id"] not in world.artifacts()
 
 
+def test_a_harvester_without_leases_begins_where_no_other_is(
+    new_world: Callable[..., World],
+) -> None:
+    world = new_world(migrated=False)
+    here, there = world.home, world.home / "another machine"
+    jobs = [job["id"] for job in world.jobs()]
+    others: list[str] = []
+
+    def run_the_other(event: object) -> None:
+        if isinstance(event, FileStored) and not others:
+            world.home = there
+            _, events = world.run()
+            others.extend(e.job_id for e in events if isinstance(e, JobHarvested))
+            world.home = here
+
+    result, _ = world.run(emit=run_the_other)
+    assert others == [*jobs[1:], jobs[0]]
+    assert result.failed == 0
+    world.check_complete()
+
+
+def test_a_harvester_that_comes_second_with_a_file_leaves_the_job_for_last(
+    new_world: Callable[..., World],
+) -> None:
+    world = new_world(migrated=False)
+    here, there = world.home, world.home / "another machine"
+    jobs = [job["id"] for job in world.jobs()]
+    harvester = world.harvester()
+    other = _SecondAtTheFirstFile(harvester.storage, threading.Event())
+
+    def run_the_other() -> None:
+        world.home = there
+        world.run(limit=1)
+        world.home = here
+
+    other.meanwhile = run_the_other
+    _, events = world.run(replace(harvester, storage=cast(Storage, other)))
+    harvested = [event.job_id for event in events if isinstance(event, JobHarvested)]
+    assert harvested == jobs[1:]
+    world.check_complete()
+
+
+class _SecondAtTheFirstFile:
+    """The bucket, in which another harvester has been between our look and our first upload."""
+
+    def __init__(self, storage: Storage, done: threading.Event) -> None:
+        self._storage = storage
+        self._done = done
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def upload(self, *arguments: Any, **options: Any) -> None:
+        if not self._done.is_set():
+            self._done.set()
+            self.meanwhile()
+        self._storage.upload(*arguments, **options)
+
+
 class _Renewals:
     """The tables, with a way to wait until a renewal was refused."""
 
@@ -243,7 +303,8 @@ def test_a_killed_process_leaves_no_spool_and_the_next_one_finishes(world: World
         process.wait()
     world.sandbox.clear_faults()
     assert world.artifacts() == {}
-    assert list((world.home / "cache" / "harvest").iterdir()) == []
+    left = (world.home / "cache" / "harvest").iterdir()
+    assert [file for file in left if file.suffix != ".json"] == []  # those are receipts
 
     world.sandbox.faults(clock_offset=61)
     result, _ = world.run()

@@ -222,3 +222,36 @@ def test_a_harvest_goes_on_where_its_notes_can_not_be_written(world: World) -> N
     blocker.close()
     assert world.run(harvester)[0].harvested == 4
     world.check_complete()
+
+
+def test_a_job_at_which_harvesters_die_does_not_keep_the_others_from_their_turn(
+    world: World,
+) -> None:
+    first, *others = (job["id"] for job in world.jobs())
+    ledger = world.ledger()
+    for _ in range(3):
+        ledger.queue(world.jobs())
+        ledger.started(first, "a model", "here/0/gone")  # and SIGKILL
+
+    result, _ = world.run()
+
+    assert result.harvested == len(others)
+    assert first not in world.artifacts()
+    [job] = [job for job in ledger.jobs() if job.job_id == first]
+    assert (job.state, job.attempts) == (State.FAILED, 3)
+    assert "ended abruptly" in str(job.reason)
+    world.retry_all()
+    world.run()
+    world.check_complete()
+
+
+def test_a_harvester_that_was_killed_goes_on_at_once_with_the_job_that_it_was_at(
+    world: World,
+) -> None:
+    first = world.jobs()[0]["id"]
+    ledger = world.ledger()
+    for _ in range(2):
+        ledger.queue(world.jobs())
+        ledger.started(first, "a model", "here/0/gone")
+    assert world.run(limit=1)[0].harvested == 1
+    assert list(world.artifacts()) == [first]

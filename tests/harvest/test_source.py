@@ -25,9 +25,10 @@ from lora_tui.gateway.tls import tls_context
 from lora_tui.harvest import source as source_module
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.harvest.receipts import Receipts
-from lora_tui.harvest.record import artifact_id_of
+from lora_tui.harvest.record import StoredFile, artifact_id_of
 from lora_tui.harvest.source import SourceFiles
-from lora_tui.harvest.spool import Contents, Spool
+from lora_tui.harvest.spool import Contents, Spool, SpoolClosedError
+from lora_tui.harvest.store import store_file
 from tests.harvest.test_crashes import CrashError
 from tests.harvest.world import World
 
@@ -338,3 +339,45 @@ def noted_upload(directory: Path, job_id: str) -> tuple[str, int, str]:
     entries = json.loads((directory / f"{artifact_id_of(job_id)}.json").read_text())
     name, entry = next((name, entry) for name, entry in entries.items() if "upload" in entry)
     return name, entry["size"], entry["version"]
+
+
+def test_a_file_that_is_stored_and_unchanged_at_its_source_is_not_read_again(world: World) -> None:
+    harvester = world.harvester()
+    receipts = Receipts(harvester.spool_dir, artifact_id_of("a job"), harvester.holder)
+
+    def store(fill: Callable[[Spool], None]) -> StoredFile:
+        return store_file(
+            harvester.storage,
+            "weights.bin",
+            "user/model/weights.bin",
+            fill,
+            spool_dir=harvester.spool_dir,
+            receipts=receipts,
+        )
+
+    def send(spool: Spool, version: str = '"one"') -> None:
+        spool.announce(len(BODY), version)
+        spool.append(memoryview(BODY))
+        spool.finish()
+
+    gave_up = threading.Event()
+
+    def send_slowly(spool: Spool) -> None:
+        spool.announce(len(BODY), '"one"')
+        for _ in range(500):  # until nobody reads any more
+            try:
+                spool.append(memoryview(b""))
+            except SpoolClosedError:
+                gave_up.set()
+                raise
+            threading.Event().wait(0.02)
+        spool.append(memoryview(BODY))
+        spool.finish()
+
+    first = store(send)
+    assert (first.sent, first.sha256) == (True, hashlib.sha256(BODY).hexdigest())
+    assert store(send_slowly) == replace(first, sent=False)
+    assert gave_up.is_set()
+
+    # under another name it is read, and found to be the same
+    assert store(lambda spool: send(spool, '"two"')) == replace(first, sent=False)

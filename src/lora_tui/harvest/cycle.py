@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ from lora_tui.harvest.failures import SourceUnreachableError, is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
 from lora_tui.harvest.leftovers import remove_leftovers
+from lora_tui.harvest.store import TakenError
 from lora_tui.harvest.urgency import EXPIRING_SECONDS, by_urgency, seconds_left
 from lora_tui.text import terminal_safe
 
@@ -135,6 +137,8 @@ class _Cycle:
         self._running = 0
         self._unreachable = 0
         self._planned = 0
+        self._taken: set[str] = set()
+        """Jobs that another harvester seems to be at: they come last, and then all the same."""
         self._harvested = self._failed = self._elsewhere = self._left = 0
 
     def emit(self, event: Event) -> None:
@@ -146,7 +150,7 @@ class _Cycle:
     def run(self, jobs: Sequence[Row], concurrency: int) -> None:
         """Work on the jobs until none is left. Raises what concerns them all."""
         self._left = len(jobs)
-        queue = iter(jobs)
+        queue = deque(jobs)
         others = [
             threading.Thread(target=self._work, args=(queue,), name=f"harvest {number}")
             for number in range(2, min(concurrency, len(jobs)) + 1)
@@ -183,10 +187,15 @@ class _Cycle:
     def _stopping(self) -> bool:
         return self._stop.is_set() or self._fatal is not None
 
-    def _work(self, queue: Iterator[Row]) -> None:
+    def _work(self, queue: deque[Row]) -> None:
         while (job := self._next(queue)) is not None:
             try:
                 self._take(job)
+            except TakenError:
+                with self._lock:
+                    self._taken.add(str(job["id"]))
+                    queue.append(job)
+                self._harvester.ledger.released(str(job["id"]))
             except BaseException as error:
                 with self._lock:
                     self._fatal = self._fatal or error
@@ -196,21 +205,21 @@ class _Cycle:
                     self._running -= 1
                     self._changed.notify_all()
 
-    def _next(self, queue: Iterator[Row]) -> Row | None:
+    def _next(self, queue: deque[Row]) -> Row | None:
         with self._lock:
             while not self._stopping() and not self._backend_is_down:
                 made = self._harvested + self._planned
                 if made == self._limit:
                     return None
                 if self._limit is None or made + self._running < self._limit:
-                    job = next(queue, None)
+                    job = queue.popleft() if queue else None
                     self._running += job is not None
                     return job
                 self._changed.wait()  # one of those under way may fail, and then it is our turn
             return None
 
     def _take(self, job: Row) -> None:
-        """Try one job. Raises StoppedError, AuthenticationError."""
+        """Try one job. Raises StoppedError, TakenError, AuthenticationError."""
         job_id = str(job["id"])
         failure: JobFailed | None = None
         down = made = False
@@ -218,8 +227,14 @@ class _Cycle:
             if self._dry_run:
                 plan_job(self._harvester, job, self.emit)
             else:
-                made = harvest_job(self._harvester, job, self.emit, self._stopping)
-        except (StoppedError, AuthenticationError):
+                made = harvest_job(
+                    self._harvester,
+                    job,
+                    self.emit,
+                    self._stopping,
+                    yielding=job_id not in self._taken,
+                )
+        except (StoppedError, TakenError, AuthenticationError):
             raise
         except Exception as error:
             down = isinstance(error, UnreachableError) and not isinstance(

@@ -21,7 +21,7 @@ from lora_tui.harvest.publish import check_stored, give_up, publish, write_artif
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import Identity, StoredFile, artifact_row
 from lora_tui.harvest.source import SourceFiles
-from lora_tui.harvest.store import store_file
+from lora_tui.harvest.store import TakenError, store_file
 
 _PROGRESS_SECONDS: Final = 0.5
 
@@ -33,10 +33,19 @@ class StoppedError(Exception):
     """A stop was asked for between two files; the next run goes on there."""
 
 
-def harvest_job(harvester: Harvester, job: Row, emit: Emit, stopping: Callable[[], bool]) -> bool:
+def harvest_job(
+    harvester: Harvester,
+    job: Row,
+    emit: Emit,
+    stopping: Callable[[], bool],
+    *,
+    yielding: bool = False,
+) -> bool:
     """Make the job's model. False where another harvester does, or did so meanwhile.
 
-    Raises StoppedError, and of the error family what stands against it (failures.py).
+    With `yielding` it raises TakenError where no lease tells who is at the job, and there are files
+    of it that this machine did not store. Raises StoppedError, and of the error family what stands
+    against it (failures.py).
     """
     identity = Identity.of(job)
     lease = Lease.claim(harvester.rest, identity.job_id, harvester.holder, harvester.lease_seconds)
@@ -44,7 +53,10 @@ def harvest_job(harvester: Harvester, job: Row, emit: Emit, stopping: Callable[[
         return False
     with lease:
         try:
-            return _harvest(harvester, job, identity, lease, emit, stopping)
+            yielding = yielding and not lease.exclusive
+            if yielding:
+                _yield_to_another(harvester, identity)
+            return _harvest(harvester, job, identity, lease, emit, stopping, yielding=yielding)
         except LeaseLostError:
             return False
         except LoraTuiError as error:
@@ -69,12 +81,14 @@ def _harvest(
     lease: Lease,
     emit: Emit,
     stopping: Callable[[], bool],
+    *,
+    yielding: bool,
 ) -> bool:
     emit(_started(identity, dry_run=False))
     artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
     adopted = artifact is not None
     if artifact is None:
-        files = _store_files(harvester, identity, lease, emit, stopping)
+        files = _store_files(harvester, identity, lease, emit, stopping, yielding=yielding)
         points = [point for page in harvester.rest.metric_points(identity.job_id) for point in page]
         check_stored(harvester.storage, identity, files)
         lease.check()
@@ -97,15 +111,27 @@ def _harvest(
     return True
 
 
+def _yield_to_another(harvester: Harvester, identity: Identity) -> None:
+    names = [found.path.rpartition("/")[2] for found in harvester.storage.list(identity.folder)]
+    if not _receipts(harvester, identity).all_ours(names):
+        raise TakenError
+
+
 def _store_files(
-    harvester: Harvester, identity: Identity, lease: Lease, emit: Emit, stopping: Callable[[], bool]
+    harvester: Harvester,
+    identity: Identity,
+    lease: Lease,
+    emit: Emit,
+    stopping: Callable[[], bool],
+    *,
+    yielding: bool,
 ) -> list[StoredFile]:
-    """All of them or an error."""
+    """All of them or an error. The small ones first: they show others that somebody is at it."""
     source = _source(harvester, identity)
     source.check_addresses()
     receipts = _receipts(harvester, identity)
     files = []
-    for name in source.names:
+    for name in sorted(source.names, key=lambda name: not name.endswith(".json")):
         if stopping():
             raise StoppedError
         lease.check()
@@ -117,6 +143,7 @@ def _store_files(
             spool_dir=harvester.spool_dir,
             receipts=receipts,
             on_growth=_progress(harvester, identity.job_id, name),
+            yielding=yielding,
         )
         files.append(file)
         emit(

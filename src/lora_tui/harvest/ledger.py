@@ -33,6 +33,7 @@ LONGEST_WAIT: Final = 3600.0
 _JITTER: Final = 0.25
 _DONE_KEPT: Final = timedelta(days=14)
 _BUSY_SECONDS: Final = 15.0
+_DEATHS: Final = 3
 _VERSION: Final = 1
 _log: Final = logging.getLogger("lora_tui.harvest")
 
@@ -228,7 +229,8 @@ class Ledger:
         """Nobody works on it here any more, and nothing came of it: it waits as before."""
         with self._writing() as db:
             db.execute(
-                "UPDATE jobs SET state = CASE attempts WHEN 0 THEN 'waiting' ELSE 'failed' END,"
+                "UPDATE jobs SET state = CASE WHEN attempts = 0 OR reason IS NULL"
+                " THEN 'waiting' ELSE 'failed' END,"
                 " holder = '' WHERE job_id = ? AND state = 'running'",
                 (job_id,),
             )
@@ -326,13 +328,35 @@ class Ledger:
             )
 
     def _free_abandoned(self, db: sqlite3.Connection, holder: str) -> None:
-        """Jobs whose harvester is gone, and those of this one: between cycles it is at none."""
-        for row in db.execute("SELECT job_id, holder FROM jobs WHERE state = 'running'").fetchall():
-            if row["holder"] == holder or not is_alive(row["holder"]):
-                db.execute(
-                    "UPDATE jobs SET state = 'waiting', holder = '' WHERE job_id = ?",
-                    (row["job_id"],),
-                )
+        """Jobs whose harvester is gone, and those of this one: between cycles it is at none.
+
+        A job at which one harvester after another died may be the reason: it waits like one that
+        failed, so that it doesn't keep the others from their turn.
+        """
+        for row in db.execute("SELECT * FROM jobs WHERE state = 'running'").fetchall():
+            if row["holder"] == holder:
+                self._set(db, row["job_id"], state=State.WAITING, holder="")
+            elif not is_alive(row["holder"]):
+                self._bury(db, row)
+
+    def _bury(self, db: sqlite3.Connection, row: sqlite3.Row) -> None:
+        """Note that a harvester died at this job."""
+        job_id, attempts = row["job_id"], row["attempts"] + 1
+        self._set(db, job_id, state=State.WAITING, holder="", attempts=attempts)
+        if attempts < _DEATHS:
+            return
+        now = clock.now()
+        window = seconds_left(clock.parse_timestamp(row["completed_at"]), now)
+        next_try = now + timedelta(seconds=wait_after(attempts, window))
+        self._set(
+            db,
+            job_id,
+            state=State.FAILED,
+            next_try=clock.timestamp_text(next_try),
+            reason="The harvester ended abruptly while it was at this job",
+            details=f"{attempts} attempts without a result",
+            remedy="look for SIGKILL and for a lack of memory in the system's log",
+        )
 
     def _set(self, db: sqlite3.Connection, job_id: str, **values: Any) -> None:
         values["updated_at"] = clock.timestamp_text(clock.now())

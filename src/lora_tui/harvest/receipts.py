@@ -2,16 +2,16 @@
 
 An upload in pieces leaves its address here, so that it goes on after a restart.
 
-After a crash the next run fetches each file again, for its checksum, and compares: a file whose
-receipt still fits the object in the bucket is not sent again. Receipts save work and nothing else:
-where one is missing or damaged, the file is sent.
+After a crash the next run compares: a file whose receipt still fits the object in the bucket is not
+sent again, nor fetched where the source still calls it by the same strong ETag. Receipts save work
+and nothing else: where one is missing or damaged, the file is fetched and sent.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -34,6 +34,8 @@ class Receipt:
     sha256: str
     etag: str | None
     """The service's name for this version of the object."""
+    source: str | None = None
+    """The source's name for these bytes (a strong ETag); None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,19 @@ class Receipts:
 
     def proves(self, name: str, there: ObjectInfo, sha256: str) -> bool:
         """Whether the object holds the bytes of this checksum."""
-        expected = {"size": there.size, "sha256": sha256, "etag": there.etag}
-        return there.etag is not None and self._entries.get(name) == expected
+        receipt = self._receipt(name)
+        return receipt is not None and receipt.sha256 == sha256 and _fits(receipt, there)
+
+    def known(self, name: str, there: ObjectInfo, version: str | None) -> Receipt | None:
+        """The receipt of an object that holds what the source calls by this name, if it does."""
+        receipt = self._receipt(name)
+        if receipt is None or version is None or receipt.source != version:
+            return None
+        return receipt if _fits(receipt, there) else None
+
+    def all_ours(self, names: Iterable[str]) -> bool:
+        """Whether this machine has begun or stored each of these files."""
+        return all(name in self._entries for name in names)
 
     def add(self, name: str, receipt: Receipt) -> None:
         """Note a file that is stored."""
@@ -106,6 +119,16 @@ class Receipts:
         """The job is finished, or given up."""
         self._file.unlink(missing_ok=True)
 
+    def _receipt(self, name: str) -> Receipt | None:
+        entry = self._entries.get(name)
+        if not isinstance(entry, Mapping):
+            return None
+        size, sha256, etag = (entry.get(key) for key in ("size", "sha256", "etag"))
+        if not (isinstance(size, int) and isinstance(sha256, str) and isinstance(etag, str)):
+            return None
+        source = entry.get("source")
+        return Receipt(size, sha256, etag, source if isinstance(source, str) else None)
+
     def _save(self) -> None:
         partial = self._file.with_name(f"{self._file.name}.{threading.get_native_id()}.part")
         if self.owner is not None:
@@ -115,6 +138,10 @@ class Receipts:
             partial.replace(self._file)
         except OSError:
             partial.unlink(missing_ok=True)
+
+
+def _fits(receipt: Receipt, there: ObjectInfo) -> bool:
+    return (receipt.size, receipt.etag) == (there.size, there.etag)
 
 
 def _owner(entry: object) -> Owner | None:

@@ -24,6 +24,10 @@ STANDARD_LIMIT: Final = CHUNK
 """Bytes up to which a file goes in one request; longer ones go in resumable pieces."""
 
 
+class TakenError(Exception):
+    """Another harvester stored this file while we were about to."""
+
+
 def store_file(
     storage: Storage,
     name: str,
@@ -33,13 +37,15 @@ def store_file(
     spool_dir: Path,
     receipts: Receipts,
     on_growth: Callable[[int, int | None], None] | None = None,
+    yielding: bool = False,
 ) -> StoredFile:
     """Store what `fill` writes (it runs in a thread) as the object `path`.
 
     An object that is there already with the same bytes, by its receipt or by its ETag, is not
     sent again; an upload in pieces that an earlier run began is gone on with, provided that the
-    source still calls the file by the same strong ETag. Raises what `fill` raises, what Storage
-    raises, and IntegrityError where the service has another size than we sent.
+    source still calls the file by the same strong ETag; with that and a receipt the rest of the
+    source is not even read. Raises what `fill` raises, what Storage raises, IntegrityError where
+    the service has another size than we sent, and with `yielding` TakenError.
     """
     with Spool(spool_dir, on_growth=on_growth) as spool:
         thread = threading.Thread(
@@ -47,7 +53,7 @@ def store_file(
         )
         thread.start()
         try:
-            contents, sent = _send(storage, name, path, spool, receipts)
+            contents, sent = _contents(storage, name, path, spool, receipts, yielding=yielding)
         finally:
             spool.close()
             thread.join()
@@ -58,7 +64,7 @@ def store_file(
             details=f"{name}: sent {contents.size:,} bytes, stored {stored.size}",
             remedy="nothing to do: the next cycle sends it again",
         )
-    receipts.add(name, Receipt(contents.size, contents.sha256, stored.etag))
+    receipts.add(name, Receipt(contents.size, contents.sha256, stored.etag, spool.version))
     return StoredFile(name, path, contents.size, contents.sha256, sent)
 
 
@@ -69,43 +75,37 @@ def _fill(spool: Spool, fill: Callable[[Spool], None]) -> None:
         spool.fail(error)
 
 
-def _send(
-    storage: Storage, name: str, path: str, spool: Spool, receipts: Receipts
+def _contents(
+    storage: Storage, name: str, path: str, spool: Spool, receipts: Receipts, *, yielding: bool
 ) -> tuple[Contents, bool]:
-    """What was in the file, and whether it had to be sent."""
+    """What is in the file, and whether it had to be sent."""
     there = _look_up(storage, path)
     total = spool.wait_for_total()
-    replace = there is not None
-    if total is not None and total > STANDARD_LIMIT and (there is None or there.size != total):
-        _send_in_pieces(storage, name, path, spool, receipts, total, replace=replace)
-        return spool.wait_for_end(), True
-    contents = spool.wait_for_end()
-    if (
-        there is not None
-        and _is_young(there)
-        and (receipts.proves(name, there, contents.sha256) or _has_checksum(there, contents, spool))
-    ):
-        return contents, False
-    if contents.size > STANDARD_LIMIT:
-        _send_in_pieces(storage, name, path, spool, receipts, contents.size, replace=replace)
-    else:
-        _send_at_once(storage, path, spool, contents.size, replace=replace)
-    return contents, True
+    young = there if there is not None and _is_young(there) else None
+    if young is not None:
+        known = receipts.known(name, young, spool.version)
+        if known is not None and known.size == total:
+            return Contents(known.size, known.sha256), False
+    other = there is None or there.size != total
+    if total is None or total <= STANDARD_LIMIT or not other:
+        contents = spool.wait_for_end()
+        if young is not None and (
+            receipts.proves(name, young, contents.sha256) or _has_checksum(young, contents, spool)
+        ):
+            return contents, False
+        total = contents.size
+    try:
+        _send(storage, name, path, spool, receipts, total, replace=there is not None)
+    except ConflictError:
+        # an attempt whose answer was lost, or another harvester: the size tells
+        if there is not None:
+            raise
+        if yielding:
+            raise TakenError from None
+    return spool.wait_for_end(), True
 
 
-def _send_at_once(storage: Storage, path: str, spool: Spool, size: int, *, replace: bool) -> None:
-    def step() -> None:
-        try:
-            storage.upload(path, spool.read_from(0), size=size, upsert=replace)
-        except ConflictError:
-            # an attempt whose answer was lost, or another harvester: the size tells
-            if replace:
-                raise
-
-    repeated(step)
-
-
-def _send_in_pieces(
+def _send(
     storage: Storage,
     name: str,
     path: str,
@@ -115,19 +115,19 @@ def _send_in_pieces(
     *,
     replace: bool,
 ) -> None:
+    """Raises ConflictError where the object is there and is not to be replaced."""
+    if size <= STANDARD_LIMIT:
+        repeated(lambda: storage.upload(path, spool.read_from(0), size=size, upsert=replace))
+        return
     version = spool.version
-    try:
-        storage.upload_resumable(
-            path,
-            spool.read_from,
-            size=size,
-            upsert=replace,
-            upload_url=receipts.upload_of(name, size, version),
-            on_created=lambda url: receipts.upload_begun(name, size, version, url),
-        )
-    except ConflictError:
-        if replace:
-            raise
+    storage.upload_resumable(
+        path,
+        spool.read_from,
+        size=size,
+        upsert=replace,
+        upload_url=receipts.upload_of(name, size, version),
+        on_created=lambda url: receipts.upload_begun(name, size, version, url),
+    )
 
 
 def _look_up(storage: Storage, path: str) -> ObjectInfo | None:
