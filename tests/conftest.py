@@ -14,6 +14,9 @@ import pytest
 from lora_tui.cli import main
 from lora_tui.config import Profile, load_profile
 from lora_tui.sandbox import Sandbox
+from tests.certificates import certificate, trust
+
+__all__ = ["certificate", "trust"]  # fixtures
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +20,6 @@ from httpx_retries import Retry
 
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import Storage
-from lora_tui.gateway.tls import tls_context
 from lora_tui.harvest import source as source_module
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.harvest.receipts import Receipts
@@ -29,6 +27,7 @@ from lora_tui.harvest.record import StoredFile, artifact_id_of
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.spool import Contents, Spool, SpoolClosedError
 from lora_tui.harvest.store import store_file
+from tests.certificates import server_side
 from tests.harvest.test_crashes import CrashError
 from tests.harvest.world import World
 
@@ -157,45 +156,6 @@ def _connected(host: str, port: int, timeout: float) -> socket.socket:
     connection.settimeout(timeout)
     connection.connect((host, port))
     return connection
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for localhost that nobody trusts yet, with its key."""
-    file = tmp_path / "certificate.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", str(file), "-out", str(tmp_path / "public.pem")),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    with file.open("a") as both:
-        both.write((tmp_path / "public.pem").read_text())
-    return file
-
-
-@pytest.fixture
-def trust(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
-    """Has a certificate trusted, as the environment may."""
-
-    def set_file(file: Path) -> None:
-        monkeypatch.setenv("CURL_CA_BUNDLE", str(file))  # the first that is looked at
-        tls_context.cache_clear()
-
-    tls_context.cache_clear()
-    yield set_file
-    monkeypatch.undo()
-    tls_context.cache_clear()
-
-
-def server_side(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
 
 
 def test_files_come_over_tls_and_only_from_a_host_that_proves_itself(

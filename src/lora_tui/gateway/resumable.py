@@ -110,7 +110,7 @@ class ResumableUpload:
         try:
             response = self._client.patch(
                 url,
-                content=iter(piece),  # type: ignore[arg-type]
+                content=piece,  # type: ignore[arg-type]  # may be read twice: a login is renewed
                 headers={
                     **_TUS,
                     "Upload-Offset": str(offset),
