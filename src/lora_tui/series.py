@@ -143,6 +143,15 @@ class Series:
         first, end = bisect_left(across, low), bisect_right(across, high)
         return range(max(0, first - 1), min(len(across), end + 1))
 
+    def newest(self, step: float) -> int | None:
+        """The last point up to a step; None before the first one, and after the run."""
+        low, high = self._steps
+        if not self.steps or not low <= step <= high:
+            return None
+        if self._steps_ascend:
+            return bisect_right(self.steps, step) - 1
+        return max(number for number, at in enumerate(self.steps) if at <= step)
+
     def picked(self, numbers: Sequence[int], buckets: int) -> list[int]:
         """At most about four of them a bucket, and as many with a validation loss."""
         if len(numbers) <= _PER_BUCKET * buckets:

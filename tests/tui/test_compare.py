@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -142,6 +143,60 @@ async def test_the_toggles_change_the_chart_and_say_so(models: Library, open_app
         assert chart.display
 
 
+async def test_the_crosshair_reads_every_model_at_the_same_step(
+    models: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await compared(pilot, 6)
+        chart = screen.query_one(OverlayChart)
+        last = max(chart.drawing.columns.values()) if chart.drawing else None
+        await pilot.press("left")
+        await pilot.pause()
+        assert chart.at == last
+        heading = text_of_line(chart)
+        assert heading.startswith(f"step {last:,.10g}  A ")
+        read = re.findall(r"[A-F] (\d\.\d{4})", heading)
+        assert [float(value) for value in read] == [
+            pytest.approx(value, abs=5e-5) for value in chart.readings()
+        ]
+        assert len(read) == 6
+        await pilot.press("x")
+        await pilot.pause()
+        assert text_of_line(chart).startswith("Training loss")
+
+
+async def test_a_part_of_the_curves_is_looked_at_and_the_whole_again(
+    models: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        chart = (await compared(pilot)).query_one(OverlayChart)
+        left, right = chart.whole
+        await pilot.press("plus", "plus")
+        assert chart.window is not None
+        assert chart.window[1] - chart.window[0] == pytest.approx((right - left) / 4)
+        assert "4× · smoothed" in screen_text(app)
+        await pilot.press(*[">"] * 4)
+        assert chart.window == pytest.approx((right - (right - left) / 4, right))
+        await pilot.press("0")
+        assert chart.window is None
+
+
+def text_of_line(chart: OverlayChart) -> str:
+    return "".join(text for text, _ in chart.lines(chart.content_size.width)[0])
+
+
+def test_a_run_that_is_over_has_no_value_any_more() -> None:
+    chart = OverlayChart()
+    long, short = ([CurvePoint(n, 2.0 - n / last, None) for n in range(last)] for last in (90, 30))
+    chart.show([Series.of_points(long), Series.of_points(short)])
+    chart.shares, chart.at = False, 60.0
+    reading, ended = chart.readings()
+    assert reading == pytest.approx(2.0 - 60 / 90, abs=0.02)
+    assert ended is None
+
+
 @pytest.mark.parametrize(("key", "suffix"), [("e", "md"), ("E", "csv")])
 async def test_the_table_is_exported_with_what_is_shown(
     models: Library, writers: FakeWriters, open_app: Open, key: str, suffix: str
@@ -192,21 +247,27 @@ curves = st.lists(
     st.integers(0, 120),
     st.integers(0, 30),
     st.builds(PlotStyle, st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+    st.none() | st.floats(0, 1e4).map(lambda low: (low, low + 1 + low / 2)),
 )
 def test_a_chart_is_as_wide_and_high_as_its_place(
-    curves: list[list[CurvePoint]], width: int, height: int, style: PlotStyle
+    curves: list[list[CurvePoint]],
+    width: int,
+    height: int,
+    style: PlotStyle,
+    window: tuple[float, float] | None,
 ) -> None:
     drawn = [
         curve_of(
             Series.of_points(curve),
-            validation=False,
+            validation=style.log_scale,
             smoothing=style.smoothing,
             shares=style.over_time,
             buckets=4 * max(1, width),
+            window=window,
         )
         for curve in curves
     ]
-    overlay = draw_overlay(drawn, "ABCDEF", width, height, style)
+    overlay = draw_overlay(drawn, "ABCDEF", width, height, style, window)
     assert len(overlay.rows) == height
     for row in overlay.rows:
         text = "".join(part for part, _ in row)
@@ -263,7 +324,7 @@ class TestPictures:
     ) -> None:
         async def shown(pilot: Pilot[None]) -> None:
             await compared(pilot, 6)
-            await pilot.press("a", "l")
+            await pilot.press("a", "l", "plus", "left", "shift+left")
 
         assert snap_compare(open_app(), terminal_size=size, run_before=shown)
 

@@ -95,7 +95,10 @@ class ChooseFilesScreen(ModalScreen[tuple[str, ...] | None]):
 
     def _line(self, number: int) -> Content:
         file = self._files[number]
-        mark = "[x] " if number in self._chosen else "[ ] "
+        box = "[x]" if number in self._chosen else "[ ]"
         name = fit(file.label, _NAME, ascii_only=self._ascii_only)
         size = fit(formats.size(file.size), _SIZE, right=True, ascii_only=self._ascii_only)
-        return Content(mark + name + size + ("  here" if file.name in self._here else "      "))
+        here = "  here" if file.name in self._here else "      "
+        return Content.assemble(
+            (box, "$accent"), f" {name}", (size, "$secondary"), (here, "$success")
+        )

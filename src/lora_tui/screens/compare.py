@@ -18,7 +18,8 @@ from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
 from lora_tui.compare import LEAST, Comparison, compare_models, to_csv, to_markdown
 from lora_tui.errors import LoraTuiError
-from lora_tui.screens.scrolling import Scrolled, ScrollingScreen
+from lora_tui.screens.chart_screen import CHART_KEYS, LOOKING, ChartScreen
+from lora_tui.screens.scrolling import Scrolled
 from lora_tui.series import Series
 from lora_tui.widgets.difference_table import (
     LABEL,
@@ -39,7 +40,7 @@ _UNREAD: Final = Run(Series.of_points(()), None)
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS, Topic.CURVES})
 
 
-class CompareScreen(ScrollingScreen):
+class CompareScreen(ChartScreen):
     """Wide: curves at the left, the table at the right; else one below the other."""
 
     CSS_PATH = ["../widgets/drawn_lines.tcss", "compare.tcss"]  # noqa: RUF012 - Textual's own
@@ -48,11 +49,10 @@ class CompareScreen(ScrollingScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back"),
         Binding("a", "everything", "All", tooltip="Show what is the same for all too"),
-        Binding("l", "log_scale", "Log", tooltip="Losses on a logarithmic axis"),
-        Binding("m", "smoothing", "Smooth", show=False, tooltip="Trends, or losses as logged"),
         Binding("v", "validation", "Val. loss", tooltip="Validation losses, or training losses"),
         Binding("c", "curves", "Curves", tooltip="Show the curves, or leave the room to the table"),
         Binding("x", "shares", "Axis", tooltip="Curves over steps, or over percent of the run"),
+        *CHART_KEYS,
         Binding("e", "export('md')", "Export", tooltip="Write the table as a Markdown file"),
         Binding("E", "export('csv')", "CSV", show=False, tooltip="Write the table as a CSV file"),
         Binding("y", "copy", "Copy", show=False, tooltip="Copy the table as Markdown"),
@@ -110,6 +110,8 @@ class CompareScreen(ScrollingScreen):
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
         """Where there is nothing to compare there is only the way back."""
+        if action in LOOKING:
+            return self.is_mounted and self.chart.display and self.chart.has_curve
         return action == "back" or self._comparison is not None
 
     def action_back(self) -> None:
@@ -123,23 +125,17 @@ class CompareScreen(ScrollingScreen):
 
     def action_curves(self) -> None:
         """Show the curves, or leave the room to the table."""
-        self._chart.display = not self._chart.display
-
-    def action_log_scale(self) -> None:
-        """Losses on a logarithmic axis, or back."""
-        self._chart.toggle_log_scale()
-
-    def action_smoothing(self) -> None:
-        """Smooth the curves, or not."""
-        self._chart.toggle_smoothing()
+        self.chart.display = not self.chart.display
+        self.refresh_bindings()
 
     def action_validation(self) -> None:
         """Validation losses, or training losses."""
-        self._chart.validation = not self._chart.validation
+        self.chart.validation = not self.chart.validation
+        self.refresh_bindings()
 
     def action_shares(self) -> None:
         """Over percent of the run, or over steps."""
-        self._chart.shares = not self._chart.shares
+        self.chart.toggle_shares()
 
     def action_export(self, suffix: str) -> None:
         """Write what is shown into the downloads directory."""
@@ -167,7 +163,8 @@ class CompareScreen(ScrollingScreen):
             self.notify("The table, as Markdown", title="Copied", timeout=3)
 
     @property
-    def _chart(self) -> OverlayChart:
+    def chart(self) -> OverlayChart:
+        """All curves."""
         return self.query_one(OverlayChart)
 
     @property
@@ -195,7 +192,7 @@ class CompareScreen(ScrollingScreen):
         without = frozenset(number for number, curve in enumerate(curves) if not len(curve))
         title = self.query_one(TitleBar)
         title.detail = f"{len(models)} models" + (f", {gone} gone" if gone else "")
-        self._chart.show(curves)
+        self.chart.show(curves)
         self.query_one(ComparedModels).show(self._comparison, without)
         self.query_one(DifferenceHeader).show(self._comparison)
         self._show_table()

@@ -22,8 +22,9 @@ from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
 from lora_tui.inspection import Adapter, read_local
 from lora_tui.library.served import find_directory, served_from
+from lora_tui.screens.chart_screen import CHART_KEYS, LOOKING, ChartScreen
 from lora_tui.screens.choose_files import ChooseFilesScreen
-from lora_tui.screens.scrolling import Scrolled, ScrollingScreen
+from lora_tui.screens.scrolling import Scrolled
 from lora_tui.screens.serve import ServeScreen
 from lora_tui.second_opinion import compare_with_rating
 from lora_tui.widgets.adapter_facts import adapter_section
@@ -40,13 +41,10 @@ from lora_tui.widgets.status_bar import StatusBar
 
 _WIDE: Final = 110
 _FACTS: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS})
-
-
 _NOT_READ: Final = "not looked into: i reads a few kilobytes of it"
-_ZOOM: Final = 2.0
 
 
-class ModelScreen(ScrollingScreen):
+class ModelScreen(ChartScreen):
     """One model. Wide: figures and chart at the left, facts at the right; else one column."""
 
     CSS_PATH = ["../widgets/drawn_lines.tcss", "model.tcss"]  # noqa: RUF012 - Textual's own
@@ -57,18 +55,8 @@ class ModelScreen(ScrollingScreen):
         Binding("D", "choose_files", "Files", tooltip="Choose which files to download"),
         Binding("x", "cancel", "Stop", tooltip="Stop the download; what was fetched is kept"),
         Binding("s", "serve", "Serve", tooltip="Snippets that load it into vLLM, PEFT and others"),
-        Binding("l", "log_scale", "Log", tooltip="Losses on a logarithmic axis, or back"),
-        Binding("plus,equals_sign", "zoom(1)", "Zoom", key_display="+-", tooltip="Look closer"),
-        Binding("minus,underscore", "zoom(-1)", "Look from farther", show=False),
-        Binding("0", "whole_run", "Show the whole run", show=False),
-        Binding("right", "crosshair(1)", "Read", key_display="←→", tooltip="Read values off"),
-        Binding("m", "smoothing", "Trend over the losses, or losses alone", show=False),
+        *CHART_KEYS,
         Binding("o", "over_time", "Over the time since the start, or over steps", show=False),
-        Binding("left", "crosshair(-1)", "Read to the left", show=False),
-        Binding("shift+right", "crosshair(10)", "Ten columns right", show=False),
-        Binding("shift+left", "crosshair(-10)", "Ten columns left", show=False),
-        Binding("greater_than_sign", "pan(1)", "Later part of the run", show=False),
-        Binding("less_than_sign", "pan(-1)", "Earlier part of the run", show=False),
         Binding("i", "inspect", "Look into the adapter's header", show=False),
         Binding("y", "copy_id", "Copy the id", show=False),
         Binding("Y", "copy_checksums", "Copy the checksums, as sha256sum has them", show=False),
@@ -130,10 +118,10 @@ class ModelScreen(ScrollingScreen):
             return bool(self._model and self._model.files) and not self._is_downloading
         if action == "cancel":
             return self._is_downloading
-        if action in ("log_scale", "smoothing", "crosshair", "zoom", "pan", "whole_run"):
-            return self.is_mounted and self._model is not None and self._chart.has_curve
+        if action in LOOKING:
+            return self.is_mounted and self._model is not None and self.chart.has_curve
         if action == "over_time":
-            return self.is_mounted and self._model is not None and self._chart.has_times
+            return self.is_mounted and self._model is not None and self.chart.has_times
         if action == "copy_checksums":
             return bool(self._model and any(file.sha256 for file in self._model.files))
         if action in ("serve", "inspect"):
@@ -173,33 +161,9 @@ class ModelScreen(ScrollingScreen):
         """Copy the model's id."""
         self.lora.copy(self.model_id)
 
-    def action_log_scale(self) -> None:
-        """Losses on a logarithmic axis, or back."""
-        self._chart.toggle_log_scale()
-
-    def action_smoothing(self) -> None:
-        """Smooth the training loss, or not."""
-        self._chart.toggle_smoothing()
-
     def action_over_time(self) -> None:
         """Over time, or over steps."""
-        self._chart.toggle_time()
-
-    def action_zoom(self, by: int) -> None:
-        """Closer or farther, around the crosshair."""
-        self._chart.zoom(_ZOOM**by)
-
-    def action_pan(self, by: int) -> None:
-        """Half a view later or earlier."""
-        self._chart.pan(by / 2)
-
-    def action_whole_run(self) -> None:
-        """The whole run again."""
-        self._chart.show_whole()
-
-    def action_crosshair(self, columns: int) -> None:
-        """Move the crosshair."""
-        self._chart.move_crosshair(columns)
+        self.chart.toggle_time()
 
     def action_serve(self) -> None:
         """Show the snippets."""
@@ -223,7 +187,8 @@ class ModelScreen(ScrollingScreen):
         self.notify("The checksums, as sha256sum reads them", title="Copied", timeout=3)
 
     @property
-    def _chart(self) -> LossChart:
+    def chart(self) -> LossChart:
+        """The curve of its run."""
         return self.query_one(LossChart)
 
     @property
@@ -260,7 +225,7 @@ class ModelScreen(ScrollingScreen):
             return
         reason = self._curve_state if self._model.job_id else "This model names no training job"
         run = self._run
-        self._chart.show(
+        self.chart.show(
             run.series if run else get_curve(self.db, self._model.job_id), otherwise=reason
         )
         opinion = run.opinion if run else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from lora_tui.series import Series
@@ -62,6 +63,11 @@ class Plot:
     """What the plot reaches from and to."""
     is_log: bool
     """Whether the losses could be drawn on a logarithmic axis."""
+
+    @cached_property
+    def stops(self) -> Sequence[int]:
+        """The cells that a point stands in, ascending."""
+        return sorted(set(self.cells))
 
 
 def draw_curve(

@@ -1,4 +1,4 @@
-"""The files of a model: size, whether each is here, how far its download is, why it failed."""
+"""The files of a model: size, checksum, whether each is here, how far it is, why it failed."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from lora_tui.widgets.transfer_line import note_of, short_path
 _STATE: Final = 12
 _SIZE: Final = 10
 _MOST_NAME: Final = 64
+_CHECKSUM: Final = "  sha256 "
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class FileList(DrawnLines):
 
 
 def file_lines(state: FilesState, width: int, *, ascii_only: bool = False) -> list[Line]:
-    """A heading with the total, a line a file, a second one where a file has more to say."""
+    """A heading with the total; of each file a line, its checksum, how far or why not."""
     transfers = {transfer.file: transfer for transfer in state.transfers}
     sizes = [_size(file, transfers.get(file.name)) for file in state.files]
     lines: list[Line] = [_heading(sizes, width)]
@@ -87,6 +88,9 @@ def file_lines(state: FilesState, width: int, *, ascii_only: bool = False) -> li
                 *_state(transfer, ascii_only=ascii_only),
             ]
         )
+        if file.sha256:
+            digest = fit(file.sha256, width - len(_CHECKSUM), ascii_only=ascii_only).rstrip()
+            lines.append([(_CHECKSUM, "faint"), (digest, "faint")])
         if transfer is not None:
             lines += _more(transfer, state.rates.get(transfer.id), width, ascii_only=ascii_only)
     return [*lines, *_conclusion(state, width, ascii_only=ascii_only)]

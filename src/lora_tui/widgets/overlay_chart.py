@@ -1,31 +1,45 @@
-"""The loss curves of several models in one chart."""
+"""The loss curves of several models in one chart, with the value of each at the crosshair."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from rich.cells import cell_len
 from textual.reactive import reactive
 
+from lora_tui import formats
 from lora_tui.compare import LETTERS, MOST
 from lora_tui.series import Series
 from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.curve_plot import PlotStyle
-from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn
-from lora_tui.widgets.overlay_plot import Curve, Overlay, curve_of, draw_overlay
+from lora_tui.widgets.curve_plot import Window
+from lora_tui.widgets.drawn_lines import Line, drawn
+from lora_tui.widgets.overlay_plot import Curve, Overlay, curve_of, draw_overlay, step_at
+from lora_tui.widgets.plot_frame import crossed_rows, step_range
 from lora_tui.widgets.stars import Span
+from lora_tui.widgets.zoomed_chart import ZoomedChart
+
+_CLOSEST: Final = 2000.0
+"""So many times closer than the whole one may look."""
 
 
-class OverlayChart(DrawnLines):
+class OverlayChart(ZoomedChart):
     """Says in its first line what is drawn; its height comes from its styles."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
-        "heading", "muted", "label", "axis", "grid", *(f"series{number}" for number in range(MOST))
+        "heading",
+        "figure",
+        "value",
+        "muted",
+        "label",
+        "axis",
+        "grid",
+        "crosshair",
+        *(f"series{number}" for number in range(MOST)),
     )
 
-    plot_style: reactive[PlotStyle] = reactive(PlotStyle())
+    at: reactive[float | None] = reactive(None)
+    """The step, or the percent of the run, that the crosshair is at; None for no crosshair."""
     validation: reactive[bool] = reactive(False)
     """The validation losses instead of the training losses."""
     shares: reactive[bool] = reactive(False)
@@ -33,7 +47,6 @@ class OverlayChart(DrawnLines):
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(ascii_only=ascii_only, id=id)
-        self.set_reactive(OverlayChart.plot_style, PlotStyle(ascii_only=ascii_only))
         self._curves: tuple[Series, ...] = ()
         self._drawn: tuple[object, Overlay] | None = None
 
@@ -49,27 +62,68 @@ class OverlayChart(DrawnLines):
             self.shares = max(lengths) > 2 * min(lengths)
         self.refresh()
 
-    def toggle_log_scale(self) -> None:
-        """Losses on a logarithmic axis, or back."""
-        self.plot_style = replace(self.plot_style, log_scale=not self.plot_style.log_scale)
+    def toggle_shares(self) -> None:
+        """Over percent of the run, or over steps; either way all of it."""
+        self.window = self.at = None
+        self.shares = not self.shares
 
-    def toggle_smoothing(self) -> None:
-        """The trend of each curve, or the curve as it was logged."""
-        self.plot_style = replace(self.plot_style, smoothing=not self.plot_style.smoothing)
+    @property
+    def has_curve(self) -> bool:
+        """Whether any of what is wanted was logged."""
+        return any(len(s.validation if self.validation else s.steps) for s in self._curves)
+
+    @property
+    def drawing(self) -> Overlay | None:
+        """The plot."""
+        return self._overlay() if self.has_curve else None
+
+    @property
+    def whole(self) -> Window:
+        """From the first step of any run to the last of any."""
+        if self.shares:
+            return (0.0, 100.0)
+        ends = [end for s in self._curves if len(s) for end in s.extent(over_time=False)]
+        return step_range(ends) if ends else (0.0, 1.0)
+
+    def shows_enough(self, low: float, high: float) -> bool:
+        """Whether it is not too close."""
+        left, right = self.whole
+        return (high - low) * _CLOSEST >= right - left
+
+    def crosshair_cell(self) -> int | None:
+        """The cell of the newest point up to `at`."""
+        overlay = self.drawing
+        if overlay is None or self.at is None:
+            return None
+        low, high = overlay.window
+        if not overlay.columns or not low <= self.at <= high:
+            return None
+        at = self.at
+        return min(overlay.stops, key=lambda cell: abs(overlay.columns[cell] - at))
+
+    def read_at(self, cell: int) -> None:
+        """Read the values at the last point that stands there."""
+        self.at = self._overlay().columns[cell]
+
+    def hide_crosshair(self) -> None:
+        """Nothing is read any more."""
+        self.at = None
+
+    def readings(self) -> list[float | None]:
+        """What each curve is at the crosshair; None before it begins and after it ends."""
+        return [self._reading(series) for series in self._curves]
 
     def lines(self, width: int) -> Sequence[Line]:
-        """What is drawn, in words; then the plot."""
+        """What is drawn, or what is read at the crosshair; then the plot."""
         height = self.content_size.height
-        overlay = self._overlay(width, max(0, height - 1))
-        loss = "Validation loss" if self.validation else "Training loss"
-        facts = ["smoothed" if self._smooths else "as logged"]
-        facts.append("over percent of the run" if self.shares else "over steps")
-        if self.plot_style.log_scale:
-            facts.append("log scale" if overlay.is_log else "no log scale: not positive")
-        between = " - " if self.ascii_only else " · "
-        heading: Line = [(loss, "heading"), ("  " + between.join(facts), "muted")]
+        overlay = self._overlay()
+        cell = self.crosshair_cell()
+        heading = self._what(overlay, width) if cell is None else self._read(width)
         if overlay.is_drawn:
-            return [_cut(heading, width), *overlay.rows]
+            rows = overlay.rows
+            if cell is not None:
+                rows = crossed_rows(rows, overlay.left + cell, ascii_only=self.ascii_only)
+            return [heading, *rows]
         reason = (
             "No validation losses were logged" if self.validation else "No curve is known here yet"
         )
@@ -77,10 +131,46 @@ class OverlayChart(DrawnLines):
         text = settled(reason, ascii_only=self.ascii_only)
         indent = " " * max(0, (width - cell_len(text)) // 2)
         return [
-            _cut(heading, width),
+            heading,
             *[blank] * max(0, height // 2 - 1),
             [(indent + text, "muted")],
         ]
+
+    def _what(self, overlay: Overlay, width: int) -> Line:
+        """Which losses, and how they are drawn."""
+        loss = "Validation loss" if self.validation else "Training loss"
+        facts = ["smoothed" if self._smooths else "as logged"]
+        facts.append("over percent of the run" if self.shares else "over steps")
+        if self.plot_style.log_scale:
+            facts.append("log scale" if overlay.is_log else "no log scale: not positive")
+        if self.zoomed > 1:
+            facts.insert(0, f"{self.zoomed:,.3g}{'x' if self.ascii_only else '×'}")
+        text = "  " + (" - " if self.ascii_only else " · ").join(facts)
+        return [(loss, "heading"), (fit(text, max(0, width - cell_len(loss))), "muted")]
+
+    def _read(self, width: int) -> Line:
+        """The place, and each model's letter and value; closer together where there is no room."""
+        number = f"{self.at:,.10g}" if not self.shares else f"{self.at:.1f} %"
+        place = number if self.shares else f"step {number}"
+        values = [formats.loss(value) for value in self.readings()]
+        for shown, gap, between in ((place, "  ", " "), (number, "  ", ""), (number, " ", "")):
+            spans: list[Span] = [(shown, "figure")]
+            for curve, value in enumerate(values):
+                spans += [(f"{gap}{LETTERS[curve]}{between}", f"series{curve}"), (value, "value")]
+            if sum(cell_len(text) for text, _ in spans) <= width:
+                break
+        return _cut(spans, width)
+
+    def _reading(self, series: Series) -> float | None:
+        if self.at is None or not len(series):
+            return None
+        number = series.newest(step_at(series, self.at, shares=self.shares))
+        if number is None:
+            return None
+        reading = series.reading(number)
+        if self.validation:
+            return reading.validation
+        return reading.smoothed if self._smooths else reading.training
 
     @property
     def _smooths(self) -> bool:
@@ -94,20 +184,28 @@ class OverlayChart(DrawnLines):
                 validation=self.validation,
                 smoothing=self._smooths,
                 shares=self.shares,
-                buckets=4 * width,
+                buckets=4 * max(1, width),
+                window=self.window,
             )
             for series in self._curves
         ]
 
-    def _overlay(self, width: int, height: int) -> Overlay:
-        key = (width, height, self.plot_style, self.validation, self.shares)
+    def _overlay(self) -> Overlay:
+        width, height = self.content_size
+        key = (width, height, self.plot_style, self.validation, self.shares, self.window)
         if self._drawn is None or self._drawn[0] != key:
-            overlay = draw_overlay(self._shown(width), LETTERS, width, height, self.plot_style)
+            overlay = draw_overlay(
+                self._shown(width), LETTERS, width, max(0, height - 1), self.plot_style, self.window
+            )
             self._drawn = (key, overlay)
         return self._drawn[1]
 
 
-def _cut(line: Line, width: int) -> list[Span]:
-    """At most `width` cells of the heading."""
-    (first, style), (rest, muted) = line
-    return [(first, style), (fit(rest, max(0, width - cell_len(first))), muted)]
+def _cut(spans: Sequence[Span], width: int) -> list[Span]:
+    """As many whole spans as fit."""
+    kept: list[Span] = []
+    for text, style in spans:
+        if sum(cell_len(kept_text) for kept_text, _ in kept) + cell_len(text) > width:
+            break
+        kept.append((text, style))
+    return kept

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from lora_tui.series import Series
 from lora_tui.widgets.axes import TINY, linear_ticks, log_ticks
 from lora_tui.widgets.canvas import Dot, Grid, Layer
-from lora_tui.widgets.curve_plot import LEAST_HEIGHT, LEAST_WIDTH, PlotStyle
+from lora_tui.widgets.curve_plot import LEAST_HEIGHT, LEAST_WIDTH, PlotStyle, Window
 from lora_tui.widgets.plot_frame import (
     PlotLayer,
     Scale,
@@ -37,19 +39,45 @@ class Overlay:
     """Whether the losses could be drawn on a logarithmic axis."""
     is_drawn: bool = True
     """Whether there was anything to draw."""
+    left: int = 0
+    """The cell where the plot begins, right of the axis."""
+    width: int = 0
+    """Cells of the plot itself."""
+    window: Window = (0.0, 1.0)
+    """What the plot reaches from and to."""
+    columns: Mapping[int, float] = field(default_factory=dict)
+    """The cells of the plot that a point stands in, and the last such point of any curve."""
+
+    @cached_property
+    def stops(self) -> Sequence[int]:
+        """Those cells, ascending."""
+        return sorted(self.columns)
 
 
 def curve_of(
-    series: Series, *, validation: bool, smoothing: bool, shares: bool, buckets: int
+    series: Series,
+    *,
+    validation: bool,
+    smoothing: bool,
+    shares: bool,
+    buckets: int,
+    window: Window | None = None,
 ) -> Curve:
     """What is drawn of a run: its training losses, or its validation losses as a curve of its own.
 
     With `shares` over percent of its run, so that runs of any length lie over one another.
-    Validation losses are few and mean something each: they are never smoothed.
+    Validation losses are few and mean something each: they are never smoothed. Of a `window` it
+    is what lies there, with a point beyond either end for the line to come from.
     """
     if not len(series):
         return ()
-    numbers = series.picked(range(len(series)), buckets)
+    numbers: Sequence[int] = range(len(series))
+    if window is not None:
+        low, high = (step_at(series, at, shares=shares) for at in window)
+        numbers = series.within(low, high)
+        if validation:
+            numbers = _to_validated(series, numbers)
+    numbers = series.picked(numbers, buckets) if numbers else ()
     if validation:
         losses = [(p.step, p.validation_loss) for p in series.points(numbers)]
         curve = [(step, loss) for step, loss in losses if loss is not None]
@@ -63,14 +91,25 @@ def curve_of(
     return [((step - first) / length * 100, loss) for step, loss in curve]
 
 
+def step_at(series: Series, at: float, *, shares: bool) -> float:
+    """The step of a run that a place of the chart means."""
+    if not shares:
+        return at
+    first, last = series.steps[0], series.steps[-1]
+    return first + at / 100 * (last - first)
+
+
 def draw_overlay(
     curves: Sequence[Curve],
     letters: str,
     width: int,
     height: int,
     style: PlotStyle,
+    window: Window | None = None,
 ) -> Overlay:
-    """Draw curves into `width` by `height` cells; of the style, smoothing is up to `curve_of`.
+    """Draw curves into `width` by `height` cells, or what of them lies in `window`.
+
+    Of the style, smoothing is up to `curve_of`.
 
     With nothing to draw or too little room the rows are blank. Styles of the spans: axis, grid,
     label, and for each curve in order series0, series1, …
@@ -79,7 +118,10 @@ def draw_overlay(
     if not steps or width < LEAST_WIDTH or height < LEAST_HEIGHT:
         blank = ((" " * max(0, width), "label"),)
         return Overlay((blank,) * max(0, height), is_log=False, is_drawn=bool(steps))
-    losses = [loss for curve in curves for _, loss in curve]
+    low, high = reach = window or step_range(steps)
+    points = [point for curve in curves for point in curve]
+    losses = [loss for step, loss in points if low <= step <= high]
+    losses = losses or [loss for _, loss in points]
     is_log = style.log_scale and max(losses) > TINY
     low, high = loss_range([x for x in losses if not is_log or x > TINY], is_log)
     rows = height - 2
@@ -87,8 +129,12 @@ def draw_overlay(
     ticks = (log_ticks if is_log else linear_ticks)(low, high, most)
     gutter = max(len(label) for label in ticks.labels) + 1
     grid = Grid(width - gutter - 1, rows, *((1, 1) if style.ascii_only else (2, 4)))
-    across = Scale(*step_range(steps), grid.columns)
-    down = Scale(low, high, grid.rows, is_log=is_log)
+    across = Scale(*reach, grid.columns, is_open=window is not None)
+    down = Scale(low, high, grid.rows, is_log=is_log, is_open=window is not None)
+    columns: dict[int, float] = {}
+    for step, _ in sorted(points):
+        if reach[0] <= step <= reach[1]:
+            columns[across.dot(step) // grid.across] = step
     layers: list[PlotLayer] = []
     lettered = _Letters(grid)
     for number, curve in enumerate(curves):
@@ -114,7 +160,20 @@ def draw_overlay(
     ]
     below = ticks_across(steps, across, grid.width)
     drawn += bottom_axis(below, grid, across, gutter, ascii_only=style.ascii_only)
-    return Overlay(tuple(drawn), is_log)
+    return Overlay(
+        tuple(drawn), is_log, left=gutter + 1, width=grid.width, window=reach, columns=columns
+    )
+
+
+def _to_validated(series: Series, numbers: Sequence[int]) -> Sequence[int]:
+    """As far as the next validation loss on either side, where there is one."""
+    if not numbers:
+        return numbers
+    first = bisect_left(series.validated, numbers[0]) - 1
+    last = bisect_right(series.validated, numbers[-1])
+    start = series.validated[first] if first >= 0 else numbers[0]
+    end = series.validated[last] if last < len(series.validated) else numbers[-1]
+    return range(start, end + 1)
 
 
 @dataclass
@@ -129,7 +188,13 @@ class _Letters:
         """Put the letter of one curve at even distances, and where the curve ends."""
         if not dots:
             return
-        heights = {column // self.grid.across: row // self.grid.down for column, row in dots}
+        heights = {
+            column // self.grid.across: row // self.grid.down
+            for column, row in dots
+            if 0 <= column < self.grid.columns and 0 <= row < self.grid.rows
+        }
+        if not heights:
+            return  # it is elsewhere
         ends = max(heights)
         offset = _LETTER_EVERY * (2 * number + 1) // (2 * total)
         for column in (*range(offset, ends, _LETTER_EVERY), ends):

@@ -123,7 +123,7 @@ def ticks_across(
 ) -> Ticks:
     """Round steps, or round times; of a single point its own."""
     first = steps[0]
-    if all(step == first for step in steps):
+    if across.low <= first <= across.high and all(step == first for step in steps):
         return Ticks((first,), (f"{first:,.10g}",))
     ticks = time_ticks if over_time else linear_ticks
     return ticks(across.low, across.high, max(2, width // _TICK_CELLS))

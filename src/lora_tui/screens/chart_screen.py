@@ -1,0 +1,63 @@
+"""What the screens with a chart share: the keys that look around in it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual.binding import Binding, BindingType
+
+from lora_tui.screens.scrolling import ScrollingScreen
+from lora_tui.widgets.zoomed_chart import ZoomedChart
+
+LOOKING: Final = frozenset({"log_scale", "smoothing", "crosshair", "zoom", "pan", "whole_run"})
+"""The actions that need a curve."""
+_ZOOM: Final = 2.0
+
+
+CHART_KEYS: Final[tuple[BindingType, ...]] = (
+    Binding("l", "log_scale", "Log", tooltip="Losses on a logarithmic axis, or back"),
+    Binding("plus,equals_sign", "zoom(1)", "Zoom", key_display="+-", tooltip="Look closer"),
+    Binding("minus,underscore", "zoom(-1)", "Look from farther", show=False),
+    Binding("0", "whole_run", "Show the whole run", show=False),
+    Binding("right", "crosshair(1)", "Read", key_display="←→", tooltip="Read values off"),
+    Binding("m", "smoothing", "Trend over the losses, or losses alone", show=False),
+    Binding("left", "crosshair(-1)", "Read to the left", show=False),
+    Binding("shift+right", "crosshair(10)", "Ten columns right", show=False),
+    Binding("shift+left", "crosshair(-10)", "Ten columns left", show=False),
+    Binding("greater_than_sign", "pan(1)", "Later part of the run", show=False),
+    Binding("less_than_sign", "pan(-1)", "Earlier part of the run", show=False),
+)
+"""Among the BINDINGS of such a screen, where they are to stand in its footer."""
+
+
+class ChartScreen(ScrollingScreen):
+    """Override `chart`; put CHART_KEYS into BINDINGS."""
+
+    @property
+    def chart(self) -> ZoomedChart:
+        """The one that the keys are for."""
+        raise NotImplementedError
+
+    def action_log_scale(self) -> None:
+        """Losses on a logarithmic axis, or back."""
+        self.chart.toggle_log_scale()
+
+    def action_smoothing(self) -> None:
+        """Smooth the training loss, or not."""
+        self.chart.toggle_smoothing()
+
+    def action_zoom(self, by: int) -> None:
+        """Closer or farther, around the crosshair."""
+        self.chart.zoom(_ZOOM**by)
+
+    def action_pan(self, by: int) -> None:
+        """Half a view later or earlier."""
+        self.chart.pan(by / 2)
+
+    def action_whole_run(self) -> None:
+        """The whole run again."""
+        self.chart.show_whole()
+
+    def action_crosshair(self, columns: int) -> None:
+        """Move the crosshair."""
+        self.chart.move_crosshair(columns)

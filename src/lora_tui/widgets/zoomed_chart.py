@@ -1,0 +1,229 @@
+"""What the charts share: a part of the curve on wish, and a crosshair, by keys and by mouse."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from textual import events
+from textual.reactive import reactive
+
+from lora_tui.widgets.curve_plot import PlotStyle, Window
+from lora_tui.widgets.drawn_lines import DrawnLines
+
+_WHEEL: Final = 1.25
+_WHEEL_PAN: Final = 0.1
+
+
+class Drawing(Protocol):
+    """A drawn plot, as far as looking around in it goes."""
+
+    @property
+    def left(self) -> int:
+        """The cell of the widget where the plot begins, right of the axis."""
+
+    @property
+    def width(self) -> int:
+        """Cells of the plot itself."""
+
+    @property
+    def window(self) -> Window:
+        """What the plot reaches from and to."""
+
+    @property
+    def stops(self) -> Sequence[int]:
+        """The cells of the plot that a point stands in, ascending."""
+
+
+class ZoomedChart(DrawnLines):
+    """Override what raises NotImplementedError here."""
+
+    plot_style: reactive[PlotStyle] = reactive(PlotStyle())
+    window: reactive[Window | None] = reactive(None)
+    """Which part is shown, in what the chart is drawn over; None for the whole."""
+
+    def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
+        super().__init__(ascii_only=ascii_only, id=id)
+        self.set_reactive(ZoomedChart.plot_style, PlotStyle(ascii_only=ascii_only))
+        self._hovering = False
+        self._dragged_from: int | None = None
+
+    @property
+    def has_curve(self) -> bool:
+        """Whether there is anything to draw."""
+        raise NotImplementedError
+
+    @property
+    def drawing(self) -> Drawing | None:
+        """What is drawn now; None where nothing is."""
+        raise NotImplementedError
+
+    @property
+    def whole(self) -> Window:
+        """From where to where there is something to see."""
+        raise NotImplementedError
+
+    def shows_enough(self, low: float, high: float) -> bool:
+        """Whether a part is not too small to be looked at."""
+        raise NotImplementedError
+
+    def crosshair_cell(self) -> int | None:
+        """Where in the view the crosshair is; None where there is none, or it is elsewhere."""
+        raise NotImplementedError
+
+    def read_at(self, cell: int) -> None:
+        """Put the crosshair at what stands in a cell of the plot."""
+        raise NotImplementedError
+
+    def hide_crosshair(self) -> None:
+        """No crosshair any more."""
+        raise NotImplementedError
+
+    @property
+    def zoomed(self) -> float:
+        """How many times closer than the whole the view is."""
+        left, right = self.whole
+        return 1.0 if self.window is None else (right - left) / (self.window[1] - self.window[0])
+
+    def toggle_log_scale(self) -> None:
+        """Losses on a logarithmic axis, or back."""
+        self.plot_style = replace(self.plot_style, log_scale=not self.plot_style.log_scale)
+
+    def toggle_smoothing(self) -> None:
+        """The trend of the training loss, or the loss as it was logged."""
+        self.plot_style = replace(self.plot_style, smoothing=not self.plot_style.smoothing)
+
+    def zoom(self, factor: float, cell: int | None = None) -> None:
+        """So many times closer, or farther (below 1): around a cell of the plot.
+
+        Without a cell: around the crosshair, or the middle where there is none.
+        """
+        plot = self.drawing
+        if plot is None:
+            return
+        low, high = plot.window
+        if cell is None:
+            cell = self.crosshair_cell()
+        share = 0.5 if cell is None else (cell + 0.5) / max(1, plot.width)
+        at = low + (high - low) * min(1.0, max(0.0, share))
+        self.look_at(at - (at - low) / factor, at + (high - at) / factor)
+
+    def pan(self, share: float) -> None:
+        """Move the view by a share of its width."""
+        if self.window is None:
+            return
+        low, high = self.window
+        left, right = self.whole
+        by = (high - low) * share
+        by = max(left - low, min(right - high, by))
+        self.look_at(low + by, high + by)
+
+    def show_whole(self) -> None:
+        """Back to the whole."""
+        self.window = None
+
+    def look_at(self, low: float, high: float) -> None:
+        """Show this part; all of it where that is about the whole, none too close."""
+        left, right = self.whole
+        low, high = max(left, low), min(right, high)
+        if high - low >= (right - left) * 0.995:
+            self.window = None
+        elif high > low and self.shows_enough(low, high):
+            self.window = (low, high)
+
+    def move_crosshair(self, columns: int) -> None:
+        """To the next point left or right that stands in another column of cells.
+
+        The first move puts it at the end of the curve that it comes from; one beyond the edge of
+        the view takes the view along.
+        """
+        plot = self.drawing
+        if plot is None or not plot.stops:
+            return
+        self._hovering = False
+        stops = plot.stops
+        cell = self.crosshair_cell()
+        if cell is None:
+            self.read_at(stops[0] if columns > 0 else stops[-1])
+            return
+        place = bisect_left(stops, cell) + columns
+        if self.window is not None and not 0 <= place < len(stops):
+            self.pan(columns / max(1, plot.width))
+            moved = self.drawing
+            stops = moved.stops if moved is not None else ()
+            place = len(stops) - 1 if columns > 0 else 0
+        if stops:
+            self.read_at(stops[max(0, min(place, len(stops) - 1))])
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """The crosshair follows the pointer; with the button held, the curve does."""
+        plot, cell = self._under(event)
+        if plot is None or cell is None:
+            return
+        if self._dragged_from is not None and event.button:
+            self.pan((self._dragged_from - cell) / max(1, plot.width))
+            self._dragged_from = cell
+        elif plot.stops:
+            self._hovering = True
+            self.read_at(min(plot.stops, key=lambda at: abs(at - cell)))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Take hold of the curve, where a part of it is shown."""
+        _, self._dragged_from = self._under(event)
+        if self._dragged_from is not None and self.window is not None:
+            self.capture_mouse()
+
+    def on_mouse_up(self) -> None:
+        """Let go of it."""
+        self._dragged_from = None
+        self.release_mouse()
+
+    def on_click(self, event: events.Click) -> None:
+        """Twice: the whole."""
+        if event.chain == 2:
+            self.show_whole()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Closer, around the pointer; with shift to the left."""
+        self._wheel(event, _WHEEL, -_WHEEL_PAN)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Farther; with shift to the right. The whole leaves the wheel to the page."""
+        self._wheel(event, 1 / _WHEEL, _WHEEL_PAN)
+
+    def on_mouse_scroll_left(self, event: events.MouseScrollLeft) -> None:
+        """To the left."""
+        self._wheel(event, 1.0, -_WHEEL_PAN, pans=True)
+
+    def on_mouse_scroll_right(self, event: events.MouseScrollRight) -> None:
+        """To the right."""
+        self._wheel(event, 1.0, _WHEEL_PAN, pans=True)
+
+    def on_leave(self) -> None:
+        """The crosshair goes with the pointer that brought it."""
+        if self._hovering:
+            self._hovering = False
+            self.hide_crosshair()
+
+    def _wheel(
+        self, event: events.MouseEvent, factor: float, share: float, *, pans: bool = False
+    ) -> None:
+        plot, cell = self._under(event)
+        if plot is None or cell is None or (self.window is None and (factor < 1 or pans)):
+            return
+        if pans or event.shift:
+            self.pan(share)
+        else:
+            self.zoom(factor, cell)
+        event.stop()
+        event.prevent_default()
+
+    def _under(self, event: events.MouseEvent) -> tuple[Drawing | None, int | None]:
+        """The plot, and the cell of it that the pointer is at."""
+        offset = event.get_content_offset(self)
+        plot = self.drawing
+        if offset is None or plot is None:
+            return None, None
+        return plot, offset.x - plot.left
