@@ -156,8 +156,12 @@ def test_each_exception_from_the_security_rules_has_a_reason() -> None:
 
 HEAVY = {
     *("textual", "rich", "httpx", "postgrest", "pydantic", "sqlite_utils", "starlette", "uvicorn"),
+    *("asyncio", "concurrent", "email", "http", "keyring", "platformdirs", "socket", "ssl"),
+    *("logging", "shutil", "statistics", "subprocess", "tempfile", "tomllib", "urllib.request"),
     *("lora_tui.gateway", "lora_tui.sandbox", "lora_tui.screens", "lora_tui.widgets"),
+    *("lora_tui.domain", "lora_tui.second_opinion", "lora_tui.series", "lora_tui.sync"),
 }
+"""What `list` must not load: each of these costs more than its query."""
 
 LIST_MODELS = """
 import json, sys

@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -199,6 +198,8 @@ def _parsed(text: str) -> Mapping[str, Any]:
 
 
 def _write_file(profile: Profile, data: Mapping[str, str]) -> None:
+    import threading  # reading needs none
+
     path = _file(profile)
     partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError
 from lora_tui.grammar import parse
 from lora_tui.text import terminal_safe
+
+_WITHOUT_LOG: Final = ("list:list_models", "show:show_model")
+"""They have nothing to log, and loading the logger would be a tenth of their time."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,12 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer(words[1:])
         return ExitCode.OK
     json_wanted = "--json" in words
+    verbosity = 0
     try:
-        arguments = parse(argv)
-        logging.basicConfig(
-            level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(2, arguments.verbose)],
-            format="%(levelname)s %(name)s: %(message)s",
-        )
+        arguments = parse(words)
+        verbosity = arguments.verbose
+        if verbosity or arguments.run not in _WITHOUT_LOG:
+            _log_to_stderr(verbosity)
         code = _run(arguments)
         sys.stdout.flush()
     except LoraTuiError as error:
@@ -46,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except Exception as error:
-        if logging.getLogger().isEnabledFor(logging.INFO):
+        if verbosity:
             raise
         unexpected = LoraTuiError(
             f"Something unexpected went wrong: {type(error).__name__}",
@@ -54,6 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return _report(unexpected, json_wanted=json_wanted)
     return code
+
+
+def _log_to_stderr(verbosity: int) -> None:
+    import logging
+
+    logging.basicConfig(
+        level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(2, verbosity)],
+        format="%(levelname)s %(name)s: %(message)s",
+    )
 
 
 def _open_closed_streams() -> None:

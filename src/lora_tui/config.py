@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +154,8 @@ def read_document(path: Path, *, required: bool = False) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration file can't be read: {error}") from error
+    import tomllib  # only who has a file pays for its parser
+
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

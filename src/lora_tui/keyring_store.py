@@ -6,14 +6,12 @@ Imported only where a token is read or written; LORA_TUI_NO_KEYRING=1 leaves it 
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 from typing import Any, Final
 
 _SERVICE: Final = "lora-tui"
 _LEAST_PRIORITY: Final = 1
 """What the package gives a backend that it recommends; those that keep plain text have less."""
-_log: Final = logging.getLogger("lora_tui.account")
 
 
 def write(name: str, text: str) -> bool:
@@ -24,7 +22,7 @@ def write(name: str, text: str) -> bool:
     try:
         backend.set_password(_SERVICE, name, text)
     except Exception as error:  # a backend raises whatever its bus or library does
-        _log.info("the keyring does not take the session: %s", type(error).__name__)
+        _note("the keyring does not take the session", error)
         return False
     return True
 
@@ -37,7 +35,7 @@ def read(name: str) -> str | None:
     try:
         text = backend.get_password(_SERVICE, name)
     except Exception as error:
-        _log.info("the keyring does not give the session: %s", type(error).__name__)
+        _note("the keyring does not give the session", error)
         return None
     return text if isinstance(text, str) else None
 
@@ -50,7 +48,7 @@ def remove(name: str) -> None:
     try:
         backend.delete_password(_SERVICE, name)
     except Exception as error:
-        _log.info("the keyring does not forget the session: %s", type(error).__name__)
+        _note("the keyring does not forget the session", error)
 
 
 def _backend() -> Any:
@@ -61,5 +59,12 @@ def _backend() -> Any:
         backend = keyring.get_keyring()
         return backend if backend.priority >= _LEAST_PRIORITY else None
     except Exception as error:
-        _log.debug("there is no keyring: %s", type(error).__name__)
+        _note("there is no keyring", error)
         return None
+
+
+def _note(what: str, error: Exception) -> None:
+    """A backend's error by its class alone: the text may hold what was to be kept."""
+    import logging  # `list` loads this module, and has nothing to log
+
+    logging.getLogger("lora_tui.account").info("%s: %s", what, type(error).__name__)

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from lora_tui.examples import EXAMPLES
-from lora_tui.grammar import build_parser
+from lora_tui.grammar import build_parser, parse
 from tests.conftest import Run
 
 
@@ -29,6 +29,25 @@ def test_every_command_shows_an_example(
         build_parser().parse_args([*command, "--help"])
     assert ended.value.code == 0
     assert f"lora-tui {command[0]}" in capsys.readouterr().out.partition("examples:")[2]
+
+
+@pytest.mark.parametrize("command", commands(build_parser()), ids=" ".join)
+def test_a_command_alone_helps_as_the_whole_grammar_does(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    helped = []
+    for read in (build_parser().parse_args, parse):
+        with pytest.raises(SystemExit):
+            read([*command, "--help"])
+        helped.append(capsys.readouterr().out)
+    assert helped[0] == helped[1]
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line, _ in lines])
+def test_a_command_alone_is_read_as_the_whole_grammar_reads_it(line: str) -> None:
+    alone = vars(parse(shlex.split(line)))
+    whole = vars(parse(["--no-color", *shlex.split(line)]))  # a flag first: all is built
+    assert {**alone, "no_color": True}.items() <= whole.items()
 
 
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line, _ in lines])

@@ -8,14 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from lora_tui import clock
 from lora_tui.cache.transfers import FETCHED, Transfer, TransferState, Wanted, queue_of
 from lora_tui.clock import timestamp_text
-
-WHOLE: Final = "SELECT model_id FROM library WHERE intact"
-"""The ids of the models that lie whole on this disk, as SQL."""
 
 
 def put_downloaded(db: sqlite3.Connection, model_id: str, directory: Path) -> None:

@@ -12,10 +12,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from lora_tui.cache.finished import WHOLE
 from lora_tui.cache.model_order import Sort
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.model_words import select_numbers
+
+WHOLE: Final = "SELECT model_id FROM library WHERE intact"
+"""The ids of the models that lie whole on this disk, as SQL."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -8,9 +8,8 @@ list costs its own rows and not those of the whole list.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Sort(StrEnum):
@@ -26,8 +25,7 @@ class Sort(StrEnum):
     PERPLEXITY = "perplexity"
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """A column that can be sorted by."""
 
     column: str
@@ -49,8 +47,7 @@ _KEYS: Final[dict[Sort, Key]] = {
 }
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """One term of an ORDER BY."""
 
     column: str
@@ -59,8 +56,7 @@ class Term:
     descending: bool
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(NamedTuple):
     """A stretch of an order's index: a condition on `models m` with the values of its marks."""
 
     condition: str

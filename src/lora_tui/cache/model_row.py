@@ -35,6 +35,12 @@ COLUMNS: Final = (
     "created_at",
     "updated_at",
 )
+UPSERT: Final = (
+    f"INSERT INTO models ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"
+    " ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS[1:])
+)
+"""Inserts or replaces a model, by the values of `columns`."""
 
 
 def columns(row: Row) -> tuple[object, ...]:

@@ -8,16 +8,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from lora_tui.cache.finished import WHOLE
 from lora_tui.cache.model_list import ModelList
-from lora_tui.cache.model_matches import moment_of
+from lora_tui.cache.model_matches import WHOLE, moment_of
 from lora_tui.cache.model_order import Sort, natural_direction
 from lora_tui.cache.model_query import ModelQuery
-from lora_tui.cache.model_row import COLUMNS, columns
 from lora_tui.cache.model_words import index_words
-from lora_tui.domain import Model, Row
+
+if TYPE_CHECKING:  # parsing rows is what `list` need not load
+    from lora_tui.domain import Model, Row
 
 __all__ = [
     "Facets",
@@ -114,6 +114,8 @@ def get_row(db: sqlite3.Connection, model_id: str) -> dict[str, Any] | None:
 
 def get_model(db: sqlite3.Connection, model_id: str) -> Model | None:
     """One model with its dataset and job; None where the cache has no such model."""
+    from lora_tui.domain import Model
+
     row = get_row(db, model_id)
     return None if row is None else Model.from_row(row)
 
@@ -149,8 +151,10 @@ def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
 
 def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace models by the backend's rows. Call inside a transaction."""
+    from lora_tui.cache.model_row import UPSERT, columns
+
     values = [columns(row) for row in rows]
-    db.executemany(_UPSERT, values)
+    db.executemany(UPSERT, values)
     index_words(db, [str(value[0]) for value in values])
 
 
@@ -214,11 +218,6 @@ _SUMMARY: Final = (
 _FROM: Final = (
     "FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id"
     " LEFT JOIN curves c ON c.job_id = m.job_id"
-)
-_UPSERT: Final = (
-    f"INSERT INTO models ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"
-    " ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS[1:])
 )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from lora_tui.cache import models
 from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.runs import get_opinion
-from lora_tui.commands.browse import facts_of, opinion_lines
 from lora_tui.commands.context import Context, resolve
+from lora_tui.commands.show import facts_of, opinion_lines
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, NotFoundError, UsageError
 from lora_tui.filenames import slug
