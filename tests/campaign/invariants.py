@@ -48,7 +48,8 @@ def broken_in_the_end(world: World) -> Iterator[str]:
     else:
         yield f"the harvest does not end well in good weather: {harvested.err[-300:]}"
     yield from _assertion(world.remote.check_complete)
-    synced = world.run("sync")
+    # what was dated wrongly is promised within a day, when whole tables are compared
+    synced = world.run("sync", days_later=2 if world.was_behind else 0)
     if synced.code != ExitCode.OK:
         yield f"a sync in good weather ended with {synced.code}: {synced.err[-200:]}"
     caches = world.caches()

@@ -65,6 +65,8 @@ class World(AbstractContextManager["World"]):
         self.jobs = [row["id"] for row in self.remote.jobs()]
         self._datasets: list[Row] = []
         self._edits = 0
+        self.was_behind = False
+        """Whether the backend's clock was, at times: rows then bear moments that were read past."""
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
@@ -78,6 +80,7 @@ class World(AbstractContextManager["World"]):
         sandbox.forget_requests()
         for fault in episode.faults:
             sandbox.faults(**fault)
+            self.was_behind |= fault.get("clock_offset", 0) < 0
         self._set_clock(episode.clock_skew)
         try:
             with ExitStack() as running:
@@ -92,9 +95,11 @@ class World(AbstractContextManager["World"]):
         finally:
             sandbox.clear_faults()
 
-    def run(self, *arguments: str, **faults: Any) -> Ended:
+    def run(self, *arguments: str, days_later: int = 0, **faults: Any) -> Ended:
         """One process, in good weather or in that which is given."""
-        return self.live_through(Episode(0, (arguments,), (faults,) if faults else ()))[0]
+        weather = (faults,) if faults else ()
+        skew = days_later * 86_400.0
+        return self.live_through(Episode(0, (arguments,), weather, clock_skew=skew))[0]
 
     def edit(self, kind: str) -> None:
         """Change something at the backend as somebody else would."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -414,6 +416,15 @@ def test_an_update_moves_updated_at(sandbox: Sandbox, service: Client) -> None:
     assert after["name"] == "Renamed"
     assert after["updated_at"] > before["updated_at"]
     assert after["created_at"] == before["created_at"]
+
+
+def test_an_answer_tells_the_time_of_the_clock_that_dates_the_rows(
+    sandbox: Sandbox, service: Client
+) -> None:
+    sandbox.faults(clock_offset=-7200)
+    date = service.rest("GET", "datasets?limit=1").headers["date"]
+    behind = datetime.now(UTC) - parsedate_to_datetime(date)
+    assert timedelta(hours=1) < behind < timedelta(hours=3)
 
 
 def test_an_update_or_delete_of_everything_is_refused(service: Client) -> None:

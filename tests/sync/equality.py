@@ -30,7 +30,8 @@ def assert_equal(db: sqlite3.Connection, rows: Rows, user_id: str) -> None:
         }
         assert here.keys() == there.keys(), remote
         for row_id, row in there.items():
-            assert here[row_id] == row, remote
+            differing = [key for key in row if here[row_id].get(key) != row[key]]
+            assert here[row_id] == row, f"{remote} {row_id}: {', '.join(differing)}"
 
 
 def _all(rows: Rows, table: str, user_id: str) -> list[dict[str, Any]]:

@@ -288,3 +288,17 @@ def test_curves_come_unasked_for_the_newest_models_alone(
     assert sync_cache(rest, db, backend.alice.user_id).curves == 0
     many_models(backend, seed, 1)
     assert sync_cache(rest, db, backend.alice.user_id).curves == 1
+
+
+def test_a_server_whose_clock_is_set_back_hides_no_change(
+    empty_sandbox: Sandbox, backend: Backend, seed: Seed, rest: Rest, db: sqlite3.Connection
+) -> None:
+    dataset = seed.dataset(backend.alice)
+    sync_cache(rest, db, backend.alice.user_id)
+    empty_sandbox.faults(clock_offset=3_000)
+    seed.dataset(backend.alice)
+    sync_cache(rest, db, backend.alice.user_id)
+    empty_sandbox.faults(clock_offset=0)
+    seed.changed("datasets", dataset["id"], name="Changed since")
+    sync_cache(rest, db, backend.alice.user_id)
+    assert_equal(db, seed.rows, backend.alice.user_id)

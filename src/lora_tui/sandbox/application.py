@@ -73,5 +73,9 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         Route(f"{CONTROL_PREFIX}requests", requests, methods=["GET", "DELETE"]),
     ]
     return FaultsMiddleware(
-        Starlette(routes=routes), faults=backend.faults, log=log, connections=connections
+        Starlette(routes=routes),
+        faults=backend.faults,
+        log=log,
+        connections=connections,
+        now=backend.now,
     )

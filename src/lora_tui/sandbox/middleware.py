@@ -6,7 +6,9 @@ import asyncio
 import json
 import math
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,12 +58,19 @@ class FaultsMiddleware:
     """Wraps the whole application; `/_control/` itself is never disturbed and never logged."""
 
     def __init__(
-        self, app: ASGIApp, *, faults: Faults, log: RequestLog, connections: Connections
+        self,
+        app: ASGIApp,
+        *,
+        faults: Faults,
+        log: RequestLog,
+        connections: Connections,
+        now: Callable[[], datetime],
     ) -> None:
         self.app = app
         self.faults = faults
         self.log = log
         self.connections = connections
+        self.now = now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
@@ -87,6 +96,7 @@ class _Exchange:
     def __init__(self, owner: FaultsMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
         self._faults = owner.faults
         self._connections = owner.connections
+        self._now = owner.now
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -148,7 +158,7 @@ class _Exchange:
             self._malformed = _is_json(message) and self._faults.take(
                 "malformed", self._path, self._method
             )
-            await self._send(message)
+            await self._send({**message, "headers": [*message["headers"], self._date()]})
             return
         body = message.get("body", b"")
         if self._malformed and body:
@@ -203,12 +213,16 @@ class _Exchange:
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
+            self._date(),
         ]
         if retry_after is not None:
             headers.append((b"retry-after", retry_after.encode()))
         self._entry["status"] = status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
+
+    def _date(self) -> tuple[bytes, bytes]:
+        return (b"date", format_datetime(self._now(), usegmt=True).encode())
 
     def _setting(self, name: str) -> Any:
         return self._faults.get(name, self._path, self._method)

@@ -141,6 +141,7 @@ class _Server(uvicorn.Server):
                 loop="asyncio",
                 lifespan="off",
                 access_log=False,
+                date_header=False,  # the middleware's follows the sandbox's clock
                 log_config=None,
                 log_level="critical",
                 timeout_graceful_shutdown=1,

@@ -6,7 +6,8 @@ may also appear *before* that place: its transaction took longer than others tha
 row with a time in the future was read first. So the stretch before it, from a while before the
 smaller of `seen` and the server's own time of asking, is looked at again: ids and stamps only, and
 rows whose stamp is new to us are fetched. All of these moments are the server's; what time it is
-here does not matter.
+here does not matter. Where the server's own clock was set back by more than that while, rows may
+have been dated anywhere: the whole table has to be compared (reconcile.py).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from lora_tui.sync.tables import Table, row_id
 OVERLAP: Final = timedelta(minutes=5)
 """How much longer one transaction may take than another."""
 
+WHOLE_COMPARISON: Final = "sync.reconciled"
+"""The fact that says when all tables were compared last, by this machine's clock."""
+
 Tell = Callable[[int], None]
 """Told how many rows of the table have been written so far."""
 
@@ -37,6 +41,8 @@ class Tally:
 
     written: int = 0
     removed: int = 0
+    set_back: bool = False
+    """Whether the server's clock was, since the last time."""
 
 
 def pull(rest: Rest, db: sqlite3.Connection, user_id: str, table: Table, tell: Tell) -> Tally:
@@ -48,6 +54,8 @@ def pull(rest: Rest, db: sqlite3.Connection, user_id: str, table: Table, tell: T
     if seen is not None:
         answered = _look_again(rest, db, user_id, table, Mark(*seen), asked, tally)
         tell(tally.written)
+        before = parse_timestamp(asked)
+        tally.set_back = bool(answered and before and answered < before - OVERLAP)
     after = None if seen is None else Mark(*seen)
     while True:
         page = rest.page(table.remote, user_id, after=after, key=table.key)
@@ -65,6 +73,8 @@ def pull(rest: Rest, db: sqlite3.Connection, user_id: str, table: Table, tell: T
     if answered is not None:
         with transaction(db):
             facts.put_fact(db, _asked(table), timestamp_text(answered))
+            if tally.set_back:  # noted together: a sync that ends here does not forget it
+                facts.put_fact(db, WHOLE_COMPARISON, "")
     return tally
 
 

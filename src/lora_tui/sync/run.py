@@ -30,7 +30,7 @@ from lora_tui.errors import (
 )
 from lora_tui.gateway.rest import Rest
 from lora_tui.sync.curves import pull_curve
-from lora_tui.sync.pull import Tally, new_rows, pull, remove, write
+from lora_tui.sync.pull import WHOLE_COMPARISON, Tally, new_rows, pull, remove, write
 from lora_tui.sync.reconcile import counts_differ, reconcile
 from lora_tui.sync.tables import TABLES
 
@@ -38,7 +38,6 @@ RECONCILE_EVERY: Final = timedelta(hours=24)
 NEWEST_CURVES: Final = 100
 """Of so many models the curves are fetched unasked; of others when they are looked at."""
 UNREAD_ASKED: Final = 240
-_RECONCILED: Final = "sync.reconciled"
 
 
 @dataclass
@@ -70,11 +69,11 @@ def sync_cache(
     """Bring the cache up to the backend.
 
     An ordinary sync reads what has changed, and compares whole tables where the numbers of rows
-    differ and once in `RECONCILE_EVERY`; `full` reads and writes every row again. Where another
-    sync of this cache runs, waits up to `patience` seconds for it after calling `on_wait`; without
-    patience the report says `skipped`. Raises what the gateway raises, after the failure was noted
-    in the cache for the status line; CacheError where patience ran out or the cache is another
-    user's.
+    differ, where the server's clock was set back, and once in `RECONCILE_EVERY`; `full` reads and
+    writes every row again. Where another sync of this cache runs, waits up to `patience` seconds
+    for it after calling `on_wait`; without patience the report says `skipped`. Raises what the
+    gateway raises, after the failure was noted in the cache for the status line; CacheError where
+    patience ran out or the cache is another user's.
     """
     owner = facts.get_owner(db)
     if owner is not None and owner.user_id != user_id:
@@ -123,11 +122,12 @@ def _tables(
     now = clock.now()
     first = all(facts.get_mark(db, table.remote) is None for table in TABLES)
     rewrite = report.full and not first
-    whole = report.full or (not first and _is_due(facts.get_fact(db, _RECONCILED), now))
+    whole = report.full or (not first and _is_due(facts.get_fact(db, WHOLE_COMPARISON), now))
     for table in TABLES:
         tell = partial(progress, table.remote)
-        _add(report, table.remote, pull(rest, db, user_id, table, tell))
-        if whole or counts_differ(rest, db, user_id, table):
+        pulled = pull(rest, db, user_id, table, tell)
+        _add(report, table.remote, pulled)
+        if whole or pulled.set_back or counts_differ(rest, db, user_id, table):
             tally = reconcile(rest, db, user_id, table, tell, rewrite=rewrite)
             if rewrite:  # what `pull` had written was written again
                 report.written[table.remote] = 0
@@ -135,7 +135,7 @@ def _tables(
     _refresh_unread(rest, db, user_id)
     if whole or first:
         with transaction(db):
-            facts.put_fact(db, _RECONCILED, timestamp_text(now))
+            facts.put_fact(db, WHOLE_COMPARISON, timestamp_text(now))
 
 
 def _add(report: SyncReport, name: str, tally: Tally) -> None:
