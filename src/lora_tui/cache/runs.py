@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from lora_tui.cache.metrics import get_curve, get_logged
+from lora_tui.collector import quiet_collector
 from lora_tui.second_opinion import Opinion, second_opinion
 from lora_tui.series import Series
 
@@ -21,14 +22,8 @@ class Run:
 
 def get_run(db: sqlite3.Connection, job_id: str) -> Run:
     """Both; takes seconds for a run of a million points."""
-    logged = get_logged(db, job_id)
-    series = Series.of_logged(logged)
-    if not len(series):
-        series = Series.of_points(get_curve(db, job_id))
-    if logged:
-        return Run(series, second_opinion(logged))
-    thinned = series.points(range(len(series)))
-    return Run(series, second_opinion(thinned, thinned=True) if thinned else None)
+    with quiet_collector():
+        return _read(db, job_id)  # whose points are gone again when the collector goes on
 
 
 def get_opinion(db: sqlite3.Connection, job_id: str) -> Opinion | None:
@@ -45,3 +40,14 @@ def get_run_version(db: sqlite3.Connection, job_id: str) -> tuple[object, ...] |
     sql = "SELECT total, last_timestamp, last_id FROM curves WHERE job_id = ?"
     found = db.execute(sql, [job_id]).fetchone()
     return None if found is None else tuple(found)
+
+
+def _read(db: sqlite3.Connection, job_id: str) -> Run:
+    logged = get_logged(db, job_id)
+    series = Series.of_logged(logged)
+    if not len(series):
+        series = Series.of_points(get_curve(db, job_id))
+    if logged:
+        return Run(series, second_opinion(logged))
+    thinned = series.points(range(len(series)))
+    return Run(series, second_opinion(thinned, thinned=True) if thinned else None)
