@@ -9,21 +9,31 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.models import get_model
+from lora_tui.cache.transfers import TransferState, Wanted, enqueue, transfers_of, update
 from lora_tui.config import Profile, find_paths
+from lora_tui.harvest.background import BackgroundHarvest
 from lora_tui.online import OnlineWriters
 from lora_tui.preferences import Preferences
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
+from lora_tui.settings import Settings
 
 _IMAGES: Final = Path(__file__).resolve().parent.parent / "docs" / "images"
 _NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+_MIB: Final = 1024 * 1024
+_ADAPTERS: Final = Path("/home/you/adapters")
 
 
 @dataclass(frozen=True)
@@ -34,28 +44,23 @@ class Picture:
     keys: Sequence[str] = ()
     width: int = 80
     height: int = 24
-    ascii_only: bool = False
 
 
 _PICTURES: Final = (
-    Picture("models", ("j", "j")),
-    Picture("models-wide", ("j", "space", "j", "j"), 160, 48),
-    Picture("cards", ("v", "right", "down")),
-    Picture("cards-wide", ("v", "right", "space", "down"), 160, 48),
-    Picture("columns", ("C", "j", "space")),
-    Picture("models-light", ("T", "j", "j")),
-    Picture("models-ascii", ("j", "j"), ascii_only=True),
-    Picture("search", ("slash", *"sql", "enter")),
-    Picture("sort", ("s",)),
+    Picture("models", ("j", "j", "space", "j", "space"), 132, 24),
+    Picture("cards", ("v", "right", "space", "down"), 120, 34),
     Picture("filter", ("f", "space", "4")),
-    Picture("keys", ("question_mark",), height=34),
-    Picture("palette", ("ctrl+p",)),
+    Picture("model", ("enter",), 132, 40),
+    Picture("serve", ("enter", "s")),
+    Picture("compare", (*["space"] * 4, "c", "right", "shift+right", "shift+right"), 132, 34),
     Picture("notifications", ("n",)),
-    Picture("model", ("enter",)),
-    Picture("model-wide", ("enter",), 160, 48),
-    Picture("compare", ("space", "space", "space", "c")),
-    Picture("compare-wide", ("space", "space", "space", "space", "c"), 160, 48),
+    Picture("settings", ("comma",)),
+    Picture("palette", ("ctrl+p", *"mark")),
+    Picture("keys", ("question_mark",)),
+    Picture("harvest", ("h",), 100, 24),
+    Picture("transfers", ("t",), 100, 24),
 )
+"""The last one needs a queue, which changes what the others would show."""
 
 
 def main(wanted: Sequence[str]) -> int:
@@ -64,27 +69,35 @@ def main(wanted: Sequence[str]) -> int:
     time.tzset()
     clock.now = lambda: _NOW
     _IMAGES.mkdir(parents=True, exist_ok=True)
+    known = {picture.name for picture in _PICTURES}
+    for stale in _IMAGES.glob("*.svg"):
+        if stale.stem not in known:
+            stale.unlink()
     with tempfile.TemporaryDirectory() as home:
         os.environ["LORA_TUI_HOME"] = home
         with (
             Sandbox.start(Path(home) / "sandbox", now=_NOW) as sandbox,
-            closing(OnlineWriters(_profile(sandbox))) as writers,
+            closing(OnlineWriters(profile := _profile(sandbox))) as writers,
         ):
             writers.sync()
             for picture in _PICTURES:
+                if picture.name == "transfers":
+                    _queue(writers.cache_path)
                 if not wanted or picture.name in wanted:
-                    asyncio.run(_draw(picture, writers))
+                    asyncio.run(_draw(picture, writers, profile))
                     sys.stdout.write(f"docs/images/{picture.name}.svg\n")
     return 0
 
 
-async def _draw(picture: Picture, writers: OnlineWriters) -> None:
+async def _draw(picture: Picture, writers: OnlineWriters, profile: Profile) -> None:
     app = LoraTuiApp(
         writers.cache_path,
         writers,
         profile="demo",
-        preferences=Preferences(ascii_only=picture.ascii_only),
+        preferences=Preferences(theme="dark"),
+        settings=_settings(profile),
         sync_on_start=False,
+        harvest=BackgroundHarvest(profile),
     )
     app.animation_level = "none"
     async with app.run_test(size=(picture.width, picture.height)) as pilot:
@@ -93,6 +106,35 @@ async def _draw(picture: Picture, writers: OnlineWriters) -> None:
         await pilot.pause()
         svg = app.export_screenshot(title="lora-tui")
     (_IMAGES / f"{picture.name}.svg").write_text(svg, encoding="utf-8")
+
+
+def _settings(profile: Profile) -> Settings:
+    """Those of an ordinary home: the one of the pictures is another at each run."""
+    paths = find_paths({"LORA_TUI_HOME": "/home/you/lora-tui"})
+    return Settings(replace(profile, paths=paths), paths.cache_dir / "demo.db", environment={})
+
+
+def _queue(cache_path: Path) -> None:
+    """Downloads in several states; nobody works them off."""
+    states = (
+        (TransferState.VERIFYING, 1.0),
+        (TransferState.RUNNING, 0.62),
+        (TransferState.RUNNING, 0.18),
+        (TransferState.PAUSED, 0.4),
+        (TransferState.QUEUED, 0.0),
+    )
+    with closing(open_cache(cache_path)) as db, transaction(db, Topic.TRANSFERS):
+        rows = db.execute("SELECT id FROM models ORDER BY created_at DESC LIMIT 5").fetchall()
+        for (model_id,), (state, share) in zip(rows, states, strict=True):
+            model = get_model(db, model_id)
+            if model is None or not model.files:
+                continue
+            file = max(model.files, key=lambda file: file.size or 0)
+            size = (_MIB * len(model.name)) * 3
+            target = _ADAPTERS / model.name / file.name
+            enqueue(db, model_id, [Wanted(file.name, file.path, target, size)])
+            (transfer,) = transfers_of(db, model_id)
+            update(db, transfer.id, state, bytes_done=int(size * share))
 
 
 def _profile(sandbox: Sandbox) -> Profile:
@@ -104,7 +146,10 @@ def _profile(sandbox: Sandbox) -> Profile:
         anon_key=sandbox.anon_key,
         email=sandbox.email,
         password=Secret(sandbox.password),
-        downloads_dir=paths.downloads_dir,
+        downloads_dir=_ADAPTERS,
+        service_key=Secret(sandbox.service_key),
+        gpu_url=sandbox.gpu_url,
+        gpu_key=Secret(sandbox.gpu_key),
         allow_private_urls=True,
     )
 

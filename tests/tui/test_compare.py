@@ -197,6 +197,19 @@ def test_a_run_that_is_over_has_no_value_any_more() -> None:
     assert ended is None
 
 
+def test_runs_of_other_lengths_lie_over_one_another_in_whatever_order_they_come() -> None:
+    chart = OverlayChart()
+    long, short = (
+        Series.of_points([CurvePoint(0, 2, None), CurvePoint(n, 1, None)]) for n in (9, 3)
+    )
+    for curves in ([long], [long, short]):
+        chart.show(curves)
+    assert chart.shares
+    chart.toggle_shares()
+    chart.show([long, short])
+    assert not chart.shares
+
+
 @pytest.mark.parametrize(("key", "suffix"), [("e", "md"), ("E", "csv")])
 async def test_the_table_is_exported_with_what_is_shown(
     models: Library, writers: FakeWriters, open_app: Open, key: str, suffix: str

@@ -49,23 +49,24 @@ class OverlayChart(ZoomedChart):
         super().__init__(ascii_only=ascii_only, id=id)
         self._curves: tuple[Series, ...] = ()
         self._drawn: tuple[object, Overlay] | None = None
+        self._axis_chosen = False
 
     def show(self, curves: Sequence[Series]) -> None:
         """Draw these, in the order of the letters; an empty one is not drawn.
 
-        At first over steps, unless some runs would be squeezed into the left half of the chart.
+        Until somebody chooses it is over steps, unless some runs would be squeezed into the left
+        half of the chart.
         """
-        drawn_before = any(map(len, self._curves))
         self._curves, self._drawn = tuple(curves), None
         lengths = [curve.steps[-1] for curve in self._curves if len(curve)]
-        if lengths and not drawn_before:
-            self.shares = max(lengths) > 2 * min(lengths)
+        if lengths and not self._axis_chosen:
+            self._draw_over(shares=max(lengths) > 2 * min(lengths))
         self.refresh()
 
     def toggle_shares(self) -> None:
         """Over percent of the run, or over steps; either way all of it."""
-        self.window = self.at = None
-        self.shares = not self.shares
+        self._axis_chosen = True
+        self._draw_over(shares=not self.shares)
 
     @property
     def has_curve(self) -> bool:
@@ -136,6 +137,11 @@ class OverlayChart(ZoomedChart):
             [(indent + text, "muted")],
         ]
 
+    def _draw_over(self, *, shares: bool) -> None:
+        if shares is not self.shares:
+            self.window = self.at = None
+            self.shares = shares
+
     def _what(self, overlay: Overlay, width: int) -> Line:
         """Which losses, and how they are drawn."""
         loss = "Validation loss" if self.validation else "Training loss"
@@ -153,7 +159,8 @@ class OverlayChart(ZoomedChart):
         number = f"{self.at:,.10g}" if not self.shares else f"{self.at:.1f} %"
         place = number if self.shares else f"step {number}"
         values = [formats.loss(value) for value in self.readings()]
-        for shown, gap, between in ((place, "  ", " "), (number, "  ", ""), (number, " ", "")):
+        forms = ((place, "  ", " "), (number, "  ", " "), (number, " ", " "), (number, " ", ""))
+        for shown, gap, between in forms:
             spans: list[Span] = [(shown, "figure")]
             for curve, value in enumerate(values):
                 spans += [(f"{gap}{LETTERS[curve]}{between}", f"series{curve}"), (value, "value")]
