@@ -12,6 +12,7 @@ from textual.binding import Binding
 import lora_tui.screens
 from lora_tui.app import LoraTuiApp
 from lora_tui.base_app import BaseApp
+from lora_tui.keys import spelled
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "keys.md"
 
@@ -20,6 +21,10 @@ _INTRODUCTION = """\
 
 In the application `?` shows the keys of the screen that you are on, and `ctrl+p` finds an action by
 its name. The mouse works too. This page is made from the bindings themselves (`make reference`).
+
+The last column is what `[keys]` in the configuration calls it
+([how to move a key](configuration.md#keys)). A name that stands in several places is one action: it
+moves in all of them.
 """
 # Widgets with keys of their own, by the module of the screen that they are part of.
 _WIDGETS = {
@@ -30,20 +35,7 @@ _WIDGETS = {
     }
 }
 _FIRST = ("models", "model", "compare", "transfers", "notifications", "harvest")
-_SIGNS = {
-    "slash": "/",
-    "question_mark": "?",
-    "plus": "+",
-    "equals_sign": "=",
-    "minus": "-",
-    "underscore": "_",
-    "greater_than_sign": ">",
-    "less_than_sign": "<",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "pagedown": "page down",
-    "pageup": "page up",
-}
+_NAMES = {"pagedown": "page down", "pageup": "page up"}
 
 
 def reference() -> str:
@@ -72,12 +64,12 @@ def _bindings(*classes: type) -> Iterator[Binding]:
 
 
 def _section(title: str, bindings: Iterable[Binding]) -> list[str]:
-    rows = {f"| {_keys(b)} | {b.tooltip or b.description} |": None for b in bindings}
-    return [f"## {title}\n", "| key | does |\n|---|---|", *rows, ""] if rows else []
+    rows = {f"| {_keys(b)} | {b.tooltip or b.description} | `{b.id}` |": None for b in bindings}
+    return [f"## {title}\n", "| key | does | name |\n|---|---|---|", *rows, ""] if rows else []
 
 
 def _keys(binding: Binding) -> str:
-    return ", ".join(f"`{_SIGNS.get(key, key)}`" for key in binding.key.split(","))
+    return ", ".join(f"`{_NAMES.get(key) or spelled(key)}`" for key in binding.key.split(","))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.base_app import BaseApp
+from lora_tui.bindings import key_of
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facts import Owner
 from lora_tui.cache.models import names_of
@@ -49,7 +50,10 @@ class Announcements:
                 severity="warning" if "fail" in notice.type else "information",
             )
         if rest > 0:
-            self._app.notify(f"and {rest} more; n shows all", title="Notifications")
+            self._app.notify(
+                f"and {rest} more; {key_of(self._app, 'app.notifications')} shows all",
+                title="Notifications",
+            )
         self._ask(partial(_remember_announced, self._open, [notice.id for notice in new]))
 
 

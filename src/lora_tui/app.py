@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.command import CommandPalette
 from textual.signal import Signal
 from textual.timer import Timer
@@ -18,6 +18,7 @@ from textual.timer import Timer
 from lora_tui.announcements import Announcements
 from lora_tui.background import in_background
 from lora_tui.base_app import BaseApp
+from lora_tui.bindings import bound
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.cache.facts import Owner, get_sync_state
@@ -50,15 +51,29 @@ class LoraTuiApp(BaseApp):
 
     COMMANDS = {ActionCommands}  # noqa: RUF012 - Textual's own declaration
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "sync", "Sync", tooltip="Fetch what is new"),
-        Binding("n", "notifications", "Notices", show=False, tooltip="Show the notifications"),
-        Binding("t", "transfers", "Transfers", show=False, tooltip="Show the downloads"),
-        Binding("h", "harvest", "Harvest", show=False, tooltip="Show the harvest of jobs"),
-        Binding("L", "login", "Sign in", show=False, tooltip="Sign in again"),
-        Binding("comma", "settings", "Settings", key_display=",", show=False, tooltip="Settings"),
-        Binding("question_mark", "help", "Help", key_display="?", tooltip="Show the keys"),
-        Binding("T", "other_theme", "Theme", show=False, tooltip="The next colours"),
-        Binding("q", "quit", "Quit", show=False, tooltip="Leave lora-tui"),
+        bound("app.sync", "sync", "Sync", tooltip="Fetch what is new"),
+        bound(
+            "app.notifications",
+            "notifications",
+            "Notices",
+            show=False,
+            tooltip="Show the notifications",
+        ),
+        bound("app.transfers", "transfers", "Transfers", show=False, tooltip="Show the downloads"),
+        bound("app.harvest", "harvest", "Harvest", show=False, tooltip="Show the harvest of jobs"),
+        bound("app.login", "login", "Sign in", show=False, tooltip="Sign in again"),
+        bound(
+            "app.settings", "settings", "Settings", key_display=",", show=False, tooltip="Settings"
+        ),
+        bound("app.help", "help", "Help", key_display="?", tooltip="Show the keys"),
+        bound("app.theme", "other_theme", "Theme", show=False, tooltip="The next colours"),
+        bound(
+            *("app.palette", "command_palette", "Palette"),
+            show=False,
+            priority=True,
+            tooltip="Find an action by its name",
+        ),
+        bound("app.quit", "quit", "Quit", show=False, tooltip="Leave lora-tui"),
     ]
 
     def __init__(

@@ -33,6 +33,7 @@ class BaseApp(App[None]):
         self._filters = [*kept, self._without_colour]
         for ours in THEMES:
             self.register_theme(ours)
+        self.set_keymap(preferences.keys)
         self.wear(preferences.theme)
         self.set_class(self.ascii_only, "-ascii")
 

@@ -170,7 +170,7 @@ def _retry(parser: ArgumentParser) -> None:
 
 def _config(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "action", nargs="?", choices=("path", "show", "set", "profiles"), default="show"
+        "action", nargs="?", choices=("path", "show", "set", "profiles", "keys"), default="show"
     )
     parser.add_argument("key", nargs="?", metavar="KEY", help="with `set`: url, anon_key, …")
     parser.add_argument(

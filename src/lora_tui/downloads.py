@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.background import in_background
+from lora_tui.bindings import key_of
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfers import Transfer, TransferState, active_transfers, transfers_of
 from lora_tui.errors import LoraTuiError
@@ -47,7 +48,8 @@ class Downloads:
         files = len(active_transfers(self._app.db))
         if files:
             what = "1 file is" if files == 1 else f"{files} files are"
-            self._app.notify(f"{what} still to come; t shows them", title="Downloads go on")
+            key = key_of(self._app, "app.transfers")
+            self._app.notify(f"{what} still to come; {key} shows them", title="Downloads go on")
         self._goes_on = True
         self._app.ask(self._app.writers.resume_downloads)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from lora_tui.base_app import BaseApp
+from lora_tui.bindings import bound
 from lora_tui.config import Paths, Profile
 from lora_tui.connect import Login
 from lora_tui.preferences import Preferences
@@ -24,7 +25,7 @@ class FirstRunApp(BaseApp):
 
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("T", "other_theme", "Colours", show=False),
+        bound("app.theme", "other_theme", "Colours", show=False),
     ]
 
     def __init__(self, preferences: Preferences, name: str, paths: Paths) -> None:

@@ -1,15 +1,16 @@
-"""What the user prefers whatever the project is: `[ui]` of the configuration file."""
+"""What the user prefers whatever the project is: `[ui]` and `[keys]` of the configuration file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.config import read_document
 from lora_tui.errors import ConfigError
+from lora_tui.keys import Keymap, keymap_of
 
 THEME_NAMES: Final = ("dark", "light", "high-contrast", "ansi", "mono")
 LEAST_INTERVAL: Final = 15
@@ -29,6 +30,8 @@ class Preferences:
     """Whether it sounds when a download has ended."""
     sync_interval: float = 60.0
     """Seconds between two syncs."""
+    keys: Keymap = field(default_factory=dict)
+    """The actions that are on other keys than by default."""
 
 
 def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) -> Preferences:
@@ -43,6 +46,7 @@ def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) ->
         ascii_only=bool(environment.get("LORA_TUI_ASCII")) or values.get("ascii", False),
         bell=values.get("bell", True),
         sync_interval=values.get("sync_interval", 60.0),
+        keys=keymap_of(document),
     )
 
 

@@ -162,7 +162,7 @@ class Settings:
                 "Harvest",
                 _ON if at_start else _OFF,
                 self._source("background_harvest", table),
-                "whether it runs from the start on; on its screen b starts it",
+                "whether it runs from the start on; its screen starts it for now",
                 (_OFF, _ON),
                 at_once=False,
                 is_changeable=changeable,

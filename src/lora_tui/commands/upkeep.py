@@ -15,6 +15,8 @@ from lora_tui.cache.rebuild import clear_cache
 from lora_tui.commands.context import Context
 from lora_tui.config import DEFAULT_PROFILE, find_paths, read_profiles
 from lora_tui.errors import LoraTuiError, UsageError
+from lora_tui.keys import DEFAULT_KEYS, Keymap, keys_of, spelled
+from lora_tui.preferences import load_preferences
 from lora_tui.secret import MASK
 
 
@@ -40,6 +42,10 @@ def config(context: Context) -> None:
         else:
             context.out.writelines(f"{name}\n" for name in names)
         return
+    preferences = load_preferences(paths.config_file)
+    if arguments.action == "keys":
+        _keys(context, preferences.keys)
+        return
     profile = context.profile
     shown = {
         "profile": profile.name,
@@ -54,11 +60,26 @@ def config(context: Context) -> None:
         "downloads": str(profile.downloads_dir),
         "allow_private_urls": profile.allow_private_urls,
     }
+    moved = {name: _spelled(name, preferences.keys) for name in preferences.keys}
     if context.json:
-        context.print_data(shown)
+        context.print_data({**shown, "keys": moved})
         return
-    for key, value in shown.items():
+    for key, value in {**shown, **moved}.items():
         context.out.write(f"{key:<20} {formats.NOTHING if value is None else value}\n")
+
+
+def _keys(context: Context, moved: Keymap) -> None:
+    """All actions that can be moved to other keys, with the keys that they have."""
+    if context.json:
+        context.print_data({name: _spelled(name, moved) for name in DEFAULT_KEYS})
+        return
+    for name in DEFAULT_KEYS:
+        mark = "   (moved)" if name in moved else ""
+        context.out.write(f"{name:<24} {_spelled(name, moved)}{mark}\n")
+
+
+def _spelled(name: str, moved: Keymap) -> str:
+    return ",".join("comma" if key == "comma" else spelled(key) for key in keys_of(name, moved))
 
 
 def _set(context: Context, path: Path) -> None:

@@ -10,6 +10,8 @@ from textual.app import App
 from textual.binding import ActiveBinding
 from textual.screen import Screen
 
+from lora_tui.bindings import is_typed
+
 _TEXTUAL_OWN: Final = frozenset(
     {
         "app.focus_next",
@@ -50,7 +52,7 @@ def actions_of(app: App[Any], screen: Screen[Any]) -> list[Action]:
         binding = active.binding
         if not binding.description or binding.system or not active.enabled:
             continue
-        if binding.action in _TEXTUAL_OWN:
+        if binding.action in _TEXTUAL_OWN or is_typed(screen, binding.key):
             continue
         first = firsts.setdefault(binding.action, active)
         if first.binding.key.startswith("ctrl+"):

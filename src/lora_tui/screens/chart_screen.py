@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
+from lora_tui.bindings import bound
 from lora_tui.screens.scrolling import ScrollingScreen
 from lora_tui.widgets.zoomed_chart import ZoomedChart
 
@@ -15,17 +16,17 @@ _ZOOM: Final = 2.0
 
 
 CHART_KEYS: Final[tuple[BindingType, ...]] = (
-    Binding("l", "log_scale", "Log", tooltip="Losses on a logarithmic axis, or back"),
-    Binding("plus,equals_sign", "zoom(1)", "Zoom", key_display="+-", tooltip="Look closer"),
-    Binding("minus,underscore", "zoom(-1)", "Look from farther", show=False),
-    Binding("0", "whole_run", "Show the whole run", show=False),
-    Binding("right", "crosshair(1)", "Read", key_display="←→", tooltip="Read values off"),
-    Binding("m", "smoothing", "Trend over the losses, or losses alone", show=False),
-    Binding("left", "crosshair(-1)", "Read to the left", show=False),
-    Binding("shift+right", "crosshair(10)", "Ten columns right", show=False),
-    Binding("shift+left", "crosshair(-10)", "Ten columns left", show=False),
-    Binding("greater_than_sign", "pan(1)", "Later part of the run", show=False),
-    Binding("less_than_sign", "pan(-1)", "Earlier part of the run", show=False),
+    bound("chart.log_scale", "log_scale", "Log", tooltip="Losses on a logarithmic axis, or back"),
+    bound("chart.zoom_in", "zoom(1)", "Zoom", key_display="+-", tooltip="Look closer"),
+    bound("chart.zoom_out", "zoom(-1)", "Look from farther", show=False),
+    bound("chart.whole_run", "whole_run", "Show the whole run", show=False),
+    bound("chart.read_right", "crosshair(1)", "Read", key_display="←→", tooltip="Read values off"),
+    bound("chart.smoothing", "smoothing", "Trend over the losses, or losses alone", show=False),
+    bound("chart.read_left", "crosshair(-1)", "Read to the left", show=False),
+    bound("chart.read_far_right", "crosshair(10)", "Ten columns right", show=False),
+    bound("chart.read_far_left", "crosshair(-10)", "Ten columns left", show=False),
+    bound("chart.later", "pan(1)", "Later part of the run", show=False),
+    bound("chart.earlier", "pan(-1)", "Earlier part of the run", show=False),
 )
 """Among the BINDINGS of such a screen, where they are to stand in its footer."""
 

@@ -7,13 +7,14 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui import formats
+from lora_tui.bindings import bound
 from lora_tui.domain import ArtifactFile
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.dialog import Dialog
@@ -30,13 +31,13 @@ class ChooseFilesScreen(ModalScreen[tuple[str, ...] | None]):
 
     CSS_PATH = "choose_files.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "accept", "Download", show=False, priority=True),
-        Binding("space", "switch", "Choose", show=False),
-        Binding("escape,q", "dismiss(None)", "Close", show=False),
-        Binding("a", "choose(True)", "All", show=False),
-        Binding("n", "choose(False)", "None", show=False),
-        Binding("j", "cursor(1)", "Next", show=False),
-        Binding("k", "cursor(-1)", "Previous", show=False),
+        bound("files.download", "accept", "Download", show=False, priority=True),
+        bound("dialog.choose", "switch", "Choose", show=False),
+        bound("dialog.close", "dismiss(None)", "Close", show=False),
+        bound("files.all", "choose(True)", "All", show=False),
+        bound("files.none", "choose(False)", "None", show=False),
+        bound("list.down", "cursor(1)", "Next", show=False),
+        bound("list.up", "cursor(-1)", "Previous", show=False),
     ]
 
     def __init__(
@@ -49,11 +50,15 @@ class ChooseFilesScreen(ModalScreen[tuple[str, ...] | None]):
 
     def compose(self) -> ComposeResult:
         """One line a file."""
-        between = " - " if self._ascii_only else " · "
         yield Dialog(
             OptionList(*(Option(self._line(n)) for n in range(len(self._files))), markup=False),
             title="Download files",
-            keys=between.join(("space chooses", "a all", "n none", "enter downloads")),
+            keys=[
+                ("dialog.choose", "chooses"),
+                ("files.all", "all"),
+                ("files.none", "none"),
+                ("files.download", "downloads"),
+            ],
         )
 
     def on_mount(self) -> None:

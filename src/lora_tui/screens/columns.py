@@ -7,12 +7,13 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Label, OptionList
 from textual.widgets.option_list import Option
 
+from lora_tui.bindings import bound
 from lora_tui.widgets.dialog import Dialog
 from lora_tui.widgets.model_columns import COLUMNS, known_columns
 
@@ -26,12 +27,13 @@ class ColumnScreen(ModalScreen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,C", "dismiss(None)", "Keep", priority=True, show=False),
-        Binding("escape", "restore", "Undo", show=False),
-        Binding("x", "automatic", "Automatic", show=False),
-        Binding("space", "choose", "Choose", show=False),
-        Binding("j", "cursor(1)", "Next", show=False),
-        Binding("k", "cursor(-1)", "Previous", show=False),
+        bound("dialog.keep", "dismiss(None)", "Keep", priority=True, show=False),
+        bound("models.columns", "dismiss(None)", "Keep", priority=True, show=False),
+        bound("dialog.undo", "restore", "Undo", show=False),
+        bound("columns.automatic", "automatic", "Automatic", show=False),
+        bound("dialog.choose", "choose", "Choose", show=False),
+        bound("list.down", "cursor(1)", "Next", show=False),
+        bound("list.up", "cursor(-1)", "Previous", show=False),
     ]
 
     def __init__(
@@ -51,7 +53,7 @@ class ColumnScreen(ModalScreen[None]):
             Label(self._mode(), id="columns-mode", classes="dialog-heading"),
             OptionList(*(Option(self._line(place)) for place in range(len(_CHOICES)))),
             title="Columns",
-            keys="x automatic · enter keeps",
+            keys=[("columns.automatic", "automatic"), ("dialog.keep", "keeps")],
         )
 
     def on_mount(self) -> None:

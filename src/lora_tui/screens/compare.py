@@ -8,11 +8,12 @@ from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 
 from lora_tui import clock
 from lora_tui.background import in_background
+from lora_tui.bindings import bound
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
@@ -47,15 +48,43 @@ class CompareScreen(ChartScreen):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (_HIGH, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back"),
-        Binding("a", "everything", "All", tooltip="Show what is the same for all too"),
-        Binding("v", "validation", "Val. loss", tooltip="Validation losses, or training losses"),
-        Binding("c", "curves", "Curves", tooltip="Show the curves, or leave the room to the table"),
-        Binding("x", "shares", "Axis", tooltip="Curves over steps, or over percent of the run"),
+        bound("screen.back", "back", "Back"),
+        bound(
+            "compare.everything", "everything", "All", tooltip="Show what is the same for all too"
+        ),
+        bound(
+            "compare.validation",
+            "validation",
+            "Val. loss",
+            tooltip="Validation losses, or training losses",
+        ),
+        bound(
+            "compare.curves",
+            "curves",
+            "Curves",
+            tooltip="Show the curves, or leave the room to the table",
+        ),
+        bound(
+            "compare.shares",
+            "shares",
+            "Axis",
+            tooltip="Curves over steps, or over percent of the run",
+        ),
         *CHART_KEYS,
-        Binding("e", "export('md')", "Export", tooltip="Write the table as a Markdown file"),
-        Binding("E", "export('csv')", "CSV", show=False, tooltip="Write the table as a CSV file"),
-        Binding("y", "copy", "Copy", show=False, tooltip="Copy the table as Markdown"),
+        bound(
+            "compare.markdown",
+            "export('md')",
+            "Export",
+            tooltip="Write the table as a Markdown file",
+        ),
+        bound(
+            "compare.csv",
+            "export('csv')",
+            "CSV",
+            show=False,
+            tooltip="Write the table as a CSV file",
+        ),
+        bound("compare.copy", "copy", "Copy", show=False, tooltip="Copy the table as Markdown"),
     ]
 
     def __init__(self, model_ids: Sequence[str]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lora_tui.bindings import bound
 from lora_tui.widgets.dialog import Dialog
 
 
@@ -16,8 +17,8 @@ class ConfirmScreen(ModalScreen[bool]):
     """Answers True only where the user said yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "dismiss(True)", "Yes", show=False),
-        Binding("n,escape,q", "dismiss(False)", "No", show=False),
+        bound("confirm.yes", "dismiss(True)", "Yes", show=False),
+        bound("confirm.no", "dismiss(False)", "No", show=False),
     ]
 
     def __init__(self, title: str, question: str) -> None:
@@ -29,5 +30,5 @@ class ConfirmScreen(ModalScreen[bool]):
         yield Dialog(
             Static(self._question, markup=False, classes="dialog-text"),
             title=self._title,
-            keys="y yes · n no",
+            keys=[("confirm.yes", "yes"), ("confirm.no", "no")],
         )

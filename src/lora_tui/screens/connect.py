@@ -7,13 +7,14 @@ from typing import ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Input, Static
 
 from lora_tui import connect
 from lora_tui.background import in_background
+from lora_tui.bindings import bound
 from lora_tui.config import Paths, Profile, checked_url
 from lora_tui.connect import Login
 from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
@@ -32,10 +33,10 @@ class ConnectScreen(Screen[Profile | None]):
 
     CSS_PATH = "connect.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Back", priority=True),
-        Binding("tab", "app.focus_next", "Next field", show=True),
-        Binding("enter", "submit", "Go on"),
-        Binding("ctrl+q", "app.quit", "Quit", priority=True),
+        bound("connect.back", "dismiss(None)", "Back", priority=True),
+        bound("connect.next", "app.focus_next", "Next field", show=True),
+        bound("connect.submit", "submit", "Go on"),
+        bound("connect.quit", "app.quit", "Quit", priority=True),
     ]
 
     def __init__(self, name: str, paths: Paths) -> None:

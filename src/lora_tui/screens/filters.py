@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
@@ -18,6 +18,7 @@ from textual.widgets import Label, OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui import formats
+from lora_tui.bindings import bound, key_of
 from lora_tui.domain import CONVERGENCES
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.dialog import Dialog
@@ -35,8 +36,8 @@ class StarChoice(Widget, can_focus=True):
     """The least number of stars: 0 (any) to 5."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "change(-1)", "Fewer", show=False),
-        Binding("right,l", "change(1)", "More", show=False),
+        bound("filters.fewer", "change(-1)", "Fewer", show=False),
+        bound("filters.more", "change(1)", "More", show=False),
     ]
     least: reactive[int] = reactive(0)
 
@@ -78,13 +79,17 @@ class FilterScreen(ModalScreen[None]):
     """Tells `changed` at once, so that the list follows; escape goes back to what was before."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,f", "keep", "Keep", priority=True, show=False),
-        Binding("escape", "restore", "Undo", show=False),
-        Binding("x", "clear", "Clear", show=False),
-        Binding("space", "choose", "Choose", show=False),
-        Binding("j", "cursor(1)", "Next", show=False),
-        Binding("k", "cursor(-1)", "Previous", show=False),
-        *(Binding(str(n), f"stars({n})", f"At least {n} stars", show=False) for n in range(6)),
+        bound("dialog.keep", "keep", "Keep", priority=True, show=False),
+        bound("models.filter", "keep", "Keep", priority=True, show=False),
+        bound("dialog.undo", "restore", "Undo", show=False),
+        bound("filters.clear", "clear", "Clear", show=False),
+        bound("dialog.choose", "choose", "Choose", show=False),
+        bound("list.down", "cursor(1)", "Next", show=False),
+        bound("list.up", "cursor(-1)", "Previous", show=False),
+        *(
+            bound(f"filters.stars_{n}", f"stars({n})", f"At least {n} stars", show=False)
+            for n in range(6)
+        ),
     ]
 
     def __init__(
@@ -106,12 +111,15 @@ class FilterScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Convergence with counts, then the stars."""
         yield Dialog(
-            Label("Convergence, space chooses", classes="dialog-heading"),
+            Label(
+                f"Convergence, {key_of(self.app, 'dialog.choose')} chooses",
+                classes="dialog-heading",
+            ),
             OptionList(*(Option(self._line(name)) for name in self._names), markup=False),
             Label("Stars at least, 0 to 5", classes="dialog-heading -next"),
             StarChoice(self._before.min_stars, ascii_only=self._ascii_only),
             title="Filter",
-            keys="x clears · enter keeps",
+            keys=[("filters.clear", "clears"), ("dialog.keep", "keeps")],
         )
 
     def on_mount(self) -> None:

@@ -8,12 +8,13 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.events import Resize
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui import clock
+from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import jobs_without_model
@@ -40,13 +41,13 @@ class JobList(OptionList, inherit_bindings=False):
     """The list; its keys stand in the footer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select", "Open", tooltip="Open the model of a finished job"),
-        Binding("j,down", "cursor_down", "Next", show=False),
-        Binding("k,up", "cursor_up", "Previous", show=False),
-        Binding("pagedown", "page_down", "Next page", show=False),
-        Binding("pageup", "page_up", "Previous page", show=False),
-        Binding("g,home", "first", "First", show=False),
-        Binding("G,end", "last", "Last", show=False),
+        bound("list.open", "select", "Open", tooltip="Open the model of a finished job"),
+        bound("list.down", "cursor_down", "Next", show=False),
+        bound("list.up", "cursor_up", "Previous", show=False),
+        bound("list.page_down", "page_down", "Next page", show=False),
+        bound("list.page_up", "page_up", "Previous page", show=False),
+        bound("list.first", "first", "First", show=False),
+        bound("list.last", "last", "Last", show=False),
     ]
 
 
@@ -55,13 +56,22 @@ class HarvestScreen(CacheScreen):
 
     CSS_PATH = "harvest.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back"),
-        Binding("h", "back", "Back", show=False),
-        Binding(
-            "b", "start_or_stop", "Start/stop", tooltip="Harvest in the background, or stop it"
+        bound("screen.back", "back", "Back"),
+        bound("app.harvest", "back", "Back", show=False),
+        bound(
+            "harvest.start",
+            "start_or_stop",
+            "Start/stop",
+            tooltip="Harvest in the background, or stop it",
         ),
-        Binding("x", "retry", "Retry", tooltip="Try the failed job again"),
-        Binding("X", "retry_all", "Retry all", show=False, tooltip="Try all failed jobs again"),
+        bound("harvest.retry", "retry", "Retry", tooltip="Try the failed job again"),
+        bound(
+            "harvest.retry_all",
+            "retry_all",
+            "Retry all",
+            show=False,
+            tooltip="Try all failed jobs again",
+        ),
     ]
 
     def __init__(self, harvest: BackgroundHarvest) -> None:
@@ -123,7 +133,11 @@ class HarvestScreen(CacheScreen):
             for job in [job for job in jobs if job.state is state][:_MOST_OF_A_STATE]
         ]
         now, width = clock.now(), max(40, self.size.width - 4)
-        entries = [job_entry(job, now, width, ascii_only=self.ascii_only) for job in self._jobs]
+        retry = key_of(self.app, "harvest.retry")
+        entries = [
+            job_entry(job, now, width, ascii_only=self.ascii_only, retry_key=retry)
+            for job in self._jobs
+        ]
         ids = [job.job_id for job in self._jobs]
         if ids == before:
             for index, entry in enumerate(entries):
@@ -200,7 +214,8 @@ class HarvestScreen(CacheScreen):
         if job.artifact_id is None:
             return
         if job.artifact_id not in names_of(self.db, [job.artifact_id]):
-            self.notify("That model is not in the cache; r syncs", severity="warning")
+            key = key_of(self.app, "app.sync")
+            self.notify(f"That model is not in the cache; {key} syncs", severity="warning")
         else:
             self.lora.open_model(job.artifact_id)
 
@@ -233,10 +248,11 @@ class HarvestScreen(CacheScreen):
         elif self._harvest.running:
             panel.say("No jobs are waiting", "Completed jobs appear here by themselves")
         else:
+            sync, start = key_of(self.app, "app.sync"), key_of(self.app, "harvest.start")
             panel.say(
                 "No jobs are waiting",
-                "A sync brings what the cache does not know yet: r",
-                "b harvests in the background; on a server, lora-tui --harvest does",
+                f"A sync brings what the cache does not know yet: {sync}",
+                f"{start} harvests in the background; on a server, lora-tui --harvest does",
             )
 
     @on(OptionList.OptionHighlighted)

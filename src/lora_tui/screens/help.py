@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lora_tui.bindings import bound
 from lora_tui.screens.actions import Action, grouped
 from lora_tui.widgets.cells import settled
 from lora_tui.widgets.dialog import Dialog
@@ -22,9 +23,10 @@ class HelpScreen(ModalScreen[None]):
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark", "dismiss(None)", "Close", show=False),
-        Binding("j", "scroll(1)", "Down", show=False),
-        Binding("k", "scroll(-1)", "Up", show=False),
+        bound("dialog.close", "dismiss(None)", "Close", show=False),
+        bound("app.help", "dismiss(None)", "Close", show=False),
+        bound("list.down", "scroll(1)", "Down", show=False),
+        bound("list.up", "scroll(-1)", "Up", show=False),
     ]
 
     def __init__(self, actions: Sequence[Action]) -> None:
@@ -37,7 +39,7 @@ class HelpScreen(ModalScreen[None]):
         yield Dialog(
             VerticalScroll(Static(_table(self._actions, ascii_only=ascii_only), markup=False)),
             title="Keys",
-            keys="j k scroll · escape closes",
+            keys=[("list.down", "down"), ("list.up", "up"), ("dialog.close", "closes")],
         )
 
     def action_scroll(self, lines: int) -> None:

@@ -6,11 +6,12 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from lora_tui.background import in_background
+from lora_tui.bindings import bound, key_of
 from lora_tui.connect import Login
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
@@ -23,7 +24,7 @@ class LoginScreen(ModalScreen[str | None]):
 
     CSS_PATH = "login.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Not now", show=False, priority=True),
+        bound("login.leave", "dismiss(None)", "Not now", show=False, priority=True),
     ]
 
     def __init__(self, login: Login, reason: str) -> None:
@@ -40,7 +41,7 @@ class LoginScreen(ModalScreen[str | None]):
             FormFoot(),
             submit_button("Sign in"),
             title="Sign in",
-            keys=between.join(("enter signs in", "esc not now")),
+            note=f"enter signs in{between}{key_of(self.app, 'login.leave')} not now",
         )
 
     def on_mount(self) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 
 from lora_tui.background import in_background
+from lora_tui.bindings import bound
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.cache.metrics import get_curve
@@ -50,16 +51,35 @@ class ModelScreen(ChartScreen):
     CSS_PATH = ["../widgets/drawn_lines.tcss", "model.tcss"]  # noqa: RUF012 - Textual's own
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back"),
-        Binding("d", "download", "Download", tooltip="Download all files"),
-        Binding("D", "choose_files", "Files", tooltip="Choose which files to download"),
-        Binding("x", "cancel", "Stop", tooltip="Stop the download; what was fetched is kept"),
-        Binding("s", "serve", "Serve", tooltip="Snippets that load it into vLLM, PEFT and others"),
+        bound("screen.back", "back", "Back"),
+        bound("model.download", "download", "Download", tooltip="Download all files"),
+        bound(
+            "model.choose_files", "choose_files", "Files", tooltip="Choose which files to download"
+        ),
+        bound(
+            "model.cancel", "cancel", "Stop", tooltip="Stop the download; what was fetched is kept"
+        ),
+        bound(
+            "model.serve",
+            "serve",
+            "Serve",
+            tooltip="Snippets that load it into vLLM, PEFT and others",
+        ),
         *CHART_KEYS,
-        Binding("o", "over_time", "Over the time since the start, or over steps", show=False),
-        Binding("i", "inspect", "Look into the adapter's header", show=False),
-        Binding("y", "copy_id", "Copy the id", show=False),
-        Binding("Y", "copy_checksums", "Copy the checksums, as sha256sum has them", show=False),
+        bound(
+            "model.over_time",
+            "over_time",
+            "Over the time since the start, or over steps",
+            show=False,
+        ),
+        bound("model.inspect", "inspect", "Look into the adapter's header", show=False),
+        bound("model.copy_id", "copy_id", "Copy the id", show=False),
+        bound(
+            "model.copy_checksums",
+            "copy_checksums",
+            "Copy the checksums, as sha256sum has them",
+            show=False,
+        ),
     ]
 
     def __init__(self, model_id: str) -> None:

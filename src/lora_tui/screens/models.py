@@ -8,10 +8,11 @@ from typing import ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from lora_tui import clock, formats
+from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.facts import get_sync_state
 from lora_tui.cache.models import (
@@ -37,7 +38,7 @@ from lora_tui.widgets.model_rows import ModelRows
 from lora_tui.widgets.model_table import ModelTable
 from lora_tui.widgets.model_view import ModelView
 from lora_tui.widgets.search_bar import SearchBar, SearchInput
-from lora_tui.widgets.states import OfflineBanner, StatePanel
+from lora_tui.widgets.states import OfflineBanner, StatePanel, way_on_from_trouble
 from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
 
@@ -53,17 +54,28 @@ class ModelsScreen(CacheScreen):
     AUTO_FOCUS = "ModelView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", "Search", key_display="/", tooltip="Search as you type"),
-        Binding("s", "sort", "Sort", tooltip="Choose the order of the list"),
-        Binding("S", "reverse", "Reverse", show=False, tooltip="Turn the order around"),
-        Binding("f", "filter", "Filter", tooltip="By convergence and stars"),
-        Binding("d", "download", "Download", tooltip="Download the model, or all that are marked"),
-        Binding("v", "view", "View", tooltip="Show cards, or the table"),
-        Binding("p", "preview", "Preview", tooltip="Show the model beside the list, or not"),
-        Binding("C", "columns", "Columns", show=False, tooltip="Choose the columns"),
-        Binding("c", "compare", "Compare", show=False, tooltip="Compare the marked models"),
-        Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"),
-        Binding("escape", "reset", "Clear", show=False, tooltip="Clear search, filters, marks"),
+        bound("models.search", "search", "Search", key_display="/", tooltip="Search as you type"),
+        bound("models.sort", "sort", "Sort", tooltip="Choose the order of the list"),
+        bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Turn the order around"),
+        bound("models.filter", "filter", "Filter", tooltip="By convergence and stars"),
+        bound(
+            "models.download",
+            "download",
+            "Download",
+            tooltip="Download the model, or all that are marked",
+        ),
+        bound("models.view", "view", "View", tooltip="Show cards, or the table"),
+        bound(
+            "models.preview", "preview", "Preview", tooltip="Show the model beside the list, or not"
+        ),
+        bound("models.columns", "columns", "Columns", show=False, tooltip="Choose the columns"),
+        bound(
+            "models.compare", "compare", "Compare", show=False, tooltip="Compare the marked models"
+        ),
+        bound(
+            "models.copy_id", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"
+        ),
+        bound("models.reset", "reset", "Clear", show=False, tooltip="Clear search, filters, marks"),
     ]
 
     def __init__(self) -> None:
@@ -417,22 +429,24 @@ class ModelsScreen(CacheScreen):
         self.set_class(total == 0 and not loading, "-empty")
         panel = self.query_one(StatePanel)
         panel.display = total == 0
+        sync, harvest = key_of(self.app, "app.sync"), key_of(self.app, "app.harvest")
         if total:
             pass
         elif is_asked:
-            panel.say("No model matches", _described(query), "escape clears search and filters")
+            key = key_of(self.app, "models.reset")
+            panel.say("No model matches", _described(query), f"{key} clears search and filters")
         elif loading:
             panel.say("Fetching your models", "They appear here as they arrive")
         elif state.error is not None:
-            way_on = "L signs in" if self.lora.login_refused else "r tries again"
+            way_on = way_on_from_trouble(self.app, signed_out=self.lora.login_refused)
             panel.say("Nothing to show yet", state.error, way_on, warning=True)
         elif state.last_success is None:
-            panel.say("Never synced", "This cache is empty", "r fetches your models")
+            panel.say("Never synced", "This cache is empty", f"{sync} fetches your models")
         else:
             panel.say(
                 "No models yet",
                 "A model appears when a training job was completed and harvested.",
-                "h shows the harvest and runs it; r syncs again",
+                f"{harvest} shows the harvest and runs it; {sync} syncs again",
                 "without a screen: lora-tui --harvest --once",
             )
         self._refresh_note()
@@ -443,7 +457,8 @@ class ModelsScreen(CacheScreen):
         shown = f"{rows.total} of {everything}" if rows.total != everything else f"{everything}"
         note = f"{shown} model{'' if everything == 1 else 's'}"
         if rows.marked:
-            hint = ": c compares" if LEAST <= len(rows.marked) <= MOST else ""
+            compares = f": {key_of(self.app, 'models.compare')} compares"
+            hint = compares if LEAST <= len(rows.marked) <= MOST else ""
             note = f"{note}  {len(rows.marked)} marked{hint}"
         status.note = note
         if (len(rows.marked) >= LEAST) is not self._can_compare:

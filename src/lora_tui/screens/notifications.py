@@ -6,12 +6,13 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui import clock, formats
+from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import get_notifications
@@ -28,13 +29,13 @@ class NoticeList(OptionList, inherit_bindings=False):
     """The list; its keys stand in the footer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select", "Open", tooltip="Mark as read and open the model"),
-        Binding("j,down", "cursor_down", "Next", show=False),
-        Binding("k,up", "cursor_up", "Previous", show=False),
-        Binding("pagedown", "page_down", "Next page", show=False),
-        Binding("pageup", "page_up", "Previous page", show=False),
-        Binding("g,home", "first", "First", show=False),
-        Binding("G,end", "last", "Last", show=False),
+        bound("list.open", "select", "Open", tooltip="Mark as read and open the model"),
+        bound("list.down", "cursor_down", "Next", show=False),
+        bound("list.up", "cursor_up", "Previous", show=False),
+        bound("list.page_down", "page_down", "Next page", show=False),
+        bound("list.page_up", "page_up", "Previous page", show=False),
+        bound("list.first", "first", "First", show=False),
+        bound("list.last", "last", "Last", show=False),
     ]
 
 
@@ -43,8 +44,8 @@ class NotificationsScreen(CacheScreen):
 
     CSS_PATH = "notifications.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back"),
-        Binding("n", "back", "Back", show=False),
+        bound("screen.back", "back", "Back"),
+        bound("app.notifications", "back", "Back", show=False),
     ]
 
     def __init__(self) -> None:
@@ -91,7 +92,8 @@ class NotificationsScreen(CacheScreen):
         panel = self.query_one(StatePanel)
         panel.display = not ids
         if not ids:
-            panel.say("No notifications", "They arrive when a model is ready; r syncs")
+            key = key_of(self.app, "app.sync")
+            panel.say("No notifications", f"They arrive when a model is ready; {key} syncs")
         unread = sum(not notice.read for notice in self._notices)
         self.query_one(TitleBar).detail = f"{unread} unread" if unread else "all read"
 
@@ -108,7 +110,8 @@ class NotificationsScreen(CacheScreen):
         if notice.model_id is None:
             return
         if notice.model_id not in names_of(self.db, [notice.model_id]):
-            self.notify("That model is not in the cache; r syncs", severity="warning")
+            key = key_of(self.app, "app.sync")
+            self.notify(f"That model is not in the cache; {key} syncs", severity="warning")
         else:
             self.lora.open_model(notice.model_id)
 

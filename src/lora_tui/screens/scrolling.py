@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 
+from lora_tui.bindings import bound
 from lora_tui.screens.cache_screen import CacheScreen
 
 
@@ -18,12 +19,12 @@ class ScrollingScreen(CacheScreen):
     """Override `scrolled`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "scroll(1)", "Down", show=False),
-        Binding("up,k", "scroll(-1)", "Up", show=False),
-        Binding("pagedown,space,ctrl+f", "page(1)", "Next page", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "Previous page", show=False),
-        Binding("home,g", "top", "To the top", show=False),
-        Binding("end,G", "bottom", "To the bottom", show=False),
+        bound("scroll.down", "scroll(1)", "Down", show=False),
+        bound("scroll.up", "scroll(-1)", "Up", show=False),
+        bound("scroll.page_down", "page(1)", "Next page", show=False),
+        bound("scroll.page_up", "page(-1)", "Previous page", show=False),
+        bound("scroll.top", "top", "To the top", show=False),
+        bound("scroll.bottom", "bottom", "To the bottom", show=False),
     ]
 
     @property

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.reactive import reactive
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from lora_tui.bindings import bound, key_of
 from lora_tui.errors import LoraTuiError
 from lora_tui.serving import NO_BASE, NO_DIRECTORY, PROGRAMS, Served, snippet
 from lora_tui.widgets.cells import settled
@@ -57,11 +58,15 @@ class ServeScreen(ModalScreen[None]):
 
     CSS_PATH = "serve.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,s", "dismiss(None)", "Close", show=False),
-        Binding("right,l,tab", "turn(1)", "Next program", show=False),
-        Binding("left,h,shift+tab", "turn(-1)", "Previous program", show=False),
-        Binding("y,enter,c", "copy", "Copy", show=False),
-        *(Binding(str(n), f"choose({n - 1})", name) for n, name in enumerate(PROGRAMS, 1)),
+        bound("dialog.close", "dismiss(None)", "Close", show=False),
+        bound("model.serve", "dismiss(None)", "Close", show=False),
+        bound("serve.next", "turn(1)", "Next program", show=False),
+        bound("serve.previous", "turn(-1)", "Previous program", show=False),
+        bound("serve.copy", "copy", "Copy", show=False),
+        *(
+            bound(f"serve.program_{n}", f"choose({n - 1})", name)
+            for n, name in enumerate(PROGRAMS, 1)
+        ),
     ]
 
     def __init__(self, served: Served, *, ascii_only: bool = False) -> None:
@@ -75,7 +80,12 @@ class ServeScreen(ModalScreen[None]):
             Static(id="snippet", markup=False),
             Static(id="missing", markup=False),
             title="Serve this adapter",
-            keys="1-4 or ←→ program · y copies · escape closes",
+            keys=[
+                ("serve.previous", "before"),
+                ("serve.next", "next"),
+                ("serve.copy", "copies"),
+                ("dialog.close", "closes"),
+            ],
         )
 
     def on_mount(self) -> None:
@@ -117,7 +127,8 @@ class ServeScreen(ModalScreen[None]):
         missing = []
         if self._served.directory is None:
             missing.append(
-                f"It is not on this disk yet (d downloads it): {NO_DIRECTORY} stands in."
+                f"It is not on this disk yet ({key_of(self.app, 'model.download')} downloads it):"
+                f" {NO_DIRECTORY} stands in."
             )
         if NO_BASE in text:
             missing.append(f"Replace {NO_BASE}.")

@@ -7,12 +7,13 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Footer, Input, OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.background import in_background
+from lora_tui.bindings import bound
 from lora_tui.cache.changes import Topic
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.cache_screen import CacheScreen
@@ -31,11 +32,11 @@ class SettingList(OptionList, inherit_bindings=False):
     """The list; its keys stand in the footer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space", "select", "Change", tooltip="Change it, or type another value"),
-        Binding("j,down", "cursor_down", "Next", show=False),
-        Binding("k,up", "cursor_up", "Previous", show=False),
-        Binding("g,home", "first", "First", show=False),
-        Binding("G,end", "last", "Last", show=False),
+        bound("settings.change", "select", "Change", tooltip="Change it, or type another value"),
+        bound("list.down", "cursor_down", "Next", show=False),
+        bound("list.up", "cursor_up", "Previous", show=False),
+        bound("list.first", "first", "First", show=False),
+        bound("list.last", "last", "Last", show=False),
     ]
 
 
@@ -44,9 +45,9 @@ class SettingsScreen(CacheScreen):
 
     CSS_PATH = "settings.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back"),
-        Binding("comma", "back", "Back", show=False),
-        Binding("x", "default", "Default", tooltip="Go back to the default"),
+        bound("screen.back", "back", "Back"),
+        bound("app.settings", "back", "Back", show=False),
+        bound("settings.default", "default", "Default", tooltip="Go back to the default"),
     ]
 
     def __init__(self, settings: Settings) -> None:

@@ -6,12 +6,13 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from lora_tui.bindings import bound
 from lora_tui.cache.models import Sort
 from lora_tui.widgets.dialog import Dialog
 
@@ -47,9 +48,10 @@ class SortMenu(ModalScreen[Sort | None]):
     """Answers the chosen order; None where nothing was chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,s", "dismiss(None)", "Close", show=False),
-        Binding("j", "cursor(1)", "Next", show=False),
-        Binding("k", "cursor(-1)", "Previous", show=False),
+        bound("dialog.close", "dismiss(None)", "Close", show=False),
+        bound("models.sort", "dismiss(None)", "Close", show=False),
+        bound("list.down", "cursor(1)", "Next", show=False),
+        bound("list.up", "cursor(-1)", "Previous", show=False),
     ]
 
     def __init__(self, current: Sort, *, reverse: bool) -> None:
@@ -66,7 +68,7 @@ class SortMenu(ModalScreen[Sort | None]):
             text = f"{mark} {SORT_NAMES[sort]:<14} {direction}"
             options.append(Option(Content(text), id=sort.value))
         yield Dialog(
-            OptionList(*options, markup=False), title="Sort by", keys="the same again reverses"
+            OptionList(*options, markup=False), title="Sort by", note="the same again reverses"
         )
 
     def on_mount(self) -> None:

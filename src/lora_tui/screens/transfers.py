@@ -9,12 +9,13 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.events import Resize
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfers import ACTIVE, IN_HAND, STOPPED, Transfer, TransferState, queue_of
@@ -54,13 +55,13 @@ class TransferList(OptionList, inherit_bindings=False):
     """The list; its keys stand in the footer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select", "Model", tooltip="Open the model"),
-        Binding("j,down", "cursor_down", "Next", show=False),
-        Binding("k,up", "cursor_up", "Previous", show=False),
-        Binding("pagedown", "page_down", "Next page", show=False),
-        Binding("pageup", "page_up", "Previous page", show=False),
-        Binding("g,home", "first", "First", show=False),
-        Binding("G,end", "last", "Last", show=False),
+        bound("list.open", "select", "Model", tooltip="Open the model"),
+        bound("list.down", "cursor_down", "Next", show=False),
+        bound("list.up", "cursor_up", "Previous", show=False),
+        bound("list.page_down", "page_down", "Next page", show=False),
+        bound("list.page_up", "page_up", "Previous page", show=False),
+        bound("list.first", "first", "First", show=False),
+        bound("list.last", "last", "Last", show=False),
     ]
 
 
@@ -69,17 +70,46 @@ class TransfersScreen(CacheScreen):
 
     CSS_PATH = "transfers.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back"),
-        Binding("t", "back", "Back", show=False),
-        Binding("p", "control('pause')", "Pause", tooltip="Stop it for now"),
-        Binding("p", "control('resume')", "Resume", show=False, tooltip="Go on with it"),
-        Binding("R", "control('resume')", "Resume", tooltip="Go on with it, or try it again"),
-        Binding("x", "control('cancel')", "Stop", tooltip="Stop it; what was fetched is kept"),
-        Binding("K", "control('up')", "Up", tooltip="Fetch it earlier"),
-        Binding("J", "control('down')", "Down", tooltip="Fetch it later"),
-        Binding("X", "control('forget')", "Remove", tooltip="Off the list; a finished file stays"),
-        Binding("P", "all('pause')", "Pause all", show=False, tooltip="Stop all for now"),
-        Binding("A", "all('resume')", "Resume all", show=False, tooltip="Go on with all"),
+        bound("screen.back", "back", "Back"),
+        bound("app.transfers", "back", "Back", show=False),
+        bound("transfers.pause", "control('pause')", "Pause", tooltip="Stop it for now"),
+        bound(
+            "transfers.pause", "control('resume')", "Resume", show=False, tooltip="Go on with it"
+        ),
+        bound(
+            "transfers.resume",
+            "control('resume')",
+            "Resume",
+            tooltip="Go on with it, or try it again",
+        ),
+        bound(
+            "transfers.cancel",
+            "control('cancel')",
+            "Stop",
+            tooltip="Stop it; what was fetched is kept",
+        ),
+        bound("transfers.up", "control('up')", "Up", tooltip="Fetch it earlier"),
+        bound("transfers.down", "control('down')", "Down", tooltip="Fetch it later"),
+        bound(
+            "transfers.forget",
+            "control('forget')",
+            "Remove",
+            tooltip="Off the list; a finished file stays",
+        ),
+        bound(
+            "transfers.pause_all",
+            "all('pause')",
+            "Pause all",
+            show=False,
+            tooltip="Stop all for now",
+        ),
+        bound(
+            "transfers.resume_all",
+            "all('resume')",
+            "Resume all",
+            show=False,
+            tooltip="Go on with all",
+        ),
     ]
 
     def __init__(self) -> None:
@@ -129,7 +159,10 @@ class TransfersScreen(CacheScreen):
         panel = self.query_one(StatePanel)
         panel.display = not ids
         if not ids:
-            panel.say("No downloads", "d downloads the model that you are at")
+            panel.say(
+                "No downloads",
+                f"{key_of(self.app, 'models.download')} downloads the model that you are at",
+            )
         self._show_total()
         self.refresh_bindings()
 
@@ -188,7 +221,8 @@ class TransfersScreen(CacheScreen):
         if names_of(self.db, [row.model_id]):
             self.lora.open_model(row.model_id)
         else:
-            self.notify("That model is not in the cache; r syncs", severity="warning")
+            key = key_of(self.app, "app.sync")
+            self.notify(f"That model is not in the cache; {key} syncs", severity="warning")
 
     def _show_total(self) -> None:
         """How many files are in each state; bytes, rate and time left of those under way."""

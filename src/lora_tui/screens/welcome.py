@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Center, Middle, Vertical
 from textual.content import Content
 from textual.message import Message
@@ -14,8 +14,11 @@ from textual.screen import Screen
 from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
+from lora_tui.bindings import bound
+
 DEMO: Final = "demo"
 CONNECT: Final = "connect"
+
 _CHOICES: Final = (
     (CONNECT, "Connect an account", "your project's URL, its public key, your login"),
     (DEMO, "Try the demo", "made-up models on this machine; no account, no network"),
@@ -27,11 +30,12 @@ class WelcomeScreen(Screen[None]):
 
     CSS_PATH = "welcome.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select", "Choose"),
-        Binding("j", "cursor(1)", "Next", show=False),
-        Binding("k", "cursor(-1)", "Previous", show=False),
-        Binding("T", "app.other_theme", "Colours"),
-        Binding("escape,q", "app.quit", "Quit"),
+        bound("welcome.choose", "select", "Choose"),
+        bound("list.down", "cursor(1)", "Next", show=False),
+        bound("list.up", "cursor(-1)", "Previous", show=False),
+        bound("app.theme", "app.other_theme", "Colours"),
+        bound("welcome.leave", "app.quit", "Quit"),
+        bound("app.quit", "app.quit", "Quit", show=False),
     ]
 
     class Chosen(Message):

@@ -9,10 +9,11 @@ from typing import ClassVar, Final
 
 from rich.segment import Segment
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
+from lora_tui.bindings import bound
 from lora_tui.cache.models import Sort
 from lora_tui.widgets.drawn_lines import Line
 from lora_tui.widgets.model_card import LEAST_HEIGHT, CardLook, card_lines, placeholder_lines
@@ -66,14 +67,14 @@ class CardGrid(ModelView):
     """Shows a page of the rows as cards; the last line is the pager and stays."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right", "move(1)", "Next model", show=False),
-        Binding("left", "move(-1)", "Previous model", show=False),
-        Binding("j,down", "row(1)", "Next row", show=False),
-        Binding("k,up", "row(-1)", "Previous row", show=False),
-        Binding("shift+right", "extend(1)", "Mark onwards", show=False),
-        Binding("shift+left", "extend(-1)", "Mark backwards", show=False),
-        Binding("shift+down", "extend_row(1)", "Mark downwards", show=False),
-        Binding("shift+up", "extend_row(-1)", "Mark upwards", show=False),
+        bound("cards.next", "move(1)", "Next model", show=False),
+        bound("cards.previous", "move(-1)", "Previous model", show=False),
+        bound("list.down", "row(1)", "Next row", show=False),
+        bound("list.up", "row(-1)", "Previous row", show=False),
+        bound("cards.mark_next", "extend(1)", "Mark onwards", show=False),
+        bound("cards.mark_previous", "extend(-1)", "Mark backwards", show=False),
+        bound("models.mark_down", "extend_row(1)", "Mark downwards", show=False),
+        bound("models.mark_up", "extend_row(-1)", "Mark upwards", show=False),
     ]
 
     def __init__(self, rows: ModelRows, *, ascii_only: bool = False, id: str | None = None) -> None:

@@ -9,7 +9,9 @@ from typing import ClassVar, Final
 from rich.cells import cell_len, chop_cells
 
 from lora_tui import formats
+from lora_tui.bindings import key_of
 from lora_tui.compare import LETTERS, MOST, Comparison, Row
+from lora_tui.keys import DEFAULT_KEYS
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn
 from lora_tui.widgets.stars import Span, badge_spans, star_spans
@@ -113,7 +115,10 @@ class DifferenceTable(DrawnLines):
         if self._comparison is None:
             return ()
         return table_lines(
-            self._comparison, width, everything=self._everything, ascii_only=self.ascii_only
+            *(self._comparison, width),
+            everything=self._everything,
+            ascii_only=self.ascii_only,
+            all_key=key_of(self.app, "compare.everything"),
         )
 
 
@@ -128,7 +133,12 @@ def column_width(models: int, width: int) -> tuple[int, int]:
 
 
 def table_lines(
-    comparison: Comparison, width: int, *, everything: bool = False, ascii_only: bool = False
+    comparison: Comparison,
+    width: int,
+    *,
+    everything: bool = False,
+    ascii_only: bool = False,
+    all_key: str = DEFAULT_KEYS["compare.everything"],
 ) -> list[Line]:
     """Rows by group; long values are wrapped in their columns."""
     rows = comparison.shown(everything=everything)
@@ -147,7 +157,7 @@ def table_lines(
         lines += [[("", "muted")], [(f"{sign} ", "done"), ("best of the row", "faint")]]
     hidden = len(comparison.shown(everything=True)) - len(rows)
     if hidden:
-        text = f"{formats.count(hidden)} more are the same for all: a shows them"
+        text = f"{formats.count(hidden)} more are the same for all: {all_key} shows them"
         lines.append([(fit(text, width).rstrip(), "faint")])
     return lines
 

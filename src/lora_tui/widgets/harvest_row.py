@@ -12,6 +12,7 @@ from textual.content import Content
 from lora_tui import formats
 from lora_tui.harvest.ledger import FileState, JobState, State
 from lora_tui.harvest.urgency import EXPIRING_SECONDS, seconds_left
+from lora_tui.keys import DEFAULT_KEYS
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.drawn_lines import Line
@@ -43,11 +44,18 @@ _STYLES: Final = {
 }
 
 
-def job_entry(job: JobState, now: datetime, width: int, *, ascii_only: bool = False) -> Content:
+def job_entry(
+    job: JobState,
+    now: datetime,
+    width: int,
+    *,
+    ascii_only: bool = False,
+    retry_key: str = DEFAULT_KEYS["harvest.retry"],
+) -> Content:
     """One line of what it is and how it stands, and below it what there is to say."""
     lines = [_head(job, now, width, ascii_only=ascii_only)]
     room = max(0, width - _STATE)
-    for line in _below(job, now, room, ascii_only=ascii_only):
+    for line in _below(job, now, room, retry_key, ascii_only=ascii_only):
         used = sum(cell_len(text) for text, _ in line)
         lines.append([(" " * _STATE, "muted"), *line] if used else [])
     parts: list[tuple[str, str]] = []
@@ -88,7 +96,9 @@ def _aside(job: JobState, now: datetime, *, ascii_only: bool) -> str:
             return "1 try" if job.attempts == 1 else f"{job.attempts} tries"
 
 
-def _below(job: JobState, now: datetime, width: int, *, ascii_only: bool) -> list[Line]:
+def _below(
+    job: JobState, now: datetime, width: int, retry_key: str, *, ascii_only: bool
+) -> list[Line]:
     def line(text: str, role: str) -> Line:
         return [(fit(terminal_safe(text, limit=600), width, ascii_only=ascii_only), role)]
 
@@ -102,7 +112,7 @@ def _below(job: JobState, now: datetime, width: int, *, ascii_only: bool) -> lis
             reason = f"{job.reason} ({job.details})" if job.details else str(job.reason)
             words = wrap(terminal_safe(reason, limit=600), max(1, width))
             lines = [line(text, "value") for text in words[:_MOST_OF_A_REASON]]
-            lines.append(line(_next(job, now), "muted"))
+            lines.append(line(_next(job, now, retry_key), "muted"))
             if job.remedy and job.state is State.DEAD:
                 lines.append(line(job.remedy, "muted"))
             return lines
@@ -141,8 +151,8 @@ def _window(job: JobState, now: datetime) -> Span:
     return f"the worker keeps its result for {formats.duration(left)} more", role
 
 
-def _next(job: JobState, now: datetime) -> str:
+def _next(job: JobState, now: datetime, retry_key: str) -> str:
     if job.next_try is None:
-        return "not tried again by itself; x tries it again"
+        return f"not tried again by itself; {retry_key} tries it again"
     seconds = (job.next_try - now).total_seconds()
     return f"tried again in {formats.duration(seconds)}" if seconds > 0 else "tried again next"

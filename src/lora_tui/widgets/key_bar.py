@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
+from lora_tui.bindings import is_typed
 from lora_tui.widgets.cells import settled
 
 _HELP: Final = "help"
@@ -75,7 +76,8 @@ class KeyBar(Widget):
         ascii_only = self.app.has_class("-ascii")
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if binding.show and active.enabled and binding.action not in hints:
+            applies = binding.show and active.enabled and not is_typed(self.screen, binding.key)
+            if applies and binding.action not in hints:
                 shown = settled(self.app.get_key_display(binding), ascii_only=ascii_only)
                 hints[binding.action] = KeyHint(
                     binding.key, shown, binding.description, binding.action

@@ -8,7 +8,9 @@ from typing import ClassVar, Final
 from rich.cells import cell_len
 
 from lora_tui import formats
+from lora_tui.bindings import key_of
 from lora_tui.domain import Model
+from lora_tui.keys import DEFAULT_KEYS
 from lora_tui.preview import Preview
 from lora_tui.series import Series
 from lora_tui.widgets.cells import fit, settled
@@ -76,11 +78,20 @@ class ModelPreview(DrawnLines):
         if self._shown is None:
             return ()
         height = self.content_size.height
-        return preview_lines(self._shown, width, height, ascii_only=self.ascii_only)
+        return preview_lines(
+            *(self._shown, width, height),
+            ascii_only=self.ascii_only,
+            open_key=key_of(self.app, "list.open"),
+        )
 
 
 def preview_lines(
-    preview: Preview, width: int, height: int, *, ascii_only: bool = False
+    preview: Preview,
+    width: int,
+    height: int,
+    *,
+    ascii_only: bool = False,
+    open_key: str = DEFAULT_KEYS["list.open"],
 ) -> list[Line]:
     """At most `height` lines: what it is, its figures, its curve, what we think, its files.
 
@@ -99,12 +110,13 @@ def preview_lines(
     files = FilesState(preview.model.files, preview.transfers, preview.directory)
     tail += file_lines(files, width, ascii_only=ascii_only)
     room = height - len(head) - len(tail) - 1
-    chart = _chart(preview, width, max(_LEAST_CHART, min(_MOST_CHART, room)), ascii_only)
+    rows = max(_LEAST_CHART, min(_MOST_CHART, room))
+    chart = _chart(preview, width, rows, open_key, ascii_only)
     lines = [*head, *chart, _BLANK, *tail]
     if len(lines) <= height:
         return lines
     more = "..." if ascii_only else "…"
-    return [*lines[: max(0, height - 1)], [(f"{more} enter shows all", "faint")]]
+    return [*lines[: max(0, height - 1)], [(f"{more} {open_key} shows all", "faint")]]
 
 
 def _header(model: Model, width: int, ascii_only: bool) -> list[Line]:
@@ -173,10 +185,13 @@ def _in_columns(
     return line
 
 
-def _chart(preview: Preview, width: int, height: int, ascii_only: bool) -> list[Line]:
+def _chart(
+    preview: Preview, width: int, height: int, open_key: str, ascii_only: bool
+) -> list[Line]:
     series = Series.of_points(preview.curve)
     if not len(series):
-        why = "no curve yet; enter fetches it" if preview.model.job_id else "no training job"
+        fetch = f"no curve yet; {open_key} fetches it"
+        why = fetch if preview.model.job_id else "no training job"
         return [[("Loss", "heading"), (f"  {why}", "faint")]]
     style = PlotStyle(ascii_only=ascii_only)
     plot = draw_curve(series, width, height - 1, style)

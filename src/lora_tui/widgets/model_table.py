@@ -7,11 +7,12 @@ from typing import ClassVar, Final
 
 from rich.segment import Segment
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
+from lora_tui.bindings import bound
 from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.model_columns import WIDE, Look, Placed, arrange
@@ -29,10 +30,10 @@ class ModelTable(ModelView):
     """Shows the rows as lines; the first line is the header and stays."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "move(1)", "Next model", show=False),
-        Binding("k,up", "move(-1)", "Previous model", show=False),
-        Binding("shift+down", "extend(1)", "Mark downwards", show=False),
-        Binding("shift+up", "extend(-1)", "Mark upwards", show=False),
+        bound("list.down", "move(1)", "Next model", show=False),
+        bound("list.up", "move(-1)", "Previous model", show=False),
+        bound("models.mark_down", "extend(1)", "Mark downwards", show=False),
+        bound("models.mark_up", "extend(-1)", "Mark upwards", show=False),
     ]
 
     class SortChosen(Message):

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from rich.style import Style
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.scroll_view import ScrollView
 
+from lora_tui.bindings import bound
 from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.widgets.model_rows import ModelRows
 
@@ -43,12 +44,12 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
         )
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", tooltip="Open the model under the cursor"),
-        Binding("space", "mark", "Mark", tooltip="Mark the model"),
-        Binding("g,home", "first", "First model", show=False),
-        Binding("G,end", "last", "Last model", show=False),
-        Binding("pagedown,right_square_bracket,ctrl+f", "page(1)", "Next page", show=False),
-        Binding("pageup,left_square_bracket,ctrl+b", "page(-1)", "Previous page", show=False),
+        bound("list.open", "open", "Open", tooltip="Open the model under the cursor"),
+        bound("models.mark", "mark", "Mark", tooltip="Mark the model"),
+        bound("list.first", "first", "First model", show=False),
+        bound("list.last", "last", "Last model", show=False),
+        bound("list.page_down", "page(1)", "Next page", show=False),
+        bound("list.page_up", "page(-1)", "Previous page", show=False),
     ]
 
     class Opened(Message):

@@ -6,17 +6,19 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Label
+
+from lora_tui.bindings import bound
 
 
 class SearchInput(Input):
     """An input whose keys stand in the footer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Keep", tooltip="Keep the search and go to the list"),
+        bound("search.keep", "submit", "Keep", tooltip="Keep the search and go to the list"),
     ]
 
 
@@ -24,8 +26,8 @@ class SearchBar(Horizontal):
     """Hidden until `open`; `Changed` follows every letter, `Left` gives the focus back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "clear_or_leave", "Clear", tooltip="Clear the search, then leave it"),
-        Binding("down", "leave", "To the list", show=False),
+        bound("search.clear", "clear_or_leave", "Clear", tooltip="Clear the search, then leave it"),
+        bound("search.leave", "leave", "To the list", show=False),
     ]
 
     class Changed(Message):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+from textual.app import App
 from textual.content import Content
 from textual.widgets import Static
 
+from lora_tui.bindings import key_of
 from lora_tui.cache.facts import Trouble
 from lora_tui.widgets.cells import settled
 
@@ -16,6 +18,13 @@ TROUBLE_WORDS: Final = {
     Trouble.DENIED: "access denied",
     Trouble.OTHER: "sync failed",
 }
+
+
+def way_on_from_trouble(app: App[Any], *, signed_out: bool) -> str:
+    """What to press where a sync has failed."""
+    if signed_out:
+        return f"{key_of(app, 'app.login')} signs in"
+    return f"{key_of(app, 'app.sync')} tries again"
 
 
 class StatePanel(Static):
@@ -46,7 +55,7 @@ class OfflineBanner(Static):
         """Show it; the reason may be remote text. `signed_out`: only a login helps."""
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
         reason = settled(reason, ascii_only=ascii_only)
-        way_on = "L signs in" if signed_out else "r tries again"
+        way_on = way_on_from_trouble(self.app, signed_out=signed_out)
         words = "signed out" if signed_out else TROUBLE_WORDS[trouble or Trouble.UNREACHABLE]
         self.update(
             Content.assemble(

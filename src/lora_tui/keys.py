@@ -1,0 +1,276 @@
+"""Which keys do what: the defaults, and what `[keys]` of the configuration says instead."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from lora_tui.errors import ConfigError
+from lora_tui.text import terminal_safe
+
+Keymap = Mapping[str, str]
+"""Action → its keys, as Textual names them, with commas between."""
+
+DEFAULT_KEYS: Final[Keymap] = {
+    "app.sync": "r",
+    "app.notifications": "n",
+    "app.transfers": "t",
+    "app.harvest": "h",
+    "app.login": "L",
+    "app.settings": "comma",
+    "app.help": "question_mark",
+    "app.theme": "T",
+    "app.palette": "ctrl+p",
+    "app.quit": "q",
+    "screen.back": "escape",
+    "list.open": "enter",
+    "list.down": "j,down",
+    "list.up": "k,up",
+    "list.page_down": "pagedown,right_square_bracket,ctrl+f",
+    "list.page_up": "pageup,left_square_bracket,ctrl+b",
+    "list.first": "g,home",
+    "list.last": "G,end",
+    "scroll.down": "down,j",
+    "scroll.up": "up,k",
+    "scroll.page_down": "pagedown,space,ctrl+f",
+    "scroll.page_up": "pageup,ctrl+b",
+    "scroll.top": "home,g",
+    "scroll.bottom": "end,G",
+    "models.search": "slash",
+    "models.sort": "s",
+    "models.reverse": "S",
+    "models.filter": "f",
+    "models.download": "d",
+    "models.view": "v",
+    "models.preview": "p",
+    "models.columns": "C",
+    "models.compare": "c",
+    "models.copy_id": "y",
+    "models.reset": "escape",
+    "models.mark": "space",
+    "models.mark_down": "shift+down",
+    "models.mark_up": "shift+up",
+    "cards.next": "right",
+    "cards.previous": "left",
+    "cards.mark_next": "shift+right",
+    "cards.mark_previous": "shift+left",
+    "search.keep": "enter",
+    "search.clear": "escape",
+    "search.leave": "down",
+    "model.download": "d",
+    "model.choose_files": "D",
+    "model.cancel": "x",
+    "model.serve": "s",
+    "chart.log_scale": "l",
+    "chart.zoom_in": "plus,equals_sign",
+    "chart.zoom_out": "minus,underscore",
+    "chart.whole_run": "0",
+    "chart.read_right": "right",
+    "chart.read_left": "left",
+    "chart.read_far_right": "shift+right",
+    "chart.read_far_left": "shift+left",
+    "chart.later": "greater_than_sign",
+    "chart.earlier": "less_than_sign",
+    "chart.smoothing": "m",
+    "model.over_time": "o",
+    "model.inspect": "i",
+    "model.copy_id": "y",
+    "model.copy_checksums": "Y",
+    "compare.everything": "a",
+    "compare.validation": "v",
+    "compare.curves": "c",
+    "compare.shares": "x",
+    "compare.markdown": "e",
+    "compare.csv": "E",
+    "compare.copy": "y",
+    "transfers.pause": "p",
+    "transfers.resume": "R",
+    "transfers.cancel": "x",
+    "transfers.up": "K",
+    "transfers.down": "J",
+    "transfers.forget": "X",
+    "transfers.pause_all": "P",
+    "transfers.resume_all": "A",
+    "harvest.start": "b",
+    "harvest.retry": "x",
+    "harvest.retry_all": "X",
+    "settings.change": "enter,space",
+    "settings.default": "x",
+    "dialog.close": "escape,q",
+    "dialog.undo": "escape",
+    "dialog.keep": "enter",
+    "dialog.choose": "space",
+    "filters.fewer": "left,h",
+    "filters.more": "right,l",
+    "filters.clear": "x",
+    **{f"filters.stars_{n}": str(n) for n in range(6)},
+    "columns.automatic": "x",
+    "files.download": "enter",
+    "files.all": "a",
+    "files.none": "n",
+    "serve.next": "right,l,tab",
+    "serve.previous": "left,h,shift+tab",
+    "serve.copy": "y,enter,c",
+    **{f"serve.program_{n}": str(n) for n in range(1, 5)},
+    "confirm.yes": "y,enter",
+    "confirm.no": "n,escape,q",
+    "welcome.choose": "enter",
+    "welcome.leave": "escape",
+    "connect.back": "escape",
+    "connect.next": "tab",
+    "connect.submit": "enter",
+    "connect.quit": "ctrl+q",
+    "login.leave": "escape",
+}
+
+_MOVING: Final = ("list.down", "list.up")
+PLACES: Final[Mapping[str, tuple[str, ...]]] = {
+    "the list of models": ("app.", "list.", "models.", "cards."),
+    "the search": ("search.",),
+    "a model": ("app.", "screen.", "model.", "chart.", "scroll."),
+    "the comparison": ("app.", "screen.", "compare.", "chart.", "scroll."),
+    "the downloads": ("app.", "screen.", "list.", "transfers."),
+    "the notifications": ("app.", "screen.", "list."),
+    "the harvest": ("app.", "screen.", "list.", "harvest."),
+    "the settings": (
+        *("app.", "screen.", *_MOVING),
+        *("list.first", "list.last", "settings."),
+    ),
+    "the filters": (
+        *("models.filter", "dialog.keep", "dialog.undo", "dialog.choose", *_MOVING),
+        "filters.",
+    ),
+    "the columns": (
+        *("models.columns", "dialog.keep", "dialog.undo", "dialog.choose", *_MOVING),
+        "columns.",
+    ),
+    "the orders": ("models.sort", "dialog.close", *_MOVING, "list.open"),
+    "the choice of files": ("files.", "dialog.close", "dialog.choose", *_MOVING),
+    "the snippets": ("serve.", "model.serve", "dialog.close"),
+    "a question": ("confirm.",),
+    "the help": ("app.help", "dialog.close", *_MOVING),
+    "the welcome": ("welcome.", *_MOVING, "app.theme", "app.quit"),
+    "the connection": ("connect.",),
+    "the login": ("login.",),
+}
+"""What listens at the same time: there a key means one thing. A name that ends in a dot is all of
+its kind."""
+
+_TYPING: Final = ("search.", "connect.", "login.")
+_RESERVED: Final = {
+    "ctrl+q": "always quits",
+    "ctrl+c": "belongs to the terminal",
+    "tab": "goes to the next field",
+    "shift+tab": "goes to the field before",
+}
+_NAMED: Final = frozenset(
+    {
+        *("up", "down", "left", "right", "home", "end", "pageup", "pagedown", "insert", "delete"),
+        *("enter", "escape", "space", "tab", "backspace"),
+        *(f"f{n}" for n in range(1, 25)),
+    }
+)
+_MODIFIERS: Final = frozenset({"ctrl", "shift", "alt", "super", "hyper", "meta"})
+# how Textual shortens the names that Unicode has for signs
+_SHORTER: Final = {
+    "solidus": "slash",
+    "reverse_solidus": "backslash",
+    "commercial_at": "at",
+    "hyphen_minus": "minus",
+    "plus_sign": "plus",
+    "low_line": "underscore",
+}
+_SIGNS: Final = {
+    _SHORTER.get(name, name): character
+    for character in map(chr, range(33, 127))
+    if not character.isalnum()
+    for name in [unicodedata.name(character).lower().replace("-", "_").replace(" ", "_")]
+}
+
+
+def keymap_of(document: Mapping[str, Any]) -> dict[str, str]:
+    """What `[keys]` of the configuration moves.
+
+    Raises ConfigError where an action or a key does not exist, or where one key would do two
+    things.
+    """
+    table = document.get("keys", {})
+    if not isinstance(table, dict):
+        raise ConfigError("[keys] must be a table")
+    moved: dict[str, str] = {}
+    for action, value in _flat(table):
+        if action not in DEFAULT_KEYS:
+            raise ConfigError(
+                f"[keys] names an action that there is not: {terminal_safe(action, limit=60)}",
+                remedy="`lora-tui config keys` names them all",
+            )
+        if not isinstance(value, str) or not value.strip():
+            raise ConfigError(f"{action} of [keys] takes one key, or some with commas between")
+        moved[action] = ",".join(_key(action, name) for name in _names(value))
+    for place in PLACES:
+        _refuse_conflict(place, moved)
+    return moved
+
+
+def keys_of(action: str, moved: Keymap) -> list[str]:
+    """The keys that do `action`, the one to name first."""
+    return moved.get(action, DEFAULT_KEYS[action]).split(",")
+
+
+def actions_in(place: str) -> list[str]:
+    """All that listens there."""
+    kinds = PLACES[place]
+    return [a for a in DEFAULT_KEYS if a in kinds or f"{a.partition('.')[0]}." in kinds]
+
+
+def spelled(key: str) -> str:
+    """As one writes it: a sign in place of its name."""
+    return _SIGNS.get(key, key)
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, object]]:
+    """`app.sync = "z"` is a table in a table where TOML reads it; `"app.sync" = "z"` is not."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _names(value: str) -> list[str]:
+    return [","] if value.strip() == "," else [name.strip() for name in value.split(",")]
+
+
+def _key(action: str, name: str) -> str:
+    """As Textual calls it."""
+    *modifiers, last = name.lower().split("+") if len(name) > 1 else [name]
+    sign = next((named for named, character in _SIGNS.items() if character == last), last)
+    plain = len(last) == 1 and last.isascii() and last.isalnum()
+    known = plain or sign in _SIGNS or last in _NAMED
+    shown = terminal_safe(name, limit=40) or "nothing"
+    if not known or not _MODIFIERS.issuperset(modifiers):
+        raise ConfigError(
+            f"{action} of [keys] names a key that there is not: {shown}",
+            remedy="a character, or a name such as f5, ctrl+s, shift+down, pagedown, enter, space",
+        )
+    key = "+".join([*modifiers, sign])
+    if key in _RESERVED and key not in DEFAULT_KEYS[action].split(","):
+        raise ConfigError(f"{action} of [keys] can't be {name}: that {_RESERVED[key]}")
+    if action.startswith(_TYPING) and not modifiers and (plain or sign in _SIGNS or key == "space"):
+        raise ConfigError(
+            f"{action} of [keys] can't be {name}: one types there", remedy="take one such as f5"
+        )
+    return key
+
+
+def _refuse_conflict(place: str, moved: Keymap) -> None:
+    holders: dict[str, str] = {}
+    for action in actions_in(place):
+        for key in keys_of(action, moved):
+            other = holders.setdefault(key, action)
+            if other != action:
+                raise ConfigError(
+                    f"[keys] gives {spelled(key)} to {other} and to {action}, both in {place}",
+                    remedy="move one of them to another key",
+                )

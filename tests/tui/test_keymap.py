@@ -1,0 +1,148 @@
+"""Keys that the configuration has moved: they work, the old ones do not, every text names them."""
+
+from __future__ import annotations
+
+import pytest
+from textual.command import CommandPalette
+
+from lora_tui.app import LoraTuiApp
+from lora_tui.keys import keymap_of
+from lora_tui.screens.compare import CompareScreen
+from lora_tui.screens.help import HelpScreen
+from lora_tui.screens.models import ModelsScreen
+from lora_tui.screens.sort_menu import SortMenu
+from lora_tui.screens.transfers import TransfersScreen
+from tests.tui.conftest import Open, screen_text, until
+from tests.tui.library import FakeWriters, Library
+
+SIZE = (80, 24)
+MOVED = keymap_of(
+    {
+        "keys": {
+            "app.sync": "Z",
+            "app.help": "f1",
+            "app.transfers": "W",
+            "app.palette": "ctrl+o",
+            "list.down": "n,down",
+            "app.notifications": "N",
+            "models.sort": "o",
+            "models.compare": "ctrl+k,B",
+            "models.search": "f3",
+            "models.reset": "backspace",
+            "compare.everything": "A",
+            "columns.automatic": "u",
+            "transfers.pause": "O",
+            "models.download": "D",
+        }
+    }
+)
+
+
+@pytest.fixture
+def app(library: Library, open_app: Open) -> LoraTuiApp:
+    library.fill(count=9)
+    return open_app(keys=MOVED)
+
+
+async def test_a_moved_key_does_it_and_the_old_one_nothing(
+    app: LoraTuiApp, writers: FakeWriters
+) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        assert writers.calls == []
+        await pilot.press("Z")
+        await until(pilot, lambda: "sync" in str(writers.calls))
+        await pilot.press("s")
+        assert isinstance(app.screen, ModelsScreen)
+        await pilot.press("o")
+        assert isinstance(app.screen, SortMenu)
+        await pilot.press("o")  # the key that opened it closes it
+        assert isinstance(app.screen, ModelsScreen)
+        await pilot.press("t")
+        assert isinstance(app.screen, ModelsScreen)
+        await pilot.press("W")
+        assert isinstance(app.screen, TransfersScreen)
+        await pilot.press("W")
+        assert isinstance(app.screen, ModelsScreen)
+        await pilot.press("ctrl+p")
+        assert isinstance(app.screen, ModelsScreen)
+        await pilot.press("ctrl+o")
+        assert isinstance(app.screen, CommandPalette)
+
+
+async def test_one_key_that_two_actions_trade_does_the_new_one(
+    library: Library, open_app: Open
+) -> None:
+    library.fill(count=3)
+    keys = keymap_of({"keys": {"app.transfers": "comma", "app.settings": "t"}})
+    app = open_app(keys=keys)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("comma")
+        assert isinstance(app.screen, TransfersScreen)
+        await pilot.press("comma")
+        assert isinstance(app.screen, ModelsScreen)
+
+
+async def test_the_cursor_moves_by_the_moved_key_in_every_list(app: LoraTuiApp) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        assert isinstance(app.screen, ModelsScreen)
+        await pilot.press("n", "down", "n")
+        assert app.screen.rows.cursor == 3
+        await pilot.press("C", "n")
+        assert "u automatic" in screen_text(app)
+
+
+async def test_footer_help_and_palette_name_the_moved_keys(app: LoraTuiApp) -> None:
+    async with app.run_test(size=(120, 60)) as pilot:
+        footer = screen_text(app).splitlines()[-1]
+        assert " o Sort " in footer
+        assert " f3 Search " in footer
+        assert " f1 Help" in footer
+        assert " Z Sync " in footer
+        await pilot.press("f1")
+        assert isinstance(app.screen, HelpScreen)
+        text = screen_text(app)
+        lines = {line.strip(" │┃▕▏").partition("  ")[0]: line for line in text.splitlines()}
+        assert "Fetch what is new" in lines["Z"]
+        assert "Choose the order" in lines["o"]
+        assert "Next model" in text
+        assert "n down" in text  # the frame of the help
+        assert "r" not in lines
+        await pilot.press("escape", "ctrl+o", *"fetch")
+        await until(pilot, lambda: "Sync: Z" in screen_text(app))
+
+
+async def test_hints_name_the_moved_keys(app: LoraTuiApp, library: Library) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("space", "n", "space")
+        assert "^k compares" in screen_text(app)
+        await pilot.press("B")
+        assert isinstance(app.screen, CompareScreen)
+        await pilot.press("end")
+        assert ": A shows them" in screen_text(app)
+        await pilot.press("escape", "W")
+        assert "D downloads the model" in screen_text(app)
+        await pilot.press("escape", "f3", *"nothing at all", "enter")
+        await until(pilot, lambda: "No model matches" in screen_text(app))
+        assert "backspace clears" in screen_text(app) or "⌫ clears" in screen_text(app)
+
+
+async def test_an_empty_cache_and_a_failed_sync_name_the_moved_keys(
+    library: Library, open_app: Open
+) -> None:
+    app = open_app(keys=MOVED)
+    async with app.run_test(size=SIZE):
+        assert "Z fetches your models" in screen_text(app)
+    library.fill(count=3)
+    library.failed("The network is down")
+    app = open_app(keys=MOVED)
+    async with app.run_test(size=SIZE):
+        assert "Z tries again" in screen_text(app)
+
+
+async def test_while_one_types_the_footer_has_no_key_that_would_be_typed(app: LoraTuiApp) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f3", "Z")
+        footer = screen_text(app).splitlines()[-1]
+        assert "Sync" not in footer
+        assert "f1 Help" in footer

@@ -1,0 +1,136 @@
+"""Keys can be moved by the configuration; what makes no sense is refused with one line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+from textual.binding import Binding
+
+import lora_tui.screens
+import lora_tui.widgets
+from lora_tui.errors import ConfigError, ExitCode
+from lora_tui.keys import DEFAULT_KEYS, PLACES, actions_in, keymap_of
+
+
+def keymap(text: str) -> dict[str, str]:
+    return keymap_of(tomllib.loads(f"[keys]\n{text}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "moved"),
+    [
+        ('app.sync = "z"', {"app.sync": "z"}),
+        ('"app.sync" = "z"', {"app.sync": "z"}),
+        ('models.search = "f3, ctrl+s"', {"models.search": "f3,ctrl+s"}),
+        ('app.settings = "F2"', {"app.settings": "f2"}),
+        ('app.help = "!"', {"app.help": "exclamation_mark"}),
+        (
+            'app.help = ","\napp.settings = "?"',
+            {"app.help": "comma", "app.settings": "question_mark"},
+        ),
+        ('app.sync = "+"', None),
+        ('harvest.start = "B"', {"harvest.start": "B"}),
+        ('app.sync = "ctrl+shift+s"', {"app.sync": "ctrl+shift+s"}),
+    ],
+)
+def test_a_key_is_named_as_one_writes_it(text: str, moved: dict[str, str] | None) -> None:
+    if moved is None:
+        with pytest.raises(ConfigError, match=r"gives \+ to app.sync and to chart.zoom_in"):
+            keymap(text)
+    else:
+        assert keymap(text) == moved
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('app.snyc = "z"', "app.snyc"),
+        ('app.sync = "hyperdrive"', "app.sync of .* not: hyperdrive"),
+        ('app.sync = "ctl+z"', "ctl"),
+        ('app.sync = "z,"', "nothing"),
+        ("app.sync = 5", "app.sync"),
+        ('app.sync = ""', "app.sync"),
+        ('app.sync = "\\u001b"', "app.sync"),
+        ('app.sync = "ctrl+q"', "always quits"),
+        ('search.keep = "k"', "one types there"),
+        ('app.sync = "t"', "gives t to app.sync and to app.transfers"),
+        ('models.sort = "h"', "gives h to app.harvest and to models.sort"),
+        ('app.sync = "space"', "space to app.sync and to models.mark"),
+        ('confirm.no = "y"', "y to confirm.yes and to confirm.no, both in a question"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_names(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as refused:
+        keymap(text)
+    assert refused.value.exit_code is ExitCode.USAGE
+    assert refused.value.remedy
+    assert str(refused.value).isprintable()
+
+
+def test_two_actions_can_trade_their_keys() -> None:
+    assert keymap('app.sync = "t"\napp.transfers = "r"') == {
+        "app.sync": "t",
+        "app.transfers": "r",
+    }
+
+
+def test_the_defaults_contradict_themselves_nowhere() -> None:
+    assert keymap('app.sync = "r"') == {"app.sync": "r"}
+
+
+def every_binding() -> Iterator[tuple[type, Binding]]:
+    modules = [import_module("lora_tui.app"), import_module("lora_tui.first_run")]
+    for package in (lora_tui.screens, lora_tui.widgets):
+        modules += [
+            import_module(f"{package.__name__}.{found.name}")
+            for found in iter_modules(package.__path__)
+        ]
+    for module in modules:
+        for one in vars(module).values():
+            if isinstance(one, type) and one.__module__ == module.__name__:
+                for binding in vars(one).get("BINDINGS", ()):
+                    assert isinstance(binding, Binding)
+                    yield one, binding
+
+
+def test_every_binding_can_be_moved_and_is_watched_where_it_listens() -> None:
+    places = {
+        "models": ("the list of models",),
+        "model_view": ("the list of models",),
+        "model_table": ("the list of models",),
+        "card_grid": ("the list of models",),
+        "search_bar": ("the search",),
+        "model": ("a model",),
+        "compare": ("the comparison",),
+        "chart_screen": ("a model", "the comparison"),
+        "scrolling": ("a model", "the comparison"),
+        "transfers": ("the downloads",),
+        "notifications": ("the notifications",),
+        "harvest": ("the harvest",),
+        "settings": ("the settings",),
+        "filters": ("the filters",),
+        "columns": ("the columns",),
+        "sort_menu": ("the orders",),
+        "choose_files": ("the choice of files",),
+        "serve": ("the snippets",),
+        "confirm": ("a question",),
+        "help": ("the help",),
+        "welcome": ("the welcome",),
+        "first_run": ("the welcome",),
+        "connect": ("the connection",),
+        "login": ("the login",),
+        "app": ("the list of models", "a model", "the downloads"),
+    }
+    seen = set()
+    for one, binding in every_binding():
+        assert binding.id in DEFAULT_KEYS, (one, binding)
+        assert binding.key == DEFAULT_KEYS[binding.id]
+        seen.add(binding.id)
+        for place in places[one.__module__.rpartition(".")[2]]:
+            assert binding.id in actions_in(place), (one, place, binding.id)
+    assert seen == set(DEFAULT_KEYS)
+    assert {place for named in places.values() for place in named} == set(PLACES)
