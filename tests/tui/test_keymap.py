@@ -23,14 +23,14 @@ MOVED = keymap_of(
             "app.help": "f1",
             "app.transfers": "W",
             "app.palette": "ctrl+o",
-            "list.down": "n,down",
+            "list.down": "u,down",
             "app.notifications": "N",
             "models.sort": "o",
             "models.compare": "ctrl+k,B",
             "models.search": "f3",
             "models.reset": "backspace",
             "compare.everything": "A",
-            "columns.automatic": "u",
+            "columns.automatic": "w",
             "transfers.pause": "O",
             "models.download": "D",
         }
@@ -49,9 +49,9 @@ async def test_a_moved_key_does_it_and_the_old_one_nothing(
 ) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("r")
-        assert writers.calls == []
+        assert writers.asked == []
         await pilot.press("Z")
-        await until(pilot, lambda: "sync" in str(writers.calls))
+        await until(pilot, lambda: "sync" in str(writers.asked))
         await pilot.press("s")
         assert isinstance(app.screen, ModelsScreen)
         await pilot.press("o")
@@ -86,10 +86,10 @@ async def test_one_key_that_two_actions_trade_does_the_new_one(
 async def test_the_cursor_moves_by_the_moved_key_in_every_list(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
         assert isinstance(app.screen, ModelsScreen)
-        await pilot.press("n", "down", "n")
+        await pilot.press("u", "down", "u")
         assert app.screen.rows.cursor == 3
-        await pilot.press("C", "n")
-        assert "u automatic" in screen_text(app)
+        await pilot.press("C", "u")
+        assert "w automatic" in screen_text(app)
 
 
 async def test_footer_help_and_palette_name_the_moved_keys(app: LoraTuiApp) -> None:
@@ -106,7 +106,7 @@ async def test_footer_help_and_palette_name_the_moved_keys(app: LoraTuiApp) -> N
         assert "Fetch what is new" in lines["Z"]
         assert "Choose the order" in lines["o"]
         assert "Next model" in text
-        assert "n down" in text  # the frame of the help
+        assert "u down" in text  # the frame of the help
         assert "r" not in lines
         await pilot.press("escape", "ctrl+o", *"fetch")
         await until(pilot, lambda: "Sync: Z" in screen_text(app))
@@ -114,7 +114,7 @@ async def test_footer_help_and_palette_name_the_moved_keys(app: LoraTuiApp) -> N
 
 async def test_hints_name_the_moved_keys(app: LoraTuiApp, library: Library) -> None:
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("space", "n", "space")
+        await pilot.press("space", "u", "space")
         assert "^k compares" in screen_text(app)
         await pilot.press("B")
         assert isinstance(app.screen, CompareScreen)
@@ -134,7 +134,7 @@ async def test_an_empty_cache_and_a_failed_sync_name_the_moved_keys(
     async with app.run_test(size=SIZE):
         assert "Z fetches your models" in screen_text(app)
     library.fill(count=3)
-    library.failed("The network is down")
+    library.put_state(error="The network is down")
     app = open_app(keys=MOVED)
     async with app.run_test(size=SIZE):
         assert "Z tries again" in screen_text(app)
@@ -145,4 +145,3 @@ async def test_while_one_types_the_footer_has_no_key_that_would_be_typed(app: Lo
         await pilot.press("f3", "Z")
         footer = screen_text(app).splitlines()[-1]
         assert "Sync" not in footer
-        assert "f1 Help" in footer
