@@ -130,3 +130,21 @@ def test_only_set_takes_a_key(run: Run, file: Path) -> None:
     assert run("config", "show", "url").code == 2
     assert run("config", "set", "url").code == 2
     assert run("config", "set").code == 2
+
+
+def test_moved_keys_are_shown_and_a_contradiction_is_one_line(run: Run, file: Path) -> None:
+    file.write_text(f'{WRITTEN}\n[keys]\napp.sync = "z"\n"models.search" = "f3,ctrl+s"\n')
+    shown = run("config", "keys", "--json").data
+    assert shown["app.sync"] == "z"
+    assert shown["models.search"] == "f3,ctrl+s"
+    assert shown["app.help"] == "?"
+    assert run("config", "show", "--json").data["keys"] == {
+        "app.sync": "z",
+        "models.search": "f3,ctrl+s",
+    }
+    assert "app.sync" in run("config", "show").out
+    file.write_text(f'{WRITTEN}\n[keys]\napp.sync = "t"\n')
+    refused = run("config", "keys")
+    assert refused.code == 2
+    assert "gives t to app.sync and to app.transfers" in refused.err
+    assert "Traceback" not in refused.err
