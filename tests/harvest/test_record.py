@@ -97,7 +97,7 @@ def test_points_that_are_no_numbers_are_left_out_of_the_curve() -> None:
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=8,
+    max_leaves=4,
 )
 
 
