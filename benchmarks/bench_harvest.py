@@ -1,7 +1,7 @@
 """From the worker's storage into the bucket: the harvest against `curl` piped into `curl`.
 
-One large file, served by a process of its own, goes into the sandbox's bucket, which is another
-process. The peers send it in one request and check nothing; with `sha256sum` in the pipe they know
+One large file (or several: `--files`), served by a process of its own, goes into the sandbox's
+bucket, which is another process. The peers send it in one request and check nothing; with `sha256sum` in the pipe they know
 at least what they sent. The harvest sends it in resumable pieces, computes its checksum, compares
 what is stored, and writes artifact, notification and link. Its time is that from the first event
 of the job to the last; "whole process" adds the start of Python. (Target: at least 0.9 times the
@@ -49,6 +49,7 @@ PEER_DAV = "curl | curl, to WebDAV"
 RCLONE = "rclone copyurl, to WebDAV"
 HARVEST = "harvest"
 WHOLE = "harvest, whole process"
+MOST_FILES = 99
 MOST_ROUNDS = 4  # as many jobs wait in a fresh sandbox
 
 
@@ -59,24 +60,24 @@ def main() -> None:
     rates: dict[str, list[float]] = {}
     memory: dict[str, list[float]] = {}
     size = arguments.megabytes * MEGABYTE
+    files = min(arguments.files, MOST_FILES)
 
     def note(name: str, seconds: float, peak: int) -> None:
-        rates.setdefault(name, []).append(size / seconds / MEGABYTE)
+        rates.setdefault(name, []).append(files * arguments.megabytes / seconds)
         memory.setdefault(name, []).append(peak / MEGABYTE)
 
     with (
         tempfile.TemporaryDirectory(prefix="lora-tui-bench-", dir=arguments.dir) as home,
-        source(size) as url,
+        source(size, files) as url,
         sandbox(Path(home) / "sandbox") as settings,
         webdav(Path(home) / "webdav") as dav,
     ):
         for number in range(min(arguments.rounds, MOST_ROUNDS)):
             if not arguments.ours_alone:
                 for name, middle in ((PEER, ""), (CHECKED, "| tee >(sha256sum >&2)")):
-                    note(
-                        name, *timed(into_bucket(url, settings, f"{number}-{len(middle)}", middle))
-                    )
-                if dav:
+                    target = f"{number}-{len(middle)}"
+                    note(name, *timed(into_bucket(url, settings, target, middle, files)))
+                if dav and files == 1:
                     note(PEER_DAV, *timed(into_webdav(url, dav)))
                     note(RCLONE, *timed(by_rclone(url, dav)))
             inside, whole, peak = harvest(url, settings, Path(home))
@@ -88,8 +89,9 @@ def main() -> None:
         (HARVEST, CHECKED, ""),
         (RCLONE, PEER_DAV, ""),
     ]
+    what = "one file" if files == 1 else f"{files} files"
     report(
-        f"harvest of one file of {arguments.megabytes:,} MiB",
+        f"harvest of {what} of {arguments.megabytes:,} MiB",
         "harvest",
         [
             *(
@@ -119,6 +121,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--megabytes", type=int, default=256)
+    parser.add_argument("--files", type=int, default=1, help=f"at most {MOST_FILES}")
     parser.add_argument("--rounds", type=int, default=3, help=f"at most {MOST_ROUNDS}")
     parser.add_argument("--dir", help="where the sandbox keeps its files (a temporary directory)")
     parser.add_argument("--ours-alone", action="store_true", help="leave the peers out")
@@ -126,14 +129,17 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def into_bucket(url: str, settings: dict[str, str], name: str, middle: str) -> list[str]:
-    """The pipe that sends the file in one request."""
-    target = f"{settings['SUPABASE_URL']}/storage/v1/object/lora-models/bench/{name}.bin"
+def into_bucket(
+    url: str, settings: dict[str, str], name: str, middle: str, files: int
+) -> list[str]:
+    """The pipe that sends a file in one request, for one file after another."""
+    target = f"{settings['SUPABASE_URL']}/storage/v1/object/lora-models/bench/{name}-$n.bin"
     key = settings["SUPABASE_SERVICE_ROLE_KEY"]
     return piped(
-        f"curl -sf --noproxy '*' '{url}/file' {middle} | curl -sf --noproxy '*' -X POST -T -"
+        f"for n in {{1..{files}}}; do"
+        f" curl -sf --noproxy '*' '{url}/file' {middle} | curl -sf --noproxy '*' -X POST -T -"
         f" -H 'apikey: {key}' -H 'x-upsert: true' -H 'Expect:'"
-        f" -H 'Content-Type: application/octet-stream' '{target}'"
+        f" -H 'Content-Type: application/octet-stream' \"{target}\" || exit 1; done"
     )
 
 
@@ -243,11 +249,11 @@ def sandbox(home: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def source(size: int) -> Iterator[str]:
-    """The address of a worker, in a process of its own, all of whose jobs made one sparse file."""
+def source(size: int, files: int) -> Iterator[str]:
+    """The address of a worker, in a process of its own, whose jobs made so many sparse files."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve_source, args=(size, theirs), daemon=True)
+    process = context.Process(target=serve_source, args=(size, files, theirs), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{ours.recv()}"
@@ -256,7 +262,7 @@ def source(size: int) -> Iterator[str]:
         process.join()
 
 
-def serve_source(size: int, pipe: Connection) -> None:
+def serve_source(size: int, files: int, pipe: Connection) -> None:
     """Answer the questions of a harvest, and send the file with the least effort."""
     with tempfile.TemporaryFile() as file:
         file.truncate(size)
@@ -275,10 +281,11 @@ def serve_source(size: int, pipe: Connection) -> None:
                             self.connection.fileno(), file.fileno(), offset, size - offset
                         )
                 elif self.path.startswith("/status/"):
-                    files = {NAME: f"http://{self.headers['Host']}/file"}
+                    names = [NAME] if files == 1 else [f"{n}-{NAME}" for n in range(files)]
+                    urls = dict.fromkeys(names, f"http://{self.headers['Host']}/file")
                     answer: dict[str, Any] = {
                         "status": "COMPLETED",
-                        "output": {"model_files": files},
+                        "output": {"model_files": urls},
                     }
                     body = json.dumps(answer).encode()
                     self._head(200, len(body))

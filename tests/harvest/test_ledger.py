@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from lora_tui.harvest import (
 )
 from lora_tui.harvest.holder import is_alive, new_holder
 from lora_tui.harvest.ledger import FIRST_WAIT, LONGEST_WAIT, wait_after
-from tests.harvest.world import World, failures
+from tests.harvest.world import World, failures, printed
 
 MINUTE = timedelta(minutes=1)
 
@@ -58,6 +59,7 @@ def test_a_failed_job_is_not_asked_for_again_before_its_time(
     _, events = world.run()
     next_try = clock.parse_timestamp(failures(events)[job["id"]].next_try)
     assert next_try is not None
+    assert re.search(r"– tried again in 00:[234]\d\b", printed(events))
     world.sandbox.clear_faults()
 
     world.sandbox.forget_requests()

@@ -164,9 +164,7 @@ def _sentence(event: Event) -> str:
             parts = [event.reason]
             if event.details:
                 parts.append(f"({event.details})")
-            parts.append(
-                "– for good" if event.permanent else f"– tried again from {event.next_try or 'now'}"
-            )
+            parts.append("– for good" if event.permanent else f"– tried again {_when(event)}")
             if event.remedy:
                 parts.append(f"– {event.remedy}")
             return f"{event.job_id[:8]}  failed: {' '.join(parts)}"
@@ -192,3 +190,10 @@ def _sentence(event: Event) -> str:
                 counts = [f"nothing was written, {event.failed:,} would fail"]
             return "cycle finished: " + ", ".join(counts) + end
     raise TypeError(f"no sentence for {type(event).__name__}")
+
+
+def _when(event: JobFailed) -> str:
+    now, moment = (clock.parse_timestamp(text) for text in (event.at, event.next_try))
+    if now is None or moment is None:
+        return "with the next cycle"
+    return f"in {formats.duration((moment - now).total_seconds())}"
