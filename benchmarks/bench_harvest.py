@@ -4,8 +4,8 @@ One large file (or several: `--files`), served by a process of its own, goes int
 bucket, which is another process. The peers send it in one request and check nothing; with
 `sha256sum` in the pipe they know at least what they sent. The harvest sends it in resumable
 pieces, computes its checksum, compares what is stored, and writes artifact, notification and link.
-Its time is that from the first event of the job to the last; "whole process" adds the start of Python. (Target: at least 0.9 times the
-rate of `curl | curl`, and at most 150 MB of memory.)
+Its time is that from the first event of the job to the last; "whole process" adds the start of
+Python. (Target: at least 0.9 times the rate of `curl | curl`, and at most 150 MB of memory.)
 
 rclone, where it is installed, knows no bucket of this kind. It copies the URL into a WebDAV server
 of its own, and `curl | curl` sends the file there too: its ratio to that pipe, beside the
