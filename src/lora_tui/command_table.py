@@ -195,6 +195,14 @@ def _rate(text: str) -> float:
 _rate.__name__ = "rate"
 
 
+def _serve(parser: ArgumentParser) -> None:
+    parser.add_argument("--port", type=positive, default=8000, help="where to listen (8000)")
+    parser.add_argument("--host", default="127.0.0.1", help="which address (127.0.0.1)")
+    parser.add_argument(
+        "--allow-others", action="store_true", help="let --host be reachable from other machines"
+    )
+
+
 _HARVEST: Final = (
     Command("status", "harvest:status", "waiting, running, failed and finished jobs"),
     Command("retry", "harvest:retry", "try failed jobs again", _retry),
@@ -222,6 +230,7 @@ COMMANDS: Final = (
         "the snippet that loads a model elsewhere",
         _serve_config,
     ),
+    Command("serve", "serve:serve", "the application in a browser of this machine", _serve),
     Command("doctor", "doctor:doctor", "what works here, and what would mend the rest"),
     Command("harvest", "", "how the harvest stands; retries", inner=_HARVEST),
     Command("config", "upkeep:config", "the configuration in force", _config),

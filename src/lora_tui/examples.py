@@ -54,6 +54,10 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("serve-config 3f2a --for vllm", "a command to paste"),
         ("serve-config 3f2a --for ollama", "a Modelfile"),
     ),
+    "serve": (
+        ("serve", "prints the link to open; ends with Ctrl+C"),
+        ("serve --port 8123 --offline", "what is in the cache, elsewhere"),
+    ),
     "doctor": (
         ("doctor", "0 where all is well, 7 where a check failed; changes nothing"),
         ("doctor --offline", "this machine only"),

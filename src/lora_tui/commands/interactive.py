@@ -33,6 +33,7 @@ from lora_tui.secret import Secret
 
 _DEMO_BYTES_A_SECOND: Final = 6_000_000
 _DEMO_MODELS: Final = 36
+_WEB_DRIVER: Final = "textual.drivers.web_driver:WebDriver"
 
 if TYPE_CHECKING:
     from lora_tui.sandbox import Sandbox
@@ -240,6 +241,8 @@ def _serve(context: Context, sandbox: Sandbox) -> None:
 
 
 def _require_terminal() -> None:
+    if os.environ.get("TEXTUAL_DRIVER") == _WEB_DRIVER:
+        return  # `lora-tui serve` runs it for a page
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
             "The application needs a terminal",

@@ -1,0 +1,73 @@
+"""`serve`: the application as a page in a browser of this machine."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import closing
+from typing import Final
+
+from lora_tui.commands.context import Context
+from lora_tui.errors import UsageError
+
+_LAST_PORT: Final = 65_535
+
+
+def serve(context: Context) -> None:
+    """Serve until a signal ends it; each page runs an application of its own."""
+    try:
+        from lora_tui.web import is_loopback, serve
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"The web mode needs the package {error.name}", remedy="install lora-tui[web]"
+        ) from None
+    host, port = context.arguments.host, context.arguments.port
+    if port > _LAST_PORT:
+        raise UsageError(f"There is no port {port}", remedy=f"the last one is {_LAST_PORT}")
+    if not is_loopback(host):
+        if not context.arguments.allow_others:
+            raise UsageError(
+                f"{host} can be reached from other machines, and the page is not encrypted",
+                remedy="leave out --host and use an SSH tunnel, or add --allow-others",
+            )
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - refused
+            raise UsageError("--host takes one address", remedy="name the one that browsers use")
+    _require_account(context)
+    serve(_command(context), host, port, lambda link: _announce(context, link))
+
+
+def _require_account(context: Context) -> None:
+    """What is missing is said here, where it is read, rather than on each page."""
+    if context.arguments.offline:
+        context.cache_owner()
+        return
+    from lora_tui.online import OnlineWriters
+
+    with closing(OnlineWriters(context.profile)):
+        pass
+
+
+def _command(context: Context) -> str:
+    """What each page runs. Secrets reach it by the environment, which the process list lacks."""
+    arguments = context.arguments
+    words = [sys.executable, "-m", "lora_tui"]
+    if arguments.profile:
+        words += ["--profile", arguments.profile]
+    if arguments.config:
+        words += ["--config", str(arguments.config.absolute())]
+    words += [flag for flag, given in _flags(context) if given]
+    return shlex.join(words)
+
+
+def _flags(context: Context) -> tuple[tuple[str, bool], ...]:
+    arguments = context.arguments
+    return ("--offline", arguments.offline), ("--no-color", arguments.no_color)
+
+
+def _announce(context: Context, link: str) -> None:
+    if context.json:
+        context.print_data({"url": link})
+    else:
+        context.out.write(f"{link}\n")
+    context.out.flush()
+    context.say("Whoever opens this link acts as you. Ctrl+C ends it.")
