@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -30,8 +31,33 @@ REMOTE_WRITES = ("claim", *_FILES, "artifact", "notification", "link")
 """All remote writes that one job takes, in their order."""
 
 
+# A harvester that is killed after so many remote writes.
+_KILLED = """
+import os, signal, sys, threading
+from lora_tui import harvest
+from lora_tui.config import load_profile
+from tests.harvest.test_crashes import mortal
+harvest.run_cycle(
+    mortal(
+        harvest.connect(load_profile()),
+        int(sys.argv[1]),
+        die=lambda: os.kill(os.getpid(), signal.SIGKILL),
+    ),
+    limit=None,
+    dry_run=False,
+    emit=lambda event: None,
+    stop=threading.Event(),
+)
+"""
+
+
 class CrashError(BaseException):
     """The process is gone: no handler for errors may see this one."""
+
+
+def crash() -> None:
+    """Die, as far as that can be done without the process of the tests."""
+    raise CrashError
 
 
 class Mortal:
@@ -69,23 +95,24 @@ class Mortal:
 class Fate:
     """Death after so many remote writes."""
 
-    def __init__(self, writes: int) -> None:
+    def __init__(self, writes: int, die: Callable[[], None]) -> None:
         self._left = writes
+        self._die = die
         self.dead = False
 
     def check(self) -> None:
         if self.dead:
-            raise CrashError
+            self._die()
 
     def wrote(self) -> None:
         self._left -= 1
         if self._left == 0:
             self.dead = True
-            raise CrashError
+            self._die()
 
 
-def mortal(harvester: Harvester, writes: int) -> Harvester:
-    fate = Fate(writes)
+def mortal(harvester: Harvester, writes: int, die: Callable[[], None] = crash) -> Harvester:
+    fate = Fate(writes, die)
     return replace(
         harvester,
         rest=cast(Rest, Mortal(harvester.rest, fate)),
@@ -102,7 +129,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("written", range(1, len(REMOTE_WRITES) + 1), ids=REMOTE_WRITES)
-@pytest.mark.parametrize("migrated", [False, True], ids=["without leases", "with leases"])
+@pytest.mark.parametrize("migrated", [False, True], ids=["kill -9", "with leases"])
 def test_a_crash_after_any_remote_write_is_finished_by_the_next_run(
     new_world: Callable[..., World],
     undisturbed: dict[str, Any],
@@ -111,8 +138,17 @@ def test_a_crash_after_any_remote_write_is_finished_by_the_next_run(
 ) -> None:
     # The older of the two jobs has the file that goes in resumable pieces.
     world = new_world(waiting_jobs=2, migrated=migrated)
-    with pytest.raises(CrashError):
-        world.run(mortal(world.harvester(), written))
+    if migrated:
+        with pytest.raises(CrashError):
+            world.run(mortal(world.harvester(), written))
+    else:
+        killed = subprocess.run(
+            [sys.executable, "-c", _KILLED, str(written)],
+            cwd=Path(__file__).parents[2],
+            env=os.environ | environment(world),
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL
     stored_before = len(world.objects())
     first = world.jobs()[0]
     if migrated:
