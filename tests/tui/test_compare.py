@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from textual import events
 from textual.pilot import Pilot
 
 from lora_tui.compare import MOST, compare_models
@@ -84,6 +85,16 @@ async def test_one_marked_model_can_not_be_compared(models: Library, open_app: O
         await pilot.press("space")
         await pilot.pause()
         assert "c compares" in screen_text(app)
+
+
+async def test_marks_and_the_comparison_may_be_typed_in_one_burst(
+    models: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=SMALL) as pilot:
+        for key, character in (("space", " "), ("space", " "), ("c", "c")):
+            app.post_message(events.Key(key, character))
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
 
 
 async def test_more_than_six_are_refused_in_words(models: Library, open_app: Open) -> None:

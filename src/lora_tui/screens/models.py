@@ -126,7 +126,7 @@ class ModelsScreen(CacheScreen):
         if action in ("download", "copy_id"):
             return self._shown > 0
         if action == "compare":
-            return self._can_compare
+            return len(self.rows.marked) >= LEAST  # also in the burst that marked them
         if action == "preview":
             return self._is_wide
         if action == "columns":
