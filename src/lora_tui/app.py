@@ -63,6 +63,11 @@ class LoraTuiApp(BaseApp):
         bound("app.harvest", "harvest", "Harvest", show=False, tooltip="Show the harvest of jobs"),
         bound("app.login", "login", "Sign in", show=False, tooltip="Sign in again"),
         bound(
+            *("app.sign_out", "sign_out", "Sign out"),
+            show=False,
+            tooltip="Sign out, and keep or remove the cached models",
+        ),
+        bound(
             "app.settings", "settings", "Settings", key_display=",", show=False, tooltip="Settings"
         ),
         bound("app.help", "help", "Help", key_display="?", tooltip="Show the keys"),
@@ -113,6 +118,8 @@ class LoraTuiApp(BaseApp):
         self._cache_file = cache_path.stat().st_ino
         self.cache_replaced = False
         """Whether the application ended because another file stands in its cache's place."""
+        self.signed_out = self.clears_cache = False
+        """Whether the user signed out, and wants what is cached removed."""
         self.damage: DamagedCacheError | None = None
         """Why it ended, where the cache was found to be damaged."""
         self._downloads = Downloads(self)
@@ -332,6 +339,15 @@ class LoraTuiApp(BaseApp):
         reason = get_sync_state(self.db).error or "A new session, for the same account"
         self.push_screen(LoginScreen(self.login, reason), answered)
 
+    def action_sign_out(self) -> None:
+        """End the session, once that is confirmed."""
+        from lora_tui.signing_out import sign_out
+
+        if self.login is None:
+            self.notify("Signing out needs the network", severity="warning")
+        else:
+            sign_out(self, self.login)
+
     def action_help(self) -> None:
         """Show the keys that apply here."""
         from lora_tui.screens.help import HelpScreen
@@ -340,8 +356,12 @@ class LoraTuiApp(BaseApp):
 
     def action_other_theme(self) -> None:
         """The next colours, from now on."""
-        if self.use_theme(self.next_theme()) and self.settings is not None:
-            self.ask(partial(self.settings.change, "theme", self.theme))
+        self.choose_theme(self.next_theme())
+
+    def choose_theme(self, theme: str) -> None:
+        """These colours, from now on."""
+        if self.use_theme(theme) and self.settings is not None:
+            self.ask(partial(self.settings.change, "theme", theme))
 
     def action_command_palette(self) -> None:
         """Open the palette, once."""

@@ -35,6 +35,25 @@ class Login:
         known = account.signed_in(self.profile)
         return (known.email if known else "") or self.profile.email or ""
 
+    def sign_out(self) -> None:
+        """End the session here; the backend is told if it can be reached.
+
+        Raises AuthenticationError where the environment has the session, and DiskError.
+        """
+        from lora_tui.gateway import auth
+
+        profile = self.profile
+        if profile.access_token:
+            raise AuthenticationError(
+                "LORA_TUI_ACCESS_TOKEN is set: there is no session here to end",
+                remedy="start again without it",
+            )
+        session = account.load_session(profile)
+        if session is not None:
+            with suppress(LoraTuiError), _client(profile.url, profile.anon_key) as client:
+                auth.sign_out(profile.url, profile.anon_key, session, client=client)
+        account.delete_session(profile)
+
     def with_password(self, email: str, password: Secret) -> str:
         """Sign in; where the session is kept, in words.
 

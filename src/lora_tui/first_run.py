@@ -13,7 +13,9 @@ from textual.binding import BindingType
 from lora_tui.base_app import BaseApp
 from lora_tui.bindings import bound
 from lora_tui.config import Paths, Profile
+from lora_tui.config_file import set_preference
 from lora_tui.connect import Login
+from lora_tui.errors import LoraTuiError
 from lora_tui.preferences import Preferences
 from lora_tui.screens.connect import ConnectScreen
 from lora_tui.screens.login import LoginScreen
@@ -39,8 +41,12 @@ class FirstRunApp(BaseApp):
         self.push_screen(WelcomeScreen(str(self._paths.config_file)))
 
     def action_other_theme(self) -> None:
-        """The next colours, for now."""
-        self.use_theme(self.next_theme())
+        """The next colours, from now on."""
+        if self.use_theme(self.next_theme()):
+            try:
+                set_preference(self._paths.config_file, "theme", self.theme)
+            except LoraTuiError as error:
+                self.show_error(error)
 
     @on(WelcomeScreen.Chosen)
     def _chosen(self, event: WelcomeScreen.Chosen) -> None:

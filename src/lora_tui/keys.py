@@ -18,6 +18,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "app.transfers": "t",
     "app.harvest": "h",
     "app.login": "L",
+    "app.sign_out": "ctrl+l",
     "app.settings": "comma",
     "app.help": "question_mark",
     "app.theme": "T",

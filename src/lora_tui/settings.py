@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lora_tui import account
 from lora_tui.config import DEMO_PROFILE, Profile, read_document
 from lora_tui.preferences import PREFERENCES, THEME_NAMES, Preferences, load_preferences
 
+ACCOUNT: Final = "account"
 FLAG, FILE, DEFAULT = "flag", "file", "default"
 _AUTOMATIC: Final = "automatic"
 _ON, _OFF = "on", "off"
@@ -167,9 +169,17 @@ class Settings:
                 at_once=False,
                 is_changeable=changeable,
             ),
+            *self._account(),
             Setting("file", "Configuration", str(self.file), "", "", is_changeable=False),
             Setting("cache", "Cache", str(self._cache_path), "", "", is_changeable=False),
         ]
+
+    def _account(self) -> list[Setting]:
+        signed_in = account.signed_in(self.profile)
+        if signed_in is None:
+            return []
+        who = signed_in.email or signed_in.user_id
+        return [Setting(ACCOUNT, "Account", who, "", "choosing it signs out", is_changeable=False)]
 
     def _source(self, key: str, table: Mapping[str, object]) -> str:
         variable = _ENVIRONMENT.get(key)

@@ -11,7 +11,7 @@ import pytest
 from lora_tui import account
 from lora_tui.config import Paths, find_paths, load_profile
 from lora_tui.first_run import FirstRunApp
-from lora_tui.preferences import Preferences
+from lora_tui.preferences import Preferences, load_preferences
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.connect import ConnectScreen
 from lora_tui.screens.welcome import WelcomeScreen
@@ -152,6 +152,14 @@ async def test_a_configuration_that_can_not_be_written_leaves_no_session_behind(
         await pilot.press("enter")
         await until(pilot, lambda: "The configuration" in screen_text(app))
         assert not list((paths.state_dir / "sessions").glob("*.json"))
+
+
+async def test_colours_that_were_chosen_at_the_welcome_are_remembered(
+    app: FirstRunApp, paths: Paths
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("T")
+        assert load_preferences(paths.config_file, {}).theme == app.theme == "light"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])

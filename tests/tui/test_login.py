@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from lora_tui import account
 from lora_tui.app import LoraTuiApp
 from lora_tui.connect import Login
 from lora_tui.errors import AuthenticationError
 from lora_tui.online import OnlineWriters
 from lora_tui.sandbox import Sandbox
+from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.login import LoginScreen
 from lora_tui.screens.model import ModelScreen
+from lora_tui.settings import Settings
 from lora_tui.widgets.field import Field
 from tests.conftest import set_environment
 from tests.tui.conftest import Open, screen_text, toasts, until
@@ -118,3 +121,38 @@ def test_picture(library: Library, open_app: Open, snap_compare, theme: str) -> 
     profile = Profile("work", find_paths(), "https://p.example", "k", email="ada@example.org")
     app: LoraTuiApp = open_app(login=Login(profile), theme=theme)
     assert snap_compare(app, press=["L"], terminal_size=(80, 24))
+
+
+async def test_signing_out_names_what_stops_and_asks_what_becomes_of_the_cache(
+    library: Library, open_app: Open, login: Login
+) -> None:
+    library.fill(count=3)
+    library.put_transfer(done=1, total=9)
+    app = open_app(login=login)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: "Downloads stop: Customer" in screen_text(app))
+        await pilot.press("n")
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
+        assert account.signed_in(login.profile) is not None
+        await pilot.press("ctrl+l", "y")
+        await until(pilot, lambda: "Remove the cached models" in screen_text(app))
+        await pilot.press("y")
+        await until(pilot, lambda: app.signed_out)
+    assert app.clears_cache
+    assert account.signed_in(login.profile) is None
+
+
+async def test_the_settings_name_the_account_and_choosing_it_signs_out(
+    library: Library, open_app: Open, login: Login
+) -> None:
+    library.fill(count=3)
+    app = open_app(login=login, settings=Settings(login.profile, library.path, environment={}))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("comma", "G", "k", "k", "enter")
+        await until(pilot, lambda: "End the session on this machine?" in screen_text(app))
+        await pilot.press("y")
+        await until(pilot, lambda: "Remove the cached models" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.signed_out)
+    assert not app.clears_cache

@@ -92,3 +92,12 @@ def test_picture(
     profile = Profile("work", paths, "https://p.example", "k", downloads_dir=paths.downloads_dir)
     settings = Settings(profile, Path("/nowhere/lora-tui/cache/work.sqlite3"), environment={})
     assert snap_compare(open_app(settings=settings), press=["comma", "j"], terminal_size=size)
+
+
+async def test_the_palette_lists_each_theme_by_name(app: LoraTuiApp, settings: Settings) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("ctrl+p", *"colours: high")
+        await until(pilot, lambda: "Colours: high-contrast" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: load_preferences(settings.file, {}).theme == "high-contrast")
+        assert app.theme == "high-contrast"

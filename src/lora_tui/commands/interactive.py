@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lora_tui import account
+from lora_tui.cache.connection import delete_cache
 from lora_tui.cache.facts import Owner
 from lora_tui.commands.context import Context
 from lora_tui.config import (
@@ -61,14 +62,17 @@ def open_application(context: Context) -> None:
         offline = OfflineWriters(reason, path, context.cache_owner())
         _run(context, profile, path, offline, sync=False)
         return
-    try:
-        online = OnlineWriters(profile)
-    except AuthenticationError as error:
-        if not _signs_in(profile, error):
-            raise
-        online = OnlineWriters(profile)
-    with closing(online):
-        _run(context, profile, online.cache_path, online, sync=True)
+    while True:
+        try:
+            online = OnlineWriters(profile)
+        except AuthenticationError as error:
+            if not _signs_in(profile, error):
+                raise
+            online = OnlineWriters(profile)
+        with closing(online):
+            signed_out = _run(context, profile, online.cache_path, online, sync=True)
+        if not signed_out or not _signs_in(profile, AuthenticationError("Signed out")):
+            return
 
 
 def _first_run(context: Context) -> Profile | None:
@@ -146,7 +150,8 @@ def _demo(context: Context, *, models: int, reset: bool = False, serve_only: boo
 
 def _run(
     context: Context, profile: Profile, cache_path: Path, writers: Writers, *, sync: bool
-) -> None:
+) -> bool:
+    """Whether the user has signed out."""
     from lora_tui.app import LoraTuiApp
     from lora_tui.connect import Login
     from lora_tui.harvest.background import BackgroundHarvest
@@ -174,14 +179,16 @@ def _run(
             app.run()
             if app.damage is not None:
                 raise app.damage
+            if app.clears_cache:
+                delete_cache(cache_path)
         except DamagedCacheError:
             if rebuilt:
                 raise
             rebuilt = True
             _rebuild(context, cache_path, owner)
         else:
-            if not app.cache_replaced:
-                return
+            if app.signed_out or not app.cache_replaced:
+                return app.signed_out
 
 
 def _rebuild(context: Context, cache_path: Path, owner: Owner) -> None:

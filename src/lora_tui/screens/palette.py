@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
+from lora_tui.preferences import THEME_NAMES
 from lora_tui.screens.actions import Action, actions_of
+
+if TYPE_CHECKING:
+    from lora_tui.app import LoraTuiApp
 
 
 class ActionCommands(Provider):
@@ -18,6 +24,8 @@ class ActionCommands(Provider):
             yield DiscoveryHit(
                 action.explanation, partial(self._run, action), help=self._help(action)
             )
+        for title, choose in self._themes():
+            yield DiscoveryHit(title, choose)
 
     async def search(self, query: str) -> Hits:
         """What matches, the best first."""
@@ -31,6 +39,14 @@ class ActionCommands(Provider):
                     partial(self._run, action),
                     help=self._help(action),
                 )
+        for title, choose in self._themes():
+            if (score := matcher.match(title)) > 0:
+                yield Hit(score, matcher.highlight(title), choose)
+
+    def _themes(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        app = cast("LoraTuiApp", self.app)
+        for name in THEME_NAMES:
+            yield f"Colours: {name}", partial(app.choose_theme, name)
 
     def _actions(self) -> list[Action]:
         found = actions_of(self.app, self.screen)

@@ -17,7 +17,7 @@ from lora_tui.bindings import bound
 from lora_tui.cache.changes import Topic
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.cache_screen import CacheScreen
-from lora_tui.settings import Setting, Settings
+from lora_tui.settings import ACCOUNT, Setting, Settings
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.status_bar import StatusBar
@@ -105,7 +105,9 @@ class SettingsScreen(CacheScreen):
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         setting = self._rows[event.option_index]
-        if not setting.is_changeable:
+        if setting.key == ACCOUNT:
+            self.lora.action_sign_out()
+        elif not setting.is_changeable:
             reason = f"{setting.source} decides it" if setting.source.isupper() else "for reading"
             self.notify(f"{setting.label} can't be changed here: {reason}", severity="warning")
         elif setting.choices:

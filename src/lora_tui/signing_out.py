@@ -1,0 +1,52 @@
+"""Signing out of the application: two questions, then the session ends here and at the backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lora_tui.background import in_background
+from lora_tui.cache.models import names_of
+from lora_tui.cache.transfers import active_transfers
+from lora_tui.errors import LoraTuiError
+from lora_tui.screens.confirm import ConfirmScreen
+
+if TYPE_CHECKING:
+    from lora_tui.app import LoraTuiApp
+    from lora_tui.connect import Login
+
+_MOST_NAMES = 3
+
+
+def sign_out(app: LoraTuiApp, login: Login) -> None:
+    """Ask whether, ask what becomes of the cache, do it, and leave the application."""
+
+    async def run() -> None:
+        if not await app.push_screen_wait(ConfirmScreen("Sign out", _question(app))):
+            return
+        clear = await app.push_screen_wait(
+            ConfirmScreen(
+                "Sign out", "Remove the cached models too? No keeps them on this machine."
+            )
+        )
+        try:
+            await in_background(login.sign_out, name="sign out")
+        except LoraTuiError as error:
+            app.show_error(error)
+            return
+        app.signed_out = True
+        app.clears_cache = bool(clear)
+        app.exit()
+
+    app.run_worker(run(), group="sign out", exclusive=True)
+
+
+def _question(app: LoraTuiApp) -> str:
+    rows = active_transfers(app.db)
+    ids = list(dict.fromkeys(row.model_id for row in rows))
+    if not ids:
+        return "End the session on this machine?"
+    known = names_of(app.db, ids)
+    names = [known.get(model_id, model_id) for model_id in ids]
+    rest = len(names) - _MOST_NAMES
+    what = ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    return f"Downloads stop: {what}. What was fetched is kept. End the session on this machine?"
