@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,11 +64,28 @@ def signed_in(backend: Backend, account: Account) -> Iterator[Person]:
         yield Person(account, gateway, bare)
 
 
+@pytest.fixture(scope="session")
+def start() -> Iterator[Callable[[str], Backend]]:
+    """Starts a backend when it is first asked for, and ends all of them in the end.
+
+    A fixture with parameters is made anew whenever the parameter changes, which is twice a file;
+    @supabase/lite takes seconds to start.
+    """
+    running: dict[str, Backend] = {}
+    with ExitStack() as stack:
+
+        def started(name: str) -> Backend:
+            if name not in running:
+                running[name] = stack.enter_context(BACKENDS[name]())
+            return running[name]
+
+        yield started
+
+
 @pytest.fixture(scope="session", params=list(BACKENDS))
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+def backend(request: pytest.FixtureRequest, start: Callable[[str], Backend]) -> Backend:
     """The deployed schema with our migration."""
-    with BACKENDS[request.param]() as running:
-        yield running
+    return start(request.param)
 
 
 @pytest.fixture(scope="session")
