@@ -49,6 +49,29 @@ def parse_timestamp(value: object) -> datetime | None:
         return None
 
 
+def days_ago(days: int) -> datetime:
+    """The beginning of that day in the user's zone; 0 is today."""
+    today = now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    return (today - timedelta(days=days)).astimezone()
+
+
+def local_day(text: str) -> datetime | None:
+    """The beginning of a day in the user's zone, from `2026-01-31`; None where it is no day."""
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").astimezone()
+    except (ValueError, OverflowError, OSError):
+        return None
+    return day if len(text) == 10 else None  # else one that is still being typed
+
+
+def next_day(day: datetime) -> datetime | None:
+    """The beginning of the day after; it may be 23 or 25 hours later. None at the end of time."""
+    try:
+        return (day.replace(tzinfo=None) + timedelta(days=1)).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def timestamp_text(moment: datetime) -> str:
     """The one written form: UTC, six decimals, fixed width, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -102,9 +102,9 @@ DEFAULT_KEYS: Final[Keymap] = {
     "dialog.undo": "escape",
     "dialog.keep": "enter",
     "dialog.choose": "space",
-    "filters.fewer": "left,h",
-    "filters.more": "right,l",
-    "filters.clear": "x",
+    "filters.next": "tab,right,l",
+    "filters.previous": "shift+tab,left,h",
+    "filters.clear": "delete,x",
     **{f"filters.stars_{n}": str(n) for n in range(6)},
     "columns.automatic": "x",
     "files.download": "enter",
@@ -140,7 +140,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "the filters": (
         *("models.filter", "dialog.keep", "dialog.undo", "dialog.choose", *_MOVING),
-        "filters.",
+        *("list.page_down", "list.page_up", "filters."),
     ),
     "the columns": (
         *("models.columns", "dialog.keep", "dialog.undo", "dialog.choose", *_MOVING),

@@ -312,30 +312,6 @@ async def test_the_cursor_moves_to_a_neighbour_when_its_model_is_deleted(
         assert current_id(app) == identifier("model", 34)
 
 
-async def test_filters_show_at_once_and_escape_takes_them_back(
-    library: Library, open_app: Open
-) -> None:
-    library.fill()
-    app = open_app()
-    async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("f", "space")
-        await until(pilot, lambda: "8 of 37 models" in screen_text(app))
-        await pilot.press("escape")
-        assert "37 models" in screen_text(app)
-        assert "of 37" not in screen_text(app)
-
-
-async def test_filters_by_convergence_and_stars_together(library: Library, open_app: Open) -> None:
-    library.fill()
-    app = open_app()
-    async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("f", "space", "j", "space", "5", "enter")
-        assert "8 of 37 models" in screen_text(app)
-        assert "excellent, good · 5 stars or more" in screen_text(app)
-        await pilot.press("escape")
-        assert "of 37" not in screen_text(app)
-
-
 async def test_space_marks_a_model_and_goes_on_to_the_next(
     library: Library, open_app: Open
 ) -> None:

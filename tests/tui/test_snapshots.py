@@ -71,10 +71,6 @@ def test_sort_menu(app: LoraTuiApp, snap_compare: Compare) -> None:
     assert snap_compare(app, press=["s"], terminal_size=SMALL)
 
 
-def test_filters(app: LoraTuiApp, snap_compare: Compare) -> None:
-    assert snap_compare(app, press=["f", "space", "3"], terminal_size=SMALL)
-
-
 def test_help(app: LoraTuiApp, snap_compare: Compare) -> None:
     assert snap_compare(app, press=["question_mark"], terminal_size=SMALL)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from lora_tui.cache.model_list import ModelList
-from lora_tui.cache.model_matches import WHOLE, moment_of
+from lora_tui.cache.model_matches import WHOLE, microseconds, moment_of
 from lora_tui.cache.model_order import Sort, natural_direction
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.model_words import index_words
@@ -25,7 +25,6 @@ __all__ = [
     "ModelQuery",
     "ModelSummary",
     "Sort",
-    "convergence_counts",
     "count_models",
     "delete_models",
     "facet_counts",
@@ -40,6 +39,7 @@ __all__ = [
     "select_rows",
     "sizes_of",
     "summaries",
+    "totals_since",
 ]
 
 
@@ -163,12 +163,6 @@ def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
     db.executemany("DELETE FROM models WHERE id = ?", [(model_id,) for model_id in ids])
 
 
-def convergence_counts(db: sqlite3.Connection) -> dict[str, int]:
-    """How many models of each convergence there are, for the filters."""
-    sql = "SELECT convergence, count(*) FROM models INDEXED BY models_filters GROUP BY convergence"
-    return {str(name): int(total) for name, total in db.execute(sql)}
-
-
 @dataclass(frozen=True)
 class Facets:
     """What the models can be filtered by, each value with how many models have it."""
@@ -206,6 +200,12 @@ def facet_counts(db: sqlite3.Connection) -> Facets:
         base_models=dict(base_models.most_common()),
         downloaded=int(downloaded),
     )
+
+
+def totals_since(db: sqlite3.Connection, moments: Iterable[datetime]) -> list[int]:
+    """How many models were made at each of the moments or later."""
+    sql = "SELECT count(*) FROM models WHERE created_at >= ?"
+    return [int(db.execute(sql, [microseconds(moment)]).fetchone()[0]) for moment in moments]
 
 
 _FACETS: Final = ("dataset_id", "convergence", "stars", "preset_id", "base_model")

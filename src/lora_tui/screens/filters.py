@@ -1,91 +1,73 @@
-"""The small form in which one chooses which models the list shows."""
+"""The form in which one chooses which models the list shows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar, Final
 
-from textual import events, on
+from rich.cells import cell_len
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
-from textual.reactive import reactive
+from textual.events import Resize
 from textual.screen import ModalScreen
-from textual.widget import Widget
-from textual.widgets import Label, OptionList
+from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui import formats
-from lora_tui.bindings import bound, key_of
-from lora_tui.domain import CONVERGENCES
-from lora_tui.widgets.cells import fit
+from lora_tui.bindings import bound
+from lora_tui.cache.models import ModelQuery
+from lora_tui.screens.filter_sections import (
+    Choice,
+    Section,
+    Typing,
+    days_text,
+    parse_days,
+    read_sections,
+)
+from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.dialog import Dialog
 
+_MOST_LINES: Final = 300
+_TITLE_WIDTH: Final = 13
+_PLACEHOLDERS: Final = {
+    Typing.NOTHING: "",
+    Typing.NARROWS: "type to narrow",
+    Typing.DAYS: "or days: 2026-01-01..2026-01-31",
+}
 
-@dataclass(frozen=True)
-class Filters:
-    """What the form decides; nothing chosen means everything."""
 
-    convergences: frozenset[str] = frozenset()
-    min_stars: int = 0
+class TypedLine(Input):
+    """What narrows a section; the space bar chooses, and is not typed."""
 
-
-class StarChoice(Widget, can_focus=True):
-    """The least number of stars: 0 (any) to 5."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bound("filters.fewer", "change(-1)", "Fewer", show=False),
-        bound("filters.more", "change(1)", "More", show=False),
-    ]
-    least: reactive[int] = reactive(0)
-
-    class Changed(Message):
-        """The choice has changed."""
-
-    def __init__(self, least: int, *, ascii_only: bool) -> None:
-        super().__init__()
-        self.set_reactive(StarChoice.least, least)
-        self._ascii_only = ascii_only
-
-    def render(self) -> Content:
-        """`★★★☆☆  3 or more`."""
-        words = "any" if self.least == 0 else "5" if self.least == 5 else f"{self.least} or more"
-        return Content.assemble(
-            (formats.stars(self.least, ascii_only=self._ascii_only), "$accent"), f"  {words}"
-        )
-
-    def action_change(self, by: int) -> None:
-        """One more or one less."""
-        self.choose(self.least + by)
-
-    def choose(self, least: int) -> None:
-        """Set it, within 0 to 5."""
-        least = max(0, min(5, least))
-        if least != self.least:
-            self.least = least
-            self.post_message(self.Changed())
-
-    def on_click(self, event: events.Click) -> None:
-        """A click on a star chooses as many; on the same again, any."""
-        offset = event.get_content_offset(self)
-        if offset is not None:
-            star = offset.x + 1 if offset.x < 5 else 0
-            self.choose(0 if star == self.least else star)
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Whether the key is text."""
+        return key != "space" and super().check_consume_key(key, character)
 
 
 class FilterScreen(ModalScreen[None]):
-    """Tells `changed` at once, so that the list follows; escape goes back to what was before."""
+    """Tells `changed` at once, so that the list follows; escape goes back to what was before.
 
+    The sections stand at the left, the choices of one at the right. Where there may be many, and
+    for dates, what is typed goes into a line above them; elsewhere letters are keys.
+    """
+
+    CSS_PATH = "filters.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("dialog.keep", "keep", "Keep", priority=True, show=False),
         bound("models.filter", "keep", "Keep", priority=True, show=False),
-        bound("dialog.undo", "restore", "Undo", show=False),
-        bound("filters.clear", "clear", "Clear", show=False),
-        bound("dialog.choose", "choose", "Choose", show=False),
-        bound("list.down", "cursor(1)", "Next", show=False),
-        bound("list.up", "cursor(-1)", "Previous", show=False),
+        bound("dialog.undo", "restore", "Undo", priority=True, show=False),
+        bound("dialog.choose", "choose", "Choose", priority=True, show=False),
+        bound("filters.next", "section(1)", "Next section", priority=True, show=False),
+        bound("filters.previous", "section(-1)", "Section before", priority=True, show=False),
+        bound("filters.clear", "clear", "Clear", priority=True, show=False),
+        bound("list.down", "cursor(1)", "Next", priority=True, show=False),
+        bound("list.up", "cursor(-1)", "Previous", priority=True, show=False),
+        bound("list.page_down", "page(1)", "Next page", priority=True, show=False),
+        bound("list.page_up", "page(-1)", "Previous page", priority=True, show=False),
         *(
             bound(f"filters.stars_{n}", f"stars({n})", f"At least {n} stars", show=False)
             for n in range(6)
@@ -93,39 +75,48 @@ class FilterScreen(ModalScreen[None]):
     ]
 
     def __init__(
-        self,
-        before: Filters,
-        counts: Mapping[str, int],
-        changed: Callable[[Filters], None],
-        *,
-        ascii_only: bool,
+        self, db: sqlite3.Connection, before: ModelQuery, changed: Callable[[ModelQuery], None]
     ) -> None:
         super().__init__()
-        self._before, self._counts, self._changed = before, counts, changed
-        self._chosen = set(before.convergences)
-        self._ascii_only = ascii_only
-        known: set[str] = {*counts, *before.convergences}
-        self._names: list[str] = [name for name in CONVERGENCES if name in known]
-        self._names += sorted(known - set(CONVERGENCES))
+        self._db, self._before, self._query, self._changed = db, before, before, changed
+        self._sections: tuple[Section, ...] = ()
+        self._at = 0
+        self._shown: tuple[Choice, ...] = ()
+        self._ascii_only = False
 
     def compose(self) -> ComposeResult:
-        """Convergence with counts, then the stars."""
+        """Sections, and the choices of the one that one is in."""
+        self._ascii_only = self.app.has_class("-ascii")
+        self._sections = read_sections(self._db, self._before, ascii_only=self._ascii_only)
+        sections = OptionList(id="filter-sections", markup=False)
+        sections.can_focus = False
         yield Dialog(
-            Label(
-                f"Convergence, {key_of(self.app, 'dialog.choose')} chooses",
-                classes="dialog-heading",
+            Horizontal(
+                sections,
+                Vertical(
+                    TypedLine(id="filter-typed", compact=True, select_on_focus=False),
+                    OptionList(id="filter-choices", markup=False),
+                    Label(id="filter-hint", markup=False),
+                    id="filter-side",
+                ),
             ),
-            OptionList(*(Option(self._line(name)) for name in self._names), markup=False),
-            Label("Stars at least, 0 to 5", classes="dialog-heading -next"),
-            StarChoice(self._before.min_stars, ascii_only=self._ascii_only),
             title="Filter",
-            keys=[("filters.clear", "clears"), ("dialog.keep", "keeps")],
+            keys=[
+                ("filters.next", "section"),
+                ("dialog.choose", "chooses"),
+                ("filters.clear", "clears"),
+                ("dialog.keep", "keeps"),
+                ("dialog.undo", "undoes"),
+            ],
         )
 
     def on_mount(self) -> None:
-        """Start at the first line."""
-        if self._names:
-            self.query_one(OptionList).highlighted = 0
+        """Start with the first section."""
+        self._enter(0)
+
+    def on_resize(self, event: Resize) -> None:  # noqa: ARG002 - as Textual calls it
+        """The lines are as wide as there is room."""
+        self.call_after_refresh(self._draw)
 
     def action_keep(self) -> None:
         """Close; the list shows it already."""
@@ -136,53 +127,164 @@ class FilterScreen(ModalScreen[None]):
         self._changed(self._before)
         self.dismiss(None)
 
-    def action_choose(self) -> None:
-        """Choose the highlighted convergence, or not any more."""
-        index = self.query_one(OptionList).highlighted
-        if index is not None and self.query_one(OptionList).has_focus:
-            self._toggle(index)
-
-    def action_stars(self, least: int) -> None:
-        """At least so many stars."""
-        self.query_one(StarChoice).choose(least)
-
-    def action_clear(self) -> None:
-        """Show everything."""
-        self._chosen.clear()
-        for index in range(len(self._names)):
-            self._redraw(index)
-        self.query_one(StarChoice).choose(0)
-        self._tell()
+    def action_section(self, by: int) -> None:
+        """The next section, or the one before; after the last comes the first."""
+        self._enter((self._at + by) % len(self._sections))
 
     def action_cursor(self, lines: int) -> None:
         """Move by `lines`."""
-        listing = self.query_one(OptionList)
         if lines > 0:
-            listing.action_cursor_down()
+            self._choices.action_cursor_down()
         else:
-            listing.action_cursor_up()
+            self._choices.action_cursor_up()
 
-    @on(OptionList.OptionSelected)
-    def _clicked(self, event: OptionList.OptionSelected) -> None:
-        self._toggle(event.option_index)
+    def action_page(self, pages: int) -> None:
+        """Move by as many lines as are seen."""
+        if pages > 0:
+            self._choices.action_page_down()  # type: ignore[no-untyped-call]
+        else:
+            self._choices.action_page_up()  # type: ignore[no-untyped-call]
 
-    @on(StarChoice.Changed)
-    def _tell(self) -> None:
-        least = self.query_one(StarChoice).least
-        self._changed(Filters(frozenset(self._chosen), least))
+    def action_choose(self) -> None:
+        """Choose what is under the cursor, or not any more."""
+        index = self._choices.highlighted
+        if index is not None and index < len(self._shown):
+            self._toggle(self._shown[index])
 
-    def _toggle(self, index: int) -> None:
-        self._chosen ^= {self._names[index]}
-        self._redraw(index)
-        self._tell()
+    def action_stars(self, least: int) -> None:
+        """At least so many stars."""
+        self._tell(replace(self._query, min_stars=least))
 
-    def _redraw(self, index: int) -> None:
-        listing = self.query_one(OptionList)
-        listing.replace_option_prompt_at_index(index, self._line(self._names[index]))
+    def action_clear(self) -> None:
+        """Show everything that is searched for."""
+        self._write("")
+        self._tell(replace(self._query.unfiltered, search=self._query.search))
 
-    def _line(self, name: str) -> Content:
-        box = "[x]" if name in self._chosen else "[ ]"
-        label = fit(name, 22, ascii_only=self._ascii_only)
-        return Content.assemble(
-            (box, "$accent"), f" {label} ", (f"{self._counts.get(name, 0):>8,}", "$secondary")
+    @property
+    def _section(self) -> Section:
+        return self._sections[self._at]
+
+    @property
+    def _typed(self) -> Input:
+        return self.query_one("#filter-typed", Input)
+
+    @property
+    def _choices(self) -> OptionList:
+        return self.query_one("#filter-choices", OptionList)
+
+    @on(OptionList.OptionSelected, "#filter-sections")
+    def _section_clicked(self, event: OptionList.OptionSelected) -> None:
+        self._enter(event.option_index)
+
+    @on(OptionList.OptionSelected, "#filter-choices")
+    def _choice_clicked(self, event: OptionList.OptionSelected) -> None:
+        self._take_focus()
+        if event.option_index < len(self._shown):
+            self._toggle(self._shown[event.option_index])
+
+    @on(Input.Changed)
+    def _typed_on(self) -> None:
+        if self._section.typing is Typing.DAYS:
+            days = parse_days(self._typed.value)
+            if days is not None:
+                start, before = days
+                self._tell(replace(self._query, created_from=start, created_before=before))
+        self._list_choices()
+
+    def _enter(self, at: int) -> None:
+        self._at = at
+        typing = self._section.typing
+        custom = typing is Typing.DAYS and not any(
+            choice.is_chosen(self._query) for choice in self._section.choices
         )
+        self._write(days_text(self._query) if custom else "")
+        self._typed.placeholder = _PLACEHOLDERS[typing]
+        self._typed.set_class(typing is not Typing.NOTHING, "-open")
+        self.set_class(typing is not Typing.NOTHING, "-typing")
+        self._take_focus()
+        self._list_choices()
+
+    def _take_focus(self) -> None:
+        typing = self._section.typing is not Typing.NOTHING
+        self.set_focus(self._typed if typing else self._choices)
+
+    def _write(self, text: str) -> None:
+        with self.prevent(Input.Changed):
+            self._typed.value = text
+
+    def _toggle(self, choice: Choice) -> None:
+        if choice.field == "created_from":
+            self._write("")
+        self._tell(choice.toggled(self._query))
+
+    def _tell(self, query: ModelQuery) -> None:
+        self._query = query
+        self._changed(query)
+        self._draw()
+
+    def _list_choices(self) -> None:
+        """The choices that are left; the cursor goes to the first one that is chosen."""
+        self._shown = self._section.narrowed(self._typed.value)[:_MOST_LINES]
+        self._choices.clear_options()
+        self._choices.add_options([Option("") for _ in self._shown])
+        chosen = (place for place, it in enumerate(self._shown) if it.is_chosen(self._query))
+        self._choices.highlighted = next(chosen, 0) if self._shown else None
+        self._draw()
+
+    def _draw(self) -> None:
+        """Every line anew: what is chosen and how wide they are may have changed."""
+        width = self._choices.scrollable_content_region.width
+        for place, choice in enumerate(self._shown):
+            line = self._choice_line(choice, width)
+            self._choices.replace_option_prompt_at_index(place, line)
+        sections = self.query_one("#filter-sections", OptionList)
+        width = sections.scrollable_content_region.width
+        lines = [self._section_line(section, width) for section in self._sections]
+        if sections.option_count != len(lines):
+            sections.add_options([Option(line) for line in lines])
+        for place, line in enumerate(lines):
+            sections.replace_option_prompt_at_index(place, line)
+        sections.highlighted = self._at
+        hint, is_wrong = self._hint()
+        label = self.query_one("#filter-hint", Label)
+        label.update(settled(hint, ascii_only=self._ascii_only))
+        label.set_class(is_wrong, "-wrong")
+
+    def _section_line(self, section: Section, width: int) -> Content:
+        chosen = section.chosen(self._query)
+        here = ">" if section is self._section else " "
+        title = f"{here} {section.title:<{_TITLE_WIDTH}}"
+        rest = fit(chosen or "any", width - len(title), ascii_only=self._ascii_only)
+        return Content.assemble(title, (rest, "$accent" if chosen else "$secondary 60%"))
+
+    def _choice_line(self, choice: Choice, width: int) -> Content:
+        mark = "x" if choice.is_chosen(self._query) else " "
+        box = f"[{mark}] " if self._section.several else f"({mark}) "
+        count = f" {choice.count:,}"
+        label = fit(choice.label, width - len(box) - cell_len(count), ascii_only=self._ascii_only)
+        return Content.assemble((box, "$accent"), label, (count, "$secondary"))
+
+    def _hint(self) -> tuple[str, bool]:
+        """What stands below the choices, and whether it is a complaint."""
+        section, text = self._section, self._typed.value
+        if section.typing is Typing.DAYS:
+            wrong = parse_days(text) is None
+            return (
+                ("a day is 2026-01-31; a..b, a.. or ..b", True)
+                if wrong
+                else (
+                    "days of your own zone, the last one too",
+                    False,
+                )
+            )
+        if section.typing is Typing.NARROWS:
+            found, total = len(section.narrowed(text)), len(section.choices)
+            if found > _MOST_LINES:
+                return f"the first {_MOST_LINES} of {found:,}; type to narrow", False
+            return (
+                f"{found:,} of {total:,}" if text else f"{total:,} in all",
+                text != "" and not found,
+            )
+        if section.several:
+            return "several may be chosen", False
+        return "one of them; again for any", False

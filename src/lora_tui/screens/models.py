@@ -20,7 +20,6 @@ from lora_tui.cache.models import (
     ModelQuery,
     ModelSummary,
     Sort,
-    convergence_counts,
     count_models,
     names_of,
     natural_direction,
@@ -29,7 +28,7 @@ from lora_tui.cache.models import (
 )
 from lora_tui.compare import LEAST, MOST
 from lora_tui.screens.cache_screen import CacheScreen
-from lora_tui.screens.filters import Filters, FilterScreen
+from lora_tui.screens.query_words import described
 from lora_tui.screens.sort_menu import SORT_NAMES, SortMenu, direction_name
 from lora_tui.view_state import View
 from lora_tui.widgets.key_bar import KeyBar
@@ -57,7 +56,7 @@ class ModelsScreen(CacheScreen):
         bound("models.search", "search", "Search", key_display="/", tooltip="Search as you type"),
         bound("models.sort", "sort", "Sort", tooltip="Choose the order of the list"),
         bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Turn the order around"),
-        bound("models.filter", "filter", "Filter", tooltip="By convergence and stars"),
+        bound("models.filter", "filter", "Filter", tooltip="Choose which models are shown"),
         bound(
             "models.download",
             "download",
@@ -206,8 +205,8 @@ class ModelsScreen(CacheScreen):
         if self.model_query.search:
             self.query_one(SearchBar).clear()
             self._ask(replace(self.model_query, search=""))
-        elif self.model_query.convergences or self.model_query.min_stars:
-            self._filter(Filters())
+        elif not self.model_query.is_everything:
+            self._ask(self.model_query.unfiltered)
         elif self.rows.marked:
             self.rows.marked.clear()
             self.view.redraw()
@@ -265,13 +264,9 @@ class ModelsScreen(CacheScreen):
 
     def action_filter(self) -> None:
         """Choose which models are shown; the list follows at once."""
-        query = self.model_query
-        before = Filters(query.convergences, query.min_stars)
-        self.app.push_screen(
-            FilterScreen(
-                before, convergence_counts(self.db), self._filter, ascii_only=self.ascii_only
-            )
-        )
+        from lora_tui.screens.filters import FilterScreen
+
+        self.app.push_screen(FilterScreen(self.db, self.model_query, self._ask))
 
     def action_download(self) -> None:
         """Download the marked models, after a question; where none is, the one under the cursor."""
@@ -386,15 +381,6 @@ class ModelsScreen(CacheScreen):
         reverse = not self.model_query.reverse if sort is self.model_query.sort else False
         self._ask(replace(self.model_query, sort=sort, reverse=reverse))
 
-    def _filter(self, filters: Filters) -> None:
-        self._ask(
-            replace(
-                self.model_query,
-                convergences=filters.convergences,
-                min_stars=filters.min_stars,
-            )
-        )
-
     def _ask(self, query: ModelQuery) -> None:
         if query != self.model_query:
             self.model_query = query
@@ -408,7 +394,7 @@ class ModelsScreen(CacheScreen):
         age = formats.age(state.last_success, clock.now())
         title = self.query_one(TitleBar)
         # what is searched for stands in the search bar
-        title.detail = _described(replace(query, search=""))
+        title.detail = described(replace(query, search=""))
         direction = direction_name(query.sort, reverse=query.reverse)
         title.aside = f"{SORT_NAMES[query.sort]}, {direction}"
         banner = self.query_one(OfflineBanner)
@@ -434,7 +420,7 @@ class ModelsScreen(CacheScreen):
             pass
         elif is_asked:
             key = key_of(self.app, "models.reset")
-            panel.say("No model matches", _described(query), f"{key} clears search and filters")
+            panel.say("No model matches", described(query), f"{key} clears search and filters")
         elif loading:
             panel.say("Fetching your models", "They appear here as they arrive")
         elif state.error is not None:
@@ -464,15 +450,3 @@ class ModelsScreen(CacheScreen):
         if (len(rows.marked) >= LEAST) is not self._can_compare:
             self._can_compare = not self._can_compare
             self.refresh_bindings()
-
-
-def _described(query: ModelQuery) -> str:
-    """The search and the filters in words."""
-    parts = []
-    if query.search:
-        parts.append(f"“{query.search}”")
-    if query.convergences:
-        parts.append(", ".join(sorted(query.convergences)))
-    if query.min_stars:
-        parts.append(f"{query.min_stars} stars or more")
-    return " · ".join(parts)

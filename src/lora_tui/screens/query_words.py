@@ -1,0 +1,37 @@
+"""A search and filters in words, as the title of the list says them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from lora_tui import formats
+from lora_tui.cache.model_query import ModelQuery
+
+
+def described(query: ModelQuery) -> str:
+    """`“radio” · good, excellent · since 2026-11-16`; empty where nothing is left out."""
+    parts = [
+        f"“{query.search}”" if query.search else "",
+        ", ".join(sorted(query.convergences)),
+        "5 stars"
+        if query.min_stars == 5
+        else f"{query.min_stars} stars or more"
+        if query.min_stars
+        else "",
+        query.dataset,
+        query.preset,
+        query.base_model,
+        _dates(query.created_from, query.created_before),
+        {True: "downloaded", False: "not downloaded", None: ""}[query.downloaded],
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _dates(start: datetime | None, before: datetime | None) -> str:
+    last = "" if before is None else formats.date(before - timedelta(microseconds=1))
+    if start is None:
+        return f"until {last}" if last else ""
+    first = formats.date_time(start).removesuffix(" 00:00")
+    if not last:
+        return f"since {first}"
+    return first if first == last else f"{first} to {last}"
