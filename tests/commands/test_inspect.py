@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -37,7 +38,8 @@ def test_an_adapter_in_the_bucket_is_told_without_downloading_it(
     assert facts["bytes"] == facts["parameters"] * 2 + facts["header_bytes"] + 8
     gets = [r for r in configured.requests()[before:] if r["method"] == "GET"]
     fetched = [r for r in gets if "adapter_model" in r["path"]]
-    assert len(fetched) == 1
+    assert [(r["status"], r["sent"]) for r in fetched] == [(206, _ranged(fetched[0]))]
+    assert facts["header_bytes"] + 8 <= fetched[0]["sent"] < facts["bytes"]
     text = run("inspect", model)
     assert "file and configuration agree" in text.out
     assert "Base model" in text.out
@@ -73,8 +75,33 @@ def test_a_configuration_that_does_not_fit_ends_with_6_and_one_document(
     assert "4096" in ran.data["problems"][0]
 
 
+def _ranged(request: dict[str, Any]) -> int:
+    first, last = request["range"].removeprefix("bytes=").split("-")
+    return int(last) - int(first) + 1
+
+
+def _file(header: str, data: int = 0) -> bytes:
+    return len(header).to_bytes(8, "little") + header.encode() + bytes(data)
+
+
+def _tensor(begin: int, end: int) -> str:
+    return f'{{"dtype": "F16", "shape": [{(end - begin) // 2}], "data_offsets": [{begin}, {end}]}}'
+
+
 @pytest.mark.parametrize(
-    "content", [b"", (1 << 62).to_bytes(8, "little") + b"{}", b"\x02" + bytes(7) + b"[]"]
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param((1 << 62).to_bytes(8, "little") + b"{}", id="huge length"),
+        pytest.param((90 << 20).to_bytes(8, "little") + b"{}", id="length beyond the file"),
+        pytest.param(_file("[]"), id="no table"),
+        pytest.param(_file('{"a":' * 100_000 + "1" + "}" * 100_000), id="deep"),
+        pytest.param(_file("[" * 100_000), id="deep and broken"),
+        pytest.param(_file(f'{{"a": {_tensor(0, 8)}, "a": {_tensor(0, 8)}}}', 8), id="repeated"),
+        pytest.param(_file(f'{{"a": {_tensor(0, 8)}, "b": {_tensor(4, 12)}}}', 12), id="overlap"),
+        pytest.param(_file(f'{{"a": {_tensor(0, 8)}, "b": {_tensor(10, 12)}}}', 12), id="gap"),
+        pytest.param(_file(f'{{"a": {_tensor(0, 8)}}}', 4), id="beyond the end"),
+    ],
 )
 def test_a_hostile_file_is_refused_in_one_line(run: Run, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "bad.safetensors"

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from lora_tui.sandbox import Sandbox
 from tests.commands.test_deliver import whole_model
 from tests.conftest import Run
+from tests.push.adapter import write_adapter
 
 CALL = "import sys; from lora_tui.cli import main; sys.exit(main(sys.argv[1:]))"
 # The same, but reading a page of rows ends in an exception that nobody foresaw.
@@ -82,6 +83,7 @@ def test_no_secret_is_seen_anywhere(
     watched.run("-vv", "login", code=0)
     watched.run("-vv", "sync", code=0)
     model = whole_model(run)
+    dataset = run("show", model, "--json").data["dataset"]["id"]
     [session] = (home / "state" / "sessions").glob("*.json")
     stored = json.loads(session.read_text())
     for arguments in (
@@ -89,6 +91,8 @@ def test_no_secret_is_seen_anywhere(
         ("show", model, "--json"),
         ("inspect", model),
         ("download", model),
+        ("report", model),
+        ("push", str(write_adapter(tmp_path / "trained")), "--dataset", dataset),
         ("serve-config", model, "--for", "vllm"),
         ("doctor", "--json"),
         ("config", "show", "--json"),
