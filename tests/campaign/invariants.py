@@ -13,8 +13,9 @@ from tests.campaign.world import Ended, World
 from tests.sync.equality import assert_equal
 
 _CALM_HARVESTS: Final = 3
-_A_LEASE_LATER: Final = 600.0
-"""Seconds, by the backend's clock: what a dead harvester had claimed is free by then."""
+_A_LEASE_LATER: Final = 26 * 3600.0
+"""Seconds, by the backend's clock, after which what a dead harvester had claimed is free. A lease
+is dated by that clock, which an episode may have set a day ahead for a while."""
 
 
 def broken_by(world: World, episode: Episode, ended: list[Ended]) -> Iterator[str]:

@@ -103,7 +103,7 @@ def test_the_screens_show_any_row_harmlessly(
     rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     library = Library(tmp_path_factory.mktemp("cache") / "cache.sqlite3")
-    library.put_models(*rows)
+    library.put_models(*rows, curves=False)
     library.put_notices(notice_row(0, title=rows[0]["name"], message=rows[-1]["name"]))
 
     async def walk() -> None:
