@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lora_tui import clock
 from lora_tui.config import Profile
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Ran, Run
@@ -88,12 +86,9 @@ def test_nobody_signed_in(configured: Sandbox, run: Run, monkeypatch: pytest.Mon
     assert by_name(ran)["worker"]["verdict"] == "ok"
 
 
-def test_a_clock_that_is_wrong(
-    configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_clock_that_is_wrong(configured: Sandbox, run: Run) -> None:
     run("login")
-    real = clock.now
-    monkeypatch.setattr(clock, "now", lambda: real() + timedelta(seconds=90))
+    configured.faults(clock_offset=-90)
     found = by_name(run("doctor", "--json"))
     assert found["clock"]["verdict"] == "failed"
     assert "ahead" in found["clock"]["evidence"]

@@ -125,7 +125,7 @@ class Sandbox:
 
     def _control(self, method: str, name: str, **options: Any) -> httpx.Response:
         # plain http on this machine: to read the authorities would take most of the time
-        with httpx.Client(trust_env=False, timeout=30, verify=False) as client:  # noqa: S501
+        with httpx.Client(trust_env=False, timeout=30, verify=False) as client:  # noqa: S501 - no TLS
             return client.request(method, f"{self.url}/_control/{name}", **options)
 
 
