@@ -2,7 +2,7 @@
 
 `run.py sync queries` runs these two. The table is printed from `results/`, which also keeps
 `all.json` and a picture of all ratios, `ratios.svg`. `transfers` needs
-nginx, aria2c and curl, and `harvest` curl; where one is missing it says so and fails. Peers that
+nginx, aria2c and curl, `keys` nginx, and `harvest` curl; where one is missing it says so and fails. Peers that
 not every machine has are measured where they are: rclone, and hf_transfer, which is looked for in
 the interpreter that LORA_TUI_BENCH_HF names.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from figures import RESULTS, Figure, table
 from ratios import svg
 
-NAMES = ("start", "sync", "queries", "interface", "chart", "transfers", "harvest")
+NAMES = ("start", "sync", "queries", "interface", "chart", "transfers", "keys", "harvest")
 
 
 def main(names: list[str]) -> int:

@@ -1,11 +1,13 @@
 """The applications that bench_interface.py opens in a terminal: `KIND ARGUMENT`.
 
 `empty` is Textual with one line of text; `table N` is Textual's own DataTable with N models;
-`models PATH` is ours on a filled cache. Each shows MARK or the newest model when it is painted.
+`models PATH` is ours on a filled cache; `downloading PATH` is the same, fetching what is queued
+from the URL in BENCH_URL. Each shows MARK or the newest model when it is painted.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -56,6 +58,12 @@ def main(kind: str, argument: str) -> None:
         from lora_tui.online import OfflineWriters
 
         writers = OfflineWriters(UnreachableError("a benchmark has no backend"))
+        if kind == "downloading":
+            from lora_tui.transfers.run import Runner, Tools
+
+            url = os.environ["BENCH_URL"]
+            tools = Tools(sign=lambda _: url, delay=lambda *_: None, files_at_once=1)
+            Runner(Path(argument), tools).start()
         LoraTuiApp(Path(argument), writers, profile="bench", sync_on_start=False).run()
 
 

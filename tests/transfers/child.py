@@ -1,15 +1,18 @@
-"""A download in a process of its own, for tests that kill it: HOME URL [RLIMIT_FSIZE].
+"""A download in a process of its own, for tests that kill it.
 
-Prints what became of it as one line of JSON.
+The processes are forked off a server that has imported everything: a campaign of kills does not
+wait for Python to start again and again.
 """
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import resource
-import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, Final
 
 from lora_tui.cache.connection import open_cache
 from lora_tui.cache.models import get_model
@@ -19,12 +22,46 @@ from lora_tui.transfers.download import download
 from lora_tui.transfers.run import Runner, Tools
 from tests.transfers.file_server import MODEL, no_delay
 
+_FORKS: Final = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([__name__])
 
-def main() -> None:
-    home, url = Path(sys.argv[1]), sys.argv[2]
-    cache = Path(sys.argv[4]) if len(sys.argv) > 4 else home / "cache.sqlite3"
-    if len(sys.argv) > 3 and int(sys.argv[3]):
-        limit = int(sys.argv[3])
+
+class Child:
+    """A process that downloads the model of a cache."""
+
+    def __init__(self, home: Path, url: str, limit: int, cache: Path) -> None:
+        self._receiver, sender = _FORKS.Pipe(duplex=False)
+        self._process = _FORKS.Process(target=_work, args=(sender, home, url, limit, cache))
+        self._process.start()
+        sender.close()
+
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    def answer(self) -> dict[str, Any]:
+        """What became of it. The test's time-out is the limit."""
+        answer: dict[str, Any] = self._receiver.recv()
+        self._process.join()
+        return answer
+
+    def kill(self) -> None:
+        """By SIGKILL; it is dead when this returns."""
+        self._process.kill()
+        self._process.join()
+
+
+@contextmanager
+def child(home: Path, url: str, *, limit: int = 0, cache: Path) -> Iterator[Child]:
+    """A download in another process; it is dead when this ends. `limit`: RLIMIT_FSIZE."""
+    process = Child(home, url, limit, cache)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def _work(sender: Connection, home: Path, url: str, limit: int, cache: Path) -> None:
+    if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     fetch._NOTE_SECONDS = 0.05  # type: ignore[misc]
     runner = Runner(cache, Tools(sign=lambda _: url, delay=no_delay))
@@ -32,13 +69,8 @@ def main() -> None:
         model = get_model(db, MODEL)
         assert model is not None
         try:
-            outcome = download(runner, db, model, home / "downloads")
-            print(json.dumps({"done": outcome.done}))
+            sender.send({"done": list(download(runner, db, model, home / "downloads").done)})
         except LoraTuiError as error:
             told = {"error": str(error), "kind": type(error).__name__, "code": error.exit_code}
-            print(json.dumps(told))
+            sender.send(told)
     runner.close()
-
-
-if __name__ == "__main__":
-    main()

@@ -11,12 +11,11 @@ import json
 import os
 import random
 import resource
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,10 +23,11 @@ import pytest
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.errors import DiskError, IntegrityError, NotFoundError, UnreachableError
 from lora_tui.transfers.part import part_of
+from tests.transfers.child import Child
+from tests.transfers.child import child as fork
 from tests.transfers.conftest import MakeWorld
 from tests.transfers.file_server import FileServer, World, leftovers, made_up
 
-ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("LORA_TUI_TEST_KILLS", "12"))
 
 
@@ -50,31 +50,11 @@ def test_several_connections_that_drop_again_and_again(world: World, server: Fil
     assert world.target.read_bytes() == server.behaviour.content
 
 
-@contextmanager
 def child(
     world: World, *, limit: int = 0, cache: Path | None = None
-) -> Iterator[subprocess.Popen[str]]:
-    """A download in another process; it is dead when this ends."""
-    arguments = [str(world.home), world.server.sign(), str(limit)]
-    if cache is not None:
-        arguments.append(str(cache))
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.transfers.child", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def answer_of(process: subprocess.Popen[str]) -> dict[str, object]:
-    out, _ = process.communicate(timeout=60)
-    answer: dict[str, object] = json.loads(out)
-    return answer
+) -> AbstractContextManager[Child]:
+    """A download of this world's file in another process."""
+    return fork(world.home, world.server.sign(), limit=limit, cache=cache or world.cache_path)
 
 
 def test_killed_at_random_moments_it_goes_on_and_never_shows_a_wrong_file(
@@ -96,11 +76,10 @@ def test_killed_at_random_moments_it_goes_on_and_never_shows_a_wrong_file(
             event.set() if sent >= at else None
         )
         with child(world) as process:
-            while not reached.wait(0.002) and process.poll() is None:
+            while not reached.wait(0.002) and process.is_alive():
                 pass
             threading.Event().wait(late)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.kill()
         resumed += any("If-Range" in request for request in server.requests[requests:])
         if world.target.exists():
             assert world.target.read_bytes() == server.behaviour.content
@@ -108,7 +87,7 @@ def test_killed_at_random_moments_it_goes_on_and_never_shows_a_wrong_file(
             finished += 1
     server.behaviour.on_sent = lambda _sent: None
     with child(unknown) as process:
-        assert answer_of(process)["done"]
+        assert process.answer()["done"]
     assert unknown.target.read_bytes() == server.behaviour.content
     assert leftovers(unknown.directory) == []
     assert resumed >= KILLS // 4
@@ -311,7 +290,7 @@ def test_a_disk_that_becomes_full_midway_is_explained_and_the_rest_fetched_later
             filler.unlink()
         else:  # the same refusal by another limit
             with child(world, limit=1_000_000) as process:
-                assert answer_of(process)["kind"] == "DiskError"
+                assert process.answer()["kind"] == "DiskError"
             assert not world.target.exists()
         world.download()
         assert world.target.read_bytes() == server.behaviour.content
@@ -321,7 +300,7 @@ def test_a_file_larger_than_the_user_may_write_is_explained(
     world: World, server: FileServer
 ) -> None:
     with child(world, limit=1_500_000) as process:
-        answer = answer_of(process)
+        answer = process.answer()
     assert answer["kind"] == "DiskError"
     assert "large" in str(answer["error"])
     assert not world.target.exists()
@@ -370,7 +349,7 @@ def test_a_directory_that_may_not_be_written_is_explained(tmp_path: Path) -> Non
 def test_two_processes_at_once_share_one_queue(world: World, server: FileServer) -> None:
     server.behaviour.rate = 2_000_000
     with child(world) as one, child(world) as two:
-        answers = [answer_of(one), answer_of(two)]
+        answers = [one.answer(), two.answer()]
     assert [answer.get("done") for answer in answers] == [["weights.bin"]] * 2
     assert world.target.read_bytes() == server.behaviour.content
     assert server.sent == len(server.behaviour.content)
@@ -382,7 +361,7 @@ def test_two_queues_never_write_the_same_file(
     other = World(tmp_path / "other", server)
     server.behaviour.rate = 1_000_000
     with child(world) as one, child(world, cache=other.cache_path) as two:
-        answers = [answer_of(one), answer_of(two)]
+        answers = [one.answer(), two.answer()]
     errors = [str(answer["error"]) for answer in answers if "error" in answer]
     assert len(errors) <= 1
     for error in errors:

@@ -153,11 +153,55 @@ def test_a_server_that_holds_each_connection_back_gets_several() -> None:
 def test_a_line_that_is_full_with_one_connection_keeps_one() -> None:
     growth = run_growth(lambda connections: 5e6)
     assert growth.allowed == 1
-    assert growth.chunk is None
+    assert growth.chunk(1 << 30) is None
 
 
 def test_a_line_as_fast_as_the_machine_keeps_one_connection() -> None:
     assert run_growth(lambda connections: connections * 300e6, size=1e12).allowed == 1
+
+
+def test_a_server_that_holds_back_what_comes_after_a_fast_start_gets_several() -> None:
+    growth, done = Growth(8), 1
+    for tick in range(60):
+        growth.observe(tick * 0.05, done, 1 << 40, growth.allowed)
+        done += int((300e6 if tick < 20 else growth.allowed * 10e6) * 0.05)
+    assert growth.allowed == 8
+
+
+@pytest.mark.parametrize(
+    "speeds", [[32.0] * 8, [32.0] * 7 + [4.0], [2.0, 40.0, 8.0, 30.0, 1.0, 25.0, 32.0, 32.0]]
+)
+def test_all_connections_end_together_and_the_checksum_is_not_far_behind(
+    speeds: list[float],
+) -> None:
+    """Connections of so many MiB a second share half a gigabyte."""
+    total = 512 << 20
+    growth, pieces = Growth(8), Pieces(total)
+    growth.observe(0.0, 1, total, 1)
+    for tick in (1, 2, 3):
+        growth.observe(tick * 0.1, int(tick * 0.1 * 32 * 2**20), total, 1)
+    assert growth.allowed == 8
+    hands: list[Piece | None] = [pieces.take(growth.chunk(total)) for _ in speeds]
+    tick, step = 0, 0.01
+    idle = lag = 0.0
+    while not pieces.complete:
+        tick += 1
+        lag = pieces.done - pieces.frontier
+        for number, speed in enumerate(speeds):
+            budget = int(speed * 2**20 * step)
+            while budget > 0:
+                piece = hands[number]
+                if piece is None or not piece.missing:
+                    piece = hands[number] = pieces.take(growth.chunk(pieces.missing))
+                if piece is None:
+                    idle += step
+                    break
+                count = min(budget, piece.missing)
+                pieces.advance(piece, count)
+                budget -= count
+    assert tick * step < 1.1 * total / (sum(speeds) * 2**20)
+    assert idle < 0.1 * tick * step * len(speeds)
+    assert lag < total / 20
 
 
 def test_a_small_file_keeps_one_connection() -> None:

@@ -12,16 +12,20 @@ _RISING: Final = 1.25
 _GAIN: Final = 1.3
 _FAST: Final = 100e6
 """Bytes a second of one connection beyond which it is the processor that sets the pace."""
-_CHUNK_SECONDS: Final = 1.0
-_SMALLEST_CHUNK: Final = 4 << 20
+_LONGEST_CHUNK_SECONDS: Final = 1.0
+_SHORTEST_CHUNK_SECONDS: Final = 0.1
+_SMALLEST_CHUNK: Final = 1 << 20
 _LARGEST_CHUNK: Final = 64 << 20
+_CHUNKS_TO_GO: Final = 4
+"""Of each connection, as far as they are neither too long nor too short."""
 
 
 class Growth:
     """Told how far the file is, it says how many connections are worth having.
 
     It starts with one. When the rate of that one has stopped rising and there is enough left to
-    fetch, it tries as many as there may be, and keeps them where that made the file faster.
+    fetch, it tries as many as there may be, and keeps them where that made the file faster. A
+    line as fast as the machine is watched on: some servers hold back only what comes later.
     """
 
     def __init__(self, most: int) -> None:
@@ -31,13 +35,18 @@ class Growth:
         self._settled = most <= 1
         self._seen: deque[tuple[float, int]] = deque()
 
-    @property
-    def chunk(self) -> int | None:
-        """Bytes of each request where there are several connections; None with one alone."""
+    def chunk(self, missing: int) -> int | None:
+        """Bytes of the next request where there are several connections; None with one alone.
+
+        The less is `missing`, the smaller, so that all connections end at about the same time,
+        and the checksum, which follows the first gap, is not far behind then.
+        """
         if self.allowed == 1:
             return None
-        wanted = int(self._rate_of_one * _CHUNK_SECONDS)
-        return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, wanted))
+        share = missing // (_CHUNKS_TO_GO * self.allowed)
+        longest = min(_LARGEST_CHUNK, self._rate_of_one * _LONGEST_CHUNK_SECONDS)
+        shortest = min(_LARGEST_CHUNK, self._rate_of_one * _SHORTEST_CHUNK_SECONDS)
+        return max(_SMALLEST_CHUNK, int(max(shortest, min(longest, share))))
 
     def lost_one(self, left: int) -> None:
         """A connection failed while `left` others go on: be content with those."""
@@ -72,9 +81,7 @@ class Growth:
             self._settled = True
             if rate < self._rate_of_one * _GAIN:
                 self.allowed = 1
-        elif rate >= _FAST:
-            self._settled = True
-        elif missing > rate * _WORTHWHILE_SECONDS:
+        elif rate < _FAST and missing > rate * _WORTHWHILE_SECONDS:
             self._rate_of_one = rate
             self.allowed = self._most
         return self.allowed

@@ -10,8 +10,10 @@ from typing import Final
 UNKNOWN_END: Final = 1 << 62
 """The end of a file whose length nobody has told yet."""
 
-_LEAST: Final = 1 << 20
+_LEAST: Final = 256 << 10
 """Bytes of a part that is worth a request of its own."""
+_FAR: Final = 16
+"""Chunks by which the first gap may be behind before others help with it."""
 
 
 @dataclass(eq=False)
@@ -52,6 +54,12 @@ class Pieces:
             return self._total - sum(gap.missing for gap in self._gaps)
 
     @property
+    def missing(self) -> int:
+        """Bytes to go, as far as that is known."""
+        with self._lock:
+            return 0 if self._total is None else sum(gap.missing for gap in self._gaps)
+
+    @property
     def complete(self) -> bool:
         """Whether nothing is missing."""
         with self._lock:
@@ -73,31 +81,34 @@ class Pieces:
 
         With `chunk`, at most about so many bytes of it, so that the bytes come roughly in order.
         Where every gap is being fetched, a part of the largest: what lies beyond its next chunk,
-        or at the end of a file its second half.
+        or at the end of a file its second half. So too of the first gap, where it is far behind.
         """
         with self._lock:
-            if chunk is None:
-                free = next((gap for gap in self._gaps if not gap.taken), None)
-                if free is not None:
-                    free.taken = True
-                return free
-            if self._gaps and self._total is not None and all(gap.taken for gap in self._gaps):
-                largest = max(self._gaps, key=lambda gap: gap.missing)
-                if largest.missing > 2 * chunk:
-                    self._split(largest, largest.at + chunk)
-                elif largest.missing >= 2 * _LEAST:
-                    self._split(largest, largest.at + largest.missing // 2)
-            for gap in self._gaps:
-                if not gap.taken:
-                    if gap.missing > 2 * chunk:
-                        self._split(gap, gap.at + chunk)
-                    gap.taken = True
-                    return gap
-            return None
+            free = next((gap for gap in self._gaps if not gap.taken), None)
+            if chunk is not None and self._total is not None and self._gaps:
+                if free is None:
+                    free = self._share(max(self._gaps, key=lambda gap: gap.missing), chunk)
+                elif free.at - self._gaps[0].at > _FAR * chunk:
+                    free = self._share(self._gaps[0], chunk) or free
+                if free is not None and free.missing > 2 * chunk:
+                    self._split(free, free.at + chunk)
+            if free is not None:
+                free.taken = True
+            return free
 
-    def _split(self, gap: Piece, at: int) -> None:
-        self._gaps.insert(self._gaps.index(gap) + 1, Piece(at, gap.end))
+    def _share(self, gap: Piece, chunk: int) -> Piece | None:
+        """A part of a gap that somebody fetches, where it is worth while."""
+        if not gap.taken:
+            return gap
+        if gap.missing < 2 * _LEAST:
+            return None
+        return self._split(gap, gap.at + min(chunk, gap.missing // 2))
+
+    def _split(self, gap: Piece, at: int) -> Piece:
+        rest = Piece(at, gap.end)
+        self._gaps.insert(self._gaps.index(gap) + 1, rest)
         gap.end = at
+        return rest
 
     def advance(self, piece: Piece, count: int) -> None:
         """`count` bytes have been written at `piece.at`; its end may have moved meanwhile."""

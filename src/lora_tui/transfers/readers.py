@@ -1,0 +1,201 @@
+"""The threads that read a file at the same time, each over a connection of its own.
+
+A reader fills gap after gap (pieces.py), writes what comes where it belongs, and ends when nothing
+is missing, when it is dismissed, or with the error that its line broke with.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from lora_tui.errors import UnreachableError
+from lora_tui.transfers.connection import Answer, ChangedError, Line
+from lora_tui.transfers.limit import RateLimit
+from lora_tui.transfers.pieces import UNKNOWN_END, Piece, Pieces
+from lora_tui.transfers.source import Source
+
+_BUFFER: Final = 1 << 20
+_SMALLEST_READ: Final = 4 << 10
+_FIRST_READ: Final = 64 << 10
+_LIVELY_SECONDS: Final = 0.05
+_SLOW_SECONDS: Final = 0.2
+
+
+@dataclass(eq=False)
+class _Reader:
+    """One thread with one connection."""
+
+    piece: Piece
+    thread: threading.Thread | None = None
+    answer: Answer | None = None
+    """While there is one, the thread may write; otherwise it touches nothing."""
+    leave: bool = False
+
+
+class Readers:
+    """Those that work now, all on one version. One thread conducts them."""
+
+    def __init__(self, source: Source, *, stall_seconds: float, limit: RateLimit | None) -> None:
+        self._source = source
+        self._stall_seconds = stall_seconds
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._halt = threading.Event()
+        self._readers: list[_Reader] = []
+        self._ended: list[tuple[_Reader, BaseException | None]] = []
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    @property
+    def receiving(self) -> int:
+        """How many have an answer and read it."""
+        return sum(reader.answer is not None for reader in self._readers)
+
+    def start(self) -> bool:
+        """One more reader; False where there is nothing for it to do."""
+        growth, pieces = self._source.growth, self._source.pieces
+        piece = pieces.take(growth.chunk(pieces.missing) if self._readers else None)
+        if piece is None:
+            return False
+        reader = _Reader(piece)
+        reader.thread = threading.Thread(
+            target=self._read, args=(reader,), name="download", daemon=True
+        )
+        self._readers.append(reader)
+        reader.thread.start()
+        return True
+
+    def keep(self, count: int) -> None:
+        """Dismiss those beyond so many."""
+        for reader in self._readers[count:]:
+            reader.leave = True
+
+    def wait(self, seconds: float) -> list[tuple[BaseException, int]]:
+        """Until one ends, but no longer: the errors of those that did, and how many were left."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._ended, seconds)
+            ended, self._ended = self._ended, []
+        errors = []
+        for reader, error in ended:
+            self._readers.remove(reader)
+            if error is not None:
+                errors.append((error, len(self._readers)))
+        return errors
+
+    def stop(self) -> None:
+        """When this returns, no reader writes any more."""
+        with self._lock:
+            self._halt.set()
+            writing = [reader for reader in self._readers if reader.answer is not None]
+            for reader in writing:
+                if reader.answer is not None:
+                    reader.answer.abort()
+        for reader in writing:
+            if reader.thread is not None:
+                reader.thread.join()
+
+    def _read(self, reader: _Reader) -> None:
+        """The life of a reader: gap after gap, until there is none or the line breaks."""
+        growth, pieces = self._source.growth, self._source.pieces
+        line = Line(stall_seconds=self._stall_seconds)
+        error: BaseException | None = None
+        try:
+            buffer = memoryview(bytearray(_BUFFER))
+            piece: Piece | None = reader.piece
+            while piece is not None:
+                pieces = self._read_piece(reader, piece, line, buffer)
+                pieces.release(reader.piece)
+                if reader.leave or self._halt.is_set():
+                    break
+                piece = pieces.take(growth.chunk(pieces.missing))
+                if piece is not None:
+                    reader.piece = piece
+        except BaseException as caught:
+            error = caught
+        finally:
+            pieces.release(reader.piece)
+            line.close()
+            with self._wake:
+                reader.answer = None
+                self._ended.append((reader, error))
+                self._wake.notify_all()
+
+    def _read_piece(self, reader: _Reader, piece: Piece, line: Line, buffer: memoryview) -> Pieces:
+        """Fill one gap; the gaps that it belongs to."""
+        source = self._source
+        version, pieces = source.version, source.pieces
+        etag = version.etag if version is not None else None
+        known = version is not None and version.resumable
+        if piece.at and not known:
+            raise ChangedError("The server gives no way to go on in the middle of a file")
+        end = piece.end if known else None
+        probe = source.unheard_of  # an empty file has no part
+        with line.ask(source.link(), piece.at, end, etag, probe=probe) as answer:
+            try:
+                with self._lock:
+                    if self._halt.is_set():
+                        return pieces
+                    source.agree(answer)
+                    reader.answer = answer
+                if source.pieces is not pieces:  # the first answer told how long the file is
+                    pieces = source.pieces
+                    first = pieces.take()
+                    if first is None:
+                        return pieces
+                    reader.piece = piece = first
+                if not answer.ranged and piece.at and len(self._readers) > 1:
+                    source.growth.refuse()
+                    reader.leave = True
+                    return pieces
+                self._skip(answer, piece.at - answer.start, buffer)
+                self._copy(reader, answer, pieces, piece, buffer)
+                return pieces
+            finally:
+                with self._lock:
+                    reader.answer = None
+
+    def _skip(self, answer: Answer, count: int, buffer: memoryview) -> None:
+        """Pass over what is there already, where the server sends the whole file regardless."""
+        while count > 0 and not self._halt.is_set():
+            passed = answer.read_into(buffer[: self._permitted(min(len(buffer), count))])
+            if not passed:
+                raise UnreachableError("The connection ended in the middle of a file")
+            count -= passed
+
+    def _copy(
+        self, reader: _Reader, answer: Answer, pieces: Pieces, piece: Piece, buffer: memoryview
+    ) -> None:
+        size = _FIRST_READ
+        while not self._halt.is_set() and not reader.leave:
+            wanted = min(size, piece.end - piece.at)
+            if wanted <= 0:
+                return
+            wanted = self._permitted(wanted)
+            began = time.monotonic()
+            count = answer.read_into(buffer[:wanted])
+            if not count:
+                if piece.end == UNKNOWN_END and answer.certain_end:
+                    pieces.end_here(piece)
+                    return
+                raise UnreachableError("The connection ended in the middle of a file")
+            self._source.part.write(buffer[:count], piece.at)
+            pieces.advance(piece, count)
+            took = time.monotonic() - began
+            # large reads cost the least, small ones keep a slow line responsive
+            if took < _LIVELY_SECONDS:
+                size = min(len(buffer), 2 * size)
+            elif took > _SLOW_SECONDS:
+                size = max(_SMALLEST_READ, size // 2)
+
+    def _permitted(self, wanted: int) -> int:
+        if self._limit is None:
+            return wanted
+        count, seconds = self._limit.take(wanted)
+        if seconds:
+            self._halt.wait(seconds)
+        return count

@@ -1,0 +1,99 @@
+"""The object that a file is fetched from, as all its readers see it: link, version, gaps."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from lora_tui.errors import BackendError, IntegrityError
+from lora_tui.transfers.connection import Answer, ChangedError
+from lora_tui.transfers.growth import Growth
+from lora_tui.transfers.part import Part, Version
+from lora_tui.transfers.pieces import Pieces
+from lora_tui.transfers.space import check_space
+
+_LINK_IS_NEW_SECONDS: Final = 5.0
+"""A link that is refused sooner is refused for another reason than its age."""
+
+
+class Source:
+    """Which bytes these are, which of them are missing, and by which link they are had."""
+
+    def __init__(
+        self, part: Part, sign: Callable[[], str], expected_size: int | None, connections: int
+    ) -> None:
+        self.part = part
+        self.expected = expected_size
+        self.growth = Growth(connections)
+        self.version: Version | None = None
+        self.pieces = Pieces(None)
+        resumed = part.resume()
+        if resumed is not None and expected_size in (None, resumed[0].total):
+            self.version, self.pieces = resumed
+        self._sign = sign
+        self._sign_lock = threading.Lock()
+        self._url: str | None = None
+        self._signed_at = 0.0
+        self._changed = False
+
+    @property
+    def resumable(self) -> bool:
+        """Whether bytes of several answers may be put together."""
+        return self.version is not None and self.version.resumable
+
+    @property
+    def unheard_of(self) -> bool:
+        """Whether there was no answer yet, of any version."""
+        return self.version is None and not self._changed
+
+    def link(self) -> str:
+        """The signed URL; a new one where there is none."""
+        with self._sign_lock:
+            if self._url is None:
+                self._url = self._sign()
+                self._signed_at = time.monotonic()
+            return self._url
+
+    def forget_link(self) -> bool:
+        """Have the next reader sign anew; whether this one was old enough to have expired."""
+        self._url = None
+        return time.monotonic() - self._signed_at >= _LINK_IS_NEW_SECONDS
+
+    def agree(self, answer: Answer) -> None:
+        """The first answer says which version it is to be; every other must be of the same.
+
+        The readers call it one at a time.
+        """
+        if self.resumable:
+            if answer.version != self.version:
+                raise ChangedError("The file in the bucket has changed")
+            return
+        total = answer.version.total
+        if not answer.certain_end:
+            if self.expected is None:
+                raise BackendError("The storage does not say how long the file is")
+            total = self.expected
+        if total is not None:
+            self.check_size(total)
+        self.part.begin_anew()
+        check_space(self.part, total or self.expected or 0)
+        self.version = Version(answer.version.etag, total)
+        self.pieces = Pieces(total)
+        if not answer.ranged:
+            self.growth.refuse()
+
+    def check_size(self, total: int) -> None:
+        """Raises IntegrityError where it is not the manifest's."""
+        if self.expected is not None and total != self.expected:
+            raise IntegrityError(
+                "The stored file has another size than its manifest says",
+                details=f"{total} bytes, the manifest says {self.expected}",
+            )
+
+    def begin_anew(self, *, changed: bool = False) -> None:
+        """Forget what was fetched."""
+        self._changed = self._changed or changed
+        self.part.begin_anew()
+        self.version, self.pieces = None, Pieces(None)
