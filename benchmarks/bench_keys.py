@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from statistics import quantiles
 
-from bench_transfers import NAME, make_certificate, make_file, serving
+from bench_transfers import NAME, make_certificate, make_file, serving, which
 from figures import Figure, figure, report
 from lora_tui.cache import transfers as queue
 from lora_tui.cache.changes import Topic
@@ -37,6 +37,9 @@ def name_of(number: int) -> str:
 
 
 def main() -> None:
+    missing = [tool for tool in ("nginx", "openssl") if which(tool) is None]
+    if missing:
+        sys.exit(f"bench_keys needs {', '.join(missing)}")
     with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as name:
         directory = Path(name)
         cache = directory / "cache.sqlite3"
