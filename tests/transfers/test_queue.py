@@ -5,14 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lora_tui.cache import transfers as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
+from lora_tui.cache.finished import downloaded_to
 from lora_tui.cache.transfers import Transfer, TransferState, Wanted
-from lora_tui.errors import BackendError, IntegrityError, NotFoundError, UnreachableError
+from lora_tui.errors import (
+    BackendError,
+    CacheError,
+    DiskError,
+    IntegrityError,
+    NotFoundError,
+    UnreachableError,
+)
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.fetch import CancelledError
 from lora_tui.transfers.owner import Owner
@@ -136,6 +145,58 @@ def test_a_running_application_takes_over_what_another_process_left(
         queue.claim(db, dead.token)
     dead.close()
     until(lambda: rows(world)[0].state is TransferState.DONE)
+
+
+def test_a_download_takes_over_a_file_whose_process_dies_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.transfers.run._WATCH_SECONDS", 0.05)
+    put(world, "weights.bin")
+    other = Owner(world.cache_path)
+    with world.cache() as db, transaction(db):
+        queue.claim(db, other.token)
+    dies = iter([other.close])
+    done = world.download(on_change=lambda _row: next(dies, lambda: None)()).done
+    assert done == ("weights.bin",)
+
+
+def test_a_file_goes_on_once_a_full_disk_takes_the_cache_s_writes_again(
+    world: World, server: FileServer, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.transfers.run._WATCH_SECONDS", 0.05)
+    server.behaviour.rate = 1_000_000
+    full, refused = threading.Event(), threading.Event()
+
+    def transaction_on(db: Any, *topics: Topic) -> Any:
+        if full.is_set():
+            refused.set()
+            raise DiskError("The disk is full: the cache can't be written")
+        return transaction(db, *topics)
+
+    monkeypatch.setattr("lora_tui.transfers.run.transaction", transaction_on)
+    put(world, "weights.bin")
+    runner.start()
+    until(lambda: rows(world)[0].bytes_done > 0)
+    full.set()
+    until(lambda: refused.is_set() and server.open_now == 0)
+    full.clear()
+    server.behaviour.rate = None
+    until(lambda: rows(world)[0].state is TransferState.DONE)
+
+
+def test_whatever_ends_the_process_a_model_whose_files_are_all_done_counts_as_downloaded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*_: object) -> None:
+        raise CacheError("The cache is held by another process")
+
+    with monkeypatch.context() as patch, pytest.raises(CacheError):
+        patch.setattr("lora_tui.transfers.run.put_downloaded", cut_off)
+        world.download()
+    assert world.row().state is TransferState.FAILED
+    world.download()
+    with world.cache() as db:
+        assert downloaded_to(db, MODEL) == world.directory
 
 
 def test_files_come_in_the_order_of_the_queue(world: World, runner: Runner) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 from lora_tui import errors
 from lora_tui.cache import transfers as queue
-from lora_tui.cache.changes import Topic
+from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facts import Owner as CacheOwner
 from lora_tui.cache.finished import put_downloaded
@@ -64,6 +64,8 @@ class Runner:
         self._owner: Owner | None = None
         self._workers: list[threading.Thread] = []
         self._wanted: set[int] = set()
+        self._unreleased: set[int] = set()
+        """Rows that nobody works on any more, though the cache could not be told so."""
         self._everything = False
         self._errors: dict[int, LoraTuiError] = {}
         """Of this process: with details and remedy, which the cache does not keep."""
@@ -89,14 +91,18 @@ class Runner:
                 self._look()
 
     def recover(self) -> None:
-        """Queue again what a dead process had in hand."""
+        """Queue again what a dead process, or a dead worker of ours, had in hand."""
         own = self._own()
         with closing(open_cache(self._cache_path, self._cache_owner)) as db:
             dead = [owner for owner in queue.owners(db) if not own.is_alive(owner)]
-            if dead:
+            left = list(self._unreleased)
+            if dead or left:
                 with transaction(db, Topic.TRANSFERS):
                     for owner in dead:
                         queue.release_all(db, owner)
+                    for number in left:
+                        queue.release(db, number, own.token)
+                self._unreleased.difference_update(left)
 
     def wait_for(
         self,
@@ -109,9 +115,13 @@ class Runner:
         `on_change` is told, in this thread, of each step of each file.
         """
         seen: dict[int, Transfer] = {}
+        recovered_at = time.monotonic()
         while True:
             if self._broken is not None:
                 raise self._broken
+            if time.monotonic() - recovered_at >= _WATCH_SECONDS:
+                recovered_at = time.monotonic()
+                self.recover()  # whoever has one in hand may have died
             self._look()
             rows = queue.get_transfers(db, ids)
             for row in rows:
@@ -191,8 +201,15 @@ class Runner:
                 try:
                     self._one(db, row, owner)
                 finally:
-                    with transaction(db, Topic.TRANSFERS):
-                        queue.release(db, row.id, owner)
+                    self._release(db, row, owner)
+
+    def _release(self, db: Connection, row: Transfer, owner: str) -> None:
+        try:
+            with transaction(db, Topic.TRANSFERS):
+                queue.release(db, row.id, owner)
+        except BaseException:
+            self._unreleased.add(row.id)
+            raise
 
     def _one(self, db: Connection, row: Transfer, owner: str) -> None:
         last = (-1, -1)
@@ -214,8 +231,6 @@ class Runner:
             done: int | None = None,
             total: int | None = None,
             attempts: int | None = None,
-            sha256: str | None = None,
-            modified: int | None = None,
         ) -> None:
             with transaction(db, Topic.TRANSFERS):
                 going = queue.report(
@@ -226,8 +241,6 @@ class Runner:
                     bytes_done=done,
                     bytes_total=total,
                     attempts=attempts,
-                    sha256=sha256,
-                    modified=modified,
                 )
             if not going:
                 raise CancelledError("The download was stopped")
@@ -263,14 +276,18 @@ class Runner:
                 options,
                 lambda size: report(TransferState.VERIFYING, done=size, total=size),
             )
-            report(
-                TransferState.DONE,
-                done=brought.size,
-                total=brought.size,
-                sha256=brought.sha256,
-                modified=brought.modified,
-            )
-            self._conclude(db, model, row.target.parent)
+            with transaction(db, Topic.TRANSFERS):
+                if queue.report(
+                    db,
+                    row.id,
+                    owner,
+                    TransferState.DONE,
+                    bytes_done=brought.size,
+                    bytes_total=brought.size,
+                    sha256=brought.sha256,
+                    modified=brought.modified,
+                ):
+                    _conclude(db, model, row.target.parent)
         except CancelledError:
             return  # the row says already what the user wants; `release` does the rest
         except LoraTuiError as error:
@@ -287,14 +304,15 @@ class Runner:
         with transaction(db, Topic.TRANSFERS):
             queue.report(db, row.id, owner, TransferState.FAILED, error=str(error), error_kind=kind)
 
-    def _conclude(self, db: Connection, model: Model, directory: Path) -> None:
-        """Where that was the last file, the model lies on this disk."""
-        rows = {row.file: row for row in queue.transfers_of(db, model.id)}
-        if all(
-            file.name in rows
-            and rows[file.name].state is TransferState.DONE
-            and rows[file.name].target.parent == directory
-            for file in model.files
-        ):
-            with transaction(db, Topic.TRANSFERS, Topic.MODELS):
-                put_downloaded(db, model.id, directory)
+
+def _conclude(db: Connection, model: Model, directory: Path) -> None:
+    """Where that was the last file, the model lies on this disk. Call inside a transaction."""
+    rows = {row.file: row for row in queue.transfers_of(db, model.id)}
+    if all(
+        file.name in rows
+        and rows[file.name].state is TransferState.DONE
+        and rows[file.name].target.parent == directory
+        for file in model.files
+    ):
+        put_downloaded(db, model.id, directory)
+        publish(db, (Topic.MODELS,))
