@@ -126,10 +126,20 @@ def delete_session(profile: Profile) -> bool:
 
 @contextmanager
 def refresh_lock(profile: Profile) -> Iterator[None]:
-    """Held while a session is refreshed: refresh tokens rotate, two processes must take turns."""
+    """Held while a session is refreshed: refresh tokens rotate, two processes must take turns.
+
+    Raises DiskError.
+    """
     path = _file(profile).with_suffix(".lock")
-    make_private_directory(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        make_private_directory(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DiskError(
+            f"The session can't be renewed: {error.strerror}",
+            details=str(path),
+            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -140,8 +150,8 @@ def refresh_lock(profile: Profile) -> Iterator[None]:
 def session_of_token(token: Secret) -> Session:
     """Read who an access token belongs to and when it ends; the backend checks its signature."""
     claims = _claims(token.reveal())
-    user_id, expiry = claims.get("sub"), claims.get("exp")
-    if not isinstance(user_id, str) or not isinstance(expiry, (int, float)):
+    user_id, expiry = claims.get("sub"), _moment(claims.get("exp"))
+    if not isinstance(user_id, str) or expiry is None:
         raise AuthenticationError(
             "LORA_TUI_ACCESS_TOKEN is not an access token of Supabase",
             remedy="give the access_token of a session, or run `lora-tui login`",
@@ -149,10 +159,19 @@ def session_of_token(token: Secret) -> Session:
     return Session(
         access_token=token,
         refresh_token=Secret(""),
-        expires_at=datetime.fromtimestamp(expiry, UTC),
+        expires_at=expiry,
         user_id=user_id,
         email=str(claims.get("email") or ""),
     )
+
+
+def _moment(seconds: object) -> datetime | None:
+    if not isinstance(seconds, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def _claims(token: str) -> dict[str, Any]:

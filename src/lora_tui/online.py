@@ -65,7 +65,10 @@ def session_auth(profile: Profile) -> auth.SessionAuth:
 
 
 def _keep(profile: Profile, session: Session) -> None:
-    account.save_session(profile, session)
+    """Unless another process has signed out meanwhile, or somebody else in."""
+    stored = account.signed_in(profile)
+    if stored is not None and stored.user_id == session.user_id:
+        account.save_session(profile, session)
 
 
 class OnlineWriters:

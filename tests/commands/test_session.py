@@ -18,7 +18,10 @@ from keyring.errors import KeyringError
 
 from lora_tui import account
 from lora_tui.config import Profile
+from lora_tui.gateway import Gateway, auth
+from lora_tui.online import session_auth
 from lora_tui.sandbox import Sandbox
+from lora_tui.secret import Secret
 from tests.commands.test_deliver import whole_model
 from tests.conftest import Run
 
@@ -159,3 +162,38 @@ def test_two_processes_that_refresh_at_once_use_the_token_up_once(
     refreshed = [r for r in configured.requests() if "refresh_token" in str(r["query"])]
     assert len(refreshed) == 1
     assert run("sync").code == 0
+
+
+@pytest.mark.parametrize("then", ["another account signs in", "the session is signed out"])
+def test_an_open_application_brings_no_session_back_that_was_replaced_or_ended(
+    configured: Sandbox, run: Run, profile: Profile, then: str
+) -> None:
+    assert run("login").code == 0
+    signed_in = session_auth(profile)
+    if then == "another account signs in":
+        other = auth.sign_in(
+            configured.url,
+            configured.anon_key,
+            configured.other_email,
+            Secret(configured.other_password),
+        )
+        account.save_session(profile, other)
+    else:
+        assert run("logout", "--offline").code == 0
+    before = account.signed_in(profile)
+    configured.faults(clock_offset=7200)
+    with Gateway.for_user(configured.url, signed_in) as gateway:
+        gateway.rest.count("model_artifacts", configured.user_id)
+    assert account.signed_in(profile) == before
+
+
+def test_a_lock_that_can_t_be_taken_is_said_in_a_sentence(
+    configured: Sandbox, run: Run, profile: Profile
+) -> None:
+    assert run("login").code == 0
+    [stored] = (profile.paths.state_dir / "sessions").glob("*.json")
+    stored.with_suffix(".lock").mkdir()
+    configured.faults(clock_offset=7200)
+    result = run("sync")
+    assert result.code == 1
+    assert "The session can't be renewed" in result.err

@@ -175,6 +175,50 @@ def test_a_stored_session_that_is_over_too_is_renewed_by_its_own_token(
     assert refreshes(sandbox) == 1
 
 
+def test_what_another_process_renewed_is_taken_over_whatever_its_clock_said(
+    sandbox: Sandbox, session: Session
+) -> None:
+    """This process signed in while the machine's clock was a day ahead."""
+    ours = replace(session, expires_at=session.expires_at + timedelta(days=1))
+    stored = auth.refresh(sandbox.url, sandbox.anon_key, session)
+    sandbox.forget_requests()
+    sandbox.faults(fail_next=1, status=401, path="/rest/v1/")
+    signed_in = SessionAuth(sandbox.url, sandbox.anon_key, ours, reload=lambda: stored)
+    assert count_models(sandbox, signed_in) == 15
+    assert refreshes(sandbox) == 0
+    assert signed_in.session == stored
+
+
+def test_a_renewed_session_that_could_not_be_kept_is_not_lost(
+    sandbox: Sandbox, session: Session
+) -> None:
+    def full(_session: Session) -> None:
+        raise errors.DiskError("The session can't be stored")
+
+    signed_in = SessionAuth(
+        sandbox.url,
+        sandbox.anon_key,
+        nearly_over(session),
+        on_refresh=full,
+        reload=lambda: nearly_over(session),
+    )
+    with pytest.raises(errors.DiskError):
+        count_models(sandbox, signed_in)
+    assert count_models(sandbox, signed_in) == 15
+    assert refreshes(sandbox) == 1
+
+
+@pytest.mark.parametrize("seconds", ["1e999", "-1e999", "1e18", "NaN"])
+def test_an_answer_whose_session_ends_at_no_time_is_refused_or_read_from_its_token(
+    seconds: str,
+) -> None:
+    body = f'{{"access_token": "a.b.c", "refresh_token": "x", "expires_in": {seconds},'
+    answer = httpx.Response(200, content=f'{body} "user": {{"id": "u"}}}}'.encode())
+    client = build_client("https://b.example", transport=Script.of(answer).transport)
+    with pytest.raises(errors.LoraTuiError):
+        auth.sign_in("https://b.example", "key", "a@b.example", Secret("x"), client=client)
+
+
 def test_the_session_of_somebody_else_is_not_taken_over(sandbox: Sandbox, session: Session) -> None:
     other = auth.sign_in(
         sandbox.url, sandbox.anon_key, sandbox.other_email, Secret(sandbox.other_password)

@@ -190,9 +190,10 @@ def test_whatever_ends_the_process_a_model_whose_files_are_all_done_counts_as_do
     def cut_off(*_: object) -> None:
         raise CacheError("The cache is held by another process")
 
-    with monkeypatch.context() as patch, pytest.raises(CacheError):
+    with monkeypatch.context() as patch:
         patch.setattr("lora_tui.transfers.run.put_downloaded", cut_off)
-        world.download()
+        with pytest.raises(CacheError):
+            world.download()
     assert world.row().state is TransferState.FAILED
     world.download()
     with world.cache() as db:

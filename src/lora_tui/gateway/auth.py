@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -186,6 +186,8 @@ class SessionAuth(httpx.Auth):
         self._process_lock = lock
         self._client = client
         self._thread_lock = threading.Lock()
+        self._used_up: set[Secret] = set()
+        """Refresh tokens that we have used: a stored session with one of them is behind ours."""
 
     @property
     def session(self) -> Session:
@@ -218,20 +220,22 @@ class SessionAuth(httpx.Auth):
                 return self._session
             with self._process_lock():
                 latest = self._latest(stale)
-                if latest.access_token == stale.access_token or _nearly_over(latest):
-                    latest = refresh(
-                        self._url, self._anon_key.reveal(), latest, client=self._client
-                    )
-                    if self._on_refresh is not None:
-                        self._on_refresh(latest)
-                self._session = latest
-            return latest
+                if latest.access_token != stale.access_token and not _nearly_over(latest):
+                    self._session = latest
+                    return latest
+                renewed = refresh(self._url, self._anon_key.reveal(), latest, client=self._client)
+                self._used_up.add(latest.refresh_token)
+                self._session = renewed  # before anything else can fail: there is no other now
+                if self._on_refresh is not None:
+                    self._on_refresh(renewed)
+            return renewed
 
     def _latest(self, ours: Session) -> Session:
+        """The stored session where another process put it there; clocks are not asked."""
         stored = self._reload() if self._reload is not None else None
         if stored is None or stored.user_id != ours.user_id:
             return ours
-        return stored if stored.expires_at > ours.expires_at else ours
+        return ours if stored.refresh_token in self._used_up else stored
 
 
 def _refuse_bad_key(response: httpx.Response) -> None:
@@ -277,7 +281,8 @@ def _expiry(body: Mapping[str, Any], access_token: str) -> datetime:
     """By the time that is left where it is given: our clock may differ from the server's."""
     seconds = body.get("expires_in")
     if isinstance(seconds, int | float):
-        return clock.now() + timedelta(seconds=seconds)
+        with suppress(OverflowError, ValueError):  # no number of seconds that a date could hold
+            return clock.now() + timedelta(seconds=seconds)
     return session_of_token(Secret(access_token)).expires_at
 
 
