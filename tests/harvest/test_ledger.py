@@ -6,6 +6,7 @@ import re
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def fail(ledger: Ledger, job_id: str, *, permanent: bool = False) -> datetime | 
     )
 
 
+def spoil(ledger: Ledger) -> None:
+    """As a failing disk would, under those who have it open."""
+    with sqlite3.connect(ledger._path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = ledger._path.stat().st_size
+    with ledger._path.open("r+b") as file:
+        file.write(b"\xff" * size)
+    ledger._db.execute("PRAGMA shrink_memory")
+
+
 def test_a_failed_job_is_not_asked_for_again_before_its_time(
     world: World, at: Callable[[datetime], None]
 ) -> None:
@@ -72,6 +83,48 @@ def test_a_failed_job_is_not_asked_for_again_before_its_time(
     at(next_try + timedelta(seconds=1))
     assert world.run()[0].harvested == 1
     world.check_complete()
+
+
+def test_a_clock_that_was_ahead_for_a_while_holds_no_job_up(
+    ledger: Ledger, at: Callable[[datetime], None]
+) -> None:
+    now = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
+    at(now + timedelta(days=1))
+    fail(ledger, "a")
+    at(now)
+    later, _ = ledger.not_due()
+    assert later == frozenset()
+
+
+def test_a_ledger_that_is_damaged_meanwhile_is_made_anew(world: World) -> None:
+    harvester = world.harvester()
+    world.run(harvester, limit=1)
+    spoil(harvester.ledger)
+    result, _ = world.run(harvester)
+    assert result.harvested == 3
+    assert harvester.ledger.models_made() == 3
+    world.check_complete()
+
+
+def test_a_ledger_that_another_process_holds_stops_no_harvest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.harvest.ledger._BUSY_SECONDS", 0.0)
+    harvester = world.harvester()
+    with closing(sqlite3.connect(harvester.ledger._path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        result, events = world.run(harvester)
+    assert failures(events) == {}
+    assert result.harvested == 4
+    world.check_complete()
+
+
+def test_a_ledger_that_a_disk_does_not_give_is_said_in_a_sentence(ledger: Ledger) -> None:
+    fail(ledger, "a")
+    ledger._db.execute("DROP TABLE jobs")
+    for read in (ledger.jobs, ledger.models_made, ledger.not_due):
+        with pytest.raises(DiskError, match="The harvest's state can't be read"):
+            read()
 
 
 def test_a_lost_job_is_never_asked_for_again_until_somebody_wants_it(world: World) -> None:

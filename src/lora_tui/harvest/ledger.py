@@ -13,7 +13,7 @@ import random
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -128,14 +128,7 @@ class Ledger:
         self._lock = threading.RLock()
         try:
             make_private_directory(path.parent)
-            try:
-                self._db = _open(path)
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                _log.warning("the harvest's state was damaged and is made anew: %s", path)
-                _set_aside(path)
-                self._db = _open(path)
+            self._db = _open_or_renew(path)
         except (OSError, sqlite3.Error) as error:
             raise DiskError(
                 "The harvest's state can't be kept",
@@ -187,11 +180,12 @@ class Ledger:
     def not_due(self) -> tuple[frozenset[str], frozenset[str]]:
         """The jobs that must not be tried now: those whose time has not come, and the dead."""
         now = clock.now()
+        latest = now + timedelta(seconds=LONGEST_WAIT * (1 + _JITTER))  # beyond: a clock was wrong
         later, dead = set(), set()
         for job in self.jobs():
             if job.state is State.DEAD:
                 dead.add(job.job_id)
-            elif job.state is State.FAILED and job.next_try is not None and job.next_try > now:
+            elif job.state is State.FAILED and job.next_try and now < job.next_try <= latest:
                 later.add(job.job_id)
         return frozenset(later), frozenset(dead)
 
@@ -293,9 +287,9 @@ class Ledger:
     def jobs(self) -> list[JobState]:
         """All jobs: those that wait the longest first, the finished ones last, the newest first."""
         with self._lock:
-            rows = self._db.execute("SELECT * FROM jobs ORDER BY completed_at, job_id").fetchall()
+            rows = self._read("SELECT * FROM jobs ORDER BY completed_at, job_id")
             files: dict[str, list[FileState]] = {}
-            for row in self._db.execute("SELECT * FROM files ORDER BY rowid"):
+            for row in self._read("SELECT * FROM files ORDER BY rowid"):
                 file = FileState(row["name"], row["done"], row["total"], bool(row["stored"]))
                 files.setdefault(row["job_id"], []).append(file)
         jobs = [_job(row, tuple(files.get(row["job_id"], ()))) for row in rows]
@@ -306,14 +300,13 @@ class Ledger:
 
     def models_made(self) -> int:
         """A count that grows with each job that has got its model."""
-        with self._lock:
-            (count,) = self._db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'done'").fetchone()
-            return int(count)
+        [(count,)] = self._read("SELECT COUNT(*) FROM jobs WHERE state = 'done'")
+        return int(count)
 
     def version(self) -> tuple[int, int]:
         """Another value whenever anything has changed since."""
         with self._lock:
-            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+            [(version,)] = self._read("PRAGMA data_version")
             return int(version), self._db.total_changes
 
     # ------------------------------------------------------------------------------------------
@@ -368,11 +361,37 @@ class Ledger:
             (job_id, *values.values()),
         )
 
+    def _read(self, sql: str) -> list[sqlite3.Row]:
+        """All rows; a file that was damaged meanwhile is made anew. Raises DiskError."""
+        with self._lock:
+            try:
+                try:
+                    return self._db.execute(sql).fetchall()
+                except sqlite3.DatabaseError as error:
+                    if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)):
+                        raise
+                    self._db.close()
+                    self._db = _open_or_renew(self._path)
+                    return self._db.execute(sql).fetchall()
+            except (OSError, sqlite3.Error) as error:
+                raise DiskError(
+                    "The harvest's state can't be read",
+                    details=f"{self._path}: {type(error).__name__}",
+                    remedy="look at the disk; losing that file loses no model",
+                ) from error
+
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction; where the file takes none, what is written goes nowhere."""
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                _log.warning("the harvest's state could not be noted: %s", error)
+                with closing(_nowhere()) as db:
+                    yield db
+                return
+            try:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException as error:
@@ -396,6 +415,17 @@ def wait_after(attempts: int, window: float | None) -> float:
     return wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - not for secrets
 
 
+def _open_or_renew(path: Path) -> sqlite3.Connection:
+    try:
+        return _open(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+    _log.warning("the harvest's state was damaged and is made anew: %s", path)
+    _set_aside(path)
+    return _open(path)
+
+
 def _open(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -413,6 +443,13 @@ def _open(path: Path) -> sqlite3.Connection:
     except BaseException:
         db.close()
         raise
+    return db
+
+
+def _nowhere() -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.row_factory = sqlite3.Row
+    db.executescript(_SCHEMA)
     return db
 
 
