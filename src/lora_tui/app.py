@@ -233,7 +233,9 @@ class LoraTuiApp(BaseApp):
             nonlocal made
             if self._syncing or self._closed:
                 return
-            before, made = made, harvest.models_made()
+            before = made
+            with suppress(LoraTuiError):  # the Harvest screen says it
+                made = harvest.models_made()
             if made > before:
                 self.sync(asked_for=False)
 

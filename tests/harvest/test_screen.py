@@ -150,6 +150,37 @@ def test_a_refused_key_ends_the_background_harvest_with_its_reason(world: World)
     assert "key" in str(harvest.error)
 
 
+def test_something_unexpected_ends_the_background_harvest_with_a_word(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("lora_tui.harvest.background.run_forever", broken)
+    harvest = BackgroundHarvest(world.profile())
+    harvest.start()
+    assert harvest._thread is not None
+    harvest._thread.join(60)
+    assert harvest.error is not None
+    assert "ZeroDivisionError" in str(harvest.error)
+
+
+async def test_a_ledger_that_the_disk_does_not_give_is_said_and_ends_nothing(
+    world: World, open_app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(limit=1)
+    monkeypatch.setattr("lora_tui.app._HARVEST_POLL_SECONDS", 0.05)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("h")
+        await until(pilot, lambda: "1 done" in text(app))
+        app.harvest._watched._db.execute("DROP TABLE jobs")
+        await until(pilot, lambda: "can't be read" in text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, HarvestScreen))
+    assert app.damage is None
+
+
 def test_the_ledger_of_the_screen_is_the_one_of_the_service(world: World, tmp_path: Path) -> None:
     world.run(limit=1)
     with BackgroundHarvest(world.profile()).open_ledger() as ledger:

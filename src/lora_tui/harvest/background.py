@@ -94,6 +94,9 @@ class BackgroundHarvest:
                     )
             except LoraTuiError as error:
                 self.error = error
+            except Exception as error:  # nobody else would ever hear of it
+                reason = f"Something unexpected happened: {type(error).__name__}"
+                self.error = LoraTuiError(reason, remedy="please report this")
 
         self._thread = threading.Thread(target=run, name="harvest", daemon=True)
         self._thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Final
@@ -80,6 +81,8 @@ class HarvestScreen(CacheScreen):
         self._harvest = harvest
         self._ledger = harvest.open_ledger()
         self._jobs: list[JobState] = []
+        self._unread: LoraTuiError | None = None
+        """Why the ledger can't be read."""
         self._shown: tuple[object, ...] = ()
         self._missing = harvest.missing
 
@@ -115,7 +118,10 @@ class HarvestScreen(CacheScreen):
     def poll_ledger(self) -> None:
         """Show what has changed since."""
         harvest = self._harvest
-        state = (self._ledger.version(), harvest.running, harvest.stopping, harvest.error)
+        version = None
+        with suppress(LoraTuiError):  # reading the list says it
+            version = self._ledger.version()
+        state = (version, harvest.running, harvest.stopping, harvest.error)
         if state != self._shown:
             self._shown = state
             self.refresh_list()
@@ -168,7 +174,12 @@ class HarvestScreen(CacheScreen):
 
     def _known(self) -> list[JobState]:
         """What the ledger knows, and the jobs that wait without it having heard of them."""
-        jobs = self._ledger.jobs()
+        jobs: list[JobState] = []
+        self._unread = None
+        try:
+            jobs = self._ledger.jobs()
+        except LoraTuiError as error:
+            self._unread = error
         waiting = {job.id: job for job in jobs_without_model(self.db, limit=_MOST_WAITING)}
         known = [
             replace(job, name=_name_of(waiting[job.job_id]))
@@ -202,7 +213,7 @@ class HarvestScreen(CacheScreen):
 
     def action_retry_all(self) -> None:
         """Try all that failed again."""
-        jobs = [job for job in self._ledger.jobs() if job.state in _RETRIED]
+        jobs = [job for job in self._known() if job.state in _RETRIED]
         if jobs:
             self._retry(jobs)
         else:
@@ -237,10 +248,12 @@ class HarvestScreen(CacheScreen):
 
     def _say_empty(self, any_jobs: bool) -> None:
         panel = self.query_one(StatePanel)
-        trouble = self._harvest.error or self._missing
-        panel.display = not any_jobs or (trouble is not None and not self._harvest.running)
+        trouble = self._unread or self._harvest.error or self._missing
+        if self._harvest.running:
+            trouble = self._unread
+        panel.display = not any_jobs or trouble is not None
         panel.set_class(any_jobs, "-small")
-        if trouble is not None and not self._harvest.running:
+        if trouble is not None:
             lines = [trouble.remedy] if trouble.remedy else []
             if trouble is self._missing:
                 lines.append("or leave it to a server: there, lora-tui --harvest makes the models")
