@@ -7,27 +7,20 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Final
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.events import Resize
-from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from lora_tui import clock
 from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.models import names_of
 from lora_tui.cache.records import jobs_without_model
 from lora_tui.domain import Job
 from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.background import BackgroundHarvest
 from lora_tui.harvest.ledger import JobState, State
-from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.widgets.harvest_row import job_entry
-from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.states import StatePanel
-from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
 
 _POLL_SECONDS: Final = 0.5
@@ -38,24 +31,21 @@ _RETRIED: Final = (State.FAILED, State.DEAD)
 _ORDER: Final = (State.RUNNING, State.FAILED, State.DEAD, State.WAITING, State.DONE)
 
 
-class JobList(OptionList, inherit_bindings=False):
-    """The list; its keys stand in the footer."""
+class JobList(FullList, inherit_bindings=False):
+    """The list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("list.open", "select", "Open", tooltip="Open the model of a finished job"),
-        bound("list.down", "cursor_down", "Next", show=False),
-        bound("list.up", "cursor_up", "Previous", show=False),
-        bound("list.page_down", "page_down", "Next page", show=False),
-        bound("list.page_up", "page_up", "Previous page", show=False),
-        bound("list.first", "first", "First", show=False),
-        bound("list.last", "last", "Last", show=False),
+        *LIST_KEYS,
     ]
 
 
-class HarvestScreen(CacheScreen):
+class HarvestScreen(ListScreen[JobState]):
     """Jobs that wait are in the cache, all else is in the ledger of this machine's harvest."""
 
-    CSS_PATH = "harvest.tcss"
+    CSS_PATH = ["list_screen.tcss", "harvest.tcss"]  # noqa: RUF012 - Textual's own
+    HEADING = "Harvest"
+    TOPICS = frozenset({Topic.JOBS, Topic.DATASETS})
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("app.harvest", "back", "Back", show=False),
@@ -80,40 +70,27 @@ class HarvestScreen(CacheScreen):
         super().__init__()
         self._harvest = harvest
         self._ledger = harvest.open_ledger()
-        self._jobs: list[JobState] = []
         self._unread: LoraTuiError | None = None
         """Why the ledger can't be read."""
-        self._shown: tuple[object, ...] = ()
+        self._looked_at: tuple[object, ...] = ()
         self._missing = harvest.missing
 
-    def compose(self) -> ComposeResult:
-        """The jobs, or what to do so that there are some."""
-        yield TitleBar("Harvest", ascii_only=self.ascii_only)
+    def compose_list(self) -> ComposeResult:
+        """The list alone."""
         yield JobList(id="jobs", markup=False)
-        yield StatePanel(markup=False)
-        yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
-        yield KeyBar()
+
+    def identity(self, row: JobState) -> str:
+        """The job's id in the backend."""
+        return row.job_id
 
     def on_mount(self) -> None:
-        """Read the list, and look again and again."""
-        self.refresh_list()
+        """Look again and again."""
         self.set_interval(_POLL_SECONDS, self.poll_ledger)
         self.set_interval(_AGE_SECONDS, self.refresh_list)
-        self.query_one(OptionList).focus()
 
     def on_unmount(self) -> None:
         """Give the ledger back."""
         self._ledger.close()
-
-    def cache_changed(self, topics: frozenset[Topic]) -> None:
-        """A sync may have brought jobs; the status bar tells of it."""
-        if topics & {Topic.JOBS, Topic.DATASETS}:
-            self.refresh_list()
-        self.query_one(StatusBar).refresh()
-
-    def on_resize(self, event: Resize) -> None:  # noqa: ARG002 - as Textual calls it
-        """The lines are as wide as the list."""
-        self.call_after_refresh(self.refresh_list)
 
     def poll_ledger(self) -> None:
         """Show what has changed since."""
@@ -122,51 +99,39 @@ class HarvestScreen(CacheScreen):
         with suppress(LoraTuiError):  # reading the list says it
             version = self._ledger.version()
         state = (version, harvest.running, harvest.stopping, harvest.error)
-        if state != self._shown:
-            self._shown = state
+        if state != self._looked_at:
+            self._looked_at = state
             self.refresh_list()
 
     def refresh_list(self) -> None:
         """Read the list anew; the cursor stays on its job."""
-        listing = self.query_one(OptionList)
-        chosen = self._chosen()
-        before = [job.job_id for job in self._jobs]
         jobs = self._known()
         counts = {state: sum(job.state is state for job in jobs) for state in _ORDER}
-        self._jobs = [
+        jobs = [
             job
             for state in _ORDER
             for job in [job for job in jobs if job.state is state][:_MOST_OF_A_STATE]
         ]
-        now, width = clock.now(), max(40, self.size.width - 4)
-        retry = key_of(self.app, "harvest.retry")
-        entries = [
-            job_entry(job, now, width, ascii_only=self.ascii_only, retry_key=retry)
-            for job in self._jobs
-        ]
-        ids = [job.job_id for job in self._jobs]
-        if ids == before:
-            for index, entry in enumerate(entries):
-                listing.replace_option_prompt_at_index(index, entry)
-        else:
-            listing.clear_options()
-            listing.add_options([Option(entry) for entry in entries])
-            if ids:
-                kept = chosen is not None and chosen.job_id in ids
-                listing.highlighted = ids.index(chosen.job_id) if chosen and kept else 0
-        listing.display = bool(ids)
+        now, retry = clock.now(), key_of(self.app, "harvest.retry")
+        entry = partial(
+            job_entry,
+            now=now,
+            width=self.line_width,
+            ascii_only=self.ascii_only,
+            retry_key=retry,
+        )
+        self.show_rows([(job, entry(job)) for job in jobs])
+        self._say_trouble(any_jobs=bool(jobs))
         title = self.query_one(TitleBar)
         title.detail = ", ".join(
             f"{count} {state.value}" for state, count in counts.items() if count
         )
         title.aside = self._worker()
-        self._say_empty(bool(ids))
-        self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Only what applies is offered."""
         if action == "retry":
-            job = self._chosen() if self.is_mounted else None
+            job = self.chosen
             return job is not None and job.state in _RETRIED
         if action == "start_or_stop":
             return self._missing is None
@@ -190,10 +155,6 @@ class HarvestScreen(CacheScreen):
         found = {job.job_id for job in jobs}
         return known + [_waiting(job) for job in waiting.values() if job.id not in found]
 
-    def action_back(self) -> None:
-        """To where one came from."""
-        self.dismiss()
-
     def action_start_or_stop(self) -> None:
         """Start the worker, or have it stop after the file in hand."""
         if self._harvest.running and not self._harvest.stopping:
@@ -207,7 +168,7 @@ class HarvestScreen(CacheScreen):
 
     def action_retry(self) -> None:
         """Try the highlighted job again."""
-        job = self._chosen()
+        job = self.chosen
         if job is not None and job.state in _RETRIED:
             self._retry([job])
 
@@ -219,25 +180,15 @@ class HarvestScreen(CacheScreen):
         else:
             self.notify("No job has failed")
 
-    @on(OptionList.OptionSelected)
-    def _selected(self, event: OptionList.OptionSelected) -> None:
-        job = self._jobs[event.option_index]
-        if job.artifact_id is None:
-            return
-        if job.artifact_id not in names_of(self.db, [job.artifact_id]):
-            key = key_of(self.app, "app.sync")
-            self.notify(f"That model is not in the cache; {key} syncs", severity="warning")
-        else:
-            self.lora.open_model(job.artifact_id)
+    def open_row(self, row: JobState) -> None:
+        """Show the model that was made of it."""
+        if row.artifact_id is not None:
+            self.open_model(row.artifact_id)
 
     def _retry(self, jobs: list[JobState]) -> None:
         self.lora.ask(partial(self._harvest.retry, [job.job_id for job in jobs]))
         when = "now" if self._harvest.running else "by the next cycle"
         self.notify(f"{len(jobs)} to be tried again {when}")
-
-    def _chosen(self) -> JobState | None:
-        index = self.query_one(OptionList).highlighted
-        return self._jobs[index] if index is not None and index < len(self._jobs) else None
 
     def _worker(self) -> str:
         if self._harvest.stopping:
@@ -246,19 +197,9 @@ class HarvestScreen(CacheScreen):
             return "background: on"
         return "background: failed" if self._harvest.error else "background: off"
 
-    def _say_empty(self, any_jobs: bool) -> None:
-        panel = self.query_one(StatePanel)
-        trouble = self._unread or self._harvest.error or self._missing
+    def say_empty(self, panel: StatePanel) -> None:
+        """Where jobs come from."""
         if self._harvest.running:
-            trouble = self._unread
-        panel.display = not any_jobs or trouble is not None
-        panel.set_class(any_jobs, "-small")
-        if trouble is not None:
-            lines = [trouble.remedy] if trouble.remedy else []
-            if trouble is self._missing:
-                lines.append("or leave it to a server: there, lora-tui --harvest makes the models")
-            panel.say(str(trouble), *lines, warning=True)
-        elif self._harvest.running:
             panel.say("No jobs are waiting", "Completed jobs appear here by themselves")
         else:
             sync, start = key_of(self.app, "app.sync"), key_of(self.app, "harvest.start")
@@ -268,9 +209,19 @@ class HarvestScreen(CacheScreen):
                 f"{start} harvests in the background; on a server, lora-tui --harvest does",
             )
 
-    @on(OptionList.OptionHighlighted)
-    def _moved(self) -> None:
-        self.refresh_bindings()
+    def _say_trouble(self, *, any_jobs: bool) -> None:
+        """Why nothing is harvested here, below the list or instead of it."""
+        panel = self.query_one(StatePanel)
+        panel.set_class(any_jobs, "-small")
+        trouble = self._unread or self._harvest.error or self._missing
+        if self._harvest.running:
+            trouble = self._unread
+        if trouble is not None:
+            lines = [trouble.remedy] if trouble.remedy else []
+            if trouble is self._missing:
+                lines.append("or leave it to a server: there, lora-tui --harvest makes the models")
+            panel.display = True
+            panel.say(str(trouble), *lines, warning=True)
 
 
 def _waiting(job: Job) -> JobState:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from lora_tui import clock, formats
 from lora_tui.bindings import bound, key_of
@@ -17,103 +14,61 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import get_notifications
 from lora_tui.domain import Notification
-from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.widgets.cells import settled
-from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.states import StatePanel
-from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
 
 
-class NoticeList(OptionList, inherit_bindings=False):
-    """The list; its keys stand in the footer."""
+class NoticeList(FullList, inherit_bindings=False):
+    """The list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("list.open", "select", "Open", tooltip="Mark as read and open the model"),
-        bound("list.down", "cursor_down", "Next", show=False),
-        bound("list.up", "cursor_up", "Previous", show=False),
-        bound("list.page_down", "page_down", "Next page", show=False),
-        bound("list.page_up", "page_up", "Previous page", show=False),
-        bound("list.first", "first", "First", show=False),
-        bound("list.last", "last", "Last", show=False),
+        *LIST_KEYS,
     ]
 
 
-class NotificationsScreen(CacheScreen):
+class NotificationsScreen(ListScreen[Notification]):
     """The newest 200."""
 
-    CSS_PATH = "notifications.tcss"
+    CSS_PATH = "list_screen.tcss"
+    HEADING = "Notifications"
+    TOPICS = frozenset({Topic.NOTIFICATIONS, Topic.MODELS})
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("app.notifications", "back", "Back", show=False),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._notices: list[Notification] = []
-
-    def compose(self) -> ComposeResult:
-        """The list, or that there is nothing."""
-        yield TitleBar("Notifications", ascii_only=self.ascii_only)
+    def compose_list(self) -> ComposeResult:
+        """The list alone."""
         yield NoticeList(id="notices", markup=False)
-        yield StatePanel(markup=False)
-        yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
-        yield KeyBar()
 
-    def on_mount(self) -> None:
-        """Read the list."""
-        self.refresh_list()
-        self.query_one(OptionList).focus()
-
-    def cache_changed(self, topics: frozenset[Topic]) -> None:
-        """Show what the writers wrote."""
-        if topics & {Topic.NOTIFICATIONS, Topic.MODELS}:
-            self.refresh_list()
-        self.query_one(StatusBar).refresh()
+    def identity(self, row: Notification) -> str:
+        """Its id in the backend."""
+        return row.id
 
     def refresh_list(self) -> None:
         """Read the list anew; the cursor stays on its notification."""
-        listing = self.query_one(OptionList)
-        index = listing.highlighted
-        chosen = self._notices[index].id if index is not None and self._notices else None
-        self._notices = get_notifications(self.db)
-        listing.clear_options()
-        names = names_of(self.db, [notice.model_id for notice in self._notices if notice.model_id])
-        listing.add_options(
-            [
-                Option(self._line(notice, names.get(notice.model_id or "")))
-                for notice in self._notices
-            ]
+        notices = get_notifications(self.db)
+        names = names_of(self.db, [notice.model_id for notice in notices if notice.model_id])
+        self.show_rows(
+            [(notice, self._line(notice, names.get(notice.model_id or ""))) for notice in notices]
         )
-        ids = [notice.id for notice in self._notices]
-        if ids:
-            listing.highlighted = ids.index(chosen) if chosen in ids else 0
-        listing.display = bool(ids)
-        panel = self.query_one(StatePanel)
-        panel.display = not ids
-        if not ids:
-            key = key_of(self.app, "app.sync")
-            panel.say("No notifications", f"They arrive when a model is ready; {key} syncs")
-        unread = sum(not notice.read for notice in self._notices)
+        unread = sum(not notice.read for notice in notices)
         self.query_one(TitleBar).detail = f"{unread} unread" if unread else "all read"
 
-    def action_back(self) -> None:
-        """To where one came from."""
-        self.dismiss()
+    def say_empty(self, panel: StatePanel) -> None:
+        """When there will be some."""
+        key = key_of(self.app, "app.sync")
+        panel.say("No notifications", f"They arrive when a model is ready; {key} syncs")
 
-    @on(OptionList.OptionSelected)
-    def _selected(self, event: OptionList.OptionSelected) -> None:
+    def open_row(self, row: Notification) -> None:
         """Mark it as read, and jump to its model."""
-        notice = self._notices[event.option_index]
-        if not notice.read:
-            self.lora.mark_read(notice.id)
-        if notice.model_id is None:
-            return
-        if notice.model_id not in names_of(self.db, [notice.model_id]):
-            key = key_of(self.app, "app.sync")
-            self.notify(f"That model is not in the cache; {key} syncs", severity="warning")
-        else:
-            self.lora.open_model(notice.model_id)
+        if not row.read:
+            self.lora.mark_read(row.id)
+        if row.model_id is not None:
+            self.open_model(row.model_id)
 
     def _line(self, notice: Notification, name: str | None) -> Content:
         dot = ("*" if self.ascii_only else "●") if not notice.read else " "

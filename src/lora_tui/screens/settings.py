@@ -17,6 +17,7 @@ from lora_tui.bindings import bound
 from lora_tui.cache.changes import Topic
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.screens.list_screen import LIST_KEYS, FullList
 from lora_tui.settings import ACCOUNT, Setting, Settings
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.cells import fit
@@ -28,22 +29,19 @@ _SOURCE: Final = 20
 _WIDEST: Final = 110
 
 
-class SettingList(OptionList, inherit_bindings=False):
-    """The list; its keys stand in the footer."""
+class SettingList(FullList, inherit_bindings=False):
+    """The list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("settings.change", "select", "Change", tooltip="Change it, or type another value"),
-        bound("list.down", "cursor_down", "Next", show=False),
-        bound("list.up", "cursor_up", "Previous", show=False),
-        bound("list.first", "first", "First", show=False),
-        bound("list.last", "last", "Last", show=False),
+        *LIST_KEYS,
     ]
 
 
 class SettingsScreen(CacheScreen):
     """Shows what the file and the environment say, and writes the file."""
 
-    CSS_PATH = "settings.tcss"
+    CSS_PATH = ["list_screen.tcss", "settings.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("app.settings", "back", "Back", show=False),

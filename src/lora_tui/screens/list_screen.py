@@ -1,0 +1,157 @@
+"""What the screens of one list share: its keys, the panel where it is empty, the kept cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import ClassVar, Final, Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.content import Content
+from textual.events import Resize
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from lora_tui.bindings import bound, key_of
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.models import names_of
+from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.widgets.key_bar import KeyBar
+from lora_tui.widgets.states import StatePanel
+from lora_tui.widgets.status_bar import StatusBar
+from lora_tui.widgets.title_bar import TitleBar
+
+Row = TypeVar("Row")
+
+LIST_KEYS: Final[tuple[BindingType, ...]] = (
+    bound("list.down", "cursor_down", "Next", show=False),
+    bound("list.up", "cursor_up", "Previous", show=False),
+    bound("list.page_down", "page_down", "Next page", show=False),
+    bound("list.page_up", "page_up", "Previous page", show=False),
+    bound("list.first", "first", "First", show=False),
+    bound("list.last", "last", "Last", show=False),
+)
+"""Among the BINDINGS of a list, after what `enter` does in it."""
+
+
+class FullList(OptionList):
+    """A list that is all of a screen. Put LIST_KEYS into BINDINGS; they stand in the footer."""
+
+
+class ListScreen(CacheScreen, Generic[Row]):
+    """Override all that raises NotImplementedError; `refresh_list` ends in `show_rows`."""
+
+    HEADING: ClassVar[str]
+    TOPICS: ClassVar[frozenset[Topic]]
+    """A change of these is a change of the list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[Row | None] = []
+        """What each line of the list is; None for a heading."""
+
+    def compose_list(self) -> ComposeResult:
+        """The list, a FullList, and what stands above it."""
+        raise NotImplementedError
+
+    def refresh_list(self) -> None:
+        """Read the list anew."""
+        raise NotImplementedError
+
+    def identity(self, row: Row) -> Hashable:
+        """By what a row is known again after the list was read anew."""
+        raise NotImplementedError
+
+    def say_empty(self, panel: StatePanel) -> None:
+        """What stands where the list has no rows."""
+        raise NotImplementedError
+
+    def open_row(self, row: Row) -> None:
+        """What `enter` does."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        """The list, or that there is nothing."""
+        yield TitleBar(self.HEADING, ascii_only=self.ascii_only)
+        yield from self.compose_list()
+        yield StatePanel(markup=False)
+        yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Read the list."""
+        self.refresh_list()
+        self.query_one(FullList).focus()
+
+    def on_resize(self, event: Resize) -> None:  # noqa: ARG002 - as Textual calls it
+        """The lines are as wide as the list."""
+        self.call_after_refresh(self.refresh_list)
+
+    def cache_changed(self, topics: frozenset[Topic]) -> None:
+        """Show what the writers wrote."""
+        if topics & self.TOPICS:
+            self.refresh_list()
+        self.query_one(StatusBar).refresh()
+
+    def action_back(self) -> None:
+        """To where one came from."""
+        self.dismiss()
+
+    @property
+    def line_width(self) -> int:
+        """How many columns a line of the list has."""
+        return max(40, self.size.width - 4)
+
+    @property
+    def chosen(self) -> Row | None:
+        """The row under the cursor."""
+        index = self.query_one(FullList).highlighted if self.is_mounted else None
+        return self._lines[index] if index is not None and index < len(self._lines) else None
+
+    def show_rows(self, lines: Sequence[tuple[Row | None, Content]]) -> None:
+        """Show these; the cursor stays on its row, or goes to the first. None: a heading."""
+        listing, chosen = self.query_one(FullList), self.chosen
+        before, now = self._identities(), [row for row, _ in lines]
+        self._lines = now
+        if self._identities() == before:
+            for index, (_, content) in enumerate(lines):
+                listing.replace_option_prompt_at_index(index, content)
+        else:
+            listing.clear_options()
+            listing.add_options([Option(content, disabled=row is None) for row, content in lines])
+            listing.highlighted = self._place_of(chosen)
+        panel = self.query_one(StatePanel)
+        listing.display = bool(lines)
+        panel.display = not lines
+        if not lines:
+            self.say_empty(panel)
+        self.refresh_bindings()
+
+    def open_model(self, model_id: str) -> None:
+        """Jump to the model of a row, which may not have been synced yet."""
+        if names_of(self.db, [model_id]):
+            self.lora.open_model(model_id)
+        else:
+            key = key_of(self.app, "app.sync")
+            self.notify(f"That model is not in the cache; {key} syncs", severity="warning")
+
+    @on(OptionList.OptionHighlighted)
+    def _moved(self) -> None:
+        self.refresh_bindings()
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        row = self._lines[event.option_index]
+        if row is not None:
+            self.open_row(row)
+
+    def _identities(self) -> list[Hashable]:
+        return [None if row is None else self.identity(row) for row in self._lines]
+
+    def _place_of(self, chosen: Row | None) -> int | None:
+        """Where that row is now; else the first row."""
+        identities = self._identities()
+        if chosen is not None and self.identity(chosen) in identities:
+            return identities.index(self.identity(chosen))
+        return next((index for index, row in enumerate(self._lines) if row is not None), None)
