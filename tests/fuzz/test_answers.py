@@ -7,6 +7,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
@@ -17,9 +19,12 @@ from lora_tui.clock import now
 from lora_tui.errors import LoraTuiError
 from lora_tui.gateway.auth import KeyAuth, Session, fetch_user, refresh, sign_in
 from lora_tui.gateway.beginning import read_beginning
-from lora_tui.gateway.gpu import Worker
+from lora_tui.gateway.gpu import Worker, WorkerResult
+from lora_tui.gateway.http import build_client
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
+from lora_tui.harvest.source import SourceFiles
+from lora_tui.harvest.spool import Spool
 from lora_tui.secret import Secret
 from lora_tui.transfers.connection import Line
 from tests.fuzz.conftest import examples
@@ -183,6 +188,20 @@ def _worker(liar: Liar) -> None:
         worker.result("job-1")
 
 
+def _harvested_file(liar: Liar) -> None:
+    with Worker(liar.url, Secret(SECRET)) as worker, TemporaryDirectory() as directory:
+        urls = {"weights.bin": f"{liar.url}/x?token={SECRET}"}
+        worker.result = lambda _id: WorkerResult("COMPLETED", urls, {})  # type: ignore[method-assign]
+        source = SourceFiles(worker, "job-1", allow_private_urls=True)
+        with Spool(Path(directory)) as spool:
+            source.download("weights.bin", spool)
+
+
+def _piece(liar: Liar) -> None:
+    with build_client(liar.url, auth=KeyAuth(Secret(SECRET))) as client:
+        client.patch("/piece", content=[b"bytes"], extensions={"direct": True})
+
+
 CALLS: Final[dict[str, Callable[[Liar], object]]] = {
     "sign in": lambda liar: sign_in(liar.url, "anon", "a@b.example", Secret(SECRET)),
     "refresh": lambda liar: refresh(liar.url, "anon", _session(liar)),
@@ -196,7 +215,30 @@ CALLS: Final[dict[str, Callable[[Liar], object]]] = {
     "worker": _worker,
     "beginning": lambda liar: read_beginning(f"{liar.url}/x?token={SECRET}", 1000),
     "file": _first_bytes,
+    "harvested file": _harvested_file,
+    "piece": _piece,
 }
+
+
+ODD: Final = (
+    (200, b"Content-Length: " + b"9" * 5_000),
+    (206, b"Content-Range: bytes 0-9/" + b"9" * 5_000),
+    (206, b"Content-Range: bytes " + b"9" * 5_000 + b"-9/10"),
+    (206, b"X-Where: Z\xfcrich"),
+    (302, b"Location: http://[x"),
+)
+"""What no draw is likely to find."""
+
+
+@pytest.mark.parametrize(("status", "header"), ODD, ids=["length", "total", "range", "ü", "place"])
+@pytest.mark.parametrize("name", ["object", "beginning", "file", "harvested file", "piece"])
+def test_a_header_that_no_program_can_read_is_an_error_of_ours(
+    liar: Liar, name: str, status: int, header: bytes
+) -> None:
+    size = b'{"size": "' + b"9" * 5_000 + b'"}'
+    liar.answer = b"HTTP/1.1 %d Odd\r\n%s\r\n\r\n%s" % (status, header, size)
+    with suppress(LoraTuiError):
+        CALLS[name](liar)
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -437,6 +437,28 @@ def test_an_upload_without_a_usable_address_is_refused(location: str) -> None:
         scripted(script).upload_resumable("u/a/f", Source(b"x").open_at, size=1)
 
 
+def test_an_upload_waits_for_the_connection_of_the_run_before_to_end() -> None:
+    locked = [423, 409, 423]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "HEAD":
+            status = locked.pop() if locked else 200
+            return httpx.Response(status, headers={"Upload-Offset": "3"})
+        return httpx.Response(204, headers={"Upload-Offset": "7"})
+
+    script = Script(answer)
+    upload_url = f"{URL}/storage/v1/upload/resumable/abc"
+    scripted(script).upload_resumable(
+        "u/a/f", Source(b"weights").open_at, size=7, upload_url=upload_url
+    )
+    assert [r.method for r in script.requests] == ["HEAD"] * 4 + ["PATCH"]
+    locked = [423] * 10
+    with pytest.raises(errors.UnreachableError, match="another connection is still sending it"):
+        scripted(script).upload_resumable(
+            "u/a/f", Source(b"weights").open_at, size=7, upload_url=upload_url
+        )
+
+
 def test_a_server_that_forgets_what_it_confirmed_does_not_hold_us_for_ever() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":

@@ -7,7 +7,7 @@ import re
 from lora_tui.errors import IntegrityError, NotFoundError
 from lora_tui.gateway.http import error_of, open_body
 
-_SPAN = re.compile(r"bytes 0-\d+/(\d+|\*)")
+_SPAN = re.compile(r"bytes 0-\d+/(\d{1,18}|\*)")
 
 
 def read_beginning(url: str, most: int) -> tuple[bytes, int | None]:

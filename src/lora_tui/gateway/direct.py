@@ -104,7 +104,10 @@ class _Connection(http.client.HTTPConnection):
             content = answer.read(_MOST_BYTES)
         if not whole or not answer.isclosed():
             self.close()
-        return httpx.Response(answer.status, headers=answer.getheaders(), content=content)
+        headers = [  # as bytes: a server's own values need not be ASCII
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.getheaders()
+        ]
+        return httpx.Response(answer.status, headers=headers, content=content)
 
     def _send(self, request: httpx.Request) -> None:
         target = request.url.raw_path.decode("ascii")

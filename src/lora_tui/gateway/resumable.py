@@ -6,6 +6,7 @@ Only the id of the upload is taken from an answer; host and path are always ours
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ CHUNK: Final = 6 * 1024 * 1024
 """Bytes of each piece but the last; the service demands exactly this."""
 
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
+_LOCKED: Final = (409, 423)
+"""An earlier connection is still at it."""
 
 
 class ResumableUpload:
@@ -95,11 +98,19 @@ class ResumableUpload:
 
     def _stored(self, url: str) -> int | None:
         """How many bytes the server has; None where it no longer knows the upload."""
-        response = self._client.head(url, headers=_TUS)
+        attempts = self._retry
+        while True:
+            response = self._client.head(url, headers=_TUS)
+            if response.status_code not in _LOCKED:
+                break
+            if attempts.is_exhausted():
+                raise self._error(response)
+            attempts = attempts.increment()
+            attempts.sleep(response)
         if response.status_code in (403, 404, 410):
             return None
         offset = check(response, self._what).headers.get("upload-offset", "")
-        if not offset.isdecimal() or int(offset) > self._size:
+        if not re.fullmatch(r"\d{1,18}", offset, re.ASCII) or int(offset) > self._size:
             raise BackendError(f"Could not {self._what}: the server tells no usable offset")
         return int(offset)
 
@@ -127,15 +138,15 @@ class ResumableUpload:
             return None if stored == str(offset + length) else response
         if response.status_code == 409 and "exist" in response.text.lower():
             raise ConflictError(f"Could not {self._what}: it is already there")
-        # 404 and 410: the upload ran out; 409 and 423: an earlier connection is still at it
-        if response.status_code in (404, 409, 410, 423, 429) or response.status_code >= 500:
+        # 404 and 410: the upload ran out
+        if response.status_code in (404, 410, 429, *_LOCKED) or response.status_code >= 500:
             return response
         raise error_of(response, self._what)
 
     def _error(self, failure: httpx.Response | LoraTuiError) -> LoraTuiError:
         if isinstance(failure, LoraTuiError):
             return failure
-        if failure.status_code in (409, 423):
+        if failure.status_code in _LOCKED:
             return UnreachableError(
                 f"Could not {self._what}: another connection is still sending it",
                 remedy="try again in a few minutes",

@@ -6,6 +6,7 @@ httpx knows all of this for API calls; this is for the hot loops that use `http.
 from __future__ import annotations
 
 import base64
+import re
 import socket
 import ssl
 from typing import Final
@@ -83,7 +84,7 @@ def _connect(sock: socket.socket, proxy: str, host: str, port: int) -> None:
         if len(head) > _LARGEST_HEAD:
             raise UnreachableError("The proxy gave an answer that makes no sense")
     status = head.split(b" ", 2)[1:2]
-    code = int(status[0]) if status and status[0].isdigit() else 0
+    code = int(status[0]) if status and re.fullmatch(rb"\d{3}", status[0]) else 0
     if 200 <= code < 300:
         return
     if code == 407:

@@ -6,6 +6,7 @@ error family.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Self
@@ -307,7 +308,7 @@ def _described(path: str, answer: Any) -> ObjectInfo:
     updated = body.get("updated_at") or body.get("last_modified") or inner.get("lastModified")
     return ObjectInfo(
         path=path,
-        size=int(str(size)) if str(size).isdecimal() else None,
+        size=int(str(size)) if re.fullmatch(r"\d{1,18}", str(size), re.ASCII) else None,
         etag=str(etag) if etag else None,
         content_type=str(kind) if kind else None,
         updated_at=str(updated) if updated else None,

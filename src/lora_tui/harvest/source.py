@@ -229,9 +229,13 @@ def _answer(
             if answer.status not in (301, 302, 303, 307, 308):
                 yield answer
                 return
-            following = urljoin(url, answer.getheader("Location") or "")
+            location = answer.getheader("Location") or ""
         finally:
             connection.close()
+        try:
+            following = urljoin(url, location)
+        except ValueError:
+            raise RefusedResultError("A file's address leads to none") from None
         if urlsplit(url).scheme == "https" and urlsplit(following).scheme != "https":
             raise RefusedResultError("A file's address leads from https to something weaker")
         url = following
@@ -298,4 +302,4 @@ def _strong(etag: str | None) -> str | None:
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+    return int(text) if text is not None and re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
