@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any, Final
 from lora_tui.cache import facts, metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.model_counts import count_anew
+from lora_tui.cache.model_matches import microseconds
+from lora_tui.cache.model_row import COLUMNS
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint
 
@@ -23,6 +27,7 @@ DATASETS: Final = 60
 CURVES: Final = 5_000
 """So many of the newest models have a curve; a sync fetches them as they are looked at."""
 PAGE: Final = 1_000
+ONE_BY_ONE: Final = 10_000
 
 _FIELDS: Final = (
     "Customer Support", "SQL", "Radiology", "Legal Clause", "Python Code", "Sales Call",
@@ -40,20 +45,77 @@ _WORDS: Final = tuple(
     for second in ("ance", "tor", "ix", "ular", "emic", "ogen", "ward", "ine", "este", "olo")
 )
 
+_SCATTERED: Final = (
+    ("final_loss", 7919, 500000.0),
+    ("perplexity", 104729, 100000.0),
+    ("cost", 15485863, 20000.0),
+    ("duration_hours", 32452843, 30000.0),
+    ("size", 49979687, 0.01),
+)
+
 
 def fill(path: Path, count: int) -> None:
-    """Write an account with `count` models, synced a moment ago, into a new cache."""
+    """Write an account with `count` models, synced a moment ago, into a new cache.
+
+    All but the newest ten thousand are copies of those, which SQLite makes: dates go on, and names
+    and figures differ.
+    """
     with closing(open_cache(path)) as db:
+        db.execute("PRAGMA journal_mode = OFF")  # if it breaks off it is of no use anyway
+        db.execute("PRAGMA synchronous = OFF")
         with transaction(db, *Topic):
             records.put_datasets(db, datasets())
-            rows = model_rows(count)
-            while page := list(islice(rows, PAGE)):
-                models.put_models(db, page)
+            with _without_indexes(db):
+                rows = model_rows(min(count, ONE_BY_ONE))
+                while page := list(islice(rows, PAGE)):
+                    models.put_models(db, page)
+                _copy(db, count)
+            count_anew(db)
             for number in range(min(count, CURVES)):
                 metrics.put_stored_curve(db, identifier("job", number), curve(number))
             state = facts.SyncState(NEWEST, NEWEST, running=False, error=None)
             facts.put_sync_state(db, state, process_id=0)
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("PRAGMA journal_mode = WAL")
+
+
+@contextmanager
+def _without_indexes(db: sqlite3.Connection) -> Iterator[None]:
+    """Made at the end they take a fraction of the time."""
+    sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    indexes = db.execute(f"{sql} AND tbl_name = 'models'").fetchall()
+    for name, _ in indexes:
+        db.execute(f"DROP INDEX {name}")
+    yield
+    for _, definition in indexes:
+        db.execute(definition)
+
+
+def _copy(db: sqlite3.Connection, count: int) -> None:
+    minutes = f"{microseconds(NEWEST)} - i * {11 * 60_000_000}"
+    day = f"({minutes}) / 1000000"
+    new_id = "substr(m.id, 1, 24) || printf('%012x', i)"
+    anew = {
+        "id": new_id,
+        "row": f"replace(m.row, m.id, {new_id})",
+        "name": f"substr(m.name, 1, length(m.name) - 10) || date({day}, 'unixepoch')",
+        "created_at": minutes,
+        # a prime apart, so that no two orders are alike
+        **{column: f"i * {prime} % 1000003 / {scale}" for column, prime, scale in _SCATTERED},
+    }
+    others = [column for column in COLUMNS if column not in anew]
+    (last,) = db.execute("SELECT max(n) FROM models").fetchone()
+    db.execute(
+        "WITH RECURSIVE numbers (i) AS"
+        f" (SELECT {ONE_BY_ONE} UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < {count})"
+        f" INSERT INTO models ({', '.join([*anew, *others])})"
+        f" SELECT {', '.join([*anew.values(), *(f'm.{column}' for column in others)])}"
+        f" FROM numbers CROSS JOIN models m ON m.n = 1 + i % {ONE_BY_ONE} WHERE i < {count}"
+    )
+    db.execute(
+        "INSERT INTO models_words (rowid, name, dataset, base_model, description)"
+        " SELECT m.n, m.name, d.name, m.base_model, m.description"
+        f" FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id WHERE m.n > {last}"
+    )
 
 
 def datasets() -> list[dict[str, Any]]:

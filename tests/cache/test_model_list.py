@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -345,6 +346,60 @@ def test_facets_count_every_value(db: sqlite3.Connection) -> None:
     assert facets.presets == {None: 2, "balanced": 1}
     assert facets.convergences == {"unknown": 3}
     assert facets.downloaded == 0
+
+
+values_of_facets = st.tuples(
+    st.sampled_from(["d1", "d2", None]),
+    st.sampled_from(["good", None]),
+    st.sampled_from([1, 5, None]),
+    st.sampled_from(["balanced", None]),
+    st.sampled_from(["Qwen", None]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.none() | values_of_facets), max_size=20))
+def test_facets_and_length_follow_every_new_changed_and_deleted_model(
+    changes: list[tuple[int, tuple[Any, ...] | None]],
+) -> None:
+    with closing(memory()) as db:
+        with transaction(db):
+            records.put_datasets(db, [{"id": "d1", "name": "One"}, {"id": "d2", "name": "Two"}])
+        kept: dict[int, tuple[Any, ...]] = {}
+        for number, facet_values in changes:
+            if facet_values is None:
+                kept.pop(number, None)
+                with transaction(db):
+                    models.delete_models(db, [row(number)["id"]])
+            else:
+                kept[number] = facet_values
+                put(db, row_with(number, *facet_values))
+            facets, columns_ = models.facet_counts(db), list(zip(*kept.values(), strict=True))
+            datasets, convergences, stars, presets, base_models = columns_ or [()] * 5
+            names_ = [{"d1": "One", "d2": "Two"}[d] for d in datasets if d]
+            assert facets.datasets == Counter(names_)
+            assert facets.convergences == Counter(c or "unknown" for c in convergences)
+            assert facets.stars == Counter(stars)
+            assert facets.presets == Counter(presets)
+            assert facets.base_models == Counter(base_models)
+            assert list(facets.stars.values()) == sorted(facets.stars.values(), reverse=True)
+            assert models.count_models(db, ModelQuery()) == len(kept)
+
+
+def row_with(
+    number: int,
+    dataset: str | None,
+    convergence: str | None,
+    stars: int | None,
+    preset: str | None,
+    base_model: str | None,
+) -> dict[str, Any]:
+    return row(
+        number,
+        dataset_id=dataset,
+        quality_metrics={"convergence_quality": convergence, "overall_score": stars},
+        configuration={"preset_id": preset, "hyperparameters": {"base_model": base_model}},
+    )
 
 
 json_values = st.recursive(

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
+from lora_tui.cache.model_counts import count_all
 from lora_tui.cache.model_matches import find_matches
 from lora_tui.cache.model_order import Range, index_of, key_columns, order_by, ranges
 from lora_tui.cache.model_query import ModelQuery
@@ -71,8 +72,7 @@ class ModelList:
     def _count(self) -> int:
         if not self._query.is_everything:
             return find_matches(self._db, self._query)
-        (total,) = self._db.execute("SELECT count(*) FROM models").fetchone()
-        return int(total)
+        return count_all(self._db)
 
     def _refresh_matches(self) -> None:
         """Another list may have used the connection's table of matches in between."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from lora_tui.cache.model_counts import counted, counts
 from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_matches import WHOLE, microseconds, moment_of
 from lora_tui.cache.model_order import Sort, natural_direction
@@ -154,13 +155,16 @@ def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     from lora_tui.cache.model_row import UPSERT, columns
 
     values = [columns(row) for row in rows]
-    db.executemany(UPSERT, values)
-    index_words(db, [str(value[0]) for value in values])
+    ids = [str(value[0]) for value in values]
+    with counted(db, ids):
+        db.executemany(UPSERT, values)
+    index_words(db, ids)
 
 
 def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
     """Forget models. Call inside a transaction."""
-    db.executemany("DELETE FROM models WHERE id = ?", [(model_id,) for model_id in ids])
+    with counted(db, ids):
+        db.executemany("DELETE FROM models WHERE id = ?", [(model_id,) for model_id in ids])
 
 
 @dataclass(frozen=True)
@@ -178,26 +182,19 @@ class Facets:
 
 def facet_counts(db: sqlite3.Connection) -> Facets:
     """Every value that a filter can be set to; the most frequent first."""
+    found = counts(db)
     names = dict(tuple(row) for row in db.execute("SELECT id, name FROM datasets"))
-    counts: tuple[Counter[Any], ...] = tuple(Counter() for _ in _FACETS)
-    # grouped by all of them at once, in the order of the index: one pass and no sorting
-    columns = ", ".join(_FACETS)
-    sql = f"SELECT {columns}, count(*) FROM models INDEXED BY models_filters GROUP BY {columns}"
-    for *values, total in db.execute(sql):
-        for counter, value in zip(counts, values, strict=True):
-            counter[value] += total
-    by_id, convergences, stars, presets, base_models = counts
     datasets: Counter[str] = Counter()
-    for dataset_id, total in by_id.items():
+    for dataset_id, total in found["dataset_id"].items():
         if dataset_id in names:
             datasets[names[dataset_id]] += total
     (downloaded,) = db.execute(f"SELECT count(*) FROM models WHERE id IN ({WHOLE})").fetchone()
     return Facets(
-        convergences=dict(convergences.most_common()),
-        stars=dict(stars.most_common()),
+        convergences=found["convergence"],
+        stars=found["stars"],
         datasets=dict(datasets.most_common()),
-        presets=dict(presets.most_common()),
-        base_models=dict(base_models.most_common()),
+        presets=found["preset_id"],
+        base_models=found["base_model"],
         downloaded=int(downloaded),
     )
 
@@ -208,7 +205,6 @@ def totals_since(db: sqlite3.Connection, moments: Iterable[datetime]) -> list[in
     return [int(db.execute(sql, [microseconds(moment)]).fetchone()[0]) for moment in moments]
 
 
-_FACETS: Final = ("dataset_id", "convergence", "stars", "preset_id", "base_model")
 _SUMMARY: Final = (
     "m.id, m.name, m.version, m.status, d.name AS dataset_name, m.preset_id, m.base_model,"
     " m.stars, m.convergence, m.final_loss, m.perplexity, m.cost, m.duration_hours, m.size,"

@@ -9,13 +9,16 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
+from lora_tui.cache.model_counts import count_anew
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 TABLES: Final = frozenset(
     {
         "models",
+        "model_counts",
         "datasets",
         "jobs",
         "notifications",
@@ -41,6 +44,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m003_points_by_written_time)
     migrations()(_m004_model_lists)
     migrations()(_m005_looks_at_the_disk)
+    migrations()(_m006_model_counts)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -247,6 +251,15 @@ def _m005_looks_at_the_disk(db: Database) -> None:
     """Whether what was downloaded is still there, and of when the file is that was verified."""
     db.table("library").add_column("intact", int, not_null_default=1)
     db.table("transfers").add_column("modified", int)
+
+
+def _m006_model_counts(db: Database) -> None:
+    """How many models have which value of what one filters by."""
+    db.execute(
+        "CREATE TABLE model_counts (facet TEXT NOT NULL, value NOT NULL, total INTEGER NOT NULL,"
+        " PRIMARY KEY (facet, value)) WITHOUT ROWID"
+    )
+    count_anew(db.conn)
 
 
 _WORD_TRIGGERS: Final = (
