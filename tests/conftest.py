@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from lora_tui.cli import main
 from lora_tui.config import Profile, load_profile
@@ -17,6 +18,10 @@ from lora_tui.sandbox import Sandbox
 from tests.certificates import certificate, trust
 
 __all__ = ["certificate", "trust"]  # fixtures
+
+# how long an example takes is the machine's affair: no test asserts a time
+settings.register_profile("lora-tui", deadline=None)
+settings.load_profile("lora-tui")
 
 
 @pytest.fixture(autouse=True)

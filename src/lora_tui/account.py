@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import keyring_store
+from lora_tui.account_files import session_name
 from lora_tui.cache.facts import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config import Profile
@@ -243,4 +244,4 @@ def _keyring_name(profile: Profile) -> str:
 
 
 def _file(profile: Profile) -> Path:
-    return profile.paths.state_dir / "sessions" / f"{profile.key}.json"
+    return profile.paths.state_dir / session_name(profile.key)

@@ -6,18 +6,14 @@ Nothing heavy is imported at module level: `lora-tui list` must not pay for Text
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError
 from lora_tui.grammar import parse
-from lora_tui.text import terminal_safe
 
-_WITHOUT_LOG: Final = ("list:list_models", "show:show_model")
+_WITHOUT_LOG = ("list:list_models", "show:show_model")
 """They have nothing to log, and loading the logger would be a tenth of their time."""
 
 
@@ -78,6 +74,13 @@ def _open_closed_streams() -> None:
 
 def _run(arguments: argparse.Namespace) -> ExitCode:
     """Run the command; where its findings are the result, they decide the code."""
+    if arguments.run == "list:list_models":
+        from lora_tui import quick_list
+
+        if quick_list.answered(arguments):
+            return ExitCode.OK
+    import importlib
+
     from lora_tui.commands.context import Context
 
     module, function = arguments.run.split(":")
@@ -94,6 +97,8 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
 def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
     """One line for people on stderr; with --json the error envelope on stdout."""
     if json_wanted:
+        import json
+
         envelope: dict[str, str] = {"error": str(error)}
         if error.details:
             envelope["details"] = error.details
@@ -101,6 +106,8 @@ def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
             envelope["remedy"] = error.remedy
         print(json.dumps(envelope))
         return error.exit_code
+    from lora_tui.text import terminal_safe
+
     parts = [f"lora-tui: {error}"]
     if error.details:
         parts.append(f" ({error.details})")

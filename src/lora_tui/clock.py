@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Final
+from functools import cache
 
-_FORM: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)"
-    r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?"
-    r"\s*(Z|z|[+-]\d\d(?::?\d\d)?(?::?\d\d)?)?",
-    re.ASCII,
-)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now() -> datetime:
@@ -30,7 +25,7 @@ def parse_timestamp(value: object) -> datetime | None:
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
     if not isinstance(value, str):
         return None
-    match = _FORM.fullmatch(value.strip())
+    match = _form().fullmatch(value.strip())
     if match is None:
         return None
     year, month, day, hour, minute, second, fraction, zone = match.groups()
@@ -75,6 +70,27 @@ def next_day(day: datetime) -> datetime | None:
 def timestamp_text(moment: datetime) -> str:
     """The one written form: UTC, six decimals, fixed width, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def microseconds(moment: datetime | None) -> int:
+    """A moment as the cache sorts it: microseconds since 1970; 0 is unknown."""
+    return 0 if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(value: int) -> datetime | None:
+    """The moment that `microseconds` gave."""
+    return _EPOCH + timedelta(microseconds=value) if value else None
+
+
+@cache
+def _form() -> re.Pattern[str]:
+    """Compiled when the first timestamp is read: `list` need not wait for it."""
+    return re.compile(
+        r"(\d{4})-(\d\d)-(\d\d)"
+        r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?"
+        r"\s*(Z|z|[+-]\d\d(?::?\d\d)?(?::?\d\d)?)?",
+        re.ASCII,
+    )
 
 
 def _zone(text: str | None) -> timezone:

@@ -1,13 +1,14 @@
 """Every command of the command line: what runs it, its summary, and what it takes.
 
-Nothing heavy is imported: what an argument needs beyond text is imported where it is read.
+Nothing is imported but what `list` needs, not even `typing` or `dataclasses`
+(docs/architecture.md, "How fast `list` is"). What an argument needs beyond text is imported where
+it is read.
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
 _SORTS = ("created", "quality", "name", "cost", "loss", "duration", "size", "perplexity")
 _MODEL_HELP = "an id, a unique beginning of one, or an exact name"
@@ -28,16 +29,24 @@ def no_arguments(parser: ArgumentParser) -> None:
     """Of a command that takes the flags of everywhere alone."""
 
 
-class Command(NamedTuple):
+class Command:
     """One word after `lora-tui`."""
 
-    name: str
-    run: str
-    """`module:function` in lora_tui.commands; empty where `inner` says what runs."""
-    summary: str
-    add_arguments: Callable[[ArgumentParser], None] = no_arguments
-    inner: tuple[Command, ...] = ()
-    """The words that may come next."""
+    def __init__(
+        self,
+        name: str,
+        run: str,
+        summary: str,
+        add_arguments: Callable[[ArgumentParser], None] = no_arguments,
+        inner: tuple[Command, ...] = (),
+    ) -> None:
+        self.name = name
+        self.run = run
+        """`module:function` in lora_tui.commands; empty where `inner` says what runs."""
+        self.summary = summary
+        self.add_arguments = add_arguments
+        self.inner = inner
+        """The words that may come next."""
 
 
 def _demo(parser: ArgumentParser) -> None:
@@ -203,12 +212,12 @@ def _serve(parser: ArgumentParser) -> None:
     )
 
 
-_HARVEST: Final = (
+_HARVEST = (
     Command("status", "harvest:status", "waiting, running, failed and finished jobs"),
     Command("retry", "harvest:retry", "try failed jobs again", _retry),
 )
 
-COMMANDS: Final = (
+COMMANDS = (
     Command("demo", "interactive:demo", "the application on a sandbox", _demo),
     Command("login", "account:login", "sign in and keep the session", _login),
     Command("logout", "account:logout", "end the session", _logout),

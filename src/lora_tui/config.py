@@ -6,7 +6,6 @@ the file that NAME_FILE names (systemd credentials, mounted secrets). Nothing he
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from lora_tui.account_files import cache_name, project_key
 from lora_tui.errors import ConfigError, NotConfiguredError
 from lora_tui.secret import Secret
 
@@ -86,12 +86,11 @@ class Profile:
     @property
     def key(self) -> str:
         """A file name for what belongs to this profile and this project."""
-        return f"{self.name}-{hashlib.sha256((self.identity or self.url).encode()).hexdigest()[:8]}"
+        return project_key(self.name, self.identity or self.url)
 
     def cache_path(self, user_id: str) -> Path:
         """The cache of one user of this project."""
-        user = hashlib.sha256(user_id.encode()).hexdigest()[:12]
-        return self.paths.cache_dir / f"{self.key}-{user}.sqlite3"
+        return self.paths.cache_dir / cache_name(self.key, user_id)
 
 
 def find_paths(

@@ -24,7 +24,9 @@ def safe_file_name(name: str) -> str:
     or longer than 200 bytes. Idempotent.
     """
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    cleaned = re.sub(r'[<>:"|?*\x00-\x1f]', "_", terminal_safe(last, limit=1_000))
+    # composed once more: what stood between a letter and its accent may be gone
+    shown = unicodedata.normalize("NFC", terminal_safe(last, limit=1_000))
+    cleaned = re.sub(r'[<>:"|?*\x00-\x1f]', "_", shown)
     cleaned = cleaned.strip(". ")
     if cleaned.split(".")[0].strip().lower() in _RESERVED:
         cleaned = f"_{cleaned}"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from typing import Final
 
-NOTHING: Final = "–"
-_MONTHS: Final = (
+NOTHING = "–"
+_MONTHS = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
 )  # fmt: skip
 

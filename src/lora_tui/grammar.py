@@ -10,13 +10,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NoReturn
 
 from lora_tui import __version__
 from lora_tui.command_table import COMMANDS, Command, positive
 from lora_tui.errors import UsageError
-from lora_tui.examples import epilog
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any, NoReturn
 
 _EVERYWHERE = {
     "profile": None,
@@ -26,22 +28,40 @@ _EVERYWHERE = {
     "verbose": 0,
     "no_color": False,
 }
+_SWITCHES = ("--offline", "--json", "-v", "-vv", "--verbose", "--no-color")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line's words as a call: `run` says of what. Raises UsageError."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = argparse.Namespace(**_EVERYWHERE)
+    before = _flags_before(words)
     for command in COMMANDS:
-        if words[:1] == [command.name]:
+        if words[before : before + 1] == [command.name]:
+            if before:
+                _common().parse_args(words[:before], arguments)
             arguments.command = command.name
-            return _parser_of(command).parse_args(words[1:], arguments)
+            return _parser_of(command).parse_args(words[before + 1 :], arguments)
     build_parser().parse_args(words, arguments)
     if arguments.command is None:
         arguments.run = "harvest:run" if arguments.harvest else "interactive:open_application"
     elif arguments.harvest:
         raise UsageError("--harvest stands alone", remedy=f"leave out `{arguments.command}`")
     return arguments
+
+
+def _flags_before(words: Sequence[str]) -> int:
+    """How many words, from the first on, are flags that may stand before any command."""
+    place = 0
+    while place < len(words):
+        word = words[place]
+        if word in ("--profile", "--config"):
+            place += 2
+        elif word in _SWITCHES or word.startswith(("--profile=", "--config=")):
+            place += 1
+        else:
+            break
+    return place
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -87,6 +107,16 @@ def build_parser() -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     """Argument errors join the error family instead of ending the process."""
 
+    command = ""
+    """Whose examples `--help` shows."""
+
+    def format_help(self) -> str:
+        if self.command:
+            from lora_tui.examples import epilog  # only who asks pays for it
+
+            self.epilog = epilog(self.command)
+        return super().format_help()
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, remedy=f"see `{self.prog} --help`")
 
@@ -116,13 +146,13 @@ def _parser_of(command: Command) -> _Parser:
 def _looks(command: Command) -> dict[str, Any]:
     return {
         "description": command.summary,
-        "epilog": epilog(command.name),
         "formatter_class": _Formatter,
         "parents": [] if command.inner else [_common()],
     }
 
 
 def _completed(parser: _Parser, command: Command) -> _Parser:
+    parser.command = command.name
     command.add_arguments(parser)
     if command.inner:
         acts = parser.add_subparsers(
@@ -148,9 +178,15 @@ def _common() -> _Parser:
     common = _Parser(add_help=False, argument_default=argparse.SUPPRESS, formatter_class=_Formatter)
     group = common.add_argument_group("everywhere")
     group.add_argument("--profile", metavar="NAME", help="the profile to use")
-    group.add_argument("--config", type=Path, metavar="FILE", help="another configuration file")
+    group.add_argument("--config", type=_path, metavar="FILE", help="another configuration file")
     group.add_argument("--offline", action="store_true", help="never touch the network")
     group.add_argument("--json", action="store_true", help="print one JSON document")
     group.add_argument("-v", "--verbose", action="count", help="log more (-vv: everything)")
     group.add_argument("--no-color", action="store_true", help="no colours")
     return common
+
+
+def _path(text: str) -> Path:
+    from pathlib import Path
+
+    return Path(text)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Final
 
-_MOST_COMBINING: Final = 4
-_ELLIPSIS: Final = "…"
+_MOST_COMBINING = 4
+_ELLIPSIS = "…"
 
 
 def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> str:

@@ -71,6 +71,7 @@ def test_a_file_name_is_one_harmless_segment(name: str) -> None:
     ("remote", "local"),
     [
         ("../../etc/passwd", "passwd"),
+        ("A\x1f\u0300.json", "\u00c0.json"),
         ("..\\..\\evil.dll", "evil.dll"),
         ("/etc/shadow", "shadow"),
         (".bashrc", "bashrc"),

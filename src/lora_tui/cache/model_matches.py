@@ -9,27 +9,15 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from lora_tui.cache.model_order import Sort
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.model_words import select_numbers
+from lora_tui.clock import microseconds
 
 WHOLE: Final = "SELECT model_id FROM library WHERE intact"
 """The ids of the models that lie whole on this disk, as SQL."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def microseconds(moment: datetime | None) -> int:
-    """A moment as the cache has it: microseconds since 1970; 0 is unknown."""
-    return 0 if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def moment_of(value: int) -> datetime | None:
-    """The moment that `microseconds` gave."""
-    return _EPOCH + timedelta(microseconds=value) if value else None
 
 
 def find_matches(db: sqlite3.Connection, query: ModelQuery) -> int:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from lora_tui.cache.model_matches import microseconds
-from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.clock import microseconds, parse_timestamp, timestamp_text
 from lora_tui.domain import NO_VERSION, Quality, Row, mapping, number, text_or_none, whole
 from lora_tui.text import terminal_safe
 

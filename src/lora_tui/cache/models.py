@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from lora_tui.cache.model_counts import counted, counts
+from lora_tui.cache.model_json import COLUMNS, JOINS, listed_row, whole_row
 from lora_tui.cache.model_list import ModelList
-from lora_tui.cache.model_matches import WHOLE, microseconds, moment_of
+from lora_tui.cache.model_matches import WHOLE
 from lora_tui.cache.model_order import Sort, natural_direction
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.model_words import index_words
+from lora_tui.clock import microseconds, moment_of
 
 if TYPE_CHECKING:  # parsing rows is what `list` need not load
     from lora_tui.domain import Model, Row
@@ -100,17 +102,16 @@ def select_rows(
     """Like `select_models`, as the backend's rows with `dataset` and `job` embedded."""
     rows = []
     for n in ModelList(db, query).window(offset, limit):
-        row = _embedded(db, "m.n = ?", n)
-        if row is not None:
-            row["dataset"] = _only(row["dataset"], ("name",))
-            row["job"] = _only(row["job"], ("preset_id", "created_at"))
-            rows.append(row)
+        found = _rows_of(db, "m.n = ?", n)
+        if found is not None:
+            rows.append(listed_row(found))
     return rows
 
 
 def get_row(db: sqlite3.Connection, model_id: str) -> dict[str, Any] | None:
     """One model as the backend's row, with the whole rows of its `dataset` and `job` embedded."""
-    return _embedded(db, "m.id = ?", model_id)
+    found = _rows_of(db, "m.id = ?", model_id)
+    return None if found is None else whole_row(found)
 
 
 def get_model(db: sqlite3.Connection, model_id: str) -> Model | None:
@@ -217,19 +218,10 @@ _FROM: Final = (
 )
 
 
-def _embedded(db: sqlite3.Connection, condition: str, value: object) -> dict[str, Any] | None:
-    found = db.execute(
-        "SELECT m.row, d.row, j.row FROM models m"
-        " LEFT JOIN datasets d ON d.id = m.dataset_id LEFT JOIN jobs j ON j.id = m.job_id"
-        f" WHERE {condition}",
-        [value],
-    ).fetchone()
-    if found is None:
-        return None
-    row: dict[str, Any] = json.loads(found[0])
-    row["dataset"] = json.loads(found[1]) if found[1] else None
-    row["job"] = json.loads(found[2]) if found[2] else None
-    return row
+def _rows_of(db: sqlite3.Connection, condition: str, value: object) -> sqlite3.Row | None:
+    sql = f"SELECT {COLUMNS} FROM models m {JOINS} WHERE {condition}"
+    found: sqlite3.Row | None = db.execute(sql, [value]).fetchone()
+    return found
 
 
 def _summary(row: sqlite3.Row) -> ModelSummary:
@@ -252,7 +244,3 @@ def _summary(row: sqlite3.Row) -> ModelSummary:
         downloaded=bool(row["downloaded"]),
         sparkline=tuple(json.loads(row["sparkline"])) if row["sparkline"] else (),
     )
-
-
-def _only(row: dict[str, Any] | None, keys: tuple[str, ...]) -> dict[str, Any] | None:
-    return None if row is None else {key: row.get(key) for key in keys}

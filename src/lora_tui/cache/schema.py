@@ -7,15 +7,13 @@ recognised without importing sqlite-utils.
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Final
 
-from lora_tui.cache.model_counts import count_anew
-
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `list` waits for this module
     from sqlite_utils import Database
 
-SCHEMA_VERSION: Final = 6
-TABLES: Final = frozenset(
+SCHEMA_VERSION = 6
+TABLES = frozenset(
     {
         "models",
         "model_counts",
@@ -259,10 +257,12 @@ def _m006_model_counts(db: Database) -> None:
         "CREATE TABLE model_counts (facet TEXT NOT NULL, value NOT NULL, total INTEGER NOT NULL,"
         " PRIMARY KEY (facet, value)) WITHOUT ROWID"
     )
+    from lora_tui.cache.model_counts import count_anew
+
     count_anew(db.conn)
 
 
-_WORD_TRIGGERS: Final = (
+_WORD_TRIGGERS = (
     "CREATE TRIGGER models_words_delete AFTER DELETE ON models BEGIN"
     " DELETE FROM models_words WHERE rowid = old.n; END",
     *(

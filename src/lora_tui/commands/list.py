@@ -1,24 +1,19 @@
-"""`list`: a page of the models, from the cache alone; no import here that only a flag needs."""
+"""`list`: a page of the models, from the cache alone; quick_list answers the ordinary case."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from lora_tui import clock, formats
 from lora_tui.cache import facts, models
 from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
 from lora_tui.clock import parse_timestamp
+from lora_tui.commands import list_page
 from lora_tui.commands.context import Context
 from lora_tui.errors import UsageError
-from lora_tui.text import cell_width, fit
-
-_COLUMNS = ("ID", "STARS", "CONVERGENCE", "NAME", "DATASET", "CREATED", "LOSS", "COST")
-_NAME_WIDTH = 40
 
 
 def list_models(context: Context) -> None:
@@ -36,8 +31,7 @@ def list_models(context: Context) -> None:
         offset = (page - 1) * limit
         if context.json:
             rows = models.select_rows(db, query, offset=offset, limit=limit)
-            pages = math.ceil(total / limit)
-            pagination = {"page": page, "limit": limit, "total": total, "totalPages": pages}
+            pagination = list_page.pagination(page, limit, total)
             context.print_data({"models": rows, "pagination": pagination})
             return
         if arguments.jsonl:
@@ -48,14 +42,8 @@ def list_models(context: Context) -> None:
     if arguments.csv:
         _print_csv(context, found)
         return
-    if found:
-        _print_table(context, found)
-    if state.last_success is None:
-        context.say("The cache was never synced: run `lora-tui sync`.")
-        return
-    shown = f"{offset + 1}–{offset + len(found)} of {total}" if found else f"none of {total}"
-    age = formats.age(state.last_success, clock.now())
-    context.say(f"{shown} models, as of {age}")
+    context.out.write(list_page.table(_cells(model) for model in found))
+    context.say(list_page.remark(offset, len(found), total, state.last_success))
 
 
 def _query(context: Context) -> ModelQuery:
@@ -103,28 +91,10 @@ def _day(text: str | None, *, after: timedelta = timedelta(0)) -> datetime | Non
     return None
 
 
-def _cells(model: ModelSummary) -> tuple[str, ...]:
-    return (
-        model.id[:8],
-        formats.stars(model.stars),
-        model.convergence,
-        model.name,
-        model.dataset_name or formats.NOTHING,
-        formats.date(model.created_at),
-        formats.loss(model.final_loss),
-        formats.money(model.cost),
+def _cells(m: ModelSummary) -> tuple[str, ...]:
+    return list_page.cells(
+        m.id, m.stars, m.convergence, m.name, m.dataset_name, m.created_at, m.final_loss, m.cost
     )
-
-
-def _print_table(context: Context, found: Iterable[ModelSummary]) -> None:
-    lines = [_COLUMNS, *(_cells(model) for model in found)]
-    widths = [
-        min(_NAME_WIDTH, max(cell_width(line[column]) for line in lines))
-        for column in range(len(_COLUMNS))
-    ]
-    for line in lines:
-        cells = (fit(cell, width) for cell, width in zip(line, widths, strict=True))
-        context.out.write("  ".join(cells).rstrip() + "\n")
 
 
 def _print_csv(context: Context, found: Iterable[ModelSummary]) -> None:

@@ -1,0 +1,129 @@
+"""Whose cache `list` shows, where plain settings say so; without pathlib, platformdirs and tomllib.
+
+config.py and account.py are right in every case, and take longer to load than Python itself. What
+is out of the ordinary here (a `NAME_FILE`, a relative directory) is left to them, and so is every
+refusal. Settings that `list` does not use are not judged.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from lora_tui.account_files import cache_name, project_key, session_name
+from lora_tui.plain_toml import read_plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping
+
+_XDG = (
+    ("XDG_CONFIG_HOME", ".config"),
+    ("XDG_CACHE_HOME", ".cache"),
+    ("XDG_STATE_HOME", ".local/state"),
+)
+_SETTINGS = (
+    ("SUPABASE_URL", "url"),
+    ("SUPABASE_ANON_KEY", "anon_key"),
+    ("LORA_TUI_ACCESS_TOKEN", "access_token"),
+)
+KNOWN = frozenset(
+    (
+        *("url", "anon_key", "service_key", "gpu_url", "gpu_key", "email", "password"),
+        *("access_token", "downloads", "allow_private_urls", "limit_rate", "parallel_downloads"),
+        "background_harvest",
+    )
+)
+"""config.KEYS, which takes too long to import; a profile with another key is refused there."""
+
+
+def find_cache(arguments: Namespace, environment: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """The cache of the account in force, its user and its project; None where it takes more.
+
+    Raises OSError and ValueError where it takes more, too.
+    """
+    if any(f"{variable}_FILE" in environment for variable, _ in _SETTINGS):
+        return None
+    directories = _directories(environment)
+    if directories is None:
+        return None
+    config_file, cache_dir, state_dir = directories
+    settings = _settings(arguments, environment, config_file)
+    if settings is None:
+        return None
+    name, url, token = settings
+    key = project_key(name, url)
+    user_id = _user_of(token, f"{state_dir}/{session_name(key)}")
+    return f"{cache_dir}/{cache_name(key, user_id)}", user_id, url
+
+
+def _directories(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """Configuration file, cache and state. On Linux what platformdirs says, which loads slowly."""
+    home = environment.get("LORA_TUI_HOME")
+    if home:
+        if not home.startswith("/"):
+            return None
+        return f"{home}/config.toml", f"{home}/cache", f"{home}/state"
+    if sys.platform != "linux" or "ANDROID_ROOT" in environment:
+        return None
+    found = []
+    for variable, default in _XDG:
+        base = environment.get(variable) or f"{environment.get('HOME')}/{default}"
+        if not base.startswith("/"):
+            return None
+        found.append(f"{base}/lora-tui")
+    config_dir, cache_dir, state_dir = found
+    return f"{config_dir}/config.toml", cache_dir, state_dir
+
+
+def _settings(
+    arguments: Namespace, environment: Mapping[str, str], config_file: str
+) -> tuple[str, str, str] | None:
+    """The profile's name, its project, and an access token (may be empty)."""
+    profiles: dict[str, dict[str, str | int | bool]] = {}
+    try:
+        with open(arguments.config or config_file, encoding="utf-8") as file:  # noqa: PTH123
+            tables = read_plain(file.read())
+    except FileNotFoundError:
+        if arguments.config:
+            return None
+        tables = {}
+    if tables is None or "profiles" in tables:
+        return None
+    for title, table in tables.items():
+        first, _, rest = title.partition(".")
+        if first == "profiles":
+            profiles[rest] = table
+    if any("." in name or not KNOWN.issuperset(table) for name, table in profiles.items()):
+        return None
+    name = arguments.profile or environment.get("LORA_TUI_PROFILE") or "default"
+    chosen = profiles.get(name, {})
+    if name not in profiles and (name != "default" or not environment.get("SUPABASE_URL")):
+        return None
+    values = []
+    for variable, setting in _SETTINGS:
+        value = environment.get(variable) or chosen.get(setting, "")
+        if not isinstance(value, str):
+            return None
+        values.append(value.strip())
+    url, anon_key, token = values
+    if not url or not anon_key:
+        return None
+    return name, url.rstrip("/"), token
+
+
+def _user_of(token: str, session_file: str) -> str:
+    """Whose session it is. Raises LookupError, OSError, TypeError or ValueError for nobody's."""
+    import json
+
+    if token:
+        from binascii import a2b_base64
+
+        payload = token.split(".")[1].replace("-", "+").replace("_", "/")
+        user_id = json.loads(a2b_base64(payload + "=" * (-len(payload) % 4)))["sub"]
+    else:
+        with open(session_file, encoding="utf-8") as file:  # noqa: PTH123
+            user_id = json.load(file)["user_id"]
+    if not isinstance(user_id, str) or not user_id:
+        raise ValueError("nobody is signed in")
+    return user_id
