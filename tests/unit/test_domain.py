@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.domain import Job, Model, Notification, number, whole
+from lora_tui.domain import Job, Model, Notification
+from lora_tui.json_values import number, whole
 
 API_DIALECT = {
     "hyperparameters": {"lora_rank": 16, "num_epochs": 3, "lora_alpha": 32, "base_model": "m"},

@@ -10,7 +10,8 @@ import json
 from typing import Final
 
 from lora_tui.clock import microseconds, parse_timestamp, timestamp_text
-from lora_tui.domain import NO_VERSION, Quality, Row, mapping, number, text_or_none, whole
+from lora_tui.domain import NO_VERSION, Quality, Row
+from lora_tui.json_values import mapping, number, text_or_none, whole
 from lora_tui.text import terminal_safe
 
 COLUMNS: Final = (

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from lora_tui.domain import Quality, mapping
+from lora_tui.domain import Quality
 from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
 from lora_tui.harvest.failures import is_permanent
@@ -22,6 +22,7 @@ from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import Identity, StoredFile, artifact_row
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.store import TakenError, store_file
+from lora_tui.json_values import mapping
 
 _PROGRESS_SECONDS: Final = 0.5
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lora_tui.domain import mapping
 from lora_tui.errors import ConflictError, IntegrityError, LoraTuiError
 from lora_tui.gateway.rest import Mark, Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.receipts import Receipts
 from lora_tui.harvest.record import Identity, StoredFile, notification_row
 from lora_tui.harvest.retry import repeated
+from lora_tui.json_values import mapping
 
 Row = Mapping[str, Any]
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from lora_tui import curves
 from lora_tui.clock import parse_timestamp
-from lora_tui.domain import MetricPoint, Quality, curve_of, mapping, number
+from lora_tui.domain import MetricPoint, Quality, curve_of
 from lora_tui.gateway.gpu import MalformedResultError
+from lora_tui.json_values import mapping, number
 from lora_tui.quality import calculate_quality_metrics
 
 Row = Mapping[str, Any]

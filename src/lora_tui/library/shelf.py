@@ -8,8 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from lora_tui.domain import Model, whole
+from lora_tui.domain import Model
 from lora_tui.errors import IntegrityError
+from lora_tui.json_values import whole
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import part_of
 from lora_tui.transfers.plan import MANIFEST

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from lora_tui.clock import timestamp_text
 from lora_tui.config import Profile
-from lora_tui.domain import Quality, mapping
+from lora_tui.domain import Quality
 from lora_tui.errors import (
     ConfigError,
     ConflictError,
@@ -35,6 +35,7 @@ from lora_tui.harvest.record import NAMESPACE, Identity, StoredFile, artifact_ro
 from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.store import store_file
+from lora_tui.json_values import mapping
 from lora_tui.push.directory import LocalAdapter, LocalFile, settings_of
 from lora_tui.push.trainer_state import TrainingLog
 from lora_tui.text import terminal_safe

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.clock import timestamp_text
-from lora_tui.domain import mapping, number, whole
 from lora_tui.errors import DiskError, IntegrityError
+from lora_tui.json_values import mapping, number, whole
 
 NAME: Final = "trainer_state.json"
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from lora_tui import clock
 from lora_tui.clock import timestamp_text
-from lora_tui.domain import Model, mapping
+from lora_tui.domain import Model
+from lora_tui.json_values import mapping
 from lora_tui.transfers.part import explained_disk
 from lora_tui.transfers.plan import MANIFEST
 

@@ -1,0 +1,130 @@
+"""A stored, rated adapter and its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from lora_tui.clock import parse_timestamp
+from lora_tui.domain.job import Dataset, Job
+from lora_tui.domain.training import Gpu, Hyperparameters, Quality, Training
+from lora_tui.json_values import Row, identifier, mapping, other_values, text_or_none, whole
+from lora_tui.text import terminal_safe
+
+NO_VERSION: Final = "unversioned"
+_CONFIGURATION: Final = frozenset({"preset_id", "hyperparameters", "gpu_config", "files"})
+
+
+@dataclass(frozen=True)
+class ArtifactFile:
+    """One file of a model in the bucket."""
+
+    name: str
+    """As the row has it: the key to ask for it by. Show `label`, never this."""
+    path: str
+    """The object's path in the bucket."""
+    size: int | None = None
+    """Bytes, where the manifest of our harvest says so."""
+    sha256: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name as it may be shown."""
+        return terminal_safe(self.name, limit=120) or "unnamed"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A stored, rated adapter: a row of `model_artifacts` with its dataset and job."""
+
+    id: str
+    user_id: str
+    name: str
+    version: str
+    description: str | None
+    status: str
+    created_at: datetime | None
+    updated_at: datetime | None
+    deployed_at: datetime | None
+    dataset_id: str
+    job_id: str
+    parent_model_id: str | None
+    preset_id: str | None
+    quality: Quality
+    training: Training
+    hyperparameters: Hyperparameters
+    gpu: Gpu
+    files: tuple[ArtifactFile, ...]
+    others: tuple[tuple[str, str], ...] = ()
+    """Keys of `configuration` that this version does not know by name."""
+    dataset: Dataset | None = None
+    job: Job | None = None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Model:
+        """Read a row, with `dataset` and `job` where they are embedded."""
+        configuration = mapping(row.get("configuration"))
+        dataset = mapping(row.get("dataset"))
+        job_row = mapping(row.get("job"))
+        job = Job.from_row(job_row) if job_row else None
+        preset = text_or_none(configuration.get("preset_id"))
+        training = Training.from_json(row.get("training_summary"))
+        return cls(
+            id=identifier(row.get("id")),
+            user_id=identifier(row.get("user_id")),
+            name=terminal_safe(row.get("name"), limit=200) or "Unnamed model",
+            version=terminal_safe(row.get("version"), limit=40) or NO_VERSION,
+            description=text_or_none(row.get("description"), limit=2_000, lines=True),
+            status=terminal_safe(row.get("status"), limit=20) or "unknown",
+            created_at=parse_timestamp(row.get("created_at")),
+            updated_at=parse_timestamp(row.get("updated_at")),
+            deployed_at=parse_timestamp(row.get("deployed_at")),
+            dataset_id=identifier(row.get("dataset_id")),
+            job_id=identifier(row.get("job_id")),
+            parent_model_id=text_or_none(row.get("parent_model_id")),
+            preset_id=preset or (job.preset_id if job else None),
+            quality=Quality.from_json(row.get("quality_metrics")),
+            training=training,
+            hyperparameters=Hyperparameters.from_json(configuration.get("hyperparameters")),
+            gpu=Gpu.from_json(configuration.get("gpu_config")),
+            files=_files(row.get("artifacts"), configuration.get("files")),
+            others=other_values(
+                {key: value for key, value in configuration.items() if key not in _CONFIGURATION}
+            ),
+            dataset=Dataset.from_row(dataset) if dataset else None,
+            job=job,
+        )
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all files together; None unless every size is known."""
+        sizes = [file.size for file in self.files]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if known and len(known) == len(sizes) else None
+
+
+def _files(artifacts: object, manifest: object) -> tuple[ArtifactFile, ...]:
+    described = mapping(manifest)
+    files = []
+    for name, path in mapping(artifacts).items():
+        if not isinstance(path, str) or not path:
+            continue
+        facts = mapping(described.get(name))
+        size = whole(facts.get("size"))
+        files.append(
+            ArtifactFile(
+                name=str(name),
+                path=path,
+                size=size if size is None or size >= 0 else None,
+                sha256=_sha256(facts.get("sha256")),
+            )
+        )
+    return tuple(files)
+
+
+def _sha256(value: object) -> str | None:
+    if not isinstance(value, str) or len(value) != 64:
+        return None
+    digest = value.lower()
+    return digest if all(character in "0123456789abcdef" for character in digest) else None

@@ -1,0 +1,192 @@
+"""How a model was trained: its rating, summary and curve, its hyperparameters, the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from lora_tui.json_values import (
+    Row,
+    identifier,
+    mapping,
+    number,
+    other_values,
+    take,
+    text_or_none,
+    whole,
+)
+from lora_tui.text import terminal_safe
+
+CONVERGENCES: Final = ("excellent", "good", "fair", "poor", "overfit", "unknown")
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The stored verdict of the star rating, version 1 (quality.py). Losses in nats a token."""
+
+    stars: int | None
+    convergence: str
+    final_training_loss: float | None
+    final_validation_loss: float | None
+    perplexity: float | None
+    loss_reduction_percent: float | None
+
+    @classmethod
+    def from_json(cls, value: object) -> Quality:
+        """Read a `quality_metrics` column."""
+        data = mapping(value)
+        stars = whole(data.get("overall_score"))
+        convergence = terminal_safe(data.get("convergence_quality"), limit=20).lower()
+        return cls(
+            stars=None if stars is None else min(5, max(1, stars)),
+            convergence=convergence or "unknown",
+            final_training_loss=number(data.get("final_training_loss")),
+            final_validation_loss=number(data.get("final_validation_loss")),
+            perplexity=number(data.get("perplexity")),
+            loss_reduction_percent=number(data.get("loss_reduction_percent")),
+        )
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of a loss curve, as charts draw it."""
+
+    step: float
+    training_loss: float
+    validation_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """The summary of the run that made a model."""
+
+    epochs_completed: float | None
+    total_steps: int | None
+    final_loss: float | None
+    duration_hours: float | None
+    total_cost: float | None
+    """US dollars."""
+    loss_curve: tuple[CurvePoint, ...] = ()
+    """Down-sampled; written by our own harvest only."""
+
+    @classmethod
+    def from_json(cls, value: object) -> Training:
+        """Read a `training_summary` column."""
+        data = mapping(value)
+        return cls(
+            epochs_completed=number(data.get("epochs_completed")),
+            total_steps=whole(data.get("total_steps")),
+            final_loss=number(data.get("final_loss")),
+            duration_hours=number(data.get("training_duration_hours")),
+            total_cost=number(data.get("total_cost")),
+            loss_curve=_curve(data.get("loss_curve")),
+        )
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """LoRA and optimiser settings; `others` holds what this version does not know by name."""
+
+    base_model: str | None
+    rank: int | None
+    alpha: float | None
+    dropout: float | None
+    learning_rate: float | None
+    batch_size: int | None
+    epochs: float | None
+    warmup_steps: int | None
+    weight_decay: float | None
+    others: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def from_json(cls, value: object) -> Hyperparameters:
+        """Read `hyperparameters` in either dialect."""
+        data = dict(mapping(value))
+        return cls(
+            base_model=text_or_none(take(data, "base_model", "model_name")),
+            rank=whole(take(data, "lora_rank", "rank", "r")),
+            alpha=number(take(data, "lora_alpha", "alpha")),
+            dropout=number(take(data, "lora_dropout", "dropout")),
+            learning_rate=number(take(data, "learning_rate")),
+            batch_size=whole(take(data, "batch_size")),
+            epochs=number(take(data, "num_epochs", "epochs")),
+            warmup_steps=whole(take(data, "warmup_steps")),
+            weight_decay=number(take(data, "weight_decay")),
+            others=other_values(data),
+        )
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What the run was trained on."""
+
+    type: str | None
+    count: int | None
+    memory_gb: float | None
+    cost_per_hour: float | None
+    """US dollars a GPU and hour."""
+    others: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def from_json(cls, value: object) -> Gpu:
+        """Read `gpu_config` in either dialect."""
+        data = dict(mapping(value))
+        return cls(
+            type=text_or_none(take(data, "gpu_type", "type")),
+            count=whole(take(data, "num_gpus", "count")),
+            memory_gb=number(take(data, "gpu_memory_gb")),
+            cost_per_hour=number(take(data, "cost_per_gpu_hour")),
+            others=other_values(data),
+        )
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """One row of `metrics_points`; losses in nats a token."""
+
+    id: str
+    timestamp: str
+    step: float | None
+    epoch: float | None
+    training_loss: float | None
+    validation_loss: float | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> MetricPoint:
+        """Read a row; the timestamp stays as sent, because it is the keyset."""
+        return cls(
+            id=identifier(row.get("id")),
+            timestamp=str(row.get("timestamp") or ""),
+            step=number(row.get("step")),
+            epoch=number(row.get("epoch")),
+            training_loss=number(row.get("training_loss")),
+            validation_loss=number(row.get("validation_loss")),
+        )
+
+
+def curve_of(points: Iterable[MetricPoint]) -> tuple[CurvePoint, ...]:
+    """The points that a chart can draw, in their order; a missing step is the running number."""
+    return tuple(
+        CurvePoint(
+            step=float(index) if point.step is None else point.step,
+            training_loss=point.training_loss,
+            validation_loss=point.validation_loss,
+        )
+        for index, point in enumerate(points)
+        if point.training_loss is not None
+    )
+
+
+def _curve(value: object) -> tuple[CurvePoint, ...]:
+    if not isinstance(value, list):
+        return ()
+    points = []
+    for item in value:
+        if not isinstance(item, list) or len(item) < 2:
+            continue
+        step, training = number(item[0]), number(item[1])
+        if step is not None and training is not None:
+            validation = number(item[2]) if len(item) > 2 else None
+            points.append(CurvePoint(step, training, validation))
+    return tuple(points)
