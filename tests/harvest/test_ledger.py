@@ -23,8 +23,8 @@ from lora_tui.harvest import (
     State,
     ledger_path,
 )
+from lora_tui.harvest.backoff import FIRST_WAIT, LONGEST_WAIT, wait_after
 from lora_tui.harvest.holder import is_alive, new_holder
-from lora_tui.harvest.ledger import FIRST_WAIT, LONGEST_WAIT, wait_after
 from tests.harvest.world import World, failures, printed
 
 MINUTE = timedelta(minutes=1)
@@ -109,7 +109,7 @@ def test_a_ledger_that_is_damaged_meanwhile_is_made_anew(world: World) -> None:
 def test_a_ledger_that_another_process_holds_stops_no_harvest(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.harvest.ledger._BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("lora_tui.harvest.ledger_file._BUSY_SECONDS", 0.0)
     harvester = world.harvester()
     with closing(sqlite3.connect(harvester.ledger._path)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -15,7 +15,8 @@ import lora_tui.harvest as harvesting
 from lora_tui import clock, formats
 from lora_tui.commands.context import Context
 from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
-from lora_tui.harvest.ledger import JobState, Ledger, State, ledger_path
+from lora_tui.harvest.job_state import JobState, State
+from lora_tui.harvest.ledger import Ledger, ledger_path
 
 _ORDER = (State.RUNNING, State.WAITING, State.FAILED, State.DEAD, State.DONE)
 

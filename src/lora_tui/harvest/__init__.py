@@ -21,7 +21,8 @@ from lora_tui.harvest.events import (
     describe,
 )
 from lora_tui.harvest.harvester import Harvester, connect
-from lora_tui.harvest.ledger import FileState, JobState, Ledger, State, ledger_path
+from lora_tui.harvest.job_state import FileState, JobState, State
+from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.loop import run_forever
 
 __all__ = [

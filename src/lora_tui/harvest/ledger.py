@@ -8,107 +8,28 @@ had failed are then tried once more.
 from __future__ import annotations
 
 import logging
-import os
-import random
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
 from lora_tui import clock
 from lora_tui.config import Profile
 from lora_tui.errors import DiskError
+from lora_tui.harvest.backoff import NEVER_LONGER, wait_after
 from lora_tui.harvest.holder import is_alive
+from lora_tui.harvest.job_state import FileState, JobState, State
+from lora_tui.harvest.ledger_file import nowhere, open_or_renew
 from lora_tui.harvest.urgency import seconds_left
 from lora_tui.private_files import make_private_directory
 from lora_tui.text import terminal_safe
 
-FIRST_WAIT: Final = 30.0
-LONGEST_WAIT: Final = 3600.0
-_JITTER: Final = 0.25
 _DONE_KEPT: Final = timedelta(days=14)
-_BUSY_SECONDS: Final = 15.0
 _DEATHS: Final = 3
-_VERSION: Final = 1
 _log: Final = logging.getLogger("lora_tui.harvest")
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS jobs (
-    job_id TEXT PRIMARY KEY,
-    external_job_id TEXT NOT NULL DEFAULT '',
-    name TEXT NOT NULL DEFAULT '',
-    completed_at TEXT,
-    state TEXT NOT NULL DEFAULT 'waiting',
-    attempts INTEGER NOT NULL DEFAULT 0,
-    next_try TEXT,
-    reason TEXT,
-    details TEXT,
-    remedy TEXT,
-    stars INTEGER,
-    artifact_id TEXT,
-    holder TEXT NOT NULL DEFAULT '',
-    warned INTEGER NOT NULL DEFAULT 0,
-    updated_at TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS files (
-    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
-    name TEXT NOT NULL,
-    done INTEGER NOT NULL DEFAULT 0,
-    total INTEGER,
-    stored INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (job_id, name)
-);
-"""
-
-
-class State(StrEnum):
-    """Where a job stands."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    FAILED = "failed"
-    """It is tried again at `next_try`."""
-    DEAD = "dead"
-    """It failed for good: only `retry` brings it back."""
-    DONE = "done"
-
-
-@dataclass(frozen=True)
-class FileState:
-    """One file on its way from the worker to the bucket."""
-
-    name: str
-    done: int
-    """Bytes that have arrived."""
-    total: int | None
-    stored: bool
-
-
-@dataclass(frozen=True)
-class JobState:
-    """One job as this machine knows it."""
-
-    job_id: str
-    external_job_id: str
-    name: str
-    """Of the model to come; may be empty before the first try."""
-    completed_at: datetime | None
-    state: State
-    attempts: int
-    """Those that failed."""
-    next_try: datetime | None
-    reason: str | None
-    details: str | None
-    remedy: str | None
-    stars: int | None
-    artifact_id: str | None
-    updated_at: datetime | None
-    files: tuple[FileState, ...] = ()
 
 
 def ledger_path(profile: Profile) -> Path:
@@ -128,7 +49,7 @@ class Ledger:
         self._lock = threading.RLock()
         try:
             make_private_directory(path.parent)
-            self._db = _open_or_renew(path)
+            self._db = open_or_renew(path)
         except (OSError, sqlite3.Error) as error:
             raise DiskError(
                 "The harvest's state can't be kept",
@@ -180,7 +101,7 @@ class Ledger:
     def not_due(self) -> tuple[frozenset[str], frozenset[str]]:
         """The jobs that must not be tried now: those whose time has not come, and the dead."""
         now = clock.now()
-        latest = now + timedelta(seconds=LONGEST_WAIT * (1 + _JITTER))  # beyond: a clock was wrong
+        latest = now + timedelta(seconds=NEVER_LONGER)
         later, dead = set(), set()
         for job in self.jobs():
             if job.state is State.DEAD:
@@ -371,7 +292,7 @@ class Ledger:
                     if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)):
                         raise
                     self._db.close()
-                    self._db = _open_or_renew(self._path)
+                    self._db = open_or_renew(self._path)
                     return self._db.execute(sql).fetchall()
             except (OSError, sqlite3.Error) as error:
                 raise DiskError(
@@ -388,7 +309,7 @@ class Ledger:
                 self._db.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
                 _log.warning("the harvest's state could not be noted: %s", error)
-                with closing(_nowhere()) as db:
+                with closing(nowhere()) as db:
                     yield db
                 return
             try:
@@ -401,62 +322,6 @@ class Ledger:
                 if not isinstance(error, sqlite3.Error):
                     raise
                 _log.warning("the harvest's state could not be noted: %s", error)
-
-
-def wait_after(attempts: int, window: float | None) -> float:
-    """Seconds until the next try: 30, 60, 120 … up to an hour, a quarter more or less.
-
-    `window` is how long the worker still keeps the result; while it does, three more tries fit
-    into what is left, but never one before ten seconds are over.
-    """
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempts - 1, 20))
-    if window is not None and window > 0:
-        wait = max(10.0, min(wait, window / 3))
-    return wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - not for secrets
-
-
-def _open_or_renew(path: Path) -> sqlite3.Connection:
-    try:
-        return _open(path)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise
-    _log.warning("the harvest's state was damaged and is made anew: %s", path)
-    _set_aside(path)
-    return _open(path)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA foreign_keys = ON")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
-            raise sqlite3.DatabaseError("written by another version")
-        if version == 0:
-            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
-        db.execute("SELECT 1 FROM jobs, files LIMIT 1").fetchone()
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _nowhere() -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    db.row_factory = sqlite3.Row
-    db.executescript(_SCHEMA)
-    return db
-
-
-def _set_aside(path: Path) -> None:
-    for end in ("-wal", "-shm"):
-        path.with_name(path.name + end).unlink(missing_ok=True)
-    path.replace(path.with_name(path.name + ".damaged"))
 
 
 def _job(row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:

@@ -16,7 +16,7 @@ from lora_tui.errors import AuthenticationError, LoraTuiError
 from lora_tui.gateway.gpu import MalformedResultError
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.harvester import Harvester
-from lora_tui.harvest.ledger import State
+from lora_tui.harvest.job_state import State
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import Identity, artifact_id_of
 from lora_tui.harvest.store import KEPT

@@ -17,7 +17,7 @@ from lora_tui.cache.records import jobs_without_model
 from lora_tui.domain import Job
 from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.background import BackgroundHarvest
-from lora_tui.harvest.ledger import JobState, State
+from lora_tui.harvest.job_state import JobState, State
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.widgets.harvest_row import job_entry
 from lora_tui.widgets.states import StatePanel
