@@ -17,12 +17,12 @@ from textual.timer import Timer
 
 from lora_tui.announcements import Announcements
 from lora_tui.background import in_background
-from lora_tui.base_app import BaseApp
 from lora_tui.bindings import bound
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.cache.facts import Owner, get_sync_state
 from lora_tui.cache.transfers import active_transfers
+from lora_tui.cache_app import CacheApp
 from lora_tui.downloads import Downloads
 from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
 from lora_tui.preferences import Preferences
@@ -46,7 +46,7 @@ _HARVEST_POLL_SECONDS: Final = 1.0
 _DISK_SECONDS: Final = 20.0
 
 
-class LoraTuiApp(BaseApp):
+class LoraTuiApp(CacheApp):
     """Screens read `db`; what they want done they ask for here."""
 
     COMMANDS = {ActionCommands}  # noqa: RUF012 - Textual's own declaration
@@ -119,7 +119,6 @@ class LoraTuiApp(BaseApp):
         self.cache_replaced = False
         """Whether the application ended because another file stands in its cache's place."""
         self.signed_out = self.clears_cache = False
-        """Whether the user signed out, and wants what is cached removed."""
         self.damage: DamagedCacheError | None = None
         """Why it ended, where the cache was found to be damaged."""
         self._downloads = Downloads(self)

@@ -64,10 +64,13 @@ class BaseApp(App[None]):
         if self.preferences.bell:
             super().bell()
 
-    def copy(self, text: str) -> None:
-        """Put text on the clipboard of the terminal that the user sits at (OSC 52)."""
+    def copy(self, text: str, *, what: str | None = None) -> None:
+        """Put text on the clipboard of the terminal that the user sits at (OSC 52).
+
+        The toast shows `what` it is, or the text itself.
+        """
         self.copy_to_clipboard(text)
-        self.notify(text, title="Copied", markup=False, timeout=3)
+        self.notify(what or text, title="Copied", timeout=3)
 
     def show_error(self, error: LoraTuiError) -> None:
         """What went wrong, and what to do about it."""

@@ -14,7 +14,7 @@ from lora_tui.cache.transfers import Transfer, TransferState, active_transfers, 
 from lora_tui.errors import LoraTuiError
 
 if TYPE_CHECKING:
-    from lora_tui.app import LoraTuiApp
+    from lora_tui.cache_app import CacheApp
 
 
 class Downloads:
@@ -25,7 +25,7 @@ class Downloads:
     by `look`, from its rows.
     """
 
-    def __init__(self, app: LoraTuiApp) -> None:
+    def __init__(self, app: CacheApp) -> None:
         self._app = app
         self._asked: set[str] = set()
         """Models that a call of ours waits for."""

@@ -11,13 +11,13 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.screens.confirm import ConfirmScreen
 
 if TYPE_CHECKING:
-    from lora_tui.app import LoraTuiApp
+    from lora_tui.cache_app import CacheApp
     from lora_tui.connect import Login
 
 _MOST_NAMES = 3
 
 
-def sign_out(app: LoraTuiApp, login: Login) -> None:
+def sign_out(app: CacheApp, login: Login) -> None:
     """Ask whether, ask what becomes of the cache, do it, and leave the application."""
 
     async def run() -> None:
@@ -40,7 +40,7 @@ def sign_out(app: LoraTuiApp, login: Login) -> None:
     app.run_worker(run(), group="sign out", exclusive=True)
 
 
-def _question(app: LoraTuiApp) -> str:
+def _question(app: CacheApp) -> str:
     rows = active_transfers(app.db)
     ids = list(dict.fromkeys(row.model_id for row in rows))
     if not ids:

@@ -16,7 +16,7 @@ from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:
-    from lora_tui.app import LoraTuiApp
+    from lora_tui.cache_app import CacheApp
 
 Found = TypeVar("Found")
 
@@ -28,9 +28,9 @@ class CacheScreen(Screen[None]):
     LEAST_HEIGHT: ClassVar[int] = 15
 
     @property
-    def lora(self) -> LoraTuiApp:
+    def lora(self) -> CacheApp:
         """The application: `sync`, `download`, `open_model`, `copy`, `writers`."""
-        return cast("LoraTuiApp", self.app)
+        return cast("CacheApp", self.app)
 
     @property
     def db(self) -> sqlite3.Connection:

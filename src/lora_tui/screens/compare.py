@@ -188,8 +188,8 @@ class CompareScreen(ChartScreen):
     def action_copy(self) -> None:
         """Copy what is shown as Markdown."""
         if self._comparison is not None:
-            self.app.copy_to_clipboard(to_markdown(self._comparison, everything=self._everything))
-            self.notify("The table, as Markdown", title="Copied", timeout=3)
+            text = to_markdown(self._comparison, everything=self._everything)
+            self.lora.copy(text, what="The table, as Markdown")
 
     @property
     def chart(self) -> OverlayChart:

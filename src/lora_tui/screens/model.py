@@ -203,8 +203,7 @@ class ModelScreen(ChartScreen):
         """Copy what `sha256sum --check` reads."""
         files = self._model.files if self._model else ()
         lines = [f"{file.sha256}  {file.label}" for file in files if file.sha256]
-        self.app.copy_to_clipboard("\n".join(lines) + "\n")
-        self.notify("The checksums, as sha256sum reads them", title="Copied", timeout=3)
+        self.lora.copy("\n".join(lines) + "\n", what="The checksums, as sha256sum reads them")
 
     @property
     def chart(self) -> LossChart:

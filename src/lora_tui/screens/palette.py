@@ -12,7 +12,7 @@ from lora_tui.preferences import THEME_NAMES
 from lora_tui.screens.actions import Action, actions_of
 
 if TYPE_CHECKING:
-    from lora_tui.app import LoraTuiApp
+    from lora_tui.cache_app import CacheApp
 
 
 class ActionCommands(Provider):
@@ -44,7 +44,7 @@ class ActionCommands(Provider):
                 yield Hit(score, matcher.highlight(title), choose)
 
     def _themes(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        app = cast("LoraTuiApp", self.app)
+        app = cast("CacheApp", self.app)
         for name in THEME_NAMES:
             yield f"Colours: {name}", partial(app.choose_theme, name)
 

@@ -20,7 +20,7 @@ from lora_tui.widgets.cells import settled
 from lora_tui.widgets.dialog import Dialog
 
 if TYPE_CHECKING:
-    from lora_tui.app import LoraTuiApp
+    from lora_tui.base_app import BaseApp
 
 _TITLES: Final = {"vllm": "vLLM", "peft": "PEFT", "llama.cpp": "llama.cpp", "ollama": "Ollama"}
 _GAP: Final = 2
@@ -105,10 +105,9 @@ class ServeScreen(ModalScreen[None]):
         """Put the snippet on the clipboard of the terminal."""
         text, missing = self._text()
         if missing is None or text:
-            app = cast("LoraTuiApp", self.app)
-            app.copy_to_clipboard(text)
+            app = cast("BaseApp", self.app)
             title = _TITLES[PROGRAMS[self.query_one(ProgramTabs).chosen]]
-            app.notify(f"What loads it into {title}", title="Copied", timeout=3)
+            app.copy(text, what=f"What loads it into {title}")
 
     def _show(self) -> None:
         text, missing = self._text()
