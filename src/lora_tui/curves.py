@@ -49,20 +49,6 @@ def downsample(points: Sequence[CurvePoint], limit: int) -> list[CurvePoint]:
     return kept
 
 
-def smooth(values: Sequence[float], weight: float) -> list[float]:
-    """Exponential moving average with the bias of its start removed.
-
-    `weight` in [0, 1): 0 gives the values back; 0.9 averages over about ten.
-    """
-    result = []
-    average, debt = 0.0, 1.0
-    for value in values:
-        average = average * weight + value * (1.0 - weight)
-        debt *= weight
-        result.append(average / (1.0 - debt))
-    return result
-
-
 def trend(losses: Sequence[float]) -> list[float]:
     """Each loss averaged with its neighbours on both sides.
 

@@ -19,10 +19,8 @@ from lora_tui.config import Profile
 from lora_tui.domain import Model
 from lora_tui.errors import AuthenticationError, LoraTuiError, NotFoundError
 from lora_tui.exports import write_new
-from lora_tui.gateway import auth
+from lora_tui.gateway import Gateway, auth
 from lora_tui.gateway.http import RETRY
-from lora_tui.gateway.rest import Rest
-from lora_tui.gateway.storage import Storage
 from lora_tui.inspection import Adapter, read_remote
 from lora_tui.library.presence import check_presence
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
@@ -79,8 +77,8 @@ class OnlineWriters:
         self._profile = profile
         self._auth = session_auth(profile)
         self._session = self._auth.session
-        self.rest = Rest(profile.url, self._auth)
-        self.storage = Storage(profile.url, self._auth)
+        self._gateway = Gateway.of(profile.url, self._auth)
+        self.rest, self.storage = self._gateway.rest, self._gateway.storage
         limit = limit_rate or profile.limit_rate
         self._runner = Runner(
             self.cache_path,
@@ -106,8 +104,7 @@ class OnlineWriters:
     def close(self) -> None:
         """End transfers that run (the next start goes on with them), and the connections."""
         self._runner.close()
-        self.rest.close()
-        self.storage.close()
+        self._gateway.close()
 
     def sync(self, *, full: bool = False) -> None:
         """See `Writers.sync`. Where another process syncs this cache, its result will do."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 
 _SIZE: Final = 512 << 20
+_NAME: Final = "lora-tui-campaign-"
+"""Of the file system; the number of the process behind it says whose it is."""
 
 
 class Disk(AbstractContextManager["Disk"]):
@@ -17,12 +19,13 @@ class Disk(AbstractContextManager["Disk"]):
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        clear_up()
         self.real = os.geteuid() == 0 and _mount(home, f"size={_SIZE}")
 
     def __exit__(self, *exception: object) -> None:
         if self.real:
             # lazily: a process that was killed a moment ago may still be there
-            subprocess.run(["umount", "-l", str(self._home)], check=True)
+            _unmount(str(self._home))
 
     @contextmanager
     def with_free(self, free: int | None) -> Iterator[None]:
@@ -44,8 +47,29 @@ class Disk(AbstractContextManager["Disk"]):
         return 0 if free is None or self.real else max(free, 4_096)
 
 
+def clear_up() -> None:
+    """Give back the file systems of campaigns that were killed."""
+    for place, name in mounted().items():
+        if not Path(f"/proc/{name.removeprefix(_NAME)}").exists():
+            _unmount(place)
+
+
+def mounted() -> dict[str, str]:
+    """Where the file systems of all campaigns here are mounted, and the name of each."""
+    try:
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:  # another system, where none is mounted
+        return {}
+    entries = [line.split(" ")[:2] for line in lines]
+    return {place: name for name, place in entries if name.startswith(_NAME)}
+
+
+def _unmount(place: str) -> None:
+    subprocess.run(["umount", "-l", place], check=True)
+
+
 def _mount(place: Path, options: str) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", options, "lora-tui-campaign", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", options, f"{_NAME}{os.getpid()}", str(place)]
     try:
         return subprocess.run(command, capture_output=True).returncode == 0
     except FileNotFoundError:

@@ -182,7 +182,7 @@ def test_an_open_application_brings_no_session_back_that_was_replaced_or_ended(
         assert run("logout", "--offline").code == 0
     before = account.signed_in(profile)
     configured.faults(clock_offset=7200)
-    with Gateway.for_user(configured.url, signed_in) as gateway:
+    with Gateway.of(configured.url, signed_in) as gateway:
         gateway.rest.count("model_artifacts", configured.user_id)
     assert account.signed_in(profile) == before
 

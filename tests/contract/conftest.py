@@ -58,7 +58,7 @@ def signed_in(backend: Backend, account: Account) -> Iterator[Person]:
         "Authorization": f"Bearer {session.access_token.reveal()}",
     }
     with (
-        Gateway.for_user(backend.url, auth) as gateway,
+        Gateway.of(backend.url, auth) as gateway,
         httpx.Client(base_url=backend.url, headers=headers, trust_env=False, timeout=30) as bare,
     ):
         yield Person(account, gateway, bare)

@@ -108,7 +108,7 @@ def test_a_session_that_is_nearly_over_is_renewed_before_it_is_used(
     renewed: list[Session] = []
     nearly_over = replace(session, expires_at=clock.now() + timedelta(seconds=5))
     auth = SessionAuth(backend.url, backend.anon_key, nearly_over, on_refresh=renewed.append)
-    with Gateway.for_user(backend.url, auth) as gateway:
+    with Gateway.of(backend.url, auth) as gateway:
         gateway.rest.count("datasets", session.user_id)
         gateway.rest.count("datasets", session.user_id)
     assert len(renewed) == 1
@@ -124,7 +124,7 @@ def test_a_session_whose_token_is_refused_is_renewed_and_the_request_goes_throug
     refused = replace(session, access_token=Secret(f"{header}.{claims}.{'A' * 43}"))
     renewed: list[Session] = []
     auth = SessionAuth(backend.url, backend.anon_key, refused, on_refresh=renewed.append)
-    with Gateway.for_user(backend.url, auth) as gateway:
+    with Gateway.of(backend.url, auth) as gateway:
         assert gateway.rest.model(session.user_id, model["id"])["name"] == model["name"]
     assert len(renewed) == 1
 

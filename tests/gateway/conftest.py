@@ -67,7 +67,7 @@ def session(sandbox: Sandbox) -> Session:
 @pytest.fixture
 def user(sandbox: Sandbox, session: Session) -> Iterator[Gateway]:
     auth = SessionAuth(sandbox.url, sandbox.anon_key, session)
-    with Gateway.for_user(sandbox.url, auth) as gateway:
+    with Gateway.of(sandbox.url, auth) as gateway:
         yield gateway
 
 

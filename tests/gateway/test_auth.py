@@ -30,7 +30,7 @@ def nearly_over(session: Session) -> Session:
 
 
 def count_models(sandbox: Sandbox, auth_: SessionAuth) -> int:
-    with Gateway.for_user(sandbox.url, auth_) as gateway:
+    with Gateway.of(sandbox.url, auth_) as gateway:
         return gateway.rest.count("model_artifacts", sandbox.user_id)
 
 
@@ -104,7 +104,7 @@ def test_the_bucket_renews_the_session_too_though_it_refuses_otherwise(
     sandbox.forget_requests()
     sandbox.faults(clock_offset=7200)
     signed_in = SessionAuth(sandbox.url, sandbox.anon_key, session)
-    with Gateway.for_user(sandbox.url, signed_in) as gateway:
+    with Gateway.of(sandbox.url, signed_in) as gateway:
         assert "token=" in gateway.storage.sign(next(iter(rows[0]["artifacts"].values())))
     assert [request["status"] for request in sandbox.requests()] == [400, 200, 200]
 
@@ -136,7 +136,7 @@ def test_threads_that_find_the_session_over_renew_it_once(
     kept: list[Session] = []
     signed_in = SessionAuth(sandbox.url, sandbox.anon_key, session, on_refresh=kept.append)
     together = threading.Barrier(6)
-    with Gateway.for_user(sandbox.url, signed_in) as gateway, ThreadPoolExecutor(6) as pool:
+    with Gateway.of(sandbox.url, signed_in) as gateway, ThreadPoolExecutor(6) as pool:
 
         def ask() -> int:
             together.wait(timeout=30)

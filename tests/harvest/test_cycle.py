@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,6 +22,7 @@ from lora_tui.harvest import (
 from lora_tui.quality import calculate_quality_metrics
 from lora_tui.secret import Secret
 from tests.harvest.world import World, failures, printed
+from tests.proxies import SocksProxy
 
 
 def test_every_waiting_job_becomes_one_whole_announced_model(world: World) -> None:
@@ -33,6 +35,25 @@ def test_every_waiting_job_becomes_one_whole_announced_model(world: World) -> No
     assert kinds[-1] is CycleFinished
     assert kinds.count(JobStarted) == kinds.count(JobHarvested) == 4
     assert kinds.count(FileStored) == len(world.objects())
+
+
+def test_behind_a_proxy_all_of_a_harvest_goes_by_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = SocksProxy(urlsplit(world.sandbox.url).port or 0)
+    for name in ("http", "https", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
+    monkeypatch.setenv("all_proxy", f"socks5h://127.0.0.1:{proxy.port}")
+    path = urlsplit(world.sandbox.gpu_url).path
+    there = world.harvester(url="http://backend.invalid", gpu_url=f"http://worker.invalid{path}")
+
+    result, _ = world.run(there)
+
+    proxy.close()
+    assert (result.harvested, result.failed) == (4, 0)
+    world.check_complete()
+    assert set(proxy.asked) == {"backend.invalid:80", "worker.invalid:80"}
 
 
 def test_a_second_run_does_nothing(world: World) -> None:

@@ -11,7 +11,7 @@ from typing import Self
 
 import httpx
 
-from lora_tui.gateway.auth import KeyAuth, SessionAuth
+from lora_tui.gateway.auth import KeyAuth
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
@@ -28,19 +28,15 @@ class Gateway:
     storage: Storage
 
     @classmethod
-    def for_user(cls, url: str, auth: SessionAuth) -> Self:
-        """As a signed-in user."""
-        return cls._of(url, auth)
+    def of(cls, url: str, auth: httpx.Auth) -> Self:
+        """As whoever `auth` stands for."""
+        client = build_client(url, auth=auth)
+        return cls(Rest(url, auth, client=client), Storage(url, auth, client=client))
 
     @classmethod
     def for_service(cls, url: str, service_key: Secret) -> Self:
         """As the service role, which sees every row: for the harvest alone."""
-        return cls._of(url, KeyAuth(service_key))
-
-    @classmethod
-    def _of(cls, url: str, auth: httpx.Auth) -> Self:
-        client = build_client(url, auth=auth)
-        return cls(Rest(url, auth, client=client), Storage(url, auth, client=client))
+        return cls.of(url, KeyAuth(service_key))
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,19 +10,6 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-FAMILIES: Final = (
-    "excellent",
-    "good",
-    "fair",
-    "poor",
-    "overfit",
-    "diverged",
-    "plateaued",
-    "spiky",
-    "sparse_validation",
-    "not_a_number",
-)
-
 # Family → (loss at the start, floor that it approaches, how many times it decays over the run)
 _SHAPES: Final = {
     "excellent": (2.45, 0.82, 5.0),

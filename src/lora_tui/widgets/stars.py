@@ -9,7 +9,6 @@ from lora_tui import formats
 Span = tuple[str, str]
 """Text and the name of the style that it is shown in."""
 
-BADGE_WIDTH: Final = 11
 _SHAPES: Final = {
     "excellent": ("◆", "excellent"),
     "good": ("●", "good"),
