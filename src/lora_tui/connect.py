@@ -110,7 +110,7 @@ class Login:
 
 def check_project(url: str, anon_key: str) -> None:
     """Whether the project answers and takes the key. Raises ConfigError, UnreachableError."""
-    from lora_tui.gateway.http import check
+    from lora_tui.gateway.answers import check
 
     if not url or not anon_key:
         raise ConfigError("The project's URL and its public key are both needed")

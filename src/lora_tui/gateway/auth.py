@@ -14,17 +14,16 @@ import httpx
 from lora_tui import clock
 from lora_tui.account import Session, session_of_token
 from lora_tui.errors import AuthenticationError, BackendError, ConfigError
-from lora_tui.gateway.http import (
-    REPEATABLE,
-    build_client,
+from lora_tui.gateway.answers import (
     check,
     error_body,
     error_of,
     read_json,
     status_of,
     token_refused,
-    without_secrets,
 )
+from lora_tui.gateway.http import REPEATABLE, build_client
+from lora_tui.gateway.redaction import without_secrets
 from lora_tui.secret import Secret
 
 __all__ = [

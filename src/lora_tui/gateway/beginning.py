@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from lora_tui.errors import IntegrityError, NotFoundError
-from lora_tui.gateway.http import error_of, open_body
+from lora_tui.gateway.answers import error_of
+from lora_tui.gateway.http import open_body
 
 _SPAN = re.compile(r"bytes 0-\d+/(\d{1,18}|\*)")
 

@@ -10,7 +10,9 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from lora_tui.errors import BackendError, NotFoundError
-from lora_tui.gateway.http import build_client, check, read_json, without_secrets
+from lora_tui.gateway.answers import check, read_json
+from lora_tui.gateway.http import build_client
+from lora_tui.gateway.redaction import without_secrets
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 

@@ -17,7 +17,8 @@ from typing import Any, Final, Self
 import httpx
 
 from lora_tui.errors import BackendError, ConflictError, NotFoundError, UsageError
-from lora_tui.gateway.http import build_client, check, error_body, read_json
+from lora_tui.gateway.answers import check, error_body, read_json
+from lora_tui.gateway.http import build_client
 
 Row = dict[str, Any]
 

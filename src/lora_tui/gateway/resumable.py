@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from lora_tui.errors import BackendError, ConflictError, LoraTuiError, UnreachableError
+from lora_tui.gateway.answers import check, error_of
 from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, exactly
 from lora_tui.gateway.direct import DIRECT
-from lora_tui.gateway.http import REPEATABLE, RetryPolicy, check, error_of
+from lora_tui.gateway.http import REPEATABLE, RetryPolicy
 
 CHUNK: Final = 6 * 1024 * 1024
 """Bytes of each piece but the last; the service demands exactly this."""

@@ -21,17 +21,10 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
+from lora_tui.gateway.answers import check, error_of, read_json
 from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, accepted, content_type_of, exactly
-from lora_tui.gateway.http import (
-    REPEATABLE,
-    RETRY,
-    RetryPolicy,
-    build_client,
-    check,
-    error_of,
-    read_json,
-    without_secrets,
-)
+from lora_tui.gateway.http import REPEATABLE, RETRY, RetryPolicy, build_client
+from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.resumable import ResumableUpload, metadata
 
 BUCKET: Final = "lora-models"
