@@ -16,7 +16,8 @@ from statistics import quantiles
 
 from bench_transfers import NAME, make_certificate, make_file, serving, which
 from figures import Figure, figure, report
-from lora_tui.cache import transfers as queue
+from lora_tui.cache import transfer_queue as queue
+from lora_tui.cache import transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
@@ -78,7 +79,7 @@ def clear(cache: Path) -> None:
 
 def bytes_done(cache: Path) -> int:
     with closing(open_cache(cache)) as db:
-        return sum(row.bytes_done for row in queue.queue_of(db))
+        return sum(row.bytes_done for row in transfers.queue_of(db))
 
 
 def measure(cache: Path, kind: str) -> tuple[list[float], float]:

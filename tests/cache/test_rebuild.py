@@ -15,13 +15,8 @@ from lora_tui.cache.facts import Owner
 from lora_tui.cache.finished import downloaded_to, put_downloaded
 from lora_tui.cache.lock import sync_lock
 from lora_tui.cache.rebuild import clear_cache, rebuild_cache
-from lora_tui.cache.transfers import (
-    TransferState,
-    Wanted,
-    enqueue,
-    transfers_of,
-    update,
-)
+from lora_tui.cache.transfer_queue import Wanted, enqueue, update
+from lora_tui.cache.transfers import TransferState, transfers_of
 from lora_tui.errors import CacheError
 
 OWNER = Owner("a11ce000-0000-4000-8000-000000000001", "https://one.example")

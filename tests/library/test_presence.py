@@ -15,12 +15,8 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, put_fact
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.cache.models import ModelQuery, select_models
-from lora_tui.cache.transfers import (
-    Transfer,
-    TransferState,
-    requeue,
-    transfers_of,
-)
+from lora_tui.cache.transfer_queue import requeue
+from lora_tui.cache.transfers import Transfer, TransferState, transfers_of
 from lora_tui.config import Profile
 from lora_tui.library.presence import check_presence
 from lora_tui.online import OnlineWriters

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from lora_tui.cache import transfers as queue
+from lora_tui.cache import transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import get_model, put_models
@@ -274,7 +274,7 @@ class World:
 
     def row(self) -> Transfer:
         with self.cache() as db:
-            (row,) = queue.transfers_of(db, MODEL)
+            (row,) = transfers.transfers_of(db, MODEL)
         return row
 
 

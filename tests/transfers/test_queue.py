@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from lora_tui.cache import transfers as queue
+from lora_tui.cache import transfer_queue as queue
+from lora_tui.cache import transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.finished import downloaded_to
-from lora_tui.cache.transfers import Transfer, TransferState, Wanted
+from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.errors import (
     BackendError,
     CacheError,
@@ -59,7 +61,7 @@ def do(world: World, what: Control, *ids: int) -> None:
 
 def rows(world: World) -> list[Transfer]:
     with world.cache() as db:
-        return queue.queue_of(db)
+        return transfers.queue_of(db)
 
 
 @pytest.mark.parametrize(

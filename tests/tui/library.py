@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from lora_tui.cache import facts, metrics, models, records, transfers
+from lora_tui.cache import facts, metrics, models, records, transfer_queue, transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.clock import timestamp_text
@@ -161,12 +161,12 @@ class Library:
 
     def put_transfer(self, *, done: int, total: int) -> None:
         """A file of model 0 on its way."""
-        wanted = transfers.Wanted("weights", "path", self.path.parent / "weights", total)
+        wanted = transfer_queue.Wanted("weights", "path", self.path.parent / "weights", total)
         with closing(open_cache(self.path)) as db, transaction(db, Topic.TRANSFERS):
-            transfers.enqueue(db, identifier("model", 0), [wanted])
+            transfer_queue.enqueue(db, identifier("model", 0), [wanted])
             (transfer,) = transfers.active_transfers(db)
             running = transfers.TransferState.RUNNING
-            transfers.update(db, transfer.id, running, bytes_done=done)
+            transfer_queue.update(db, transfer.id, running, bytes_done=done)
 
     def delete_models(self, *numbers: int) -> None:
         """They are gone."""

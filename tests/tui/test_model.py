@@ -16,12 +16,13 @@ from textual.pilot import Pilot
 
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache import metrics, models, records
-from lora_tui.cache import transfers as queue
+from lora_tui.cache import metrics, models, records, transfers
+from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.finished import put_downloaded
-from lora_tui.cache.transfers import TransferState, Wanted
+from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfers import TransferState
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import MetricPoint
 from lora_tui.errors import DiskError, UnreachableError
@@ -176,7 +177,7 @@ def report(
     library: Library, file: str, state: TransferState, done: int, error: str | None = None
 ) -> None:
     with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
-        number = next(t.id for t in queue.transfers_of(db, MODEL) if t.file == file)
+        number = next(t.id for t in transfers.transfers_of(db, MODEL) if t.file == file)
         queue.update(db, number, state, bytes_done=done, error=error)
 
 

@@ -14,10 +14,11 @@ from textual.widgets import OptionList
 
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache import transfers as queue
+from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.transfers import TransferState, Wanted
+from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfers import TransferState
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.transfers import TransfersScreen

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lora_tui import clock
-from lora_tui.cache.transfers import FETCHED, Transfer, TransferState, Wanted, queue_of
+from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfers import FETCHED, Transfer, TransferState, queue_of
 from lora_tui.clock import timestamp_text
 
 

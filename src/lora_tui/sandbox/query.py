@@ -5,53 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from lora_tui.sandbox.backend import Caller
+from lora_tui.sandbox.conditions import JSON_RANK, JSON_TEXT, column_of, condition_sql, json_path
 from lora_tui.sandbox.database import Database
-from lora_tui.sandbox.grammar import Condition, Embed, Field, Filter, Logic, Order, Path, Query
+from lora_tui.sandbox.grammar import Embed, Field, Order, Path, Query
 from lora_tui.sandbox.policies import visible
-from lora_tui.sandbox.rest_errors import RestError, malformed, unknown_column
-from lora_tui.sandbox.tables import TABLES, Column, Table, constraint
-from lora_tui.sandbox.values import Dialect, to_json, to_sql, to_text
-
-_COMPARISONS: Final[Mapping[str, str]] = {
-    "eq": "=",
-    "neq": "<>",
-    "gt": ">",
-    "gte": ">=",
-    "lt": "<",
-    "lte": "<=",
-    "isdistinct": "IS NOT",
-}
-_IS: Final[Mapping[str, str]] = {
-    "null": "IS NULL",
-    "not_null": "IS NOT NULL",
-    "true": "IS 1",
-    "false": "IS 0",
-    "unknown": "IS NULL",
-}
-# PostgreSQL sorts JSON by kind first
-_JSON_RANK: Final = (
-    "CASE json_type({c}, {p}) WHEN 'null' THEN 0 WHEN 'text' THEN 1 WHEN 'integer' THEN 2"
-    " WHEN 'real' THEN 2 WHEN 'false' THEN 3 WHEN 'true' THEN 3 WHEN 'array' THEN 4"
-    " WHEN 'object' THEN 5 END"
-)
-_JSON_TEXT: Final = (
-    "CASE json_type({c}, {p}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'"
-    " ELSE CAST(json_extract({c}, {p}) AS TEXT) END"
-)
-
-
-@dataclass(frozen=True)
-class Relation:
-    """How an embed hangs on its table: rows where `table.near` equals `target.far`."""
-
-    target: Table
-    near: str
-    far: str
-    to_one: bool
-    constraint: str
+from lora_tui.sandbox.relations import find_relation
+from lora_tui.sandbox.rest_errors import RestError
+from lora_tui.sandbox.tables import Column, Table
+from lora_tui.sandbox.values import Dialect, to_json, to_text
 
 
 @dataclass(frozen=True)
@@ -107,7 +71,7 @@ class Reader:
                 relation = find_relation(table, item)
                 self.check(relation.target, item.query)
             else:
-                _column(table, item.path)
+                column_of(table, item.path)
 
     def _fetch(
         self, table: Table, query: Query, tail: str, parameters: Sequence[Any]
@@ -188,7 +152,7 @@ class Reader:
         policy, policy_parameters = visible(table.name, alias, self.caller, migrated=self.migrated)
         parts, parameters = [policy], list[Any](policy_parameters)
         for condition in query.conditions:
-            part, more = _condition(table, alias, condition)
+            part, more = condition_sql(table, alias, condition)
             parts.append(part)
             parameters += more
         for item in query.fields:
@@ -231,199 +195,24 @@ class Reader:
                     f"'{order.relation}' is not an embedded resource in this request",
                 )
             relation = find_relation(table, embed)
-            _column(relation.target, order.path)
+            column_of(relation.target, order.path)
             key = (
                 f'(SELECT o."{order.path.column}" FROM {relation.target.name} AS o'
                 f' WHERE o."{relation.far}" = t."{relation.near}")'
             )
             return f"{key} {direction} {nulls}", []
-        column = _column(table, order.path)
+        column = column_of(table, order.path)
         name = f't."{column.name}"'
         if not order.path.keys:
             return f"{name} {direction} {nulls}", []
-        path = _json_path(order.path)
+        path = json_path(order.path)
         if order.path.as_text:
-            return f"{_JSON_TEXT.format(c=name, p='?')} {direction} {nulls}", [path, path]
-        rank = _JSON_RANK.format(c=name, p="?")
+            return f"{JSON_TEXT.format(c=name, p='?')} {direction} {nulls}", [path, path]
+        rank = JSON_RANK.format(c=name, p="?")
         return (
             f"{rank} {direction} {nulls}, json_extract({name}, ?) {direction}",
             [path, path],
         )
-
-
-def find_relation(table: Table, embed: Embed) -> Relation:
-    """The one foreign key that an embed means. Raises RestError where it is none or several."""
-    candidates = _outgoing(table, embed.target) + _incoming(table, embed.target)
-    if embed.hint is not None:
-        candidates = [
-            relation
-            for relation in candidates
-            if embed.hint == relation.constraint
-            or embed.hint == (relation.near if relation.near != "id" else relation.far)
-        ]
-    own = [relation for relation in candidates if relation.near != "id"]
-    if len(candidates) > 1 and embed.target == table.name and len(own) == 1:
-        # A table that refers to itself: a column's name means the row referred to.
-        candidates = own
-    if not candidates:
-        raise RestError(
-            400,
-            "PGRST200",
-            f"Could not find a relationship between '{table.name}' and '{embed.target}'"
-            " in the schema cache",
-            details=f"Searched for a foreign key relationship between '{table.name}' and"
-            f" '{embed.target}'"
-            + (f" using the hint '{embed.hint}'" if embed.hint else "")
-            + " in the schema 'public', but no matches were found.",
-        )
-    if len(candidates) > 1:
-        choices = ", ".join(f"'{embed.target}!{item.constraint}'" for item in candidates)
-        raise RestError(
-            300,
-            "PGRST201",
-            "Could not embed because more than one relationship was found for"
-            f" '{table.name}' and '{embed.target}'",
-            details=[
-                {
-                    "cardinality": "many-to-one" if item.near != "id" else "one-to-many",
-                    "embedding": f"{table.name} with {item.target.name}",
-                    "relationship": f"{item.constraint} using {table.name}({item.near})"
-                    f" and {item.target.name}({item.far})",
-                }
-                for item in candidates
-            ],
-            hint=f"Try changing '{embed.target}' to one of the following: {choices}. Find the"
-            " desired relationship in the 'details' key.",
-        )
-    return candidates[0]
-
-
-def _outgoing(table: Table, target: str) -> list[Relation]:
-    found = []
-    for column in table.columns.values():
-        if column.references is None or column.references not in TABLES:
-            continue
-        name = constraint(table.name, column.name, "fkey")
-        if target in (column.references, column.name, name):
-            found.append(Relation(TABLES[column.references], column.name, "id", True, name))
-    return found
-
-
-def _incoming(table: Table, target: str) -> list[Relation]:
-    other = TABLES.get(target)
-    if other is None:
-        return []
-    return [
-        Relation(
-            other, "id", column.name, column.unique, constraint(other.name, column.name, "fkey")
-        )
-        for column in other.columns.values()
-        if column.references == table.name
-    ]
-
-
-def _column(table: Table, path: Path) -> Column:
-    if path.column == "*":
-        return next(iter(table.columns.values()))
-    column = table.columns.get(path.column)
-    if column is None:
-        raise unknown_column(table.name, path.column)
-    if path.keys and column.type != "jsonb":
-        raise RestError(
-            404,
-            "42883",
-            f"operator does not exist: {column.type} -> unknown",
-            hint="No operator matches the given name and argument types.",
-        )
-    return column
-
-
-def _condition(table: Table, alias: str, condition: Condition) -> tuple[str, list[Any]]:
-    if isinstance(condition, Logic):
-        parts, parameters = [], list[Any]()
-        for inner in condition.conditions:
-            part, more = _condition(table, alias, inner)
-            parts.append(part)
-            parameters += more
-        joined = f"({f' {condition.operator.upper()} '.join(parts)})"
-    else:
-        joined, parameters = _filter(_column(table, condition.path), alias, condition)
-    return (f"NOT ({joined})" if condition.negated else joined), parameters
-
-
-def _filter(column: Column, alias: str, condition: Filter) -> tuple[str, list[Any]]:
-    name = f'{alias}."{column.name}"'
-    if condition.path.keys:
-        path = _json_path(condition.path)
-        if not condition.path.as_text and condition.operator in _COMPARISONS:
-            return _json_comparison(name, path, condition)
-        as_text = Column(column.name, "text")
-        part, parameters = _plain_filter(_JSON_TEXT.format(c=name, p="?"), as_text, condition)
-        return part, [path, path, *parameters]
-    return _plain_filter(name, column, condition)
-
-
-def _plain_filter(expression: str, column: Column, condition: Filter) -> tuple[str, list[Any]]:
-    operator, value = condition.operator, condition.value
-    if isinstance(value, tuple):
-        marks = ", ".join("?" * len(value))
-        return f"{expression} IN ({marks})", [_filter_value(column, item) for item in value]
-    if operator == "is":
-        test = _IS.get(value.lower())
-        if test is None:
-            raise RestError(400, "PGRST100", f'"failed to parse filter (is.{value})"')
-        return f"{expression} {test}", []
-    if operator in {"like", "ilike"}:
-        if column.type != "text":
-            sign = "~~*" if operator == "ilike" else "~~"
-            raise RestError(404, "42883", f"operator does not exist: {column.type} {sign} unknown")
-        insensitive = int(operator == "ilike")
-        return f"pg_like({expression}, ?, {insensitive})", [value.replace("*", "%")]
-    return f"{expression} {_COMPARISONS[operator]} ?", [_filter_value(column, value)]
-
-
-def _filter_value(column: Column, text: str) -> Any:
-    if column.type != "jsonb":
-        # A filter's text may be longer than the column allows: it only never matches.
-        unlimited = Column(column.name, column.type, decimals=None)
-        return to_sql(unlimited, text)
-    return json.dumps(_parsed(text))
-
-
-def _json_comparison(name: str, path: str, condition: Filter) -> tuple[str, list[Any]]:
-    assert isinstance(condition.value, str)
-    value = _parsed(condition.value)
-    rank_of = _JSON_RANK.format(c="?", p="'$'")
-    rank = _JSON_RANK.format(c=name, p="?")
-    sign = _COMPARISONS[condition.operator]
-    extracted = f"json_extract({name}, ?)"
-    text = json.dumps(value)
-    equal = f"({rank} = {rank_of} AND {extracted} IS json_extract(?, '$'))"
-    if sign in {"=", "<>", "IS NOT"}:
-        part = equal if sign == "=" else f"NOT {equal}"
-        return part, [path, text, path, text]
-    within = f"({rank} = {rank_of} AND {extracted} {sign} json_extract(?, '$'))"
-    outside = f"{rank} {sign.rstrip('=')} {rank_of}"
-    return f"({within} OR {outside})", [path, text, path, text, path, text]
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise malformed("json", text) from None
-
-
-def _json_path(path: Path) -> str:
-    parts = []
-    for key in path.keys:
-        if key.lstrip("-").isdigit():
-            parts.append(f"[{key}]" if not key.startswith("-") else f"[#{key}]")
-        elif '"' in key:
-            raise RestError(400, "PGRST100", f'"failed to parse JSON path ({key})"')
-        else:
-            parts.append(f'."{key}"')
-    return "$" + "".join(parts)
 
 
 def _at(value: Any, keys: Sequence[str]) -> Any:

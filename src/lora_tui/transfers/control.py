@@ -6,7 +6,7 @@ from collections.abc import Collection
 from enum import StrEnum
 from sqlite3 import Connection
 
-from lora_tui.cache import transfers as queue
+from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.transfers import TransferState

@@ -10,7 +10,7 @@ from lora_tui.cache import facts, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.finished import downloaded_models, put_downloaded, put_found
-from lora_tui.cache.transfers import Wanted
+from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.domain import Model
 from lora_tui.transfers.plan import MANIFEST
 from lora_tui.transfers.record import read_record, recorded_files

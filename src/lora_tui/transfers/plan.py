@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from lora_tui.cache.transfers import Wanted
+from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError
 from lora_tui.filenames import distinct_file_names

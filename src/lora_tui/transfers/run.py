@@ -16,13 +16,21 @@ from sqlite3 import Connection
 from typing import Final
 
 from lora_tui import errors
-from lora_tui.cache import transfers as queue
+from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facts import Owner as CacheOwner
 from lora_tui.cache.finished import put_downloaded
 from lora_tui.cache.models import get_model
-from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
+from lora_tui.cache.transfers import (
+    ACTIVE,
+    Transfer,
+    TransferState,
+    active_transfers,
+    get_transfer,
+    get_transfers,
+    transfers_of,
+)
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.transfers.bring import bring
@@ -123,7 +131,7 @@ class Runner:
                 recovered_at = time.monotonic()
                 self.recover()  # whoever has one in hand may have died
             self._look()
-            rows = queue.get_transfers(db, ids)
+            rows = get_transfers(db, ids)
             for row in rows:
                 if seen.get(row.id) != row:
                     seen[row.id] = row
@@ -166,7 +174,7 @@ class Runner:
         with closing(open_cache(self._cache_path, self._cache_owner)) as db:
             queued = [
                 row
-                for row in queue.active_transfers(db)
+                for row in active_transfers(db)
                 if row.state is TransferState.QUEUED and self._may(row.id)
             ]
         with self._lock:
@@ -219,7 +227,7 @@ class Runner:
             if self._stop.is_set():
                 raise CancelledError("The download was interrupted")
             if (done, retries) == last:
-                if queue.get_transfer(db, row.id).state is TransferState.RUNNING:
+                if get_transfer(db, row.id).state is TransferState.RUNNING:
                     return
                 raise CancelledError("The download was stopped")
             last = (done, retries)
@@ -253,7 +261,7 @@ class Runner:
             while (left := until - time.monotonic()) > 0:
                 if self._stop.wait(min(left, _LOOK_SECONDS)):
                     break
-                if queue.get_transfer(db, row.id).state is not TransferState.RUNNING:
+                if get_transfer(db, row.id).state is not TransferState.RUNNING:
                     raise CancelledError("The download was stopped")
             return True
 
@@ -307,7 +315,7 @@ class Runner:
 
 def _conclude(db: Connection, model: Model, directory: Path) -> None:
     """Where that was the last file, the model lies on this disk. Call inside a transaction."""
-    rows = {row.file: row for row in queue.transfers_of(db, model.id)}
+    rows = {row.file: row for row in transfers_of(db, model.id)}
     if all(
         file.name in rows
         and rows[file.name].state is TransferState.DONE

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from lora_tui.cache.transfers import Wanted
+from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.errors import DiskError
 from lora_tui.transfers.part import Part, part_of
 
