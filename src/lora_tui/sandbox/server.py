@@ -24,7 +24,8 @@ from lora_tui.sandbox.faults import Faults
 from lora_tui.sandbox.middleware import Connections
 from lora_tui.sandbox.objects import Objects
 from lora_tui.sandbox.people import DEMO, OTHER
-from lora_tui.sandbox.seed import Volume, seed_backend
+from lora_tui.sandbox.seed import seed_backend
+from lora_tui.sandbox.seeding import Volume
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0

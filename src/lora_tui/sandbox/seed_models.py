@@ -1,0 +1,178 @@
+"""Seeds models: each with its job, its files in the bucket, and a notification."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from lora_tui.clock import timestamp_text
+from lora_tui.quality import calculate_quality_metrics
+from lora_tui.sandbox.adapter_files import FILE_TYPES, recipe_pieces, recipe_size
+from lora_tui.sandbox.loss_curves import Point
+from lora_tui.sandbox.objects import BUCKET, COLUMNS, seeded_row
+from lora_tui.sandbox.people import DEMO, Person
+from lora_tui.sandbox.seed_jobs import add_cost, add_job, add_metrics, json_number, losses
+from lora_tui.sandbox.seed_oddities import Special, make_odd
+from lora_tui.sandbox.seed_runs import FAMILY_ORDER, Run, layers_of, plan_run
+from lora_tui.sandbox.seed_texts import DatasetText
+from lora_tui.sandbox.seeding import DAYS, Seeding
+
+OTHER_MODELS: Final = 3
+"""Of the other account."""
+_MOST_CURVES: Final = 200  # in a sandbox of more than 1000 models
+_MOST_FILES: Final = 1000  # models with objects in the bucket
+
+
+def add_model(
+    seeding: Seeding,
+    owner: Person,
+    datasets: Sequence[tuple[str, DatasetText]],
+    index: int,
+    *,
+    deleted: bool = False,
+) -> None:
+    """The model of this index with its job, curve, cost, files and notification."""
+    demo = owner is DEMO
+    kind = "deleted" if deleted else "model"
+    count = max(seeding.volume.models if demo else OTHER_MODELS, 1)
+    chance = seeding.random("moment", kind, owner.email, index)
+    age = timedelta(days=DAYS * (index + chance.uniform(0.1, 0.9)) / count)
+    completed = seeding.now - age - timedelta(minutes=chance.uniform(1, 30))
+    special = index if demo and not deleted else -1
+    family = FAMILY_ORDER[index % len(FAMILY_ORDER)]
+    luck = seeding.random(kind, owner.email, index)
+    run = plan_run(owner, datasets, index, kind, completed, family, luck)
+    artifact_id = seeding.id("artifact", kind, owner.email, index)
+    with_curve = not seeding.many or index < _MOST_CURVES
+    curve = run.curve(run.points if with_curve else 2)
+    started = None if special == Special.NO_START else run.started
+    job_id = add_job(seeding, run, curve, "completed", artifact_id=artifact_id, started=started)
+    if with_curve:
+        add_metrics(seeding, run, job_id, curve)
+        add_cost(seeding, run, job_id)
+    created = run.completed + timedelta(minutes=chance.uniform(1, 9))
+    large = special == Special.LARGE
+    manifest = None
+    if not seeding.many or index < _MOST_FILES:
+        recipes = run.recipes(layers=layers_of(run.rank, large))
+        missing = "tokenizer.json" if special == Special.MISSING_FILE else None
+        _add_objects(seeding, owner, artifact_id, recipes, created, missing)
+        if demo and index % 6 == 0 and index < 60:
+            manifest = {file: _facts(recipe) for file, recipe in recipes.items()}
+    last_change = created
+    if special in {Special.DEPLOYED, Special.ARCHIVED} or deleted:
+        last_change = created + (seeding.now - created) * 0.3
+    row = _artifact_row(run, curve, started, owner, artifact_id, manifest)
+    status = {Special.DEPLOYED: "deployed", Special.ARCHIVED: "archived"}.get(special)
+    row |= {
+        "id": artifact_id,
+        "job_id": job_id,
+        "name": f"{run.text.name} - {created:%Y-%m-%d}",
+        "status": status or "stored",
+        "deployed_at": timestamp_text(last_change) if status == "deployed" else None,
+        "created_at": timestamp_text(created),
+        "updated_at": timestamp_text(last_change),
+        "deleted_at": timestamp_text(last_change) if deleted else None,
+    }
+    if special == Special.CHILD and index + 1 < count:
+        row["parent_model_id"] = seeding.id("artifact", "model", owner.email, index + 1)
+        row["version"] = "1.1.0"
+        row["description"] = "Continued from an earlier adapter on corrected data."
+    if demo and not deleted:
+        make_odd(row, special)
+    seeding.rows.add("model_artifacts", **row)
+    if not demo or (index < 9 and not deleted):
+        stars = json.loads(row["quality_metrics"])["overall_score"]
+        _add_notification(seeding, owner, artifact_id, job_id, stars, created, read=index >= 2)
+
+
+def _artifact_row(
+    run: Run,
+    curve: Sequence[Point],
+    started: datetime | None,
+    owner: Person,
+    artifact_id: str,
+    manifest: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    points = [losses(point) for point in curve]
+    configuration: dict[str, Any] = {
+        "preset_id": run.preset,
+        "hyperparameters": run.hyperparameters(),
+        "gpu_config": run.gpu_config(),
+    }
+    if manifest is not None:
+        configuration["files"] = manifest
+    summary = {
+        "epochs_completed": run.epochs,
+        "total_steps": run.steps,
+        "final_loss": json_number(points[-1]["training_loss"]) if points else None,
+        "training_duration_hours": None if started is None else round(run.hours, 6),
+        "total_cost": run.cost,
+    }
+    paths = {file: f"{owner.id}/{artifact_id}/{file}" for file in FILE_TYPES}
+    return {
+        "user_id": owner.id,
+        "dataset_id": run.dataset_id,
+        "quality_metrics": json.dumps(calculate_quality_metrics(points)),
+        "training_summary": json.dumps(summary),
+        "configuration": json.dumps(configuration),
+        "artifacts": json.dumps(paths),
+    }
+
+
+def _add_objects(
+    seeding: Seeding,
+    owner: Person,
+    artifact_id: str,
+    recipes: Mapping[str, Mapping[str, Any]],
+    created: datetime,
+    missing: str | None,
+) -> None:
+    rows = [
+        seeded_row(
+            BUCKET,
+            f"{owner.id}/{artifact_id}/{file}",
+            owner=owner.id,
+            content_type=FILE_TYPES[file],
+            recipe=recipe,
+            moment=timestamp_text(created),
+        )
+        for file, recipe in recipes.items()
+        if file != missing
+    ]
+    seeding.rows.add_ready("storage_objects", COLUMNS, rows)
+
+
+def _add_notification(
+    seeding: Seeding,
+    owner: Person,
+    artifact_id: str,
+    job_id: str,
+    stars: object,
+    created: datetime,
+    *,
+    read: bool,
+) -> None:
+    seeding.rows.add(
+        "notifications",
+        id=seeding.id("notification", artifact_id),
+        user_id=owner.id,
+        type="artifact_ready",
+        title="Model Ready for Download",
+        message=f"Your trained model is ready. Quality score: {stars}/5 stars",
+        priority="high",
+        read=int(read),
+        action_url=f"/models/{artifact_id}",
+        metadata=json.dumps({"artifact_id": artifact_id, "job_id": job_id}),
+        created_at=timestamp_text(created + timedelta(seconds=3)),
+    )
+
+
+def _facts(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for piece in recipe_pieces(recipe):
+        digest.update(piece)
+    return {"size": recipe_size(recipe), "sha256": digest.hexdigest()}
