@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from lora_tui.errors import IntegrityError, NotFoundError
 from lora_tui.gateway.answers import error_of
+from lora_tui.gateway.headers import byte_count, content_range
 from lora_tui.gateway.http import open_body
-
-_SPAN = re.compile(r"bytes 0-\d+/(\d{1,18}|\*)")
 
 
 def read_beginning(url: str, most: int) -> tuple[bytes, int | None]:
@@ -26,15 +23,15 @@ def read_beginning(url: str, most: int) -> tuple[bytes, int | None]:
             response.read()
             raise error_of(response, what)
         if response.status_code == 206:
-            span = _SPAN.fullmatch(response.headers.get("content-range", ""))
-            if span is None:
+            part = content_range(response.headers.get("content-range"))
+            if part is None or part[0] != 0:
                 raise NotFoundError(f"Could not {what}: the server sends another part of it")
-            total = span[1]
+            total = part[1]
         else:
-            total = response.headers.get("content-length", "")
+            total = byte_count(response.headers.get("content-length"))
         received = bytearray()
         for piece in response.iter_raw():
             received += piece
             if len(received) >= most:
                 break
-    return bytes(received[:most]), int(total) if total.isascii() and total.isdecimal() else None
+    return bytes(received[:most]), total

@@ -6,7 +6,6 @@ Only the id of the upload is taken from an answer; host and path are always ours
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from lora_tui.errors import BackendError, ConflictError, LoraTuiError, Unreachab
 from lora_tui.gateway.answers import check, error_of
 from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, exactly
 from lora_tui.gateway.direct import DIRECT
+from lora_tui.gateway.headers import byte_count
 from lora_tui.gateway.http import REPEATABLE, RetryPolicy
 
 CHUNK: Final = 6 * 1024 * 1024
@@ -110,10 +110,10 @@ class ResumableUpload:
             attempts.sleep(response)
         if response.status_code in (403, 404, 410):
             return None
-        offset = check(response, self._what).headers.get("upload-offset", "")
-        if not re.fullmatch(r"\d{1,18}", offset, re.ASCII) or int(offset) > self._size:
+        offset = byte_count(check(response, self._what).headers.get("upload-offset"))
+        if offset is None or offset > self._size:
             raise BackendError(f"Could not {self._what}: the server tells no usable offset")
-        return int(offset)
+        return offset
 
     def _append(
         self, url: str, offset: int, piece: list[memoryview], length: int

@@ -6,7 +6,6 @@ error family.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Self
@@ -23,6 +22,7 @@ from lora_tui.errors import (
 )
 from lora_tui.gateway.answers import check, error_of, read_json
 from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, accepted, content_type_of, exactly
+from lora_tui.gateway.headers import byte_count
 from lora_tui.gateway.http import REPEATABLE, RETRY, RetryPolicy, build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.resumable import ResumableUpload, metadata
@@ -301,7 +301,7 @@ def _described(path: str, answer: Any) -> ObjectInfo:
     updated = body.get("updated_at") or body.get("last_modified") or inner.get("lastModified")
     return ObjectInfo(
         path=path,
-        size=int(str(size)) if re.fullmatch(r"\d{1,18}", str(size), re.ASCII) else None,
+        size=byte_count(str(size)),
         etag=str(etag) if etag else None,
         content_type=str(kind) if kind else None,
         updated_at=str(updated) if updated else None,

@@ -20,6 +20,7 @@ import httpx
 from lora_tui.errors import BackendError, ExpiredLinkError, IntegrityError
 from lora_tui.filenames import safe_file_name
 from lora_tui.gateway.gpu import Worker, WorkerResult
+from lora_tui.gateway.headers import byte_count, content_range, strong_etag
 from lora_tui.gateway.http import RETRY
 from lora_tui.gateway.proxies import proxy_for
 from lora_tui.harvest.connection import broken, connect
@@ -150,7 +151,7 @@ class _Download:
         start = have if self._validator else 0
         with _answer(url, start, self._validator, self._allow_private_urls) as answer:
             first, total = _read_head(answer, start)
-            self._validator, before = _strong(answer.getheader("ETag")), self._validator
+            self._validator, before = strong_etag(answer.getheader("ETag")), self._validator
             self._announce(total)
             if first < have:
                 self._skip(answer, have - first, pace)
@@ -248,17 +249,15 @@ def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[int, int |
     if status in (200, 206) and (answer.getheader("Content-Encoding") or "identity") != "identity":
         raise BackendError("The worker's storage sends the file in a form that was not asked for")
     if status == 200:
-        length = _whole(answer.getheader("Content-Length"))
+        length = byte_count(answer.getheader("Content-Length"))
         if length is None and not answer.chunked:
             raise BackendError("The worker's storage does not tell where the file ends")
         return 0, length
     if status == 206:
-        match = re.fullmatch(
-            r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", answer.getheader("Content-Range") or "", re.A
-        )
-        if match is None or int(match[1]) != start:
+        part = content_range(answer.getheader("Content-Range"))
+        if part is None or part[0] != start or part[1] is None:
             raise BackendError("The worker's storage sends another part than was asked for")
-        return start, int(match[2])
+        return part
     details = f"HTTP {status}"
     if status == 416:
         raise _changed()
@@ -295,11 +294,3 @@ def _changed() -> IntegrityError:
         "A file changed while it was fetched from the worker's storage",
         remedy="nothing to do: the next cycle begins this file anew",
     )
-
-
-def _strong(etag: str | None) -> str | None:
-    return etag if etag and etag.startswith('"') else None
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"\d{1,18}", text, re.ASCII) else None

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import http.client
-import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
+from lora_tui.gateway.headers import byte_count, content_range, strong_etag
 from lora_tui.gateway.nested_tls import NestedTls
 from lora_tui.gateway.proxies import proxy_for
 from lora_tui.gateway.route import credentials, is_socks, secured, to_proxy, tunnel
@@ -185,13 +185,16 @@ def _answer(
     response: http.client.HTTPResponse, raw: socket.socket | None, asked_from: int
 ) -> Answer:
     status = response.status
-    etag = _strong(response.getheader("ETag"))
+    etag = strong_etag(response.getheader("ETag"))
     if status == 200:
-        length = _whole(response.getheader("Content-Length"))
+        length = byte_count(response.getheader("Content-Length"))
         certain = length is not None or response.chunked
         return Answer(0, Version(etag, length), False, bool(certain), response, raw)
     if status == 206:
-        start, total = _content_range(response.getheader("Content-Range"))
+        part = content_range(response.getheader("Content-Range"))
+        if part is None:
+            raise BackendError("The storage gave a range that makes no sense")
+        start, total = part
         if start != asked_from:
             raise BackendError("The server answered with another part of the file than asked for")
         return Answer(start, Version(etag, total), True, True, response, raw)
@@ -223,21 +226,3 @@ def _unreachable(error: Exception) -> UnreachableError:
     if isinstance(error, TimeoutError):
         return UnreachableError("The connection to the storage stalled", details="no bytes came")
     return UnreachableError("The connection to the storage failed", details=type(error).__name__)
-
-
-def _content_range(value: str | None) -> tuple[int, int | None]:
-    unit, _, span = (value or "").partition(" ")
-    positions, _, total = span.partition("/")
-    start = _whole(positions.partition("-")[0])
-    if unit != "bytes" or start is None:
-        raise BackendError("The storage gave a range that makes no sense")
-    return start, _whole(total)
-
-
-def _strong(etag: str | None) -> str | None:
-    """A strong ETag guards a resume; a weak one promises nothing about bytes."""
-    return etag if etag and etag.startswith('"') and etag.isascii() else None
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
