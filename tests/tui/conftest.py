@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from textual.pilot import Pilot
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
 from lora_tui.preferences import Preferences
+from lora_tui.screens.model import ModelScreen
 from tests.tui.library import NOW, FakeWriters, Library
+from tests.tui.whole_model import MODEL, put_model, put_points
 
 Open = Callable[..., LoraTuiApp]
 
@@ -40,6 +43,14 @@ def settled_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def library(tmp_path: Path) -> Library:
     """An empty cache: nothing was ever synced."""
     return Library(tmp_path / "cache.sqlite3")
+
+
+@pytest.fixture
+def model(library: Library) -> Library:
+    """A library with one model that has everything; its curve is in the cache."""
+    put_model(library)
+    put_points(library)
+    return library
 
 
 @pytest.fixture
@@ -68,6 +79,21 @@ async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
         await pilot.pause()
         await asyncio.sleep(0.005)
     await pilot.pause()
+
+
+@asynccontextmanager
+async def model_page(app: LoraTuiApp, size: tuple[int, int]) -> AsyncIterator[Pilot[None]]:
+    """On the page of the model that has everything."""
+    async with app.run_test(size=size) as pilot:
+        await show_model(app, pilot)
+        yield pilot
+
+
+async def show_model(app: LoraTuiApp, pilot: Pilot[Any]) -> None:
+    """Open its page, and wait until its curve was asked for."""
+    app.open_model(MODEL)
+    await until(pilot, lambda: isinstance(app.screen, ModelScreen))
+    await until(pilot, lambda: not list(app.screen.workers))
 
 
 def screen_text(app: App[Any]) -> str:

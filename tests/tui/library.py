@@ -193,6 +193,7 @@ class FakeWriters:
 
     on_sync: Callable[[], None] = lambda: None
     on_download: Callable[[str], None] = lambda _model_id: None
+    on_load_curve: Callable[[str], None] = lambda _job_id: None
     on_read_adapter: Callable[[str], Adapter] | None = None
     asked: list[tuple[str, ...]] = field(default_factory=list)
     let_go: threading.Event = field(default_factory=threading.Event)
@@ -204,6 +205,7 @@ class FakeWriters:
 
     def load_curve(self, job_id: str) -> None:
         self.asked.append(("load_curve", job_id))
+        self.on_load_curve(job_id)
 
     def download(self, model_id: str, files: Sequence[str] | None = None) -> None:
         self.asked.append(("download", model_id, *(files or ())))

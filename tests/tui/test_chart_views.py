@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from textual import events
+from textual.pilot import Pilot
 
+from lora_tui.app import LoraTuiApp
 from lora_tui.cache import metrics
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
@@ -18,11 +21,9 @@ from lora_tui.clock import timestamp_text
 from lora_tui.domain import MetricPoint
 from lora_tui.screens import model as model_screen
 from lora_tui.widgets.loss_chart import LossChart
-from tests.tui.conftest import Open, screen_text, until
+from tests.tui.conftest import Open, model_page, screen_text, until
 from tests.tui.library import NOW, Library
-from tests.tui.test_model import JOB, MODEL, NARROW, WIDE, model, opened, writers
-
-__all__ = ["model", "writers"]  # fixtures
+from tests.tui.whole_model import JOB, MODEL, NARROW, WIDE
 
 
 def axis(chart: LossChart) -> str:
@@ -32,6 +33,13 @@ def axis(chart: LossChart) -> str:
 
 def legend(chart: LossChart) -> str:
     return "".join(text for text, _ in chart.lines(chart.content_size.width)[0])
+
+
+@asynccontextmanager
+async def curve(app: LoraTuiApp) -> AsyncIterator[tuple[Pilot[None], LossChart]]:
+    """The chart on the page of the model."""
+    async with model_page(app, WIDE) as pilot:
+        yield pilot, app.screen.query_one(LossChart)
 
 
 def pointer(
@@ -62,9 +70,7 @@ def pointer(
 async def test_plus_looks_closer_and_0_shows_the_whole_run_again(
     model: Library, open_app: Open
 ) -> None:
-    app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app()) as (pilot, chart):
         whole = axis(chart)
         await pilot.press("plus", "plus")
         assert chart.window == pytest.approx((4488.75, 7481.25))
@@ -78,9 +84,7 @@ async def test_plus_looks_closer_and_0_shows_the_whole_run_again(
 
 
 async def test_the_closest_view_still_shows_points(model: Library, open_app: Open) -> None:
-    app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app()) as (pilot, chart):
         await pilot.press(*["plus"] * 30)
         assert chart.window is not None
         assert chart.window[1] - chart.window[0] >= 30
@@ -89,9 +93,7 @@ async def test_the_closest_view_still_shows_points(model: Library, open_app: Ope
 
 
 async def test_zooming_keeps_what_is_read_in_view(model: Library, open_app: Open) -> None:
-    app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app()) as (pilot, chart):
         await pilot.press("right", *["right"] * 12)
         read = legend(chart).split("━━")[0]
         await pilot.press("plus", "plus", "plus")
@@ -102,9 +104,7 @@ async def test_zooming_keeps_what_is_read_in_view(model: Library, open_app: Open
 async def test_the_view_moves_with_less_and_greater_and_stops_at_the_ends(
     model: Library, open_app: Open
 ) -> None:
-    app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app()) as (pilot, chart):
         await pilot.press("plus", "plus", "greater_than_sign")
         assert chart.window == pytest.approx((5985.0, 8977.5))
         await pilot.press(*["greater_than_sign"] * 9)
@@ -114,9 +114,7 @@ async def test_the_view_moves_with_less_and_greater_and_stops_at_the_ends(
 
 
 async def test_the_crosshair_takes_the_view_along(model: Library, open_app: Open) -> None:
-    app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app()) as (pilot, chart):
         await pilot.press("plus", "plus", "left")
         before = chart.window
         await pilot.press("right", "shift+right")
@@ -127,9 +125,7 @@ async def test_the_crosshair_takes_the_view_along(model: Library, open_app: Open
 
 
 async def test_the_wheel_looks_closer_around_the_pointer(model: Library, open_app: Open) -> None:
-    app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app()) as (pilot, chart):
         for _ in range(6):
             pointer(chart, events.MouseScrollUp, x=12)
         await until(pilot, lambda: chart.window is not None)
@@ -147,8 +143,8 @@ async def test_the_wheel_looks_closer_around_the_pointer(model: Library, open_ap
 
 async def test_the_whole_run_leaves_the_wheel_to_the_page(model: Library, open_app: Open) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        screen = await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
+        screen = app.screen
         pointer(screen.query_one(LossChart), events.MouseScrollDown, x=20)
         await until(pilot, lambda: screen.query_one("#page").scroll_offset.y > 0)
 
@@ -156,9 +152,7 @@ async def test_the_whole_run_leaves_the_wheel_to_the_page(model: Library, open_a
 async def test_the_curve_is_dragged_and_two_clicks_show_all_of_it(
     model: Library, open_app: Open
 ) -> None:
-    app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app()) as (pilot, chart):
         await pilot.press("plus", "plus")
         before = chart.window
         assert before is not None
@@ -175,9 +169,7 @@ async def test_the_curve_is_dragged_and_two_clicks_show_all_of_it(
 async def test_o_draws_over_time_and_keeps_the_same_points_in_view(
     model: Library, open_app: Open
 ) -> None:
-    app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app()) as (pilot, chart):
         await pilot.press("o")
         assert "over time" in legend(chart)
         assert "5 min" in axis(chart)
@@ -188,17 +180,13 @@ async def test_o_draws_over_time_and_keeps_the_same_points_in_view(
 
 
 async def test_over_time_the_crosshair_tells_time_and_step(model: Library, open_app: Open) -> None:
-    app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app()) as (pilot, chart):
         await pilot.press("o", "left")
         assert legend(chart).startswith("06:39 step 11,970")
 
 
 async def test_a_curve_that_grows_keeps_view_and_crosshair(model: Library, open_app: Open) -> None:
-    app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app()) as (pilot, chart):
         await pilot.press("right", *["right"] * 30, "plus", "plus")
         read, window = legend(chart).split("━━")[0], chart.window
         add_points(model, 400, 40)
@@ -254,9 +242,7 @@ async def test_keys_are_answered_while_a_long_run_is_read_and_judged(
 async def test_the_best_validation_loss_is_marked(
     model: Library, open_app: Open, ascii_only: bool
 ) -> None:
-    app = open_app(ascii_only=ascii_only)
-    async with app.run_test(size=WIDE) as pilot:
-        chart = (await opened(app, pilot)).query_one(LossChart)
+    async with curve(open_app(ascii_only=ascii_only)) as (_pilot, chart):
         rows = chart.lines(chart.content_size.width)[1:]
         marks = [text for row in rows for text, style in row if style == "best"]
         assert marks == ["@" if ascii_only else "◆"]

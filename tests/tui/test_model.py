@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache import metrics, models, records, transfers
-from lora_tui.cache import transfer_queue as queue
-from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.finished import put_downloaded
-from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.cache.transfers import TransferState
-from lora_tui.clock import timestamp_text
-from lora_tui.domain import MetricPoint
 from lora_tui.errors import DiskError, UnreachableError
 from lora_tui.screens.choose_files import ChooseFilesScreen
-from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.drawn_lines import DrawnLines
 from lora_tui.widgets.file_list import FileList
 from lora_tui.widgets.loss_chart import LossChart
-from tests.tui.conftest import Open, screen_text, toasts, until
+from tests.tui.conftest import Open, model_page, screen_text, show_model, toasts, until
 from tests.tui.library import (
     HOSTILE_NAMES,
     NOW,
@@ -40,163 +26,21 @@ from tests.tui.library import (
     Library,
     failing,
     identifier,
-    model_row,
 )
-
-NARROW, WIDE, HIGH = (80, 24), (160, 48), (160, 80)
-MODEL, JOB = identifier("model", 0), identifier("job", 0)
-MIB = 1024 * 1024
-DIRECTORY = Path("/data/models/customer-support-emails")
-FILES = {
-    "adapter_model.safetensors": 48 * MIB,
-    "adapter_config.json": 620,
-    "tokenizer.json": 2 * MIB,
-}
-CONFIGURATION = {
-    "preset_id": "balanced",
-    "hyperparameters": {
-        "base_model": "meta-llama/Llama-3.1-8B-Instruct",
-        "lora_rank": 16,
-        "lora_alpha": 32,
-        "lora_dropout": 0.05,
-        "learning_rate": 2e-4,
-        "batch_size": 4,
-        "num_epochs": 3,
-        "warmup_steps": 100,
-        "weight_decay": 0.01,
-        "optimizer": "adamw_8bit",
-    },
-    "gpu_config": {
-        "gpu_type": "NVIDIA A100 80GB",
-        "num_gpus": 1,
-        "gpu_memory_gb": 80,
-        "cost_per_gpu_hour": 1.89,
-    },
-    "files": {name: {"size": size, "sha256": "0" * 64} for name, size in FILES.items()},
-}
-
-
-@dataclass
-class CurveWriters(FakeWriters):
-    """Fake writers that can also bring a curve."""
-
-    on_load_curve: Callable[[str], None] = lambda _job_id: None
-
-    def load_curve(self, job_id: str) -> None:
-        super().load_curve(job_id)
-        self.on_load_curve(job_id)
-
-
-@pytest.fixture
-def writers() -> CurveWriters:
-    return CurveWriters()
-
-
-@pytest.fixture
-def model(library: Library) -> Library:
-    """A library with one model that has everything; its curve is in the cache."""
-    put_model(library)
-    put_points(library)
-    return library
-
-
-def put_model(library: Library, **changes: Any) -> None:
-    started = NOW - timedelta(hours=6)
-    row = {
-        "configuration": CONFIGURATION,
-        "artifacts": {name: f"u/m/{name}" for name in FILES},
-        "training_summary": {
-            "epochs_completed": 3,
-            "total_steps": 12_480,
-            "final_loss": 0.8214,
-            "training_duration_hours": 2.305,
-            "total_cost": 4.36,
-        },
-        "quality_metrics": {
-            "overall_score": 4,
-            "convergence_quality": "good",
-            "final_training_loss": 0.8214,
-            "final_validation_loss": 0.9345,
-            "perplexity": math.exp(0.9345),
-            "loss_reduction_percent": 48.3,
-        },
-    }
-    job = {
-        "id": JOB,
-        "preset_id": "balanced",
-        "status": "completed",
-        "created_at": timestamp_text(started - timedelta(minutes=5)),
-        "queued_at": timestamp_text(started - timedelta(minutes=4)),
-        "started_at": timestamp_text(started),
-        "completed_at": timestamp_text(started + timedelta(hours=2, minutes=18, seconds=18)),
-    }
-    dataset = {
-        "id": identifier("dataset", 0),
-        "name": "Customer Support Emails",
-        "format": "brightrun_lora_v4",
-        "total_training_pairs": 18_420,
-    }
-    topics = (Topic.MODELS, Topic.JOBS, Topic.DATASETS)
-    with closing(open_cache(library.path)) as db, transaction(db, *topics):
-        records.put_datasets(db, [dataset])
-        records.put_jobs(db, [job])
-        models.put_models(db, [model_row(0, **{**row, **changes})])
-    library.put_state()
-
-
-def put_points(library: Library, count: int = 400) -> None:
-    points = [
-        MetricPoint(
-            id=f"{number:06}",
-            timestamp=timestamp_text(NOW + timedelta(seconds=number)),
-            step=number * 30.0,
-            epoch=None,
-            training_loss=0.8
-            + 1.6 * math.exp(-number / (count / 5))
-            + 0.08 * math.sin(number * 2.3),
-            validation_loss=0.93 + 1.5 * math.exp(-number / (count / 5))
-            if number % 20 == 0
-            else None,
-        )
-        for number in range(count)
-    ]
-    with closing(open_cache(library.path)) as db, transaction(db, Topic.CURVES):
-        metrics.put_points(db, JOB, points)
-
-
-def queue_files(library: Library) -> None:
-    with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
-        queue.enqueue(
-            db,
-            MODEL,
-            [Wanted(name, f"u/m/{name}", DIRECTORY / name, size) for name, size in FILES.items()],
-        )
-
-
-def report(
-    library: Library, file: str, state: TransferState, done: int, error: str | None = None
-) -> None:
-    with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
-        number = next(t.id for t in transfers.transfers_of(db, MODEL) if t.file == file)
-        queue.update(db, number, state, bytes_done=done, error=error)
-
-
-def finish(library: Library) -> None:
-    for name, size in FILES.items():
-        report(library, name, TransferState.DONE, size)
-    topics = (Topic.TRANSFERS, Topic.MODELS)
-    with closing(open_cache(library.path)) as db, transaction(db, *topics):
-        put_downloaded(db, MODEL, DIRECTORY)
-
-
-async def opened(app: LoraTuiApp, pilot: Pilot[None]) -> ModelScreen:
-    """The page of the model, after its curve was asked for."""
-    app.open_model(MODEL)
-    await until(pilot, lambda: isinstance(app.screen, ModelScreen))
-    await until(pilot, lambda: not list(app.screen.workers))
-    screen = app.screen
-    assert isinstance(screen, ModelScreen)
-    return screen
+from tests.tui.whole_model import (
+    DIRECTORY,
+    HIGH,
+    JOB,
+    MIB,
+    MODEL,
+    NARROW,
+    WIDE,
+    finish,
+    put_model,
+    put_points,
+    queue_files,
+    report,
+)
 
 
 def footer(app: LoraTuiApp) -> str:
@@ -207,8 +51,7 @@ async def test_every_figure_of_the_web_pages_is_shown_as_they_write_it(
     model: Library, open_app: Open
 ) -> None:
     app = open_app()
-    async with app.run_test(size=HIGH) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, HIGH):
         text = screen_text(app)
     for figure in (
         "4/5", "★★★★☆", "good convergence", "0.8214", "0.9345", "2.55", "48.3 %", "12,480",
@@ -221,8 +64,7 @@ async def test_known_hyperparameters_come_first_and_unknown_ones_are_not_lost(
     model: Library, open_app: Open
 ) -> None:
     app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, WIDE):
         text = screen_text(app)
     known = [
         "Base model", "Rank", "Alpha", "Dropout", "Learning rate", "Batch size", "Warm-up steps",
@@ -238,8 +80,7 @@ async def test_the_second_opinion_stands_beside_the_stars_with_its_reasons(
     model: Library, open_app: Open
 ) -> None:
     app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, WIDE):
         text = screen_text(app)
     assert "Second opinion  sound" in text
     assert "Nearly agrees: it would give 5 stars, 1 more than the" in text
@@ -251,8 +92,7 @@ async def test_a_run_without_metrics_has_no_second_opinion(
 ) -> None:
     put_model(library)
     app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, WIDE):
         assert "Second opinion" not in screen_text(app)
 
 
@@ -260,8 +100,8 @@ async def test_a_small_terminal_shows_figures_and_chart_on_the_first_page(
     model: Library, open_app: Open
 ) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        screen = await opened(app, pilot)
+    async with model_page(app, NARROW):
+        screen = app.screen
         text = screen_text(app)
         chart = screen.query_one(LossChart)
         assert chart.region.bottom <= 22
@@ -271,8 +111,8 @@ async def test_a_small_terminal_shows_figures_and_chart_on_the_first_page(
 
 async def test_the_keys_of_vi_and_the_paging_keys_scroll(model: Library, open_app: Open) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        screen = await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
+        screen = app.screen
         page = screen.query_one("#page")
         assert "Hyperparameters" not in screen_text(app)
         await pilot.press("j", "j", "k")
@@ -288,26 +128,23 @@ async def test_the_keys_of_vi_and_the_paging_keys_scroll(model: Library, open_ap
 
 async def test_escape_goes_back_to_the_list(model: Library, open_app: Open) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("escape")
         assert isinstance(app.screen, ModelsScreen)
 
 
-async def test_d_downloads_all_files(model: Library, writers: CurveWriters, open_app: Open) -> None:
+async def test_d_downloads_all_files(model: Library, writers: FakeWriters, open_app: Open) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("d")
         await until(pilot, lambda: ("download", MODEL) in writers.asked)
 
 
 async def test_files_to_download_can_be_chosen(
-    model: Library, writers: CurveWriters, open_app: Open
+    model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, ChooseFilesScreen))
         await pilot.press("n", "j", "space", "enter")
@@ -315,37 +152,35 @@ async def test_files_to_download_can_be_chosen(
 
 
 async def test_choosing_nothing_downloads_nothing(
-    model: Library, writers: CurveWriters, open_app: Open
+    model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        screen = await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
+        screen = app.screen
         await pilot.press("D", "n", "enter")
         await until(pilot, lambda: app.screen is screen)
         assert not any(call[0] == "download" for call in writers.asked)
 
 
 async def test_files_that_are_here_are_not_chosen_again(
-    model: Library, writers: CurveWriters, open_app: Open
+    model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     queue_files(model)
     report(model, "adapter_model.safetensors", TransferState.DONE, 48 * MIB)
     report(model, "adapter_config.json", TransferState.FAILED, 0, "gone")
     report(model, "tokenizer.json", TransferState.CANCELLED, 0)
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("D", "enter")
         expected = ("download", MODEL, "adapter_config.json", "tokenizer.json")
         await until(pilot, lambda: expected in writers.asked)
 
 
 async def test_a_download_shows_bytes_rate_and_time_left_and_then_where_the_files_are(
-    model: Library, writers: CurveWriters, open_app: Open, monkeypatch: pytest.MonkeyPatch
+    model: Library, writers: FakeWriters, open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, WIDE) as pilot:
         queue_files(model)
         await halfway(model, monkeypatch, app, pilot)
         text = screen_text(app)
@@ -380,11 +215,10 @@ def text_of(widget: DrawnLines) -> str:
 
 
 async def test_x_stops_a_running_download(
-    model: Library, writers: CurveWriters, open_app: Open
+    model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("x")
         assert ("cancel_download", MODEL) not in writers.asked
         queue_files(model)
@@ -399,15 +233,14 @@ async def test_a_file_that_failed_says_why(model: Library, open_app: Open) -> No
     finish(model)
     report(model, "tokenizer.json", TransferState.FAILED, 0, "The checksum is wrong")
     app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, WIDE):
         text = screen_text(app)
     assert "✗ failed" in text
     assert "The checksum is wrong" in text
 
 
 async def test_a_finished_download_is_announced_with_its_directory(
-    model: Library, writers: CurveWriters, open_app: Open
+    model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     def fetch(_model_id: str) -> None:
         queue_files(model)
@@ -415,8 +248,7 @@ async def test_a_finished_download_is_announced_with_its_directory(
 
     writers.on_download = fetch
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("d")
         await until(pilot, lambda: bool(toasts(app)))
         (toast,) = toasts(app)
@@ -424,12 +256,11 @@ async def test_a_finished_download_is_announced_with_its_directory(
 
 
 async def test_a_download_that_fails_says_what_to_do(
-    model: Library, writers: CurveWriters, open_app: Open
+    model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     writers.on_download = failing(DiskError("The disk is full", remedy="free some space"))
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("d")
         await until(pilot, lambda: bool(toasts(app)))
         (toast,) = toasts(app)
@@ -438,7 +269,7 @@ async def test_a_download_that_fails_says_what_to_do(
 
 
 async def test_a_curve_that_is_not_here_is_fetched_and_drawn(
-    library: Library, writers: CurveWriters, open_app: Open
+    library: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     put_model(library)
     go_on = threading.Event()
@@ -458,13 +289,12 @@ async def test_a_curve_that_is_not_here_is_fetched_and_drawn(
 
 
 async def test_offline_the_missing_curve_says_so_and_what_to_do(
-    library: Library, writers: CurveWriters, open_app: Open
+    library: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     put_model(library)
     writers.on_load_curve = failing(UnreachableError("No answer", remedy="check the network"))
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW):
         text = screen_text(app)
         assert "The curve can't be loaded: No answer" in text
         assert "check the network" in text
@@ -472,12 +302,11 @@ async def test_offline_the_missing_curve_says_so_and_what_to_do(
 
 
 async def test_offline_a_curve_that_is_here_is_shown_without_a_complaint(
-    model: Library, writers: CurveWriters, open_app: Open
+    model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     writers.on_load_curve = failing(UnreachableError("No answer"))
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW):
         assert "smoothed" in screen_text(app)
         assert "No answer" not in screen_text(app)
         assert toasts(app) == []
@@ -486,16 +315,14 @@ async def test_offline_a_curve_that_is_here_is_shown_without_a_complaint(
 async def test_a_run_that_logged_nothing_says_so(library: Library, open_app: Open) -> None:
     put_model(library)
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW):
         assert "No metric points were logged for this run" in screen_text(app)
         assert "Log" not in footer(app)
 
 
 async def test_the_crosshair_reads_the_values_off(model: Library, open_app: Open) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         assert "step" not in screen_text(app)
         await pilot.press("left")
         assert "step 11,970" in screen_text(app)
@@ -508,8 +335,7 @@ async def test_the_crosshair_reads_the_values_off(model: Library, open_app: Open
 
 async def test_l_and_m_change_how_the_curve_is_drawn(model: Library, open_app: Open) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("l", "m")
         text = screen_text(app)
         assert "log scale" in text
@@ -521,8 +347,7 @@ async def test_l_and_m_change_how_the_curve_is_drawn(model: Library, open_app: O
 
 async def test_new_points_appear_while_one_looks(model: Library, open_app: Open) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         assert "20,000" not in screen_text(app)
         put_points(model, 800)
         app.poll_cache()
@@ -531,8 +356,7 @@ async def test_new_points_appear_while_one_looks(model: Library, open_app: Open)
 
 async def test_y_copies_the_id(model: Library, open_app: Open) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("y")
         assert app.clipboard == MODEL
 
@@ -541,8 +365,7 @@ async def test_a_model_that_was_deleted_meanwhile_says_so_and_escape_leaves(
     model: Library, open_app: Open
 ) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         model.delete_models(0)
         app.poll_cache()
         await until(pilot, lambda: "This model is gone" in screen_text(app))
@@ -563,8 +386,7 @@ async def test_odd_json_leaves_a_page_that_can_be_read(library: Library, open_ap
         job_id="",
     )
     app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, WIDE):
         text = screen_text(app)
     assert "not rated" in text
     assert "not recorded" in text
@@ -586,8 +408,7 @@ async def test_no_remote_text_can_run_the_terminal_or_the_markup(
     )
     put_points(library)
     app = open_app()
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, WIDE):
         text = screen_text(app)
         assert app.is_running
     assert "\x1b" not in text
@@ -602,8 +423,7 @@ async def test_any_size_is_drawn_while_the_terminal_is_resized(
 ) -> None:
     queue_files(model)
     app = open_app(ascii_only=ascii_only)
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, WIDE) as pilot:
         await pilot.press("left", "left")
         for size in ((110, 30), (109, 30), (80, 24), (60, 15), (20, 5), (1, 1), (200, 60)):
             await pilot.resize_terminal(*size)
@@ -616,8 +436,7 @@ async def test_ascii_only_means_ascii_only(model: Library, open_app: Open) -> No
     report(model, "adapter_config.json", TransferState.DONE, 620)
     report(model, "tokenizer.json", TransferState.RUNNING, MIB)
     app = open_app(ascii_only=True)
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, WIDE) as pilot:
         await pilot.press("left")
         page = screen_text(app).splitlines()[:-1]
     assert [line for line in page if not line.isascii()] == []
@@ -629,7 +448,7 @@ class TestPictures:
     async def _shown(self, pilot: Pilot[None], *keys: str) -> None:
         app = pilot.app
         assert isinstance(app, LoraTuiApp)
-        await opened(app, pilot)
+        await show_model(app, pilot)
         await pilot.press(*keys)
 
     def test_a_model_on_a_small_terminal(

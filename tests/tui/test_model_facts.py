@@ -17,20 +17,9 @@ from lora_tui.errors import UnreachableError
 from lora_tui.inspection import Adapter
 from lora_tui.screens.serve import ServeScreen
 from lora_tui.widgets.job_timeline import stages_of, timeline_lines
-from tests.tui.conftest import Open, screen_text, toasts, until
+from tests.tui.conftest import Open, model_page, screen_text, toasts, until
 from tests.tui.library import FakeWriters, Library, failing, model_row
-from tests.tui.test_model import (
-    CONFIGURATION,
-    HIGH,
-    MODEL,
-    NARROW,
-    model,
-    opened,
-    put_model,
-    writers,
-)
-
-__all__ = ["model", "writers"]  # fixtures
+from tests.tui.whole_model import CONFIGURATION, HIGH, MODEL, NARROW, put_model
 
 
 def header(rank: int) -> bytes:
@@ -60,8 +49,7 @@ async def test_the_timeline_of_the_job_says_how_long_it_waited_and_took(
     model: Library, open_app: Open
 ) -> None:
     app = open_app()
-    async with app.run_test(size=HIGH) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, HIGH):
         text = screen_text(app)
     text = text[text.index("Timeline") :]
     order = ["Queued", "04:00  ━ waiting", "Started", "2:18:18", "training", "Completed"]
@@ -101,8 +89,7 @@ async def test_i_reads_the_header_in_the_bucket_and_shows_what_it_tells(
         "adapter_model.safetensors", adapters.read_header(header(16)), None
     )
     app = open_app()
-    async with app.run_test(size=HIGH) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, HIGH) as pilot:
         assert "not looked into" in screen_text(app)
         await pilot.press("i")
         await until(pilot, lambda: "q_proj" in screen_text(app))
@@ -117,8 +104,7 @@ async def test_a_header_that_can_not_be_read_says_why(
 ) -> None:
     writers.on_read_adapter = failing(UnreachableError("The backend can't be reached"))  # type: ignore[assignment]
     app = open_app()
-    async with app.run_test(size=HIGH) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, HIGH) as pilot:
         await pilot.press("i")
         await until(pilot, lambda: "The backend can't be reached" in screen_text(app))
 
@@ -135,8 +121,7 @@ async def test_the_header_of_a_downloaded_adapter_is_read_unasked_and_checked(
         finished.put_downloaded(db, MODEL, place)
     db.close()
     app = open_app()
-    async with app.run_test(size=HIGH) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, HIGH) as pilot:
         await until(pilot, lambda: "this disk" in screen_text(app))
         assert "has rank 16" in screen_text(app)
     assert ("read_adapter", MODEL) not in writers.asked
@@ -144,8 +129,7 @@ async def test_the_header_of_a_downloaded_adapter_is_read_unasked_and_checked(
 
 async def test_s_shows_how_to_serve_it_and_y_copies_that(model: Library, open_app: Open) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("s")
         await until(pilot, lambda: isinstance(app.screen, ServeScreen))
         assert "vllm serve meta-llama/Llama-3.1-8B-Instruct" in screen_text(app)
@@ -162,8 +146,7 @@ async def test_s_shows_how_to_serve_it_and_y_copies_that(model: Library, open_ap
 
 async def test_checksums_are_copied_as_sha256sum_reads_them(model: Library, open_app: Open) -> None:
     app = open_app()
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, NARROW) as pilot:
         await pilot.press("Y")
     assert app.clipboard.splitlines()[0] == f"{'0' * 64}  adapter_model.safetensors"
 
@@ -171,6 +154,5 @@ async def test_checksums_are_copied_as_sha256sum_reads_them(model: Library, open
 async def test_settings_of_no_known_name_are_shown_too(library: Library, open_app: Open) -> None:
     put_model(library, configuration={**CONFIGURATION, "trainer": {"packing": True}})
     app = open_app()
-    async with app.run_test(size=HIGH) as pilot:
-        await opened(app, pilot)
+    async with model_page(app, HIGH):
         assert '{"packing": true}' in screen_text(app)
