@@ -136,7 +136,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "the harvest": ("app.", "screen.", "list.", "harvest."),
     "the settings": (
         *("app.", "screen.", *_MOVING),
-        *("list.first", "list.last", "settings."),
+        *("list.page_down", "list.page_up", "list.first", "list.last", "settings."),
     ),
     "the filters": (
         *("models.filter", "dialog.keep", "dialog.undo", "dialog.choose", *_MOVING),
