@@ -119,6 +119,20 @@ def test_a_ledger_that_another_process_holds_stops_no_harvest(
     world.check_complete()
 
 
+def test_of_many_finished_jobs_the_newest_are_read(
+    ledger: Ledger, at: Callable[[datetime], None]
+) -> None:
+    now = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
+    for number in range(5):
+        at(now + number * MINUTE)
+        ledger.done(f"job {number}", "Model", "artifact", 5)
+        ledger.stored(f"job {number}", "weights.bin", 10)
+    fail(ledger, "failed")
+    assert [job.job_id for job in ledger.jobs(most_done=2)] == ["failed", "job 4", "job 3"]
+    assert [len(job.files) for job in ledger.jobs(most_done=2)] == [0, 1, 1]
+    assert len(ledger.jobs()) == 6
+
+
 def test_a_ledger_that_a_disk_does_not_give_is_said_in_a_sentence(ledger: Ledger) -> None:
     fail(ledger, "a")
     ledger._db.execute("DROP TABLE jobs")

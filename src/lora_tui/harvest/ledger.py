@@ -205,12 +205,25 @@ class Ledger:
 
     # What screens and commands read -------------------------------------------------------------
 
-    def jobs(self) -> list[JobState]:
-        """All jobs: those that wait the longest first, the finished ones last, the newest first."""
+    def jobs(self, *, most_done: int = -1) -> list[JobState]:
+        """All jobs: those that wait the longest first, the finished ones last, the newest first.
+
+        `most_done` is how many of the finished ones are read at most; there may be thousands.
+        """
+        chosen = (
+            "job_id IN (SELECT job_id FROM jobs WHERE state <> 'done' UNION ALL SELECT job_id FROM"
+            " (SELECT job_id FROM jobs WHERE state = 'done' ORDER BY updated_at DESC LIMIT ?))"
+        )
         with self._lock:
-            rows = self._read("SELECT * FROM jobs ORDER BY completed_at, job_id")
+            rows = self._read(
+                f"SELECT * FROM jobs WHERE {chosen} ORDER BY completed_at, job_id",  # noqa: S608
+                most_done,
+            )
             files: dict[str, list[FileState]] = {}
-            for row in self._read("SELECT * FROM files ORDER BY rowid"):
+            for row in self._read(
+                f"SELECT * FROM files WHERE {chosen} ORDER BY rowid",  # noqa: S608 - no text in it
+                most_done,
+            ):
                 file = FileState(row["name"], row["done"], row["total"], bool(row["stored"]))
                 files.setdefault(row["job_id"], []).append(file)
         jobs = [_job(row, tuple(files.get(row["job_id"], ()))) for row in rows]
@@ -282,18 +295,18 @@ class Ledger:
             (job_id, *values.values()),
         )
 
-    def _read(self, sql: str) -> list[sqlite3.Row]:
+    def _read(self, sql: str, *values: int) -> list[sqlite3.Row]:
         """All rows; a file that was damaged meanwhile is made anew. Raises DiskError."""
         with self._lock:
             try:
                 try:
-                    return self._db.execute(sql).fetchall()
+                    return self._db.execute(sql, values).fetchall()
                 except sqlite3.DatabaseError as error:
                     if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)):
                         raise
                     self._db.close()
                     self._db = open_or_renew(self._path)
-                    return self._db.execute(sql).fetchall()
+                    return self._db.execute(sql, values).fetchall()
             except (OSError, sqlite3.Error) as error:
                 raise DiskError(
                     "The harvest's state can't be read",

@@ -70,6 +70,7 @@ class HarvestScreen(ListScreen[JobState]):
         super().__init__()
         self._harvest = harvest
         self._ledger = harvest.open_ledger()
+        self._done = 0
         self._unread: LoraTuiError | None = None
         """Why the ledger can't be read."""
         self._looked_at: tuple[object, ...] = ()
@@ -107,6 +108,7 @@ class HarvestScreen(ListScreen[JobState]):
         """Read the list anew; the cursor stays on its job."""
         jobs = self._known()
         counts = {state: sum(job.state is state for job in jobs) for state in _ORDER}
+        counts[State.DONE] = self._done
         jobs = [
             job
             for state in _ORDER
@@ -142,7 +144,8 @@ class HarvestScreen(ListScreen[JobState]):
         jobs: list[JobState] = []
         self._unread = None
         try:
-            jobs = self._ledger.jobs()
+            jobs = self._ledger.jobs(most_done=_MOST_OF_A_STATE)
+            self._done = self._ledger.models_made()
         except LoraTuiError as error:
             self._unread = error
         waiting = {job.id: job for job in jobs_without_model(self.db, limit=_MOST_WAITING)}
