@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError
+from lora_tui.errors import DamagedCacheError, DiskError, ExitCode, LoraTuiError
 from lora_tui.grammar import parse
 
 _WITHOUT_LOG = ("list:list_models", "show:show_model")
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if verbosity or arguments.run not in _WITHOUT_LOG:
             _log_to_stderr(verbosity)
         code = _run(arguments)
-        sys.stdout.flush()
+        _flush()
     except LoraTuiError as error:
         return _report(error, json_wanted=json_wanted)
     except KeyboardInterrupt:
@@ -53,6 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return _report(unexpected, json_wanted=json_wanted)
     return code
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DiskError(f"The output can't be written: {error.strerror}") from error
 
 
 def _log_to_stderr(verbosity: int) -> None:

@@ -135,3 +135,19 @@ def test_the_served_sandbox_tells_another_shell_how_to_reach_it(home: Path) -> N
         finally:
             server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0
+
+
+def test_links_for_some_of_the_files_are_half_a_success(configured: Sandbox, run: Run) -> None:
+    run("sync")
+    model = whole_model(run)
+    path = run("show", model, "--json").data["artifacts"]["tokenizer.json"]
+    httpx.request(
+        "DELETE",
+        f"{configured.url}/storage/v1/object/lora-models",
+        headers={"apikey": configured.service_key},
+        json={"prefixes": [path]},
+    ).raise_for_status()
+    ran = run("urls", model, "--json")
+    assert ran.code == 7
+    assert len(ran.data["download_urls"]) == 5
+    assert "tokenizer.json" in ran.err

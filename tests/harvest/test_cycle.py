@@ -309,3 +309,18 @@ def _artifact_of_the_web_pipeline(world: World, job: dict[str, object]) -> str:
         },
     )
     return artifact_id
+
+
+def test_whoever_listens_no_longer_ends_the_cycle_and_fails_no_job(world: World) -> None:
+    """The printer's pipe is closed, say: that is no fault of the job's."""
+
+    def gone(event: Event) -> None:
+        if isinstance(event, FileStored):
+            raise BrokenPipeError
+
+    harvester = world.harvester()
+    with pytest.raises(BrokenPipeError):
+        world.run(harvester, emit=gone)
+    assert {job.attempts for job in harvester.ledger.jobs()} == {0}
+    assert world.run(harvester)[0].harvested == 4
+    world.check_complete()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,15 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def test_a_log_on_a_full_disk_stops_no_harvest(
+    world: World, lora_tui: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with suppress(OSError), Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", full)
+        code, _, err = lora_tui("--harvest", "--once")
+    assert "the events can't be printed: No space left on device" in err
+    assert code == 1
+    assert "The output can't be written: No space left on device" in err
+    world.check_complete()

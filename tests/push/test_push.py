@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from httpx_retries import Retry
 
+from lora_tui.commands import push as push_command
 from lora_tui.harvest import receipts
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
@@ -239,3 +241,20 @@ def test_losses_that_no_column_holds_are_left_out_and_counted(
 
 def test_the_network_is_left_alone_when_offline(run: Run, tmp_path: Path) -> None:
     assert run("--offline", "push", str(write_adapter(tmp_path / "out"))).code == 5
+
+
+def test_a_file_that_is_taken_away_meanwhile_is_said_in_a_sentence(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = write_adapter(tmp_path / "out", state=STATE)
+    plan = push_command.plan_push
+
+    def plan_then_remove(*arguments: Any, **options: Any) -> Any:
+        made = plan(*arguments, **options)
+        (directory / "adapter_config.json").unlink()
+        return made
+
+    monkeypatch.setattr(push_command, "plan_push", plan_then_remove)
+    ran = run("push", str(directory), "--dataset", dataset)
+    assert ran.code == 1
+    assert "The adapter can't be read: No such file" in ran.err

@@ -12,7 +12,7 @@ from lora_tui.cache import models
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import Model
-from lora_tui.errors import LoraTuiError, NotFoundError
+from lora_tui.errors import ExitCode, LoraTuiError, NotFoundError
 from lora_tui.text import terminal_safe
 
 URL_SECONDS: Final = 3600
@@ -87,7 +87,7 @@ def download_model(context: Context) -> None:
     context.out.write(f"{outcome.directory}\n")
 
 
-def print_urls(context: Context) -> None:
+def print_urls(context: Context) -> ExitCode:
     """Print signed URLs, for curl or aria2c. They are stored nowhere."""
     context.require_network()
     from lora_tui.online import OnlineWriters
@@ -119,9 +119,9 @@ def print_urls(context: Context) -> None:
             "expires_in_seconds": URL_SECONDS,
         }
         context.print_data(data)
-        return
-    for url in urls.values():
-        context.out.write(f"{url}\n")
+    else:
+        context.out.writelines(f"{url}\n" for url in urls.values())
+    return ExitCode.OK if len(urls) == len(files) else ExitCode.PARTLY_FAILED
 
 
 def _model(context: Context, reference: str) -> Model:

@@ -108,12 +108,22 @@ def retry(context: Context) -> None:
 
 
 def _printer(context: Context) -> Callable[[harvesting.Event], None]:
+    refused = False
+
     def emit(event: harvesting.Event) -> None:
-        if context.json:
-            context.out.write(json.dumps(harvesting.as_json(event)) + "\n")
-        else:
-            context.out.write(harvesting.describe(event) + "\n")
-        context.out.flush()
+        nonlocal refused
+        try:
+            if context.json:
+                context.out.write(json.dumps(harvesting.as_json(event)) + "\n")
+            else:
+                context.out.write(harvesting.describe(event) + "\n")
+            context.out.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # a full disk under the log: the jobs matter more
+            if not refused:
+                refused = True
+                context.say(f"WARNING: the events can't be printed: {error.strerror}")
 
     return emit
 

@@ -145,7 +145,10 @@ class _Cycle:
         """Note what happened, and pass it on."""
         with self._lock:
             self._note(event)
-            self._emit(event)
+            try:
+                self._emit(event)
+            except OSError as error:  # nobody listens any more: that is not the job's fault
+                self._fatal = self._fatal or error
 
     def run(self, jobs: Sequence[Row], concurrency: int) -> None:
         """Work on the jobs until none is left. Raises what concerns them all."""

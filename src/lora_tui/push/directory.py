@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +72,7 @@ def read_directory(directory: Path) -> LocalAdapter:
     the adapter is damaged or another than its configuration says, DiskError.
     """
     weights, config = _checked(directory / WEIGHTS), _checked(directory / CONFIG)
-    try:
+    with readable():
         with weights.open("rb") as file:
             size = weights.stat().st_size
             beginning = file.read(PREFIX_BYTES)
@@ -84,12 +86,19 @@ def read_directory(directory: Path) -> LocalAdapter:
             _measured(directory / name) for name in PUSHED if (directory / name).is_file()
         )
         trained_at = datetime.fromtimestamp(int(weights.stat().st_mtime), UTC)
+    left_out = tuple(terminal_safe(name, limit=80) for name in names if name not in PUSHED)
+    return LocalAdapter(directory, files, left_out, facts, settings, trained_at)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """What the file system refuses of an adapter, as DiskError."""
+    try:
+        yield
     except OSError as error:
         raise DiskError(
             f"The adapter can't be read: {error.strerror}", details=error.filename
         ) from error
-    left_out = tuple(terminal_safe(name, limit=80) for name in names if name not in PUSHED)
-    return LocalAdapter(directory, files, left_out, facts, settings, trained_at)
 
 
 def settings_of(adapter: LocalAdapter) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.store import store_file
 from lora_tui.json_values import mapping
-from lora_tui.push.directory import LocalAdapter, LocalFile, settings_of
+from lora_tui.push.directory import LocalAdapter, LocalFile, readable, settings_of
 from lora_tui.push.trainer_state import TrainingLog
 from lora_tui.text import terminal_safe
 
@@ -216,7 +216,7 @@ def _store(
 
 def _read_into(file: LocalFile, spool: Spool) -> None:
     spool.announce(file.size, f'"{file.sha256}"')
-    with file.path.open("rb") as source:
+    with readable(), file.path.open("rb") as source:
         while piece := source.read(_PIECE):
             spool.append(memoryview(piece))
     spool.finish()
