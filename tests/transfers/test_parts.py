@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from lora_tui.transfers.growth import Growth
 from lora_tui.transfers.limit import RateLimit
 from lora_tui.transfers.part import Version, open_part, part_of
 from lora_tui.transfers.pieces import Piece, Pieces
+from tests.transfers.file_server import World
 
 
 @given(
@@ -213,3 +215,49 @@ def test_the_note_of_a_part_holds_no_address(tmp_path: Path) -> None:
         part.write(memoryview(b"a"), 0)
         part.note(Version('"one"', 2), [(1, 2)])
     assert set(json.loads((tmp_path / "x.part.json").read_text())) == {"etag", "total", "missing"}
+
+
+def test_what_has_its_final_name_is_on_the_disk_if_the_power_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's way to see it: which files were synced, and renamed, in which order."""
+    steps: list[tuple[str, str]] = []
+
+    def watch(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(descriptor: int) -> None:
+            steps.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+            real(descriptor)
+
+        monkeypatch.setattr(os, name, call)
+
+    def replace(source: Path, target: Path) -> None:
+        steps.append(("rename", Path(source).name))
+        rename(source, target)
+
+    rename = os.replace
+    for name in ("fsync", "fdatasync"):
+        watch(name)
+    monkeypatch.setattr(os, "replace", replace)
+    world.download()
+    part, record = f"{world.name}.part", "lora-tui.json.part"
+    assert steps.index(("sync", part)) < steps.index(("rename", part))
+    assert steps.index(("sync", record)) < steps.index(("rename", record))
+    assert steps.index(("rename", record)) < steps.index(("rename", part))
+    assert steps[-1] == ("sync", world.directory.name)
+
+
+def test_a_note_vouches_only_for_bytes_that_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tmp_path / "weights.bin.part.json"
+    synced_before_the_note: list[bool] = []
+    monkeypatch.setattr(
+        "lora_tui.transfers.part._to_disk", lambda _: synced_before_the_note.append(note.exists())
+    )
+    with open_part(tmp_path / "weights.bin") as part:
+        part.write(memoryview(b"bytes"), 0)
+        part.note(Version('"a"', 10), [(5, 10)])
+        assert note.exists()
+    assert synced_before_the_note == [False]

@@ -57,7 +57,10 @@ def record_file(
             "files": files,
         }
         new = directory / f"{MANIFEST}.part"
-        new.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        with new.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(data, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # before its name: the record before is a whole one
         new.replace(directory / MANIFEST)
 
 
