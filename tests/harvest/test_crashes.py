@@ -197,6 +197,27 @@ def test_a_harvester_that_lost_its_lease_writes_nothing_more(world: World) -> No
     assert job["id"] not in world.artifacts()
 
 
+def test_a_harvester_that_slept_through_its_lease_removes_nothing_of_anothers_model(
+    world: World,
+) -> None:
+    """A laptop: its own clock stood still, so its lease looks as good as before."""
+    job = world.jobs()[0]
+    slept = threading.Event()
+
+    def sleep(event: object) -> None:
+        if isinstance(event, FileStored) and event.job_id == job["id"] and not slept.is_set():
+            slept.set()
+            world.sandbox.faults(clock_offset=61)
+            assert world.run()[0].harvested == 4
+            gone = f"/worker-files/{job['external_job_id']}/"
+            world.sandbox.faults(path=gone, fail_next=-1, status=404)
+
+    world.run(emit=sleep)
+    assert slept.is_set()
+    world.sandbox.clear_faults()
+    world.check_complete()
+
+
 def test_a_harvester_without_leases_begins_where_no_other_is(
     new_world: Callable[..., World],
 ) -> None:

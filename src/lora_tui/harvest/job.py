@@ -63,6 +63,8 @@ def harvest_job(
         except LoraTuiError as error:
             # only a holder of the lease knows that nobody is about to publish these objects
             if lease.exclusive and is_permanent(error):
+                if not lease.is_still_ours():
+                    return False
                 give_up(harvester.storage, _receipts(harvester, identity), identity)
             raise
 

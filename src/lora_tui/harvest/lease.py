@@ -51,6 +51,14 @@ class Lease:
         if self.exclusive and (self._lost or time.monotonic() >= self._valid_until):
             raise LeaseLostError("The job went to another harvester")
 
+    def is_still_ours(self) -> bool:
+        """Ask the backend: this machine may have slept, and its clock with it.
+
+        For what must not be done to another's job, not even once. Raises UnreachableError.
+        """
+        renew = self._rest.renew_lease
+        return repeated(lambda: renew(self._job_id, self._holder, self._seconds)) is True
+
     def __enter__(self) -> Self:
         if self.exclusive:
             self._thread.start()
