@@ -51,6 +51,8 @@ class Behaviour:
     """Told the bytes sent in all, after every piece."""
     announced: int | None = None
     """A total that is not the true one."""
+    shift: int = 0
+    """By how many bytes the part that is sent begins later than the part that was asked for."""
 
 
 @dataclass
@@ -147,7 +149,7 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
             condition = self.headers.get("If-Range")
             ranged = bool(match) and not how.ignore_range and condition in (None, etag)
             if match and ranged:
-                start = int(match[1])
+                start = int(match[1]) + (how.shift if int(match[1]) else 0)
                 end = min(int(match[2]) + 1, end) if match[2] else end
                 if start >= len(content):
                     self._refuse(416)

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.cache.transfers import Transfer, TransferState
-from lora_tui.errors import DiskError, IntegrityError, NotFoundError, UnreachableError
+from lora_tui.errors import BackendError, DiskError, IntegrityError, NotFoundError, UnreachableError
 from lora_tui.transfers.part import part_of
 from tests.transfers.child import Child
 from tests.transfers.child import child as fork
@@ -29,6 +29,26 @@ from tests.transfers.conftest import MakeWorld
 from tests.transfers.file_server import FileServer, World, leftovers, made_up
 
 KILLS = int(os.environ.get("LORA_TUI_TEST_KILLS", "12"))
+
+
+def test_a_part_that_was_not_asked_for_is_not_put_in_its_place(
+    world: World, server: FileServer
+) -> None:
+    server.behaviour.shift = 1_000
+    server.behaviour.drop = lambda: 900_000 if server.drops == 0 else None
+    with pytest.raises(BackendError, match="another part"):
+        world.download()
+    assert not world.target.exists()
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_a_file_that_is_not_what_its_name_says_is_refused_though_no_checksum_is_known(
+    server: FileServer, tmp_path: Path, name: str
+) -> None:
+    world = World(tmp_path / "world", server, name=name)
+    with pytest.raises(IntegrityError):
+        world.download()
+    assert list(world.directory.iterdir()) == []
 
 
 def test_a_connection_dropped_200_times_at_random_bytes(world: World, server: FileServer) -> None:
