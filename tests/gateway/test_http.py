@@ -323,3 +323,34 @@ def test_a_proxy_is_never_asked_for_this_machine(
     with Gateway.for_service(sandbox.url, Secret(sandbox.service_key)) as gateway:
         assert gateway.rest.count("model_artifacts", sandbox.user_id) == 15
     assert proxy[1] == []
+
+
+def test_an_answer_that_only_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, and the whole would take days."""
+    now = [0.0]
+    monkeypatch.setattr(http.time, "monotonic", lambda: now[0])
+
+    def trickle() -> Iterator[bytes]:
+        while True:
+            now[0] += 15
+            yield b"x"
+
+    script = Script(lambda _request: httpx.Response(200, content=trickle()))
+    client = build_client("https://b.example", transport=script.transport, retry=AT_ONCE)
+    with pytest.raises(errors.UnreachableError, match="does not answer in time"):
+        client.get("/x")
+    assert len(script.requests) == 1
+
+
+def test_a_slow_line_is_not_a_trickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(http.time, "monotonic", lambda: now[0])
+
+    def slow() -> Iterator[bytes]:
+        for _ in range(100):
+            now[0] += 2
+            yield bytes(1_000)
+
+    script = Script(lambda _request: httpx.Response(200, content=slow()))
+    client = build_client("https://b.example", transport=script.transport, retry=AT_ONCE)
+    assert len(client.get("/x").content) == 100_000

@@ -34,6 +34,9 @@ REPEATABLE: Final[Mapping[str, Any]] = {"repeatable": True}
 """`extensions` of a POST that may be sent twice without harm (sign, list): it is retried too."""
 
 _MOST_BYTES: Final = 128 * 1024 * 1024
+_SLOWEST: Final = 256
+_PATIENCE: Final = 60.0
+"""Fewer bytes a second than `_SLOWEST` of an answer, after so many seconds: it is given up."""
 _log: Final = logging.getLogger("lora_tui.gateway")
 
 # These log whole URLs, and a signed URL is a key. `_Client` logs what may be seen.
@@ -183,12 +186,15 @@ class _Reading(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response = self._transport.handle_request(request)
-        body = bytearray()
+        body, began = bytearray(), time.monotonic()
         try:
             for piece in response.iter_bytes():
                 body += piece
                 if len(body) > _MOST_BYTES:
                     raise BackendError("The server's answer is larger than any we can use")
+                seconds = time.monotonic() - began
+                if seconds > _PATIENCE and len(body) < _SLOWEST * seconds:
+                    raise httpx.ReadTimeout("next to nothing comes", request=request)
         finally:
             response.close()
         headers = [  # as bytes: a server's own values need not be ASCII
