@@ -58,16 +58,7 @@ def profile(configured: Sandbox) -> Profile:
 
 def set_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `lora-tui demo --serve-only` tells another shell to export."""
-    for name, value in {
-        "SUPABASE_URL": sandbox.url,
-        "SUPABASE_ANON_KEY": sandbox.anon_key,
-        "SUPABASE_SERVICE_ROLE_KEY": sandbox.service_key,
-        "GPU_CLUSTER_API_URL": sandbox.gpu_url,
-        "GPU_CLUSTER_API_KEY": sandbox.gpu_key,
-        "LORA_TUI_EMAIL": sandbox.email,
-        "LORA_TUI_PASSWORD": sandbox.password,
-        "LORA_TUI_ALLOW_PRIVATE_URLS": "1",
-    }.items():
+    for name, value in sandbox.environment().items():
         monkeypatch.setenv(name, value)
 
 

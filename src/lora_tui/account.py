@@ -25,7 +25,7 @@ from lora_tui.cache.facts import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config import Profile
 from lora_tui.errors import AuthenticationError, DiskError
-from lora_tui.private_files import make_private_directory
+from lora_tui.private_files import make_private_directory, replace_private
 from lora_tui.secret import Secret
 
 KEYRING: Final = "keyring"
@@ -218,18 +218,10 @@ def _parsed(text: str) -> Mapping[str, Any]:
 
 
 def _write_file(profile: Profile, data: Mapping[str, str]) -> None:
-    import threading  # reading needs none
-
     path = _file(profile)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
-        make_private_directory(path.parent)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(data, file)
-        partial.replace(path)
+        replace_private(path, json.dumps(data))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise DiskError(
             f"The session can't be stored: {error.strerror}",
             details=str(path),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.config import KEYS, check_profile_name, check_setting, read_profiles
+from lora_tui.directory_lock import locked_directory
 from lora_tui.errors import ConfigError, DiskError
 from lora_tui.preferences import check_preference
 from lora_tui.private_files import make_private_directory
@@ -55,7 +54,7 @@ def _edit(path: Path, table: Sequence[str], settings: Mapping[str, Setting]) -> 
     target = Path(os.path.realpath(path))  # a link to the real file stays a link
     try:
         make_private_directory(target.parent)
-        with _turn(target.parent):
+        with locked_directory(target.parent):
             read_profiles(target)
             _replace(target, _edited(target, table, settings))
     except OSError as error:
@@ -104,14 +103,3 @@ def _replace(path: Path, text: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             partial.unlink()
         raise
-
-
-@contextmanager
-def _turn(directory: Path) -> Iterator[None]:
-    """One writer at a time; the lock is on the directory, so no file is left behind."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

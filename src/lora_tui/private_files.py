@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 MODE = 0o600
@@ -20,6 +21,21 @@ def write_private(path: Path, text: str) -> None:
     """Write a file anew; it is not replaced in one step. Raises OSError."""
     with open(path, "w", encoding="utf-8", opener=_opener) as file:
         file.write(text)
+
+
+def replace_private(path: Path, text: str) -> None:
+    """Write a file anew, in one step; directories that are missing are made. Raises OSError."""
+    import threading  # late: programs that only read load this module too
+
+    make_private_directory(path.parent)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_native_id()}.part")
+    try:
+        write_private(partial, text)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
 
 
 def _opener(path: str, flags: int) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 from lora_tui.cache.model_order import Sort
 from lora_tui.errors import DiskError
-from lora_tui.private_files import make_private_directory, write_private
+from lora_tui.private_files import replace_private
 
 
 class View(StrEnum):
@@ -77,14 +75,9 @@ def _parsed(data: Mapping[str, Any]) -> ViewState:
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        make_private_directory(path.parent)
-        write_private(partial, text)
-        partial.replace(path)
+        replace_private(path, text)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise DiskError(
             f"How you look at the list can't be remembered: {error.strerror}",
             details=str(path),

@@ -122,21 +122,17 @@ def environment(sandbox: Sandbox, directory: Path) -> dict[str, str]:
     reader.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m tests.docs.reader "$@"\n')
     reader.chmod(0o755)
     kept = {n: v for n, v in os.environ.items() if n in ("LANG", "LC_ALL", "TMPDIR", "TZ")}
-    return kept | {
-        "HOME": str(home),
-        "PATH": f"{programs}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "LORA_TUI_HOME": str(home / "lora-tui"),
-        "LORA_TUI_NO_KEYRING": "1",
-        "SUPABASE_URL": sandbox.url,
-        "SUPABASE_ANON_KEY": sandbox.anon_key,
-        "LORA_TUI_EMAIL": sandbox.email,
-        "LORA_TUI_PASSWORD": sandbox.password,
-        "LORA_TUI_ALLOW_PRIVATE_URLS": "1",
-        "SUPABASE_SERVICE_ROLE_KEY": sandbox.service_key,
-        "GPU_CLUSTER_API_URL": sandbox.gpu_url,
-        "GPU_CLUSTER_API_KEY": sandbox.gpu_key,
-    }
+    return (
+        kept
+        | sandbox.environment()
+        | {
+            "HOME": str(home),
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "LORA_TUI_HOME": str(home / "lora-tui"),
+            "LORA_TUI_NO_KEYRING": "1",
+        }
+    )
 
 
 def script_of(document: Path, fill_in: Mapping[str, str]) -> str:

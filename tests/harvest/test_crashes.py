@@ -371,15 +371,7 @@ def test_a_killed_process_leaves_no_spool_and_the_next_one_finishes(world: World
 
 def environment(world: World) -> dict[str, str]:
     """For a process that harvests this world."""
-    return {
-        "LORA_TUI_HOME": str(world.home),
-        "SUPABASE_URL": world.sandbox.url,
-        "SUPABASE_ANON_KEY": world.sandbox.anon_key,
-        "SUPABASE_SERVICE_ROLE_KEY": world.sandbox.service_key,
-        "GPU_CLUSTER_API_URL": world.sandbox.gpu_url,
-        "GPU_CLUSTER_API_KEY": world.sandbox.gpu_key,
-        "LORA_TUI_ALLOW_PRIVATE_URLS": "1",
-    }
+    return {"LORA_TUI_HOME": str(world.home), **world.sandbox.environment()}
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -14,7 +14,7 @@ from lora_tui.settings import Settings
 from tests.tui.conftest import Open, screen_text
 from tests.tui.library import Library, notice_row
 
-SIZES = ((20, 5), (1, 1), (200, 60), (79, 4))
+SIZES = ((1, 1), (200, 60), (79, 4))
 PLACES = {
     "models": (),
     "cards": ("v",),

@@ -225,16 +225,7 @@ def _demo_profile(sandbox: Sandbox, paths: Paths) -> Profile:
 
 def _serve(context: Context, sandbox: Sandbox) -> None:
     """Print what another shell needs, and serve until a signal ends it."""
-    settings = {
-        "SUPABASE_URL": sandbox.url,
-        "SUPABASE_ANON_KEY": sandbox.anon_key,
-        "SUPABASE_SERVICE_ROLE_KEY": sandbox.service_key,
-        "GPU_CLUSTER_API_URL": sandbox.gpu_url,
-        "GPU_CLUSTER_API_KEY": sandbox.gpu_key,
-        "LORA_TUI_EMAIL": sandbox.email,
-        "LORA_TUI_PASSWORD": sandbox.password,
-        "LORA_TUI_ALLOW_PRIVATE_URLS": "1",
-    }
+    settings = sandbox.environment()
     if context.json:
         context.print_data(settings)
     else:

@@ -10,8 +10,8 @@ and nothing else: where one is missing or damaged, the file is fetched and sent.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.holder import is_alive
 from lora_tui.harvest.record import Identity
-from lora_tui.private_files import write_private
+from lora_tui.private_files import replace_private
 
 _OWNER: Final = "."
 """The entry that says whose they are; no file is called so."""
@@ -130,14 +130,10 @@ class Receipts:
         return Receipt(size, sha256, etag, source if isinstance(source, str) else None)
 
     def _save(self) -> None:
-        partial = self._file.with_name(f"{self._file.name}.{threading.get_native_id()}.part")
         if self.owner is not None:
             self._entries[_OWNER] = asdict(self.owner)
-        try:
-            write_private(partial, json.dumps(self._entries))
-            partial.replace(self._file)
-        except OSError:
-            partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            replace_private(self._file, json.dumps(self._entries))
 
 
 def _fits(receipt: Receipt, there: ObjectInfo) -> bool:

@@ -100,6 +100,19 @@ class Sandbox:
         if answer.status_code != 200:
             raise ValueError(answer.json()["error"])
 
+    def environment(self) -> dict[str, str]:
+        """What a process of lora-tui needs to work on it as the demo account."""
+        return {
+            "SUPABASE_URL": self.url,
+            "SUPABASE_ANON_KEY": self.anon_key,
+            "SUPABASE_SERVICE_ROLE_KEY": self.service_key,
+            "GPU_CLUSTER_API_URL": self.gpu_url,
+            "GPU_CLUSTER_API_KEY": self.gpu_key,
+            "LORA_TUI_EMAIL": self.email,
+            "LORA_TUI_PASSWORD": self.password,
+            "LORA_TUI_ALLOW_PRIVATE_URLS": "1",
+        }
+
     def clear_faults(self) -> None:
         """Switch every fault off."""
         self._control("POST", "clear")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lora_tui import clock
 from lora_tui.clock import timestamp_text
+from lora_tui.directory_lock import locked_directory
 from lora_tui.domain import Model
 from lora_tui.json_values import mapping
 from lora_tui.transfers.part import explained_disk
@@ -41,7 +39,7 @@ def record_file(
 
     Raises DiskError.
     """
-    with explained_disk(directory / MANIFEST), _locked(directory):
+    with explained_disk(directory / MANIFEST), locked_directory(directory):
         record = read_record(directory)
         files = dict(mapping(record.get("files"))) if record.get("id") == model.id else {}
         files[name] = {"sha256": sha256, "size": size, "object": remote_name}
@@ -62,14 +60,3 @@ def record_file(
             file.flush()
             os.fsync(file.fileno())  # before its name: the record before is a whole one
         new.replace(directory / MANIFEST)
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """One writer at a time, in this process and in others."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
