@@ -329,8 +329,8 @@ def test_two_harvesters_at_once_make_one_artifact_of_each_job(
     results = []
 
     def harvest() -> None:
-        harvester = world.harvester()
         start.wait()
+        harvester = world.harvester()
         results.append(world.run(harvester)[0])
 
     threads = [threading.Thread(target=harvest) for _ in range(2)]

@@ -16,6 +16,7 @@ from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
 from lora_tui.errors import CacheError, DamagedCacheError, DiskError, LoraTuiError
 from lora_tui.private_files import make_private_directory
+from lora_tui.wal import use_wal
 
 _BUSY_SECONDS: Final = 15.0
 _SIDE_FILES: Final = ("-wal", "-shm")
@@ -38,7 +39,7 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
     try:
         with explained(path):
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
+            use_wal(connection, patience=_BUSY_SECONDS)
             connection.execute("PRAGMA synchronous = NORMAL")
             # room for the leaves of all indexes: a page of a sync touches most of them
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

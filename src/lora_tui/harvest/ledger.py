@@ -216,7 +216,8 @@ class Ledger:
         )
         with self._lock:
             rows = self._read(
-                f"SELECT * FROM jobs WHERE {chosen} ORDER BY completed_at, job_id",  # noqa: S608
+                f"SELECT * FROM jobs WHERE {chosen}"  # noqa: S608 - no text in it
+                " ORDER BY completed_at, job_id",
                 most_done,
             )
             files: dict[str, list[FileState]] = {}
