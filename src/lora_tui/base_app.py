@@ -10,12 +10,15 @@ from textual.filter import Monochrome, NoColor
 from textual.notifications import SeverityLevel
 
 from lora_tui.errors import LoraTuiError
-from lora_tui.monochrome import WithoutColour
+from lora_tui.monochrome import PlainCursor, WithoutColour
 from lora_tui.preferences import THEME_NAMES, Preferences
-from lora_tui.themes import MONO, THEMES, suitable_theme
+from lora_tui.themes import ANSI, MONO, THEMES, suitable_theme
 from lora_tui.widgets.cells import settled
 
 _KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
+_KEYS_IN_WORDS: Final = str.maketrans(
+    {"↑": "up", "↓": "down", "←": "left", "→": "right", "⌫": "backspace"}
+)
 
 
 class BaseApp(App[None]):
@@ -30,7 +33,8 @@ class BaseApp(App[None]):
         self.ascii_only = preferences.ascii_only
         self._without_colour = WithoutColour(enabled=False)
         kept = [item for item in self._filters if not isinstance(item, Monochrome | NoColor)]
-        self._filters = [*kept, self._without_colour]
+        self._plain_cursor = PlainCursor(enabled=False)
+        self._filters = [*kept, self._without_colour, self._plain_cursor]
         for ours in THEMES:
             self.register_theme(ours)
         self.set_keymap(preferences.keys)
@@ -38,8 +42,9 @@ class BaseApp(App[None]):
         self.set_class(self.ascii_only, "-ascii")
 
     def watch_theme(self, theme: str) -> None:
-        """Without colours none gets through, whoever has drawn it."""
+        """Without colours none gets through, whoever has drawn it; of sixteen few on the cursor."""
         self._without_colour.enabled = theme == MONO.name
+        self._plain_cursor.enabled = theme == ANSI.name
 
     def wear(self, theme: str | None) -> None:
         """Take these colours, or those that suit the terminal."""
@@ -87,7 +92,10 @@ class BaseApp(App[None]):
             return (
                 binding.key_display.replace("←→", "<>") if self.ascii_only else binding.key_display
             )
-        return _KEY_NAMES.get(binding.key, super().get_key_display(binding))
+        if binding.key in _KEY_NAMES:
+            return _KEY_NAMES[binding.key]
+        shown = super().get_key_display(binding)
+        return shown.translate(_KEYS_IN_WORDS) if self.ascii_only else shown
 
     def notify(
         self,

@@ -1,13 +1,17 @@
-"""Takes every colour off what is drawn; what had a background of its own is reversed instead."""
+"""Takes colours off where they can't be told apart: all of them, or those on the cursor."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
+
+_BLUE: Final = 4
+_WHITE: Final = Style(color="bright_white", dim=False)
 
 
 class WithoutColour(LineFilter):
@@ -19,6 +23,26 @@ class WithoutColour(LineFilter):
             Segment(text, None if style is None else _plain(style), control)
             for text, style, control in segments
         ]
+
+
+class PlainCursor(LineFilter):
+    """For sixteen colours: what stands on the cursor is white, for cyan on blue can't be read.
+
+    Which sixteen they are is the terminal's choice; white on blue is legible in all of them.
+    """
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
+        """The same text, white where it is on blue."""
+        return [
+            Segment(text, style if style is None else _on_cursor(style), control)
+            for text, style, control in segments
+        ]
+
+
+@lru_cache(1024)
+def _on_cursor(style: Style) -> Style:
+    on_blue = style.bgcolor is not None and style.bgcolor.number == _BLUE
+    return style + _WHITE if on_blue else style
 
 
 @lru_cache(1024)

@@ -112,3 +112,36 @@ async def test_under_no_color_t_says_why_there_are_no_colours(
         assert app.theme == "mono"
         assert colour_types(app) <= {ColorType.DEFAULT}
         assert any("NO_COLOR is set" in toast for toast in toasts(app))
+
+
+@pytest.mark.parametrize("theme", ["ansi", "mono"])
+async def test_what_is_below_a_question_is_dim_where_colours_can_not_be_mixed(
+    library: Library, open_app: Open, theme: str
+) -> None:
+    library.fill()
+    app = open_app(theme=theme)
+    async with app.run_test(size=SIZE) as pilot:
+        for keys in (("s",), ("escape", "question_mark"), ("escape", "ctrl+p")):
+            await pilot.press(*keys)
+            below = app.screen._compositor.render_strips()[0]
+            assert "Models" in below.text
+            for segment in below:
+                assert segment.style is not None
+                assert segment.style.dim
+                assert not segment.style.reverse
+
+
+async def test_on_the_cursor_of_sixteen_colours_all_is_white(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    app = open_app(theme="ansi")
+    async with app.run_test(size=SIZE):
+        on_blue = [
+            segment.style
+            for strip in app.screen._compositor.render_strips()
+            for segment in strip
+            if segment.style and segment.style.bgcolor and segment.style.bgcolor.number == 4
+        ]
+        assert on_blue
+        assert {str(style.color and style.color.number) for style in on_blue} == {"15"}

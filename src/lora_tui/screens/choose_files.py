@@ -9,13 +9,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui import formats
 from lora_tui.bindings import bound
 from lora_tui.domain import ArtifactFile
+from lora_tui.screens.modal import Modal
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.dialog import Dialog
 
@@ -23,7 +23,7 @@ _NAME: Final = 36
 _SIZE: Final = 11
 
 
-class ChooseFilesScreen(ModalScreen[tuple[str, ...] | None]):
+class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
     """Answers the names of the chosen files; None where nothing is to be downloaded.
 
     What is not here yet is chosen to begin with.

@@ -9,18 +9,18 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Label, OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.bindings import bound
+from lora_tui.screens.modal import Modal
 from lora_tui.widgets.dialog import Dialog
 from lora_tui.widgets.model_columns import COLUMNS, known_columns
 
 _CHOICES = COLUMNS[1:]  # the name is always shown
 
 
-class ColumnScreen(ModalScreen[None]):
+class ColumnScreen(Modal[None]):
     """Tells `changed` at once, so that the list follows; escape goes back to what was before.
 
     No keys at all mean that the list takes those that fit best; `shown` are these.

@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from lora_tui.bindings import bound
+from lora_tui.screens.modal import Modal
 from lora_tui.widgets.dialog import Dialog
 
 
-class ConfirmScreen(ModalScreen[bool]):
+class ConfirmScreen(Modal[bool]):
     """Answers True only where the user said yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -14,7 +14,6 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
@@ -28,6 +27,7 @@ from lora_tui.screens.filter_sections import (
     parse_days,
     read_sections,
 )
+from lora_tui.screens.modal import Modal
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.dialog import Dialog
 
@@ -48,7 +48,7 @@ class TypedLine(Input):
         return key != "space" and super().check_consume_key(key, character)
 
 
-class FilterScreen(ModalScreen[None]):
+class FilterScreen(Modal[None]):
     """Tells `changed` at once, so that the list follows; escape goes back to what was before.
 
     The sections stand at the left, the choices of one at the right. Where there may be many, and

@@ -7,7 +7,6 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from lora_tui.background import in_background
@@ -15,11 +14,12 @@ from lora_tui.bindings import bound, key_of
 from lora_tui.connect import Login
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
+from lora_tui.screens.modal import Modal
 from lora_tui.widgets.dialog import Dialog
 from lora_tui.widgets.field import Field
 
 
-class LoginScreen(ModalScreen[str | None]):
+class LoginScreen(Modal[str | None]):
     """Answers where the new session is kept; None where there is none."""
 
     CSS_PATH = "login.tcss"

@@ -6,13 +6,23 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from rich.console import RenderableType
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 from lora_tui.preferences import THEME_NAMES
 from lora_tui.screens.actions import Action, actions_of
+from lora_tui.screens.modal import dimmed_below
 
 if TYPE_CHECKING:
     from lora_tui.cache_app import CacheApp
+
+
+class Palette(CommandPalette):
+    """Textual's own, over a screen that is dimmed in every theme."""
+
+    def render(self) -> RenderableType:
+        """What is below, dimmed."""
+        return dimmed_below(self, super().render())
 
 
 class ActionCommands(Provider):

@@ -9,12 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.reactive import reactive
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
 from lora_tui.bindings import bound, key_of
 from lora_tui.errors import LoraTuiError
+from lora_tui.screens.modal import Modal
 from lora_tui.serving import NO_BASE, NO_DIRECTORY, PROGRAMS, Served, snippet
 from lora_tui.widgets.cells import settled
 from lora_tui.widgets.dialog import Dialog
@@ -53,7 +53,7 @@ class ProgramTabs(Widget):
         return [f" {n} {_TITLES.get(name, name)} " for n, name in enumerate(PROGRAMS, 1)]
 
 
-class ServeScreen(ModalScreen[None]):
+class ServeScreen(Modal[None]):
     """Shows what to paste; `y` copies it through the terminal."""
 
     CSS_PATH = "serve.tcss"

@@ -8,12 +8,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.bindings import bound
 from lora_tui.cache.models import Sort
+from lora_tui.screens.modal import Modal
 from lora_tui.widgets.dialog import Dialog
 
 SORT_NAMES: Final[dict[Sort, str]] = {
@@ -44,7 +44,7 @@ def direction_name(sort: Sort, *, reverse: bool) -> str:
     return _DIRECTIONS[sort][int(reverse)]
 
 
-class SortMenu(ModalScreen[Sort | None]):
+class SortMenu(Modal[Sort | None]):
     """Answers the chosen order; None where nothing was chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
