@@ -27,8 +27,9 @@ from lora_tui.downloads import Downloads
 from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
 from lora_tui.preferences import Preferences
 from lora_tui.screens.actions import actions_of
+from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.screens.palette import ActionCommands
+from lora_tui.screens.palette import ActionCommands, Palette
 from lora_tui.sync_schedule import SyncSchedule
 from lora_tui.view_state import ViewMemory, ViewState
 from lora_tui.writers import Writers
@@ -353,7 +354,8 @@ class LoraTuiApp(CacheApp):
         """Show the keys that apply here."""
         from lora_tui.screens.help import HelpScreen
 
-        self.push_screen(HelpScreen(actions_of(self, self.screen)))
+        about = self.screen.ABOUT if isinstance(self.screen, CacheScreen) else ""
+        self.push_screen(HelpScreen(actions_of(self, self.screen), about))
 
     def action_other_theme(self) -> None:
         """The next colours, from now on."""
@@ -367,7 +369,7 @@ class LoraTuiApp(CacheApp):
     def action_command_palette(self) -> None:
         """Open the palette, once."""
         if not isinstance(self.screen, CommandPalette):
-            self.push_screen(CommandPalette(placeholder="What do you want to do?"))
+            self.push_screen(Palette(placeholder="What do you want to do?"))
 
     async def action_quit(self) -> None:
         """Leave; ask first if that would stop a download."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from textual.app import App
@@ -12,6 +12,10 @@ from textual.screen import Screen
 
 from lora_tui.bindings import is_typed
 
+_MOVING: Final = frozenset(
+    {"move", "page", "first", "last", "scroll", "top", "bottom", "cursor"}
+    | {"up", "down", "page_up", "page_down"}
+)
 _TEXTUAL_OWN: Final = frozenset(
     {
         "app.focus_next",
@@ -24,6 +28,10 @@ _TEXTUAL_OWN: Final = frozenset(
 )
 
 
+GROUPS: Final = ("In the list", "This screen", "In the chart", "Moving", "Everywhere")
+"""The first one is what has the focus."""
+
+
 @dataclass(frozen=True)
 class Action:
     """One thing that can be done, with all keys that do it."""
@@ -31,7 +39,7 @@ class Action:
     active: ActiveBinding
     keys: tuple[str, ...]
     group: str
-    """`This screen`, `Moving` or `Everywhere`."""
+    """One of GROUPS."""
 
     @property
     def name(self) -> str:
@@ -58,15 +66,15 @@ def actions_of(app: App[Any], screen: Screen[Any]) -> list[Action]:
         if first.binding.key.startswith("ctrl+"):
             firsts[binding.action] = active
         shown = keys.setdefault(binding.action, [])
-        key = app.get_key_display(binding)
+        # without the short form of the footer, where one key may stand for two
+        key = app.get_key_display(replace(binding, key_display=None))
         if key not in shown:
             shown.append(key)
     actions = [
-        Action(active, tuple(sorted(keys[name], key=_is_with_control)), _group(app, active))
+        Action(active, tuple(sorted(keys[name], key=_is_with_control)), _group(app, screen, active))
         for name, active in firsts.items()
     ]
-    order = ("This screen", "Moving", "Everywhere")
-    return sorted(actions, key=lambda action: order.index(action.group))
+    return sorted(actions, key=lambda action: GROUPS.index(action.group))
 
 
 def grouped(actions: Iterable[Action]) -> dict[str, list[Action]]:
@@ -82,9 +90,13 @@ def _is_with_control(key: str) -> bool:
     return key.startswith("^")
 
 
-def _group(app: App[Any], active: ActiveBinding) -> str:
+def _group(app: App[Any], screen: Screen[Any], active: ActiveBinding) -> str:
     if active.node is app:
         return "Everywhere"
     name = active.binding.action.partition("(")[0]
-    moving = name in ("move", "page", "first", "last", "scroll", "top", "bottom", "cursor")
-    return "Moving" if moving else "This screen"
+    moving = name.removeprefix("cursor_") in _MOVING
+    if moving:
+        return "Moving"
+    if (active.binding.id or "").startswith("chart."):
+        return "In the chart"
+    return "In the list" if active.node is screen.focused else "This screen"

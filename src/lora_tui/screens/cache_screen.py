@@ -26,6 +26,8 @@ class CacheScreen(Screen[None]):
 
     LEAST_WIDTH: ClassVar[int] = 60
     LEAST_HEIGHT: ClassVar[int] = 15
+    ABOUT: ClassVar[str] = ""
+    """What one looks at, in a sentence, for the help."""
 
     @property
     def lora(self) -> CacheApp:

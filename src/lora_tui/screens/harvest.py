@@ -43,6 +43,7 @@ class JobList(FullList, inherit_bindings=False):
 class HarvestScreen(ListScreen[JobState]):
     """Jobs that wait are in the cache, all else is in the ledger of this machine's harvest."""
 
+    ABOUT = "Completed training jobs that become models. A worker keeps a result for half an hour."
     CSS_PATH = ["list_screen.tcss", "harvest.tcss"]  # noqa: RUF012 - Textual's own
     HEADING = "Harvest"
     TOPICS = frozenset({Topic.JOBS, Topic.DATASETS})

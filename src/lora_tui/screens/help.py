@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from lora_tui.bindings import bound
 from lora_tui.screens.actions import Action, grouped
+from lora_tui.screens.modal import Modal
+from lora_tui.screens.scrolling import Scrolled
 from lora_tui.widgets.cells import settled
 from lora_tui.widgets.dialog import Dialog
+from lora_tui.widgets.drawn_lines import wrapped
+
+_WIDTH: Final = 74
+_FRAME: Final = 5
+"""Cells of the frame, its padding and the scroll bar."""
+_MOST_KEYS: Final = 22
 
 
-class HelpScreen(ModalScreen[None]):
-    """Shows `actions`, grouped by where they apply."""
+class HelpScreen(Modal[None]):
+    """Shows `actions`, grouped by where they apply: what has the focus comes first."""
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -27,33 +34,59 @@ class HelpScreen(ModalScreen[None]):
         bound("app.help", "dismiss(None)", "Close", show=False),
         bound("list.down", "scroll(1)", "Down", show=False),
         bound("list.up", "scroll(-1)", "Up", show=False),
+        bound("list.page_down", "page(1)", "Next page", show=False),
+        bound("list.page_up", "page(-1)", "Previous page", show=False),
     ]
 
-    def __init__(self, actions: Sequence[Action]) -> None:
+    def __init__(self, actions: Sequence[Action], about: str = "") -> None:
+        """`about` says in a sentence what one is looking at."""
         super().__init__()
-        self._actions = actions
+        self._actions, self._about = actions, about
 
     def compose(self) -> ComposeResult:
         """The keys, in a part of the screen that scrolls."""
-        ascii_only = self.app.has_class("-ascii")
         yield Dialog(
-            VerticalScroll(Static(_table(self._actions, ascii_only=ascii_only), markup=False)),
+            Scrolled(Static(markup=False, id="help-keys")),
             title="Keys",
             keys=[("list.down", "down"), ("list.up", "up"), ("dialog.close", "closes")],
         )
 
+    def on_resize(self) -> None:
+        """What is too long goes on below where it began."""
+        width = min(_WIDTH, self.size.width * 9 // 10) - _FRAME
+        ascii_only = self.app.has_class("-ascii")
+        text = _table(self._actions, self._about, width, ascii_only=ascii_only)
+        self.query_one("#help-keys", Static).update(text)
+
     def action_scroll(self, lines: int) -> None:
         """Scroll by `lines`."""
-        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+        self.query_one(Scrolled).scroll_relative(y=lines, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        """Scroll by pages, one line of overlap."""
+        part = self.query_one(Scrolled)
+        part.scroll_relative(y=pages * max(1, part.size.height - 1), animate=False)
 
 
-def _table(actions: Sequence[Action], *, ascii_only: bool) -> Content:
-    """One line an action, its keys together."""
+def _table(actions: Sequence[Action], about: str, width: int, *, ascii_only: bool) -> Content:
+    """One action a line or more, its keys together."""
     parts: list[tuple[str, str]] = []
+    if about:
+        text = settled(about, ascii_only=ascii_only)
+        parts += [("\n".join(wrapped(text, width)) + "\n", "$secondary")]
+    shown = {action: settled("  ".join(action.keys), ascii_only=ascii_only) for action in actions}
+    column = min(_MOST_KEYS, max(map(cell_len, shown.values()), default=0)) + 2
+    indent = " " * (2 + column)
     for group, members in grouped(actions).items():
         parts.append((("\n" if parts else "") + group + "\n", "bold $primary"))
         for action in members:
-            keys = settled("  ".join(action.keys), ascii_only=ascii_only)
-            parts.append((f"  {keys:<16}", "$accent"))
-            parts.append((action.explanation + "\n", ""))
+            keys = shown[action]
+            text = settled(action.explanation, ascii_only=ascii_only)
+            lines = wrapped(text, max(1, width - len(indent)))
+            parts.append((f"  {keys}", "$accent"))
+            if cell_len(keys) > column - 2:
+                parts.append((f"\n{indent}", ""))
+            else:
+                parts.append((" " * (column - cell_len(keys)), ""))
+            parts.append((f"\n{indent}".join(lines) + "\n", ""))
     return Content.assemble(*parts).rstrip()

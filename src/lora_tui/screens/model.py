@@ -49,6 +49,7 @@ class ModelScreen(ChartScreen):
     """One model. Wide: figures and chart at the left, facts at the right; else one column."""
 
     CSS_PATH = ["../widgets/drawn_lines.tcss", "model.tcss"]  # noqa: RUF012 - Textual's own
+    ABOUT = "One model: its loss curve, a second opinion on it, its files, and how it was trained."
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
@@ -244,6 +245,8 @@ class ModelScreen(ChartScreen):
             return
         reason = self._curve_state if self._model.job_id else "This model names no training job"
         run = self._run
+        if run and run.opinion and not len(run.series):
+            reason = "None of the losses that were logged is a number"
         self.chart.show(
             run.series if run else get_curve(self.db, self._model.job_id), otherwise=reason
         )

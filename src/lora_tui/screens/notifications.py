@@ -32,6 +32,7 @@ class NoticeList(FullList, inherit_bindings=False):
 class NotificationsScreen(ListScreen[Notification]):
     """The newest 200."""
 
+    ABOUT = "What the pipeline told. Read here is read in the web application too."
     CSS_PATH = "list_screen.tcss"
     HEADING = "Notifications"
     TOPICS = frozenset({Topic.NOTIFICATIONS, Topic.MODELS})
