@@ -70,9 +70,9 @@ async def test_the_column_that_the_list_is_sorted_by_is_shown_on_any_width(
 
 
 @pytest.mark.parametrize("width", [36, 56, 76, 96, 116, 156, 196])
-def test_a_name_has_a_third_of_the_line_before_further_columns_come(width: int) -> None:
+def test_a_name_has_two_fifths_of_the_line_before_further_columns_come(width: int) -> None:
     placed = {place.column.key: place for place in arrange(width)}
-    assert placed["name"].width >= min(44, width * 32 // 100, 18 if width < 56 else width)
+    assert placed["name"].width >= min(44, width * 40 // 100, 18 if width < 56 else width)
 
 
 @given(st.integers(20, 300), st.sets(st.sampled_from(KEYS)), st.sampled_from([None, *Sort]))

@@ -87,7 +87,7 @@ def _name_width(width: int, wide: bool, *, is_free: bool) -> int:
     """More than the least, so that names can be told apart before further columns come."""
     name = COLUMNS[0]
     least = _least(name, wide)
-    return max(least, min(_COMFORTABLE_NAME, width * 32 // 100)) if is_free else least
+    return max(least, min(_COMFORTABLE_NAME, width * 40 // 100)) if is_free else least
 
 
 def _choose(
@@ -187,10 +187,10 @@ COLUMNS: Final = (
     Column("stars", "Stars", "Stars", _stars, 1, 5, sort=Sort.QUALITY, narrow_width=6),
     Column("verdict", "Verdict", "Convergence", _badge, 2, 11, narrow_width=9),
     Column("curve", "Curve", "Curve of the training loss", _curve, 5, 10, most=24, narrow_width=8),
-    Column("loss", "Loss", "Final training loss", _loss, 8, 6, right=True, sort=Sort.LOSS),
+    Column("loss", "Loss", "Final training loss", _loss, 7, 6, right=True, sort=Sort.LOSS),
     Column("perplexity", "Perpl.", "Perplexity", _perplexity, 12, 7, right=True,
            sort=Sort.PERPLEXITY),
-    Column("dataset", "Dataset", "Dataset", _dataset, 7, 14, most=28, narrow_width=10),
+    Column("dataset", "Dataset", "Dataset", _dataset, 8, 14, most=28, narrow_width=10),
     Column("preset", "Preset", "Preset", _preset, 11, 12),
     Column("base_model", "Base model", "Base model", _base_model, 13, 12, most=26),
     Column("date", "Date", "Date", _date, 3, 6, sort=Sort.CREATED),

@@ -29,11 +29,12 @@ class TitleBar(Widget):
         width = self.size.width
         title = settled(self.title_text, ascii_only=self._ascii_only)
         aside = settled(self.aside, ascii_only=self._ascii_only)
-        if cell_len(title) + cell_len(aside) + 4 > width:
+        if cell_len(title) + cell_len(aside) + 6 > width:
             aside = ""
-        middle = max(0, width - cell_len(title) - cell_len(aside) - 4)
+        gap = "  " if aside else ""
+        middle = max(0, width - cell_len(title) - cell_len(gap + aside) - 4)
         return Content.assemble(
             (f" {title}", "bold $primary"),
             ("  " + fit(self.detail, middle, ascii_only=self._ascii_only), "$secondary"),
-            (aside + " ", "$secondary"),
+            (f"{gap}{aside} ", "$secondary"),
         )
