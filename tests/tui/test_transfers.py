@@ -136,6 +136,26 @@ async def test_the_cursor_stays_on_its_file_when_the_order_changes(
         await until(pilot, lambda: isinstance(app.screen, ModelScreen))
 
 
+@pytest.mark.parametrize("width", [60, 80, 160])
+async def test_nothing_is_said_of_a_size_that_is_not_known(
+    library: Library, open_app: Open, width: int
+) -> None:
+    library.fill()
+    wanted = [Wanted("weights", "path", library.path.parent / "weights", None)]
+    with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
+        (number,) = queue.enqueue(db, MODEL, wanted)
+        queue.update(db, number, TransferState.RUNNING, bytes_done=0)
+    app = open_app()
+    async with app.run_test(size=(width, 24)) as pilot:
+        await pilot.press("t")
+        text = screen_text(app)
+        assert "0 B" not in text
+        assert text.count("–") >= 2
+        with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
+            queue.update(db, number, TransferState.RUNNING, bytes_done=2048)
+        await until(pilot, lambda: "2.0 KiB" in screen_text(app))
+
+
 async def test_nothing_to_show_says_how_to_begin(library: Library, open_app: Open) -> None:
     library.fill()
     app = open_app()

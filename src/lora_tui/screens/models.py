@@ -50,6 +50,7 @@ class ModelsScreen(CacheScreen):
     """All models of the account; the query (order, search, filters) is the state of this screen."""
 
     CSS_PATH = ["../widgets/drawn_lines.tcss", "models.tcss"]  # noqa: RUF012 - Textual's own
+    ABOUT = "Every model of the account, as this disk has it. Stars are the pipeline's rating."
     AUTO_FOCUS = "ModelView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -85,6 +86,8 @@ class ModelsScreen(CacheScreen):
         self._list: ModelList | None = None
         self._shown = self._everything = 0
         self._can_compare = False
+        self._unmarked: frozenset[str] = frozenset()
+        """What was marked before all marks were cleared."""
         self._preview_due = False
         self._search_begins = False
 
@@ -208,9 +211,18 @@ class ModelsScreen(CacheScreen):
         elif not self.model_query.is_everything:
             self._ask(self.model_query.unfiltered)
         elif self.rows.marked:
+            self._unmarked = frozenset(self.rows.marked)
             self.rows.marked.clear()
-            self.view.redraw()
-            self._refresh_note()
+            self._show_marks()
+            key = key_of(self.app, "models.reset")
+            self.notify(f"{len(self._unmarked)} unmarked; {key} marks them again", timeout=4)
+        elif self._unmarked:
+            self.rows.marked |= names_of(self.db, self._unmarked).keys()
+            self._show_marks()
+
+    def _show_marks(self) -> None:
+        self.view.redraw()
+        self._refresh_note()
 
     def action_sort(self) -> None:
         """Choose an order."""

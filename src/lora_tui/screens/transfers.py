@@ -12,11 +12,13 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
 
+from lora_tui import formats
 from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfers import ACTIVE, IN_HAND, STOPPED, Transfer, TransferState, queue_of
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
+from lora_tui.text import terminal_safe
 from lora_tui.transfers.control import Control
 from lora_tui.transfers.rate import RateMeter, seconds_left
 from lora_tui.widgets.drawn_lines import Line
@@ -58,6 +60,7 @@ class TransferList(FullList, inherit_bindings=False):
 class TransfersScreen(ListScreen[Transfer]):
     """Unfinished downloads in the order of the queue, then those that are done."""
 
+    ABOUT = "Downloads go on while you look elsewhere, and after a quit at the next start."
     CSS_PATH = ["list_screen.tcss", "transfers.tcss"]  # noqa: RUF012 - Textual's own
     HEADING = "Transfers"
     TOPICS = frozenset({Topic.TRANSFERS, Topic.MODELS})
@@ -145,8 +148,25 @@ class TransfersScreen(ListScreen[Transfer]):
 
     def action_control(self, what: str) -> None:
         """Do it to the chosen file."""
-        if self.chosen is not None:
-            self._ask(Control(what), [self.chosen])
+        row = self.chosen
+        if row is None:
+            return
+        if Control(what) is Control.FORGET and row.state in STOPPED and row.bytes_done:
+            self._forget_part(row)
+        else:
+            self._ask(Control(what), [row])
+
+    def _forget_part(self, row: Transfer) -> None:
+        """After a question: hours may have gone into what was fetched."""
+        from lora_tui.screens.confirm import ConfirmScreen
+
+        def answered(wanted: bool | None) -> None:
+            if wanted:
+                self._ask(Control.FORGET, [row])
+
+        fetched = f"{formats.size(row.bytes_done)} of {terminal_safe(row.file, limit=100)}"
+        question = f"{fetched} were fetched already and leave the disk too. Remove it?"
+        self.app.push_screen(ConfirmScreen("Remove", question), answered)
 
     def action_all(self, what: str) -> None:
         """Do it to every file that it applies to."""

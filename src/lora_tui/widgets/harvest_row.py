@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import ceil
 from textwrap import wrap
 from typing import Final
 
@@ -148,7 +149,7 @@ def _window(job: JobState, now: datetime) -> Span:
     if left <= 0:
         return "the worker keeps a result for 30 min: it may be gone by now", "failed"
     role = "waiting" if left <= EXPIRING_SECONDS else "muted"
-    return f"the worker keeps its result for {formats.duration(left)} more", role
+    return f"the worker keeps its result for {ceil(left / 60)} min more", role
 
 
 def _next(job: JobState, now: datetime, retry_key: str) -> str:

@@ -95,7 +95,7 @@ class StatusBar(Widget):
         done = sum(transfer.bytes_done for transfer in transfers)
         totals = [transfer.bytes_total for transfer in transfers]
         if any(total is None for total in totals):
-            return f"{arrow} {formats.size(done)}"
+            return f"{arrow} {share(done, None)}"
         total = sum(total or 0 for total in totals)
         drawn = "".join(bar(done, total, _BAR, ascii_only=self._ascii_only))
         return f"{arrow} {drawn} {share(done, total)} of {formats.size(total)}"

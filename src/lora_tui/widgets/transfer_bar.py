@@ -52,7 +52,7 @@ def progress_line(
     `rate` is in bytes a second, `left` in seconds; `longest` is the bar's most cells.
     """
     amount = (
-        formats.size(done) if total is None else f"{formats.size(done)} of {formats.size(total)}"
+        share(done, total) if total is None else f"{formats.size(done)} of {formats.size(total)}"
     )
     texts = [amount]
     if rate is not None:
@@ -80,7 +80,7 @@ def bar(done: int, total: int, width: int, *, ascii_only: bool = False) -> tuple
 
 
 def share(done: int, total: int | None) -> str:
-    """`34 %`, or the bytes where the total is not known."""
+    """`34 %`, or the bytes where the total is not known; nothing is known of a file not begun."""
     if total is None:
-        return formats.size(done)
+        return formats.size(done or None)
     return f"{100 if total <= 0 else min(100, 100 * done // total)} %"

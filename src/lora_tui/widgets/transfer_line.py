@@ -13,7 +13,7 @@ from lora_tui.text import terminal_safe
 from lora_tui.transfers.rate import seconds_left
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.drawn_lines import Line, wrapped
-from lora_tui.widgets.transfer_bar import bar, state_span
+from lora_tui.widgets.transfer_bar import bar, share, state_span
 
 _STATE: Final = 12
 _INDENT: Final = 1
@@ -125,7 +125,7 @@ def _bar(row: Transfer, width: int, style: str, *, ascii_only: bool) -> Line:
 
 def _amount(row: Transfer, *, roomy: bool) -> str:
     if row.bytes_total is None:
-        return formats.size(row.bytes_done)
+        return share(row.bytes_done, None)
     if not roomy or row.state not in _WITH_A_BAR:
         return formats.size(row.bytes_total)
     return f"{formats.size(row.bytes_done)} of {formats.size(row.bytes_total)}"
