@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from lora_tui import formats
@@ -31,11 +31,31 @@ class Row:
     """As people read them."""
     best: frozenset[int]
     """Which models are better here than some other; empty where better has no meaning."""
+    write_difference: Callable[[Any], str] = field(default=str, compare=False)
+    """How a difference of two numbers is written, without its sign."""
 
     @property
     def differs(self) -> bool:
         """Whether people could tell the models apart by it."""
         return len(set(self.texts)) > 1
+
+    def against(self, reference: int) -> tuple[str, ...]:
+        """The texts, with numbers as what they are more or less than that of one model."""
+        base, same = self.values[reference], self.texts[reference]
+        if not _is_number(base):
+            return self.texts
+        return tuple(
+            text
+            if index == reference or not _is_number(value)
+            else "="
+            if text == same
+            else f"{'+' if value > base else '-'}{self.write_difference(abs(value - base))}"
+            for index, (value, text) in enumerate(zip(self.values, self.texts, strict=True))
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -124,7 +144,9 @@ class _Column:
 
 def _row(group: str, label: str, values: Sequence[Any], column: _Column) -> Row:
     texts = tuple(formats.NOTHING if value is None else column.write(value) for value in values)
-    return Row(group, label, tuple(values), texts, _best(values, texts, column.sign))
+    best = _best(values, texts, column.sign)
+    difference = formats.count if column.write is formats.score else column.write
+    return Row(group, label, tuple(values), texts, best, difference)
 
 
 def _best(values: Sequence[Any], texts: Sequence[str], sign: int) -> frozenset[int]:

@@ -49,13 +49,13 @@ def downsample(points: Sequence[CurvePoint], limit: int) -> list[CurvePoint]:
     return kept
 
 
-def trend(losses: Sequence[float]) -> list[float]:
+def trend(losses: Sequence[float], share: float = 1 / 20) -> list[float]:
     """Each loss averaged with its neighbours on both sides.
 
-    Weights fall off exponentially, over about a twentieth of the run altogether. Looking ahead as
+    Weights fall off exponentially, over about `share` of the run altogether. Looking ahead as
     well as back keeps the trend from lagging behind the curve and behind the validation loss.
     """
-    weight = 1 - 1 / max(1.0, len(losses) / 40)
+    weight = 1 - 1 / max(1.0, len(losses) * share / 2)
     totals, shares = [0.0] * len(losses), [0.0] * len(losses)
     for order in (range(len(losses)), range(len(losses) - 1, -1, -1)):
         total, weights = 0.0, 0.0
@@ -65,8 +65,8 @@ def trend(losses: Sequence[float]) -> list[float]:
             totals[index] += total
             shares[index] += weights
     return [
-        (total - loss) / (share - 1.0)
-        for loss, total, share in zip(losses, totals, shares, strict=True)
+        (total - loss) / (weights - 1.0)
+        for loss, total, weights in zip(losses, totals, shares, strict=True)
     ]
 
 

@@ -13,6 +13,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -26,6 +27,21 @@ _COARSE_BUCKETS: Final = 8192
 _PICK_ALL: Final = 16 * _COARSE_BUCKETS
 """From more points than this in view, the coarse choice of the whole curve is asked instead."""
 _PER_BUCKET: Final = 4
+_MOST_SMOOTHED: Final = 16_384
+"""Points that are smoothed one by one where the strength is changed."""
+
+
+class Smoothing(IntEnum):
+    """How strongly a training loss is smoothed; OFF is false."""
+
+    OFF = 0
+    LIGHT = 1
+    NORMAL = 2
+    STRONG = 3
+
+
+_SPREAD: Final = {Smoothing.LIGHT: 1 / 80, Smoothing.STRONG: 1 / 8}
+"""Over which share of the run; NORMAL is `curves.trend`'s own."""
 
 
 class Logged(NamedTuple):
@@ -185,13 +201,30 @@ class Series:
         )
         return [CurvePoint(across[n], self.training[n], held_out.get(n)) for n in numbers]
 
-    def reading(self, number: int) -> Reading:
+    def trend(self, strength: Smoothing) -> Sequence[float]:
+        """The training loss smoothed, a value a point; the losses themselves where that is off.
+
+        Of a long run the means of short stretches are smoothed, which takes milliseconds.
+        """
+        if strength is Smoothing.OFF:
+            return self.training
+        if strength is Smoothing.NORMAL:
+            return self.smoothed
+        if strength not in self._trends:
+            self._trends[strength] = _trend(self.training, _SPREAD[strength])
+        return self._trends[strength]
+
+    @cached_property
+    def _trends(self) -> dict[Smoothing, Sequence[float]]:
+        return {}
+
+    def reading(self, number: int, strength: Smoothing = Smoothing.NORMAL) -> Reading:
         """The values at a point."""
         place = bisect_right(self.validated, number) - 1
         return Reading(
             step=self.steps[number],
             training=self.training[number],
-            smoothed=self.smoothed[number],
+            smoothed=self.trend(strength)[number],
             validation=self.validation[place] if place >= 0 else None,
             validation_step=self.steps[self.validated[place]] if place >= 0 else None,
             seconds=None if self.seconds is None else self.seconds[number],
@@ -222,6 +255,16 @@ def _values(column: array[float], numbers: Sequence[int]) -> Sequence[float]:
     if isinstance(numbers, range):
         return column[numbers.start : numbers.stop]
     return array("d", [column[number] for number in numbers])
+
+
+def _trend(losses: array[float], share: float) -> Sequence[float]:
+    length = -(-len(losses) // _MOST_SMOOTHED)
+    if length < 2:
+        return array("d", trend(losses, share))
+    starts = range(0, len(losses), length)
+    stretches = [losses[start : start + length] for start in starts]
+    means = trend([sum(stretch) / len(stretch) for stretch in stretches], share)
+    return [means[number // length] for number in range(len(losses))]
 
 
 def _ascends(values: array[float]) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,8 +20,9 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.runs import Run, get_run
 from lora_tui.clock import timestamp_text
-from lora_tui.domain import MetricPoint
+from lora_tui.domain import CurvePoint, MetricPoint
 from lora_tui.screens import model as model_screen
+from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.loss_chart import LossChart
 from tests.tui.conftest import Open, model_page, screen_text, until
 from tests.tui.library import NOW, Library
@@ -246,3 +249,33 @@ async def test_the_best_validation_loss_is_marked(
         rows = chart.lines(chart.content_size.width)[1:]
         marks = [text for row in rows for text, style in row if style == "best"]
         assert marks == ["@" if ascii_only else "◆"]
+
+
+async def test_the_strength_of_the_smoothing_is_changed_and_said(
+    model: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=(100, 40)) as pilot:
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+        seen = []
+        for key in ("M", "M", "M", "m", "M", "m", "m"):
+            await pilot.press(key)
+            seen.append(app.screen.query_one(LossChart).plot_style.smoothing.name)
+        assert seen == ["STRONG", "LIGHT", "NORMAL", "OFF", "NORMAL", "OFF", "NORMAL"]
+        await pilot.press("M")
+        assert "strongly smoothed" in screen_text(app)
+
+
+@pytest.mark.parametrize("points", [1, 2, 500, 100_000])
+def test_the_stronger_the_smoothing_the_calmer_the_curve(points: int) -> None:
+    noise = random.Random(points)
+    series = Series.of_points([CurvePoint(n, 1 + noise.random()) for n in range(points)])
+
+    def restlessness(strength: Smoothing) -> float:
+        values = series.trend(strength)
+        assert len(values) == points
+        return sum(abs(after - before) for before, after in pairwise(values))
+
+    found = [restlessness(strength) for strength in Smoothing]
+    assert found == sorted(found, reverse=True)

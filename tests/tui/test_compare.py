@@ -17,7 +17,7 @@ from lora_tui.compare import MOST, compare_models
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.series import Series
+from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.curve_plot import PlotStyle
 from lora_tui.widgets.difference_table import DifferenceTable, table_lines
 from lora_tui.widgets.overlay_chart import OverlayChart
@@ -136,6 +136,28 @@ async def test_the_best_has_a_sign_that_needs_no_colour(models: Library, open_ap
     assert "0.4000 ◂" in text
     assert "0.4100 ◂" not in text
     assert "◂ best of the row" in text
+
+
+async def test_b_tells_numbers_against_one_model_after_the_other(
+    models: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await compared(pilot)
+        assert "0.4100" in screen_text(app)
+        await pilot.press("b")
+        text = screen_text(app)
+        assert "A base" in text
+        assert "what differs, against A" in text
+        for difference in ("+0.0100", "+0.0200", "+8", "-1 "):  # losses, rank, stars
+            assert difference in text
+        await pilot.press("b")
+        assert "B base" in screen_text(app)
+        assert app.screen.query_one(OverlayChart).front == 1
+        assert "-0.0100" in screen_text(app)
+        await pilot.press("b", "b")
+        assert " base" not in screen_text(app)
+        assert "0.4100" in screen_text(app)
 
 
 async def test_the_toggles_change_the_chart_and_say_so(models: Library, open_app: Open) -> None:
@@ -270,7 +292,7 @@ curves = st.lists(
     curves,
     st.integers(0, 120),
     st.integers(0, 30),
-    st.builds(PlotStyle, st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+    st.builds(PlotStyle, st.booleans(), st.sampled_from(Smoothing), st.booleans(), st.booleans()),
     st.none() | st.floats(0, 1e4).map(lambda low: (low, low + 1 + low / 2)),
 )
 def test_a_chart_is_as_wide_and_high_as_its_place(
@@ -386,3 +408,17 @@ async def test_scrolling_reaches_the_end_of_the_table(models: Library, open_app:
         await pilot.press("g")
         await pilot.pause()
         assert "Rating" in screen_text(app)
+
+
+def test_the_curve_in_front_is_seen_where_curves_meet() -> None:
+    flat = [(float(step), 1.0) for step in range(50)]
+    drawn = [
+        draw_overlay([flat, flat], "AB", 60, 12, PlotStyle(ascii_only=True), front=front)
+        for front in (None, 1)
+    ]
+
+    def cells(number: int, letter: str) -> int:
+        return sum(text.count(letter) for row in drawn[number].rows for text, _ in row)
+
+    assert cells(0, "A") > cells(0, "B")
+    assert cells(1, "B") > cells(1, "A")

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from lora_tui.curves import trend
 from lora_tui.domain import CurvePoint
-from lora_tui.series import Series
+from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.axes import linear_ticks, log_ticks
 from lora_tui.widgets.curve_plot import (
     LEAST_HEIGHT,
@@ -29,11 +29,13 @@ from lora_tui.widgets.stars import Span
 PLAIN = PlotStyle()
 ASCII = PlotStyle(ascii_only=True)
 LOG = PlotStyle(log_scale=True)
-RAW = PlotStyle(smoothing=False)
+RAW = PlotStyle(smoothing=Smoothing.OFF)
 
 any_float = st.floats(allow_nan=True, allow_infinity=True)
 curves = st.lists(st.builds(CurvePoint, any_float, any_float, st.none() | any_float), max_size=40)
-styles = st.builds(PlotStyle, st.booleans(), st.booleans(), st.booleans(), st.booleans())
+styles = st.builds(
+    PlotStyle, st.booleans(), st.sampled_from(Smoothing), st.booleans(), st.booleans()
+)
 windows = st.none() | st.tuples(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4)).map(
     lambda ends: (ends[0], ends[0] + ends[1])
 )
@@ -92,9 +94,9 @@ def test_no_number_that_is_none_is_ever_written(curve: list[CurvePoint], style: 
 
 
 @settings(max_examples=100, deadline=None)
-@given(curves, st.booleans(), st.booleans())
+@given(curves, st.booleans(), st.sampled_from(Smoothing))
 def test_ascii_charts_hold_nothing_but_ascii(
-    curve: list[CurvePoint], log_scale: bool, smoothing: bool
+    curve: list[CurvePoint], log_scale: bool, smoothing: Smoothing
 ) -> None:
     style = PlotStyle(log_scale, smoothing, ascii_only=True)
     plot = draw(curve, 70, 15, style)

@@ -10,7 +10,9 @@ from lora_tui.bindings import bound
 from lora_tui.screens.scrolling import ScrollingScreen
 from lora_tui.widgets.zoomed_chart import ZoomedChart
 
-LOOKING: Final = frozenset({"log_scale", "smoothing", "crosshair", "zoom", "pan", "whole_run"})
+LOOKING: Final = frozenset(
+    {"log_scale", "smoothing", "strength", "crosshair", "zoom", "pan", "whole_run"}
+)
 """The actions that need a curve."""
 _ZOOM: Final = 2.0
 
@@ -22,6 +24,7 @@ CHART_KEYS: Final[tuple[BindingType, ...]] = (
     bound("chart.whole_run", "whole_run", "Show the whole run", show=False),
     bound("chart.read_right", "crosshair(1)", "Read", key_display="←→", tooltip="Read values off"),
     bound("chart.smoothing", "smoothing", "Trend over the losses, or losses alone", show=False),
+    bound("chart.strength", "strength", "Smooth more, from the strongest to light", show=False),
     bound("chart.read_left", "crosshair(-1)", "Read to the left", show=False),
     bound("chart.read_far_right", "crosshair(10)", "Ten columns right", show=False),
     bound("chart.read_far_left", "crosshair(-10)", "Ten columns left", show=False),
@@ -46,6 +49,10 @@ class ChartScreen(ScrollingScreen):
     def action_smoothing(self) -> None:
         """Smooth the training loss, or not."""
         self.chart.toggle_smoothing()
+
+    def action_strength(self) -> None:
+        """Smooth more strongly; after the strongest lightly."""
+        self.chart.next_strength()
 
     def action_zoom(self, by: int) -> None:
         """Closer or farther, around the crosshair."""

@@ -17,7 +17,7 @@ from lora_tui.bindings import bound
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
-from lora_tui.compare import LEAST, Comparison, compare_models, to_csv, to_markdown
+from lora_tui.compare import LEAST, LETTERS, Comparison, compare_models, to_csv, to_markdown
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.chart_screen import CHART_KEYS, LOOKING, ChartScreen
 from lora_tui.screens.scrolling import Scrolled
@@ -45,12 +45,19 @@ class CompareScreen(ChartScreen):
     """Wide: curves at the left, the table at the right; else one below the other."""
 
     CSS_PATH = ["../widgets/drawn_lines.tcss", "compare.tcss"]  # noqa: RUF012 - Textual's own
+    ABOUT = "The curves of the marked models over one another, and what differs between them."
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (_HIGH, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound(
             "compare.everything", "everything", "All", tooltip="Show what is the same for all too"
+        ),
+        bound(
+            "compare.reference",
+            "reference",
+            "Base",
+            tooltip="Numbers as differences from A, from B, and so on, or as they are",
         ),
         bound(
             "compare.validation",
@@ -93,6 +100,8 @@ class CompareScreen(ChartScreen):
         self._ids = tuple(model_ids)
         self._comparison: Comparison | None = None
         self._everything = False
+        self._reference: int | None = None
+        """The place of the model that the numbers of the others are told against."""
         self._runs: dict[str, Run] = {}
         """By job, those that were read."""
         self._versions: dict[str, object] = {}
@@ -150,6 +159,14 @@ class CompareScreen(ChartScreen):
     def action_everything(self) -> None:
         """All rows, or those that differ."""
         self._everything = not self._everything
+        self._show_table()
+
+    def action_reference(self) -> None:
+        """Numbers as differences from the next model; after the last one as they are."""
+        models = len(self._comparison.models) if self._comparison else 0
+        after = 0 if self._reference is None else self._reference + 1
+        self._reference = after if after < models else None
+        self.chart.front = self._reference
         self._show_table()
 
     def action_curves(self) -> None:
@@ -217,13 +234,14 @@ class CompareScreen(ChartScreen):
             return
         runs = [self._runs.get(model.job_id, _UNREAD) for model in models]
         self._comparison = compare_models(models, [run.opinion for run in runs])
+        if self._reference is not None and self._reference >= len(models):
+            self._reference = self.chart.front = None
         curves = [run.series for run in runs]
         without = frozenset(number for number, curve in enumerate(curves) if not len(curve))
         title = self.query_one(TitleBar)
         title.detail = f"{len(models)} models" + (f", {gone} gone" if gone else "")
         self.chart.show(curves)
         self.query_one(ComparedModels).show(self._comparison, without)
-        self.query_one(DifferenceHeader).show(self._comparison)
         self._show_table()
         self._share_width(self.size.width)
         self.refresh_bindings()
@@ -231,9 +249,12 @@ class CompareScreen(ChartScreen):
     def _show_table(self) -> None:
         if self._comparison is not None:
             table = self.query_one(DifferenceTable)
-            table.show(self._comparison, everything=self._everything)
+            base = self._reference
+            table.show(self._comparison, everything=self._everything, reference=base)
+            self.query_one(DifferenceHeader).show(self._comparison, base)
             what = "all that is known" if self._everything else "what differs"
-            self.query_one(TitleBar).aside = what
+            against = "" if base is None else f", against {LETTERS[base]}"
+            self.query_one(TitleBar).aside = what + against
 
     def _share_width(self, width: int) -> None:
         models = len(self._comparison.models) if self._comparison else 0

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rich.cells import cell_len
 
 from lora_tui import formats
-from lora_tui.series import Reading
+from lora_tui.series import Reading, Smoothing
 from lora_tui.widgets.curve_plot import BEST, PlotStyle
 from lora_tui.widgets.stars import Span
+
+SMOOTHED: Final = {
+    Smoothing.OFF: "as logged",
+    Smoothing.LIGHT: "lightly smoothed",
+    Smoothing.NORMAL: "smoothed",
+    Smoothing.STRONG: "strongly smoothed",
+}
 
 
 def legend(
@@ -67,7 +75,7 @@ def _entries(style: PlotStyle, reading: Reading | None, *, has_validation: bool)
         validation = formats.loss(reading.validation)
     if style.smoothing:
         entries = [
-            _Entry("training", solid, "smoothed", smoothed),
+            _Entry("training", solid, SMOOTHED[style.smoothing], smoothed),
             _Entry("raw", dots, "logged", training),
         ]
     else:

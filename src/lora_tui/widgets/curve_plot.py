@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from lora_tui.series import Series
+from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.axes import TINY, linear_ticks, log_ticks
 from lora_tui.widgets.canvas import Dot, Grid, Layer
 from lora_tui.widgets.plot_frame import (
@@ -41,7 +41,7 @@ class PlotStyle:
     """What the user has chosen."""
 
     log_scale: bool = False
-    smoothing: bool = True
+    smoothing: Smoothing = Smoothing.NORMAL
     ascii_only: bool = False
     over_time: bool = False
 
@@ -164,12 +164,13 @@ class _Part:
         points = series.points(numbers, over_time=style.over_time)
         xs = [point.step for point in points]
         low, high = window or step_range(series.extent(over_time=style.over_time))
+        trend = series.trend(style.smoothing)
         return cls(
             numbers,
             xs,
             [low <= x <= high for x in xs],
             [point.training_loss for point in points],
-            [series.smoothed[number] for number in numbers],
+            [trend[number] for number in numbers],
             [point.validation_loss for point in points],
             series.best,
             (low, high),

@@ -76,10 +76,11 @@ class DifferenceHeader(DrawnLines):
     COMPONENT_CLASSES: ClassVar[set[str]] = drawn("heading", "muted", *_SERIES)
 
     _comparison: Comparison | None = None
+    _reference: int | None = None
 
-    def show(self, comparison: Comparison) -> None:
-        """Show the letters of these models."""
-        self._comparison = comparison
+    def show(self, comparison: Comparison, reference: int | None = None) -> None:
+        """Show the letters of these models; the reference is marked."""
+        self._comparison, self._reference = comparison, reference
         self.refresh(layout=True)
 
     def lines(self, width: int) -> Sequence[Line]:
@@ -90,8 +91,9 @@ class DifferenceHeader(DrawnLines):
         last = len(self._comparison.models) - 1
         spans: list[Span] = [("Differences".ljust(LABEL), "heading")]
         for number, _ in enumerate(self._comparison.models):
-            after = "" if number == last else " " * (column + gap - 1)
-            spans.append((LETTERS[number] + after, _SERIES[number]))
+            name = LETTERS[number] + (" base" if number == self._reference else "")
+            after = "" if number == last else " " * (column + gap - len(name))
+            spans.append((name + after, _SERIES[number]))
         return [spans]
 
 
@@ -104,10 +106,14 @@ class DifferenceTable(DrawnLines):
 
     _comparison: Comparison | None = None
     _everything = False
+    _reference: int | None = None
 
-    def show(self, comparison: Comparison, *, everything: bool) -> None:
-        """Show what differs, or everything."""
+    def show(
+        self, comparison: Comparison, *, everything: bool, reference: int | None = None
+    ) -> None:
+        """Show what differs, or everything; with a reference, by how much from that model."""
         self._comparison, self._everything = comparison, everything
+        self._reference = reference
         self.refresh(layout=True)
 
     def lines(self, width: int) -> Sequence[Line]:
@@ -117,6 +123,7 @@ class DifferenceTable(DrawnLines):
         return table_lines(
             *(self._comparison, width),
             everything=self._everything,
+            reference=self._reference,
             ascii_only=self.ascii_only,
             all_key=key_of(self.app, "compare.everything"),
         )
@@ -137,6 +144,7 @@ def table_lines(
     width: int,
     *,
     everything: bool = False,
+    reference: int | None = None,
     ascii_only: bool = False,
     all_key: str = DEFAULT_KEYS["compare.everything"],
 ) -> list[Line]:
@@ -149,7 +157,8 @@ def table_lines(
         if row.group != group:
             group = row.group
             lines.append([(group, "faint")])
-        lines += _row_lines(row, *columns, ascii_only=ascii_only)
+        texts = row.texts if reference is None else row.against(reference)
+        lines += _row_lines(row, texts, *columns, ascii_only=ascii_only)
     if not rows:
         lines.append([("They differ in nothing that is recorded.", "muted")])
     else:
@@ -162,11 +171,13 @@ def table_lines(
     return lines
 
 
-def _row_lines(row: Row, column: int, gap: int, *, ascii_only: bool) -> list[Line]:
+def _row_lines(
+    row: Row, texts: Sequence[str], column: int, gap: int, *, ascii_only: bool
+) -> list[Line]:
     sign = " <" if ascii_only else " ◂"
     cells = [
         _cell_lines(text, column - (len(sign) if index in row.best else 0), ascii_only=ascii_only)
-        for index, text in enumerate(row.texts)
+        for index, text in enumerate(texts)
     ]
     lines: list[Line] = []
     for number in range(max(len(cell) for cell in cells)):
@@ -177,7 +188,7 @@ def _row_lines(row: Row, column: int, gap: int, *, ascii_only: bool) -> list[Lin
             is_best = index in row.best
             if is_best:
                 style = "figure"
-            elif row.texts[index] == formats.NOTHING or not row.differs:
+            elif texts[index] in (formats.NOTHING, "=") or not row.differs:
                 style = "faint"
             else:
                 style = "value"

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from textual.reactive import reactive
 
 from lora_tui.domain import CurvePoint
-from lora_tui.series import Series
+from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.chart_legend import legend
 from lora_tui.widgets.curve_plot import Plot, Window, draw_curve, with_crosshair
@@ -101,7 +101,11 @@ class LossChart(ZoomedChart):
         cell = self.crosshair_cell()
         if cell is not None:
             rows = with_crosshair(plot, cell, ascii_only=self.ascii_only)
-        reading = None if self.chosen is None else self._series.reading(self.chosen)
+        reading = (
+            None
+            if self.chosen is None
+            else self._series.reading(self.chosen, self.plot_style.smoothing or Smoothing.NORMAL)
+        )
         style = self.plot_style
         return [
             legend(

@@ -10,8 +10,9 @@ from textual.reactive import reactive
 
 from lora_tui import formats
 from lora_tui.compare import LETTERS, MOST
-from lora_tui.series import Series
+from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.chart_legend import SMOOTHED
 from lora_tui.widgets.curve_plot import Window
 from lora_tui.widgets.drawn_lines import Line, drawn
 from lora_tui.widgets.overlay_plot import Curve, Overlay, curve_of, draw_overlay, step_at
@@ -40,6 +41,8 @@ class OverlayChart(ZoomedChart):
 
     at: reactive[float | None] = reactive(None)
     """The step, or the percent of the run, that the crosshair is at; None for no crosshair."""
+    front: reactive[int | None] = reactive(None)
+    """The place of the curve that lies over the others; None for that of the first."""
     validation: reactive[bool] = reactive(False)
     """The validation losses instead of the training losses."""
     shares: reactive[bool] = reactive(False)
@@ -145,7 +148,7 @@ class OverlayChart(ZoomedChart):
     def _what(self, overlay: Overlay, width: int) -> Line:
         """Which losses, and how they are drawn."""
         loss = "Validation loss" if self.validation else "Training loss"
-        facts = ["smoothed" if self._smooths else "as logged"]
+        facts = [SMOOTHED[self._smooths]]
         facts.append("over percent of the run" if self.shares else "over steps")
         if self.plot_style.log_scale:
             facts.append("log scale" if overlay.is_log else "no log scale: not positive")
@@ -174,15 +177,15 @@ class OverlayChart(ZoomedChart):
         number = series.newest(step_at(series, self.at, shares=self.shares))
         if number is None:
             return None
-        reading = series.reading(number)
+        reading = series.reading(number, self._smooths or Smoothing.NORMAL)
         if self.validation:
             return reading.validation
         return reading.smoothed if self._smooths else reading.training
 
     @property
-    def _smooths(self) -> bool:
+    def _smooths(self) -> Smoothing:
         """See `curve_of`."""
-        return self.plot_style.smoothing and not self.validation
+        return Smoothing.OFF if self.validation else self.plot_style.smoothing
 
     def _shown(self, width: int) -> list[Curve]:
         return [
@@ -199,10 +202,17 @@ class OverlayChart(ZoomedChart):
 
     def _overlay(self) -> Overlay:
         width, height = self.content_size
-        key = (width, height, self.plot_style, self.validation, self.shares, self.window)
+        view = (self.plot_style, self.validation, self.shares, self.window, self.front)
+        key = (width, height, *view)
         if self._drawn is None or self._drawn[0] != key:
             overlay = draw_overlay(
-                self._shown(width), LETTERS, width, max(0, height - 1), self.plot_style, self.window
+                self._shown(width),
+                LETTERS,
+                width,
+                max(0, height - 1),
+                self.plot_style,
+                self.window,
+                self.front,
             )
             self._drawn = (key, overlay)
         return self._drawn[1]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from lora_tui.series import Series
+from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.axes import TINY, linear_ticks, log_ticks
 from lora_tui.widgets.canvas import Dot, Grid, Layer
 from lora_tui.widgets.curve_plot import LEAST_HEIGHT, LEAST_WIDTH, PlotStyle, Window
@@ -58,7 +58,7 @@ def curve_of(
     series: Series,
     *,
     validation: bool,
-    smoothing: bool,
+    smoothing: Smoothing,
     shares: bool,
     buckets: int,
     window: Window | None = None,
@@ -82,7 +82,7 @@ def curve_of(
         losses = [(p.step, p.validation_loss) for p in series.points(numbers)]
         curve = [(step, loss) for step, loss in losses if loss is not None]
     else:
-        column = series.smoothed if smoothing else series.training
+        column = series.trend(smoothing)
         curve = [(series.steps[number], column[number]) for number in numbers]
     if not shares:
         return curve
@@ -106,10 +106,11 @@ def draw_overlay(
     height: int,
     style: PlotStyle,
     window: Window | None = None,
+    front: int | None = None,
 ) -> Overlay:
     """Draw curves into `width` by `height` cells, or what of them lies in `window`.
 
-    Of the style, smoothing is up to `curve_of`.
+    Of the style, smoothing is up to `curve_of`. The curve `front` lies over the others.
 
     With nothing to draw or too little room the rows are blank. Styles of the spans: axis, grid,
     label, and for each curve in order series0, series1, …
@@ -147,6 +148,8 @@ def draw_overlay(
         layer.draw(dots)
         layers.append((layer, f"series{number}", letter if style.ascii_only else None))
         lettered.put(dots, number, len(curves))
+    if front is not None and front < len(layers):
+        layers.insert(0, layers.pop(front))
     tops: list[PlotLayer] = [
         (lettered.of(number), f"series{number}", letters[number]) for number in range(len(curves))
     ]

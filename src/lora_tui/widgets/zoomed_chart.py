@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from textual import events
 from textual.reactive import reactive
 
+from lora_tui.series import Smoothing
 from lora_tui.widgets.curve_plot import PlotStyle, Window
 from lora_tui.widgets.drawn_lines import DrawnLines
 
@@ -47,6 +48,7 @@ class ZoomedChart(DrawnLines):
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(ascii_only=ascii_only, id=id)
         self.set_reactive(ZoomedChart.plot_style, PlotStyle(ascii_only=ascii_only))
+        self._strength = Smoothing.NORMAL
         self._hovering = False
         self._dragged_from: int | None = None
 
@@ -93,7 +95,16 @@ class ZoomedChart(DrawnLines):
 
     def toggle_smoothing(self) -> None:
         """The trend of the training loss, or the loss as it was logged."""
-        self.plot_style = replace(self.plot_style, smoothing=not self.plot_style.smoothing)
+        self._smooth(Smoothing.OFF if self.plot_style.smoothing else self._strength)
+
+    def next_strength(self) -> None:
+        """Smoothed more strongly; from the strongest to the lightest."""
+        after = self._strength + 1 if self.plot_style.smoothing else self._strength
+        self._strength = Smoothing(after) if after <= max(Smoothing) else Smoothing.LIGHT
+        self._smooth(self._strength)
+
+    def _smooth(self, strength: Smoothing) -> None:
+        self.plot_style = replace(self.plot_style, smoothing=strength)
 
     def zoom(self, factor: float, cell: int | None = None) -> None:
         """So many times closer, or farther (below 1): around a cell of the plot.
