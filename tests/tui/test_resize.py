@@ -26,7 +26,7 @@ PLACES = {
     "notifications": ("n",),
     "transfers": ("t",),
     "settings": ("comma",),
-    "setting": ("comma", "j", "j", "j", "enter"),
+    "setting": ("comma", *"jjjj", "enter"),
     "login": ("L",),
     "help": ("question_mark",),
     "palette": ("ctrl+p",),

@@ -53,12 +53,35 @@ async def test_a_value_is_typed_and_one_that_can_not_be_is_refused(
     app: LoraTuiApp, settings: Settings
 ) -> None:
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("comma", "j", "j", "j", "enter", *["backspace"] * 4, "5", "enter")
+        await pilot.press("comma", *"jjjj", "enter", *["backspace"] * 4, "5", "enter")
         await until(pilot, lambda: any("from 15" in toast for toast in toasts(app)))
         assert not settings.file.exists()
         await pilot.press("0", "enter")
         await until(pilot, lambda: app.preferences.sync_interval == 50)
         assert "50 s" in screen_text(app)
+
+
+async def test_the_columns_of_the_list_are_chosen_here_too(app: LoraTuiApp) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        assert "Verdict" in screen_text(app)
+        await pilot.press("comma", "j", "j", "enter")
+        assert "Convergence" in screen_text(app)
+        await pilot.press("j", "space", "enter")
+        await until(pilot, lambda: "remembered" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        assert "Verdict" not in screen_text(app)
+        await pilot.press("comma", "j", "j", "x", "escape")
+        await until(pilot, lambda: "Verdict" in screen_text(app))
+
+
+async def test_the_line_in_which_one_types_says_what_for_and_how_to_leave(
+    app: LoraTuiApp,
+) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("comma", *"jjjj", "enter")
+        line = screen_text(app).splitlines()[-5:]
+        assert any("Sync every" in text and "esc leaves" in text for text in line)
 
 
 async def test_what_can_not_be_changed_says_why(

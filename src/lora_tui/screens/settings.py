@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Footer, Input, OptionList
+from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui.background import in_background
-from lora_tui.bindings import bound
+from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.screens.columns import ColumnScreen
 from lora_tui.screens.list_screen import LIST_KEYS, FullList
-from lora_tui.settings import ACCOUNT, Setting, Settings
+from lora_tui.settings import ACCOUNT, FILE, Setting, Settings
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.cells import fit
+from lora_tui.widgets.key_bar import KeyBar
+from lora_tui.widgets.model_columns import COLUMNS, arrange
 from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
 
 _LABEL: Final = 16
 _SOURCE: Final = 20
 _WIDEST: Final = 110
+_COLUMNS: Final = "columns"
+_AFTER: Final = 2
+"""Where the columns stand: after the colours and ASCII."""
 
 
 class SettingList(FullList, inherit_bindings=False):
@@ -41,6 +49,7 @@ class SettingList(FullList, inherit_bindings=False):
 class SettingsScreen(CacheScreen):
     """Shows what the file and the environment say, and writes the file."""
 
+    ABOUT = "What counts now, and what says so: the file, a variable of the environment, a flag."
     CSS_PATH = ["list_screen.tcss", "settings.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
@@ -52,18 +61,28 @@ class SettingsScreen(CacheScreen):
         """Read the file. Raises ConfigError where it is broken."""
         super().__init__()
         self._settings = settings
-        self._rows: list[Setting] = settings.all()
+        self._rows: list[Setting] = []
 
     def compose(self) -> ComposeResult:
         """The list, and below it the line in which a value is typed."""
         yield TitleBar("Settings", ascii_only=self.ascii_only)
         yield SettingList(id="settings", markup=False)
-        yield Input(id="setting-input", compact=True, select_on_focus=False)
+        with Horizontal(id="setting-typed"):
+            yield Label(id="setting-label", markup=False)
+            yield Input(id="setting-input", compact=True, select_on_focus=False)
+            between = " - " if self.ascii_only else " · "
+            yield Label(
+                f"{key_of(self.app, 'settings.change')} keeps{between}"
+                f"{key_of(self.app, 'screen.back')} leaves",
+                id="setting-keys",
+                markup=False,
+            )
         yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """From the top."""
+        self._rows = self._all()
         self._show()
         listing = self.query_one(SettingList)
         listing.highlighted = 0
@@ -93,7 +112,11 @@ class SettingsScreen(CacheScreen):
 
     def action_default(self) -> None:
         """Take the setting out of the file."""
-        if self._chosen is not None and not self._typing:
+        if self._typing or self._chosen is None:
+            return
+        if self._chosen.key == _COLUMNS:
+            self._keep_columns(())
+        else:
             self._change(self._chosen, "")
 
     @on(OptionList.OptionHighlighted)
@@ -105,6 +128,8 @@ class SettingsScreen(CacheScreen):
         setting = self._rows[event.option_index]
         if setting.key == ACCOUNT:
             self.lora.action_sign_out()
+        elif setting.key == _COLUMNS:
+            self._choose_columns()
         elif not setting.is_changeable:
             reason = f"{setting.source} decides it" if setting.source.isupper() else "for reading"
             self.notify(f"{setting.label} can't be changed here: {reason}", severity="warning")
@@ -115,7 +140,8 @@ class SettingsScreen(CacheScreen):
             line = self.query_one(Input)
             line.value = setting.value if setting.typed is None else setting.typed
             line.placeholder = setting.explanation
-            line.add_class("-open")
+            self.query_one("#setting-label", Label).update(setting.label)
+            self.query_one("#setting-typed").add_class("-open")
             line.focus()
 
     @on(Input.Submitted)
@@ -130,10 +156,10 @@ class SettingsScreen(CacheScreen):
 
     @property
     def _typing(self) -> bool:
-        return self.query_one(Input).has_class("-open")
+        return self.query_one("#setting-typed").has_class("-open")
 
     def _close_input(self) -> None:
-        self.query_one(Input).remove_class("-open")
+        self.query_one("#setting-typed").remove_class("-open")
         self.query_one(SettingList).focus()
 
     def _change(self, setting: Setting, value: str) -> None:
@@ -141,17 +167,43 @@ class SettingsScreen(CacheScreen):
             call = partial(self._settings.change, setting.key, value)
             try:
                 await in_background(call, name="settings")
-                self._rows = self._settings.all()
+                self._rows = self._all()
                 self.lora.take_preferences()
             except LoraTuiError as error:
                 self.lora.show_error(error)
                 return
             self._close_input()
             self._show()
+            if not value and setting.source == FILE:
+                self.notify(f"{setting.label} was {setting.value}", title="The default again")
             if not setting.at_once:
                 self.notify(f"{setting.label} counts from the next start on")
 
         self.run_worker(run(), group="settings")
+
+    def _all(self) -> list[Setting]:
+        """What the file and the environment say, and what the list of models remembers."""
+        keys = self.lora.view_state.columns
+        shown = ", ".join(column.label for column in COLUMNS if column.key in keys)
+        columns = Setting(
+            _COLUMNS,
+            "Columns",
+            shown or "those that fit best",
+            "remembered" if keys else "default",
+            "of the list of models",
+        )
+        settings = self._settings.all()
+        return [*settings[:_AFTER], columns, *settings[_AFTER:]]
+
+    def _choose_columns(self) -> None:
+        keys = self.lora.view_state.columns
+        fitting = [placed.column.key for placed in arrange(self.size.width, keys)]
+        self.app.push_screen(ColumnScreen(keys, fitting, self._keep_columns))
+
+    def _keep_columns(self, keys: tuple[str, ...]) -> None:
+        self.lora.remember(replace(self.lora.view_state, columns=keys))
+        self._rows = self._all()
+        self._show()
 
     def _show(self) -> None:
         listing = self.query_one(SettingList)
@@ -161,7 +213,7 @@ class SettingsScreen(CacheScreen):
         listing.highlighted = highlighted
 
     def _line(self, setting: Setting) -> Content:
-        width = max(40, min(_WIDEST, self.size.width - 6))
+        width = max(40, min(_WIDEST, self.size.width - 8))
         room = width - _LABEL - _SOURCE - 1
         value = terminal_safe(setting.value, limit=500)
         words = fit(setting.explanation, width - _LABEL, ascii_only=self.ascii_only).rstrip()
