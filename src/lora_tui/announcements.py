@@ -17,6 +17,8 @@ from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
 
 _MOST_TOASTS: Final = 3
+_LINES_EACH: Final = 8
+"""Of the terminal for a toast: they must not cover what one looks at."""
 
 
 class Announcements:
@@ -40,9 +42,10 @@ class Announcements:
         if not new:
             return
         self._announced.update(notice.id for notice in new)
-        rest = len(new) - _MOST_TOASTS
+        most = max(1, min(_MOST_TOASTS, self._app.size.height // _LINES_EACH))
+        rest = len(new) - most
         names = names_of(self._db, [notice.model_id for notice in new if notice.model_id])
-        for notice in new[-_MOST_TOASTS:]:
+        for notice in new[-most:]:
             name = names.get(notice.model_id or "")
             self._app.notify(
                 f"{name}\n{notice.message}" if name else notice.message,

@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+from textual.widgets import Static
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.errors import CacheError, UnreachableError
@@ -176,6 +177,17 @@ async def test_a_first_sync_with_many_notifications_shows_three_and_counts_the_r
         assert shown[-1] == "Notifications: and 37 more; n shows all"
 
 
+async def test_toasts_leave_a_small_terminal_to_what_one_looks_at(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    library.put_notices(*(notice_row(number) for number in range(40)))
+    app = open_app()
+    async with app.run_test(size=(60, 15)):
+        assert toasts(app)[-1] == "Notifications: and 39 more; n shows all"
+        assert len(toasts(app)) == 2
+
+
 async def test_toasts_show_remote_text_as_it_is(library: Library, open_app: Open) -> None:
     library.fill()
     library.put_notices(notice_row(0, title="[bold]T[/]", message="[@click=app.quit]press[/] [/x"))
@@ -236,6 +248,51 @@ async def test_help_names_every_key_that_the_screen_answers_to(
             assert any(line.split()[:1] == [key] for line in lines), key
         await pilot.press("escape")
         assert isinstance(app.screen, ModelsScreen)
+
+
+async def test_help_says_first_what_applies_to_the_part_that_has_the_focus(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(80, 40)) as pilot:
+        await pilot.press("question_mark")
+        text = screen_text(app)
+        assert text.index("In the list") < text.index("This screen") < text.index("Everywhere")
+        assert text.index("In the list") < text.index("Mark the model") < text.index("This screen")
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+async def test_long_explanations_go_on_below_where_they_began(
+    library: Library, open_app: Open, width: int
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(width, 60)) as pilot:
+        await pilot.press("space", "space", "c", "question_mark")
+        await pilot.pause()
+        lines = app.screen.query_one("#help-keys", Static).render_line
+        texts = [
+            lines(y).text.rstrip() for y in range(app.screen.query_one("#help-keys").size.height)
+        ]
+        first = next(i for i, text in enumerate(texts) if text == "This screen")
+        column = texts[first + 1].index("Back")
+        for text in texts[first:]:
+            if text.startswith(" "):
+                assert text[column - 2 : column].isspace(), text
+                assert not text[column : column + 1].isspace()
+
+
+async def test_ascii_names_keys_in_words(library: Library, open_app: Open) -> None:
+    library.fill()
+    app = open_app(ascii_only=True)
+    async with app.run_test(size=(80, 50)) as pilot:
+        await pilot.press("question_mark")
+        text = screen_text(app)
+        assert "shift+down" in text
+        assert "+?" not in text
+        await pilot.press("escape", "enter", "s")
+        assert "left before - right next" in screen_text(app)
 
 
 async def test_the_palette_runs_an_action_by_its_description(
