@@ -150,7 +150,7 @@ def test_serving(library: Library, open_app: Open, snap_compare: Compare, theme:
 
 
 @pytest.mark.parametrize(
-    "keys", [("space", "space", "c"), ("n",), ("t",)], ids=["compare", "notifications", "transfers"]
+    "keys", [("space", "space", "c"), ("n",)], ids=["compare", "notifications"]
 )
 @pytest.mark.parametrize("size", [(60, 15), (200, 60)], ids=["60x15", "200x60"])
 def test_sizes(
@@ -162,7 +162,6 @@ def test_sizes(
 ) -> None:
     library.fill()
     library.put_notices(*(notice_row(number, read=True) for number in range(8)))
-    library.put_transfer(done=10, total=20)
     assert snap_compare(open_app(), press=keys, terminal_size=size)
 
 
