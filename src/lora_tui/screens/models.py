@@ -23,11 +23,12 @@ from lora_tui.cache.models import (
     count_models,
     names_of,
     natural_direction,
-    sizes_of,
     summaries,
 )
 from lora_tui.compare import LEAST, MOST
 from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.screens.instead_of_list import is_narrowed, say_why_empty
+from lora_tui.screens.marked_models import download_question, note_of_list
 from lora_tui.screens.query_words import described
 from lora_tui.screens.sort_menu import SORT_NAMES, SortMenu, direction_name
 from lora_tui.view_state import View
@@ -37,7 +38,7 @@ from lora_tui.widgets.model_rows import ModelRows
 from lora_tui.widgets.model_table import ModelTable
 from lora_tui.widgets.model_view import ModelView
 from lora_tui.widgets.search_bar import SearchBar, SearchInput
-from lora_tui.widgets.states import OfflineBanner, StatePanel, way_on_from_trouble
+from lora_tui.widgets.states import OfflineBanner, StatePanel
 from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
 
@@ -289,20 +290,18 @@ class ModelsScreen(CacheScreen):
             self.lora.download(model.id, model.name)
 
     def _download_marked(self) -> None:
-        names, sizes = names_of(self.db, self.rows.marked), sizes_of(self.db, self.rows.marked)
+        names = names_of(self.db, self.rows.marked)
 
         def answered(wanted: bool | None) -> None:
             for model_id, name in names.items() if wanted else ():
                 self.lora.download(model_id, name)
 
-        known = [size for size in sizes.values() if size is not None]
-        least = "" if len(known) == len(names) else "at least "
-        question = f"Download the {len(names)} marked models, {least}{formats.size(sum(known))}?"
         if len(names) == 1:
             answered(True)
         else:
             from lora_tui.screens.confirm import ConfirmScreen
 
+            question = download_question(self.db, names)
             self.app.push_screen(ConfirmScreen("Download", question), answered)
 
     def action_compare(self) -> None:
@@ -419,46 +418,26 @@ class ModelsScreen(CacheScreen):
                 ascii_only=self.ascii_only,
                 signed_out=self.lora.login_refused,
             )
-        is_asked = query != ModelQuery(sort=query.sort, reverse=query.reverse)
-        loading = total == 0 and not is_asked and state.last_success is None
+        loading = total == 0 and not is_narrowed(query) and state.last_success is None
         loading = loading and (state.running or self.lora.is_syncing)
         self.view.skeleton = loading
         self.set_class(loading, "-loading")
         self.set_class(total == 0 and not loading, "-empty")
         panel = self.query_one(StatePanel)
         panel.display = total == 0
-        sync, harvest = key_of(self.app, "app.sync"), key_of(self.app, "app.harvest")
-        if total:
-            pass
-        elif is_asked:
-            key = key_of(self.app, "models.reset")
-            panel.say("No model matches", described(query), f"{key} clears search and filters")
-        elif loading:
-            panel.say("Fetching your models", "They appear here as they arrive")
-        elif state.error is not None:
-            way_on = way_on_from_trouble(self.app, signed_out=self.lora.login_refused)
-            panel.say("Nothing to show yet", state.error, way_on, warning=True)
-        elif state.last_success is None:
-            panel.say("Never synced", "This cache is empty", f"{sync} fetches your models")
-        else:
-            panel.say(
-                "No models yet",
-                "A model appears when a training job was completed and harvested.",
-                f"{harvest} shows the harvest and runs it; {sync} syncs again",
-                "without a screen: lora-tui --harvest --once",
-            )
+        if total == 0:
+            refused = self.lora.login_refused
+            say_why_empty(panel, self.app, query, state, loading=loading, signed_out=refused)
         self._refresh_note()
 
     def _refresh_note(self) -> None:
-        rows, status = self.rows, self.query_one(StatusBar)
-        everything = self._everything
-        shown = f"{rows.total} of {everything}" if rows.total != everything else f"{everything}"
-        note = f"{shown} model{'' if everything == 1 else 's'}"
-        if rows.marked:
-            compares = f": {key_of(self.app, 'models.compare')} compares"
-            hint = compares if LEAST <= len(rows.marked) <= MOST else ""
-            note = f"{note}  {len(rows.marked)} marked{hint}"
-        status.note = note
-        if (len(rows.marked) >= LEAST) is not self._can_compare:
+        marked = len(self.rows.marked)
+        self.query_one(StatusBar).note = note_of_list(
+            self.rows.total,
+            self._everything,
+            marked,
+            compare_key=key_of(self.app, "models.compare") if LEAST <= marked <= MOST else None,
+        )
+        if (marked >= LEAST) is not self._can_compare:
             self._can_compare = not self._can_compare
             self.refresh_bindings()
