@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -246,6 +248,21 @@ def test_what_has_its_final_name_is_on_the_disk_if_the_power_fails(
     assert steps.index(("sync", record)) < steps.index(("rename", record))
     assert steps.index(("rename", record)) < steps.index(("rename", part))
     assert steps[-1] == ("sync", world.directory.name)
+
+
+def test_a_file_system_that_can_not_sync_a_directory_takes_files_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SMB and FUSE refuse it, when the file has its name already."""
+    sync = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    assert world.download().done == (world.name,)
 
 
 def test_a_note_vouches_only_for_bytes_that_are_on_the_disk(

@@ -97,11 +97,12 @@ class Part:
         self.path.replace(target)
         self._moved = True
         self._note.unlink(missing_ok=True)
-        directory = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        with suppress(OSError):  # SMB and FUSE can't; the file has its name all the same
+            directory = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
 
     def discard(self) -> None:
         """Remove it and its note."""
