@@ -95,6 +95,18 @@ def test_a_file_that_changes_midway_never_becomes_a_mixture(world: World) -> Non
     world.check_complete()
 
 
+@pytest.mark.parametrize("path", ["/storage/v1/object/", "/rest/v1/model_artifacts"])
+def test_a_project_that_refuses_for_a_while_makes_no_job_dead(world: World, path: str) -> None:
+    """A quota that is used up, a firewall's mood: time mends it."""
+    world.sandbox.faults(path=path, method="POST", fail_next=-1, status=403)
+    _, events = world.run()
+    assert {failure.permanent for failure in failures(events).values()} == {False}
+    world.sandbox.clear_faults()
+    world.retry_all()
+    assert world.run()[0].harvested == 4
+    world.check_complete()
+
+
 def test_an_expired_url_is_asked_for_again(world: World) -> None:
     job = world.jobs()[0]
     world.sandbox.faults(path="/worker-files", fail_next=1, status=403)

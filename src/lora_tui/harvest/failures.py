@@ -42,8 +42,9 @@ _PERMANENT: Final = (
     MalformedResultError,
     RefusedResultError,
     SourceGoneError,
-    DeniedError,
+    SourceForbiddenError,
 )
+"""A project that refuses (403) is not among them: a quota, a policy or a firewall may change."""
 
 
 def is_permanent(error: Exception) -> bool:
