@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WRITTEN = len("2026-11-23T09:16:55.591234+00:00")
 
 
 def now() -> datetime:
@@ -25,6 +26,14 @@ def parse_timestamp(value: object) -> datetime | None:
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
     if not isinstance(value, str):
         return None
+    if len(value) == _WRITTEN and value[10] + value[19] == "T." and value.endswith("+00:00"):
+        # PostgREST's form of a moment, and ours. So read it takes a tenth of the time; but Python
+        # before 3.12 stops at a NUL
+        try:
+            if value.isprintable():
+                return datetime.fromisoformat(value)
+        except ValueError:
+            pass
     match = _form().fullmatch(value.strip())
     if match is None:
         return None

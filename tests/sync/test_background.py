@@ -117,6 +117,26 @@ async def test_what_comes_in_moves_neither_the_cursor_nor_the_scroll(writers: Sy
         assert table.cursor - table.scroll_offset.y == line
 
 
+async def test_a_first_sync_leaves_the_list_at_its_newest_model_until_somebody_moves(
+    writers: Syncing,
+) -> None:
+    app = application(writers)
+    async with app.run_test(size=(100, 24)) as pilot:
+        await until(lambda: app.screen.query(ModelTable))
+        table = app.screen.query_one(ModelTable)
+        for number in range(1, 31):  # the oldest come first
+            writers.add_model()
+            await until(lambda number=number: table.total == number)
+            assert table.current is not None
+            assert table.current.name == f"Model {number}"
+        assert table.scroll_offset.y == 0
+        await pilot.press("j")
+        writers.add_model()
+        await until(lambda: table.total == 31)
+        assert table.current is not None
+        assert table.current.name == "Model 29"
+
+
 async def test_a_cache_that_is_cleared_by_another_process_is_opened_anew(writers: Syncing) -> None:
     app = application(writers)
     async with app.run_test():

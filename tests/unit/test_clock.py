@@ -29,7 +29,14 @@ def test_forms_that_are_sent(text: str, moment: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "soon", 7, True, [], {}, "2026-13-01", "2026-11-23T25:00", "infinity"]
+    "value",
+    [
+        *(None, "", "soon", 7, True, [], {}, "2026-13-01", "2026-11-23T25:00", "infinity"),
+        # as long as the usual form, and taken for it by Python's own reader
+        "2026-11-23T09:16:55:591234+00:00",
+        "2026-11-23T09:16:Z\x00.591234+00:00",
+        "2026-02-30T09:16:55.591234+00:00",
+    ],
 )
 def test_what_is_no_timestamp_is_none(value: object) -> None:
     assert parse_timestamp(value) is None

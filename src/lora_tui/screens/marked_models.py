@@ -11,7 +11,7 @@ from lora_tui.cache.models import sizes_of
 
 def note_of_list(shown: int, everything: int, marked: int, *, compare_key: str | None) -> str:
     """For the status bar: `8 of 37 models  2 marked: c compares`; the key where it applies."""
-    count = f"{shown} of {everything}" if shown != everything else f"{everything}"
+    count = f"{shown:,} of {everything:,}" if shown != everything else f"{everything:,}"
     note = f"{count} model{'' if everything == 1 else 's'}"
     if not marked:
         return note

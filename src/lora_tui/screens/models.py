@@ -91,6 +91,7 @@ class ModelsScreen(CacheScreen):
         """What was marked before all marks were cleared."""
         self._preview_due = False
         self._search_begins = False
+        self._is_first_sync = True
 
     def compose(self) -> ComposeResult:
         """Title, search, list (or what stands for it), status, keys."""
@@ -348,8 +349,17 @@ class ModelsScreen(CacheScreen):
             self._list.total,
             sort=query.sort,
             descending=natural_direction(query.sort) is not query.reverse,
-            locate=self._list.position,
+            locate=self._locate,
         )
+
+    def _locate(self, model_id: str) -> int | None:
+        """Where the cursor's model stands now, or None to keep the cursor at the top.
+
+        The first sync brings the oldest models first: who has not moved waits for the newest.
+        """
+        if self._list is None or (self._is_first_sync and not self.rows.moved):
+            return None
+        return self._list.position(model_id)
 
     @property
     def _is_wide(self) -> bool:
@@ -403,6 +413,7 @@ class ModelsScreen(CacheScreen):
         """Title, banner, and the panel that stands where there is no list."""
         query, state = self.model_query, get_sync_state(self.db)
         age = formats.age(state.last_success, clock.now())
+        self._is_first_sync = state.last_success is None
         title = self.query_one(TitleBar)
         # what is searched for stands in the search bar
         title.detail = described(replace(query, search=""))

@@ -23,6 +23,7 @@ from lora_tui.cache.connection import transaction
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import Row
 from lora_tui.gateway.rest import Mark, Rest
+from lora_tui.sync.ahead import pages
 from lora_tui.sync.tables import Table, row_id
 
 OVERLAP: Final = timedelta(minutes=5)
@@ -56,12 +57,13 @@ def pull(rest: Rest, db: sqlite3.Connection, user_id: str, table: Table, tell: T
         tell(tally.written)
         before = parse_timestamp(asked)
         tally.set_back = bool(answered and before and answered < before - OVERLAP)
-    after = None if seen is None else Mark(*seen)
-    while True:
-        page = rest.page(table.remote, user_id, after=after, key=table.key)
-        answered = answered or rest.server_time
-        if not page:
-            break
+
+    def read(after: Mark | None) -> Sequence[Row]:
+        return rest.page(table.remote, user_id, after=after, key=table.key)
+
+    first = read(None if seen is None else Mark(*seen))
+    answered = answered or rest.server_time
+    for page in pages(first, lambda row: read(table.mark(row))):
         after = table.mark(page[-1])
         with transaction(db, table.topic):
             write(db, table, new_rows(db, table, page), tally)
@@ -97,15 +99,14 @@ def remove(db: sqlite3.Connection, table: Table, ids: Sequence[str], tally: Tall
 def new_rows(db: sqlite3.Connection, table: Table, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Those that the cache does not have in this state; hidden ones that it still has."""
     known = table.known(db, [row_id(row) for row in rows])
-    return [
-        dict(row)
-        for row in rows
-        if (
-            row_id(row) in known
-            if table.is_hidden(row)
-            else known.get(row_id(row)) != table.stamp(row)
-        )
-    ]
+    return [dict(row) for row in rows if _is_new(table, row, known.get(row_id(row)))]
+
+
+def _is_new(table: Table, row: Row, stamp: str | None) -> bool:
+    """`stamp` is what the cache has of it."""
+    if table.is_hidden(row):
+        return stamp is not None
+    return stamp is None or stamp != table.stamp(row)
 
 
 def fetch_new(

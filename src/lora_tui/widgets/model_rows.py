@@ -22,6 +22,8 @@ class ModelRows:
         self.fetch = fetch
         self.marked: set[str] = set()
         self.cursor = 0
+        self.moved = False
+        """Whether the cursor was ever put elsewhere by somebody, or anything marked."""
         self.total = 0
         self._current_id: str | None = None
         self._pages: OrderedDict[int, Sequence[ModelSummary]] = OrderedDict()
@@ -51,10 +53,12 @@ class ModelRows:
     def move_to(self, index: int) -> None:
         """Put the cursor there, or on the nearest model that there is."""
         self._anchor = None
+        self.moved = self.moved or index != self.cursor
         self._put_cursor(index)
 
     def toggle_mark(self) -> None:
         """Mark or unmark the model under the cursor."""
+        self.moved = True
         if self.current is not None:
             self.marked ^= {self.current.id}
 
@@ -63,6 +67,7 @@ class ModelRows:
         if self._anchor is None:
             self._anchor, self._marked_before = self.cursor, frozenset(self.marked)
         left = self.cursor
+        self.moved = True
         self._put_cursor(index)
         for place in range(min(left, self.cursor), max(left, self.cursor) + 1):
             row = self.row(place)
