@@ -35,6 +35,7 @@ from lora_tui.widgets.status_bar import StatusBar
 from lora_tui.widgets.title_bar import TitleBar
 
 _WIDE: Final = 120
+_SHORT: Final = 20
 _HIGH: Final = 34
 _COLUMN: Final = 15
 _UNREAD: Final = Run(Series.of_points(()), None)
@@ -47,7 +48,7 @@ class CompareScreen(ChartScreen):
     CSS_PATH = ["../widgets/drawn_lines.tcss", "compare.tcss"]  # noqa: RUF012 - Textual's own
     ABOUT = "The curves of the marked models over one another, and what differs between them."
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (_HIGH, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (_SHORT, "-short"), (_HIGH, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound(
