@@ -9,63 +9,73 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-
-from textual.app import App, ComposeResult
-from textual.widgets import DataTable, Static
-
-from made_up import model_row
 
 MARK = "READY"
 
 
-class EmptyApp(App[None]):
-    def compose(self) -> ComposeResult:
-        yield Static(MARK)
+def empty() -> None:
+    """Imports what it shows and nothing of ours: it is what the others are measured against."""
+    from textual.app import App, ComposeResult
+    from textual.widgets import Static
+
+    class EmptyApp(App[None]):
+        def compose(self) -> ComposeResult:
+            yield Static(MARK)
+
+    EmptyApp().run()
 
 
-class TableApp(App[None]):
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count = count
+def table(count: int) -> None:
+    """Textual's own table, filled at once."""
+    from textual.app import App, ComposeResult
+    from textual.widgets import DataTable
 
-    def compose(self) -> ComposeResult:
-        yield DataTable(cursor_type="row")
+    from made_up import model_row
 
-    def on_mount(self) -> None:
-        table = self.query_one(DataTable)
-        table.add_columns("Name", "Stars", "Verdict", "Loss", "Cost", "Date")
-        row = model_row(0)
-        for number in range(self.count):
-            table.add_row(
-                f"{MARK} {number}",
-                row["quality_metrics"]["overall_score"],
-                row["quality_metrics"]["convergence_quality"],
-                f"{0.1 + number / 1e6:.4f}",
-                row["training_summary"]["total_cost"],
-                row["created_at"][:10],
-            )
+    class TableApp(App[None]):
+        def compose(self) -> ComposeResult:
+            yield DataTable(cursor_type="row")
+
+        def on_mount(self) -> None:
+            shown = self.query_one(DataTable)
+            shown.add_columns("Name", "Stars", "Verdict", "Loss", "Cost", "Date")
+            row = model_row(0)
+            for number in range(count):
+                shown.add_row(
+                    f"{MARK} {number}",
+                    row["quality_metrics"]["overall_score"],
+                    row["quality_metrics"]["convergence_quality"],
+                    f"{0.1 + number / 1e6:.4f}",
+                    row["training_summary"]["total_cost"],
+                    row["created_at"][:10],
+                )
+
+    TableApp().run()
 
 
-def main(kind: str, argument: str) -> None:
-    if kind == "empty":
-        EmptyApp().run()
-    elif kind == "table":
-        TableApp(int(argument)).run()
-    else:
-        from lora_tui.app import LoraTuiApp
-        from lora_tui.errors import UnreachableError
-        from lora_tui.online import OfflineWriters
+def models(path: str, *, downloading: bool) -> None:
+    """Ours, on a filled cache and without a backend."""
+    from pathlib import Path
 
-        writers = OfflineWriters(UnreachableError("a benchmark has no backend"))
-        if kind == "downloading":
-            from lora_tui.transfers.run import Runner, Tools
+    from lora_tui.app import LoraTuiApp
+    from lora_tui.errors import UnreachableError
+    from lora_tui.offline import OfflineWriters
 
-            url = os.environ["BENCH_URL"]
-            tools = Tools(sign=lambda _: url, delay=lambda *_: None, files_at_once=1)
-            Runner(Path(argument), tools).start()
-        LoraTuiApp(Path(argument), writers, profile="bench", sync_on_start=False).run()
+    writers = OfflineWriters(UnreachableError("a benchmark has no backend"))
+    if downloading:
+        from lora_tui.transfers.run import Runner, Tools
+
+        url = os.environ["BENCH_URL"]
+        tools = Tools(sign=lambda _: url, delay=lambda *_: None, files_at_once=1)
+        Runner(Path(path), tools).start()
+    LoraTuiApp(Path(path), writers, profile="bench", sync_on_start=False).run()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    kind, argument = sys.argv[1:]
+    if kind == "empty":
+        empty()
+    elif kind == "table":
+        table(int(argument))
+    else:
+        models(argument, downloading=kind == "downloading")

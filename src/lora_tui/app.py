@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual._path import CSSPathType
 from textual.binding import BindingType
 from textual.command import CommandPalette
 from textual.signal import Signal
@@ -35,8 +36,8 @@ from lora_tui.view_state import ViewMemory, ViewState
 from lora_tui.writers import Writers
 
 if TYPE_CHECKING:
+    from lora_tui.background_harvest import BackgroundHarvest
     from lora_tui.connect import Login
-    from lora_tui.harvest.background import BackgroundHarvest
     from lora_tui.settings import Settings
 
 # What needs a network client, and screens other than the list, are imported where they are asked
@@ -50,6 +51,7 @@ _DISK_SECONDS: Final = 20.0
 class LoraTuiApp(CacheApp):
     """Screens read `db`; what they want done they ask for here."""
 
+    CSS_PATH: ClassVar[CSSPathType | None] = ["app.tcss", "screens/models.tcss"]
     COMMANDS = {ActionCommands}  # noqa: RUF012 - Textual's own declaration
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("app.sync", "sync", "Sync", tooltip="Fetch what is new"),
@@ -125,17 +127,28 @@ class LoraTuiApp(CacheApp):
         self._downloads = Downloads(self)
         self._announcements = Announcements(self, self.db, cache_path, owner, self.ask)
 
+    def get_default_screen(self) -> ModelsScreen:
+        """Show the list at once, not after a blank screen."""
+        return ModelsScreen()
+
     def on_mount(self) -> None:
-        """Show the list at once; ask the backend beside it."""
-        self.push_screen(ModelsScreen())
+        """Watch the cache; begin what takes longer once the list is drawn."""
         self.set_interval(_POLL_SECONDS, self.poll_cache)
         self._announcements.look()
         self._downloads.watch()
+        if self._sync_on_start:
+            self._downloads.go_on()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """What would hold up the first frame: threads, and the modules that they load."""
+        if self._closed:
+            return
         self.set_interval(_DISK_SECONDS, self.look_at_disk)
         self.look_at_disk()
         if self._sync_on_start:
             self.sync(asked_for=False)
-            self._downloads.go_on()
+            self._downloads.fetch()
         if self.harvest is not None:
             self._watch_harvest(self.harvest)
 
@@ -181,6 +194,7 @@ class LoraTuiApp(CacheApp):
 
         async def run() -> None:
             failure: LoraTuiError | None = None
+            refused = self.login_refused
             try:
                 await in_background(self.writers.sync, name="sync")
             except DamagedCacheError as error:
@@ -191,6 +205,8 @@ class LoraTuiApp(CacheApp):
                 self._syncing = False
                 self._schedule = self._schedule.after(failure)
                 self.poll_cache()
+            if self.login_refused is not refused and not self._closed:
+                self.cache_changes.publish(frozenset({Topic.SYNC}))  # the banner names the way on
             if failure is not None and not self._closed:
                 self._tell_failed_sync(failure, asked_for=asked_for)
             self._sync_later()

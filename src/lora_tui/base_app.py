@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
+from textual._path import CSSPathType
 from textual.app import App
 from textual.binding import Binding
 from textual.filter import Monochrome, NoColor
@@ -25,7 +26,7 @@ class BaseApp(App[None]):
     """Looks as the user wants it; says things in toasts; tells no secret when it crashes."""
 
     TITLE = "lora-tui"
-    CSS_PATH = "app.tcss"
+    CSS_PATH: ClassVar[CSSPathType | None] = "app.tcss"
 
     def __init__(self, preferences: Preferences) -> None:
         super().__init__()
@@ -38,7 +39,7 @@ class BaseApp(App[None]):
         for ours in THEMES:
             self.register_theme(ours)
         self.set_keymap(preferences.keys)
-        self.wear(preferences.theme)
+        self._begin_with(self._suitable(preferences.theme))
         self.set_class(self.ascii_only, "-ascii")
 
     def watch_theme(self, theme: str) -> None:
@@ -48,9 +49,21 @@ class BaseApp(App[None]):
 
     def wear(self, theme: str | None) -> None:
         """Take these colours, or those that suit the terminal."""
-        self.theme = suitable_theme(
-            theme, no_color=self.no_color, color_system=self.console.color_system
-        )
+        self.theme = self._suitable(theme)
+
+    def _suitable(self, theme: str | None) -> str:
+        return suitable_theme(theme, no_color=self.no_color, color_system=self.console.color_system)
+
+    def _begin_with(self, theme: str) -> None:
+        """The colours of the first frame; to set `theme` would parse all styles a second time."""
+        self.set_reactive(App.theme, theme)
+        now = self.current_theme
+        self.add_class(f"-theme-{now.name}", update=False)
+        self.set_class(now.dark, "-dark-mode", update=False)
+        self.set_class(not now.dark, "-light-mode", update=False)
+        self._refresh_truecolor_filter(self.ansi_theme)
+        self.stylesheet.set_variables(self.get_css_variables())
+        self.watch_theme(theme)
 
     def use_theme(self, theme: str) -> bool:
         """Change the colours; False where NO_COLOR is set, and there are none to change."""

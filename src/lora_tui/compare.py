@@ -14,7 +14,6 @@ from lora_tui.exports import csv_table, markdown_table
 if TYPE_CHECKING:
     from lora_tui.second_opinion import Opinion
 
-LEAST, MOST = 2, 6
 LETTERS: Final = "ABCDEF"
 BEST_WORD: Final = "(best)"
 

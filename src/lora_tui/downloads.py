@@ -44,13 +44,16 @@ class Downloads:
         self._under_way = {row.model_id for row in active_transfers(self._app.db)}
 
     def go_on(self) -> None:
-        """Fetch what an earlier run left unfinished."""
+        """What an earlier run left unfinished is to be fetched: say so; `fetch` begins."""
         files = len(active_transfers(self._app.db))
         if files:
             what = "1 file is" if files == 1 else f"{files} files are"
             key = key_of(self._app, "app.transfers")
             self._app.notify(f"{what} still to come; {key} shows them", title="Downloads go on")
         self._goes_on = True
+
+    def fetch(self) -> None:
+        """Have it fetched, beside the screen."""
         self._app.ask(self._app.writers.resume_downloads)
 
     def start(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:

@@ -13,11 +13,10 @@ from lora_tui.account import Session
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, open_cache, transaction
-from lora_tui.cache.facts import Owner
 from lora_tui.cache.transfers import ACTIVE, Transfer, transfers_of
 from lora_tui.config import Profile
 from lora_tui.domain import Model
-from lora_tui.errors import AuthenticationError, LoraTuiError, NotFoundError
+from lora_tui.errors import AuthenticationError, NotFoundError
 from lora_tui.exports import write_new
 from lora_tui.gateway import Gateway, auth
 from lora_tui.gateway.http import RETRY
@@ -220,57 +219,6 @@ class OnlineWriters:
             closing(open_cache(self.cache_path, owner)) as connection,
         ):
             yield connection
-
-
-class OfflineWriters:
-    """`Writers` for --offline: what needs the network raises the reason why there is none."""
-
-    def __init__(
-        self, reason: LoraTuiError, cache_path: Path | None = None, owner: Owner | None = None
-    ) -> None:
-        """`cache_path` is the cache, of `owner`, that the disk is compared with."""
-        self._reason = reason
-        self._cache_path, self._owner = cache_path, owner
-
-    def sync(self, *, full: bool = False) -> None:
-        """Raises the reason."""
-        raise self._reason
-
-    def load_curve(self, job_id: str) -> None:
-        """Raises the reason."""
-        raise self._reason
-
-    def download(self, model_id: str, files: Sequence[str] | None = None) -> None:
-        """Raises the reason."""
-        raise self._reason
-
-    def cancel_download(self, model_id: str) -> None:
-        """Nothing runs."""
-
-    def resume_downloads(self) -> None:
-        """What is queued waits for a run with a network."""
-
-    def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
-        """Raises the reason."""
-        raise self._reason
-
-    def check_downloads(self) -> None:
-        """See `Writers.check_downloads`."""
-        if self._cache_path is not None:
-            with closing(open_cache(self._cache_path, self._owner)) as db:
-                check_presence(db)
-
-    def keep_text(self, name: str, text: str) -> Path:
-        """Raises the reason."""
-        raise self._reason
-
-    def read_adapter(self, model_id: str) -> Adapter:
-        """Raises the reason."""
-        raise self._reason
-
-    def mark_notification_read(self, notification_id: str) -> None:
-        """Raises the reason."""
-        raise self._reason
 
 
 def _delay(attempt: int, retry_after: str | None) -> float | None:

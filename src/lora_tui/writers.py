@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Writers(Protocol):
-    """The writers behind the screens; `lora_tui.session.OnlineWriters` is the real one."""
+    """The writers behind the screens; `lora_tui.online.OnlineWriters` are the real ones."""
 
     def sync(self, *, full: bool = False) -> None:
         """Bring the cache up to the backend. Raises UnreachableError, AuthenticationError."""

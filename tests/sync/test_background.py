@@ -16,7 +16,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import delete_cache, open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.errors import DamagedCacheError, LoraTuiError, UnreachableError
-from lora_tui.online import OfflineWriters
+from lora_tui.offline import OfflineWriters
 from lora_tui.preferences import Preferences
 from lora_tui.widgets.model_table import ModelTable
 

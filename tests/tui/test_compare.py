@@ -13,7 +13,8 @@ from rich.cells import cell_len
 from textual import events
 from textual.pilot import Pilot
 
-from lora_tui.compare import MOST, compare_models
+from lora_tui.comparable import MOST
+from lora_tui.compare import compare_models
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.models import ModelsScreen

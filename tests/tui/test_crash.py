@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from lora_tui.app import LoraTuiApp
 from lora_tui.errors import UnreachableError
-from lora_tui.online import OfflineWriters
+from lora_tui.offline import OfflineWriters
 
 def crash(app):
     url = "https://host.example/file?token=" + "eyJ" + "planted"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from lora_tui.app import LoraTuiApp
+from lora_tui.background_harvest import BackgroundHarvest
 from lora_tui.clock import timestamp_text
 from lora_tui.config import Paths, Profile
-from lora_tui.harvest.background import BackgroundHarvest
 from lora_tui.harvest.holder import new_holder
 from lora_tui.secret import Secret
 from tests.tui.conftest import Open

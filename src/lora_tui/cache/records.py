@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.domain import Dataset, Job, Notification, Row
+
+if TYPE_CHECKING:  # parsing rows is what an unread count need not load
+    from lora_tui.domain import Job, Notification, Row
 
 
 def put_datasets(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace datasets. Call inside a transaction."""
+    from lora_tui.domain import Dataset
+
     db.executemany(
         "INSERT INTO datasets (id, row, name, updated_at) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET row = excluded.row, name = excluded.name,"
@@ -26,6 +31,8 @@ def put_datasets(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace training jobs. Call inside a transaction."""
+    from lora_tui.domain import Job
+
     db.executemany(
         "INSERT INTO jobs (id, row, status, external_job_id, artifact_id, completed_at,"
         " updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -50,6 +57,8 @@ def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace notifications; whether one was announced stays. In a transaction."""
+    from lora_tui.domain import Notification
+
     db.executemany(
         "INSERT INTO notifications (id, row, read, created_at) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET row = excluded.row, read = excluded.read",
@@ -74,6 +83,8 @@ def unread_ids(db: sqlite3.Connection, limit: int) -> list[str]:
 
 def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
     """Completed jobs that nobody has made a model of, the longest waiting first."""
+    from lora_tui.domain import Job
+
     sql = (
         "SELECT j.row, d.name FROM jobs j"
         " LEFT JOIN datasets d ON d.id = json_extract(j.row, '$.dataset_id')"
@@ -88,6 +99,8 @@ def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
 
 def get_notifications(db: sqlite3.Connection, *, limit: int = 200) -> list[Notification]:
     """Notifications: unread ones first, then the newest."""
+    from lora_tui.domain import Notification
+
     sql = "SELECT row, read FROM notifications ORDER BY read, created_at DESC, id LIMIT ?"
     return [
         Notification.from_row({**json.loads(row), "read": bool(read)})
@@ -104,7 +117,12 @@ def unread_count(db: sqlite3.Connection) -> int:
 def unannounced(db: sqlite3.Connection) -> list[Notification]:
     """Unread notifications that no toast has shown yet, the oldest first."""
     sql = "SELECT row FROM notifications WHERE read = 0 AND announced = 0 ORDER BY created_at, id"
-    return [Notification.from_row(json.loads(row)) for (row,) in db.execute(sql)]
+    rows = db.execute(sql).fetchall()
+    if not rows:
+        return []
+    from lora_tui.domain import Notification
+
+    return [Notification.from_row(json.loads(row)) for (row,) in rows]
 
 
 def mark_announced(db: sqlite3.Connection, ids: Iterable[str]) -> None:

@@ -37,6 +37,8 @@ _DEMO_MODELS: Final = 36
 _WEB_DRIVER: Final = "textual.drivers.web_driver:WebDriver"
 
 if TYPE_CHECKING:
+    from lora_tui.account import Session
+    from lora_tui.online import OnlineWriters
     from lora_tui.sandbox import Sandbox
     from lora_tui.writers import Writers
 
@@ -54,9 +56,9 @@ def open_application(context: Context) -> None:
         if found is None:
             return
         profile = found
-    from lora_tui.online import OfflineWriters, OnlineWriters
-
     if context.arguments.offline:
+        from lora_tui.offline import OfflineWriters
+
         reason = UnreachableError("--offline was given", remedy="start without it to reach out")
         path = context.cache_path()
         offline = OfflineWriters(reason, path, context.cache_owner())
@@ -64,15 +66,37 @@ def open_application(context: Context) -> None:
         return
     while True:
         try:
-            online = OnlineWriters(profile)
+            session = _session(profile)
         except AuthenticationError as error:
             if not _signs_in(profile, error):
                 raise
-            online = OnlineWriters(profile)
-        with closing(online):
-            signed_out = _run(context, profile, online.cache_path, online, sync=True)
+            session = _session(profile)
+        signed_out = _run_online(context, profile, session, sync=True)
         if not signed_out or not _signs_in(profile, AuthenticationError("Signed out")):
             return
+
+
+def _session(profile: Profile) -> Session:
+    """The stored session, which needs no network; where there is none, a new one."""
+    session = account.load_session(profile)
+    if session is None:
+        from lora_tui.online import sign_in
+
+        session = sign_in(profile)
+    return session
+
+
+def _run_online(context: Context, profile: Profile, session: Session, *, sync: bool) -> bool:
+    """Like `_run`; what needs the network is made when it is first used."""
+    from lora_tui.deferred import DeferredWriters
+
+    def make() -> OnlineWriters:
+        from lora_tui.online import OnlineWriters
+
+        return OnlineWriters(profile)
+
+    with closing(DeferredWriters(make)) as writers:
+        return _run(context, profile, profile.cache_path(session.user_id), writers, sync=sync)
 
 
 def _first_run(context: Context) -> Profile | None:
@@ -142,10 +166,8 @@ def _demo(context: Context, *, models: int, reset: bool = False, serve_only: boo
         # loopback would be over before a progress bar is seen; this is a good home connection
         sandbox.faults(path="/storage/v1/object/sign", throttle=_DEMO_BYTES_A_SECOND)
         account.delete_session(profile)
-        from lora_tui.online import OnlineWriters
-
-        with closing(OnlineWriters(profile)) as online:
-            _run(context, profile, online.cache_path, online, sync=not context.arguments.offline)
+        sync = not context.arguments.offline
+        _run_online(context, profile, _session(profile), sync=sync)
 
 
 def _run(
@@ -153,8 +175,8 @@ def _run(
 ) -> bool:
     """Whether the user has signed out."""
     from lora_tui.app import LoraTuiApp
+    from lora_tui.background_harvest import BackgroundHarvest
     from lora_tui.connect import Login
-    from lora_tui.harvest.background import BackgroundHarvest
     from lora_tui.preferences import load_preferences
     from lora_tui.settings import Settings
 

@@ -17,7 +17,8 @@ from lora_tui.bindings import bound
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
-from lora_tui.compare import LEAST, LETTERS, Comparison, compare_models, to_csv, to_markdown
+from lora_tui.comparable import LEAST
+from lora_tui.compare import LETTERS, Comparison, compare_models, to_csv, to_markdown
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.chart_screen import CHART_KEYS, LOOKING, ChartScreen
 from lora_tui.screens.scrolling import Scrolled
@@ -96,7 +97,7 @@ class CompareScreen(ChartScreen):
     ]
 
     def __init__(self, model_ids: Sequence[str]) -> None:
-        """Compare these, `compare.LEAST` to `compare.MOST` of them, in this order."""
+        """Compare these, `LEAST` to `MOST` of them, in this order."""
         super().__init__()
         self._ids = tuple(model_ids)
         self._comparison: Comparison | None = None

@@ -25,12 +25,11 @@ from lora_tui.cache.models import (
     natural_direction,
     summaries,
 )
-from lora_tui.compare import LEAST, MOST
+from lora_tui.comparable import LEAST, MOST
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.instead_of_list import is_narrowed, say_why_empty
 from lora_tui.screens.marked_models import download_question, note_of_list
-from lora_tui.screens.query_words import described
-from lora_tui.screens.sort_menu import SORT_NAMES, SortMenu, direction_name
+from lora_tui.screens.query_words import SORT_NAMES, described, direction_name
 from lora_tui.view_state import View
 from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.model_columns import known_columns
@@ -50,7 +49,6 @@ _SOON: Final = 0.01
 class ModelsScreen(CacheScreen):
     """All models of the account; the query (order, search, filters) is the state of this screen."""
 
-    CSS_PATH = ["../widgets/drawn_lines.tcss", "models.tcss"]  # noqa: RUF012 - Textual's own
     ABOUT = "Every model of the account, as this disk has it. Stars are the pipeline's rating."
     AUTO_FOCUS = "ModelView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
@@ -233,6 +231,8 @@ class ModelsScreen(CacheScreen):
             if sort is not None:
                 self._sort(sort)
 
+        from lora_tui.screens.sort_menu import SortMenu
+
         query = self.model_query
         self.app.push_screen(SortMenu(query.sort, reverse=query.reverse), chosen)
 
@@ -381,9 +381,10 @@ class ModelsScreen(CacheScreen):
     def _preview_later(self) -> None:
         """Once the view has done what was asked of it until now: a held key never waits."""
         # a resize may come while the screen is taken down, with its views gone already
-        if not self._preview_due and self.query("ModelPreview") and self.query(ModelView):
+        shown = next((view for view in self.query(ModelView) if view.display), None)
+        if not self._preview_due and shown is not None and self.query("ModelPreview"):
             self._preview_due = True
-            self.view.call_later(self._show_preview)
+            shown.call_later(self._show_preview)
 
     def _show_preview(self) -> None:
         from lora_tui.preview import read_preview

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,34 +14,8 @@ from textual.widgets.option_list import Option
 from lora_tui.bindings import bound
 from lora_tui.cache.models import Sort
 from lora_tui.screens.modal import Modal
+from lora_tui.screens.query_words import SORT_NAMES, direction_name
 from lora_tui.widgets.dialog import Dialog
-
-SORT_NAMES: Final[dict[Sort, str]] = {
-    Sort.CREATED: "Date",
-    Sort.QUALITY: "Stars",
-    Sort.NAME: "Name",
-    Sort.COST: "Cost",
-    Sort.LOSS: "Final loss",
-    Sort.DURATION: "Training time",
-    Sort.SIZE: "Size",
-    Sort.PERPLEXITY: "Perplexity",
-}
-# natural direction, reversed
-_DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
-    Sort.CREATED: ("newest first", "oldest first"),
-    Sort.QUALITY: ("best first", "worst first"),
-    Sort.NAME: ("A to Z", "Z to A"),
-    Sort.COST: ("dearest first", "cheapest first"),
-    Sort.LOSS: ("lowest first", "highest first"),
-    Sort.DURATION: ("longest first", "shortest first"),
-    Sort.SIZE: ("largest first", "smallest first"),
-    Sort.PERPLEXITY: ("lowest first", "highest first"),
-}
-
-
-def direction_name(sort: Sort, *, reverse: bool) -> str:
-    """The direction in words: `newest first`."""
-    return _DIRECTIONS[sort][int(reverse)]
 
 
 class SortMenu(Modal[Sort | None]):

@@ -10,7 +10,8 @@ from rich.cells import cell_len, chop_cells
 
 from lora_tui import formats
 from lora_tui.bindings import key_of
-from lora_tui.compare import LETTERS, MOST, Comparison, Row
+from lora_tui.comparable import MOST
+from lora_tui.compare import LETTERS, Comparison, Row
 from lora_tui.keys import DEFAULT_KEYS
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from contextlib import closing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from lora_tui.config import Profile
 from lora_tui.errors import ConfigError, LoraTuiError
-from lora_tui.harvest.harvester import connect, require_keys
-from lora_tui.harvest.ledger import Ledger, ledger_path
-from lora_tui.harvest.loop import run_forever
+
+if TYPE_CHECKING:  # the application makes one before its first frame; it is used after it
+    from lora_tui.config import Profile
+    from lora_tui.harvest.ledger import Ledger
 
 _INTERVAL: Final = 60.0
 
@@ -34,6 +34,8 @@ class BackgroundHarvest:
     @property
     def missing(self) -> LoraTuiError | None:
         """What has to be configured before it can run; None where nothing is missing."""
+        from lora_tui.harvest.harvester import require_keys
+
         try:
             require_keys(self._profile)
         except ConfigError as error:
@@ -66,12 +68,17 @@ class BackgroundHarvest:
 
     def open_ledger(self) -> Ledger:
         """A ledger to read from. Raises DiskError."""
+        from lora_tui.harvest.ledger import Ledger, ledger_path
+
         return Ledger(ledger_path(self._profile))
 
     def start(self) -> None:
         """Begin with the first cycle; nothing where it runs. Raises ConfigError, DiskError."""
         if self.running and not self._stop.is_set():
             return
+        from lora_tui.harvest.harvester import connect
+        from lora_tui.harvest.loop import run_forever
+
         harvester = connect(self._profile)
         self._stop, self._wake, self.error = threading.Event(), threading.Event(), None
         stop, wake = self._stop, self._wake
