@@ -115,7 +115,7 @@ class LoraTuiApp(CacheApp):
         self._sync_on_start = sync_on_start
         self._feed = ChangeFeed(self.db)
         self._closed = False
-        self._syncing = False
+        self._syncing, self._sync_due = False, sync_on_start
         self._schedule = SyncSchedule(interval=preferences.sync_interval)
         self._next_sync: Timer | None = None
         self._cache_file = cache_path.stat().st_ino
@@ -146,8 +146,9 @@ class LoraTuiApp(CacheApp):
             return
         self.set_interval(_DISK_SECONDS, self.look_at_disk)
         self.look_at_disk()
-        if self._sync_on_start:
+        if self._sync_due:
             self.sync(asked_for=False)
+        if self._sync_on_start:
             self._downloads.fetch()
         if self.harvest is not None:
             self._watch_harvest(self.harvest)
@@ -177,8 +178,8 @@ class LoraTuiApp(CacheApp):
 
     @property
     def is_syncing(self) -> bool:
-        """Whether a sync of ours is under way."""
-        return self._syncing
+        """Whether a sync of ours is under way, or begins as soon as the list is drawn."""
+        return self._syncing or self._sync_due
 
     def sync(self, *, asked_for: bool = True) -> None:
         """Bring the cache up to the backend, unless that is happening already."""
@@ -188,7 +189,7 @@ class LoraTuiApp(CacheApp):
             return
         if asked_for and get_sync_state(self.db).running:
             self.notify("Another lora-tui is syncing; what it brings shows here too")
-        self._syncing = True
+        self._syncing, self._sync_due = True, False
         if self._next_sync is not None:
             self._next_sync.stop()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -359,14 +357,3 @@ async def test_colour_is_not_needed(
         assert lines[4].startswith("▌")
         assert lines[3][1] == "●"
         assert "overfit" in lines[4]
-
-
-def test_the_list_opens_without_loading_the_screens_that_may_never_be_shown() -> None:
-    code = "import lora_tui.app, sys; print(*(name for name in sys.modules if 'screens.' in name))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    screens = {name.removeprefix("lora_tui.screens.") for name in loaded.stdout.split()}
-    later = {"model", "compare", "notifications", "transfers", "harvest", "help", "confirm"}
-    assert "models" in screens
-    assert not screens & later

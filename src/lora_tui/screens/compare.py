@@ -142,7 +142,7 @@ class CompareScreen(ChartScreen):
         if topics & _SHOWN:
             self._show()
             self._read_runs()
-        self.query_one(StatusBar).refresh()
+        self.query_one(StatusBar).look()
 
     def check_action(
         self,

@@ -92,7 +92,7 @@ class ListScreen(CacheScreen, Generic[Row]):
         """Show what the writers wrote."""
         if topics & self.TOPICS:
             self.refresh_list()
-        self.query_one(StatusBar).refresh()
+        self.query_one(StatusBar).look()
 
     def action_back(self) -> None:
         """To where one came from."""

@@ -127,7 +127,7 @@ class ModelScreen(ChartScreen):
             self._read_run()
         if Topic.TRANSFERS in topics:
             self._show_files()
-        self.query_one(StatusBar).refresh()
+        self.query_one(StatusBar).look()
 
     def check_action(
         self,

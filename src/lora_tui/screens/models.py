@@ -141,13 +141,13 @@ class ModelsScreen(CacheScreen):
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Show what the writers wrote."""
+        self.query_one(StatusBar).look()
         if topics & _SHOWN or Topic.TRANSFERS in topics:
             self.refresh_list()
         elif Topic.SYNC in topics:
             self._refresh_states(self.rows.total)
         if topics & (_SHOWN | {Topic.TRANSFERS, Topic.JOBS}):
             self._preview_later()
-        self.query_one(StatusBar).refresh()
 
     def refresh_list(self) -> None:
         """Read the list anew; the cursor stays on its model."""

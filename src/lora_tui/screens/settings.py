@@ -95,7 +95,7 @@ class SettingsScreen(CacheScreen):
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """The status bar tells of syncs."""
         del topics
-        self.query_one(StatusBar).refresh()
+        self.query_one(StatusBar).look()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What the environment says can't be changed here."""

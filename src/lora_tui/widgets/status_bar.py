@@ -23,9 +23,9 @@ _BETWEEN: Final = "  "
 
 
 class StatusBar(Widget):
-    """Reads the cache itself: call `refresh_state` when it has changed.
+    """Reads the cache itself: call `look` when it has changed, and nothing newer shows before.
 
-    `left` and `right` are words of the screen: what is selected, how many are shown.
+    A bar that said "synced" while the list beside it is still empty would invite keys too early.
     """
 
     DEFAULT_CLASSES = "status-bar"
@@ -40,6 +40,17 @@ class StatusBar(Widget):
         self._db = db
         self._profile = profile
         self._ascii_only = ascii_only
+        self._read()
+
+    def look(self) -> None:
+        """The cache has changed: show what it says now."""
+        self._read()
+        self.refresh()
+
+    def _read(self) -> None:
+        self._state = get_sync_state(self._db)
+        self._unread = unread_count(self._db)
+        self._transfers = active_transfers(self._db)
 
     def on_mount(self) -> None:
         """An age grows without anything happening."""
@@ -47,8 +58,7 @@ class StatusBar(Widget):
 
     def render(self) -> Content:
         """What fits, the most important first."""
-        state = get_sync_state(self._db)
-        left = [(f" {self._profile}", "bold $primary"), *self._connection(state)]
+        left = [(f" {self._profile}", "bold $primary"), *self._connection(self._state)]
         right = self._right()
         width = self.size.width
         while right and _width(left) + _width(right, _BETWEEN) + 2 > width:
@@ -78,9 +88,8 @@ class StatusBar(Widget):
 
     def _right(self) -> list[tuple[str, str]]:
         parts = []
-        unread = unread_count(self._db)
-        if unread:
-            parts.append((f"{unread} unread", "$text-accent"))
+        if self._unread:
+            parts.append((f"{self._unread} unread", "$text-accent"))
         progress = self._progress()
         if progress:
             parts.append((progress, "$primary"))
@@ -88,7 +97,7 @@ class StatusBar(Widget):
         return parts
 
     def _progress(self) -> str:
-        transfers = active_transfers(self._db)
+        transfers = self._transfers
         if not transfers:
             return ""
         arrow = "v" if self._ascii_only else "↓"
