@@ -51,7 +51,11 @@ _DISK_SECONDS: Final = 20.0
 class LoraTuiApp(CacheApp):
     """Screens read `db`; what they want done they ask for here."""
 
-    CSS_PATH: ClassVar[CSSPathType | None] = ["app.tcss", "screens/models.tcss"]
+    CSS_PATH: ClassVar[CSSPathType | None] = [
+        "app.tcss",
+        "widgets/drawn_lines.tcss",
+        "screens/models.tcss",
+    ]
     COMMANDS = {ActionCommands}  # noqa: RUF012 - Textual's own declaration
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("app.sync", "sync", "Sync", tooltip="Fetch what is new"),

@@ -154,7 +154,8 @@ class ModelsScreen(CacheScreen):
         query = self.model_query
         self._list = models = ModelList(self.db, query)
         total = models.total
-        self._everything = count_models(self.db, ModelQuery())
+        everything = query.is_everything  # then that is counted already
+        self._everything = total if everything else count_models(self.db, ModelQuery())
         if self.rows.marked:  # what was deleted can't be compared or downloaded
             self.rows.marked &= names_of(self.db, self.rows.marked).keys()
         if (total > 0) != (self._shown > 0):
