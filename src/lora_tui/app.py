@@ -15,6 +15,7 @@ from textual.binding import BindingType
 from textual.command import CommandPalette
 from textual.signal import Signal
 from textual.timer import Timer
+from textual.worker import WorkerFailed
 
 from lora_tui.announcements import Announcements
 from lora_tui.background import in_background
@@ -430,10 +431,11 @@ class LoraTuiApp(CacheApp):
         self.call_after_refresh(self.exit)  # a screen that is being built can't be taken down
 
     def _handle_exception(self, error: Exception) -> None:
-        """What a screen can't read because the cache is damaged is no crash."""
+        """What a screen or a worker can't read because the cache is damaged is no crash."""
+        cause = error.error if isinstance(error, WorkerFailed) else error
         try:
             with database_explained(self.cache_path):
-                raise error
+                raise cause
         except DamagedCacheError as damage:
             self._end_for(damage)
         except Exception:

@@ -156,7 +156,7 @@ def test_something_unexpected_ends_the_background_harvest_with_a_word(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("lora_tui.harvest.background.run_forever", broken)
+    monkeypatch.setattr("lora_tui.harvest.loop.run_forever", broken)
     harvest = BackgroundHarvest(world.profile())
     harvest.start()
     assert harvest._thread is not None
