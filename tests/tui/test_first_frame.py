@@ -51,7 +51,17 @@ LATER = (
     "lora_tui.sync.",
     "lora_tui.transfers.",
 )
-SHOWN = {"actions", "cache_screen", "models", "palette", "query_words"}
+SHOWN = {
+    "actions",
+    "cache_screen",
+    "instead_of_list",
+    "marked_models",
+    "modal",
+    "models",
+    "palette",
+    "query_words",
+}
+"""The list and its parts, and what every screen is made of."""
 
 
 def first_frame(tmp_path: Path) -> dict[str, Any]:
