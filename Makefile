@@ -77,6 +77,10 @@ man: $(DEV_READY) ## write docs/lora-tui.1 anew, the manual page
 package-check: $(DEV_READY) ## build wheel and sdist, install, and run the demo from them
 	scripts/package-check $(ARGS)
 
+.PHONY: browser-check
+browser-check: $(DEV_READY) ## the web mode in a headless Chromium, which has to be installed
+	@$(BIN)/python scripts/browser_check.py
+
 .PHONY: fresh-check
 fresh-check: ## all that the README promises, in a new clone with an empty home
 	scripts/fresh-check $(ARGS)

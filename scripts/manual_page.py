@@ -6,11 +6,14 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from lora_tui import __version__
 from lora_tui.examples import EXAMPLES
 from lora_tui.grammar import build_parser
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "lora-tui.1"
 
+_CHANGED = "2026-11-27"
+"""When what the page says was last gone through, as man(7) wants it."""
 _EXIT_CODES = (
     ("0", "all is well"),
     ("1", "something unexpected"),
@@ -37,7 +40,7 @@ def manual_page() -> str:
     """The whole page."""
     parser = build_parser()
     lines = [
-        ".TH LORA-TUI 1",
+        f'.TH LORA-TUI 1 {_CHANGED} "lora-tui {__version__}"',
         ".SH NAME",
         "lora-tui \\- harvest, browse and download LoRA adapters kept in Supabase",
         ".SH SYNOPSIS",

@@ -6,13 +6,15 @@ Nothing heavy is imported at module level: `lora-tui list` must not pay for Text
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
-from lora_tui.errors import DamagedCacheError, DiskError, ExitCode, LoraTuiError
+from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError
 from lora_tui.grammar import parse
 
+_NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
 _WITHOUT_LOG = ("list:list_models", "show:show_model")
 """They have nothing to log, and loading the logger would be a tenth of their time."""
 
@@ -26,25 +28,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         answer(words[1:])
         return ExitCode.OK
+    code: int = ExitCode.OK
+    try:
+        code = _answer(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()  # the reader (`head`, a pager) has seen enough
+    except OSError as error:
+        _drop_output()
+        try:
+            reason = error.strerror or type(error).__name__
+            print(f"lora-tui: The output can't be written: {reason}.", file=sys.stderr)
+        except OSError:  # neither can this
+            pass
+        return ExitCode.UNEXPECTED
+    return code
+
+
+def _answer(words: Sequence[str]) -> int:
+    """The exit code. Raises OSError where stdout can't be written."""
     json_wanted = "--json" in words
     verbosity = 0
     try:
         arguments = parse(words)
-        verbosity = arguments.verbose
+        json_wanted, verbosity = arguments.json, arguments.verbose
         if verbosity or arguments.run not in _WITHOUT_LOG:
             _log_to_stderr(verbosity)
-        code = _run(arguments)
-        _flush()
+        return _run(arguments)
     except LoraTuiError as error:
         return _report(error, json_wanted=json_wanted)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # the reader (`head`, a pager) has seen enough; keep Python from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+            raise  # a command explains what it writes to files; this was stdout
         if verbosity:
             raise
         unexpected = LoraTuiError(
@@ -52,16 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             remedy="run it again with -v to see where, and report it",
         )
         return _report(unexpected, json_wanted=json_wanted)
-    return code
 
 
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise DiskError(f"The output can't be written: {error.strerror}") from error
+def _drop_output() -> None:
+    """Keep Python from writing at its end what could not be written now."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _log_to_stderr(verbosity: int) -> None:
@@ -105,23 +120,21 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
 
 def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
     """One line for people on stderr; with --json the error envelope on stdout."""
+    remedy = f"{error.remedy[0].upper()}{error.remedy[1:]}." if error.remedy else ""
     if json_wanted:
         import json
 
-        envelope: dict[str, str] = {"error": str(error)}
-        if error.details:
-            envelope["details"] = error.details
-        if error.remedy:
-            envelope["remedy"] = error.remedy
-        print(json.dumps(envelope))
+        # the web application's envelope has no third key, so the remedy ends the details
+        details = f"{error.details}. {remedy}".rstrip() if error.details else remedy
+        print(json.dumps({"error": str(error), "details": details}))
         return error.exit_code
     from lora_tui.text import terminal_safe
 
     parts = [f"lora-tui: {error}"]
     if error.details:
         parts.append(f" ({error.details})")
-    if error.remedy:
-        parts.append(f". {error.remedy[0].upper()}{error.remedy[1:]}.")
+    if remedy:
+        parts.append(f". {remedy}")
     # what a file or an argument holds may be quoted in it
     print(terminal_safe("".join(parts), limit=4_000), file=sys.stderr)
     return error.exit_code

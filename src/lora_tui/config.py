@@ -152,7 +152,10 @@ def read_document(path: Path, *, required: bool = False) -> dict[str, Any]:
             raise ConfigError("The configuration file does not exist", details=str(path)) from None
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The configuration file can't be read: {error}") from error
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(
+            f"The configuration file can't be read: {reason}", details=str(path)
+        ) from error
     import tomllib  # only who has a file pays for its parser
 
     try:
@@ -253,7 +256,7 @@ def _profile(
         or environment.get("LORA_TUI_ALLOW_PRIVATE_URLS") == "1",
         background_harvest=table.get("background_harvest") is True,
         limit_rate=_limit_rate(
-            name, environment.get("LORA_TUI_LIMIT_RATE") or table.get("limit_rate")
+            f"profile {name}", environment.get("LORA_TUI_LIMIT_RATE") or table.get("limit_rate")
         ),
         parallel_downloads=_parallel(table.get("parallel_downloads", 3)),
     )
@@ -272,7 +275,7 @@ def _limit_rate(name: str, value: object) -> float | None:
         return bytes_of(str(value))
     except ValueError:
         raise ConfigError(
-            f"limit_rate of profile {name} is no rate", remedy='it looks like "5M" or "800K"'
+            f"limit_rate of {name} is no rate", remedy='it looks like "5M" or "800K"'
         ) from None
 
 

@@ -52,6 +52,8 @@ def set_preference(path: Path, key: str, value: Setting) -> None:
 
 def _edit(path: Path, table: Sequence[str], settings: Mapping[str, Setting]) -> None:
     target = Path(os.path.realpath(path))  # a link to the real file stays a link
+    if target.exists() and not target.is_file():
+        raise ConfigError("The configuration is no ordinary file", details=str(path))
     try:
         make_private_directory(target.parent)
         with locked_directory(target.parent):

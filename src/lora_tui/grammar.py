@@ -28,6 +28,9 @@ _EVERYWHERE = {
     "verbose": 0,
     "no_color": False,
 }
+_HARVEST_ALONE = frozenset(
+    ("--once", "--interval", "--limit", "--concurrency", "--dry-run", "--health-file")
+)
 _SWITCHES = ("--offline", "--json", "-v", "-vv", "--verbose", "--no-color")
 
 
@@ -42,12 +45,30 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                 _common().parse_args(words[:before], arguments)
             arguments.command = command.name
             return _parser_of(command).parse_args(words[before + 1 :], arguments)
+    _check_command(words[before:])
     build_parser().parse_args(words, arguments)
     if arguments.command is None:
+        if not arguments.harvest and _HARVEST_ALONE & {word.partition("=")[0] for word in words}:
+            raise UsageError("This belongs to the harvest", remedy="add --harvest")
         arguments.run = "harvest:run" if arguments.harvest else "interactive:open_application"
     elif arguments.harvest:
         raise UsageError("--harvest stands alone", remedy=f"leave out `{arguments.command}`")
     return arguments
+
+
+def _check_command(words: Sequence[str]) -> None:
+    """Raises UsageError where the first word would be a command and is none."""
+    if not words or words[0].startswith("-"):
+        return
+    from difflib import get_close_matches
+
+    near = get_close_matches(words[0], [command.name for command in COMMANDS], n=1)
+    raise UsageError(
+        f"There is no command {words[0]!r}",
+        remedy=f"did you mean `lora-tui {near[0]}`? `lora-tui --help` lists all"
+        if near
+        else "see `lora-tui --help`",
+    )
 
 
 def _flags_before(words: Sequence[str]) -> int:

@@ -75,7 +75,7 @@ def test_garbage_with_json_wanted_is_one_document(cache: Path, run: Run) -> None
     ran = run("list", "--json")
     assert ran.code == 1
     assert "damaged" in ran.error["error"]
-    assert ran.error["remedy"] == "run `lora-tui sync`"
+    assert "Run `lora-tui sync`." in ran.error["details"]
 
 
 def test_a_download_made_here_is_found_by_a_new_cache(cache: Path, run: Run) -> None:

@@ -32,6 +32,10 @@ def test_a_wrong_option(run: Run) -> None:
     assert_one_line(run("list", "--sort", "luck"), 2)
     assert_one_line(run("list", "--page", "0"), 2)
     assert_one_line(run("frobnicate"), 2)
+    assert_one_line(run("lst"), 2)
+    assert "did you mean `lora-tui list`?" in run("--json", "lst").out.replace("Did", "did")
+    assert_one_line(run("--once", "--limit=2"), 2)
+    assert "--harvest" in run("--once").err
     assert_one_line(run("--harvest", "list"), 2)
 
 
@@ -140,6 +144,17 @@ def test_a_reader_that_has_seen_enough_is_no_error(configured: Sandbox, run: Run
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_full_disk_behind_stdout_is_one_line(configured: Sandbox, run: Run) -> None:
+    run("sync")
+    for words in ("list", "list --search a", "schema"):
+        command = f"{sys.executable} -m lora_tui {words} >/dev/full"
+        ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        said = "lora-tui: The output can't be written: No space left on device.\n"
+        assert ended.returncode == 1, words
+        assert said in ended.stderr
+        assert "unexpected" not in ended.stderr
 
 
 def test_closed_streams_are_no_error_and_talk_never_becomes_data(

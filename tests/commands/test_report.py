@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import re
+import stat
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -48,6 +49,25 @@ def hostile_card() -> ModelCard:
         curve=[CurvePoint(1, 2.0, None), CurvePoint(2, 1.0, 1.5)],
         snippets=[("vllm", "``` breaks\n````out\n")],
     )
+
+
+def test_what_is_no_ordinary_file_is_written_to_and_never_replaced(
+    configured: Sandbox, run: Run, tmp_path: Path
+) -> None:
+    run("sync")
+    model = whole_model(run)
+    device = tmp_path / "device"
+    device.symlink_to("/dev/full")
+    ran = run("report", model, "--output", str(device))
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "No space left" in ran.err
+    assert device.is_symlink()
+    assert stat.S_ISCHR(device.stat().st_mode)
+    real, link = tmp_path / "real.md", tmp_path / "link.md"
+    link.symlink_to(real)
+    assert run("report", model, "--output", str(link)).code == 0
+    assert link.is_symlink()
+    assert real.read_text() == run("report", model).out
 
 
 def test_a_page_is_whole_and_tells_curve_facts_files_and_serving(

@@ -12,8 +12,12 @@ from lora_tui.commands.context import Context
 def print_script(context: Context) -> None:
     """Print the script of a shell, ready to be sourced."""
     folder = resources.files("lora_tui") / "completions"
-    script = folder / f"lora-tui.{context.arguments.shell}"
-    context.out.write(script.read_text(encoding="utf-8"))
+    shell = context.arguments.shell
+    script = (folder / f"lora-tui.{shell}").read_text(encoding="utf-8")
+    if context.json:
+        context.print_data({"shell": shell, "script": script})
+    else:
+        context.out.write(script)
 
 
 def answer(words: Sequence[str]) -> None:

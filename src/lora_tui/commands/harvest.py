@@ -35,7 +35,10 @@ def run(context: Context) -> None:
         if arguments.health_file:
             from lora_tui.harvest.health import HealthFile
 
-            health = HealthFile(Path(arguments.health_file))
+            health_file = Path(arguments.health_file)
+            if health_file.exists() and not health_file.is_file():  # it would be replaced
+                raise UsageError("--health-file names no ordinary file", details=str(health_file))
+            health = HealthFile(health_file)
             harvester = replace(harvester, beat=health.beat)
             listeners.append(health.note)
         if arguments.metrics_port:

@@ -248,15 +248,15 @@ def _demo_profile(sandbox: Sandbox, paths: Paths) -> Profile:
 def _serve(context: Context, sandbox: Sandbox) -> None:
     """Print what another shell needs, and serve until a signal ends it."""
     settings = sandbox.environment()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # before anybody can know that it serves
+        signal.signal(number, lambda *_: stop.set())
     if context.json:
         context.print_data(settings)
     else:
         context.out.writelines(f"export {name}={value}\n" for name, value in settings.items())
     context.out.flush()
     context.say("The sandbox serves; its keys and its data are make-believe. Ctrl+C ends it.")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     stop.wait()
 
 

@@ -88,7 +88,9 @@ def verify(context: Context) -> ExitCode:
 def _remove(context: Context) -> ExitCode:
     wanted = context.arguments.model
     if not wanted:
-        raise UsageError("Which one?", remedy="lora-tui library remove MODEL or DIRECTORY")
+        raise UsageError(
+            "Say which one", remedy="write `lora-tui library remove`, then a model or a directory"
+        )
     adapter = _chosen(context, wanted)
     if not context.arguments.yes:
         if not sys.stdin.isatty() or context.json:

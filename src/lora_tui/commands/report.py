@@ -74,6 +74,10 @@ def _snippets(model: Model) -> list[tuple[str, str]]:
 def _write(path: Path, text: str) -> None:
     partial = None
     try:
+        if path.exists() and not path.is_file():  # a device, a pipe: written to, never replaced
+            path.write_text(text, encoding="utf-8")
+            return
+        path = path.resolve()  # a link stays one
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=path.parent, prefix=".lora-tui-", delete=False
         ) as file:

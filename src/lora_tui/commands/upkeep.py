@@ -148,7 +148,11 @@ def schema(context: Context) -> None:
     )
     if not files:
         raise LoraTuiError("The migration is missing from this installation")
-    context.out.writelines(file.read_text(encoding="utf-8") for file in files)
+    sql = "".join(file.read_text(encoding="utf-8") for file in files)
+    if context.json:
+        context.print_data({"sql": sql})
+    else:
+        context.out.write(sql)
 
 
 def _count(db: sqlite3.Connection, table: str) -> int:

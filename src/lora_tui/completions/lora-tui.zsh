@@ -9,7 +9,7 @@ _lora_tui() {
         case $line in
             :files) _files ;;
             :directories) _files -/ ;;
-            =*)
+            '='*)
                 line=${line#=}
                 values+=("${line%%$'\t'*}")
                 described+=("${line/$'\t'/ -- }")

@@ -1,0 +1,271 @@
+"""What every command keeps to: one envelope, data on stdout and talk on stderr, no colours, codes.
+
+One row a command; a command without a row fails `test_every_command_has_a_row`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_tui.cli import main
+from lora_tui.command_table import COMMANDS
+from lora_tui.sandbox import Sandbox
+from tests.commands.test_deliver import whole_model
+from tests.conftest import Run, set_environment
+from tests.push.adapter import trainer_state, write_adapter
+
+
+@dataclass(frozen=True)
+class Row:
+    """One command, and lines that succeed and fail."""
+
+    line: str
+    """A line that succeeds; {model}, {other}, {file}, {adapter} and {new} are filled in."""
+    keys: str
+    """Keys that the data must have, of a list's first entry where it is a list; `*` is any."""
+    wrong: tuple[str, int]
+    """A line that fails, and its exit code."""
+    offline: int = 0
+    """What the line ends with under --offline."""
+    serves: bool = False
+    """Whether it works until a signal ends it."""
+
+
+ROWS = {
+    "demo": Row("demo --serve-only", "SUPABASE_URL", ("demo", 2), serves=True),
+    "login": Row("login", "user_id email kept_in", ("login --email", 2), offline=5),
+    "logout": Row("logout", "user_id cache_removed", ("logout --profile none", 2)),
+    "whoami": Row("whoami", "user_id email profile url", ("whoami --profile none", 2)),
+    "sync": Row("sync", "*", ("sync --config nowhere.toml", 2), offline=5),
+    "list": Row("list", "models pagination", ("list --page 0", 2)),
+    "show": Row("show {model}", "id name dataset job artifacts", ("show nosuchmodel", 3)),
+    "report": Row("report {model}", "*", ("report nosuchmodel", 3)),
+    "compare": Row("compare {model} {other}", "*", ("compare {model}", 2)),
+    "download": Row("download {model} --to {new}", "*", ("download nosuchmodel", 3), offline=5),
+    "verify": Row("verify {adapter}", "*", ("verify /nonexistent", 3)),
+    "library": Row("library", "*", ("library remove nosuchmodel", 3)),
+    "urls": Row(
+        "urls {model}",
+        "model_id model_name download_urls expires_in_seconds",
+        ("urls nosuchmodel", 3),
+        offline=5,
+    ),
+    "push": Row(
+        "push {adapter} --dataset {dataset} --dry-run", "*", ("push /nonexistent", 3), offline=5
+    ),
+    "inspect": Row("inspect {adapter}", "*", ("inspect nosuchmodel", 3)),
+    "serve-config": Row("serve-config {model} --for peft", "*", ("serve-config {model}", 2)),
+    "serve": Row("serve --port {port}", "url", ("serve --host 192.0.2.1", 2), serves=True),
+    "doctor": Row("doctor", "*", ("doctor nonsense", 2)),
+    "harvest status": Row("harvest status", "*", ("harvest status nonsense", 2)),
+    "harvest retry": Row("harvest retry --all", "*", ("harvest retry nosuchjob", 3)),
+    "config": Row("config", "*", ("config set nonsense 1", 2)),
+    "cache": Row("cache", "path bytes models", ("cache nonsense", 2)),
+    "schema": Row("schema", "sql", ("schema nonsense", 2)),
+    "completion": Row("completion bash", "shell script", ("completion tcsh", 2)),
+}
+ENDING = [name for name, row in ROWS.items() if not row.serves]
+Fill = Callable[[str], list[str]]
+
+
+def test_every_command_has_a_row() -> None:
+    words = [
+        f"{command.name} {inner.name}" if command.inner else command.name
+        for command in COMMANDS
+        for inner in command.inner or (command,)
+    ]
+    assert sorted(words) == sorted(ROWS)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.start(models=6, waiting_jobs=2) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a session and a cache, to be copied."""
+    directory = tmp_path_factory.mktemp("synced") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        set_environment(sandbox, patch)
+        patch.setenv("LORA_TUI_HOME", str(directory))
+        patch.setenv("LORA_TUI_NO_KEYRING", "1")
+        assert main(["sync"]) == 0
+    return directory
+
+
+@pytest.fixture
+def fill(
+    synced: Path,
+    home: Path,
+    sandbox: Sandbox,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    free_port: int,
+) -> Fill:
+    """Lines with what they need in place: a login, a cache, an adapter."""
+    set_environment(sandbox, monkeypatch)
+    shutil.copytree(synced, home)
+    models = run("list", "--json").data["models"]
+    model = whole_model(run)
+    values = {
+        "{model}": model,
+        "{other}": next(m["id"] for m in models if m["id"] != model),
+        "{dataset}": models[0]["dataset_id"],
+        "{adapter}": str(
+            write_adapter(tmp_path / "adapter", state=trainer_state([2.0, 1.0], {1: 1.5}))
+        ),
+        "{new}": str(tmp_path / "new"),
+        "{port}": str(free_port),
+    }
+
+    def filled(line: str) -> list[str]:
+        return [values.get(word, word) for word in line.split()]
+
+    return filled
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def document(text: str) -> dict[str, Any]:
+    """The one JSON document that this is."""
+    found = json.loads(text)
+    assert isinstance(found, dict)
+    return found
+
+
+def check_data(row: Row, envelope: dict[str, Any]) -> None:
+    assert list(envelope) == ["success", "data"]
+    assert envelope["success"] is True
+    if row.keys != "*":
+        assert set(row.keys.split()) <= set(envelope["data"])
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_json_is_one_document_in_the_envelope_and_talk_stays_off_stdout(
+    name: str, fill: Fill, run: Run
+) -> None:
+    row = ROWS[name]
+    for words in (["--json", *fill(row.line)], [*fill(row.line), "--json", "-v"]):
+        ran = run(*words)
+        assert ran.code == 0, (words, ran)
+        check_data(row, document(ran.out))
+        assert "Traceback" not in ran.err
+        if name in ("login", "logout"):
+            run("login")
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_text_has_neither_colours_nor_bars_where_it_goes_into_a_file(
+    name: str, fill: Fill, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = fill(ROWS[name].line)
+    plain = run(*line)
+    assert plain.code == 0, plain
+    assert "\x1b" not in plain.out + plain.err
+    assert "\r" not in plain.out + plain.err
+    assert plain.err == "" or plain.err.endswith("\n")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_error_is_one_line_or_the_envelope_of_errors(name: str, fill: Fill, run: Run) -> None:
+    line, code = ROWS[name].wrong
+    for words, expected in ((fill(line), code), ([*name.split(), "--no-such-option"], 2)):
+        ran = run(*words)
+        assert (ran.code, ran.out) == (expected, ""), (words, ran)
+        assert ran.err.startswith("lora-tui: ")
+        assert ran.err.count("\n") == 1
+        ran = run(*words, "--json")
+        assert (ran.code, ran.err) == (expected, ""), (words, ran)
+        envelope = document(ran.out)
+        assert list(envelope) == ["error", "details"]
+        assert all(isinstance(text, str) for text in envelope.values())
+        assert envelope["error"]
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_offline_asks_nobody(name: str, fill: Fill, run: Run, sandbox: Sandbox) -> None:
+    row = ROWS[name]
+    line = fill(row.line)
+    before = len(sandbox.requests())
+    ran = run("--offline", *line)
+    assert ran.code == row.offline, ran
+    assert len(sandbox.requests()) == before
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_a_reader_who_leaves_is_no_error(
+    name: str, fill: Fill, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = fill(ROWS[name].line)
+    capsys.readouterr()
+    for words in (line, [*line, "--json"], ["show", "nosuchmodel", "--json"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as out, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", out)
+            code = main(words)
+        assert code in (0, 3)
+        assert "Broken" not in capsys.readouterr().err
+        if name == "logout":
+            break
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_a_full_disk_behind_stdout_is_said_in_one_line(
+    name: str, fill: Fill, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = fill(f"{ROWS[name].line} --json")
+    capsys.readouterr()
+    with Path("/dev/full").open("w") as out, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        code = main(line)
+    said = capsys.readouterr().err
+    assert code == 1
+    assert "lora-tui: The output can't be written: No space left on device.\n" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.serves])
+def test_what_serves_says_where_and_ends_on_ctrl_c(name: str, fill: Fill) -> None:
+    row = ROWS[name]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lora_tui", "--json", *fill(row.line)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    said = ""
+    for line in process.stdout:
+        said += line
+        if line == "}\n":
+            break
+    process.send_signal(signal.SIGINT)
+    rest, talk = process.communicate(timeout=60)
+    check_data(row, document(said))
+    assert rest == ""
+    assert "Ctrl+C ends it." in talk
+    assert "Traceback" not in talk
+    assert process.returncode == 0
