@@ -120,6 +120,7 @@ def fill(
     """Lines with what they need in place: a login, a cache, an adapter."""
     set_environment(sandbox, monkeypatch)
     shutil.copytree(synced, home)
+    run("login")  # the copied session may have been ended by the row of `logout`
     models = run("list", "--json").data["models"]
     model = whole_model(run)
     values = {
