@@ -9,16 +9,14 @@ Textual's own DataTable.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import defaultdict
-from pathlib import Path
 
 from figures import Figure, figure, report
-from made_up import fill, model_row
+from made_up import filled, model_row
 from terminal import Terminal
 from terminal_apps import MARK
 
-SIZES = (100, 10_000, 100_000)
+SIZES = (100, 10_000, 100_000, 1_000_000)
 TABLES = (100, 10_000)
 ROUNDS = 3
 PRESSES = 15
@@ -31,13 +29,11 @@ def main() -> None:
     processor: dict[str, list[float]] = defaultdict(list)
     memory: dict[str, list[float]] = defaultdict(list)
     keys: dict[tuple[str, str], list[float]] = defaultdict(list)
-    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as directory:
+    with filled(SIZES) as paths:
         apps = {"empty Textual app": ("empty", "", MARK)}
         for count in TABLES:
             apps[f"DataTable, {count:,} rows"] = ("table", str(count), MARK)
-        for size in SIZES:
-            path = Path(directory) / f"{size}.sqlite3"
-            fill(path, size)
+        for size, path in paths.items():
             newest = model_row(0)["name"].split(" - ")[0]
             apps[f"lora-tui, {size:,} models"] = ("models", str(path), newest)
         for _ in range(ROUNDS):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import sqlite3
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -28,6 +30,8 @@ CURVES: Final = 5_000
 """So many of the newest models have a curve; a sync fetches them as they are looked at."""
 PAGE: Final = 1_000
 ONE_BY_ONE: Final = 10_000
+WHOLE: Final = 100_000
+SHARED: Final = "LORA_TUI_BENCH_CACHES"
 
 _FIELDS: Final = (
     "Customer Support", "SQL", "Radiology", "Legal Clause", "Python Code", "Sales Call",
@@ -54,11 +58,23 @@ _SCATTERED: Final = (
 )
 
 
+@contextmanager
+def filled(sizes: Sequence[int]) -> Iterator[dict[int, Path]]:
+    """Caches of these sizes. `run.py` names a directory, so that several benchmarks share them."""
+    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as own:
+        directory = Path(os.environ.get(SHARED, own))
+        paths = {size: directory / f"{size}.sqlite3" for size in sizes}
+        for size, path in paths.items():
+            if not path.exists():
+                fill(path, size)
+        yield paths
+
+
 def fill(path: Path, count: int) -> None:
     """Write an account with `count` models, synced a moment ago, into a new cache.
 
     All but the newest ten thousand are copies of those, which SQLite makes: dates go on, and names
-    and figures differ.
+    and figures differ. Beyond `WHOLE` the backend's row, which no list reads, is left out.
     """
     with closing(open_cache(path)) as db:
         db.execute("PRAGMA journal_mode = OFF")  # if it breaks off it is of no use anyway
@@ -96,7 +112,7 @@ def _copy(db: sqlite3.Connection, count: int) -> None:
     new_id = "substr(m.id, 1, 24) || printf('%012x', i)"
     anew = {
         "id": new_id,
-        "row": f"replace(m.row, m.id, {new_id})",
+        "row": f"CASE WHEN i < {WHOLE} THEN replace(m.row, m.id, {new_id}) ELSE '{{}}' END",
         "name": f"substr(m.name, 1, length(m.name) - 10) || date({day}, 'unixepoch')",
         "created_at": minutes,
         # a prime apart, so that no two orders are alike

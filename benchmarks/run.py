@@ -14,10 +14,12 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from figures import RESULTS, Figure, table
+from made_up import SHARED
 from ratios import svg
 
 NAMES = ("start", "sync", "queries", "interface", "chart", "transfers", "keys", "harvest")
@@ -28,10 +30,16 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no benchmark named {unknown[0]}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
+    with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as caches:
+        os.environ[SHARED] = caches
+        return run(names or list(NAMES))
+
+
+def run(names: list[str]) -> int:
     started = time.time()
     documents = []
     failed = []
-    for name in names or NAMES:
+    for name in names:
         print(f"running {name} …", file=sys.stderr, flush=True)
         script = Path(__file__).with_name(f"bench_{name}.py")
         done = subprocess.run([sys.executable, str(script)], stdout=subprocess.DEVNULL)
