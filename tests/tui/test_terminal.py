@@ -134,6 +134,21 @@ def test_the_demo_is_opened_searched_and_left_with_the_terminal_as_before(tmp_pa
         assert "truecolor" in colours(bytes(terminal.written))
 
 
+def test_what_is_typed_in_one_burst_behind_the_slash_is_searched_for_and_runs_no_command(
+    tmp_path: Path,
+) -> None:
+    with demo(tmp_path, COLORTERM="truecolor") as terminal:
+        terminal.wait_for("synced just now")
+        terminal.type("/qdtnqSq")  # each of these letters is a key of the list, and q quits
+        terminal.wait_for("No model matches")
+        terminal.type("\x1b")
+        terminal.wait_for("★")
+        terminal.type("\r")
+        terminal.wait_for("Mark")  # a key of the list, which has the focus again
+        terminal.type("q")
+        assert terminal.end() == 0
+
+
 @pytest.mark.parametrize(
     ("environment", "allowed"),
     [
