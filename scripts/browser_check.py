@@ -155,7 +155,7 @@ async def check(port_file: Path, link: str, name: str) -> None:
 
             await page.evaluate("document.querySelector('.xterm-helper-textarea').focus()")
             await page.key("?")
-            await page.wait_for("Leave lora-tui")
+            await page.wait_for("This screen")
             after = await page.picture("help")
             assert before != after
             print("`?` shows the keys")
