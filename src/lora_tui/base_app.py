@@ -11,6 +11,7 @@ from textual.filter import Monochrome, NoColor
 from textual.notifications import SeverityLevel
 
 from lora_tui.errors import LoraTuiError
+from lora_tui.hangup import end_when_asked
 from lora_tui.monochrome import PlainCursor, WithoutColour
 from lora_tui.preferences import THEME_NAMES, Preferences
 from lora_tui.themes import ANSI, MONO, THEMES, suitable_theme
@@ -41,6 +42,10 @@ class BaseApp(App[None]):
         self.set_keymap(preferences.keys)
         self._begin_with(self._suitable(preferences.theme))
         self.set_class(self.ascii_only, "-ascii")
+
+    def on_mount(self) -> None:
+        """Textual calls this of each class: those that inherit have their own."""
+        end_when_asked(self)
 
     def watch_theme(self, theme: str) -> None:
         """Without colours none gets through, whoever has drawn it; of sixteen few on the cursor."""

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -61,12 +62,10 @@ class Terminal:
         return self.process.wait(PATIENCE)
 
 
-@contextmanager
-def demo(tmp_path: Path, **environment: str) -> Iterator[Terminal]:
+def start_demo(tmp_path: Path, **environment: str) -> Terminal:
     """`lora-tui demo` on 80 x 24."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    before = termios.tcgetattr(master)
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     process = subprocess.Popen(
         [sys.executable, "-m", "lora_tui", "demo", "--models", "5"],
@@ -83,14 +82,22 @@ def demo(tmp_path: Path, **environment: str) -> Iterator[Terminal]:
         start_new_session=True,
     )
     os.close(slave)  # so that the end of the program is the end of what can be read
-    terminal = Terminal(process, master)
+    return Terminal(process, master)
+
+
+@contextmanager
+def demo(tmp_path: Path, **environment: str) -> Iterator[Terminal]:
+    """`lora-tui demo`, which leaves the line discipline as it was."""
+    terminal = start_demo(tmp_path, **environment)
+    before = termios.tcgetattr(terminal.master)
     try:
         yield terminal
-        assert termios.tcgetattr(master) == before, "the line discipline is not what it was"
+        after = termios.tcgetattr(terminal.master)
+        assert after == before, "the line discipline is not what it was"
     finally:
-        process.kill()
-        process.wait()
-        os.close(master)
+        terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.master)
 
 
 def left_as_found(written: bytes) -> bool:
@@ -178,3 +185,24 @@ def test_on_a_console_with_ascii_wanted_nothing_else_is_written(tmp_path: Path) 
         assert terminal.end() == 0
         assert bytes(terminal.written).isascii()
         assert colours(bytes(terminal.written)) <= {"sixteen"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_asked_to_end_it_leaves_the_terminal_as_before(tmp_path: Path, number: int) -> None:
+    with demo(tmp_path) as terminal:
+        terminal.wait_for("synced just now")
+        terminal.process.send_signal(number)
+        assert terminal.end() == 0
+    assert left_as_found(bytes(terminal.written))
+
+
+def test_it_ends_with_its_terminal_though_no_signal_says_so(tmp_path: Path) -> None:
+    """As behind a broken SSH connection, where `make` stood between the shell and the program."""
+    terminal = start_demo(tmp_path)
+    try:
+        terminal.wait_for("synced just now")
+        os.close(terminal.master)
+        terminal.process.wait(PATIENCE)
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
