@@ -7,6 +7,7 @@ from the URL in BENCH_URL. Each shows MARK or the newest model when it is painte
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -55,6 +56,7 @@ def table(count: int) -> None:
 
 def models(path: str, *, downloading: bool) -> None:
     """Ours, on a filled cache and without a backend."""
+    gc.disable()  # as the command does
     from pathlib import Path
 
     from lora_tui.app import LoraTuiApp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -147,6 +148,7 @@ class LoraTuiApp(CacheApp):
 
     def _begin(self) -> None:
         """What would hold up the first frame: threads, and the modules that they load."""
+        gc.enable()
         if self._closed:
             return
         self.set_interval(_DISK_SECONDS, self.look_at_disk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import gc
 import json
 import os
 import pty
@@ -129,6 +130,16 @@ async def test_the_status_says_nothing_that_the_list_does_not_show_yet(
         type(app).poll_cache(app)
         await until(pilot, lambda: "37 models" in screen_text(app))
         assert "never synced" not in screen_text(app)
+
+
+async def test_memory_is_collected_from_the_first_frame_on(open_app: Open) -> None:
+    gc.disable()
+    try:
+        app = open_app()
+        async with app.run_test(size=(100, 30)) as pilot:
+            await until(pilot, gc.isenabled)
+    finally:
+        gc.enable()
 
 
 def test_writers_are_made_once_by_the_first_call_that_needs_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -174,6 +175,7 @@ def _run(
     context: Context, profile: Profile, cache_path: Path, writers: Writers, *, sync: bool
 ) -> bool:
     """Whether the user has signed out."""
+    gc.disable()  # what is made until the first frame stays; the application enables it then
     from lora_tui.app import LoraTuiApp
     from lora_tui.background_harvest import BackgroundHarvest
     from lora_tui.connect import Login
