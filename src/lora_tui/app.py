@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual._path import CSSPathType
 from textual.binding import BindingType
-from textual.command import CommandPalette
+from textual.command import CommandPalette, Provider
 from textual.signal import Signal
 from textual.timer import Timer
 from textual.worker import WorkerFailed
@@ -29,10 +29,8 @@ from lora_tui.cache_app import CacheApp
 from lora_tui.downloads import Downloads
 from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
 from lora_tui.preferences import Preferences
-from lora_tui.screens.actions import actions_of
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.screens.palette import ActionCommands, Palette
 from lora_tui.sync_schedule import SyncSchedule
 from lora_tui.view_state import ViewMemory, ViewState
 from lora_tui.writers import Writers
@@ -50,6 +48,12 @@ _HARVEST_POLL_SECONDS: Final = 1.0
 _DISK_SECONDS: Final = 20.0
 
 
+def _action_commands() -> type[Provider]:
+    from lora_tui.screens.palette import ActionCommands
+
+    return ActionCommands
+
+
 class LoraTuiApp(CacheApp):
     """Screens read `db`; what they want done they ask for here."""
 
@@ -58,7 +62,7 @@ class LoraTuiApp(CacheApp):
         "widgets/drawn_lines.tcss",
         "screens/models.tcss",
     ]
-    COMMANDS = {ActionCommands}  # noqa: RUF012 - Textual's own declaration
+    COMMANDS = {_action_commands}  # noqa: RUF012 - Textual's own declaration
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("app.sync", "sync", "Sync", tooltip="Fetch what is new"),
         bound(
@@ -376,6 +380,7 @@ class LoraTuiApp(CacheApp):
 
     def action_help(self) -> None:
         """Show the keys that apply here."""
+        from lora_tui.screens.actions import actions_of
         from lora_tui.screens.help import HelpScreen
 
         about = self.screen.ABOUT if isinstance(self.screen, CacheScreen) else ""
@@ -392,6 +397,8 @@ class LoraTuiApp(CacheApp):
 
     def action_command_palette(self) -> None:
         """Open the palette, once."""
+        from lora_tui.screens.palette import Palette
+
         if not isinstance(self.screen, CommandPalette):
             self.push_screen(Palette(placeholder="What do you want to do?"))
 

@@ -52,16 +52,7 @@ LATER = (
     "lora_tui.sync.",
     "lora_tui.transfers.",
 )
-SHOWN = {
-    "actions",
-    "cache_screen",
-    "instead_of_list",
-    "marked_models",
-    "modal",
-    "models",
-    "palette",
-    "query_words",
-}
+SHOWN = {"cache_screen", "instead_of_list", "marked_models", "models", "query_words"}
 """The list and its parts, and what every screen is made of."""
 
 

@@ -60,14 +60,11 @@ class CacheScreen(Screen[None]):
     def on_mount(self) -> None:
         """Hear of changes; Textual calls this besides the `on_mount` of a subclass."""
         self.lora.cache_changes.subscribe(self, self.cache_changed)
-        self.mount(
-            TooSmall(
-                f"Terminal too small: {self.LEAST_WIDTH} x {self.LEAST_HEIGHT} needed",
-                markup=False,
-            )
-        )
 
     def on_resize(self, event: events.Resize) -> None:
         """Show nothing rather than something that is cut off."""
         small = event.size.width < self.LEAST_WIDTH or event.size.height < self.LEAST_HEIGHT
         self.set_class(small, "-too-small")
+        if small and not self.query(TooSmall):
+            needed = f"Terminal too small: {self.LEAST_WIDTH} x {self.LEAST_HEIGHT} needed"
+            self.mount(TooSmall(needed, markup=False))

@@ -109,6 +109,12 @@ class ModelsScreen(CacheScreen):
         self.refresh_list()
         self.view.focus()
 
+    async def on_event(self, event: events.Event) -> None:
+        """What has just been mounted has its styles: not all of them a second time."""
+        if isinstance(event, events.ScreenResume) and not self.stack_updates:
+            event.refresh_styles = False
+        await super().on_event(event)
+
     def on_screen_resume(self) -> None:
         """The columns may have been chosen elsewhere."""
         for table in self.query(ModelTable):
