@@ -175,3 +175,9 @@ def test_events_tell_a_program_each_step(configured: Sandbox, run: Run, tmp_path
 
 def test_a_rate_that_is_none_is_a_usage_error(configured: Sandbox, run: Run) -> None:
     assert run("download", "x", "--limit-rate", "fast").code == 2
+
+
+def test_a_word_too_many_is_refused_rather_than_passed_over(run: Run) -> None:
+    ran = run("library", "list", "some model")
+    assert ran.code == 2
+    assert "lora-tui library" in ran.err

@@ -33,7 +33,10 @@ def compare_models(context: Context) -> None:
 def _comparison(context: Context) -> Comparison:
     references = context.arguments.model
     if not LEAST <= len(references) <= MOST:
-        raise UsageError(f"compare takes {LEAST} to {MOST} models, not {len(references)}")
+        raise UsageError(
+            f"compare takes {LEAST} to {MOST} models, not {len(references)}",
+            remedy="`lora-tui list` shows what there is to name",
+        )
     with context.cache() as db:
         found: dict[str, Model] = {}
         for reference in references:

@@ -38,6 +38,11 @@ def library(context: Context) -> ExitCode:
     """List what is here, or remove one."""
     if context.arguments.action == "remove":
         return _remove(context)
+    if context.arguments.model is not None:
+        raise UsageError(
+            "library list takes no model",
+            remedy="`lora-tui library` lists all, `lora-tui verify DIR` looks at one",
+        )
     adapters = _adapters(context, _root(context), thorough=False)
     if context.json:
         context.print_data({"adapters": [_facts(adapter) for adapter in adapters]})
