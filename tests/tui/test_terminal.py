@@ -206,3 +206,18 @@ def test_it_ends_with_its_terminal_though_no_signal_says_so(tmp_path: Path) -> N
     finally:
         terminal.process.kill()
         terminal.process.wait()
+
+
+def test_signing_out_in_the_middle_of_a_download_leaves_no_cache_behind(tmp_path: Path) -> None:
+    with demo(tmp_path, LORA_TUI_LIMIT_RATE="20K") as terminal:
+        terminal.wait_for("synced just now")
+        terminal.type("d")
+        terminal.wait_for("%")
+        terminal.type("\x0c")
+        terminal.wait_for("End the session")
+        terminal.type("y")
+        terminal.wait_for("Remove the cached models")
+        terminal.type("y")
+        assert terminal.end() == 0
+    left = [path for path in (tmp_path / "home" / "cache").rglob("*") if path.is_file()]
+    assert [path.suffix for path in left] in ([], [".lock"])

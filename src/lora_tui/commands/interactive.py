@@ -39,6 +39,7 @@ _WEB_DRIVER: Final = "textual.drivers.web_driver:WebDriver"
 
 if TYPE_CHECKING:
     from lora_tui.account import Session
+    from lora_tui.app import LoraTuiApp
     from lora_tui.online import OnlineWriters
     from lora_tui.sandbox import Sandbox
     from lora_tui.writers import Writers
@@ -88,7 +89,7 @@ def _session(profile: Profile) -> Session:
 
 
 def _run_online(context: Context, profile: Profile, session: Session, *, sync: bool) -> bool:
-    """Like `_run`; what needs the network is made when it is first used."""
+    """Whether the user has signed out. What needs the network is made when it is first used."""
     from lora_tui.deferred import DeferredWriters
 
     def make() -> OnlineWriters:
@@ -97,7 +98,11 @@ def _run_online(context: Context, profile: Profile, session: Session, *, sync: b
         return OnlineWriters(profile)
 
     with closing(DeferredWriters(make)) as writers:
-        return _run(context, profile, profile.cache_path(session.user_id), writers, sync=sync)
+        path = profile.cache_path(session.user_id)
+        app = _run(context, profile, path, writers, sync=sync)
+    if app.clears_cache:  # not before the writers are closed: they would make it again
+        delete_cache(path)
+    return app.signed_out
 
 
 def _first_run(context: Context) -> Profile | None:
@@ -173,8 +178,8 @@ def _demo(context: Context, *, models: int, reset: bool = False, serve_only: boo
 
 def _run(
     context: Context, profile: Profile, cache_path: Path, writers: Writers, *, sync: bool
-) -> bool:
-    """Whether the user has signed out."""
+) -> LoraTuiApp:
+    """The application, after the user has left it."""
     gc.disable()  # what is made until the first frame stays; the application enables it then
     from lora_tui.app import LoraTuiApp
     from lora_tui.background_harvest import BackgroundHarvest
@@ -203,8 +208,6 @@ def _run(
             app.run()
             if app.damage is not None:
                 raise app.damage
-            if app.clears_cache:
-                delete_cache(cache_path)
         except DamagedCacheError:
             if rebuilt:
                 raise
@@ -212,7 +215,7 @@ def _run(
             _rebuild(context, cache_path, owner)
         else:
             if app.signed_out or not app.cache_replaced:
-                return app.signed_out
+                return app
 
 
 def _rebuild(context: Context, cache_path: Path, owner: Owner) -> None:
