@@ -25,6 +25,7 @@ demo: $(DEMO_READY) ## open the application on made-up data: no account, no netw
 
 .PHONY: test
 test: $(DEV_READY) $(NODE_READY) ## all tests
+	@$(BIN)/python -m compileall -q src # or each of the many programs that tests start compiles it anew
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: lint
