@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
 import random
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +103,41 @@ def test_an_answer_without_a_link_is_refused(answer: object) -> None:
     script = Script.of(httpx.Response(200, json=answer))
     with pytest.raises(errors.BackendError, match="holds none"):
         scripted(script).sign("u/a/f")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["epoch=3,step=100.json", "a+b.bin", "a&b=c.bin", "a,b;c.bin", "a:b@c$.bin", "a!b*(c)'.bin"],
+)
+def test_a_link_fits_the_name_that_it_was_made_for(name: str) -> None:
+    """The service makes the token over the URL that it was asked by, decoded as decodeURI does."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = request.url.raw_path.decode().partition("/object/sign/")[2].partition("?")[0]
+        half_decoded = re.sub(
+            "%([0-9A-F]{2})",
+            lambda found: (
+                found[0] if chr(int(found[1], 16)) in ";/?:@&=+$,#" else chr(int(found[1], 16))
+            ),
+            asked,
+        )
+        token = base64.urlsafe_b64encode(half_decoded.encode()).decode()
+        return httpx.Response(200, json={"signedURL": f"/object/sign/x?token={token}"})
+
+    link = httpx.URL(scripted(Script(answer)).sign(f"u/a/{name}"))
+    assert base64.urlsafe_b64decode(link.params["token"]).decode() == f"lora-models/u/a/{name}"
+    assert link.path.endswith(f"/object/sign/lora-models/u/a/{name}")
+
+
+def test_a_name_with_a_question_mark_is_signed_where_it_stands_in_the_body() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        [path] = json.loads(request.content)["paths"]
+        return httpx.Response(200, json=[{"path": path, "signedURL": "/object/sign/x?token=t"}])
+
+    script = Script(answer)
+    link = scripted(script).sign("u/a/q?.json")
+    assert script.requests[0].url.path == "/storage/v1/object/sign/lora-models"
+    assert httpx.URL(link).raw_path.endswith(b"/u/a/q%3F.json?token=t")
 
 
 def test_each_segment_of_a_path_is_encoded(storage: Storage) -> None:
@@ -457,6 +494,100 @@ def test_an_upload_waits_for_the_connection_of_the_run_before_to_end() -> None:
         scripted(script).upload_resumable(
             "u/a/f", Source(b"weights").open_at, size=7, upload_url=upload_url
         )
+
+
+class StrictUploads(Script):
+    """Resumable uploads as the real service answers: `x-upsert` is read from every request."""
+
+    def __init__(self, *, there: bool) -> None:
+        super().__init__(self._answer_upload)
+        self.there = there
+        self.uploads: dict[str, bytearray] = {}
+        self.length = 0
+        self.take: int | None = None
+        """Bytes that the next PATCH keeps before it is cancelled by another client."""
+
+    def _answer_upload(self, request: httpx.Request) -> httpx.Response:
+        upload_id = request.url.path.rpartition("/upload/resumable")[2].strip("/")
+        replaces = request.headers.get("x-upsert") == "true"
+        if "/object/list/" in request.url.path:
+            return httpx.Response(200, json=[])
+        if request.method == "GET":
+            if not self.there:
+                return httpx.Response(400, json={"statusCode": "404", "error": "not_found"})
+            return httpx.Response(200, json={"size": self.length})
+        if request.method in ("POST", "PATCH") and self.there and not replaces:
+            return httpx.Response(409, text="The resource already exists")
+        if request.method == "POST":
+            upload_id = str(len(self.uploads))
+            self.uploads[upload_id] = bytearray()
+            self.length = int(request.headers["Upload-Length"])
+            return httpx.Response(201, headers={"Location": f"/upload/resumable/{upload_id}"})
+        if upload_id == "nonsense":
+            return httpx.Response(400)
+        kept = self.uploads.get(upload_id)
+        if kept is None:
+            return httpx.Response(404)
+        if request.method == "PATCH":
+            if len(kept) == self.length:
+                return httpx.Response(409, text="The resource already exists")
+            kept += request.content[: self.take]
+            self.take = None
+            self.there = self.there or len(kept) == self.length
+        return httpx.Response(200, headers={"Upload-Offset": str(len(kept))})
+
+
+def test_a_large_file_replaces_one_that_is_there() -> None:
+    script = StrictUploads(there=True)
+    scripted(script).upload_resumable("u/a/f", Source(b"weights").open_at, size=7, upsert=True)
+    assert bytes(script.uploads["0"]) == b"weights"
+    with pytest.raises(errors.ConflictError):
+        scripted(script).upload_resumable("u/a/f", Source(b"weights").open_at, size=7)
+
+
+def test_an_upload_that_another_client_took_over_goes_on_from_what_was_kept() -> None:
+    script = StrictUploads(there=False)
+    script.take = 3
+    scripted(script).upload_resumable("u/a/f", Source(b"weights").open_at, size=7)
+    assert bytes(script.uploads["0"]) == b"weights"
+    assert [r.method for r in script.requests] == ["POST", "PATCH", "HEAD", "PATCH"]
+
+
+def test_an_upload_whose_file_was_removed_since_is_sent_again() -> None:
+    script = StrictUploads(there=False)
+    addresses: list[str] = []
+    storage = scripted(script)
+    sent = Source(b"weights")
+    storage.upload_resumable("u/a/f", sent.open_at, size=7, on_created=addresses.append)
+    script.there = False
+    storage.upload_resumable("u/a/f", sent.open_at, size=7, upload_url=addresses[0])
+    assert bytes(script.uploads["1"]) == b"weights"
+
+
+def test_an_address_that_the_server_can_not_read_begins_a_new_upload() -> None:
+    script = StrictUploads(there=False)
+    address = f"{URL}/storage/v1/upload/resumable/nonsense"
+    storage = scripted(script)
+    storage.upload_resumable("u/a/f", Source(b"weights").open_at, size=7, upload_url=address)
+    assert bytes(script.uploads["0"]) == b"weights"
+
+
+def test_a_server_that_loses_each_upload_midway_does_not_hold_us_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lora_tui.gateway.resumable.CHUNK", 5)
+    script = StrictUploads(there=False)
+
+    def loses(request: httpx.Request) -> httpx.Response:
+        answer = script.transport.handler(request)
+        assert isinstance(answer, httpx.Response)
+        if request.method == "PATCH" and any(script.uploads.values()):
+            script.uploads = {str(number): bytearray() for number in range(len(script.uploads))}
+        return httpx.Response(410) if request.method == "HEAD" else answer
+
+    with pytest.raises(errors.LoraTuiError, match="Could not store f"):
+        scripted(Script(loses)).upload_resumable("u/a/f", Source(b"weights").open_at, size=7)
+    assert len(script.requests) < 30
 
 
 def test_a_server_that_forgets_what_it_confirmed_does_not_hold_us_for_ever() -> None:

@@ -24,7 +24,8 @@ CHUNK: Final = 6 * 1024 * 1024
 
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _LOCKED: Final = (409, 423)
-"""An earlier connection is still at it."""
+"""An earlier connection is still at it, on servers that don't end it by themselves."""
+_RAN_OUT: Final = (403, 404, 410)
 
 
 class ResumableUpload:
@@ -39,6 +40,8 @@ class ResumableUpload:
         what: str,
         size: int,
         headers: Mapping[str, str],
+        upsert: bool,
+        is_stored: Callable[[], bool],
         on_created: Callable[[str], None],
         on_progress: Callable[[int], None],
     ) -> None:
@@ -48,6 +51,10 @@ class ResumableUpload:
         self._what = what
         self._size = size
         self._headers = headers
+        # read anew from each request: without it no piece of a file that replaces one is taken
+        self._common = {**_TUS, "x-upsert": "true" if upsert else "false"}
+        self._upsert = upsert
+        self._is_stored = is_stored
         self._on_created = on_created
         self._on_progress = on_progress
 
@@ -56,13 +63,14 @@ class ResumableUpload:
         offset = None
         url = self._ours(upload_url) if upload_url else ""
         if url:
-            offset = self._stored(url)
+            offset = self._stored(url, of_an_earlier_run=True)
+            if offset == self._size and not self._is_stored():
+                offset = None  # it was stored, and removed or replaced since
         if offset is None:
             url, offset = self._create(), 0
         self._on_progress(offset)
-        attempts = self._retry
+        attempts, furthest = self._retry, offset
         while offset < self._size:
-            before = offset
             failure: httpx.Response | LoraTuiError | None = None
             for piece in _pieces(exactly(open_at(offset), self._size - offset)):
                 length = sum(map(len, piece))
@@ -71,8 +79,9 @@ class ResumableUpload:
                     break
                 offset += length
                 self._on_progress(offset)
-            if offset > before:
-                attempts = self._retry
+            # from the furthest: an upload that is lost again and again comes to an end
+            if offset - furthest > CHUNK // 100:
+                attempts, furthest = self._retry, offset
             if failure is None:
                 continue
             if attempts.is_exhausted():
@@ -82,34 +91,36 @@ class ResumableUpload:
             stored = self._stored(url)
             if stored is None:
                 url, stored = self._create(), 0
-            if stored > offset:
-                attempts = self._retry
+            if stored - furthest > CHUNK // 100:
+                attempts, furthest = self._retry, stored
             if stored != offset:
                 offset = stored
                 self._on_progress(offset)
 
     def _create(self) -> str:
         response = self._client.post(
-            self._base, headers={**_TUS, **self._headers}, extensions=dict(REPEATABLE)
+            self._base, headers={**self._common, **self._headers}, extensions=dict(REPEATABLE)
         )
         location = check(response, self._what).headers.get("location", "")
         url = self._ours(location)
         self._on_created(url)
         return url
 
-    def _stored(self, url: str) -> int | None:
+    def _stored(self, url: str, *, of_an_earlier_run: bool = False) -> int | None:
         """How many bytes the server has; None where it no longer knows the upload."""
         attempts = self._retry
         while True:
-            response = self._client.head(url, headers=_TUS)
+            response = self._client.head(url, headers=self._common)
             if response.status_code not in _LOCKED:
                 break
             if attempts.is_exhausted():
                 raise self._error(response)
             attempts = attempts.increment()
             attempts.sleep(response)
-        if response.status_code in (403, 404, 410):
+        if response.status_code in _RAN_OUT:
             return None
+        if of_an_earlier_run and response.status_code == 400:
+            return None  # an address of another kind of server; a login's fault shows at the next
         offset = byte_count(check(response, self._what).headers.get("upload-offset"))
         if offset is None or offset > self._size:
             raise BackendError(f"Could not {self._what}: the server tells no usable offset")
@@ -124,7 +135,7 @@ class ResumableUpload:
                 url,
                 content=piece,  # type: ignore[arg-type]  # may be read twice: a login is renewed
                 headers={
-                    **_TUS,
+                    **self._common,
                     "Upload-Offset": str(offset),
                     "Content-Type": "application/offset+octet-stream",
                     "Content-Length": str(length),
@@ -137,9 +148,9 @@ class ResumableUpload:
         if response.is_success:
             stored = response.headers.get("upload-offset", "")
             return None if stored == str(offset + length) else response
-        if response.status_code == 409 and "exist" in response.text.lower():
+        if response.status_code == 409 and not self._upsert and "exist" in response.text.lower():
             raise ConflictError(f"Could not {self._what}: it is already there")
-        # 404 and 410: the upload ran out
+        # 404 and 410: the upload ran out; 409 of one that replaces: it is complete, or moved on
         if response.status_code in (404, 410, 429, *_LOCKED) or response.status_code >= 500:
             return response
         raise error_of(response, self._what)
@@ -147,7 +158,7 @@ class ResumableUpload:
     def _error(self, failure: httpx.Response | LoraTuiError) -> LoraTuiError:
         if isinstance(failure, LoraTuiError):
             return failure
-        if failure.status_code in _LOCKED:
+        if failure.status_code in _LOCKED and "exist" not in failure.text.lower():
             return UnreachableError(
                 f"Could not {self._what}: another connection is still sending it",
                 remedy="try again in a few minutes",
@@ -158,7 +169,7 @@ class ResumableUpload:
 
     def _ours(self, location: str) -> str:
         """The upload's address at our own host: a key goes nowhere else."""
-        path = urlsplit(location).path
+        path = f"/{urlsplit(location).path}".rstrip("/")
         _, found, upload_id = path.rpartition("/upload/resumable/")
         if not found or not upload_id or ".." in upload_id:
             raise BackendError(f"Could not {self._what}: the server names no upload")
