@@ -24,7 +24,8 @@ from lora_tui.account_files import session_name
 from lora_tui.cache.facts import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config import Profile
-from lora_tui.errors import AuthenticationError, DiskError
+from lora_tui.disk_errors import disk_error
+from lora_tui.errors import AuthenticationError
 from lora_tui.private_files import make_private_directory, replace_private
 from lora_tui.secret import Secret
 
@@ -136,10 +137,11 @@ def refresh_lock(profile: Profile) -> Iterator[None]:
         make_private_directory(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise DiskError(
-            f"The session can't be renewed: {error.strerror}",
-            details=str(path),
-            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+        raise disk_error(
+            error,
+            "The session can't be renewed",
+            path,
+            instead="set LORA_TUI_HOME to another directory",
         ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -206,7 +208,7 @@ def _read_file(profile: Profile) -> Mapping[str, Any]:
     except (FileNotFoundError, UnicodeDecodeError):
         return {}
     except OSError as error:
-        raise DiskError(f"The stored session can't be read: {error.strerror}") from error
+        raise disk_error(error, "The stored session can't be read", _file(profile)) from error
 
 
 def _parsed(text: str) -> Mapping[str, Any]:
@@ -222,10 +224,11 @@ def _write_file(profile: Profile, data: Mapping[str, str]) -> None:
     try:
         replace_private(path, json.dumps(data))
     except OSError as error:
-        raise DiskError(
-            f"The session can't be stored: {error.strerror}",
-            details=str(path),
-            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+        raise disk_error(
+            error,
+            "The session can't be stored",
+            path,
+            instead="set LORA_TUI_HOME to another directory",
         ) from error
 
 

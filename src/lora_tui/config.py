@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lora_tui.account_files import cache_name, project_key
+from lora_tui.disk_errors import reason_of, remedy_of
 from lora_tui.errors import ConfigError, NotConfiguredError
 from lora_tui.secret import Secret
 
@@ -152,10 +153,7 @@ def read_document(path: Path, *, required: bool = False) -> dict[str, Any]:
             raise ConfigError("The configuration file does not exist", details=str(path)) from None
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(
-            f"The configuration file can't be read: {reason}", details=str(path)
-        ) from error
+        raise _unreadable(error, "The configuration file", path) from error
     import tomllib  # only who has a file pays for its parser
 
     try:
@@ -296,9 +294,15 @@ def _from_environment(variable: str, environment: Mapping[str, str]) -> str | No
     try:
         return Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{variable}_FILE can't be read: {type(error).__name__}", details=file
-        ) from None
+        raise _unreadable(error, f"{variable}_FILE", file) from None
+
+
+def _unreadable(error: OSError | UnicodeDecodeError, what: str, path: Path | str) -> ConfigError:
+    if isinstance(error, UnicodeDecodeError):
+        return ConfigError(f"{what} can't be read: it is not UTF-8 text", details=str(path))
+    return ConfigError(
+        f"{what} can't be read: {reason_of(error)}", details=str(path), remedy=remedy_of(error)
+    )
 
 
 def checked_url(value: str, variable: str) -> str:

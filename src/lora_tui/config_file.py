@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from lora_tui.config import KEYS, check_profile_name, check_setting, read_profiles
 from lora_tui.directory_lock import locked_directory
-from lora_tui.errors import ConfigError, DiskError
+from lora_tui.disk_errors import disk_error
+from lora_tui.errors import ConfigError
 from lora_tui.preferences import check_preference
 from lora_tui.private_files import make_private_directory
 
@@ -60,9 +61,7 @@ def _edit(path: Path, table: Sequence[str], settings: Mapping[str, Setting]) -> 
             read_profiles(target)
             _replace(target, _edited(target, table, settings))
     except OSError as error:
-        raise DiskError(
-            f"The configuration can't be written: {error.strerror}", details=str(path)
-        ) from error
+        raise disk_error(error, "The configuration can't be written", path) from error
 
 
 def _edited(path: Path, place: Sequence[str], settings: Mapping[str, Setting]) -> str:

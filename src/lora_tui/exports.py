@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lora_tui.disk_errors import disk_error
 from lora_tui.errors import DiskError
 from lora_tui.filenames import safe_file_name
 
@@ -62,7 +63,5 @@ def write_new(directory: Path, name: str, text: str) -> Path:
                 continue
             return path
     except OSError as error:
-        raise DiskError(
-            f"The file can't be written: {error.strerror or error}", details=str(directory)
-        ) from error
+        raise disk_error(error, "The file can't be written", directory) from error
     raise DiskError(f"There are too many files named {name} already", details=str(directory))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from lora_tui import adapters
 from lora_tui.adapters import AdapterConfig, AdapterFacts
+from lora_tui.disk_errors import disk_error
 from lora_tui.domain import ArtifactFile, Model
-from lora_tui.errors import DiskError, NotFoundError, UsageError
+from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.safetensors_header import PREFIX_BYTES
 from lora_tui.text import terminal_safe
 
@@ -60,7 +61,7 @@ def read_local(path: Path) -> Adapter:
             with config.open("rb") as file:
                 content = file.read(adapters.LARGEST_CONFIG + 1)
     except OSError as error:
-        raise DiskError(f"The file can't be read: {error.strerror}", details=str(path)) from error
+        raise disk_error(error, "The file can't be read", path) from error
     return Adapter(str(path), facts, adapters.read_config(content) if content else None)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.cache.model_order import Sort
-from lora_tui.errors import DiskError
+from lora_tui.disk_errors import disk_error
 from lora_tui.private_files import replace_private
 
 
@@ -78,8 +78,9 @@ def _replace(path: Path, text: str) -> None:
     try:
         replace_private(path, text)
     except OSError as error:
-        raise DiskError(
-            f"How you look at the list can't be remembered: {error.strerror}",
-            details=str(path),
-            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+        raise disk_error(
+            error,
+            "How you look at the list can't be remembered",
+            path,
+            instead="set LORA_TUI_HOME to another directory",
         ) from error

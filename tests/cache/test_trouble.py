@@ -188,7 +188,7 @@ def test_a_quota_that_is_used_up_is_said_and_keeps_nothing_half(tmp_path: Path) 
             fill(db, 5000)
 
     said = in_child(write)
-    assert said.startswith("DiskError: The disk")
+    assert said.startswith("DiskError: The cache can't be")
     assert "full" in said
     with closing(open_cache(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"

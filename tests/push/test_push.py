@@ -257,4 +257,4 @@ def test_a_file_that_is_taken_away_meanwhile_is_said_in_a_sentence(
     monkeypatch.setattr(push_command, "plan_push", plan_then_remove)
     ran = run("push", str(directory), "--dataset", dataset)
     assert ran.code == 1
-    assert "The adapter can't be read: No such file" in ran.err
+    assert "The adapter can't be read: no such file" in ran.err

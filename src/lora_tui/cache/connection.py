@@ -14,7 +14,8 @@ from typing import Final
 from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_fact
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
-from lora_tui.errors import CacheError, DamagedCacheError, DiskError, LoraTuiError
+from lora_tui.disk_errors import disk_error
+from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
 from lora_tui.private_files import make_private_directory
 from lora_tui.wal import use_wal
 
@@ -23,6 +24,14 @@ _SIDE_FILES: Final = ("-wal", "-shm")
 _MODE: Final = 0o600
 _CACHE_KIB: Final = 32_768
 _DAMAGED: Final = "The cache file is damaged"
+_INSTEAD: Final = "set LORA_TUI_HOME to another directory"
+_OF_THE_DISK: Final = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+)
 
 
 def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
@@ -84,11 +93,7 @@ def explained(path: Path | None = None) -> Iterator[None]:
         with database_explained(path):
             yield
     except OSError as error:
-        raise DiskError(
-            f"The cache can't be opened: {error.strerror or error}",
-            details=str(path) if path else None,
-            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
-        ) from error
+        raise disk_error(error, "The cache can't be opened", path, instead=_INSTEAD) from error
 
 
 @contextmanager
@@ -101,7 +106,7 @@ def database_explained(path: Path | None = None) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        explanation = _explanation(error, details)
+        explanation = _explanation(error, details, path)
         if explanation is None:
             raise
         raise explanation from error
@@ -182,29 +187,13 @@ def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> No
         )
 
 
-def _explanation(error: sqlite3.Error, details: str) -> LoraTuiError | None:
+def _explanation(error: sqlite3.Error, details: str, path: Path | None) -> LoraTuiError | None:
     """What a user can make of it; None where the mistake is ours."""
     code, text = _code(error), str(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _tells_of_damage(text):
         return DamagedCacheError(_DAMAGED, details=f"{details}: {text}")
-    if code == sqlite3.SQLITE_FULL:
-        return DiskError(
-            "The disk is full: the cache can't be written",
-            details=details,
-            remedy="free some space; nothing half-written was kept",
-        )
-    if code == sqlite3.SQLITE_IOERR:
-        return DiskError(
-            "The disk fails or is full: the cache can't be read or written",
-            details=f"{details}: {text}",
-            remedy="look at the disk and the quota; nothing half-written was kept",
-        )
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return DiskError(
-            "The cache can't be written: permission denied or read-only",
-            details=details,
-            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
-        )
+    if code in _OF_THE_DISK:
+        return disk_error(error, "The cache can't be read or written", path, instead=_INSTEAD)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return CacheError(
             "The cache is held by another process",

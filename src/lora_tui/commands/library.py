@@ -19,11 +19,11 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config import find_paths
+from lora_tui.disk_errors import disk_error
 from lora_tui.domain import Model
 from lora_tui.errors import (
     AuthenticationError,
     ConfigError,
-    DiskError,
     ExitCode,
     NotFoundError,
     UsageError,
@@ -175,10 +175,7 @@ def _examined(
     try:
         return examine(directory, thorough=thorough, model_of=model_of)
     except OSError as error:
-        raise DiskError(
-            f"The directory can't be read: {error.strerror or type(error).__name__}",
-            details=str(directory),
-        ) from error
+        raise disk_error(error, "The directory can't be read", directory) from error
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.commands.show import facts_of, opinion_lines
+from lora_tui.disk_errors import disk_error
 from lora_tui.domain import Model
-from lora_tui.errors import DiskError, NotFoundError, UsageError
+from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.filenames import slug
 from lora_tui.model_card import ModelCard, to_html, to_markdown
 from lora_tui.serving import Served, snippet
@@ -89,9 +90,11 @@ def _write(path: Path, text: str) -> None:
         partial.replace(path)
     except OSError as error:
         if partial is not None:
-            partial.unlink(missing_ok=True)
-        raise DiskError(
-            f"The report can't be written: {error.strerror}",
-            details=str(path),
-            remedy="name a file in a directory that you may write to",
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        raise disk_error(
+            error,
+            "The report can't be written",
+            path,
+            instead="name a file in a directory that you may write to",
         ) from error

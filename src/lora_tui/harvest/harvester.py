@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.config import Profile
-from lora_tui.errors import ConfigError, DiskError
+from lora_tui.disk_errors import disk_error
+from lora_tui.errors import ConfigError
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.gpu import Worker
 from lora_tui.gateway.rest import Rest
@@ -70,10 +71,11 @@ def spool_directory(profile: Profile) -> Path:
     try:
         make_private_directory(spool_dir)
     except OSError as error:
-        raise DiskError(
-            f"There is no place for files on their way: {error.strerror}",
-            details=str(spool_dir),
-            remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+        raise disk_error(
+            error,
+            "There is no place for files on their way",
+            spool_dir,
+            instead="set LORA_TUI_HOME to another directory",
         ) from error
     return spool_dir
 

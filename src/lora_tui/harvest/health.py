@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import clock
+from lora_tui.disk_errors import reason_of
 from lora_tui.harvest.events import CycleFinished, Event
 
 _LEAST_SECONDS: Final = 5.0
@@ -61,4 +62,4 @@ class HealthFile:
                 partial.write_text(json.dumps(body | self._state) + "\n", encoding="utf-8")
                 partial.replace(self._path)
             except OSError as error:
-                _log.warning("the health file can't be written: %s", error.strerror)
+                _log.warning("the health file can't be written: %s", reason_of(error))

@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 from lora_tui import clock
 from lora_tui.config import Profile
-from lora_tui.errors import DiskError
+from lora_tui.disk_errors import disk_error, reason_of
 from lora_tui.harvest.backoff import NEVER_LONGER, wait_after
 from lora_tui.harvest.holder import is_alive
 from lora_tui.harvest.job_state import FileState, JobState, State
@@ -51,10 +51,11 @@ class Ledger:
             make_private_directory(path.parent)
             self._db = open_or_renew(path)
         except (OSError, sqlite3.Error) as error:
-            raise DiskError(
+            raise disk_error(
+                error,
                 "The harvest's state can't be kept",
-                details=f"{path}: {type(error).__name__}",
-                remedy="check the directory's owner and permissions, or set LORA_TUI_HOME",
+                path,
+                instead="set LORA_TUI_HOME to another directory",
             ) from error
 
     def __enter__(self) -> Self:
@@ -309,10 +310,11 @@ class Ledger:
                     self._db = open_or_renew(self._path)
                     return self._db.execute(sql, values).fetchall()
             except (OSError, sqlite3.Error) as error:
-                raise DiskError(
+                raise disk_error(
+                    error,
                     "The harvest's state can't be read",
-                    details=f"{self._path}: {type(error).__name__}",
-                    remedy="look at the disk; losing that file loses no model",
+                    self._path,
+                    instead="move that file away: losing it loses no model",
                 ) from error
 
     @contextmanager
@@ -322,7 +324,7 @@ class Ledger:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
-                _log.warning("the harvest's state could not be noted: %s", error)
+                self._say_unnoted(error)
                 with closing(nowhere()) as db:
                     yield db
                 return
@@ -335,7 +337,11 @@ class Ledger:
                         self._db.execute("ROLLBACK")
                 if not isinstance(error, sqlite3.Error):
                     raise
-                _log.warning("the harvest's state could not be noted: %s", error)
+                self._say_unnoted(error)
+
+    def _say_unnoted(self, error: sqlite3.Error) -> None:
+        reason = reason_of(error, self._path)
+        _log.warning("the harvest's state could not be noted: %s (%s)", reason, self._path)
 
 
 def _job(row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:

@@ -117,7 +117,8 @@ class Receipts:
 
     def discard(self) -> None:
         """The job is finished, or given up."""
-        self._file.unlink(missing_ok=True)
+        with suppress(OSError):  # the directory is gone, or read-only: a later cycle does it
+            self._file.unlink(missing_ok=True)
 
     def _receipt(self, name: str) -> Receipt | None:
         entry = self._entries.get(name)

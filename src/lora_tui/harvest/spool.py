@@ -6,7 +6,6 @@ holds one piece at a time. The reader may start again anywhere: a retry needs no
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import tempfile
@@ -16,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from lora_tui.errors import DiskError
+from lora_tui.disk_errors import explained_disk_errors, no_room
+from lora_tui.private_files import make_private_directory
 
 _PIECE: Final = 1 << 20
 """Bytes that are read at once."""
 _MARGIN: Final = 64 << 20
 """Bytes that stay free on the disk."""
+_WHAT: Final = "A file on its way can't be kept"
+_INSTEAD: Final = "move the cache directory with LORA_TUI_HOME"
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,9 @@ class Spool:
         self._directory = directory
         self._on_growth = on_growth or (lambda _done, _total: None)
         self._version: str | None = None
-        try:
+        with explained_disk_errors(_WHAT, directory, instead=_INSTEAD):
+            make_private_directory(directory)  # somebody may have removed it meanwhile
             self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise _disk_error(error, directory) from error
         self._changed = threading.Condition()
         self._digest = hashlib.sha256()
         self._length = 0
@@ -84,14 +85,11 @@ class Spool:
 
     def announce(self, total: int | None, version: str | None = None) -> None:
         """Tell how long the file will be. Raises DiskError where there is no room for it."""
-        usage = os.statvfs(self._directory)
+        with explained_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
+            usage = os.fstatvfs(self._file.fileno())
         free = usage.f_bavail * usage.f_frsize
         if total is not None and total + _MARGIN > free:
-            raise DiskError(
-                "There is not enough space for a file on its way",
-                details=f"{total:,} bytes are needed, {free:,} are free in {self._directory}",
-                remedy="free some space, or move the cache directory with LORA_TUI_HOME",
-            )
+            raise no_room(total, free, self._directory, margin=_MARGIN, instead=_INSTEAD)
         with self._changed:
             self._announced, self._total, self._version = True, total, version
             self._changed.notify_all()
@@ -100,12 +98,10 @@ class Spool:
         """Add bytes. Raises SpoolClosedError, DiskError."""
         self._digest.update(data)
         at = self._length
-        try:
+        with explained_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
             while data:
                 written = os.pwrite(self._file.fileno(), data, at)
                 data, at = data[written:], at + written
-        except OSError as error:
-            raise _disk_error(error, self._directory) from error
         with self._changed:
             if self._closed:
                 raise SpoolClosedError
@@ -157,7 +153,8 @@ class Spool:
             available = self._wait_for(offset + _PIECE) - offset
             if available <= 0:
                 return
-            piece = os.pread(self._file.fileno(), min(available, _PIECE), offset)
+            with explained_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
+                piece = os.pread(self._file.fileno(), min(available, _PIECE), offset)
             offset += len(piece)
             yield piece
 
@@ -180,12 +177,3 @@ class Spool:
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
-
-
-def _disk_error(error: OSError, directory: Path) -> DiskError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return DiskError(
-        "The disk is full" if full else f"A file on its way can't be kept: {error.strerror}",
-        details=str(directory),
-        remedy="free some space, or move the cache directory with LORA_TUI_HOME",
-    )

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from lora_tui import adapters
 from lora_tui.adapters import AdapterConfig, AdapterFacts
-from lora_tui.errors import DiskError, IntegrityError, NotFoundError, UsageError
+from lora_tui.disk_errors import explained_disk_errors
+from lora_tui.errors import IntegrityError, NotFoundError, UsageError
 from lora_tui.safetensors_header import PREFIX_BYTES
 from lora_tui.text import terminal_safe
 
@@ -93,12 +94,8 @@ def read_directory(directory: Path) -> LocalAdapter:
 @contextmanager
 def readable() -> Iterator[None]:
     """What the file system refuses of an adapter, as DiskError."""
-    try:
+    with explained_disk_errors("The adapter can't be read"):
         yield
-    except OSError as error:
-        raise DiskError(
-            f"The adapter can't be read: {error.strerror}", details=error.filename
-        ) from error
 
 
 def settings_of(adapter: LocalAdapter) -> dict[str, Any]:

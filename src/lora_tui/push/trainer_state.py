@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.clock import timestamp_text
-from lora_tui.errors import DiskError, IntegrityError
+from lora_tui.disk_errors import disk_error
+from lora_tui.errors import IntegrityError
 from lora_tui.json_values import mapping, number, whole
 
 NAME: Final = "trainer_state.json"
@@ -79,9 +80,7 @@ def read_trainer_state(path: Path) -> TrainingLog:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
     except OSError as error:
-        raise DiskError(
-            f"The metrics can't be read: {error.strerror}", details=str(path)
-        ) from error
+        raise disk_error(error, "The metrics can't be read", path) from error
     try:
         state = json.loads(content) if len(content) <= _LARGEST else None
     except (ValueError, RecursionError):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lora_tui.disk_errors import disk_error
 from lora_tui.errors import DiskError
 from lora_tui.transfers.pieces import Pieces
 
@@ -158,10 +159,8 @@ def explained_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DiskError(
-            f"The file can't be written: {error.strerror or type(error).__name__}",
-            details=str(path),
-            remedy="free some space or choose another directory with --to; a resume goes on",
+        raise disk_error(
+            error, "The file can't be written", path, instead="choose another directory with --to"
         ) from error
 
 

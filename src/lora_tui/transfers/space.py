@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.cache.transfer_queue import Wanted
-from lora_tui.errors import DiskError
+from lora_tui.disk_errors import no_room
 from lora_tui.transfers.part import Part, part_of
 
 _MARGIN: Final = 64 << 20
 """Bytes that stay free on the disk."""
+_INSTEAD: Final = "choose another directory with --to"
 
 
 def check_space_for_all(wanted: Sequence[Wanted], directory: Path) -> None:
@@ -22,7 +23,7 @@ def check_space_for_all(wanted: Sequence[Wanted], directory: Path) -> None:
     usage = os.statvfs(place)
     free = usage.f_bavail * usage.f_frsize
     if missing > free:
-        raise _not_enough(missing, free, str(place))
+        raise no_room(missing, free, place, margin=0, instead=_INSTEAD)
 
 
 def _here(target: Path) -> int:
@@ -41,13 +42,6 @@ def check_space(part: Part, needed: int) -> None:
     usage = os.fstatvfs(part.descriptor)
     free = usage.f_bavail * usage.f_frsize
     missing = needed - os.fstat(part.descriptor).st_size
-    if missing > 0 and missing + min(_MARGIN, needed) > free:
-        raise _not_enough(missing, free, str(part.path.parent))
-
-
-def _not_enough(needed: int, free: int, directory: str) -> DiskError:
-    return DiskError(
-        "There is not enough space on the disk",
-        details=f"{needed:,} bytes are needed, {free:,} are free in {directory}",
-        remedy="free some space, or choose another directory with --to",
-    )
+    margin = min(_MARGIN, needed)
+    if missing > 0 and missing + margin > free:
+        raise no_room(missing, free, part.path.parent, margin=margin, instead=_INSTEAD)

@@ -1,0 +1,158 @@
+"""What the disk refuses is said by its reason, with a remedy that fits it, wherever it happens."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_tui.config import read_document
+from lora_tui.disk_errors import disk_error
+from lora_tui.errors import ConfigError, DiskError
+from lora_tui.exports import write_new
+from lora_tui.harvest import ledger_file
+from lora_tui.harvest.spool import Spool
+from lora_tui.transfers import space
+from tests.conftest import Run
+
+REASONS = [
+    (errno.ENOSPC, "disk is full", "free some space"),
+    (errno.EDQUOT, "quota", "free some space"),
+    (errno.EFBIG, "larger than is allowed", "limits"),
+    (errno.EACCES, "permission denied", "owner and permissions"),
+    (errno.EPERM, "permission denied", "owner and permissions"),
+    (errno.EROFS, "read-only", "mount"),
+    (errno.ENOENT, "no such file or directory", "moved or deleted"),
+    (errno.EIO, "disk fails", "look at the disk"),
+    (errno.ENOTDIR, "not a directory", "move that file away"),
+    (errno.EISDIR, "directory is in its place", "move it away"),
+    (errno.ENAMETOOLONG, "too long", "shorter"),
+    (errno.EMFILE, "too many files are open", "ulimit -n"),
+    (errno.ELOOP, "symbolic link", "remove the link"),
+]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "remedy"), REASONS, ids=lambda value: str(value).replace(" ", "-")
+)
+def test_each_reason_has_its_own_words_and_remedy(number: int, reason: str, remedy: str) -> None:
+    said = disk_error(OSError(number, os.strerror(number)), "The file can't be written", "/a/b")
+    assert str(said).startswith("The file can't be written: ")
+    assert reason in str(said)
+    assert remedy in str(said.remedy)
+    assert said.details == "/a/b"
+    others = {words for other, _, words in REASONS if words != remedy}
+    assert not [words for words in others if words in str(said.remedy)]
+
+
+def test_a_reason_that_nobody_listed_is_said_as_the_system_says_it() -> None:
+    said = disk_error(OSError(errno.EXDEV, os.strerror(errno.EXDEV)), "It can't be moved")
+    assert str(said) == "It can't be moved: invalid cross-device link"
+
+
+@pytest.fixture
+def configured(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command of a machine with a configuration and an empty home."""
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("SUPABASE_ANON_KEY", "sb_publishable_x")
+    return run
+
+
+def refused(number: int) -> Callable[..., Any]:
+    def refuse(*_arguments: object, **_options: object) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+def test_a_full_disk_under_the_state_of_the_harvest_is_no_matter_of_owners(
+    configured: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_file.os, "open", refused(errno.ENOSPC))
+    ran = configured("harvest", "status")
+    assert ran.code == 1
+    assert "the disk is full" in ran.err
+    assert "Free some space" in ran.err
+    assert "owner" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EROFS, "read-only"), (errno.EACCES, "permission denied")]
+)
+def test_other_refusals_under_it_are_said_as_what_they_are(
+    configured: Run, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    monkeypatch.setattr(ledger_file.os, "open", refused(number))
+    ran = configured("harvest", "status")
+    assert ran.code == 1
+    assert words in ran.err
+
+
+def test_what_sqlite_keeps_to_itself_is_asked_of_the_file_system(tmp_path: Path) -> None:
+    missing = tmp_path / "gone" / "state.sqlite3"
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        sqlite3.connect(missing).execute("SELECT 1")
+    said = disk_error(caught.value, "The state can't be kept", missing)
+    assert "no such file or directory" in str(said)
+    in_the_way = tmp_path / "directory"
+    in_the_way.mkdir()
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        sqlite3.connect(in_the_way).execute("SELECT 1")
+    said = disk_error(caught.value, "The state can't be kept", in_the_way)
+    assert "a directory is in its place" in str(said)
+    with sqlite3.connect(tmp_path / "small.sqlite3") as db:
+        db.execute("CREATE TABLE t (x)")
+        db.execute("PRAGMA max_page_count = 2")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            db.executemany("INSERT INTO t VALUES (?)", [("x" * 900,)] * 20)
+    said = disk_error(caught.value, "The state can't be kept", tmp_path / "small.sqlite3")
+    assert "the disk is full" in str(said)
+    assert "free some space" in str(said.remedy)
+
+
+def test_a_directory_that_is_deleted_midway_is_made_anew_for_the_next_file(tmp_path: Path) -> None:
+    directory = tmp_path / "cache" / "harvest"
+    directory.mkdir(parents=True)
+    with Spool(directory) as spool:
+        shutil.rmtree(tmp_path / "cache")
+        spool.announce(3)
+        spool.append(memoryview(b"abc"))
+        spool.finish()
+        assert spool.wait_for_end().size == 3
+    with Spool(directory):
+        assert directory.is_dir()
+
+
+def test_a_file_in_the_place_of_a_directory_is_named_and_no_space_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(DiskError, match=r"not a directory|in its place") as caught:
+        Spool(tmp_path / "cache" / "harvest")
+    assert "free some space" not in str(caught.value.remedy)
+    with pytest.raises(DiskError, match=r"not a directory|in its place"):
+        write_new(tmp_path / "cache", "a.csv", "text")
+
+
+def test_a_lack_of_space_names_the_margin_that_stays_free(tmp_path: Path) -> None:
+    with (
+        Spool(tmp_path) as spool,
+        pytest.raises(DiskError, match="not enough space") as caught,
+    ):
+        spool.announce(1 << 60)
+    needed = f"{(1 << 60) + (64 << 20):,} bytes are needed, incl. a margin of {64 << 20:,}"
+    assert needed in str(caught.value.details)
+    assert space._MARGIN == 64 << 20
+
+
+def test_a_configuration_that_can_not_be_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(ConfigError, match="a directory is in its place"):
+        read_document(tmp_path / "config.toml")
