@@ -103,11 +103,28 @@ def test_every_request_needs_one_of_the_project_keys(reader: Client) -> None:
         assert "message" in answer.json()
 
 
-def test_a_key_that_is_not_a_jwt_is_refused_as_bearer(reader: Client) -> None:
-    for key in (reader.sandbox.anon_key, reader.sandbox.service_key):
-        headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+def test_a_key_is_refused_as_bearer_beside_another_key(reader: Client) -> None:
+    keys = (reader.sandbox.anon_key, reader.sandbox.service_key)
+    for key, bearer in (keys, keys[::-1]):
+        headers = {"apikey": key, "Authorization": f"Bearer {bearer}"}
         answer = reader.http.get("/rest/v1/datasets", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "PGRST301")
+
+
+def test_errors_come_in_the_version_that_is_asked_for(user: Client) -> None:
+    headers = {"apikey": user.sandbox.anon_key}
+    for asked, keys in (
+        (None, {"code", "error_code", "msg"}),
+        ("2023-01-01", {"code", "error_code", "msg"}),
+        ("2024-01-01", {"code", "message"}),
+        ("2026-05-05", {"code", "message"}),
+        ("nonsense", {"code", "error_code", "msg"}),
+    ):
+        version = {} if asked is None else {"X-Supabase-Api-Version": asked}
+        answer = user.http.get("/auth/v1/user", headers=headers | version)
+        assert answer.status_code == 403
+        assert answer.json().keys() == keys
+        assert answer.headers["x-sb-error-code"] == "bad_jwt"
 
 
 def test_a_token_signed_by_somebody_else_is_refused(reader: Client) -> None:

@@ -269,7 +269,7 @@ def test_too_much_for_the_standard_upload_leaves_nothing(
         content=body if announced else iter([body[:600], body[600:]]),
         headers=BINARY,
     )
-    assert (answer.status_code, answer.json()["statusCode"]) == (413, "413")
+    assert (answer.status_code, answer.json()["statusCode"]) == (400, "413")
     assert service.storage("GET", "object/info/lora-models/a/b.bin").status_code == 400
     assert [path.name for path in (sandbox.directory / "objects").glob("unfinished-*")] == []
 

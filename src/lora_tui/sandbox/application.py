@@ -31,6 +31,9 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
 
         return Route(path, endpoint, methods=list(methods))
 
+    def versioned(handler: Handler) -> Handler:
+        return lambda backend, call: auth.answer_in_version(call, handler(backend, call))
+
     def streamed(path: str, handler: Streamer, methods: Sequence[str] = ("GET",)) -> Route:
         async def endpoint(request: Request) -> Response:
             return await handler(backend, request)
@@ -43,9 +46,9 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
     stored = "/storage/v1/object"
     named = "{bucket}/{name:path}"
     routes: list[Any] = [
-        small("/auth/v1/token", auth.token, ["POST"]),
-        small("/auth/v1/user", auth.user),
-        small("/auth/v1/logout", auth.logout, ["POST"]),
+        small("/auth/v1/token", versioned(auth.token), ["POST"]),
+        small("/auth/v1/user", versioned(auth.user)),
+        small("/auth/v1/logout", versioned(auth.logout), ["POST"]),
         small("/auth/v1/health", auth.health),
         small("/rest/v1/", rest.description),
         small("/rest/v1/rpc/{name}", rest.function, ["POST"]),

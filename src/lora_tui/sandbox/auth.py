@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import re
 import secrets
+import string
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,6 +28,10 @@ from lora_tui.sandbox.backend import (
 from lora_tui.sandbox.tokens import BadTokenError, ExpiredTokenError, make_token
 
 _BAD_JWT: Final = "invalid JWT: unable to parse or verify signature"
+_REFRESH_LETTERS: Final = string.ascii_lowercase + string.digits
+_REFRESH_TOKEN: Final = re.compile("[a-z0-9]{12}")
+_VERSION_HEADER: Final = "x-supabase-api-version"
+_SECOND_VERSION: Final = "2024-01-01"
 
 
 def token(backend: Backend, call: Call) -> Response:
@@ -66,8 +73,11 @@ def logout(backend: Backend, call: Call) -> Response:
             condition, value = "session_id = ?", session_id
         case ["others"]:
             condition, value = "session_id <> ? AND user_id = ?", session_id
-        case _:
+        case ["global"]:
             condition, value = "user_id = ?", row["id"]
+        case [unknown, *_]:
+            text = f'Unsupported logout scope "{unknown}"'
+            return _refusal(400, "validation_failed", text)
     parameters = [value, row["id"]] if "AND" in condition else [value]
     backend.database.execute(
         f"UPDATE auth_refresh_tokens SET revoked = 1 WHERE {condition}", parameters
@@ -81,12 +91,32 @@ def health(backend: Backend, call: Call) -> Response:
     return json_response({"name": "GoTrue", "version": "sandbox", "description": "make-believe"})
 
 
+def answer_in_version(call: Call, response: Response) -> Response:
+    """The answer in the API version that the client asks for: errors differ from 2024-01-01 on."""
+    asked = call.headers.get(_VERSION_HEADER, "")
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", asked) or asked < _SECOND_VERSION:
+        return response
+    if response.status_code < 400 or "x-sb-error-code" not in response.headers:
+        return response
+    body = json.loads(bytes(response.body))
+    return json_response(
+        {"code": body["error_code"], "message": body["msg"]},
+        response.status_code,
+        {
+            "x-sb-error-code": body["error_code"],
+            _VERSION_HEADER: _SECOND_VERSION,
+        },
+    )
+
+
 def password_digest(password: str) -> str:
     """What is kept of a password."""
     return hashlib.sha256(password.encode()).hexdigest()
 
 
 def _sign_in(backend: Backend, email: str, password: str) -> Response:
+    if not email:
+        return _refusal(400, "validation_failed", "missing email or phone")
     row = backend.database.row("SELECT * FROM auth_users WHERE email = ?", (email.strip().lower(),))
     if row is None or not hmac.compare_digest(row["password_sha256"], password_digest(password)):
         return _refusal(400, "invalid_credentials", "Invalid login credentials")
@@ -100,6 +130,8 @@ def _sign_in(backend: Backend, email: str, password: str) -> Response:
 
 
 def _refresh(backend: Backend, refresh_token: str) -> Response:
+    if not _REFRESH_TOKEN.fullmatch(refresh_token):
+        return _refusal(400, "validation_failed", "Refresh token is not valid")
     database = backend.database
     with database.transaction():
         row = database.row("SELECT * FROM auth_refresh_tokens WHERE token = ?", (refresh_token,))
@@ -130,7 +162,7 @@ def _refresh(backend: Backend, refresh_token: str) -> Response:
 
 
 def _new_refresh_token(backend: Backend, session_id: str, user_id: str) -> str:
-    refresh_token = secrets.token_urlsafe(12)
+    refresh_token = "".join(secrets.choice(_REFRESH_LETTERS) for _ in range(12))
     backend.database.execute(
         "INSERT INTO auth_refresh_tokens (token, session_id, user_id) VALUES (?, ?, ?)",
         (refresh_token, session_id, user_id),
@@ -183,8 +215,8 @@ def _session_user(backend: Backend, call: Call) -> tuple[Any, str] | Response:
         return _refusal(403, "bad_jwt", f"{_BAD_JWT}, token has invalid claims: token is expired")
     except BadTokenError as error:
         return _refusal(403, "bad_jwt", f"{_BAD_JWT}, {error}")
-    if caller.user_id is None:
-        return _refusal(401, "no_authorization", "This endpoint requires a valid Bearer token")
+    if caller.user_id is None:  # the platform has made a token of the key, without a user
+        return _refusal(403, "bad_jwt", "invalid claim: missing sub claim")
     row = backend.database.row("SELECT * FROM auth_users WHERE id = ?", (caller.user_id,))
     alive = backend.database.row(
         "SELECT 1 FROM auth_refresh_tokens WHERE session_id = ? AND NOT revoked",
@@ -210,10 +242,30 @@ def _user(row: Mapping[str, Any]) -> dict[str, Any]:
         "last_sign_in_at": _go_time(row["last_sign_in_at"] or row["created_at"]),
         "app_metadata": provider,
         "user_metadata": {"email": row["email"], "email_verified": True},
-        "identities": [],
+        "identities": [_identity(row)],
         "created_at": created_at,
         "updated_at": _go_time(row["last_sign_in_at"] or row["created_at"]),
         "is_anonymous": False,
+    }
+
+
+def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
+    created_at = _go_time(row["created_at"])
+    return {
+        "identity_id": str(uuid.uuid5(uuid.UUID(row["id"]), "email")),
+        "id": row["id"],
+        "user_id": row["id"],
+        "identity_data": {
+            "email": row["email"],
+            "email_verified": True,
+            "phone_verified": False,
+            "sub": row["id"],
+        },
+        "provider": "email",
+        "last_sign_in_at": created_at,
+        "created_at": created_at,
+        "updated_at": created_at,
+        "email": row["email"],
     }
 
 
@@ -231,4 +283,5 @@ def _without_session(call: Call) -> Call:
 
 
 def _refusal(status: int, error_code: str, message: str) -> Response:
-    return json_response({"code": status, "error_code": error_code, "msg": message}, status)
+    body = {"code": status, "error_code": error_code, "msg": message}
+    return json_response(body, status, {"x-sb-error-code": error_code})

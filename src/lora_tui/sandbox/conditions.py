@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from lora_tui.sandbox.grammar import Condition, Filter, Logic, Path
@@ -20,6 +22,7 @@ _COMPARISONS: Final[Mapping[str, str]] = {
     "lte": "<=",
     "isdistinct": "IS NOT",
 }
+_CONTAINMENT: Final[Mapping[str, str]] = {"cs": "@>", "cd": "<@"}
 _IS: Final[Mapping[str, str]] = {
     "null": "IS NULL",
     "not_null": "IS NOT NULL",
@@ -72,6 +75,10 @@ def condition_sql(table: Table, alias: str, condition: Condition) -> tuple[str, 
 
 def _filter(column: Column, alias: str, condition: Filter) -> tuple[str, list[Any]]:
     name = f'{alias}."{column.name}"'
+    if condition.quantifier is not None:
+        return _quantified(column, alias, condition)
+    if condition.operator in _CONTAINMENT:
+        return _containment(column, name, condition)
     if condition.path.keys:
         path = json_path(condition.path)
         if not condition.path.as_text and condition.operator in _COMPARISONS:
@@ -80,6 +87,38 @@ def _filter(column: Column, alias: str, condition: Filter) -> tuple[str, list[An
         part, parameters = _plain_filter(JSON_TEXT.format(c=name, p="?"), as_text, condition)
         return part, [path, path, *parameters]
     return _plain_filter(name, column, condition)
+
+
+def _quantified(column: Column, alias: str, condition: Filter) -> tuple[str, list[Any]]:
+    """`like(any).{a,b}` and its kind: each value is a condition of its own."""
+    parts, parameters = [], list[Any]()
+    for value in condition.value:
+        one = replace(condition, value=value, quantifier=None)
+        part, more = _filter(column, alias, one)
+        parts.append(part)
+        parameters += more
+    if not parts:
+        return ("0" if condition.quantifier == "any" else "1"), []
+    return f"({(' OR ' if condition.quantifier == 'any' else ' AND ').join(parts)})", parameters
+
+
+def _containment(column: Column, name: str, condition: Filter) -> tuple[str, list[Any]]:
+    """`cs` and `cd`, PostgreSQL's `@>` and `<@`, for JSON."""
+    sign = _CONTAINMENT[condition.operator]
+    if column.type != "jsonb" or condition.path.as_text:
+        kind = "text" if condition.path.as_text else column.type
+        raise RestError(404, "42883", f"operator does not exist: {kind} {sign} unknown")
+    assert isinstance(condition.value, str)
+    value = _parsed(condition.value)
+    expression, parameters = name, list[Any]()
+    if condition.path.keys:
+        # asked for two paths, SQLite answers with an array: it keeps JSON apart from text
+        path = json_path(condition.path)
+        expression, parameters, value = f"json_extract({name}, ?, ?)", [path, path], [value]
+    given = json.dumps(value)
+    if condition.operator == "cs":
+        return f"pg_json_contains({expression}, ?)", [*parameters, given]
+    return f"pg_json_contains(?, {expression})", [given, *parameters]
 
 
 def _plain_filter(expression: str, column: Column, condition: Filter) -> tuple[str, list[Any]]:
@@ -98,6 +137,16 @@ def _plain_filter(expression: str, column: Column, condition: Filter) -> tuple[s
             raise RestError(404, "42883", f"operator does not exist: {column.type} {sign} unknown")
         insensitive = int(operator == "ilike")
         return f"pg_like({expression}, ?, {insensitive})", [value.replace("*", "%")]
+    if operator in {"match", "imatch"}:
+        insensitive = int(operator == "imatch")
+        if column.type != "text":
+            sign = "~*" if insensitive else "~"
+            raise RestError(404, "42883", f"operator does not exist: {column.type} {sign} unknown")
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise RestError(400, "2201B", f"invalid regular expression: {error}") from None
+        return f"pg_match({expression}, ?, {insensitive})", [value]
     return f"{expression} {_COMPARISONS[operator]} ?", [_filter_value(column, value)]
 
 

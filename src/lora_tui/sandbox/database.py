@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import threading
@@ -23,7 +24,12 @@ class Database:
         self._connection.row_factory = _as_dict
         for pragma in ("journal_mode = WAL", "synchronous = OFF", "foreign_keys = ON"):
             self._connection.execute(f"PRAGMA {pragma}")
-        self._connection.create_function("pg_like", 3, _like, deterministic=True)
+        for name, arguments, function in (
+            ("pg_like", 3, _like),
+            ("pg_match", 3, _match),
+            ("pg_json_contains", 2, _json_contains),
+        ):
+            self._connection.create_function(name, arguments, function, deterministic=True)
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
         """All rows of a query."""
@@ -83,6 +89,33 @@ def _like(value: object, pattern: str, insensitive: int) -> int | None:
     if value is None:
         return None
     return 1 if _like_expression(pattern, bool(insensitive)).fullmatch(str(value)) else 0
+
+
+def _match(value: object, pattern: str, insensitive: int) -> int | None:
+    """PostgreSQL's `~` and `~*`."""
+    if value is None:
+        return None
+    return int(re.search(pattern, str(value), re.IGNORECASE if insensitive else 0) is not None)
+
+
+def _json_contains(whole: str | None, part: str | None) -> int | None:
+    """PostgreSQL's `whole @> part`, both as JSON text."""
+    if whole is None or part is None:
+        return None
+    holder, held = json.loads(whole), json.loads(part)
+    if isinstance(holder, list) and not isinstance(held, list | dict):
+        held = [held]
+    return int(_contains(holder, held))
+
+
+def _contains(whole: Any, part: Any) -> bool:
+    match whole, part:
+        case dict(), dict():
+            return all(key in whole and _contains(whole[key], part[key]) for key in part)
+        case list(), list():
+            return all(any(_contains(one, other) for one in whole) for other in part)
+        case _:
+            return isinstance(whole, bool) == isinstance(part, bool) and bool(whole == part)
 
 
 @lru_cache(maxsize=256)

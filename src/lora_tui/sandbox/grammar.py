@@ -10,9 +10,11 @@ from urllib.parse import parse_qsl
 
 from lora_tui.sandbox.rest_errors import RestError, unparsable
 
-OPERATORS: Final = frozenset(
-    ("eq", "neq", "gt", "gte", "lt", "lte", "like", "ilike", "is", "in", "isdistinct")
+_QUANTIFIABLE: Final = frozenset(
+    ("eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch")
 )
+OPERATORS: Final = _QUANTIFIABLE | {"neq", "is", "in", "isdistinct", "cs", "cd"}
+_OPERATOR: Final = re.compile(r"([a-z]+)(?:\((any|all)\))?")
 _NOT_FILTERS: Final = frozenset(("select", "columns", "on_conflict"))
 _NAME: Final = re.compile(r"[^\W\d][\w ]*|\*", re.ASCII)
 _ARROW: Final = re.compile(r"->>?")
@@ -29,12 +31,16 @@ class Path:
 
 @dataclass(frozen=True)
 class Filter:
-    """`path=operator.value`; `in` has a tuple of values."""
+    """`path=operator.value`; `in`, and an operator with a `quantifier`, have a tuple of values.
+
+    `quantifier` is `any` or `all`, as in `like(any).{…}`.
+    """
 
     path: Path
     operator: str
     value: str | tuple[str, ...]
     negated: bool = False
+    quantifier: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,13 +150,26 @@ def _with_parameter(query: Query, parts: Sequence[str], key: str, value: str) ->
 def _top_filter(key: str, text: str) -> Filter:
     path = _Reader(key, "filter").whole_path()
     rest, negated = (text[4:], True) if text.startswith("not.") else (text, False)
-    operator, dot, value = rest.partition(".")
-    if not dot or operator not in OPERATORS:
+    word, dot, value = rest.partition(".")
+    known = _operator(word)
+    if not dot or known is None:
         raise unparsable("filter", text)
+    operator, quantifier = known
     if operator == "in":
-        reader = _Reader(value, "filter")
-        return Filter(path, operator, reader.listed(), negated)
+        return Filter(path, operator, _Reader(value, "filter").listed(), negated)
+    if quantifier is not None:
+        return Filter(path, operator, _Reader(value, "filter").array(), negated, quantifier)
     return Filter(path, operator, value, negated)
+
+
+def _operator(word: str) -> tuple[str, str | None] | None:
+    """An operator and its quantifier; None where there is no such operator."""
+    match = _OPERATOR.fullmatch(word)
+    if match is None or match[1] not in OPERATORS:
+        return None
+    if match[2] is not None and match[1] not in _QUANTIFIABLE:
+        return None
+    return match[1], match[2]
 
 
 def _names(text: str) -> list[str]:
@@ -198,6 +217,12 @@ class _Reader:
 
     def listed(self) -> tuple[str, ...]:
         values = self._list()
+        self._end()
+        return values
+
+    def array(self) -> tuple[str, ...]:
+        """An array of PostgreSQL's: `{a,"b, c"}`."""
+        values = self._array()
         self._end()
         return values
 
@@ -266,12 +291,19 @@ class _Reader:
         path = self._path()
         self._expect(".")
         negated = self._skip("not.") or negated
-        operator = self._name()
-        if operator not in OPERATORS:
+        word = _OPERATOR.match(self._text, self._at)
+        known = None if word is None else _operator(word[0])
+        if word is None or known is None:
             raise self._error()
+        operator, quantifier = known
+        self._at = word.end()
         self._expect(".")
         if operator == "in":
             return Filter(path, operator, self._list(), negated)
+        if quantifier is not None:
+            return Filter(path, operator, self._array(), negated, quantifier)
+        if self._peek("{"):
+            return Filter(path, operator, self._braces(), negated)
         return Filter(path, operator, self._value(",)"), negated)
 
     def _list(self) -> tuple[str, ...]:
@@ -283,6 +315,30 @@ class _Reader:
                 values.append(self._value(",)"))
         self._expect(")")
         return tuple(values)
+
+    def _array(self) -> tuple[str, ...]:
+        self._expect("{")
+        values = []
+        if not self._peek("}"):
+            values.append(self._value(",}"))
+            while self._skip(","):
+                values.append(self._value(",}"))
+        self._expect("}")
+        return tuple(values)
+
+    def _braces(self) -> str:
+        """The text from `{` to the `}` that closes it; commas and brackets inside end nothing."""
+        start, depth = self._at, 0
+        while self._at < len(self._text):
+            character = self._text[self._at]
+            if character == '"':
+                self._value("")
+                continue
+            depth += {"{": 1, "}": -1}.get(character, 0)
+            self._at += 1
+            if depth == 0:
+                return self._text[start : self._at]
+        raise self._error()
 
     def _value(self, stops: str) -> str:
         if self._skip('"'):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,10 @@ from lora_tui.sandbox.values import Dialect
 from lora_tui.sandbox.writes import Writer
 
 _SINGLE: Final = "application/vnd.pgrst.object+json"
+_CSV: Final = "text/csv"
+_STRIPPED: Final = "nulls=stripped"
+_NEEDS_QUOTES: Final = re.compile(r'[\s"\\,()]')
+_SCHEMA: Final = "public"
 _RANGE: Final = re.compile(r"(?:items=)?(\d+)-(\d*)")
 
 
@@ -56,8 +61,12 @@ class _Request:
     prefer: Mapping[str, str]
 
     @property
+    def accept(self) -> str:
+        return self.call.headers.get("accept", "")
+
+    @property
     def single(self) -> bool:
-        return _SINGLE in self.call.headers.get("accept", "")
+        return _SINGLE in self.accept
 
 
 def _answer(backend: Backend, call: Call, handle: Any) -> Response:
@@ -76,10 +85,23 @@ def _answer(backend: Backend, call: Call, handle: Any) -> Response:
     reader = Reader(backend.database, caller, backend.migrated, dialect)
     request = _Request(backend, call, caller, reader, _preferences(call))
     try:
+        _require_schema(call)
         response: Response = handle(request)
         return response
     except RestError as error:
         return _refusal(error, anonymous=caller.role == "anon")
+
+
+def _require_schema(call: Call) -> None:
+    kind = "accept-profile" if call.method in {"GET", "HEAD"} else "content-profile"
+    schema = call.headers.get(kind, _SCHEMA)
+    if schema != _SCHEMA:
+        raise RestError(
+            406,
+            "PGRST106",
+            f"Invalid schema: {schema}",
+            hint=f"Only the following schemas are exposed: {_SCHEMA}, graphql_public",
+        )
 
 
 def _table(request: _Request) -> Response:
@@ -131,9 +153,9 @@ def _read(request: _Request, table: Table, query: Query) -> Response:
     rows = request.reader.rows(table, query, most=most)
     headers = {"content-range": _content_range(query.offset, len(rows), total)}
     if request.single:
-        return _single_response(rows, 200, headers)
+        return _single_response(request, rows, 200, headers)
     partial = total is not None and len(rows) < total
-    return json_response(rows, 206 if partial else 200, headers)
+    return _rows_response(request, rows, 206 if partial else 200, headers)
 
 
 def _write(request: _Request, table: Table, query: Query) -> Response:
@@ -142,12 +164,20 @@ def _write(request: _Request, table: Table, query: Query) -> Response:
     request.reader.check(table, query)
     match request.call.method:
         case "POST":
-            ids = writer.insert(table, query, _body(request), request.prefer.get("resolution"))
+            ids = writer.insert(
+                table,
+                query,
+                _body(request),
+                request.prefer.get("resolution"),
+                missing_as_default=request.prefer.get("missing") == "default",
+            )
         case "PATCH":
             ids = writer.update(table, query, _body(request))
         case _:
             ids = writer.delete(table, query)
     created = request.call.method == "POST"
+    if not created:
+        _refuse_more_than_allowed(request, len(ids))
     wanted = request.prefer.get("return") == "representation"
     rows = request.reader.by_ids(table, query, ids) if wanted or request.single else []
     if request.call.method == "DELETE":
@@ -158,18 +188,69 @@ def _write(request: _Request, table: Table, query: Query) -> Response:
     if created and request.prefer.get("return") == "headers-only" and len(ids) == 1:
         headers["location"] = f"/{table.name}?{table.key}=eq.{ids[0]}"
     if request.single and (wanted or len(ids) != 1):
-        return _single_response(rows, 201 if created else 200, headers)
+        return _single_response(request, rows, 201 if created else 200, headers)
     if wanted:
-        return json_response(rows, 201 if created else 200, headers)
+        return _rows_response(request, rows, 201 if created else 200, headers)
     return Response(status_code=201 if created else 204, headers=headers)
 
 
+def _refuse_more_than_allowed(request: _Request, affected: int) -> None:
+    """`Prefer: handling=strict, max-affected=1`. Raised inside the transaction, which it undoes."""
+    most = request.prefer.get("max-affected", "")
+    if request.prefer.get("handling") == "strict" and most.isdigit() and affected > int(most):
+        raise RestError(
+            400,
+            "PGRST124",
+            "Query result exceeds max-affected preference constraint",
+            details=f"The query affects {affected} rows",
+        )
+
+
 def _single_response(
-    rows: list[dict[str, Any]], status: int, headers: Mapping[str, str]
+    request: _Request, rows: list[dict[str, Any]], status: int, headers: Mapping[str, str]
 ) -> Response:
     if len(rows) != 1:
         raise not_single(len(rows))
-    return json_response(rows[0], status, {**headers, "content-type": f"{_SINGLE}; charset=utf-8"})
+    row = _without_nulls(rows[0]) if _STRIPPED in request.accept else rows[0]
+    return json_response(row, status, {**headers, "content-type": f"{_SINGLE}; charset=utf-8"})
+
+
+def _rows_response(
+    request: _Request, rows: list[dict[str, Any]], status: int, headers: Mapping[str, str]
+) -> Response:
+    if _CSV in request.accept:
+        return Response(
+            _csv(rows), status, headers={**headers, "content-type": f"{_CSV}; charset=utf-8"}
+        )
+    if _STRIPPED in request.accept:
+        rows = [_without_nulls(row) for row in rows]
+    return json_response(rows, status, headers)
+
+
+def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    """Rows as PostgreSQL writes them, without a line break at the end."""
+    if not rows:
+        return ""
+    lines = [list(rows[0]), *([_csv_field(value) for value in row.values()] for row in rows)]
+    return "\n".join(",".join(line) for line in lines)
+
+
+def _csv_field(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "t" if value else "f"
+        case str():
+            text = value
+        case _:
+            text = json.dumps(value, ensure_ascii=False)
+    doubled = text.replace("\\", "\\\\").replace('"', '""')
+    return f'"{doubled}"' if not text or _NEEDS_QUOTES.search(text) else text
 
 
 def _ranged(request: _Request, query: Query) -> Query:

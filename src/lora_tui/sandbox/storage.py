@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -28,6 +28,7 @@ from lora_tui.sandbox.objects import (
     StoredObject,
 )
 from lora_tui.sandbox.tokens import BadTokenError, ExpiredTokenError, make_token, read_token
+from lora_tui.sandbox.upload_form import FormTooLargeError, NoFileError, is_form, read_form
 
 LONGEST_NAME: Final = 1024
 _NO_ACCESS: Final = "Either the object does not exist or you do not have access to it"
@@ -136,28 +137,33 @@ async def download(backend: Backend, request: Request) -> Response:
 
 
 async def upload(backend: Backend, request: Request) -> Response:
-    """`POST|PUT /object/{bucket}/{path}`: the standard upload, a raw body up to 50 MB."""
+    """`POST|PUT /object/{bucket}/{path}`: the standard upload, a raw body or a form."""
     try:
         caller = storage_caller(backend, request)
-        bucket, name = check_bucket(request.path_params["bucket"]), request.path_params["name"]
         content_type = request.headers.get("content-type", "application/octet-stream")
-        replace = request.method == "PUT" or request.headers.get("x-upsert") == "true"
-        check_new_object(caller, name, content_type)
-        if not replace and backend.objects.find(bucket, name) is not None:
-            raise StorageError(409, "Duplicate", "The resource already exists")
         limit = int(backend.faults.get("standard_upload_limit"))
-        if int(request.headers.get("content-length") or 0) > limit:
-            raise StorageError(*TOO_LARGE, status=413)
-        stored = await _receive(
-            backend, request, caller, name, content_type=content_type, limit=limit, replace=replace
-        )
+        if is_form(content_type):
+            async with read_form(request, limit=limit) as form:
+                stored = await _store(
+                    backend, request, caller, form.pieces(), content_type=form.content_type
+                )
+        else:
+            if int(request.headers.get("content-length") or 0) > limit:
+                raise StorageError(*TOO_LARGE)
+            stored = await _store(
+                backend, request, caller, request.stream(), content_type=content_type
+            )
+    except NoFileError:
+        return StorageError(400, "InvalidRequest", "No content provided").response()
+    except FormTooLargeError:
+        return StorageError(*TOO_LARGE).response()
     except NoApiKeyError:
         return no_api_key(request)
     except ClientDisconnect:
         return Response(status_code=499)
     except StorageError as error:
         return error.response()
-    return json_response({"Key": f"{bucket}/{name}", "Id": stored.id})
+    return json_response({"Key": f"{stored.bucket}/{stored.name}", "Id": stored.id})
 
 
 def info(backend: Backend, call: Call) -> Response:
@@ -287,9 +293,9 @@ def check_new_object(caller: Caller, name: str, content_type: str) -> None:
     usable = 0 < len(name) <= LONGEST_NAME and name.isprintable() and name.isascii()
     if not usable or any(part in {"", ".", ".."} for part in name.split("/")):
         raise StorageError(400, "InvalidKey", f"Invalid key: {name}")
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in BUCKET_TYPES:
-        raise StorageError(415, "invalid_mime_type", f"mime type {kind} is not supported")
+    if content_type not in BUCKET_TYPES:
+        text = f"mime type {content_type} is not supported"
+        raise StorageError(415, "invalid_mime_type", text)
 
 
 def _answer(backend: Backend, call: Call, act: Any) -> Response:
@@ -334,6 +340,8 @@ def _mapping(call: Call) -> Mapping[str, Any]:
 
 def _seconds(backend: Backend, body: Mapping[str, Any]) -> float:
     seconds = body.get("expiresIn")
+    if isinstance(seconds, str) and seconds.strip().isdigit():
+        seconds = int(seconds)  # coerced, as the vendor's Python client sends it
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 1:
         raise StorageError(400, "Error", "body/expiresIn must be >= 1")
     switched = backend.faults.get("signed_url_seconds")
@@ -349,29 +357,33 @@ def _signed_url(backend: Backend, stored: StoredObject, seconds: float) -> str:
     return f"/object/sign/{stored.bucket}/{quote(stored.name)}?token={token}"
 
 
-async def _receive(
+async def _store(
     backend: Backend,
     request: Request,
     caller: Caller,
-    name: str,
+    pieces: AsyncIterator[bytes],
     *,
     content_type: str,
-    limit: int,
-    replace: bool,
 ) -> StoredObject:
-    """Stream a body into a file and make it an object; nothing is left of one that breaks off."""
+    """Stream a file to disk and make it an object; nothing is left of one that breaks off."""
+    bucket, name = check_bucket(request.path_params["bucket"]), request.path_params["name"]
+    replace = request.method == "PUT" or request.headers.get("x-upsert") == "true"
+    check_new_object(caller, name, content_type)
+    if not replace and backend.objects.find(bucket, name) is not None:
+        raise StorageError(409, "Duplicate", "The resource already exists")
+    limit = int(backend.faults.get("standard_upload_limit"))
     unfinished = backend.objects.new_file()
     try:
         size = 0
         with unfinished.open("wb") as file:
-            async for piece in request.stream():
+            async for piece in pieces:
                 size += len(piece)
                 if size > limit:
-                    raise StorageError(*TOO_LARGE, status=413)
+                    raise StorageError(*TOO_LARGE)
                 file.write(piece)
         return await run_in_threadpool(
             backend.objects.put,
-            BUCKET,
+            bucket,
             name,
             unfinished,
             content_type=content_type,

@@ -25,10 +25,19 @@ class Writer:
         self._caller = caller
         self._reader = reader
 
-    def insert(self, table: Table, query: Query, body: Any, resolution: str | None) -> list[str]:
+    def insert(
+        self,
+        table: Table,
+        query: Query,
+        body: Any,
+        resolution: str | None,
+        *,
+        missing_as_default: bool = False,
+    ) -> list[str]:
         """Insert one object or a list of them; the ids of the rows written. Raises RestError.
 
-        `resolution` is `merge-duplicates`, `ignore-duplicates` or None.
+        `resolution` is `merge-duplicates`, `ignore-duplicates` or None. A column that the query
+        names and a row lacks becomes null, or the column's default.
         """
         if not may_insert(table.name, self._caller, migrated=self._backend.migrated):
             raise forbidden(table.name)
@@ -46,7 +55,7 @@ class Writer:
                 )
         moment = self._backend.timestamp()
         written: list[str] = []
-        for row in _objects(table, body, query.columns):
+        for row in _objects(table, body, query.columns, missing_as_default):
             values = {name: to_sql(table.columns[name], value) for name, value in row.items()}
             existing = self._existing(table, conflict, values) if resolution else None
             if existing is not None:
@@ -207,12 +216,20 @@ class Writer:
             ) from None
 
 
-def _objects(table: Table, body: Any, columns: Sequence[str] | None) -> list[dict[str, Any]]:
+def _objects(
+    table: Table, body: Any, columns: Sequence[str] | None, missing_as_default: bool
+) -> list[dict[str, Any]]:
     rows = body if isinstance(body, list) else [body]
     if not all(isinstance(row, Mapping) for row in rows):
         raise RestError(400, "PGRST102", "Empty or invalid json")
     if columns is not None:
-        rows = [{name: row.get(name) for name in columns} for row in rows]
+        rows = [
+            {name: row.get(name) for name in columns if name in row or not missing_as_default}
+            for row in rows
+        ]
+        for name in columns:
+            if name not in table.columns:
+                raise _not_in_cache(table, name)
     elif any(row.keys() != rows[0].keys() for row in rows):
         raise RestError(400, "PGRST102", "All object keys must match")
     for row in rows[:1]:
