@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import hashlib
 import json
 import os
@@ -26,11 +25,15 @@ from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config import Profile
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import AuthenticationError
+from lora_tui.file_lock import in_use, take_lock
 from lora_tui.private_files import make_private_directory, replace_private
 from lora_tui.secret import Secret
 
 KEYRING: Final = "keyring"
 FILE: Final = "file"
+
+_RENEWAL_SECONDS: Final = 60.0
+"""How long another process may take to renew the session: a few requests, tried again."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def delete_session(profile: Profile) -> bool:
 def refresh_lock(profile: Profile) -> Iterator[None]:
     """Held while a session is refreshed: refresh tokens rotate, two processes must take turns.
 
-    Raises DiskError.
+    Raises DiskError, and InUseError where another process does not give it back.
     """
     path = _file(profile).with_suffix(".lock")
     try:
@@ -144,7 +147,9 @@ def refresh_lock(profile: Profile) -> Iterator[None]:
             instead="set LORA_TUI_HOME to another directory",
         ) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        holder = take_lock(descriptor, patience=_RENEWAL_SECONDS)
+        if holder is not None:
+            raise in_use("Another lora-tui is renewing the session", holder, path)
         yield
     finally:
         os.close(descriptor)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-import tempfile
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +13,7 @@ from lora_tui.directory_lock import locked_directory
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import ConfigError
 from lora_tui.preferences import check_preference
-from lora_tui.private_files import make_private_directory
+from lora_tui.private_files import make_private_directory, replacing
 
 Setting = str | bool | int | float | None
 
@@ -89,18 +87,9 @@ def _edited(path: Path, place: Sequence[str], settings: Mapping[str, Setting]) -
 
 
 def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    partial = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+    with replacing(path, durable=True) as (file, partial):
+        file.write(text)
+        file.flush()
         tables = read_profiles(partial).values()  # what was written is what can be read
         if path.exists() and not any(SECRET_KEYS & table.keys() for table in tables):
             partial.chmod(stat.S_IMODE(path.stat().st_mode))
-        partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
-        raise

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+from lora_tui.file_lock import in_use, take_lock
+
+_PATIENCE: Final = 30.0
+"""Seconds; nobody writes a directory's small files for longer."""
 
 
 @contextmanager
 def locked_directory(directory: Path) -> Iterator[None]:
     """Wait for a turn, and have it. The lock is on the directory, so no file is left behind.
 
-    Raises OSError.
+    Raises OSError, and InUseError where another process does not give it back.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        holder = take_lock(descriptor, patience=_PATIENCE)
+        if holder is not None:
+            raise in_use("Another lora-tui is writing in this directory", holder, directory)
         yield
     finally:
         os.close(descriptor)

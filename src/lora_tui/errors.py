@@ -110,6 +110,12 @@ class DiskError(LoraTuiError):
     """The local file system refuses: full, read-only, or not permitted."""
 
 
+class InUseError(LoraTuiError):
+    """Another process has it in hand and does not let go; the details name the process."""
+
+    default_remedy = "wait for the other process, or end it"
+
+
 class PartlyFailedError(LoraTuiError):
     """Some of it was done, some was not; the message counts both."""
 

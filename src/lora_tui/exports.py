@@ -57,10 +57,15 @@ def write_new(directory: Path, name: str, text: str) -> Path:
                 f"{stem}{dot}{suffix}" if number == 1 else f"{stem}-{number}{dot}{suffix}"
             )
             try:
-                with path.open("x", encoding="utf-8", newline="") as file:
-                    file.write(text)
+                file = path.open("x", encoding="utf-8", newline="")  # follows no link
             except FileExistsError:
                 continue
+            try:
+                with file:
+                    file.write(text)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
             return path
     except OSError as error:
         raise disk_error(error, "The file can't be written", directory) from error

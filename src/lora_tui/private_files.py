@@ -1,12 +1,17 @@
-"""Directories and files that only their owner can read, whatever the umask."""
+"""Files that are replaced in one step, and directories and files that only their owner can read."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 MODE = 0o600
+PUBLIC_MODE = 0o666
+"""What the umask leaves of it."""
+_BEGINNING, _END = ".lora-tui-", ".tmp"
 
 
 def make_private_directory(directory: Path) -> None:
@@ -17,26 +22,81 @@ def make_private_directory(directory: Path) -> None:
     directory.mkdir(exist_ok=True)  # raises where a file is in its place
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file anew; it is not replaced in one step. Raises OSError."""
-    with open(path, "w", encoding="utf-8", opener=_opener) as file:
+def replace_private(path: Path, text: str) -> None:
+    """Write a file anew, in one step; directories that are missing are made. Raises OSError."""
+    make_private_directory(path.parent)
+    replace_file(path, text)
+
+
+def replace_file(path: Path, text: str, *, mode: int = MODE, durable: bool = False) -> None:
+    """Write a file anew, in one step; see `replacing`. Raises OSError."""
+    with replacing(path, mode=mode, durable=durable) as (file, _):
         file.write(text)
 
 
-def replace_private(path: Path, text: str) -> None:
-    """Write a file anew, in one step; directories that are missing are made. Raises OSError."""
-    import threading  # late: programs that only read load this module too
+@contextmanager
+def replacing(
+    path: Path, *, mode: int = MODE, durable: bool = False
+) -> Iterator[tuple[TextIO, Path]]:
+    """A new file beside `path`, which takes its name when the block ends without an error.
 
-    make_private_directory(path.parent)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_native_id()}.part")
+    No link is followed: the new file has a name that nobody can guess and that did not exist, and
+    a link called `path` is replaced, not what it leads to. `durable`: the bytes are on the disk
+    before they have the name. Raises OSError.
+    """
+    descriptor, partial = _new_file(path.parent, mode)
     try:
-        write_private(partial, text)
-        partial.replace(path)
-    except OSError:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yield file, partial
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+            partial.replace(path)
+    except BaseException:
         with suppress(OSError):
-            partial.unlink(missing_ok=True)
+            partial.unlink()
         raise
 
 
-def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags, MODE)
+def read_plain(path: Path, most: int) -> bytes:
+    """The first `most` bytes of an ordinary file; no link is followed. Raises OSError."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read(most)
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Remove the new files that processes left in `directory` when they were killed."""
+    import fcntl  # late, as below
+
+    with suppress(OSError):
+        for path in directory.glob(f"{_BEGINNING}*{_END}"):
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                finally:
+                    os.close(descriptor)
+
+
+def _new_file(directory: Path, mode: int) -> tuple[int, Path]:
+    """One that is locked for as long as it is open, so that `remove_abandoned` lets it be."""
+    import fcntl  # late: programs that only read load this module too
+
+    while True:
+        path = directory / f"{_BEGINNING}{os.urandom(8).hex()}{_END}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, mode)
+        except FileExistsError:
+            continue
+        with suppress(OSError):  # a file system without locks; or it is being removed this moment
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            if os.fstat(descriptor).st_nlink:
+                return descriptor, path
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)

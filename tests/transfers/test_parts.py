@@ -224,6 +224,7 @@ def test_what_has_its_final_name_is_on_the_disk_if_the_power_fails(
 ) -> None:
     """SQLite's way to see it: which files were synced, and renamed, in which order."""
     steps: list[tuple[str, str]] = []
+    temporary: dict[str, str] = {}
 
     def watch(name: str) -> None:
         real = getattr(os, name)
@@ -236,6 +237,7 @@ def test_what_has_its_final_name_is_on_the_disk_if_the_power_fails(
 
     def replace(source: Path, target: Path) -> None:
         steps.append(("rename", Path(source).name))
+        temporary[Path(target).name] = Path(source).name
         rename(source, target)
 
     rename = os.replace
@@ -243,7 +245,8 @@ def test_what_has_its_final_name_is_on_the_disk_if_the_power_fails(
         watch(name)
     monkeypatch.setattr(os, "replace", replace)
     world.download()
-    part, record = f"{world.name}.part", "lora-tui.json.part"
+    part = f"{world.name}.part"
+    record = temporary["lora-tui.json"]
     assert steps.index(("sync", part)) < steps.index(("rename", part))
     assert steps.index(("sync", record)) < steps.index(("rename", record))
     assert steps.index(("rename", record)) < steps.index(("rename", part))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lora_tui.cache.connection import explained
-
-_LOOK_SECONDS = 0.1
+from lora_tui.file_lock import Holder, holder_of, take_lock
 
 
 @contextmanager
@@ -21,28 +18,29 @@ def sync_lock(
     """Whether this caller may sync, or replace, the cache of this path.
 
     Held until the block ends, or the process does. Waits up to `patience` seconds for another
-    caller to end, after telling so by `on_wait`. Raises DiskError.
+    caller to end (for one that is suspended only a few), after telling so by `on_wait`. Raises
+    DiskError.
     """
-    path = cache.with_name(f"{cache.name}.lock")
+    path = _lock_file(cache)
     with explained(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        yield _acquire(descriptor, patience, on_wait)
+        yield take_lock(descriptor, patience=patience, on_wait=on_wait) is None
     finally:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, patience: float, on_wait: Callable[[], None] | None) -> bool:
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            if on_wait is not None:
-                on_wait()
-                on_wait = None
-            time.sleep(_LOOK_SECONDS)
-        else:
-            return True
+def sync_holder(cache: Path) -> Holder:
+    """Who syncs the cache of this path just now, as far as the system tells."""
+    try:
+        descriptor = os.open(_lock_file(cache), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return Holder()
+    try:
+        return holder_of(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_file(cache: Path) -> Path:
+    return cache.with_name(f"{cache.name}.lock")

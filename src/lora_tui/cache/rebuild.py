@@ -15,7 +15,7 @@ from typing import Any, Final
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import delete_cache, open_cache, set_aside, transaction
 from lora_tui.cache.facts import Owner
-from lora_tui.cache.lock import sync_lock
+from lora_tui.cache.lock import sync_holder, sync_lock
 from lora_tui.errors import CacheError, DamagedCacheError
 from lora_tui.private_files import make_private_directory
 
@@ -54,8 +54,11 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
     make_private_directory(path.parent)
     with sync_lock(path, patience=_PATIENCE) as ours:
         if not ours:
+            holder = sync_holder(path)
             raise CacheError(
-                "Another lora-tui is using the damaged cache", remedy="end it, then try again"
+                "Another lora-tui is using the damaged cache",
+                details=f"{path} is held by {holder}",
+                remedy=holder.remedy,
             )
         if _is_sound(path, owner):
             return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.filenames import slug
 from lora_tui.model_card import ModelCard, to_html, to_markdown
+from lora_tui.private_files import PUBLIC_MODE, replace_file
 from lora_tui.serving import Served, snippet
 
 _PROGRAMS = ("vllm", "peft")
@@ -73,25 +72,13 @@ def _snippets(model: Model) -> list[tuple[str, str]]:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = None
     try:
         if path.exists() and not path.is_file():  # a device, a pipe: written to, never replaced
             path.write_text(text, encoding="utf-8")
             return
         path = path.resolve()  # a link stays one
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=".lora-tui-", delete=False
-        ) as file:
-            partial = Path(file.name)
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        partial.chmod(0o666 & ~mask)
-        partial.replace(path)
+        replace_file(path, text, mode=PUBLIC_MODE)
     except OSError as error:
-        if partial is not None:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
         raise disk_error(
             error,
             "The report can't be written",

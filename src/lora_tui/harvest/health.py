@@ -17,6 +17,7 @@ from typing import Any, Final
 from lora_tui import clock
 from lora_tui.disk_errors import reason_of
 from lora_tui.harvest.events import CycleFinished, Event
+from lora_tui.private_files import PUBLIC_MODE, replace_file
 
 _LEAST_SECONDS: Final = 5.0
 _log: Final = logging.getLogger("lora_tui.harvest")
@@ -57,9 +58,7 @@ class HealthFile:
         with self._lock:
             self._written = time.monotonic()
             body = {"alive_at": clock.timestamp_text(clock.now()), "pid": os.getpid()}
-            partial = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
             try:
-                partial.write_text(json.dumps(body | self._state) + "\n", encoding="utf-8")
-                partial.replace(self._path)
+                replace_file(self._path, json.dumps(body | self._state) + "\n", mode=PUBLIC_MODE)
             except OSError as error:
                 _log.warning("the health file can't be written: %s", reason_of(error))

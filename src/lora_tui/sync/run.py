@@ -19,7 +19,7 @@ from lora_tui import clock
 from lora_tui.cache import facts, metrics, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, path_of, transaction
-from lora_tui.cache.lock import sync_lock
+from lora_tui.cache.lock import sync_holder, sync_lock
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import (
     AuthenticationError,
@@ -83,8 +83,11 @@ def sync_cache(
             with database_explained(path_of(db)):
                 return _sync(rest, db, user_id, full, progress or (lambda _table, _rows: None))
     if patience:
+        holder = sync_holder(path_of(db))
         raise CacheError(
-            "Another lora-tui is still syncing this cache", remedy="wait for it, or end it"
+            "Another lora-tui is still syncing this cache",
+            details=f"{path_of(db)} is held by {holder}",
+            remedy=holder.remedy,
         )
     return SyncReport(full=full, skipped=True)
 

@@ -7,9 +7,11 @@ much: whatever ends the process, or the machine, the next attempt goes on from a
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,10 +21,14 @@ from typing import Final
 
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import DiskError
+from lora_tui.file_lock import holder_of
+from lora_tui.private_files import PUBLIC_MODE, read_plain, remove_abandoned, replace_file
 from lora_tui.transfers.pieces import Pieces
 
 SUFFIXES: Final = (".part", ".part.json", ".part.new")
-"""What lora-tui puts beside a file that it fetches."""
+"""What lora-tui puts beside a file that it fetches; earlier versions left a `.part.new`."""
+
+_LARGEST_NOTE: Final = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Part:
     def resume(self) -> tuple[Version, Pieces] | None:
         """What an earlier attempt left; None where there is nothing that can be relied on."""
         try:
-            note = json.loads(self._note.read_bytes())
+            note = json.loads(read_plain(self._note, _LARGEST_NOTE))
             etag, total = note["etag"], note["total"]
             gaps = [(int(at), int(end)) for at, end in note["missing"]]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -83,10 +89,8 @@ class Part:
         if not version.resumable:
             return
         _to_disk(self.descriptor)
-        new = self.path.with_name(f"{self.path.name}.new")
         data = {"etag": version.etag, "total": version.total, "missing": gaps}
-        new.write_text(json.dumps(data), encoding="ascii")
-        new.replace(self._note)
+        replace_file(self._note, json.dumps(data), mode=PUBLIC_MODE)
 
     def finish(self, total: int) -> None:
         """All `total` bytes are there: bring them safely to the disk."""
@@ -140,6 +144,7 @@ def open_part(target: Path) -> Iterator[Part]:
     with explained_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _open_locked(path)
+        remove_abandoned(path.parent)
         try:
             part = Part(path, descriptor)
             try:
@@ -148,7 +153,6 @@ def open_part(target: Path) -> Iterator[Part]:
                 with suppress(OSError):
                     if part.is_empty():
                         part.discard()
-                    path.with_name(f"{path.name}.new").unlink(missing_ok=True)
         finally:
             os.close(descriptor)
 
@@ -173,23 +177,51 @@ def _to_disk(descriptor: int) -> None:
 
 def _open_locked(path: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        descriptor = _open(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # whoever had it may have given it its final name meanwhile: then this is not ours
             if _is_same(path, descriptor):
                 return descriptor
         except BlockingIOError:
+            holder = holder_of(descriptor)
             os.close(descriptor)
             raise DiskError(
                 "Another lora-tui is downloading this file",
-                details=str(path),
-                remedy="wait for it, or end it",
+                details=f"{path} is held by {holder}",
+                remedy=holder.remedy,
             ) from None
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Make or open it; whatever else has its name is not written to. Raises OSError, DiskError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise _no_file(path) from error
+        raise
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
+            raise _no_file(path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _no_file(path: Path) -> DiskError:
+    return DiskError(
+        "A link or something else is where the unfinished file belongs",
+        details=str(path),
+        remedy="remove it, or choose another directory with --to",
+    )
 
 
 def _is_same(path: Path, descriptor: int) -> bool:

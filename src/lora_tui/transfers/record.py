@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from lora_tui.clock import timestamp_text
 from lora_tui.directory_lock import locked_directory
 from lora_tui.domain import Model
 from lora_tui.json_values import mapping
+from lora_tui.private_files import PUBLIC_MODE, read_plain, replace_file
 from lora_tui.transfers.part import explained_disk
 from lora_tui.transfers.plan import MANIFEST
 
@@ -22,8 +22,7 @@ _MOST_BYTES = 16 << 20
 def read_record(directory: Path) -> Mapping[str, Any]:
     """The whole of it; empty where there is none, or what is there is no record."""
     try:
-        with (directory / MANIFEST).open("rb") as file:
-            return mapping(json.loads(file.read(_MOST_BYTES)))
+        return mapping(json.loads(read_plain(directory / MANIFEST, _MOST_BYTES)))
     except (OSError, ValueError, RecursionError):
         return {}
 
@@ -55,9 +54,5 @@ def record_file(
             "downloaded_at": timestamp_text(clock.now()),
             "files": files,
         }
-        new = directory / f"{MANIFEST}.part"
-        with new.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(data, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())  # before its name: the record before is a whole one
-        new.replace(directory / MANIFEST)
+        text = json.dumps(data, indent=2) + "\n"
+        replace_file(directory / MANIFEST, text, mode=PUBLIC_MODE, durable=True)

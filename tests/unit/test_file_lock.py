@@ -1,0 +1,112 @@
+"""A lock that a suspended process holds is waited for a bounded time, and its holder is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lora_tui import config_file
+from lora_tui.account import refresh_lock, signed_in
+from lora_tui.config import Profile
+from lora_tui.online import OnlineWriters
+from lora_tui.sandbox import Sandbox
+from tests.conftest import Run
+
+Hold = Callable[[Path], int]
+_HOLD = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(descriptor, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hold]:
+    """Has a process lock a file and be suspended; its number."""
+    monkeypatch.setattr("lora_tui.file_lock.SUSPENDED_SECONDS", 0.1)
+    processes: list[subprocess.Popen[str]] = []
+
+    def call(path: Path) -> int:
+        process = subprocess.Popen(
+            [sys.executable, "-S", "-c", _HOLD, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        return process.pid
+
+    yield call
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_config_set_names_the_process_that_holds_the_configuration(
+    hold: Hold, run: Run, home: Path
+) -> None:
+    file = home / "config.toml"
+    config_file.set_value(file, "a", "url", "https://a.example")
+    pid = hold(file.parent)
+    ran = run("config", "set", "url", "https://b.example", "--json", "--config", str(file))
+    assert ran.code == 1
+    assert f"process {pid}, which is suspended" in ran.error["details"]
+    assert f"kill -CONT {pid}" in ran.error["details"]
+    assert "b.example" not in file.read_text()
+
+
+def test_a_session_that_a_suspended_process_renews_is_not_waited_for_without_end(
+    hold: Hold, run: Run, configured: Sandbox, profile: Profile
+) -> None:
+    configured.faults(access_token_seconds=1)
+    assert run("login").code == 0
+    with refresh_lock(profile):
+        pass
+    assert signed_in(profile) is not None
+    (lock,) = profile.paths.state_dir.glob("sessions/*.lock")
+    pid = hold(lock)
+    ran = run("sync", "--json")
+    assert ran.code == 1
+    assert f"process {pid}, which is suspended" in ran.error["details"]
+
+
+def test_sync_names_the_suspended_process_that_syncs_this_cache(
+    hold: Hold, run: Run, configured: Sandbox, profile: Profile
+) -> None:
+    assert run("sync").code == 0
+    writers = OnlineWriters(profile)
+    lock = writers.cache_path.with_name(f"{writers.cache_path.name}.lock")
+    writers.close()
+    pid = hold(lock)
+    ran = run("sync")
+    assert ran.code == 1
+    assert f"process {pid}, which is suspended" in ran.err
+    assert f"kill -CONT {pid}" in ran.err
+    assert json.loads(run("list", "--json").out)["success"] is True
+
+
+def test_the_partial_file_of_another_home_names_who_has_it(
+    hold: Hold, run: Run, configured: Sandbox, tmp_path: Path
+) -> None:
+    run("sync")
+    model = next(
+        m for m in run("list", "--json").data["models"] if "adapter_config.json" in m["artifacts"]
+    )
+    (tmp_path / "adapter_config.json.part").touch()
+    pid = hold(tmp_path / "adapter_config.json.part")
+    ran = run("download", model["id"], "adapter_config.json", "--to", str(tmp_path), "--json")
+    assert ran.code == 1
+    assert f"process {pid}, which is suspended" in ran.error["details"]
