@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from lora_tui import clock
 from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError
 from lora_tui.grammar import parse
 
@@ -52,6 +53,7 @@ def _answer(words: Sequence[str]) -> int:
     try:
         arguments = parse(words)
         json_wanted, verbosity = arguments.json, arguments.verbose
+        clock.use_utc(arguments.utc)
         if verbosity or arguments.run not in _WITHOUT_LOG:
             _log_to_stderr(verbosity)
         return _run(arguments)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WRITTEN = len("2026-11-23T09:16:55.591234+00:00")
+_zone_of_user: tzinfo | None = None
+"""Where days begin, for what is shown and for what is asked for; None for the machine's zone."""
 
 
 def now() -> datetime:
@@ -53,27 +55,63 @@ def parse_timestamp(value: object) -> datetime | None:
         return None
 
 
+def use_utc(wanted: bool) -> None:
+    """Show and read days in UTC, or (the default) in the zone of the machine."""
+    global _zone_of_user
+    _zone_of_user = UTC if wanted else None
+
+
+def local(moment: datetime) -> datetime:
+    """The moment in the user's zone; as it is where that zone has no such year."""
+    try:
+        return moment.astimezone(_zone_of_user)
+    except (ValueError, OverflowError, OSError):
+        return moment
+
+
 def days_ago(days: int) -> datetime:
     """The beginning of that day in the user's zone; 0 is today."""
-    today = now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-    return (today - timedelta(days=days)).astimezone()
+    today = local(now()).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    return _in_zone(today - timedelta(days=days))
 
 
 def local_day(text: str) -> datetime | None:
     """The beginning of a day in the user's zone, from `2026-01-31`; None where it is no day."""
     try:
-        day = datetime.strptime(text, "%Y-%m-%d").astimezone()
+        day = _in_zone(datetime.strptime(text, "%Y-%m-%d"))  # noqa: DTZ007 - the user's zone
     except (ValueError, OverflowError, OSError):
         return None
     return day if len(text) == 10 else None  # else one that is still being typed
 
 
+def local_moment(text: str) -> datetime | None:
+    """A moment as a user writes it: in the user's zone where the text names none.
+
+    None where it is no timestamp that `parse_timestamp` reads.
+    """
+    moment = parse_timestamp(text)
+    match = _form().fullmatch(text.strip())
+    if moment is None or match is None or match[8] is not None:
+        return moment
+    try:
+        return _in_zone(moment.replace(tzinfo=None))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def next_day(day: datetime) -> datetime | None:
     """The beginning of the day after; it may be 23 or 25 hours later. None at the end of time."""
     try:
-        return (day.replace(tzinfo=None) + timedelta(days=1)).astimezone()
+        return _in_zone(day.replace(tzinfo=None) + timedelta(days=1))
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _in_zone(naive: datetime) -> datetime:
+    """What a clock on the user's wall shows, as an aware datetime."""
+    if _zone_of_user is not None:
+        return naive.replace(tzinfo=_zone_of_user)
+    return naive.astimezone()
 
 
 def timestamp_text(moment: datetime) -> str:

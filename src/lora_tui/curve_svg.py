@@ -24,7 +24,7 @@ def curve_svg(curve: Sequence[CurvePoint]) -> str | None:
     steps = [point.step for point in curve]
     x = _scale(min(steps), max(steps), _LEFT, _WIDTH - _RIGHT)
     y = _scale(min(losses), max(losses), _HEIGHT - _BOTTOM, _TOP)
-    training = [(x(p.step), y(p.training_loss)) for p in curve]
+    training = [[(x(p.step), y(p.training_loss)) for p in run] for run in _runs(curve)]
     validation = [(x(p.step), y(p.validation_loss or 0.0)) for p in validated]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
@@ -41,7 +41,10 @@ def curve_svg(curve: Sequence[CurvePoint]) -> str | None:
             f'<text x="{x(step):.1f}" y="{_HEIGHT - 12}" text-anchor="middle" fill="#444">'
             f"{formats.count(step)}</text>",
         ]
-    parts.append(f'<path d="{_path(training)}" fill="none" stroke="#1f5fbf" stroke-width="2"/>')
+    line = "".join(map(_path, training))
+    parts.append(
+        f'<path d="{line}" fill="none" stroke="#1f5fbf" stroke-width="2" stroke-linecap="round"/>'
+    )
     parts.append(f'<text x="{_LEFT}" y="18" fill="#1f5fbf">training loss</text>')
     if validation:
         parts.append(
@@ -67,5 +70,17 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
     return place
 
 
+def _runs(curve: Sequence[CurvePoint]) -> list[list[CurvePoint]]:
+    """The stretches without a gap."""
+    runs: list[list[CurvePoint]] = []
+    for point in curve:
+        if point.after_gap or not runs:
+            runs.append([])
+        runs[-1].append(point)
+    return runs
+
+
 def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    """A line through the points; a single one is a dot."""
+    ends = points if len(points) > 1 else [*points, *points]
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in ends)

@@ -23,7 +23,7 @@ def downsample(points: Sequence[CurvePoint], limit: int) -> list[CurvePoint]:
     Representation", 2013): the first and the last point stay; of each bucket between stays the
     point that spans the largest triangle with the one kept before and the next bucket's mean.
     A validation loss is rare and may sit on a point that is not chosen, so it moves to the chosen
-    point of its bucket (the last one of the bucket, which is the newest).
+    point of its bucket (the last one of the bucket, which is the newest). A gap moves likewise.
     """
     limit = max(3, limit)
     if len(points) <= limit:
@@ -44,7 +44,7 @@ def downsample(points: Sequence[CurvePoint], limit: int) -> list[CurvePoint]:
                 - (anchor.step - point.step) * (mean_loss - anchor.training_loss)
             ),
         )
-        kept.append(_with_validation(chosen, points[start:end]))
+        kept.append(_for_bucket(chosen, points[start:end]))
     kept.append(points[-1])
     return kept
 
@@ -104,10 +104,13 @@ def rolling_level(values: Sequence[float], half: int) -> list[float]:
     return [medians[index // length] for index in range(len(values))]
 
 
-def _with_validation(chosen: CurvePoint, bucket: Sequence[CurvePoint]) -> CurvePoint:
-    if chosen.validation_loss is not None:
+def _for_bucket(chosen: CurvePoint, bucket: Sequence[CurvePoint]) -> CurvePoint:
+    """The chosen point, with the validation loss and the gap of its bucket."""
+    validation = chosen.validation_loss
+    if validation is None:
+        losses = (p.validation_loss for p in reversed(bucket) if p.validation_loss is not None)
+        validation = next(losses, None)
+    gap = any(point.after_gap for point in bucket)
+    if (validation, gap) == (chosen.validation_loss, chosen.after_gap):
         return chosen
-    newest = next(
-        (p.validation_loss for p in reversed(bucket) if p.validation_loss is not None), None
-    )
-    return chosen if newest is None else CurvePoint(chosen.step, chosen.training_loss, newest)
+    return CurvePoint(chosen.step, chosen.training_loss, validation, gap)

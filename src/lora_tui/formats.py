@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
+from lora_tui import clock
+
 NOTHING = "–"
 _MONTHS = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
@@ -109,14 +111,14 @@ def age(moment: datetime | None, now: datetime) -> str:
 
 def date(moment: datetime | None) -> str:
     """`2026-11-23`, in the local zone of the user."""
-    return NOTHING if moment is None else moment.astimezone().strftime("%Y-%m-%d")
+    return NOTHING if moment is None else clock.local(moment).strftime("%Y-%m-%d")
 
 
 def short_date(moment: datetime | None, now: datetime) -> str:
     """`Nov 23` where it was within the last year, else `Nov'25`; six cells wide."""
     if moment is None:
         return NOTHING
-    local = moment.astimezone()
+    local = clock.local(moment)
     if abs(now - moment) < timedelta(days=330):
         return f"{_MONTHS[local.month - 1]} {local.day:>2}"
     return f"{_MONTHS[local.month - 1]}'{local.year % 100:02}"
@@ -124,7 +126,7 @@ def short_date(moment: datetime | None, now: datetime) -> str:
 
 def date_time(moment: datetime | None) -> str:
     """`2026-11-23 09:16`, in the local zone of the user."""
-    return NOTHING if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M")
+    return NOTHING if moment is None else clock.local(moment).strftime("%Y-%m-%d %H:%M")
 
 
 def figure(value: float | None) -> str:

@@ -27,11 +27,12 @@ _EVERYWHERE = {
     "json": False,
     "verbose": 0,
     "no_color": False,
+    "utc": False,
 }
 _HARVEST_ALONE = frozenset(
     ("--once", "--interval", "--limit", "--concurrency", "--dry-run", "--health-file")
 )
-_SWITCHES = ("--offline", "--json", "-v", "-vv", "--verbose", "--no-color")
+_SWITCHES = ("--offline", "--json", "-v", "-vv", "--verbose", "--no-color", "--utc")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -204,6 +205,7 @@ def _common() -> _Parser:
     group.add_argument("--json", action="store_true", help="print one JSON document")
     group.add_argument("-v", "--verbose", action="count", help="log more (-vv: everything)")
     group.add_argument("--no-color", action="store_true", help="no colours")
+    group.add_argument("--utc", action="store_true", help="show and read dates in UTC")
     return common
 
 

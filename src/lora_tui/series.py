@@ -79,24 +79,37 @@ class Series:
     """Their validation losses."""
     seconds: array[float] | None
     """None where a time is not known; ascending otherwise."""
+    gaps: array[int]
+    """Points, ascending, before which losses were logged that are no finite numbers."""
     _steps_ascend: bool
     _coarse: array[int]
 
     @classmethod
     def of_points(cls, points: Sequence[CurvePoint]) -> Series:
         """Without what is not finite, and without times."""
-        return cls.of_logged([Logged(p.step, p.training_loss, p.validation_loss) for p in points])
+        logged: list[Logged] = []
+        for point in points:
+            if point.after_gap:
+                logged.append(Logged(point.step, None, None))
+            logged.append(Logged(point.step, point.training_loss, point.validation_loss))
+        return cls.of_logged(logged)
 
     @classmethod
     def of_logged(cls, points: Sequence[Logged]) -> Series:
         """Without what is not finite; a missing step is the running number."""
         steps, training, seconds = array("d"), array("d"), array("d")
         validated, validation = array("q"), array("d")
+        gaps = array("q")
         timed = bool(points)
+        interrupted = False
         for number, (step, loss, held_out, second) in enumerate(points):
             at = float(number) if step is None else step
             if loss is None or not math.isfinite(loss) or not math.isfinite(at):
+                interrupted = len(steps) > 0
                 continue
+            if interrupted:
+                gaps.append(len(steps))
+                interrupted = False
             if held_out is not None and math.isfinite(held_out):
                 validated.append(len(steps))
                 validation.append(_clamped(held_out))
@@ -114,6 +127,7 @@ class Series:
             validated,
             validation,
             seconds if timed and _ascends(seconds) else None,
+            gaps,
             _ascends(steps),
             array("q"),
         )
@@ -133,6 +147,7 @@ class Series:
             and self.validated == other.validated
             and self.validation == other.validation
             and self.seconds == other.seconds
+            and self.gaps == other.gaps
         )
 
     def across(self, *, over_time: bool) -> array[float]:
@@ -169,7 +184,7 @@ class Series:
         return max(number for number, at in enumerate(self.steps) if at <= step)
 
     def picked(self, numbers: Sequence[int], buckets: int) -> list[int]:
-        """At most about four of them a bucket, and as many with a validation loss."""
+        """At most about four of them a bucket, as many with a validation loss, and two a gap."""
         if len(numbers) <= _PER_BUCKET * buckets:
             return list(numbers)
         chosen = {numbers[0], numbers[-1]}
@@ -183,7 +198,15 @@ class Series:
         places: Sequence[int] = held_out
         if len(held_out) > _PER_BUCKET * buckets:
             places = sorted(_extremes(held_out, _values(self.validation, held_out), buckets))
+        first, end = bisect_right(self.gaps, numbers[0]), bisect_right(self.gaps, numbers[-1])
+        if end - first <= buckets:
+            for number in self.gaps[first:end]:
+                chosen |= {number - 1, number}
         return sorted(chosen.union(self.validated[place] for place in places))
+
+    def is_interrupted(self, before: int, after: int) -> bool:
+        """Whether there is a gap between two of the points, `before` being the earlier one."""
+        return bisect_right(self.gaps, before) < bisect_right(self.gaps, after)
 
     def points(self, numbers: Sequence[int], *, over_time: bool = False) -> list[CurvePoint]:
         """These points, as a chart draws them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -11,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from lora_tui.curves import trend
-from lora_tui.domain import CurvePoint
-from lora_tui.series import Series, Smoothing
+from lora_tui.curve_svg import curve_svg
+from lora_tui.curves import downsample, trend
+from lora_tui.domain import CurvePoint, MetricPoint, Training, curve_of
+from lora_tui.series import Logged, Series, Smoothing
 from lora_tui.widgets.axes import linear_ticks, log_ticks
+from lora_tui.widgets.chart_legend import legend
 from lora_tui.widgets.curve_plot import (
     LEAST_HEIGHT,
     LEAST_WIDTH,
@@ -24,6 +28,9 @@ from lora_tui.widgets.curve_plot import (
     draw_curve,
     with_crosshair,
 )
+from lora_tui.widgets.overlay_plot import curve_of as overlay_curve
+from lora_tui.widgets.overlay_plot import draw_overlay
+from lora_tui.widgets.sparkline import sparkline
 from lora_tui.widgets.stars import Span
 
 PLAIN = PlotStyle()
@@ -264,3 +271,103 @@ def test_a_log_axis_is_never_without_a_number(low: float, factor: float, most: i
     ticks = log_ticks(low, low * factor, most)
     assert 1 <= len(ticks.values) <= max(2, most)
     assert all(value > 0 for value in ticks.values)
+
+
+@settings(max_examples=60)
+@given(st.floats(1e-6, 1e6), st.integers(2, 300), st.integers(8, 30), st.booleans())
+def test_a_constant_loss_is_a_straight_line_whatever_its_value_and_the_smoothing(
+    loss: float, count: int, height: int, log_scale: bool
+) -> None:
+    points = [CurvePoint(float(step), loss) for step in range(count)]
+    for smoothing in Smoothing:
+        style = PlotStyle(log_scale, smoothing)
+        plot = draw(points, 60, height, style)
+        [row] = {row for row, _ in cells_of(plot, "training")}
+        line = "".join(text for text, name in plot.rows[row] if name == "training")
+        assert len(set(line[1:-1])) == 1  # one dot row: the ends may be half a cell
+        smoothed = Series.of_points(points).trend(smoothing)
+        overlay = draw_overlay([list(enumerate(smoothed))], "A", 60, height, style)
+        assert len({n for n, row in enumerate(overlay.rows) for _, s in row if s == "series0"}) == 1
+
+
+@given(st.floats(1e-3, 1e3), st.integers(2, 500), st.integers(1, 40), st.booleans())
+def test_a_constant_loss_is_a_level_sparkline(
+    loss: float, count: int, width: int, ascii_only: bool
+) -> None:
+    assert len(set(sparkline((loss,) * count, width, ascii_only=ascii_only))) == 1
+
+
+def test_losses_that_are_no_numbers_leave_a_gap_in_the_line() -> None:
+    points = [
+        MetricPoint("", "", float(n), None, None if 40 <= n < 60 else 1.0, None) for n in range(101)
+    ]
+    logged = [Logged(p.step, p.training_loss, None) for p in points]
+    stored = json.loads(json.dumps([[p.step, p.training_loss] for p in points]))
+    for series in (
+        Series.of_logged(logged),
+        Series.of_points(curve_of(points)),
+        Series.of_points(downsample(curve_of(points), 30)),
+        Series.of_points(Training.from_json({"loss_curve": stored}).loss_curve),
+    ):
+        for style in (PLAIN, RAW, ASCII, LOG):
+            plot = draw_curve(series, 107, 12, style)
+            drawn = {cell / plot.width * 100 for _, cell in cells_of(plot, "training")}
+            assert not [at for at in drawn if 43 < at < 57]
+            assert [at for at in drawn if at < 30]
+            assert [at for at in drawn if at > 70]
+            run = overlay_curve(
+                series, validation=False, smoothing=style.smoothing, shares=False, buckets=400
+            )
+            overlay = draw_overlay([run], "A", 107, 12, style)
+            columns = _columns_of(overlay.rows, overlay.left, "series0")
+            assert not [c for c in columns if 43 < c / overlay.width * 100 < 57]
+            assert [c for c in columns if c / overlay.width * 100 > 70]
+
+
+def test_a_gap_is_one_in_the_picture_of_a_report() -> None:
+    points = [
+        CurvePoint(0, 2.0),
+        CurvePoint(1, 1.5),
+        CurvePoint(4, 1.2, after_gap=True),
+        CurvePoint(5, 1.0),
+    ]
+    picture = curve_svg(points)
+    assert picture is not None
+    [line] = re.findall(r'<path d="(M[^"H]*)" fill="none" stroke="#1f5fbf"', picture)
+    assert [part.count("L") for part in line.split("M")[1:]] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "style", [LOG, replace(LOG, ascii_only=True), replace(LOG, smoothing=Smoothing.OFF)]
+)
+def test_losses_that_a_log_axis_cannot_show_are_marked_at_its_foot(style: PlotStyle) -> None:
+    sign = "v" if style.ascii_only else "▼"
+    points = [
+        CurvePoint(float(n), 0.0 if 40 <= n < 45 else 1.0 + n, -1.0 if n == 80 else None)
+        for n in range(101)
+    ]
+    plot = draw(points, 107, 12, style)
+    assert plot.has_unshown
+    foot = text_of(plot.rows)[9]
+    marked = {(place - plot.left) / plot.width * 100 for place, c in enumerate(foot) if c == sign}
+    assert [at for at in marked if 38 < at < 46]
+    assert [at for at in marked if 78 < at < 82]
+    assert not [at for at in marked if at < 35 or 50 < at < 75 or at > 85]
+    words = "".join(
+        t for t, _ in legend(style, None, 100, is_log=True, has_validation=True, has_unshown=True)
+    )
+    assert f"{sign} 0 or less" in words
+    overlay = draw_overlay([[(p.step, p.training_loss) for p in points]], "A", 107, 12, style)
+    assert overlay.has_unshown
+    assert sign in text_of(overlay.rows)[9]
+    assert not draw(points, 107, 12, PLAIN).has_unshown
+
+
+def _columns_of(rows: Iterable[Iterable[Span]], left: int, style: str) -> set[int]:
+    found = set()
+    for spans in rows:
+        cell = -left
+        for text, name in spans:
+            found |= {cell + place for place in range(len(text)) if name == style}
+            cell += len(text)
+    return found

@@ -138,7 +138,12 @@ def _written(timestamp: str) -> str:
 
 
 def _points_json(points: Sequence[CurvePoint]) -> str:
-    return json.dumps([[p.step, p.training_loss, p.validation_loss] for p in points])
+    return json.dumps(
+        [
+            [p.step, p.training_loss, p.validation_loss, *([True] if p.after_gap else [])]
+            for p in points
+        ]
+    )
 
 
 def _sparkline_json(curve: Sequence[CurvePoint]) -> str:

@@ -15,7 +15,7 @@ class ModelQuery:
     sort: Sort = Sort.CREATED
     reverse: bool = False
     search: str = ""
-    """Words that must all begin a word of name, dataset, base model or description."""
+    """Words that must all begin a word of name, dataset, base model or description, or the id."""
     convergences: frozenset[str] = frozenset()
     min_stars: int = 0
     dataset: str = ""

@@ -12,6 +12,9 @@ from lora_tui.text import terminal_safe
 
 COLUMNS: Final = ("name", "dataset", "base_model", "description")
 """What is searched; words of one of them don't run on into the next."""
+_LEAST_OF_ID: Final = 4
+"""Characters; a shorter word is the beginning of too many ids that nobody meant."""
+_ID_CHARACTERS: Final = frozenset("0123456789abcdef-")
 
 
 def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:
@@ -42,24 +45,33 @@ def select_numbers(db: sqlite3.Connection, search: str) -> tuple[str, list[objec
     """A SELECT of the numbers of the models in which all words occur; empty for no words.
 
     A word is found where a word of the text begins with it, whatever its case and accents; one of
-    signs alone is not in the index, so the texts themselves are looked through for it.
+    signs alone is not in the index, so the texts themselves are looked through for it. A word of
+    four or more hexadecimal digits is also found where the model's id begins with it.
     """
     words = terminal_safe(search).split()
     if not words:
         return "", []
     has_index = has_word_index(db)
     indexed = [word for word in words if has_index and _has_letters(word)]
-    read = [word for word in words if word not in indexed]
+    plain = [word for word in indexed if not _may_begin_an_id(word)]
     conditions: list[str] = []
     values: list[object] = []
-    if indexed:
+    if plain:
         conditions.append("models_words MATCH ?")
-        values.append(" ".join('"' + word.replace('"', '""') + '"*' for word in indexed))
-    for word in read:
-        pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        columns = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in COLUMNS)
-        conditions.append(f"({columns})")
-        values.extend([pattern] * len(COLUMNS))
+        values.append(" ".join(map(_beginning, plain)))
+    for word in words:
+        if word in plain:
+            continue
+        if word in indexed:
+            found = "rowid IN (SELECT rowid FROM models_words WHERE models_words MATCH ?)"
+            values.append(_beginning(word))
+        else:
+            found = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in COLUMNS)
+            values.extend([_anywhere(word)] * len(COLUMNS))
+        if _may_begin_an_id(word):
+            found += " OR rowid IN (SELECT n FROM models WHERE id >= ? AND id < ? || 'g')"
+            values.extend([word.lower()] * 2)
+        conditions.append(f"({found})")
     texts = (
         "models_words"
         if has_index
@@ -67,6 +79,20 @@ def select_numbers(db: sqlite3.Connection, search: str) -> tuple[str, list[objec
         " m.description AS description FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id)"
     )
     return f"SELECT rowid FROM {texts} WHERE {' AND '.join(conditions)}", values
+
+
+def _beginning(word: str) -> str:
+    """An FTS5 query for the words that begin with this one."""
+    return '"' + word.replace('"', '""') + '"*'
+
+
+def _anywhere(word: str) -> str:
+    """A LIKE pattern for the texts that hold this word."""
+    return "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _may_begin_an_id(word: str) -> bool:
+    return len(word) >= _LEAST_OF_ID and _ID_CHARACTERS.issuperset(word.lower())
 
 
 def _has_letters(word: str) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
+from lora_tui import clock
 from lora_tui.cache import facts, models
 from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
-from lora_tui.clock import parse_timestamp
 from lora_tui.commands import list_page
 from lora_tui.commands.context import Context
 from lora_tui.errors import UsageError
@@ -63,7 +62,7 @@ def _query(context: Context) -> ModelQuery:
         preset=arguments.preset or "",
         base_model=arguments.base_model or "",
         created_from=_day(arguments.since),
-        created_before=_day(arguments.until, after=timedelta(days=1)),
+        created_before=_day(arguments.until, whole=True),
         downloaded=True if arguments.downloaded else None,
     )
 
@@ -79,16 +78,17 @@ def _check_known(convergences: frozenset[str]) -> None:
         )
 
 
-def _day(text: str | None, *, after: timedelta = timedelta(0)) -> datetime | None:
-    """A day or a moment; `after` is added to a day alone, so that the day is meant as a whole."""
+def _day(text: str | None, *, whole: bool = False) -> datetime | None:
+    """A day or a moment of the user's zone; the end of the day where a `whole` one is meant."""
     if text is None:
         return None
-    moment = parse_timestamp(text)
+    day = clock.local_day(text.strip())
+    if day is not None:
+        return clock.next_day(day) if whole else day
+    moment = clock.local_moment(text)
     if moment is None:
         raise UsageError(f"{text!r} is not a date", remedy="write it like 2026-11-23")
-    with contextlib.suppress(OverflowError):
-        return moment + (after if len(text.strip()) == 10 else timedelta(0))
-    return None
+    return moment
 
 
 def _cells(m: ModelSummary) -> tuple[str, ...]:

@@ -55,6 +55,8 @@ class CurvePoint:
     step: float
     training_loss: float
     validation_loss: float | None = None
+    after_gap: bool = False
+    """Whether losses that are no numbers were logged between the point before and this one."""
 
 
 @dataclass(frozen=True)
@@ -167,26 +169,31 @@ class MetricPoint:
 
 def curve_of(points: Iterable[MetricPoint]) -> tuple[CurvePoint, ...]:
     """The points that a chart can draw, in their order; a missing step is the running number."""
-    return tuple(
-        CurvePoint(
-            step=float(index) if point.step is None else point.step,
-            training_loss=point.training_loss,
-            validation_loss=point.validation_loss,
-        )
-        for index, point in enumerate(points)
-        if point.training_loss is not None
-    )
+    curve: list[CurvePoint] = []
+    gap = False
+    for index, point in enumerate(points):
+        if point.training_loss is None:
+            gap = bool(curve)
+            continue
+        step = float(index) if point.step is None else point.step
+        curve.append(CurvePoint(step, point.training_loss, point.validation_loss, gap))
+        gap = False
+    return tuple(curve)
 
 
 def _curve(value: object) -> tuple[CurvePoint, ...]:
     if not isinstance(value, list):
         return ()
-    points = []
+    points: list[CurvePoint] = []
+    gap = False
     for item in value:
         if not isinstance(item, list) or len(item) < 2:
             continue
         step, training = number(item[0]), number(item[1])
-        if step is not None and training is not None:
-            validation = number(item[2]) if len(item) > 2 else None
-            points.append(CurvePoint(step, training, validation))
+        if step is None or training is None:
+            gap = bool(points)
+            continue
+        validation = number(item[2]) if len(item) > 2 else None
+        points.append(CurvePoint(step, training, validation, gap))
+        gap = False
     return tuple(points)

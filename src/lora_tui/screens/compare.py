@@ -191,7 +191,7 @@ class CompareScreen(ChartScreen):
             return
         write: Callable[..., str] = to_csv if suffix == "csv" else to_markdown
         text = write(self._comparison, everything=self._everything)
-        name = f"comparison-{clock.now().astimezone():%Y-%m-%d}.{suffix}"
+        name = f"comparison-{clock.local(clock.now()):%Y-%m-%d}.{suffix}"
 
         async def run() -> None:
             try:

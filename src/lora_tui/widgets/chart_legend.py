@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from lora_tui import formats
 from lora_tui.series import Reading, Smoothing
 from lora_tui.widgets.curve_plot import BEST, PlotStyle
+from lora_tui.widgets.plot_frame import BELOW
 from lora_tui.widgets.stars import Span
 
 SMOOTHED: Final = {
@@ -28,6 +29,7 @@ def legend(
     *,
     is_log: bool,
     has_validation: bool,
+    has_unshown: bool = False,
     zoomed: float = 1.0,
     over_time: bool = False,
 ) -> list[Span]:
@@ -36,6 +38,8 @@ def legend(
     if reading is not None:
         heading = (_place(reading, over_time=over_time), "figure")
     entries = _entries(style, reading, has_validation=has_validation)
+    if has_unshown:
+        entries.append(_Entry("training", BELOW[style.ascii_only], "0 or less"))
     named = [heading, *_spans(entries, with_names=True)]
     if _cells(named) > width:
         named = [heading, *_spans(entries, with_names=False)]

@@ -2,7 +2,8 @@
 
 Three lines: the training loss as logged (faint), the training loss smoothed, and the validation
 loss, with a mark where that was best. They are told apart without colour: validation is dashed,
-and in ASCII each has its letter.
+and in ASCII each has its letter. Where losses were logged that are no numbers there is a gap;
+what a logarithmic axis can't show has a mark at its foot.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 
 from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.axes import TINY, linear_ticks, log_ticks
-from lora_tui.widgets.canvas import Dot, Grid, Layer
+from lora_tui.widgets.canvas import Grid, Layer
 from lora_tui.widgets.plot_frame import (
+    BELOW,
     PlotLayer,
     Scale,
     bottom_axis,
     crossed_rows,
+    lines_of,
     loss_range,
     plot_row,
     step_range,
@@ -31,6 +35,8 @@ LEAST_WIDTH: Final = 24
 LEAST_HEIGHT: Final = 5
 BEST: Final = ("◆", "@")
 """Where the validation loss was best; in ASCII the second."""
+_MARKS: Final = 2
+"""So many of the layers are marks of what the axis can't show."""
 
 Window = tuple[float, float]
 """From where to where of the curve, in steps or in seconds."""
@@ -63,6 +69,8 @@ class Plot:
     """What the plot reaches from and to."""
     is_log: bool
     """Whether the losses could be drawn on a logarithmic axis."""
+    has_unshown: bool = False
+    """Whether there are losses that this axis can't show, and marks for them."""
 
     @cached_property
     def stops(self) -> Sequence[int]:
@@ -100,6 +108,7 @@ def draw_curve(
     across = Scale(*part.window, grid.columns, is_open=window is not None)
     down = Scale(low, high, grid.rows, is_log=is_log, is_open=window is not None)
     layers, raw = _layers(part, grid, across, down, style)
+    has_unshown = any(any(layer.masks) for layer, _, _ in layers[:_MARKS])
     marks = {
         grid.rows // grid.down - 1 - down.dot(value) // grid.down: label
         for value, label in zip(ticks.values, ticks.labels, strict=True)
@@ -131,6 +140,7 @@ def draw_curve(
         ),
         part.window,
         is_log,
+        has_unshown,
     )
 
 
@@ -149,6 +159,8 @@ class _Part:
     xs: Sequence[float]
     inside: Sequence[bool]
     """Whether each is in the window; one beyond either end may not be."""
+    breaks: Sequence[bool]
+    """Whether the training loss is interrupted before each."""
     training: Sequence[float]
     smoothed: Sequence[float]
     validation: Sequence[float | None]
@@ -169,6 +181,7 @@ class _Part:
             numbers,
             xs,
             [low <= x <= high for x in xs],
+            [False, *(series.is_interrupted(*pair) for pair in pairwise(numbers))],
             [point.training_loss for point in points],
             [trend[number] for number in numbers],
             [point.validation_loss for point in points],
@@ -193,33 +206,36 @@ class _Part:
 def _layers(
     part: _Part, grid: Grid, across: Scale, down: Scale, style: PlotStyle
 ) -> tuple[list[PlotLayer], PlotLayer]:
-    """The lines, the top one first; and the losses as logged, which stand behind them."""
+    """The marks and lines, the top one first; and the losses as logged, which stand behind them."""
+    unbroken = [False] * len(part.xs)
 
-    def dots(losses: Sequence[float | None]) -> list[Dot]:
-        return [
-            (across.dot(x), grid.rows - 1 - down.dot(loss))
-            for x, loss in zip(part.xs, losses, strict=True)
-            if loss is not None and not (down.is_log and loss <= TINY)
-        ]
+    def draw(
+        losses: Sequence[float | None], breaks: Sequence[bool], *, dashed: bool = False
+    ) -> tuple[Layer, Layer]:
+        line, feet = Layer(grid), Layer(grid)
+        runs, below = lines_of(part.xs, losses, breaks, across, down)
+        for dots in runs:
+            line.draw(dots, dashed=dashed)
+        for dot in below:
+            feet.draw([dot])
+        return line, feet
 
-    best, validation, training, raw = Layer(grid), Layer(grid), Layer(grid), Layer(grid)
-    validation.draw(dots(part.validation), dashed=True)
-    best.draw(
-        dots(
-            [
-                loss if number == part.best else None
-                for number, loss in zip(part.numbers, part.validation, strict=True)
-            ]
-        )
+    best, _ = draw(
+        [
+            loss if number == part.best else None
+            for number, loss in zip(part.numbers, part.validation, strict=True)
+        ],
+        unbroken,
     )
-    logged = dots(part.training)
-    if style.smoothing:
-        training.draw(dots(part.smoothed))
-        raw.draw(logged)
-    else:
-        training.draw(logged)
+    validation, validation_feet = draw(part.validation, unbroken, dashed=True)
+    logged, feet = draw(part.training, part.breaks)
+    training = draw(part.smoothed, part.breaks)[0] if style.smoothing else logged
+    raw = logged if style.smoothing else Layer(grid)
     letters = ("o", "*", ".") if style.ascii_only else (None, None, None)
+    foot = BELOW[style.ascii_only]
     return [
+        (validation_feet, "validation", foot),
+        (feet, "training", foot),
         (best, "best", BEST[style.ascii_only]),
         (validation, "validation", letters[0]),
         (training, "training", letters[1]),

@@ -114,6 +114,7 @@ class LossChart(ZoomedChart):
                 width,
                 is_log=plot.is_log,
                 has_validation=bool(self._series.validation),
+                has_unshown=plot.has_unshown,
                 zoomed=self.zoomed,
                 over_time=style.over_time and self.has_times,
             ),

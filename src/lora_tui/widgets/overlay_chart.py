@@ -17,7 +17,7 @@ from lora_tui.widgets.chart_legend import SMOOTHED
 from lora_tui.widgets.curve_plot import Window
 from lora_tui.widgets.drawn_lines import Line, drawn
 from lora_tui.widgets.overlay_plot import Curve, Overlay, curve_of, draw_overlay, step_at
-from lora_tui.widgets.plot_frame import crossed_rows, step_range
+from lora_tui.widgets.plot_frame import BELOW, crossed_rows, step_range
 from lora_tui.widgets.stars import Span
 from lora_tui.widgets.zoomed_chart import ZoomedChart
 
@@ -153,6 +153,8 @@ class OverlayChart(ZoomedChart):
         facts.append("over percent of the run" if self.shares else "over steps")
         if self.plot_style.log_scale:
             facts.append("log scale" if overlay.is_log else "no log scale: not positive")
+            if overlay.has_unshown:
+                facts.append(f"{BELOW[self.ascii_only]} 0 or less")
         if self.zoomed > 1:
             facts.insert(0, f"{self.zoomed:,.3g}{'x' if self.ascii_only else '×'}")
         text = "  " + (" - " if self.ascii_only else " · ").join(facts)

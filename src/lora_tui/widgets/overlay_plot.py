@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ from lora_tui.widgets.axes import TINY, linear_ticks, log_ticks
 from lora_tui.widgets.canvas import Dot, Grid, Layer
 from lora_tui.widgets.curve_plot import LEAST_HEIGHT, LEAST_WIDTH, PlotStyle, Window
 from lora_tui.widgets.plot_frame import (
+    BELOW,
     PlotLayer,
     Scale,
     bottom_axis,
+    lines_of,
     loss_range,
     plot_row,
     step_range,
@@ -24,7 +27,7 @@ from lora_tui.widgets.plot_frame import (
 from lora_tui.widgets.stars import Span
 
 Curve = Sequence[tuple[float, float]]
-"""(step, loss), finite."""
+"""(step, loss), finite but for a loss that is NaN, which is a gap in the line."""
 
 _LETTER_EVERY: Final = 30
 """Cells between the letters on a curve."""
@@ -37,6 +40,8 @@ class Overlay:
     rows: tuple[tuple[Span, ...], ...]
     is_log: bool
     """Whether the losses could be drawn on a logarithmic axis."""
+    has_unshown: bool = False
+    """Whether there are losses that this axis can't show, and marks for them."""
     is_drawn: bool = True
     """Whether there was anything to draw."""
     left: int = 0
@@ -83,7 +88,11 @@ def curve_of(
         curve = [(step, loss) for step, loss in losses if loss is not None]
     else:
         column = series.trend(smoothing)
-        curve = [(series.steps[number], column[number]) for number in numbers]
+        curve = []
+        for place, number in enumerate(numbers):
+            if place and series.is_interrupted(numbers[place - 1], number):
+                curve.append((series.steps[number], math.nan))
+            curve.append((series.steps[number], column[number]))
     if not shares:
         return curve
     first, last = series.steps[0], series.steps[-1]
@@ -120,7 +129,7 @@ def draw_overlay(
         blank = ((" " * max(0, width), "label"),)
         return Overlay((blank,) * max(0, height), is_log=False, is_drawn=bool(steps))
     low, high = reach = window or step_range(steps)
-    points = [point for curve in curves for point in curve]
+    points = [point for curve in curves for point in curve if not math.isnan(point[1])]
     losses = [loss for step, loss in points if low <= step <= high]
     losses = losses or [loss for _, loss in points]
     is_log = style.log_scale and max(losses) > TINY
@@ -137,17 +146,22 @@ def draw_overlay(
         if reach[0] <= step <= reach[1]:
             columns[across.dot(step) // grid.across] = step
     layers: list[PlotLayer] = []
-    lettered = _Letters(grid)
+    lettered, feet = _Letters(grid), Layer(grid)
     for number, curve in enumerate(curves):
-        dots = [
-            (across.dot(step), grid.rows - 1 - down.dot(loss))
-            for step, loss in curve
-            if not (is_log and loss <= TINY)
-        ]
+        runs, below = lines_of(
+            [step for step, _ in curve],
+            [None if math.isnan(loss) else loss for _, loss in curve],
+            [math.isnan(loss) for _, loss in [(0.0, 0.0), *curve[:-1]][: len(curve)]],
+            across,
+            down,
+        )
         layer, letter = Layer(grid), letters[number]
-        layer.draw(dots)
+        for dots in runs:
+            layer.draw(dots)
+        for dot in below:
+            feet.draw([dot])
         layers.append((layer, f"series{number}", letter if style.ascii_only else None))
-        lettered.put(dots, number, len(curves))
+        lettered.put([dot for dots in runs for dot in dots], number, len(curves))
     if front is not None and front < len(layers):
         layers.insert(0, layers.pop(front))
     tops: list[PlotLayer] = [
@@ -158,13 +172,26 @@ def draw_overlay(
         for value, label in zip(ticks.values, ticks.labels, strict=True)
     }
     drawn = [
-        plot_row(row, grid, [*tops, *layers], marks.get(row), gutter, ascii_only=style.ascii_only)
+        plot_row(
+            row,
+            grid,
+            [*tops, (feet, "label", BELOW[style.ascii_only]), *layers],
+            marks.get(row),
+            gutter,
+            ascii_only=style.ascii_only,
+        )
         for row in range(rows)
     ]
-    below = ticks_across(steps, across, grid.width)
-    drawn += bottom_axis(below, grid, across, gutter, ascii_only=style.ascii_only)
+    numbers = ticks_across(steps, across, grid.width)
+    drawn += bottom_axis(numbers, grid, across, gutter, ascii_only=style.ascii_only)
     return Overlay(
-        tuple(drawn), is_log, left=gutter + 1, width=grid.width, window=reach, columns=columns
+        tuple(drawn),
+        is_log,
+        has_unshown=any(feet.masks),
+        left=gutter + 1,
+        width=grid.width,
+        window=reach,
+        columns=columns,
     )
 
 

@@ -7,17 +7,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lora_tui.widgets.axes import Ticks, linear_ticks, padded_range, time_ticks
-from lora_tui.widgets.canvas import Grid, Layer
+from lora_tui.widgets.axes import (
+    LEAST_SPAN,
+    TINY,
+    Ticks,
+    linear_ticks,
+    padded_range,
+    time_ticks,
+)
+from lora_tui.widgets.canvas import Dot, Grid, Layer
 from lora_tui.widgets.stars import Span
 
 PlotLayer = tuple[Layer, str, str | None]
 """A line, its style, and the letter that draws it where that is not dots."""
 
 _TICK_CELLS: Final = 11
+_ROOM_OF_ONE: Final = 1.2
+"""How far a logarithmic axis reaches beyond a single value, as a factor."""
 _GRID_LINE: Final = "┈"
 _BEYOND: Final = 8
 """So many times its own size a picture goes on beyond its edges, for what `is_open`."""
+
+
+BELOW: Final = ("▼", "v")
+"""Stands at the foot of a logarithmic axis for a loss that is zero or less; in ASCII the second."""
+
+
+def lines_of(
+    xs: Sequence[float],
+    losses: Sequence[float | None],
+    breaks: Sequence[bool],
+    across: Scale,
+    down: Scale,
+) -> tuple[list[list[Dot]], list[Dot]]:
+    """The lines through the losses, and the feet of those that a logarithmic axis can't show.
+
+    A line ends at such a loss, and where `breaks` says that it is interrupted before a point. None
+    is no loss, and interrupts nothing.
+    """
+    lines: list[list[Dot]] = [[]]
+    feet: list[Dot] = []
+    for x, loss, is_broken in zip(xs, losses, breaks, strict=True):
+        if is_broken and lines[-1]:
+            lines.append([])
+        if loss is None:
+            continue
+        if down.is_log and loss <= TINY:
+            feet.append((across.dot(x), down.dots - 1))
+            lines.append([])
+        else:
+            lines[-1].append((across.dot(x), down.dots - 1 - down.dot(loss)))
+    return [line for line in lines if line], feet
 
 
 @dataclass(frozen=True)
@@ -38,7 +78,8 @@ class Scale:
             value, low, high = math.log10(max(value, low)), math.log10(low), math.log10(high)
         share = (value - low) / (high - low)
         beyond = _BEYOND if self.is_open else 0
-        return round(min(1.0 + beyond, max(0.0 - beyond, share)) * (self.dots - 1))
+        dots = min(1.0 + beyond, max(0.0 - beyond, share)) * (self.dots - 1)
+        return round(round(dots, 6))  # rounding errors never decide between two dots
 
 
 def step_range(steps: Sequence[float]) -> tuple[float, float]:
@@ -51,7 +92,10 @@ def loss_range(losses: Sequence[float], is_log: bool) -> tuple[float, float]:
     """From the lowest to the highest of them, with a margin; positive ones where `is_log`."""
     if not is_log:
         return padded_range(losses, margin=0.03)
-    low, high = padded_range([math.log10(loss) for loss in losses], margin=0.03)
+    low, high = min(losses), max(losses)
+    if high <= low * (1 + LEAST_SPAN):  # one value, and the rounding errors of a mean of it
+        return low / _ROOM_OF_ONE, high * _ROOM_OF_ONE
+    low, high = padded_range([math.log10(low), math.log10(high)], margin=0.03)
     return 10**low, 10**high
 
 

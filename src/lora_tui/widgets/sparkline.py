@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from lora_tui.widgets.axes import LEAST_SPAN
+
 _ASCII_LEVELS: Final = " .:-=+*#"
 _ASCII_HEIGHTS: Final = "_.-'"
 """A quarter of a cell each; where the curve is higher the cell is filled."""
@@ -88,6 +90,7 @@ def _levels(values: Sequence[float], highest: int) -> list[int]:
     """
     low, high = min(values), max(values)
     span = high - low
-    if span <= 0 or not math.isfinite(span):
+    # means of one value differ by rounding errors
+    if span <= max(abs(low), abs(high)) * LEAST_SPAN or not math.isfinite(span):
         return [1] * len(values)
     return [1 + round(math.sqrt((value - low) / span) * (highest - 1)) for value in values]
