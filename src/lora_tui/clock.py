@@ -79,7 +79,7 @@ def local_day(text: str) -> datetime | None:
     """The beginning of a day in the user's zone, from `2026-01-31`; None where it is no day."""
     try:
         day = _in_zone(datetime.strptime(text, "%Y-%m-%d"))  # noqa: DTZ007 - the user's zone
-    except (ValueError, OverflowError, OSError):
+    except ValueError:
         return None
     return day if len(text) == 10 else None  # else one that is still being typed
 
@@ -93,17 +93,14 @@ def local_moment(text: str) -> datetime | None:
     match = _form().fullmatch(text.strip())
     if moment is None or match is None or match[8] is not None:
         return moment
-    try:
-        return _in_zone(moment.replace(tzinfo=None))
-    except (ValueError, OverflowError, OSError):
-        return None
+    return _in_zone(moment.replace(tzinfo=None))
 
 
 def next_day(day: datetime) -> datetime | None:
     """The beginning of the day after; it may be 23 or 25 hours later. None at the end of time."""
     try:
         return _in_zone(day.replace(tzinfo=None) + timedelta(days=1))
-    except (ValueError, OverflowError, OSError):
+    except OverflowError:
         return None
 
 
@@ -111,7 +108,10 @@ def _in_zone(naive: datetime) -> datetime:
     """What a clock on the user's wall shows, as an aware datetime."""
     if _zone_of_user is not None:
         return naive.replace(tzinfo=_zone_of_user)
-    return naive.astimezone()
+    try:
+        return naive.astimezone()
+    except (ValueError, OverflowError, OSError):  # the first and the last day that there is
+        return naive.replace(tzinfo=UTC)
 
 
 def timestamp_text(moment: datetime) -> str:

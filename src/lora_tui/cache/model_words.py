@@ -12,8 +12,17 @@ from lora_tui.text import terminal_safe
 
 COLUMNS: Final = ("name", "dataset", "base_model", "description")
 """What is searched; words of one of them don't run on into the next."""
+_MOST_WORDS: Final = 100
+"""A pasted page is no search; SQLite combines at most 500 selects."""
 _LEAST_OF_ID: Final = 4
 """Characters; a shorter word is the beginning of too many ids that nobody meant."""
+_INDEXED: Final = "SELECT rowid FROM models_words WHERE models_words MATCH ?"
+_HOLDS: Final = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in COLUMNS)
+_TEXTS: Final = (
+    "(SELECT m.n AS rowid, m.name AS name, d.name AS dataset, m.base_model AS base_model,"
+    " m.description AS description FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id)"
+)
+"""What is read where there is no index."""
 _ID_CHARACTERS: Final = frozenset("0123456789abcdef-")
 
 
@@ -48,37 +57,31 @@ def select_numbers(db: sqlite3.Connection, search: str) -> tuple[str, list[objec
     signs alone is not in the index, so the texts themselves are looked through for it. A word of
     four or more hexadecimal digits is also found where the model's id begins with it.
     """
-    words = terminal_safe(search).split()
+    words = list(dict.fromkeys(terminal_safe(search).split()))[:_MOST_WORDS]
     if not words:
         return "", []
     has_index = has_word_index(db)
     indexed = [word for word in words if has_index and _has_letters(word)]
     plain = [word for word in indexed if not _may_begin_an_id(word)]
-    conditions: list[str] = []
+    selects: list[str] = []
     values: list[object] = []
     if plain:
-        conditions.append("models_words MATCH ?")
+        selects.append(_INDEXED)
         values.append(" ".join(map(_beginning, plain)))
     for word in words:
         if word in plain:
             continue
         if word in indexed:
-            found = "rowid IN (SELECT rowid FROM models_words WHERE models_words MATCH ?)"
+            select = _INDEXED
             values.append(_beginning(word))
         else:
-            found = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in COLUMNS)
+            select = f"SELECT rowid FROM {'models_words' if has_index else _TEXTS} WHERE {_HOLDS}"
             values.extend([_anywhere(word)] * len(COLUMNS))
         if _may_begin_an_id(word):
-            found += " OR rowid IN (SELECT n FROM models WHERE id >= ? AND id < ? || 'g')"
+            select += " UNION SELECT n FROM models WHERE id >= ? AND id < ? || 'g'"
             values.extend([word.lower()] * 2)
-        conditions.append(f"({found})")
-    texts = (
-        "models_words"
-        if has_index
-        else "(SELECT m.n AS rowid, m.name AS name, d.name AS dataset, m.base_model AS base_model,"
-        " m.description AS description FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id)"
-    )
-    return f"SELECT rowid FROM {texts} WHERE {' AND '.join(conditions)}", values
+        selects.append(f"SELECT * FROM ({select})")
+    return " INTERSECT ".join(selects), values
 
 
 def _beginning(word: str) -> str:
