@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
@@ -94,7 +96,9 @@ def test_a_job_that_still_runs_is_told_from_a_failed_one(status: str) -> None:
 )
 def test_a_job_that_ended_badly_says_how(status: str, word: str) -> None:
     worker, _ = at_status(
-        httpx.Response(200, json={"status": status, "error": "CUDA\x1b[31m out of memory"})
+        httpx.Response(
+            200, json={"id": "job", "status": status, "error": "CUDA\x1b[31m out of memory"}
+        )
     )
     with pytest.raises(WorkerJobFailedError, match=word) as caught:
         worker.result("job")
@@ -104,12 +108,33 @@ def test_a_job_that_ended_badly_says_how(status: str, word: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [
+        None,
         [],
+        5,
+        "done",
         {},
+        {"status": "FAILED"},
+        {"id": "another", "status": "CANCELLED"},
+        {"id": "another", "status": "COMPLETED", "output": {"model_files": FILES}},
+        {"status": None},
         {"status": "ODD"},
         {"status": 5},
         {"status": "COMPLETED"},
+        {"status": "COMPLETED", "output": None},
         {"status": "COMPLETED", "output": "done"},
+        {"status": "COMPLETED", "output": [[[]]]},
+        {"status": "COMPLETED", "output": {"model_files": {"a": "/relative/a"}}},
+        {"status": "COMPLETED", "output": {"model_files": {"a": {"size": 5}}}},
+        {"status": "COMPLETED", "output": {"model_files": [{"name": 5, "url": "https://h/a"}]}},
+        {
+            "status": "COMPLETED",
+            "output": {
+                "model_files": [
+                    {"name": "a", "url": "https://h/1"},
+                    {"name": "a", "url": "https://h/2"},
+                ]
+            },
+        },
         {"status": "COMPLETED", "output": {"model_files": {}}},
         {"status": "COMPLETED", "output": {"model_files": ["a"]}},
         {"status": "COMPLETED", "output": {"model_files": {"a": 5}}},
@@ -127,6 +152,64 @@ def test_an_answer_without_usable_files_is_refused(body: object) -> None:
     worker, _ = at_status(httpx.Response(200, json=body))
     with pytest.raises(MalformedResultError):
         worker.result("job")
+
+
+LINK = FILES["adapter_model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"model_files": [], "download_urls": FILES},
+        {"model_files": ["adapter_model.safetensors"], "download_urls": FILES},
+        {"model_files": {}, "download_urls": FILES},
+        {"model_files": None, "download_urls": FILES},
+        {"model_files": {"adapter_model.safetensors": 5}, "download_urls": FILES},
+        {"model_files": {"adapter_model.safetensors": "files/a"}, "download_urls": FILES},
+        {"model_files": "here", "download_urls": FILES},
+        {"model_files": [{"name": "adapter_model.safetensors", "url": LINK}]},
+        {"model_files": [{"filename": "adapter_model.safetensors", "download_url": LINK}]},
+        {"model_files": {"adapter_model.safetensors": {"url": LINK, "size": 5}}},
+        {"download_urls": json.dumps(FILES)},
+        json.dumps({"model_files": FILES}),
+        [{"progress": 1}, {"model_files": FILES}],
+        [{"name": "adapter_model.safetensors", "url": LINK}],
+        {"model_files": FILES, "model_metadata": "none", "metadata": 5},
+        {"model_files": FILES, "model_metadata": [1]},
+    ],
+    ids=lambda output: json.dumps(output)[:60],
+)
+def test_the_files_are_found_in_every_shape_that_names_them(output: object) -> None:
+    body = {"id": "job", "status": "COMPLETED", "output": output}
+    worker, _ = at_status(httpx.Response(200, json=body))
+    assert dict(worker.result("job").files) == FILES
+
+
+def test_a_list_of_bare_addresses_gives_each_file_the_last_part_of_its_own() -> None:
+    links = ["https://h/x/adapter_config.json?s=1", "https://h/x/adapter%5Fmodel.safetensors?s=2"]
+    body = {"id": "job", "status": "COMPLETED", "output": {"model_files": links}}
+    worker, _ = at_status(httpx.Response(200, json=body))
+    assert [*worker.result("job").files] == ["adapter_config.json", "adapter_model.safetensors"]
+
+
+@pytest.mark.parametrize("status", [200, 404, 502])
+def test_a_page_in_front_of_the_worker_is_not_its_word(status: int) -> None:
+    page = httpx.Response(status, content=b"<!DOCTYPE html><title>404</title>")
+    worker, _ = at_status(page)
+    with pytest.raises(errors.LoraTuiError) as caught:
+        worker.result("job")
+    assert not isinstance(caught.value, (ResultGoneError, WorkerJobFailedError))
+
+
+def test_the_planned_endpoint_may_answer_nonsense_where_the_other_knows_the_job() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "/training/artifacts/" in request.url.path:
+            return httpx.Response(200, content=b"null")
+        output = {"id": "job", "status": "COMPLETED", "output": {"download_urls": FILES}}
+        return httpx.Response(200, json=output)
+
+    client = build_client(URL, transport=Script(handle).transport, retry=AT_ONCE)
+    assert dict(Worker(URL, Secret("key"), client=client).result("job").files) == FILES
 
 
 def test_an_answer_that_is_no_json_is_refused() -> None:

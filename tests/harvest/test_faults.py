@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lora_tui.gateway.gpu import WorkerResult
-from lora_tui.harvest import FileStored, JobHarvested
+from lora_tui.harvest import FileStored, JobHarvested, ResultLost
 from lora_tui.harvest.failures import RefusedResultError
 from lora_tui.harvest.guard import target_of
 from lora_tui.harvest.source import MOST_FILES, SourceFiles, checked_files
@@ -37,7 +37,9 @@ def test_a_file_that_fails_means_no_artifact_and_the_other_jobs_go_on(world: Wor
     world.check_complete()
 
 
-def test_a_file_that_is_gone_for_good_leaves_nothing_behind(world: World) -> None:
+def test_a_file_that_is_gone_is_tried_until_the_result_is_and_then_leaves_nothing_behind(
+    world: World,
+) -> None:
     job = world.jobs()[0]
     path = f"/worker-files/{job['external_job_id']}/tokenizer.json"
     world.sandbox.faults(path=path, fail_next=-1, status=404)
@@ -45,8 +47,17 @@ def test_a_file_that_is_gone_for_good_leaves_nothing_behind(world: World) -> Non
     result, events = world.run()
 
     assert (result.harvested, result.failed) == (3, 1)
-    assert failures(events)[job["id"]].permanent
+    assert not failures(events)[job["id"]].permanent
     assert any(isinstance(e, FileStored) and e.job_id == job["id"] for e in events)
+
+    world.sandbox.faults(vanish=[job["external_job_id"]])
+    world.retry_all()
+    _, events = world.run()
+    failure = failures(events)[job["id"]]
+    assert failure.permanent
+    assert "no longer in the worker's storage" in str(failure.details)
+    (lost,) = [event for event in events if isinstance(event, ResultLost)]
+    assert "no longer in the worker's storage" in str(lost.reason)
     ours = {path for row in world.artifacts().values() for path in row["artifacts"].values()}
     assert world.objects().keys() == ours
     assert len(ours) == 18
@@ -121,7 +132,7 @@ def test_urls_that_are_refused_again_and_again_are_given_up(world: World) -> Non
     world.sandbox.faults(presigned_seconds=0)
     result, events = world.run()
     assert (result.harvested, result.failed) == (0, 4)
-    assert all(failure.permanent for failure in failures(events).values())
+    assert not any(failure.permanent for failure in failures(events).values())
     # four jobs, first file each: one URL, one new URL
     assert len(world.requested("GET", "/worker-files")) == 8
 
@@ -178,7 +189,7 @@ def test_loopback_urls_are_refused_and_never_asked_without_the_setting(world: Wo
     result, events = world.run(world.harvester(allow_private_urls=False))
     assert (result.harvested, result.failed) == (0, 4)
     for failure in failures(events).values():
-        assert failure.permanent
+        assert not failure.permanent
         assert "private address" in failure.reason
     assert world.requested("GET", "/worker-files") == []
     assert world.objects() == {}
@@ -291,7 +302,7 @@ def test_a_job_with_an_unsafe_file_name_stores_nothing(
     harvester = replace(world.harvester(), worker=new_worker(_completed(files)))
     result, events = world.run(harvester)
     assert (result.harvested, result.failed) == (0, 4)
-    assert all(failure.permanent for failure in failures(events).values())
+    assert not any(failure.permanent for failure in failures(events).values())
     assert "\x1b" not in printed(events)
     assert world.objects() == {}
 
@@ -303,29 +314,50 @@ def test_more_files_than_a_model_can_have_are_refused(
     harvester = replace(world.harvester(), worker=new_worker(_completed(files)))
     result, events = world.run(harvester)
     assert result.failed == 4
-    assert all(failure.permanent for failure in failures(events).values())
+    assert not any(failure.permanent for failure in failures(events).values())
     assert world.objects() == {}
 
 
 @pytest.mark.parametrize(
     "body",
     [
+        None,
+        [],
+        5,
+        "done",
         {},
         {"status": "COMPLETED"},
+        {"status": "COMPLETED", "output": None},
+        {"status": "COMPLETED", "output": "<html>"},
         {"status": "COMPLETED", "output": {"model_files": []}},
         {"status": "COMPLETED", "output": {"model_files": {"a": None}}},
         {"status": "FAILED", "error": "out of memory"},
+        {"id": "another", "status": "FAILED", "error": "out of memory"},
         {"status": "SOMETHING ELSE"},
     ],
     ids=json.dumps,
 )
-def test_an_answer_that_makes_no_sense_fails_its_job_for_good(
-    world: World, new_worker: Callable[[Any], Any], body: dict[str, Any]
+def test_an_answer_that_makes_no_sense_is_not_the_end_of_a_job(
+    world: World, new_worker: Callable[[Any], Any], body: Any
 ) -> None:
     harvester = replace(world.harvester(), worker=new_worker(body))
     result, events = world.run(harvester)
     assert result.failed == 4
-    assert all(failure.permanent for failure in failures(events).values())
+    assert not any(failure.permanent for failure in failures(events).values())
+    world.retry_all()
+    world.run()
+    world.check_complete()
+
+
+def test_a_job_that_the_worker_says_failed_is_over(
+    world: World, new_worker: Callable[[Any], Any]
+) -> None:
+    job = world.jobs()[0]
+    body = {"id": job["external_job_id"], "status": "FAILED", "error": "out of memory"}
+    _, events = world.run(replace(world.harvester(), worker=new_worker(body)))
+    failed = failures(events)
+    assert [job_id for job_id, failure in failed.items() if failure.permanent] == [job["id"]]
+    assert failed[job["id"]].details == "out of memory"
 
 
 def test_a_job_that_still_runs_at_the_worker_waits_for_the_next_cycle(

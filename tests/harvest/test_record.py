@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.gateway.gpu import MalformedResultError
+from lora_tui.gateway.gpu import MalformedJobError
 from lora_tui.harvest.record import StoredFile, artifact_id_of, artifact_row, notification_row
 
 JOB: dict[str, Any] = {
@@ -66,7 +66,7 @@ def test_a_long_name_is_cut_and_keeps_its_date() -> None:
 
 @pytest.mark.parametrize("column", ["id", "user_id", "dataset_id"])
 def test_a_job_that_no_artifact_can_be_made_of_is_refused(column: str) -> None:
-    with pytest.raises(MalformedResultError):
+    with pytest.raises(MalformedJobError):
         row_of(**{column: None})
 
 

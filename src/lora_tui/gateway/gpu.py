@@ -1,11 +1,16 @@
-"""The GPU worker: what became of a training job, and where its files can be fetched."""
+"""The GPU worker: what became of a training job, and where its files can be fetched.
+
+Only what the worker itself says about this very job is final: that it failed, was cancelled, ran
+out of time, or that its result is gone. Any other answer may be passing trouble.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
@@ -17,6 +22,12 @@ from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 
 _MOST_FILES: Final = 1000
+_ABSENT: Final = (404, 405, 501)
+"""What a worker without the planned endpoint answers there."""
+_FILES: Final = ("model_files", "download_urls")
+_METADATA: Final = ("model_metadata", "metadata")
+_NAME_KEYS: Final = ("name", "file_name", "filename", "file", "path", "key")
+_URL_KEYS: Final = ("url", "download_url", "presigned_url", "signed_url", "href")
 _RUNNING: Final = ("IN_QUEUE", "IN_PROGRESS")
 _ENDED_BADLY: Final = {
     "FAILED": "failed",
@@ -42,7 +53,15 @@ class WorkerJobFailedError(BackendError):
 
 
 class MalformedResultError(BackendError):
-    """The worker's answer holds no files that we could fetch."""
+    """The worker's answer holds no files that we could fetch; a later one may."""
+
+    default_remedy = "it is asked again; see what the GPU worker answers for this job"
+
+
+class MalformedJobError(MalformedResultError):
+    """The project's own row of the job lacks what a harvest needs; asking again changes nothing."""
+
+    default_remedy = "mend the job's row in the project, then `lora-tui harvest retry`"
 
 
 @dataclass(frozen=True)
@@ -75,24 +94,28 @@ class Worker:
     def result(self, external_job_id: str) -> WorkerResult:
         """The files of a completed job.
 
-        Raises ResultGoneError, ResultPendingError, WorkerJobFailedError, MalformedResultError;
-        AuthenticationError for a wrong key, UnreachableError.
+        Raises ResultGoneError, ResultPendingError, WorkerJobFailedError, MalformedJobError,
+        MalformedResultError, AuthenticationError for a key that is refused, UnreachableError, and
+        what else a refusal stands for.
         """
-        what = "fetch the result from the GPU worker"
         job = quote(external_job_id, safe="")
         if job in ("", ".", ".."):
-            raise MalformedResultError("The job's id at the GPU worker makes no sense")
+            raise MalformedJobError("The job's id at the GPU worker makes no sense")
         response = self._client.get(f"{self._url}/training/artifacts/{job}")
-        if response.status_code not in (404, 405):
-            body = _mapping(read_json(check(response, what), what))
-            return _completed({"status": "COMPLETED", **body}, body)
+        unclear: MalformedResultError | None = None
+        if response.status_code not in _ABSENT:
+            try:
+                return _completed(_body(response), external_job_id, default="COMPLETED")
+            except MalformedResultError as error:
+                unclear = error
         response = self._client.get(f"{self._url}/status/{job}")
-        if response.status_code == 404:
+        if response.status_code in _ABSENT and unclear is not None:
+            raise unclear
+        if response.status_code == 404 and not _is_page(response):
             raise ResultGoneError(
                 "The GPU worker no longer has this result: it keeps one for about 30 minutes"
             )
-        body = _mapping(read_json(check(response, what), what))
-        return _completed(body, _mapping(body.get("output")))
+        return _completed(_body(response), external_job_id)
 
 
 class _WorkerAuth(httpx.Auth):
@@ -104,11 +127,48 @@ class _WorkerAuth(httpx.Auth):
         yield request
 
 
-def _completed(body: Mapping[str, Any], output: Mapping[str, Any]) -> WorkerResult:
-    status = terminal_safe(body.get("status"), limit=40).upper()
+def _is_page(response: httpx.Response) -> bool:
+    """Whether something before the worker answered, with a page for people."""
+    kind = response.headers.get("content-type", "").lower()
+    return "html" in kind or response.content[:512].lstrip().startswith(b"<")
+
+
+def _body(response: httpx.Response) -> Mapping[str, Any]:
+    """Raises MalformedResultError where the answer is no JSON object, and what `check` raises."""
+    what = "fetch the result from the GPU worker"
+    if response.status_code == 404:
+        raise MalformedResultError(f"Could not {what}: something else answers in its place (404)")
+    try:
+        body = read_json(check(response, what), what)
+    except BackendError as error:
+        if not response.is_success:
+            raise
+        raise MalformedResultError(
+            "The GPU worker's answer is not JSON", details=error.details
+        ) from None
+    body = _decoded(body)
+    if not isinstance(body, dict):
+        raise MalformedResultError(
+            "The GPU worker's answer says nothing about the job", details=_kind(body)
+        )
+    return body
+
+
+def _completed(body: Mapping[str, Any], job_id: str, *, default: str | None = None) -> WorkerResult:
+    """`default` is the status where the answer tells none."""
+    named = body.get("id")
+    if named is not None and str(named) != job_id:
+        raise MalformedResultError(
+            "The GPU worker answers about another job", details=terminal_safe(named, limit=80)
+        )
+    status = terminal_safe(body.get("status", default), limit=40).upper()
     if status in _RUNNING:
         raise ResultPendingError("The GPU worker is not done with this job", details=status)
     if status in _ENDED_BADLY:
+        if named is None:  # final only where it is certain which job is meant
+            raise MalformedResultError(
+                f"The GPU worker says that a job {_ENDED_BADLY[status]}, but not which one"
+            )
         raise WorkerJobFailedError(
             f"The job {_ENDED_BADLY[status]} at the GPU worker",
             details=without_secrets(body.get("error")) or None,
@@ -117,25 +177,97 @@ def _completed(body: Mapping[str, Any], output: Mapping[str, Any]) -> WorkerResu
         raise MalformedResultError(
             "The GPU worker answers with a status that we don't know", details=status or None
         )
-    return WorkerResult(
-        status=status,
-        files=_files(output.get("model_files") or output.get("download_urls")),
-        metadata=_mapping(output.get("model_metadata") or output.get("metadata")),
-    )
+    outputs = [*_outputs(body.get("output")), body]
+    return WorkerResult(status=status, files=_files(outputs), metadata=_metadata(outputs))
 
 
-def _files(value: object) -> Mapping[str, str]:
-    if not isinstance(value, Mapping) or not value:
-        raise MalformedResultError("The GPU worker names no files for this job")
-    if len(value) > _MOST_FILES:
+def _outputs(output: object) -> Iterator[Mapping[str, Any]]:
+    """The objects in an output: one, the text of one, or a list of what a handler has yielded."""
+    output = _decoded(output)
+    for part in output if isinstance(output, list) else [output]:
+        found = _decoded(part)
+        if isinstance(found, dict):
+            yield found
+    if isinstance(output, list) and output and _entries(output) is not None:
+        yield {_FILES[0]: output}
+
+
+def _files(outputs: list[Mapping[str, Any]]) -> Mapping[str, str]:
+    """The first list of files of which each has a usable address."""
+    refusal: MalformedResultError | None = None
+    for output in outputs:
+        for key in _FILES:
+            value = _decoded(output.get(key))
+            if not value:
+                continue
+            try:
+                return _usable(value)
+            except MalformedResultError as error:
+                refusal = refusal or error
+    raise refusal or MalformedResultError("The GPU worker names no files for this job")
+
+
+def _usable(value: object) -> Mapping[str, str]:
+    entries = _entries(value)
+    if entries is None:
+        raise MalformedResultError(
+            "The GPU worker names the files in a way that we don't know", details=_kind(value)
+        )
+    if len(entries) > _MOST_FILES:
         raise MalformedResultError("The GPU worker names more files than a model can have")
-    for name, url in value.items():
+    files: dict[str, str] = {}
+    for name, url in entries:
         if not isinstance(name, str) or not name.strip() or not _is_web_address(url):
             raise MalformedResultError(
                 "The GPU worker names a file without a usable address",
                 details=terminal_safe(name, limit=120) or None,
             )
-    return dict(value)
+        if files.setdefault(name, str(url)) != url:
+            raise MalformedResultError(
+                "The GPU worker names a file twice", details=terminal_safe(name, limit=120)
+            )
+    return files
+
+
+def _entries(value: object) -> list[tuple[object, object]] | None:
+    """Name and address of each file: of a table, or of a list; None where it is neither."""
+    if isinstance(value, dict):
+        return [(name, _url_of(entry)) for name, entry in value.items()]
+    if not isinstance(value, list):
+        return None
+    entries: list[tuple[object, object]] = []
+    for entry in value:
+        if isinstance(entry, dict):
+            name = next((entry[key] for key in _NAME_KEYS if key in entry), None)
+            url = _url_of(entry)
+            entries.append((_last_segment(url) if name is None else name, url))
+        elif _is_web_address(entry):
+            entries.append((_last_segment(entry), entry))
+        else:
+            return None
+    return entries
+
+
+def _url_of(entry: object) -> object:
+    if not isinstance(entry, dict):
+        return entry
+    return next((entry[key] for key in _URL_KEYS if key in entry), None)
+
+
+def _last_segment(url: object) -> object:
+    """The name of a file that has no other than that in its address."""
+    if not isinstance(url, str) or not _is_web_address(url):
+        return None
+    return unquote(urlsplit(url).path.rpartition("/")[2])
+
+
+def _metadata(outputs: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    for output in outputs:
+        for key in _METADATA:
+            found = _decoded(output.get(key))
+            if isinstance(found, dict) and found:
+                return found
+    return {}
 
 
 def _is_web_address(value: object) -> bool:
@@ -148,5 +280,16 @@ def _is_web_address(value: object) -> bool:
         return False
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _decoded(value: object) -> object:
+    """The value itself, or what the text stands for where it is the text of JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _kind(value: object) -> str:
+    names = {"NoneType": "null", "list": "a list", "str": "a text", "bool": "yes or no"}
+    return f"it is {names.get(type(value).__name__, 'a number')}"

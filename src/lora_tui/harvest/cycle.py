@@ -251,6 +251,7 @@ class _Cycle:
                         job_id=job_id,
                         external_job_id=failure.external_job_id,
                         completed_at=job.get("completed_at"),
+                        reason=failure.details,
                     )
                 )
         if failure is None and not made and not self._dry_run:
@@ -286,6 +287,9 @@ class _Cycle:
             place = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"Something unexpected happened: {type(error).__name__}"
             details, remedy = f"{Path(place.filename).name}:{place.lineno}", "please report this"
+        if isinstance(error, ResultGoneError) and not self._dry_run:
+            before = self._harvester.ledger.reason(str(job["id"]))
+            details = f"the last try before: {before}" if before else details
         permanent = is_permanent(error)
         next_try = None
         if not self._dry_run:

@@ -108,6 +108,8 @@ class ResultLost(Event):
     job_id: str
     external_job_id: str
     completed_at: str | None
+    reason: str | None = None
+    """Why it was not harvested before, where there was a try."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,9 +177,10 @@ def _sentence(event: Event) -> str:
                 f" {event.external_job_id} in {event.seconds_left // 60} min{why}"
             )
         case ResultLost():
+            why = f"; {event.reason}" if event.reason else ""
             return (
                 f"{event.job_id[:8]}  WARNING: the result of {event.external_job_id} is lost:"
-                " the worker dropped it before it was harvested"
+                f" the worker dropped it before it was harvested{why}"
             )
         case CycleFinished():
             counts = [f"{event.harvested:,} harvested", f"{event.failed:,} failed"]

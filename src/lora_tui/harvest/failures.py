@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from lora_tui.errors import BackendError, DeniedError, NotFoundError, UnreachableError
-from lora_tui.gateway.gpu import MalformedResultError, ResultGoneError, WorkerJobFailedError
+from lora_tui.gateway.gpu import MalformedJobError, ResultGoneError, WorkerJobFailedError
 
 
 class RefusedResultError(BackendError):
     """The worker's answer asks for something that we don't do: an address, a name, a size."""
 
+    default_remedy = "see what the GPU worker answers; it is asked again while it has the result"
+
 
 class SourceGoneError(NotFoundError):
-    """A file that the worker names is not where its URL points, and never will be."""
+    """A file that the worker names is not where its URL points."""
+
+    default_remedy = "it is tried again for as long as the worker has the result"
 
 
 class SourceForbiddenError(DeniedError):
@@ -36,15 +40,12 @@ class SourceBusyError(SourceUnreachableError):
         self.retry_after = retry_after
 
 
-_PERMANENT: Final = (
-    ResultGoneError,
-    WorkerJobFailedError,
-    MalformedResultError,
-    RefusedResultError,
-    SourceGoneError,
-    SourceForbiddenError,
-)
-"""A project that refuses (403) is not among them: a quota, a policy or a firewall may change."""
+_PERMANENT: Final = (ResultGoneError, WorkerJobFailedError, MalformedJobError)
+"""What the worker itself says about the job, and a row that can't become a model.
+
+All else is tried for as long as the worker has the result: an answer that makes no sense, a file
+that is refused, missing or damaged may be another one the next time. So may a project that refuses.
+"""
 
 
 def is_permanent(error: Exception) -> bool:

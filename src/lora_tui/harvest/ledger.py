@@ -182,6 +182,14 @@ class Ledger:
             )
         return next_try
 
+    def reason(self, job_id: str) -> str | None:
+        """Why the last try of a job failed, where there was one."""
+        rows = self._read("SELECT reason, details FROM jobs WHERE job_id = ?", job_id)
+        if not rows or not rows[0]["reason"]:
+            return None
+        reason, details = rows[0]
+        return f"{reason} ({details})" if details else str(reason)
+
     def warn_once(self, job_id: str) -> bool:
         """True for the first who asks about this job."""
         with self._writing() as db:
@@ -297,7 +305,7 @@ class Ledger:
             (job_id, *values.values()),
         )
 
-    def _read(self, sql: str, *values: int) -> list[sqlite3.Row]:
+    def _read(self, sql: str, *values: int | str) -> list[sqlite3.Row]:
         """All rows; a file that was damaged meanwhile is made anew. Raises DiskError."""
         with self._lock:
             try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_tui import clock
 from lora_tui.errors import AuthenticationError, LoraTuiError
-from lora_tui.gateway.gpu import MalformedResultError
+from lora_tui.gateway.gpu import MalformedJobError
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job_state import State
@@ -69,5 +69,5 @@ def _owner_of(job: Mapping[str, Any] | None) -> Owner | None:
     """For receipts that an earlier version wrote, which do not say whose they are."""
     try:
         return Owner.of(Identity.of(job)) if job is not None else None
-    except MalformedResultError:
+    except MalformedJobError:
         return None

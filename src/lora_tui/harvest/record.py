@@ -11,7 +11,7 @@ from typing import Any, Final
 from lora_tui import curves
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain import MetricPoint, Quality, curve_of
-from lora_tui.gateway.gpu import MalformedResultError
+from lora_tui.gateway.gpu import MalformedJobError
 from lora_tui.json_values import mapping, number
 from lora_tui.quality import calculate_quality_metrics
 
@@ -50,13 +50,13 @@ class Identity:
 
     @classmethod
     def of(cls, job: Row) -> Identity:
-        """Raises MalformedResultError where the row lacks what an artifact must have."""
+        """Raises MalformedJobError where the row lacks what an artifact must have."""
         try:
             job_id, user_id, dataset_id = (
                 str(uuid.UUID(str(job.get(column)))) for column in ("id", "user_id", "dataset_id")
             )
         except ValueError:
-            raise MalformedResultError("The job names no owner or no dataset") from None
+            raise MalformedJobError("The job names no owner or no dataset") from None
         return cls(
             job_id=job_id,
             user_id=user_id,
@@ -85,7 +85,7 @@ def artifact_id_of(job_id: str) -> str:
 def artifact_row(job: Row, points: Sequence[Row], files: Sequence[StoredFile]) -> dict[str, Any]:
     """The row of `model_artifacts`.
 
-    `points` are all metric points of the job in order of timestamp. Raises MalformedResultError.
+    `points` are all metric points of the job in order of timestamp. Raises MalformedJobError.
     """
     identity = Identity.of(job)
     row = {
