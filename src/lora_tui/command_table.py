@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 _SORTS = ("created", "quality", "name", "cost", "loss", "duration", "size", "perplexity")
 _MODEL_HELP = "an id, a unique beginning of one, or an exact name"
+_FILE_HELP = "only these files: names, or patterns in quotes ('*.json')"
 
 
 def positive(text: str) -> int:
@@ -120,7 +121,7 @@ def _compare(parser: ArgumentParser) -> None:
 
 def _download(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-    parser.add_argument("file", metavar="FILE", nargs="*", help="only these files")
+    parser.add_argument("file", metavar="FILE", nargs="*", help=_FILE_HELP)
     parser.add_argument("--to", metavar="DIR", help="the directory to put them in")
     parser.add_argument("--force", action="store_true", help="replace other files of that name")
     parser.add_argument(
@@ -143,7 +144,7 @@ def _library(parser: ArgumentParser) -> None:
 
 def _urls(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-    parser.add_argument("file", metavar="FILE", nargs="*", help="only these files")
+    parser.add_argument("file", metavar="FILE", nargs="*", help=_FILE_HELP)
 
 
 def _push(parser: ArgumentParser) -> None:

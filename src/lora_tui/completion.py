@@ -10,6 +10,7 @@ import argparse
 import re
 import shlex
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -172,9 +173,12 @@ def _files_of(line: _Line) -> Iterator[tuple[str, str]]:
     with closing(_cache(line)) as db:
         found = models.find_models(db, line.values["model"])
         model = models.get_model(db, found[0].id) if len(found) == 1 else None
-    for file in model.files if model else ():
-        if file.name == file.label:
-            yield file.name, ""
+    names = [file.name for file in model.files if file.name == file.label] if model else []
+    yield from ((name, "") for name in names)
+    endings = Counter(Path(name).suffix for name in names)
+    yield from (
+        (f"*{end}", f"{count} files") for end, count in endings.items() if end and count > 1
+    )
 
 
 def _rows(line: _Line, query: str, values: tuple[object, ...]) -> list[tuple[str, str]]:

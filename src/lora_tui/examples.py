@@ -35,6 +35,7 @@ EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "download": (
         ("download 3f2a", "all its files, verified"),
         ("download 3f2a adapter_config.json --to .", "one file, here"),
+        ("download 3f2a '*.json'", "those whose names fit a pattern"),
         ("download 3f2a --limit-rate 5M", "leaving room for others"),
     ),
     "verify": (("verify ./adapters", "checksums and structure of what is in there"),),

@@ -12,9 +12,13 @@ from lora_tui.text import terminal_safe
 
 _MOST_BYTES: Final = 200
 _RESERVED: Final = frozenset(
-    {"con", "prn", "aux", "nul", "conin$", "conout$"}
+    {"con", "prn", "aux", "nul", "clock$", "conin$", "conout$"}
     | {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 )
+_IGNORED: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0]"
+)
+"""Letters and marks that nobody sees, and that some file systems pass over."""
 
 
 def safe_file_name(name: str) -> str:
@@ -28,7 +32,8 @@ def safe_file_name(name: str) -> str:
     shown = unicodedata.normalize("NFC", terminal_safe(last, limit=1_000))
     cleaned = re.sub(r'[<>:"|?*\x00-\x1f]', "_", shown)
     cleaned = cleaned.strip(". ")
-    if cleaned.split(".")[0].strip().lower() in _RESERVED:
+    device = unicodedata.normalize("NFKC", cleaned.split(".")[0]).strip().lower()
+    if device in _RESERVED:  # COM¹ is one, too
         cleaned = f"_{cleaned}"
     if not cleaned:
         cleaned = "unnamed"
@@ -44,24 +49,55 @@ def safe_file_name(name: str) -> str:
     return cleaned
 
 
-def distinct_file_names(names: Iterable[str], *, taken: Iterable[str] = ()) -> dict[str, str]:
-    """Map each remote name to a safe local one; no two collide, not even by letter case.
+def distinct_file_names(
+    names: Iterable[str], *, taken: Iterable[str] = (), endings: Iterable[str] = ()
+) -> dict[str, str]:
+    """Map each remote name to a safe local one; no two can meet on any file system.
 
-    None of them is in `taken` either.
+    They differ by more than letter case, normal form and invisible marks. None is in `taken`, and
+    none ends with one of `endings`. The same set of names gives the same map in whatever order.
     """
+    used = {same_file_key(name) for name in taken}
+    reserved = tuple(ending.lower() for ending in endings)
+    wanted = {name: _without_ending(safe_file_name(name), reserved) for name in names}
     result: dict[str, str] = {}
-    used = {name.casefold() for name in taken}
-    for name in names:
-        candidate = safe_file_name(name)
-        if candidate.casefold() in used:
-            stem, dot, suffix = candidate.rpartition(".")
-            if not dot:
-                stem, suffix = candidate, ""
-            digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
-            candidate = safe_file_name(f"{stem}-{digest}{dot}{suffix}")
-        used.add(candidate.casefold())
-        result[name] = candidate
-    return result
+    # a name that needs no change goes before one that was made like it
+    for name in sorted(wanted, key=lambda name: (wanted[name] != name, name)):
+        key = same_file_key(wanted[name])
+        if key not in used:
+            used.add(key)
+            result[name] = wanted[name]
+    for name in sorted(wanted.keys() - result.keys()):
+        salt = 0
+        while (key := same_file_key(found := _marked(wanted[name], name, salt))) in used:
+            salt += 1
+        used.add(key)
+        result[name] = found
+    return {name: result[name] for name in wanted}
+
+
+def same_file_key(name: str) -> str:
+    """Equal for two names that some file system takes for one."""
+    text = _IGNORED.sub("", unicodedata.normalize("NFKC", name))
+    for _ in range(2):  # the capital of a letter may be two letters, and those not composed
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text.upper()).casefold())
+    return text
+
+
+def _without_ending(name: str, reserved: tuple[str, ...]) -> str:
+    if reserved and same_file_key(name).endswith(reserved):
+        return safe_file_name(f"{name}_")
+    return name
+
+
+def _marked(local: str, name: str, salt: int) -> str:
+    """The local name with a mark that tells it from all others."""
+    seed = name if not salt else f"{name}\0{salt}"
+    mark = hashlib.sha256(seed.encode(errors="surrogatepass")).hexdigest()[:8]
+    stem, dot, suffix = local.rpartition(".")
+    if not dot:
+        stem, suffix = local, ""
+    return safe_file_name(f"{stem}-{mark}{dot}{suffix}")
 
 
 def slug(text: str, *, limit: int = 48) -> str:

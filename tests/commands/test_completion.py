@@ -61,6 +61,7 @@ def test_models_by_name_and_by_id(synced: Sandbox, run: Run) -> None:
     assert model in values(run, "show", model[:3])
     assert ":files" in values(run, "inspect", "")
     assert "adapter_config.json" in values(run, "download", model, "adapter")
+    assert values(run, "download", model, "*") == ["*.json"]
 
 
 def test_it_asks_nobody_and_makes_nothing(synced: Sandbox, run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import PurePosixPath
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,8 @@ def test_a_file_name_is_one_harmless_segment(name: str) -> None:
         ("..\\..\\evil.dll", "evil.dll"),
         ("/etc/shadow", "shadow"),
         (".bashrc", "bashrc"),
+        ("COM¹.txt", "_COM¹.txt"),
+        ("name. . ", "name"),
         ("CON", "_CON"),
         ("nul.txt", "_nul.txt"),
         ("..", "unnamed"),
@@ -86,12 +89,41 @@ def test_known_tricks_with_names_come_to_nothing(remote: str, local: str) -> Non
     assert safe_file_name(remote) == local
 
 
-@given(st.lists(wild, max_size=8))
-def test_names_never_collide_even_by_case(names: list[str]) -> None:
-    local = distinct_file_names(names, taken={"lora-tui.json"})
-    folded = [name.casefold() for name in local.values()]
-    assert len(set(folded)) == len(set(names))
-    assert "lora-tui.json" not in folded
+ENDINGS = (".part", ".part.json", ".part.new")
+alike = st.text(st.sampled_from("aAäÄa\u0308ıİiIſsßK\u212akﬁ.-_/ \ufe0f\u3164"), max_size=5)
+ours = (
+    st.sampled_from(["lora-tui.json", "LORA-TUI.json", "lora\u200b-tui.json", "x", "X", "x.part"])
+    | st.sampled_from(["x.PART", "x.part_", "x.part.json", "x.part.json_", "x.ｐａｒｔ", "con"])
+    | st.sampled_from(["COM¹", "..", "", "unnamed", "a" * 300])
+)
+names = wild | alike | ours | st.tuples(alike | ours, ours).map("".join)
+
+
+@given(st.lists(names, max_size=10), st.randoms())
+def test_any_names_give_as_many_files_on_any_file_system(names: list[str], random: Random) -> None:
+    local = distinct_file_names(names, taken={"lora-tui.json"}, endings=ENDINGS)
+    shuffled = list(names)
+    random.shuffle(shuffled)
+    again = distinct_file_names(shuffled, taken={"lora-tui.json"}, endings=ENDINGS)
+    assert again == local, "the same names give the same files"
+    beside = [f"{name}{ending}" for name in local.values() for ending in ("", *ENDINGS)]
+    beside.append("lora-tui.json")
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        for fold in (str.casefold, str.lower, str.upper):
+            seen = {
+                unicodedata.normalize(form, fold(unicodedata.normalize(form, n))) for n in beside
+            }
+            assert len(seen) == 4 * len(set(names)) + 1
+    for name in local.values():
+        assert safe_file_name(name) == name
+        assert len(name.encode()) <= 200
+
+
+def test_a_file_that_needs_no_other_name_keeps_its_own() -> None:
+    local = distinct_file_names(["A/config.json", "config.json", "Config.json"])
+    assert local["config.json"] != local["Config.json"]
+    assert "Config.json" in local.values()
+    assert distinct_file_names(["../config.json", "config.json"])["config.json"] == "config.json"
 
 
 def test_a_slug_is_plain_and_never_empty() -> None:

@@ -91,16 +91,11 @@ def print_urls(context: Context) -> ExitCode:
     """Print signed URLs, for curl or aria2c. They are stored nowhere."""
     context.require_network()
     from lora_tui.online import OnlineWriters
+    from lora_tui.transfers.plan import choose_files
 
     with closing(OnlineWriters(context.profile)) as online:
         model = _model(context, context.arguments.model)
-        wanted = context.arguments.file
-        files = [f for f in model.files if not wanted or f.name in wanted or f.label in wanted]
-        if not files or (wanted and len(files) < len(set(wanted))):
-            raise NotFoundError(
-                "The model has no such file",
-                details=f"it has {', '.join(file.label for file in model.files) or 'none'}",
-            )
+        files = choose_files(model, context.arguments.file or None)
         signed = online.storage.sign_many([file.path for file in files])
     urls: dict[str, str] = {}
     for file in files:

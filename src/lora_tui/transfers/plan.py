@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,27 @@ MANIFEST: Final = "lora-tui.json"
 def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> list[Wanted]:
     """The files to fetch, all or those named, each with a target inside `directory`.
 
-    A name is given as the artifact has it, or as it is shown. Raises NotFoundError where the model
-    has no such file, or no file at all.
+    Raises what `choose_files` raises.
+    """
+    local = local_names(model)
+    return [
+        Wanted(
+            file=file.name,
+            object_path=file.path,
+            target=directory / local[file.name],
+            size=file.size,
+            sha256=file.sha256,
+        )
+        for file in choose_files(model, names)
+    ]
+
+
+def choose_files(model: Model, names: Sequence[str] | None = None) -> list[ArtifactFile]:
+    """The files that a user means: all, or those named.
+
+    A name is given as the artifact has it, or as it is shown, or as a pattern of the shell's kind
+    (`*.json`); where a file is called like the pattern, it is that file alone. Raises NotFoundError
+    where nothing fits, or the model has no file at all.
     """
     if not model.files:
         raise NotFoundError(
@@ -28,30 +48,34 @@ def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> l
             details=model.name,
             remedy="its training job was stored without artifacts; harvest it again",
         )
-    local = distinct_file_names([file.name for file in model.files], taken={MANIFEST})
-    chosen = model.files if names is None else [_named(model, name) for name in names]
-    return [
-        Wanted(
-            file=file.name,
-            object_path=file.path,
-            target=directory / _apart_from_ours(local[file.name]),
-            size=file.size,
-            sha256=file.sha256,
-        )
-        for file in dict.fromkeys(chosen)
-    ]
+    if names is None:
+        return list(model.files)
+    return list(dict.fromkeys(file for name in names for file in _named(model, name)))
 
 
-def _apart_from_ours(name: str) -> str:
-    return f"{name}_" if name.lower().endswith(SUFFIXES) else name
+def local_names(model: Model) -> dict[str, str]:
+    """Remote name → the name on this disk, of every file of the model."""
+    names = [file.name for file in model.files]
+    return distinct_file_names(names, taken={MANIFEST}, endings=SUFFIXES)
 
 
-def _named(model: Model, name: str) -> ArtifactFile:
-    for file in model.files:
-        if name in (file.name, file.label):
-            return file
+def _named(model: Model, name: str) -> list[ArtifactFile]:
+    for names in ([file.name for file in model.files], [file.label for file in model.files]):
+        if name in names:
+            return [model.files[names.index(name)]]
+    if any(sign in name for sign in "*?["):
+        found = [file for file in model.files if _fits(file, name)]
+        if found:
+            return found
+        message = "No file of the model fits this pattern"
+    else:
+        message = "The model has no such file"
     raise NotFoundError(
-        "The model has no such file",
+        message,
         details=f"asked for {name!r}; it has {', '.join(file.label for file in model.files)}",
-        remedy="run `lora-tui show MODEL` to see its files",
+        remedy="name one of these, or a pattern in quotes such as '*.json'",
     )
+
+
+def _fits(file: ArtifactFile, pattern: str) -> bool:
+    return fnmatchcase(file.name, pattern) or fnmatchcase(file.label, pattern)
