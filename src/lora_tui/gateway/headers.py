@@ -15,8 +15,17 @@ def content_range(text: str | None) -> tuple[int, int | None] | None:
 
     None for both where the header makes no sense.
     """
-    found = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", text or "", re.ASCII)
-    return (int(found[1]), byte_count(found[2])) if found else None
+    part = content_span(text)
+    return None if part is None else (part[0], part[2])
+
+
+def content_span(text: str | None) -> tuple[int, int, int | None] | None:
+    """Where a part begins, where it ends (the byte after it), and how long the whole is."""
+    found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", text or "", re.ASCII)
+    if not found:
+        return None
+    start, end, total = int(found[1]), int(found[2]) + 1, byte_count(found[3])
+    return (start, end, total) if start < end and (total is None or end <= total) else None
 
 
 def strong_etag(text: str | None) -> str | None:

@@ -21,10 +21,12 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway.headers import byte_count, content_range, strong_etag
+from lora_tui.gateway.headers import content_span, strong_etag
 from lora_tui.gateway.nested_tls import NestedTls
 from lora_tui.gateway.proxies import proxy_for
 from lora_tui.gateway.route import credentials, is_socks, secured, to_proxy, tunnel
+from lora_tui.gateway.wire import Body, BrokenOffError, Response, SlowError, is_plain
+from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import Version
 
 _CONNECT_SECONDS: Final = 15.0
@@ -42,6 +44,10 @@ class UntrustedError(UnreachableError):
     """The server's certificate can't be trusted; a second try would not change that."""
 
 
+class SlowLineError(UnreachableError):
+    """Next to nothing comes."""
+
+
 class ChangedError(UnreachableError):
     """The object in the bucket is not the one that the bytes so far are of."""
 
@@ -54,17 +60,25 @@ class Answer:
     version: Version
     ranged: bool
     """Whether it is the part that was asked for; else it is the whole file."""
-    certain_end: bool
-    """Whether the end of the body is told from a broken connection."""
-    _response: http.client.HTTPResponse
+    refused_part: bool
+    """Whether a part was asked for, and the whole file came."""
+    _body: Body
     _socket: socket.socket | None
+
+    @property
+    def certain_end(self) -> bool:
+        """Whether the end of the body is told from a broken connection."""
+        return self.ranged or self._body.has_certain_end
+
+    @property
+    def tells_length(self) -> bool:
+        """Whether its head says how long the file is."""
+        return self.version.total is not None
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill the buffer; 0 at the end. Raises UnreachableError, also for a stalled line."""
         try:
-            return self._response.readinto(buffer)
-        except http.client.IncompleteRead:
-            return 0
+            return self._body.read_into(buffer)
         except (OSError, ValueError, AttributeError, http.client.HTTPException) as error:
             raise _unreachable(error) from None
 
@@ -107,7 +121,14 @@ class Line:
                 headers["If-Range"] = etag
         try:
             response, raw = self._send(url, headers)
-            yield _answer(response, raw, start)
+            asked_for_part = "Range" in headers
+            # an empty object has no part, one that became shorter not this one: some stores say
+            # 416 then, others that they failed
+            if asked_for_part and (response.status == 500 or (probe and response.status == 416)):
+                whole, whole_raw = self._without_range(url, headers)
+                if probe or (whole.status == 200 and strong_etag(whole.getheader("ETag")) != etag):
+                    response, raw, asked_for_part = whole, whole_raw, False
+            yield _answer(response, raw, start, asked_for_part=asked_for_part)
         finally:
             if self._response is None or not self._response.isclosed():
                 self.close()  # there is more to come on it, that nobody wants
@@ -117,6 +138,14 @@ class Line:
         if self._connection is not None:
             self._connection.close()
         self._connection = self._response = None
+
+    def _without_range(
+        self, url: str, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, socket.socket | None]:
+        self.close()
+        del headers["Range"]
+        headers.pop("If-Range", None)
+        return self._send(url, headers)
 
     def _send(
         self, url: str, headers: dict[str, str]
@@ -142,6 +171,8 @@ class Line:
 
 class _Connection(http.client.HTTPConnection):
     """To the host of a URL, by way of a proxy where one is set."""
+
+    response_class = Response
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -182,22 +213,38 @@ class _Connection(http.client.HTTPConnection):
 
 
 def _answer(
-    response: http.client.HTTPResponse, raw: socket.socket | None, asked_from: int
+    response: http.client.HTTPResponse,
+    raw: socket.socket | None,
+    asked_from: int,
+    *,
+    asked_for_part: bool,
 ) -> Answer:
     status = response.status
     etag = strong_etag(response.getheader("ETag"))
+    if status in (200, 206):
+        if not is_plain(response.headers):
+            coding = terminal_safe(response.getheader("Content-Encoding"), limit=60)
+            raise BackendError(
+                "The storage sends the file in a form that was not asked for",
+                details=f"Content-Encoding: {coding}",
+                remedy="whatever stands between, a proxy or a CDN, must not compress files",
+            )
+        try:
+            body = Body(response)
+        except http.client.HTTPException as error:
+            raise BackendError(
+                "The storage gave an answer that makes no sense", details=str(error)
+            ) from None
     if status == 200:
-        length = byte_count(response.getheader("Content-Length"))
-        certain = length is not None or response.chunked
-        return Answer(0, Version(etag, length), False, bool(certain), response, raw)
+        return Answer(0, Version(etag, body.length), False, asked_for_part, body, raw)
     if status == 206:
-        part = content_range(response.getheader("Content-Range"))
-        if part is None:
+        span = content_span(response.getheader("Content-Range"))
+        if span is None or body.length not in (None, span[1] - span[0]):
             raise BackendError("The storage gave a range that makes no sense")
-        start, total = part
+        start, _, total = span
         if start != asked_from:
             raise BackendError("The server answered with another part of the file than asked for")
-        return Answer(start, Version(etag, total), True, True, response, raw)
+        return Answer(start, Version(etag, total), True, False, body, raw)
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")
     details = f"HTTP {status}"
@@ -223,6 +270,10 @@ def _unreachable(error: Exception) -> UnreachableError:
             details=type(error).__name__,
             remedy="check the URL and the clock; for a private CA set SSL_CERT_FILE",
         )
+    if isinstance(error, SlowError):
+        return SlowLineError("The storage sends next to nothing", details=str(error))
+    if isinstance(error, BrokenOffError):
+        return UnreachableError("The connection ended in the middle of a file")
     if isinstance(error, TimeoutError):
         return UnreachableError("The connection to the storage stalled", details="no bytes came")
     return UnreachableError("The connection to the storage failed", details=type(error).__name__)

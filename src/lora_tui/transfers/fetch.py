@@ -14,9 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from lora_tui.errors import ExpiredLinkError, LoraTuiError, UnreachableError
+from lora_tui.errors import ExpiredLinkError, IntegrityError, LoraTuiError, UnreachableError
 from lora_tui.gateway.route import ProxyRefusedError
-from lora_tui.transfers.connection import BusyError, ChangedError, UntrustedError
+from lora_tui.transfers.connection import (
+    BusyError,
+    ChangedError,
+    SlowLineError,
+    UntrustedError,
+)
 from lora_tui.transfers.digest import GrowingDigest
 from lora_tui.transfers.limit import RateLimit
 from lora_tui.transfers.part import Part, explained_disk
@@ -29,6 +34,10 @@ _NOTE_SECONDS: Final = 1.0
 _SLOW_LIMIT: Final = 8 << 20
 """Bytes a second of a limit below which one connection is enough."""
 _MOST_CHANGES: Final = 5
+_MOST_SLOW: Final = 3
+_MANY_RETRIES: Final = 50
+_FRUIT_OF_A_RETRY: Final = 1 << 10
+"""Bytes that each retry beyond so many must have brought: else the line is none."""
 
 
 class CancelledError(LoraTuiError):
@@ -95,13 +104,17 @@ class _Fetch:
             self._join_noting()
             self._part.finish(total)
             return Fetched(total, sha256)
+        except BaseException as error:
+            if isinstance(error, IntegrityError) or not self._source.resumable:
+                self._source.begin_anew()  # nobody could go on with these bytes
+            raise
         finally:
             self._digest.close()
             self._join_noting()
             self._note()
 
     def _until_complete(self) -> None:
-        source, attempt = self._source, 0
+        source, attempt, slow = self._source, 0, 0
         while not source.pieces.complete:
             if source.version is not None and not source.resumable:
                 self._begin_anew()  # nothing would tell whether the rest is of the same object
@@ -120,12 +133,19 @@ class _Fetch:
                 failure = error
             except (UntrustedError, ProxyRefusedError):
                 raise
+            except SlowLineError as error:
+                slow += 1
+                if slow >= _MOST_SLOW:
+                    raise
+                failure = error
             except UnreachableError as error:
                 failure = error
             if source.resumable and source.pieces.done > before:
                 attempt = 0  # it moved: a slow and broken line is still a line
             attempt += 1
             self._retries += 1
+            if self._retries > _MANY_RETRIES + source.pieces.done // _FRUIT_OF_A_RETRY:
+                raise failure
             self._tell()
             if not self._options.wait(attempt, getattr(failure, "retry_after", None)):
                 self._check_stop()

@@ -174,6 +174,7 @@ class Readers:
         while not self._halt.is_set() and not reader.leave:
             wanted = min(size, piece.end - piece.at)
             if wanted <= 0:
+                self._see_the_end(answer, pieces, piece, buffer)
                 return
             wanted = self._permitted(wanted)
             began = time.monotonic()
@@ -183,6 +184,8 @@ class Readers:
                     pieces.end_here(piece)
                     return
                 raise UnreachableError("The connection ended in the middle of a file")
+            if piece.end == UNKNOWN_END:
+                self._source.check_length(piece.at + count)
             self._source.part.write(buffer[:count], piece.at)
             pieces.advance(piece, count)
             took = time.monotonic() - began
@@ -191,6 +194,13 @@ class Readers:
                 size = min(len(buffer), 2 * size)
             elif took > _SLOW_SECONDS:
                 size = max(_SMALLEST_READ, size // 2)
+
+    def _see_the_end(
+        self, answer: Answer, pieces: Pieces, piece: Piece, buffer: memoryview
+    ) -> None:
+        """Where the answer did not say how long it is: that it ends where the manifest says."""
+        if not answer.tells_length and piece.end == pieces.total and answer.read_into(buffer[:1]):
+            self._source.check_length(piece.end + 1)
 
     def _permitted(self, wanted: int) -> int:
         if self._limit is None:

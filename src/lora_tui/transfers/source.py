@@ -14,6 +14,9 @@ from lora_tui.transfers.part import Part, Version
 from lora_tui.transfers.pieces import Pieces
 from lora_tui.transfers.space import check_space
 
+MOST_BYTES: Final = 5 << 30
+"""Of one file; the bucket takes no more."""
+
 _LINK_IS_NEW_SECONDS: Final = 5.0
 """A link that is refused sooner is refused for another reason than its age."""
 
@@ -66,22 +69,24 @@ class Source:
 
         The readers call it one at a time.
         """
+        total = answer.version.total if answer.tells_length else self.expected
+        version = Version(answer.version.etag, total)
         if self.resumable:
-            if answer.version != self.version:
+            if version != self.version:
                 raise ChangedError("The file in the bucket has changed")
             return
-        total = answer.version.total
-        if not answer.certain_end:
-            if self.expected is None:
-                raise BackendError("The storage does not say how long the file is")
-            total = self.expected
+        if total is None and not answer.certain_end:
+            raise BackendError(
+                "The storage does not say how long the file is",
+                remedy="a proxy may have taken the length away; try without it",
+            )
         if total is not None:
             self.check_size(total)
         self.part.begin_anew()
-        check_space(self.part, total or self.expected or 0)
-        self.version = Version(answer.version.etag, total)
+        check_space(self.part, total or 0)
+        self.version = version
         self.pieces = Pieces(total)
-        if not answer.ranged:
+        if answer.refused_part:
             self.growth.refuse()
 
     def check_size(self, total: int) -> None:
@@ -90,6 +95,17 @@ class Source:
             raise IntegrityError(
                 "The stored file has another size than its manifest says",
                 details=f"{total} bytes, the manifest says {self.expected}",
+            )
+
+    def check_length(self, length: int) -> None:
+        """Raises IntegrityError where so many bytes are more than the file can have."""
+        most = MOST_BYTES if self.expected is None else self.expected
+        if length > most:
+            raise IntegrityError(
+                "The storage sends more bytes than the file has"
+                if self.expected is not None
+                else "The storage sends more bytes than the bucket takes",
+                details=f"more than {most:,}",
             )
 
     def begin_anew(self, *, changed: bool = False) -> None:

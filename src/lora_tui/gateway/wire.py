@@ -1,0 +1,261 @@
+"""Answers over `http.client` that have a certain end and don't go on for ever.
+
+`http.client` takes a chunked body that breaks off for whole, reads interim answers without end, and
+waits twenty seconds for each single byte. The hot loops (transfers, harvest, uploads) use this:
+`Response` is the class of their connections' answers, `Body` reads what follows the head.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+import socket
+import time
+from email.message import Message
+from typing import Any, Final
+
+from lora_tui.gateway.headers import byte_count
+
+MOST_HEAD_BYTES: Final = 256 << 10
+"""Of all heads of an answer: of the interim ones (1xx) too."""
+HEAD_SECONDS: Final = 30.0
+"""From the first byte of an answer to the end of its head."""
+SLOWEST: Final = 1024
+"""Bytes a second; fewer than these for `SLOW_SECONDS` of waiting, and the answer is given up."""
+SLOW_SECONDS: Final = 15.0
+
+_LONGEST_LINE: Final = 4096
+_FRAMING: Final = 64 << 10
+_FRAMING_SHARE: Final = 16
+"""Bytes that chunk sizes, extensions and trailers may take: so many, and so many for each byte."""
+
+
+class BrokenOffError(http.client.HTTPException):
+    """The connection ended before the answer did."""
+
+
+class MalformedError(http.client.HTTPException):
+    """The answer can't be read: its length is contradicted, or its chunks are none."""
+
+
+class EndlessError(http.client.HTTPException):
+    """The answer has a head, or a frame, that does not come to an end."""
+
+
+class SlowError(TimeoutError):
+    """Next to nothing comes."""
+
+
+class Pace:
+    """Watches one answer as its bytes come; only the time spent waiting for them counts."""
+
+    def __init__(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        self._began: float | None = None
+        self._waited = 0.0
+        self._count = 0
+
+    def end_of_head(self) -> None:
+        """From here on it is the body."""
+        self._in_head = False
+
+    def came(self, count: int, waited: float) -> None:
+        """Count bytes, and the seconds that they took. Raises EndlessError, SlowError."""
+        if self._in_head:
+            now = time.monotonic()
+            self._began = now if self._began is None else self._began
+            self._head_bytes += count
+            if self._head_bytes > MOST_HEAD_BYTES:
+                raise EndlessError("the head of the answer does not end")
+            if now - self._began > HEAD_SECONDS:
+                raise SlowError("the head of the answer does not end")
+            return
+        self._count += count
+        self._waited += waited
+        if self._waited < SLOW_SECONDS:
+            return
+        if self._count < SLOWEST * self._waited:
+            raise SlowError(f"{self._count:,} bytes in {self._waited:.0f} s")
+        self._count, self._waited = 0, 0.0
+
+
+class Response(http.client.HTTPResponse):
+    """An answer whose head is bounded, and whose bytes have to keep coming."""
+
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        self._pace = Pace()
+        super().__init__(_Watched(sock, self._pace), *arguments, **options)  # type: ignore[arg-type]
+
+    def begin(self) -> None:
+        """Read the head; those of interim answers are passed over."""
+        while True:
+            super().begin()
+            if not 100 <= self.status < 200 or self.status == 101:
+                break
+            self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head
+        self._pace.end_of_head()
+
+
+class Body:
+    """What follows the head: so many bytes, chunks, or all until the connection ends."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        """Raises MalformedError where the head contradicts itself."""
+        self._response = response
+        self._file: io.BufferedReader | None = response.fp
+        codings = _tokens(response.headers, "Transfer-Encoding")
+        if codings not in ([], ["chunked"]):
+            raise MalformedError("the answer is coded in a way that nobody asked for")
+        self.chunked = bool(codings)
+        self.length = None if self.chunked else _content_length(response.headers)
+        """Bytes, where the head tells."""
+        self._left = 0 if self.chunked else self.length
+        self._payload = self._framing = 0
+        self._first_chunk = True
+        self._failure: Exception | None = None
+        if self.length == 0:
+            self._end()
+
+    @property
+    def has_certain_end(self) -> bool:
+        """Whether the end of the body is told from a broken connection."""
+        return self.chunked or self.length is not None
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer; fewer bytes at the end, then 0.
+
+        What came before a failure is handed out first. Raises OSError (SlowError among them) and
+        HTTPException.
+        """
+        filled = 0
+        while filled < len(buffer):
+            try:
+                count = self._read_once(buffer[filled:])
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                if not filled:
+                    raise
+                self._failure = error
+                break
+            if not count:
+                break
+            filled += count
+        return filled
+
+    def read(self, most: int) -> bytes:
+        """What has come by now, at most so many bytes; nothing at the end."""
+        buffer = bytearray(most)
+        return bytes(buffer[: self._read_once(memoryview(buffer))])
+
+    def read_all(self, most: int) -> bytes:
+        """All of it, but no more than so many bytes."""
+        buffer = memoryview(bytearray(most if self.length is None else min(most, self.length)))
+        return bytes(buffer[: self.read_into(buffer)])
+
+    def _read_once(self, buffer: memoryview) -> int:
+        if self._failure is not None:
+            raise self._failure
+        file = self._file
+        if file is None:
+            return 0
+        if self.chunked and not self._left:
+            self._left = self._next_chunk(file)
+            if not self._left:
+                self._end()
+                return 0
+        wanted = buffer if self._left is None else buffer[: self._left]
+        count = file.readinto1(wanted)
+        if not count:
+            if self._left is not None:
+                raise BrokenOffError("the connection ended in the middle of the answer")
+            self._end()
+            return 0
+        self._payload += count
+        if self._left is not None:
+            self._left -= count
+            if not self._left and not self.chunked:
+                self._end()
+        return count
+
+    def _next_chunk(self, file: io.BufferedReader) -> int:
+        """How long the next chunk is; 0 where there is none, with the trailers read."""
+        if not self._first_chunk and self._line(file):
+            raise MalformedError("a chunk is longer than it says")
+        self._first_chunk = False
+        size = self._line(file).partition(b";")[0].strip(b" \t")
+        if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
+            raise MalformedError("a chunk has no length")
+        length = int(size, 16)
+        if not length:
+            while self._line(file):
+                pass
+        return length
+
+    def _line(self, file: io.BufferedReader) -> bytes:
+        line = file.readline(_LONGEST_LINE)
+        self._framing += len(line)
+        if self._framing > _FRAMING + _FRAMING_SHARE * self._payload:
+            raise EndlessError("the answer has more frame than contents")
+        if not line.endswith(b"\n"):
+            if len(line) == _LONGEST_LINE:
+                raise EndlessError("a line of the answer does not end")
+            raise BrokenOffError("the connection ended in the middle of the answer")
+        return line.rstrip(b"\r\n")
+
+    def _end(self) -> None:
+        self._file = None
+        self._response.close()  # the connection may be used again
+
+
+def is_plain(headers: Message) -> bool:
+    """Whether the body is the file itself, not a compressed form of it that nobody asked for."""
+    return set(_tokens(headers, "Content-Encoding")) <= {"identity"}
+
+
+def _content_length(headers: Message) -> int | None:
+    values = set(_tokens(headers, "Content-Length"))
+    if not values:
+        return None
+    length = byte_count(values.pop())
+    if length is None or values:
+        raise MalformedError("the answer does not say how long it is")
+    return length
+
+
+def _tokens(headers: Message, name: str) -> list[str]:
+    text = ",".join(str(value) for value in headers.get_all(name, []))
+    return [token for token in (part.strip().lower() for part in text.split(",")) if token]
+
+
+class _Watched:
+    """A socket as far as an answer needs it: the file that is made of it tells the pace."""
+
+    def __init__(self, sock: socket.socket, pace: Pace) -> None:
+        self._socket = sock
+        self._pace = pace
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """The bytes that come."""
+        return io.BufferedReader(_Incoming(self._socket, self._socket.makefile("rb"), self._pace))
+
+
+class _Incoming(io.RawIOBase):
+    def __init__(self, sock: socket.socket, holder: Any, pace: Pace) -> None:
+        self._socket = sock
+        self._holder = holder  # keeps the socket open for as long as the answer is
+        self._pace = pace
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        began = time.monotonic()
+        count = self._socket.recv_into(buffer)
+        self._pace.came(count, time.monotonic() - began)
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._holder.close()
