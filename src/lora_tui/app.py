@@ -227,8 +227,8 @@ class LoraTuiApp(CacheApp):
 
     @property
     def login_refused(self) -> bool:
-        """Whether nothing goes on before somebody signs in."""
-        return self.login is not None and self._schedule.stopped
+        """Whether the login was refused for good, or several times in a row."""
+        return self.login is not None and self._schedule.refused
 
     def _tell_failed_sync(self, failure: LoraTuiError, *, asked_for: bool) -> None:
         if asked_for and self.login_refused:
@@ -239,7 +239,7 @@ class LoraTuiApp(CacheApp):
 
     def _sync_later(self) -> None:
         delay = self._schedule.delay(random.random())  # noqa: S311 - spreads load, guards nothing
-        if self._sync_on_start and not self._closed and delay is not None:
+        if self._sync_on_start and not self._closed:
             self._next_sync = self.set_timer(delay, partial(self.sync, asked_for=False))
 
     def download(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:

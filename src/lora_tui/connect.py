@@ -110,18 +110,18 @@ class Login:
 
 def check_project(url: str, anon_key: str) -> None:
     """Whether the project answers and takes the key. Raises ConfigError, UnreachableError."""
-    from lora_tui.gateway.answers import check
+    from lora_tui.gateway.answers import check, is_own_word
 
     if not url or not anon_key:
         raise ConfigError("The project's URL and its public key are both needed")
     with _client(checked_url(url, "The project's URL"), anon_key) as client:
         response = client.get("/auth/v1/health")
-        if response.status_code in (401, 403):
+        if response.status_code in (401, 403) and is_own_word(response):
             raise ConfigError(
                 "The project does not accept this key",
                 remedy="copy the public (anon or publishable) key from the project's API settings",
             )
-        if response.status_code == 404:
+        if response.status_code == 404:  # whoever says so: Supabase has an answer here
             raise ConfigError(
                 "There is no Supabase project at this address",
                 remedy="copy the URL from the project's API settings",

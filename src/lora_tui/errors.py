@@ -70,11 +70,33 @@ class AuthenticationError(LoraTuiError):
     default_remedy = "run `lora-tui login`"
 
 
+class SessionEndedError(AuthenticationError):
+    """The session can't be renewed: the auth service itself has refused it for good."""
+
+
 class UnreachableError(LoraTuiError):
     """No answer: DNS, connection, TLS, time-out, or 5xx after all the retries."""
 
     exit_code = ExitCode.UNREACHABLE
     default_remedy = "check the network; the cache still answers with `--offline`"
+
+
+class InterceptedError(UnreachableError):
+    """Something before the service answered in its place: a proxy, a CDN, a login page."""
+
+    default_remedy = (
+        "try again later; if it stays, check the configured URL, and whether a proxy, a firewall"
+        " or the login page of a network is in between"
+    )
+
+
+class QueryTimeoutError(UnreachableError):
+    """The database gave a query up because it took too long (57014)."""
+
+    default_remedy = (
+        "try again in a few minutes, when the database has less to do; the indexes of"
+        " `lora-tui schema` make its queries faster"
+    )
 
 
 class BackendError(LoraTuiError):
@@ -83,6 +105,10 @@ class BackendError(LoraTuiError):
 
 class ConflictError(BackendError):
     """A unique constraint refused the row, or the object is already there."""
+
+
+class MissingReferenceError(BackendError):
+    """A row that this one refers to does not exist, or was deleted meanwhile (23503)."""
 
 
 class ExpiredLinkError(BackendError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from lora_tui.errors import AuthenticationError, LoraTuiError
+from lora_tui.errors import AuthenticationError, LoraTuiError, SessionEndedError
 
 INTERVAL: Final = 60.0
 """Seconds between two syncs that work."""
@@ -16,6 +16,8 @@ LONGEST: Final = 900.0
 """Seconds between two attempts at most, while they fail."""
 JITTER: Final = 0.2
 """Share of a delay by which it varies either way, so that many clients don't come at once."""
+REFUSALS_THAT_HOLD: Final = 3
+"""Syncs in a row whose login was not accepted: fewer may be a mishap of the platform."""
 
 
 @dataclass(frozen=True)
@@ -25,23 +27,33 @@ class SyncSchedule:
     failures: int = 0
     """In a row."""
     interval: float = INTERVAL
-    stopped: bool = False
-    """Whether trying again by itself is no use: the login is not accepted."""
+    refusals: int = 0
+    """Of the login, in a row."""
+    ended: bool = False
+    """Whether the auth service has refused the session itself."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether somebody should sign in. Attempts go on: it may have been done elsewhere."""
+        return self.ended or self.refusals >= REFUSALS_THAT_HOLD
 
     def after(self, error: LoraTuiError | None) -> Self:
         """The schedule after an attempt; `error` is None where it worked."""
         if error is None:
-            return replace(self, failures=0, stopped=False)
+            return replace(self, failures=0, refusals=0, ended=False)
         refused = isinstance(error, AuthenticationError)
-        return replace(self, failures=self.failures + 1, stopped=refused)
+        return replace(
+            self,
+            failures=self.failures + 1,
+            refusals=self.refusals + 1 if refused else 0,
+            ended=isinstance(error, SessionEndedError) or (self.ended and not refused),
+        )
 
-    def delay(self, chance: float) -> float | None:
-        """Seconds until the next attempt, `chance` in [0, 1) drawn by the caller; None for never.
+    def delay(self, chance: float) -> float:
+        """Seconds until the next attempt, `chance` in [0, 1) drawn by the caller.
 
         The interval doubles with each failure in a row, up to `LONGEST`.
         """
-        if self.stopped:
-            return None
         doublings = min(self.failures, 10)
         seconds = min(max(LONGEST, self.interval), self.interval * 2.0**doublings)
         return min(max(LONGEST, self.interval), seconds * (1 - JITTER + 2 * JITTER * chance))

@@ -71,7 +71,7 @@ def test_signing_in_says_when_nobody_answers() -> None:
 )
 def test_an_answer_without_a_session_is_refused(answer: httpx.Response) -> None:
     client = build_client("https://b.example", transport=Script.of(answer).transport)
-    with pytest.raises(errors.BackendError):
+    with pytest.raises((errors.BackendError, errors.InterceptedError)):
         auth.sign_in("https://b.example", "key", "a@b.example", Secret("x"), client=client)
 
 
@@ -124,9 +124,14 @@ def test_a_session_that_is_never_accepted_is_renewed_only_once(session: Session)
         session,
         client=build_client("https://b.example", transport=script.transport),
     )
-    client = build_client("https://b.example", auth=signed_in, transport=script.transport)
+    client = build_client(
+        "https://b.example", auth=signed_in, transport=script.transport, retry=AT_ONCE
+    )
     assert client.get("/rest/v1/x").status_code == 401
-    assert [r.url.path for r in script.requests] == ["/rest/v1/x", "/auth/v1/token", "/rest/v1/x"]
+    paths = [r.url.path for r in script.requests]
+    assert paths[:3] == ["/rest/v1/x", "/auth/v1/token", "/rest/v1/x"]
+    assert paths.count("/auth/v1/token") == 1
+    assert len(paths) <= 5
 
 
 def test_threads_that_find_the_session_over_renew_it_once(
@@ -319,3 +324,11 @@ def test_a_project_key_in_place_of_a_session_is_never_sent_as_one(session: Sessi
     with pytest.raises(errors.AuthenticationError, match="no access token"):
         client.get("/x")
     assert script.requests == []
+
+
+def test_a_session_that_can_not_be_renewed_yet_serves_until_it_ends(
+    sandbox: Sandbox, session: Session, waits: list[float]
+) -> None:
+    sandbox.faults(fail_next=9, status=503, path="/auth/v1/token")
+    assert count_models(sandbox, SessionAuth(sandbox.url, sandbox.anon_key, nearly_over(session)))
+    assert waits

@@ -214,7 +214,8 @@ def test_after_a_broken_connection_it_goes_on_where_the_server_is(
 def test_a_refusal_in_the_middle_of_a_piece_is_told_as_what_it_is(
     bucket: Bucket, url: str, status: int, error: type[LoraTuiError]
 ) -> None:
-    bucket.answers = [refusing(status, b'{"message": "no"}')]
+    body = f'{{"statusCode": "{status}", "error": "no", "message": "no"}}'
+    bucket.answers = [refusing(status, body.encode())] * 3
     with pytest.raises(error) as caught:
         send(url)
     assert type(caught.value) is error
@@ -253,7 +254,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(bucket: Bucket, url: str) 
             handler.close_connection = True
 
     bucket.answers = [endless]
-    with pytest.raises(BackendError, match="refuses"):
+    with pytest.raises(UnreachableError, match="before the service"):
         send(url)
 
 

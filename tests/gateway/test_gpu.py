@@ -213,7 +213,7 @@ def test_the_planned_endpoint_may_answer_nonsense_where_the_other_knows_the_job(
 
 
 def test_an_answer_that_is_no_json_is_refused() -> None:
-    worker, _ = at_status(httpx.Response(200, content=b"<html>"))
+    worker, _ = at_status(httpx.Response(200, content=b"{"))
     with pytest.raises(errors.BackendError, match="not JSON"):
         worker.result("job")
 
@@ -254,6 +254,6 @@ def test_the_key_is_sent_to_the_worker_and_to_no_redirect(sandbox: Sandbox, job_
     assert {r["bearer"] for r in asked} == {"gpu"}
     script = Script.of(httpx.Response(307, headers={"Location": "https://evil.example/"}))
     client = build_client(URL, transport=script.transport, retry=AT_ONCE)
-    with pytest.raises(errors.BackendError, match="another address"):
+    with pytest.raises(errors.InterceptedError, match="another address"):
         Worker(URL, Secret("key"), client=client).result("job")
     assert {request.url.host for request in script.requests} == {"gpu.example"}

@@ -152,7 +152,7 @@ def test_a_dead_backend_is_unreachable_and_no_key_is_in_the_error() -> None:
 def test_a_key_never_follows_a_redirect() -> None:
     script = Script.of(httpx.Response(302, headers={"Location": "https://elsewhere.example/"}))
     response = client(script, auth=KeyAuth("sb_secret_k")).get("/x")
-    with pytest.raises(errors.BackendError, match="another address"):
+    with pytest.raises(errors.InterceptedError, match="another address"):
         check(response, "read it")
     assert [request.url.host for request in script.requests] == ["backend.example"]
 
@@ -229,9 +229,7 @@ def test_hostile_words_of_the_server_are_harmless_and_keep_no_secret() -> None:
         assert secret not in details
 
 
-@pytest.mark.parametrize(
-    "content", [b"<html>login</html>", b"", b"\xff\xfe", b"[" * 100_000, b'{"a":']
-)
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000, b'{"a":'])
 def test_what_is_no_json_is_one_clear_error(content: bytes) -> None:
     response = client(Script.of(httpx.Response(200, content=content))).get("/x")
     with pytest.raises(errors.BackendError, match="not JSON"):

@@ -177,7 +177,7 @@ def test_a_model_that_is_not_there_is_not_found(
 def test_an_answer_that_is_no_list_of_rows_is_refused(answer: bytes) -> None:
     script = Script.of(httpx.Response(200, content=answer))
     client = build_client("https://b.example", transport=script.transport, retry=AT_ONCE)
-    with pytest.raises(errors.BackendError):
+    with pytest.raises((errors.BackendError, errors.InterceptedError)):
         Rest("https://b.example", httpx.Auth(), client=client).page("datasets", "u", after=None)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.errors import AuthenticationError, LoraTuiError, UnreachableError
+from lora_tui.errors import AuthenticationError, LoraTuiError, SessionEndedError, UnreachableError
 from lora_tui.sync_schedule import INTERVAL, JITTER, LONGEST, SyncSchedule
 
 OFFLINE = UnreachableError("no network")
@@ -37,10 +37,23 @@ def test_it_backs_off_while_there_is_no_network_and_comes_back_at_once() -> None
     assert schedule.after(None) == SyncSchedule()
 
 
-def test_a_login_that_is_not_accepted_is_not_tried_again_until_somebody_asks() -> None:
-    schedule = SyncSchedule().after(AuthenticationError("ended"))
-    assert schedule.delay(0.5) is None
-    assert schedule.after(None).delay(0.5) is not None
+def test_one_refusal_of_the_login_is_tried_again_and_several_in_a_row_hold() -> None:
+    schedule = SyncSchedule().after(AuthenticationError("not accepted"))
+    assert not schedule.refused
+    assert not schedule.after(OFFLINE).after(AuthenticationError("not accepted")).refused
+    for _ in range(2):
+        schedule = schedule.after(AuthenticationError("not accepted"))
+    assert schedule.refused
+    assert schedule.after(None) == SyncSchedule()
+
+
+def test_a_session_that_has_ended_is_said_at_once_and_looked_at_now_and_then() -> None:
+    """Somebody may sign in by `lora-tui login` in another terminal."""
+    schedule = SyncSchedule().after(SessionEndedError("ended"))
+    assert schedule.refused
+    assert schedule.after(OFFLINE).refused
+    assert delays(schedule)[1] == pytest.approx(INTERVAL * 2)
+    assert not schedule.after(None).refused
 
 
 @given(

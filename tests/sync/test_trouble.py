@@ -12,7 +12,10 @@ from lora_tui.errors import (
     AuthenticationError,
     BackendError,
     DeniedError,
+    InterceptedError,
     LoraTuiError,
+    QueryTimeoutError,
+    SessionEndedError,
     UnreachableError,
 )
 from lora_tui.gateway.rest import Rest
@@ -23,7 +26,10 @@ from tests.backends.backend import Backend
 @pytest.mark.parametrize(
     ("error", "trouble"),
     [
-        (AuthenticationError("The session has ended"), Trouble.LOGIN),
+        (SessionEndedError("The session has ended"), Trouble.LOGIN),
+        (AuthenticationError("The server does not accept the login"), Trouble.OTHER),
+        (QueryTimeoutError("The query took too long"), Trouble.OTHER),
+        (InterceptedError("Something before the service answered"), Trouble.UNREACHABLE),
         (DeniedError("Not allowed"), Trouble.DENIED),
         (UnreachableError("No answer"), Trouble.UNREACHABLE),
         (BackendError("Nonsense came back"), Trouble.OTHER),

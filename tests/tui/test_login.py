@@ -11,7 +11,7 @@ import pytest
 from lora_tui import account
 from lora_tui.app import LoraTuiApp
 from lora_tui.connect import Login
-from lora_tui.errors import AuthenticationError
+from lora_tui.errors import AuthenticationError, SessionEndedError
 from lora_tui.online import OnlineWriters
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.confirm import ConfirmScreen
@@ -50,7 +50,7 @@ async def test_an_ended_session_is_said_in_a_line_and_l_signs_in_without_losing_
 ) -> None:
     library.fill()
     library.put_state(error="The session has ended")
-    writers.on_sync = failing(AuthenticationError("The session has ended"))
+    writers.on_sync = failing(SessionEndedError("The session has ended"))
     app = open_app(sync_on_start=True, login=login)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "L signs in" in screen_text(app))
@@ -74,7 +74,7 @@ async def test_a_sync_that_is_asked_for_opens_the_form_where_only_a_login_helps(
     library: Library, open_app: Open, writers: FakeWriters, login: Login
 ) -> None:
     library.fill(count=1)
-    writers.on_sync = failing(AuthenticationError("The session has ended"))
+    writers.on_sync = failing(SessionEndedError("The session has ended"))
     app = open_app(login=login)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("r")
@@ -156,3 +156,17 @@ async def test_the_settings_name_the_account_and_choosing_it_signs_out(
         await pilot.press("escape")
         await until(pilot, lambda: app.signed_out)
     assert not app.clears_cache
+
+
+async def test_one_refusal_leaves_the_application_signed_in(
+    library: Library, open_app: Open, writers: FakeWriters, login: Login
+) -> None:
+    library.fill(count=1)
+    writers.on_sync = failing(AuthenticationError("The server does not accept the login"))
+    app = open_app(login=login)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        await until(pilot, lambda: bool(toasts(app)))
+        assert not isinstance(app.screen, LoginScreen)
+        assert not app.login_refused
+        assert "signs in" not in screen_text(app)

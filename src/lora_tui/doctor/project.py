@@ -23,8 +23,8 @@ from lora_tui.doctor.findings import (
     warning,
 )
 from lora_tui.doctor.view import View
-from lora_tui.errors import AuthenticationError
-from lora_tui.gateway.answers import check
+from lora_tui.errors import AuthenticationError, DeniedError, NotFoundError
+from lora_tui.gateway.answers import check, is_own_word, read_json
 from lora_tui.gateway.auth import KeyAuth, SessionAuth, fetch_user
 from lora_tui.gateway.gpu import ResultGoneError, Worker
 from lora_tui.gateway.http import RETRY, RetryPolicy, build_client
@@ -56,14 +56,13 @@ def check_network(profile: Profile) -> Iterator[Finding]:
             nonlocal response
             response = client.get("/auth/v1/health")
             host, took = response.request.url.host, time.monotonic() - start
-            if response.status_code >= 500:
-                check(response, "reach the project")
-            if response.status_code in (401, 403):
+            if response.status_code in (401, 403) and is_own_word(response):
                 return failed(
                     "network",
                     f"{host} answers, but does not accept the project's key",
                     "check SUPABASE_URL and SUPABASE_ANON_KEY; both are of one project",
                 )
+            check(response, "reach the project")
             return ok("network", f"{host} answers in {took * 1000:,.0f} ms")
 
         yield attempt("network", reach)
@@ -104,13 +103,16 @@ def check_bucket(profile: Profile) -> Finding:
         return skipped("bucket", "only the service role key can tell, and none is set")
     with build_client(profile.url, auth=KeyAuth(profile.service_key)) as client:
         response = client.get(f"/storage/v1/bucket/{BUCKET}")
-        if response.status_code in (400, 404):
+        try:
+            body = read_json(check(response, "look up the bucket"), "look up the bucket")
+        except NotFoundError as error:
+            if isinstance(error, DeniedError):
+                raise
             return failed(
                 "bucket",
                 f"there is no bucket {BUCKET}",
                 f"make a private bucket named {BUCKET} in the project's storage",
             )
-        body = check(response, "look up the bucket").json()
     if isinstance(body, dict) and body.get("public") is True:
         return failed(
             "bucket",

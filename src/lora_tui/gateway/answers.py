@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from enum import Enum, auto
+from typing import Any, Final
 
 import httpx
 
@@ -14,8 +15,11 @@ from lora_tui.errors import (
     BackendError,
     ConflictError,
     DeniedError,
+    InterceptedError,
     LoraTuiError,
+    MissingReferenceError,
     NotFoundError,
+    QueryTimeoutError,
     UnreachableError,
 )
 from lora_tui.gateway.redaction import without_secrets
@@ -36,10 +40,26 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
     """The error that an unsuccessful response stands for, without anything secret in it."""
     body = error_body(response)
     status = status_of(response)
-    code = str(body.get("code") or body.get("error_code") or body.get("error") or "")
+    code = _code(body)
     details = _details(response, body)
-    if token_refused(response):
-        return _not_accepted(response.request, what, details)
+    if code == "57014" or "statement timeout" in _text(body):
+        return QueryTimeoutError(
+            f"Could not {what}: the query took too long at the database", details=details
+        )
+    if (
+        300 <= status < 400
+        or (status >= 500 and _is_html(response))
+        or (status < 500 and status not in (413, 429) and not is_own_word(response))
+    ):
+        return intercepted(response, what)
+    refusal = refusal_of(response)
+    if refusal is not None:
+        return _not_accepted(response.request, what, refusal, details)
+    if code == "23503":
+        return MissingReferenceError(
+            f"Could not {what}: something that it refers to does not exist any more",
+            details=details,
+        )
     if code == "23505" or code == "Duplicate" or status == 409:
         return ConflictError(f"Could not {what}: it is already there", details=details)
     if status == 403 or code == "42501":
@@ -58,42 +78,84 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
         return UnreachableError(f"Could not {what}: the server fails ({status})", details=details)
     if status == 413:
         return BackendError(f"Could not {what}: it is larger than the project allows")
-    if 300 <= status < 400:
-        return BackendError(
-            f"Could not {what}: the server sends us to another address",
-            details=details,
-            remedy="check the configured URL",
-        )
     return BackendError(f"Could not {what}: the server refuses ({status})", details=details)
 
 
-def token_refused(response: httpx.Response) -> bool:
-    """Whether the server does not accept the token that came along.
+class Refusal(Enum):
+    """Why a server does not accept the token that came along."""
 
-    PostgREST answers 401 then, Auth 403, Storage 400 with the reason in the body.
+    EXPIRED = auto()
+    SIGNATURE = auto()
+    """It was signed with another secret than the project's."""
+    FUTURE = auto()
+    """Two parts of the platform disagree about the time: this passes."""
+    OTHER = auto()
+
+
+def refusal_of(response: httpx.Response) -> Refusal | None:
+    """Why the token is not accepted; None where that is not what the answer says.
+
+    PostgREST answers 401 then, Auth 403, Storage 400 with the reason in the body. A 401 that does
+    not come from the service (HTML of a proxy) says nothing about the token.
     """
-    if response.status_code == 401:
-        return True
-    if response.status_code not in (400, 403):
-        return False
+    if response.status_code not in (400, 401, 403):
+        return None
     body = error_body(response)
-    if status_of(response) == 401:
+    code, text = _code(body), _text(body)
+    if response.status_code == 401 and not is_own_word(response):
+        return None
+    if code == "42501" or (
+        response.status_code == 400 and "statusCode" not in body and code not in _TOKEN_CODES
+    ):
+        return None
+    for refusal, pattern in _REFUSALS:
+        if pattern.search(text):
+            return refusal
+    if status_of(response) == 401 or code in _TOKEN_CODES:
+        return Refusal.OTHER
+    return None
+
+
+def is_own_word(response: httpx.Response) -> bool:
+    """Whether the service itself gave this refusal, and not something before it.
+
+    The services of a project answer with JSON of a few known shapes; a CDN, a proxy or the login
+    page of a network answers with HTML, with JSON of its own, or with nothing. Of the GPU worker
+    no shape is promised: all but HTML is taken for its word.
+    """
+    if "tus-resumable" in response.headers:
         return True
-    code = str(body.get("code") or body.get("error_code") or body.get("error") or "")
-    text = str(body.get("message") or body.get("msg") or "").lower()
-    return (
-        code in ("PGRST301", "PGRST302", "PGRST303", "bad_jwt", "InvalidJWT")
-        or "jwt expired" in text
-        or '"exp" claim' in text
-        or "invalid compact jws" in text
+    if not any(part in response.request.url.path for part in _OF_A_PROJECT):
+        return not _is_html(response)
+    if response.status_code == 401 and not response.content.strip():
+        return True
+    body = error_body(response)
+    return any(all(body.get(key) for key in shape) for shape in _OWN_SHAPES) or (
+        response.status_code == 401 and isinstance(body.get("message"), str)
+    )
+
+
+def intercepted(response: httpx.Response, what: str) -> InterceptedError:
+    """The error for an answer that is not the service's own."""
+    status = response.status_code
+    if 300 <= status < 400:
+        return InterceptedError(f"Could not {what}: the server sends us to another address")
+    kind = "an HTML page" if _is_html(response) else "in no form that the service uses"
+    return InterceptedError(
+        f"Could not {what}: something before the service answered (HTTP {status})", details=kind
     )
 
 
 def read_json(response: httpx.Response, what: str) -> Any:
-    """The JSON of a checked response. Raises BackendError where it is none."""
+    """The JSON of a checked response.
+
+    Raises InterceptedError where it is a page instead, BackendError where it is anything else.
+    """
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError):
+        if _is_html(response):
+            raise intercepted(response, what) from None
         raise BackendError(
             f"Could not {what}: the answer is not JSON",
             remedy="check the configured URL; a proxy or login page may answer in its place",
@@ -118,11 +180,47 @@ def status_of(response: httpx.Response) -> int:
     return response.status_code
 
 
-def _not_accepted(request: httpx.Request, what: str, details: str | None) -> AuthenticationError:
+def error_details(response: httpx.Response) -> str | None:
+    """What the server wrote about a refusal, without anything secret in it."""
+    return _details(response, error_body(response))
+
+
+def _code(body: Mapping[str, Any]) -> str:
+    return str(body.get("code") or body.get("error_code") or body.get("error") or "")
+
+
+def _text(body: Mapping[str, Any]) -> str:
+    parts = (body.get("message"), body.get("msg"), body.get("error"))
+    return " ".join(part for part in parts if isinstance(part, str)).lower()
+
+
+def _is_html(response: httpx.Response) -> bool:
+    kind = response.headers.get("content-type", "").lower()
+    return "html" in kind or response.content[:200].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def _not_accepted(
+    request: httpx.Request, what: str, refusal: Refusal, details: str | None
+) -> AuthenticationError:
     """A login is mended by another login, a key in the configuration is not."""
     key = request.headers.get("apikey")
     token = request.headers.get("authorization", "").partition(" ")[2]
-    if key and token and token != key:
+    is_login = bool(key and token and token != key)
+    if refusal is Refusal.FUTURE:
+        return AuthenticationError(
+            f"Could not {what}: for the server the {'session' if is_login else 'key'} is from"
+            " the future",
+            details=details,
+            remedy="the clocks of the project disagree, which passes: try again in a few minutes"
+            + (", or run `lora-tui login`" if is_login else ""),
+        )
+    if is_login and refusal is Refusal.SIGNATURE:
+        return AuthenticationError(
+            f"Could not {what}: the session is signed with another secret;"
+            " the project's JWT secret has changed",
+            details=details,
+        )
+    if is_login:
         return AuthenticationError(
             f"Could not {what}: the server does not accept the login", details=details
         )
@@ -152,3 +250,33 @@ def _details(response: httpx.Response, body: Mapping[str, Any]) -> str | None:
         if secret:
             text = text.replace(secret, MASK)
     return without_secrets(text) or None
+
+
+_OF_A_PROJECT: Final = ("/rest/v1", "/auth/v1", "/storage/v1")
+_OWN_SHAPES: Final = (
+    ("code", "message"),  # PostgREST, and Auth of newer versions
+    ("code", "msg"),  # Auth
+    ("error_code",),
+    ("error", "error_description"),  # Auth of older versions
+    ("statusCode", "error"),  # Storage
+    ("statusCode", "message"),
+)
+_TOKEN_CODES: Final = ("PGRST301", "PGRST302", "PGRST303", "bad_jwt", "InvalidJWT")
+_REFUSALS: Final = (
+    (
+        Refusal.FUTURE,
+        re.compile(
+            r'at future|in the future|not yet valid|not valid yet|before issued|"(nbf|iat)" claim'
+        ),
+    ),
+    (Refusal.EXPIRED, re.compile(r'jwt expired|token is expired|"exp" claim')),
+    (
+        Refusal.SIGNATURE,
+        re.compile(
+            r"signature verification failed|invalid ?signature|signature is invalid"
+            r"|no suitable key|unable to (parse or )?verify signature"
+        ),
+    ),
+    (Refusal.OTHER, re.compile(r"invalid compact jws|invalid jwt|jwt malformed|jws")),
+)
+"""What the services write, in lower case."""

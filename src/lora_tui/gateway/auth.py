@@ -13,16 +13,24 @@ import httpx
 
 from lora_tui import clock
 from lora_tui.account import Session, session_of_token
-from lora_tui.errors import AuthenticationError, BackendError, ConfigError
+from lora_tui.errors import (
+    AuthenticationError,
+    BackendError,
+    ConfigError,
+    SessionEndedError,
+    UnreachableError,
+)
 from lora_tui.gateway.answers import (
+    Refusal,
     check,
     error_body,
-    error_of,
+    error_details,
+    is_own_word,
     read_json,
+    refusal_of,
     status_of,
-    token_refused,
 )
-from lora_tui.gateway.http import REPEATABLE, build_client
+from lora_tui.gateway.http import REFUSED_AGAIN, RENEWABLE, REPEATABLE, RETRY, build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.secret import Secret
 
@@ -39,6 +47,14 @@ __all__ = [
 
 REFRESH_BEFORE: Final = timedelta(seconds=60)
 """A session with less than this left is refreshed before it is used."""
+_OTHER_THAN_THE_PASSWORD: Final = (
+    "user_banned",
+    "email_provider_disabled",
+    "provider_disabled",
+    "captcha_failed",
+    "mfa_verification_required",
+)
+"""Codes of Auth with which no other password would help."""
 
 
 def sign_in(
@@ -56,19 +72,8 @@ def sign_in(
             params={"grant_type": "password"},
             json={"email": email, "password": password.reveal()},
         )
-        if status_of(response) in (400, 403, 422):
-            body = error_body(response)
-            code = body.get("error_code") or body.get("error")
-            if code == "email_not_confirmed":
-                raise AuthenticationError(
-                    "This e-mail address is not confirmed yet",
-                    remedy="open the link in the confirmation e-mail",
-                )
-            raise AuthenticationError(
-                "Wrong e-mail address or password",
-                details=without_secrets(body.get("msg") or body.get("message") or code) or None,
-                remedy="check both; the password is not stored anywhere",
-            )
+        if status_of(response) in (400, 403, 422) and is_own_word(response):
+            raise _not_signed_in(response)
         _refuse_bad_key(response)
         return _session(read_json(check(response, "sign in"), "sign in"))
 
@@ -78,22 +83,29 @@ def refresh(
 ) -> Session:
     """The session's successor; the old refresh token is used up by this.
 
-    Raises AuthenticationError where the session has ended, UnreachableError.
+    Raises SessionEndedError where the service refuses it several times in a row, UnreachableError
+    for every other trouble.
     """
     if not session.refresh_token:
-        raise AuthenticationError("The session has ended")
+        raise SessionEndedError("The session has ended")
     with _client(url, anon_key, client) as http:
-        # Sent again at once after a lost answer, the same token still counts: Supabase allows
-        # its reuse for some seconds. Not repeating it would lose the session for certain.
-        response = http.post(
-            "/auth/v1/token",
-            params={"grant_type": "refresh_token"},
-            json={"refresh_token": session.refresh_token.reveal()},
-            extensions=dict(REPEATABLE),
-        )
-        _refuse_bad_key(response)
-        if status_of(response) in (400, 401, 403, 404, 422):
-            raise AuthenticationError("The session has ended")
+        attempts = RETRY
+        while True:
+            # Sent again at once after a lost answer, the same token still counts: Supabase allows
+            # its reuse for some seconds. Not repeating it would lose the session for certain.
+            response = http.post(
+                "/auth/v1/token",
+                params={"grant_type": "refresh_token"},
+                json={"refresh_token": session.refresh_token.reveal()},
+                extensions=dict(REPEATABLE),
+            )
+            _refuse_bad_key(response)
+            if not _is_refused(response):
+                break
+            if attempts.attempts_made >= REFUSED_AGAIN:  # it holds
+                raise SessionEndedError("The session has ended", details=error_details(response))
+            attempts = attempts.increment()
+            attempts.sleep(response)
         return _session(
             read_json(check(response, "renew the session"), "renew the session"), session
         )
@@ -106,8 +118,8 @@ def fetch_user(
     with _client(url, anon_key, client) as http:
         response = http.get("/auth/v1/user", headers=_bearer(access_token))
         _refuse_bad_key(response)
-        if status_of(response) in (401, 403, 404):
-            raise AuthenticationError("The session has ended")
+        if _is_refused(response):
+            raise SessionEndedError("The session has ended", details=error_details(response))
         body = read_json(check(response, "read the account"), "read the account")
     user_id = body.get("id") if isinstance(body, dict) else None
     if not isinstance(user_id, str) or not user_id:
@@ -125,7 +137,7 @@ def sign_out(
             params={"scope": "local"},
             headers=_bearer(session.access_token),
         )
-        if status_of(response) not in (401, 403, 404):
+        if not _is_refused(response):
             check(response, "sign out")
 
 
@@ -198,11 +210,20 @@ class SessionAuth(httpx.Auth):
     ) -> Generator[httpx.Request, httpx.Response, None]:
         session = self._session
         if session.refresh_token and _nearly_over(session):
-            session = self._renewed(session)
+            try:
+                session = self._renewed(session)
+            except UnreachableError:
+                if session.expires_at <= clock.now():
+                    raise  # else it still serves: the next request tries again
         self._stamp(request, session)
+        request.extensions[RENEWABLE] = bool(session.refresh_token)
         response = yield request
-        if not token_refused(response):
+        request.extensions[RENEWABLE] = False
+        refusal = refusal_of(response)
+        if refusal is None:
             return
+        if not self._session.refresh_token and refusal is not Refusal.EXPIRED:
+            return  # what was refused may pass, or be mended: `error_of` says it
         session = self._renewed(session)
         if isinstance(request.stream, httpx.ByteStream):
             self._stamp(request, session)
@@ -237,13 +258,48 @@ class SessionAuth(httpx.Auth):
         return ours if stored.refresh_token in self._used_up else stored
 
 
+def _not_signed_in(response: httpx.Response) -> AuthenticationError:
+    """Why Auth does not take e-mail and password."""
+    body = error_body(response)
+    code = body.get("error_code") or body.get("error") or body.get("code")
+    if code == "email_not_confirmed":
+        return AuthenticationError(
+            "This e-mail address is not confirmed yet",
+            remedy="open the link in the confirmation e-mail",
+        )
+    if body.get("error_code") in _OTHER_THAN_THE_PASSWORD:
+        return AuthenticationError(
+            "The project does not let this account sign in",
+            details=error_details(response),
+            remedy="ask who runs the project",
+        )
+    return AuthenticationError(
+        "Wrong e-mail address or password",
+        details=without_secrets(body.get("msg") or body.get("message") or code) or None,
+        remedy="check both; the password is not stored anywhere",
+    )
+
+
+def _is_refused(response: httpx.Response) -> bool:
+    """Whether Auth itself refuses the session, and not the time or something before Auth."""
+    return (
+        status_of(response) in (400, 401, 403, 404, 422)
+        and is_own_word(response)
+        and refusal_of(response) is not Refusal.FUTURE
+    )
+
+
 def _refuse_bad_key(response: httpx.Response) -> None:
     """401 without a code of Auth's own comes from the door: the project's key is wrong."""
     body = error_body(response)
-    if response.status_code == 401 and not (body.get("error_code") or body.get("error")):
+    if (
+        response.status_code == 401
+        and is_own_word(response)
+        and not (body.get("error_code") or body.get("error"))
+    ):
         raise ConfigError(
             "The project does not accept its key",
-            details=error_of(response, "sign in").details,
+            details=error_details(response),
             remedy="check SUPABASE_URL and SUPABASE_ANON_KEY; both are of one project",
         )
 

@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from lora_tui.errors import BackendError, NotFoundError
-from lora_tui.gateway.answers import check, read_json
+from lora_tui.errors import BackendError, InterceptedError, NotFoundError
+from lora_tui.gateway.answers import check, is_own_word, read_json
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.secret import Secret
@@ -102,16 +102,16 @@ class Worker:
         if job in ("", ".", ".."):
             raise MalformedJobError("The job's id at the GPU worker makes no sense")
         response = self._client.get(f"{self._url}/training/artifacts/{job}")
-        unclear: MalformedResultError | None = None
+        unclear: MalformedResultError | InterceptedError | None = None
         if response.status_code not in _ABSENT:
             try:
                 return _completed(_body(response), external_job_id, default="COMPLETED")
-            except MalformedResultError as error:
+            except (MalformedResultError, InterceptedError) as error:
                 unclear = error
         response = self._client.get(f"{self._url}/status/{job}")
         if response.status_code in _ABSENT and unclear is not None:
             raise unclear
-        if response.status_code == 404 and not _is_page(response):
+        if response.status_code == 404 and is_own_word(response):
             raise ResultGoneError(
                 "The GPU worker no longer has this result: it keeps one for about 30 minutes"
             )
@@ -127,17 +127,9 @@ class _WorkerAuth(httpx.Auth):
         yield request
 
 
-def _is_page(response: httpx.Response) -> bool:
-    """Whether something before the worker answered, with a page for people."""
-    kind = response.headers.get("content-type", "").lower()
-    return "html" in kind or response.content[:512].lstrip().startswith(b"<")
-
-
 def _body(response: httpx.Response) -> Mapping[str, Any]:
     """Raises MalformedResultError where the answer is no JSON object, and what `check` raises."""
     what = "fetch the result from the GPU worker"
-    if response.status_code == 404:
-        raise MalformedResultError(f"Could not {what}: something else answers in its place (404)")
     try:
         body = read_json(check(response, what), what)
     except BackendError as error:

@@ -19,7 +19,8 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 
 from lora_tui import __version__
-from lora_tui.errors import BackendError, LoraTuiError, UnreachableError
+from lora_tui.errors import BackendError, LoraTuiError, QueryTimeoutError, UnreachableError
+from lora_tui.gateway.answers import Refusal, error_of, refusal_of
 from lora_tui.gateway.direct import Direct
 from lora_tui.gateway.proxies import httpx_proxy
 from lora_tui.gateway.redaction import without_secrets
@@ -32,6 +33,12 @@ TOTAL_SECONDS: Final = 30.0
 """No new attempt begins after this much time, and all waits together are at most this long."""
 REPEATABLE: Final[Mapping[str, Any]] = {"repeatable": True}
 """`extensions` of a POST that may be sent twice without harm (sign, list): it is retried too."""
+
+RENEWABLE: Final = "renewable"
+"""The extension of a request whose sender renews the session when it is refused."""
+REFUSED_AGAIN: Final = 2
+"""So many times a request is repeated that was refused with 401: one refusal may be a mishap of
+the platform, and nothing has been done yet, whatever the method."""
 
 _MOST_BYTES: Final = 128 * 1024 * 1024
 _SLOWEST: Final = 256
@@ -82,7 +89,8 @@ RETRY: Final = RetryPolicy(
     total_timeout=TOTAL_SECONDS,
 )
 """Waits of up to 0.5, 1, 2 and 4 s, each drawn at random from zero up, or what Retry-After asks
-for (at most 20 s). A GET is retried on 500 as well."""
+for (at most 20 s). What the body of an answer says can make more of them worth another attempt:
+see `_attempts_worth`."""
 
 
 def build_client(
@@ -169,13 +177,39 @@ class _Retrying(RetryTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         policy: Retry = self._policy
-        if request.method == "GET":
-            policy = policy.copy_with(status_forcelist={*policy.status_forcelist, 500})
         if request.extensions.get("repeatable"):
             policy = policy.copy_with(allowed_methods=(request.method,))
         assert isinstance(policy, RetryPolicy)
-        request.extensions["retry"] = policy.until(time.monotonic() + TOTAL_SECONDS)
-        return super().handle_request(request)
+        attempts: Retry = policy.until(time.monotonic() + TOTAL_SECONDS)
+        while True:
+            request.extensions["retry"] = attempts
+            response = super().handle_request(request)
+            response.request = request
+            # the library notes how many attempts it has made by itself
+            attempts = response.extensions.get("retry", attempts)
+            most = _attempts_worth(response)
+            if attempts.attempts_made >= most or attempts.is_exhausted():
+                return response
+            attempts = attempts.increment()
+            attempts.sleep(response)
+
+
+def _attempts_worth(response: httpx.Response) -> float:
+    """How often the same request may be sent again after this answer, by what its body says."""
+    request = response.request
+    if response.status_code == 500 and request.method == "GET":
+        # the database would take as long again
+        return 0 if isinstance(error_of(response, "ask"), QueryTimeoutError) else math.inf
+    if not isinstance(request.stream, httpx.ByteStream):
+        return 0  # the body is gone
+    refusal = refusal_of(response)
+    if refusal is Refusal.FUTURE:
+        return math.inf
+    if response.status_code != 401:
+        return 0
+    if refusal is not None and request.extensions.get(RENEWABLE):
+        return 0  # a new session answers it better
+    return REFUSED_AGAIN
 
 
 class _Reading(httpx.BaseTransport):

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 import httpx
 
 from lora_tui.errors import BackendError, ConflictError, NotFoundError, UsageError
-from lora_tui.gateway.answers import check, error_body, read_json
+from lora_tui.gateway.answers import check, error_body, is_own_word, read_json
 from lora_tui.gateway.http import build_client
 
 Row = dict[str, Any]
@@ -318,7 +318,8 @@ class Rest:
     def _lease(self, act: str, **parameters: Any) -> bool | None:
         what = f"{act} the harvest lease"
         response = self._send(self._tables.rpc(f"{act}_harvest_lease", parameters))
-        if response.status_code == 404 or error_body(response).get("code") == "PGRST202":
+        missing = response.status_code == 404 and is_own_word(response)
+        if missing or error_body(response).get("code") == "PGRST202":
             return None
         answer = read_json(check(response, what), what)
         if not isinstance(answer, bool):

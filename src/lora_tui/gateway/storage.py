@@ -116,7 +116,7 @@ class Storage:
         if response.is_success:
             return _described(path, read_json(response, what))
         error = error_of(response, what)
-        if not isinstance(error, NotFoundError):
+        if not isinstance(error, NotFoundError) and response.status_code != 404:
             raise error
         # Not every stack has this call; the list tells a missing object from a missing call.
         folder, _, _ = path.rpartition("/")

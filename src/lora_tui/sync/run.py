@@ -22,10 +22,11 @@ from lora_tui.cache.connection import database_explained, path_of, transaction
 from lora_tui.cache.lock import sync_holder, sync_lock
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import (
-    AuthenticationError,
     CacheError,
     DeniedError,
     LoraTuiError,
+    QueryTimeoutError,
+    SessionEndedError,
     UnreachableError,
 )
 from lora_tui.gateway.rest import Rest
@@ -167,11 +168,11 @@ def _is_due(last: str | None, now: datetime) -> bool:
 
 
 def _trouble(error: LoraTuiError) -> facts.Trouble:
-    if isinstance(error, AuthenticationError):
+    if isinstance(error, SessionEndedError):
         return facts.Trouble.LOGIN
     if isinstance(error, DeniedError):
         return facts.Trouble.DENIED
-    if isinstance(error, UnreachableError):
+    if isinstance(error, UnreachableError) and not isinstance(error, QueryTimeoutError):
         return facts.Trouble.UNREACHABLE
     return facts.Trouble.OTHER
 

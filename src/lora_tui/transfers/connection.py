@@ -18,6 +18,7 @@ from lora_tui import __version__
 from lora_tui.errors import (
     BackendError,
     ExpiredLinkError,
+    InterceptedError,
     NotFoundError,
     UnreachableError,
 )
@@ -248,6 +249,8 @@ def _answer(
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")
     details = f"HTTP {status}"
+    if 300 <= status < 500 and "html" in response.getheader("Content-Type", "").lower():
+        raise InterceptedError("Something before the storage answered", details=details)
     if status in (400, 401, 403):
         # an expired link; where it is refused for good the attempts run out and say so
         raise ExpiredLinkError("The signed link was refused", details=details)
