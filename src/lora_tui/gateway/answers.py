@@ -49,7 +49,7 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
     if (
         300 <= status < 400
         or (status >= 500 and _is_html(response))
-        or (status < 500 and status not in (413, 429) and not is_own_word(response))
+        or (status < 500 and status not in _ANYBODYS and not is_own_word(response))
     ):
         return intercepted(response, what)
     refusal = refusal_of(response)
@@ -252,6 +252,8 @@ def _details(response: httpx.Response, body: Mapping[str, Any]) -> str | None:
     return without_secrets(text) or None
 
 
+_ANYBODYS: Final = (409, 413, 423, 429)
+"""Statuses that mean the same whoever answers them."""
 _OF_A_PROJECT: Final = ("/rest/v1", "/auth/v1", "/storage/v1")
 _OWN_SHAPES: Final = (
     ("code", "message"),  # PostgREST, and Auth of newer versions
