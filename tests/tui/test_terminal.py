@@ -12,7 +12,8 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,8 @@ class Terminal:
     process: subprocess.Popen[bytes]
     master: int
     written: bytearray = field(default_factory=bytearray)
+    children: set[int] = field(default_factory=set)
+    """The processes that the program had started when its screen was last waited for."""
 
     def type(self, keys: str) -> None:
         os.write(self.master, keys.encode())
@@ -44,6 +47,7 @@ class Terminal:
         start = len(self.written)
         while text.encode() not in ESCAPES.sub(b"", bytes(self.written[start:])):
             assert self.read(), f"{text!r} never came: {ESCAPES.sub(b'', bytes(self.written))!r}"
+        self.children = children_of(self.process.pid)
 
     def read(self) -> bool:
         """More of it; False at the end."""
@@ -61,14 +65,43 @@ class Terminal:
             pass
         return self.process.wait(PATIENCE)
 
+    def wait_for_children_to_end(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while left := [pid for pid in self.children if is_running(pid)]:
+            assert time.monotonic() < deadline, f"still there: {left}"
+            time.sleep(0.01)
 
-def start_demo(tmp_path: Path, **environment: str) -> Terminal:
+
+def children_of(parent: int) -> set[int]:
+    return {
+        int(file.parent.name)
+        for file in Path("/proc").glob("[0-9]*/stat")
+        if _fields(file)[1:2] == [str(parent)]
+    }
+
+
+def is_running(pid: int) -> bool:
+    return _fields(Path(f"/proc/{pid}/stat"))[:1] not in ([], ["Z"])
+
+
+def _fields(file: Path) -> list[str]:
+    """State, parent and more of a process; nothing where it has ended."""
+    try:
+        return file.read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+DEMO = (sys.executable, "-m", "lora_tui", "demo", "--models", "5")
+
+
+def start_demo(tmp_path: Path, command: Sequence[str] = DEMO, **environment: str) -> Terminal:
     """`lora-tui demo` on 80 x 24."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     process = subprocess.Popen(
-        [sys.executable, "-m", "lora_tui", "demo", "--models", "5"],
+        command,
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -85,19 +118,31 @@ def start_demo(tmp_path: Path, **environment: str) -> Terminal:
     return Terminal(process, master)
 
 
+SHOWS_MODULES = """
+import atexit, sys
+from pathlib import Path
+from lora_tui.cli import main
+atexit.register(lambda: Path(sys.argv.pop()).write_text("\\n".join(sys.modules)))
+sys.exit(main(["demo", "--models", "5"]))
+"""
+
+
 @contextmanager
-def demo(tmp_path: Path, **environment: str) -> Iterator[Terminal]:
-    """`lora-tui demo`, which leaves the line discipline as it was."""
-    terminal = start_demo(tmp_path, **environment)
+def demo(
+    tmp_path: Path, command: Sequence[str] = DEMO, *, check_line: bool = True, **environment: str
+) -> Iterator[Terminal]:
+    """`lora-tui demo`, which leaves the line discipline as it was, and no process."""
+    terminal = start_demo(tmp_path, command, **environment)
     before = termios.tcgetattr(terminal.master)
     try:
         yield terminal
         after = termios.tcgetattr(terminal.master)
-        assert after == before, "the line discipline is not what it was"
+        assert after == before or not check_line, "the line discipline is not what it was"
     finally:
         terminal.process.kill()
         terminal.process.wait()
         os.close(terminal.master)
+        terminal.wait_for_children_to_end()
 
 
 def left_as_found(written: bytes) -> bool:
@@ -123,8 +168,14 @@ def colours(written: bytes) -> set[str]:
 
 
 def test_the_demo_is_opened_searched_and_left_with_the_terminal_as_before(tmp_path: Path) -> None:
-    with demo(tmp_path, COLORTERM="truecolor") as terminal:
+    modules = tmp_path / "modules"
+    command = [sys.executable, "-c", SHOWS_MODULES, str(modules)]
+    with demo(tmp_path, command, COLORTERM="truecolor") as terminal:
         terminal.wait_for("synced just now")
+        (backend,) = terminal.children
+        line = Path(f"/proc/{backend}/cmdline").read_text().lower().replace("_", "-")
+        assert "lora-tui.sandbox-process" in line
+        assert "make-believe" not in line  # which every secret of the demo says
         terminal.type("/")
         terminal.wait_for("name, dataset")
         terminal.type("zzzz")
@@ -139,6 +190,9 @@ def test_the_demo_is_opened_searched_and_left_with_the_terminal_as_before(tmp_pa
         assert terminal.end() == 0
         assert left_as_found(bytes(terminal.written))
         assert "truecolor" in colours(bytes(terminal.written))
+    loaded = set(modules.read_text().split())
+    assert "lora_tui.app" in loaded
+    assert loaded & {"starlette", "uvicorn", "lora_tui.sandbox"} == set()
 
 
 def test_what_is_typed_in_one_burst_behind_the_slash_is_searched_for_and_runs_no_command(
@@ -203,6 +257,8 @@ def test_it_ends_with_its_terminal_though_no_signal_says_so(tmp_path: Path) -> N
         terminal.wait_for("synced just now")
         os.close(terminal.master)
         terminal.process.wait(PATIENCE)
+        assert terminal.children
+        terminal.wait_for_children_to_end()
     finally:
         terminal.process.kill()
         terminal.process.wait()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -151,26 +152,25 @@ def demo(context: Context) -> None:
 
 
 def _demo(context: Context, *, models: int, reset: bool = False, serve_only: bool = False) -> None:
-    try:
-        from lora_tui.sandbox import Sandbox
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"The demo needs the package {error.name}",
-            remedy="install lora-tui[demo]",
-        ) from error
+    from lora_tui.sandbox_process import explained, sandbox_process
+
     paths = find_paths()
     state = paths.state_dir / "demo"
     if reset:
         shutil.rmtree(state, ignore_errors=True)
         for file in paths.cache_dir.glob(f"{DEMO_PROFILE}-*"):
             file.unlink(missing_ok=True)
-    with Sandbox.start(state, models=models) as sandbox:
-        profile = _demo_profile(sandbox, paths)
-        if serve_only:
+    if serve_only:
+        with explained(state):
+            from lora_tui.sandbox import Sandbox
+
+            sandbox = Sandbox.start(state, models=models)
+        with sandbox:
             _serve(context, sandbox)
-            return
-        # loopback would be over before a progress bar is seen; this is a good home connection
-        sandbox.faults(path="/storage/v1/object/sign", throttle=_DEMO_BYTES_A_SECOND)
+        return
+    # loopback would be over before a progress bar is seen; this is a good home connection
+    with sandbox_process(state, models=models, throttle=_DEMO_BYTES_A_SECOND) as backend:
+        profile = _demo_profile(backend, paths)
         account.delete_session(profile)
         sync = not context.arguments.offline
         _run_online(context, profile, _session(profile), sync=sync)
@@ -233,17 +233,17 @@ def _owner(profile: Profile) -> Owner:
     return account.cache_owner(profile, session.user_id)
 
 
-def _demo_profile(sandbox: Sandbox, paths: Paths) -> Profile:
+def _demo_profile(backend: Mapping[str, str], paths: Paths) -> Profile:
     return Profile(
         name=DEMO_PROFILE,
         paths=paths,
-        url=sandbox.url,
-        anon_key=sandbox.anon_key,
-        service_key=Secret(sandbox.service_key),
-        gpu_url=sandbox.gpu_url,
-        gpu_key=Secret(sandbox.gpu_key),
-        email=sandbox.email,
-        password=Secret(sandbox.password),
+        url=backend["SUPABASE_URL"],
+        anon_key=backend["SUPABASE_ANON_KEY"],
+        service_key=Secret(backend["SUPABASE_SERVICE_ROLE_KEY"]),
+        gpu_url=backend["GPU_CLUSTER_API_URL"],
+        gpu_key=Secret(backend["GPU_CLUSTER_API_KEY"]),
+        email=backend["LORA_TUI_EMAIL"],
+        password=Secret(backend["LORA_TUI_PASSWORD"]),
         downloads_dir=paths.downloads_dir,
         allow_private_urls=True,
         identity=DEMO_PROFILE,

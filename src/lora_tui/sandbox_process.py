@@ -1,0 +1,202 @@
+"""The sandbox in a process of its own: how the demo starts one, and what that process does.
+
+The two talk over the child's stdin and stdout, a line of JSON each way. The child ends at the end
+of its stdin, and the system closes that pipe however the demo ends, `kill -9` included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Final
+
+from lora_tui.errors import DiskError, LoraTuiError, UnreachableError, UsageError
+
+_STOP_SECONDS: Final = 10.0
+_RESET: Final = "start it with `lora-tui demo --reset`, which makes its data anew"
+_ERRORS: Final[Mapping[str, type[LoraTuiError]]] = {
+    kind.__name__: kind for kind in (LoraTuiError, UsageError, DiskError)
+}
+
+
+@contextmanager
+def sandbox_process(directory: Path, *, models: int, throttle: int) -> Iterator[Mapping[str, str]]:
+    """A sandbox beside this process, which ends with it; yields what `Sandbox.environment` gives.
+
+    `throttle` is how many bytes a second a download gets. Raises LoraTuiError where it can't start,
+    and UnreachableError afterwards where it has ended too early.
+    """
+    settings = {"directory": str(directory), "models": models, "throttle": throttle}
+    with tempfile.TemporaryFile() as complaints:
+        process = _spawn(complaints)
+        try:
+            environment = _started(process, settings, complaints)
+            try:
+                yield environment
+            except UnreachableError as error:
+                raise _too_early(process, complaints) or error from error
+            ended = _too_early(process, complaints)
+            if ended is not None:
+                raise ended
+        finally:
+            _end(process)
+
+
+@contextmanager
+def explained(directory: Path) -> Iterator[None]:
+    """Turn what can go wrong when a sandbox starts into errors with a remedy."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"The demo needs the package {error.name}", remedy="install lora-tui[demo]"
+        ) from error
+    except sqlite3.Error as error:
+        raise DiskError(
+            f"The demo's data in {directory} can't be used", details=str(error), remedy=_RESET
+        ) from error
+    except OSError as error:
+        if error.filename is None:  # of a socket
+            raise LoraTuiError("The demo's backend can't be started", details=str(error)) from error
+        raise DiskError(
+            f"The demo can't keep its data in {directory}",
+            details=error.strerror,
+            remedy="make room or give yourself the right to write there, or set LORA_TUI_HOME",
+        ) from error
+
+
+def main() -> int:
+    """The child: serve until stdin or a signal ends it. The exit code."""
+    with suppress(ValueError):
+        settings = json.loads(sys.stdin.buffer.readline())
+        return _serve(settings)
+    print("lora-tui demo starts this", file=sys.stderr)
+    return UsageError.exit_code
+
+
+def _spawn(complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - this interpreter, and our own module
+            # -P: no module of the working directory is loaded in place of ours
+            [sys.executable, "-P", "-m", __spec__.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            start_new_session=True,  # Ctrl+C and a hangup are for the application
+        )
+    except OSError as error:
+        raise LoraTuiError("The demo's backend can't be started", details=error.strerror) from error
+
+
+def _started(
+    process: subprocess.Popen[bytes], settings: Mapping[str, Any], complaints: IO[bytes]
+) -> dict[str, str]:
+    """The child's environment for clients, once it serves. Raises LoraTuiError."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(settings).encode() + b"\n")
+        process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        process.wait()
+        raise LoraTuiError(
+            "The demo's backend did not start",
+            details=_cause(process, complaints),
+            remedy=_RESET,
+        )
+    answer = json.loads(line)
+    if "error" in answer:
+        kind = _ERRORS.get(answer["kind"], LoraTuiError)
+        raise kind(answer["error"], details=answer["details"], remedy=answer["remedy"])
+    environment: dict[str, str] = answer["environment"]
+    return environment
+
+
+def _too_early(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> UnreachableError | None:
+    """The error to raise where the child has ended although nobody asked it to."""
+    if process.poll() is None:
+        return None
+    return UnreachableError(
+        "The demo's backend has ended before the demo",
+        details=_cause(process, complaints),
+        remedy="start the demo again",
+    )
+
+
+def _cause(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> str:
+    """Why it ended, as far as that can be told: its last word, else its exit code."""
+    complaints.seek(0)
+    lines = complaints.read().decode(errors="replace").split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    if said:
+        return said[-1]
+    code = process.returncode
+    if code is not None and code < 0:
+        return f"ended by {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
+
+
+def _serve(settings: Mapping[str, Any]) -> int:
+    ended = threading.Event()
+    started = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: ended.set())
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        if not started.is_set():
+            os._exit(0)  # nobody waits for the data that are still being made
+        ended.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    directory = Path(settings["directory"])
+    try:
+        with explained(directory):
+            from lora_tui.sandbox import Sandbox
+
+            sandbox = Sandbox.start(directory, models=settings["models"])
+    except LoraTuiError as error:
+        _answer(
+            error=str(error), kind=type(error).__name__, details=error.details, remedy=error.remedy
+        )
+        return error.exit_code
+    with sandbox:
+        started.set()
+        sandbox.faults(path="/storage/v1/object/sign", throttle=settings["throttle"])
+        _answer(environment=sandbox.environment())
+        ended.wait()
+    return 0
+
+
+def _answer(**fields: Any) -> None:
+    with suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(fields) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

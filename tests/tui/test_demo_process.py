@@ -1,0 +1,70 @@
+"""The demo's backend, a process of its own: how it ends, and what is said of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.tui.test_terminal import DEMO, ESCAPES, Terminal, demo
+
+
+def plain(terminal: Terminal) -> str:
+    """What was written, without escape sequences."""
+    return ESCAPES.sub(b"", bytes(terminal.written)).decode(errors="replace")
+
+
+def test_the_backend_ends_with_an_application_that_is_killed(tmp_path: Path) -> None:
+    with demo(tmp_path, check_line=False) as terminal:
+        terminal.wait_for("synced just now")
+        assert len(terminal.children) == 1
+
+
+def test_a_backend_that_dies_is_named_when_the_demo_is_left(tmp_path: Path) -> None:
+    with demo(tmp_path) as terminal:
+        terminal.wait_for("synced just now")
+        (backend,) = terminal.children
+        os.kill(backend, signal.SIGKILL)
+        terminal.wait_for_children_to_end()
+        terminal.type("q")
+        assert terminal.end() == 5
+    last = plain(terminal).strip().splitlines()[-1]
+    assert "The demo's backend has ended before the demo (ended by SIGKILL)" in last
+    assert "Traceback" not in plain(terminal)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "words"),
+    [
+        ("damaged", 1, "can't be used"),
+        ("a file in the way", 1, "can't keep its data"),
+        ("no package", 2, "lora-tui[demo]"),
+        ("no module", 1, "did not start"),
+    ],
+)
+def test_a_backend_that_can_not_start_is_one_line(
+    tmp_path: Path, spoil: str, code: int, words: str
+) -> None:
+    state, environment = tmp_path / "home" / "state" / "demo", dict[str, str]()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    if spoil == "damaged":
+        state.mkdir(parents=True)
+        (state / "sandbox.sqlite3").write_bytes(b"no database" * 999)
+    elif spoil == "a file in the way":
+        state.parent.mkdir(parents=True)
+        state.write_text("in the way")
+    else:
+        module = "uvicorn" if spoil == "no package" else "sitecustomize"
+        error = "ModuleNotFoundError('gone', name='uvicorn')"
+        raised = error if spoil == "no package" else "SystemExit('broken installation')"
+        guard = "import sys\nif 'lora_tui.sandbox_process' in sys.orig_argv: "
+        (broken / f"{module}.py").write_text(f"{guard}raise {raised}\n")
+        environment = {"PYTHONPATH": str(broken)}
+    with demo(tmp_path, DEMO, **environment) as terminal:
+        assert terminal.end() == code
+    written = plain(terminal).strip()
+    assert words in written
+    assert written.count("\n") == 0
