@@ -307,18 +307,27 @@ def _unreadable(error: OSError | UnicodeDecodeError, what: str, path: Path | str
 
 def checked_url(value: str, variable: str) -> str:
     """A project's address as it counts. Raises ConfigError; `variable` is what it is called."""
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"{variable} is not a URL", remedy="it looks like https://host")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError(f"{variable} must be a bare URL, without credentials or a query")
-    local = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
-    if parts.scheme == "http" and not local:
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname):
         raise ConfigError(
             f"{variable} is not encrypted: keys would travel in clear",
             remedy="use https:// (plain http is accepted for this machine only)",
         )
     return value.rstrip("/")
+
+
+def _is_this_machine(host: str) -> bool:
+    from lora_tui.addresses import is_loopback  # late: most projects' addresses are https
+
+    return is_loopback(host)
 
 
 def _secret(value: str | None) -> Secret | None:

@@ -9,6 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from lora_tui.addresses import is_loopback
 from lora_tui.errors import ConfigError
 from lora_tui.gateway.tls import tls_context
 from lora_tui.text import terminal_safe
@@ -24,7 +25,7 @@ def proxy_for(url: str) -> str | None:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if host == "localhost" or is_loopback(host) or _excepted(parts):
+    if is_loopback(host) or _excepted(parts):
         return None
     proxies = getproxies()
     name = parts.scheme if proxies.get(parts.scheme) else "all"
@@ -54,14 +55,6 @@ def httpx_proxy(url: str) -> httpx.Proxy | None:
         return None
     secure = proxy.lower().startswith("https:")
     return httpx.Proxy(proxy, ssl_context=tls_context() if secure else None)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this is an address of this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _excepted(parts: SplitResult) -> bool:

@@ -6,19 +6,16 @@ resolves to another address a moment later changes nothing.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+from lora_tui.addresses import is_public, is_public_host
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.text import terminal_safe
 
 _PORTS: Final = {"http": 80, "https": 443}
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -48,18 +45,21 @@ def target_of(url: str, *, allow_private: bool, by_proxy: bool = False) -> Targe
         host, port, odd = "", 0, True
     if odd or not host or not url.isascii() or not url.isprintable() or " " in url:
         raise RefusedResultError("The GPU worker names a file without a usable address")
+    private = RefusedResultError(
+        "The GPU worker names a file at a private address",
+        details=terminal_safe(host, limit=120),
+        remedy="if that is meant, set allow_private_urls = true in the profile",
+    )
+    if not allow_private and not is_public_host(host):
+        raise private
     try:
         addresses = _resolve(host, port)
     except SourceUnreachableError:
         if not by_proxy:
             raise
         addresses = []
-    if not allow_private and not all(_is_public(address) for address in addresses):
-        raise RefusedResultError(
-            "The GPU worker names a file at a private address",
-            details=terminal_safe(host, limit=120),
-            remedy="if that is meant, set allow_private_urls = true in the profile",
-        )
+    if not allow_private and not all(map(is_public, addresses)):
+        raise private
     path = parts.path or "/"
     return Target(
         secure=parts.scheme == "https",
@@ -78,19 +78,3 @@ def _resolve(host: str, port: int) -> list[str]:
             "There is no address for the host of a file", details=terminal_safe(host, limit=120)
         ) from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def _is_public(text: str) -> bool:
-    address: _Address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        address = _embedded(address) or address
-    return address.is_global and not address.is_multicast
-
-
-def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that packets to this IPv6 address end up at."""
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    if address.teredo is not None:
-        return address.teredo[1]
-    return address.ipv4_mapped or address.sixtofour
