@@ -71,13 +71,13 @@ def test_an_object_of_another_size_than_was_sent_is_no_stored_file(tmp_path: Pat
     with pytest.raises(IntegrityError, match="another size"):
         store_file(
             cast(Storage, Short()),
-            "weights.bin",
-            "u/a/weights.bin",
+            "merges.txt",
+            "u/a/merges.txt",
             fill,
             spool_dir=tmp_path,
             receipts=receipts,
         )
-    assert not receipts.all_ours(["weights.bin"])
+    assert not receipts.all_ours(["merges.txt"])
 
 
 def lease_of(answer: Callable[[], bool | None]) -> Lease:

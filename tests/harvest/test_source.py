@@ -308,8 +308,8 @@ def test_a_file_that_is_stored_and_unchanged_at_its_source_is_not_read_again(wor
     def store(fill: Callable[[Spool], None]) -> StoredFile:
         return store_file(
             harvester.storage,
-            "weights.bin",
-            "user/model/weights.bin",
+            "merges.txt",
+            "user/model/merges.txt",
             fill,
             spool_dir=harvester.spool_dir,
             receipts=receipts,

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from lora_tui.domain import Quality
 from lora_tui.errors import LoraTuiError
+from lora_tui.gateway.http import RETRY
 from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
 from lora_tui.harvest.failures import is_permanent
 from lora_tui.harvest.harvester import Harvester
@@ -22,6 +24,7 @@ from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import Identity, StoredFile, artifact_row
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.store import TakenError, store_file
+from lora_tui.harvest.structure import DamagedFileError
 from lora_tui.json_values import mapping
 
 _PROGRESS_SECONDS: Final = 0.5
@@ -74,7 +77,7 @@ def plan_job(harvester: Harvester, job: Row, emit: Emit) -> None:
     identity = Identity.of(job)
     emit(_started(identity, dry_run=True))
     if harvester.rest.artifact_by_job(identity.job_id) is None:
-        _source(harvester, identity).check_addresses()
+        _source(harvester, identity).check()
 
 
 def _harvest(
@@ -131,23 +134,29 @@ def _store_files(
 ) -> list[StoredFile]:
     """All of them or an error. The small ones first: they show others that somebody is at it."""
     source = _source(harvester, identity)
-    source.check_addresses()
+    source.check()
     receipts = _receipts(harvester, identity)
     files = []
     for name in sorted(source.names, key=lambda name: not name.endswith(".json")):
         if stopping():
             raise StoppedError
         lease.check()
-        file = store_file(
+        store = partial(
+            store_file,
             harvester.storage,
             name,
             identity.path(name),
-            lambda spool, name=name: source.download(name, spool),  # type: ignore[misc]
+            partial(source.download, name),
             spool_dir=harvester.spool_dir,
             receipts=receipts,
             on_growth=_progress(harvester, identity.job_id, name),
             yielding=yielding,
         )
+        try:
+            file = store()
+        except DamagedFileError as error:  # a page of an overloaded host, say: once more at once
+            RETRY.increment().sleep(error)
+            file = store()
         files.append(file)
         emit(
             FileStored(

@@ -36,6 +36,8 @@ class Receipt:
     """The service's name for this version of the object."""
     source: str | None = None
     """The source's name for these bytes (a strong ETag); None where it has none."""
+    checked: bool = True
+    """False where a version wrote it that did not look at the structure of files."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Receipts:
     def known(self, name: str, there: ObjectInfo, version: str | None) -> Receipt | None:
         """The receipt of an object that holds what the source calls by this name, if it does."""
         receipt = self._receipt(name)
-        if receipt is None or version is None or receipt.source != version:
+        if receipt is None or version is None or receipt.source != version or not receipt.checked:
             return None
         return receipt if _fits(receipt, there) else None
 
@@ -90,6 +92,11 @@ class Receipts:
         """Note a file that is stored."""
         self._entries[name] = asdict(receipt)
         self._save()
+
+    def forget(self, name: str) -> None:
+        """What was noted of a file counts no longer."""
+        if self._entries.pop(name, None) is not None:
+            self._save()
 
     def upload_begun(self, name: str, size: int, version: str | None, url: str) -> None:
         """Note the address of an upload in pieces, where its bytes can be known again."""
@@ -128,7 +135,13 @@ class Receipts:
         if not (isinstance(size, int) and isinstance(sha256, str) and isinstance(etag, str)):
             return None
         source = entry.get("source")
-        return Receipt(size, sha256, etag, source if isinstance(source, str) else None)
+        return Receipt(
+            size,
+            sha256,
+            etag,
+            source if isinstance(source, str) else None,
+            checked=entry.get("checked") is True,
+        )
 
     def _save(self) -> None:
         if self.owner is not None:

@@ -33,6 +33,7 @@ from lora_tui.harvest.failures import (
 )
 from lora_tui.harvest.guard import target_of
 from lora_tui.harvest.spool import Spool
+from lora_tui.harvest.structure import require_weights
 from lora_tui.text import terminal_safe
 
 MOST_FILES: Final = 100
@@ -67,8 +68,11 @@ class SourceFiles:
         """In the order that the worker gives them."""
         return tuple(self._urls)
 
-    def check_addresses(self) -> None:
-        """Raises RefusedResultError where one of the files is at an address that is not public."""
+    def check(self) -> None:
+        """Raises DamagedFileError where weights are missing, RefusedResultError where one of the
+        files is at an address that is not public.
+        """
+        require_weights(self._urls)
         for url in self._urls.values():
             target_of(
                 url, allow_private=self._allow_private_urls, by_proxy=proxy_for(url) is not None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from lora_tui.disk_errors import explained_disk_errors, no_room
+from lora_tui.harvest.structure import Inspector
 from lora_tui.private_files import make_private_directory
 
 _PIECE: Final = 1 << 20
@@ -43,10 +44,18 @@ class Spool:
     """One file between its source and the bucket; a context manager."""
 
     def __init__(
-        self, directory: Path, *, on_growth: Callable[[int, int | None], None] | None = None
+        self,
+        directory: Path,
+        *,
+        on_growth: Callable[[int, int | None], None] | None = None,
+        inspector: Inspector | None = None,
     ) -> None:
-        """`on_growth` is told, by the writer's thread, the bytes so far and in all."""
+        """`on_growth` is told, by the writer's thread, the bytes so far and in all.
+
+        The last byte is not read before `inspector` has looked at the whole.
+        """
         self._directory = directory
+        self._inspector = inspector
         self._on_growth = on_growth or (lambda _done, _total: None)
         self._version: str | None = None
         with explained_disk_errors(_WHAT, directory, instead=_INSTEAD):
@@ -95,13 +104,15 @@ class Spool:
             self._changed.notify_all()
 
     def append(self, data: memoryview) -> None:
-        """Add bytes. Raises SpoolClosedError, DiskError."""
+        """Add bytes. Raises SpoolClosedError, DiskError, DamagedFileError."""
         self._digest.update(data)
         at = self._length
         with explained_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
             while data:
                 written = os.pwrite(self._file.fileno(), data, at)
                 data, at = data[written:], at + written
+        if self._inspector is not None:
+            self._inspector.look(self._file.fileno(), at, self._total)
         with self._changed:
             if self._closed:
                 raise SpoolClosedError
@@ -114,7 +125,9 @@ class Spool:
         return self._digest.hexdigest()
 
     def finish(self) -> None:
-        """No more bytes follow."""
+        """No more bytes follow. Raises DamagedFileError where they are not what they should be."""
+        if self._inspector is not None:
+            self._inspector.check(self._file.fileno(), self._length)
         with self._changed:
             self._announced = self._finished = True
             self._changed.notify_all()
@@ -169,7 +182,11 @@ class Spool:
         """The length, once it is at least that or final."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._length >= length or self._finished or self._error is not None
+                lambda: (
+                    (self._length >= length and self._length != self._total)
+                    or self._finished
+                    or self._error is not None
+                )
             )
             self._raise()
             return self._length

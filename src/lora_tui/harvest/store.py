@@ -17,6 +17,7 @@ from lora_tui.harvest.receipts import Receipt, Receipts
 from lora_tui.harvest.record import StoredFile
 from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.spool import Contents, Spool
+from lora_tui.harvest.structure import DamagedFileError, Inspector
 
 KEPT: Final = timedelta(days=2)
 """After so long an object that no model names is a leftover; after half of it, it is sent anew."""
@@ -44,16 +45,20 @@ def store_file(
     An object that is there already with the same bytes, by its receipt or by its ETag, is not
     sent again; an upload in pieces that an earlier run began is gone on with, provided that the
     source still calls the file by the same strong ETag; with that and a receipt the rest of the
-    source is not even read. Raises what `fill` raises, what Storage raises, IntegrityError where
-    the service has another size than we sent, and with `yielding` TakenError.
+    source is not even read. What can't be used (structure.py) never becomes a whole object.
+    Raises what `fill` raises, what Storage raises, DamagedFileError, IntegrityError where the
+    service has another size than we sent, and with `yielding` TakenError.
     """
-    with Spool(spool_dir, on_growth=on_growth) as spool:
+    with Spool(spool_dir, on_growth=on_growth, inspector=Inspector(name)) as spool:
         thread = threading.Thread(
             target=_fill, args=(spool, fill), name=f"fetch {name}", daemon=True
         )
         thread.start()
         try:
             contents, sent = _contents(storage, name, path, spool, receipts, yielding=yielding)
+        except DamagedFileError:
+            receipts.forget(name)  # an upload of these bytes must not be gone on with
+            raise
         finally:
             spool.close()
             thread.join()
