@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from lora_tui.domain import Model
 from lora_tui.errors import AuthenticationError, NotFoundError
 from lora_tui.exports import write_new
 from lora_tui.gateway import Gateway, auth
+from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.http import RETRY
 from lora_tui.inspection import Adapter, read_remote
 from lora_tui.library.presence import check_presence
@@ -226,7 +227,5 @@ def _delay(attempt: int, retry_after: str | None) -> float | None:
     retry = RETRY.copy_with(total=_ATTEMPTS, attempts_made=attempt, total_timeout=None)
     if retry.is_exhausted():
         return None
-    if retry_after is not None:
-        with suppress(ValueError):
-            return min(retry.parse_retry_after(retry_after), retry.max_backoff_wait)
-    return retry.backoff_strategy()
+    asked = retry_seconds(retry_after)
+    return retry.backoff_strategy() if asked is None else min(asked, retry.max_backoff_wait)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import socket
 import ssl
 import threading
@@ -18,6 +19,8 @@ from typing import Any
 import pytest
 from httpx_retries import Retry
 
+from lora_tui.errors import BackendError, LoraTuiError
+from lora_tui.gateway import wire
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest import source as source_module
@@ -30,8 +33,11 @@ from lora_tui.harvest.store import store_file
 from tests.certificates import server_side
 from tests.harvest.test_crashes import CrashError
 from tests.harvest.world import World
+from tests.raw_server import Answer as RawAnswer
+from tests.raw_server import RawServer, chunked, for_ever, head, whole
 
 BODY = b"weights" * 10_000
+CHUNKED = "Transfer-Encoding: chunked"
 Answer = Callable[[BaseHTTPRequestHandler], None]
 NewWorker = Callable[[Any], Any]
 
@@ -82,6 +88,26 @@ def fetch(url: str, new_worker: NewWorker, directory: Path) -> Contents:
     with Spool(directory) as spool:
         files.download("weights.bin", spool)
         return spool.wait_for_end()
+
+
+RawWorker = Callable[[RawAnswer], Contents]
+
+
+@pytest.fixture
+def raw_worker(
+    new_worker: NewWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RawWorker]:
+    """Fetches a file whose host answers like this; a failed attempt is repeated at once."""
+    monkeypatch.setattr(Retry, "sleep", lambda _policy, _answer: None)
+    servers: list[RawServer] = []
+
+    def fetched(answer: RawAnswer) -> Contents:
+        servers.append(RawServer(answer))
+        return fetch(f"{servers[-1].url}/f", new_worker, tmp_path)
+
+    yield fetched
+    for server in servers:
+        server.close()
 
 
 def is_whole(contents: Contents) -> bool:
@@ -207,13 +233,85 @@ def test_the_pause_that_an_overloaded_host_asks_for_is_made(
     assert [answer.headers["Retry-After"] for answer in paused] == ["7"]
 
 
-def test_a_trickle_is_given_up(
-    new_worker: NewWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (head(CHUNKED) + chunked(BODY)[:-2], SourceUnreachableError),
+        (head(CHUNKED) + chunked(BODY)[:-5], SourceUnreachableError),
+        (head(CHUNKED) + b"7\r\nweights\r\n0", SourceUnreachableError),
+        (head(CHUNKED) + chunked(BODY)[:100], SourceUnreachableError),
+        (head(CHUNKED) + b"7\r\nweights\r\n-7\r\n", SourceUnreachableError),
+        (head("Content-Length: 9") + b"weights", SourceUnreachableError),
+        (head("Content-Length: 9", "Content-Length: 7") + b"weights", BackendError),
+        (head("Transfer-Encoding: gzip, chunked") + chunked(BODY), BackendError),
+        (head() + b"weights", BackendError),
+        (whole(BODY, "Content-Encoding: gzip"), BackendError),
+        (whole(BODY, "Content-Encoding: br"), BackendError),
+    ],
+    ids=range(11),
+)
+def test_a_file_without_a_certain_end_is_never_taken_for_whole(
+    raw_worker: RawWorker, answer: bytes, error: type[LoraTuiError]
 ) -> None:
-    monkeypatch.setattr(source_module, "_PATIENCE", 0.0)
-    monkeypatch.setattr(source_module, "_SLOWEST", 1e12)
-    with serving(send) as port, pytest.raises(SourceUnreachableError, match="next to nothing"):
-        fetch(f"http://127.0.0.1:{port}/f", new_worker, tmp_path)
+    with pytest.raises(error):
+        raw_worker(lambda _: [answer])
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        (b"", head(status="100 Continue")),
+        (b"", head(status="103 Early Hints")),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 100),
+        (head(CHUNKED) + b"0\r\n", b"X: y\r\n"),
+    ],
+    ids=["continue", "hints", "lines", "line", "trailers"],
+)
+def test_a_head_without_end_is_given_up(raw_worker: RawWorker, flood: tuple[bytes, bytes]) -> None:
+    def answer(_request: str) -> Iterator[bytes]:
+        yield flood[0]
+        yield from for_ever(flood[1] * 100)
+
+    with pytest.raises(SourceUnreachableError):
+        raw_worker(answer)
+
+
+def test_chunks_without_end_stop_at_what_the_bucket_takes(
+    raw_worker: RawWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "MOST_BYTES", 1_000_000)
+
+    def answer(_request: str) -> Iterator[bytes]:
+        yield head(CHUNKED)
+        yield from for_ever(chunked(BODY)[:-5])
+
+    with pytest.raises(RefusedResultError, match="larger than the bucket takes"):
+        raw_worker(answer)
+
+
+def test_a_trickle_is_given_up(raw_worker: RawWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "SLOW_SECONDS", 0.05)
+    pause = threading.Event()
+
+    def answer(_request: str) -> Iterator[bytes]:
+        yield head("Content-Length: 1000")
+        for byte in BODY[:1000]:
+            pause.wait(0.01)
+            yield bytes([byte])
+
+    with pytest.raises(SourceUnreachableError, match="next to nothing"):
+        raw_worker(answer)
+
+
+def test_a_pause_of_a_year_is_not_made_but_told(raw_worker: RawWorker) -> None:
+    for year in ("31536000", "Sat, 27 Nov 2150 10:00:00 GMT"):
+        busy = whole(b"", f"Retry-After: {year}", status="503 Service Unavailable")
+        with pytest.raises(SourceUnreachableError) as caught:
+            raw_worker(lambda _, busy=busy: [busy])
+        assert re.search(
+            r"asks to wait [\d,]+ days, which is not waited for", str(caught.value.details)
+        )
 
 
 def test_the_proxy_of_the_environment_is_used_with_its_password(

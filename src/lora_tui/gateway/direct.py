@@ -17,6 +17,7 @@ import httpx
 
 from lora_tui.gateway.proxies import proxy_for
 from lora_tui.gateway.route import secured
+from lora_tui.gateway.wire import Body, Response
 
 DIRECT: Final[Mapping[str, Any]] = {"direct": True}
 """`extensions` of a request that goes this way."""
@@ -70,6 +71,8 @@ class Direct(httpx.BaseTransport):
 class _Connection(http.client.HTTPConnection):
     """One connection to the client's host."""
 
+    response_class = Response
+
     def __init__(self, url: httpx.URL) -> None:
         self._secure = url.scheme == "https"
         super().__init__(url.host, url.port or (443 if self._secure else 80))
@@ -101,7 +104,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock.settimeout(seconds.get("read"))
         with _translated(httpx.ReadError, httpx.ReadTimeout):
             answer = self.getresponse()
-            content = answer.read(_MOST_BYTES)
+            content = Body(answer).read_all(_MOST_BYTES)
         if not whole or not answer.isclosed():
             self.close()
         headers = [  # as bytes: a server's own values need not be ASCII

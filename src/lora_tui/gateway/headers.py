@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from lora_tui import clock
+
+_LONG_PAUSE: Final = 60.0
 
 
 def byte_count(text: str | None) -> int | None:
@@ -31,3 +38,26 @@ def content_span(text: str | None) -> tuple[int, int, int | None] | None:
 def strong_etag(text: str | None) -> str | None:
     """A strong ETag guards a resume; a weak one promises nothing about bytes."""
     return text if text and text.startswith('"') and text.isascii() else None
+
+
+def retry_seconds(text: str | None) -> float | None:
+    """The pause that a Retry-After asks for, in seconds or as a date; None where it is neither."""
+    text = (text or "").strip()
+    if re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - clock.now()).total_seconds())
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError):
+        return None
+
+
+def with_pause(details: str, retry_after: str | None) -> str:
+    """The same, with the pause that the server asks for where that is more than anybody waits."""
+    seconds = retry_seconds(retry_after)
+    if seconds is None or seconds <= _LONG_PAUSE:
+        return details
+    hours = seconds / 3600
+    pause = f"{hours / 24:,.0f} days" if hours > 48 else f"{hours:,.1f} hours"
+    return f"{details}; it asks to wait {pause}, which is not waited for"

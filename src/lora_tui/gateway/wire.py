@@ -105,11 +105,13 @@ class Body:
         """Raises MalformedError where the head contradicts itself."""
         self._response = response
         self._file: io.BufferedReader | None = response.fp
-        codings = _tokens(response.headers, "Transfer-Encoding")
+        bodiless = response.status in (204, 304)
+        codings = [] if bodiless else _tokens(response.headers, "Transfer-Encoding")
         if codings not in ([], ["chunked"]):
             raise MalformedError("the answer is coded in a way that nobody asked for")
         self.chunked = bool(codings)
         self.length = None if self.chunked else _content_length(response.headers)
+        self.length = 0 if bodiless else self.length
         """Bytes, where the head tells."""
         self._left = 0 if self.chunked else self.length
         self._payload = self._framing = 0
@@ -143,10 +145,9 @@ class Body:
             filled += count
         return filled
 
-    def read(self, most: int) -> bytes:
-        """What has come by now, at most so many bytes; nothing at the end."""
-        buffer = bytearray(most)
-        return bytes(buffer[: self._read_once(memoryview(buffer))])
+    def read_some(self, buffer: memoryview) -> int:
+        """What has come by now; 0 at the end. Raises what `read_into` raises."""
+        return self._read_once(buffer)
 
     def read_all(self, most: int) -> bytes:
         """All of it, but no more than so many bytes."""

@@ -14,6 +14,7 @@ from lora_tui import __version__
 from lora_tui.errors import UnreachableError
 from lora_tui.gateway.proxies import proxy_for
 from lora_tui.gateway.route import credentials, is_socks, secured, to_proxy, tunnel
+from lora_tui.gateway.wire import BrokenOffError, Response, SlowError
 from lora_tui.harvest.failures import SourceUnreachableError
 from lora_tui.harvest.guard import Target, target_of
 
@@ -33,6 +34,8 @@ def connect(url: str, *, allow_private: bool) -> Connection:
 
 class Connection(http.client.HTTPConnection):
     """Connects to an address that was checked, whatever the name resolves to by now."""
+
+    response_class = Response
 
     def __init__(self, target: Target, proxy: str | None = None) -> None:
         super().__init__(target.host, target.port, timeout=_TIMEOUT)
@@ -90,6 +93,12 @@ class Connection(http.client.HTTPConnection):
 
 def broken(error: Exception) -> SourceUnreachableError:
     """The failure of a connection, without the error's own text: that may hold the URL, a key."""
+    if isinstance(error, SlowError):
+        return SourceUnreachableError(
+            "The worker's storage sends next to nothing", details=str(error)
+        )
+    if isinstance(error, BrokenOffError):
+        return SourceUnreachableError("The connection to the worker's storage broke off")
     return SourceUnreachableError(
         "The connection to the worker's storage failed", details=type(error).__name__
     )

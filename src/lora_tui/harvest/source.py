@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -20,9 +19,10 @@ import httpx
 from lora_tui.errors import BackendError, ExpiredLinkError, IntegrityError
 from lora_tui.filenames import safe_file_name
 from lora_tui.gateway.gpu import Worker, WorkerResult
-from lora_tui.gateway.headers import byte_count, content_range, strong_etag
+from lora_tui.gateway.headers import content_span, strong_etag, with_pause
 from lora_tui.gateway.http import RETRY
 from lora_tui.gateway.proxies import proxy_for
+from lora_tui.gateway.wire import Body, is_plain
 from lora_tui.harvest.connection import broken, connect
 from lora_tui.harvest.failures import (
     RefusedResultError,
@@ -42,9 +42,6 @@ MOST_BYTES: Final = 5 * 1024**3
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 !&$@=+,;'()._-]{0,199}", re.ASCII)
 _BUFFER: Final = 1 << 20
-_SLOWEST: Final = 1024
-_PATIENCE: Final = 60.0
-"""Fewer bytes a second than `_SLOWEST`, for so many seconds: the connection is given up."""
 _MOST_REDIRECTS: Final = 3
 _PROGRESS: Final = 64 * 1024
 """Bytes that an attempt must bring for the attempts to be counted anew."""
@@ -146,25 +143,24 @@ class _Download:
         self._allow_private_urls = allow_private_urls
         self._known = False
         self._validator: str | None = None
+        self._buffer = memoryview(bytearray(_BUFFER))
 
     def attempt(self, url: str) -> None:
         """Fetch what is missing over one connection."""
-        pace = _Pace()
         have = self._spool.length
         # without a validator a range could be of another version: then all is read again
         start = have if self._validator else 0
         with _answer(url, start, self._validator, self._allow_private_urls) as answer:
-            first, total = _read_head(answer, start)
+            body, first, total = _read_head(answer, start)
             self._validator, before = strong_etag(answer.getheader("ETag")), self._validator
             self._announce(total)
             if first < have:
-                self._skip(answer, have - first, pace)
+                self._skip(body, have - first)
             elif have and self._validator != before:
                 raise _changed()
-            while piece := _read(answer, _BUFFER):
-                pace.check(len(piece))
+            while piece := _read(body, self._buffer):
                 self._check_length(self._spool.length + len(piece))
-                self._spool.append(memoryview(piece))
+                self._spool.append(piece)
         if total is not None and self._spool.length < total:
             raise SourceUnreachableError("The connection to the worker's storage broke off")
 
@@ -187,39 +183,17 @@ class _Download:
         if total is not None and length > total:
             raise IntegrityError("The worker's storage sends more bytes than it announced")
 
-    def _skip(self, answer: http.client.HTTPResponse, length: int, pace: _Pace) -> None:
+    def _skip(self, body: Body, length: int) -> None:
         """Read what we have already, and see that it is the same."""
         digest = hashlib.sha256()
         while length:
-            piece = _read(answer, min(length, _BUFFER))
+            piece = _read(body, self._buffer[:length])
             if not piece:
                 raise SourceUnreachableError("The connection to the worker's storage broke off")
-            pace.check(len(piece))
             digest.update(piece)
             length -= len(piece)
         if digest.hexdigest() != self._spool.sha256():
             raise _changed()
-
-
-class _Pace:
-    """Watches that bytes keep coming: a trickle would hold up the whole queue for days."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._count = 0
-
-    def check(self, count: int) -> None:
-        """Count bytes. Raises SourceUnreachableError where they are too few for too long."""
-        self._count += count
-        now = time.monotonic()
-        if now - self._since < _PATIENCE:
-            return
-        if self._count < _SLOWEST * (now - self._since):
-            raise SourceUnreachableError(
-                "The worker's storage sends next to nothing",
-                details=f"{self._count:,} bytes in {now - self._since:.0f} s",
-            )
-        self._since, self._count = now, 0
 
 
 @contextmanager
@@ -247,22 +221,32 @@ def _answer(
     raise RefusedResultError("A file's address leads in circles")
 
 
-def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[int, int | None]:
-    """Where the body starts, and how long the file is in all (None where it is not said)."""
+def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[Body, int, int | None]:
+    """The body, where it starts, and how long the file is in all (None where it is not said)."""
     status = answer.status
-    if status in (200, 206) and (answer.getheader("Content-Encoding") or "identity") != "identity":
-        raise BackendError("The worker's storage sends the file in a form that was not asked for")
+    if status in (200, 206):
+        if not is_plain(answer.headers):
+            raise BackendError(
+                "The worker's storage sends the file in a form that was not asked for"
+            )
+        try:
+            body = Body(answer)
+        except http.client.HTTPException as error:
+            raise BackendError(
+                "The worker's storage gave an answer that makes no sense", details=str(error)
+            ) from None
     if status == 200:
-        length = byte_count(answer.getheader("Content-Length"))
-        if length is None and not answer.chunked:
+        if not body.has_certain_end:
             raise BackendError("The worker's storage does not tell where the file ends")
-        return 0, length
+        return body, 0, body.length
     if status == 206:
-        part = content_range(answer.getheader("Content-Range"))
-        if part is None or part[0] != start or part[1] is None:
+        span = content_span(answer.getheader("Content-Range"))
+        if span is None or span[0] != start or span[2] is None:
             raise BackendError("The worker's storage sends another part than was asked for")
-        return part
-    details = f"HTTP {status}"
+        if body.length not in (None, span[1] - span[0]):
+            raise BackendError("The worker's storage sends another part than was asked for")
+        return body, span[0], span[2]
+    details = with_pause(f"HTTP {status}", answer.getheader("Retry-After"))
     if status == 416:
         raise _changed()
     if status in (400, 401, 403):
@@ -278,11 +262,11 @@ def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[int, int |
     raise BackendError("The worker's storage gave an answer that makes no sense", details=details)
 
 
-def _read(answer: http.client.HTTPResponse, most: int) -> bytes:
-    """What has arrived by now, at most so many bytes; nothing at the end."""
+def _read(body: Body, buffer: memoryview) -> memoryview:
+    """What has arrived by now, as far as the buffer holds it; nothing at the end."""
     try:
-        return answer.read1(most)
-    except (OSError, http.client.HTTPException) as error:
+        return buffer[: body.read_some(buffer)]
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise broken(error) from None
 
 

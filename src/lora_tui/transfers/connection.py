@@ -22,7 +22,7 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway.headers import content_span, strong_etag
+from lora_tui.gateway.headers import content_span, strong_etag, with_pause
 from lora_tui.gateway.nested_tls import NestedTls
 from lora_tui.gateway.proxies import proxy_for
 from lora_tui.gateway.route import credentials, is_socks, secured, to_proxy, tunnel
@@ -248,7 +248,7 @@ def _answer(
         return Answer(start, Version(etag, total), True, False, body, raw)
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")
-    details = f"HTTP {status}"
+    details = with_pause(f"HTTP {status}", response.getheader("Retry-After"))
     if 300 <= status < 500 and "html" in response.getheader("Content-Type", "").lower():
         raise InterceptedError("Something before the storage answered", details=details)
     if status in (400, 401, 403):
