@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from lora_tui.clock import parse_timestamp
 from lora_tui.errors import BackendError, ConflictError, NotFoundError, UsageError
 from lora_tui.gateway.answers import check, error_body, is_own_word, read_json
 from lora_tui.gateway.http import build_client
@@ -37,6 +38,8 @@ SORTS: Final[Mapping[str, str]] = {
 _WITH_DELETED_AT: Final = ("datasets", "model_artifacts")
 _FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _IDS_A_QUERY: Final = 80  # 39 bytes each in the URL: below 4 KB with all the rest
+_MOST_WAITING: Final = 100_000
+_QUEUE_COLUMNS: Final = "id,user_id,dataset_id,external_job_id,completed_at"
 _POINT_COLUMNS: Final = "id,timestamp,epoch,step,training_loss,validation_loss"
 _IN_LIST: Final = (
     "*,dataset:datasets!dataset_id(name),job:training_jobs!job_id(preset_id,created_at)"
@@ -219,25 +222,45 @@ class Rest:
 
         Each has its dataset's name embedded as `dataset`.
         """
-        jobs: list[Row] = []
-        while len(jobs) < limit:
-            query = (
-                self._tables.from_("training_jobs")
-                .select("*,dataset:datasets!dataset_id(name)")
-                .eq("status", "completed")
-                .not_.is_("external_job_id", None)
-                .is_("artifact_id", None)
-                .order("completed_at", nullsfirst=False)
-                .order("id")
-            )
-            page_size = min(ROWS_A_PAGE, limit - len(jobs))
-            rows = self._rows(
-                query.range(len(jobs), len(jobs) + page_size - 1), "read the completed jobs"
-            )
-            if not rows:
+        wanted = [str(job["id"]) for job in self.waiting_jobs()[:limit]]
+        jobs: dict[str, Row] = {}
+        for start in range(0, len(wanted), _IDS_A_QUERY):
+            missing = wanted[start : start + _IDS_A_QUERY]
+            while missing:  # a project may allow fewer rows an answer
+                query = self._waiting("*,dataset:datasets!dataset_id(name)").in_("id", missing)
+                rows = self._rows(query, "read the completed jobs")
+                jobs |= {str(row.get("id")): row for row in rows}
+                before, missing = missing, [name for name in missing if name not in jobs]
+                if len(missing) == len(before):
+                    break
+        return [jobs[name] for name in wanted if name in jobs]
+
+    def waiting_jobs(self) -> list[Row]:
+        """All completed jobs of all users without an artifact, the longest waiting first.
+
+        Only what tells whose they are and when they ended. They are read in the order of their ids:
+        that stays whole however many leave the queue, or join it, between two pages.
+        """
+        jobs: dict[str, Row] = {}
+        after = _FIRST_ID
+        while len(jobs) < _MOST_WAITING:
+            query = self._waiting(_QUEUE_COLUMNS).gt("id", after).order("id").limit(ROWS_A_PAGE)
+            rows = self._rows(query, "read the completed jobs")
+            new = {str(row["id"]): row for row in rows if row.get("id")}
+            if not new.keys() - jobs.keys():  # the end, or a server that repeats itself
                 break
-            jobs += rows
-        return jobs
+            jobs |= new
+            after = max(new)
+        return sorted(jobs.values(), key=_longest_waiting)
+
+    def _waiting(self, columns: str) -> Any:
+        return (
+            self._tables.from_("training_jobs")
+            .select(columns)
+            .eq("status", "completed")
+            .not_.is_("external_job_id", None)
+            .is_("artifact_id", None)
+        )
 
     def job(self, user_id: str, job_id: str) -> Row | None:
         """A job of a user by its id or the worker's, its dataset's name embedded as `dataset`."""
@@ -363,6 +386,12 @@ def _checked_rows(response: httpx.Response, what: str) -> list[Row]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BackendError(f"Could not {what}: the answer is not a list of rows")
     return rows
+
+
+def _longest_waiting(job: Row) -> tuple[bool, datetime, str]:
+    """Where a job stands in the queue; those without a time at its end."""
+    completed = parse_timestamp(job.get("completed_at"))
+    return completed is None, completed or datetime.min.replace(tzinfo=UTC), str(job["id"])
 
 
 def _living(query: Any, table: str) -> Any:

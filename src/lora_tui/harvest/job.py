@@ -95,10 +95,11 @@ def _harvest(
     adopted = artifact is not None
     if artifact is None:
         files = _store_files(harvester, identity, lease, emit, stopping, yielding=yielding)
-        points = [point for page in harvester.rest.metric_points(identity.job_id) for point in page]
+        pages = harvester.rest.metric_points(identity.job_id)
+        row = artifact_row(job, (point for page in pages for point in page), files)
         check_stored(harvester.storage, identity, files)
         lease.check()
-        artifact, adopted = write_artifact(harvester.rest, artifact_row(job, points, files))
+        artifact, adopted = write_artifact(harvester.rest, row)
     receipts = _receipts(harvester, identity)
     if not publish(harvester.rest, harvester.storage, receipts, identity, artifact):
         return False

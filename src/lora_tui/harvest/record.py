@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from lora_tui import curves
 from lora_tui.clock import parse_timestamp
-from lora_tui.domain import MetricPoint, Quality, curve_of
+from lora_tui.domain import CurvePoint, Quality
 from lora_tui.gateway.gpu import MalformedJobError
+from lora_tui.harvest.points import Points
 from lora_tui.json_values import mapping, number
 from lora_tui.quality import calculate_quality_metrics
 
@@ -82,12 +83,14 @@ def artifact_id_of(job_id: str) -> str:
     return str(uuid.uuid5(NAMESPACE, job_id))
 
 
-def artifact_row(job: Row, points: Sequence[Row], files: Sequence[StoredFile]) -> dict[str, Any]:
+def artifact_row(job: Row, points: Iterable[Row], files: Sequence[StoredFile]) -> dict[str, Any]:
     """The row of `model_artifacts`.
 
-    `points` are all metric points of the job in order of timestamp. Raises MalformedJobError.
+    `points` are all metric points of the job in order of timestamp, read once and not kept. Raises
+    MalformedJobError.
     """
     identity = Identity.of(job)
+    run = Points(points)
     row = {
         "id": identity.artifact_id,
         "user_id": identity.user_id,
@@ -96,8 +99,8 @@ def artifact_row(job: Row, points: Sequence[Row], files: Sequence[StoredFile]) -
         "name": identity.name,
         "version": "1.0.0",
         "status": "stored",
-        "quality_metrics": calculate_quality_metrics(points, job),
-        "training_summary": _summary(job, points),
+        "quality_metrics": calculate_quality_metrics(run.ends, job),
+        "training_summary": _summary(job, run),
         "configuration": {
             "preset_id": job.get("preset_id"),
             "hyperparameters": job.get("hyperparameters"),
@@ -136,8 +139,7 @@ def _name(job: Row) -> str:
     return title[: _LONGEST_NAME - len(date)] + date
 
 
-def _summary(job: Row, points: Sequence[Row]) -> dict[str, Any]:
-    curve = curve_of(MetricPoint.from_row(point) for point in points)
+def _summary(job: Row, curve: Sequence[CurvePoint]) -> dict[str, Any]:
     return {
         "epochs_completed": _figure(job.get("current_epoch")),
         "total_steps": _figure(job.get("current_step")),

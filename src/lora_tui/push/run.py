@@ -181,7 +181,7 @@ def _push(
         if plan.new_job:
             _write_job(rest, plan.job)
         _write_points(rest, identity.job_id, plan.points)
-        points = [point for page in rest.metric_points(identity.job_id) for point in page]
+        points = (point for page in rest.metric_points(identity.job_id) for point in page)
         row = {**artifact_row(plan.job, points, stored), "name": plan.name}
         check_stored(gateway.storage, identity, stored)
         artifact, existed = write_artifact(rest, row)
@@ -234,8 +234,8 @@ def _write_job(rest: Rest, job: Row) -> None:
 def _write_points(rest: Rest, job_id: str, points: Sequence[Row]) -> None:
     """A job that has metric points of another's keeps those alone."""
     ours = {point["id"] for point in points}
-    there = {str(point["id"]) for page in rest.metric_points(job_id) for point in page}
-    if not points or not there <= ours:
+    there = (str(point["id"]) for page in rest.metric_points(job_id) for point in page)
+    if not points or not all(point in ours for point in there):
         return
     for start in range(0, len(points), _POINTS_AT_ONCE):
         piece = points[start : start + _POINTS_AT_ONCE]
