@@ -22,6 +22,8 @@ from lora_tui import __version__
 from lora_tui.errors import BackendError, LoraTuiError, QueryTimeoutError, UnreachableError
 from lora_tui.gateway.answers import Refusal, error_of, refusal_of
 from lora_tui.gateway.direct import Direct
+from lora_tui.gateway.headers import retry_seconds
+from lora_tui.gateway.network import Network
 from lora_tui.gateway.proxies import httpx_proxy
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.tls import tls_context
@@ -40,7 +42,11 @@ REFUSED_AGAIN: Final = 2
 """So many times a request is repeated that was refused with 401: one refusal may be a mishap of
 the platform, and nothing has been done yet, whatever the method."""
 
-_MOST_BYTES: Final = 128 * 1024 * 1024
+_MOST_BYTES: Final = 32 << 20
+"""Of an answer; a page of a thousand rows has two to ten megabytes."""
+_MOST_ERROR_BYTES: Final = 256 << 10
+"""Of a refusal: whatever comes after them is not read."""
+_CODINGS: Final = ("gzip", "deflate")
 _SLOWEST: Final = 256
 _PATIENCE: Final = 60.0
 """Fewer bytes a second than `_SLOWEST` of an answer, after so many seconds: it is given up."""
@@ -69,6 +75,12 @@ class RetryPolicy(Retry):
         assert isinstance(policy, RetryPolicy)
         policy.deadline = self.deadline
         return policy
+
+    def parse_retry_after(self, retry_after: str) -> float:
+        seconds = retry_seconds(retry_after)
+        if seconds is None:
+            raise ValueError("neither seconds nor a date")
+        return seconds
 
     def is_exhausted(self) -> bool:
         return super().is_exhausted() or time.monotonic() >= self.deadline
@@ -109,12 +121,16 @@ def build_client(
     the network.
     """
     network = transport or Direct(
-        base_url, httpx.HTTPTransport(verify=tls_context(), proxy=httpx_proxy(base_url))
+        base_url, Network(verify=tls_context(), proxy=httpx_proxy(base_url))
     )
     return _Client(
         base_url=base_url,
         auth=auth,
-        headers={"User-Agent": f"lora-tui/{__version__}", **(headers or {})},
+        headers={
+            "User-Agent": f"lora-tui/{__version__}",
+            "Accept-Encoding": ", ".join(_CODINGS),
+            **(headers or {}),
+        },
         timeout=timeout,
         follow_redirects=False,
         transport=_Retrying(_Reading(network), retry),
@@ -127,7 +143,7 @@ def open_body(url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
 
     The one answer that is not read whole before it is handed on; it is retried up to its headers.
     """
-    network = httpx.HTTPTransport(verify=tls_context(), proxy=httpx_proxy(url))
+    network = Network(verify=tls_context(), proxy=httpx_proxy(url))
     headers = {"User-Agent": f"lora-tui/{__version__}", **headers}
     with httpx.Client(
         transport=RetryTransport(transport=network, retry=RETRY), timeout=TIMEOUT
@@ -220,10 +236,17 @@ class _Reading(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response = self._transport.handle_request(request)
+        coding = response.headers.get("content-encoding", "").strip().lower()
+        if coding not in ("", "identity", *_CODINGS):
+            # several at once as well: two of them unpack a piece to a million times its size
+            response.close()
+            raise BackendError("The server sends its answer in a form that was not asked for")
         body, began = bytearray(), time.monotonic()
         try:
             for piece in response.iter_bytes():
                 body += piece
+                if not response.is_success and len(body) > _MOST_ERROR_BYTES:
+                    break
                 if len(body) > _MOST_BYTES:
                     raise BackendError("The server's answer is larger than any we can use")
                 seconds = time.monotonic() - began

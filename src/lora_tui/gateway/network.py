@@ -1,0 +1,99 @@
+"""httpx's way to the network, each answer watched: a head that ends, and bytes that keep coming."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import httpcore
+import httpx
+
+from lora_tui.gateway.wire import EndlessError, Pace, SlowError
+
+_END_OF_HEAD: Final = "http11.receive_response_headers.complete"
+
+
+class Network(httpx.HTTPTransport):
+    """httpx's transport over connections that are watched (wire.py)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # httpx has no parameter for it; tests/gateway/test_hostile.py sees that it works
+        self._pool._network_backend = _Backend(self._pool._network_backend)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "trace": _trace}
+        return super().handle_request(request)
+
+
+_here: Final = threading.local()
+"""The pace of the answer that this thread reads: httpx reads in the thread that asks."""
+
+
+def _trace(name: str, _info: Mapping[str, Any]) -> None:
+    pace = getattr(_here, "pace", None)
+    if name == _END_OF_HEAD and pace is not None:
+        pace.end_of_head()
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Makes the connections."""
+
+    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+        self._backend = backend
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(
+            self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        )
+
+
+class _Stream(httpcore.NetworkStream):
+    """One connection, in the clear: of TLS it is the inner one."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+        self._pace = Pace()
+        self._read_since = False
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        _here.pace = self._pace
+        self._read_since = True
+        began = time.monotonic()
+        data = self._stream.read(max_bytes, timeout)
+        try:
+            self._pace.came(len(data), time.monotonic() - began)
+        except SlowError as error:
+            raise httpcore.ReadTimeout(str(error)) from None
+        except EndlessError as error:
+            raise httpcore.RemoteProtocolError(str(error)) from None
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if self._read_since:  # another request, and another answer
+            self._pace, self._read_since = Pace(), False
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

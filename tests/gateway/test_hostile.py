@@ -1,0 +1,210 @@
+"""Whatever a server answers to a request for rows or links, it ends soon, and in little memory."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
+
+import httpx
+import pytest
+
+from lora_tui import errors
+from lora_tui.gateway import http, wire
+from lora_tui.gateway.answers import check
+from lora_tui.gateway.auth import KeyAuth
+from lora_tui.gateway.beginning import read_beginning
+from lora_tui.gateway.headers import retry_seconds
+from lora_tui.gateway.http import RetryPolicy, build_client
+from lora_tui.gateway.storage import Storage
+from tests.raw_server import RawServer, chunked, for_ever, head, whole
+
+BOMB = gzip.compress(gzip.compress(bytes(5 << 20)))
+ONCE = RetryPolicy(total=0)
+Ask = Callable[[Callable[[str], Iterable[bytes]]], httpx.Response]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[str], Iterable[bytes]]], RawServer]]:
+    servers: list[RawServer] = []
+
+    def start(answer: Callable[[str], Iterable[bytes]]) -> RawServer:
+        servers.append(RawServer(answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def ask(serve: Callable[..., RawServer]) -> Ask:
+    """One GET, without a second attempt."""
+
+    def get(answer: Callable[[str], Iterable[bytes]]) -> httpx.Response:
+        with build_client(serve(answer).url, auth=KeyAuth("k"), retry=ONCE) as client:
+            return client.get("/rest/v1/datasets")
+
+    return get
+
+
+FLOODS = pytest.mark.parametrize(
+    "flood",
+    [
+        (b"", head(status="100 Continue")),
+        (b"", head("Link: </x>", status="103 Early Hints")),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 100),
+    ],
+    ids=["continue", "hints", "lines", "line"],
+)
+
+
+def endless(start: bytes, piece: bytes) -> Callable[[str], Iterator[bytes]]:
+    def answer(_request: str) -> Iterator[bytes]:
+        yield start
+        yield from for_ever(piece * 100)
+
+    return answer
+
+
+@FLOODS
+def test_a_head_without_end_is_given_up(ask: Ask, flood: tuple[bytes, bytes]) -> None:
+    with pytest.raises(errors.UnreachableError):
+        ask(endless(*flood))
+
+
+@FLOODS
+def test_a_head_without_end_is_given_up_where_an_adapter_is_looked_into(
+    serve: Callable[..., RawServer], flood: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "RETRY", ONCE)
+    with pytest.raises(errors.UnreachableError):
+        read_beginning(serve(endless(*flood)).sign(), 1000)
+
+
+@FLOODS
+def test_a_head_without_end_is_given_up_where_a_file_is_stored(
+    serve: Callable[..., RawServer], flood: tuple[bytes, bytes]
+) -> None:
+    created = whole(b"", "Location: /upload/resumable/abc", status="201 Created")
+
+    def answer(request: str) -> Iterable[bytes]:
+        return [created] if request.startswith("POST") else endless(*flood)(request)
+
+    with (
+        Storage(serve(answer).url, KeyAuth("k"), retry=ONCE) as storage,
+        pytest.raises(errors.UnreachableError),
+    ):
+        storage.upload_resumable("u/a/f", lambda _: iter([b"x"]), size=1)
+
+
+def test_a_few_interim_answers_are_passed_over(ask: Ask) -> None:
+    interim = head(status="100 Continue") + head("Link: </x>", status="103 Early Hints")
+    assert ask(lambda _: [interim * 3 + whole(b"[]")]).json() == []
+
+
+def test_a_head_that_only_trickles_is_given_up(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "HEAD_SECONDS", 0.1)
+    pause = threading.Event()
+
+    def answer(_request: str) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nX: "
+        for piece in for_ever(b"x"):
+            pause.wait(0.02)
+            yield piece
+
+    with pytest.raises(errors.UnreachableError, match="in time"):
+        ask(answer)
+
+
+def test_a_body_that_only_trickles_is_given_up(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "SLOW_SECONDS", 0.1)
+    pause = threading.Event()
+
+    def answer(_request: str) -> Iterator[bytes]:
+        yield head("Content-Length: 100000")
+        for piece in for_ever(b"x"):
+            pause.wait(0.02)
+            yield piece
+
+    with pytest.raises(errors.UnreachableError, match="in time"):
+        ask(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        head("Transfer-Encoding: chunked") + chunked(b"[]")[:-5],
+        head("Content-Length: 9") + b"[]",
+        head("Content-Length: 9", "Content-Length: 2") + b"[]",
+    ],
+)
+def test_an_answer_that_breaks_off_is_none(ask: Ask, answer: bytes) -> None:
+    with pytest.raises(errors.UnreachableError):
+        ask(lambda _: [answer])
+
+
+def test_rows_without_end_are_not_read_to_their_end(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_MOST_BYTES", 1 << 20)
+
+    def answer(_request: str) -> Iterator[bytes]:
+        yield head("Transfer-Encoding: chunked")
+        yield from for_ever(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
+
+    with pytest.raises(errors.BackendError, match="larger than any we can use"):
+        ask(answer)
+
+
+@pytest.mark.parametrize(
+    "status", ["400 Bad Request", "403 Forbidden", "500 Internal Server Error"]
+)
+def test_a_refusal_without_end_is_read_as_far_as_words_go(ask: Ask, status: str) -> None:
+    def answer(_request: str) -> Iterator[bytes]:
+        yield head("Transfer-Encoding: chunked", status=status)
+        yield from for_ever(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
+
+    tracemalloc.start()
+    try:
+        response = ask(answer)
+        with pytest.raises(errors.LoraTuiError):
+            check(response, "read")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "br", "zstd", "x-unknown"])
+def test_a_form_that_was_not_asked_for_is_not_unpacked(ask: Ask, coding: str) -> None:
+    with pytest.raises(errors.BackendError, match="not asked for"):
+        ask(lambda _: [whole(BOMB, f"Content-Encoding: {coding}")])
+
+
+def test_a_compressed_file_is_not_looked_into(serve: Callable[..., RawServer]) -> None:
+    server = serve(lambda _: [whole(gzip.compress(b"x" * 100), "Content-Encoding: gzip")])
+    with pytest.raises(errors.BackendError, match="not asked for"):
+        read_beginning(server.sign(), 1000)
+
+
+@pytest.mark.parametrize("refusal", ["416 Range Not Satisfiable", "500 Internal Server Error"])
+def test_an_empty_file_is_told_as_that_whatever_is_said_to_a_range_of_it(
+    serve: Callable[..., RawServer], refusal: str
+) -> None:
+    server = serve(
+        lambda request: [whole(b"{}", status=refusal) if "Range:" in request else whole(b"")]
+    )
+    with pytest.raises(errors.IntegrityError, match="is empty"):
+        read_beginning(server.sign(), 1000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "-1", "1.5", "9" * 400, "Mon, 01 Jan 2026 00:00:00 +9999999999999", "Mon, 99"],
+)
+def test_a_pause_that_makes_no_sense_is_none(text: str) -> None:
+    assert retry_seconds(text) is None
+    with pytest.raises(ValueError, match="neither"):
+        RetryPolicy().parse_retry_after(text)
