@@ -1,11 +1,11 @@
-"""What stands before a backend: leads requests to it, or answers some of them in its place."""
+"""What stands before a backend: leads requests to it, rewrites answers, or gives its own."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -34,6 +34,8 @@ class Front:
     rules: list[Rule] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Method and path of each request that a rule answered."""
+    rewrite: Callable[[str, bytes], bytes] | None = None
+    """Makes of the backend's answer to a path another one."""
 
     def __enter__(self) -> Self:
         front = self
@@ -95,6 +97,8 @@ class Front:
             connection.request(handler.command, handler.path, body, dict(handler.headers))
             answer = connection.getresponse()
             content = answer.read()
+            if self.rewrite is not None:
+                content = self.rewrite(handler.path, content)
             headers = {
                 name: value
                 for name, value in answer.getheaders()

@@ -6,13 +6,15 @@ Nothing heavy is imported at module level: `lora-tui list` must not pay for Text
 from __future__ import annotations
 
 import argparse
+import codecs
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 from lora_tui import clock
-from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError
+from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
 from lora_tui.grammar import parse
 
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
@@ -22,8 +24,11 @@ _WITHOUT_LOG = ("list:list_models", "show:show_model")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code for the shell."""
+    if argv is None and sys.getfilesystemencoding() != "utf-8":
+        _start_again_in_utf8()
     _open_closed_streams()
-    words = list(sys.argv[1:] if argv is None else argv)
+    _bear_every_character()
+    words = [_legible(word) for word in (sys.argv[1:] if argv is None else argv)]
     if words[:1] == ["__complete"] and len(words) > 1:
         from lora_tui.commands.completion import answer
 
@@ -36,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()  # the reader (`head`, a pager) has seen enough
     except OSError as error:
+        if error.filename is not None:
+            raise  # with -v, what went wrong is told with its traceback
         _drop_output()
         try:
             reason = error.strerror or type(error).__name__
@@ -65,15 +72,64 @@ def _answer(words: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
+        if isinstance(error, UnicodeEncodeError) and not "".join(words).isprintable():
+            refused = UsageError("An argument holds what is no text", remedy="type it in UTF-8")
+            return _report(refused, json_wanted=json_wanted)
         if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
             raise  # a command explains what it writes to files; this was stdout
         if verbosity:
             raise
+        if isinstance(error, OSError) and error.filename is not None:
+            from lora_tui.disk_errors import disk_error
+
+            odd = disk_error(error, "A file or directory can't be used")
+            return _report(odd, json_wanted=json_wanted)
         unexpected = LoraTuiError(
             f"Something unexpected went wrong: {type(error).__name__}",
             remedy="run it again with -v to see where, and report it",
         )
         return _report(unexpected, json_wanted=json_wanted)
+
+
+def _start_again_in_utf8() -> None:
+    """Names of files are UTF-8, whatever the locale; only the terminal keeps the locale's encoding.
+
+    Python decides on the first when it starts. Where it can't be started again, it goes on.
+    """
+    if sys.flags.utf8_mode or not sys.executable:
+        return
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    environment = {"PYTHONIOENCODING": encoding, **os.environ}
+    words = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+    try:
+        os.execve(sys.executable, words, environment)  # noqa: S606 - this very program
+    except OSError:
+        return
+
+
+def _bear_every_character() -> None:
+    """What the output's encoding lacks is drawn in ASCII (ascii_forms.py), so no write fails."""
+
+    def substitute(error: UnicodeError) -> tuple[str, int]:
+        from lora_tui.ascii_forms import substitute
+
+        return substitute(error)
+
+    codecs.register_error("lora-tui", substitute)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="lora-tui")
+
+
+def _legible(word: str) -> str:
+    """An argument that was typed in the terminal's encoding, if that is not UTF-8."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            return os.fsencode(word).decode(encoding)
+    except (UnicodeError, LookupError):
+        pass  # the name of a file that is in no encoding
+    return word
 
 
 def _drop_output() -> None:
@@ -124,11 +180,11 @@ def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
     """One line for people on stderr; with --json the error envelope on stdout."""
     remedy = f"{error.remedy[0].upper()}{error.remedy[1:]}." if error.remedy else ""
     if json_wanted:
-        import json
+        from lora_tui.json_text import json_text
 
         # the web application's envelope has no third key, so the remedy ends the details
         details = f"{error.details}. {remedy}".rstrip() if error.details else remedy
-        print(json.dumps({"error": str(error), "details": details}))
+        print(json_text({"error": str(error), "details": details}))
         return error.exit_code
     from lora_tui.text import terminal_safe
 

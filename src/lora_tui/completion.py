@@ -193,12 +193,12 @@ def _rows(line: _Line, query: str, values: tuple[object, ...]) -> list[tuple[str
 
 def _cache(line: _Line) -> sqlite3.Connection:
     from lora_tui import account
-    from lora_tui.config import load_profile
+    from lora_tui.config import expanded, load_profile
 
     config = line.values.get("config")
     profile = load_profile(
         name=line.values.get("profile"),
-        config_file=Path(config).expanduser() if config else None,
+        config_file=expanded(config, "--config") if config else None,
     )
     signed_in = account.signed_in(profile)
     if signed_in is None:
@@ -210,10 +210,10 @@ def _cache(line: _Line) -> sqlite3.Connection:
 
 
 def _profiles(line: _Line) -> list[str]:
-    from lora_tui.config import find_paths, read_profiles
+    from lora_tui.config import expanded, find_paths, read_profiles
 
     config: Any = line.values.get("config")
-    paths = find_paths(config_file=Path(config).expanduser() if config else None)
+    paths = find_paths(config_file=expanded(config, "--config") if config else None)
     return sorted(read_profiles(paths.config_file))
 
 

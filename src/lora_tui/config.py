@@ -100,7 +100,7 @@ def find_paths(
     """The directories, by platformdirs or all under LORA_TUI_HOME. Nothing is created."""
     home = environment.get("LORA_TUI_HOME")
     if home:
-        root = Path(home).expanduser().absolute()
+        root = expanded(home, "LORA_TUI_HOME").absolute()
         return Paths(
             config_file=config_file or root / "config.toml",
             cache_dir=root / "cache",
@@ -109,13 +109,34 @@ def find_paths(
         )
     from platformdirs import PlatformDirs
 
+    if os.environ.get("HOME") == "":
+        del os.environ["HOME"]  # an empty one is none: the system knows where the home is
     dirs = PlatformDirs("lora-tui", appauthor=False)
-    return Paths(
-        config_file=config_file or dirs.user_config_path / "config.toml",
-        cache_dir=dirs.user_cache_path,
-        state_dir=dirs.user_state_path,
-        downloads_dir=dirs.user_downloads_path / "lora-tui",
-    )
+    try:
+        return Paths(
+            config_file=config_file or dirs.user_config_path / "config.toml",
+            cache_dir=dirs.user_cache_path,
+            state_dir=dirs.user_state_path,
+            downloads_dir=dirs.user_downloads_path / "lora-tui",
+        )
+    except RuntimeError:
+        raise ConfigError(
+            "There is no home directory to keep anything in: HOME names none, and the user id"
+            f" {os.getuid()} has no entry in passwd",
+            remedy="set HOME, or LORA_TUI_HOME, to a directory of yours",
+        ) from None
+
+
+def expanded(path: str, what: str) -> Path:
+    """A path with `~` filled in. Raises ConfigError where that stands for no directory."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"{what} begins with ~, which stands for no directory here",
+            details=path,
+            remedy="give the whole path, or set HOME",
+        ) from None
 
 
 def load_profile(
@@ -247,7 +268,7 @@ def _profile(
         email=values.get("email"),
         password=_secret(values.get("password")),
         access_token=_secret(values.get("access_token")),
-        downloads_dir=Path(downloads).expanduser()
+        downloads_dir=expanded(downloads, "downloads")
         if isinstance(downloads, str)
         else paths.downloads_dir,
         allow_private_urls=table.get("allow_private_urls") is True

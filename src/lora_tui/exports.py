@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from lora_tui.errors import DiskError
 from lora_tui.filenames import safe_file_name
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$@&]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\N{MINUS SIGN}")
+_BREAKS = ("\t", "\r", "\n", "\v", "\f", "\x85", "\u2028", "\u2029")
+_UNSEEN = re.compile(
+    r"\A[\s\x00-\x1f\x7f-\xa0\xad\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]+"
+)
 _MOST_NAMES = 1_000
 
 
@@ -42,7 +47,12 @@ def csv_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def not_a_formula(value: Any) -> Any:
     """A spreadsheet runs what begins like a formula; a leading quote makes it text."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
+    if not isinstance(value, str):
+        return value
+    # programs pass over what is not seen, and take full-width and small forms for the plain ones
+    seen = _UNSEEN.sub("", value)
+    first = unicodedata.normalize("NFKC", seen[:1])[:1]
+    if first in _FORMULA or any(sign in value[: len(value) - len(seen)] for sign in _BREAKS):
         return f"'{value}"
     return value
 

@@ -68,7 +68,7 @@ def _directories(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
         return None
     found = []
     for variable, default in _XDG:
-        base = environment.get(variable) or f"{environment.get('HOME')}/{default}"
+        base = environment.get(variable) or f"{environment.get('HOME') or None}/{default}"
         if not base.startswith("/"):
             return None
         found.append(f"{base}/lora-tui")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from lora_tui.config import read_document
 from lora_tui.errors import ConfigError
@@ -43,11 +44,18 @@ def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) ->
     values = {key: check_preference(key, value) for key, value in table.items()}
     return Preferences(
         theme=values.get("theme"),
-        ascii_only=bool(environment.get("LORA_TUI_ASCII")) or values.get("ascii", False),
+        ascii_only=bool(environment.get("LORA_TUI_ASCII"))
+        or values.get("ascii", False)
+        or not writes_unicode(sys.stdout),
         bell=values.get("bell", True),
         sync_interval=values.get("sync_interval", 60.0),
         keys=keymap_of(document),
     )
+
+
+def writes_unicode(stream: TextIO) -> bool:
+    """Whether every character can be written there as it is."""
+    return "utf" in (getattr(stream, "encoding", None) or "ascii").lower()
 
 
 def check_preference(key: str, value: object) -> Any:

@@ -64,14 +64,14 @@ def _page(
     facts = plain_list.read_facts(db, owner)
     sort, reverse, limit = Sort(arguments.sort), arguments.reverse, arguments.limit
     if arguments.json or arguments.jsonl:
-        import json
+        from lora_tui.json_text import json_text
 
         rows = plain_list.read_rows(db, sort, reverse=reverse, offset=offset, limit=limit)
         if not arguments.json:
-            return "".join(f"{json.dumps(row)}\n" for row in rows), ""
+            return "".join(f"{json_text(row)}\n" for row in rows), ""
         pagination = list_page.pagination(arguments.page, limit, plain_list.count_all(db))
         data = {"models": rows, "pagination": pagination}
-        return json.dumps({"success": True, "data": data}, indent=2) + "\n", ""
+        return json_text({"success": True, "data": data}, indent=2) + "\n", ""
     lines = plain_list.read_lines(db, sort, reverse=reverse, offset=offset, limit=limit)
     last_sync = facts.get("sync.success")
     moment = None if last_sync is None else datetime.fromisoformat(last_sync)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import sys
 from argparse import Namespace
@@ -26,6 +25,7 @@ from lora_tui.errors import (
     UnreachableError,
     UsageError,
 )
+from lora_tui.json_text import json_text
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,7 @@ class Context:
 
     def print_data(self, data: Any) -> None:
         """Print the success envelope. ASCII, so that no remote text can act on a terminal."""
-        json.dump({"success": True, "data": data}, self.out, indent=2)
-        self.out.write("\n")
+        self.out.write(json_text({"success": True, "data": data}, indent=2) + "\n")
 
     def say(self, line: str) -> None:
         """A line for people, on stderr."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import formats
 from lora_tui.cache import models
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.commands.context import Context, resolve
+from lora_tui.config import expanded
 from lora_tui.domain import Model
 from lora_tui.errors import ExitCode, LoraTuiError, NotFoundError
+from lora_tui.json_text import json_text
 from lora_tui.text import terminal_safe
 
 URL_SECONDS: Final = 3600
@@ -58,7 +58,7 @@ def download_model(context: Context) -> None:
     writers = OnlineWriters(context.profile, limit_rate=arguments.limit_rate)
     with closing(writers) as online:
         model = _model(context, arguments.model)
-        directory = Path(arguments.to).expanduser().absolute() if arguments.to else None
+        directory = expanded(arguments.to, "--to").absolute() if arguments.to else None
         bars = _Events(context) if arguments.events else _Bars(context)
         with bars:
             try:
@@ -164,7 +164,7 @@ class _Events:
             "target": str(transfer.target),
             "error": transfer.error,
         }
-        self._context.out.write(json.dumps(event) + "\n")
+        self._context.out.write(json_text(event) + "\n")
         self._context.out.flush()
 
 

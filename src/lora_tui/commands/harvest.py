@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from lora_tui.commands.context import Context
 from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
 from lora_tui.harvest.job_state import JobState, State
 from lora_tui.harvest.ledger import Ledger, ledger_path
+from lora_tui.json_text import json_text
 
 _ORDER = (State.RUNNING, State.WAITING, State.FAILED, State.DEAD, State.DONE)
 
@@ -117,7 +117,7 @@ def _printer(context: Context) -> Callable[[harvesting.Event], None]:
         nonlocal refused
         try:
             if context.json:
-                context.out.write(json.dumps(harvesting.as_json(event)) + "\n")
+                context.out.write(json_text(harvesting.as_json(event)) + "\n")
             else:
                 context.out.write(harvesting.describe(event) + "\n")
             context.out.flush()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from lora_tui import formats
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.commands.context import Context, resolve
+from lora_tui.config import expanded
 from lora_tui.errors import ExitCode, NotFoundError
 from lora_tui.inspection import CONFIG, Adapter, read_local
 from lora_tui.text import terminal_safe
@@ -17,7 +17,7 @@ from lora_tui.text import terminal_safe
 def inspect(context: Context) -> ExitCode:
     """Print an adapter's facts. What is on this disk goes before a model of that name."""
     target = context.arguments.target
-    path = Path(target).expanduser()
+    path = expanded(target, "The path")
     if path.exists() or path.is_symlink():
         adapter = read_local(path)
     elif "/" in target or target.endswith(".safetensors"):

@@ -18,7 +18,7 @@ from lora_tui.cache import finished, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.commands.context import Context, resolve
-from lora_tui.config import find_paths
+from lora_tui.config import expanded, find_paths
 from lora_tui.disk_errors import disk_error
 from lora_tui.domain import Model
 from lora_tui.errors import (
@@ -60,7 +60,7 @@ def library(context: Context) -> ExitCode:
 def verify(context: Context) -> ExitCode:
     """Read every byte of what is here, and say what is not as it should be."""
     given = context.arguments.directory
-    root = Path(given).expanduser().absolute() if given else _root(context)
+    root = expanded(given, "The directory").absolute() if given else _root(context)
     if given and not root.is_dir():
         raise NotFoundError("There is no such directory", details=str(root))
     adapters = _adapters(context, root, thorough=True, elsewhere=not given)
@@ -119,7 +119,7 @@ def _remove(context: Context) -> ExitCode:
 
 
 def _chosen(context: Context, wanted: str) -> Adapter:
-    path = Path(wanted).expanduser().absolute()
+    path = expanded(wanted, "The directory").absolute()
     if directories(path) == [path]:
         return _examined(path, thorough=False, model_of=lambda _: None)
     adapters = _adapters(context, _root(context), thorough=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -13,6 +12,7 @@ from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
 from lora_tui.commands import list_page
 from lora_tui.commands.context import Context
 from lora_tui.errors import UsageError
+from lora_tui.json_text import json_text
 
 
 def list_models(context: Context) -> None:
@@ -35,7 +35,7 @@ def list_models(context: Context) -> None:
             return
         if arguments.jsonl:
             for row in models.select_rows(db, query, offset=offset, limit=limit):
-                context.out.write(json.dumps(row) + "\n")  # ASCII, like the envelope
+                context.out.write(json_text(row) + "\n")  # ASCII, like the envelope
             return
         found = models.select_models(db, query, offset=offset, limit=limit)
     if arguments.csv:

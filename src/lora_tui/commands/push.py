@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lora_tui import formats
 from lora_tui.commands.context import Context
+from lora_tui.config import expanded
 from lora_tui.harvest.record import StoredFile
 from lora_tui.json_values import mapping
 from lora_tui.push import (
@@ -28,7 +28,7 @@ def push(context: Context) -> None:
     context.require_network()
     arguments = context.arguments
     user_id = context.cache_owner().user_id
-    adapter = read_directory(Path(arguments.directory).expanduser())
+    adapter = read_directory(expanded(arguments.directory, "The directory"))
     log = _log(adapter, arguments.metrics)
     for line in _remarks(adapter, log):
         context.say(line)
@@ -66,7 +66,7 @@ def push(context: Context) -> None:
 
 
 def _log(adapter: LocalAdapter, named: str | None) -> TrainingLog:
-    path = Path(named).expanduser() if named else adapter.directory / NAME
+    path = expanded(named, "The file") if named else adapter.directory / NAME
     return read_trainer_state(path) if named or path.is_file() else TrainingLog()
 
 

@@ -10,6 +10,7 @@ from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.commands.show import facts_of, opinion_lines
+from lora_tui.config import expanded
 from lora_tui.disk_errors import disk_error
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError, UsageError
@@ -41,7 +42,7 @@ def report(context: Context) -> None:
         arguments.format is None and (arguments.output or "").lower().endswith((".html", ".htm"))
     )
     text = to_html(card) if as_html else to_markdown(card)
-    path = Path(arguments.output).expanduser() if arguments.output else None
+    path = expanded(arguments.output, "--output") if arguments.output else None
     if path is not None:
         _write(path, text)
     if context.json:

@@ -109,8 +109,16 @@ def check_terminal(stream: TextIO, environment: Mapping[str, str] = os.environ) 
     return ok("terminal", seen)
 
 
+def _is_there(path: Path) -> bool:
+    """Also where it may not be looked at."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _directory(name: str, place: Path, *, private: bool) -> Finding:
-    existing = next((path for path in (place, *place.parents) if path.exists()), Path("/"))
+    existing = next((path for path in (place, *place.parents) if _is_there(path)), Path("/"))
     if not existing.is_dir():
         return failed(name, f"{existing} is no directory", "move it away, or set LORA_TUI_HOME")
     if not os.access(existing, os.W_OK | os.X_OK):

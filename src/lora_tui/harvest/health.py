@@ -6,7 +6,6 @@ wants to know more, at `ok`: false while whole cycles fail.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -17,6 +16,7 @@ from typing import Any, Final
 from lora_tui import clock
 from lora_tui.disk_errors import reason_of
 from lora_tui.harvest.events import CycleFinished, Event
+from lora_tui.json_text import json_text
 from lora_tui.private_files import PUBLIC_MODE, replace_file
 
 _LEAST_SECONDS: Final = 5.0
@@ -59,6 +59,6 @@ class HealthFile:
             self._written = time.monotonic()
             body = {"alive_at": clock.timestamp_text(clock.now()), "pid": os.getpid()}
             try:
-                replace_file(self._path, json.dumps(body | self._state) + "\n", mode=PUBLIC_MODE)
+                replace_file(self._path, json_text(body | self._state) + "\n", mode=PUBLIC_MODE)
             except OSError as error:
                 _log.warning("the health file can't be written: %s", reason_of(error))

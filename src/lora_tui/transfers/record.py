@@ -11,6 +11,7 @@ from lora_tui import clock
 from lora_tui.clock import timestamp_text
 from lora_tui.directory_lock import locked_directory
 from lora_tui.domain import Model
+from lora_tui.json_text import json_text
 from lora_tui.json_values import mapping
 from lora_tui.private_files import PUBLIC_MODE, read_plain, replace_file
 from lora_tui.transfers.part import explained_disk
@@ -54,5 +55,5 @@ def record_file(
             "downloaded_at": timestamp_text(clock.now()),
             "files": files,
         }
-        text = json.dumps(data, indent=2) + "\n"
+        text = json_text(data, indent=2) + "\n"
         replace_file(directory / MANIFEST, text, mode=PUBLIC_MODE, durable=True)

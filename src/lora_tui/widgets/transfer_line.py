@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -112,7 +113,7 @@ def fit_start(text: str, width: int, *, ascii_only: bool = False) -> str:
 def short_path(path: Path) -> str:
     """The path for a terminal, with `~` for the user's home."""
     text = terminal_safe(str(path), limit=4_000)
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path's own fails where there is none
     return f"~{text[len(home) :]}" if text == home or text.startswith(home + "/") else text
 
 
