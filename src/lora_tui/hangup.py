@@ -1,4 +1,4 @@
-"""The application ends when it is asked to (SIGTERM, SIGHUP), and when its terminal is gone.
+"""The application ends when it is asked to, and when its terminal or its page's server is gone.
 
 An SSH connection that breaks does not always bring a SIGHUP: between shell and application there
 may be a program that swallows it, and then nobody could ever end what is left.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import signal
 import sys
 import termios
@@ -20,14 +21,16 @@ _LOOK_SECONDS: Final = 1.0
 
 def end_when_asked(app: App[None]) -> None:
     """Leave in order, with the terminal put back if there still is one. Call it on mount."""
-    if app.is_headless or app.is_web:
-        return  # a test has no terminal; of a page the driver takes care
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, app.exit)
+    if app.is_headless:
+        return  # a test has no terminal
+    if not app.is_web:  # of a page's signals the driver takes care
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, app.exit)
+    is_gone = server_is_gone if app.is_web else terminal_is_gone
 
     def look() -> None:
-        if terminal_is_gone():
+        if is_gone():
             app.exit()
 
     app.set_interval(_LOOK_SECONDS, look)
@@ -40,3 +43,10 @@ def terminal_is_gone() -> bool:
     except termios.error as error:
         return bool(error.args[0] == errno.EIO)
     return False
+
+
+def server_is_gone() -> bool:
+    """Whether `lora-tui serve`, which holds the other end of a page's input, has ended."""
+    poll = select.poll()
+    poll.register(sys.__stdin__ or 0, 0)  # a hangup is always told
+    return any(happened & select.POLLHUP for _, happened in poll.poll(0))

@@ -1,15 +1,19 @@
 """The application in a browser, through textual-serve: for this machine, and for who has the link.
 
-A page on any site may try to reach a server on loopback, and so may other users of the machine.
-So the link carries a token, kept in a cookie; a strange Host or Origin is refused; and the page may
-load nothing from elsewhere.
+Pages of any site, and servers of other users of this machine, may try to get in. A cookie knows no
+ports: what is kept for 127.0.0.1 would be sent to every server there. So the page and its cookie
+live below a path that nobody can guess, and the browser sends the cookie nowhere else. The link
+lets one browser in and is then used up; a strange Host or Origin is refused; the page loads nothing
+from elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import hmac
 import ipaddress
+import re
 import secrets
 import signal
 from collections.abc import Awaitable, Callable
@@ -23,14 +27,31 @@ from lora_tui.errors import UsageError
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline';"
-    " font-src 'self' data:; img-src 'self' data:; connect-src 'self' ws:; frame-ancestors 'none'"
+    " font-src 'self' data:; img-src 'self' data:; connect-src 'self' ws://{host};"
+    " frame-ancestors 'none'"
 )
+_HEADERS: Final = {
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+_RELOAD: Final = '<!doctype html><meta http-equiv="refresh" content="0"><title>lora-tui</title>'
 _SECONDS_TO_CLOSE: Final = 2
 
 
-def serve(command: str, host: str, port: int, announce: Callable[[str], None]) -> None:
-    """Run `command` anew for each page, until SIGINT or SIGTERM. Raises UsageError."""
-    asyncio.run(_serve(_Server(command, host, port), announce))
+def serve(
+    command: str,
+    host: str,
+    port: int,
+    announce: Callable[[str], None],
+    announce_next: Callable[[str], None],
+) -> None:
+    """Run `command` anew for each page, until SIGINT or SIGTERM. Raises UsageError.
+
+    `announce` is told the link, `announce_next` the one that replaces it whenever it was used.
+    """
+    asyncio.run(_serve(_Server(command, host, port, announce_next), announce))
 
 
 def is_loopback(host: str) -> bool:
@@ -66,47 +87,95 @@ async def _serve(server: _Server, announce: Callable[[str], None]) -> None:
 class _Server(Server):
     """textual-serve's server behind a guard; its own start would log local variables."""
 
-    def __init__(self, command: str, host: str, port: int) -> None:
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        super().__init__(command, host, port, title="lora-tui", public_url=f"http://{self.address}")
+    def __init__(
+        self, command: str, host: str, port: int, announce_next: Callable[[str], None]
+    ) -> None:
+        host = _literal(host)
+        self._name = f"[{host}]" if ":" in host else host
+        super().__init__(
+            command, host, port, title="lora-tui", public_url=f"http://{self._name}:{port}"
+        )
+        self._announce_next = announce_next
+        self._path = f"/{secrets.token_urlsafe(24)}/"
         self._token = secrets.token_urlsafe(24)
-        self._cookie = f"lora_tui_{port}"
+        self._session = secrets.token_urlsafe(24)
+        # a name that no other server of this host can set a cookie for
+        self._cookie = f"lora_tui_{secrets.token_hex(8)}"
 
     @property
     def link(self) -> str:
-        """What opens the application; whoever has it acts as the user."""
-        return f"{self.public_url}/?token={self._token}"
+        """What lets the next browser in; whoever is first acts as the user."""
+        return f"{self.public_url}{self._path}?token={self._token}"
 
     async def guarded(self) -> web.Application:
-        """The web application, for requests that pass the guard."""
+        """The web application below its path, for requests that pass the guard."""
 
         @web.middleware
         async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
             return await self._guard(request, handler)
 
-        application = await self._make_app()
-        application.middlewares.append(guard)
+        application = web.Application(middlewares=[guard])
+        application.add_subapp(self._path, await self._make_app())
         return application
 
     async def on_startup(self, app: web.Application) -> None:
         """What textual-serve would print, `announce` says."""
 
-    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if request.host != self.address:
-            raise web.HTTPForbidden(text="This host name is not served here.\n")
-        if request.headers.get("Origin", self.public_url) != self.public_url:
-            raise web.HTTPForbidden(text="Other sites may not open the application.\n")
-        if self._is_token(request.query.get("token", "")):
-            answer = web.HTTPSeeOther("/")  # the token leaves the address bar
-            answer.set_cookie(self._cookie, self._token, httponly=True, samesite="Strict")
-            raise answer
-        if not self._is_token(request.cookies.get(self._cookie, "")):
-            raise web.HTTPForbidden(text="Open the link that `lora-tui serve` printed.\n")
-        response = await handler(request)
-        if not response.prepared:
-            response.headers["Content-Security-Policy"] = _POLICY
-            response.headers["Referrer-Policy"] = "no-referrer"
-        return response
+    async def handle_index(self, request: web.Request) -> web.StreamResponse:
+        """The page, whose addresses are those of this request: a tunnel may have another port."""
+        here = copy.copy(self)
+        here.public_url = f"http://{request.host}"
+        return await Server.handle_index(here, request)
 
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), self._token.encode())
+    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if not re.fullmatch(re.escape(self._name) + r"(:\d{1,5})?", request.host.lower()):
+            raise web.HTTPForbidden(text="This host name is not served here.\n")
+        own = f"http://{request.host}"
+        if request.headers.get("Origin", own) != own:
+            raise web.HTTPForbidden(text="Other sites may not open the application.\n")
+        at_page = request.method == "GET" and request.path == self._path
+        if _same(request.cookies.get(self._cookie, ""), self._session):
+            if at_page and "token" in request.query:
+                raise web.HTTPSeeOther(self._path)  # the token leaves the address bar
+            response = await handler(request)
+            if not response.prepared:
+                response.headers["Content-Security-Policy"] = _POLICY.format(host=request.host)
+                response.headers.update(_HEADERS)
+            return response
+        if at_page and self._lets_in(request):
+            raise self._entry()
+        if at_page and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            # A link that was clicked on another site's page: the browser holds the cookie back
+            # this once, and sends it when our own page asks.
+            return web.Response(text=_RELOAD, content_type="text/html", headers=_HEADERS)
+        raise web.HTTPForbidden(
+            text="Open the newest link that `lora-tui serve` printed; each lets one browser in.\n"
+        )
+
+    def _lets_in(self, request: web.Request) -> bool:
+        ahead_of_time = "prefetch" in request.headers.get("Sec-Purpose", "")
+        return not ahead_of_time and _same(request.query.get("token", ""), self._token)
+
+    def _entry(self) -> web.HTTPSeeOther:
+        """The answer that lets a browser in. The token is used up, and another takes its place."""
+        self._token = secrets.token_urlsafe(24)
+        self._announce_next(self.link)
+        answer = web.HTTPSeeOther(self._path, headers=_HEADERS)
+        answer.set_cookie(
+            self._cookie, self._session, path=self._path, httponly=True, samesite="Strict"
+        )
+        return answer
+
+
+def _literal(host: str) -> str:
+    """The host as browsers write it; the name `localhost` might mean another's server on ::1."""
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        return ipaddress.ip_address(host).compressed
+    except ValueError:
+        return host.lower()
+
+
+def _same(given: str, secret: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), secret.encode())

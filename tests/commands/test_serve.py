@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,13 @@ from aiohttp import (
     WSMsgType,
     WSServerHandshakeError,
 )
+from yarl import URL
 
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
+from tests.tui.test_terminal import children_of, is_running
 
+PREFETCH = {"Sec-Purpose": "prefetch;prerender"}
 COMMAND = [sys.executable, "-m", "lora_tui", "serve"]
 
 
@@ -49,7 +53,22 @@ class Served:
 
     @property
     def base(self) -> str:
-        return self.link.partition("/?")[0]
+        """Scheme, host and port."""
+        return str(URL(self.link).origin())
+
+    def next_link(self) -> str:
+        """The link that was printed after the one before was used."""
+        assert self.process.stderr
+        for line in self.process.stderr:
+            if found := re.search(r"http://\S+token=\S+", line):
+                return found[0]
+        raise AssertionError("no other link was printed")
+
+
+def websocket_address(html: str) -> str:
+    address = re.search(r'data-session-websocket-url="([^"]+)"', html)
+    assert address is not None
+    return address[1]
 
 
 @pytest.fixture
@@ -89,9 +108,7 @@ async def test_the_link_opens_the_list_q_ends_it_and_no_process_shows_a_secret(
         assert answer.status == 200
         assert "token" not in str(answer.url)
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
-    address = re.search(r'data-session-websocket-url="([^"]+)"', html)
-    assert address is not None
-    async with browser.ws_connect(f"{address[1]}?width=120&height=40") as page:
+    async with browser.ws_connect(f"{websocket_address(html)}?width=120&height=40") as page:
         await text_until(page, name[:20])
         shown = [line for line in process_lines() if "lora_tui" in line]
         await page.send_json(["stdin", "q"])
@@ -107,15 +124,112 @@ async def test_the_link_opens_the_list_q_ends_it_and_no_process_shows_a_secret(
 async def test_nobody_gets_in_without_the_link_nor_from_another_site(
     served: Served, browser: ClientSession
 ) -> None:
-    for path in ("/", "/ws", "/static/js/textual.js", "/?token=guessed"):
-        async with browser.get(served.base + path) as answer:
-            assert answer.status == 403, path
+    below = URL(served.link).path
+    for path in ("/", "/ws", "/static/js/textual.js", "/?token=guessed", "/favicon.ico"):
+        for start in ("", below.rstrip("/")):
+            async with browser.get(served.base + start + path) as answer:
+                assert answer.status == 403, path
     async with browser.get(served.link) as answer:
         assert answer.status == 200
-    for headers in ({"Origin": "http://elsewhere.example"}, {"Host": "elsewhere.example"}):
+        address = websocket_address(await answer.text())
+    port = URL(served.base).port
+    for headers in (
+        {"Origin": "http://elsewhere.example"},
+        {"Origin": "null"},
+        {"Origin": f"http://127.0.0.1:{free_port()}"},
+        {"Origin": f"http://localhost:{port}"},
+        {"Origin": f"https://127.0.0.1:{port}"},
+        {"Host": "elsewhere.example"},
+        {"Host": f"127.0.0.1.elsewhere.example:{port}"},
+        {"Host": f"elsewhere.example:{port}"},
+    ):
         with pytest.raises(WSServerHandshakeError) as refused:
-            await browser.ws_connect(f"{served.base}/ws", headers=headers)
-        assert refused.value.status == 403
+            await browser.ws_connect(address, headers=headers)
+        assert refused.value.status == 403, headers
+        async with browser.get(served.base + below, headers=headers) as answer:
+            assert answer.status == 403, headers
+
+
+async def test_no_other_server_of_this_machine_is_sent_the_cookie(
+    served: Served, browser: ClientSession
+) -> None:
+    async with browser.get(served.link, allow_redirects=False) as answer:
+        (cookie,) = answer.cookies.values()
+        page = str(URL(served.base).join(URL(answer.headers["Location"])))
+    assert cookie["domain"] == ""  # of this host alone
+    assert (cookie["httponly"], cookie["samesite"]) == (True, "Strict")
+    jar = browser.cookie_jar
+    assert jar.filter_cookies(URL(page))
+    for other in ("http://127.0.0.1:9/", "http://localhost:9/", f"{served.base}/", served.base):
+        assert not jar.filter_cookies(URL(other)), other
+    assert len(URL(page).path) > 20  # nor can it be guessed
+
+
+async def test_a_page_ends_its_application_and_the_server_ends_them_all(
+    served: Served, browser: ClientSession
+) -> None:
+    async with browser.get(served.link) as answer:
+        address = websocket_address(await answer.text())
+    async with browser.ws_connect(address) as closed, browser.ws_connect(address) as left:
+        for page in (closed, left):
+            await page.receive()  # its application has started
+        running = children_of(served.process.pid)
+        assert len(running) == 2
+        await closed.close()
+        await until(lambda: sum(map(is_running, running)) == 1)
+        served.process.kill()
+        await until(lambda: not any(map(is_running, running)))
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not happened():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_link_lets_one_browser_in_and_no_other(
+    served: Served, browser: ClientSession
+) -> None:
+    for asked in (browser.head(served.link), browser.get(served.link, headers=PREFETCH)):
+        async with asked as answer:
+            assert answer.status == 403  # looked at, and not used up by that
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as thief:
+        for _ in range(2):
+            async with browser.get(served.link) as answer:
+                assert answer.status == 200
+                assert "token" not in str(answer.url)
+            async with thief.get(served.link) as answer:
+                assert answer.status == 403
+        async with thief.get(served.next_link()) as answer:
+            assert answer.status == 200
+
+
+async def test_a_link_clicked_on_another_sites_page_opens_too(
+    served: Served, browser: ClientSession
+) -> None:
+    """The browser keeps a strict cookie back until our own page asks."""
+    clicked = {"Sec-Fetch-Site": "cross-site"}
+    async with browser.get(served.link, headers=clicked, allow_redirects=False) as answer:
+        page = str(URL(served.base).join(URL(answer.headers["Location"])))
+        assert answer.status == 303
+    async with ClientSession() as held_back, held_back.get(page, headers=clicked) as answer:
+        assert answer.status == 200
+        assert 'http-equiv="refresh"' in await answer.text()
+        assert "websocket" not in await answer.text()
+    async with ClientSession() as stranger, stranger.get(page) as answer:
+        assert answer.status == 403
+    async with browser.get(page) as answer:
+        assert websocket_address(await answer.text())
+
+
+async def test_behind_a_tunnel_with_another_port_the_page_names_that_port(
+    served: Served, browser: ClientSession
+) -> None:
+    tunnel = {"Host": "127.0.0.1:9123"}
+    async with browser.get(served.link, headers=tunnel) as answer:
+        assert answer.status == 200
+        assert websocket_address(await answer.text()).startswith("ws://127.0.0.1:9123/")
+        assert "ws://127.0.0.1:9123" in answer.headers["Content-Security-Policy"]
 
 
 def test_ctrl_c_ends_it_with_0(served: Served) -> None:

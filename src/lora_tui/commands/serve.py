@@ -33,7 +33,13 @@ def serve(context: Context) -> None:
         if host in ("0.0.0.0", "::"):  # noqa: S104 - refused
             raise UsageError("--host takes one address", remedy="name the one that browsers use")
     _require_account(context)
-    serve(_command(context), host, port, lambda link: _announce(context, link))
+    serve(
+        _command(context),
+        host,
+        port,
+        lambda link: _announce(context, link),
+        lambda link: context.say(f"That link is used up. Another browser: {link}"),
+    )
 
 
 def _require_account(context: Context) -> None:
@@ -50,13 +56,14 @@ def _require_account(context: Context) -> None:
 def _command(context: Context) -> str:
     """What each page runs. Secrets reach it by the environment, which the process list lacks."""
     arguments = context.arguments
-    words = [sys.executable, "-m", "lora_tui"]
+    # -P: no module of the working directory is loaded in place of ours
+    words = [sys.executable, "-P", "-m", "lora_tui"]
     if arguments.profile:
         words += ["--profile", arguments.profile]
     if arguments.config:
         words += ["--config", str(arguments.config.absolute())]
     words += [flag for flag, given in _flags(context) if given]
-    return shlex.join(words)
+    return f"exec {shlex.join(words)}"  # the shell that textual-serve starts makes way for it
 
 
 def _flags(context: Context) -> tuple[tuple[str, bool], ...]:
@@ -70,4 +77,4 @@ def _announce(context: Context, link: str) -> None:
     else:
         context.out.write(f"{link}\n")
     context.out.flush()
-    context.say("Whoever opens this link acts as you. Ctrl+C ends it.")
+    context.say("Whoever opens this link acts as you; it lets one browser in. Ctrl+C ends it.")
