@@ -33,7 +33,7 @@ def parse_timestamp(value: object) -> datetime | None:
         # before 3.12 stops at a NUL
         try:
             if value.isprintable():
-                return datetime.fromisoformat(value)
+                return _in_reach(datetime.fromisoformat(value))
         except ValueError:
             pass
     match = _form().fullmatch(value.strip())
@@ -41,7 +41,7 @@ def parse_timestamp(value: object) -> datetime | None:
         return None
     year, month, day, hour, minute, second, fraction, zone = match.groups()
     try:
-        return datetime(
+        moment = datetime(
             int(year),
             int(month),
             int(day),
@@ -50,7 +50,8 @@ def parse_timestamp(value: object) -> datetime | None:
             int(second or 0),
             int((fraction or "0").ljust(6, "0")[:6]),
             tzinfo=_zone(zone),
-        ).astimezone(UTC)
+        )
+        return _in_reach(moment.astimezone(UTC))
     except (ValueError, OverflowError):
         return None
 
@@ -138,6 +139,11 @@ def _form() -> re.Pattern[str]:
         r"\s*(Z|z|[+-]\d\d(?::?\d\d)?(?::?\d\d)?)?",
         re.ASCII,
     )
+
+
+def _in_reach(moment: datetime) -> datetime | None:
+    """In the first and in the last year, a few hours more or less are beyond all dates."""
+    return moment if 1 < moment.year < 9999 else None
 
 
 def _zone(text: str | None) -> timezone:

@@ -103,6 +103,10 @@ class BackendError(LoraTuiError):
     """The backend answered with something that we can't use (a 4xx of ours, malformed JSON)."""
 
 
+class TooLargeAnswerError(BackendError):
+    """An answer has more bytes than we take; fewer rows at once may do."""
+
+
 class ConflictError(BackendError):
     """A unique constraint refused the row, or the object is already there."""
 

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from lora_tui import clock
 
 NOTHING = "–"
+_TOO_LONG = 1e15
+"""A figure from here on is shown by powers of ten: all its digits would fill the screen."""
 _MONTHS = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
 )  # fmt: skip
@@ -41,24 +43,30 @@ def perplexity(value: float | None) -> str:
 
 def count(value: float | None) -> str:
     """Whole, with thousands separators."""
-    return NOTHING if value is None or not math.isfinite(value) else f"{round(value):,}"
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value:.2e}" if abs(value) >= _TOO_LONG else f"{round(value):,}"
 
 
 def percent(value: float | None) -> str:
     """One decimal and the sign."""
-    return NOTHING if value is None or not math.isfinite(value) else f"{value:.1f} %"
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value:.2e} %" if abs(value) >= _TOO_LONG else f"{value:.1f} %"
 
 
 def money(value: float | None) -> str:
     """US dollars with cents."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    return f"-${-value:,.2f}" if value < 0 else f"${value:,.2f}"
+    amount = abs(value)
+    digits = f"{amount:.2e}" if amount >= _TOO_LONG else f"{amount:,.2f}"
+    return f"-${digits}" if value < 0 else f"${digits}"
 
 
 def hours(value: float | None) -> str:
     """Hours with two decimals."""
-    return NOTHING if value is None or not math.isfinite(value) else f"{value:,.2f} h"
+    return NOTHING if value is None or not math.isfinite(value) else f"{_fixed(value, 2)} h"
 
 
 def size(value: float | None) -> str:
@@ -140,4 +148,6 @@ def figure(value: float | None) -> str:
 
 
 def _fixed(value: float | None, decimals: int) -> str:
-    return NOTHING if value is None or not math.isfinite(value) else f"{value:,.{decimals}f}"
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value:.2e}" if abs(value) >= _TOO_LONG else f"{value:,.{decimals}f}"

@@ -1,16 +1,25 @@
-"""JSON of which nothing is promised, read without failing: numbers, objects, text, ids."""
+"""JSON of which nothing is promised, read and written without failing: numbers, objects, ids."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from lora_tui.text import terminal_safe
 
 Row = Mapping[str, Any]
 """One row of a table, as the backend sent it."""
+
+DEEPEST: Final = 100
+"""So many objects and lists inside of each other are read; what lies deeper is null."""
+_LARGEST: Final = 2**63
+"""Whole numbers from here on are none of ours: neither SQLite nor the backend can hold them."""
+_DIGITS: Final = 400
+"""Whole numbers with more digits are infinite, as floating-point numbers of that size are."""
+_TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def number(value: object) -> float | None:
@@ -25,9 +34,20 @@ def number(value: object) -> float | None:
 
 
 def whole(value: object) -> int | None:
-    """Like `number`, rounded to the nearest integer."""
+    """Like `number`, rounded to the nearest integer; None where 64 bits can't hold it."""
     result = number(value)
-    return None if result is None else round(result)
+    if result is None:
+        return None
+    rounded = round(result)
+    return rounded if -_LARGEST <= rounded < _LARGEST else None
+
+
+def total(sizes: Iterable[int | None]) -> int | None:
+    """The sum; None where one of them is unknown, there are none, or 64 bits can't hold it."""
+    known = list(sizes)
+    if not known or None in known:
+        return None
+    return whole_sum if (whole_sum := sum(size or 0 for size in known)) < _LARGEST else None
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -64,9 +84,99 @@ def other_values(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def identifier(value: object) -> str:
-    """An id as it may be shown."""
-    return terminal_safe(value, limit=64)
+    """An id as it may be shown and stored; two ids stay two. Empty where it is none.
+
+    Those of a backend are UUIDs, which stay as they are.
+    """
+    if isinstance(value, bool) or value is None or isinstance(value, (Mapping, list)):
+        return ""
+    text = value if isinstance(value, str) else terminal_safe(value, limit=64)
+    if len(text) <= 64 and text.isascii() and text.isprintable() and " " not in text:
+        return text
+    from hashlib import sha256  # late: ids of a backend don't come here
+
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{terminal_safe(text, limit=40)}~{digest[:12]}"
+
+
+def read_text(content: bytes) -> Any:
+    """The value of a JSON text, of which what can't be read is null. Raises ValueError.
+
+    A text that is no JSON at all is an error. But one value in it that is nested too deeply, or a
+    number too long for Python, is no reason to read none of the others.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        text = content.decode("utf-8-sig", "replace")
+        try:
+            return json.loads(_shallow(text), parse_int=_integer)
+        except RecursionError:  # brackets that are no brackets of JSON
+            raise ValueError("the text is nested too deeply") from None
+
+
+def written(row: Row) -> str:
+    """The row as JSON that every reader takes: without NaN, and not nested too deeply."""
+    try:
+        text = json.dumps(row, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        return json.dumps(_plain_value(row))
+    if text.count("[") + text.count("{") > DEEPEST and _is_deep(row):
+        return json.dumps(_plain_value(row))
+    return text
+
+
+def _shallow(text: str) -> str:
+    """A JSON text in which what lies deeper than `DEEPEST` is null."""
+    kept: list[str] = []
+    depth, copied = 0, 0
+    for token in _TOKEN.finditer(text):
+        sign = token[0]
+        if sign in ("[", "{"):
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept.append(text[copied : token.start()])
+        elif sign in ("]", "}"):
+            if depth == DEEPEST + 1:
+                kept.append("null")
+                copied = token.end()
+            depth -= 1
+    if depth > DEEPEST:  # it never ends: that is an error of the whole text
+        return text[:copied]
+    return "".join((*kept, text[copied:]))
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS else float(digits)
+
+
+def _is_deep(value: object, depth: int = 0) -> bool:
+    inner: Any = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, (dict, list)):
+        return False
+    return depth >= DEEPEST or any(
+        _is_deep(item, depth + 1) for item in inner if isinstance(item, (dict, list))
+    )
+
+
+def _plain_value(value: object, depth: int = 0) -> Any:
+    if isinstance(value, (Mapping, list)) and depth >= DEEPEST:
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain_value(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain_value(inner, depth + 1) for inner in value]
+    if isinstance(value, int) and abs(value) >= 10**_DIGITS:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
 
 def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return json.dumps(_plain_value(value), ensure_ascii=False)

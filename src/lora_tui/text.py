@@ -17,7 +17,7 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
     Markup is not touched: what it means depends on who renders it, and we never let it be parsed.
     """
     if not isinstance(text, str):
-        text = "" if text is None else str(text)
+        text = "" if text is None else _spelled(text)
     if text.isascii() and text.isprintable() and len(text) <= limit:
         return " ".join(text.split())
     kept: list[str] = []
@@ -48,6 +48,14 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
     if len(cleaned) > limit:
         cleaned = cleaned[: limit - 1].rstrip() + _ELLIPSIS
     return cleaned
+
+
+def _spelled(value: object) -> str:
+    """Python refuses to spell a number of thousands of digits, and what is nested too deeply."""
+    try:
+        return str(value)
+    except (ValueError, RecursionError):
+        return _ELLIPSIS
 
 
 def cell_width(text: str) -> int:

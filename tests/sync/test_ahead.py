@@ -6,23 +6,30 @@ import threading
 
 import pytest
 
-from lora_tui.domain import Row
 from lora_tui.errors import UnreachableError
+from lora_tui.gateway.paging import Mark, Page, further
 from lora_tui.sync.ahead import pages
 
 PATIENCE = 20
-FIRST, SECOND = [{"id": "1"}], [{"id": "2"}]
+FIRST, SECOND = Page([{"id": "1"}], full=True), Page([{"id": "2"}], full=True)
+NONE = Page([], full=False)
+
+
+def beyond(page: Page, after: Mark | None) -> Mark | None:
+    return further(page.rows, "id", after)
 
 
 def test_the_next_page_is_asked_for_before_this_one_is_done() -> None:
     asked = threading.Event()
 
-    def read(row: Row) -> list[Row]:
+    def read(after: Mark | None) -> Page:
+        if after is None:
+            return FIRST
         asked.set()
-        return [*SECOND] if row["id"] == "1" else []
+        return SECOND if after.id == "1" else NONE
 
     seen = []
-    for page in pages(FIRST, read):
+    for page, _ in pages(read, None, beyond):
         assert asked.wait(PATIENCE)
         asked.clear()
         seen.append(page)
@@ -30,17 +37,24 @@ def test_the_next_page_is_asked_for_before_this_one_is_done() -> None:
 
 
 def test_what_breaks_the_next_page_comes_after_this_one_was_used() -> None:
-    def read(_row: Row) -> list[Row]:
+    def read(after: Mark | None) -> Page:
+        if after is None:
+            return FIRST
         raise UnreachableError("The connection broke")
 
-    read_ahead = pages(FIRST, read)
-    assert next(read_ahead) == FIRST
+    read_ahead = pages(read, None, beyond)
+    assert next(read_ahead) == (FIRST, Mark("1", "1"))
     with pytest.raises(UnreachableError):
         next(read_ahead)
 
 
-def test_an_empty_table_is_not_asked_for_more() -> None:
-    def read(_row: Row) -> list[Row]:
-        pytest.fail("there is no row to go on from")
+def test_nothing_is_asked_for_after_an_empty_page_or_one_that_gets_no_further() -> None:
+    asked: list[Mark | None] = []
 
-    assert list(pages([], read)) == []
+    def repeats(after: Mark | None) -> Page:
+        asked.append(after)
+        return FIRST
+
+    assert list(pages(lambda _after: NONE, None, beyond)) == []
+    assert list(pages(repeats, None, beyond)) == [(FIRST, Mark("1", "1")), (FIRST, None)]
+    assert asked == [None, Mark("1", "1")]

@@ -21,6 +21,7 @@ from lora_tui.cache.connection import open_cache
 from lora_tui.cache.lock import sync_lock
 from lora_tui.config import Profile, load_profile
 from lora_tui.errors import CacheError
+from lora_tui.gateway.paging import Page
 from lora_tui.gateway.rest import Rest
 from lora_tui.sandbox import Sandbox
 from lora_tui.sync import sync_cache
@@ -252,18 +253,18 @@ def test_what_comes_in_while_ids_are_compared_stays(
 def _before_the_last_page_of_ids(
     rest: Rest, table: str, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = rest.page
+    whole = rest.full_page
     done = False
 
-    def page(name: str, user_id: str, **options: Any) -> list[Row]:
+    def full_page(name: str, user_id: str, **options: Any) -> Page:
         nonlocal done
-        rows = whole(name, user_id, **options)
-        if name == table and options.get("key") == "id" and rows and not done:
+        page = whole(name, user_id, **options)
+        if name == table and options.get("key") == "id" and page.rows and not done:
             done = True
             act()
-        return rows
+        return page
 
-    monkeypatch.setattr(rest, "page", page)
+    monkeypatch.setattr(rest, "full_page", full_page)
 
 
 def test_a_sync_for_another_user_is_refused(backend: Backend, rest: Rest, tmp_path: Path) -> None:

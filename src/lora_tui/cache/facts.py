@@ -14,6 +14,9 @@ from lora_tui.clock import parse_timestamp, timestamp_text
 DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
 """Set in a new cache: downloads that are on the disk are not in it yet."""
 
+UNREADABLE: Final = "unreadable."
+"""With a table's name: of how many of its rows a sync could keep nothing."""
+
 
 @dataclass(frozen=True)
 class Owner:

@@ -9,11 +9,13 @@ from datetime import datetime
 
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves import downsample
-from lora_tui.domain import CurvePoint, MetricPoint, curve_of
+from lora_tui.domain import CurvePoint, MetricPoint
 from lora_tui.series import Logged
 
 CHART_POINTS = 600
 SPARKLINE_POINTS = 48
+_DRAWN_WHOLE = 100_000
+"""Of a curve with more points a part is looked at when it is drawn, in bounded memory."""
 
 
 def get_curve(db: sqlite3.Connection, job_id: str) -> tuple[CurvePoint, ...]:
@@ -64,6 +66,12 @@ def known_points(db: sqlite3.Connection, job_id: str, since: str) -> set[str]:
 
 def put_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
     """Add points and draw the curve anew. Call inside a transaction."""
+    add_points(db, job_id, points)
+    draw_curve(db, job_id)
+
+
+def add_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
+    """Add points; `draw_curve` shows them. Call inside a transaction."""
     db.executemany(
         "INSERT OR REPLACE INTO metrics"
         " (job_id, timestamp, id, step, epoch, training_loss, validation_loss)"
@@ -81,9 +89,17 @@ def put_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint
             for p in points
         ],
     )
-    everything = get_points(db, job_id)
-    curve = curve_of(everything)
-    last = everything[-1] if everything else None
+
+
+def draw_curve(db: sqlite3.Connection, job_id: str) -> None:
+    """Draw the curve of all points that are there anew. Call inside a transaction."""
+    curve = _drawn(db, job_id)
+    (total,) = db.execute("SELECT count(*) FROM metrics WHERE job_id = ?", [job_id]).fetchone()
+    last = db.execute(
+        "SELECT timestamp, id FROM metrics WHERE job_id = ?"
+        " ORDER BY timestamp DESC, id DESC LIMIT 1",
+        [job_id],
+    ).fetchone()
     db.execute(
         "INSERT OR REPLACE INTO curves"
         " (job_id, points, sparkline, total, last_timestamp, last_id) VALUES (?, ?, ?, ?, ?, ?)",
@@ -91,9 +107,9 @@ def put_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint
             job_id,
             _points_json(downsample(curve, CHART_POINTS)),
             _sparkline_json(curve),
-            len(everything),
-            last.timestamp if last else None,
-            last.id if last else None,
+            total,
+            last[0] if last else None,
+            last[1] if last else None,
         ),
     )
 
@@ -120,6 +136,38 @@ def delete_curves(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
     """Forget the points and curves of jobs. Call inside a transaction."""
     for table in ("metrics", "curves"):
         db.executemany(f"DELETE FROM {table} WHERE job_id = ?", [(job_id,) for job_id in job_ids])
+
+
+def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
+    """The points that a chart can draw; of very many the extremes of each stretch."""
+    sql = (
+        "SELECT step, training_loss, validation_loss FROM metrics"
+        " WHERE job_id = ? ORDER BY timestamp, id"
+    )
+    (total,) = db.execute("SELECT count(*) FROM metrics WHERE job_id = ?", [job_id]).fetchone()
+    stretch = 1 if total <= _DRAWN_WHOLE else 3 * -(-total // _DRAWN_WHOLE)
+    points: list[CurvePoint] = []
+    some: list[CurvePoint] = []
+    for number, (step, training, validation) in enumerate(db.execute(sql, [job_id])):
+        if training is not None:
+            some.append(CurvePoint(float(number) if step is None else step, training, validation))
+        if len(some) == stretch:
+            points += _extremes(some)
+            some = []
+    return [*points, *_extremes(some)]
+
+
+def _extremes(points: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
+    """The lowest, the highest and the last validated one, in their order."""
+    if len(points) < 3:
+        return points
+    places = range(len(points))
+    chosen = {
+        min(places, key=lambda place: points[place].training_loss),
+        max(places, key=lambda place: points[place].training_loss),
+        *[place for place in places if points[place].validation_loss is not None][-1:],
+    }
+    return [points[place] for place in sorted(chosen)]
 
 
 def _moment(text: str) -> datetime | None:

@@ -6,13 +6,19 @@ thousand rows, and most of what a `Model` holds is not in the list.
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 from lora_tui.clock import microseconds, parse_timestamp, timestamp_text
 from lora_tui.domain import NO_VERSION, Quality, Row
-from lora_tui.json_values import mapping, number, text_or_none, whole
-from lora_tui.text import terminal_safe
+from lora_tui.json_values import (
+    identifier,
+    mapping,
+    number,
+    text_or_none,
+    total,
+    whole,
+    written,
+)
 
 COLUMNS: Final = (
     "id",
@@ -55,14 +61,14 @@ def columns(row: Row) -> tuple[object, ...]:
     created, updated = parse_timestamp(row.get("created_at")), row.get("updated_at")
     changed = created if updated == row.get("created_at") else parse_timestamp(updated)
     return (
-        terminal_safe(row.get("id"), limit=64),
-        json.dumps({key: row[key] for key in row if key not in ("dataset", "job")}),
-        terminal_safe(row.get("name"), limit=200) or "Unnamed model",
-        terminal_safe(row.get("version"), limit=40) or NO_VERSION,
+        identifier(row.get("id")),
+        written({key: row[key] for key in row if key not in ("dataset", "job")}),
+        text_or_none(row.get("name")) or "Unnamed model",
+        text_or_none(row.get("version"), limit=40) or NO_VERSION,
         text_or_none(row.get("description"), limit=2_000, lines=True),
-        terminal_safe(row.get("status"), limit=20) or "unknown",
-        terminal_safe(row.get("dataset_id"), limit=64),
-        terminal_safe(row.get("job_id"), limit=64),
+        text_or_none(row.get("status"), limit=20) or "unknown",
+        identifier(row.get("dataset_id")),
+        identifier(row.get("job_id")),
         preset or text_or_none(mapping(row.get("job")).get("preset_id")),
         text_or_none(hyperparameters.get("model_name") if base_model is None else base_model),
         quality.stars,
@@ -80,11 +86,11 @@ def columns(row: Row) -> tuple[object, ...]:
 def _size(artifacts: object, manifest: object) -> int | None:
     """Bytes of all files together; None unless every size is known."""
     described = mapping(manifest)
-    total = None
+    sizes = []
     for name, path in mapping(artifacts).items():
         if isinstance(path, str) and path:
             size = whole(mapping(described.get(name)).get("size"))
             if size is None or size < 0:
                 return None
-            total = size + (total or 0)
-    return total
+            sizes.append(size)
+    return total(sizes)

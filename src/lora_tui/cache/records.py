@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.json_values import written
 
 if TYPE_CHECKING:  # parsing rows is what an unread count need not load
     from lora_tui.domain import Job, Notification, Row
@@ -22,7 +23,7 @@ def put_datasets(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         " ON CONFLICT (id) DO UPDATE SET row = excluded.row, name = excluded.name,"
         " updated_at = excluded.updated_at",
         [
-            (dataset.id, json.dumps(row), dataset.name, _moment(row, "updated_at"))
+            (dataset.id, written(row), dataset.name, _moment(row, "updated_at"))
             for row in rows
             for dataset in (Dataset.from_row(row),)
         ],
@@ -42,7 +43,7 @@ def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         [
             (
                 job.id,
-                json.dumps(row),
+                written(row),
                 job.status,
                 job.external_job_id,
                 job.artifact_id,
@@ -63,7 +64,7 @@ def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         "INSERT INTO notifications (id, row, read, created_at) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET row = excluded.row, read = excluded.read",
         [
-            (notice.id, json.dumps(row), int(notice.read), _moment(row, "created_at"))
+            (notice.id, written(row), int(notice.read), _moment(row, "created_at"))
             for row in rows
             for notice in (Notification.from_row(row),)
         ],
@@ -87,7 +88,7 @@ def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
 
     sql = (
         "SELECT j.row, d.name FROM jobs j"
-        " LEFT JOIN datasets d ON d.id = json_extract(j.row, '$.dataset_id')"
+        " LEFT JOIN datasets d ON json_valid(j.row) AND d.id = json_extract(j.row, '$.dataset_id')"
         " WHERE j.status = 'completed' AND j.artifact_id IS NULL AND j.external_job_id IS NOT NULL"
         " ORDER BY j.completed_at, j.id LIMIT ?"
     )

@@ -8,7 +8,6 @@ from datetime import datetime
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain.training import Gpu, Hyperparameters
 from lora_tui.json_values import Row, identifier, mapping, number, text_or_none, whole
-from lora_tui.text import terminal_safe
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Dataset:
         """Read a row of `datasets`."""
         return cls(
             id=identifier(row.get("id")),
-            name=terminal_safe(row.get("name"), limit=200) or "Unnamed dataset",
+            name=text_or_none(row.get("name")) or "Unnamed dataset",
             format=text_or_none(row.get("format")),
             total_training_pairs=whole(row.get("total_training_pairs")),
             total_validation_pairs=whole(row.get("total_validation_pairs")),
@@ -71,7 +70,7 @@ class Job:
             dataset_id=identifier(row.get("dataset_id")),
             dataset_name=text_or_none(mapping(row.get("dataset")).get("name")),
             preset_id=text_or_none(row.get("preset_id")),
-            status=terminal_safe(row.get("status"), limit=20) or "unknown",
+            status=text_or_none(row.get("status"), limit=20) or "unknown",
             stage=text_or_none(row.get("current_stage")),
             hyperparameters=Hyperparameters.from_json(row.get("hyperparameters")),
             gpu=Gpu.from_json(row.get("gpu_config")),
@@ -86,5 +85,5 @@ class Job:
             final_cost=number(row.get("final_cost")),
             error_message=text_or_none(row.get("error_message")),
             external_job_id=text_or_none(row.get("external_job_id")),
-            artifact_id=text_or_none(row.get("artifact_id")),
+            artifact_id=identifier(row.get("artifact_id")) or None,
         )

@@ -9,7 +9,15 @@ from typing import Final
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain.job import Dataset, Job
 from lora_tui.domain.training import Gpu, Hyperparameters, Quality, Training
-from lora_tui.json_values import Row, identifier, mapping, other_values, text_or_none, whole
+from lora_tui.json_values import (
+    Row,
+    identifier,
+    mapping,
+    other_values,
+    text_or_none,
+    total,
+    whole,
+)
 from lora_tui.text import terminal_safe
 
 NO_VERSION: Final = "unversioned"
@@ -73,16 +81,16 @@ class Model:
         return cls(
             id=identifier(row.get("id")),
             user_id=identifier(row.get("user_id")),
-            name=terminal_safe(row.get("name"), limit=200) or "Unnamed model",
-            version=terminal_safe(row.get("version"), limit=40) or NO_VERSION,
+            name=text_or_none(row.get("name")) or "Unnamed model",
+            version=text_or_none(row.get("version"), limit=40) or NO_VERSION,
             description=text_or_none(row.get("description"), limit=2_000, lines=True),
-            status=terminal_safe(row.get("status"), limit=20) or "unknown",
+            status=text_or_none(row.get("status"), limit=20) or "unknown",
             created_at=parse_timestamp(row.get("created_at")),
             updated_at=parse_timestamp(row.get("updated_at")),
             deployed_at=parse_timestamp(row.get("deployed_at")),
             dataset_id=identifier(row.get("dataset_id")),
             job_id=identifier(row.get("job_id")),
-            parent_model_id=text_or_none(row.get("parent_model_id")),
+            parent_model_id=identifier(row.get("parent_model_id")) or None,
             preset_id=preset or (job.preset_id if job else None),
             quality=Quality.from_json(row.get("quality_metrics")),
             training=training,
@@ -99,9 +107,7 @@ class Model:
     @property
     def size(self) -> int | None:
         """Bytes of all files together; None unless every size is known."""
-        sizes = [file.size for file in self.files]
-        known = [size for size in sizes if size is not None]
-        return sum(known) if known and len(known) == len(sizes) else None
+        return total(file.size for file in self.files)
 
 
 def _files(artifacts: object, manifest: object) -> tuple[ArtifactFile, ...]:

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from lora_tui.clock import parse_timestamp
 from lora_tui.json_values import Row, identifier, mapping, text_or_none
-from lora_tui.text import terminal_safe
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,11 @@ class Notification:
         """Read a row of `notifications`."""
         return cls(
             id=identifier(row.get("id")),
-            type=terminal_safe(row.get("type"), limit=60),
-            title=terminal_safe(row.get("title"), limit=200),
-            message=terminal_safe(row.get("message"), limit=500),
-            priority=terminal_safe(row.get("priority"), limit=20) or "medium",
+            type=text_or_none(row.get("type"), limit=60) or "",
+            title=text_or_none(row.get("title")) or "",
+            message=text_or_none(row.get("message"), limit=500) or "",
+            priority=text_or_none(row.get("priority"), limit=20) or "medium",
             read=row.get("read") in (True, 1, "true", "t"),
-            model_id=text_or_none(mapping(row.get("metadata")).get("artifact_id")),
+            model_id=identifier(mapping(row.get("metadata")).get("artifact_id")) or None,
             created_at=parse_timestamp(row.get("created_at")),
         )

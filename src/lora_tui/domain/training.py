@@ -37,10 +37,10 @@ class Quality:
         """Read a `quality_metrics` column."""
         data = mapping(value)
         stars = whole(data.get("overall_score"))
-        convergence = terminal_safe(data.get("convergence_quality"), limit=20).lower()
+        convergence = text_or_none(data.get("convergence_quality"), limit=20) or "unknown"
         return cls(
             stars=None if stars is None else min(5, max(1, stars)),
-            convergence=convergence or "unknown",
+            convergence=convergence.lower(),
             final_training_loss=number(data.get("final_training_loss")),
             final_validation_loss=number(data.get("final_validation_loss")),
             perplexity=number(data.get("perplexity")),
@@ -159,7 +159,7 @@ class MetricPoint:
         """Read a row; the timestamp stays as sent, because it is the keyset."""
         return cls(
             id=identifier(row.get("id")),
-            timestamp=str(row.get("timestamp") or ""),
+            timestamp=terminal_safe(row.get("timestamp"), limit=64),
             step=number(row.get("step")),
             epoch=number(row.get("epoch")),
             training_loss=number(row.get("training_loss")),

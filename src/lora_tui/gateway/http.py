@@ -19,7 +19,13 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 
 from lora_tui import __version__
-from lora_tui.errors import BackendError, LoraTuiError, QueryTimeoutError, UnreachableError
+from lora_tui.errors import (
+    BackendError,
+    LoraTuiError,
+    QueryTimeoutError,
+    TooLargeAnswerError,
+    UnreachableError,
+)
 from lora_tui.gateway.answers import Refusal, error_of, refusal_of
 from lora_tui.gateway.direct import Direct
 from lora_tui.gateway.headers import retry_seconds
@@ -248,7 +254,7 @@ class _Reading(httpx.BaseTransport):
                 if not response.is_success and len(body) > _MOST_ERROR_BYTES:
                     break
                 if len(body) > _MOST_BYTES:
-                    raise BackendError("The server's answer is larger than any we can use")
+                    raise TooLargeAnswerError("The server's answer is larger than any we can use")
                 seconds = time.monotonic() - began
                 if seconds > _PATIENCE and len(body) < _SLOWEST * seconds:
                     raise httpx.ReadTimeout("next to nothing comes", request=request)

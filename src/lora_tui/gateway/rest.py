@@ -8,23 +8,37 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Final, Self
 
 import httpx
 
 from lora_tui.clock import parse_timestamp
-from lora_tui.errors import BackendError, ConflictError, NotFoundError, UsageError
+from lora_tui.errors import (
+    BackendError,
+    ConflictError,
+    NotFoundError,
+    QueryTimeoutError,
+    UsageError,
+)
 from lora_tui.gateway.answers import check, error_body, is_own_word, read_json
 from lora_tui.gateway.http import build_client
+from lora_tui.gateway.paging import (
+    ROWS_A_PAGE,
+    Bound,
+    Mark,
+    Page,
+    Row,
+    Width,
+    further,
+    walk_by_id,
+)
+from lora_tui.json_values import read_text
 
-Row = dict[str, Any]
-
-ROWS_A_PAGE: Final = 1000
-"""What PostgREST gives at most, silently; a project may have set less."""
 SORTS: Final[Mapping[str, str]] = {
     "created": "created_at",
     "quality": "quality_metrics->overall_score",
@@ -36,7 +50,6 @@ SORTS: Final[Mapping[str, str]] = {
 """What the model list can be sorted by, and where that stands in a row."""
 
 _WITH_DELETED_AT: Final = ("datasets", "model_artifacts")
-_FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _IDS_A_QUERY: Final = 80  # 39 bytes each in the URL: below 4 KB with all the rest
 _MOST_WAITING: Final = 100_000
 _QUEUE_COLUMNS: Final = "id,user_id,dataset_id,external_job_id,completed_at"
@@ -50,30 +63,24 @@ _IN_FULL: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A place in a table that is ordered by (key, id): the row that was read last."""
-
-    updated_at: str
-    """The value of the key column, in the form that the backend sent it."""
-    id: str
-
-    @classmethod
-    def at(cls, moment: str) -> Self:
-        """The place before all rows of this moment."""
-        return cls(moment, _FIRST_ID)
-
-
 class Rest:
     """The Data API of one project. Safe to use from several threads; close it at the end."""
 
     server_time: datetime | None = None
     """What the server's own clock said in its last answer, in whole seconds; None if it is mute."""
+    widest: int = 0
+    """How many rows an answer has had at most."""
 
     def __init__(self, url: str, auth: httpx.Auth, *, client: httpx.Client | None = None) -> None:
         from postgrest import SyncPostgrestClient  # late: its import takes longer than a query
 
         self._client = client or build_client(url, auth=auth)
+        self.unreadable: Counter[str] = Counter()
+        """By table, how many things in answers were no rows."""
+        self._counts = True
+        """Whether pages of points are asked for together with how many there are."""
+        self._counts_beyond = False
+        """Whether a count was ever more than the rows that came with it: else it may be theirs."""
         self._tables = SyncPostgrestClient(
             f"{url.rstrip('/')}/rest/v1", http_client=self._client, retry_enabled=False
         )
@@ -104,23 +111,40 @@ class Rest:
 
         A page shorter than `limit` is not the end: the project may allow fewer rows an answer.
         """
+        return self.full_page(
+            table, user_id, after=after, limit=limit, key=key, columns=columns
+        ).rows
+
+    def full_page(
+        self,
+        table: str,
+        user_id: str,
+        *,
+        after: Mark | None,
+        limit: int = ROWS_A_PAGE,
+        key: str = "updated_at",
+        columns: str = "*",
+    ) -> Page:
+        """Like `page`, telling whether more may follow; `paging.further` is where to go on."""
         query = self._tables.from_(table).select(columns).eq("user_id", user_id)
         if after is not None:
-            query = query.or_(_beyond(key, after.updated_at, after.id))
-        return self._rows(query.order(key).order("id").limit(limit), f"read {table}")
+            query = query.or_(after.condition(key))
+        return self._page(query.order(key).order("id").limit(limit), table, limit)
 
     def ids(self, table: str, user_id: str) -> Iterator[str]:
         """The ids of all rows of a user but those marked as deleted."""
-        after = _FIRST_ID
-        while True:
-            query = self._tables.from_(table).select("id").eq("user_id", user_id).gt("id", after)
-            query = _living(query, table).order("id").limit(ROWS_A_PAGE)
-            rows = self._rows(query, f"read {table}")
-            if not rows:
-                return
-            for row in rows:
-                after = str(row["id"])
-                yield after
+        width = Width()
+
+        def ask(after: Mark | None, limit: int) -> Page:
+            query = self._tables.from_(table).select("id").eq("user_id", user_id)
+            if after is not None:
+                query = query.gt("id", after.id)
+            return self._page(_living(query, table).order("id").limit(limit), table, limit)
+
+        bound = Bound(table, lambda: self.try_count(table, user_id, deleted=True))
+        for rows in walk_by_id(lambda after: width.read(partial(ask, after)), table):
+            bound.add(len(rows))
+            yield from (row["id"] for row in rows if isinstance(row.get("id"), str))
 
     def count(self, table: str, user_id: str, *, deleted: bool = False) -> int:
         """How many rows the user has in a table; those marked as deleted only with `deleted`."""
@@ -129,18 +153,28 @@ class Rest:
         _, total = self._counted(query.limit(1), f"count {table}")
         return total or 0
 
-    def rows_by_id(self, table: str, user_id: str, ids: Iterable[str]) -> list[Row]:
+    def try_count(self, table: str, user_id: str, *, deleted: bool = False) -> int | None:
+        """Like `count`; None where the server can't say it, or not in time."""
+        try:
+            return self.count(table, user_id, deleted=deleted)
+        except (BackendError, QueryTimeoutError):
+            return None
+
+    def rows_by_id(
+        self, table: str, user_id: str, ids: Iterable[str], *, columns: str = "*"
+    ) -> list[Row]:
         """Those of these rows that exist and are the user's, in no order."""
         wanted = list(dict.fromkeys(ids))
         rows: list[Row] = []
-        for start in range(0, len(wanted), _IDS_A_QUERY):
-            query = (
-                self._tables.from_(table)
-                .select("*")
-                .eq("user_id", user_id)
-                .in_("id", wanted[start : start + _IDS_A_QUERY])
-            )
-            rows += self._rows(query, f"read {table}")
+        width = Width(_IDS_A_QUERY)
+        while wanted:
+            page = width.read(partial(self._some_by_id, table, user_id, columns, wanted))
+            asked, wanted = wanted[: width.limit], wanted[width.limit :]
+            there = {str(row.get("id")): row for row in page.rows}
+            rows += [there[row_id] for row_id in asked if row_id in there]
+            missing = [row_id for row_id in asked if row_id not in there]
+            if page.full and len(missing) < len(asked):
+                wanted = missing + wanted  # the project may allow fewer rows an answer
         return rows
 
     def metric_points(
@@ -149,22 +183,39 @@ class Rest:
         """All metric points of a job in the order of (timestamp, id), page by page.
 
         `after` is the timestamp, as it was sent, and the id of the last point that is known.
+        Where the times lead nowhere, points come again in the order of their ids. Raises
+        BackendError where there is no end to them.
         """
+        mark = None if after is None else Mark(*after)
+        bound = Bound("the metric points", partial(self.count_points, job_id))
+        width = Width()
         while True:
-            query = (
-                self._tables.from_("metrics_points")
-                .select(_POINT_COLUMNS, count=_exact())
-                .eq("job_id", job_id)
-            )
-            if after is not None:
-                query = query.or_(_beyond("timestamp", *after))
-            query = query.order("timestamp").order("id").limit(ROWS_A_PAGE)
-            rows, left = self._counted(query, "read the metric points")
-            if rows:
-                yield rows
-            if not rows or left == len(rows):
+            page = width.read(partial(self._points, job_id, "timestamp", mark))
+            if page.rows:
+                yield page.rows
+            if not page.rows or page.last:
                 return
-            after = (str(rows[-1]["timestamp"]), str(rows[-1]["id"]))
+            bound.add(len(page.rows))
+            mark = further(page.rows, "timestamp", mark)
+            if mark is None:
+                break
+        if page.full:
+            by_id = walk_by_id(
+                lambda after: width.read(partial(self._points, job_id, "id", after)),
+                "the metric points",
+            )
+            for rows in by_id:
+                yield rows
+                bound.add(len(rows))
+
+    def count_points(self, job_id: str) -> int | None:
+        """How many metric points a job has; None where the server does not say so in time."""
+        query = self._tables.from_("metrics_points").select("id", count=_exact())
+        try:
+            _, total = self._counted(query.eq("job_id", job_id).limit(1), "count the metric points")
+        except (BackendError, QueryTimeoutError):
+            return None
+        return total
 
     # What the web application lists -----------------------------------------------------------
 
@@ -349,6 +400,44 @@ class Rest:
             raise BackendError(f"Could not {what}: the answer is neither yes nor no")
         return answer
 
+    def _some_by_id(
+        self, table: str, user_id: str, columns: str, ids: Sequence[str], limit: int
+    ) -> Page:
+        query = self._tables.from_(table).select(columns).eq("user_id", user_id)
+        return self._page(query.in_("id", ids[:limit]).limit(limit), table, limit)
+
+    def _points(self, job_id: str, key: str, after: Mark | None, limit: int) -> Page:
+        query = self._tables.from_("metrics_points").select(
+            _POINT_COLUMNS, count=_exact() if self._counts else None
+        )
+        query = query.eq("job_id", job_id)
+        if after is not None:
+            query = query.or_(after.condition(key))
+        query = query.order(key).order("id") if key != "id" else query.order("id")
+        try:
+            return self._page(query.limit(limit), "metrics_points", limit)
+        except QueryTimeoutError:
+            if not self._counts:
+                raise
+            self._counts = False  # the points may be had without counting them
+            return self._points(job_id, key, after, limit)
+
+    def _page(self, query: Any, table: str, limit: int) -> Page:
+        response = self._send(query)
+        total = self._total(response)
+        if response.status_code == 416:  # the page lies beyond the last row
+            return Page([], full=False)
+        rows, others = _checked_rows(response, f"read {table}")
+        self.unreadable[table] += others
+        length = len(rows) + others
+        self._counts_beyond |= total is not None and total > length
+        self.widest = max(self.widest, length)
+        return Page(
+            rows,
+            full=length >= min(limit, self.widest),
+            last=total == length and self._counts_beyond,
+        )
+
     def _insert(self, table: str, row: Mapping[str, Any], what: str) -> Row:
         rows = self._rows(self._tables.from_(table).insert(dict(row)), what)
         if not rows:
@@ -356,16 +445,21 @@ class Rest:
         return rows[0]
 
     def _rows(self, query: Any, what: str) -> list[Row]:
-        return _checked_rows(self._send(query), what)
+        return _checked_rows(self._send(query), what)[0]
 
     def _counted(self, query: Any, what: str) -> tuple[list[Row], int | None]:
         """The rows, and how many there are without limit and offset."""
         response = self._send(query)
-        match = re.search(r"/(\d{1,18})$", response.headers.get("content-range", ""), re.ASCII)
-        total = int(match[1]) if match else None
+        total = self._total(response)
         if response.status_code == 416:  # the page lies beyond the last row
             return [], total or 0
-        return _checked_rows(response, what), total
+        rows, others = _checked_rows(response, what)
+        self._counts_beyond |= total is not None and total > len(rows) + others
+        return rows, total
+
+    def _total(self, response: httpx.Response) -> int | None:
+        match = re.search(r"/(\d{1,18})$", response.headers.get("content-range", ""), re.ASCII)
+        return int(match[1]) if match else None
 
     def _send(self, query: Any) -> httpx.Response:
         # The query's own `execute` drops the status of a refusal and takes any text for rows.
@@ -381,11 +475,16 @@ def _date(response: httpx.Response) -> datetime | None:
         return None
 
 
-def _checked_rows(response: httpx.Response, what: str) -> list[Row]:
-    rows = read_json(check(response, what), what)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+def _checked_rows(response: httpx.Response, what: str) -> tuple[list[Row], int]:
+    """The rows, and how many things were among them that are none."""
+    try:
+        answer = read_text(check(response, what).content)
+    except ValueError:
+        answer = read_json(response, what)  # which says what is wrong with it
+    if not isinstance(answer, list):
         raise BackendError(f"Could not {what}: the answer is not a list of rows")
-    return rows
+    rows = [row for row in answer if isinstance(row, dict)]
+    return rows, len(answer) - len(rows)
 
 
 def _longest_waiting(job: Row) -> tuple[bool, datetime, str]:
@@ -396,17 +495,6 @@ def _longest_waiting(job: Row) -> tuple[bool, datetime, str]:
 
 def _living(query: Any, table: str) -> Any:
     return query.is_("deleted_at", None) if table in _WITH_DELETED_AT else query
-
-
-def _beyond(key: str, moment: str, row_id: str) -> str:
-    """The filter for what comes after a place in the order of (key, id)."""
-    at = _quoted(moment)
-    return f"{key}.gt.{at},and({key}.eq.{at},id.gt.{_quoted(row_id)})"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _literal_pattern(text: str) -> str:

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
-from lora_tui.domain import Row
+from lora_tui.gateway.paging import Mark, Page
 
-Page = Sequence[Row]
+Read = Callable[[Mark | None], Page]
+Further = Callable[[Page, Mark | None], Mark | None]
 
 
-def pages(first: Page, read_after: Callable[[Row], Page]) -> Iterator[Page]:
-    """`first`, then what `read_after` gives for the last row of each page, to the empty one.
+def pages(read: Read, after: Mark | None, further: Further) -> Iterator[tuple[Page, Mark | None]]:
+    """The pages after a place, each with the place to go on from, to the empty one.
 
-    `read_after` is called in another thread; what it raises is raised here, after the page before
-    it was used.
+    `further` gives that place for a page and the place that it was asked for; after a page that
+    gets no further (None) nothing is read. `read` is called in another thread; what it raises is
+    raised here, after the page before it was used.
     """
-    page = first
-    while page:
-        coming = _begin(read_after, page[-1])
-        yield page
-        page = coming.result()
+    page = read(after)
+    while page.rows:
+        following = further(page, after)
+        if following is None:
+            yield page, None
+            return
+        coming = _begin(read, following)
+        yield page, following
+        page, after = coming.result(), following
 
 
-def _begin(read_after: Callable[[Row], Page], row: Row) -> Future[Page]:
+def _begin(read: Read, after: Mark | None) -> Future[Page]:
     """A daemon thread and not an executor: nobody who quits waits for an answer."""
     future: Future[Page] = Future()
 
-    def read() -> None:
+    def ask() -> None:
         try:
-            future.set_result(read_after(row))
+            future.set_result(read(after))
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=read, name="next page", daemon=True).start()
+    threading.Thread(target=ask, name="next page", daemon=True).start()
     return future

@@ -9,27 +9,40 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import MetricPoint
-from lora_tui.gateway.rest import Mark, Rest
+from lora_tui.errors import BackendError
+from lora_tui.gateway.paging import Mark
+from lora_tui.gateway.rest import Rest
 from lora_tui.sync.pull import OVERLAP
 
 
 def pull_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
     """Fetch the points that the cache does not have yet, all pages of them.
 
-    A point with an earlier time may be written late, so the last stretch is read again.
+    Each page is written as it comes, so a curve may have any length; it is drawn at the end. A
+    point with an earlier time may be written late, so the last stretch is read again.
     """
     since = _before(metrics.last_point(db, job_id))
     after = None if since is None else (since, Mark.at(since).id)
-    points = [
-        MetricPoint.from_row(row)
-        for page in rest.metric_points(job_id, after=after)
-        for row in page
-    ]
     known = set() if since is None else metrics.known_points(db, job_id, since)
-    new = [point for point in points if point.id not in known]
-    if new or after is None:
-        with transaction(db, Topic.CURVES):
-            metrics.put_points(db, job_id, new)
+    came = after is None
+    try:
+        for page in rest.metric_points(job_id, after=after):
+            points = [MetricPoint.from_row(row) for row in page]
+            new = [point for point in points if point.id not in known]
+            if new:
+                with transaction(db):
+                    metrics.add_points(db, job_id, new)
+                came = True
+    except BackendError:
+        _draw(db, job_id)  # what came is kept, and is not asked for again and again
+        raise
+    if came:
+        _draw(db, job_id)
+
+
+def _draw(db: sqlite3.Connection, job_id: str) -> None:
+    with transaction(db, Topic.CURVES):
+        metrics.draw_curve(db, job_id)
 
 
 def _before(last: tuple[str, str] | None) -> str | None:

@@ -22,23 +22,30 @@ from lora_tui.cache.connection import database_explained, path_of, transaction
 from lora_tui.cache.lock import sync_holder, sync_lock
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import (
+    BackendError,
     CacheError,
     DeniedError,
     LoraTuiError,
+    NotFoundError,
     QueryTimeoutError,
     SessionEndedError,
     UnreachableError,
 )
 from lora_tui.gateway.rest import Rest
 from lora_tui.sync.curves import pull_curve
-from lora_tui.sync.pull import WHOLE_COMPARISON, Tally, new_rows, pull, remove, write
-from lora_tui.sync.reconcile import counts_differ, reconcile
-from lora_tui.sync.tables import TABLES
+from lora_tui.sync.pull import WHOLE_COMPARISON, pull
+from lora_tui.sync.reader import Reader
+from lora_tui.sync.reconcile import difference, is_explained, reconcile
+from lora_tui.sync.tables import TABLES, row_id
+from lora_tui.sync.writing import Tally, new_rows, remove, write
 
 RECONCILE_EVERY: Final = timedelta(hours=24)
 NEWEST_CURVES: Final = 100
 """Of so many models the curves are fetched unasked; of others when they are looked at."""
 UNREAD_ASKED: Final = 240
+_OF_ONE_TABLE: Final = (BackendError, NotFoundError, QueryTimeoutError)
+"""Refusals (DeniedError is a NotFoundError) and nonsense: the next table may well be readable."""
+_MOST_FAILURES: Final = 3
 
 
 @dataclass
@@ -51,6 +58,8 @@ class SyncReport:
     full: bool = False
     skipped: bool = False
     """Another process is syncing this cache, so this one did nothing."""
+    failures: list[LoraTuiError] = field(default_factory=list)
+    """What could not be read, while the rest could."""
 
 
 Progress = Callable[[str, int], None]
@@ -101,14 +110,15 @@ def _sync(
     _note(db, replace(before, last_attempt=started, running=True))
     last, report = before.last_success, SyncReport(full=full)
     try:
-        _tables(rest, db, user_id, report, progress)
+        _tables(Reader(rest, user_id), db, report, progress)
+        if report.failures:
+            raise report.failures[0]
         last = started
         _note(db, facts.SyncState(last, started, running=True, error=None))
         # the curves come after: the list is already true without them
-        for job_id in metrics.jobs_without_curve(db, NEWEST_CURVES):
-            pull_curve(rest, db, job_id)
-            report.curves += 1
-            progress("curves", report.curves)
+        _curves(rest, db, report, progress)
+        if report.failures:
+            raise report.failures[0]
     except BaseException as error:
         said, trouble = before.error, before.trouble
         if isinstance(error, LoraTuiError):
@@ -120,26 +130,54 @@ def _sync(
     return report
 
 
-def _tables(
-    rest: Rest, db: sqlite3.Connection, user_id: str, report: SyncReport, progress: Progress
-) -> None:
+def _tables(reader: Reader, db: sqlite3.Connection, report: SyncReport, progress: Progress) -> None:
+    """One table after the other; one that can't be read does not keep us from the next."""
     now = clock.now()
     first = all(facts.get_mark(db, table.remote) is None for table in TABLES)
     rewrite = report.full and not first
     whole = report.full or (not first and _is_due(facts.get_fact(db, WHOLE_COMPARISON), now))
     for table in TABLES:
         tell = partial(progress, table.remote)
-        pulled = pull(rest, db, user_id, table, tell)
-        _add(report, table.remote, pulled)
-        if whole or pulled.set_back or counts_differ(rest, db, user_id, table):
-            tally = reconcile(rest, db, user_id, table, tell, rewrite=rewrite)
-            if rewrite:  # what `pull` had written was written again
-                report.written[table.remote] = 0
-            _add(report, table.remote, tally)
-    _refresh_unread(rest, db, user_id)
-    if whole or first:
+        reader.rest.unreadable[table.remote] = 0
+        try:
+            pulled = pull(reader, db, table, tell)
+            _add(report, table.remote, pulled)
+            due = whole or pulled.set_back or pulled.unsure
+            if due or not is_explained(db, table, difference(reader, db, table)):
+                tally = reconcile(reader, db, table, tell, rewrite=rewrite)
+                if rewrite:  # what `pull` had written was written again
+                    report.written[table.remote] = 0
+                _add(report, table.remote, tally)
+                pulled.unreadable = tally.unreadable
+            others = reader.rest.unreadable[table.remote]
+            _note_unreadable(db, table.remote, pulled.unreadable + others)
+        except _OF_ONE_TABLE as error:
+            report.failures.append(error)
+    if not report.failures:
+        _refresh_unread(reader, db)
+        if whole or first:
+            with transaction(db):
+                facts.put_fact(db, WHOLE_COMPARISON, timestamp_text(now))
+
+
+def _curves(rest: Rest, db: sqlite3.Connection, report: SyncReport, progress: Progress) -> None:
+    for job_id in metrics.jobs_without_curve(db, NEWEST_CURVES):
+        try:
+            pull_curve(rest, db, job_id)
+        except _OF_ONE_TABLE as error:
+            report.failures.append(error)
+            if len(report.failures) == _MOST_FAILURES:
+                return
+            continue
+        report.curves += 1
+        progress("curves", report.curves)
+
+
+def _note_unreadable(db: sqlite3.Connection, table: str, rows: int) -> None:
+    """For `lora-tui doctor`. An ordinary sync does not meet them again, so none is no news."""
+    if rows:
         with transaction(db):
-            facts.put_fact(db, WHOLE_COMPARISON, timestamp_text(now))
+            facts.put_fact(db, f"{facts.UNREADABLE}{table}", str(rows))
 
 
 def _add(report: SyncReport, name: str, tally: Tally) -> None:
@@ -147,14 +185,15 @@ def _add(report: SyncReport, name: str, tally: Tally) -> None:
     report.removed[name] = report.removed.get(name, 0) + tally.removed
 
 
-def _refresh_unread(rest: Rest, db: sqlite3.Connection, user_id: str) -> None:
+def _refresh_unread(reader: Reader, db: sqlite3.Connection) -> None:
     """Whether a notification was read elsewhere shows in no timestamp: ask for the unread ones."""
     table = TABLES[-1]
-    ids = records.unread_ids(db, UNREAD_ASKED)
-    rows = rest.rows_by_id(table.remote, user_id, ids) if ids else []
+    # of an id that was cleaned, nobody knows any more what it was
+    ids = [unread for unread in records.unread_ids(db, UNREAD_ASKED) if "~" not in unread]
+    rows = reader.by_id(table, [{"id": unread} for unread in ids])
     changed = new_rows(db, table, rows)
-    there = {str(row["id"]) for row in rows}
-    gone = [row_id for row_id in ids if row_id not in there]
+    there = {row_id(row) for row in rows}
+    gone = [unread for unread in ids if unread not in there]
     if changed or gone:
         with transaction(db, table.topic):
             write(db, table, changed, Tally())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,7 @@ from lora_tui.cache import metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import Model, Row
-from lora_tui.errors import BackendError
-from lora_tui.gateway.rest import Mark
+from lora_tui.json_values import identifier, mapping
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Table:
     topic: Topic
     put: Callable[[sqlite3.Connection, Iterable[Row]], None]
     remove: Callable[[sqlite3.Connection, Sequence[str]], None]
+    few_columns: str
+    """Those that are small whatever they hold, for a row that is too large to be had whole."""
     key: str = "updated_at"
     """What its rows are read in the order of, together with the id."""
     flag: str = ""
@@ -49,17 +51,20 @@ class Table:
         """Whether the row is one that the cache does not show."""
         return self.hides_deleted and row.get("deleted_at") is not None
 
-    def mark(self, row: Row) -> Mark:
-        """Where the row stands in the table."""
-        return Mark(str(row[self.key]), row_id(row))
+    def bare(self, row: Row) -> Row:
+        """As much of a row as every table can keep, whatever its other columns hold."""
+        return {name: row[name] for name in self.few_columns.split(",") if name in row}
 
     def known(self, db: sqlite3.Connection, ids: Sequence[str] | None = None) -> dict[str, str]:
         """The stamps of the rows that the cache has: of all of them, or of these ids."""
         flag = f" || ' ' || {self.flag}" if self.flag else ""
         sql = f"SELECT id, coalesce({self.key}, ''){flag} FROM {self.cached}"  # noqa: S608 - ours
-        if ids is not None:
-            sql += f" WHERE id IN ({', '.join('?' for _ in ids)})"
-        return {str(row[0]): str(row[1]) for row in db.execute(sql, list(ids or ()))}
+        if ids is None:
+            found = db.execute(sql)
+        else:
+            sql += " WHERE id IN (SELECT value FROM json_each(?))"
+            found = db.execute(sql, [json.dumps(list(ids))])
+        return {str(row[0]): str(row[1]) for row in found}
 
     def count(self, db: sqlite3.Connection) -> int:
         """How many rows the cache has."""
@@ -68,11 +73,8 @@ class Table:
 
 
 def row_id(row: Row) -> str:
-    """Raises BackendError for a row without one."""
-    value = row.get("id")
-    if not isinstance(value, str) or not value:
-        raise BackendError("Could not read a table: a row has no id")
-    return value
+    """The id that the cache knows it by; empty for a row that has none, and can't be kept."""
+    return identifier(row.get("id"))
 
 
 def _put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
@@ -80,7 +82,7 @@ def _put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     rows = list(rows)
     models.put_models(db, rows)
     for row in rows:
-        if "loss_curve" not in (row.get("training_summary") or ()):
+        if not mapping(row.get("training_summary")).get("loss_curve"):
             continue
         model = Model.from_row(row)
         if model.training.loss_curve and model.job_id:
@@ -102,15 +104,24 @@ TABLES: Final = (
         Topic.DATASETS,
         records.put_datasets,
         lambda db, ids: records.delete_records(db, "datasets", ids),
+        "id,user_id,name,status,created_at,updated_at,deleted_at",
         deletable=True,
     ),
-    Table("training_jobs", "jobs", Topic.JOBS, records.put_jobs, _remove_jobs),
+    Table(
+        "training_jobs",
+        "jobs",
+        Topic.JOBS,
+        records.put_jobs,
+        _remove_jobs,
+        "id,user_id,dataset_id,artifact_id,preset_id,status,created_at,completed_at,updated_at",
+    ),
     Table(
         "model_artifacts",
         "models",
         Topic.MODELS,
         _put_models,
         models.delete_models,
+        "id,user_id,job_id,dataset_id,name,version,status,created_at,updated_at,deleted_at",
         deletable=True,
         hides_deleted=True,
     ),
@@ -121,6 +132,7 @@ TABLES: Final = (
         Topic.NOTIFICATIONS,
         records.put_notifications,
         lambda db, ids: records.delete_records(db, "notifications", ids),
+        "id,user_id,type,title,priority,read,created_at",
         key="created_at",
         flag="read",
     ),

@@ -1,0 +1,179 @@
+"""Pages of a table, each of which has to get further than the one before it.
+
+A keyset page asks for what comes after the last row that was read. That a server answers with such
+rows is a promise like any other: one that repeats a page, or that stores times finer than it sends
+them, would be asked for ever. So a place is only gone on from where it lies beyond the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, Self
+
+from lora_tui.clock import parse_timestamp
+from lora_tui.errors import BackendError, LoraTuiError, QueryTimeoutError, TooLargeAnswerError
+
+Row = dict[str, Any]
+
+ROWS_A_PAGE: Final = 1000
+"""What PostgREST gives at most, silently; a project may have set less."""
+_FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
+_NARROWER: Final = 5
+_MORE_THAN_COUNTED: Final = 100_000
+_MOST_ROWS: Final = 5_000_000
+_LONGEST: Final = 200
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a table that is ordered by (key, id): the row that was read last."""
+
+    updated_at: str
+    """The value of the key column, in the form that the backend sent it."""
+    id: str
+
+    @classmethod
+    def at(cls, moment: str) -> Self:
+        """The place before all rows of this moment."""
+        return cls(moment, _FIRST_ID)
+
+    @classmethod
+    def of(cls, row: Row, key: str) -> Self | None:
+        """Where a row stands; None where its time or its id is none that could be asked for."""
+        row_id, value = row.get("id"), row.get(key)
+        if isinstance(row_id, int) and not isinstance(row_id, bool):
+            row_id = str(row_id)
+        if not isinstance(row_id, str) or not 0 < len(row_id) <= _LONGEST:
+            return None
+        if not row_id.isprintable() or not _can_be_sent(row_id):
+            return None
+        if key == "id":
+            return cls(row_id, row_id)
+        if parse_timestamp(value) is None:
+            return None
+        return cls(str(value), row_id)
+
+    def is_beyond(self, other: Mark | None) -> bool:
+        """Whether it lies after another place."""
+        return other is None or self.place > other.place
+
+    def condition(self, key: str) -> str:
+        """The filter for what comes after it in the order of (key, id)."""
+        at = _quoted(self.updated_at)
+        return f"{key}.gt.{at},and({key}.eq.{at},id.gt.{_quoted(self.id)})"
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        """For comparisons; of a walk by id every moment is the same."""
+        return (parse_timestamp(self.updated_at) or _NO_TIME, self.id)
+
+
+class Page(NamedTuple):
+    """An answer with rows."""
+
+    rows: list[Row]
+    full: bool
+    """Whether more may follow: no answer of the project has had more rows than this one."""
+    last: bool = False
+    """Whether the server says that none follow, and can be believed."""
+
+
+def further(rows: Sequence[Row], key: str, after: Mark | None) -> Mark | None:
+    """Where to go on after these rows; None where they don't lead beyond `after`."""
+    for row in reversed(rows):
+        mark = Mark.of(row, key)
+        if mark is not None:
+            return mark if mark.is_beyond(after) else None
+    return None
+
+
+class Width:
+    """How many rows to ask for: fewer where the database takes too long, or they are too large."""
+
+    def __init__(self, limit: int = ROWS_A_PAGE) -> None:
+        self.limit = limit
+
+    def read(self, ask: Callable[[int], Page]) -> Page:
+        """What `ask` gives for a number of rows. Raises what it raises for a single one."""
+        while True:
+            try:
+                return ask(self.limit)
+            except (QueryTimeoutError, TooLargeAnswerError):
+                if self.limit == 1:
+                    raise
+                self.limit = max(1, self.limit // _NARROWER)
+
+
+class Bound:
+    """Ends a reading that finds more rows than there can be."""
+
+    def __init__(self, what: str, count: Callable[[], int | None]) -> None:
+        """`count` is asked for the number of rows only where very many have come."""
+        self._what, self._count = what, count
+        self._read, self._most = 0, _MORE_THAN_COUNTED
+        self._counted = False
+
+    def add(self, rows: int) -> None:
+        """So many more were read. Raises BackendError where they are too many."""
+        self._read += rows
+        if self._read <= self._most:
+            return
+        if not self._counted:
+            self._counted = True
+            total = self._count()
+            self._most = (
+                _MOST_ROWS if total is None else min(_MOST_ROWS, _MORE_THAN_COUNTED + 2 * total)
+            )
+        if self._read > self._most:
+            raise BackendError(
+                f"Could not read {self._what}: the server sends rows without end",
+                details=f"{self._read:,} so far, which are more than it says that there are",
+                remedy="what was read is kept; see whether the configured URL is your project's",
+            )
+
+
+def without_answer(error: LoraTuiError) -> bool:
+    """Whether it tells of this one question, so that others may well be answered."""
+    return isinstance(error, (BackendError, QueryTimeoutError))
+
+
+def walk_by_id(read: Callable[[Mark | None], Page], what: str) -> Iterator[list[Row]]:
+    """All rows in the order of their ids, page by page.
+
+    Raises BackendError where the server does not get further.
+    """
+    after: Mark | None = None
+    while True:
+        page = read(after)
+        if page.rows:
+            yield page.rows
+        mark = further(page.rows, "id", after)
+        if mark is None:
+            if page.rows and page.full:
+                raise repeated(what)
+            return
+        after = mark
+
+
+def repeated(what: str) -> BackendError:
+    """The error for a server that answers with the same page again and again."""
+    return BackendError(
+        f"Could not read {what} to the end: the server sends the same rows again and again",
+        remedy="what was read is kept; see whether something before the project keeps answers back",
+    )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _can_be_sent(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

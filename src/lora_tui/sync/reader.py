@@ -1,0 +1,67 @@
+"""Reads the rows of one user: as many at once as the project can give, and as we can take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from lora_tui.domain import Row
+from lora_tui.errors import BackendError, TooLargeAnswerError
+from lora_tui.gateway.paging import Mark, Page, Width
+from lora_tui.gateway.rest import Rest
+from lora_tui.sync.tables import Table, row_id
+
+
+@dataclass
+class Reader:
+    """One user's view of the tables, for one sync."""
+
+    rest: Rest
+    user_id: str
+    _widths: dict[str, Width] = field(default_factory=dict)
+
+    def page(
+        self, table: Table, after: Mark | None, *, key: str | None = None, columns: str = "*"
+    ) -> Page:
+        """The next rows after a place; of a row that is too large to be had, its few columns."""
+
+        def ask(limit: int, chosen: str = columns) -> Page:
+            return self.rest.full_page(
+                table.remote,
+                self.user_id,
+                after=after,
+                limit=limit,
+                key=key or table.key,
+                columns=chosen,
+            )
+
+        width = self._widths.setdefault(table.remote, Width())
+        try:
+            return width.read(ask)
+        except TooLargeAnswerError:
+            return ask(1, table.few_columns)
+
+    def by_id(self, table: Table, rows: Sequence[Row]) -> list[Row]:
+        """These rows, whole, as far as they are still there; `rows` has their ids."""
+        ids = {str(row["id"]): row_id(row) for row in rows if Mark.of(dict(row), "id")}
+        found = self._by_id(table, [there for there, here in ids.items() if there == here])
+        odd = [there for there, here in ids.items() if there != here]
+        if odd:
+            with suppress(BackendError):  # the column may be one that can't hold such an id
+                found += self._by_id(table, odd)
+        return found
+
+    def count(self, table: Table, *, deleted: bool | None = None) -> int | None:
+        """How many rows there are; None where the server can't say, or not in time."""
+        with_deleted = not table.hides_deleted if deleted is None else deleted
+        return self.rest.try_count(table.remote, self.user_id, deleted=with_deleted)
+
+    def _by_id(self, table: Table, ids: Sequence[str]) -> list[Row]:
+        if not ids:
+            return []
+        try:
+            return list(self.rest.rows_by_id(table.remote, self.user_id, ids))
+        except TooLargeAnswerError:
+            columns = table.few_columns
+            return list(self.rest.rows_by_id(table.remote, self.user_id, ids, columns=columns))
