@@ -258,6 +258,28 @@ def test_full_paths_in_a_list_are_understood() -> None:
     assert [found.path for found in storage.list("u/a")] == ["u/a/f.bin"]
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_list_that_comes_again_and_again_ends(
+    monkeypatch: pytest.MonkeyPatch, fresh: bool
+) -> None:
+    monkeypatch.setattr("lora_tui.gateway.storage._MOST_OBJECTS", 1000)
+    asked: list[int] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content)["offset"] if fresh else 0)
+        entries = [{"id": "1", "name": f"{asked[-1] + number}"} for number in range(100)]
+        return httpx.Response(200, json=entries)
+
+    listed = scripted(Script(answer)).list("u/a")
+    if fresh:
+        with pytest.raises(errors.BackendError, match="no end"):
+            list(listed)
+        assert len(asked) == 11
+    else:
+        assert len(list(listed)) == 100
+        assert len(asked) == 2
+
+
 # Uploads
 
 

@@ -111,9 +111,12 @@ class Rest:
 
         A page shorter than `limit` is not the end: the project may allow fewer rows an answer.
         """
-        return self.full_page(
-            table, user_id, after=after, limit=limit, key=key, columns=columns
-        ).rows
+        before = self.unreadable[table]
+        options: dict[str, Any] = {"limit": limit, "key": key, "columns": columns}
+        rows = self.full_page(table, user_id, after=after, **options).rows
+        if not rows and self.unreadable[table] > before:
+            raise BackendError(f"Could not read {table}: the answer is not a list of rows")
+        return rows
 
     def full_page(
         self,
@@ -148,15 +151,12 @@ class Rest:
 
     def count(self, table: str, user_id: str, *, deleted: bool = False) -> int:
         """How many rows the user has in a table; those marked as deleted only with `deleted`."""
-        query = self._tables.from_(table).select("id", count=_exact()).eq("user_id", user_id)
-        query = query if deleted else _living(query, table)
-        _, total = self._counted(query.limit(1), f"count {table}")
-        return total or 0
+        return self._count(table, user_id, deleted=deleted) or 0
 
     def try_count(self, table: str, user_id: str, *, deleted: bool = False) -> int | None:
         """Like `count`; None where the server can't say it, or not in time."""
         try:
-            return self.count(table, user_id, deleted=deleted)
+            return self._count(table, user_id, deleted=deleted)
         except (BackendError, QueryTimeoutError):
             return None
 
@@ -399,6 +399,11 @@ class Rest:
         if not isinstance(answer, bool):
             raise BackendError(f"Could not {what}: the answer is neither yes nor no")
         return answer
+
+    def _count(self, table: str, user_id: str, *, deleted: bool) -> int | None:
+        query = self._tables.from_(table).select("id", count=_exact()).eq("user_id", user_id)
+        query = query if deleted else _living(query, table)
+        return self._counted(query.limit(1), f"count {table}")[1]
 
     def _some_by_id(
         self, table: str, user_id: str, columns: str, ids: Sequence[str], limit: int

@@ -31,6 +31,8 @@ BUCKET: Final = "lora-models"
 LINK_SECONDS: Final = 3600
 
 _OBJECTS_A_PAGE: Final = 100
+_MOST_OBJECTS: Final = 200_000
+"""In one folder; a server that names more of them has no end."""
 _PATHS_A_REMOVAL: Final = 500
 _AS_THEY_ARE: Final = "!$&'()*+,;=:@"
 """Signs that stay as they are in a URL: the service makes a link's token over the URL after
@@ -130,6 +132,7 @@ class Storage:
         folder = prefix.strip("/")
         start = f"{folder}/" if folder else ""
         offset = 0
+        seen: set[str] = set()
         while True:
             response = self._client.post(
                 f"{self._base}/object/list/{quote(self._bucket, safe='')}",
@@ -145,15 +148,21 @@ class Storage:
             entries = read_json(check(response, what), what)
             if not isinstance(entries, list):
                 raise BackendError(f"Could not {what}: the answer is no list")
+            before = len(seen)
             for entry in entries:
-                if not (isinstance(entry, dict) and entry.get("id") and entry.get("name")):
+                if not isinstance(entry, dict) or str(entry.get("name")) in seen:
+                    continue
+                seen.add(str(entry.get("name")))
+                if not (entry.get("id") and entry.get("name")):
                     continue
                 # some stacks name objects by their whole path, and those of inner folders too
                 name = str(entry["name"]).removeprefix(start)
                 if "/" not in name:
                     yield _described(f"{start}{name}", entry)
-            if len(entries) < _OBJECTS_A_PAGE:
-                return
+            if len(entries) < _OBJECTS_A_PAGE or len(seen) == before:
+                return  # a page that brings nothing new is one that comes again and again
+            if len(seen) > _MOST_OBJECTS:
+                raise BackendError(f"Could not {what}: there is no end to them")
             offset += len(entries)
 
     def upload(

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lora_tui.errors import ConflictError, IntegrityError, LoraTuiError
-from lora_tui.gateway.rest import Mark, Rest
+from lora_tui.gateway.paging import Mark, further
+from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.receipts import Receipts
 from lora_tui.harvest.record import Identity, StoredFile, notification_row
@@ -78,9 +79,11 @@ def _is_announced(rest: Rest, artifact: Row) -> bool:
     """Whether there is a notification of an artifact that is not of our making."""
     user_id, created_at = str(artifact["user_id"]), artifact.get("created_at")
     after = Mark.at(created_at) if isinstance(created_at, str) else None
-    while rows := rest.page("notifications", user_id, after=after, key="created_at"):
-        for row in rows:
+    while True:
+        page = rest.full_page("notifications", user_id, after=after, key="created_at")
+        for row in page.rows:
             if mapping(row.get("metadata")).get("artifact_id") == artifact["id"]:
                 return True
-        after = Mark(str(rows[-1]["created_at"]), str(rows[-1]["id"]))
-    return False
+        after = further(page.rows, "created_at", after)
+        if after is None:
+            return False
