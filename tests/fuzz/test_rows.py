@@ -21,9 +21,11 @@ from lora_tui.cache import facts
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.config import load_profile
+from lora_tui.json_values import identifier
 from tests.conftest import Run
 from tests.fuzz.conftest import examples
-from tests.fuzz.test_answers import ESCAPES, json_values
+from tests.fuzz.test_answers import ESCAPES
+from tests.fuzz.values import odd_row, wrong
 from tests.tui.library import USER, FakeWriters, Library, model_row, notice_row
 
 _TEXTS: Final = st.one_of(
@@ -42,7 +44,7 @@ _TEXTS: Final = st.one_of(
         )
     ),
 )
-_values: Final = st.one_of(_TEXTS, json_values)
+_values: Final = st.one_of(_TEXTS, wrong)
 _COLUMNS: Final = tuple(column for column in model_row(0) if column not in ("id", "user_id"))
 _PARTS: Final = ("quality_metrics", "training_summary", "configuration", "artifacts")
 
@@ -64,6 +66,10 @@ def models(draw: st.DrawFn) -> dict[str, Any]:
 def harmless(text: str) -> bool:
     """No character that a terminal acts upon, but the end of a line."""
     return not any(character in text for character in ESCAPES)
+
+
+def _has_id(row: Any) -> bool:
+    return isinstance(row, dict) and bool(identifier(row.get("id")))
 
 
 @given(rows=st.lists(models(), min_size=1, max_size=4, unique_by=lambda row: row["id"]))
@@ -96,21 +102,41 @@ def test_the_command_line_shows_any_row_harmlessly(
         assert not any(cell.startswith(("=", "+", "@")) for line in table for cell in line)
 
 
-@given(rows=st.lists(models(), min_size=1, max_size=6, unique_by=lambda row: row["id"]))
+@given(
+    rows=st.lists(models(), min_size=1, max_size=6, unique_by=lambda row: row["id"]),
+    jobs=st.lists(odd_row("training_jobs").filter(_has_id), max_size=3),
+    notices=st.lists(odd_row("notifications").filter(_has_id), max_size=3),
+)
 @examples(4)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_screens_show_any_row_harmlessly(
-    rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+    rows: list[dict[str, Any]],
+    jobs: list[dict[str, Any]],
+    notices: list[dict[str, Any]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     library = Library(tmp_path_factory.mktemp("cache") / "cache.sqlite3")
     library.put_models(*rows, curves=False)
-    library.put_notices(notice_row(0, title=rows[0]["name"], message=rows[-1]["name"]))
+    library.put_jobs(*jobs)
+    library.put_notices(notice_row(0, title=rows[0]["name"], message=rows[-1]["name"]), *notices)
 
     async def walk() -> None:
         app = LoraTuiApp(library.path, FakeWriters(), profile="demo", sync_on_start=False)
         app.animation_level = "none"
         async with app.run_test(size=(120, 40)) as pilot:
-            for key in ("down", "enter", "escape", "n", "escape", "t", "escape", "f", "escape"):
+            for key in (
+                "down",
+                "enter",
+                "escape",
+                "n",
+                "escape",
+                "t",
+                "escape",
+                "f",
+                "escape",
+                "h",
+                "escape",
+            ):
                 await pilot.press(key)
                 await pilot.pause()
                 assert all(harmless(line) for line in _lines(pilot))

@@ -28,7 +28,7 @@ class LyingProject:
     """Tables of dictionaries. A column `stored` is what a row is really ordered by; never sent."""
 
     def __init__(self) -> None:
-        self.tables: dict[str, list[Row]] = {}
+        self.tables: dict[str, list[Any]] = {}
         self.max_rows = 1000
         self.asked: list[str] = []
         self.repeats = False
@@ -67,14 +67,14 @@ class LyingProject:
         for column in ("job_id", "user_id"):
             if column in query:
                 value = query[column].removeprefix("eq.")
-                rows = [row for row in rows if row.get(column, value) == value]
+                rows = [row for row in rows if _get(row, column, value) == value]
         if query.get("deleted_at") == "is.null":
-            rows = [row for row in rows if row.get("deleted_at") is None]
+            rows = [row for row in rows if _get(row, "deleted_at") is None]
         if query.get("id", "").startswith("in."):
             wanted = query["id"][4:-1].split(",")
-            rows = [row for row in rows if row.get("id") in wanted]
+            rows = [row for row in rows if _get(row, "id") in wanted]
         if query.get("id", "").startswith("gt."):
-            rows = [row for row in rows if str(row.get("id")) > query["id"][3:]]
+            rows = [row for row in rows if str(_get(row, "id")) > query["id"][3:]]
         key = query.get("order", "id").split(",")[0].split(".")[0]
         beyond = _BEYOND.fullmatch(query.get("or", ""))
         if beyond is not None:
@@ -82,27 +82,38 @@ class LyingProject:
             rows = [
                 row
                 for row in rows
-                if row.get(key) is not None
+                if _get(row, key) is not None
                 and (self._value(row, key) > at)
-                | ((self._value(row, key) == at) & (str(row.get("id")) > row_id))
+                | ((self._value(row, key) == at) & (str(_get(row, "id")) > row_id))
             ]
         if not self.unordered:
             rows = sorted(
                 rows,
-                key=lambda row: (row.get(key) is None, self._value(row, key), str(row.get("id"))),
+                key=lambda row: (
+                    _get(row, key) is None,
+                    self._value(row, key),
+                    str(_get(row, "id")),
+                ),
             )
         return rows
 
     def _value(self, row: Row, key: str) -> str:
-        return str(row.get("stored", row.get(key)) if key != "id" else row.get("id"))
+        return str(_get(row, "id") if key == "id" else _get(row, "stored", _get(row, key)))
 
-    def _columns(self, row: Row, query: dict[str, str]) -> Row:
+    def _columns(self, row: Any, query: dict[str, str]) -> Any:
+        if not isinstance(row, dict):
+            return row
         wanted = query.get("select", "*").split(",")
         return {
             name: value
             for name, value in row.items()
             if name != "stored" and (wanted == ["*"] or name in wanted)
         }
+
+
+def _get(row: Any, name: str, otherwise: object = None) -> Any:
+    """A value of a row, which may be no row."""
+    return row.get(name, otherwise) if isinstance(row, dict) else otherwise
 
 
 @contextmanager

@@ -66,18 +66,25 @@ def _findings(context: Context) -> Iterator[Finding]:
         for name in ("cache", "network", "auth"):
             yield skipped(name, "nothing is configured that could be looked at")
         return
-    yield attempt("cache", lambda: _cache(profile))
+    yield from _cache(profile)
     if context.arguments.offline:
         yield skipped("network", "--offline was given", "leave out --offline")
         return
     yield from _project(profile)
 
 
-def _cache(profile: Profile) -> Finding:
+def _cache(profile: Profile) -> Iterator[Finding]:
     signed_in = account.signed_in(profile)
     if signed_in is None:
-        return skipped("cache", "nobody is signed in, and each user has a cache of their own")
-    return machine.check_cache(profile.cache_path(signed_in.user_id))
+        yield skipped("cache", "nobody is signed in, and each user has a cache of their own")
+        return
+    path = profile.cache_path(signed_in.user_id)
+    found = attempt("cache", lambda: machine.check_cache(path))
+    yield found
+    if found.verdict is Verdict.OK:
+        from lora_tui.doctor.rows import check_rows
+
+        yield from check_rows(path)
 
 
 def _project(profile: Profile) -> Iterator[Finding]:

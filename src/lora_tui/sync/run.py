@@ -144,13 +144,18 @@ def _tables(reader: Reader, db: sqlite3.Connection, report: SyncReport, progress
             _add(report, table.remote, pulled)
             due = whole or pulled.set_back or pulled.unsure
             if due or not is_explained(db, table, difference(reader, db, table)):
+                due, reader.rest.unreadable[table.remote] = True, 0
                 tally = reconcile(reader, db, table, tell, rewrite=rewrite)
                 if rewrite:  # what `pull` had written was written again
                     report.written[table.remote] = 0
                 _add(report, table.remote, tally)
                 pulled.unreadable = tally.unreadable
             others = reader.rest.unreadable[table.remote]
-            _note_unreadable(db, table.remote, pulled.unreadable + others)
+            unreadable = pulled.unreadable + others
+            if unreadable or due:  # an ordinary sync does not meet them again
+                with transaction(db):
+                    known = str(unreadable) if unreadable else None
+                    facts.put_fact(db, f"{facts.UNREADABLE}{table.remote}", known)
         except _OF_ONE_TABLE as error:
             report.failures.append(error)
     if not report.failures:
@@ -171,13 +176,6 @@ def _curves(rest: Rest, db: sqlite3.Connection, report: SyncReport, progress: Pr
             continue
         report.curves += 1
         progress("curves", report.curves)
-
-
-def _note_unreadable(db: sqlite3.Connection, table: str, rows: int) -> None:
-    """For `lora-tui doctor`. An ordinary sync does not meet them again, so none is no news."""
-    if rows:
-        with transaction(db):
-            facts.put_fact(db, f"{facts.UNREADABLE}{table}", str(rows))
 
 
 def _add(report: SyncReport, name: str, tally: Tally) -> None:
