@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 ROWS_A_PAGE: Final = 1000
 """What PostgREST gives at most, silently; a project may have set less."""
-_FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
+FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 _NARROWER: Final = 5
 _MORE_THAN_COUNTED: Final = 100_000
@@ -38,7 +38,7 @@ class Mark:
     @classmethod
     def at(cls, moment: str) -> Self:
         """The place before all rows of this moment."""
-        return cls(moment, _FIRST_ID)
+        return cls(moment, FIRST_ID)
 
     @classmethod
     def of(cls, row: Row, key: str) -> Self | None:

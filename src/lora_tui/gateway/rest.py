@@ -11,7 +11,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, Self
 
@@ -28,6 +27,7 @@ from lora_tui.errors import (
 from lora_tui.gateway.answers import check, error_body, is_own_word, read_json
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.paging import (
+    FIRST_ID,
     ROWS_A_PAGE,
     Bound,
     Mark,
@@ -37,7 +37,7 @@ from lora_tui.gateway.paging import (
     further,
     walk_by_id,
 )
-from lora_tui.json_values import read_text
+from lora_tui.gateway.rows import rows_of, server_time_of, total_of
 
 SORTS: Final[Mapping[str, str]] = {
     "created": "created_at",
@@ -293,7 +293,7 @@ class Rest:
         that stays whole however many leave the queue, or join it, between two pages.
         """
         jobs: dict[str, Row] = {}
-        after = _FIRST_ID
+        after = FIRST_ID
         while len(jobs) < _MOST_WAITING:
             query = self._waiting(_QUEUE_COLUMNS).gt("id", after).order("id").limit(ROWS_A_PAGE)
             rows = self._rows(query, "read the completed jobs")
@@ -428,20 +428,12 @@ class Rest:
             return self._points(job_id, key, after, limit)
 
     def _page(self, query: Any, table: str, limit: int) -> Page:
-        response = self._send(query)
-        total = self._total(response)
-        if response.status_code == 416:  # the page lies beyond the last row
-            return Page([], full=False)
-        rows, others = _checked_rows(response, f"read {table}")
+        rows, others, total = self._answer(query, f"read {table}")
         self.unreadable[table] += others
         length = len(rows) + others
-        self._counts_beyond |= total is not None and total > length
         self.widest = max(self.widest, length)
-        return Page(
-            rows,
-            full=length >= min(limit, self.widest),
-            last=total == length and self._counts_beyond,
-        )
+        is_full = bool(length) and length >= min(limit, self.widest)
+        return Page(rows, full=is_full, last=total == length and self._counts_beyond)
 
     def _insert(self, table: str, row: Mapping[str, Any], what: str) -> Row:
         rows = self._rows(self._tables.from_(table).insert(dict(row)), what)
@@ -450,46 +442,28 @@ class Rest:
         return rows[0]
 
     def _rows(self, query: Any, what: str) -> list[Row]:
-        return _checked_rows(self._send(query), what)[0]
+        return rows_of(self._send(query), what)[0]
 
     def _counted(self, query: Any, what: str) -> tuple[list[Row], int | None]:
         """The rows, and how many there are without limit and offset."""
-        response = self._send(query)
-        total = self._total(response)
-        if response.status_code == 416:  # the page lies beyond the last row
-            return [], total or 0
-        rows, others = _checked_rows(response, what)
-        self._counts_beyond |= total is not None and total > len(rows) + others
+        rows, _, total = self._answer(query, what)
         return rows, total
 
-    def _total(self, response: httpx.Response) -> int | None:
-        match = re.search(r"/(\d{1,18})$", response.headers.get("content-range", ""), re.ASCII)
-        return int(match[1]) if match else None
+    def _answer(self, query: Any, what: str) -> tuple[list[Row], int, int | None]:
+        """The rows, how many things among them are none, and how many rows there are in all."""
+        response = self._send(query)
+        total = total_of(response)
+        if response.status_code == 416:  # the page lies beyond the last row
+            return [], 0, total or 0
+        rows, others = rows_of(response, what)
+        self._counts_beyond |= total is not None and total > len(rows) + others
+        return rows, others, total
 
     def _send(self, query: Any) -> httpx.Response:
         # The query's own `execute` drops the status of a refusal and takes any text for rows.
         response: httpx.Response = query.request.send(httpx.Headers())
-        self.server_time = _date(response) or self.server_time
+        self.server_time = server_time_of(response) or self.server_time
         return response
-
-
-def _date(response: httpx.Response) -> datetime | None:
-    try:
-        return parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
-    except (KeyError, ValueError, OverflowError):
-        return None
-
-
-def _checked_rows(response: httpx.Response, what: str) -> tuple[list[Row], int]:
-    """The rows, and how many things were among them that are none."""
-    try:
-        answer = read_text(check(response, what).content)
-    except ValueError:
-        answer = read_json(response, what)  # which says what is wrong with it
-    if not isinstance(answer, list):
-        raise BackendError(f"Could not {what}: the answer is not a list of rows")
-    rows = [row for row in answer if isinstance(row, dict)]
-    return rows, len(answer) - len(rows)
 
 
 def _longest_waiting(job: Row) -> tuple[bool, datetime, str]:

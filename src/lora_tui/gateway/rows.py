@@ -1,0 +1,39 @@
+"""What an answer of the Data API holds: rows, how many there are, and the server's time."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from lora_tui.errors import BackendError
+from lora_tui.gateway.answers import check, read_json
+from lora_tui.gateway.paging import Row
+from lora_tui.json_values import read_text
+
+
+def server_time_of(response: httpx.Response) -> datetime | None:
+    try:
+        return parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+def rows_of(response: httpx.Response, what: str) -> tuple[list[Row], int]:
+    """The rows, and how many things were among them that are none."""
+    try:
+        answer = read_text(check(response, what).content)
+    except ValueError:
+        answer = read_json(response, what)  # which says what is wrong with it
+    if not isinstance(answer, list):
+        raise BackendError(f"Could not {what}: the answer is not a list of rows")
+    rows = [row for row in answer if isinstance(row, dict)]
+    return rows, len(answer) - len(rows)
+
+
+def total_of(response: httpx.Response) -> int | None:
+    """How many rows there are without limit and offset, where the server says so."""
+    match = re.search(r"/(\d{1,18})$", response.headers.get("content-range", ""), re.ASCII)
+    return int(match[1]) if match else None
