@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,26 @@ def test_every_byte_is_fetched_by_someone_whatever_the_order(
         assert start <= at, "a hole"
         at = max(at, end)
     assert at == total
+
+
+def test_whoever_has_a_piece_goes_on_with_what_follows_as_far_as_its_answer_reaches() -> None:
+    pieces = Pieces(100 << 20)
+    first = pieces.take()
+    assert first is not None
+    shared = pieces.take(10 << 20)
+    assert shared is not None
+    assert shared.at == first.end
+    pieces.advance(first, first.missing)
+    assert not pieces.go_on(first, 100 << 20)  # somebody else is at it
+    pieces.release(shared)
+    assert pieces.go_on(first, 60 << 20)
+    assert first.end == 60 << 20
+    pieces.advance(first, first.missing)
+    rest = pieces.take()
+    assert rest is not None
+    assert (rest.at, rest.end) == (60 << 20, 100 << 20)
+    pieces.advance(rest, rest.missing)
+    assert pieces.complete
 
 
 def test_a_part_is_resumed_from_its_note_alone(tmp_path: Path) -> None:
@@ -172,6 +193,88 @@ def test_a_server_that_holds_back_what_comes_after_a_fast_start_gets_several() -
     assert growth.allowed == 8
 
 
+class Line:
+    """A server in made-up time: seconds to the first byte of each answer, then so many bytes."""
+
+    def __init__(
+        self,
+        total: int,
+        first_byte: Callable[[int], float],
+        rate: Callable[[int], float],
+    ) -> None:
+        """Both are asked with how many connections there are."""
+        self.growth, self.pieces, self.total = Growth(8), Pieces(total), total
+        self.requests = self.most = 0
+        self.now = 0.0
+        self._first_byte, self._rate = first_byte, rate
+        self._hands: list[tuple[Piece, float]] = []
+
+    def run(self, *, step: float = 0.05) -> None:
+        """Fetch all of it, as the readers do."""
+        growth, pieces = self.growth, self.pieces
+        while not pieces.complete:
+            receiving = sum(self.now >= at for _, at in self._hands)
+            allowed = growth.observe(self.now, pieces.done, pieces.missing, receiving)
+            for piece, at in sorted(self._hands, key=lambda hand: self.now < hand[1])[allowed:]:
+                self._hands.remove((piece, at))
+                pieces.release(piece)
+            while len(self._hands) < allowed and self._ask():
+                pass
+            self.most = max(self.most, len(self._hands))
+            self.now += step
+            for hand in list(self._hands):
+                piece, at = hand
+                if self.now >= at:
+                    count = min(piece.missing, int(self._rate(len(self._hands)) * step))
+                    pieces.advance(piece, count)
+                    one = growth.allowed == 1
+                    if not piece.missing and not (one and pieces.go_on(piece, self.total)):
+                        self._hands.remove(hand)
+
+    def _ask(self) -> bool:
+        piece = self.pieces.take(self.growth.chunk(self.pieces.missing))
+        if piece is not None:
+            self.requests += 1
+            self._hands.append((piece, self.now + self._first_byte(len(self._hands) + 1)))
+        return piece is not None
+
+
+def test_a_server_that_takes_longer_the_more_it_is_asked_is_left_with_one_connection() -> None:
+    """The storage on a disk reads the whole object before it sends the first byte of a part."""
+    line = Line(400 << 20, lambda connections: 2.0 * connections, lambda n: 12e6)
+    line.run()
+    alone = 2.0 + (400 << 20) / 12e6
+    assert line.growth.allowed == 1
+    assert line.requests < 30
+    assert line.now < 1.3 * alone
+
+
+def test_a_file_that_is_here_before_a_second_answer_would_begin_keeps_one_connection() -> None:
+    line = Line(30 << 20, lambda _: 2.0, lambda _: 5e6)
+    line.run()
+    assert (line.requests, line.most) == (1, 1)
+
+
+def test_several_connections_are_kept_where_they_bring_more_though_each_waits() -> None:
+    line = Line(400 << 20, lambda _: 0.5, lambda _: 5e6)
+    line.run()
+    assert line.growth.allowed == 8
+    assert line.now < 0.3 * (400 << 20) / 5e6
+
+
+def test_connections_that_stop_bringing_more_become_fewer() -> None:
+    line = Line(400 << 20, lambda _: 0.1, lambda _: 0.0)
+    line._rate = lambda n: 5e6 if line.now < 4 else 5e6 / n
+    line.run()
+    assert line.growth.allowed < 8
+
+
+def test_what_a_resume_finds_on_the_disk_is_not_the_rate_of_the_line() -> None:
+    growth = Growth(8)
+    for tick in range(40):
+        assert growth.observe(tick * 0.05, 1 << 30, 1 << 30, 1) == 1
+
+
 @pytest.mark.parametrize(
     "speeds", [[32.0] * 8, [32.0] * 7 + [4.0], [2.0, 40.0, 8.0, 30.0, 1.0, 25.0, 32.0, 32.0]]
 )
@@ -181,6 +284,7 @@ def test_all_connections_end_together_and_the_checksum_is_not_far_behind(
     """Connections of so many MiB a second share half a gigabyte."""
     total = 512 << 20
     growth, pieces = Growth(8), Pieces(total)
+    growth.observe(0.0, 0, total, 1)
     growth.observe(0.0, 1, total, 1)
     for tick in (1, 2, 3):
         growth.observe(tick * 0.1, int(tick * 0.1 * 32 * 2**20), total, 1)

@@ -58,6 +58,8 @@ class Answer:
     """The body of a file, from `start` on."""
 
     start: int
+    end: int | None
+    """The byte after the last one, where that is told."""
     version: Version
     ranged: bool
     """Whether it is the part that was asked for; else it is the whole file."""
@@ -237,15 +239,15 @@ def _answer(
                 "The storage gave an answer that makes no sense", details=str(error)
             ) from None
     if status == 200:
-        return Answer(0, Version(etag, body.length), False, asked_for_part, body, raw)
+        return Answer(0, body.length, Version(etag, body.length), False, asked_for_part, body, raw)
     if status == 206:
         span = content_span(response.getheader("Content-Range"))
         if span is None or body.length not in (None, span[1] - span[0]):
             raise BackendError("The storage gave a range that makes no sense")
-        start, _, total = span
+        start, end, total = span
         if start != asked_from:
             raise BackendError("The server answered with another part of the file than asked for")
-        return Answer(start, Version(etag, total), True, False, body, raw)
+        return Answer(start, end, Version(etag, total), True, False, body, raw)
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")
     details = with_pause(f"HTTP {status}", response.getheader("Retry-After"))

@@ -85,6 +85,8 @@ class Pieces:
         """
         with self._lock:
             free = next((gap for gap in self._gaps if not gap.taken), None)
+            if free is not None and chunk is None:
+                self._join_following(free)
             if chunk is not None and self._total is not None and self._gaps:
                 if free is None:
                     free = self._share(max(self._gaps, key=lambda gap: gap.missing), chunk)
@@ -95,6 +97,36 @@ class Pieces:
             if free is not None:
                 free.taken = True
             return free
+
+    def go_on(self, piece: Piece, reach: int) -> bool:
+        """Give whoever has filled this piece what follows on it, up to `reach`, if it is free.
+
+        So an answer that is still coming need not be asked for again.
+        """
+        with self._lock:
+            number = next((n for n, gap in enumerate(self._gaps) if gap.at >= piece.end), None)
+            if number is None or piece.missing:
+                return False
+            following = self._gaps[number]
+            if following.taken or following.at != piece.end or reach <= piece.end:
+                return False
+            self._join_following(following)
+            piece.end = min(following.end, reach)
+            self._gaps[number : number + 1] = [piece]
+            if piece.end < following.end:
+                following.at = piece.end
+                self._gaps.insert(number + 1, following)
+            return True
+
+    def _join_following(self, gap: Piece) -> None:
+        """Take in the free gaps that follow on this one."""
+        number = self._gaps.index(gap) + 1
+        while number < len(self._gaps):
+            following = self._gaps[number]
+            if following.taken or following.at != gap.end:
+                return
+            gap.end = following.end
+            del self._gaps[number]
 
     def _share(self, gap: Piece, chunk: int) -> Piece | None:
         """A part of a gap that somebody fetches, where it is worth while."""

@@ -71,8 +71,9 @@ class Readers:
         return True
 
     def keep(self, count: int) -> None:
-        """Dismiss those beyond so many."""
-        for reader in self._readers[count:]:
+        """Dismiss those beyond so many, the ones first that still wait for their first byte."""
+        ranked = sorted(self._readers, key=lambda reader: (reader.leave, reader.answer is None))
+        for reader in ranked[count:]:
             reader.leave = True
 
     def wait(self, seconds: float) -> list[tuple[BaseException, int]]:
@@ -174,6 +175,9 @@ class Readers:
         while not self._halt.is_set() and not reader.leave:
             wanted = min(size, piece.end - piece.at)
             if wanted <= 0:
+                one = self._source.growth.allowed == 1
+                if one and pieces.go_on(piece, answer.end or piece.end):
+                    continue
                 self._see_the_end(answer, pieces, piece, buffer)
                 return
             wanted = self._permitted(wanted)
