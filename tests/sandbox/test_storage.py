@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from lora_tui.sandbox import Sandbox
-from lora_tui.sandbox.tus import CHUNK
+
+CHUNK = 6 * 1024 * 1024
 from tests.sandbox.client import WEIGHTS, Client, clients, tus_metadata
 
 BINARY = {"Content-Type": "application/octet-stream"}

@@ -7,17 +7,28 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from lora_tui.sandbox import auth, control, rest, storage, tus, worker
+from lora_tui.sandbox import auth, control, rest, worker
 from lora_tui.sandbox.backend import GPU_ENDPOINT, Backend, Call, read_call
 from lora_tui.sandbox.middleware import CONTROL_PREFIX, Connections, FaultsMiddleware, RequestLog
+from lora_tui.sandbox.storage import browsing, downloads, resumable, signing, uploads
 
 Handler = Callable[[Backend, Call], Response]
 Streamer = Callable[[Backend, Request], Awaitable[Response]]
+
+
+class _KeyConvertor(PathConvertor):
+    """The name of an object: whatever follows, line breaks too."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("key", _KeyConvertor())
 
 
 def build_application(backend: Backend, connections: Connections) -> ASGIApp:
@@ -44,7 +55,7 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         return await control.requests(log, request)
 
     stored = "/storage/v1/object"
-    named = "{bucket}/{name:path}"
+    named = "{bucket}/{name:key}"
     routes: list[Any] = [
         small("/auth/v1/token", versioned(auth.token), ["POST"]),
         small("/auth/v1/user", versioned(auth.user)),
@@ -53,21 +64,23 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         small("/rest/v1/", rest.description),
         small("/rest/v1/rpc/{name}", rest.function, ["POST"]),
         small("/rest/v1/{table}", rest.table, ["GET", "HEAD", "POST", "PATCH", "DELETE"]),
-        small(f"{stored}/sign/{{bucket}}", storage.sign_many, ["POST"]),
-        small(f"{stored}/sign/{named}", storage.sign, ["POST"]),
-        streamed(f"{stored}/sign/{named}", storage.download_signed),
-        small(f"{stored}/info/authenticated/{named}", storage.info),
-        small(f"{stored}/info/{named}", storage.info),
-        small(f"{stored}/list/{{bucket}}", storage.list_objects, ["POST"]),
-        streamed(f"{stored}/authenticated/{named}", storage.download),
-        streamed(f"{stored}/{named}", storage.download),
-        streamed(f"{stored}/{named}", storage.upload, ["POST", "PUT"]),
-        small(f"{stored}/{named}", storage.delete_one, ["DELETE"]),
-        small(f"{stored}/{{bucket}}", storage.delete_many, ["DELETE"]),
-        small("/storage/v1/bucket", storage.buckets),
-        small("/storage/v1/bucket/{bucket}", storage.buckets),
-        streamed(tus.PATH, tus.uploads, ["POST", "OPTIONS"]),
-        streamed(f"{tus.PATH}/{{upload}}", tus.upload, ["HEAD", "PATCH", "DELETE", "OPTIONS"]),
+        small(f"{stored}/sign/{{bucket}}", signing.sign_many, ["POST"]),
+        small(f"{stored}/sign/{named}", signing.sign, ["POST"]),
+        streamed(f"{stored}/sign/{named}", downloads.download_signed),
+        small(f"{stored}/info/authenticated/{named}", browsing.info),
+        small(f"{stored}/info/{named}", browsing.info),
+        small(f"{stored}/list/{{bucket}}", browsing.list_objects, ["POST"]),
+        streamed(f"{stored}/authenticated/{named}", downloads.download),
+        streamed(f"{stored}/{named}", downloads.download),
+        streamed(f"{stored}/{named}", uploads.upload, ["POST", "PUT"]),
+        small(f"{stored}/{named}", browsing.delete_one, ["DELETE"]),
+        small(f"{stored}/{{bucket}}", browsing.delete_many, ["DELETE"]),
+        small("/storage/v1/bucket", browsing.buckets),
+        small("/storage/v1/bucket/{bucket}", browsing.buckets),
+        streamed(resumable.PATH, resumable.uploads, ["POST", "OPTIONS"]),
+        streamed(
+            f"{resumable.PATH}/{{upload}}", resumable.upload, ["HEAD", "PATCH", "DELETE", "OPTIONS"]
+        ),
         small(f"{GPU_ENDPOINT}/training/artifacts/{{job}}", worker.artifacts),
         small(f"{GPU_ENDPOINT}/status/{{job}}", worker.status),
         streamed(f"{worker.FILES_PATH}/{{job}}/{{file}}", worker.file),

@@ -18,7 +18,6 @@ from starlette.responses import Response
 
 from lora_tui.clock import parse_timestamp
 from lora_tui.sandbox.backend import (
-    SIGNING_SECRET,
     Backend,
     Call,
     NoApiKeyError,
@@ -190,12 +189,13 @@ def _session(backend: Backend, refresh_token: str) -> Response:
         "aal": "aal1",
         "session_id": row["session_id"],
         "is_anonymous": False,
+        **_not_before(backend, issued_at),
         # Two tokens of the same second still differ.
         "jti": secrets.token_hex(8),
     }
     return json_response(
         {
-            "access_token": make_token(claims, SIGNING_SECRET),
+            "access_token": make_token(claims, backend.session_secret()),
             "token_type": "bearer",
             "expires_in": seconds,
             "expires_at": issued_at + seconds,
@@ -203,6 +203,11 @@ def _session(backend: Backend, refresh_token: str) -> Response:
             "user": _user(row),
         }
     )
+
+
+def _not_before(backend: Backend, issued_at: int) -> dict[str, int]:
+    seconds = backend.faults.get("session_starts_after")
+    return {} if seconds is None else {"nbf": issued_at + int(seconds)}
 
 
 def _session_user(backend: Backend, call: Call) -> tuple[Any, str] | Response:
@@ -278,7 +283,14 @@ def _go_time(text: str) -> str:
 def _without_session(call: Call) -> Call:
     headers = {name: value for name, value in call.headers.items() if name != "authorization"}
     return Call(
-        call.method, call.path, call.origin, call.query, headers, call.path_params, call.body
+        call.method,
+        call.path,
+        call.raw_path,
+        call.origin,
+        call.query,
+        headers,
+        call.path_params,
+        call.body,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +22,7 @@ ANON_KEY: Final = "sb_publishable_MAKE_BELIEVE_for_the_demo_only"
 SERVICE_KEY: Final = "sb_secret_MAKE_BELIEVE_for_the_demo_only"
 GPU_KEY: Final = "rpa_MAKE_BELIEVE_for_the_demo_only"
 GPU_ENDPOINT: Final = "/v2/demo-endpoint"
+StorageKind = Literal["s3", "file"]
 SIGNING_SECRET: Final = b"make-believe: signs nothing outside the sandbox"
 
 
@@ -44,13 +45,16 @@ class NoApiKeyError(Exception):
 
 @dataclass(frozen=True)
 class Backend:
-    """The sandbox's state. `migrated` tells whether our additive migration has been applied."""
+    """The sandbox's state. `migrated` tells whether our additive migration has been applied,
+    `storage` what Storage keeps its bytes on: hosted projects have s3, own servers often files.
+    """
 
     directory: Path
     database: Database
     objects: Objects
     faults: Faults
     migrated: bool
+    storage: StorageKind
 
     def now(self) -> datetime:
         """The sandbox's own time: the clock, moved by the setting `clock_offset`."""
@@ -79,8 +83,17 @@ class Backend:
             raise BadTokenError("Authorization is not a Bearer token")
         if token.strip() == key:
             return Caller(role)
-        claims = read_token(token.strip(), SIGNING_SECRET, now=self.now().timestamp())
+        return self.caller_of_token(token.strip())
+
+    def caller_of_token(self, token: str) -> Caller:
+        """Whose session a token is of. Raises BadTokenError."""
+        claims = read_token(token, self.session_secret(), now=self.now().timestamp())
         return Caller(str(claims.get("role")), claims.get("sub"), claims.get("session_id"))
+
+    def session_secret(self) -> bytes:
+        """What sessions are signed with; the setting `session_secret` puts another in place."""
+        switched = self.faults.get("session_secret")
+        return SIGNING_SECRET if switched is None else str(switched).encode()
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,8 @@ class Call:
 
     method: str
     path: str
+    raw_path: str
+    """The path as the client wrote it, percent signs and all."""
     origin: str
     query: str
     headers: Mapping[str, str]
@@ -105,12 +120,18 @@ async def read_call(request: Request) -> Call:
     return Call(
         method=request.method,
         path=request.url.path,
+        raw_path=raw_path(request),
         origin=origin(request),
         query=request.url.query,
         headers=request.headers,
         path_params=request.path_params,
         body=await request.body(),
     )
+
+
+def raw_path(request: Request) -> str:
+    """The path of a request as the client wrote it."""
+    return bytes(request.scope["raw_path"]).decode("latin-1")
 
 
 def origin(request: Request) -> str:

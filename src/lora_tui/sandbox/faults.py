@@ -37,6 +37,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "wrong_length": 0,  # serve the file as if it were so many bytes shorter
     # Life times, in seconds
     "access_token_seconds": 3600,
+    "session_starts_after": None,  # a new session holds only from so many seconds on
+    "session_secret": None,  # a text: sessions signed before it was put in place are forged ones
     "refresh_reuse_seconds": 10,
     "signed_url_seconds": None,  # overrides what the client asks for
     "presigned_seconds": 86_400,
@@ -44,7 +46,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "clock_offset": 0.0,  # moves the sandbox's clock: an expiry without waiting for it
     # Limits
     "max_rows": 1000,
-    "standard_upload_limit": 50 * 1024 * 1024,
+    "standard_upload_limit": 50 * 1024 * 1024,  # bytes in one request
+    "project_upload_limit": None,  # bytes of any upload; where there is none, the bucket's limit
     # Oddities that clients must bear
     "numerics_as_strings": False,
     "plain_timestamps": False,  # `2026-11-23 09:16:55.59+00`, as some stacks write them

@@ -1,4 +1,7 @@
-"""A file over HTTP: Range, If-Range, ETag, HEAD, in pieces; with the faults that files can have."""
+"""A file over HTTP: Range, ETag, HEAD, in pieces; with the faults that files can have.
+
+Who serves it decides what a range is: a plain bucket follows the RFC, Storage has ways of its own.
+"""
 
 from __future__ import annotations
 
@@ -33,38 +36,79 @@ class Span:
         return self.end - self.first
 
 
-async def file_response(backend: Backend, request: Request, stored: StoredObject) -> Response:
-    """Answer GET or HEAD with the object's bytes, or the part of them that is asked for."""
+class UnsatisfiableError(Exception):
+    """No byte of the file lies in the range that is asked for. `size` is that of the file."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"of {size} bytes")
+        self.size = size
+
+
+class InvalidRangeError(UnsatisfiableError):
+    """The Range header is not one range of bytes; most servers then send the whole file."""
+
+
+async def file_response(
+    backend: Backend,
+    request: Request,
+    stored: StoredObject,
+    headers: Mapping[str, str],
+    *,
+    strict: bool = False,
+    guarded: bool = False,
+) -> Response:
+    """Answer GET or HEAD with the object's bytes, or the part of them that is asked for.
+
+    `headers` are added to those of every file. With `strict` a Range header that makes no sense is
+    an error rather than ignored; `guarded` is whether If-Range counts. Raises UnsatisfiableError,
+    InvalidRangeError.
+    """
     faults, path, method = backend.faults, request.url.path, request.method
     await run_in_threadpool(backend.objects.file, stored)
     size = max(0, stored.size - int(faults.get("wrong_length", path, method)))
-    headers = {
+    answer = {
         "accept-ranges": "bytes",
-        "cache-control": "no-cache",
         "content-type": stored.content_type,
         "etag": f'"{stored.etag}"',
-        "last-modified": format_datetime(_second(stored.modified), usegmt=True),
+        "last-modified": format_datetime(whole_second(stored.modified), usegmt=True),
+        **headers,
     }
-    if request.headers.get("if-none-match") in {headers["etag"], "*"}:
-        return Response(status_code=304, headers=headers)
     span, status = Span(0, size), 200
-    if not faults.get("ignore_range", path, method):
-        match _requested(request, stored, size):
-            case Span() as part:
-                span, status = part, 206
-                headers["content-range"] = f"bytes {part.first}-{part.end - 1}/{size}"
-            case "unsatisfiable":
-                headers["content-range"] = f"bytes */{size}"
-                return Response(status_code=416, headers=headers)
-    headers["content-length"] = str(span.length)
+    asked = request.headers.get("range")
+    heeded = not guarded or _unchanged(request.headers.get("if-range"), stored)
+    if asked and heeded and not faults.get("ignore_range", path, method):
+        try:
+            span, status = _span(asked.strip(), size), 206
+            answer["content-range"] = f"bytes {span.first}-{span.end - 1}/{size}"
+        except InvalidRangeError:
+            if strict:
+                raise
+    answer["content-length"] = str(span.length)
     if method == "HEAD":
-        return Response(status_code=status, headers=headers)
+        return Response(status_code=status, headers=answer)
     wrong = None
     if span.length and faults.take("flip_bit", path, method):
         chosen = faults.get("flip_at", path, method)
         wrong = span.first + span.length // 2 if chosen is None else int(chosen)
     change = bool(faults.take("change_file_midway", path, method))
-    return _FileResponse(_pieces(backend, stored, span, wrong, change), status, headers)
+    return _FileResponse(_pieces(backend, stored, span, wrong, change), status, answer)
+
+
+def is_unmodified(request: Request, stored: StoredObject, *, to_the_second: bool) -> bool:
+    """Whether If-None-Match or If-Modified-Since says that the client has these bytes."""
+    if request.headers.get("if-none-match") == f'"{stored.etag}"':
+        return True
+    try:
+        since = parsedate_to_datetime(request.headers.get("if-modified-since", ""))
+    except ValueError:
+        return False
+    modified = whole_second(stored.modified) if to_the_second else stored.modified
+    return modified <= since.astimezone(UTC)
+
+
+def whole_second(moment: datetime) -> datetime:
+    """The moment without the part of a second that HTTP can't tell."""
+    return moment.astimezone(UTC).replace(microsecond=0)
 
 
 class _FileResponse(Response):
@@ -94,20 +138,18 @@ class _FileResponse(Response):
             await self._pieces.aclose()
 
 
-def _requested(request: Request, stored: StoredObject, size: int) -> Span | str | None:
-    """The part asked for, None where it is the whole file, or `unsatisfiable`."""
-    match = _RANGE.fullmatch(request.headers.get("range", "").strip())
-    if match is None or not _unchanged(request.headers.get("if-range"), stored):
-        return None
-    first, last = match.groups()
-    if not first and not last:
-        return None
+def _span(asked: str, size: int) -> Span:
+    """The part of a file of this size that is asked for."""
+    match = _RANGE.fullmatch(asked)
+    first, last = match.groups() if match else ("", "")
+    if not (first or last) or (first and last and int(last) < int(first)):
+        raise InvalidRangeError(size)
     if not first:
-        return Span(max(0, size - int(last)), size) if int(last) and size else "unsatisfiable"
-    if last and int(last) < int(first):
-        return None
+        if not int(last) or not size:
+            raise UnsatisfiableError(size)
+        return Span(max(0, size - int(last)), size)
     if int(first) >= size:
-        return "unsatisfiable"
+        raise UnsatisfiableError(size)
     return Span(int(first), min(int(last) + 1, size) if last else size)
 
 
@@ -118,7 +160,7 @@ def _unchanged(condition: str | None, stored: StoredObject) -> bool:
     if condition.startswith(('"', "W/")):
         return condition == f'"{stored.etag}"'
     try:
-        return parsedate_to_datetime(condition) == _second(stored.modified)
+        return parsedate_to_datetime(condition) == whole_second(stored.modified)
     except (TypeError, ValueError):
         return False
 
@@ -143,7 +185,3 @@ async def _pieces(
                 piece = bytes(damaged)
             at += len(piece)
             yield piece
-
-
-def _second(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(microsecond=0)

@@ -6,20 +6,21 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.clock import parse_timestamp
-from lora_tui.sandbox.adapter_files import recipe_pieces, recipe_size
+from lora_tui.sandbox.adapter_files import Recipe, recipe_pieces, recipe_size
 from lora_tui.sandbox.database import Database
 
 BUCKET: Final = "lora-models"
 BUCKET_LIMIT: Final = 5 * 1024**3
 BUCKET_TYPES: Final = ("application/octet-stream", "application/x-tar", "application/json")
 WORKER_BUCKET: Final = "worker-files"
+_PIECE: Final = 1 << 20
 
 COLUMNS: Final = (
     "bucket",
@@ -28,6 +29,8 @@ COLUMNS: Final = (
     "owner",
     "size",
     "content_type",
+    "cache_control",
+    "version",
     "etag",
     "recipe",
     "created_at",
@@ -35,13 +38,9 @@ COLUMNS: Final = (
 )
 
 
-class ObjectExistsError(Exception):
-    """There is an object of this name, and it was not to be replaced."""
-
-
 @dataclass(frozen=True)
 class StoredObject:
-    """One object; `etag` is without its quotes."""
+    """One object. `etag` is without its quotes; equal bytes have the same, versions never."""
 
     bucket: str
     name: str
@@ -49,6 +48,8 @@ class StoredObject:
     owner: str | None
     size: int
     content_type: str
+    cache_control: str
+    version: str
     etag: str
     recipe: Mapping[str, Any] | None
     created_at: str
@@ -70,30 +71,21 @@ class Objects:
         directory.mkdir(parents=True, exist_ok=True)
 
     def find(self, bucket: str, name: str) -> StoredObject | None:
-        row = self._database.row(
-            "SELECT * FROM storage_objects WHERE bucket = ? AND name = ?", (bucket, name)
-        )
-        return None if row is None else _object(row)
+        row = self._row(bucket, name)
+        return None if row is None else self._object(row)
 
-    def under(self, bucket: str, prefix: str) -> list[StoredObject]:
-        """All objects whose name starts with `prefix`, by name."""
+    def names_under(self, bucket: str, prefix: str) -> list[str]:
+        """The names that start with `prefix`, in whatever case, in order."""
         rows = self._database.rows(
-            "SELECT * FROM storage_objects WHERE bucket = ? AND substr(name, 1, ?) = ?"
+            "SELECT name FROM storage_objects WHERE bucket = ? AND lower(substr(name, 1, ?)) = ?"
             " ORDER BY name",
-            (bucket, len(prefix), prefix),
+            (bucket, len(prefix), prefix.lower()),
         )
-        return [_object(row) for row in rows]
+        return [row["name"] for row in rows]
 
     def file(self, stored: StoredObject) -> Path:
         """The file with the object's bytes."""
-        path = self._directory / _file_name(stored.bucket, stored.name, stored.etag)
-        if not path.exists():
-            assert stored.recipe is not None, "an uploaded object has its file"
-            unfinished = self.new_file()
-            with unfinished.open("wb") as file:
-                file.writelines(recipe_pieces(stored.recipe))
-            unfinished.replace(path)
-        return path
+        return self._made(stored.bucket, stored.name, stored.version, stored.recipe)
 
     def new_file(self) -> Path:
         """A name for a file in the making, on the same file system as the finished ones."""
@@ -107,35 +99,35 @@ class Objects:
         *,
         content_type: str,
         owner: str | None,
-        replace: bool,
         moment: str,
+        cache_control: str = "no-cache",
+        parts: Sequence[int] = (),
     ) -> StoredObject:
-        """Take `file` (it is moved) as the object's bytes. Raises ObjectExistsError."""
-        with file.open("rb") as content:
-            etag = hashlib.file_digest(content, "md5").hexdigest()
-        # An object that is replaced by equal bytes still is a new version.
-        etag = hashlib.md5(f"{etag} {moment}".encode(), usedforsecurity=False).hexdigest()
-        size = file.stat().st_size
+        """Take `file` (it is moved) as the object's bytes, in place of those that it had.
+
+        `parts` are the sizes of the parts that a backend of s3 got it in; none for a whole one.
+        """
+        etag = multipart_etag(file, parts) if parts else md5_etag(file)
         with self._database.transaction():
-            old = self.find(bucket, name)
-            if old is not None and not replace:
-                raise ObjectExistsError(name)
+            old = self._row(bucket, name)
             stored = StoredObject(
                 bucket=bucket,
                 name=name,
-                id=old.id if old else str(uuid.uuid4()),
+                id=old["id"] if old else str(uuid.uuid4()),
                 owner=owner,
-                size=size,
+                size=file.stat().st_size,
                 content_type=content_type,
+                cache_control=cache_control,
+                version=str(uuid.uuid4()),
                 etag=etag,
                 recipe=None,
-                created_at=old.created_at if old else moment,
+                created_at=old["created_at"] if old else moment,
                 updated_at=moment,
             )
             self._save(stored)
-            file.replace(self._directory / _file_name(bucket, name, etag))
-        if old is not None and old.etag != etag:
-            self._forget_file(old)
+            file.replace(self._path(bucket, name, stored.version))
+        if old is not None:
+            self._path(bucket, name, old["version"]).unlink(missing_ok=True)
         return stored
 
     def replace_by_other_bytes(self, stored: StoredObject, moment: str) -> None:
@@ -151,8 +143,8 @@ class Objects:
             file,
             content_type=stored.content_type,
             owner=stored.owner,
-            replace=True,
             moment=moment,
+            cache_control=stored.cache_control,
         )
 
     def remove(self, stored: StoredObject) -> None:
@@ -160,7 +152,35 @@ class Objects:
             "DELETE FROM storage_objects WHERE bucket = ? AND name = ?",
             (stored.bucket, stored.name),
         )
-        self._forget_file(stored)
+        self._path(stored.bucket, stored.name, stored.version).unlink(missing_ok=True)
+
+    def _row(self, bucket: str, name: str) -> Mapping[str, Any] | None:
+        return self._database.row(
+            "SELECT * FROM storage_objects WHERE bucket = ? AND name = ?", (bucket, name)
+        )
+
+    def _object(self, row: Mapping[str, Any]) -> StoredObject:
+        values = {name: row[name] for name in COLUMNS}
+        if values["recipe"] is not None:
+            values["recipe"] = json.loads(values["recipe"])
+        if values["etag"] is None:  # a seeded object is made and hashed when first asked for
+            file = self._made(row["bucket"], row["name"], row["version"], values["recipe"])
+            values["etag"] = md5_etag(file)
+            self._database.execute(
+                "UPDATE storage_objects SET etag = ? WHERE bucket = ? AND name = ? AND version = ?",
+                (values["etag"], row["bucket"], row["name"], row["version"]),
+            )
+        return StoredObject(**values)
+
+    def _made(self, bucket: str, name: str, version: str, recipe: Recipe | None) -> Path:
+        path = self._path(bucket, name, version)
+        if not path.exists():
+            assert recipe is not None, "an uploaded object has its file"
+            unfinished = self.new_file()
+            with unfinished.open("wb") as file:
+                file.writelines(recipe_pieces(recipe))
+            unfinished.replace(path)
+        return path
 
     def _save(self, stored: StoredObject) -> None:
         marks = ", ".join("?" * len(COLUMNS))
@@ -169,9 +189,28 @@ class Objects:
             _values(stored),
         )
 
-    def _forget_file(self, stored: StoredObject) -> None:
-        path = self._directory / _file_name(stored.bucket, stored.name, stored.etag)
-        path.unlink(missing_ok=True)
+    def _path(self, bucket: str, name: str, version: str) -> Path:
+        text = os.fsencode(f"{bucket}/{name} {version}")
+        return self._directory / hashlib.sha256(text).hexdigest()
+
+
+def md5_etag(file: Path) -> str:
+    """The ETag of an object that came whole."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "md5").hexdigest()
+
+
+def multipart_etag(file: Path, parts: Sequence[int]) -> str:
+    """The ETag of an object that came in parts of these sizes: the MD5 of MD5s, and how many."""
+    whole = hashlib.md5(usedforsecurity=False)
+    with file.open("rb") as content:
+        for size in parts:
+            part = hashlib.md5(usedforsecurity=False)
+            while size and (piece := content.read(min(size, _PIECE))):
+                part.update(piece)
+                size -= len(piece)
+            whole.update(part.digest())
+    return f"{whole.hexdigest()}-{len(parts)}"
 
 
 def seeded_row(
@@ -187,14 +226,17 @@ def seeded_row(
     """The row of an object whose file is made from `recipe` when somebody asks, by COLUMNS."""
     text = json.dumps(recipe)
     digest = hashlib.md5(f"{bucket}/{name} {text}".encode(), usedforsecurity=False).hexdigest()
+    identifier = f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-8{digest[17:20]}-{digest[20:]}"
     return (
         bucket,
         name,
-        f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-8{digest[17:20]}-{digest[20:]}",
+        identifier,
         owner,
         recipe_size(recipe) if size is None else size,
         content_type,
-        digest,
+        "no-cache",
+        identifier,
+        None,
         text,
         moment,
         moment,
@@ -204,13 +246,3 @@ def seeded_row(
 def _values(stored: StoredObject) -> list[Any]:
     recipe = None if stored.recipe is None else json.dumps(stored.recipe)
     return [recipe if name == "recipe" else getattr(stored, name) for name in COLUMNS]
-
-
-def _object(row: Mapping[str, Any]) -> StoredObject:
-    values = {name: row[name] for name in COLUMNS}
-    values["recipe"] = None if values["recipe"] is None else json.loads(values["recipe"])
-    return StoredObject(**values)
-
-
-def _file_name(bucket: str, name: str, etag: str) -> str:
-    return hashlib.sha256(os.fsencode(f"{bucket}/{name} {etag}")).hexdigest()

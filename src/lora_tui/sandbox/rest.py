@@ -23,7 +23,7 @@ from lora_tui.sandbox.query import Reader
 from lora_tui.sandbox.rest_errors import RestError, not_single, unknown_table
 from lora_tui.sandbox.rpc import call_function
 from lora_tui.sandbox.tables import TABLES, Table
-from lora_tui.sandbox.tokens import BadTokenError, ExpiredTokenError
+from lora_tui.sandbox.tokens import BadTokenError, EarlyTokenError, ExpiredTokenError
 from lora_tui.sandbox.values import Dialect
 from lora_tui.sandbox.writes import Writer
 
@@ -76,6 +76,8 @@ def _answer(backend: Backend, call: Call, handle: Any) -> Response:
         return no_api_key(call)
     except ExpiredTokenError:
         return _refusal(RestError(401, "PGRST303", "JWT expired"), anonymous=True)
+    except EarlyTokenError:
+        return _refusal(RestError(401, "PGRST303", "JWT not yet valid"), anonymous=True)
     except BadTokenError as error:
         return _refusal(RestError(401, "PGRST301", str(error)), anonymous=True)
     dialect = Dialect(

@@ -18,7 +18,14 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lora_tui.sandbox.application import build_application
-from lora_tui.sandbox.backend import ANON_KEY, GPU_ENDPOINT, GPU_KEY, SERVICE_KEY, Backend
+from lora_tui.sandbox.backend import (
+    ANON_KEY,
+    GPU_ENDPOINT,
+    GPU_KEY,
+    SERVICE_KEY,
+    Backend,
+    StorageKind,
+)
 from lora_tui.sandbox.database import Database
 from lora_tui.sandbox.faults import Faults
 from lora_tui.sandbox.middleware import Connections
@@ -57,6 +64,7 @@ class Sandbox:
         models: int = 36,
         waiting_jobs: int = 4,
         migrated: bool = True,
+        storage: StorageKind = "s3",
         reset: bool = False,
         now: datetime | None = None,
     ) -> Self:
@@ -65,8 +73,9 @@ class Sandbox:
         `directory` keeps the state between starts and is seeded once (again after `reset`);
         without it the state is temporary. `models` are those of the demo account that are not
         deleted, `waiting_jobs` the completed jobs that nobody has harvested. `migrated` is
-        whether our additive migration has been applied. `now` is the moment that the seeded
-        timestamps lead up to: by default the current hour.
+        whether our additive migration has been applied. `storage` is what Storage keeps its bytes
+        on, which shows in its answers: s3 as on the hosted service, or file. `now` is the moment
+        that the seeded timestamps lead up to: by default the current hour.
         """
         temporary = directory is None
         place = (
@@ -77,7 +86,7 @@ class Sandbox:
         (place / "uploads").mkdir(parents=True, exist_ok=True)
         database = Database(place / "sandbox.sqlite3")
         objects = Objects(database, place / "objects")
-        backend = Backend(place, database, objects, Faults(seed), migrated)
+        backend = Backend(place, database, objects, Faults(seed), migrated, storage)
         try:
             seed_backend(backend, seed, Volume(models, waiting_jobs), now)
             return cls(_Server(backend), backend, temporary=temporary)

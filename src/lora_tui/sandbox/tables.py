@@ -217,13 +217,13 @@ CREATE TABLE auth_refresh_tokens (
 );
 CREATE TABLE storage_objects (
     bucket TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, owner TEXT, size INTEGER NOT NULL,
-    content_type TEXT NOT NULL, etag TEXT NOT NULL, recipe TEXT, created_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL, PRIMARY KEY (bucket, name)
+    content_type TEXT NOT NULL, cache_control TEXT NOT NULL, version TEXT NOT NULL, etag TEXT,
+    recipe TEXT, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, PRIMARY KEY (bucket, name)
 );
 CREATE TABLE resumable_uploads (
-    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, name TEXT NOT NULL, owner TEXT,
-    content_type TEXT NOT NULL, length INTEGER NOT NULL, upsert INTEGER NOT NULL,
-    finished INTEGER NOT NULL DEFAULT 0, expires_at TEXT NOT NULL
+    version TEXT PRIMARY KEY, bucket TEXT NOT NULL, name TEXT NOT NULL, owner TEXT,
+    metadata TEXT NOT NULL, length INTEGER, parts TEXT NOT NULL DEFAULT '[]',
+    finished INTEGER NOT NULL DEFAULT 0, expires_at TEXT
 );
 CREATE TABLE worker_jobs (
     id TEXT PRIMARY KEY, status TEXT NOT NULL, dialect TEXT NOT NULL, files TEXT NOT NULL,

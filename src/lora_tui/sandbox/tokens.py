@@ -15,8 +15,16 @@ class BadTokenError(Exception):
     """Not a token, or not one of ours. `str(error)` says which."""
 
 
+class MalformedTokenError(BadTokenError):
+    """Not even the shape of a token."""
+
+
 class ExpiredTokenError(BadTokenError):
     """A genuine token whose `exp` has passed."""
+
+
+class EarlyTokenError(BadTokenError):
+    """A genuine token whose `nbf` is still to come."""
 
 
 def make_token(claims: Mapping[str, Any], secret: bytes) -> str:
@@ -27,13 +35,13 @@ def make_token(claims: Mapping[str, Any], secret: bytes) -> str:
 
 
 def read_token(token: str, secret: bytes, *, now: float) -> dict[str, Any]:
-    """The claims of a token that is ours and has not expired at `now` (seconds since 1970).
+    """The claims of a token that is ours and holds at `now` (seconds since 1970).
 
-    Raises BadTokenError, or ExpiredTokenError.
+    Raises BadTokenError, or one of its kinds.
     """
     parts = token.split(".")
     if len(parts) != 3:
-        raise BadTokenError(f"Expected 3 parts in JWT; got {len(parts)}")
+        raise MalformedTokenError(f"Expected 3 parts in JWT; got {len(parts)}")
     if not hmac.compare_digest(
         _signature(f"{parts[0]}.{parts[1]}", secret).encode(), parts[2].encode()
     ):
@@ -44,6 +52,8 @@ def read_token(token: str, secret: bytes, *, now: float) -> dict[str, Any]:
         raise BadTokenError("claims are not JSON") from error
     if not isinstance(claims, dict):
         raise BadTokenError("claims are not an object")
+    if now < float(claims.get("nbf", 0)):
+        raise EarlyTokenError("JWT not yet valid")
     if now >= float(claims.get("exp", 0)):
         raise ExpiredTokenError("JWT expired")
     return claims

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from lora_tui.clock import parse_timestamp
 from lora_tui.sandbox.backend import GPU_KEY, SIGNING_SECRET, Backend, Call, json_response
-from lora_tui.sandbox.file_response import file_response
+from lora_tui.sandbox.file_response import UnsatisfiableError, file_response, is_unmodified
 from lora_tui.sandbox.objects import WORKER_BUCKET
 
 FILES_PATH: Final = "/worker-files"
@@ -83,7 +83,14 @@ async def file(backend: Backend, request: Request) -> Response:
     stored = await run_in_threadpool(backend.objects.find, WORKER_BUCKET, name)
     if stored is None or _vanished(backend, "vanish_files", request.path_params["job"]):
         return _xml(404, "NoSuchKey", "The specified key does not exist.")
-    return await file_response(backend, request, stored)
+    if is_unmodified(request, stored, to_the_second=True):
+        return Response(status_code=304, headers={"etag": f'"{stored.etag}"'})
+    try:
+        return await file_response(backend, request, stored, {}, guarded=True)
+    except UnsatisfiableError as error:
+        answer = _xml(416, "InvalidRange", "The requested range is not satisfiable")
+        answer.headers["content-range"] = f"bytes */{error.size}"
+        return answer
 
 
 def _refused(call: Call) -> Response | None:

@@ -30,6 +30,7 @@ class UploadForm:
     """The one file of a form; `content_type` is the file's own, or that of the field so named."""
 
     content_type: str
+    cache_control: str
     file: UploadFile
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -71,6 +72,8 @@ async def read_form(request: Request, *, limit: int) -> AsyncIterator[UploadForm
             raise NoFileError
         named = form.get("contentType")
         kind = named if isinstance(named, str) and named else file.content_type
-        yield UploadForm(kind or "application/octet-stream", file)
+        seconds = form.get("cacheControl")
+        cache_control = f"max-age={seconds}" if isinstance(seconds, str) and seconds else "no-cache"
+        yield UploadForm(kind or "application/octet-stream", cache_control, file)
     finally:
         await form.close()

@@ -1,0 +1,1 @@
+"""Supabase Storage as the sandbox plays it: on its `s3` backend, as hosted, or on `file`."""

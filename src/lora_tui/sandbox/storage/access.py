@@ -1,0 +1,155 @@
+"""Who may do what in Storage: sessions, policies, the bucket, and the names that it takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lora_tui.clock import parse_timestamp
+from lora_tui.sandbox.backend import Backend, Call, Caller, NoApiKeyError
+from lora_tui.sandbox.objects import BUCKET, BUCKET_TYPES, StoredObject
+from lora_tui.sandbox.storage.errors import (
+    StorageError,
+    access_denied,
+    already_exists,
+    bucket_not_found,
+    internal_error,
+    invalid_key,
+    invalid_request,
+    invalid_type,
+    object_not_found,
+)
+from lora_tui.sandbox.tokens import (
+    BadTokenError,
+    EarlyTokenError,
+    ExpiredTokenError,
+    MalformedTokenError,
+)
+
+LONGEST_KEY: Final = 1024
+_LONGEST_FILE_NAME: Final = 255
+_KEY: Final = re.compile(r"[A-Za-z0-9_/!.*'() &$=@;:+,?-]+")
+
+Action = Callable[[Caller], Response]
+
+
+def answer(backend: Backend, call: Call, act: Action) -> Response:
+    """Act on behalf of whoever asks; a refusal becomes its answer."""
+    try:
+        check_authorization(backend, call)
+        return act(session(backend, call))
+    except StorageError as error:
+        return error.response()
+
+
+def check_authorization(backend: Backend, request: Request | Call) -> None:
+    """Raise StorageError unless there is one; the gateway makes one out of a project's key."""
+    if "authorization" in request.headers:
+        return
+    try:
+        backend.caller(request)
+    except NoApiKeyError:
+        raise invalid_request("headers must have required property 'authorization'") from None
+
+
+def session(backend: Backend, request: Request | Call) -> Caller:
+    """Who asks. Raises StorageError where no valid session or key says so.
+
+    Storage itself knows no `apikey`: one that is missing or wrong leaves what is in Authorization.
+    """
+    try:
+        return backend.caller(request)
+    except NoApiKeyError:
+        _, _, token = request.headers.get("authorization", "").partition(" ")
+    except BadTokenError as error:
+        raise access_denied(token_message(error)) from None
+    try:
+        return backend.caller_of_token(token)
+    except BadTokenError as error:
+        raise access_denied(token_message(error)) from None
+
+
+def session_of_reader(backend: Backend, request: Request | Call) -> Caller:
+    """Who asks for the bytes of an object, or about it.
+
+    Without a valid session it counts as nobody, to whom a private bucket is not there.
+    """
+    try:
+        return session(backend, request)
+    except StorageError:
+        raise bucket_not_found() from None
+
+
+def token_message(error: BadTokenError) -> str:
+    """What Storage says of a token."""
+    match error:
+        case ExpiredTokenError():
+            return '"exp" claim timestamp check failed'
+        case EarlyTokenError():
+            return '"nbf" claim timestamp check failed'
+        case MalformedTokenError():
+            return "Invalid Compact JWS"
+        case _:
+            return str(error)
+
+
+def check_bucket(name: str) -> str:
+    """The name. Raises StorageError where there is no such bucket."""
+    if name != BUCKET:
+        raise bucket_not_found()
+    return name
+
+
+def check_key(backend: Backend, name: str) -> None:
+    """Raise StorageError where an object can't have this name."""
+    if _KEY.fullmatch(name) is None or len(name) > LONGEST_KEY:
+        raise invalid_key(name)
+    if backend.storage == "file" and any(
+        len(part) > _LONGEST_FILE_NAME for part in name.split("/")
+    ):
+        raise internal_error()
+
+
+def check_type(content_type: str) -> None:
+    """Raise StorageError unless the bucket takes exactly this; a parameter makes it another."""
+    if content_type not in BUCKET_TYPES:
+        raise invalid_type(content_type)
+
+
+def check_write(backend: Backend, caller: Caller, bucket: str, name: str, *, upsert: bool) -> None:
+    """Raise StorageError where the policies, or an object of this name, stand against it."""
+    if not caller.is_service:
+        raise access_denied("new row violates row-level security policy")
+    if not upsert and find(backend, bucket, name) is not None:
+        raise already_exists()
+
+
+def find(backend: Backend, bucket: str, name: str) -> StoredObject | None:
+    """The object, whoever asks; there is but one bucket."""
+    return backend.objects.find(bucket, name) if bucket == BUCKET else None
+
+
+def readable(backend: Backend, caller: Caller, bucket: str, name: str) -> StoredObject:
+    """The object, if this caller may read it; a missing one and another's look the same."""
+    found = find(backend, bucket, name)
+    if found is None or not may_read(backend, caller, name):
+        raise object_not_found()
+    return found
+
+
+def may_read(backend: Backend, caller: Caller, name: str) -> bool:
+    """Whether a policy lets the caller see an object of this name."""
+    if caller.is_service:
+        return True
+    return backend.migrated and caller.user_id is not None and name.startswith(f"{caller.user_id}/")
+
+
+def storage_time(text: str) -> str:
+    """A moment as Storage writes it: milliseconds, and Z."""
+    moment = parse_timestamp(text)
+    assert moment is not None
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
