@@ -49,7 +49,12 @@ def test_the_bucket_is_private_and_takes_three_kinds_of_file(
 
 @pytest.mark.parametrize(
     "name",
-    ["adapter_model.safetensors", "adapter_config.json", "with space & plus+.bin", "100%25.bin"],
+    [
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "with space & plus+.bin",
+        "epoch=3,step=100.bin",
+    ],
 )
 def test_what_is_stored_is_what_its_owner_gets_by_a_signed_link(
     backend: Backend, alice: Person, service: Gateway, folder: str, name: str

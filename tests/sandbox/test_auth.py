@@ -139,3 +139,26 @@ def test_a_session_outlives_a_restart_on_the_same_directory(tmp_path: Path) -> N
         token = session(user)["refresh_token"]
     with Sandbox.start(state, models=1) as second, clients(second) as (user, *_):
         assert refresh(user, token).status_code == 200
+
+
+def test_after_a_new_secret_old_sessions_are_forged_ones(sandbox: Sandbox, user: Client) -> None:
+    old = session(user)
+    sandbox.faults(session_secret="the secret after a rotation")
+    headers = {"Authorization": f"Bearer {old['access_token']}"}
+    assert user.rest("GET", "datasets", headers=headers).status_code == 401
+    answer = user.storage("POST", "object/list/lora-models", headers=headers, json={"prefix": ""})
+    assert answer.json()["message"] == "signature verification failed"
+    renewed = refresh(user, old["refresh_token"]).json()
+    headers = {"Authorization": f"Bearer {renewed['access_token']}"}
+    assert user.rest("GET", "datasets", headers=headers).status_code == 200
+
+
+def test_a_session_can_be_from_the_future(sandbox: Sandbox, user: Client) -> None:
+    sandbox.faults(session_starts_after=60)
+    headers = {"Authorization": f"Bearer {session(user)['access_token']}"}
+    answer = user.rest("GET", "datasets", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "PGRST303")
+    answer = user.storage("POST", "object/list/lora-models", headers=headers, json={"prefix": ""})
+    assert answer.json()["message"] == '"nbf" claim timestamp check failed'
+    sandbox.faults(clock_offset=61)
+    assert user.rest("GET", "datasets", headers=headers).status_code == 200

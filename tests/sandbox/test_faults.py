@@ -111,8 +111,7 @@ def test_an_object_can_change_during_a_download(sandbox: Sandbox, user: Client) 
     assert during.content == before.content
     assert len(after.content) == len(before.content)
     assert after.content != before.content
-    resume = {"Range": "bytes=9-", "If-Range": before.headers["etag"]}
-    assert user.http.get(url, headers=resume).status_code == 200
+    assert after.headers["etag"] != before.headers["etag"]
 
 
 def test_one_bit_can_be_wrong_once(sandbox: Sandbox, user: Client) -> None:

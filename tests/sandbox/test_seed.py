@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -199,3 +201,18 @@ def test_a_temporary_state_is_removed_at_the_end() -> None:
 def test_secrets_are_unmistakably_make_believe(full: Sandbox, index: int) -> None:
     keys = (full.anon_key, full.service_key, full.gpu_key, full.password)
     assert "make_believe" in keys[index].lower().replace("-", "_")
+
+
+def test_a_state_of_an_older_version_is_made_anew(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    with closing(sqlite3.connect(state / "sandbox.sqlite3")) as old:
+        old.executescript(
+            "CREATE TABLE sandbox_facts (name TEXT, value TEXT);"
+            "CREATE TABLE storage_objects (bucket TEXT, name TEXT, etag TEXT NOT NULL);"
+        )
+    with Sandbox.start(state, models=1) as first, clients(first) as (user, *_):
+        path = user.newest()
+    with Sandbox.start(state, models=1) as second, clients(second) as (user, *_):
+        assert user.newest() == path
+        assert user.http.get(user.sign(path)).status_code == 200

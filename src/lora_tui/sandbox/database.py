@@ -7,12 +7,14 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 Parameters = Sequence[Any]
+LAYOUT: Final = 2
+"""Of the tables; a state of another one is made anew."""
 
 
 class Database:
@@ -78,6 +80,15 @@ class Database:
         """Close the file; later calls raise `sqlite3.ProgrammingError`."""
         with self._lock:
             self._connection.close()
+
+
+def has_other_layout(file: Path) -> bool:
+    """Whether a file of this name was made by a version of the program with other tables."""
+    if not file.exists():
+        return False
+    with closing(sqlite3.connect(file)) as connection, suppress(sqlite3.DatabaseError):
+        return bool(connection.execute("PRAGMA user_version").fetchone() != (LAYOUT,))
+    return False
 
 
 def _as_dict(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> dict[str, Any]:

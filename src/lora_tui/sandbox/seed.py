@@ -13,6 +13,7 @@ from lora_tui import clock
 from lora_tui.clock import timestamp_text
 from lora_tui.sandbox.auth import password_digest
 from lora_tui.sandbox.backend import Backend
+from lora_tui.sandbox.database import LAYOUT
 from lora_tui.sandbox.people import DEMO, OTHER, Person
 from lora_tui.sandbox.seed_jobs import add_unfinished_jobs, add_waiting_job
 from lora_tui.sandbox.seed_models import OTHER_MODELS, add_model
@@ -39,6 +40,7 @@ def seed_backend(backend: Backend, seed: int, volume: Volume, now: datetime | No
         rows.flush()
         for statement in index_statements():
             database.execute(statement)
+        database.execute(f"PRAGMA user_version = {LAYOUT}")
         database.insert_many(
             "sandbox_facts",
             ("name", "value"),

@@ -26,7 +26,7 @@ from lora_tui.sandbox.backend import (
     Backend,
     StorageKind,
 )
-from lora_tui.sandbox.database import Database
+from lora_tui.sandbox.database import Database, has_other_layout
 from lora_tui.sandbox.faults import Faults
 from lora_tui.sandbox.middleware import Connections
 from lora_tui.sandbox.objects import Objects
@@ -70,21 +70,23 @@ class Sandbox:
     ) -> Self:
         """Start one and return when it serves.
 
-        `directory` keeps the state between starts and is seeded once (again after `reset`);
-        without it the state is temporary. `models` are those of the demo account that are not
-        deleted, `waiting_jobs` the completed jobs that nobody has harvested. `migrated` is
-        whether our additive migration has been applied. `storage` is what Storage keeps its bytes
-        on, which shows in its answers: s3 as on the hosted service, or file. `now` is the moment
-        that the seeded timestamps lead up to: by default the current hour.
+        `directory` keeps the state between starts and is seeded once (again after `reset`, and
+        where an older version of the program has made it); without it the state is temporary.
+        `models` are those of the demo account that are not deleted, `waiting_jobs` the completed
+        jobs that nobody has harvested. `migrated` is whether our additive migration has been
+        applied. `storage` is what Storage keeps its bytes on, which shows in its answers: s3 as on
+        the hosted service, or file. `now` is the moment that the seeded timestamps lead up to: by
+        default the current hour.
         """
         temporary = directory is None
         place = (
             Path(tempfile.mkdtemp(prefix="lora-tui-sandbox-")) if directory is None else directory
         )
-        if reset and place.exists():
+        file = place / "sandbox.sqlite3"
+        if place.exists() and (reset or has_other_layout(file)):
             shutil.rmtree(place)
         (place / "uploads").mkdir(parents=True, exist_ok=True)
-        database = Database(place / "sandbox.sqlite3")
+        database = Database(file)
         objects = Objects(database, place / "objects")
         backend = Backend(place, database, objects, Faults(seed), migrated, storage)
         try:
