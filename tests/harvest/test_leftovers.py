@@ -62,7 +62,7 @@ def test_objects_of_a_job_that_is_tried_again_stay(
     world.sandbox.clear_faults()
     world.retry_all()
     _, events = world.run()
-    assert sum(isinstance(event, FileStored) and not event.sent for event in events) == 2
+    assert sum(isinstance(event, FileStored) and not event.sent for event in events) == 3
     world.check_complete()
 
 
