@@ -39,6 +39,15 @@ def test_a_unit_gets_its_secrets_as_credentials_only(unit: Path) -> None:
     assert "DynamicUser=yes" in text
 
 
+def test_the_service_is_started_again_after_a_refused_key_but_not_for_ever() -> None:
+    text = (ROOT / "contrib/systemd/lora-tui-harvest.service").read_text()
+    assert re.findall(r"^RestartPreventExitStatus=(.*)$", text, re.M) == ["2"]
+    assert "Restart=on-failure" in text
+    before_service = text.partition("[Service]")[0]
+    assert re.search(r"^StartLimitBurst=\d+$", before_service, re.M)
+    assert re.search(r"^StartLimitIntervalSec=\S+$", before_service, re.M)
+
+
 def test_the_timer_starts_a_service_that_exists() -> None:
     for timer in (ROOT / "contrib/systemd").glob("*.timer"):
         assert timer.with_suffix(".service") in UNITS

@@ -61,7 +61,7 @@ def run(context: Context) -> None:
                 stop=stop,
             )
             return
-        result = harvesting.run_cycle(
+        result = harvesting.run_once(
             harvester,
             limit=arguments.limit_jobs,
             concurrency=arguments.concurrency,

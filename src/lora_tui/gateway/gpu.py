@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from lora_tui.errors import BackendError, InterceptedError, NotFoundError
+from lora_tui.errors import AuthenticationError, BackendError, InterceptedError, NotFoundError
 from lora_tui.gateway.answers import check, is_own_word, read_json
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.redaction import without_secrets
@@ -50,6 +50,10 @@ class ResultPendingError(BackendError):
 
 class WorkerJobFailedError(BackendError):
     """The job failed, was cancelled or ran out of time at the worker."""
+
+
+class WorkerKeyRefusedError(AuthenticationError):
+    """The worker did not accept the key, several times; even that may pass."""
 
 
 class MalformedResultError(BackendError):
@@ -132,6 +136,12 @@ def _body(response: httpx.Response) -> Mapping[str, Any]:
     what = "fetch the result from the GPU worker"
     try:
         body = read_json(check(response, what), what)
+    except AuthenticationError as error:
+        raise WorkerKeyRefusedError(
+            "The GPU worker does not accept the key",
+            details=error.details,
+            remedy="check GPU_CLUSTER_API_KEY and GPU_CLUSTER_API_URL",
+        ) from None
     except BackendError as error:
         if not response.is_success:
             raise

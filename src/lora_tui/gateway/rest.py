@@ -273,7 +273,13 @@ class Rest:
 
         Each has its dataset's name embedded as `dataset`.
         """
-        wanted = [str(job["id"]) for job in self.waiting_jobs()[:limit]]
+        return self.jobs_in_full([str(job["id"]) for job in self.waiting_jobs()[:limit]])
+
+    def jobs_in_full(self, wanted: Sequence[str]) -> list[Row]:
+        """The rows of these jobs, in this order, each with its dataset's name as `dataset`.
+
+        Those that wait no longer are left out.
+        """
         jobs: dict[str, Row] = {}
         for start in range(0, len(wanted), _IDS_A_QUERY):
             missing = wanted[start : start + _IDS_A_QUERY]

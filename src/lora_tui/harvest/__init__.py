@@ -17,13 +17,14 @@ from lora_tui.harvest.events import (
     JobStarted,
     ResultExpiring,
     ResultLost,
+    TransferSlow,
     as_json,
     describe,
 )
 from lora_tui.harvest.harvester import Harvester, connect
 from lora_tui.harvest.job_state import FileState, JobState, State
 from lora_tui.harvest.ledger import Ledger, ledger_path
-from lora_tui.harvest.loop import run_forever
+from lora_tui.harvest.loop import run_forever, run_once
 
 __all__ = [
     "CycleFinished",
@@ -41,10 +42,12 @@ __all__ = [
     "ResultExpiring",
     "ResultLost",
     "State",
+    "TransferSlow",
     "as_json",
     "connect",
     "describe",
     "ledger_path",
     "run_cycle",
     "run_forever",
+    "run_once",
 ]

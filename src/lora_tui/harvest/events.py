@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from lora_tui import clock, formats
+from lora_tui.harvest.pace import Speed
 from lora_tui.text import terminal_safe
 
 
@@ -113,8 +114,35 @@ class ResultLost(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TransferSlow(Event):
+    """A file moves so slowly that others go first, beside it; told once a job and cycle."""
+
+    job_id: str
+    file: str
+    """Empty where the worker has not answered yet."""
+    done: int
+    """Bytes that have arrived."""
+    total: int | None
+    bytes_per_second: int
+    waiting: int
+    """Jobs that wait behind it."""
+
+    @classmethod
+    def of(cls, job_id: str, speed: Speed, *, waiting: int) -> Self:
+        """Of a job in hand."""
+        return cls(
+            job_id=job_id,
+            file=speed.file,
+            done=speed.done,
+            total=speed.total,
+            bytes_per_second=round(speed.bytes_per_second),
+            waiting=waiting,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CycleFinished(Event):
-    """The counts of a cycle; the jobs of all counts together are those that were waiting."""
+    """The counts of a cycle: of the jobs that were waiting, and of those that came meanwhile."""
 
     harvested: int
     failed: int
@@ -181,6 +209,14 @@ def _sentence(event: Event) -> str:
             return (
                 f"{event.job_id[:8]}  WARNING: the result of {event.external_job_id} is lost:"
                 f" the worker dropped it before it was harvested{why}"
+            )
+        case TransferSlow():
+            what = event.file or "the worker's answer"
+            return (
+                f"{event.job_id[:8]}  WARNING: {what} is slow"
+                f" ({formats.size(event.bytes_per_second)}/s,"
+                f" {formats.size(event.done)} of {formats.size(event.total)}):"
+                f" {event.waiting:,} waiting go first"
             )
         case CycleFinished():
             counts = [f"{event.harvested:,} harvested", f"{event.failed:,} failed"]

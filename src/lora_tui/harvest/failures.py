@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from lora_tui.errors import BackendError, DeniedError, NotFoundError, UnreachableError
-from lora_tui.gateway.gpu import MalformedJobError, ResultGoneError, WorkerJobFailedError
+from lora_tui.errors import (
+    BackendError,
+    DeniedError,
+    IntegrityError,
+    NotFoundError,
+    UnreachableError,
+)
+from lora_tui.gateway.gpu import (
+    MalformedJobError,
+    ResultGoneError,
+    ResultPendingError,
+    WorkerJobFailedError,
+)
 
 
 class RefusedResultError(BackendError):
@@ -46,6 +57,19 @@ _PERMANENT: Final = (ResultGoneError, WorkerJobFailedError, MalformedJobError)
 All else is tried for as long as the worker has the result: an answer that makes no sense, a file
 that is refused, missing or damaged may be another one the next time. So may a project that refuses.
 """
+
+
+ANSWERED: Final = (
+    ResultGoneError,
+    ResultPendingError,
+    WorkerJobFailedError,
+    RefusedResultError,
+    SourceGoneError,
+    SourceForbiddenError,
+    SourceUnreachableError,
+    IntegrityError,
+)
+"""What a job can fail with only after the worker has accepted our key."""
 
 
 def is_permanent(error: Exception) -> bool:

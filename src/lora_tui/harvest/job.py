@@ -31,6 +31,8 @@ _PROGRESS_SECONDS: Final = 0.5
 
 Row = Mapping[str, Any]
 Emit = Callable[[Event], None]
+Progress = Callable[[str, int, int | None], None]
+"""Told the file, the bytes of it that have arrived, and all of them."""
 
 
 class StoppedError(Exception):
@@ -44,11 +46,13 @@ def harvest_job(
     stopping: Callable[[], bool],
     *,
     yielding: bool = False,
+    on_progress: Progress = lambda _name, _done, _total: None,
 ) -> bool:
     """Make the job's model. False where another harvester does, or did so meanwhile.
 
     With `yielding` it raises TakenError where no lease tells who is at the job, and there are files
-    of it that this machine did not store. Raises StoppedError, and of the error family what stands
+    of it that this machine did not store. `on_progress` may raise StoppedError to end within a
+    file. Raises StoppedError, and of the error family what stands
     against it (failures.py).
     """
     identity = Identity.of(job)
@@ -60,7 +64,16 @@ def harvest_job(
             yielding = yielding and not lease.exclusive
             if yielding:
                 _yield_to_another(harvester, identity)
-            return _harvest(harvester, job, identity, lease, emit, stopping, yielding=yielding)
+            return _harvest(
+                harvester,
+                job,
+                identity,
+                lease,
+                emit,
+                stopping,
+                yielding=yielding,
+                on_progress=on_progress,
+            )
         except LeaseLostError:
             return False
         except LoraTuiError as error:
@@ -89,12 +102,21 @@ def _harvest(
     stopping: Callable[[], bool],
     *,
     yielding: bool,
+    on_progress: Progress,
 ) -> bool:
     emit(_started(identity, dry_run=False))
     artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
     adopted = artifact is not None
     if artifact is None:
-        files = _store_files(harvester, identity, lease, emit, stopping, yielding=yielding)
+        files = _store_files(
+            harvester,
+            identity,
+            lease,
+            emit,
+            stopping,
+            yielding=yielding,
+            on_progress=on_progress,
+        )
         pages = harvester.rest.metric_points(identity.job_id)
         row = artifact_row(job, (point for page in pages for point in page), files)
         check_stored(harvester.storage, identity, files)
@@ -132,6 +154,7 @@ def _store_files(
     stopping: Callable[[], bool],
     *,
     yielding: bool,
+    on_progress: Progress,
 ) -> list[StoredFile]:
     """All of them or an error. The small ones first: they show others that somebody is at it."""
     source = _source(harvester, identity)
@@ -150,7 +173,7 @@ def _store_files(
             partial(source.download, name),
             spool_dir=harvester.spool_dir,
             receipts=receipts,
-            on_growth=_progress(harvester, identity.job_id, name),
+            on_growth=_progress(harvester, identity.job_id, name, on_progress),
             yielding=yielding,
         )
         try:
@@ -172,7 +195,9 @@ def _store_files(
     return files
 
 
-def _progress(harvester: Harvester, job_id: str, name: str) -> Callable[[int, int | None], None]:
+def _progress(
+    harvester: Harvester, job_id: str, name: str, on_progress: Progress
+) -> Callable[[int, int | None], None]:
     """Notes how far a file is, but not more often than somebody could look."""
     last = 0.0
 
@@ -183,6 +208,7 @@ def _progress(harvester: Harvester, job_id: str, name: str) -> Callable[[int, in
             last = now
             harvester.ledger.progress(job_id, name, done, total)
             harvester.beat()
+            on_progress(name, done, total)
 
     return note
 

@@ -74,15 +74,7 @@ class Ledger:
     def queue(self, jobs: Sequence[Mapping[str, Any]], holder: str = "") -> None:
         """Note the whole queue as the backend has it: what left it was finished elsewhere."""
         now = clock.timestamp_text(clock.now())
-        waiting = [
-            (
-                str(job["id"]),
-                terminal_safe(job.get("external_job_id"), limit=120),
-                _text(job.get("completed_at")),
-                now,
-            )
-            for job in jobs
-        ]
+        waiting = [_queued(job, now) for job in jobs]
         with self._writing() as db:
             self._free_abandoned(db, holder)
             db.executemany(
@@ -98,6 +90,16 @@ class Ledger:
             db.executemany("DELETE FROM jobs WHERE job_id = ?", gone)
             oldest = clock.timestamp_text(clock.now() - _DONE_KEPT)
             db.execute("DELETE FROM jobs WHERE state = 'done' AND updated_at < ?", (oldest,))
+
+    def joined(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        """Note jobs that came while a cycle goes on; what is known of others stays as it is."""
+        now = clock.timestamp_text(clock.now())
+        with self._writing() as db:
+            db.executemany(
+                "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at)"
+                " VALUES (?, ?, ?, ?) ON CONFLICT (job_id) DO NOTHING",
+                [_queued(job, now) for job in jobs],
+            )
 
     def not_due(self) -> tuple[frozenset[str], frozenset[str]]:
         """The jobs that must not be tried now: those whose time has not come, and the dead."""
@@ -371,6 +373,15 @@ def _job(row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:
         artifact_id=row["artifact_id"],
         updated_at=clock.parse_timestamp(row["updated_at"]),
         files=files,
+    )
+
+
+def _queued(job: Mapping[str, Any], now: str) -> tuple[str, str, str | None, str]:
+    return (
+        str(job["id"]),
+        terminal_safe(job.get("external_job_id"), limit=120),
+        _text(job.get("completed_at")),
+        now,
     )
 
 

@@ -1,0 +1,117 @@
+"""How fast each job in hand moves, and whether others would be lost behind one that is slow."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+SOON: Final = 15.0
+"""Seconds; what ends within them keeps its turn."""
+RESERVE: Final = 5 * 60.0
+"""Seconds that a job needs for itself: it has to be begun so long before its result goes."""
+LONGEST_WAIT: Final = 10 * 60.0
+"""Seconds that a job waits for another one where nobody knows when its result goes."""
+
+_WINDOW: Final = 15.0
+_STALLED: Final = 10.0
+_LEAST: Final = 3.0
+"""Seconds; what has moved for less time than this is not judged."""
+_UNKNOWN: Final = 60.0
+"""Seconds after which a file of unknown length counts as one without an end."""
+
+
+@dataclass
+class _File:
+    name: str
+    begun: float
+    done: int = 0
+    total: int | None = None
+    samples: deque[tuple[float, int]] = field(default_factory=deque)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How a job moves."""
+
+    file: str
+    """The file in hand; empty before the first one."""
+    done: int
+    """Bytes of it that have arrived."""
+    total: int | None
+    bytes_per_second: float
+    seconds_left: float
+    """Until the end of the file at this rate; 0 where that can't be told yet."""
+
+
+class Pace:
+    """The jobs in hand; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, _File] = {}
+        self._lock = threading.Lock()
+
+    def begun(self, job_id: str) -> None:
+        """Work on a job begins."""
+        self.moved(job_id, "", 0, None)
+
+    def moved(self, job_id: str, name: str, done: int, total: int | None) -> None:
+        """So many bytes of a file have arrived."""
+        now = time.monotonic()
+        with self._lock:
+            file = self._files.get(job_id)
+            if file is None or file.name != name or done < file.done:
+                file = self._files[job_id] = _File(name, now)
+                file.samples.append((now, 0))
+            file.done, file.total = done, total
+            if now - file.samples[-1][0] >= 1.0:
+                file.samples.append((now, done))
+            while len(file.samples) > 2 and now - file.samples[1][0] > _WINDOW:
+                file.samples.popleft()
+
+    def ended(self, job_id: str) -> None:
+        """Nobody works on it any more."""
+        with self._lock:
+            self._files.pop(job_id, None)
+
+    def speed(self, job_id: str) -> Speed:
+        """How a job moves at this moment."""
+        now = time.monotonic()
+        with self._lock:
+            file = self._files.get(job_id)
+            if file is None:
+                return Speed("", 0, None, 0.0, 0.0)
+            since, before = file.samples[0]
+            rate = max(0, file.done - before) / max(now - since, 0.001)
+            return Speed(file.name, file.done, file.total, rate, _seconds_left(file, rate, now))
+
+
+def _seconds_left(file: _File, rate: float, now: float) -> float:
+    if now - file.begun < _LEAST:
+        return 0.0
+    still = now - file.samples[-1][0]  # a sample is added whenever bytes come
+    if still >= _STALLED and (file.total is None or file.done < file.total):
+        return math.inf
+    if file.total is None:
+        return math.inf if now - file.begun >= _UNKNOWN else 0.0
+    if file.done >= file.total:  # all has arrived, and is on its way to the bucket
+        return math.inf if still >= _UNKNOWN else 0.0
+    return (file.total - file.done) / rate if rate else math.inf
+
+
+def gives_way(seconds_left: float, waiting: Iterable[float | None]) -> bool:
+    """Whether a job with so much left to do should let others go first.
+
+    `waiting` are the seconds for which the worker keeps the result of each; None or less than zero
+    where nobody knows, or where it may be gone already.
+    """
+    if seconds_left <= SOON:
+        return False
+    return any(
+        seconds_left > (LONGEST_WAIT if left is None or left <= 0 else left - RESERVE)
+        for left in waiting
+    )
