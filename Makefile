@@ -79,7 +79,7 @@ package-check: $(DEV_READY) ## build wheel and sdist, install, and run the demo 
 	scripts/package-check $(ARGS)
 
 .PHONY: browser-check
-browser-check: $(DEV_READY) ## the web mode in a headless Chromium, which has to be installed
+browser-check: $(DEV_READY) ## `lora-tui serve` in a headless Chromium, which has to be installed
 	@$(BIN)/python scripts/browser_check.py
 
 .PHONY: fresh-check
