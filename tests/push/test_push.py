@@ -143,6 +143,39 @@ def test_a_large_adapter_goes_in_resumable_pieces_and_on_where_it_broke_off(
     assert "POST /storage/v1/upload/resumable" not in writes(configured, before)
 
 
+def test_a_dataset_that_is_deleted_meanwhile_is_said_and_nothing_stays_behind(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = httpx.Client(
+        base_url=configured.url, headers={"apikey": configured.service_key}, trust_env=False
+    )
+    (there,) = rows(configured, f"datasets?id=eq.{dataset}")
+    mine = there | {"id": "5d0c6f0e-0000-4000-8000-000000000001", "name": "short-lived"}
+    mine |= {"storage_path": "short-lived.jsonl"}
+    service.post("/rest/v1/datasets", json=mine).raise_for_status()
+
+    def delete(*_arguments: object) -> None:
+        service.delete(f"/rest/v1/datasets?id=eq.{mine['id']}").raise_for_status()
+
+    monkeypatch.setattr(push_command, "_tell", delete)
+    directory = write_adapter(tmp_path / "out", state=STATE)
+    objects = stored_objects(service, configured.user_id)
+    ran = run("push", str(directory), "--dataset", "short-lived")
+    assert ran.code == 3
+    assert "deleted meanwhile" in ran.err
+    assert "already there" not in ran.err
+    assert stored_objects(service, configured.user_id) == objects
+    service.close()
+
+
+def stored_objects(service: httpx.Client, user_id: str) -> set[str]:
+    """The folders of a user in the bucket."""
+    answer = service.post(
+        "/storage/v1/object/list/lora-models", json={"prefix": user_id, "limit": 1000}
+    ).raise_for_status()
+    return {entry["name"] for entry in answer.json()}
+
+
 def test_a_dry_run_writes_nothing(
     configured: Sandbox, run: Run, dataset: str, tmp_path: Path
 ) -> None:
@@ -214,6 +247,8 @@ def test_a_directory_that_is_not_sound_is_refused_before_anything_is_sent(
             ("adapter_config.json", json.dumps({"peft_type": "LORA", "r": 8}).encode(), 6),
             ("adapter_config.json", b"[" * 100_000, 6),
             ("adapter_config.json", None, 3),
+            ("tokenizer_config.json", b"<!DOCTYPE html><html></html>", 6),
+            ("tokenizer_config.json", b"", 6),
             ("trainer_state.json", b"{}", 6),
             ("trainer_state.json", b"\xff\xfe not json", 6),
         )

@@ -19,6 +19,12 @@ from lora_tui.gateway.gpu import (
 )
 
 
+class JobDeletedError(NotFoundError):
+    """The job is in the project no more, and so can't have a model."""
+
+    default_remedy = "nothing to do: what was stored for it has been removed"
+
+
 class RefusedResultError(BackendError):
     """The worker's answer asks for something that we don't do: an address, a name, a size."""
 
@@ -51,7 +57,7 @@ class SourceBusyError(SourceUnreachableError):
         self.retry_after = retry_after
 
 
-_PERMANENT: Final = (ResultGoneError, WorkerJobFailedError, MalformedJobError)
+_PERMANENT: Final = (ResultGoneError, WorkerJobFailedError, MalformedJobError, JobDeletedError)
 """What the worker itself says about the job, and a row that can't become a model.
 
 All else is tried for as long as the worker has the result: an answer that makes no sense, a file

@@ -13,13 +13,19 @@ from functools import partial
 from typing import Any, Final
 
 from lora_tui.domain import Quality
-from lora_tui.errors import LoraTuiError
+from lora_tui.errors import LoraTuiError, MissingReferenceError
 from lora_tui.gateway.http import RETRY
 from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
-from lora_tui.harvest.failures import is_permanent
+from lora_tui.harvest.failures import JobDeletedError, is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.lease import Lease, LeaseLostError
-from lora_tui.harvest.publish import check_stored, give_up, publish, write_artifact
+from lora_tui.harvest.publish import (
+    check_stored,
+    give_up,
+    give_up_deleted,
+    publish,
+    write_artifact,
+)
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import Identity, StoredFile, artifact_row
 from lora_tui.harvest.source import SourceFiles
@@ -56,6 +62,28 @@ def harvest_job(
     against it (failures.py).
     """
     identity = Identity.of(job)
+    try:
+        return _claimed(harvester, job, identity, emit, stopping, yielding, on_progress)
+    except MissingReferenceError as error:
+        receipts = _receipts(harvester, identity)
+        if not give_up_deleted(harvester.rest, harvester.storage, receipts, identity):
+            raise
+        raise JobDeletedError(
+            "The job, its dataset or its owner was deleted while it was harvested",
+            details=error.details,
+        ) from None
+
+
+def _claimed(
+    harvester: Harvester,
+    job: Row,
+    identity: Identity,
+    emit: Emit,
+    stopping: Callable[[], bool],
+    yielding: bool,
+    on_progress: Progress,
+) -> bool:
+    """Make the job's model under a lease, where there is one to be had."""
     lease = Lease.claim(harvester.rest, identity.job_id, harvester.holder, harvester.lease_seconds)
     if lease is None:
         return False

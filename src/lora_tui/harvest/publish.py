@@ -75,6 +75,15 @@ def give_up(storage: Storage, receipts: Receipts, identity: Identity) -> None:
         return
 
 
+def give_up_deleted(rest: Rest, storage: Storage, receipts: Receipts, identity: Identity) -> bool:
+    """Whether the job is there no more; then what was stored for it is removed."""
+    job = rest.job(identity.user_id, identity.job_id)
+    if job is not None or rest.artifact_by_job(identity.job_id) is not None:
+        return False
+    give_up(storage, receipts, identity)
+    return True
+
+
 def _is_announced(rest: Rest, artifact: Row) -> bool:
     """Whether there is a notification of an artifact that is not of our making."""
     user_id, created_at = str(artifact["user_id"]), artifact.get("created_at")

@@ -14,6 +14,7 @@ from lora_tui import adapters
 from lora_tui.adapters import AdapterConfig, AdapterFacts
 from lora_tui.disk_errors import explained_disk_errors
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
+from lora_tui.harvest.structure import DamagedFileError, Inspector
 from lora_tui.safetensors_header import PREFIX_BYTES
 from lora_tui.text import terminal_safe
 
@@ -142,6 +143,14 @@ def _measured(path: Path) -> LocalFile:
         while piece := file.read(_PIECE):
             digest.update(piece)
             size += len(piece)
+        try:
+            Inspector(path.name).check(file.fileno(), size)
+        except DamagedFileError as error:
+            raise IntegrityError(
+                "A file of the adapter can't be used",
+                details=error.details,
+                remedy="save it again, or take it out of the directory; nothing was sent",
+            ) from None
     if size > LARGEST_FILE:
         raise UsageError(
             f"{path.name} is larger than the bucket takes",

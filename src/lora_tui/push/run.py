@@ -21,6 +21,7 @@ from lora_tui.errors import (
     ConfigError,
     ConflictError,
     IntegrityError,
+    MissingReferenceError,
     NotFoundError,
     UsageError,
 )
@@ -29,7 +30,7 @@ from lora_tui.gateway.rest import Rest
 from lora_tui.harvest.harvester import LEASE_SECONDS, spool_directory
 from lora_tui.harvest.holder import new_holder
 from lora_tui.harvest.lease import Lease
-from lora_tui.harvest.publish import check_stored, publish, write_artifact
+from lora_tui.harvest.publish import check_stored, give_up_deleted, publish, write_artifact
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import NAMESPACE, Identity, StoredFile, artifact_row
 from lora_tui.harvest.retry import repeated
@@ -150,6 +151,28 @@ def push(
     identity, spool_dir, holder = plan.identity, spool_directory(profile), new_holder()
     receipts = Receipts(spool_dir, identity.artifact_id, holder, Owner.of(identity))
     rest = gateway.rest
+    try:
+        return _carry_out(gateway, plan, receipts, spool_dir, holder, on_file)
+    except MissingReferenceError as error:
+        if not give_up_deleted(rest, gateway.storage, receipts, identity):
+            raise
+        what = "dataset" if plan.new_job else "job, or its dataset,"
+        raise NotFoundError(
+            f"The {what} was deleted meanwhile: there is nothing that the model could belong to",
+            details=error.details,
+            remedy="what was sent has been removed; push it to another dataset",
+        ) from None
+
+
+def _carry_out(
+    gateway: Gateway,
+    plan: Plan,
+    receipts: Receipts,
+    spool_dir: Path,
+    holder: str,
+    on_file: Callable[[StoredFile], None],
+) -> Pushed:
+    rest, identity = gateway.rest, plan.identity
     if plan.new_job:
         return _push(gateway, plan, receipts, spool_dir, on_file, lambda: None)
     lease = Lease.claim(rest, identity.job_id, holder, LEASE_SECONDS)
