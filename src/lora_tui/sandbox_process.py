@@ -106,15 +106,16 @@ def _started(
     with suppress(BrokenPipeError):
         process.stdin.write(json.dumps(settings).encode() + b"\n")
         process.stdin.flush()
-    line = process.stdout.readline()
-    if not line:
-        process.wait()
-        raise LoraTuiError(
-            "The demo's backend did not start",
-            details=_cause(process, complaints),
-            remedy=_RESET,
-        )
-    answer = json.loads(line)
+    for line in process.stdout:
+        with suppress(ValueError):  # something in this Python may print a greeting
+            return _environment(json.loads(line))
+    process.wait()
+    raise LoraTuiError(
+        "The demo's backend did not start", details=_cause(process, complaints), remedy=_RESET
+    )
+
+
+def _environment(answer: Mapping[str, Any]) -> dict[str, str]:
     if "error" in answer:
         kind = _ERRORS.get(answer["kind"], LoraTuiError)
         raise kind(answer["error"], details=answer["details"], remedy=answer["remedy"])

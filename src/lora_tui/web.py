@@ -17,6 +17,7 @@ import re
 import secrets
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
@@ -159,7 +160,8 @@ class _Server(Server):
     def _entry(self) -> web.HTTPSeeOther:
         """The answer that lets a browser in. The token is used up, and another takes its place."""
         self._token = secrets.token_urlsafe(24)
-        self._announce_next(self.link)
+        with suppress(OSError):  # nobody reads it any more; this browser comes in all the same
+            self._announce_next(self.link)
         answer = web.HTTPSeeOther(self._path, headers=_HEADERS)
         answer.set_cookie(
             self._cookie, self._session, path=self._path, httponly=True, samesite="Strict"

@@ -277,6 +277,15 @@ def test_rows_are_selected_with_filters_order_embeds_and_a_count(
     ]
 
 
+def test_an_embed_is_spread_over_its_row(user: Client, models: list[Row]) -> None:
+    one, dataset = models[0]["id"], models[0]["dataset_id"]
+    table = user.table("model_artifacts")
+    up = table.select("id, ...datasets!dataset_id(dataset:name)").eq("id", one).execute()
+    assert rows(up) == [{"id": one, "dataset": "Answers"}]
+    down = user.table("datasets").select("...training_jobs!dataset_id(status)").eq("id", dataset)
+    assert rows(down.execute()) == [{"status": ["completed"] * 3}]
+
+
 @pytest.mark.parametrize(
     ("narrow", "found"),
     [

@@ -76,13 +76,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Embed:
-    """One embedded relation: `alias:target!hint(…)`."""
+    """One embedded relation: `alias:target!hint(…)`, or spread over its row: `...target(…)`."""
 
     name: str
     target: str
     hint: str | None
     inner: bool
     query: Query
+    spread: bool = False
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,7 @@ class _Reader:
 
     def _field(self) -> Field | Embed:
         alias = None
+        spread = self._skip("...")
         name = self._name()
         if self._peek(":") and not self._peek("::"):
             self._skip(":")
@@ -250,7 +252,9 @@ class _Reader:
         if self._skip("("):
             query = Query(fields=self._field_list())
             self._expect(")")
-            return Embed(alias or name, name, hint, inner, query)
+            return Embed(alias or name, name, hint, inner, query, spread)
+        if spread:
+            raise self._error()
         path = self._path_after(name)
         cast = self._name() if self._skip("::") else None
         return Field(path, alias or (path.keys[-1] if path.keys else name), cast)

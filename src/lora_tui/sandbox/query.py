@@ -12,7 +12,7 @@ from lora_tui.sandbox.conditions import JSON_RANK, JSON_TEXT, column_of, conditi
 from lora_tui.sandbox.database import Database
 from lora_tui.sandbox.grammar import Embed, Field, Order, Path, Query
 from lora_tui.sandbox.policies import visible
-from lora_tui.sandbox.relations import find_relation
+from lora_tui.sandbox.relations import Relation, find_relation
 from lora_tui.sandbox.rest_errors import RestError
 from lora_tui.sandbox.tables import Column, Table
 from lora_tui.sandbox.values import Dialect, to_json, to_text
@@ -142,11 +142,15 @@ class Reader:
         limit = embed.query.limit
         for row, out in zip(found, shaped, strict=True):
             family = families.get(row[relation.near], [])
-            if relation.to_one:
+            if not relation.to_one:
+                family = family[embed.query.offset :]
+                family = family if limit is None else family[:limit]
+            if embed.spread:
+                out.update(_spread(relation, embed, family))
+            elif relation.to_one:
                 out[embed.name] = family[0] if family else None
             else:
-                family = family[embed.query.offset :]
-                out[embed.name] = family if limit is None else family[:limit]
+                out[embed.name] = family
 
     def _where(self, table: Table, alias: str, query: Query) -> tuple[str, list[Any]]:
         policy, policy_parameters = visible(table.name, alias, self.caller, migrated=self.migrated)
@@ -213,6 +217,19 @@ class Reader:
             f"{rank} {direction} {nulls}, json_extract({name}, ?) {direction}",
             [path, path],
         )
+
+
+def _spread(
+    relation: Relation, embed: Embed, family: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """An embed's columns for the row above it: a value each, or of many rows a list each."""
+    names: list[str] = []
+    for item in embed.query.fields:
+        everything = isinstance(item, Field) and item.path.column == "*"
+        names += relation.target.columns if everything else [item.name]
+    if relation.to_one:
+        return {name: family[0][name] if family else None for name in names}
+    return {name: [row[name] for row in family] for name in names}
 
 
 def _at(value: Any, keys: Sequence[str]) -> Any:
