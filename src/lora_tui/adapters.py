@@ -23,8 +23,6 @@ from lora_tui.safetensors_header import (
 )
 from lora_tui.text import terminal_safe
 
-LARGEST_HEADER: Final = 32 << 20
-"""Bytes; the format allows 100 MB, an adapter of 100,000 tensors needs 15 MB."""
 LARGEST_CONFIG: Final = 4 << 20
 
 _MOST_TENSORS: Final = 200_000
@@ -118,7 +116,7 @@ def bytes_needed(beginning: bytes, file_size: int | None = None) -> int:
 
     Raises IntegrityError.
     """
-    return PREFIX_BYTES + header_length(beginning, file_size, largest=LARGEST_HEADER)
+    return PREFIX_BYTES + header_length(beginning, file_size)
 
 
 def read_header(beginning: bytes, *, file_size: int | None = None) -> AdapterFacts:

@@ -17,9 +17,11 @@ from lora_tui.errors import IntegrityError
 from lora_tui.text import terminal_safe
 
 PREFIX_BYTES: Final = 8
-LARGEST_HEADER: Final = 100_000_000
-"""Bytes that the format allows."""
+LARGEST_HEADER: Final = 32 << 20
+"""Bytes; the format allows 100 MB, an adapter of 100,000 tensors needs 15 MB."""
 
+_MOST_SIGNS: Final = {b"{": 120_000, b"[": 250_000, b",": 1_500_000}
+"""Each becomes an object in memory: so many hold the tensors of the largest adapters."""
 _MOST_DIMENSIONS: Final = 32
 _LARGEST_FIGURE: Final = 1 << 62
 _BITS: Final = {
@@ -61,16 +63,14 @@ class Header:
     """Whatever stands under `__metadata__`."""
 
 
-def header_length(
-    beginning: bytes, file_size: int | None = None, *, largest: int = LARGEST_HEADER
-) -> int:
+def header_length(beginning: bytes, file_size: int | None = None) -> int:
     """Bytes of the JSON header, from the first eight of the file. Raises IntegrityError."""
     if len(beginning) < PREFIX_BYTES:
         raise IntegrityError("The file is too short to be a safetensors file")
     length = int.from_bytes(beginning[:PREFIX_BYTES], "little")
     if file_size is not None and length > file_size - PREFIX_BYTES:
         raise IntegrityError("The safetensors header is longer than the file")
-    if length > largest:
+    if length > LARGEST_HEADER:
         raise IntegrityError(
             "The safetensors header is longer than that of any adapter", details=f"{length} bytes"
         )
@@ -82,6 +82,8 @@ def parse_header(text: bytes, *, file_size: int | None = None) -> Header:
 
     Raises IntegrityError.
     """
+    if any(text.count(sign) > most for sign, most in _MOST_SIGNS.items()):
+        raise IntegrityError("The safetensors header holds more than that of any adapter")
     table = json_table(text, "The safetensors header")
     metadata = table.pop("__metadata__", {})
     tensors = {name: _tensor(name, entry) for name, entry in table.items()}

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from lora_tui.adapters import LARGEST_HEADER
 from lora_tui.errors import IntegrityError
 from lora_tui.safetensors_header import PREFIX_BYTES, header_length, json_table, parse_header
 from lora_tui.text import terminal_safe
@@ -109,7 +108,7 @@ class Inspector:
             return PREFIX_BYTES if self._plain.endswith(".safetensors") else 1 << 62
         if self._needed == PREFIX_BYTES:
             prefix = os.pread(descriptor, PREFIX_BYTES, 0)
-            needed = PREFIX_BYTES + header_length(prefix, total, largest=LARGEST_HEADER)
+            needed = PREFIX_BYTES + header_length(prefix, total)
             if length < needed:
                 return needed
         self._check_weights(descriptor, total)
@@ -135,7 +134,7 @@ class Inspector:
 
     def _check_weights(self, descriptor: int, total: int | None) -> None:
         prefix = os.pread(descriptor, PREFIX_BYTES, 0)
-        size = header_length(prefix, total, largest=LARGEST_HEADER)
+        size = header_length(prefix, total)
         header = parse_header(os.pread(descriptor, size, PREFIX_BYTES), file_size=total)
         if not header.data_bytes:
             raise IntegrityError("The safetensors file holds no numbers")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Final
 
 from lora_tui.errors import IntegrityError
+from lora_tui.json_check import check_document
 from lora_tui.safetensors_header import PREFIX_BYTES, header_length, parse_header
 
-_LARGEST_JSON: Final = 256 << 20
+_LARGEST_JSON: Final = 128 << 20
 
 
 def sha256_of(path: Path) -> str:
@@ -34,10 +34,8 @@ def check_json(path: Path) -> None:
     """Raises IntegrityError unless the file is one JSON document."""
     if path.stat().st_size > _LARGEST_JSON:
         raise IntegrityError("The file is too large to be a JSON document of an adapter")
-    try:
-        json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError("The file is not valid JSON") from error
+    with path.open("rb") as file:
+        check_document(file)
 
 
 def check_safetensors(path: Path) -> None:
