@@ -19,7 +19,6 @@ from textual.timer import Timer
 from textual.worker import WorkerFailed
 
 from lora_tui.announcements import Announcements
-from lora_tui.background import in_background
 from lora_tui.bindings import bound
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import database_explained, open_cache
@@ -204,34 +203,32 @@ class LoraTuiApp(CacheApp):
         if self._next_sync is not None:
             self._next_sync.stop()
 
-        async def run() -> None:
-            failure: LoraTuiError | None = None
+        pressed = self.keys_pressed
+
+        def ended(failure: LoraTuiError | None) -> None:
             refused = self.login_refused
-            try:
-                await in_background(self.writers.sync, name="sync")
-            except DamagedCacheError as error:
-                self._end_for(error)
-            except LoraTuiError as error:
-                failure = error
-            finally:
-                self._syncing = False
-                self._schedule = self._schedule.after(failure)
-                self.poll_cache()
-            if self.login_refused is not refused and not self._closed:
+            self._syncing = False
+            self._schedule = self._schedule.after(failure)
+            self.poll_cache()
+            if self.login_refused is not refused:
                 self.cache_changes.publish(frozenset({Topic.SYNC}))  # the banner names the way on
-            if failure is not None and not self._closed:
-                self._tell_failed_sync(failure, asked_for=asked_for)
+            if failure is not None:
+                waits = asked_for and self.keys_pressed == pressed
+                self._tell_failed_sync(failure, asked_for=asked_for, opens_form=waits)
             self._sync_later()
 
-        self.run_worker(run(), group="sync")
+        self.start(self.writers.sync, ended, failed=ended, name="sync")
 
     @property
     def login_refused(self) -> bool:
         """Whether the login was refused for good, or several times in a row."""
         return self.login is not None and self._schedule.refused
 
-    def _tell_failed_sync(self, failure: LoraTuiError, *, asked_for: bool) -> None:
-        if asked_for and self.login_refused:
+    def _tell_failed_sync(
+        self, failure: LoraTuiError, *, asked_for: bool, opens_form: bool
+    ) -> None:
+        """`opens_form`: no key was pressed meanwhile, so none is typed into a form by mistake."""
+        if opens_form and self.login_refused:
             self.action_login()
         # the banner says it too, if the sync got as far as noting it
         elif asked_for or get_sync_state(self.db).error != str(failure):
@@ -278,15 +275,11 @@ class LoraTuiApp(CacheApp):
     def ask(self, call: Callable[[], None]) -> None:
         """Have a writer do something small; a failure becomes a toast."""
 
-        async def run() -> None:
-            try:
-                await in_background(call, name="writer")
-            except LoraTuiError as error:
-                self.show_error(error)
-            finally:
-                self.poll_cache()
+        def failed(error: LoraTuiError) -> None:
+            self.show_error(error)
+            self.poll_cache()
 
-        self.run_worker(run(), group="writers")
+        self.start(call, lambda _: self.poll_cache(), failed=failed, name="writer")
 
     @property
     def view_state(self) -> ViewState:
@@ -361,13 +354,12 @@ class LoraTuiApp(CacheApp):
         if self.login is None or isinstance(self.screen, LoginScreen):
             return
 
-        def answered(place: str | None) -> None:
-            if place is not None:
-                self.notify(f"The session is kept in {place}", title="Signed in")
-                self.sync(asked_for=False)
+        def signed_in(place: str) -> None:
+            self.notify(f"The session is kept in {place}", title="Signed in")
+            self.sync(asked_for=False)
 
         reason = get_sync_state(self.db).error or "A new session, for the same account"
-        self.push_screen(LoginScreen(self.login, reason), answered)
+        self.push_screen(LoginScreen(self.login, reason, signed_in))
 
     def action_sign_out(self) -> None:
         """End the session, once that is confirmed."""

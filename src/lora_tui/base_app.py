@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, TypeVar
 
+from textual import events
 from textual._path import CSSPathType
 from textual.app import App
 from textual.binding import Binding
 from textual.filter import Monochrome, NoColor
 from textual.notifications import SeverityLevel
 
+from lora_tui import background
 from lora_tui.errors import LoraTuiError
 from lora_tui.hangup import end_when_asked
 from lora_tui.monochrome import PlainCursor, WithoutColour
 from lora_tui.preferences import THEME_NAMES, Preferences
 from lora_tui.themes import ANSI, MONO, THEMES, suitable_theme
 from lora_tui.widgets.cells import settled
+
+Found = TypeVar("Found")
 
 _KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
 _KEYS_IN_WORDS: Final = str.maketrans(
@@ -31,6 +36,8 @@ class BaseApp(App[None]):
 
     def __init__(self, preferences: Preferences) -> None:
         super().__init__()
+        self.keys_pressed = 0
+        """Grows with each key and each paste: whoever comes back later knows whether one types."""
         self.preferences = preferences
         self.ascii_only = preferences.ascii_only
         self._without_colour = WithoutColour(enabled=False)
@@ -43,9 +50,50 @@ class BaseApp(App[None]):
         self._begin_with(self._suitable(preferences.theme))
         self.set_class(self.ascii_only, "-ascii")
 
+    def run(self, **options: Any) -> None:
+        """Run until the user leaves. Raises LoraTuiError where an error of our own has ended it.
+
+        What it was has been printed by then, and Textual itself says nothing of it to the caller.
+        """
+        result = super().run(**options)
+        if self.return_code:
+            raise LoraTuiError(
+                "The application has ended because of an error in it",
+                remedy="report it, with the lines above",
+            )
+        return result
+
     def on_mount(self) -> None:
         """Textual calls this of each class: those that inherit have their own."""
         end_when_asked(self)
+
+    def start(
+        self,
+        call: Callable[[], Found],
+        then: Callable[[Found], None],
+        *,
+        name: str,
+        failed: Callable[[LoraTuiError], None] | None = None,
+    ) -> None:
+        """Run a blocking call in a thread, and `then` with its result unless we end before that.
+
+        An error becomes a toast unless `failed` takes it. What is for one screen only goes through
+        the `start` of that screen.
+        """
+        background.start(
+            self,
+            call,
+            name=name,
+            then=then,
+            failed=failed or self.show_error,
+            is_wanted=lambda: self.is_running and not self._exit,
+        )
+
+    async def on_event(self, event: events.Event) -> None:
+        """Count what is typed."""
+        if isinstance(event, events.Key | events.Paste):
+            self.keys_pressed += 1
+        await super().on_event(event)
 
     def watch_theme(self, theme: str) -> None:
         """Without colours none gets through, whoever has drawn it; of sixteen few on the cursor."""

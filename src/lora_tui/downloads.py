@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.background import in_background
 from lora_tui.bindings import key_of
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfers import Transfer, TransferState, active_transfers, transfers_of
@@ -62,7 +61,7 @@ class Downloads:
             self._app.notify(f"{name} is being downloaded already")
             return
         self._asked.add(model_id)
-        self._app.run_worker(self._fetch(model_id, name, files), group="download")
+        self._fetch(model_id, name, files)
 
     def look(self) -> None:
         """The rows have changed: say how those have ended that nobody here waits for."""
@@ -84,36 +83,40 @@ class Downloads:
         """Have the rows of finished files compared with the disk, beside the screen."""
         if not self._looking:
             self._looking = True
-            self._app.run_worker(self._look_at_disk(), group="disk")
 
-    async def _look_at_disk(self) -> None:
-        try:
-            await in_background(self._app.writers.check_downloads, name="disk")
-        except LoraTuiError:
-            pass  # what could not be looked at stays as it was; the next look may succeed
-        finally:
-            self._looking = False
-            self._app.poll_cache()
+            def looked(_: object) -> None:
+                """What could not be looked at stays as it was; the next look may succeed."""
+                self._looking = False
+                self._app.poll_cache()
 
-    async def _fetch(self, model_id: str, name: str, files: Sequence[str] | None) -> None:
-        from lora_tui.transfers.fetch import CancelledError
+            self._app.start(self._app.writers.check_downloads, looked, failed=looked, name="disk")
 
+    def _fetch(self, model_id: str, name: str, files: Sequence[str] | None) -> None:
         app = self._app
-        try:
-            await in_background(partial(app.writers.download, model_id, files), name="download")
-        except CancelledError:
-            rows = transfers_of(app.db, model_id)
-            if not any(row.state is TransferState.PAUSED for row in rows):
-                app.notify(f"{name}\nwhat was fetched is kept", title="Download stopped")
-        except LoraTuiError as error:
-            app.show_error(error)
-            app.bell()
-        else:
+
+        def done(_: None) -> None:
             self._say_done(name, transfers_of(app.db, model_id))
-        finally:
+            ended()
+
+        def failed(error: LoraTuiError) -> None:
+            from lora_tui.transfers.fetch import CancelledError
+
+            if not isinstance(error, CancelledError):
+                app.show_error(error)
+                app.bell()
+            elif not any(
+                row.state is TransferState.PAUSED for row in transfers_of(app.db, model_id)
+            ):
+                app.notify(f"{name}\nwhat was fetched is kept", title="Download stopped")
+            ended()
+
+        def ended() -> None:
             self._asked.discard(model_id)
             self._under_way.discard(model_id)  # it has been announced
             app.poll_cache()
+
+        fetch = partial(app.writers.download, model_id, files)
+        app.start(fetch, done, failed=failed, name="download")
 
     def _say_done(self, name: str, rows: Sequence[Transfer]) -> None:
         places: set[Path] = {row.target.parent for row in rows}

@@ -76,8 +76,10 @@ class SignInApp(BaseApp):
     def on_mount(self) -> None:
         """The form alone."""
 
-        def answered(place: str | None) -> None:
-            self.signed_in = place is not None
+        def signed_in(_place: str) -> None:
+            self.signed_in = True
+
+        def closed(_: None) -> None:
             self.exit()
 
-        self.push_screen(LoginScreen(self._login, self._reason), answered)
+        self.push_screen(LoginScreen(self._login, self._reason, signed_in), closed)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lora_tui.background import in_background
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfers import active_transfers
-from lora_tui.errors import LoraTuiError
 from lora_tui.screens.confirm import ConfirmScreen
 
 if TYPE_CHECKING:
@@ -20,24 +18,20 @@ _MOST_NAMES = 3
 def sign_out(app: CacheApp, login: Login) -> None:
     """Ask whether, ask what becomes of the cache, do it, and leave the application."""
 
-    async def run() -> None:
-        if not await app.push_screen_wait(ConfirmScreen("Sign out", _question(app))):
-            return
-        clear = await app.push_screen_wait(
-            ConfirmScreen(
-                "Sign out", "Remove the cached models too? No keeps them on this machine."
-            )
-        )
-        try:
-            await in_background(login.sign_out, name="sign out")
-        except LoraTuiError as error:
-            app.show_error(error)
-            return
-        app.signed_out = True
-        app.clears_cache = bool(clear)
-        app.exit()
+    def confirmed(wanted: bool | None) -> None:
+        if wanted:
+            question = "Remove the cached models too? No keeps them on this machine."
+            app.push_screen(ConfirmScreen("Sign out", question), end_session)
 
-    app.run_worker(run(), group="sign out", exclusive=True)
+    def end_session(clear: bool | None) -> None:
+        def leave(_: None) -> None:
+            app.signed_out = True
+            app.clears_cache = bool(clear)
+            app.exit()
+
+        app.start(login.sign_out, leave, name="sign out")
+
+    app.push_screen(ConfirmScreen("Sign out", _question(app)), confirmed)
 
 
 def _question(app: CacheApp) -> str:

@@ -76,6 +76,8 @@ def open_app(library: Library, writers: FakeWriters) -> Open:
 async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
     """Let the application go on until the condition holds; the test's time-out is the limit."""
     while not condition():
+        if pilot.app._exception is not None:  # it would be waited for in vain
+            raise pilot.app._exception
         await pilot.pause()
         await asyncio.sleep(0.005)
     await pilot.pause()

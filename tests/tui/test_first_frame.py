@@ -52,7 +52,7 @@ LATER = (
     "lora_tui.sync.",
     "lora_tui.transfers.",
 )
-SHOWN = {"cache_screen", "instead_of_list", "marked_models", "models", "query_words"}
+SHOWN = {"base_screen", "cache_screen", "instead_of_list", "marked_models", "models", "query_words"}
 """The list and its parts, and what every screen is made of."""
 
 

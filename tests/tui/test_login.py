@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from lora_tui import account
 from lora_tui.app import LoraTuiApp
+from lora_tui.config import Paths, Profile
 from lora_tui.connect import Login
 from lora_tui.errors import AuthenticationError, SessionEndedError
 from lora_tui.online import OnlineWriters
@@ -17,10 +19,12 @@ from lora_tui.sandbox import Sandbox
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.login import LoginScreen
 from lora_tui.screens.model import ModelScreen
+from lora_tui.screens.models import ModelsScreen
 from lora_tui.settings import Settings
 from lora_tui.widgets.field import Field
 from tests.conftest import set_environment
 from tests.tui.conftest import Open, screen_text, toasts, until
+from tests.tui.every_screen import FakeLogin
 from tests.tui.library import FakeWriters, Library, failing
 
 SIZE = (100, 30)
@@ -81,6 +85,60 @@ async def test_a_sync_that_is_asked_for_opens_the_form_where_only_a_login_helps(
         await until(pilot, lambda: isinstance(app.screen, LoginScreen))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, LoginScreen))
+
+
+async def test_no_form_takes_the_keys_of_who_went_on_typing(
+    library: Library, open_app: Open, writers: FakeWriters, login: Login
+) -> None:
+    library.fill(count=3)
+    refused = threading.Event()
+
+    def refuse() -> None:
+        refused.wait()
+        raise AuthenticationError("The session has ended")
+
+    writers.on_sync = refuse
+    app = open_app(login=login)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r", "slash", "s", "q")
+        refused.set()
+        await until(pilot, lambda: app.login_refused)
+        await pilot.press("l")
+        assert isinstance(app.screen, ModelsScreen)
+        assert app.screen.model_query.search == "sql"
+        assert any("The session has ended" in toast for toast in toasts(app))
+
+
+async def test_a_login_that_is_accepted_closes_its_own_form_and_nothing_above_it(
+    library: Library, open_app: Open, tmp_path: Path
+) -> None:
+    library.fill(count=1)
+    accepted, login = threading.Event(), FakeLogin(Profile("demo", Paths(*[tmp_path] * 4), "", ""))
+    login.before = accepted.wait
+    app = open_app(login=login)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("L", *"secret", "enter", "ctrl+p", *"syn")
+        palette = app.screen
+        accepted.set()
+        await until(pilot, lambda: any("Signed in" in toast for toast in toasts(app)))
+        assert app.screen is palette
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+
+
+async def test_a_login_counts_even_where_its_form_was_left_before_the_answer(
+    library: Library, open_app: Open, writers: FakeWriters, tmp_path: Path
+) -> None:
+    library.fill(count=1)
+    accepted, login = threading.Event(), FakeLogin(Profile("demo", Paths(*[tmp_path] * 4), "", ""))
+    login.before = accepted.wait
+    app = open_app(login=login)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("L", *"secret", "enter", "escape")
+        assert isinstance(app.screen, ModelsScreen)
+        accepted.set()
+        await until(pilot, lambda: ("sync",) in writers.asked)
+        assert any("Signed in" in toast for toast in toasts(app))
 
 
 @pytest.mark.parametrize("who", ["somebody", "another"])

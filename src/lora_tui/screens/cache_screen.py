@@ -8,11 +8,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual import events
-from textual.screen import Screen
 
-from lora_tui.background import in_background
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, open_cache
+from lora_tui.screens.base_screen import BaseScreen
 from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 
-class CacheScreen(Screen[None]):
+class CacheScreen(BaseScreen[None]):
     """A screen over the cache. Override `cache_changed`; act through `lora`."""
 
     LEAST_WIDTH: ClassVar[int] = 60
@@ -47,19 +46,29 @@ class CacheScreen(Screen[None]):
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Called on the UI's thread after any writer has changed the cache."""
 
-    async def read(self, query: Callable[[sqlite3.Connection], Found]) -> Found:
-        """What a query finds, on a connection and in a thread of its own: for what takes long."""
+    def read(
+        self,
+        query: Callable[[sqlite3.Connection], Found],
+        then: Callable[[Found], None],
+        *,
+        exclusive: str,
+    ) -> None:
+        """Show what a query finds; it has a connection and a thread of its own. See `start`."""
         path, owner = self.lora.cache_path, self.lora.cache_owner
 
         def ask() -> Found:
             with database_explained(path), closing(open_cache(path, owner)) as db:
                 return query(db)
 
-        return await in_background(ask, name="read")
+        self.start(ask, then, name="read", exclusive=exclusive)
 
     def on_mount(self) -> None:
         """Hear of changes; Textual calls this besides the `on_mount` of a subclass."""
-        self.lora.cache_changes.subscribe(self, self.cache_changed)
+        self.lora.cache_changes.subscribe(self, self.while_alive(self.cache_changed))
+
+    def on_unmount(self) -> None:
+        """Hear no more of them: a subscription keeps the screen and all that is on it."""
+        self.lora.cache_changes.unsubscribe(self)
 
     def on_resize(self, event: events.Resize) -> None:
         """Show nothing rather than something that is cut off."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import events
@@ -12,7 +13,6 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from lora_tui import clock
-from lora_tui.background import in_background
 from lora_tui.bindings import bound
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import get_model
@@ -130,7 +130,7 @@ class CompareScreen(ChartScreen):
         self._read_runs()
         models = self._comparison.models if self._comparison else ()
         jobs = [model.job_id for model in models if model.job_id]
-        self.run_worker(self._load_curves(jobs), group="curves")
+        self._load_curves(jobs)
 
     def on_resize(self, event: events.Resize) -> None:
         """The table takes what it needs, the curves the rest."""
@@ -193,16 +193,11 @@ class CompareScreen(ChartScreen):
         text = write(self._comparison, everything=self._everything)
         name = f"comparison-{clock.local(clock.now()):%Y-%m-%d}.{suffix}"
 
-        async def run() -> None:
-            try:
-                keep = partial(self.lora.writers.keep_text, name, text)
-                path = await in_background(keep, name="export")
-            except LoraTuiError as error:
-                self.lora.show_error(error)
-            else:
-                self.notify(str(path), title="Written")
+        def written(path: Path) -> None:
+            self.lora.notify(str(path), title="Written")
 
-        self.run_worker(run(), group="export")
+        keep = partial(self.lora.writers.keep_text, name, text)
+        self.lora.start(keep, written, name="export")  # it is told wherever one is by then
 
     def action_copy(self) -> None:
         """Copy what is shown as Markdown."""
@@ -274,17 +269,24 @@ class CompareScreen(ChartScreen):
             version = get_run_version(self.db, job_id)
             if version is not None and version != self._versions.get(job_id):
                 self._versions[job_id] = version
-                self.run_worker(self._read_run(job_id), group=f"run {job_id}", exclusive=True)
+                read = partial(get_run, job_id=job_id)
+                self.read(read, partial(self._show_run, job_id), exclusive=f"run {job_id}")
 
-    async def _read_run(self, job_id: str) -> None:
-        self._runs[job_id] = await self.read(partial(get_run, job_id=job_id))
+    def _show_run(self, job_id: str, run: Run) -> None:
+        self._runs[job_id] = run
         self._show()
 
-    async def _load_curves(self, jobs: Sequence[str]) -> None:
-        """Fetch new points of each; where that fails, what is cached stays on the screen."""
-        for job_id in jobs:
-            try:
-                await in_background(partial(self.lora.writers.load_curve, job_id), name="curve")
-            except LoraTuiError:
-                break
+    def _load_curves(self, jobs: Sequence[str]) -> None:
+        """Fetch new points of one after the other; where that fails, what is cached stays shown."""
+        if not jobs:
+            return
+
+        def loaded(_: None) -> None:
             self.lora.poll_cache()
+            self._load_curves(jobs[1:])
+
+        def failed(_: LoraTuiError) -> None:
+            """The status line says it after the next sync."""
+
+        load = partial(self.lora.writers.load_curve, jobs[0])
+        self.start(load, loaded, failed=failed, name="curve")

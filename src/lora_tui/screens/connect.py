@@ -9,15 +9,14 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Button, Footer, Input, Static
 
 from lora_tui import connect
-from lora_tui.background import in_background
 from lora_tui.bindings import bound
 from lora_tui.config import Paths, Profile, checked_url
 from lora_tui.connect import Login
 from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
+from lora_tui.screens.base_screen import BaseScreen
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
 from lora_tui.widgets.field import Field, Verdict
 from lora_tui.widgets.title_bar import TitleBar
@@ -28,7 +27,7 @@ _WHERE: Final = (
 )
 
 
-class ConnectScreen(Screen[Profile | None]):
+class ConnectScreen(BaseScreen[Profile | None]):
     """Answers the profile that now is in the file, with a session; None where one went back."""
 
     CSS_PATH = "connect.tcss"
@@ -118,17 +117,15 @@ class ConnectScreen(Screen[Profile | None]):
         self._busy = True
         self.query_one(FormFoot).say("Signing in…")
 
-        async def run() -> None:
-            try:
-                place = await in_background(call, name="login")
-            except LoraTuiError as error:
-                self._busy = self._said_of_project = False
-                self.query_one(FormFoot).fail(error)
-            else:
-                self.notify(f"The session is kept in {place}", title="Connected")
-                self.dismiss(profile)
+        def connected(place: str) -> None:
+            self.notify(f"The session is kept in {place}", title="Connected")
+            self.answer(profile)
 
-        self.run_worker(run(), group="login")
+        def failed(error: LoraTuiError) -> None:
+            self._busy = self._said_of_project = False
+            self.query_one(FormFoot).fail(error)
+
+        self.start(call, connected, failed=failed, name="login")
 
     def _url(self) -> str | None:
         """The address, where it is one; else the field says what is wrong."""
@@ -151,25 +148,24 @@ class ConnectScreen(Screen[Profile | None]):
         address, field = self.query_one("#url", Field), self.query_one("#key", Field)
         address.show(Verdict.CHECKING, "asking")
 
-        async def run() -> None:
-            try:
-                await in_background(partial(connect.check_project, url, key), name="check")
-            except LoraTuiError as error:
-                self._checked = None
-                unreachable = isinstance(error, UnreachableError)
-                address.show(*((Verdict.BAD, "no answer") if unreachable else (Verdict.UNKNOWN,)))
-                if not unreachable:
-                    field.show(Verdict.BAD, "refused")
-                self._said_of_project = True
-                self.query_one(FormFoot).fail(error)
-            else:
-                address.show(Verdict.GOOD, "answers")
-                field.show(Verdict.GOOD, "accepted")
-                if self._said_of_project and not self._busy:
-                    self._said_of_project = False
-                    self.query_one(FormFoot).say("")
+        def answers(_: None) -> None:
+            address.show(Verdict.GOOD, "answers")
+            field.show(Verdict.GOOD, "accepted")
+            if self._said_of_project and not self._busy:
+                self._said_of_project = False
+                self.query_one(FormFoot).say("")
 
-        self.run_worker(run(), group="check", exclusive=True)
+        def failed(error: LoraTuiError) -> None:
+            self._checked = None
+            unreachable = isinstance(error, UnreachableError)
+            address.show(*((Verdict.BAD, "no answer") if unreachable else (Verdict.UNKNOWN,)))
+            if not unreachable:
+                field.show(Verdict.BAD, "refused")
+            self._said_of_project = True
+            self.query_one(FormFoot).fail(error)
+
+        check = partial(connect.check_project, url, key)
+        self.start(check, answers, failed=failed, name="check", exclusive="check")
 
     def on_resize(self, event: events.Resize) -> None:
         """A low terminal shows the fields rather than the help."""

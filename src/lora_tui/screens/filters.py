@@ -116,7 +116,7 @@ class FilterScreen(Modal[None]):
 
     def on_resize(self, event: Resize) -> None:  # noqa: ARG002 - as Textual calls it
         """The lines are as wide as there is room."""
-        self.call_after_refresh(self._draw)
+        self.call_after_refresh(self.while_alive(self._draw))
 
     def action_keep(self) -> None:
         """Close; the list shows it already."""

@@ -87,20 +87,20 @@ class HarvestScreen(ListScreen[JobState]):
 
     def on_mount(self) -> None:
         """Look again and again."""
-        self.set_interval(_POLL_SECONDS, self.poll_ledger)
-        self.set_interval(_AGE_SECONDS, self.refresh_list)
+        self.set_interval(_POLL_SECONDS, self.while_alive(self.poll_ledger))
 
     def on_unmount(self) -> None:
         """Give the ledger back."""
         self._ledger.close()
 
     def poll_ledger(self) -> None:
-        """Show what has changed since."""
+        """Show what has changed since, and the ages now and then."""
         harvest = self._harvest
         version = None
         with suppress(LoraTuiError):  # reading the list says it
             version = self._ledger.version()
-        state = (version, harvest.running, harvest.stopping, harvest.error)
+        age = int(clock.now().timestamp() // _AGE_SECONDS)
+        state = (version, harvest.running, harvest.stopping, harvest.error, age)
         if state != self._looked_at:
             self._looked_at = state
             self.refresh_list()

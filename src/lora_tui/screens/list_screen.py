@@ -86,7 +86,7 @@ class ListScreen(CacheScreen, Generic[Row]):
 
     def on_resize(self, event: Resize) -> None:  # noqa: ARG002 - as Textual calls it
         """The lines are as wide as the list."""
-        self.call_after_refresh(self.refresh_list)
+        self.call_after_refresh(self.while_alive(self.refresh_list))
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Show what the writers wrote."""

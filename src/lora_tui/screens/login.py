@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Button, Input, Static
 
-from lora_tui.background import in_background
+from lora_tui.base_app import BaseApp
 from lora_tui.bindings import bound, key_of
 from lora_tui.connect import Login
 from lora_tui.errors import LoraTuiError
@@ -19,17 +20,17 @@ from lora_tui.widgets.dialog import Dialog
 from lora_tui.widgets.field import Field
 
 
-class LoginScreen(Modal[str | None]):
-    """Answers where the new session is kept; None where there is none."""
+class LoginScreen(Modal[None]):
+    """Calls `signed_in` with the place of the new session, also where one has not waited for it."""
 
     CSS_PATH = "login.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("login.leave", "dismiss(None)", "Not now", show=False, priority=True),
     ]
 
-    def __init__(self, login: Login, reason: str) -> None:
+    def __init__(self, login: Login, reason: str, signed_in: Callable[[str], None]) -> None:
         super().__init__()
-        self._login, self._reason = login, reason
+        self._login, self._reason, self._signed_in = login, reason, signed_in
         self._busy = False
 
     def compose(self) -> ComposeResult:
@@ -61,13 +62,14 @@ class LoginScreen(Modal[str | None]):
         self._busy = True
         self.query_one(FormFoot).say("Signing in…")
 
-        async def run() -> None:
-            try:
-                place = await in_background(call, name="login")
-            except LoraTuiError as error:
-                self._busy = False
-                self.query_one(FormFoot).fail(error)
-            else:
-                self.dismiss(place)
+        def signed_in(place: str) -> None:
+            self.answer(None)
+            self._signed_in(place)
 
-        self.run_worker(run(), group="login")
+        # the session is stored by then, whether the form is still there or not
+        cast("BaseApp", self.app).start(call, signed_in, failed=self._fail, name="login")
+
+    def _fail(self, error: LoraTuiError) -> None:
+        self._busy = False
+        if self.is_alive:
+            self.query_one(FormFoot).fail(error)

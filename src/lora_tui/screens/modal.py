@@ -11,11 +11,13 @@ from rich.style import Style
 from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import ModalScreen, Screen
 
+from lora_tui.screens.base_screen import BaseScreen
+
 Answer = TypeVar("Answer")
 _DIM: Final = Style(dim=True)
 
 
-class Modal(ModalScreen[Answer]):
+class Modal(ModalScreen[Answer], BaseScreen[Answer]):
     """Every small form is one."""
 
     def render(self) -> RenderableType:

@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
-from lora_tui.background import in_background
 from lora_tui.bindings import bound
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.finished import downloaded_to
@@ -117,7 +116,7 @@ class ModelScreen(ChartScreen):
         self._show_model()
         self.lora.look_at_disk()
         if self._model is not None and self._model.job_id:
-            self.run_worker(self._load_curve(self._model.job_id), group="curve")
+            self._load_curve(self._model.job_id)
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Show what the writers wrote."""
@@ -172,7 +171,7 @@ class ModelScreen(ChartScreen):
                 self._download(names)
 
         screen = ChooseFilesScreen(self._model.files, here, ascii_only=self.ascii_only)
-        self.app.push_screen(screen, chosen)
+        self.app.push_screen(screen, self.while_alive(chosen))
 
     def action_cancel(self) -> None:
         """Stop the download; what was fetched is kept."""
@@ -198,7 +197,7 @@ class ModelScreen(ChartScreen):
         if isinstance(self._adapter, str):
             self._show_adapter("reading its header…")
             read = partial(self.lora.writers.read_adapter, self.model_id)
-            self.run_worker(self._read_adapter(read), group="adapter", exclusive=True)
+            self._read_adapter(read)
 
     def action_copy_checksums(self) -> None:
         """Copy what `sha256sum --check` reads."""
@@ -263,10 +262,11 @@ class ModelScreen(ChartScreen):
         version = get_run_version(self.db, self._model.job_id)
         if version is not None and version != self._run_version:
             self._run_version = version
-            self.run_worker(self._show_run(self._model.job_id), group="run", exclusive=True)
+            read = partial(get_run, job_id=self._model.job_id)
+            self.read(read, self._show_run, exclusive="run")
 
-    async def _show_run(self, job_id: str) -> None:
-        self._run = await self.read(partial(get_run, job_id=job_id))
+    def _show_run(self, run: Run) -> None:
+        self._run = run
         self._show_curve()
 
     def _show_files(self) -> None:
@@ -279,14 +279,14 @@ class ModelScreen(ChartScreen):
         if directory is not None and directory != self._adapter_from:
             self._adapter_from = directory
             read = partial(read_local, directory)
-            self.run_worker(self._read_adapter(read), group="adapter", exclusive=True)
+            self._read_adapter(read)
         self.refresh_bindings()
 
-    async def _read_adapter(self, read: Callable[[], Adapter]) -> None:
-        try:
-            self._show_adapter(await in_background(read, name="adapter"))
-        except LoraTuiError as error:
+    def _read_adapter(self, read: Callable[[], Adapter]) -> None:
+        def failed(error: LoraTuiError) -> None:
             self._show_adapter(f"{error}. {error.remedy}" if error.remedy else str(error))
+
+        self.start(read, self._show_adapter, failed=failed, name="adapter", exclusive="adapter")
 
     def _show_adapter(self, adapter: Adapter | str) -> None:
         self._adapter = adapter
@@ -300,16 +300,21 @@ class ModelScreen(ChartScreen):
         top = not self.has_class("-wide")
         self.query_one(FileList).scroll_visible(top=top, animate=False)
 
-    async def _load_curve(self, job_id: str) -> None:
+    def _load_curve(self, job_id: str) -> None:
         """Fetch new points; a failure matters only where there is nothing to show."""
-        try:
-            await in_background(partial(self.lora.writers.load_curve, job_id), name="curve")
-        except LoraTuiError as error:
-            self._curve_state = f"The curve can't be loaded: {error}"
-            if error.remedy:
-                self._curve_state += f"\n{error.remedy}"
-        else:
-            self._curve_state = "No metric points were logged for this run"
+
+        def loaded(_: None) -> None:
+            self._curve_loaded("No metric points were logged for this run")
+
+        def failed(error: LoraTuiError) -> None:
+            remedy = f"\n{error.remedy}" if error.remedy else ""
+            self._curve_loaded(f"The curve can't be loaded: {error}{remedy}")
+
+        load = partial(self.lora.writers.load_curve, job_id)
+        self.start(load, loaded, failed=failed, name="curve")
+
+    def _curve_loaded(self, state: str) -> None:
+        self._curve_state = state
         self.lora.poll_cache()
         self._read_run()
         self._show_curve()

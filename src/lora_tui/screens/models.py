@@ -165,7 +165,7 @@ class ModelsScreen(CacheScreen):
         if self.rows.marked:  # what was deleted can't be compared or downloaded
             self.rows.marked &= names_of(self.db, self.rows.marked).keys()
         if (total > 0) != (self._shown > 0):
-            self.call_after_refresh(self.refresh_bindings)
+            self.call_after_refresh(self.while_alive(self.refresh_bindings))
         self._shown = total
         self._show_list(self.view)
         self._refresh_states(total)
@@ -188,13 +188,13 @@ class ModelsScreen(CacheScreen):
             event.stop()
             self._search_begins = True
             bar.show()
-            self.call_after_refresh(self._focus_search)
+            self.call_after_refresh(self.while_alive(self._focus_search))
 
     def _focus_search(self) -> None:
         if not self._search_begins:
             return  # it was left in the same breath
         if any(pump.message_queue_size for pump in (self.app, self, self.view)):
-            self.set_timer(_SOON, self._focus_search)
+            self.set_timer(_SOON, self.while_alive(self._focus_search))
             return
         self._search_begins = False
         self.query_one(SearchBar).open()
@@ -241,7 +241,8 @@ class ModelsScreen(CacheScreen):
         from lora_tui.screens.sort_menu import SortMenu
 
         query = self.model_query
-        self.app.push_screen(SortMenu(query.sort, reverse=query.reverse), chosen)
+        menu = SortMenu(query.sort, reverse=query.reverse)
+        self.app.push_screen(menu, self.while_alive(chosen))
 
     def action_reverse(self) -> None:
         """Turn the order around."""
@@ -281,13 +282,14 @@ class ModelsScreen(CacheScreen):
 
         from lora_tui.screens.columns import ColumnScreen
 
-        self.app.push_screen(ColumnScreen(table.columns, table.shown_columns, changed))
+        shown = table.shown_columns
+        self.app.push_screen(ColumnScreen(table.columns, shown, self.while_alive(changed)))
 
     def action_filter(self) -> None:
         """Choose which models are shown; the list follows at once."""
         from lora_tui.screens.filters import FilterScreen
 
-        self.app.push_screen(FilterScreen(self.db, self.model_query, self._ask))
+        self.app.push_screen(FilterScreen(self.db, self.model_query, self.while_alive(self._ask)))
 
     def action_download(self) -> None:
         """Download the marked models, after a question; where none is, the one under the cursor."""
@@ -310,7 +312,8 @@ class ModelsScreen(CacheScreen):
             from lora_tui.screens.confirm import ConfirmScreen
 
             question = download_question(self.db, names)
-            self.app.push_screen(ConfirmScreen("Download", question), answered)
+            asked = ConfirmScreen("Download", question)
+            self.app.push_screen(asked, self.while_alive(answered))
 
     def action_compare(self) -> None:
         """Compare the marked models, in the order of the list."""
@@ -391,7 +394,7 @@ class ModelsScreen(CacheScreen):
         shown = next((view for view in self.query(ModelView) if view.display), None)
         if not self._preview_due and shown is not None and self.query("ModelPreview"):
             self._preview_due = True
-            shown.call_later(self._show_preview)
+            shown.call_later(self.while_alive(self._show_preview))
 
     def _show_preview(self) -> None:
         from lora_tui.preview import read_preview

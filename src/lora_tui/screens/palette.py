@@ -11,13 +11,14 @@ from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 from lora_tui.preferences import THEME_NAMES
 from lora_tui.screens.actions import Action, actions_of
+from lora_tui.screens.base_screen import BaseScreen
 from lora_tui.screens.modal import dimmed_below
 
 if TYPE_CHECKING:
     from lora_tui.cache_app import CacheApp
 
 
-class Palette(CommandPalette):
+class Palette(CommandPalette, BaseScreen[None]):
     """Textual's own, over a screen that is dimmed in every theme."""
 
     def render(self) -> RenderableType:

@@ -14,7 +14,6 @@ from textual.content import Content
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.background import in_background
 from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.errors import LoraTuiError
@@ -90,7 +89,7 @@ class SettingsScreen(CacheScreen):
 
     def on_resize(self) -> None:  # type: ignore[override]
         """The lines are as wide as the list."""
-        self.call_after_refresh(self._show)
+        self.call_after_refresh(self.while_alive(self._show))
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """The status bar tells of syncs."""
@@ -163,23 +162,32 @@ class SettingsScreen(CacheScreen):
         self.query_one(SettingList).focus()
 
     def _change(self, setting: Setting, value: str) -> None:
-        async def run() -> None:
-            call = partial(self._settings.change, setting.key, value)
+        def changed(_: None) -> None:
             try:
-                await in_background(call, name="settings")
-                self._rows = self._all()
                 self.lora.take_preferences()
+                if self.is_alive:
+                    self._rows = self._all()
             except LoraTuiError as error:
                 self.lora.show_error(error)
                 return
-            self._close_input()
-            self._show()
+            if self.is_alive:
+                self._show_changed(setting, value)
             if not value and setting.source == FILE:
-                self.notify(f"{setting.label} was {setting.value}", title="The default again")
+                self.lora.notify(f"{setting.label} was {setting.value}", title="The default again")
             if not setting.at_once:
-                self.notify(f"{setting.label} counts from the next start on")
+                self.lora.notify(f"{setting.label} counts from the next start on")
 
-        self.run_worker(run(), group="settings")
+        # what was changed counts, even where one has left the screen before it was written
+        self.lora.start(
+            partial(self._settings.change, setting.key, value), changed, name="settings"
+        )
+
+    def _show_changed(self, setting: Setting, value: str) -> None:
+        """Leave the line in which it was typed, unless something else is typed there by now."""
+        is_chosen = self._chosen is not None and self._chosen.key == setting.key
+        if self._typing and is_chosen and self.query_one(Input).value == value:
+            self._close_input()
+        self._show()
 
     def _all(self) -> list[Setting]:
         """What the file and the environment say, and what the list of models remembers."""
@@ -198,7 +206,8 @@ class SettingsScreen(CacheScreen):
     def _choose_columns(self) -> None:
         keys = self.lora.view_state.columns
         fitting = [placed.column.key for placed in arrange(self.size.width, keys)]
-        self.app.push_screen(ColumnScreen(keys, fitting, self._keep_columns))
+        kept = self.while_alive(self._keep_columns)
+        self.app.push_screen(ColumnScreen(keys, fitting, kept))
 
     def _keep_columns(self, keys: tuple[str, ...]) -> None:
         self.lora.remember(replace(self.lora.view_state, columns=keys))

@@ -166,7 +166,7 @@ class TransfersScreen(ListScreen[Transfer]):
 
         fetched = f"{formats.size(row.bytes_done)} of {terminal_safe(row.file, limit=100)}"
         question = f"{fetched} were fetched already and leave the disk too. Remove it?"
-        self.app.push_screen(ConfirmScreen("Remove", question), answered)
+        self.app.push_screen(ConfirmScreen("Remove", question), self.while_alive(answered))
 
     def action_all(self, what: str) -> None:
         """Do it to every file that it applies to."""

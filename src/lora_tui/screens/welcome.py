@@ -10,11 +10,11 @@ from textual.binding import BindingType
 from textual.containers import Center, Middle, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
 from lora_tui.bindings import bound
+from lora_tui.screens.base_screen import BaseScreen
 
 DEMO: Final = "demo"
 CONNECT: Final = "connect"
@@ -25,7 +25,7 @@ _CHOICES: Final = (
 )
 
 
-class WelcomeScreen(Screen[None]):
+class WelcomeScreen(BaseScreen[None]):
     """Tells its application what was chosen."""
 
     CSS_PATH = "welcome.tcss"

@@ -1,0 +1,105 @@
+"""What all our screens have in common: how they begin work, and how they end.
+
+A key dismisses a screen at once, while what it began goes on: a read, a timer, a dialog over it.
+Whatever comes back to a screen comes back through one of the methods here, which know whether its
+widgets are still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, cast
+
+from textual import events
+from textual._styles_cache import StylesCache
+from textual.screen import Screen
+
+from lora_tui import background
+from lora_tui.errors import LoraTuiError
+
+if TYPE_CHECKING:
+    from lora_tui.base_app import BaseApp
+
+Answer = TypeVar("Answer")
+Found = TypeVar("Found")
+Arguments = ParamSpec("Arguments")
+
+_FOR_LIVE_SCREENS: Final = (
+    events.Resize,
+    events.InputEvent,
+    events.Paste,
+    events.ScreenResume,
+)
+
+
+class BaseScreen(Screen[Answer]):
+    """Begin work with `start`, wrap every other callback in `while_alive`, end with `answer`."""
+
+    _answer: tuple[Answer] | None = None
+    """What is answered as soon as no other screen is above this one."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its widgets are there: it is mounted, and not being removed."""
+        return self.is_running and self.is_attached and not (self._closing or self._pruning)
+
+    def start(
+        self,
+        call: Callable[[], Found],
+        then: Callable[[Found], None],
+        *,
+        name: str,
+        failed: Callable[[LoraTuiError], None] | None = None,
+        exclusive: str | None = None,
+    ) -> None:
+        """Run a blocking call in a thread; show its result with `then` if the screen is still open.
+
+        An error becomes a toast unless `failed` takes it. See `background.start` for `exclusive`.
+        """
+        background.start(
+            self,
+            call,
+            name=name,
+            then=then,
+            failed=failed or cast("BaseApp", self.app).show_error,
+            is_wanted=lambda: self.is_alive,
+            exclusive=exclusive,
+        )
+
+    def while_alive(self, callback: Callable[Arguments, None]) -> Callable[Arguments, None]:
+        """`callback`, which does nothing once the screen is being removed."""
+
+        def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
+            if self.is_alive:
+                callback(*arguments, **options)
+
+        return call
+
+    def answer(self, answer: Answer) -> None:
+        """Close with this answer; where another screen is above, as soon as that is closed.
+
+        To dismiss it at once would close the one above, which has the keys.
+        """
+        if self.is_active:
+            self.dismiss(answer)
+        elif self.is_alive:
+            self._answer = (answer,)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Leave out what needs widgets that are being removed."""
+        if self.is_alive or not isinstance(event, _FOR_LIVE_SCREENS):
+            await super().on_event(event)
+
+    def on_screen_resume(self) -> None:
+        """Answer what could not be answered while another screen was above."""
+        if self._answer is not None:
+            (answer,), self._answer = self._answer, None
+            self.dismiss(answer)
+
+    def on_unmount(self) -> None:
+        """Let go of all that was drawn.
+
+        Textual keeps the drawn lines of up to 1,024 widgets that were removed: a method with
+        `lru_cache` has them as its `self`. With our screens that was 180 MB.
+        """
+        StylesCache.get_inner_outer.cache_clear()

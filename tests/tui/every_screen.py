@@ -1,0 +1,110 @@
+"""Every screen of the application, the keys that open it, and an application that has them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from lora_tui.app import LoraTuiApp
+from lora_tui.background_harvest import BackgroundHarvest
+from lora_tui.config import Paths, Profile
+from lora_tui.errors import AuthenticationError
+from lora_tui.secret import Secret
+from lora_tui.settings import Settings
+from tests.tui.library import FakeWriters, Library, notice_row
+from tests.tui.test_harvest import job_row
+from tests.tui.whole_model import put_model, put_points
+
+NOWHERE: Final = "http://127.0.0.1:9"
+
+
+class Way(NamedTuple):
+    """Keys, one after the other."""
+
+    opens: tuple[str, ...]
+    """From the screen below to this one; the last opens it."""
+    below: tuple[str, ...] = ()
+    """From the list of models to the screen below."""
+    works: tuple[str, ...] = ()
+    """On the screen: what begins something that takes a while."""
+    reads: bool = False
+    """Whether it reads, or waits for a writer, beside the event loop."""
+
+
+SCREENS: Final[dict[str, Way]] = {
+    "model": Way(("enter",), works=("i",), reads=True),
+    "compare": Way(("c",), below=("space", "j", "space", "k"), works=("e",), reads=True),
+    "transfers": Way(("t",), works=("p",), reads=True),
+    "notifications": Way(("n",)),
+    "harvest": Way(("h",), works=("X",)),
+    "settings": Way(("comma",), works=("j", "enter"), reads=True),
+    "help": Way(("question_mark",)),
+    "palette": Way(("ctrl+p",), works=("m",)),
+    "login": Way(("L",), works=(*"secret", "enter"), reads=True),
+    "sign out": Way(("ctrl+l",)),
+    "sort": Way(("s",)),
+    "filter": Way(("f",), works=("space",)),
+    "columns": Way(("C",), works=("space",)),
+    "serve": Way(("s",), below=("enter",)),
+    "files": Way(("D",), below=("enter",)),
+}
+
+
+@dataclass
+class FakeLogin:
+    """Takes one password, and stores nothing."""
+
+    profile: Profile
+    email: str = "ada@example.org"
+    signed_out: int = 0
+    before: Callable[[], object] = lambda: None
+    """Called before it answers."""
+
+    def with_password(self, email: str, password: Secret) -> str:
+        """Where the session would be kept."""
+        del email
+        self.before()
+        if password.reveal() != "secret":
+            raise AuthenticationError("Wrong e-mail address or password")
+        return "a file only you can read"
+
+    def with_token(self, token: Secret) -> str:
+        """Like `with_password`."""
+        return self.with_password("", token)
+
+    def sign_out(self) -> None:
+        """End the session."""
+        self.signed_out += 1
+
+
+def fill(library: Library) -> None:
+    """Some of everything that a screen shows."""
+    library.fill(count=5)
+    put_model(library)
+    put_points(library)
+    library.put_notices(notice_row(0), notice_row(1, read=True))
+    library.put_jobs(job_row(0, 3), job_row(1, 5))
+
+
+def with_every_screen(
+    library: Library,
+    writers: FakeWriters,
+    directory: Path,
+    make: Callable[..., LoraTuiApp] = LoraTuiApp,
+    **options: Any,
+) -> LoraTuiApp:
+    """Nothing on it is left out for want of a harvest, a login or a file of settings."""
+    paths = Paths(directory / "config", directory, directory, directory)
+    profile = Profile("demo", paths, NOWHERE, "anon")
+    return make(
+        library.path,
+        writers,
+        profile="demo",
+        sync_on_start=False,
+        harvest=BackgroundHarvest(profile),
+        settings=Settings(profile, library.path, environment={}),
+        login=FakeLogin(profile),
+        **options,
+    )

@@ -1,0 +1,152 @@
+"""Screens come and go while their reads are under way: nothing fails, and nothing stays."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual import events
+from textual.geometry import Size
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+from lora_tui.app import LoraTuiApp
+from tests.tui.conftest import Open, until
+from tests.tui.every_screen import SCREENS, FakeLogin, Way, fill, with_every_screen
+from tests.tui.library import FakeWriters, Library, notice_row
+
+SIZES = ((120, 36), (80, 24))
+TURNS = (0, 4, 2, 1)
+"""Turns of the event loop from a screen's end to the end of what it has begun: beyond all."""
+ROUNDS = 3
+MOST_ALIVE = 2
+"""A timer of a screen that was stopped keeps it in asyncio's list until it would have rung."""
+MOST_OBJECTS = 2_000
+"""That one opening may leave. A kept screen leaves ten thousand, its drawn lines as many."""
+
+
+class Held:
+    """Holds each thread at its beginning, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._go = threading.Event()
+        self._threads: list[threading.Thread] = []
+        run = threading.Thread.run
+
+        def held(thread: threading.Thread) -> None:
+            self._go.wait()
+            run(thread)
+
+        start = threading.Thread.start
+
+        def started(thread: threading.Thread) -> None:
+            self._threads.append(thread)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "run", held)
+        monkeypatch.setattr(threading.Thread, "start", started)
+
+    def let_go(self) -> int:
+        """How many there were; what each has found is on its way to the event loop by then."""
+        ended, self._threads = self._threads, []
+        self._go.set()
+        for thread in ended:
+            thread.join()
+        self._go = threading.Event()
+        return len(ended)
+
+
+@pytest.fixture
+def app(library: Library, writers: FakeWriters, open_app: Open, tmp_path: Path) -> LoraTuiApp:
+    """On some of everything."""
+    fill(library)
+    return with_every_screen(library, writers, tmp_path, lambda *_, **options: open_app(**options))
+
+
+async def leave(pilot: Pilot[None], below: Screen[Any]) -> None:
+    """Back to that screen."""
+    while pilot.app.screen is not below:
+        await pilot.press("escape")
+
+
+async def test_a_screen_that_is_left_while_something_is_under_way_harms_nothing(
+    library: Library, app: LoraTuiApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reads end, the cache changes, the window and the colours change, at every moment."""
+    held = Held(monkeypatch)
+    async with app.run_test(size=SIZES[0]) as pilot:
+        listing, changes = app.screen, itertools.count()
+        for way in SCREENS.values():
+            await pilot.press(*way.below)
+            below = app.screen
+            for turns in TURNS if way.reads else TURNS[:2]:
+                await pilot.press(*way.opens, *way.works)
+                assert app.screen is not below
+                change = next(changes)
+                library.put_notices(notice_row(10 + change))
+                app.poll_cache()
+                size = Size(*SIZES[change % len(SIZES)])
+                app.post_message(events.Resize(size, size))
+                if change % 10 == 0:
+                    app.theme = app.next_theme()
+                app.screen.dismiss()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                held.let_go()
+                await pilot.pause()
+                await leave(pilot, below)
+            await leave(pilot, listing)
+
+
+@pytest.mark.parametrize("name", ["model", "compare", "settings", "login"])
+async def test_leaving_the_application_while_a_screen_reads_harms_nothing(
+    app: LoraTuiApp, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    held, way = Held(monkeypatch), SCREENS[name]
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await pilot.press(*way.below, *way.opens, *way.works)
+        pilot.app.exit()
+        await asyncio.sleep(0)
+        assert held.let_go() > 0
+
+
+async def test_signing_out_while_a_model_is_read_ends_in_order(
+    app: LoraTuiApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch)
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await pilot.press(*SCREENS["model"].opens, "ctrl+l", "y", "n")
+        held.let_go()
+        await until(pilot, lambda: app.signed_out)
+        assert isinstance(app.login, FakeLogin)
+        assert app.login.signed_out == 1
+
+
+async def test_no_screen_stays_in_memory_once_it_was_left(app: LoraTuiApp) -> None:
+    async with app.run_test(size=SIZES[0]) as pilot:
+        listing = app.screen
+
+        async def look(way: Way, rounds: int) -> list[weakref.ref[Screen[Any]]]:
+            below, seen = app.screen, []
+            for _ in range(rounds):
+                await pilot.press(*way.opens)
+                await until(pilot, lambda: not list(app.screen.workers))
+                seen.append(weakref.ref(app.screen))
+                await leave(pilot, below)
+            gc.collect()
+            return seen
+
+        for name, way in SCREENS.items():
+            await pilot.press(*way.below)
+            seen = await look(way, 1)  # what is loaded and kept once
+            objects = len(gc.get_objects())
+            seen += await look(way, ROUNDS)
+            assert sum(screen() is not None for screen in seen) <= MOST_ALIVE, name
+            assert len(gc.get_objects()) - objects < ROUNDS * MOST_OBJECTS, name
+            await leave(pilot, listing)
