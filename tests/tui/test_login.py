@@ -95,7 +95,7 @@ async def test_no_form_takes_the_keys_of_who_went_on_typing(
 
     def refuse() -> None:
         refused.wait()
-        raise AuthenticationError("The session has ended")
+        raise SessionEndedError("The session has ended")
 
     writers.on_sync = refuse
     app = open_app(login=login)
