@@ -120,6 +120,10 @@ class Downloads:
 
     def _say_done(self, name: str, rows: Sequence[Transfer]) -> None:
         places: set[Path] = {row.target.parent for row in rows}
-        lines = (name, *map(str, sorted(places)))
+        lines = [name, *map(str, sorted(places))]
+        unproven = sum(row.checked is not None and not row.checked.proven for row in rows)
+        if unproven:
+            what = "1 file has" if unproven == 1 else f"{unproven} files have"
+            lines.append(f"{what} no checksum to compare")
         self._app.notify("\n".join(lines), title="Downloaded")
         self._app.bell()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,8 +17,9 @@ from lora_tui.cache.connection import database_explained, open_cache, transactio
 from lora_tui.cache.transfers import ACTIVE, Transfer, transfers_of
 from lora_tui.config import Profile
 from lora_tui.domain import Model
-from lora_tui.errors import AuthenticationError, NotFoundError
+from lora_tui.errors import AuthenticationError, BackendError, NotFoundError, UnreachableError
 from lora_tui.exports import write_new
+from lora_tui.file_lock import Holder
 from lora_tui.gateway import Gateway, auth
 from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.http import RETRY
@@ -84,6 +86,7 @@ class OnlineWriters:
             self.cache_path,
             Tools(
                 sign=self.storage.sign,
+                etag_of=self._etag_of,
                 delay=_delay,
                 files_at_once=profile.parallel_downloads,
                 limit=RateLimit(limit) if limit else None,
@@ -150,6 +153,7 @@ class OnlineWriters:
         directory: Path | None = None,
         force: bool = False,
         on_change: Callable[[Transfer], None] | None = None,
+        on_held: Callable[[Transfer, Holder], None] | None = None,
     ) -> Outcome:
         """Like `download`, to a directory of choice; says what became of each file."""
         with self._cache() as db:
@@ -164,11 +168,12 @@ class OnlineWriters:
                 files,
                 force=force,
                 on_change=on_change,
+                on_held=on_held,
             )
 
     def directory_of(self, model: Model) -> Path:
         """Where this model is put unless the user says otherwise."""
-        return model_directory(model, self._profile.downloads_dir)
+        return model_directory(model, Path(os.path.realpath(self._profile.downloads_dir)))
 
     def cancel_download(self, model_id: str) -> None:
         """See `Writers.cancel_download`."""
@@ -211,6 +216,12 @@ class OnlineWriters:
             with transaction(db, Topic.NOTIFICATIONS):
                 records.mark_read(db, notification_id)
             self.rest.mark_notification_read(notification_id)
+
+    def _etag_of(self, path: str) -> str | None:
+        try:
+            return self.storage.info(path).etag
+        except (NotFoundError, BackendError, UnreachableError):
+            return None  # then what was written down at the download has to do
 
     @contextmanager
     def _cache(self) -> Iterator[sqlite3.Connection]:

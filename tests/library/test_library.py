@@ -57,8 +57,8 @@ def test_verify_needs_no_login_where_the_directory_is_named(
 @pytest.mark.parametrize(
     ("harm", "state"),
     [
-        (flip, "damaged"),
-        (lambda path: path.write_bytes(b"short"), "damaged"),
+        (flip, "changed"),
+        (lambda path: path.write_bytes(b"short"), "wrong-size"),
         (lambda path: path.unlink(), "missing"),
         (lambda path: path.rename(path.with_name(f"{path.name}.part")), "partial"),
     ],
@@ -69,7 +69,9 @@ def test_verify_finds_what_is_not_as_it_was_downloaded(
     harm(downloaded / ADAPTER)
     ran = run("verify", "--json")
     assert states(ran.data)[ADAPTER] == state
-    assert ran.code == (0 if state == "partial" else 6)
+    assert ran.code == (7 if state == "partial" else 6)
+    assert ran.data["ok"] is False
+    assert ADAPTER in run("verify").out
 
 
 def test_a_link_in_place_of_a_file_is_damage(downloaded: Path, run: Run, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import get_model, put_models
 from lora_tui.cache.transfers import Transfer
 from lora_tui.domain import Model
+from lora_tui.file_lock import Holder
 from lora_tui.transfers.download import Outcome, download
 from lora_tui.transfers.run import Runner, Tools
 
@@ -216,16 +217,25 @@ class World:
     sha256: str | None = None
     size: int | None = None
     name: str = NAME
+    model_id: str = MODEL
+    more: Sequence[str] = ()
+    """Other files of the model."""
+    place: Path | None = None
+    """Where they are put, if not in a directory of this world's own."""
 
     def __post_init__(self) -> None:
+        self.put_model()
+
+    def put_model(self, updated_at: str = "2026-11-20T10:00:00+00:00") -> None:
+        """What a sync would write of the model."""
         facts = {"size": self.size, "sha256": self.sha256}
         row = {
-            "id": MODEL,
+            "id": self.model_id,
             "user_id": MODEL,
             "name": "Model",
             "created_at": "2026-11-20T10:00:00+00:00",
-            "updated_at": "2026-11-20T10:00:00+00:00",
-            "artifacts": {self.name: f"a/b/{self.name}"},
+            "updated_at": updated_at,
+            "artifacts": {name: f"a/b/{name}" for name in (self.name, *self.more)},
             "configuration": {"files": {self.name: facts}},
         }
         with self.cache() as db, transaction(db, Topic.MODELS):
@@ -237,7 +247,7 @@ class World:
 
     @property
     def directory(self) -> Path:
-        return self.home / "downloads"
+        return self.place or self.home / "downloads"
 
     @property
     def target(self) -> Path:
@@ -250,7 +260,7 @@ class World:
 
     def model(self) -> Model:
         with self.cache() as db:
-            model = get_model(db, MODEL)
+            model = get_model(db, self.model_id)
         assert model is not None
         return model
 
@@ -261,7 +271,9 @@ class World:
         self,
         *,
         force: bool = False,
+        names: Sequence[str] | None = None,
         on_change: Callable[[Transfer], None] | None = None,
+        on_held: Callable[[Transfer, Holder], None] | None = None,
         **tools: Any,
     ) -> Outcome:
         """Download with a runner of its own, in this thread."""
@@ -269,14 +281,21 @@ class World:
         try:
             with self.cache() as db:
                 return download(
-                    runner, db, self.model(), self.directory, force=force, on_change=on_change
+                    runner,
+                    db,
+                    self.model(),
+                    self.directory,
+                    names,
+                    force=force,
+                    on_change=on_change,
+                    on_held=on_held,
                 )
         finally:
             runner.close()
 
     def row(self) -> Transfer:
         with self.cache() as db:
-            (row,) = transfers.transfers_of(db, MODEL)
+            (row,) = transfers.transfers_of(db, self.model_id)
         return row
 
 

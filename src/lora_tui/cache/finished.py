@@ -30,8 +30,9 @@ def put_found(db: sqlite3.Connection, model_id: str, files: Sequence[Wanted]) ->
     for position, file in enumerate(files, start=last + 1):
         db.execute(
             "INSERT OR IGNORE INTO transfers (model_id, file, object_path, target, state,"
-            " bytes_done, bytes_total, sha256, force, position, attempts, created_at, updated_at)"
-            " VALUES (?, ?, ?, ?, 'done', ?, ?, ?, 0, ?, 0, ?, ?)",
+            " bytes_done, bytes_total, sha256, checked, force, position, attempts, created_at,"
+            " updated_at)"
+            " VALUES (?, ?, ?, ?, 'done', ?, ?, ?, ?, 0, ?, 0, ?, ?)",
             [
                 model_id,
                 file.file,
@@ -40,6 +41,7 @@ def put_found(db: sqlite3.Connection, model_id: str, files: Sequence[Wanted]) ->
                 file.size or 0,
                 file.size,
                 file.sha256,
+                file.checked,
                 position,
                 moment,
                 moment,

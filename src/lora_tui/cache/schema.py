@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # `list` waits for this module
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 TABLES = frozenset(
     {
         "models",
@@ -43,6 +43,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m004_model_lists)
     migrations()(_m005_looks_at_the_disk)
     migrations()(_m006_model_counts)
+    migrations()(_m007_what_was_checked)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -260,6 +261,16 @@ def _m006_model_counts(db: Database) -> None:
     from lora_tui.cache.model_counts import count_anew
 
     count_anew(db.conn)
+
+
+def _m007_what_was_checked(db: Database) -> None:
+    """What a file that is done was compared with (checked.py)."""
+    db.table("transfers").add_column("checked", str)
+    db.execute(
+        "UPDATE transfers SET checked = CASE WHEN expected_sha256 IS NOT NULL THEN 'sha256'"
+        " WHEN file LIKE '%.safetensors' OR file LIKE '%.json' THEN 'structure'"
+        " ELSE 'length' END WHERE state IN ('done', 'missing', 'changed')"
+    )
 
 
 _WORD_TRIGGERS = (

@@ -28,7 +28,9 @@ from lora_tui.cache.transfers import (
     queue_of,
     select,
 )
+from lora_tui.checked import Checked
 from lora_tui.clock import timestamp_text
+from lora_tui.errors import InUseError
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Wanted:
     target: Path
     size: int | None
     sha256: str | None = None
+    checked: Checked | None = None
+    """What it was compared with, of a file that is here already."""
 
 
 def enqueue(
@@ -48,8 +52,10 @@ def enqueue(
     """Queue files of a model, at the end; the numbers of their rows, in the same order.
 
     A target that was fetched before starts anew; one that is in hand is left to whoever has it.
-    Call inside a transaction.
+    Call inside a transaction. Raises InUseError where another model's file is to go to that place.
     """
+    for wanted in files:
+        _check_place(db, model_id, wanted)
     moment = timestamp_text(clock.now())
     (last,) = db.execute("SELECT coalesce(max(position), 0) FROM transfers").fetchone()
     ids = []
@@ -63,7 +69,7 @@ def enqueue(
             " bytes_done = 0, bytes_total = excluded.bytes_total, sha256 = NULL, error = NULL,"
             " error_kind = NULL, expected_sha256 = excluded.expected_sha256, attempts = 0,"
             " modified = NULL,"
-            " force = excluded.force, position = excluded.position,"
+            " checked = NULL, force = excluded.force, position = excluded.position,"
             " updated_at = excluded.updated_at"
             " WHERE transfers.state NOT IN ('running', 'verifying')",
             [
@@ -85,6 +91,17 @@ def enqueue(
         ).fetchone()
         ids.append(number)
     return ids
+
+
+def _check_place(db: sqlite3.Connection, model_id: str, wanted: Wanted) -> None:
+    for row in select(db, "WHERE target = ?", [str(wanted.target)]):
+        if row.state in ACTIVE and (row.model_id, row.file) != (model_id, wanted.file):
+            raise InUseError(
+                "Another model's file is being downloaded to this place",
+                details=str(wanted.target),
+                remedy="wait for it, stop it (the transfers screen), or choose another directory"
+                " with --to",
+            )
 
 
 def claim(
@@ -113,6 +130,7 @@ def report(
     attempts: int | None = None,
     sha256: str | None = None,
     modified: int | None = None,
+    checked: Checked | None = None,
     error: str | None = None,
     error_kind: str | None = None,
 ) -> bool:
@@ -124,8 +142,8 @@ def report(
     changed = db.execute(
         "UPDATE transfers SET state = ?, bytes_done = coalesce(?, bytes_done),"
         " bytes_total = coalesce(?, bytes_total), attempts = coalesce(?, attempts),"
-        " sha256 = coalesce(?, sha256), modified = ?, error = ?, error_kind = ?, updated_at = ?"
-        " WHERE id = ? AND owner = ? AND state IN ('running', 'verifying')",
+        " sha256 = coalesce(?, sha256), modified = ?, checked = ?, error = ?, error_kind = ?,"
+        " updated_at = ? WHERE id = ? AND owner = ? AND state IN ('running', 'verifying')",
         [
             state.value,
             bytes_done,
@@ -133,6 +151,7 @@ def report(
             attempts,
             sha256,
             modified,
+            checked,
             error,
             error_kind,
             timestamp_text(clock.now()),
@@ -160,6 +179,12 @@ def owners(db: sqlite3.Connection) -> list[str]:
     """Who has files in hand, or had them when it died."""
     found = db.execute("SELECT DISTINCT owner FROM transfers WHERE owner IS NOT NULL")
     return [owner for (owner,) in found]
+
+
+def holders(db: sqlite3.Connection, ids: Collection[int]) -> dict[int, str]:
+    """Those of these files that somebody has in hand, and who."""
+    rows = db.execute("SELECT id, owner FROM transfers WHERE owner IS NOT NULL")
+    return {number: owner for number, owner in rows if number in ids}
 
 
 def release_all(db: sqlite3.Connection, owner: str) -> None:

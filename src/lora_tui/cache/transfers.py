@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from lora_tui.checked import Checked, checked_of
 from lora_tui.clock import parse_timestamp
 
 
@@ -67,6 +68,8 @@ class Transfer:
     """The class of the error."""
     modified: int | None = None
     """When the file was written, in nanoseconds, as far as its state is of that file."""
+    checked: Checked | None = None
+    """What it was compared with; of every file that is done."""
 
 
 def transfers_of(db: sqlite3.Connection, model_id: str) -> list[Transfer]:
@@ -110,7 +113,8 @@ def select(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[
     """Those that the rest of a SELECT (WHERE, ORDER BY) finds."""
     sql = (
         "SELECT id, model_id, file, object_path, target, state, bytes_done, bytes_total,"
-        " attempts, sha256, error, updated_at, expected_sha256, force, error_kind, modified"
+        " attempts, sha256, error, updated_at, expected_sha256, force, error_kind, modified,"
+        " checked"
         f" FROM transfers {rest}"
     )
     return [
@@ -131,6 +135,7 @@ def select(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[
             force=bool(row["force"]),
             error_kind=row["error_kind"],
             modified=row["modified"],
+            checked=checked_of(row["checked"]),
         )
         for row in db.execute(sql, list(values))
     ]

@@ -68,6 +68,10 @@ def download_model(context: Context) -> None:
                     directory=directory,
                     force=arguments.force,
                     on_change=bars.update,
+                    on_held=lambda row, holder: context.say(
+                        f"{terminal_safe(row.file, limit=60)} is being downloaded by {holder};"
+                        " waiting for it"
+                    ),
                 )
             except KeyboardInterrupt:
                 online.cancel_download(model.id)
@@ -81,6 +85,7 @@ def download_model(context: Context) -> None:
                 "model_name": model.name,
                 "directory": str(outcome.directory),
                 "files": list(outcome.done),
+                "checked": dict(outcome.checked),
             }
         )
         return
@@ -161,6 +166,7 @@ class _Events:
             "bytes_total": transfer.bytes_total,
             "retries": transfer.attempts,
             "sha256": transfer.sha256,
+            "checked": transfer.checked,
             "target": str(transfer.target),
             "error": transfer.error,
         }
@@ -215,7 +221,7 @@ class _Bars:
                 self._tasks[transfer.id],
                 completed=transfer.bytes_done,
                 total=transfer.bytes_total,
-                description=f"{name} {transfer.error}" if transfer.error else f"{name}{again}",
+                description=f"{name} {transfer.error or _how(transfer)}{again}".rstrip(),
             )
             return
         step = (transfer.id, transfer.state)
@@ -223,6 +229,12 @@ class _Bars:
             return
         self._told.add(step)
         if transfer.state is TransferState.DONE:
-            self._context.say(f"{name}: {formats.size(transfer.bytes_done)}, verified{again}")
+            how = transfer.checked.sentence if transfer.checked else "downloaded"
+            self._context.say(f"{name}: {formats.size(transfer.bytes_done)}, {how}{again}")
         elif transfer.state is TransferState.FAILED:
             self._context.say(f"{name}: {transfer.error}")
+
+
+def _how(transfer: Transfer) -> str:
+    """What a finished file was compared with, in a word."""
+    return f"({transfer.checked.word})" if transfer.checked else ""

@@ -6,17 +6,18 @@ Neither needs the network or a login; with a cache at hand they also know what t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, Final
 
 from lora_tui import formats
 from lora_tui.cache import finished, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
+from lora_tui.checked import Checked
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config import expanded, find_paths
 from lora_tui.disk_errors import disk_error
@@ -30,8 +31,10 @@ from lora_tui.errors import (
 )
 from lora_tui.library.presence import note_verdicts
 from lora_tui.library.removal import remove
-from lora_tui.library.shelf import BROKEN, Adapter, FileState, directories, examine
+from lora_tui.library.shelf import Adapter, FileState, LocalFile, directories, examine
 from lora_tui.text import terminal_safe
+
+_MOST_EXTRA: Final = 20
 
 
 def library(context: Context) -> ExitCode:
@@ -48,8 +51,9 @@ def library(context: Context) -> ExitCode:
         context.print_data({"adapters": [_facts(adapter) for adapter in adapters]})
         return ExitCode.OK
     for adapter in adapters:
+        checked = adapter.checked.value if adapter.checked else formats.NOTHING
         context.out.write(
-            f"{adapter.state:<10} {formats.size(adapter.size):>10}  {adapter.name}"
+            f"{adapter.state:<10} {checked:<9} {formats.size(adapter.size):>10}  {adapter.name}"
             f"  {terminal_safe(str(adapter.directory), limit=1_000)}\n"
         )
     total = formats.size(sum(adapter.size for adapter in adapters))
@@ -71,23 +75,61 @@ def verify(context: Context) -> ExitCode:
     with _cache(context) as db:
         if db is not None:
             note_verdicts(db, adapters)
-    broken = [file for adapter in adapters for file in adapter.files if file.state in BROKEN]
+    files = [file for adapter in adapters for file in adapter.files]
+    broken = [file for file in files if file.broken]
+    to_come = [file for file in files if file.to_come]
     if context.json:
-        context.print_data(
-            {"ok": not broken, "adapters": [_facts(adapter) for adapter in adapters]}
-        )
+        whole = not broken and not to_come
+        context.print_data({"ok": whole, "adapters": [_facts(adapter) for adapter in adapters]})
     else:
         for adapter in adapters:
-            context.out.write(f"{terminal_safe(str(adapter.directory), limit=1_000)}\n")
-            for file in adapter.files:
-                reason = f"  {file.reason}" if file.reason else ""
-                name = terminal_safe(file.name, limit=200)
-                context.out.write(f"  {file.state:<10} {name}{reason}\n")
-        count = sum(len(adapter.files) for adapter in adapters)
-        context.say(f"{count} files verified, {len(broken)} broken")
-        if broken:
-            context.say("`lora-tui download MODEL --force` fetches them again")
-    return ExitCode.INTEGRITY if broken else ExitCode.OK
+            _print_files(context, adapter)
+        _say_result(context, files, len(broken), len(to_come))
+    if broken:
+        return ExitCode.INTEGRITY
+    return ExitCode.PARTLY_FAILED if to_come else ExitCode.OK
+
+
+def _print_files(context: Context, adapter: Adapter) -> None:
+    context.out.write(f"{terminal_safe(str(adapter.directory), limit=1_000)}\n")
+    extra = [file for file in adapter.files if file.state is FileState.EXTRA]
+    shown = [file for file in adapter.files if file.state is not FileState.EXTRA]
+    for file in [*shown, *extra[:_MOST_EXTRA]]:
+        name = terminal_safe(file.name, limit=200)
+        context.out.write(f"  {file.state:<10} {name}  {_words(file)}\n")
+    if len(extra) > _MOST_EXTRA:
+        context.out.write(f"  {FileState.EXTRA:<10} and {len(extra) - _MOST_EXTRA:,} more\n")
+
+
+def _words(file: LocalFile) -> str:
+    if file.reason is not None:
+        return file.reason
+    if file.state is FileState.UNRECORDED:
+        return "its structure is right; nothing says which bytes it should have"
+    if file.checked is Checked.SHA256:
+        return "its sha256 is right"
+    if file.checked is Checked.ETAG:
+        return "unchanged since its download, which compared the MD5 that was its ETag"
+    if file.checked is Checked.STRUCTURE:
+        return (
+            "unchanged since its download, which had no checksum to compare: its structure is right"
+        )
+    return "unchanged since its download, which compared its length only"
+
+
+def _say_result(context: Context, files: Sequence[LocalFile], broken: int, to_come: int) -> None:
+    good = sum(file.state in (FileState.OK, FileState.OUTDATED) for file in files)
+    unproven = sum(
+        file.state is FileState.OK and not (file.checked and file.checked.proven) for file in files
+    )
+    line = f"{good} files as they were downloaded, {broken} broken, {to_come} not downloaded"
+    if unproven:
+        line += f"; of {unproven} no checksum was ever known"
+    context.say(line)
+    if broken:
+        context.say("`lora-tui download MODEL --force` fetches the broken ones again")
+    elif to_come:
+        context.say("`lora-tui download MODEL` fetches what is not here")
 
 
 def _remove(context: Context) -> ExitCode:
@@ -200,11 +242,9 @@ def _facts(adapter: Adapter) -> dict[str, Any]:
         "version": adapter.version,
         "size": adapter.size,
         "state": adapter.state.value,
+        "checked": adapter.checked,
         "files": [
-            {
-                key: value.value if isinstance(value, FileState) else value
-                for key, value in asdict(file).items()
-            }
+            {key: value for key, value in asdict(file).items() if key != "fetched"}
             for file in adapter.files
         ],
     }

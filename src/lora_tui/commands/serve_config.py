@@ -6,7 +6,7 @@ from lora_tui.cache import models
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.errors import NotFoundError
-from lora_tui.library.served import find_directory, served_from
+from lora_tui.library.served import find_directory, is_outdated, served_from
 from lora_tui.serving import NO_BASE, NO_DIRECTORY, snippet
 from lora_tui.transfers.directory import model_directory
 
@@ -19,7 +19,9 @@ def serve_config(context: Context) -> None:
         if model is None:
             raise NotFoundError("Model not found or access denied")
         noted = downloaded_to(db, model.id)
-    directory = find_directory(noted, model_directory(model, context.profile.downloads_dir))
+    directory = find_directory(
+        model.id, noted, model_directory(model, context.profile.downloads_dir)
+    )
     served = served_from(model, directory)
     text = snippet(served, program)
     if context.json:
@@ -40,6 +42,11 @@ def serve_config(context: Context) -> None:
         context.say(
             f"It is not on this disk: run `lora-tui download {model.id[:8]}`, then this again."
             f" Until then {NO_DIRECTORY} stands for its directory."
+        )
+    elif is_outdated(model, directory):
+        context.say(
+            "What lies there is of an earlier version of the model:"
+            f" `lora-tui download {model.id[:8]} --to DIR` fetches the one of today."
         )
     if NO_BASE in text:
         context.say(f"Replace {NO_BASE}: it is not known here under a name that can be used.")

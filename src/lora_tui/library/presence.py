@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -21,8 +22,9 @@ from lora_tui.cache.finished import (
 )
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import Transfer, TransferState
-from lora_tui.library.shelf import Adapter, FileState
-from lora_tui.transfers.record import read_record, recorded_files
+from lora_tui.domain import ArtifactFile
+from lora_tui.library.shelf import ALTERED, Adapter
+from lora_tui.transfers.record import record_of, recorded_files
 from lora_tui.transfers.verify import sha256_of
 
 
@@ -49,7 +51,7 @@ def note_verdicts(db: Connection, adapters: Iterable[Adapter]) -> None:
         adapter.directory / file.name
         for adapter in adapters
         for file in adapter.files
-        if file.state is FileState.DAMAGED
+        if file.state in ALTERED
     }
     news = [row for row in fetched(db) if row.target in damaged and row.state is TransferState.DONE]
     if news:
@@ -112,14 +114,22 @@ def _is_intact(
     if any(row.state is not TransferState.DONE for row in rows.values()):
         return False
     model = get_model(db, model_id)
+    if model is not None and any(map(partial(_is_outdated, rows), model.files)):
+        return False
     if model is None or all(file.name in rows for file in model.files):
         return directory.is_dir()
     # files that were taken off the list of transfers are known by the record beside them
     recorded = {
-        str(entry.get("object")): directory / Path(name).name
-        for name, entry in recorded_files(read_record(directory)).items()
+        str(entry.get("object")): directory / name
+        for name, entry in recorded_files(record_of(directory, model_id)).items()
     }
     return all(
         file.name in rows or (file.name in recorded and recorded[file.name].is_file())
         for file in model.files
     )
+
+
+def _is_outdated(rows: Mapping[str, Transfer], file: ArtifactFile) -> bool:
+    """Whether the project has another version of a file than the one that was fetched."""
+    row = rows.get(file.name)
+    return row is not None and file.sha256 is not None and row.sha256 not in (None, file.sha256)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lora_tui.private_files import remove_abandoned
 from lora_tui.transfers.part import discard_part, explained_disk
-from lora_tui.transfers.plan import MANIFEST
-from lora_tui.transfers.record import read_record, recorded_files
+from lora_tui.transfers.record import MANIFEST, read_record, recorded_files
 
 
 def remove(directory: Path) -> int:
@@ -15,7 +15,7 @@ def remove(directory: Path) -> int:
 
     Raises DiskError, also where a file is being downloaded.
     """
-    names = [name for name in recorded_files(read_record(directory)) if Path(name).name == name]
+    names = list(recorded_files(read_record(directory)))
     parts = [part.name.removesuffix(".part") for part in directory.glob("*.part")]
     count = 0
     with explained_disk(directory):
@@ -26,6 +26,7 @@ def remove(directory: Path) -> int:
             if path.is_symlink() or path.is_file():
                 path.unlink()
                 count += 1
-        if not any(directory.iterdir()):
+        remove_abandoned(directory)
+        if not directory.is_symlink() and not any(directory.iterdir()):
             directory.rmdir()
     return count

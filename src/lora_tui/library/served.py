@@ -10,17 +10,29 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.filenames import slug
 from lora_tui.inspection import CONFIG
 from lora_tui.serving import Served
+from lora_tui.transfers.record import read_record, record_of, recorded_files
 
 
-def find_directory(*places: Path | None) -> Path | None:
-    """The first that holds an adapter, weights and configuration.
+def find_directory(model_id: str, *places: Path | None) -> Path | None:
+    """The first that holds an adapter, weights and configuration, and is no other model's.
 
     It is absolute, so that no name begins like an option.
     """
     for place in places:
-        if place is not None and (place / CONFIG).is_file() and any(place.glob("adapter_model.*")):
+        if place is None or read_record(place).get("id", model_id) != model_id:
+            continue
+        if (place / CONFIG).is_file() and any(place.glob("adapter_model.*")):
             return place.absolute()
     return None
+
+
+def is_outdated(model: Model, directory: Path) -> bool:
+    """Whether a file in it is of an earlier version than the project has, as far as is known."""
+    today = {file.name: file.sha256 for file in model.files}
+    files = recorded_files(record_of(directory, model.id)).values()
+    return any(
+        today.get(str(facts.get("object"))) not in (None, facts.get("sha256")) for facts in files
+    )
 
 
 def served_from(model: Model, directory: Path | None) -> Served:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from lora_tui.checked import Checked, checked_of
 from lora_tui.domain import Model
 from lora_tui.errors import IntegrityError
 from lora_tui.json_values import whole
 from lora_tui.text import terminal_safe
-from lora_tui.transfers.part import part_of
-from lora_tui.transfers.plan import MANIFEST
-from lora_tui.transfers.record import read_record, recorded_files
+from lora_tui.transfers.part import SUFFIXES, part_of
+from lora_tui.transfers.record import (
+    MANIFEST,
+    expected_files,
+    local_names,
+    read_record,
+    recorded_files,
+)
 from lora_tui.transfers.verify import check_structure, sha256_of
 
 
 class FileState(StrEnum):
-    """How a file on this disk compares with what it should be."""
+    """How a file on this disk compares with what it should be; the worst last."""
 
     OK = "ok"
+    EXTRA = "extra"
+    """It lies beside the files of the model, and is none of them."""
     UNRECORDED = "unrecorded"
     """Sound as far as its structure tells; nobody wrote down what it should be."""
     OUTDATED = "outdated"
@@ -29,10 +37,14 @@ class FileState(StrEnum):
     PARTIAL = "partial"
     """Its download is not finished."""
     MISSING = "missing"
+    WRONG_SIZE = "wrong-size"
+    CHANGED = "changed"
+    """Of the right size; the bytes are others."""
     DAMAGED = "damaged"
+    """It can't be used: its structure is wrong, or it is no file."""
 
 
-BROKEN = (FileState.MISSING, FileState.DAMAGED)
+ALTERED = (FileState.WRONG_SIZE, FileState.CHANGED, FileState.DAMAGED)
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,23 @@ class LocalFile:
     """Bytes on the disk."""
     reason: str | None = None
     """What is wrong, where something is."""
+    checked: Checked | None = None
+    """What its bytes were compared with at the source; None where nobody knows, or it is altered.
+    """
+    fetched: bool = True
+    """Whether it was downloaded once; else its download is still to come."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether it was here as it should be, and is not any more."""
+        return self.state in ALTERED or (self.state is FileState.MISSING and self.fetched)
+
+    @property
+    def to_come(self) -> bool:
+        """Whether the model has this file, and it was never here whole."""
+        return self.state is FileState.PARTIAL or (
+            self.state is FileState.MISSING and not self.fetched
+        )
 
 
 @dataclass(frozen=True)
@@ -65,9 +94,22 @@ class Adapter:
 
     @property
     def state(self) -> FileState:
-        """That of its worst file."""
+        """That of its worst file; `partial` where files were never downloaded."""
         order = list(FileState)
-        return max((file.state for file in self.files), key=order.index, default=FileState.OK)
+        states = [
+            FileState.PARTIAL if file.to_come else file.state
+            for file in self.files
+            if file.state is not FileState.EXTRA
+        ]
+        return max(states, key=order.index, default=FileState.OK)
+
+    @property
+    def checked(self) -> Checked | None:
+        """The weakest comparison among its files that are as they should be."""
+        order = list(Checked)
+        found = [file.checked for file in self.files if file.state is FileState.OK]
+        known = [checked for checked in found if checked is not None]
+        return max(known, key=order.index) if known and len(known) == len(found) else None
 
 
 def directories(root: Path, elsewhere: Iterable[Path] = ()) -> list[Path]:
@@ -89,22 +131,30 @@ def examine(
 ) -> Adapter:
     """Compare an adapter with its record, and with the project's manifest where that is known.
 
-    `thorough` reads every byte; else sizes alone are compared. A directory without a record is
-    looked at for its structure. Raises OSError where the directory can't be read.
+    `thorough` reads every byte and names what is there besides; else sizes alone are compared. A
+    directory without a record is looked at for its structure. Raises OSError where the directory
+    can't be read.
     """
     record = read_record(directory)
     model_id = record.get("id")
     model = model_of(model_id) if isinstance(model_id, str) else None
     files = recorded_files(record)
-    if not files:
+    missing = {
+        name: facts
+        for name, facts in (expected_files(record) or _expected_by(model, directory)).items()
+        if name not in files
+    }
+    if not files and not missing:
         found = list(_unrecorded(directory))
     else:
         found = [
             _examine(directory, name, facts, _promised(model, facts), thorough=thorough)
             for name, facts in files.items()
-            if Path(name).name == name
         ]
-        found += _unfinished(directory, set(files))
+        found += [_to_come(directory, name) for name in missing]
+        found += _unfinished(directory, {*files, *missing})
+        if thorough:
+            found += _extra(directory, {*files, *missing})
     return Adapter(
         directory=directory,
         model_id=model_id if isinstance(model_id, str) else None,
@@ -115,51 +165,99 @@ def examine(
 
 
 def _examine(
-    directory: Path, name: str, facts: Any, promised: str | None, *, thorough: bool
+    directory: Path, name: str, facts: Mapping[str, Any], promised: str | None, *, thorough: bool
 ) -> LocalFile:
     path = directory / name
     expected, sha256 = whole(facts.get("size")), facts.get("sha256")
-    if not path.exists() and not path.is_symlink():
-        state = FileState.PARTIAL if part_of(path).exists() else FileState.MISSING
-        return LocalFile(name, state, None, "it is not there")
+    if not _is_there(path):
+        if _is_there(part_of(path)):
+            return LocalFile(name, FileState.PARTIAL, None, "its download is not finished")
+        return LocalFile(name, FileState.MISSING, None, "it was downloaded, and is gone")
     if path.is_symlink() or not path.is_file():
         return LocalFile(name, FileState.DAMAGED, None, "it is not a file any more")
     size = path.stat().st_size
     if expected is not None and size != expected:
-        reason = f"it has {size:,} bytes instead of {expected:,}"
-        return LocalFile(name, FileState.DAMAGED, size, reason)
+        reason = f"wrong size: {size:,} bytes instead of {expected:,}"
+        return LocalFile(name, FileState.WRONG_SIZE, size, reason)
+    checked = checked_of(facts.get("checked"))
     if thorough:
         if isinstance(sha256, str) and sha256_of(path) != sha256:
-            return LocalFile(name, FileState.DAMAGED, size, "its checksum is wrong")
+            reason = "its bytes are not those that were downloaded"
+            return LocalFile(name, FileState.CHANGED, size, reason)
         try:
-            check_structure(path, name)
+            structured = check_structure(path, name)
         except IntegrityError as error:
             return LocalFile(name, FileState.DAMAGED, size, str(error))
+        checked = checked or (Checked.STRUCTURE if structured else Checked.LENGTH)
     if promised is not None and promised != sha256:
-        return LocalFile(name, FileState.OUTDATED, size, "the project has another one by now")
-    return LocalFile(name, FileState.OK, size)
+        reason = "the project has another one by now"
+        return LocalFile(name, FileState.OUTDATED, size, reason, checked)
+    if promised is not None and thorough:
+        checked = Checked.SHA256
+    return LocalFile(name, FileState.OK, size, checked=checked)
 
 
-def _promised(model: Model | None, facts: Any) -> str | None:
+def _to_come(directory: Path, name: str) -> LocalFile:
+    path = directory / name
+    if _is_there(path):
+        reason = "another file is in its place; it was not downloaded"
+        return LocalFile(name, FileState.MISSING, None, reason, fetched=False)
+    if _is_there(part_of(path)):
+        reason = "its download is not finished"
+        return LocalFile(name, FileState.PARTIAL, None, reason, fetched=False)
+    return LocalFile(name, FileState.MISSING, None, "it was not downloaded", fetched=False)
+
+
+def _expected_by(model: Model | None, directory: Path) -> dict[str, Mapping[str, Any]]:
+    """The files of the model as the cache has it; a record of an earlier version names none."""
+    if model is None:
+        return {}
+    names = local_names(model, directory)
+    return {names[file.name]: {"object": file.name} for file in model.files}
+
+
+def _promised(model: Model | None, facts: Mapping[str, Any]) -> str | None:
     """The checksum that the project's manifest has for it today."""
     files = model.files if model is not None else ()
     return next((file.sha256 for file in files if file.name == facts.get("object")), None)
 
 
-def _unfinished(directory: Path, recorded: set[str]) -> Iterator[LocalFile]:
+def _unfinished(directory: Path, known: set[str]) -> Iterator[LocalFile]:
     for part in sorted(directory.glob("*.part")):
         name = part.name.removesuffix(".part")
-        if name not in recorded and name != MANIFEST:
-            yield LocalFile(name, FileState.PARTIAL, part.stat().st_size, "download unfinished")
+        if name not in known and name != MANIFEST:
+            size = part.lstat().st_size
+            reason = "its download is not finished"
+            yield LocalFile(name, FileState.PARTIAL, size, reason, fetched=False)
+
+
+def _extra(directory: Path, known: set[str]) -> Iterator[LocalFile]:
+    ours = {MANIFEST, *known}
+    for path in sorted(directory.iterdir()):
+        hidden = path.name.startswith(".lora-tui-")
+        if path.name in ours or path.name.endswith(SUFFIXES) or hidden or path.is_dir():
+            continue
+        size = path.lstat().st_size
+        reason = "it is not one of the model's files"
+        yield LocalFile(path.name, FileState.EXTRA, size, reason, fetched=False)
 
 
 def _unrecorded(directory: Path) -> Iterator[LocalFile]:
     for path in sorted(directory.iterdir()):
         if not path.is_file() or path.suffix not in (".safetensors", ".json"):
             continue
+        size = path.stat().st_size
         try:
             check_structure(path, path.name)
         except IntegrityError as error:
-            yield LocalFile(path.name, FileState.DAMAGED, path.stat().st_size, str(error))
+            yield LocalFile(path.name, FileState.DAMAGED, size, str(error))
         else:
-            yield LocalFile(path.name, FileState.UNRECORDED, path.stat().st_size)
+            yield LocalFile(path.name, FileState.UNRECORDED, size, checked=Checked.STRUCTURE)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (OSError, ValueError):
+        return False
+    return True

@@ -188,7 +188,7 @@ class ModelScreen(ChartScreen):
     def action_serve(self) -> None:
         """Show the snippets."""
         if self._model is not None:
-            directory = find_directory(downloaded_to(self.db, self.model_id))
+            directory = find_directory(self.model_id, downloaded_to(self.db, self.model_id))
             served = served_from(self._model, directory)
             self.app.push_screen(ServeScreen(served, ascii_only=self.ascii_only))
 

@@ -1,18 +1,27 @@
-"""One file of the queue: fetched, verified, written down, and only then given its name."""
+"""One file of the queue: fetched, checked, written down, and only then given its name."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from lora_tui.cache.transfers import Transfer
+from lora_tui.checked import Checked, checked_of, md5_of_etag
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, IntegrityError
 from lora_tui.transfers.fetch import Fetched, FetchOptions, fetch
-from lora_tui.transfers.part import open_part
-from lora_tui.transfers.record import read_record, record_file, recorded_files
-from lora_tui.transfers.verify import check_structure, sha256_of
+from lora_tui.transfers.part import Part, open_part
+from lora_tui.transfers.record import (
+    claim_directory,
+    is_this_version,
+    record_file,
+    record_of,
+    recorded_files,
+    release_directory,
+)
+from lora_tui.transfers.verify import check_structure, md5_of, sha256_of
 
 
 @dataclass(frozen=True)
@@ -23,42 +32,66 @@ class Brought:
     sha256: str
     modified: int
     """When it was written, in nanoseconds."""
+    checked: Checked
+    etag: str | None = None
+    """What the storage calls this version of the object."""
 
 
 def bring(
-    row: Transfer, model: Model, options: FetchOptions, verifying: Callable[[int], None]
+    row: Transfer,
+    model: Model,
+    options: FetchOptions,
+    verifying: Callable[[int], None],
+    etag_of: Callable[[str], str | None] = lambda _path: None,
 ) -> Brought:
     """Bring one file into its place. `verifying` is told when all its bytes are there.
 
-    What is at the target already is kept where it is the file that is wanted. Raises what `fetch`
-    raises, IntegrityError where the bytes are wrong (the `.part` is removed then), DiskError where
-    another file is in the way.
+    What is at the target already is kept where it is this file of this version of the model;
+    `etag_of` asks the storage for the ETag of an object path. Raises what `fetch` raises,
+    IntegrityError where the bytes are wrong (the `.part` is removed then), DiskError where another
+    file is in the way or the directory is another model's.
     """
-    target = row.target
-    with open_part(target) as part:
-        if target.is_symlink() or target.exists():
-            here = _already_here(row)
-            if here is not None:
-                if target.name not in recorded_files(read_record(target.parent)):
-                    _record(row, model, here)
-                return here
-            if not row.force:
-                raise _in_the_way(row)
-        fetched = fetch(part, options, expected_size=row.bytes_total)
-        verifying(fetched.size)
+    directory = row.target.parent
+    with open_part(row.target) as part:
+        claim_directory(directory, model, force=row.force)
         try:
-            _check(row, fetched)
-            check_structure(part.path, target.name)
-        except IntegrityError:
-            part.discard()
+            return _bring(part, row, model, options, verifying, etag_of)
+        except BaseException:
+            if part.is_empty():
+                part.discard()
+            release_directory(directory, model.id)
             raise
-        modified = os.fstat(part.descriptor).st_mtime_ns
-        brought = Brought(fetched.size, fetched.sha256, modified)
-        _record(row, model, brought)
-        if not row.force and (target.is_symlink() or target.exists()):
-            raise _in_the_way(row)
-        part.move_to(target)
-        return brought
+
+
+def _bring(
+    part: Part,
+    row: Transfer,
+    model: Model,
+    options: FetchOptions,
+    verifying: Callable[[int], None],
+    etag_of: Callable[[str], str | None],
+) -> Brought:
+    if _is_there(row.target):
+        here = _already_here(row, model, etag_of)
+        if here is not None:
+            _record(row, model, here)
+            return here
+        if not row.force:
+            raise _in_the_way(row, model)
+    fetched = fetch(part, options, expected_size=row.bytes_total)
+    verifying(fetched.size)
+    try:
+        checked = _check(part.path, row, fetched)
+    except IntegrityError:
+        part.discard()
+        raise
+    modified = os.fstat(part.descriptor).st_mtime_ns
+    brought = Brought(fetched.size, fetched.sha256, modified, checked, fetched.etag)
+    _record(row, model, brought)
+    if not row.force and _is_there(row.target):
+        raise _in_the_way(row, model)
+    part.move_to(row.target)
+    return brought
 
 
 def _record(row: Transfer, model: Model, brought: Brought) -> None:
@@ -69,36 +102,96 @@ def _record(row: Transfer, model: Model, brought: Brought) -> None:
         sha256=brought.sha256,
         size=brought.size,
         remote_name=row.file,
+        checked=brought.checked,
+        etag=brought.etag,
     )
 
 
-def _check(row: Transfer, fetched: Fetched) -> None:
+def _check(path: Path, row: Transfer, fetched: Fetched) -> Checked:
+    """The strongest comparison that can be made. Raises IntegrityError."""
     if row.expected_sha256 is not None and fetched.sha256 != row.expected_sha256:
         raise IntegrityError(
             "The checksum is wrong: these are not the bytes that were stored",
             details=f"{fetched.sha256}, the manifest says {row.expected_sha256}",
         )
+    structured = check_structure(path, row.target.name)
+    if row.expected_sha256 is not None:
+        return Checked.SHA256
+    expected = md5_of_etag(fetched.etag)
+    if expected is None:
+        return Checked.STRUCTURE if structured else Checked.LENGTH
+    digest = md5_of(path)
+    if digest != expected:
+        raise IntegrityError(
+            "The checksum is wrong: these are not the bytes that were stored",
+            details=f"MD5 {digest}, the ETag says {expected}",
+        )
+    return Checked.ETAG
 
 
-def _already_here(row: Transfer) -> Brought | None:
-    recorded = recorded_files(read_record(row.target.parent)).get(row.target.name, {})
-    promised = row.expected_sha256 or recorded.get("sha256")
-    if promised is None or not row.target.is_file() or row.target.is_symlink():
-        return None
+def _already_here(
+    row: Transfer, model: Model, etag_of: Callable[[str], str | None]
+) -> Brought | None:
+    """What lies at the target, where it is this file of this version of this model."""
     try:
+        if row.target.is_symlink() or not row.target.is_file():
+            return None
         facts = row.target.stat()
-        size = facts.st_size
-        if row.expected_sha256 is not None and row.bytes_total not in (None, size):
+        if row.bytes_total not in (None, facts.st_size):
             return None
         digest = sha256_of(row.target)
+        if row.expected_sha256 is not None:
+            checked = Checked.SHA256 if digest == row.expected_sha256 else None
+            etag = _entry(row, model).get("etag") if checked else None
+        else:
+            etag = etag_of(row.object_path)
+            checked = _compared_with_storage(row, model, digest, etag)
     except OSError:
         return None
-    return Brought(size, digest, facts.st_mtime_ns) if digest == promised else None
+    if checked is None:
+        return None
+    known = etag if isinstance(etag, str) else None
+    return Brought(facts.st_size, digest, facts.st_mtime_ns, checked, known)
 
 
-def _in_the_way(row: Transfer) -> DiskError:
+def _compared_with_storage(
+    row: Transfer, model: Model, digest: str, etag: str | None
+) -> Checked | None:
+    """Without a manifest: by the ETag of today, and by what was written down when it came."""
+    expected = md5_of_etag(etag)
+    if expected is not None:
+        return Checked.ETAG if md5_of(row.target) == expected else None
+    record, entry = record_of(row.target.parent, model.id), _entry(row, model)
+    if entry.get("object") != row.file or entry.get("sha256") != digest:
+        return None
+    before = entry.get("etag")
+    if isinstance(before, str) and etag is not None:
+        same = before.strip('"') == etag.strip('"')
+    else:
+        same = is_this_version(entry, record, model)
+    return (checked_of(entry.get("checked")) or Checked.LENGTH) if same else None
+
+
+def _in_the_way(row: Transfer, model: Model) -> DiskError:
+    entry = _entry(row, model)
+    if entry.get("object") != row.file:
+        what = "Another file of that name is there already"
+    elif not row.target.is_file() or sha256_of(row.target) != entry.get("sha256"):
+        what = "The file there was changed since it was downloaded"
+    else:
+        what = "The file there is of an earlier version of the model"
     return DiskError(
-        "Another file of that name is there already",
+        what,
         details=str(row.target),
-        remedy="move it away, choose another directory with --to, or use --force",
+        remedy="move it away, choose another directory with --to, or replace it with --force",
     )
+
+
+def _entry(row: Transfer, model: Model) -> dict[str, object]:
+    """What is written down of the target, where it is this model's."""
+    files = recorded_files(record_of(row.target.parent, model.id))
+    return dict(files.get(row.target.name, {}))
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()

@@ -11,6 +11,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.transfers import TransferState
 from lora_tui.transfers.part import discard_part
+from lora_tui.transfers.record import release_directory
 
 
 class Control(StrEnum):
@@ -45,3 +46,4 @@ def control(db: Connection, what: Control, ids: Collection[int]) -> None:
     for row in gone:
         if row.state is not TransferState.DONE:
             discard_part(row.target)
+            release_directory(row.target.parent, row.model_id)

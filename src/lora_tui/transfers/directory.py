@@ -7,28 +7,41 @@ from contextlib import suppress
 from pathlib import Path
 
 from lora_tui.domain import Model
+from lora_tui.errors import DiskError
 from lora_tui.filenames import slug
 from lora_tui.transfers.part import SUFFIXES
-from lora_tui.transfers.record import read_record, recorded_files
+from lora_tui.transfers.record import check_directory, read_record, recorded_files
 
 
 def model_directory(model: Model, downloads: Path) -> Path:
-    """`<downloads>/<name slug>-<short id>`: told apart even where two models share a name.
+    """`<downloads>/<name slug>-<short id>`, or with the whole id where another model has that.
 
     A model that was renamed since stays where it is: of the directories that hold something of
     it, the one with the most files.
     """
-    ending = f"-{slug(model.id[:8])}"
-    named = downloads / f"{slug(model.name)}{ending}"
-    there = [path for path in _ending(downloads, ending) if _holds(path, model)]
-    return max(there, key=lambda path: (len(_files(path)), path == named), default=named)
+    short, whole = f"-{slug(model.id[:8])}", f"-{slug(model.id, limit=80)}"
+    named = [downloads / f"{slug(model.name)}{ending}" for ending in (short, whole)]
+    there = [path for path in _ending(downloads, (short, whole)) if _holds(path, model)]
+    if there:
+        return max(there, key=lambda path: (len(_files(path)), path == named[0]))
+    return next((path for path in named if _is_free(path, model)), named[-1])
 
 
-def _ending(downloads: Path, ending: str) -> Iterator[Path]:
+def _ending(downloads: Path, endings: tuple[str, ...]) -> Iterator[Path]:
     with suppress(OSError):
         for path in sorted(downloads.iterdir()):
-            if path.name.endswith(ending) and path.is_dir() and not path.is_symlink():
+            if path.name.endswith(endings) and path.is_dir() and not path.is_symlink():
                 yield path
+
+
+def _is_free(path: Path, model: Model) -> bool:
+    if path.is_symlink():
+        return False
+    try:
+        check_directory(path, model)
+    except DiskError:
+        return False
+    return True
 
 
 def _holds(directory: Path, model: Model) -> bool:

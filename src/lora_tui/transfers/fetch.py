@@ -50,6 +50,8 @@ class Fetched:
 
     size: int
     sha256: str
+    etag: str | None = None
+    """As the answers had it, where it is a strong one."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class _Fetch:
             sha256 = self._digest.result(total)
             self._join_noting()
             self._part.finish(total)
-            return Fetched(total, sha256)
+            version = self._source.version
+            return Fetched(total, sha256, version.etag if version else None)
         except BaseException as error:
             if isinstance(error, IntegrityError) or not self._source.resumable:
                 self._source.begin_anew()  # nobody could go on with these bytes

@@ -11,9 +11,9 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.finished import downloaded_models, put_downloaded, put_found
 from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.checked import Checked, checked_of
 from lora_tui.domain import Model
-from lora_tui.transfers.plan import MANIFEST
-from lora_tui.transfers.record import read_record, recorded_files
+from lora_tui.transfers.record import MANIFEST, read_record, recorded_files
 
 
 def find_downloads(db: sqlite3.Connection, downloads: Path) -> int:
@@ -61,5 +61,6 @@ def _files(model: Model, directory: Path) -> list[Wanted]:
     for name, entry in recorded_files(read_record(directory)).items():
         of, size, sha256 = entry.get("object"), entry.get("size"), entry.get("sha256")
         if of in paths and isinstance(size, int) and isinstance(sha256, str):
-            found.append(Wanted(of, paths[of], directory / Path(name).name, size, sha256))
+            checked = checked_of(entry.get("checked")) or Checked.LENGTH
+            found.append(Wanted(of, paths[of], directory / name, size, sha256, checked))
     return found

@@ -11,6 +11,7 @@ import os
 import secrets
 from pathlib import Path
 
+from lora_tui.file_lock import Holder
 from lora_tui.private_files import make_private_directory
 from lora_tui.transfers.part import explained_disk
 
@@ -53,6 +54,12 @@ class Owner:
             return False
         finally:
             os.close(descriptor)
+
+
+def holder_of(token: str) -> Holder:
+    """The process that an owner is."""
+    number = token.partition("-")[0]
+    return Holder.of(int(number) if number.isdecimal() and len(number) < 10 else None)
 
 
 def _directory(cache_path: Path) -> Path:

@@ -138,10 +138,16 @@ def open_part(target: Path) -> Iterator[Part]:
     """Open and lock the `.part` of `target`, with its directory made where it is missing.
 
     One that is empty at the end is removed. Raises DiskError where the disk refuses, or another
-    process (or thread) has it.
+    process (or thread) has it, or a link is where its directory was.
     """
     path = part_of(target)
     with explained_disk(path):
+        if path.parent.is_symlink():
+            raise DiskError(
+                "A link is where the model's directory was",
+                details=str(path.parent),
+                remedy="remove it, or name the directory itself with --to",
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _open_locked(path)
         remove_abandoned(path.parent)

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
 
 from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError
-from lora_tui.filenames import distinct_file_names
-from lora_tui.transfers.part import SUFFIXES
-
-MANIFEST: Final = "lora-tui.json"
-"""What lora-tui writes beside the files: where they come from, and their checksums."""
+from lora_tui.transfers.record import local_names
 
 
 def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> list[Wanted]:
@@ -22,7 +17,7 @@ def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> l
 
     Raises what `choose_files` raises.
     """
-    local = local_names(model)
+    local = local_names(model, directory)
     return [
         Wanted(
             file=file.name,
@@ -51,12 +46,6 @@ def choose_files(model: Model, names: Sequence[str] | None = None) -> list[Artif
     if names is None:
         return list(model.files)
     return list(dict.fromkeys(file for name in names for file in _named(model, name)))
-
-
-def local_names(model: Model) -> dict[str, str]:
-    """Remote name → the name on this disk, of every file of the model."""
-    names = [file.name for file in model.files]
-    return distinct_file_names(names, taken={MANIFEST}, endings=SUFFIXES)
 
 
 def _named(model: Model, name: str) -> list[ArtifactFile]:

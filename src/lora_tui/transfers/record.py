@@ -1,23 +1,36 @@
-"""`lora-tui.json` beside the files of a model: where they come from, and their checksums."""
+"""`lora-tui.json` beside the files of a model: whose directory it is, and what each file was.
+
+id, name, version, …  of the model; the directory is that model's and no other's
+model_files           remote name → name on this disk, and size and sha256 where known
+files                 name on this disk → what was fetched: sha256, size, object (its remote
+                      name), checked (checked.py), etag, updated_at (of the model, then)
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lora_tui import clock
+from lora_tui.checked import Checked
 from lora_tui.clock import timestamp_text
 from lora_tui.directory_lock import locked_directory
 from lora_tui.domain import Model
+from lora_tui.errors import DiskError, InUseError
+from lora_tui.filenames import distinct_file_names, safe_file_name, same_file_key
 from lora_tui.json_text import json_text
 from lora_tui.json_values import mapping
 from lora_tui.private_files import PUBLIC_MODE, read_plain, replace_file
-from lora_tui.transfers.part import explained_disk
-from lora_tui.transfers.plan import MANIFEST
+from lora_tui.text import terminal_safe
+from lora_tui.transfers.part import SUFFIXES, explained_disk, part_of
 
-_MOST_BYTES = 16 << 20
+MANIFEST: Final = "lora-tui.json"
+"""The record's name."""
+
+_MOST_BYTES: Final = 16 << 20
 
 
 def read_record(directory: Path) -> Mapping[str, Any]:
@@ -29,31 +42,170 @@ def read_record(directory: Path) -> Mapping[str, Any]:
 
 
 def recorded_files(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Local name → sha256, size and object of the files that lora-tui put there."""
-    return {name: mapping(facts) for name, facts in mapping(record.get("files")).items()}
+    """Name on this disk → what is known of the files that lora-tui put there."""
+    return {
+        name: mapping(facts)
+        for name, facts in mapping(record.get("files")).items()
+        if name == Path(name).name and name not in (".", "..", MANIFEST)
+    }
+
+
+def record_of(directory: Path, model_id: str) -> Mapping[str, Any]:
+    """The record where the directory is this model's; else empty."""
+    record = read_record(directory)
+    return record if record.get("id") == model_id else {}
+
+
+def local_names(model: Model, directory: Path) -> dict[str, str]:
+    """Remote name → the name on this disk, of every file of the model.
+
+    A file keeps the name that the record in `directory` gives it.
+    """
+    known: dict[str, str] = {}
+    used = {same_file_key(MANIFEST)}
+    for remote, local in _recorded_names(record_of(directory, model.id)).items():
+        key = same_file_key(local)
+        usable = local == safe_file_name(local) and not key.endswith(SUFFIXES)
+        if usable and key not in used:
+            used.add(key)
+            known[remote] = local
+    there = {file.name: known[file.name] for file in model.files if file.name in known}
+    rest = [file.name for file in model.files if file.name not in there]
+    new = distinct_file_names(rest, taken={MANIFEST, *known.values()}, endings=SUFFIXES)
+    return {file.name: (there | new)[file.name] for file in model.files}
+
+
+def expected_files(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Name on this disk → size and sha256, where known, of every file that the model had."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for remote, facts in mapping(record.get("model_files")).items():
+        name = mapping(facts).get("name")
+        if isinstance(name, str) and name == Path(name).name:
+            found[name] = {**mapping(facts), "object": remote}
+    return found
+
+
+def check_directory(directory: Path, model: Model) -> None:
+    """Raises DiskError where files of another model lie there, or another program's record."""
+    record = read_record(directory)
+    owner = record.get("id")
+    place = directory / MANIFEST
+    if owner == model.id or place.is_symlink() or not _is_there(place):
+        return  # a link is replaced, not followed
+    if not isinstance(owner, str):
+        raise DiskError(
+            f"The file {MANIFEST} there was not written by lora-tui",
+            details=str(place),
+            remedy="move it away, choose another directory with --to, or use --force",
+        )
+    names = [*recorded_files(record), *expected_files(record)]
+    if any(_is_there(directory / name) or _is_there(part_of(directory / name)) for name in names):
+        name = terminal_safe(record.get("name"), limit=120) or "unnamed"
+        raise DiskError(
+            "The directory holds files of another model",
+            details=f"{directory}: {name} ({terminal_safe(owner, limit=40)})",
+            remedy="choose another directory with --to, or replace them with --force",
+        )
+
+
+def claim_directory(directory: Path, model: Model, *, force: bool = False) -> None:
+    """Write down that the directory is this model's, before anything of it is put there.
+
+    With `force` another's record stays until the first file of this model replaces it, in
+    `record_file`. Raises what `check_directory` raises.
+    """
+    with explained_disk(directory / MANIFEST), locked_directory(directory):
+        try:
+            check_directory(directory, model)
+        except DiskError:
+            if force:
+                return
+            raise
+        if not record_of(directory, model.id):
+            _write(directory, model, {})
+
+
+def release_directory(directory: Path, model_id: str) -> None:
+    """Take the record away where nothing of the model is there: its download came to nothing."""
+    with suppress(OSError, InUseError), locked_directory(directory):
+        record = record_of(directory, model_id)
+        begun = any(_is_there(part_of(directory / name)) for name in expected_files(record))
+        if record and not recorded_files(record) and not begun:
+            (directory / MANIFEST).unlink()
 
 
 def record_file(
-    directory: Path, model: Model, name: str, *, sha256: str, size: int, remote_name: str
+    directory: Path,
+    model: Model,
+    name: str,
+    *,
+    sha256: str,
+    size: int,
+    remote_name: str,
+    checked: Checked,
+    etag: str | None,
 ) -> None:
-    """Write down a verified file. Done before it gets its name: a crash in between costs nothing.
+    """Write down a file. Done before it gets its name: a crash in between costs nothing.
 
     Raises DiskError.
     """
     with explained_disk(directory / MANIFEST), locked_directory(directory):
-        record = read_record(directory)
-        files = dict(mapping(record.get("files"))) if record.get("id") == model.id else {}
-        files[name] = {"sha256": sha256, "size": size, "object": remote_name}
-        data = {
-            "id": model.id,
-            "name": model.name,
-            "version": model.version,
-            "stars": model.quality.stars,
-            "convergence": model.quality.convergence,
-            "dataset": model.dataset.name if model.dataset else None,
-            "base_model": model.hyperparameters.base_model,
-            "downloaded_at": timestamp_text(clock.now()),
-            "files": files,
+        files = dict(recorded_files(record_of(directory, model.id)))
+        files[name] = {
+            "sha256": sha256,
+            "size": size,
+            "object": remote_name,
+            "checked": checked.value,
+            "etag": etag,
+            "updated_at": _moment_of(model),
         }
-        text = json_text(data, indent=2) + "\n"
-        replace_file(directory / MANIFEST, text, mode=PUBLIC_MODE, durable=True)
+        _write(directory, model, files)
+
+
+def is_this_version(entry: Mapping[str, Any], record: Mapping[str, Any], model: Model) -> bool:
+    """Whether a file was fetched when the model was as it is now, by the times alone."""
+    moment = entry.get("updated_at")
+    if moment is not None:
+        return bool(moment == _moment_of(model))
+    fetched = clock.parse_timestamp(record.get("downloaded_at"))  # by an earlier lora-tui
+    return fetched is not None and (model.updated_at is None or model.updated_at <= fetched)
+
+
+def _write(directory: Path, model: Model, files: Mapping[str, Any]) -> None:
+    names = local_names(model, directory)
+    data = {
+        "id": model.id,
+        "name": model.name,
+        "version": model.version,
+        "stars": model.quality.stars,
+        "convergence": model.quality.convergence,
+        "dataset": model.dataset.name if model.dataset else None,
+        "base_model": model.hyperparameters.base_model,
+        "updated_at": _moment_of(model),
+        "downloaded_at": timestamp_text(clock.now()),
+        "model_files": {
+            file.name: {"name": names[file.name], "size": file.size, "sha256": file.sha256}
+            for file in model.files
+        },
+        "files": files,
+    }
+    text = json_text(data, indent=2) + "\n"
+    replace_file(directory / MANIFEST, text, mode=PUBLIC_MODE, durable=True)
+
+
+def _recorded_names(record: Mapping[str, Any]) -> dict[str, str]:
+    fetched = {str(facts.get("object")): name for name, facts in recorded_files(record).items()}
+    promised = {str(facts["object"]): name for name, facts in expected_files(record).items()}
+    return promised | fetched
+
+
+def _moment_of(model: Model) -> str | None:
+    return timestamp_text(model.updated_at) if model.updated_at else None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (OSError, ValueError):
+        return False
+    return True

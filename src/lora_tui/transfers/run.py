@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,14 +32,17 @@ from lora_tui.cache.transfers import (
     transfers_of,
 )
 from lora_tui.domain import Model
-from lora_tui.errors import LoraTuiError, NotFoundError
+from lora_tui.errors import InUseError, LoraTuiError, NotFoundError
+from lora_tui.file_lock import SUSPENDED_SECONDS, Holder, in_use
 from lora_tui.transfers.bring import bring
 from lora_tui.transfers.fetch import CancelledError, FetchOptions
 from lora_tui.transfers.limit import RateLimit
-from lora_tui.transfers.owner import Owner
+from lora_tui.transfers.owner import Owner, holder_of
 
 _LOOK_SECONDS: Final = 0.1
 _WATCH_SECONDS: Final = 10.0
+_SILENT_SECONDS: Final = 90.0
+"""How long another process may have a file in hand without a sign: longer than any of its waits."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Tools:
     delay: Callable[[int, str | None], float | None]
     """The retry policy: seconds to wait after the n-th failure in a row (from 1), given the
     server's Retry-After; None where it is to be given up."""
+    etag_of: Callable[[str], str | None] = lambda _path: None
+    """Object path → its ETag today; None where the storage does not tell."""
     files_at_once: int = 3
     connections: int = 8
     """To one file at the most."""
@@ -117,12 +122,16 @@ class Runner:
         db: Connection,
         ids: Collection[int],
         on_change: Callable[[Transfer], None] | None = None,
+        on_held: Callable[[Transfer, Holder], None] | None = None,
     ) -> list[Transfer]:
         """Return when none of these files is active any more, whichever process has it in hand.
 
-        `on_change` is told, in this thread, of each step of each file.
+        A file that another process has in hand is given up when that is suspended, or silent for
+        too long: it is still active then, and `error_of` says who holds it. `on_change` is told, in
+        this thread, of each step of each file, `on_held` once of each that another process has.
         """
         seen: dict[int, Transfer] = {}
+        others = _InOtherHands(self._own().token, on_held)
         recovered_at = time.monotonic()
         while True:
             if self._broken is not None:
@@ -137,7 +146,9 @@ class Runner:
                     seen[row.id] = row
                     if on_change is not None:
                         on_change(row)
-            if not any(row.state in ACTIVE for row in rows):
+            given_up = others.look(db, rows)
+            if all(row.state not in ACTIVE or row.id in given_up for row in rows):
+                self._errors.update(given_up)
                 return rows
             if self._stop.wait(_LOOK_SECONDS):
                 raise CancelledError("The download was interrupted; it goes on with the next start")
@@ -145,7 +156,7 @@ class Runner:
     def error_of(self, row: Transfer) -> LoraTuiError:
         """Why a file failed."""
         known = self._errors.get(row.id)
-        if known is not None and str(known) == row.error:
+        if known is not None and (str(known) == row.error or isinstance(known, InUseError)):
             return known
         kind = getattr(errors, row.error_kind or "", LoraTuiError)
         return LoraTuiError(row.error or "") if not isinstance(kind, type) else kind(row.error)
@@ -283,6 +294,7 @@ class Runner:
                 model,
                 options,
                 lambda size: report(TransferState.VERIFYING, done=size, total=size),
+                self._tools.etag_of,
             )
             with transaction(db, Topic.TRANSFERS):
                 if queue.report(
@@ -294,6 +306,7 @@ class Runner:
                     bytes_total=brought.size,
                     sha256=brought.sha256,
                     modified=brought.modified,
+                    checked=brought.checked,
                 ):
                     _conclude(db, model, row.target.parent)
         except CancelledError:
@@ -311,6 +324,40 @@ class Runner:
         kind = next(k.__name__ for k in type(error).__mro__ if k.__module__ == errors.__name__)
         with transaction(db, Topic.TRANSFERS):
             queue.report(db, row.id, owner, TransferState.FAILED, error=str(error), error_kind=kind)
+
+
+class _InOtherHands:
+    """Of the files that are waited for, those that another process has in hand."""
+
+    def __init__(self, own: str, on_held: Callable[[Transfer, Holder], None] | None) -> None:
+        self._own = own
+        self._on_held = on_held
+        self._since: dict[int, tuple[Transfer, str, float]] = {}
+        """Row as it was last, its owner, and since when nothing of it has changed."""
+
+    def look(self, db: Connection, rows: Sequence[Transfer]) -> dict[int, LoraTuiError]:
+        """The files whose holders gave no sign for too long, and what to say of each."""
+        owners = queue.holders(db, [row.id for row in rows if row.state in ACTIVE])
+        given_up: dict[int, LoraTuiError] = {}
+        now = time.monotonic()
+        for row in rows:
+            owner = owners.get(row.id)
+            if owner is None or owner == self._own:
+                self._since.pop(row.id, None)
+                continue
+            before = self._since.get(row.id)
+            if before is None or before[:2] != (row, owner):
+                self._since[row.id] = (row, owner, now)
+                if self._on_held is not None and (before is None or before[1] != owner):
+                    self._on_held(row, holder_of(owner))
+                continue
+            waited = now - before[2]
+            if waited >= min(SUSPENDED_SECONDS, _SILENT_SECONDS):
+                holder = holder_of(owner)
+                if holder.suspended or waited >= _SILENT_SECONDS:
+                    what = "Another lora-tui is downloading this file"
+                    given_up[row.id] = in_use(what, holder, row.target)
+        return given_up
 
 
 def _conclude(db: Connection, model: Model, directory: Path) -> None:

@@ -85,7 +85,7 @@ def file_lines(state: FilesState, width: int, *, ascii_only: bool = False) -> li
                 (fit(file.label, name_width, ascii_only=ascii_only), "value"),
                 (fit(formats.size(size), _SIZE, right=True, ascii_only=ascii_only), "muted"),
                 ("  ", "muted"),
-                *_state(transfer, ascii_only=ascii_only),
+                *_state(file, transfer, ascii_only=ascii_only),
             ]
         )
         if file.sha256:
@@ -109,9 +109,11 @@ def _heading(sizes: Sequence[int | None], width: int) -> Line:
     return [("Files", "heading"), (f"  {text}"[: max(0, width - 5)], "muted")]
 
 
-def _state(transfer: Transfer | None, *, ascii_only: bool) -> list[Span]:
+def _state(file: ArtifactFile, transfer: Transfer | None, *, ascii_only: bool) -> list[Span]:
     if transfer is None:
         return [("- " if ascii_only else "· ", "faint"), ("not here", "faint")]
+    if transfer.state is TransferState.DONE and file.sha256 not in (None, transfer.sha256):
+        return [("- outdated" if ascii_only else "· outdated", "waiting")]
     return [state_span(transfer, ascii_only=ascii_only)]
 
 

@@ -29,8 +29,10 @@ _WORDS: Final[dict[TransferState, tuple[str, str, str, str]]] = {
 
 
 def state_span(transfer: Transfer, *, ascii_only: bool = False) -> Span:
-    """`↓ 34 %`, `✓ verified`, …"""
+    """`↓ 34 %`, `✓ verified`, `✓ length` where that alone was checked, …"""
     sign, ascii_sign, word, style = _WORDS[transfer.state]
+    if transfer.state is TransferState.DONE and transfer.checked is not None:
+        word = transfer.checked.word
     if transfer.state is TransferState.RUNNING:
         word = share(transfer.bytes_done, transfer.bytes_total)
     return f"{ascii_sign if ascii_only else sign} {word}", style

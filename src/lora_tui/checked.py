@@ -1,0 +1,56 @@
+"""What a file was compared with before it was called downloaded, and the words for it."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+_MD5: Final = re.compile(r'"?([0-9a-f]{32})"?', re.IGNORECASE)
+
+
+class Checked(StrEnum):
+    """The strongest comparison that was made; the length is part of each."""
+
+    SHA256 = "sha256"
+    """With the manifest's checksum."""
+    ETAG = "etag-md5"
+    """With the storage's ETag, which is the MD5 of the bytes."""
+    STRUCTURE = "structure"
+    """There was no checksum; what is inside (safetensors, JSON, zip) makes sense."""
+    LENGTH = "length"
+    """There was no checksum, and nothing inside that could be looked at."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether every byte was compared with what was stored."""
+        return self in (Checked.SHA256, Checked.ETAG)
+
+    @property
+    def sentence(self) -> str:
+        """For a line about one file."""
+        return _SENTENCES[self]
+
+    @property
+    def word(self) -> str:
+        """For a narrow column."""
+        return "verified" if self.proven else self.value
+
+
+_SENTENCES: Final = {
+    Checked.SHA256: "verified by its sha256",
+    Checked.ETAG: "verified by the MD5 that is its ETag",
+    Checked.STRUCTURE: "structure checked, there is no checksum to compare",
+    Checked.LENGTH: "only its length checked, there is no checksum to compare",
+}
+
+
+def checked_of(value: object) -> Checked | None:
+    """As a record or the cache has it; None where it says nothing, or nothing that we know."""
+    return Checked(value) if isinstance(value, str) and value in list(Checked) else None
+
+
+def md5_of_etag(etag: str | None) -> str | None:
+    """The MD5 that an ETag is, in lower case; None for any other, `md5-N` of parts among them."""
+    found = _MD5.fullmatch(etag or "")
+    return found[1].lower() if found else None

@@ -1,0 +1,198 @@
+"""What a file was compared with is said as it is: sha256, ETag, structure, or its length alone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lora_tui.cache.transfers import TransferState
+from lora_tui.checked import Checked
+from lora_tui.errors import IntegrityError
+from lora_tui.sandbox import Sandbox
+from lora_tui.transfers.verify import check_structure
+from lora_tui.widgets.transfer_bar import state_span
+from tests.conftest import Run
+from tests.transfers.conftest import MakeWorld
+from tests.transfers.file_server import FileServer, World
+
+HTML = b"<!DOCTYPE html>\n<html><body>502 Bad Gateway</body></html>"
+ERROR = b'{"statusCode":"404","error":"not_found","message":"Object not found"}'
+XML = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>'
+SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
+
+
+def zipped(content: bytes = b"x") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+    return file.getvalue()
+
+
+def md5(content: bytes) -> str:
+    return f'"{hashlib.md5(content).hexdigest()}"'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "etag", "checked"),
+    [
+        ("a.safetensors", SAFETENSORS, '"one"', Checked.STRUCTURE),
+        ("a.safetensors", SAFETENSORS, md5(SAFETENSORS), Checked.ETAG),
+        ("a.safetensors", SAFETENSORS, f'{md5(SAFETENSORS)[:-1]}-2"', Checked.STRUCTURE),
+        ("a.json", b"{}", None, Checked.STRUCTURE),
+        ("training_args.bin", zipped(), '"one"', Checked.STRUCTURE),
+        ("training_args.bin", b"\x80\x02}.", None, Checked.STRUCTURE),
+        ("vocab.txt", b"a\nb\n", '"one"', Checked.LENGTH),
+        ("weights.bin", b"\x00\x01\x02\xff", '"one"', Checked.LENGTH),
+        ("vocab.txt", b"a\nb\n", f"W/{md5(b'a')}", Checked.LENGTH),
+        ("vocab.txt", b"a\nb\n", md5(b"a\nb\n"), Checked.ETAG),
+    ],
+)
+def test_without_a_manifest_the_best_comparison_is_made_and_named(
+    world: World, server: FileServer, name: str, content: bytes, etag: str, checked: Checked
+) -> None:
+    server.behaviour.content, server.behaviour.etag = content, etag
+    made = World(world.home, server, name=name)
+    assert made.download().checked == {name: checked}
+    record = json.loads((made.directory / "lora-tui.json").read_text())
+    assert record["files"][name]["checked"] == checked.value
+    assert made.row().checked is checked
+    assert ("verified" in state_span(made.row())[0]) is checked.proven
+    assert made.download(etag_of=lambda _: None).checked == {name: checked}, "already here"
+
+
+def test_a_manifest_is_what_is_compared_where_there_is_one(make_world: MakeWorld) -> None:
+    world = make_world()
+    assert world.download().checked == {world.name: Checked.SHA256}
+
+
+def test_bytes_that_are_not_those_of_the_etag_are_refused(world: World, server: FileServer) -> None:
+    server.behaviour.etag = md5(b"what was stored")
+    with pytest.raises(IntegrityError, match="checksum"):
+        world.download()
+    assert list(world.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("body", [HTML, ERROR, XML, b"\xef\xbb\xbf \n" + HTML, HTML.lower()])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "training_args.bin",
+        "a.pt",
+        "x.bin",
+        "README.md",
+        "a.model",
+        "a.safetensors",
+        "a.json",
+        "none",
+    ],
+)
+def test_an_error_page_is_no_file_of_any_kind(tmp_path: Path, name: str, body: bytes) -> None:
+    (tmp_path / name).write_bytes(body)
+    with pytest.raises(IntegrityError):
+        check_structure(tmp_path / name, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("training_args.bin", b""),
+        ("training_args.bin", b"upstream connect error"),
+        ("training_args.bin", bytes(100)),
+        ("optimizer.pt", zipped(b"y" * 500)[:-30]),
+        ("optimizer.pt", zipped(b"y" * 500)[:200]),
+        ("weights.bin", b"error code: 502"),
+        ("arrays.npz", b"PK no zip"),
+        ("TRAINING_ARGS.BIN", b"text"),
+    ],
+)
+def test_what_pytorch_did_not_save_is_not_taken_for_its_file(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(IntegrityError):
+        check_structure(tmp_path / name, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("page.html", HTML),
+        ("drawing.svg", XML),
+        ("README.md", b'<div align="center">\n\n# Adapter\n</div>'),
+        ("added_tokens.json", b'{"error": 5, "<pad>": 6}'),
+        ("old.pkl", b"(dp0\nS'a'\np1\nI1\ns."),
+        ("weights.pt", zipped()),
+    ],
+)
+def test_what_only_looks_a_little_like_an_error_is_kept(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    check_structure(tmp_path / name, name)
+
+
+def without_manifest(sandbox: Sandbox, model_id: str) -> None:
+    with httpx.Client(headers={"apikey": sandbox.service_key}) as client:
+        url = f"{sandbox.url}/rest/v1/model_artifacts"
+        query = {"id": f"eq.{model_id}"}
+        client.patch(url, params=query, json={"configuration": {}}).raise_for_status()
+
+
+def test_download_library_and_verify_say_what_was_compared(
+    configured: Sandbox, run: Run, tmp_path: Path
+) -> None:
+    run("sync")
+    models = run("list", "--json", "--sort", "quality").data["models"]
+    model = next(model["id"] for model in models if len(model["artifacts"]) == 6)
+    ran = run("download", model, "--to", str(tmp_path / "x"))
+    assert ran.err.count("verified by its sha256") == 6
+    ran = run("verify", str(tmp_path / "x"), "--json")
+    assert {file["checked"] for file in ran.data["adapters"][0]["files"]} == {"sha256"}
+    without_manifest(configured, model)
+    run("sync")
+    ran = run("download", model, "--to", str(tmp_path / "y"))
+    assert "sha256" not in ran.err
+    assert ran.err.count("verified by the MD5 that is its ETag") == 6
+    assert run("library", "--json").data["adapters"][0]["checked"] == "etag-md5"
+    ran = run("verify", str(tmp_path / "y"))
+    assert ran.code == 0
+    assert "compared the MD5 that was its ETag" in ran.out
+
+
+def test_verify_names_what_was_not_downloaded_and_what_is_there_besides(
+    configured: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("sync")
+    models = run("list", "--json", "--sort", "quality").data["models"]
+    model = next(model for model in models if len(model["artifacts"]) == 6)
+    run("download", model["id"], "adapter_config.json", "--to", str(tmp_path / "x"))
+    (tmp_path / "x" / "notes.txt").write_text("mine")
+    monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "elsewhere"))  # the record is enough
+    ran = run("verify", str(tmp_path / "x"))
+    assert ran.code == 7
+    for name in model["artifacts"]:
+        state = "ok" if name == "adapter_config.json" else "missing"
+        assert f"  {state:<10} {name}" in ran.out
+    assert "  extra      notes.txt" in ran.out
+    (tmp_path / "x" / "adapter_config.json").write_bytes(b"{}")
+    ran = run("verify", str(tmp_path / "x"), "--json")
+    assert ran.code == 6
+    assert ran.data["ok"] is False
+
+
+def test_a_whole_model_with_a_file_of_the_users_own_beside_it_is_as_it_should_be(
+    make_world: MakeWorld, run: Run
+) -> None:
+    world = make_world()
+    world.download()
+    (world.directory / "notes.txt").write_text("mine")
+    ran = run("verify", str(world.directory), "--json")
+    assert ran.code == 0
+    assert ran.data["ok"] is True
+    assert world.row().state is TransferState.DONE
