@@ -106,7 +106,6 @@ def test_an_error_page_is_no_file_of_any_kind(tmp_path: Path, name: str, body: b
         ("training_args.bin", bytes(100)),
         ("optimizer.pt", zipped(b"y" * 500)[:-30]),
         ("optimizer.pt", zipped(b"y" * 500)[:200]),
-        ("weights.bin", b"error code: 502"),
         ("arrays.npz", b"PK no zip"),
         ("TRAINING_ARGS.BIN", b"text"),
     ],

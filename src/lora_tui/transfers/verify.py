@@ -118,8 +118,7 @@ def check_zip(path: Path) -> None:
 def check_torch(path: Path, *, strict: bool = True) -> bool:
     """Whether the file is a zip, a pickle or a tar, as PyTorch saves them. Nothing is unpickled.
 
-    Raises IntegrityError where a zip is cut short, where the file is text, and with `strict` where
-    it is none of these.
+    Raises IntegrityError where a zip is cut short, and with `strict` where it is none of these.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -133,7 +132,7 @@ def check_torch(path: Path, *, strict: bool = True) -> bool:
         return True
     if start[257:262] == _TAR or (_OLD_PICKLE.match(start) and last == b"."):
         return True
-    if strict or (start and _is_text(start)):
+    if strict:
         raise IntegrityError("The file is neither a zip archive nor a pickle, as PyTorch saves it")
     return False
 
@@ -158,17 +157,6 @@ def _is_error(text: bytes) -> bool:
         return False
     tells = {"error", "errors", "message", "msg", "error_description", "detail"} & body.keys()
     return bool(tells)
-
-
-def _is_text(start: bytes) -> bool:
-    """Whether it is readable: no bytes but printable ones and the space between lines."""
-    try:
-        text = start.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:
-            return False
-        text = start[: error.start].decode("utf-8")
-    return all(character.isprintable() or character in "\t\r\n" for character in text)
 
 
 def _md5() -> hashlib._Hash:
