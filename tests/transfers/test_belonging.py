@@ -84,7 +84,7 @@ def test_two_models_of_one_cache_and_one_directory(
     assert "--to" in ran.error["details"]
     assert (tmp_path / "x" / "adapter_config.json").read_bytes() == before
     assert run("download", b["id"], *to, "--force", "--json").data["checked"] == {
-        "adapter_config.json": "sha256"
+        "adapter_config.json": "etag-md5"
     }
     assert run("library", "--json").data["adapters"] == []
     assert run("list", "--downloaded", "--json").data["models"] == []
