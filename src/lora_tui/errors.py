@@ -63,6 +63,15 @@ class DeniedError(NotFoundError):
     """The backend understood, and refused (403, or a row-level security policy)."""
 
 
+class HiddenFilesError(NotFoundError):
+    """The bucket shows a user none of their own files: our migration was not applied."""
+
+    default_remedy = (
+        "have whoever runs the project apply what `lora-tui schema` prints; `lora-tui doctor`"
+        " tells when it is there"
+    )
+
+
 class AuthenticationError(LoraTuiError):
     """Wrong credentials, no session, or a session that ended."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,14 @@ from lora_tui.cache.connection import database_explained, open_cache, transactio
 from lora_tui.cache.transfers import ACTIVE, Transfer, transfers_of
 from lora_tui.config import Profile
 from lora_tui.domain import Model
-from lora_tui.errors import AuthenticationError, BackendError, NotFoundError, UnreachableError
+from lora_tui.errors import (
+    AuthenticationError,
+    BackendError,
+    HiddenFilesError,
+    LoraTuiError,
+    NotFoundError,
+    UnreachableError,
+)
 from lora_tui.exports import write_new
 from lora_tui.file_lock import Holder
 from lora_tui.gateway import Gateway, auth
@@ -85,7 +92,7 @@ class OnlineWriters:
         self._runner = Runner(
             self.cache_path,
             Tools(
-                sign=self.storage.sign,
+                sign=self.sign,
                 etag_of=self._etag_of,
                 delay=_delay,
                 files_at_once=profile.parallel_downloads,
@@ -208,7 +215,35 @@ class OnlineWriters:
             model = models.get_model(db, model_id)
         if model is None:
             raise NotFoundError("Model not found or access denied")
-        return read_remote(model, self.storage.sign)
+        return read_remote(model, self.sign)
+
+    def sign(self, path: str) -> str:
+        """A link to one of the user's files. Raises HiddenFilesError where none can be seen."""
+        try:
+            return self.storage.sign(path)
+        except NotFoundError as error:
+            raise self._explained(path, error) from None
+
+    def sign_many(self, paths: Sequence[str]) -> dict[str, str | LoraTuiError]:
+        """A link, or the reason why there is none, for each path."""
+        answers = self.storage.sign_many(paths)
+        return {
+            path: self._explained(path, answer) if isinstance(answer, NotFoundError) else answer
+            for path, answer in answers.items()
+        }
+
+    def _explained(self, path: str, error: NotFoundError) -> NotFoundError:
+        """Without a policy each file looks as if it were not there, and the whole folder empty."""
+        if path.partition("/")[0] != self.user_id:
+            return error
+        with suppress(LoraTuiError):
+            if not self.storage.shows_folder(self.user_id):
+                return HiddenFilesError(
+                    "No policy of the project lets you read your own files: its storage lacks what"
+                    " `lora-tui schema` prints",
+                    details=error.details,
+                )
+        return error
 
     def mark_notification_read(self, notification_id: str) -> None:
         """See `Writers.mark_notification_read`."""

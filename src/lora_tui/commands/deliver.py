@@ -11,7 +11,7 @@ from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config import expanded
 from lora_tui.domain import Model
-from lora_tui.errors import ExitCode, LoraTuiError, NotFoundError
+from lora_tui.errors import ExitCode, HiddenFilesError, LoraTuiError, NotFoundError
 from lora_tui.json_text import json_text
 from lora_tui.text import terminal_safe
 
@@ -101,7 +101,7 @@ def print_urls(context: Context) -> ExitCode:
     with closing(OnlineWriters(context.profile)) as online:
         model = _model(context, context.arguments.model)
         files = choose_files(model, context.arguments.file or None)
-        signed = online.storage.sign_many([file.path for file in files])
+        signed = online.sign_many([file.path for file in files])
     urls: dict[str, str] = {}
     for file in files:
         answer = signed[file.path]
@@ -110,7 +110,8 @@ def print_urls(context: Context) -> ExitCode:
         else:
             urls[file.name] = answer
     if not urls:
-        raise NotFoundError("None of the files can be had")
+        hidden = [error for error in signed.values() if isinstance(error, HiddenFilesError)]
+        raise hidden[0] if hidden else NotFoundError("None of the files can be had")
     if context.json:
         data: dict[str, Any] = {
             "model_id": model.id,

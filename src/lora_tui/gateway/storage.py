@@ -165,6 +165,17 @@ class Storage:
                 raise BackendError(f"Could not {what}: there is no end to them")
             offset += len(entries)
 
+    def shows_folder(self, prefix: str) -> bool:
+        """Whether anything at all can be seen in a folder, be it other folders."""
+        response = self._client.post(
+            f"{self._base}/object/list/{quote(self._bucket, safe='')}",
+            json={"prefix": _checked(prefix), "limit": 1, "offset": 0},
+            extensions=dict(REPEATABLE),
+        )
+        what = "list the stored files"
+        entries = read_json(check(response, what), what)
+        return isinstance(entries, list) and bool(entries)
+
     def upload(
         self,
         path: str,

@@ -16,7 +16,7 @@ from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
 from lora_tui.checked import Checked
 from lora_tui.domain import Model
-from lora_tui.errors import LoraTuiError, NotFoundError, PartlyFailedError
+from lora_tui.errors import HiddenFilesError, LoraTuiError, NotFoundError, PartlyFailedError
 from lora_tui.file_lock import Holder
 from lora_tui.transfers.fetch import CancelledError
 from lora_tui.transfers.plan import plan
@@ -120,6 +120,8 @@ def _is_of(row: Transfer, wanted: Wanted) -> bool:
 def _failure(done: Sequence[str], failed: Sequence[tuple[str, LoraTuiError]]) -> LoraTuiError:
     first = failed[0][1]
     reasons = "; ".join(f"{name}: {error}" for name, error in failed)
+    if isinstance(first, HiddenFilesError) and not done:
+        return first
     if done:
         return PartlyFailedError(
             f"{len(done)} files are here, {len(failed)} failed",
