@@ -124,6 +124,12 @@ class MissingReferenceError(BackendError):
     """A row that this one refers to does not exist, or was deleted meanwhile (23503)."""
 
 
+class TooLargeError(BackendError):
+    """A limit of the bucket or of the project stands against a file."""
+
+    default_remedy = "raise the limit in the project's storage settings"
+
+
 class ExpiredLinkError(BackendError):
     """A signed or presigned URL has run out; ask for a new one."""
 

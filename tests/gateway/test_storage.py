@@ -644,3 +644,45 @@ def test_an_upload_that_gets_on_may_fail_any_number_of_times(
     content = bytes(range(200))
     scripted(Script(answer)).upload_resumable("u/a/f", Source(content).open_at, size=200)
     assert bytes(stored) == content
+
+
+@pytest.mark.parametrize("size", [7, CHUNK + 1], ids=["at once", "in pieces"])
+@pytest.mark.parametrize(
+    ("limit", "named", "place"),
+    [
+        (5, "limit of the bucket lora-models, 5 bytes", "file_size_limit"),
+        (1 << 40, "the project's global upload limit (that of the bucket", "Settings"),
+        (None, "the project's global upload limit", "Settings"),
+        ("hidden", "the project's global upload limit", "Settings"),
+    ],
+)
+def test_a_file_that_is_too_large_names_the_limit_and_where_it_is_set(
+    size: int, limit: object, named: str, place: str
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            if limit == "hidden":
+                body = {"statusCode": "404", "error": "Bucket not found", "message": "no"}
+                return httpx.Response(400, json=body)
+            return httpx.Response(200, json={"id": "lora-models", "file_size_limit": limit})
+        if "/upload/resumable" in request.url.path:
+            return httpx.Response(
+                413, text="Maximum size exceeded\n", headers={"Tus-Resumable": "1.0.0"}
+            )
+        body = {
+            "statusCode": "413",
+            "error": "Payload too large",
+            "message": "The object exceeded the maximum allowed size",
+            "code": "EntityTooLarge",
+        }
+        return httpx.Response(400, json=body)
+
+    storage, source = scripted(Script(answer)), Source(bytes(size))
+    store = {
+        True: lambda: storage.upload_resumable("u/a/f", source.open_at, size=size),
+        False: lambda: storage.upload("u/a/f", source.open_at(0), size=size),
+    }[size > CHUNK]
+    with pytest.raises(errors.TooLargeError) as caught:
+        store()
+    assert named in str(caught.value)
+    assert place in str(caught.value.remedy)

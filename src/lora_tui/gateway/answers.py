@@ -20,6 +20,7 @@ from lora_tui.errors import (
     MissingReferenceError,
     NotFoundError,
     QueryTimeoutError,
+    TooLargeError,
     UnreachableError,
 )
 from lora_tui.gateway.redaction import without_secrets
@@ -76,8 +77,10 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
         )
     if status >= 500:
         return UnreachableError(f"Could not {what}: the server fails ({status})", details=details)
-    if status == 413:
-        return BackendError(f"Could not {what}: it is larger than the project allows")
+    if status == 413 or code == "EntityTooLarge":
+        return TooLargeError(
+            f"Could not {what}: it is larger than the project allows", details=details
+        )
     return BackendError(f"Could not {what}: the server refuses ({status})", details=details)
 
 

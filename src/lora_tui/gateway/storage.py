@@ -7,6 +7,7 @@ error family.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Self
 from urllib.parse import quote, urlsplit
@@ -18,6 +19,7 @@ from lora_tui.errors import (
     BackendError,
     LoraTuiError,
     NotFoundError,
+    TooLargeError,
     UnreachableError,
 )
 from lora_tui.gateway.answers import check, error_of, read_json
@@ -200,7 +202,8 @@ class Storage:
             },
             timeout=UPLOAD_TIMEOUT,
         )
-        check(response, f"store {_name(path)}")
+        with self._limit_named(path, size):
+            check(response, f"store {_name(path)}")
 
     def upload_resumable(
         self,
@@ -241,7 +244,8 @@ class Storage:
             on_created=on_created or (lambda _url: None),
             on_progress=on_progress or (lambda _offset: None),
         )
-        upload.run(open_at, upload_url)
+        with self._limit_named(path, size):
+            upload.run(open_at, upload_url)
 
     def delete(self, paths: Iterable[str]) -> int:
         """Remove objects; those that are not there are no error. How many were removed."""
@@ -256,6 +260,39 @@ class Storage:
             answer = read_json(check(response, "remove stored files"), "remove stored files")
             removed += len(answer) if isinstance(answer, list) else 0
         return removed
+
+    @contextmanager
+    def _limit_named(self, path: str, size: int) -> Iterator[None]:
+        """Where a file is too large: which limit that is, and where it is set."""
+        try:
+            yield
+        except TooLargeError as error:
+            limit = self._size_limit()
+            what = f"Could not store {_name(path)}: its {size:,} bytes are more than"
+            if limit is not None and size > limit:
+                raise TooLargeError(
+                    f"{what} the limit of the bucket {self._bucket}, {limit:,} bytes",
+                    details=error.details,
+                    remedy="raise the bucket's file size limit (file_size_limit) in the project's"
+                    " dashboard, under Storage",
+                ) from None
+            raise TooLargeError(
+                f"{what} the project's global upload limit"
+                + ("" if limit is None else f" (that of the bucket, {limit:,} bytes, allows it)"),
+                details=error.details,
+                remedy="raise the global file size limit in the dashboard under Storage, Settings;"
+                " it is 50 MB on the free plan",
+            ) from None
+
+    def _size_limit(self) -> int | None:
+        """The bucket's, in bytes; None where it has none, or we may not see it."""
+        try:
+            response = self._client.get(f"{self._base}/bucket/{quote(self._bucket, safe='')}")
+            body = read_json(check(response, "look up the bucket"), "look up the bucket")
+        except LoraTuiError:
+            return None
+        limit = body.get("file_size_limit") if isinstance(body, Mapping) else None
+        return byte_count(str(limit))
 
     def _is_stored(self, path: str, size: int) -> bool:
         try:
