@@ -7,16 +7,21 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from textual import events
 from textual._path import CSSPathType
+from textual.actions import SkipAction
 from textual.app import App
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.filter import Monochrome, NoColor
 from textual.notifications import SeverityLevel
 
 from lora_tui import background
+from lora_tui.bindings import bound, key_of
 from lora_tui.errors import LoraTuiError
 from lora_tui.hangup import end_when_asked
+from lora_tui.keys import keys_of
 from lora_tui.monochrome import PlainCursor, WithoutColour
 from lora_tui.preferences import THEME_NAMES, Preferences
+from lora_tui.screens.base_screen import BaseScreen
+from lora_tui.terminal import can_be_stopped, stop
 from lora_tui.themes import ANSI, MONO, THEMES, suitable_theme
 from lora_tui.widgets.cells import settled
 
@@ -33,6 +38,15 @@ class BaseApp(App[None]):
 
     TITLE = "lora-tui"
     CSS_PATH: ClassVar[CSSPathType | None] = "app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "copy_or_help_quit", show=False, system=True, priority=True),
+        bound(
+            *("app.suspend", "suspend_process", "Suspend"),
+            show=False,
+            priority=True,
+            tooltip="Go back to the shell; `fg` there returns",
+        ),
+    ]
 
     def __init__(self, preferences: Preferences) -> None:
         super().__init__()
@@ -55,7 +69,7 @@ class BaseApp(App[None]):
 
         What it was has been printed by then, and Textual itself says nothing of it to the caller.
         """
-        result = super().run(**options)
+        result = super().run(**{"mouse": self.preferences.mouse, **options})
         if self.return_code:
             raise LoraTuiError(
                 "The application has ended because of an error in it",
@@ -90,10 +104,50 @@ class BaseApp(App[None]):
         )
 
     async def on_event(self, event: events.Event) -> None:
-        """Count what is typed."""
+        """Count what is typed; where nothing is shown, let no key act but those that quit."""
         if isinstance(event, events.Key | events.Paste):
             self.keys_pressed += 1
+        is_typed = isinstance(event, events.Key | events.Paste | events.MouseEvent)
+        if is_typed and not event.is_forwarded and self._shows_nothing:
+            if isinstance(event, events.Key) and event.key in self._quit_keys:
+                self.exit()  # a question before it could not be read; downloads go on next time
+            elif not (isinstance(event, events.Key) and event.key in self._suspend_keys):
+                return
         await super().on_event(event)
+
+    @property
+    def _shows_nothing(self) -> bool:
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        return isinstance(screen, BaseScreen) and screen.is_too_small
+
+    @property
+    def _quit_keys(self) -> list[str]:
+        return [*keys_of("app.quit", self.preferences.keys), "ctrl+q", "ctrl+c"]
+
+    @property
+    def _suspend_keys(self) -> list[str]:
+        return keys_of("app.suspend", self.preferences.keys)
+
+    async def action_copy_or_help_quit(self) -> None:
+        """Copy what is selected; where nothing is, say how to quit: ctrl+c does not."""
+        copy = getattr(self.focused, "action_copy", self.screen.action_copy_text)
+        try:
+            copy()
+        except SkipAction:
+            typing = self.focused is not None and self.focused.check_consume_key("q", "q")
+            plain = not typing and not self.screen.is_modal
+            key = key_of(self, "app.quit") if plain else "ctrl+q"
+            self.notify(f"Press {key} to quit", title="ctrl+c does not quit", timeout=4)
+
+    def action_suspend_process(self) -> None:
+        """Go back to the shell, which can let it go on (`fg`)."""
+        if self._driver is None or not self._driver.can_suspend:
+            return  # a page in a browser
+        if not can_be_stopped():
+            self.notify("No shell here could bring it back", title="Not suspended")
+            return
+        with self.suspend():  # the terminal is the shell's before anything stops
+            stop()
 
     def watch_theme(self, theme: str) -> None:
         """Without colours none gets through, whoever has drawn it; of sixteen few on the cursor."""

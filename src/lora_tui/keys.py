@@ -23,6 +23,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "app.help": "question_mark",
     "app.theme": "T",
     "app.palette": "ctrl+p",
+    "app.suspend": "ctrl+z",
     "app.quit": "q",
     "screen.back": "escape",
     "list.open": "enter",
@@ -163,7 +164,7 @@ its kind."""
 _TYPING: Final = ("search.", "connect.", "login.")
 _RESERVED: Final = {
     "ctrl+q": "always quits",
-    "ctrl+c": "belongs to the terminal",
+    "ctrl+c": "copies what is selected, and says how to quit",
     "tab": "goes to the next field",
     "shift+tab": "goes to the field before",
 }

@@ -16,8 +16,8 @@ from lora_tui.keys import Keymap, keymap_of
 THEME_NAMES: Final = ("dark", "light", "high-contrast", "ansi", "mono")
 LEAST_INTERVAL: Final = 15
 MOST_INTERVAL: Final = 86_400
-_SWITCHES: Final = ("ascii", "bell")
-PREFERENCES: Final = ("theme", "ascii", "bell", "sync_interval")
+_SWITCHES: Final = ("ascii", "bell", "mouse")
+PREFERENCES: Final = ("theme", "ascii", "bell", "mouse", "sync_interval")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Preferences:
     ascii_only: bool = False
     bell: bool = True
     """Whether it sounds when a download has ended."""
+    mouse: bool = True
+    """Whether clicks and the wheel act; without it the terminal itself selects text."""
     sync_interval: float = 60.0
     """Seconds between two syncs."""
     keys: Keymap = field(default_factory=dict)
@@ -48,6 +50,7 @@ def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) ->
         or values.get("ascii", False)
         or not writes_unicode(sys.stdout),
         bell=values.get("bell", True),
+        mouse=values.get("mouse", True),
         sync_interval=values.get("sync_interval", 60.0),
         keys=keymap_of(document),
     )

@@ -122,6 +122,15 @@ class Settings:
                 self._source("sync_interval", table),
                 "seconds, 15 at least; less often while offline",
             ),
+            Setting(
+                "mouse",
+                "Mouse",
+                _ON if now.mouse else _OFF,
+                self._source("mouse", table),
+                "off: the terminal selects text as it does elsewhere",
+                (_ON, _OFF),
+                at_once=False,
+            ),
         ]
 
     def _of_the_profile(self) -> list[Setting]:

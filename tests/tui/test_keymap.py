@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from textual.command import CommandPalette
 
 from lora_tui.app import LoraTuiApp
+from lora_tui.config import Profile, find_paths
+from lora_tui.connect import Login
 from lora_tui.keys import keymap_of
 from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.help import HelpScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.sort_menu import SortMenu
 from lora_tui.screens.transfers import TransfersScreen
-from tests.tui.conftest import Open, screen_text, until
+from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import FakeWriters, Library
 
 SIZE = (80, 24)
@@ -145,3 +149,30 @@ async def test_while_one_types_the_footer_has_no_key_that_would_be_typed(app: Lo
         await pilot.press("f3", "Z")
         footer = screen_text(app).splitlines()[-1]
         assert "Sync" not in footer
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [((), "Press q to quit"), (("slash", "s"), "Press ctrl+q to quit"), (("L",), "Press ctrl+q")],
+)
+async def test_ctrl_c_says_in_plain_words_how_to_quit(
+    library: Library, open_app: Open, home: Path, keys: tuple[str, ...], says: str
+) -> None:
+    library.fill(count=2)
+    app = open_app(login=Login(Profile("work", find_paths(), "https://p.example", "k")))
+    async with app.run_test() as pilot:
+        await pilot.press(*keys, "ctrl+c")
+        assert [toast for toast in toasts(app) if says in toast]
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: app._exit)
+
+
+async def test_ctrl_c_copies_what_is_selected_where_one_types(
+    library: Library, open_app: Open
+) -> None:
+    library.fill(count=2)
+    app = open_app()
+    async with app.run_test() as pilot:
+        await pilot.press("slash", *"radio", "shift+home", "ctrl+c")
+        assert app.clipboard == "radio"
+        assert not toasts(app)

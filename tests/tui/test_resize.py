@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from lora_tui.config import Paths, Profile, find_paths
 from lora_tui.connect import Login
 from lora_tui.first_run import FirstRunApp
 from lora_tui.preferences import Preferences
 from lora_tui.settings import Settings
-from tests.tui.conftest import Open, screen_text
+from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library, notice_row
 
 SIZES = ((1, 1), (200, 60), (79, 4))
@@ -55,6 +56,36 @@ async def test_every_screen_outlives_every_size(
         assert app.return_code in (None, 0)
 
 
+@pytest.mark.parametrize("place", PLACES)
+async def test_on_a_terminal_that_is_too_small_no_key_acts_but_those_that_quit(
+    library: Library, open_app: Open, home: Path, place: str
+) -> None:
+    del home
+    library.fill(count=5)
+    library.put_notices(notice_row(0))
+    profile = Profile("work", find_paths(), "https://p.example", "k")
+    settings = Settings(profile, library.path, environment={})
+    app = open_app(login=Login(profile), settings=settings)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(*PLACES[place])
+        shown = app.screen
+        before = screen_text(app)
+        await pilot.resize_terminal(39, 9)
+        assert "Terminal too small" in screen_text(app)
+        assert "q quits" in screen_text(app)
+        keys = ("escape", "enter", "d", "r", "x", "y", "t", "space", "j", "tab", "a", "ctrl+p")
+        await pilot.press(*keys, "ctrl+l", "slash", "comma")
+        app.post_message(events.Paste("pasted"))
+        await pilot.click(offset=(5, 5))
+        assert app.screen is shown
+        assert len(app.screen_stack) == 1 + (shown is not app.screen_stack[0])
+        await pilot.resize_terminal(80, 24)
+        assert screen_text(app).split() == before.split()
+        await pilot.resize_terminal(39, 9)
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running or app._exit)
+
+
 @pytest.mark.parametrize("keys", [(), ("enter",)], ids=["welcome", "connect"])
 async def test_the_first_run_outlives_every_size(tmp_path: Path, keys: tuple[str, ...]) -> None:
     paths = Paths(tmp_path / "config.toml", tmp_path, tmp_path, tmp_path)
@@ -65,3 +96,8 @@ async def test_the_first_run_outlives_every_size(tmp_path: Path, keys: tuple[str
         for width, height in SIZES:
             await pilot.resize_terminal(width, height)
         assert app.is_running
+        await pilot.resize_terminal(39, 9)
+        assert "Terminal too small" in screen_text(app)
+        shown = app.screen
+        await pilot.press("enter", "down", "tab", "escape")
+        assert app.screen is shown

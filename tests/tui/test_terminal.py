@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from lora_tui.config import find_paths
+
 ESCAPES = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_].*?\x1b\\|[ -/]*[0-~])", re.S
 )
@@ -128,6 +130,20 @@ sys.exit(main(["demo", "--models", "5"]))
 
 
 @contextmanager
+def shell(tmp_path: Path) -> Iterator[Terminal]:
+    """An interactive bash, which controls the jobs of its terminal."""
+    script = "import fcntl, os, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    script += "os.execvp('bash', ['bash', '--norc', '--noprofile', '-i'])"
+    terminal = start_demo(tmp_path, [sys.executable, "-c", script], PS1="> ")
+    try:
+        yield terminal
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.master)
+
+
+@contextmanager
 def demo(
     tmp_path: Path, command: Sequence[str] = DEMO, *, check_line: bool = True, **environment: str
 ) -> Iterator[Terminal]:
@@ -176,8 +192,12 @@ def test_the_demo_is_opened_searched_and_left_with_the_terminal_as_before(tmp_pa
         line = Path(f"/proc/{backend}/cmdline").read_text().lower().replace("_", "-")
         assert "lora-tui.sandbox-process" in line
         assert "make-believe" not in line  # which every secret of the demo says
+        terminal.type("\x1a")  # ctrl+z: there is no shell that could let it go on
+        terminal.wait_for("Not suspended")
         terminal.type("/")
         terminal.wait_for("name, dataset")
+        terminal.type("\x03")
+        terminal.wait_for("to quit")
         terminal.type("zzzz")
         terminal.wait_for("No model matches")
         terminal.type("\x1b")
@@ -214,10 +234,9 @@ def test_what_is_typed_in_one_burst_behind_the_slash_is_searched_for_and_runs_no
     ("environment", "allowed"),
     [
         ({"TERM": "xterm-16color"}, {"sixteen"}),
-        ({"TERM": "dumb"}, set()),
         ({"COLORTERM": "truecolor", "NO_COLOR": "1"}, set()),
     ],
-    ids=["16-colours", "dumb", "no-color"],
+    ids=["16-colours", "no-color"],
 )
 def test_a_plainer_terminal_gets_no_more_colours_than_it_has(
     tmp_path: Path, environment: dict[str, str], allowed: set[str]
@@ -228,6 +247,46 @@ def test_a_plainer_terminal_gets_no_more_colours_than_it_has(
         assert terminal.end() == 0
         assert left_as_found(bytes(terminal.written))
         assert colours(bytes(terminal.written)) <= allowed
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_without_a_screen_gets_a_sentence(tmp_path: Path, term: str) -> None:
+    with demo(tmp_path, TERM=term) as terminal:
+        assert terminal.end() == 2
+        said = bytes(terminal.written)
+    assert f"TERM is {term}" in said.decode()
+    assert said.decode().replace("\r\n", "\n").count("\n") == 1
+    assert b"\x1b" not in said
+
+
+def test_the_size_is_the_terminals_own_and_the_mouse_can_be_left_to_it(tmp_path: Path) -> None:
+    file = find_paths({"LORA_TUI_HOME": str(tmp_path / "home")}).config_file
+    file.parent.mkdir(parents=True)
+    file.write_text("[ui]\nmouse = false\n")
+    with demo(tmp_path, COLUMNS="44", LINES="12") as terminal:
+        terminal.wait_for("Curve")  # at 44 cells there is no room for it
+        terminal.type("q")
+        assert terminal.end() == 0
+    assert not re.search(rb"\x1b\[\?(1000|1003|1006|1015)h", bytes(terminal.written))
+
+
+def test_ctrl_z_goes_back_to_the_shell_and_fg_returns_to_the_same_screen(tmp_path: Path) -> None:
+    with shell(tmp_path) as terminal:
+        # of two in one group, as under `make`, both have to stop
+        terminal.type(f"(:; {sys.executable} -m lora_tui demo --models 5; echo left=$?)\n")
+        terminal.wait_for("synced just now")
+        terminal.type("\r")
+        terminal.wait_for("Training loss")
+        terminal.type("\x1a")
+        terminal.wait_for("Stopped")
+        terminal.type("echo the $((6 * 7))\n")
+        terminal.wait_for("the 42")
+        terminal.type("fg\n")
+        terminal.wait_for("Training loss")
+        terminal.type("q")
+        terminal.wait_for("left=0")
+        terminal.type("exit\n")
+        assert terminal.end() == 0
 
 
 def test_on_a_console_with_ascii_wanted_nothing_else_is_written(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_without_a_file_everything_is_as_it_comes(tmp_path: Path) -> None:
     [
         ('[ui]\ntheme = "pink"', "theme of"),
         ('[ui]\nbell = "yes"', "true or false"),
+        ("[ui]\nmouse = 1", "true or false"),
         ("[ui]\nsync_interval = 1", "from 15"),
         ("[ui]\nsync_interval = true", "from 15"),
         ("[ui]\ncolour = 1", "not known: colour"),
@@ -80,6 +81,7 @@ def test_each_setting_tells_where_it_is_from(file: Path) -> None:
         ("theme", "light", "light"),
         ("ascii", "on", "on"),
         ("bell", "on", "on"),
+        ("mouse", "off", "off"),
         ("sync_interval", "120", "120 s"),
         ("downloads", "/data/adapters", "/data/adapters"),
         ("parallel_downloads", "5", "5"),

@@ -46,6 +46,13 @@ class Context:
         """Whether one JSON document is wanted on stdout."""
         return bool(self.arguments.json)
 
+    @property
+    def can_redraw(self) -> bool:
+        """Whether a line that was printed for people can be drawn again, as progress is."""
+        from lora_tui.terminal import has_no_screen
+
+        return self.talk.isatty() and not has_no_screen()
+
     def cache_path(self) -> Path:
         """The cache of the signed-in user. Raises AuthenticationError where there is none."""
         return self.profile.cache_path(self.cache_owner().user_id)

@@ -31,7 +31,7 @@ def sync_cache(context: Context) -> None:
             patience=SYNC_PATIENCE,
             on_wait=lambda: context.say("Another lora-tui is syncing this cache; waiting for it."),
         )
-    if context.talk.isatty():
+    if context.can_redraw:
         context.talk.write("\r\x1b[K")
     if context.json:
         context.print_data(
@@ -134,7 +134,7 @@ def _model(context: Context, reference: str) -> Model:
 
 
 def _progress_line(context: Context) -> Any:
-    if not context.talk.isatty() or context.json:
+    if not context.can_redraw or context.json:
         return None
 
     def tell(table: str, rows: int) -> None:
@@ -183,7 +183,7 @@ class _Bars:
         self._rich: Any = None
         self._tasks: dict[int, Any] = {}
         self._told: set[tuple[int, TransferState]] = set()
-        if context.talk.isatty() and not context.json:
+        if context.can_redraw and not context.json:
             from rich.console import Console
             from rich.progress import (
                 BarColumn,

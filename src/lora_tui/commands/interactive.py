@@ -6,7 +6,6 @@ import gc
 import os
 import shutil
 import signal
-import sys
 import threading
 from collections.abc import Mapping
 from contextlib import closing
@@ -30,13 +29,12 @@ from lora_tui.errors import (
     DamagedCacheError,
     NotConfiguredError,
     UnreachableError,
-    UsageError,
 )
 from lora_tui.secret import Secret
+from lora_tui.terminal import require_terminal
 
 _DEMO_BYTES_A_SECOND: Final = 6_000_000
 _DEMO_MODELS: Final = 36
-_WEB_DRIVER: Final = "textual.drivers.web_driver:WebDriver"
 
 if TYPE_CHECKING:
     from lora_tui.account import Session
@@ -48,7 +46,7 @@ if TYPE_CHECKING:
 
 def open_application(context: Context) -> None:
     """Open the application on the profile in force; on the first run, help to make one."""
-    _require_terminal()
+    require_terminal()
     _obey_no_color(context)
     try:
         profile = context.profile
@@ -141,7 +139,7 @@ def demo(context: Context) -> None:
     """Open the application, or only the backend, on the embedded sandbox."""
     arguments = context.arguments
     if not arguments.serve_only:
-        _require_terminal()
+        require_terminal()
         _obey_no_color(context)
     _demo(
         context,
@@ -263,13 +261,3 @@ def _serve(context: Context, sandbox: Sandbox) -> None:
     context.out.flush()
     context.say("The sandbox serves; its keys and its data are make-believe. Ctrl+C ends it.")
     stop.wait()
-
-
-def _require_terminal() -> None:
-    if os.environ.get("TEXTUAL_DRIVER") == _WEB_DRIVER:
-        return  # `lora-tui serve` runs it for a page
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            "The application needs a terminal",
-            remedy="in a script, use `lora-tui list`, `show`, `download` or `--harvest`",
-        )

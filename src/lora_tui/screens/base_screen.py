@@ -8,14 +8,16 @@ widgets are still there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar, cast
 
 from textual import events
 from textual._styles_cache import StylesCache
 from textual.screen import Screen
 
 from lora_tui import background
+from lora_tui.bindings import key_of
 from lora_tui.errors import LoraTuiError
+from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:
     from lora_tui.base_app import BaseApp
@@ -33,7 +35,13 @@ _FOR_LIVE_SCREENS: Final = (
 
 
 class BaseScreen(Screen[Answer]):
-    """Begin work with `start`, wrap every other callback in `while_alive`, end with `answer`."""
+    """Begin work with `start`, wrap every other callback in `while_alive`, end with `answer`.
+
+    On a terminal that is too small it says so, and the application passes it no keys.
+    """
+
+    LEAST_WIDTH: ClassVar[int] = 40
+    LEAST_HEIGHT: ClassVar[int] = 10
 
     _answer: tuple[Answer] | None = None
     """What is answered as soon as no other screen is above this one."""
@@ -42,6 +50,12 @@ class BaseScreen(Screen[Answer]):
     def is_alive(self) -> bool:
         """Whether its widgets are there: it is mounted, and not being removed."""
         return self.is_running and self.is_attached and not (self._closing or self._pruning)
+
+    @property
+    def is_too_small(self) -> bool:
+        """Whether the terminal is smaller than this screen needs."""
+        size = self.app.size
+        return size.width < self.LEAST_WIDTH or size.height < self.LEAST_HEIGHT
 
     def start(
         self,
@@ -89,6 +103,16 @@ class BaseScreen(Screen[Answer]):
         """Leave out what needs widgets that are being removed."""
         if self.is_alive or not isinstance(event, _FOR_LIVE_SCREENS):
             await super().on_event(event)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show nothing rather than something that is cut off."""
+        del event
+        small = self.is_too_small
+        self.set_class(small, "-too-small")
+        if small and not self.query(TooSmall):
+            needed = f"Terminal too small: {self.LEAST_WIDTH} x {self.LEAST_HEIGHT} needed"
+            way_out = f"{key_of(self.app, 'app.quit')} quits"
+            self.mount(TooSmall(f"{needed}\n{way_out}", markup=False))
 
     def on_screen_resume(self) -> None:
         """Answer what could not be answered while another screen was above."""

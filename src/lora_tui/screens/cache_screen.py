@@ -1,4 +1,4 @@
-"""What all full screens have in common: they show the cache, and say so where they have no room."""
+"""What all full screens have in common: they show the cache, and hear of its changes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
-from textual import events
-
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.screens.base_screen import BaseScreen
-from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:
     from lora_tui.cache_app import CacheApp
@@ -69,11 +66,3 @@ class CacheScreen(BaseScreen[None]):
     def on_unmount(self) -> None:
         """Hear no more of them: a subscription keeps the screen and all that is on it."""
         self.lora.cache_changes.unsubscribe(self)
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Show nothing rather than something that is cut off."""
-        small = event.size.width < self.LEAST_WIDTH or event.size.height < self.LEAST_HEIGHT
-        self.set_class(small, "-too-small")
-        if small and not self.query(TooSmall):
-            needed = f"Terminal too small: {self.LEAST_WIDTH} x {self.LEAST_HEIGHT} needed"
-            self.mount(TooSmall(needed, markup=False))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
@@ -51,8 +52,9 @@ class HelpScreen(Modal[None]):
             keys=[("list.down", "down"), ("list.up", "up"), ("dialog.close", "closes")],
         )
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """What is too long goes on below where it began."""
+        del event
         width = min(_WIDTH, self.size.width * 9 // 10) - _FRAME
         ascii_only = self.app.has_class("-ascii")
         text = _table(self._actions, self._about, width, ascii_only=ascii_only)

@@ -1,0 +1,85 @@
+"""The terminal of the application: whether it will do, its size, and ctrl+z."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Final
+
+from lora_tui.errors import UsageError
+
+_WEB_DRIVER: Final = "textual.drivers.web_driver:WebDriver"
+_TICK_SECONDS: Final = 0.01
+_WITHOUT_SCREEN: Final = ("dumb", "unknown")
+
+
+def require_terminal(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Make sure that an application can be shown. Raises UsageError where it can't.
+
+    COLUMNS and LINES are removed from the environment: a shell that exports them does not follow a
+    terminal that is resized, and the application asks the terminal itself.
+    """
+    if environment.get("TEXTUAL_DRIVER") == _WEB_DRIVER:
+        return  # `lora-tui serve` runs it for a page, and says its size so
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "The application needs a terminal",
+            remedy="in a script, use `lora-tui list`, `show`, `download` or `--harvest`",
+        )
+    if has_no_screen(environment):
+        raise UsageError(
+            f"This terminal can't show the application: TERM is {environment['TERM']}",
+            remedy="set TERM to what the terminal is, for example xterm-256color;"
+            " `lora-tui list`, `show` and `download` work as it is",
+        )
+    for name in ("COLUMNS", "LINES"):
+        environment.pop(name, None)
+
+
+def has_no_screen(environment: MutableMapping[str, str] = os.environ) -> bool:
+    """Whether TERM says that the cursor can't be moved on this terminal."""
+    return environment.get("TERM") in _WITHOUT_SCREEN
+
+
+def can_be_stopped() -> bool:
+    """Whether a shell would notice that this process stops, and could let it go on.
+
+    That is so where a process above this one, in another process group of the same session, waits
+    for the group of this one.
+    """
+    group, session = os.getpgrp(), os.getsid(0)
+    process = os.getppid()
+    try:
+        while os.getpgid(process) == group:
+            process = _parent_of(process)
+        return os.getsid(process) == session
+    except (OSError, ValueError):
+        return False
+
+
+def stop() -> None:
+    """Stop the whole process group until somebody lets it go on, as ctrl+z does elsewhere.
+
+    Only this process would not do: `make` or a script that waits for it would keep the shell away.
+    Call it in the main thread.
+    """
+    continued: list[int] = []
+    before = signal.signal(signal.SIGCONT, lambda number, _: continued.append(number))
+    try:
+        os.killpg(os.getpgrp(), signal.SIGSTOP)
+        while not continued:  # the signal may reach another thread first, and this one goes on
+            time.sleep(_TICK_SECONDS)
+    finally:
+        signal.signal(signal.SIGCONT, before)
+
+
+def _parent_of(process: int) -> int:
+    """From /proc, where there is one. Raises OSError, ValueError."""
+    if process <= 1:
+        raise ValueError("it has none")
+    status = Path(f"/proc/{process}/stat").read_text("utf-8", "replace")
+    return int(status.rpartition(")")[2].split()[1])
