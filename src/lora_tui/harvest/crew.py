@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import clock
+from lora_tui.disk_errors import disk_error
 from lora_tui.errors import AuthenticationError, LoraTuiError, UnreachableError
 from lora_tui.gateway.gpu import ResultGoneError, WorkerKeyRefusedError
 from lora_tui.harvest.events import (
@@ -356,6 +357,8 @@ class Crew:
                 ledger.done(event.job_id, event.name, event.artifact_id, event.stars)
 
     def _tell_failure(self, job: Row, error: Exception) -> JobFailed:
+        if isinstance(error, OSError):  # what a network refuses has errors of its own
+            error = disk_error(error, "This machine's disk refuses")
         if isinstance(error, LoraTuiError):
             reason, details, remedy = str(error), error.details, error.remedy
         else:

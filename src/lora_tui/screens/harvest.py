@@ -221,7 +221,7 @@ class HarvestScreen(ListScreen[JobState]):
         if self._harvest.running:
             trouble = self._unread
         if trouble is not None:
-            lines = [trouble.remedy] if trouble.remedy else []
+            lines = [line for line in (trouble.details, trouble.remedy) if line]
             if trouble is self._missing:
                 lines.append("or leave it to a server: there, lora-tui --harvest makes the models")
             panel.display = True
