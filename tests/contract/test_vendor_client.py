@@ -277,6 +277,18 @@ def test_rows_are_selected_with_filters_order_embeds_and_a_count(
     ]
 
 
+def test_rows_are_told_by_whether_an_embed_is_there(
+    sandbox: Sandbox, user: Client, models: list[Row], seed: Seed
+) -> None:
+    waiting, done = seed.job(of_alice(sandbox))["id"], models[0]["job_id"]
+    query = user.table("training_jobs").select("id, model:model_artifacts!job_id(name)")
+    without = query.in_("id", [waiting, done]).is_("model", "null").execute()
+    assert rows(without) == [{"id": waiting, "model": None}]
+    query = user.table("training_jobs").select("id, model:model_artifacts!job_id(name)")
+    others = query.in_("id", [waiting, done]).not_.is_("model", "null").execute()
+    assert rows(others) == [{"id": done, "model": {"name": "Model 1"}}]
+
+
 def test_an_embed_is_spread_over_its_row(user: Client, models: list[Row]) -> None:
     one, dataset = models[0]["id"], models[0]["dataset_id"]
     table = user.table("model_artifacts")
@@ -357,6 +369,8 @@ def test_a_mistake_in_a_query_is_named(user: Client) -> None:
         (user.table("datasets").select("*, notifications(*)"), "PGRST200"),
         (user.table("datasets").select("*").eq("id", "no uuid"), "22P02"),
         (user.schema("secret").table("datasets").select("*"), "PGRST106"),
+        (user.table("datasets").select("count()"), "PGRST123"),
+        (user.table("cost_records").select("job_id, amount.sum()"), "PGRST123"),
     ):
         with pytest.raises(APIError) as refused:
             query.execute()
@@ -435,6 +449,9 @@ def test_functions_are_called(sandbox: Sandbox, service: Client, user: Client, s
     with pytest.raises(APIError) as denied:
         user.rpc("claim_harvest_lease", lease).execute()
     assert denied.value.code == "42501"
+    with pytest.raises(APIError) as reading:
+        service.rpc("claim_harvest_lease", lease, get=True).execute()
+    assert reading.value.code == "25006"
     with pytest.raises(APIError) as missing:
         service.rpc("no_such_function", {}).execute()
     assert missing.value.code == "PGRST202"
@@ -544,6 +561,9 @@ def test_links_are_signed_one_by_one_and_many_at_once(
     for link, path in zip(links, [*there, *there], strict=True):
         answer = httpx.get(str(link), trust_env=False, verify=False)
         assert (answer.status_code, answer.text) == (200, path)
+    named = bucket.create_signed_url(there[0], 60, {"download": "my file.bin"})["signedURL"]
+    answer = httpx.get(str(named), trust_env=False, verify=False)
+    assert answer.headers["content-disposition"].startswith("attachment; filename=my%20file.bin;")
     with pytest.raises(StorageApiError) as refused:
         bucket.create_signed_url(missing, 60)
     assert str(refused.value.status) == "404"

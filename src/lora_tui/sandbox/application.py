@@ -62,7 +62,7 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         small("/auth/v1/logout", versioned(auth.logout), ["POST"]),
         small("/auth/v1/health", auth.health),
         small("/rest/v1/", rest.description),
-        small("/rest/v1/rpc/{name}", rest.function, ["POST"]),
+        small("/rest/v1/rpc/{name}", rest.function, ["GET", "HEAD", "POST"]),
         small("/rest/v1/{table}", rest.table, ["GET", "HEAD", "POST", "PATCH", "DELETE"]),
         small(f"{stored}/sign/{{bucket}}", signing.sign_many, ["POST"]),
         small(f"{stored}/sign/{named}", signing.sign, ["POST"]),

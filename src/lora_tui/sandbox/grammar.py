@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
-from lora_tui.sandbox.rest_errors import RestError, unparsable
+from lora_tui.sandbox.rest_errors import RestError, aggregates_not_allowed, unparsable
 
 _QUANTIFIABLE: Final = frozenset(
     ("eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch")
@@ -249,6 +249,8 @@ class _Reader:
                 inner = word == "inner"
             else:
                 hint = word
+        if name == "count" and self._peek("()"):
+            raise aggregates_not_allowed()
         if self._skip("("):
             query = Query(fields=self._field_list())
             self._expect(")")
@@ -256,6 +258,8 @@ class _Reader:
         if spread:
             raise self._error()
         path = self._path_after(name)
+        if self._peek("."):  # `amount.sum()`
+            raise aggregates_not_allowed()
         cast = self._name() if self._skip("::") else None
         return Field(path, alias or (path.keys[-1] if path.keys else name), cast)
 

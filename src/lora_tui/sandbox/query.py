@@ -10,7 +10,7 @@ from typing import Any
 from lora_tui.sandbox.backend import Caller
 from lora_tui.sandbox.conditions import JSON_RANK, JSON_TEXT, column_of, condition_sql, json_path
 from lora_tui.sandbox.database import Database
-from lora_tui.sandbox.grammar import Embed, Field, Order, Path, Query
+from lora_tui.sandbox.grammar import Condition, Embed, Field, Filter, Order, Path, Query
 from lora_tui.sandbox.policies import visible
 from lora_tui.sandbox.relations import Relation, find_relation
 from lora_tui.sandbox.rest_errors import RestError
@@ -156,7 +156,9 @@ class Reader:
         policy, policy_parameters = visible(table.name, alias, self.caller, migrated=self.migrated)
         parts, parameters = [policy], list[Any](policy_parameters)
         for condition in query.conditions:
-            part, more = condition_sql(table, alias, condition)
+            part, more = self._emptiness(table, alias, query, condition) or condition_sql(
+                table, alias, condition
+            )
             parts.append(part)
             parameters += more
         for item in query.fields:
@@ -170,6 +172,27 @@ class Reader:
                 )
                 parameters += more
         return f" WHERE {' AND '.join(parts)}", parameters
+
+    def _emptiness(
+        self, table: Table, alias: str, query: Query, condition: Condition
+    ) -> tuple[str, list[Any]] | None:
+        """`embed=is.null`, the rows without one, and `embed=not.is.null`; None for any other."""
+        if not isinstance(condition, Filter) or condition.operator != "is":
+            return None
+        name = condition.path.column
+        embed = next(
+            (item for item in query.fields if isinstance(item, Embed) and item.name == name), None
+        )
+        if embed is None or name in table.columns or condition.value != "null":
+            return None
+        relation = find_relation(table, embed)
+        inner_alias = f"{alias}_{name}"
+        inner, more = self._where(relation.target, inner_alias, embed.query)
+        exists = (
+            f"EXISTS (SELECT 1 FROM {relation.target.name} AS {inner_alias}{inner}"
+            f' AND {inner_alias}."{relation.far}" = {alias}."{relation.near}")'
+        )
+        return (exists if condition.negated else f"NOT {exists}"), more
 
     def _order(self, table: Table, query: Query) -> tuple[str, list[Any]]:
         terms: list[str] = []

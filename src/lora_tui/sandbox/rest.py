@@ -29,6 +29,7 @@ from lora_tui.sandbox.writes import Writer
 
 _SINGLE: Final = "application/vnd.pgrst.object+json"
 _CSV: Final = "text/csv"
+_PLAN: Final = "application/vnd.pgrst.plan"
 _STRIPPED: Final = "nulls=stripped"
 _NEEDS_QUOTES: Final = re.compile(r'[\s"\\,()]')
 _SCHEMA: Final = "public"
@@ -88,6 +89,9 @@ def _answer(backend: Backend, call: Call, handle: Any) -> Response:
     request = _Request(backend, call, caller, reader, _preferences(call))
     try:
         _require_schema(call)
+        if _PLAN in call.headers.get("accept", ""):
+            text = f"None of these media types are available: {call.headers['accept']}"
+            raise RestError(406, "PGRST107", text)
         response: Response = handle(request)
         return response
     except RestError as error:
@@ -123,6 +127,9 @@ def _table(request: _Request) -> Response:
 
 
 def _function(request: _Request) -> Response:
+    if request.call.method != "POST":  # all of them write
+        text = "cannot execute INSERT in a read-only transaction"
+        raise RestError(405, "25006", text)
     arguments = _body(request) or {}
     if not isinstance(arguments, Mapping):
         raise RestError(400, "PGRST102", "Empty or invalid json")

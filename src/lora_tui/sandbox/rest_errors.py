@@ -42,6 +42,11 @@ def unparsable(part: str, text: str) -> RestError:
     return RestError(400, "PGRST100", f'"failed to parse {part} ({text})"')
 
 
+def aggregates_not_allowed() -> RestError:
+    """A project has to allow them, and by default it does not."""
+    return RestError(400, "PGRST123", "Use of aggregate functions is not allowed")
+
+
 def unknown_table(name: str) -> RestError:
     """There is no such table."""
     return RestError(

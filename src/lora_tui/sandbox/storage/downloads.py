@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -65,6 +66,10 @@ async def _send(
     backend: Backend, request: Request, stored: StoredObject, headers: Mapping[str, str]
 ) -> Response:
     headers = {"x-robots-tag": "none", **headers}
+    if (name := request.query_params.get("download")) is not None:
+        quoted = quote(name, safe="!'()*")
+        named = f" filename={quoted}; filename*=UTF-8''{quoted}" if name else ""
+        headers["content-disposition"] = f"attachment;{named}"
     if is_unmodified(request, stored, to_the_second=backend.storage == "s3"):
         return _not_modified(backend, stored, headers)
     try:
