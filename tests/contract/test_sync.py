@@ -105,7 +105,7 @@ def test_a_change_committed_after_later_changes_is_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # a server that does not tell its time, or what it says in whole seconds would hide the point
-    monkeypatch.setattr("lora_tui.gateway.rest._date", lambda _response: None)
+    monkeypatch.setattr("lora_tui.gateway.rest.server_time_of", lambda _response: None)
     alice.gateway.rest.server_time = None
     slow, quick = seed.artifact(backend.alice), seed.artifact(backend.alice)
     sync()
