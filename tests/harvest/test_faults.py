@@ -284,7 +284,8 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
         "trailing.",
         "two\nlines",
         "red\x1b[31m.json",
-        "ｗide.bin",
+        " leading",
+        "right\u202eleft",
         "x" * 300,
     ],
 )

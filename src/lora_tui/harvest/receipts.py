@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.holder import is_alive
-from lora_tui.harvest.record import Identity
+from lora_tui.harvest.record import Identity, stored_name
 from lora_tui.private_files import replace_private
 
 _OWNER: Final = "."
@@ -85,8 +85,9 @@ class Receipts:
         return receipt if _fits(receipt, there) else None
 
     def all_ours(self, names: Iterable[str]) -> bool:
-        """Whether this machine has begun or stored each of these files."""
-        return all(name in self._entries for name in names)
+        """Whether this machine has begun or stored each of these files, by their stored names."""
+        ours = {stored_name(name) for name in self._entries}
+        return all(name in ours for name in names)
 
     def add(self, name: str, receipt: Receipt) -> None:
         """Note a file that is stored."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
+import unicodedata
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +25,8 @@ NAMESPACE: Final = uuid.UUID("5b0ad6ff-7f0c-4b0f-9c39-6f6b6a0a1d52")
 """Never change it: all ids that a harvest gives come from here."""
 MOST_CURVE_POINTS: Final = 200
 _LONGEST_NAME: Final = 200
+_TAKEN_AS_IT_IS: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9 !&$@=+,;:'()._-]{0,199}", re.ASCII)
+"""Names that the bucket takes, and gives back by any kind of request."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,22 @@ class Identity:
 
     def path(self, file: str) -> str:
         """Where one of them is."""
-        return f"{self.folder}/{file}"
+        return f"{self.folder}/{stored_name(file)}"
+
+
+def stored_name(file: str) -> str:
+    """What a file is called in the bucket: as it is, where the bucket takes that.
+
+    Else by letters, digits and a mark that only this name has; the artifact keeps the name itself.
+    """
+    if _TAKEN_AS_IT_IS.fullmatch(file):
+        return file
+    stem, dot, suffix = file.rpartition(".")
+    if not dot or not re.fullmatch(r"[A-Za-z0-9]{1,20}", suffix):
+        stem, dot, suffix = file, "", ""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", unicodedata.normalize("NFKD", stem))[:120]
+    mark = hashlib.sha256(file.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{plain.strip('.') or 'file'}-{mark}{dot}{suffix}"
 
 
 def artifact_id_of(job_id: str) -> str:

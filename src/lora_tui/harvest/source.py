@@ -32,6 +32,7 @@ from lora_tui.harvest.failures import (
     SourceUnreachableError,
 )
 from lora_tui.harvest.guard import target_of
+from lora_tui.harvest.record import stored_name
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.structure import require_weights
 from lora_tui.text import terminal_safe
@@ -40,7 +41,8 @@ MOST_FILES: Final = 100
 MOST_BYTES: Final = 5 * 1024**3
 """Of one file; the bucket takes no more."""
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 !&$@=+,;'()._-]{0,199}", re.ASCII)
+_NO_NAMES_ON_SOME_DISKS: Final = re.compile(r'[<>:"|?*]')
+"""Signs that a file's name in the bucket, or on the disk of a user, is made without."""
 _BUFFER: Final = 1 << 20
 _MOST_REDIRECTS: Final = 3
 _PROGRESS: Final = 64 * 1024
@@ -117,7 +119,7 @@ class SourceFiles:
 
 
 def checked_files(result: WorkerResult) -> dict[str, str]:
-    """File name → URL, where each name can be stored as it is. Raises RefusedResultError.
+    """File name → URL, where each name can be kept as it is. Raises RefusedResultError.
 
     A name is the key of the artifact's files: one that is unsafe is refused, never changed.
     """
@@ -127,11 +129,14 @@ def checked_files(result: WorkerResult) -> dict[str, str]:
             details=f"{len(result.files)}, the limit is {MOST_FILES}",
         )
     for name in result.files:
-        if not _NAME.fullmatch(name) or safe_file_name(name) != name:
+        plain = _NO_NAMES_ON_SOME_DISKS.sub("_", name)
+        if not plain or safe_file_name(plain) != plain:
             raise RefusedResultError(
                 "The GPU worker names a file by a name that can't be stored",
                 details=terminal_safe(name, limit=120) or None,
             )
+    if len({stored_name(name) for name in result.files}) < len(result.files):
+        raise RefusedResultError("The GPU worker names two files by names that can't be told apart")
     return dict(result.files)
 
 
