@@ -20,10 +20,11 @@ from lora_tui.cache import metrics, models
 from lora_tui.cache.connection import open_cache
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import UnreachableError
+from lora_tui.gateway.paging import Page
 from lora_tui.gateway.rest import Rest
 from lora_tui.sync import SyncReport, pull_curve, sync_cache
 from tests.backends.backend import Backend
-from tests.backends.seed import Row, Seed
+from tests.backends.seed import Seed
 from tests.contract.conftest import Person
 from tests.sync.equality import assert_equal
 
@@ -112,12 +113,13 @@ def test_a_change_committed_after_later_changes_is_seen(
     seed.changed("model_artifacts", slow["id"], name="Slow")
     seed.changed("model_artifacts", quick["id"], name="Quick")
     with monkeypatch.context() as patch:  # the slow transaction is not committed yet
-        whole = alice.gateway.rest.page
+        whole = alice.gateway.rest.full_page
 
-        def page(*arguments: Any, **options: Any) -> list[Row]:
-            return [row for row in whole(*arguments, **options) if row["id"] != slow["id"]]
+        def full_page(*arguments: Any, **options: Any) -> Page:
+            page = whole(*arguments, **options)
+            return page._replace(rows=[row for row in page.rows if row["id"] != slow["id"]])
 
-        patch.setattr(alice.gateway.rest, "page", page)
+        patch.setattr(alice.gateway.rest, "full_page", full_page)
         sync()
     names = {row["id"]: row["name"] for row in db.execute("SELECT id, name FROM models")}
     assert (names[quick["id"]], names[slow["id"]]) == ("Quick", slow["name"])
@@ -326,12 +328,12 @@ def test_page_boundaries_inside_equal_timestamps_lose_nothing(
 
 
 def _with_pages_of(rest: Rest, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = rest.page
+    whole = rest.full_page
 
-    def page(*arguments: Any, **options: Any) -> list[Row]:
+    def full_page(*arguments: Any, **options: Any) -> Page:
         return whole(*arguments, **{**options, "limit": limit})
 
-    monkeypatch.setattr(rest, "page", page)
+    monkeypatch.setattr(rest, "full_page", full_page)
 
 
 @pytest.mark.parametrize("full", [False, True])
