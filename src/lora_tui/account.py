@@ -26,6 +26,7 @@ from lora_tui.config import Profile
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import AuthenticationError
 from lora_tui.file_lock import in_use, take_lock
+from lora_tui.json_text import parsed
 from lora_tui.private_files import make_private_directory, replace_private
 from lora_tui.secret import Secret
 
@@ -185,7 +186,7 @@ def _moment(seconds: object) -> datetime | None:
 def _claims(token: str) -> dict[str, Any]:
     try:
         payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        claims = parsed(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (IndexError, binascii.Error, ValueError):
         return {}
     return claims if isinstance(claims, dict) else {}
@@ -218,7 +219,7 @@ def _read_file(profile: Profile) -> Mapping[str, Any]:
 
 def _parsed(text: str) -> Mapping[str, Any]:
     try:
-        data = json.loads(text)
+        data = parsed(text)
     except ValueError:
         return {}
     return data if isinstance(data, dict) else {}

@@ -18,10 +18,11 @@ from lora_tui.bindings import bound, key_of
 from lora_tui.errors import LoraTuiError
 from lora_tui.hangup import end_when_asked
 from lora_tui.keys import keys_of
-from lora_tui.monochrome import PlainCursor, WithoutColour
+from lora_tui.monochrome import Harmless, PlainCursor, WithoutColour
 from lora_tui.preferences import THEME_NAMES, Preferences
 from lora_tui.screens.base_screen import BaseScreen
 from lora_tui.terminal import can_be_stopped, stop
+from lora_tui.text import terminal_safe
 from lora_tui.themes import ANSI, MONO, THEMES, suitable_theme
 from lora_tui.widgets.cells import settled
 
@@ -57,7 +58,7 @@ class BaseApp(App[None]):
         self._without_colour = WithoutColour(enabled=False)
         kept = [item for item in self._filters if not isinstance(item, Monochrome | NoColor)]
         self._plain_cursor = PlainCursor(enabled=False)
-        self._filters = [*kept, self._without_colour, self._plain_cursor]
+        self._filters = [*kept, self._without_colour, self._plain_cursor, Harmless()]
         for ours in THEMES:
             self.register_theme(ours)
         self.set_keymap(preferences.keys)
@@ -227,9 +228,10 @@ class BaseApp(App[None]):
         markup: bool = False,  # noqa: ARG002 - toasts show remote text: never markup
     ) -> None:
         """A toast; what it says is never parsed as markup."""
+        message = terminal_safe(message, limit=4_000, lines=True)
         super().notify(
             settled(message, ascii_only=self.ascii_only),
-            title=settled(title, ascii_only=self.ascii_only),
+            title=settled(terminal_safe(title), ascii_only=self.ascii_only),
             severity=severity,
             timeout=timeout,
             markup=False,

@@ -41,8 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()  # the reader (`head`, a pager) has seen enough
     except OSError as error:
-        if error.filename is not None:
-            raise  # with -v, what went wrong is told with its traceback
         _drop_output()
         try:
             reason = error.strerror or type(error).__name__
@@ -78,7 +76,10 @@ def _answer(words: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
             raise  # a command explains what it writes to files; this was stdout
         if verbosity:
-            raise
+            from lora_tui.output import print_traceback
+
+            print_traceback(error)
+            return ExitCode.UNEXPECTED
         if isinstance(error, OSError) and error.filename is not None:
             from lora_tui.disk_errors import disk_error
 
@@ -139,11 +140,12 @@ def _drop_output() -> None:
 
 def _log_to_stderr(verbosity: int) -> None:
     import logging
+    import threading
 
-    logging.basicConfig(
-        level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(2, verbosity)],
-        format="%(levelname)s %(name)s: %(message)s",
-    )
+    from lora_tui.output import log_to_stderr, print_thread_traceback
+
+    log_to_stderr((logging.WARNING, logging.INFO, logging.DEBUG)[min(2, verbosity)])
+    threading.excepthook = print_thread_traceback
 
 
 def _open_closed_streams() -> None:

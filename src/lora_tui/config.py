@@ -129,6 +129,8 @@ def find_paths(
 
 def expanded(path: str, what: str) -> Path:
     """A path with `~` filled in. Raises ConfigError where that stands for no directory."""
+    if "\0" in path:
+        raise ConfigError(f"{what} holds a null character, which no path can")
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Data as the text of JSON that every parser takes: numbers that are none become null.
+"""JSON written so that every parser takes it, and read so that what was read can be kept.
 
 Loaded by the quick `list`, so it imports nothing that takes time.
 """
@@ -19,6 +19,50 @@ def json_text(data: Any, *, indent: int | None = None) -> str:
         return json.dumps(data, indent=indent, allow_nan=False)
     except ValueError:
         return json.dumps(finite(data), indent=indent, allow_nan=False)
+
+
+def parsed(text: str | bytes) -> Any:
+    """The data of JSON from elsewhere. Raises ValueError, RecursionError.
+
+    NaN and infinities are null. Halves of a surrogate pair, which no file, database or terminal
+    takes, become the replacement character.
+    """
+    if not isinstance(text, str):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
+    data = _DECODER.decode(text)
+    return (
+        with_whole_characters(data)
+        if "\\ud" in text or "\\uD" in text or not _is_utf8(text)
+        else data
+    )
+
+
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+
+
+def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def with_whole_characters(data: Any) -> Any:
+    """The same data with the replacement character for each half of a surrogate pair."""
+    if isinstance(data, str):
+        return (
+            data
+            if _is_utf8(data)
+            else data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
+    if isinstance(data, dict):
+        return {
+            with_whole_characters(key): with_whole_characters(value) for key, value in data.items()
+        }
+    return [with_whole_characters(value) for value in data] if isinstance(data, list) else data
 
 
 def finite(data: Any) -> Any:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from lora_tui.json_text import parsed, with_whole_characters
 from lora_tui.text import terminal_safe
 
 Row = Mapping[str, Any]
@@ -56,7 +57,7 @@ def mapping(value: object) -> Mapping[str, Any]:
         return value
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = parsed(value)
         except (ValueError, RecursionError):
             return {}
     return value if isinstance(value, Mapping) else {}
@@ -106,11 +107,11 @@ def read_text(content: bytes) -> Any:
     number too long for Python, is no reason to read none of the others.
     """
     try:
-        return json.loads(content)
+        return parsed(content)
     except (ValueError, RecursionError):
         text = content.decode("utf-8-sig", "replace")
         try:
-            return json.loads(_shallow(text), parse_int=_integer)
+            return with_whole_characters(json.loads(_shallow(text), parse_int=_integer))
         except RecursionError:  # brackets that are no brackets of JSON
             raise ValueError("the text is nested too deeply") from None
 

@@ -1,4 +1,4 @@
-"""Takes colours off where they can't be told apart: all of them, or those on the cursor."""
+"""What lines lose before they are drawn: colours that can't be told apart, characters that act."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
+
+from lora_tui.text import printable
 
 _BLUE: Final = 4
 _WHITE: Final = Style(color="bright_white", dim=False)
@@ -35,6 +37,19 @@ class PlainCursor(LineFilter):
         """The same text, white where it is on blue."""
         return [
             Segment(text, style if style is None else _on_cursor(style), control)
+            for text, style, control in segments
+        ]
+
+
+class Harmless(LineFilter):
+    """The last border before the terminal: whatever a widget shows, nothing of it acts on it."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
+        """The same cells, without characters that a terminal obeys."""
+        if all(text.isprintable() or control for text, _, control in segments):
+            return segments
+        return [
+            Segment(text if control else printable(text.replace("\n", " ")), style, control)
             for text, style, control in segments
         ]
 

@@ -19,6 +19,7 @@ from lora_tui.cache import plain_list
 from lora_tui.cache.model_order import Sort
 from lora_tui.commands import list_page
 from lora_tui.plain_account import find_cache
+from lora_tui.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def answered(arguments: Namespace) -> bool:
             db.close()
     except (LookupError, OSError, TypeError, ValueError, sqlite3.Error):
         return False
-    sys.stdout.write(text)
+    sys.stdout.write(printable(text))
     if remark:
         print(remark, file=sys.stderr)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _MOST_COMBINING = 4
@@ -29,7 +30,7 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
         category = unicodedata.category(character)
         if character in "\t\r\n\v\f" or category in ("Zs", "Zl", "Zp"):
             kept.append(" ")
-        elif category in ("Cc", "Cf", "Cs", "Co"):
+        elif category in _NEVER:
             continue
         elif category in ("Mn", "Me"):
             combining += 1
@@ -56,6 +57,23 @@ def _spelled(value: object) -> str:
         return str(value)
     except (ValueError, RecursionError):
         return _ELLIPSIS
+
+
+def printable(text: str) -> str:
+    """Text without what acts on a terminal; all else, its lines and its tabs, stays as it is.
+
+    The last border before an output: of what one value may hold, `terminal_safe` decides.
+    """
+    return _SELDOM.sub(_shown, text)
+
+
+def _shown(found: re.Match[str]) -> str:
+    category = unicodedata.category(found[0])
+    return " " if category in ("Zl", "Zp") else "" if category in _NEVER else found[0]
+
+
+_SELDOM = re.compile(r"[^\x20-\x7e\n\t]")
+_NEVER = ("Cc", "Cf", "Cs", "Co")
 
 
 def cell_width(text: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from lora_tui.cache.model_order import Sort
 from lora_tui.disk_errors import disk_error
+from lora_tui.json_text import parsed
 from lora_tui.private_files import replace_private
 
 
@@ -55,7 +56,7 @@ class ViewMemory:
 def _read(path: Path) -> ViewState:
     """What can be made out; a file that is damaged or missing is no reason to complain."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return ViewState()
     return _parsed(data) if isinstance(data, dict) else ViewState()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from lora_tui.json_text import parsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `list` waits for this module
@@ -16,9 +16,9 @@ JOINS = "LEFT JOIN datasets d ON d.id = m.dataset_id LEFT JOIN jobs j ON j.id = 
 def whole_row(found: Sequence[str | None]) -> dict[str, Any]:
     """A model of these COLUMNS, with the whole rows of its `dataset` and `job` embedded."""
     model, dataset, job = found
-    row: dict[str, Any] = json.loads(model or "")
-    row["dataset"] = json.loads(dataset) if dataset else None
-    row["job"] = json.loads(job) if job else None
+    row: dict[str, Any] = parsed(model or "")
+    row["dataset"] = parsed(dataset) if dataset else None
+    row["job"] = parsed(job) if job else None
     return row
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.json_text import parsed
 from lora_tui.json_values import written
 
 if TYPE_CHECKING:  # parsing rows is what an unread count need not load
@@ -93,7 +93,7 @@ def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
         " ORDER BY j.completed_at, j.id LIMIT ?"
     )
     return [
-        Job.from_row({**json.loads(row), "dataset": {"name": name} if name else None})
+        Job.from_row({**parsed(row), "dataset": {"name": name} if name else None})
         for row, name in db.execute(sql, [limit])
     ]
 
@@ -104,7 +104,7 @@ def get_notifications(db: sqlite3.Connection, *, limit: int = 200) -> list[Notif
 
     sql = "SELECT row, read FROM notifications ORDER BY read, created_at DESC, id LIMIT ?"
     return [
-        Notification.from_row({**json.loads(row), "read": bool(read)})
+        Notification.from_row({**parsed(row), "read": bool(read)})
         for row, read in db.execute(sql, [limit])
     ]
 
@@ -123,7 +123,7 @@ def unannounced(db: sqlite3.Connection) -> list[Notification]:
         return []
     from lora_tui.domain import Notification
 
-    return [Notification.from_row(json.loads(row)) for (row,) in rows]
+    return [Notification.from_row(parsed(row)) for (row,) in rows]
 
 
 def mark_announced(db: sqlite3.Connection, ids: Iterable[str]) -> None:

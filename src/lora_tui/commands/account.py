@@ -86,7 +86,7 @@ def whoami(context: Context) -> None:
             }
         )
         return
-    context.out.write(f"{session.email or session.user_id}\n")
+    context.out.write(f"{terminal_safe(session.email or session.user_id)}\n")
 
 
 def _wants_clear(context: Context, path: Path, signed_in: SignedIn) -> bool:

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from lora_tui import account
 from lora_tui.cache import models
@@ -26,6 +26,7 @@ from lora_tui.errors import (
     UsageError,
 )
 from lora_tui.json_text import json_text
+from lora_tui.output import Output
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Context:
     """One call of the command line."""
 
     arguments: Namespace
-    out: TextIO = field(default_factory=lambda: sys.stdout)
-    talk: TextIO = field(default_factory=lambda: sys.stderr)
+    out: Output = field(default_factory=lambda: Output(sys.stdout))
+    talk: Output = field(default_factory=lambda: Output(sys.stderr))
 
     @cached_property
     def profile(self) -> Profile:
@@ -104,7 +105,7 @@ class Context:
 
     def say(self, line: str) -> None:
         """A line for people, on stderr."""
-        print(line, file=self.talk)
+        self.talk.write(f"{line}\n")
 
 
 def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:

@@ -32,7 +32,7 @@ def sync_cache(context: Context) -> None:
             on_wait=lambda: context.say("Another lora-tui is syncing this cache; waiting for it."),
         )
     if context.can_redraw:
-        context.talk.write("\r\x1b[K")
+        context.talk.rewrite_line("")
     if context.json:
         context.print_data(
             {
@@ -138,8 +138,7 @@ def _progress_line(context: Context) -> Any:
         return None
 
     def tell(table: str, rows: int) -> None:
-        context.talk.write(f"\r\x1b[K{table}: {rows:,}")
-        context.talk.flush()
+        context.talk.rewrite_line(f"{table}: {rows:,}")
 
     return tell
 
@@ -200,7 +199,9 @@ class _Bars:
                 DownloadColumn(binary_units=True),
                 TransferSpeedColumn(),
                 TimeRemainingColumn(),
-                console=Console(file=context.talk, no_color=context.arguments.no_color or None),
+                console=Console(
+                    file=context.talk.stream, no_color=context.arguments.no_color or None
+                ),
             )
 
     def __enter__(self) -> None:
@@ -222,7 +223,9 @@ class _Bars:
                 self._tasks[transfer.id],
                 completed=transfer.bytes_done,
                 total=transfer.bytes_total,
-                description=f"{name} {transfer.error or _how(transfer)}{again}".rstrip(),
+                description=terminal_safe(
+                    f"{name} {transfer.error or _how(transfer)}{again}", limit=400
+                ),
             )
             return
         step = (transfer.id, transfer.state)

@@ -16,6 +16,7 @@ from lora_tui.cache import facts
 from lora_tui.config import DEFAULT_PROFILE, Paths, Profile, read_profiles
 from lora_tui.config_file import SECRET_KEYS
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
+from lora_tui.output import Output
 
 _SMALLEST: Final = (80, 24)
 
@@ -84,7 +85,7 @@ def check_cache(path: Path) -> Finding:
     return ok("cache", f"{total:,} models, {size}, synced {age}, at {path}")
 
 
-def check_terminal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Finding:
+def check_terminal(stream: TextIO | Output, environment: Mapping[str, str] = os.environ) -> Finding:
     """Size, colours and characters of the terminal on `stream`."""
     if not stream.isatty():
         return skipped("terminal", "this output goes to no terminal")

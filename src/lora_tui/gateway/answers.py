@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -24,6 +23,7 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.redaction import without_secrets
+from lora_tui.json_text import parsed
 from lora_tui.secret import MASK
 
 
@@ -155,7 +155,7 @@ def read_json(response: httpx.Response, what: str) -> Any:
     Raises InterceptedError where it is a page instead, BackendError where it is anything else.
     """
     try:
-        return json.loads(response.content)
+        return parsed(response.content)
     except (ValueError, RecursionError):
         if _is_html(response):
             raise intercepted(response, what) from None
@@ -168,7 +168,7 @@ def read_json(response: httpx.Response, what: str) -> Any:
 def error_body(response: httpx.Response) -> Mapping[str, Any]:
     """The JSON object of a refusal; empty where there is none."""
     try:
-        body = json.loads(response.content)
+        body = parsed(response.content)
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -6,7 +6,6 @@ out of time, or that its result is gone. Any other answer may be passing trouble
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -18,6 +17,7 @@ from lora_tui.errors import AuthenticationError, BackendError, InterceptedError,
 from lora_tui.gateway.answers import check, is_own_word, read_json
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.redaction import without_secrets
+from lora_tui.json_text import parsed
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 
@@ -287,7 +287,7 @@ def _decoded(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return parsed(value)
     except (ValueError, RecursionError):
         return value
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Final
 from lora_tui.clock import timestamp_text
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import IntegrityError
+from lora_tui.json_text import parsed
 from lora_tui.json_values import mapping, number, whole
 
 NAME: Final = "trainer_state.json"
@@ -82,7 +82,7 @@ def read_trainer_state(path: Path) -> TrainingLog:
     except OSError as error:
         raise disk_error(error, "The metrics can't be read", path) from error
     try:
-        state = json.loads(content) if len(content) <= _LARGEST else None
+        state = parsed(content) if len(content) <= _LARGEST else None
     except (ValueError, RecursionError):
         state = None
     if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):

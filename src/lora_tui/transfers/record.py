@@ -8,7 +8,6 @@ files                 name on this disk → what was fetched: sha256, size, obje
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from lora_tui.directory_lock import locked_directory
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, InUseError
 from lora_tui.filenames import distinct_file_names, safe_file_name, same_file_key
-from lora_tui.json_text import json_text
+from lora_tui.json_text import json_text, parsed
 from lora_tui.json_values import mapping
 from lora_tui.private_files import PUBLIC_MODE, read_plain, replace_file
 from lora_tui.text import terminal_safe
@@ -36,7 +35,7 @@ _MOST_BYTES: Final = 16 << 20
 def read_record(directory: Path) -> Mapping[str, Any]:
     """The whole of it; empty where there is none, or what is there is no record."""
     try:
-        return mapping(json.loads(read_plain(directory / MANIFEST, _MOST_BYTES)))
+        return mapping(parsed(read_plain(directory / MANIFEST, _MOST_BYTES)))
     except (OSError, ValueError, RecursionError):
         return {}
 
