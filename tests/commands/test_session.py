@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import keyring
@@ -132,11 +133,12 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def waiting_for(lock: Path) -> int:
-    """How many processes the system lets wait for a lock on this file."""
-    inode = f":{lock.stat().st_ino} "
-    lines = Path("/proc/locks").read_text().splitlines()
-    return sum("->" in line and inode in line for line in lines)
+def has_open(process: subprocess.Popen[str], file: Path) -> bool:
+    """Whether a process has opened a file: it waits for the lock on it then."""
+    place = Path(f"/proc/{process.pid}/fd")
+    with suppress(FileNotFoundError):
+        return any(link.resolve() == file.resolve() for link in place.iterdir())
+    return False
 
 
 def test_two_processes_that_refresh_at_once_use_the_token_up_once(
@@ -155,7 +157,7 @@ def test_two_processes_that_refresh_at_once_use_the_token_up_once(
             subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
-        until(lambda: waiting_for(lock) == 2)
+        until(lambda: all(has_open(process, lock) for process in running))
     for process in running:
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0, out
