@@ -28,6 +28,10 @@ test: $(DEV_READY) $(NODE_READY) ## all tests
 	@$(BIN)/python -m compileall -q src # or each of the many programs that tests start compiles it anew
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
+.PHONY: contract
+contract: $(DEV_READY) ## Storage's answers, row by row: the sandbox, or the server of LORA_TUI_CONTRACT_URL
+	@$(BIN)/python -m tests.contract.storage_table $(ARGS)
+
 .PHONY: lint
 lint: $(DEV_READY) ## style, likely mistakes, formatting
 	$(BIN)/ruff check .
