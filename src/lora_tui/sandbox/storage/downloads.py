@@ -21,7 +21,7 @@ from lora_tui.sandbox.file_response import (
     is_unmodified,
     whole_second,
 )
-from lora_tui.sandbox.objects import StoredObject
+from lora_tui.sandbox.objects import StoredObject, md5_etag
 from lora_tui.sandbox.storage.access import check_bucket, find, readable, session, session_of_reader
 from lora_tui.sandbox.storage.errors import (
     StorageError,
@@ -70,6 +70,8 @@ async def _send(
         quoted = quote(name, safe="!'()*")
         named = f" filename={quoted}; filename*=UTF-8''{quoted}" if name else ""
         headers["content-disposition"] = f"attachment;{named}"
+    if backend.storage == "file":  # it hashes the whole object for every answer, however short
+        await run_in_threadpool(md5_etag, backend.objects.file(stored))
     if is_unmodified(request, stored, to_the_second=backend.storage == "s3"):
         return _not_modified(backend, stored, headers)
     try:
