@@ -19,10 +19,12 @@ from typing import Any
 import pytest
 from httpx_retries import Retry
 
+from lora_tui.config import Paths
 from lora_tui.errors import BackendError, LoraTuiError
 from lora_tui.gateway import wire
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import Storage
+from lora_tui.harvest import Event, FileStored
 from lora_tui.harvest import source as source_module
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.harvest.receipts import Receipts
@@ -389,6 +391,34 @@ def test_a_large_upload_goes_on_after_a_restart_where_it_was(
     sent = sum(entry["received"] for entry in world.requested("PATCH", "/storage/v1/upload"))
     sizes = world.artifacts()[first["id"]]["configuration"]["files"]
     assert sent == sizes["adapter_model.safetensors"]["size"] - CHUNK
+    world.run()
+    world.check_complete()
+
+
+def test_another_machine_finishes_what_one_left_between_a_large_file_and_the_model(
+    new_world: Callable[..., World], tmp_path: Path
+) -> None:
+    """It has no receipts, so it replaces what is there; the model has one copy of each file."""
+    world = new_world(waiting_jobs=2)
+    first = world.jobs()[0]
+
+    def dies(event: Event) -> None:
+        if isinstance(event, FileStored) and event.size > CHUNK:
+            raise CrashError
+
+    with pytest.raises(CrashError):
+        world.run(emit=dies)
+    assert any(path.endswith("adapter_model.safetensors") for path in world.objects())
+    assert world.artifacts() == {}
+    another = Paths(
+        config_file=tmp_path / "config.toml",
+        cache_dir=tmp_path / "cache",
+        state_dir=tmp_path / "state",
+        downloads_dir=tmp_path / "downloads",
+    )
+    result, events = world.run(world.harvester(paths=another), limit=1)
+    assert result.harvested == 1, events
+    assert world.artifacts().keys() == {first["id"]}
     world.run()
     world.check_complete()
 
