@@ -177,6 +177,15 @@ def test_a_refusal_without_end_is_read_as_far_as_words_go(ask: Ask, status: str)
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("pause", ["31536000", "Sat, 27 Nov 2150 10:00:00 GMT"])
+def test_a_pause_of_a_year_is_told_and_not_made(ask: Ask, pause: str) -> None:
+    busy = whole(b'{"message": "busy"}', f"Retry-After: {pause}", status="503 Unavailable")
+    response = ask(lambda _: [busy])
+    with pytest.raises(errors.UnreachableError) as caught:
+        check(response, "read")
+    assert "days, which is not waited for" in str(caught.value.details)
+
+
 @pytest.mark.parametrize("coding", ["gzip, gzip", "br", "zstd", "x-unknown"])
 def test_a_form_that_was_not_asked_for_is_not_unpacked(ask: Ask, coding: str) -> None:
     with pytest.raises(errors.BackendError, match="not asked for"):

@@ -22,6 +22,7 @@ from lora_tui.errors import (
     TooLargeError,
     UnreachableError,
 )
+from lora_tui.gateway.headers import with_pause
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.json_text import parsed
 from lora_tui.secret import MASK
@@ -69,6 +70,9 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
         return NotFoundError(
             f"Could not {what}: it does not exist or is not yours", details=details
         )
+    if status == 429 or status >= 500:
+        pause = response.headers.get("retry-after")
+        details = with_pause(details or f"HTTP {status}", pause) if pause else details
     if status == 429:
         return UnreachableError(
             f"Could not {what}: the server asks to slow down",

@@ -9,12 +9,14 @@ import base64
 import re
 import socket
 import ssl
+import time
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from lora_tui.errors import UnreachableError
 from lora_tui.gateway.nested_tls import NestedTls
 from lora_tui.gateway.tls import tls_context
+from lora_tui.gateway.wire import HEAD_SECONDS
 
 _PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _LARGEST_HEAD: Final = 64 << 10
@@ -78,10 +80,10 @@ def _connect(sock: socket.socket, proxy: str, host: str, port: int) -> None:
     headers = {"Host": place, **credentials(proxy)}
     lines = [f"CONNECT {place} HTTP/1.1", *(f"{name}: {text}" for name, text in headers.items())]
     sock.sendall("\r\n".join([*lines, "", ""]).encode())
-    head = b""
+    head, until = b"", time.monotonic() + HEAD_SECONDS
     while not head.endswith(b"\r\n\r\n"):
         head += _exactly(sock, 1)  # not one byte of what comes through the tunnel
-        if len(head) > _LARGEST_HEAD:
+        if len(head) > _LARGEST_HEAD or time.monotonic() > until:
             raise UnreachableError("The proxy gave an answer that makes no sense")
     status = head.split(b" ", 2)[1:2]
     code = int(status[0]) if status and re.fullmatch(rb"\d{3}", status[0]) else 0
