@@ -57,8 +57,13 @@ def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) ->
 
 
 def writes_unicode(stream: TextIO) -> bool:
-    """Whether every character can be written there as it is."""
-    return "utf" in (getattr(stream, "encoding", None) or "ascii").lower()
+    """Whether every character can be written there as it is.
+
+    While the application runs stdout is an object of Textual's, without an encoding: then the
+    process's own one counts.
+    """
+    encoding = getattr(stream, "encoding", None) or getattr(sys.__stdout__, "encoding", None)
+    return "utf" in (encoding or "ascii").lower()
 
 
 def check_preference(key: str, value: object) -> Any:
