@@ -25,21 +25,24 @@ DIRECTORIES: Final = ":directories"
 """Instead of candidates: the shell knows these better."""
 
 _MOST: Final = 200
-_BASH_BREAKS: Final = re.compile("[:=]")
-"""Where bash cuts a word in two, and no quoting keeps it from that."""
+_BASH_BREAKS: Final = re.compile("[:=]+")
+"""Where bash cuts a word in two unless it is quoted."""
 
 
 def complete(parser: argparse.ArgumentParser, shell: str, words: Sequence[str]) -> list[str]:
     """Lines for the shell's script: `=VALUE<tab>DESCRIPTION`, FILES or DIRECTORIES."""
-    *before, current = _as_meant(words) if shell == "bash" else (list(words) or [""])
+    there = 0
+    *before, current = list(words) or [""]
+    if shell == "bash":
+        before, current, there = _as_meant(words)
     line = _read(parser, before)
     lines: list[str] = []
     for value, description in _candidates(line, current):
         if value in (FILES, DIRECTORIES):
             lines.append(value)
-        elif value.startswith(current) and (shell != "bash" or not _BASH_BREAKS.search(value)):
+        elif value.startswith(current):
             text = terminal_safe(description, limit=80)
-            lines.append(f"={value}\t{text}" if text else f"={value}")
+            lines.append(f"={value[there:]}\t{text}" if text else f"={value[there:]}")
     return list(dict.fromkeys(lines))[:_MOST]
 
 
@@ -217,15 +220,44 @@ def _profiles(line: _Line) -> list[str]:
     return sorted(read_profiles(paths.config_file))
 
 
-def _as_meant(words: Sequence[str]) -> list[str]:
-    """Bash hands over the words as typed, quotes and all, and cuts them at `=`."""
-    *before, current = words or [""]
+def _as_meant(words: Sequence[str]) -> tuple[list[str], str, int]:
+    """The finished words, the unfinished one, and how much of that bash leaves as it is.
+
+    Bash hands over the words as typed, quotes and all. It cuts them at `:` and `=`, and replaces
+    only what stands behind the last cut.
+    """
+    *finished, unfinished = words or [""]
     meant: list[str] = []
-    for word in before:
-        if word == "=" and meant:
-            continue
+    is_cut = False
+    for word in finished:
+        is_joined, was_cut = is_cut, is_cut
+        is_cut = _BASH_BREAKS.fullmatch(word) is not None
+        if is_cut and meant and not was_cut:
+            if word == "=" and meant[-1].startswith("-"):
+                is_cut = False  # `--option=` and its value, which the grammar takes as two words
+                continue
+            is_joined = True
+        text = word if is_cut else _unquoted(word)
+        if is_joined and meant:
+            meant[-1] += text
+        else:
+            meant.append(text)
+    if _BASH_BREAKS.fullmatch(unfinished) and meant:
+        if unfinished == "=" and meant[-1].startswith("-"):
+            return meant, "", 0
+        start = meant.pop() + unfinished
+        return meant, start, len(start)
+    if is_cut and unfinished:
+        start = meant.pop()
+        return meant, start + _unquoted(unfinished, is_open=True), len(start)
+    return meant, _unquoted(unfinished, is_open=True), 0
+
+
+def _unquoted(word: str, *, is_open: bool = False) -> str:
+    """A word without its quotes and backslashes; of one that `is_open` the quote may be too."""
+    for quote in ("", '"', "'") if is_open else ("",):
         try:
-            meant += shlex.split(word) or [""]
+            return " ".join(shlex.split(word + quote))
         except ValueError:
-            meant.append(word)
-    return [*meant, "" if current == "=" else re.sub(r"\\(.)", r"\1", current)]
+            continue
+    return re.sub(r"\\(.)", r"\1", word)

@@ -15,6 +15,7 @@ from lora_tui.config import Profile
 from lora_tui.sandbox import Sandbox
 from tests.commands.test_deliver import whole_model
 from tests.conftest import Run
+from tests.tui.test_terminal import shell
 
 HOSTILE = "it's $(touch pwned) `id` & more"
 
@@ -123,11 +124,78 @@ def test_bash_completes_and_a_hostile_name_is_quoted(
     assert not (tmp_path / "pwned").exists()
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_its_script(run: Run, shell: str) -> None:
-    ran = run("completion", shell)
+COLON = "Epoch:3 of 5, lr=2e-4"
+
+
+@pytest.fixture
+def colon(synced: Sandbox, profile: Profile) -> str:
+    """The name of a model in which bash cuts a word."""
+    [path] = profile.paths.cache_dir.glob("*.sqlite3")
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE models SET name = ? WHERE id = (SELECT min(id) FROM models)", (COLON,))
+    db.close()
+    return COLON
+
+
+@pytest.mark.parametrize(
+    ("typed", "inserts"),
+    [
+        (["Epo"], COLON),
+        (["Epoch", ":"], "3 of 5, lr=2e-4"),
+        (["Epoch", ":", "3"], "3 of 5, lr=2e-4"),
+        (["Epoch", ":", "3\\ of\\ 5,\\ lr", "="], "2e-4"),
+        (["Epoch", ":", "3\\ of\\ 5,\\ lr", "=", "2"], "2e-4"),
+        (['"Epoch:3 o'], COLON),
+        (["'Epoch:"], COLON),
+        (["Epoch\\:3"], COLON),
+    ],
+)
+def test_bash_completes_behind_a_colon_in_quotes_or_not(
+    colon: str, run: Run, typed: list[str], inserts: str
+) -> None:
+    assert values(run, "show", *typed, shell="bash") == [inserts]
+    assert values(run, "show", "Epoch", ":", "", shell="bash") != [COLON]  # a second word begins
+
+
+def test_bash_itself_puts_the_rest_of_a_name_behind_the_colon(colon: str, tmp_path: Path) -> None:
+    environment = {k: v for k, v in with_program(tmp_path).items() if k not in ("HOME", "TERM")}
+    with shell(tmp_path, **environment) as terminal:
+        terminal.type("source <(lora-tui completion bash); echo ready $((1 + 1))\n")
+        terminal.wait_for("ready 2")
+        terminal.type("echo $(( 40 + 2 ))\n")
+        terminal.wait_for("42")
+        terminal.type("lora-tui show Epoch:\t")
+        terminal.wait_for("2e-4")
+        terminal.type("\x01printf '[%s]' \n")  # at the beginning of the line
+        terminal.wait_for(f"[lora-tui][show][{COLON}]")
+
+
+@pytest.mark.parametrize(
+    "typed", ["'Epoch:3 o", '"Epoch:3 o', r"Epoch:3\ o", "Epo", r"'Epoch:3 of 5, lr=2e-4'"]
+)
+def test_fish_completes_behind_quotes_and_escaped_spaces(
+    colon: str, run: Run, tmp_path: Path, typed: str
+) -> None:
+    fish = shutil.which("fish")
+    assert fish is not None, "fish is missing; on Debian: apt-get install fish"
+    script = tmp_path / "lora-tui.fish"
+    script.write_text(run("completion", "fish").out)
+    line = f"lora-tui show {typed}"
+    done = subprocess.run(
+        [fish, "--no-config", "-c", 'source $argv[1]; complete -C "$argv[2]"', str(script), line],
+        env=with_program(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[0].split("\t")[0] == COLON
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_each_shell_has_its_script(run: Run, name: str) -> None:
+    ran = run("completion", name)
     assert ran.code == 0
-    assert f"__complete {shell} " in ran.out
+    assert f"__complete {name} " in ran.out
 
 
 def test_a_shell_that_is_not_known(run: Run) -> None:

@@ -130,11 +130,11 @@ sys.exit(main(["demo", "--models", "5"]))
 
 
 @contextmanager
-def shell(tmp_path: Path) -> Iterator[Terminal]:
+def shell(tmp_path: Path, **environment: str) -> Iterator[Terminal]:
     """An interactive bash, which controls the jobs of its terminal."""
     script = "import fcntl, os, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     script += "os.execvp('bash', ['bash', '--norc', '--noprofile', '-i'])"
-    terminal = start_demo(tmp_path, [sys.executable, "-c", script], PS1="> ")
+    terminal = start_demo(tmp_path, [sys.executable, "-c", script], PS1="> ", **environment)
     try:
         yield terminal
     finally:

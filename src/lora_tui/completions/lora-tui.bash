@@ -4,10 +4,7 @@ _lora_tui() {
     local program=${1/#\~/$HOME} current=${COMP_WORDS[COMP_CWORD]} quote='' line value path
     COMPREPLY=()
     case $current in
-        \"* | \'*)
-            quote=${current:0:1}
-            current=${current:1}
-            ;;
+        \"* | \'*) quote=${current:0:1} ;;
     esac
     while IFS= read -r line; do
         case $line in
@@ -15,7 +12,7 @@ _lora_tui() {
                 compopt -o filenames 2>/dev/null
                 while IFS= read -r path; do
                     COMPREPLY+=("$path")
-                done < <(if [[ $line == :files ]]; then compgen -f -- "$current"; else compgen -d -- "$current"; fi)
+                done < <(if [[ $line == :files ]]; then compgen -f -- "${current#"$quote"}"; else compgen -d -- "${current#"$quote"}"; fi)
                 ;;
             =*)
                 value=${line#=}

@@ -4,7 +4,9 @@ function __lora_tui_complete
     set -l words (commandline -opc)
     set -l program $words[1]
     set -e words[1]
-    set -l current (commandline -ct)
+    set -l typed (commandline -ct)
+    # as it is meant, though its quote may still be open; fish quotes what it inserts by itself
+    set -l current (string unescape -- $typed; or string unescape -- $typed'"'; or string unescape -- $typed"'")
     for line in ($program __complete fish $words "$current" 2>/dev/null)
         switch $line
             case ':files'
