@@ -90,7 +90,7 @@ def test_it_loads_nothing_heavy(synced: Sandbox) -> None:
 def with_program(tmp_path: Path) -> dict[str, str]:
     """The environment, with this checkout's `lora-tui` on PATH."""
     program = tmp_path / "bin" / "lora-tui"
-    program.parent.mkdir()
+    program.parent.mkdir(exist_ok=True)
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lora_tui "$@"\n')
     program.chmod(0o755)
     return {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
@@ -137,9 +137,8 @@ def colon(synced: Sandbox, profile: Profile) -> str:
     return COLON
 
 
-@pytest.mark.parametrize(
-    ("typed", "inserts"),
-    [
+def test_bash_completes_behind_a_colon_in_quotes_or_not(colon: str, run: Run) -> None:
+    for typed, inserts in (
         (["Epo"], COLON),
         (["Epoch", ":"], "3 of 5, lr=2e-4"),
         (["Epoch", ":", "3"], "3 of 5, lr=2e-4"),
@@ -148,13 +147,9 @@ def colon(synced: Sandbox, profile: Profile) -> str:
         (['"Epoch:3 o'], COLON),
         (["'Epoch:"], COLON),
         (["Epoch\\:3"], COLON),
-    ],
-)
-def test_bash_completes_behind_a_colon_in_quotes_or_not(
-    colon: str, run: Run, typed: list[str], inserts: str
-) -> None:
-    assert values(run, "show", *typed, shell="bash") == [inserts]
-    assert values(run, "show", "Epoch", ":", "", shell="bash") != [COLON]  # a second word begins
+    ):
+        assert values(run, "show", *typed, shell="bash") == [inserts]
+    assert COLON not in values(run, "show", "Epoch", ":", "", shell="bash")  # a word of its own
 
 
 def test_bash_itself_puts_the_rest_of_a_name_behind_the_colon(colon: str, tmp_path: Path) -> None:
@@ -170,25 +165,22 @@ def test_bash_itself_puts_the_rest_of_a_name_behind_the_colon(colon: str, tmp_pa
         terminal.wait_for(f"[lora-tui][show][{COLON}]")
 
 
-@pytest.mark.parametrize(
-    "typed", ["'Epoch:3 o", '"Epoch:3 o', r"Epoch:3\ o", "Epo", r"'Epoch:3 of 5, lr=2e-4'"]
-)
 def test_fish_completes_behind_quotes_and_escaped_spaces(
-    colon: str, run: Run, tmp_path: Path, typed: str
+    colon: str, run: Run, tmp_path: Path
 ) -> None:
     fish = shutil.which("fish")
     assert fish is not None, "fish is missing; on Debian: apt-get install fish"
     script = tmp_path / "lora-tui.fish"
     script.write_text(run("completion", "fish").out)
-    line = f"lora-tui show {typed}"
-    done = subprocess.run(
-        [fish, "--no-config", "-c", 'source $argv[1]; complete -C "$argv[2]"', str(script), line],
-        env=with_program(tmp_path),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines()[0].split("\t")[0] == COLON
+    for typed in ("'Epoch:3 o", '"Epoch:3 o', r"Epoch:3\ o", "Epo", f"'{COLON}'"):
+        ask = [
+            *(fish, "--no-config", "-c", 'source $argv[1]; complete -C "$argv[2]"'),
+            *(str(script), f"lora-tui show {typed}"),
+        ]
+        done = subprocess.run(
+            ask, env=with_program(tmp_path), capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[0].split("\t")[0] == COLON
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
