@@ -42,6 +42,25 @@ def test_what_is_deleted_midway_is_skipped_with_its_reason(
     assert list(world.harvester().spool_dir.glob("*.json")) == []
 
 
+def test_a_job_that_is_deleted_before_its_very_last_write_leaves_no_objects(world: World) -> None:
+    gone = world.jobs()[0]
+    harvester = world.harvester()
+    link = harvester.rest.link_job
+
+    def link_too_late(job_id: str, artifact_id: str) -> bool:
+        if job_id == gone["id"]:
+            world.http.delete(f"/rest/v1/model_artifacts?job_id=eq.{job_id}").raise_for_status()
+            world.http.delete(f"/rest/v1/training_jobs?id=eq.{job_id}").raise_for_status()
+        return link(job_id, artifact_id)
+
+    harvester.rest.link_job = link_too_late  # type: ignore[method-assign]
+    result, events = world.run(harvester)
+    assert (result.harvested, result.failed) == (3, 1)
+    assert "deleted while it was harvested" in failures(events)[gone["id"]].reason
+    named = {path for row in world.artifacts().values() for path in row["artifacts"].values()}
+    assert set(world.objects()) == named
+
+
 def test_a_reference_that_is_missing_for_another_reason_is_tried_again(world: World) -> None:
     harvester = world.harvester()
 

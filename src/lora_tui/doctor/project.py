@@ -127,7 +127,7 @@ def check_service_key(service: View | None) -> Finding:
     if service is None:
         return skipped("service key", "none is set; only --harvest needs it")
     try:
-        waiting = len(service.rest.jobs_to_harvest(limit=100))
+        waiting = len(service.rest.waiting_jobs())
     except AuthenticationError as error:
         return failed(
             "service key", str(error), "check SUPABASE_SERVICE_ROLE_KEY; it is of this project"

@@ -206,7 +206,10 @@ def _files(outputs: list[Mapping[str, Any]]) -> Mapping[str, str]:
                 return _usable(value)
             except MalformedResultError as error:
                 refusal = refusal or error
-    raise refusal or MalformedResultError("The GPU worker names no files for this job")
+    told = next((output["error"] for output in outputs if output.get("error")), None)
+    raise refusal or MalformedResultError(
+        "The GPU worker names no files for this job", details=without_secrets(told or "") or None
+    )
 
 
 def _usable(value: object) -> Mapping[str, str]:

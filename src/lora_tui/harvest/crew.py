@@ -203,7 +203,7 @@ class Crew:
             self._workers += 1
             idle += 1
             number = len(self._threads) + 2
-            thread = threading.Thread(target=self._work, name=f"harvest {number}")
+            thread = threading.Thread(target=self._work, name=f"harvest {number}", daemon=True)
             self._threads.append(thread)
             thread.start()
 

@@ -119,7 +119,7 @@ class TransferSlow(Event):
 
     job_id: str
     file: str
-    """Empty where the worker has not answered yet."""
+    """Empty where it is not a file that is waited for, but an answer."""
     done: int
     """Bytes that have arrived."""
     total: int | None
@@ -211,13 +211,13 @@ def _sentence(event: Event) -> str:
                 f" the worker dropped it before it was harvested{why}"
             )
         case TransferSlow():
-            what = event.file or "the worker's answer"
-            return (
-                f"{event.job_id[:8]}  WARNING: {what} is slow"
-                f" ({formats.size(event.bytes_per_second)}/s,"
-                f" {formats.size(event.done)} of {formats.size(event.total)}):"
-                f" {event.waiting:,} waiting go first"
-            )
+            what = "a step of this job is slow"
+            if event.file:
+                what = (
+                    f"{event.file} is slow ({formats.size(event.bytes_per_second)}/s,"
+                    f" {formats.size(event.done)} of {formats.size(event.total)})"
+                )
+            return f"{event.job_id[:8]}  WARNING: {what}: {event.waiting:,} waiting go first"
         case CycleFinished():
             counts = [f"{event.harvested:,} harvested", f"{event.failed:,} failed"]
             if event.elsewhere:

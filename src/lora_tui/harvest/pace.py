@@ -39,7 +39,7 @@ class Speed:
     """How a job moves."""
 
     file: str
-    """The file in hand; empty before the first one."""
+    """The file that is coming; empty before the first one, and once all of it has arrived."""
     done: int
     """Bytes of it that have arrived."""
     total: int | None
@@ -87,7 +87,9 @@ class Pace:
                 return Speed("", 0, None, 0.0, 0.0)
             since, before = file.samples[0]
             rate = max(0, file.done - before) / max(now - since, 0.001)
-            return Speed(file.name, file.done, file.total, rate, _seconds_left(file, rate, now))
+            arrived = file.total is not None and file.done >= file.total
+            name = "" if arrived else file.name
+            return Speed(name, file.done, file.total, rate, _seconds_left(file, rate, now))
 
 
 def _seconds_left(file: _File, rate: float, now: float) -> float:

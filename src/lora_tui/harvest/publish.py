@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lora_tui.errors import ConflictError, IntegrityError, LoraTuiError
+from lora_tui.errors import ConflictError, IntegrityError, LoraTuiError, MissingReferenceError
 from lora_tui.gateway.paging import Mark, further
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
@@ -53,13 +53,18 @@ def write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:
 def publish(
     rest: Rest, storage: Storage, receipts: Receipts, identity: Identity, artifact: Row
 ) -> bool:
-    """Announce the artifact, then take the job out of the queue; True for the one who did."""
+    """Announce the artifact, then take the job out of the queue; True for the one who did.
+
+    Raises MissingReferenceError where the job was deleted meanwhile.
+    """
     foreign = str(artifact["id"]) != identity.artifact_id
     if foreign:
         give_up(storage, receipts, identity)  # no artifact will ever name what we stored
     if not artifact.get("deleted_at") and not (foreign and _is_announced(rest, artifact)):
         repeated(lambda: rest.insert_notification(notification_row(artifact)))
     linked = repeated(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
+    if not linked and give_up_deleted(rest, storage, receipts, identity):
+        raise MissingReferenceError("Could not link the job: it was deleted meanwhile")
     receipts.discard()
     return linked
 
