@@ -335,7 +335,7 @@ def checked_url(value: str, variable: str) -> str:
         _ = parts.port
     except ValueError:
         parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
         raise ConfigError(f"{variable} is not a URL", remedy="it looks like https://host")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError(f"{variable} must be a bare URL, without credentials or a query")

@@ -87,7 +87,9 @@ def test_no_command_lets_the_text_of_a_backend_act(front: Front, run: Run, tmp_p
         ["doctor", "--json"],
         ["cache", "info"],
         ["--harvest", "--once", "--dry-run"],
-        ["-vv", "--harvest", "--once"],
+        ["-vv", "--harvest", "--once", "--health-file", str(tmp_path / "health.json")],
+        ["report", model, "--output", str(tmp_path / "report.md")],
+        ["report", model, "--output", str(tmp_path / "report.html")],
         ["--harvest", "--once", "--json"],
         ["harvest", "status"],
         ["harvest", "status", "--json"],
@@ -98,6 +100,11 @@ def test_no_command_lets_the_text_of_a_backend_act(front: Front, run: Run, tmp_p
         ["logout", "--keep-cache"],
     ):
         harmless(run(*arguments))
+    written = ["health.json", "report.md", "report.html"]
+    for name in written:
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert not acting(text), name
+        assert "planted" in text or name == "health.json"
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500])

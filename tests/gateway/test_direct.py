@@ -16,9 +16,9 @@ import pytest
 
 from lora_tui.errors import (
     AuthenticationError,
-    BackendError,
     DeniedError,
     LoraTuiError,
+    TooLargeError,
     UnreachableError,
 )
 from lora_tui.gateway.auth import KeyAuth
@@ -209,7 +209,7 @@ def test_after_a_broken_connection_it_goes_on_where_the_server_is(
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(413, BackendError), (401, AuthenticationError), (403, DeniedError)],
+    [(413, TooLargeError), (401, AuthenticationError), (403, DeniedError)],
 )
 def test_a_refusal_in_the_middle_of_a_piece_is_told_as_what_it_is(
     bucket: Bucket, url: str, status: int, error: type[LoraTuiError]

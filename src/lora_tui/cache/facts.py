@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.text import terminal_safe
 
 DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
 """Set in a new cache: downloads that are on the disk are not in it yet."""
@@ -71,7 +72,7 @@ def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process_id: int)
         ("sync.success", timestamp_text(state.last_success) if state.last_success else None),
         ("sync.attempt", timestamp_text(state.last_attempt) if state.last_attempt else None),
         ("sync.running", str(process_id) if state.running else None),
-        ("sync.error", state.error),
+        ("sync.error", None if state.error is None else terminal_safe(state.error)),
         ("sync.trouble", state.trouble),
     ):
         put_fact(db, key, value)

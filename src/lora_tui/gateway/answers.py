@@ -134,6 +134,8 @@ def is_own_word(response: httpx.Response) -> bool:
         return True
     if not any(part in response.request.url.path for part in _OF_A_PROJECT):
         return not _is_html(response)
+    if response.request.method == "HEAD":  # it has no body to tell
+        return not _is_html(response)
     if response.status_code == 401 and not response.content.strip():
         return True
     body = error_body(response)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from lora_tui.errors import BackendError, ConflictError, LoraTuiError, UnreachableError
-from lora_tui.gateway.answers import check, error_of
+from lora_tui.gateway.answers import check, error_of, is_own_word
 from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, exactly
 from lora_tui.gateway.direct import DIRECT
 from lora_tui.gateway.headers import byte_count
@@ -117,7 +117,7 @@ class ResumableUpload:
                 raise self._error(response)
             attempts = attempts.increment()
             attempts.sleep(response)
-        if response.status_code in _RAN_OUT:
+        if response.status_code in _RAN_OUT and is_own_word(response):
             return None
         if of_an_earlier_run and response.status_code == 400:
             return None  # an address of another kind of server; a login's fault shows at the next
