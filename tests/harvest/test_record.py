@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lora_tui.domain import Training
 from lora_tui.gateway.gpu import MalformedJobError
 from lora_tui.harvest.record import StoredFile, artifact_id_of, artifact_row, notification_row
 
@@ -85,13 +86,22 @@ def test_a_run_that_logged_nothing_is_rated_unknown() -> None:
     assert notification_row(row)["message"].endswith("Quality score: 3/5 stars")
 
 
-def test_points_that_are_no_numbers_are_left_out_of_the_curve() -> None:
+def test_points_that_are_no_numbers_are_gaps_of_the_curve() -> None:
     points = [
         {"id": str(n), "step": n, "training_loss": loss, "validation_loss": None}
         for n, loss in enumerate([2.0, "NaN", "1.5", math.inf, 1.0])
     ]
     curve = row_of(points)["training_summary"]["loss_curve"]
-    assert curve == [[0, 2.0, None], [2, 1.5, None], [4, 1.0, None]]
+    nothing = [None, None]
+    assert curve == [
+        [0, 2.0, None],
+        [2, *nothing],
+        [2, 1.5, None],
+        [4, *nothing],
+        [4, 1.0, None],
+    ]
+    read = Training.from_json({"loss_curve": curve}).loss_curve
+    assert [(point.step, point.after_gap) for point in read] == [(0, False), (2, True), (4, True)]
 
 
 ANY_JSON = st.recursive(

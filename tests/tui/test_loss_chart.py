@@ -6,13 +6,18 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.metrics import get_curve, put_points
 from lora_tui.curve_svg import curve_svg
 from lora_tui.curves import downsample, trend
 from lora_tui.domain import CurvePoint, MetricPoint, Training, curve_of
@@ -297,15 +302,20 @@ def test_a_constant_loss_is_a_level_sparkline(
     assert len(set(sparkline((loss,) * count, width, ascii_only=ascii_only))) == 1
 
 
-def test_losses_that_are_no_numbers_leave_a_gap_in_the_line() -> None:
+def test_losses_that_are_no_numbers_leave_a_gap_in_the_line(tmp_path: Path) -> None:
     points = [
         MetricPoint("", "", float(n), None, None if 40 <= n < 60 else 1.0, None) for n in range(101)
     ]
     logged = [Logged(p.step, p.training_loss, None) for p in points]
+    with closing(open_cache(tmp_path / "cache.sqlite3")) as db, transaction(db, Topic.CURVES):
+        named = [replace(p, id=f"{n:03}", timestamp=moment(n)) for n, p in enumerate(points)]
+        put_points(db, "job", named)
+        cached = get_curve(db, "job")
     stored = json.loads(json.dumps([[p.step, p.training_loss] for p in points]))
     for series in (
         Series.of_logged(logged),
         Series.of_points(curve_of(points)),
+        Series.of_points(cached),
         Series.of_points(downsample(curve_of(points), 30)),
         Series.of_points(Training.from_json({"loss_curve": stored}).loss_curve),
     ):
@@ -361,6 +371,10 @@ def test_losses_that_a_log_axis_cannot_show_are_marked_at_its_foot(style: PlotSt
     assert overlay.has_unshown
     assert sign in text_of(overlay.rows)[9]
     assert not draw(points, 107, 12, PLAIN).has_unshown
+
+
+def moment(second: int) -> str:
+    return f"2026-11-23T09:{second // 60:02}:{second % 60:02}+00:00"
 
 
 def _columns_of(rows: Iterable[Iterable[Span]], left: int, style: str) -> set[int]:

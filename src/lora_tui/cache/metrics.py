@@ -148,9 +148,16 @@ def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
     stretch = 1 if total <= _DRAWN_WHOLE else 3 * -(-total // _DRAWN_WHOLE)
     points: list[CurvePoint] = []
     some: list[CurvePoint] = []
+    gap = False
     for number, (step, training, validation) in enumerate(db.execute(sql, [job_id])):
-        if training is not None:
-            some.append(CurvePoint(float(number) if step is None else step, training, validation))
+        if training is None:
+            gap = bool(points or some)
+            points += _extremes(some)  # no stretch reaches across a gap
+            some = []
+            continue
+        at = float(number) if step is None else step
+        some.append(CurvePoint(at, training, validation, gap))
+        gap = False
         if len(some) == stretch:
             points += _extremes(some)
             some = []
@@ -158,7 +165,7 @@ def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
 
 
 def _extremes(points: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
-    """The lowest, the highest and the last validated one, in their order."""
+    """The lowest, the highest and the last validated one, in their order; the first after a gap."""
     if len(points) < 3:
         return points
     places = range(len(points))
@@ -166,6 +173,7 @@ def _extremes(points: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
         min(places, key=lambda place: points[place].training_loss),
         max(places, key=lambda place: points[place].training_loss),
         *[place for place in places if points[place].validation_loss is not None][-1:],
+        *([0] if points[0].after_gap else []),
     }
     return [points[place] for place in sorted(chosen)]
 

@@ -167,10 +167,17 @@ def _summary(job: Row, curve: Sequence[CurvePoint]) -> dict[str, Any]:
         "training_duration_hours": _hours(job),
         "total_cost": _figure(job.get("final_cost")),
         "loss_curve": [
-            [_figure(point.step), point.training_loss, point.validation_loss]
+            [_figure(point.step), *losses]
             for point in curves.downsample(curve, MOST_CURVE_POINTS)
+            for losses in _losses(point)
         ],
     }
+
+
+def _losses(point: CurvePoint) -> list[list[float | None]]:
+    """Of a point behind a gap first two nulls, which is how a stored curve tells of the gap."""
+    losses = [point.training_loss, point.validation_loss]
+    return [[None, None], losses] if point.after_gap else [losses]
 
 
 def _hours(job: Row) -> float | None:
