@@ -15,7 +15,7 @@ from typing import Final
 from lora_tui.errors import IntegrityError
 from lora_tui.safetensors_header import PREFIX_BYTES, header_length, parse_header
 from lora_tui.text import terminal_safe
-from lora_tui.transfers.verify import check_json
+from lora_tui.transfers.verify import check_structure
 
 _WEIGHT_ENDS: Final = (
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".tar", ".tar.gz", ".tgz", ".zip",
@@ -25,25 +25,16 @@ _NO_WEIGHTS: Final = re.compile(
     r"|tokenizer|vocab|spiece)"
 )
 _SHARD: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.[a-z.]+)")
-_PAGE: Final = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml", b"<error>")
-_PAGES_BY_NAME: Final = (".html", ".htm", ".xml", ".svg")
 _TABLES: Final = (
     "adapter_config.json", "config.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "generation_config.json",
 )  # fmt: skip
 """JSON files that are a table wherever they come from."""
 _CONFIG: Final = "adapter_config.json"
-_PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_ZIP: Final = b"PK\x03\x04"
-_ZIP_END: Final = b"PK\x05\x06"
-_LONGEST_ZIP_END: Final = 22 + 65_535
-_OTHER_BINARIES: Final = (b"GGUF", b"algg")
-_MAGIC: Final = {
-    ".gguf": b"GGUF", ".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".zip": b"PK", ".npz": b"PK",
-    ".npy": b"\x93NUMPY",
-}  # fmt: skip
+_MAGIC: Final = {".gguf": b"GGUF", ".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".npy": b"\x93NUMPY"}
 _MAY_BE_EMPTY: Final = (".txt", ".md", ".jinja", ".log", ".csv", ".jsonl")
 _HEAD: Final = 512
+_NEVER: Final = 1 << 62
 
 
 class DamagedFileError(IntegrityError):
@@ -82,7 +73,7 @@ class Inspector:
     def __init__(self, name: str) -> None:
         self._name = name
         self._plain = name.lower()
-        self._needed = 1
+        self._needed = PREFIX_BYTES
         """Bytes that have to be there for the next look."""
 
     def look(self, descriptor: int, length: int, total: int | None) -> None:
@@ -102,34 +93,29 @@ class Inspector:
 
     def _begun(self, descriptor: int, length: int, total: int | None) -> int:
         """How many bytes the next look needs."""
-        if self._needed == 1:
-            self._require_no_page(os.pread(descriptor, _HEAD, 0))
-            return PREFIX_BYTES if self._plain.endswith(".safetensors") else 1 << 62
-        if self._needed == PREFIX_BYTES:
-            prefix = os.pread(descriptor, PREFIX_BYTES, 0)
-            needed = PREFIX_BYTES + header_length(prefix, total)
-            if length < needed:
-                return needed
+        if not self._plain.endswith(".safetensors"):
+            return _NEVER
+        prefix = os.pread(descriptor, PREFIX_BYTES, 0)
+        needed = PREFIX_BYTES + header_length(prefix, total)
+        if length < needed:
+            return needed
         self._check_weights(descriptor, total)
-        return 1 << 62
+        return _NEVER
 
     def _whole(self, descriptor: int, length: int) -> None:
         if length == 0:
             if self._plain.endswith(_MAY_BE_EMPTY):
                 return
             raise IntegrityError("The file is empty")
+        check_structure(Path(f"/dev/fd/{descriptor}"), self._name)
         head = os.pread(descriptor, _HEAD, 0)
-        self._require_no_page(head)
         if self._plain.endswith(".safetensors"):
             self._check_weights(descriptor, length)
         elif self._plain.endswith(".json"):
-            self._check_json(descriptor, head)
-        elif self._plain.endswith(_PICKLES):
-            _check_pickle(descriptor, length, head)
-        else:
-            for end, magic in _MAGIC.items():
-                if self._plain.endswith(end) and not head.startswith(magic):
-                    raise IntegrityError(f"The file is not what a name with {end} says")
+            self._check_table(head)
+        for end, magic in _MAGIC.items():
+            if self._plain.endswith(end) and not head.startswith(magic):
+                raise IntegrityError(f"The file is not what a name with {end} says")
 
     def _check_weights(self, descriptor: int, total: int | None) -> None:
         prefix = os.pread(descriptor, PREFIX_BYTES, 0)
@@ -138,20 +124,12 @@ class Inspector:
         if not header.data_bytes:
             raise IntegrityError("The safetensors file holds no numbers")
 
-    def _check_json(self, descriptor: int, head: bytes) -> None:
-        check_json(Path(f"/dev/fd/{descriptor}"))
+    def _check_table(self, head: bytes) -> None:
         start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
         if self._plain in _TABLES and not start.startswith(b"{"):
             raise IntegrityError("The JSON in it is not a table")
         if self._plain == _CONFIG and start[1:].lstrip().startswith(b"}"):
             raise IntegrityError("The configuration is empty")
-
-    def _require_no_page(self, head: bytes) -> None:
-        start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-        while start.startswith(b"<!--") and b"-->" in start:
-            start = start.partition(b"-->")[2].lstrip()
-        if start.startswith(_PAGE) and not self._plain.endswith(_PAGES_BY_NAME):
-            raise IntegrityError("A page came in place of the file")
 
     def _damaged(self, error: IntegrityError) -> DamagedFileError:
         name = terminal_safe(self._name, limit=120)
@@ -159,19 +137,6 @@ class Inspector:
         return DamagedFileError(
             "The worker's storage gives a file that can't be used", details=f"{name}: {reason}"
         )
-
-
-def _check_pickle(descriptor: int, length: int, head: bytes) -> None:
-    """What `torch.save` writes: an archive that is whole, or a pickle. Nothing of it is opened."""
-    if head.startswith(_ZIP):
-        start = max(0, length - _LONGEST_ZIP_END)
-        if _ZIP_END not in os.pread(descriptor, length - start, start):
-            raise IntegrityError("The archive in it is cut short")
-        return
-    if len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5:
-        return
-    if not head.startswith(_OTHER_BINARIES):
-        raise IntegrityError("It is neither an archive nor a pickle, as PyTorch writes them")
 
 
 def _listed(names: Iterable[str]) -> str:
