@@ -63,14 +63,25 @@ def test_two_refreshes_at_once_get_the_same_successor(user: Client) -> None:
     assert answers[0]["access_token"] != answers[1]["access_token"]
 
 
+def test_a_refresh_whose_answer_was_lost_is_repeated_however_late(
+    sandbox: Sandbox, user: Client
+) -> None:
+    first = session(user)["refresh_token"]
+    second = refresh(user, first).json()["refresh_token"]
+    sandbox.faults(clock_offset=3_600)
+    assert refresh(user, first).json()["refresh_token"] == second
+
+
 def test_an_old_refresh_token_ends_the_whole_session(sandbox: Sandbox, user: Client) -> None:
     first = session(user)["refresh_token"]
     second = refresh(user, first).json()["refresh_token"]
+    third = refresh(user, second).json()["refresh_token"]
+    assert refresh(user, first).status_code == 200  # soon enough after its use
     sandbox.faults(clock_offset=11)
     refused = refresh(user, first)
     assert refused.status_code == 400
     assert refused.json()["error_code"] == "refresh_token_already_used"
-    assert refresh(user, second).status_code == 400
+    assert refresh(user, third).status_code == 400
 
 
 def test_an_access_token_expires(sandbox: Sandbox, user: Client) -> None:

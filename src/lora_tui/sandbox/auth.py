@@ -149,10 +149,11 @@ def _refresh(backend: Backend, refresh_token: str) -> Response:
         heir = database.row(
             "SELECT successor FROM auth_refresh_tokens WHERE token = ?", (row["successor"],)
         )
+        if heir is not None and heir["successor"] is None:
+            return _session(backend, row["successor"])  # its answer was lost, however long ago
         reuse = float(backend.faults.get("refresh_reuse_seconds"))
-        recent = (backend.now() - used_at).total_seconds() < reuse
-        if recent and heir is not None and heir["successor"] is None:
-            return _session(backend, row["successor"])
+        if (backend.now() - used_at).total_seconds() < reuse:
+            return _session(backend, _new_refresh_token(backend, row["session_id"], row["user_id"]))
         # Somebody holds a copy of an old token: the whole session ends.
         database.execute(
             "UPDATE auth_refresh_tokens SET revoked = 1 WHERE session_id = ?", (row["session_id"],)
