@@ -25,7 +25,7 @@ from tests.tui.every_screen import SCREENS, fill, with_every_screen  # noqa: E40
 from tests.tui.library import FakeWriters, Library  # noqa: E402
 from textual.screen import Screen  # noqa: E402 - after the path
 
-SIZE = (120, 36)
+SIZE = (80, 24)
 
 
 def main() -> None:

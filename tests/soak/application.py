@@ -171,7 +171,7 @@ class Typist:
             self._application.is_running
         ):
             self.interrupted.append(f"{word!r}\n{self._application.text()}")
-        self._application.press("Escape")
+        self.back()
 
     def _is_at_list(self, seconds: float) -> bool:
         return self._application.shows(_is_list, seconds)
@@ -179,7 +179,8 @@ class Typist:
 
 def _is_list(text: str) -> bool:
     first = text.lstrip("\n").partition("\n")[0]
-    return "Models" in first and "╭" not in text and "+--" not in text
+    is_typed = "Keep" in text.rpartition("\n")[2]
+    return "Models" in first and not is_typed and "╭" not in text and "+--" not in text
 
 
 def is_online(text: str) -> bool:

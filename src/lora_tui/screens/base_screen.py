@@ -27,6 +27,7 @@ Found = TypeVar("Found")
 Arguments = ParamSpec("Arguments")
 
 _FOR_LIVE_SCREENS: Final = (
+    events.Mount,
     events.Resize,
     events.InputEvent,
     events.Paste,
@@ -100,7 +101,10 @@ class BaseScreen(Screen[Answer]):
             self._answer = (answer,)
 
     async def on_event(self, event: events.Event) -> None:
-        """Leave out what needs widgets that are being removed."""
+        """Leave out what needs widgets that are being removed, or never came to be.
+
+        A screen that is dismissed before it is mounted is told of its mounting none the less.
+        """
         if self.is_alive or not isinstance(event, _FOR_LIVE_SCREENS):
             await super().on_event(event)
 

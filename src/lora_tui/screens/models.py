@@ -193,11 +193,12 @@ class ModelsScreen(CacheScreen):
     def _focus_search(self) -> None:
         if not self._search_begins:
             return  # it was left in the same breath
-        if any(pump.message_queue_size for pump in (self.app, self, self.view)):
+        bar = self.query_one(SearchBar)
+        if any(pump.message_queue_size for pump in (self.app, self, self.view, bar, *bar.children)):
             self.set_timer(_SOON, self.while_alive(self._focus_search))
             return
         self._search_begins = False
-        self.query_one(SearchBar).open()
+        bar.open()
 
     @on(SearchBar.Changed)
     def _search_typed(self) -> None:
@@ -208,7 +209,8 @@ class ModelsScreen(CacheScreen):
 
     @on(SearchBar.Left)
     def _search_left(self) -> None:
-        self.view.focus()
+        if not self._search_begins:  # it was left, and has been begun again since
+            self.view.focus()
 
     def action_reset(self) -> None:
         """Clear the search; if there is none, the filters; if there are none, the marks."""
