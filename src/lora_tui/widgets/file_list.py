@@ -112,7 +112,8 @@ def _heading(sizes: Sequence[int | None], width: int) -> Line:
 def _state(file: ArtifactFile, transfer: Transfer | None, *, ascii_only: bool) -> list[Span]:
     if transfer is None:
         return [("- " if ascii_only else "· ", "faint"), ("not here", "faint")]
-    if transfer.state is TransferState.DONE and file.sha256 not in (None, transfer.sha256):
+    known = None not in (file.sha256, transfer.sha256)
+    if transfer.state is TransferState.DONE and known and file.sha256 != transfer.sha256:
         return [("- outdated" if ascii_only else "· outdated", "waiting")]
     return [state_span(transfer, ascii_only=ascii_only)]
 
