@@ -86,13 +86,24 @@ def in_use(message: str, holder: Holder, place: Path | str) -> InUseError:
 
 def holder_of(descriptor: int) -> Holder:
     """Who holds the lock on an open file, by what Linux tells of it."""
-    facts = os.fstat(descriptor)
+    return _holder("FLOCK", os.fstat(descriptor))
+
+
+def writer_of_database(path: Path) -> Holder:
+    """Who is writing to a SQLite file in WAL mode just now, by what Linux tells of its locks."""
+    try:
+        return _holder("POSIX", path.with_name(f"{path.name}-shm").stat())
+    except OSError:
+        return Holder()
+
+
+def _holder(kind: str, facts: os.stat_result) -> Holder:
     wanted = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
             words = line.split()
-            if words[1] == "FLOCK" and words[5] == wanted and int(words[4]) > 0:
-                return Holder.of(int(words[4]))
+            if words[1] == kind and words[3] == "WRITE" and words[5] == wanted:
+                return Holder.of(int(words[4]) if int(words[4]) > 0 else None)
     return Holder()
 
 

@@ -16,6 +16,7 @@ from lora_tui.checked import Checked
 from lora_tui.errors import IntegrityError
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.verify import check_structure
+from lora_tui.widgets.file_list import FilesState, file_lines
 from lora_tui.widgets.transfer_bar import state_span
 from tests.conftest import Run
 from tests.transfers.conftest import MakeWorld
@@ -195,3 +196,15 @@ def test_a_whole_model_with_a_file_of_the_users_own_beside_it_is_as_it_should_be
     assert ran.code == 0
     assert ran.data["ok"] is True
     assert world.row().state is TransferState.DONE
+
+
+def test_a_model_page_says_which_files_are_of_an_earlier_version(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.download()
+    shown = FilesState(world.model().files, (world.row(),))
+    assert "verified" in str(file_lines(shown, 80))
+    world.sha256 = "0" * 64
+    world.put_model()
+    shown = FilesState(world.model().files, (world.row(),))
+    assert "outdated" in str(file_lines(shown, 80))
+    assert "verified" not in str(file_lines(shown, 80))

@@ -15,15 +15,19 @@ import pytest
 from lora_tui import config_file
 from lora_tui.account import refresh_lock, signed_in
 from lora_tui.config import Profile
+from lora_tui.harvest.ledger import Ledger
 from lora_tui.online import OnlineWriters
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 
 Hold = Callable[[Path], int]
 _HOLD = """
-import fcntl, os, sys
-descriptor = os.open(sys.argv[1], os.O_RDONLY)
-fcntl.flock(descriptor, fcntl.LOCK_EX)
+import fcntl, os, sqlite3, sys
+if sys.argv[1].endswith(".sqlite3"):
+    db = sqlite3.connect(sys.argv[1], isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+else:
+    fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -96,6 +100,39 @@ def test_sync_names_the_suspended_process_that_syncs_this_cache(
     assert f"process {pid}, which is suspended" in ran.err
     assert f"kill -CONT {pid}" in ran.err
     assert json.loads(run("list", "--json").out)["success"] is True
+
+
+def test_a_cache_that_a_suspended_process_writes_to_names_it(
+    hold: Hold, run: Run, configured: Sandbox, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("sync").code == 0
+    monkeypatch.setattr("lora_tui.cache.connection._BUSY_SECONDS", 0.1)
+    (cache,) = profile.paths.cache_dir.glob("*.sqlite3")
+    pid = hold(cache)
+    ran = run("sync", "--json")
+    assert ran.code == 1
+    assert f"process {pid}, which is suspended" in ran.error["details"]
+    assert f"kill -CONT {pid}" in ran.error["details"]
+
+
+def test_a_harvest_whose_state_a_suspended_process_holds_goes_on_and_says_so_once(
+    hold: Hold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("lora_tui.harvest.ledger_file._BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("lora_tui.harvest.ledger._SHORT_WAIT", 0)
+    with Ledger(tmp_path / "ledger.sqlite3") as ledger:
+        ledger.started("a", "a job", "holder")
+        pid = hold(tmp_path / "ledger.sqlite3")
+        for name in "abcdefgh":
+            ledger.started(name, "a job", "holder")
+        told = [record.getMessage() for record in caplog.records]
+        assert len(told) == 1
+        assert f"process {pid}, which is suspended" in told[0]
+        assert ledger._db.execute("PRAGMA busy_timeout").fetchone()[0] == 0, "it waited once"
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        ledger.started("b", "a job", "holder")
+        assert {job.job_id for job in ledger.jobs()} >= {"a", "b"}
 
 
 def test_the_partial_file_of_another_home_names_who_has_it(

@@ -16,6 +16,7 @@ from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
+from lora_tui.file_lock import Holder, writer_of_database
 from lora_tui.private_files import make_private_directory
 from lora_tui.wal import use_wal
 
@@ -195,10 +196,11 @@ def _explanation(error: sqlite3.Error, details: str, path: Path | None) -> LoraT
     if code in _OF_THE_DISK:
         return disk_error(error, "The cache can't be read or written", path, instead=_INSTEAD)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        holder = writer_of_database(path) if path else Holder()
         return CacheError(
             "The cache is held by another process",
-            details=details,
-            remedy="end the other lora-tui, then try again",
+            details=f"{details} is held by {holder}",
+            remedy=f"{holder.remedy}; then try again",
         )
     if isinstance(error, sqlite3.OperationalError):
         return CacheError(f"The cache can't be read: {text}", details=details)

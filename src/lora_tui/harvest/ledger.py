@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from lora_tui import clock
 from lora_tui.config import Profile
 from lora_tui.disk_errors import disk_error, reason_of
+from lora_tui.file_lock import writer_of_database
 from lora_tui.harvest.backoff import NEVER_LONGER, wait_after
 from lora_tui.harvest.holder import is_alive
 from lora_tui.harvest.job_state import FileState, JobState, State
@@ -29,6 +30,8 @@ from lora_tui.text import terminal_safe
 
 _DONE_KEPT: Final = timedelta(days=14)
 _DEATHS: Final = 3
+_SHORT_WAIT: Final = 100
+"""Milliseconds, for a file that another process has held once."""
 _log: Final = logging.getLogger("lora_tui.harvest")
 
 
@@ -47,6 +50,7 @@ class Ledger:
         """Open it, made where there is none, made anew where it is damaged. Raises DiskError."""
         self._path = path
         self._lock = threading.RLock()
+        self._patient, self._wait = True, 0
         try:
             make_private_directory(path.parent)
             self._db = open_or_renew(path)
@@ -333,8 +337,10 @@ class Ledger:
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
+                self._be_patient(True)
             except sqlite3.Error as error:
                 self._say_unnoted(error)
+                self._be_patient(False)
                 with closing(nowhere()) as db:
                     yield db
                 return
@@ -349,8 +355,22 @@ class Ledger:
                     raise
                 self._say_unnoted(error)
 
+    def _be_patient(self, patient: bool) -> None:
+        """Who did not let go of the file once, is not waited for at each note."""
+        if patient is not self._patient:
+            self._patient = patient
+            with suppress(sqlite3.Error):
+                if not patient:
+                    (self._wait,) = self._db.execute("PRAGMA busy_timeout").fetchone()
+                self._db.execute(f"PRAGMA busy_timeout = {self._wait if patient else _SHORT_WAIT}")
+
     def _say_unnoted(self, error: sqlite3.Error) -> None:
+        if not self._patient:
+            return  # it was said
         reason = reason_of(error, self._path)
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            holder = writer_of_database(self._path)
+            reason = f"it is held by {holder}; {holder.remedy}"
         _log.warning("the harvest's state could not be noted: %s (%s)", reason, self._path)
 
 
