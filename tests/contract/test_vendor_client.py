@@ -217,6 +217,13 @@ def test_a_key_passes_as_bearer_only_beside_itself(sandbox: Sandbox) -> None:
                         assert answer.text != plain.text
 
 
+def test_the_schema_is_described_to_the_secret_key_alone(sandbox: Sandbox) -> None:
+    for key, status in ((sandbox.service_key, 200), (sandbox.anon_key, 403)):
+        address = f"{sandbox.url}/rest/v1/"
+        answer = httpx.get(address, headers={"apikey": key}, trust_env=False, verify=False)
+        assert (answer.status_code, "datasets" in answer.text) == (status, status == 200)
+
+
 def test_what_is_not_a_key_is_no_key_even_twice(sandbox: Sandbox, connect: Connect) -> None:
     with pytest.raises(APIError, match="Invalid API key"):
         connect("sb_secret_of_another_project").table("datasets").select("id").execute()

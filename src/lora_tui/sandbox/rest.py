@@ -47,7 +47,7 @@ def function(backend: Backend, call: Call) -> Response:
 
 
 def description(backend: Backend, call: Call) -> Response:
-    """`GET /rest/v1/`: the tables and columns, the way an OpenAPI document lists them."""
+    """`GET /rest/v1/`: the tables and columns, as an OpenAPI document, for a secret key alone."""
     return _answer(backend, call, _description)
 
 
@@ -138,7 +138,9 @@ def _function(request: _Request) -> Response:
 
 
 def _description(request: _Request) -> Response:
-    del request
+    if not request.caller.is_service:
+        hint = "Accessing the schema via the Data API is only allowed using a secret API key."
+        return json_response({"message": "Access to schema is forbidden", "hint": hint}, 403)
     definitions = {
         name: {"type": "object", "properties": {column: {} for column in table.columns}}
         for name, table in TABLES.items()
