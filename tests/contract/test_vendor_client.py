@@ -472,10 +472,14 @@ def test_a_file_is_uploaded_described_listed_downloaded_and_removed(
 ) -> None:
     bucket = service.storage.from_(BUCKET)
     path = f"{folder}/adapter model.bin"
-    stored = bucket.upload(path, WEIGHTS, BINARY)
+    stored = bucket.upload(
+        path, WEIGHTS, BINARY | {"metadata": {"epoch": 3}, "cache-control": "60"}
+    )
     assert (stored.path, stored.full_path) == (path, f"{BUCKET}/{path}")
     assert bucket.download(path) == WEIGHTS
-    assert bucket.info(path)["size"] == len(WEIGHTS)
+    info = bucket.info(path)
+    assert (info["size"], info["metadata"]) == (len(WEIGHTS), {"epoch": 3})
+    assert info["cache_control"] == "max-age=60"
     assert [entry["name"] for entry in bucket.list(folder)] == ["adapter model.bin"]
     assert bucket.list(folder)[0]["metadata"]["size"] == len(WEIGHTS)
     assert bucket.exists(path) is True

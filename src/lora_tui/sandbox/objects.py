@@ -32,6 +32,7 @@ COLUMNS: Final = (
     "cache_control",
     "version",
     "etag",
+    "metadata",
     "recipe",
     "created_at",
     "updated_at",
@@ -40,7 +41,10 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object. `etag` is without its quotes; equal bytes have the same, versions never."""
+    """One object. `etag` is without its quotes; equal bytes have the same, versions never.
+
+    `metadata` is what its uploader wanted to be kept with it.
+    """
 
     bucket: str
     name: str
@@ -51,6 +55,7 @@ class StoredObject:
     cache_control: str
     version: str
     etag: str
+    metadata: Mapping[str, Any]
     recipe: Mapping[str, Any] | None
     created_at: str
     updated_at: str
@@ -101,6 +106,7 @@ class Objects:
         owner: str | None,
         moment: str,
         cache_control: str = "no-cache",
+        metadata: Mapping[str, Any] | None = None,
         parts: Sequence[int] = (),
     ) -> StoredObject:
         """Take `file` (it is moved) as the object's bytes, in place of those that it had.
@@ -120,6 +126,7 @@ class Objects:
                 cache_control=cache_control,
                 version=str(uuid.uuid4()),
                 etag=etag,
+                metadata=metadata or {},
                 recipe=None,
                 created_at=old["created_at"] if old else moment,
                 updated_at=moment,
@@ -145,6 +152,7 @@ class Objects:
             owner=stored.owner,
             moment=moment,
             cache_control=stored.cache_control,
+            metadata=stored.metadata,
         )
 
     def remove(self, stored: StoredObject) -> None:
@@ -161,6 +169,7 @@ class Objects:
 
     def _object(self, row: Mapping[str, Any]) -> StoredObject:
         values = {name: row[name] for name in COLUMNS}
+        values["metadata"] = json.loads(values["metadata"])
         if values["recipe"] is not None:
             values["recipe"] = json.loads(values["recipe"])
         if values["etag"] is None:  # a seeded object is made and hashed when first asked for
@@ -237,6 +246,7 @@ def seeded_row(
         "no-cache",
         identifier,
         None,
+        "{}",
         text,
         moment,
         moment,
@@ -245,4 +255,5 @@ def seeded_row(
 
 def _values(stored: StoredObject) -> list[Any]:
     recipe = None if stored.recipe is None else json.dumps(stored.recipe)
-    return [recipe if name == "recipe" else getattr(stored, name) for name in COLUMNS]
+    as_text = {"recipe": recipe, "metadata": json.dumps(stored.metadata)}
+    return [as_text.get(name, getattr(stored, name)) for name in COLUMNS]

@@ -218,7 +218,8 @@ CREATE TABLE auth_refresh_tokens (
 CREATE TABLE storage_objects (
     bucket TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, owner TEXT, size INTEGER NOT NULL,
     content_type TEXT NOT NULL, cache_control TEXT NOT NULL, version TEXT NOT NULL, etag TEXT,
-    recipe TEXT, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, PRIMARY KEY (bucket, name)
+    metadata TEXT NOT NULL, recipe TEXT, created_at TEXT NOT NULL, updated_at TEXT NOT NULL,
+    PRIMARY KEY (bucket, name)
 );
 CREATE TABLE resumable_uploads (
     version TEXT PRIMARY KEY, bucket TEXT NOT NULL, name TEXT NOT NULL, owner TEXT,

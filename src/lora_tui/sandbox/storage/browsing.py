@@ -50,7 +50,7 @@ def info(backend: Backend, call: Call) -> Response:
         "content_type": stored.content_type,
         "cache_control": stored.cache_control,
         "etag": f'"{stored.etag}"',
-        "metadata": {},
+        "metadata": stored.metadata,
         "last_modified": storage_time(stored.updated_at),
         "created_at": storage_time(stored.created_at),
     }

@@ -34,7 +34,7 @@ from lora_tui.sandbox.storage.access import (
     session,
 )
 from lora_tui.sandbox.storage.errors import StorageError
-from lora_tui.sandbox.storage.uploads import upload_limit
+from lora_tui.sandbox.storage.uploads import kept_metadata, upload_limit
 
 PATH: Final = "/storage/v1/upload/resumable"
 _BODY_TYPE: Final = "application/offset+octet-stream"
@@ -298,6 +298,7 @@ def _finish(backend: Backend, row: Row, caller: Caller) -> None:
         owner=caller.user_id,
         moment=backend.timestamp(),
         cache_control=metadata["cacheControl"],
+        metadata=kept_metadata(metadata.get("metadata", "")),
         parts=json.loads(row["parts"]) if backend.storage == "s3" else (),
     )
 

@@ -27,10 +27,14 @@ class FormTooLargeError(Exception):
 
 @dataclass(frozen=True)
 class UploadForm:
-    """The one file of a form; `content_type` is the file's own, or that of the field so named."""
+    """The one file of a form; `content_type` is the file's own, or that of the field so named.
+
+    `metadata` is the JSON text of the field so named.
+    """
 
     content_type: str
     cache_control: str
+    metadata: str
     file: UploadFile
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -74,6 +78,12 @@ async def read_form(request: Request, *, limit: int) -> AsyncIterator[UploadForm
         kind = named if isinstance(named, str) and named else file.content_type
         seconds = form.get("cacheControl")
         cache_control = f"max-age={seconds}" if isinstance(seconds, str) and seconds else "no-cache"
-        yield UploadForm(kind or "application/octet-stream", cache_control, file)
+        metadata = form.get("metadata", form.get("userMetadata"))
+        yield UploadForm(
+            kind or "application/octet-stream",
+            cache_control,
+            metadata if isinstance(metadata, str) else "",
+            file,
+        )
     finally:
         await form.close()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -40,14 +44,16 @@ async def upload(backend: Backend, request: Request) -> Response:
         check_bucket(bucket)
         if is_form(content_type):
             async with read_form(request, limit=limit) as form:
-                sent = _Sent(form.pieces(), form.content_type, form.cache_control)
+                metadata = kept_metadata(form.metadata)
+                sent = _Sent(form.pieces(), form.content_type, form.cache_control, metadata)
                 stored = await _store(backend, request, caller, sent)
         else:
             check_type(content_type)
             if int(request.headers.get("content-length") or 0) > limit:
                 raise too_large()
             cache_control = request.headers.get("cache-control", "no-cache")
-            sent = _Sent(request.stream(), content_type, cache_control)
+            metadata = kept_metadata(_from_base64(request.headers.get("x-metadata", "")))
+            sent = _Sent(request.stream(), content_type, cache_control, metadata)
             stored = await _store(backend, request, caller, sent)
     except NoFileError:
         return no_content().response()
@@ -71,6 +77,21 @@ def upload_limit(backend: Backend) -> int:
     return BUCKET_LIMIT if project is None else min(BUCKET_LIMIT, int(project))
 
 
+def kept_metadata(text: str) -> Mapping[str, Any]:
+    """What is kept with an object, from its JSON; nothing where that is none."""
+    with suppress(ValueError):
+        metadata = json.loads(text)
+        if isinstance(metadata, dict):
+            return metadata
+    return {}
+
+
+def _from_base64(text: str) -> str:
+    with suppress(ValueError):
+        return base64.b64decode(text).decode()
+    return ""
+
+
 @dataclass(frozen=True)
 class _Sent:
     """What a request brings."""
@@ -78,6 +99,7 @@ class _Sent:
     pieces: AsyncIterator[bytes]
     content_type: str
     cache_control: str
+    metadata: Mapping[str, Any]
 
 
 async def _store(backend: Backend, request: Request, caller: Caller, sent: _Sent) -> StoredObject:
@@ -104,6 +126,7 @@ async def _store(backend: Backend, request: Request, caller: Caller, sent: _Sent
             owner=caller.user_id,
             moment=backend.timestamp(),
             cache_control=sent.cache_control,
+            metadata=sent.metadata,
         )
     finally:
         unfinished.unlink(missing_ok=True)
