@@ -224,6 +224,23 @@ def test_a_trickle_is_tried_again_and_then_named(
     assert 1 < len(requests_of(world)) < 6
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: /file?token=t\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000,
+        head(CHUNKED) + b"f" * 5000,
+    ],
+    ids=["redirect", "head", "chunk"],
+)
+def test_what_makes_no_sense_is_tried_a_few_times_only(serve: Serve, answer: bytes) -> None:
+    world = serve(answer)
+    with pytest.raises(UnreachableError) as caught:
+        world.download()
+    assert caught.value.remedy
+    assert len(requests_of(world)) == 3
+
+
 def test_a_line_that_breaks_after_every_two_bytes_is_given_up(serve: Serve) -> None:
     def answer(request: str) -> Iterator[bytes]:
         start, _ = asked_range(request) or (0, -1)

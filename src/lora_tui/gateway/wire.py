@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from lora_tui.gateway.headers import byte_count
 
-MOST_HEAD_BYTES: Final = 256 << 10
+MOST_HEAD_BYTES: Final = 64 << 10
 """Of all heads of an answer: of the interim ones (1xx) too."""
 HEAD_SECONDS: Final = 30.0
 """From the first byte of an answer to the end of its head."""
@@ -91,7 +91,12 @@ class Response(http.client.HTTPResponse):
     def begin(self) -> None:
         """Read the head; those of interim answers are passed over."""
         while True:
-            super().begin()
+            try:
+                super().begin()
+            except http.client.HTTPException as error:
+                if type(error) in (http.client.HTTPException, http.client.LineTooLong):
+                    raise EndlessError("the head of the answer does not end") from error
+                raise
             if not 100 <= self.status < 200 or self.status == 101:
                 break
             self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head

@@ -26,11 +26,20 @@ from lora_tui.gateway.headers import content_span, strong_etag, with_pause
 from lora_tui.gateway.nested_tls import NestedTls
 from lora_tui.gateway.proxies import proxy_for
 from lora_tui.gateway.route import credentials, is_socks, secured, to_proxy, tunnel
-from lora_tui.gateway.wire import Body, BrokenOffError, Response, SlowError, is_plain
+from lora_tui.gateway.wire import (
+    Body,
+    BrokenOffError,
+    EndlessError,
+    MalformedError,
+    Response,
+    SlowError,
+    is_plain,
+)
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import Version
 
 _CONNECT_SECONDS: Final = 15.0
+_BETWEEN: Final = "try again later; if it stays, something between is broken: a proxy, or a CDN"
 
 
 class BusyError(UnreachableError):
@@ -45,8 +54,8 @@ class UntrustedError(UnreachableError):
     """The server's certificate can't be trusted; a second try would not change that."""
 
 
-class SlowLineError(UnreachableError):
-    """Next to nothing comes."""
+class SenselessError(UnreachableError):
+    """Next to nothing comes, or nothing that makes sense: a few tries tell as much as many."""
 
 
 class ChangedError(UnreachableError):
@@ -236,7 +245,9 @@ def _answer(
             body = Body(response)
         except http.client.HTTPException as error:
             raise BackendError(
-                "The storage gave an answer that makes no sense", details=str(error)
+                "The storage gave an answer that makes no sense",
+                details=str(error),
+                remedy=_BETWEEN,
             ) from None
     if status == 200:
         return Answer(0, body.length, Version(etag, body.length), False, asked_for_part, body, raw)
@@ -251,7 +262,13 @@ def _answer(
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")
     details = with_pause(f"HTTP {status}", response.getheader("Retry-After"))
-    if 300 <= status < 500 and "html" in response.getheader("Content-Type", "").lower():
+    if 300 <= status < 400:
+        raise SenselessError(
+            "The storage sends us to another address",
+            details=details,
+            remedy=InterceptedError.default_remedy,
+        )
+    if 400 <= status < 500 and "html" in response.getheader("Content-Type", "").lower():
         raise InterceptedError("Something before the storage answered", details=details)
     if status in (400, 401, 403):
         # an expired link; where it is refused for good the attempts run out and say so
@@ -276,9 +293,13 @@ def _unreachable(error: Exception) -> UnreachableError:
             remedy="check the URL and the clock; for a private CA set SSL_CERT_FILE",
         )
     if isinstance(error, SlowError):
-        return SlowLineError("The storage sends next to nothing", details=str(error))
+        return SenselessError("The storage sends next to nothing", details=str(error))
     if isinstance(error, BrokenOffError):
         return UnreachableError("The connection ended in the middle of a file")
+    if isinstance(error, (EndlessError, MalformedError)):
+        return SenselessError(
+            "The storage gave an answer that makes no sense", details=str(error), remedy=_BETWEEN
+        )
     if isinstance(error, TimeoutError):
         return UnreachableError("The connection to the storage stalled", details="no bytes came")
     return UnreachableError("The connection to the storage failed", details=type(error).__name__)

@@ -19,7 +19,7 @@ from lora_tui.gateway.route import ProxyRefusedError
 from lora_tui.transfers.connection import (
     BusyError,
     ChangedError,
-    SlowLineError,
+    SenselessError,
     UntrustedError,
 )
 from lora_tui.transfers.digest import GrowingDigest
@@ -34,7 +34,7 @@ _NOTE_SECONDS: Final = 1.0
 _SLOW_LIMIT: Final = 8 << 20
 """Bytes a second of a limit below which one connection is enough."""
 _MOST_CHANGES: Final = 5
-_MOST_SLOW: Final = 3
+_MOST_SENSELESS: Final = 3
 _MANY_RETRIES: Final = 50
 _FRUIT_OF_A_RETRY: Final = 1 << 10
 """Bytes that each retry beyond so many must have brought: else the line is none."""
@@ -117,7 +117,7 @@ class _Fetch:
             self._note()
 
     def _until_complete(self) -> None:
-        source, attempt, slow = self._source, 0, 0
+        source, attempt, senseless = self._source, 0, 0
         while not source.pieces.complete:
             if source.version is not None and not source.resumable:
                 self._begin_anew()  # nothing would tell whether the rest is of the same object
@@ -136,9 +136,9 @@ class _Fetch:
                 failure = error
             except (UntrustedError, ProxyRefusedError):
                 raise
-            except SlowLineError as error:
-                slow += 1
-                if slow >= _MOST_SLOW:
+            except SenselessError as error:
+                senseless += 1
+                if senseless >= _MOST_SENSELESS:
                     raise
                 failure = error
             except UnreachableError as error:
