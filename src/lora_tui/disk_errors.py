@@ -193,6 +193,7 @@ def _probed(path: Path) -> _Reason | None:
     The file is not opened: closing it would drop the locks of this process's other connections.
     """
     try:
+        os.close(os.open(os.devnull, os.O_RDONLY))  # where no file can be opened, none of ours can
         facts = os.statvfs(path.parent)
         if path.exists() and not path.is_file():
             return _BY_ERRNO[errno.EISDIR] if path.is_dir() else None

@@ -117,6 +117,17 @@ def test_what_sqlite_keeps_to_itself_is_asked_of_the_file_system(tmp_path: Path)
     assert "free some space" in str(said.remedy)
 
 
+def test_a_lack_of_descriptors_is_no_matter_of_permissions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        sqlite3.connect(tmp_path / "gone" / "state.sqlite3").execute("SELECT 1")
+    monkeypatch.setattr("lora_tui.disk_errors.os.open", refused(errno.EMFILE))
+    said = disk_error(caught.value, "The state can't be kept", tmp_path / "state.sqlite3")
+    assert "too many files are open" in str(said)
+    assert "permission" not in f"{said} {said.remedy}"
+
+
 def test_a_directory_that_is_deleted_midway_is_made_anew_for_the_next_file(tmp_path: Path) -> None:
     directory = tmp_path / "cache" / "harvest"
     directory.mkdir(parents=True)

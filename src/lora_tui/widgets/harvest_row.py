@@ -156,4 +156,6 @@ def _next(job: JobState, now: datetime, retry_key: str) -> str:
     if job.next_try is None:
         return f"not tried again by itself; {retry_key} tries it again"
     seconds = (job.next_try - now).total_seconds()
-    return f"tried again in {formats.duration(seconds)}" if seconds > 0 else "tried again next"
+    again = f"tried again in {formats.duration(seconds)}" if seconds > 0 else "tried again next"
+    left = seconds_left(job.completed_at, now)
+    return f"{again}; result expires in {ceil(left / 60)} min" if left and left > 0 else again
