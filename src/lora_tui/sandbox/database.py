@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 Parameters = Sequence[Any]
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Of the tables; a state of another one is made anew."""
 
 
