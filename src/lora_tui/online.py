@@ -171,16 +171,17 @@ class OnlineWriters:
                 self._runner,
                 db,
                 model,
-                directory or self.directory_of(model),
+                directory or self.directory_of(model, replace=force),
                 files,
                 force=force,
                 on_change=on_change,
                 on_held=on_held,
             )
 
-    def directory_of(self, model: Model) -> Path:
-        """Where this model is put unless the user says otherwise."""
-        return model_directory(model, Path(os.path.realpath(self._profile.downloads_dir)))
+    def directory_of(self, model: Model, *, replace: bool = False) -> Path:
+        """Where this model is put unless the user says otherwise; see `model_directory`."""
+        downloads = Path(os.path.realpath(self._profile.downloads_dir))
+        return model_directory(model, downloads, replace=replace)
 
     def cancel_download(self, model_id: str) -> None:
         """See `Writers.cancel_download`."""

@@ -18,6 +18,7 @@ import pytest
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
+from lora_tui.cache.finished import downloaded_to
 from lora_tui.cache.transfers import TransferState
 from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError
 from lora_tui.file_lock import Holder
@@ -135,6 +136,28 @@ def test_a_version_that_was_harvested_anew_is_not_already_here(
         world.download()
     world.download(force=True)
     assert world.target.read_bytes() == second
+
+
+def test_a_new_version_gets_a_directory_of_its_own_unless_the_old_one_is_to_be_replaced(
+    make_world: MakeWorld, server: FileServer, tmp_path: Path
+) -> None:
+    world = make_world()
+    first = world.place = model_directory(world.model(), tmp_path / "downloads")
+    world.download()
+    old = world.target.read_bytes()
+    content = made_up(2_000_000, seed=2)
+    world.sha256 = sha256(content)
+    world.put_model()
+    server.behaviour.content, server.behaviour.etag = content, '"two"'
+    assert model_directory(world.model(), tmp_path / "downloads", replace=True) == first
+    second = world.place = model_directory(world.model(), tmp_path / "downloads")
+    assert second != first
+    world.download()
+    assert world.target.read_bytes() == content
+    assert (first / world.name).read_bytes() == old
+    assert model_directory(world.model(), tmp_path / "downloads") == second
+    with world.cache() as db:
+        assert downloaded_to(db, MODEL) == second
 
 
 @pytest.mark.parametrize(

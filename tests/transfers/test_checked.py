@@ -18,6 +18,7 @@ from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.verify import check_structure
 from lora_tui.widgets.file_list import FilesState, file_lines
 from lora_tui.widgets.transfer_bar import state_span
+from lora_tui.widgets.transfer_line import transfer_lines
 from tests.conftest import Run
 from tests.transfers.conftest import MakeWorld
 from tests.transfers.file_server import FileServer, World
@@ -64,6 +65,7 @@ def test_without_a_manifest_the_best_comparison_is_made_and_named(
     assert record["files"][name]["checked"] == checked.value
     assert made.row().checked is checked
     assert ("verified" in state_span(made.row())[0]) is checked.proven
+    assert ("no checksum" in str(transfer_lines(made.row(), 100))) is not checked.proven
     assert made.download(etag_of=lambda _: None).checked == {name: checked}, "already here"
 
 

@@ -6,9 +6,10 @@ from lora_tui.cache import models
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.errors import NotFoundError
-from lora_tui.library.served import find_directory, is_outdated, served_from
+from lora_tui.library.served import find_directory, served_from
 from lora_tui.serving import NO_BASE, NO_DIRECTORY, snippet
 from lora_tui.transfers.directory import model_directory
+from lora_tui.transfers.record import is_outdated
 
 
 def serve_config(context: Context) -> None:
@@ -19,8 +20,12 @@ def serve_config(context: Context) -> None:
         if model is None:
             raise NotFoundError("Model not found or access denied")
         noted = downloaded_to(db, model.id)
+    downloads = context.profile.downloads_dir
     directory = find_directory(
-        model.id, noted, model_directory(model, context.profile.downloads_dir)
+        model.id,
+        noted,
+        model_directory(model, downloads),
+        model_directory(model, downloads, replace=True),  # better an earlier version than none
     )
     served = served_from(model, directory)
     text = snippet(served, program)

@@ -10,7 +10,7 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.filenames import slug
 from lora_tui.inspection import CONFIG
 from lora_tui.serving import Served
-from lora_tui.transfers.record import read_record, record_of, recorded_files
+from lora_tui.transfers.record import read_record
 
 
 def find_directory(model_id: str, *places: Path | None) -> Path | None:
@@ -24,15 +24,6 @@ def find_directory(model_id: str, *places: Path | None) -> Path | None:
         if (place / CONFIG).is_file() and any(place.glob("adapter_model.*")):
             return place.absolute()
     return None
-
-
-def is_outdated(model: Model, directory: Path) -> bool:
-    """Whether a file in it is of an earlier version than the project has, as far as is known."""
-    today = {file.name: file.sha256 for file in model.files}
-    files = recorded_files(record_of(directory, model.id)).values()
-    return any(
-        today.get(str(facts.get("object"))) not in (None, facts.get("sha256")) for facts in files
-    )
 
 
 def served_from(model: Model, directory: Path | None) -> Served:

@@ -145,7 +145,7 @@ def examine(
         if name not in files
     }
     if not files and not missing:
-        found = list(_unrecorded(directory))
+        found = [*_unrecorded(directory), *_unfinished(directory, set())]
     else:
         found = [
             _examine(directory, name, facts, _promised(model, facts), thorough=thorough)

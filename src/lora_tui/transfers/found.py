@@ -13,7 +13,7 @@ from lora_tui.cache.finished import downloaded_models, put_downloaded, put_found
 from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.checked import Checked, checked_of
 from lora_tui.domain import Model
-from lora_tui.transfers.record import MANIFEST, read_record, recorded_files
+from lora_tui.transfers.record import MANIFEST, is_outdated, read_record, recorded_files
 
 
 def find_downloads(db: sqlite3.Connection, downloads: Path) -> int:
@@ -27,7 +27,9 @@ def find_downloads(db: sqlite3.Connection, downloads: Path) -> int:
     found = {
         model.id: (model, directory)
         for directory, model in _recorded(db, downloads)
-        if model.id not in known and _is_whole(model, directory)
+        if model.id not in known
+        and _is_whole(model, directory)
+        and not is_outdated(model, directory)
     }
     with transaction(db, *((Topic.TRANSFERS, Topic.MODELS) if found else ())):
         for model_id, (model, directory) in found.items():

@@ -170,6 +170,15 @@ def is_this_version(entry: Mapping[str, Any], record: Mapping[str, Any], model: 
     return fetched is not None and (model.updated_at is None or model.updated_at <= fetched)
 
 
+def is_outdated(model: Model, directory: Path) -> bool:
+    """Whether a file in it is of an earlier version than the project has, as far as is known."""
+    today = {file.name: file.sha256 for file in model.files}
+    files = recorded_files(record_of(directory, model.id)).values()
+    return any(
+        today.get(str(facts.get("object"))) not in (None, facts.get("sha256")) for facts in files
+    )
+
+
 def _write(directory: Path, model: Model, files: Mapping[str, Any]) -> None:
     names = local_names(model, directory)
     data = {

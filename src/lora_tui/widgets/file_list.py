@@ -131,6 +131,9 @@ def _more(transfer: Transfer, rate: float | None, width: int, *, ascii_only: boo
                 ascii_only=ascii_only,
             )
         ]
+    if transfer.state is TransferState.DONE and (note := note_of(transfer)):
+        text = settled(note, ascii_only=ascii_only)
+        return [[("  " + line, "faint")] for line in wrapped(text, width - 2)]
     if transfer.state in STOPPED and (note := note_of(transfer)):
         reason = settled(note, ascii_only=ascii_only)
         return [[("  " + text, "failed")] for text in wrapped(reason, width - 2)]

@@ -78,7 +78,8 @@ def transfer_lines(
     note = note_of(row)
     if not note:
         return [line]
-    kind = "muted" if row.state is TransferState.RUNNING else "failed"
+    calm = row.state in (TransferState.RUNNING, TransferState.DONE)
+    kind = "muted" if calm else "failed"
     indent = " " * (_INDENT + _STATE)
     text = settled(note, ascii_only=ascii_only)
     more = wrapped(text, width - len(indent))[:_MOST_NOTE]
@@ -86,13 +87,15 @@ def transfer_lines(
 
 
 def note_of(row: Transfer) -> str:
-    """Why a file is not here, or what it takes to get it; empty where all is well."""
+    """Why a file is not here, what it takes to get it, or how little of it was compared."""
     if row.state is TransferState.FAILED:
         return terminal_safe(row.error or "", limit=400)
     if row.state is TransferState.MISSING:
         return _GONE
     if row.state is TransferState.CHANGED:
         return _CHANGED
+    if row.state is TransferState.DONE and row.checked is not None and not row.checked.proven:
+        return row.checked.sentence
     if row.state is TransferState.RUNNING and row.attempts:
         return f"{row.attempts} {'retry' if row.attempts == 1 else 'retries'}"
     return ""
