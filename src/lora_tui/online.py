@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -40,6 +41,8 @@ from lora_tui.transfers.found import find_downloads
 from lora_tui.transfers.limit import RateLimit
 from lora_tui.transfers.run import Runner, Tools
 
+_LOOK_EVERY: Final = 600.0
+"""Seconds after which an application that goes on syncing looks the cache over again."""
 _ATTEMPTS: Final = 10
 """In a row without a byte, for a download: it has the patience to outlast an outage of a minute."""
 
@@ -88,6 +91,7 @@ class OnlineWriters:
         self._session = self._auth.session
         self._gateway = Gateway.of(profile.url, self._auth)
         self.rest, self.storage = self._gateway.rest, self._gateway.storage
+        self._looked: float | None = None
         limit = limit_rate or profile.limit_rate
         self._runner = Runner(
             self.cache_path,
@@ -129,6 +133,7 @@ class OnlineWriters:
         on_wait: Callable[[], None] | None = None,
     ) -> SyncReport:
         """Like `sync`, telling how far it is and what it did; see `sync_cache` for the rest."""
+        look_over = self._looked is None or time.monotonic() - self._looked > _LOOK_EVERY
         with self._cache() as db:
             report = sync_cache(
                 self.rest,
@@ -138,8 +143,10 @@ class OnlineWriters:
                 progress=progress,
                 patience=patience,
                 on_wait=on_wait,
+                look_over=look_over,
             )
             if not report.skipped:
+                self._looked = time.monotonic() if look_over else self._looked
                 find_downloads(db, self._profile.downloads_dir)
             return report
 

@@ -18,6 +18,7 @@ from datetime import datetime
 from lora_tui.cache import plain_list
 from lora_tui.cache.model_order import Sort
 from lora_tui.commands import list_page
+from lora_tui.errors import DamagedCacheError
 from lora_tui.plain_account import find_cache
 from lora_tui.text import printable
 
@@ -43,14 +44,14 @@ def answered(arguments: Namespace) -> bool:
         if found is None:
             return False
         path, user_id, project = found
-        if stat.S_IMODE(os.stat(path).st_mode) != 0o600:  # noqa: PTH116 - pathlib loads slowly
+        if os.stat(path).st_mode != stat.S_IFREG | 0o600:  # noqa: PTH116 - pathlib loads slowly
             return False
         db = plain_list.open_plain(path)
         try:
             text, remark = _page(db, arguments, offset, (user_id, project))
         finally:
             db.close()
-    except (LookupError, OSError, TypeError, ValueError, sqlite3.Error):
+    except (DamagedCacheError, LookupError, OSError, TypeError, ValueError, sqlite3.Error):
         return False
     sys.stdout.write(printable(text))
     if remark:

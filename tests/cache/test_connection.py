@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.cache.connection import delete_cache, open_cache, transaction
-from lora_tui.errors import CacheError, DiskError
+from lora_tui.errors import CacheError, DamagedCacheError
 
 
 def modes(directory: Path) -> set[int]:
@@ -53,9 +53,9 @@ def test_a_cache_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         open_cache(path)
 
 
-def test_a_directory_in_its_place_is_explained(tmp_path: Path) -> None:
+def test_a_directory_in_its_place_is_damage(tmp_path: Path) -> None:
     (tmp_path / "cache.sqlite3").mkdir()
-    with pytest.raises(DiskError):
+    with pytest.raises(DamagedCacheError):
         open_cache(tmp_path / "cache.sqlite3")
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from lora_tui.cache import models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.clock import microseconds, parse_timestamp
 from lora_tui.config import Profile
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
@@ -40,14 +40,12 @@ def late(configured: Sandbox, run: Run, profile: Profile) -> str:
     """The id of a model that was made half an hour before midnight UTC."""
     run("sync")
     [path] = profile.paths.cache_dir.glob("*.sqlite3")
-    moment = parse_timestamp(LATE)
     db = open_cache(path)
     [(model_id,)] = db.execute("SELECT max(id) FROM models").fetchall()
+    row = models.get_row(db, model_id)
+    assert row is not None
     with transaction(db, Topic.MODELS):
-        db.execute(
-            "UPDATE models SET created_at = ?, row = json_set(row, '$.created_at', ?) WHERE id = ?",
-            (microseconds(moment), LATE, model_id),
-        )
+        models.put_models(db, [row | {"created_at": LATE}])
     db.close()
     return str(model_id)
 

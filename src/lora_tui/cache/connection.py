@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from lora_tui.cache.cache_file import is_garbled, make_private, remove_files
 from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_fact
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
+from lora_tui.cache.sums import schema_sum, table_sums
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
 from lora_tui.file_lock import Holder, writer_of_database
-from lora_tui.private_files import make_private_directory
 from lora_tui.wal import use_wal
 
 _BUSY_SECONDS: Final = 15.0
-_SIDE_FILES: Final = ("-wal", "-shm")
-_MODE: Final = 0o600
 _CACHE_KIB: Final = 32_768
 _DAMAGED: Final = "The cache file is damaged"
 _INSTEAD: Final = "set LORA_TUI_HOME to another directory"
+_NO_VERSION: Final = 1_000_000
+"""A number that a schema will never have."""
+_OF_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG)
 _OF_THE_DISK: Final = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -44,7 +44,7 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
     and DiskError where the directory refuses.
     """
     with explained(path):
-        _make_private(path)
+        make_private(path)
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         with explained(path):
@@ -54,6 +54,8 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
             # room for the leaves of all indexes: a page of a sync touches most of them
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             version = _version(connection)
+            if not 0 <= version < _NO_VERSION or not _is_utf_8(connection):
+                raise DamagedCacheError(_DAMAGED, details=f"{path}: a header that nobody wrote")
             if version > SCHEMA_VERSION:
                 raise CacheError(
                     f"The cache was written by a newer lora-tui (schema {version})",
@@ -111,40 +113,28 @@ def database_explained(path: Path | None = None) -> Iterator[None]:
         if explanation is None:
             raise
         raise explanation from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:  # the latter of SQLite's own words
         raise DamagedCacheError(_DAMAGED, details=f"{details}: {error}") from error
 
 
 def delete_cache(path: Path) -> bool:
-    """Remove the cache's files and its damaged copies; True where there was a cache."""
-    existed = path.exists()
-    for file in (
-        *(path.with_name(path.name + suffix) for suffix in (*_SIDE_FILES, "")),
-        *path.parent.glob(f"{path.name}.damaged-*"),
-    ):
-        file.unlink(missing_ok=True)
-    return existed
-
-
-def set_aside(path: Path) -> Path:
-    """Move a damaged cache out of the way, to `NAME.damaged-<n>`, and say where it is now."""
+    """Remove the cache's files and its damaged copies; True where there was a cache. DiskError."""
     with explained(path):
-        number = 1
-        while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
-            number += 1
-        for suffix in (*_SIDE_FILES, ""):  # the file itself last: until then it can be tried again
-            with suppress(FileNotFoundError):
-                path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
-    return kept
+        return remove_files(path)
 
 
 def path_of(connection: sqlite3.Connection) -> Path:
     """The file behind a connection."""
-    return Path(connection.execute("PRAGMA database_list").fetchone()[2])
+    with database_explained():
+        return Path(connection.execute("PRAGMA database_list").fetchone()[2])
 
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _is_utf_8(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("PRAGMA encoding").fetchone()[0] == "UTF-8")
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -173,6 +163,8 @@ def _check_tables(connection: sqlite3.Connection) -> None:
     missing = sorted(TABLES - there)
     if missing:
         raise DamagedCacheError(_DAMAGED, details=f"there is no table {', '.join(missing)}")
+    if table_sums(connection).get("schema") != (0, schema_sum(connection)):
+        raise DamagedCacheError(_DAMAGED, details="its tables are others than ours")
 
 
 def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> None:
@@ -191,7 +183,7 @@ def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> No
 def _explanation(error: sqlite3.Error, details: str, path: Path | None) -> LoraTuiError | None:
     """What a user can make of it; None where the mistake is ours."""
     code, text = _code(error), str(error)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _tells_of_damage(text):
+    if code in _OF_DAMAGE or _tells_of_damage(text) or (path is not None and is_garbled(path)):
         return DamagedCacheError(_DAMAGED, details=f"{details}: {text}")
     if code in _OF_THE_DISK:
         return disk_error(error, "The cache can't be read or written", path, instead=_INSTEAD)
@@ -220,18 +212,3 @@ def _code(error: BaseException) -> int | None:
     """SQLite's primary result code."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else int(code) & 0xFF
-
-
-def _make_private(path: Path) -> None:
-    """SQLite gives its -wal and -shm files the mode of the main file, so set that first.
-
-    A file that is there is not opened: closing it would drop the locks that SQLite holds on it for
-    this process's other connections.
-    """
-    make_private_directory(path.parent)
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE))
-    except FileExistsError:
-        status = path.stat()
-        if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != _MODE:
-            path.chmod(_MODE)

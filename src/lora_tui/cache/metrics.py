@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
+from lora_tui.cache.sums import check_row, checksum, columns_of
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves import downsample
 from lora_tui.domain import CurvePoint, MetricPoint
@@ -20,8 +21,12 @@ _DRAWN_WHOLE = 100_000
 
 def get_curve(db: sqlite3.Connection, job_id: str) -> tuple[CurvePoint, ...]:
     """The down-sampled curve, at most `CHART_POINTS` long; empty where it is not cached."""
-    found = db.execute("SELECT points FROM curves WHERE job_id = ?", [job_id]).fetchone()
-    return () if found is None else tuple(CurvePoint(*point) for point in json.loads(found[0]))
+    sql = f"SELECT {columns_of('curves', 'c')} FROM curves c WHERE c.job_id = ?"
+    found = db.execute(sql, [job_id]).fetchone()
+    if found is None:
+        return ()
+    check_row(found)
+    return tuple(CurvePoint(*point) for point in json.loads(found["points"]))
 
 
 def get_points(db: sqlite3.Connection, job_id: str) -> list[MetricPoint]:
@@ -94,32 +99,47 @@ def add_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint
 def draw_curve(db: sqlite3.Connection, job_id: str) -> None:
     """Draw the curve of all points that are there anew. Call inside a transaction."""
     curve = _drawn(db, job_id)
-    (total,) = db.execute("SELECT count(*) FROM metrics WHERE job_id = ?", [job_id]).fetchone()
+    total, points_sum = sum_of_points(db, job_id)
     last = db.execute(
         "SELECT timestamp, id FROM metrics WHERE job_id = ?"
         " ORDER BY timestamp DESC, id DESC LIMIT 1",
         [job_id],
     ).fetchone()
+    values = (
+        job_id,
+        _points_json(downsample(curve, CHART_POINTS)),
+        _sparkline_json(curve),
+        total,
+        *(tuple(last) if last else (None, None)),
+    )
     db.execute(
-        "INSERT OR REPLACE INTO curves"
-        " (job_id, points, sparkline, total, last_timestamp, last_id) VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            job_id,
-            _points_json(downsample(curve, CHART_POINTS)),
-            _sparkline_json(curve),
-            total,
-            last[0] if last else None,
-            last[1] if last else None,
-        ),
+        "INSERT OR REPLACE INTO curves (job_id, points, sparkline, total, last_timestamp, last_id,"
+        " sum, points_sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, checksum(values), points_sum),
     )
 
 
 def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurvePoint]) -> None:
     """Keep the curve that came with a model, unless there are points. Call in a transaction."""
+    points = _points_json(downsample(curve, CHART_POINTS))
+    values = (job_id, points, _sparkline_json(curve), 0, None, None)
     db.execute(
-        "INSERT OR IGNORE INTO curves (job_id, points, sparkline, total) VALUES (?, ?, ?, 0)",
-        (job_id, _points_json(downsample(curve, CHART_POINTS)), _sparkline_json(curve)),
+        "INSERT OR IGNORE INTO curves (job_id, points, sparkline, total, last_timestamp, last_id,"
+        " sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (*values, checksum(values)),
     )
+
+
+def sum_of_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int]:
+    """How many raw points of a job there are, and their checksum."""
+    sql = (
+        "SELECT timestamp, id, step, epoch, training_loss, validation_loss FROM metrics"
+        " WHERE job_id = ? ORDER BY timestamp, id"
+    )
+    total, found = 0, 0
+    for row in db.execute(sql, [job_id]):
+        total, found = total + 1, (found * 31 + checksum(row)) & 0xFFFFFFFF
+    return total, found
 
 
 def jobs_without_curve(db: sqlite3.Connection, newest: int) -> list[str]:

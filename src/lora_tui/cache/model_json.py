@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from lora_tui.json_text import parsed
 
+from lora_tui.cache.sums import SUMMED, check_row, columns_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `list` waits for this module
     from collections.abc import Sequence
     from typing import Any
 
-COLUMNS = "m.row, d.row, j.row"
+COLUMNS = f"{columns_of('models', 'm')}, {columns_of('datasets', 'd')}, {columns_of('jobs', 'j')}"
+_ROW = 1
+"""Where the backend's own row stands among the summed columns of each table."""
 JOINS = "LEFT JOIN datasets d ON d.id = m.dataset_id LEFT JOIN jobs j ON j.id = m.job_id"
 
 
-def whole_row(found: Sequence[str | None]) -> dict[str, Any]:
-    """A model of these COLUMNS, with the whole rows of its `dataset` and `job` embedded."""
-    model, dataset, job = found
-    row: dict[str, Any] = parsed(model or "")
-    row["dataset"] = parsed(dataset) if dataset else None
-    row["job"] = parsed(job) if job else None
+def whole_row(found: Sequence[object]) -> dict[str, Any]:
+    """A model of these COLUMNS, with the whole rows of its `dataset` and `job` embedded.
+
+    Raises DamagedCacheError where one of the three is not what was written.
+    """
+    rows, start = [], 0
+    for table in ("models", "datasets", "jobs"):
+        values = found[start : start + len(SUMMED[table]) + 1]
+        check_row(values)
+        rows.append(parsed(str(values[_ROW])) if values[_ROW] else None)
+        start += len(values)
+    row: dict[str, Any] = rows[0] or {}
+    row["dataset"], row["job"] = rows[1:]
     return row
 
 
-def listed_row(found: Sequence[str | None]) -> dict[str, Any]:
+def listed_row(found: Sequence[object]) -> dict[str, Any]:
     """A model of these COLUMNS as a list has it."""
     row = whole_row(found)
     row["dataset"] = _only(row["dataset"], ("name",))

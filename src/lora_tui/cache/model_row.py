@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from lora_tui.cache.sums import SUMMED
 from lora_tui.clock import microseconds, parse_timestamp, timestamp_text
 from lora_tui.domain import NO_VERSION, Quality, Row
 from lora_tui.json_values import (
@@ -20,33 +21,14 @@ from lora_tui.json_values import (
     written,
 )
 
-COLUMNS: Final = (
-    "id",
-    "row",
-    "name",
-    "version",
-    "description",
-    "status",
-    "dataset_id",
-    "job_id",
-    "preset_id",
-    "base_model",
-    "stars",
-    "convergence",
-    "final_loss",
-    "perplexity",
-    "cost",
-    "duration_hours",
-    "size",
-    "created_at",
-    "updated_at",
-)
+COLUMNS: Final = SUMMED["models"]
+_WRITTEN: Final = (*COLUMNS, "sum")
 UPSERT: Final = (
-    f"INSERT INTO models ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"
+    f"INSERT INTO models ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' for _ in _WRITTEN)})"
     " ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS[1:])
+    + ", ".join(f"{column} = excluded.{column}" for column in _WRITTEN[1:])
 )
-"""Inserts or replaces a model, by the values of `columns`."""
+"""Inserts or replaces a model, by the values of `columns` and their checksum."""
 
 
 def columns(row: Row) -> tuple[object, ...]:

@@ -17,6 +17,7 @@ from lora_tui.cache.model_matches import WHOLE
 from lora_tui.cache.model_order import Sort, natural_direction
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.model_words import index_words
+from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, summed
 from lora_tui.clock import microseconds, moment_of
 
 if TYPE_CHECKING:  # parsing rows is what `list` need not load
@@ -157,14 +158,14 @@ def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
     values = [columns(row) for row in rows]
     ids = [str(value[0]) for value in values]
-    with counted(db, ids):
-        db.executemany(UPSERT, values)
+    with counted(db, ids), summed(db, "models", ids):
+        db.executemany(UPSERT, [(*value, checksum(value)) for value in values])
     index_words(db, ids)
 
 
 def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
     """Forget models. Call inside a transaction."""
-    with counted(db, ids):
+    with counted(db, ids), summed(db, "models", ids):
         db.executemany("DELETE FROM models WHERE id = ?", [(model_id,) for model_id in ids])
 
 
@@ -210,8 +211,11 @@ _SUMMARY: Final = (
     "m.id, m.name, m.version, m.status, d.name AS dataset_name, m.preset_id, m.base_model,"
     " m.stars, m.convergence, m.final_loss, m.perplexity, m.cost, m.duration_hours, m.size,"
     " m.created_at, c.sparkline,"
-    " EXISTS (SELECT 1 FROM library l WHERE l.model_id = m.id AND l.intact) AS downloaded"
+    " EXISTS (SELECT 1 FROM library l WHERE l.model_id = m.id AND l.intact) AS downloaded,"
+    f" {columns_of('models', 'm')}, {columns_of('datasets', 'd')}"
 )
+_MODEL: Final = len(SUMMED["models"]) + 1
+_DATASET: Final = len(SUMMED["datasets"]) + 1
 _FROM: Final = (
     "FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id"
     " LEFT JOIN curves c ON c.job_id = m.job_id"
@@ -225,6 +229,8 @@ def _rows_of(db: sqlite3.Connection, condition: str, value: object) -> sqlite3.R
 
 
 def _summary(row: sqlite3.Row) -> ModelSummary:
+    check_row(row[-_DATASET - _MODEL : -_DATASET])
+    check_row(row[-_DATASET:])
     return ModelSummary(
         id=row["id"],
         name=row["name"],

@@ -10,6 +10,7 @@ import sqlite3
 
 from lora_tui.cache.model_order import Sort, index_of, order_by
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES
+from lora_tui.cache.sums import SUMMED, columns_of, is_row_true, schema_sum, table_sums
 from lora_tui.clock import moment_of
 
 TYPE_CHECKING = False
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _BUSY_SECONDS = 15.0
+_LINE = 8
+_MODEL = len(SUMMED["models"]) + 1
 
 
 def open_plain(path: str) -> sqlite3.Connection:
@@ -30,10 +33,13 @@ def read_facts(db: sqlite3.Connection, owner: tuple[str, str]) -> dict[str, str]
 
     `owner` is a user's id and the project.
     """
+    (encoding,) = db.execute("PRAGMA encoding").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if version != SCHEMA_VERSION or not tables >= TABLES:
+    if version != SCHEMA_VERSION or not tables >= TABLES or encoding != "UTF-8":
         raise ValueError("older, newer or damaged")
+    if table_sums(db)["schema"] != (0, schema_sum(db)):
+        raise ValueError("damaged")
     facts = dict(db.execute("SELECT key, value FROM facts").fetchall())
     if (facts.get("owner.user"), facts.get("owner.project")) != owner:
         raise ValueError("not the cache of this account")
@@ -41,23 +47,36 @@ def read_facts(db: sqlite3.Connection, owner: tuple[str, str]) -> dict[str, str]
 
 
 def count_all(db: sqlite3.Connection) -> int:
-    """How many models there are."""
+    """How many models there are. Raises ValueError where that is not how many were written."""
     (total,) = db.execute("SELECT count(*) FROM models").fetchone()
+    if table_sums(db)["models"][0] != total:
+        raise ValueError("damaged")
     return int(total)
 
 
 def read_lines(
     db: sqlite3.Connection, sort: Sort, *, reverse: bool, offset: int, limit: int
 ) -> list[tuple[str, int, str, str, str | None, datetime | None, float | None, float | None]]:
-    """Id, stars, convergence, name, dataset, time, final loss and cost of each model."""
+    """Id, stars, convergence, name, dataset, time, final loss and cost of each model.
+
+    Raises ValueError where a row is not what was written.
+    """
     found = db.execute(
-        "SELECT m.id, m.stars, m.convergence, m.name, d.name, m.created_at, m.final_loss, m.cost"
+        "SELECT m.id, m.stars, m.convergence, m.name, d.name, m.created_at, m.final_loss, m.cost,"
+        f" {columns_of('models', 'm')}, {columns_of('datasets', 'd')}"
         f" FROM models m INDEXED BY {index_of(sort, reverse=reverse)}"
         " LEFT JOIN datasets d ON d.id = m.dataset_id"
         f" {order_by(sort, reverse=reverse)} LIMIT ? OFFSET ?",
         (limit, offset),
     )
-    return [(*row[:5], moment_of(row[5]), *row[6:]) for row in found]
+    lines = []
+    for row in found:
+        if not (is_row_true(row[_LINE : _LINE + _MODEL]) and is_row_true(row[_LINE + _MODEL :])):
+            raise ValueError("damaged")
+        lines.append((*row[:5], moment_of(row[5]), *row[6:_LINE]))
+    if len({line[0] for line in lines}) < len(lines):
+        raise ValueError("damaged")
+    return lines
 
 
 def read_rows(

@@ -12,21 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lora_tui.cache.cache_file import check_kind, set_aside
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import delete_cache, open_cache, set_aside, transaction
+from lora_tui.cache.connection import delete_cache, explained, open_cache, transaction
 from lora_tui.cache.facts import Owner
 from lora_tui.cache.lock import sync_holder, sync_lock
+from lora_tui.cache.soundness import find_damage
 from lora_tui.errors import CacheError, DamagedCacheError
 from lora_tui.private_files import make_private_directory
 
 _PATIENCE: Final = 60.0
-_JSON: Final = {
-    "models": "row",
-    "datasets": "row",
-    "jobs": "row",
-    "notifications": "row",
-    "curves": "points",
-}
 
 
 @dataclass(frozen=True)
@@ -70,8 +65,9 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
                 _put_back(db, _finished_downloads(path))
             (downloads,) = db.execute("SELECT count(*) FROM library").fetchone()
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        kept = set_aside(path)
-        new.rename(path)
+        with explained(path):
+            kept = set_aside(path)
+            new.rename(path)
         return Rebuilt(kept, int(downloads))
 
 
@@ -80,26 +76,20 @@ def clear_cache(path: Path, owner: Owner) -> bool:
 
     What is left is the records of finished downloads, in a new cache, where there are any.
     """
-    if not path.exists():
-        return delete_cache(path)
-    saved = _finished_downloads(path)
-    delete_cache(path)
+    with explained(path):
+        saved = _finished_downloads(path)
+        existed = delete_cache(path)
     if any(saved.values()):
         with closing(open_cache(path, owner)) as db, transaction(db, *Topic):
             _put_back(db, saved)
-    return True
+    return existed
 
 
 def _is_sound(path: Path, owner: Owner) -> bool:
     """Read it from end to end."""
     try:
         with closing(open_cache(path, owner)) as db:
-            if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                return False
-            return not any(
-                db.execute(f"SELECT 1 FROM {table} WHERE NOT json_valid({column})").fetchone()
-                for table, column in _JSON.items()
-            )
+            return find_damage(db) is None
     except (DamagedCacheError, sqlite3.DatabaseError):
         return False
 
@@ -107,6 +97,10 @@ def _is_sound(path: Path, owner: Owner) -> bool:
 def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows that can still be read and that the disk confirms."""
     saved: dict[str, list[dict[str, Any]]] = {}
+    try:
+        check_kind(damaged)
+    except (DamagedCacheError, OSError):
+        return saved
     for table, key, is_true in (
         ("library", "model_id", lambda row: Path(row["directory"]).is_dir()),
         ("transfers", "target", _is_finished),
@@ -118,8 +112,8 @@ def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
                     db.row_factory = sqlite3.Row
                     for row in db.execute(f"SELECT * FROM {table} ORDER BY rowid {direction}"):
                         rows[row[key]] = dict(row)
-            except (sqlite3.Error, KeyError, IndexError):
-                continue
+            except (sqlite3.Error, LookupError, ValueError, TypeError, MemoryError):
+                continue  # a ValueError is text that is not UTF-8, in what SQLite says of it
         saved[table] = [row for row in rows.values() if _holds(is_true, row)]
     return saved
 
@@ -132,14 +126,21 @@ def _is_finished(row: Mapping[str, Any]) -> bool:
 def _holds(is_true: Any, row: Mapping[str, Any]) -> bool:
     try:
         return bool(is_true(row))
-    except (OSError, KeyError, TypeError, ValueError):  # not there, or garbage
+    except (OSError, LookupError, TypeError, ValueError):  # not there, or garbage
         return False
+
+
+def _fits(value: object, declared: str) -> bool:
+    """Whether it is of the kind that the column was declared for; else it is garbage."""
+    return value is None or isinstance(value, int if declared == "INTEGER" else str)
 
 
 def _put_back(db: sqlite3.Connection, saved: Mapping[str, list[dict[str, Any]]]) -> None:
     for table, rows in saved.items():
-        ours = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        ours = {row[1]: row[2] for row in db.execute(f"PRAGMA table_info({table})")}
         for row in rows:
+            if any(not _fits(row[name], ours[name]) for name in row if name in ours):
+                continue
             columns = [
                 name for name in row if name in ours and (table, name) != ("transfers", "id")
             ]

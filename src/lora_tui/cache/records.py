@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, summed
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.json_text import parsed
 from lora_tui.json_values import written
@@ -18,10 +19,9 @@ def put_datasets(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace datasets. Call inside a transaction."""
     from lora_tui.domain import Dataset
 
-    db.executemany(
-        "INSERT INTO datasets (id, row, name, updated_at) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET row = excluded.row, name = excluded.name,"
-        " updated_at = excluded.updated_at",
+    _put(
+        db,
+        "datasets",
         [
             (dataset.id, written(row), dataset.name, _moment(row, "updated_at"))
             for row in rows
@@ -34,12 +34,9 @@ def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace training jobs. Call inside a transaction."""
     from lora_tui.domain import Job
 
-    db.executemany(
-        "INSERT INTO jobs (id, row, status, external_job_id, artifact_id, completed_at,"
-        " updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-        " row = excluded.row, status = excluded.status, artifact_id = excluded.artifact_id,"
-        " external_job_id = excluded.external_job_id, completed_at = excluded.completed_at,"
-        " updated_at = excluded.updated_at",
+    _put(
+        db,
+        "jobs",
         [
             (
                 job.id,
@@ -60,20 +57,43 @@ def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace notifications; whether one was announced stays. In a transaction."""
     from lora_tui.domain import Notification
 
-    db.executemany(
-        "INSERT INTO notifications (id, row, read, created_at) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET row = excluded.row, read = excluded.read",
-        [
-            (notice.id, written(row), int(notice.read), _moment(row, "created_at"))
-            for row in rows
-            for notice in (Notification.from_row(row),)
-        ],
+    notices = [(Notification.from_row(row), row) for row in rows]
+    _put(
+        db,
+        "notifications",
+        [(notice.id, written(row), _moment(row, "created_at")) for notice, row in notices],
+        {"read": [int(notice.read) for notice, _ in notices]},
     )
 
 
 def delete_records(db: sqlite3.Connection, table: str, ids: Sequence[str]) -> None:
     """Forget datasets, jobs or notifications. Call inside a transaction."""
-    db.executemany(f"DELETE FROM {table} WHERE id = ?", [(row_id,) for row_id in ids])
+    with summed(db, table, ids):
+        db.executemany(f"DELETE FROM {table} WHERE id = ?", [(row_id,) for row_id in ids])
+
+
+def _put(
+    db: sqlite3.Connection,
+    table: str,
+    values: Sequence[tuple[object, ...]],
+    others: Mapping[str, Sequence[object]] | None = None,
+) -> None:
+    """Insert or replace rows by their summed columns, and by `others`, which have no checksum."""
+    more = others or {}
+    columns = (*SUMMED[table], "sum", *more)
+    sql = (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)})"
+        " ON CONFLICT (id) DO UPDATE SET "
+        + ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+    )
+    with summed(db, table, [str(value[0]) for value in values]):
+        db.executemany(
+            sql,
+            [
+                (*value, checksum(value), *(column[place] for column in more.values()))
+                for place, value in enumerate(values)
+            ],
+        )
 
 
 def unread_ids(db: sqlite3.Connection, limit: int) -> list[str]:
@@ -87,14 +107,14 @@ def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
     from lora_tui.domain import Job
 
     sql = (
-        "SELECT j.row, d.name FROM jobs j"
+        f"SELECT d.name, {columns_of('jobs', 'j')} FROM jobs j"
         " LEFT JOIN datasets d ON json_valid(j.row) AND d.id = json_extract(j.row, '$.dataset_id')"
         " WHERE j.status = 'completed' AND j.artifact_id IS NULL AND j.external_job_id IS NOT NULL"
         " ORDER BY j.completed_at, j.id LIMIT ?"
     )
     return [
-        Job.from_row({**parsed(row), "dataset": {"name": name} if name else None})
-        for row, name in db.execute(sql, [limit])
+        Job.from_row({**_row(values), "dataset": {"name": name} if name else None})
+        for name, *values in db.execute(sql, [limit])
     ]
 
 
@@ -102,10 +122,13 @@ def get_notifications(db: sqlite3.Connection, *, limit: int = 200) -> list[Notif
     """Notifications: unread ones first, then the newest."""
     from lora_tui.domain import Notification
 
-    sql = "SELECT row, read FROM notifications ORDER BY read, created_at DESC, id LIMIT ?"
+    sql = (
+        f"SELECT read, {columns_of('notifications', 'n')} FROM notifications n"
+        " ORDER BY read, created_at DESC, id LIMIT ?"
+    )
     return [
-        Notification.from_row({**parsed(row), "read": bool(read)})
-        for row, read in db.execute(sql, [limit])
+        Notification.from_row({**_row(values), "read": bool(read)})
+        for read, *values in db.execute(sql, [limit])
     ]
 
 
@@ -117,13 +140,16 @@ def unread_count(db: sqlite3.Connection) -> int:
 
 def unannounced(db: sqlite3.Connection) -> list[Notification]:
     """Unread notifications that no toast has shown yet, the oldest first."""
-    sql = "SELECT row FROM notifications WHERE read = 0 AND announced = 0 ORDER BY created_at, id"
+    sql = (
+        f"SELECT {columns_of('notifications', 'n')} FROM notifications n"
+        " WHERE read = 0 AND announced = 0 ORDER BY created_at, id"
+    )
     rows = db.execute(sql).fetchall()
     if not rows:
         return []
     from lora_tui.domain import Notification
 
-    return [Notification.from_row(parsed(row)) for (row,) in rows]
+    return [Notification.from_row(_row(values)) for values in rows]
 
 
 def mark_announced(db: sqlite3.Connection, ids: Iterable[str]) -> None:
@@ -134,6 +160,13 @@ def mark_announced(db: sqlite3.Connection, ids: Iterable[str]) -> None:
 def mark_read(db: sqlite3.Connection, notification_id: str) -> None:
     """Mark one as read. Call inside a transaction."""
     db.execute("UPDATE notifications SET read = 1 WHERE id = ?", [notification_id])
+
+
+def _row(values: Sequence[Any]) -> Row:
+    """The backend's row, of the summed columns of a table and their checksum."""
+    check_row(values)
+    row: Row = parsed(values[1])
+    return row
 
 
 def _moment(row: Row, key: str) -> str | None:

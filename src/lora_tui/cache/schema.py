@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # `list` waits for this module
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 TABLES = frozenset(
     {
         "models",
@@ -27,6 +27,7 @@ TABLES = frozenset(
         "marks",
         "facts",
         "generations",
+        "sums",
     }
 )
 """What every cache has; one that lacks a table is damaged."""
@@ -44,6 +45,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m005_looks_at_the_disk)
     migrations()(_m006_model_counts)
     migrations()(_m007_what_was_checked)
+    migrations()(_m008_sums)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -271,6 +273,20 @@ def _m007_what_was_checked(db: Database) -> None:
         " WHEN file LIKE '%.safetensors' OR file LIKE '%.json' THEN 'structure'"
         " ELSE 'length' END WHERE state IN ('done', 'missing', 'changed')"
     )
+
+
+def _m008_sums(db: Database) -> None:
+    """A checksum of each row, and of each table; how many points a curve was drawn of."""
+    for table in ("models", "datasets", "jobs", "notifications", "curves"):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN sum INTEGER")
+    db.execute("ALTER TABLE curves ADD COLUMN points_sum INTEGER")
+    db.execute(
+        "CREATE TABLE sums (name TEXT PRIMARY KEY, n INTEGER NOT NULL, total INTEGER NOT NULL)"
+        " WITHOUT ROWID"
+    )
+    from lora_tui.cache.sums import sum_anew
+
+    sum_anew(db.conn)
 
 
 _WORD_TRIGGERS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,7 @@ def list_models(context: Context) -> None:
         offset = (page - 1) * limit
         if context.json:
             rows = models.select_rows(db, query, offset=offset, limit=limit)
+            _check_number(db, len(rows), min(limit, total - offset))
             pagination = list_page.pagination(page, limit, total)
             context.print_data({"models": rows, "pagination": pagination})
             return
@@ -38,11 +40,20 @@ def list_models(context: Context) -> None:
                 context.out.write(json_text(row) + "\n")  # ASCII, like the envelope
             return
         found = models.select_models(db, query, offset=offset, limit=limit)
+        _check_number(db, len({model.id for model in found}), min(limit, total - offset))
     if arguments.csv:
         _print_csv(context, found)
         return
     context.out.write(list_page.table(_cells(model) for model in found))
     context.say(list_page.remark(offset, len(found), total, state.last_success))
+
+
+def _check_number(db: sqlite3.Connection, found: int, expected: int) -> None:
+    """Fewer than there should be: deleted this moment, or lost. Raises DamagedCacheError."""
+    if found < expected:
+        from lora_tui.cache.soundness import check_sound
+
+        check_sound(db)
 
 
 def _query(context: Context) -> ModelQuery:

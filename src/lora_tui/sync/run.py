@@ -20,6 +20,7 @@ from lora_tui.cache import facts, metrics, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, path_of, transaction
 from lora_tui.cache.lock import sync_holder, sync_lock
+from lora_tui.cache.soundness import check_sound
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import (
     BackendError,
@@ -40,6 +41,10 @@ from lora_tui.sync.tables import TABLES, row_id
 from lora_tui.sync.writing import Tally, new_rows, remove, write
 
 RECONCILE_EVERY: Final = timedelta(hours=24)
+LOOK_EVERY: Final = timedelta(hours=24)
+_QUICKLY_READ: Final = 64 * 1024 * 1024
+"""A cache of so many bytes is looked over in half a second, at each sync of a process's own."""
+_LOOKED: Final = "sync.looked_over"
 NEWEST_CURVES: Final = 100
 """Of so many models the curves are fetched unasked; of others when they are looked at."""
 UNREAD_ASKED: Final = 240
@@ -75,13 +80,16 @@ def sync_cache(
     progress: Progress | None = None,
     patience: float = 0.0,
     on_wait: Callable[[], None] | None = None,
+    look_over: bool = True,
 ) -> SyncReport:
     """Bring the cache up to the backend.
 
     An ordinary sync reads what has changed, and compares whole tables where the numbers of rows
     differ, where the server's clock was set back, and once in `RECONCILE_EVERY`; `full` reads and
     writes every row again. Where another sync of this cache runs, waits up to `patience` seconds
-    for it after calling `on_wait`; without patience the report says `skipped`. Raises what the
+    for it after calling `on_wait`; without patience the report says `skipped`. With `look_over`
+    the cache is read from end to end before anything is added to it; one that is large, only once
+    in `LOOK_EVERY` or after a sync that was cut off. Raises DamagedCacheError, and what the
     gateway raises, after the failure was noted in the cache for the status line; CacheError where
     patience ran out or the cache is another user's.
     """
@@ -91,6 +99,8 @@ def sync_cache(
     with sync_lock(path_of(db), patience=patience, on_wait=on_wait) as ours:
         if ours:
             with database_explained(path_of(db)):
+                if look_over and _is_look_due(db):
+                    check_sound(db)
                 return _sync(rest, db, user_id, full, progress or (lambda _table, _rows: None))
     if patience:
         holder = sync_holder(path_of(db))
@@ -100,6 +110,19 @@ def sync_cache(
             remedy=holder.remedy,
         )
     return SyncReport(full=full, skipped=True)
+
+
+def _is_look_due(db: sqlite3.Connection) -> bool:
+    if path_of(db).stat().st_size <= _QUICKLY_READ:
+        return True
+    state = facts.get_sync_state(db)
+    was_cut_off = facts.get_fact(db, "sync.running") is not None and not state.running
+    last, now = facts.get_fact(db, _LOOKED), clock.now()
+    if not was_cut_off and not _is_due(last, now, LOOK_EVERY):
+        return False
+    with transaction(db):
+        facts.put_fact(db, _LOOKED, timestamp_text(now))
+    return True
 
 
 def _sync(
@@ -198,10 +221,10 @@ def _refresh_unread(reader: Reader, db: sqlite3.Connection) -> None:
             remove(db, table, gone, Tally())
 
 
-def _is_due(last: str | None, now: datetime) -> bool:
+def _is_due(last: str | None, now: datetime, every: timedelta = RECONCILE_EVERY) -> bool:
     """Both moments are of this machine; one in the future was noted by a clock that was wrong."""
     moment = parse_timestamp(last)
-    return moment is None or not timedelta(0) <= now - moment <= RECONCILE_EVERY
+    return moment is None or not timedelta(0) <= now - moment <= every
 
 
 def _trouble(error: LoraTuiError) -> facts.Trouble:

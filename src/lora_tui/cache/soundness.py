@@ -1,0 +1,116 @@
+"""Looks a cache over from end to end: whether it is what was written, and agrees with itself.
+
+SQLite finds a broken structure and indexes that differ from their table; our checksums find what
+is well-formed and wrong (sums.py); what is derived is computed again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from lora_tui.cache.metrics import sum_of_points
+from lora_tui.cache.model_counts import FACETS, counts
+from lora_tui.cache.model_words import has_word_index
+from lora_tui.cache.sums import SUMMED, columns_of, is_row_true, schema_sum, table_sums
+from lora_tui.cache.transfers import TransferState
+from lora_tui.errors import DamagedCacheError
+
+_KINDS: Final = {
+    "facts": {"key": "text", "value": "text"},
+    "marks": {"name": "text", "moment": "text", "id": "text"},
+    "generations": {"topic": "text", "n": "integer"},
+    "library": {"model_id": "text", "directory": "text", "completed_at": "text"},
+    "transfers": {
+        "model_id": "text",
+        "file": "text",
+        "object_path": "text",
+        "target": "text",
+        "state": "text",
+        "bytes_done": "integer",
+        "attempts": "integer",
+    },
+    "metrics": {"job_id": "text", "timestamp": "text", "id": "text"},
+}
+"""What is stored as what, where no checksum tells."""
+
+
+def find_damage(db: sqlite3.Connection) -> str | None:
+    """What is wrong with the cache, in words; None where it is sound."""
+    try:
+        return next(_damages(db), None)
+    except (DamagedCacheError, sqlite3.DatabaseError, ValueError, TypeError) as error:
+        return str(error) or type(error).__name__
+
+
+def check_sound(db: sqlite3.Connection) -> None:
+    """Raises DamagedCacheError where the cache is not sound."""
+    damage = find_damage(db)
+    if damage is not None:
+        raise DamagedCacheError("The cache file is damaged", details=damage)
+
+
+def _damages(db: sqlite3.Connection) -> Iterator[str]:
+    (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        yield str(verdict)
+    kept = table_sums(db)
+    if kept["schema"] != (0, schema_sum(db)):
+        yield "the schema is another one"
+    for table in SUMMED:
+        rows, total = 0, 0
+        for row in db.execute(f"SELECT {columns_of(table, 't')} FROM {table} t"):
+            if row[-1] is None or not is_row_true(row):
+                yield f"a row of {table} is not what was written"
+            rows, total = rows + 1, total + row[-1]
+        if table in kept and kept[table] != (rows, total):
+            yield f"rows of {table} were lost, or are older than what was written"
+    yield from _derived(db)
+    for table, kinds in _KINDS.items():
+        wrong = " OR ".join(f"typeof({name}) <> '{kind}'" for name, kind in kinds.items())
+        if db.execute(f"SELECT 1 FROM {table} WHERE {wrong}").fetchone():
+            yield f"{table} holds values of another kind"
+    states = ", ".join(f"'{state.value}'" for state in TransferState)
+    if db.execute(f"SELECT 1 FROM transfers WHERE state NOT IN ({states})").fetchone():
+        yield "a transfer is in no state"
+
+
+def _derived(db: sqlite3.Connection) -> Iterator[str]:
+    kept = counts(db)
+    for facet in FACETS:
+        there = dict(
+            tuple(row) for row in db.execute(f"SELECT {facet}, count(*) FROM models GROUP BY 1")
+        )
+        there[None] = there.pop("", 0) + there.get(None, 0)
+        if {value: n for value, n in there.items() if n} != kept[facet]:
+            yield "the counts of models are wrong"
+    if has_word_index(db):
+        sql = (
+            "SELECT 1 FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id"
+            " LEFT JOIN models_words w ON w.rowid = m.n WHERE w.rowid IS NULL OR"
+            " (w.name, w.dataset, w.base_model, w.description)"
+            " IS NOT (m.name, d.name, m.base_model, m.description)"
+        )
+        (models,) = db.execute("SELECT count(*) FROM models").fetchone()
+        (words,) = db.execute("SELECT count(*) FROM models_words").fetchone()
+        if models != words or db.execute(sql).fetchone():
+            yield "the words of models are wrong"
+        if not _is_read_only(db):
+            db.execute("INSERT INTO models_words (models_words) VALUES ('integrity-check')")
+    for job_id, total, points, sparkline, points_sum in db.execute(
+        "SELECT job_id, total, points, sparkline, points_sum FROM curves"
+    ):
+        json.loads(points), json.loads(sparkline)
+        if points_sum is not None and (total, points_sum) != sum_of_points(db, job_id):
+            yield "the points of a curve are not what was written"
+
+
+def _is_read_only(db: sqlite3.Connection) -> bool:
+    with suppress(sqlite3.OperationalError):
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("ROLLBACK")
+        return False
+    return True

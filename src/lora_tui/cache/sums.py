@@ -1,0 +1,112 @@
+"""Checksums of what the cache holds: SQLite keeps none of its pages, so a flipped bit is not seen.
+
+Each row of the backend has one of its own, and `sums` has the rows and the sum of each table. The
+first is looked at wherever a row is read; both together tell that no row was lost, came back, or
+is an older one than was written (soundness.py).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from binascii import crc32
+
+from lora_tui.errors import DamagedCacheError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `list` waits for this module
+    from collections.abc import Iterable, Sequence
+
+SUMMED = {
+    "models": (
+        *("id", "row", "name", "version", "description", "status", "dataset_id", "job_id"),
+        *("preset_id", "base_model", "stars", "convergence", "final_loss", "perplexity", "cost"),
+        *("duration_hours", "size", "created_at", "updated_at"),
+    ),
+    "datasets": ("id", "row", "name", "updated_at"),
+    "jobs": (
+        *("id", "row", "status", "external_job_id", "artifact_id", "completed_at", "updated_at"),
+    ),
+    "notifications": ("id", "row", "created_at"),
+    "curves": ("job_id", "points", "sparkline", "total", "last_timestamp", "last_id"),
+}
+"""The columns that the checksum of a row is made of, by table."""
+
+
+def checksum(values: Iterable[object]) -> int:
+    """Of the values of a row, as they go into the cache and come out of it."""
+    return crc32("\x1f".join(map(str, values)).encode("utf-8", "surrogatepass"))
+
+
+def columns_of(table: str, alias: str) -> str:
+    """The summed columns of a table and the sum, for a SELECT that `check_row` looks at."""
+    return ", ".join(f"{alias}.{name}" for name in (*SUMMED[table], "sum"))
+
+
+def is_row_true(values: Sequence[object]) -> bool:
+    """Whether these (of `columns_of`) are what was written. None at all is no row of a join."""
+    *row, found = values
+    return found is None or found == checksum(row)
+
+
+def check_row(values: Sequence[object]) -> None:
+    """Raises DamagedCacheError where a row is not what was written."""
+    if not is_row_true(values):
+        raise DamagedCacheError(
+            "The cache file is damaged", details="a row in it is not what was written"
+        )
+
+
+class summed:  # noqa: N801 - used like a function; contextlib would cost `list` its import
+    """Write or delete rows of these ids within. Call inside the transaction that does."""
+
+    def __init__(self, db: sqlite3.Connection, table: str, ids: Iterable[str]) -> None:
+        import json
+
+        self._db, self._table, self._ids = db, table, json.dumps(list(ids))
+
+    def __enter__(self) -> None:
+        self._before = self._sum()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            rows, total = self._sum()
+            self._db.execute(
+                "UPDATE sums SET n = n + ?, total = total + ? WHERE name = ?",
+                [rows - self._before[0], total - self._before[1], self._table],
+            )
+
+    def _sum(self) -> tuple[int, int]:
+        sql = (
+            f"SELECT count(*), ifnull(sum(sum), 0) FROM {self._table}"
+            " WHERE id IN (SELECT value FROM json_each(?))"
+        )
+        rows, total = self._db.execute(sql, [self._ids]).fetchone()
+        return rows, total
+
+
+def table_sums(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    """The rows and the sum of each table that has them, as they were kept while writing."""
+    return {name: (n, total) for name, n, total in db.execute("SELECT name, n, total FROM sums")}
+
+
+def sum_anew(db: sqlite3.Connection) -> None:
+    """Compute all sums from what is there. Call inside a transaction."""
+    db.execute("DELETE FROM sums")
+    for table, columns in SUMMED.items():
+        key, total = columns[0], 0
+        keys = [row[0] for row in db.execute(f"SELECT {key} FROM {table}")]
+        for value in keys:  # one at a time: a cache may be larger than the memory
+            sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {key} = ?"
+            found = checksum(db.execute(sql, [value]).fetchone())
+            db.execute(f"UPDATE {table} SET sum = ? WHERE {key} = ?", [found, value])
+            total += found
+        if key == "id":
+            row = [table, len(keys), total]
+            db.execute("INSERT INTO sums (name, n, total) VALUES (?, ?, ?)", row)
+    db.execute("INSERT INTO sums (name, n, total) VALUES ('schema', 0, ?)", [schema_sum(db)])
+
+
+def schema_sum(db: sqlite3.Connection) -> int:
+    """Of the words of the schema."""
+    sql = "SELECT sql FROM main.sqlite_master WHERE sql IS NOT NULL ORDER BY type, name"
+    return checksum(row[0] for row in db.execute(sql))
