@@ -13,7 +13,7 @@ from lora_tui.cache.cache_file import is_garbled, make_private, remove_files
 from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_fact
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
-from lora_tui.cache.sums import schema_sum, table_sums
+from lora_tui.cache.sums import QUICKLY_CHECKED, schema_sum, table_sums
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
 from lora_tui.file_lock import Holder, writer_of_database
@@ -65,6 +65,10 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
             if version < SCHEMA_VERSION:
                 _migrate(connection)
             _check_tables(connection)
+            if path.stat().st_size <= QUICKLY_CHECKED:
+                (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+                if verdict != "ok":
+                    raise DamagedCacheError(_DAMAGED, details=f"{path}: {verdict}")
             if owner is not None:
                 _check_owner(connection, owner, path)
     except BaseException:

@@ -6,11 +6,19 @@ no repair, no migration and no owner (docs/architecture.md, "How fast `list` is"
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 from lora_tui.cache.model_order import Sort, index_of, order_by
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES
-from lora_tui.cache.sums import SUMMED, columns_of, is_row_true, schema_sum, table_sums
+from lora_tui.cache.sums import (
+    QUICKLY_CHECKED,
+    SUMMED,
+    columns_of,
+    is_row_true,
+    schema_sum,
+    table_sums,
+)
 from lora_tui.clock import moment_of
 
 TYPE_CHECKING = False
@@ -26,6 +34,14 @@ _MODEL = len(SUMMED["models"]) + 1
 def open_plain(path: str) -> sqlite3.Connection:
     """A cache that is there. Raises sqlite3.Error."""
     return sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+
+
+def check(db: sqlite3.Connection, path: str) -> None:
+    """Raises ValueError where a small cache is damaged; of a large one the parts that are read."""
+    if os.stat(path).st_size <= QUICKLY_CHECKED:  # noqa: PTH116 - pathlib loads slowly
+        (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok":
+            raise ValueError("damaged")
 
 
 def read_facts(db: sqlite3.Connection, owner: tuple[str, str]) -> dict[str, str]:

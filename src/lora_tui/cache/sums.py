@@ -16,6 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # `list` waits for this module
     from collections.abc import Iterable, Sequence
 
+QUICKLY_CHECKED = 2 * 1024 * 1024
+"""A file of so many bytes (some 400 models) is read from end to end in 8 ms, so whoever opens it
+has SQLite check it: else a list could be in a wrong order, or lack a model, by a damaged index."""
 SUMMED = {
     "models": (
         *("id", "row", "name", "version", "description", "status", "dataset_id", "job_id"),

@@ -13,9 +13,13 @@ from typing import Final, TextIO
 
 from lora_tui import clock, formats
 from lora_tui.cache import facts
+from lora_tui.cache.cache_file import check_kind
+from lora_tui.cache.schema import SCHEMA_VERSION
+from lora_tui.cache.soundness import check_sound
 from lora_tui.config import DEFAULT_PROFILE, Paths, Profile, read_profiles
 from lora_tui.config_file import SECRET_KEYS
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
+from lora_tui.errors import DamagedCacheError
 from lora_tui.output import Output
 
 _SMALLEST: Final = (80, 24)
@@ -66,20 +70,23 @@ def check_directories(paths: Paths, downloads: Path) -> Iterator[Finding]:
 
 def check_cache(path: Path) -> Finding:
     """Whether the cache can be read, and how old it is."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return warning("cache", f"there is none yet at {path}", "run `lora-tui sync`")
-    damaged = failed(
-        "cache", f"{path} is damaged", "run `lora-tui cache clear`, then `lora-tui sync`"
-    )
     try:
+        check_kind(path)
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                return damaged
+            if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+                check_sound(db)
+            elif db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise DamagedCacheError("The cache file is damaged")
             last = facts.get_sync_state(db).last_success
             (total,) = db.execute("SELECT count(*) FROM models").fetchone()
-    except sqlite3.Error:
-        return damaged
+    except (DamagedCacheError, OSError, sqlite3.Error, ValueError):
+        return failed(
+            "cache",
+            f"{path} is damaged",
+            "run `lora-tui sync`, which sets it aside and begins anew; or `lora-tui cache clear`",
+        )
     age = formats.age(last, clock.now()) if last else "never"
     size = formats.size(path.stat().st_size)
     return ok("cache", f"{total:,} models, {size}, synced {age}, at {path}")
