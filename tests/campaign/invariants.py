@@ -22,6 +22,10 @@ def broken_by(world: World, episode: Episode, ended: list[Ended]) -> Iterator[st
     """What one episode broke, a sentence each."""
     for process in ended:
         yield from _badly_ended(world, process, killed=episode.kill_after is not None)
+    if episode.damage is not None:
+        synced = world.run("sync")
+        if synced.code != ExitCode.OK:
+            yield f"a sync over a damaged cache ended with {synced.code}: {synced.err[-300:]}"
     hashes = _known_hashes(world)
     for path, digest in world.downloaded().items():
         if digest not in hashes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 Fault = dict[str, Any]
@@ -36,6 +36,8 @@ class Episode:
     """When the backend has heard so many requests, the clock jumps by so many seconds."""
     disk_free: int | None = None
     """Bytes that the disk still takes while they run."""
+    damage: int | None = None
+    """The seed of a damage that the caches have before anything runs (cache/damage.py)."""
     marks: frozenset[str] = field(default_factory=frozenset)
     """The kinds of trouble, for the figures."""
 
@@ -46,7 +48,12 @@ def plan(seed: int, models: int) -> Iterator[Episode]:
     number = 0
     while True:
         number += 1
-        yield _episode(number, chance, models)
+        episode = _episode(number, chance, models)
+        disk = random.Random(f"{seed} {number}")  # its own: the rest of the plan stays as it was
+        if disk.random() < 0.12:
+            marks = episode.marks | {"damaged cache"}
+            episode = replace(episode, damage=disk.randrange(10_000), marks=marks)
+        yield episode
 
 
 def _episode(number: int, chance: random.Random, models: int) -> Episode:
@@ -87,7 +94,7 @@ def _episode(number: int, chance: random.Random, models: int) -> Episode:
         skew,
         jump,
         free,
-        frozenset(marks),
+        marks=frozenset(marks),
     )
 
 

@@ -21,6 +21,7 @@ import httpx
 
 from tests.backends.backend import backend_of
 from tests.backends.seed import Row, Seed
+from tests.cache.damage import damage
 from tests.campaign.disk import Disk
 from tests.campaign.plan import Episode
 from tests.harvest.test_crashes import environment
@@ -82,6 +83,9 @@ class World(AbstractContextManager["World"]):
             sandbox.faults(**fault)
             self.was_behind |= fault.get("clock_offset", 0) < 0
         self._set_clock(episode.clock_skew)
+        if episode.damage is not None:
+            for path in self.caches():
+                damage(path, episode.damage)
         try:
             with ExitStack() as running:
                 running.enter_context(self._disk.with_free(episode.disk_free))

@@ -38,6 +38,10 @@ _KINDS: Final = {
 """What is stored as what, where no checksum tells."""
 
 
+QUICKLY_READ: Final = 64 * 1024 * 1024
+"""A cache of so many bytes (some 12,000 models) is looked over in half a second."""
+
+
 def find_damage(db: sqlite3.Connection) -> str | None:
     """What is wrong with the cache, in words; None where it is sound."""
     try:

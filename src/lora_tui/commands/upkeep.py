@@ -12,6 +12,7 @@ from pathlib import Path
 from lora_tui import clock, formats
 from lora_tui.cache import facts
 from lora_tui.cache.rebuild import clear_cache
+from lora_tui.cache.soundness import QUICKLY_READ, check_sound
 from lora_tui.commands.context import Context
 from lora_tui.config import DEFAULT_PROFILE, find_paths, read_profiles
 from lora_tui.errors import LoraTuiError, UsageError
@@ -120,6 +121,8 @@ def cache(context: Context) -> None:
             context.say("The cache was removed." if existed else "There was no cache.")
         return
     with context.cache() as db:
+        if path.stat().st_size <= QUICKLY_READ:
+            check_sound(db)
         counts = {
             table: _count(db, table) for table in ("models", "jobs", "datasets", "notifications")
         }

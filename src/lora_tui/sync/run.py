@@ -20,7 +20,7 @@ from lora_tui.cache import facts, metrics, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, path_of, transaction
 from lora_tui.cache.lock import sync_holder, sync_lock
-from lora_tui.cache.soundness import check_sound
+from lora_tui.cache.soundness import QUICKLY_READ, check_sound
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import (
     BackendError,
@@ -42,8 +42,6 @@ from lora_tui.sync.writing import Tally, new_rows, remove, write
 
 RECONCILE_EVERY: Final = timedelta(hours=24)
 LOOK_EVERY: Final = timedelta(hours=24)
-_QUICKLY_READ: Final = 64 * 1024 * 1024
-"""A cache of so many bytes is looked over in half a second, at each sync of a process's own."""
 _LOOKED: Final = "sync.looked_over"
 NEWEST_CURVES: Final = 100
 """Of so many models the curves are fetched unasked; of others when they are looked at."""
@@ -113,7 +111,7 @@ def sync_cache(
 
 
 def _is_look_due(db: sqlite3.Connection) -> bool:
-    if path_of(db).stat().st_size <= _QUICKLY_READ:
+    if path_of(db).stat().st_size <= QUICKLY_READ:
         return True
     state = facts.get_sync_state(db)
     was_cut_off = facts.get_fact(db, "sync.running") is not None and not state.running
