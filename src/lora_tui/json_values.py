@@ -65,8 +65,8 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 def text_or_none(value: object, *, limit: int = 200, lines: bool = False) -> str | None:
     """Text as it may be shown; None from nothing, from JSON objects and from lists."""
-    if value is None or isinstance(value, (Mapping, list)):
-        return None
+    if not isinstance(value, str) and (value is None or isinstance(value, (Mapping, list))):
+        return None  # text is what it is mostly: the abstract class takes ten times as long
     return terminal_safe(value, limit=limit, lines=lines) or None
 
 
@@ -89,9 +89,12 @@ def identifier(value: object) -> str:
 
     Those of a backend are UUIDs, which stay as they are.
     """
-    if isinstance(value, bool) or value is None or isinstance(value, (Mapping, list)):
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, bool) or value is None or isinstance(value, (Mapping, list)):
         return ""
-    text = value if isinstance(value, str) else terminal_safe(value, limit=64)
+    else:
+        text = terminal_safe(value, limit=64)
     if len(text) <= 64 and text.isascii() and text.isprintable() and " " not in text:
         return text
     from hashlib import sha256  # late: ids of a backend don't come here
