@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from lora_tui.cache import models
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.config import Profile
 from lora_tui.sandbox import Sandbox
 from tests.commands.test_deliver import whole_model
@@ -33,9 +36,9 @@ def synced(configured: Sandbox, run: Run, profile: Profile) -> Sandbox:
     """A cache with one model of a name that a shell would run."""
     run("sync")
     [path] = profile.paths.cache_dir.glob("*.sqlite3")
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE models SET name = ? WHERE id = (SELECT max(id) FROM models)", (HOSTILE,))
-    db.close()
+    with closing(open_cache(path)) as db, transaction(db, Topic.MODELS):
+        row = models.get_row(db, max(model for (model,) in db.execute("SELECT id FROM models")))
+        models.put_models(db, [{**(row or {}), "name": HOSTILE}])
     return configured
 
 
