@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
 from lora_tui.cache.metrics import sum_of_points
@@ -102,8 +101,7 @@ def _derived(db: sqlite3.Connection) -> Iterator[str]:
         (words,) = db.execute("SELECT count(*) FROM models_words").fetchone()
         if models != words or db.execute(sql).fetchone():
             yield "the words of models are wrong"
-        if not _is_read_only(db):
-            db.execute("INSERT INTO models_words (models_words) VALUES ('integrity-check')")
+        _check_words(db)
     for job_id, total, points, sparkline, points_sum in db.execute(
         "SELECT job_id, total, points, sparkline, points_sum FROM curves"
     ):
@@ -112,9 +110,13 @@ def _derived(db: sqlite3.Connection) -> Iterator[str]:
             yield "the points of a curve are not what was written"
 
 
-def _is_read_only(db: sqlite3.Connection) -> bool:
-    with suppress(sqlite3.OperationalError):
-        db.execute("BEGIN IMMEDIATE")
-        db.execute("ROLLBACK")
-        return False
-    return True
+def _check_words(db: sqlite3.Connection) -> None:
+    """FTS5's own look at its index, which it takes for a write. Raises sqlite3.DatabaseError."""
+    try:
+        db.execute("INSERT INTO models_words (models_words) VALUES ('integrity-check')")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
+    finally:
+        if db.in_transaction and db.isolation_level is not None:
+            db.rollback()  # Python began one for it; the connection of a cache never does

@@ -21,7 +21,9 @@ ROWS_A_PAGE: Final = 1000
 """What PostgREST gives at most, silently; a project may have set less."""
 FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
-_NARROWER: Final = 5
+_NARROWER: Final = 10
+_FEWEST: Final = 10
+"""Rows that no database takes long for, unless it takes long for any."""
 _MORE_THAN_COUNTED: Final = 100_000
 _MOST_ROWS: Final = 5_000_000
 _LONGEST: Final = 200
@@ -97,14 +99,15 @@ class Width:
         self.limit = limit
 
     def read(self, ask: Callable[[int], Page]) -> Page:
-        """What `ask` gives for a number of rows. Raises what it raises for a single one."""
+        """What `ask` gives for a number of rows. Raises what it raises for the fewest."""
         while True:
             try:
                 return ask(self.limit)
-            except (QueryTimeoutError, TooLargeAnswerError):
-                if self.limit == 1:
+            except (QueryTimeoutError, TooLargeAnswerError) as error:
+                fewest = 1 if isinstance(error, TooLargeAnswerError) else _FEWEST
+                if self.limit <= fewest:
                     raise
-                self.limit = max(1, self.limit // _NARROWER)
+                self.limit = max(fewest, self.limit // _NARROWER)
 
 
 class Bound:
