@@ -36,10 +36,15 @@ def synced(configured: Sandbox, run: Run, profile: Profile) -> Sandbox:
     """A cache with one model of a name that a shell would run."""
     run("sync")
     [path] = profile.paths.cache_dir.glob("*.sqlite3")
-    with closing(open_cache(path)) as db, transaction(db, Topic.MODELS):
-        row = models.get_row(db, max(model for (model,) in db.execute("SELECT id FROM models")))
-        models.put_models(db, [{**(row or {}), "name": HOSTILE}])
+    rename(path, "max", HOSTILE)
     return configured
+
+
+def rename(path: Path, which: str, name: str) -> None:
+    """Give the model of the least or greatest id in the cache this name."""
+    with closing(open_cache(path)) as db, transaction(db, Topic.MODELS):
+        [(model_id,)] = db.execute(f"SELECT {which}(id) FROM models").fetchall()
+        models.put_models(db, [{**(models.get_row(db, model_id) or {}), "name": name}])
 
 
 def test_commands_options_and_choices_come_from_the_grammar(run: Run) -> None:
@@ -134,9 +139,7 @@ COLON = "Epoch:3 of 5, lr=2e-4"
 def colon(synced: Sandbox, profile: Profile) -> str:
     """The name of a model in which bash cuts a word."""
     [path] = profile.paths.cache_dir.glob("*.sqlite3")
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE models SET name = ? WHERE id = (SELECT min(id) FROM models)", (COLON,))
-    db.close()
+    rename(path, "min", COLON)
     return COLON
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from lora_tui.json_text import parsed
-
 from lora_tui.cache.sums import SUMMED, check_row, columns_of
+from lora_tui.json_text import parsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `list` waits for this module
