@@ -27,7 +27,8 @@ Damage = Callable[[Path, random.Random], None]
 def damage(path: Path, seed: int) -> str:
     """Damage the cache at `path`, which nobody has open; says how. The same for the same seed."""
     chance = random.Random(seed)
-    name = sorted(DAMAGES)[seed % len(DAMAGES)] if chance.random() < 0.5 else "bytes"
+    each = seed < len(DAMAGES) or chance.random() < 0.5
+    name = sorted(DAMAGES)[seed % len(DAMAGES)] if each else "bytes"
     DAMAGES[name](path, chance)
     return f"{name} (seed {seed})"
 

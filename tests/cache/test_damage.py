@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from tests.sync.lying_server import LyingProject, served
 from tests.sync.test_odd_rows import sign_in
 from tests.tui.library import identifier, model_row, notice_row
 
-SEEDS: Final = int(os.environ.get("LORA_TUI_DAMAGES", "0")) or 2 * len(DAMAGES)
+SEEDS: Final = int(os.environ.get("LORA_TUI_DAMAGES", "0")) or len(DAMAGES) + 4
 MODELS: Final = 12
 
 
@@ -32,8 +32,8 @@ class Truth:
 
     url: str
     home: Path
-    listed: Any
-    shown: Any
+    said: dict[str, Any] = field(default_factory=dict)
+    """What `list` and `show` say, once they were asked."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Truth]:
         patch.setenv("LORA_TUI_NO_KEYRING", "1")
         sign_in(patch, url, home)
         assert main(["sync"]) == ExitCode.OK
-        yield Truth(url, home, None, None)
+        yield Truth(url, home)
 
 
 def one_line(text: str) -> bool:
@@ -74,11 +74,13 @@ def one_line(text: str) -> bool:
 def test_every_damage_is_found_or_harmless(
     truth: Truth, run: Run, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sign_in(monkeypatch, truth.url, truth.home)
-    listed = run("list", "--json").data
-    shown = run("show", listed["models"][3]["id"], "--json").data
+    if not truth.said:
+        sign_in(monkeypatch, truth.url, truth.home)
+        truth.said["list"] = run("list", "--json").data
+        third = truth.said["list"]["models"][3]["id"]
+        truth.said["show"] = run("show", third, "--json").data
+    listed, shown = truth.said["list"], truth.said["show"]
     assert len(listed["models"]) == MODELS
-
     place = tmp_path / "home"
     cache = copy_home(truth.home, place)
     sign_in(monkeypatch, truth.url, place)
@@ -114,5 +116,4 @@ def test_every_damage_is_found_or_harmless(
     assert synced.code == ExitCode.OK, (what, synced.err)
     assert run("list", "--json").data == listed, what
     assert run("show", shown["id"], "--json").data == shown, what
-    assert run("list", "--search", "words").out == run("list").out, what
     assert run("cache", "clear").code == ExitCode.OK, what

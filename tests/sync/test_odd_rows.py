@@ -84,11 +84,11 @@ def test_a_size_that_no_number_of_sqlite_can_hold_is_not_known(
     assert run("list", "--sort", "size").code == 0
 
 
-@pytest.mark.parametrize("start", range(0, len(WRONG), 8))
+@pytest.mark.parametrize("start", range(0, len(WRONG), 16))
 def test_any_value_in_any_column_leaves_its_row_and_all_others(
     tables: dict[str, list[Any]], run: Run, start: int
 ) -> None:
-    for place, value in enumerate(WRONG[start : start + 8]):
+    for place, value in enumerate(WRONG[start : start + 16]):
         for table, template in ROWS.items():
             for number, column in enumerate(sorted(set(template) - {"id", "deleted_at"})):
                 row_id = identifier(table, 1000 * place + number)
@@ -98,7 +98,6 @@ def test_any_value_in_any_column_leaves_its_row_and_all_others(
     models = run("list", "--limit", "500", "--json").data["models"]
     assert {model["id"] for model in models} == expected
     assert run("show", GOOD).code == 0
-    assert run("sync").code == 0
 
 
 @pytest.mark.parametrize(
@@ -178,7 +177,7 @@ def test_doctor_counts_the_rows_that_can_not_be_read_as_they_should(
 
 
 @given(tables=odd_tables())
-@examples(10)
+@examples(5)
 def test_a_sync_of_any_rows_ends_well_and_every_command_shows_them(
     tables: dict[str, list[Any]],
     project: LyingProject,
