@@ -26,6 +26,8 @@ _INSTEAD: Final = "set LORA_TUI_HOME to another directory"
 _NO_VERSION: Final = 1_000_000
 """A number that a schema will never have."""
 _OF_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG)
+_MISLEADING: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_ERROR)
+"""What SQLite says of a header whose version numbers are garbage."""
 _OF_THE_DISK: Final = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -187,7 +189,8 @@ def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> No
 def _explanation(error: sqlite3.Error, details: str, path: Path | None) -> LoraTuiError | None:
     """What a user can make of it; None where the mistake is ours."""
     code, text = _code(error), str(error)
-    if code in _OF_DAMAGE or _tells_of_damage(text) or (path is not None and is_garbled(path)):
+    misleads = code in _MISLEADING and path is not None and is_garbled(path)
+    if code in _OF_DAMAGE or misleads or _tells_of_damage(text):
         return DamagedCacheError(_DAMAGED, details=f"{details}: {text}")
     if code in _OF_THE_DISK:
         return disk_error(error, "The cache can't be read or written", path, instead=_INSTEAD)
