@@ -140,7 +140,7 @@ def test_the_application_starts_on_a_new_cache_where_the_old_one_is_damaged(
         db.execute("DROP TABLE curves")
     started: list[LoraTuiApp] = []
     monkeypatch.setattr(LoraTuiApp, "run", lambda app: started.append(app))
-    monkeypatch.setattr("lora_tui.commands.interactive._require_terminal", lambda: None)
+    monkeypatch.setattr("lora_tui.commands.interactive.require_terminal", lambda: None)
     ran = run()
     assert ran.code == 0
     assert ran.err == (
@@ -167,7 +167,7 @@ def test_the_application_is_started_again_when_it_meets_damage_or_another_file(
             app.damage = DamagedCacheError("The cache file is damaged")
 
     monkeypatch.setattr(LoraTuiApp, "run", run_app)
-    monkeypatch.setattr("lora_tui.commands.interactive._require_terminal", lambda: None)
+    monkeypatch.setattr("lora_tui.commands.interactive.require_terminal", lambda: None)
     assert run().code == 0
     assert len(started) == 3
     assert cache.with_name(f"{cache.name}.damaged-1").exists()
@@ -180,7 +180,7 @@ def test_no_command_shows_a_cache_of_another_account(
         db.execute("UPDATE facts SET value = 'somebody-else' WHERE key = 'owner.user'")
     started: list[LoraTuiApp] = []
     monkeypatch.setattr(LoraTuiApp, "run", lambda app: started.append(app))
-    monkeypatch.setattr("lora_tui.commands.interactive._require_terminal", lambda: None)
+    monkeypatch.setattr("lora_tui.commands.interactive.require_terminal", lambda: None)
     for arguments in ((), ("list",), ("sync",), ("download", "x"), ("urls", "x"), ("cache",)):
         ran = run(*arguments)
         assert ran.code == 1, arguments

@@ -58,7 +58,7 @@ def crash(*_):
     raise RuntimeError("the failure itself")
 
 OfflineWriters.check_downloads = crash
-interactive._require_terminal = lambda: None
+interactive.require_terminal = lambda: None
 run = BaseApp.run
 BaseApp.run = lambda self, **options: run(self, headless=True, **options)
 sys.exit(cli.main(sys.argv[1:]))
