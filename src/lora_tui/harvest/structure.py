@@ -33,6 +33,8 @@ _TABLES: Final = (
 _CONFIG: Final = "adapter_config.json"
 _MAGIC: Final = {".gguf": b"GGUF", ".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".npy": b"\x93NUMPY"}
 _MAY_BE_EMPTY: Final = (".txt", ".md", ".jinja", ".log", ".csv", ".jsonl")
+_DESCRIPTORS: Final = Path("/dev/fd" if Path("/dev/fd").is_dir() else "/proc/self/fd")
+"""Where an open file without a name can be opened once more."""
 _HEAD: Final = 512
 _NEVER: Final = 1 << 62
 
@@ -107,7 +109,7 @@ class Inspector:
             if self._plain.endswith(_MAY_BE_EMPTY):
                 return
             raise IntegrityError("The file is empty")
-        check_structure(Path(f"/dev/fd/{descriptor}"), self._name)
+        check_structure(_DESCRIPTORS / str(descriptor), self._name)
         head = os.pread(descriptor, _HEAD, 0)
         if self._plain.endswith(".safetensors"):
             self._check_weights(descriptor, length)
