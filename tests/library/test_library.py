@@ -114,7 +114,7 @@ def test_a_hostile_record_names_no_file_outside_its_directory(tmp_path: Path) ->
     directory = tmp_path / "a"
     directory.mkdir()
     (tmp_path / "secret").write_text("x")
-    files = {"../secret": {"size": 1, "sha256": "0"}, "x": {}}
+    files = {"../secret": {"size": 1, "sha256": "0"}, "..": {}, "": {}, "a\0": {}, "x": {}}
     (directory / "lora-tui.json").write_text(json.dumps({"id": "m", "files": files}))
     adapter = examine(directory, thorough=True)
     assert [(file.name, file.state) for file in adapter.files] == [("x", FileState.MISSING)]

@@ -122,7 +122,8 @@ def _say_result(context: Context, files: Sequence[LocalFile], broken: int, to_co
     unproven = sum(
         file.state is FileState.OK and not (file.checked and file.checked.proven) for file in files
     )
-    line = f"{good} files as they were downloaded, {broken} broken, {to_come} not downloaded"
+    count = "1 file" if good == 1 else f"{good} files"
+    line = f"{count} as downloaded, {broken} broken, {to_come} not downloaded"
     if unproven:
         line += f"; of {unproven} no checksum was ever known"
     context.say(line)

@@ -45,7 +45,7 @@ def recorded_files(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {
         name: mapping(facts)
         for name, facts in mapping(record.get("files")).items()
-        if name == Path(name).name and name not in (".", "..", MANIFEST)
+        if _is_plain(name)
     }
 
 
@@ -79,7 +79,7 @@ def expected_files(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for remote, facts in mapping(record.get("model_files")).items():
         name = mapping(facts).get("name")
-        if isinstance(name, str) and name == Path(name).name:
+        if isinstance(name, str) and _is_plain(name):
             found[name] = {**mapping(facts), "object": remote}
     return found
 
@@ -209,6 +209,11 @@ def _recorded_names(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _moment_of(model: Model) -> str | None:
     return timestamp_text(model.updated_at) if model.updated_at else None
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it can be the name of a file in the directory: a record may hold anything."""
+    return name == Path(name).name and name not in ("", "..", MANIFEST) and "\0" not in name
 
 
 def _is_there(path: Path) -> bool:
