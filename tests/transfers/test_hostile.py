@@ -13,9 +13,9 @@ import pytest
 
 from lora_tui.errors import BackendError, IntegrityError, LoraTuiError, UnreachableError
 from lora_tui.gateway import wire
-from lora_tui.transfers import source
+from lora_tui.transfers import growth, source
 from tests.raw_server import RawServer, chunked, for_ever, head, whole
-from tests.transfers.file_server import World
+from tests.transfers.file_server import Behaviour, FileServer, World
 
 BODY = b"0123456789" * 100
 CHUNKED = "Transfer-Encoding: chunked"
@@ -310,3 +310,22 @@ def test_an_error_says_nothing_of_the_link(serve: Serve) -> None:
     with pytest.raises(LoraTuiError) as caught:
         world.download()
     assert "token" not in f"{caught.value} {caught.value.details}"
+
+
+def test_connections_that_wait_in_vain_are_ended_and_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that answers one connection at a time, and lets all others wait for their bytes."""
+    monkeypatch.setattr(growth, "_STEADY_SECONDS", 0.2)
+    monkeypatch.setattr(growth, "_WORTHWHILE_SECONDS", 0.1)
+    content = bytes(6_000_000)
+    server = FileServer(Behaviour(content=content, rate=4e6))
+    server.behaviour.stall_after = lambda: 0 if server.open_now > 1 else None
+    try:
+        world = World(tmp_path / "world", server)
+        world.download(stall_seconds=0.6)
+        assert world.target.read_bytes() == content
+        assert server.most_open > 2
+        assert len(server.requests) < 20
+    finally:
+        server.close()

@@ -48,8 +48,8 @@ REFUSED_AGAIN: Final = 2
 """So many times a request is repeated that was refused with 401: one refusal may be a mishap of
 the platform, and nothing has been done yet, whatever the method."""
 
-_MOST_BYTES: Final = 32 << 20
-"""Of an answer; a page of a thousand rows has two to ten megabytes."""
+_MOST_BYTES: Final = 64 << 20
+"""Of an answer; a page of a thousand rows has two to twenty megabytes."""
 _MOST_ERROR_BYTES: Final = 256 << 10
 """Of a refusal: whatever comes after them is not read."""
 _CODINGS: Final = ("gzip", "deflate")

@@ -109,6 +109,7 @@ class Line:
         self._stall_seconds = stall_seconds
         self._connection: _Connection | None = None
         self._response: http.client.HTTPResponse | None = None
+        self._aborted = False
 
     @contextmanager
     def ask(
@@ -145,6 +146,15 @@ class Line:
             if self._response is None or not self._response.isclosed():
                 self.close()  # there is more to come on it, that nobody wants
 
+    def abort(self) -> None:
+        """Wake up a thread that waits for an answer; its `ask` fails."""
+        self._aborted = True
+        sock = self._connection.sock if self._connection is not None else None
+        outer = sock.outer if isinstance(sock, NestedTls) else sock
+        if outer is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(outer, socket.SHUT_RDWR)
+
     def close(self) -> None:
         """End the connection."""
         if self._connection is not None:
@@ -175,7 +185,7 @@ class Line:
             self._response = self._connection.get(url, headers)
         except (OSError, ValueError, http.client.HTTPException) as error:
             self.close()
-            if used:  # the server may have closed it meanwhile
+            if used and not self._aborted:  # the server may have closed it meanwhile
                 return self._send(url, headers)
             raise _unreachable(error) from None
         return self._response, sock.outer if isinstance(sock, NestedTls) else sock

@@ -29,6 +29,7 @@ class _Reader:
     """One thread with one connection."""
 
     piece: Piece
+    line: Line
     thread: threading.Thread | None = None
     answer: Answer | None = None
     """While there is one, the thread may write; otherwise it touches nothing."""
@@ -62,7 +63,7 @@ class Readers:
         piece = pieces.take(growth.chunk(pieces.missing) if self._readers else None)
         if piece is None:
             return False
-        reader = _Reader(piece)
+        reader = _Reader(piece, Line(stall_seconds=self._stall_seconds))
         reader.thread = threading.Thread(
             target=self._read, args=(reader,), name="download", daemon=True
         )
@@ -73,8 +74,12 @@ class Readers:
     def keep(self, count: int) -> None:
         """Dismiss those beyond so many, the ones first that still wait for their first byte."""
         ranked = sorted(self._readers, key=lambda reader: (reader.leave, reader.answer is None))
-        for reader in ranked[count:]:
-            reader.leave = True
+        with self._lock:
+            for reader in ranked[count:]:
+                if not reader.leave:
+                    reader.leave = True
+                    # it may wait for long, and the server work for it
+                    (reader.answer or reader.line).abort()
 
     def wait(self, seconds: float) -> list[tuple[BaseException, int]]:
         """Until one ends, but no longer: the errors of those that did, and how many were left."""
@@ -103,7 +108,7 @@ class Readers:
     def _read(self, reader: _Reader) -> None:
         """The life of a reader: gap after gap, until there is none or the line breaks."""
         growth, pieces = self._source.growth, self._source.pieces
-        line = Line(stall_seconds=self._stall_seconds)
+        line = reader.line
         error: BaseException | None = None
         try:
             buffer = memoryview(bytearray(_BUFFER))
@@ -117,7 +122,8 @@ class Readers:
                 if piece is not None:
                     reader.piece = piece
         except BaseException as caught:
-            error = caught
+            dismissed = reader.leave and isinstance(caught, UnreachableError)
+            error = None if dismissed else caught
         finally:
             pieces.release(reader.piece)
             line.close()
