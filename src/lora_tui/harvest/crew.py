@@ -99,7 +99,9 @@ class Crew:
         """Whether the worker has answered a question, so that the key can't be wrong."""
         self._again: set[str] = set()
         """Jobs for which it did not accept the key once: they come last, for a second try."""
-        self._harvested = self._failed = self._elsewhere = self._left = 0
+        self._failed: set[str] = set()
+        """Jobs whose newest try in this cycle failed."""
+        self._harvested = self._elsewhere = self._left = 0
 
     def emit(self, event: Event) -> None:
         """Note what happened, and pass it on."""
@@ -136,14 +138,14 @@ class Crew:
         self.emit(
             CycleFinished(
                 harvested=self._harvested,
-                failed=self._failed,
+                failed=len(self._failed),
                 elsewhere=self._elsewhere,
                 left=self._left,
                 dry_run=self._dry_run,
                 error=error,
             )
         )
-        return CycleResult(self._harvested, self._failed, self._elsewhere, self._left)
+        return CycleResult(self._harvested, len(self._failed), self._elsewhere, self._left)
 
     def join(self, jobs: Iterable[Row]) -> None:
         """Take in the jobs of these that this cycle does not know yet, or may try again."""
@@ -279,8 +281,9 @@ class Crew:
         with self._lock:
             self._left -= 1
             self._unreachable = self._unreachable + 1 if down else 0
+            self._failed.discard(job_id)
             if failure is not None:
-                self._failed += 1
+                self._failed.add(job_id)
             elif self._dry_run:
                 self._accepted = True
                 self._planned += 1
@@ -326,7 +329,7 @@ class Crew:
             if self._accepted:
                 self._tell_failure(job, error)
                 self._left -= 1
-                self._failed += 1
+                self._failed.add(job_id)
                 return
             self._refused.append((job, error))
             if len(self._refused) >= _REFUSED_IN_A_ROW:
@@ -342,7 +345,7 @@ class Crew:
         for job, error in self._refused:
             self._tell_failure(job, error)
             self._left -= 1
-            self._failed += 1
+            self._failed.add(str(job["id"]))
 
     def _note(self, event: Event) -> None:
         ledger = self._harvester.ledger
