@@ -215,10 +215,10 @@ def _not_accepted(
     key = request.headers.get("apikey")
     token = request.headers.get("authorization", "").partition(" ")[2]
     is_login = bool(key and token and token != key)
+    token_name = "session" if is_login else "key"
     if refusal is Refusal.FUTURE:
         return AuthenticationError(
-            f"Could not {what}: for the server the {'session' if is_login else 'key'} is from"
-            " the future",
+            f"Could not {what}: for the server the {token_name} is from the future",
             details=details,
             remedy="the clocks of the project disagree, which passes: try again in a few minutes"
             + (", or run `lora-tui login`" if is_login else ""),
