@@ -40,9 +40,9 @@ def free_port() -> int:
 class Served:
     """A running `lora-tui serve` and the link that it printed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, "--port", str(free_port())],
+            [*COMMAND, *options, "--port", str(free_port())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -166,18 +166,22 @@ async def test_no_other_server_of_this_machine_is_sent_the_cookie(
 
 
 async def test_a_page_ends_its_application_and_the_server_ends_them_all(
-    served: Served, browser: ClientSession
+    configured: Sandbox, browser: ClientSession, run: Run
 ) -> None:
+    assert run("sync").code == 0
+    name = run("list", "--json").data["models"][0]["name"]
+    served = Served("--offline")  # what is idle draws nothing, and so would not fail at drawing
     async with browser.get(served.link) as answer:
         address = websocket_address(await answer.text())
     async with browser.ws_connect(address) as closed, browser.ws_connect(address) as left:
-        for page in (closed, left):
-            await page.receive()  # its application has started
+        await closed.receive()  # its application has started
+        await text_until(left, name[:20])
         running = children_of(served.process.pid)
         assert len(running) == 2
         await closed.close()
         await until(lambda: sum(map(is_running, running)) == 1)
         served.process.kill()
+        served.process.communicate()
         await until(lambda: not any(map(is_running, running)))
 
 
