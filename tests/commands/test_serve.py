@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import socket
@@ -110,7 +109,7 @@ async def test_the_link_opens_the_list_q_ends_it_and_no_process_shows_a_secret(
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     async with browser.ws_connect(f"{websocket_address(html)}?width=120&height=40") as page:
         await text_until(page, name[:20])
-        shown = [line for line in process_lines() if "lora_tui" in line]
+        shown = command_lines({served.process.pid, *children_of(served.process.pid)})
         await page.send_json(["stdin", "q"])
         async for _ in page:
             pass
@@ -243,15 +242,10 @@ def test_ctrl_c_ends_it_with_0(served: Served) -> None:
     assert "Traceback" not in talk
 
 
-def process_lines() -> list[str]:
-    lines = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if file.stat().st_uid == os.getuid():
-                lines.append(file.read_text(errors="replace").replace("\0", " "))
-        except OSError:
-            continue  # it has ended
-    return lines
+def command_lines(processes: set[int]) -> list[str]:
+    """What the list of processes shows of these."""
+    files = (Path(f"/proc/{pid}/cmdline") for pid in processes)
+    return [file.read_text(errors="replace").replace("\0", " ") for file in files]
 
 
 @pytest.mark.parametrize(
