@@ -20,6 +20,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.cache.transfers import TransferState
+from lora_tui.checked import Checked
 from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError
 from lora_tui.file_lock import Holder
 from lora_tui.filenames import same_file_key
@@ -29,6 +30,7 @@ from lora_tui.transfers.directory import model_directory
 from lora_tui.transfers.owner import Owner
 from lora_tui.transfers.part import part_of
 from lora_tui.transfers.plan import plan
+from lora_tui.transfers.record import read_record, record_file
 from lora_tui.transfers.run import Runner
 from tests.conftest import Run
 from tests.transfers.conftest import MakeWorld
@@ -102,6 +104,26 @@ def test_a_forced_download_that_fails_leaves_the_other_model_as_it_was(
         other.download(force=True)
     assert {file.state for file in examine(world.directory, thorough=True).files} == {FileState.OK}
     assert world.download().done == (world.name,)
+
+
+def test_a_download_whose_directory_is_taken_over_midway_does_not_take_it_back(
+    world: World, other: World, server: FileServer
+) -> None:
+    taken = []
+
+    def take_over(sent: int) -> None:
+        if not taken and sent > 500_000:
+            taken.append(sent)
+            facts: dict[str, Any] = {"sha256": "0", "size": 1, "remote_name": "y", "etag": None}
+            checked = Checked.LENGTH
+            (world.directory / "y").touch()
+            record_file(world.directory, other.model(), "y", checked=checked, force=True, **facts)
+
+    server.behaviour.on_sent = take_over
+    with pytest.raises(DiskError, match="another model"):
+        world.download()
+    assert not world.target.exists()
+    assert read_record(world.directory)["id"] == OTHER
 
 
 def test_a_file_of_another_is_not_replaced_and_with_force_it_is(world: World) -> None:

@@ -104,6 +104,7 @@ def _record(row: Transfer, model: Model, brought: Brought) -> None:
         remote_name=row.file,
         checked=brought.checked,
         etag=brought.etag,
+        force=row.force,
     )
 
 

@@ -143,12 +143,16 @@ def record_file(
     remote_name: str,
     checked: Checked,
     etag: str | None,
+    force: bool = False,
 ) -> None:
     """Write down a file. Done before it gets its name: a crash in between costs nothing.
 
-    Raises DiskError.
+    Raises DiskError, also where another model has taken the directory over meanwhile and this one
+    may not (`force`).
     """
     with explained_disk(directory / MANIFEST), locked_directory(directory):
+        if not force:
+            check_directory(directory, model)
         files = dict(recorded_files(record_of(directory, model.id)))
         files[name] = {
             "sha256": sha256,
