@@ -11,7 +11,7 @@ from typing import Final
 
 from lora_tui.base_app import BaseApp
 from lora_tui.bindings import key_of
-from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.connection import open_existing, transaction
 from lora_tui.cache.facts import Owner
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
@@ -33,7 +33,7 @@ class Announcements:
         ask: Callable[[Callable[[], None]], None],
     ) -> None:
         self._app, self._db, self._ask = app, db, ask
-        self._open = partial(open_cache, cache_path, owner)
+        self._open = partial(open_existing, cache_path, owner)
         self._announced: set[str] = set()
 
     def look(self) -> None:

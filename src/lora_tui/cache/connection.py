@@ -37,6 +37,16 @@ _OF_THE_DISK: Final = (
 )
 
 
+def open_existing(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
+    """Like `open_cache`, but a cache that was removed meanwhile is not made again.
+
+    Raises CacheError for that. A thread may still read while its user signs out.
+    """
+    if not path.exists():
+        raise CacheError("The cache was removed meanwhile")
+    return open_cache(path, owner)
+
+
 def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
     """Open the cache at `path`, made and migrated where that is needed.
 

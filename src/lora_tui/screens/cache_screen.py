@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import database_explained, open_cache
+from lora_tui.cache.connection import database_explained, open_existing
 from lora_tui.screens.base_screen import BaseScreen
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class CacheScreen(BaseScreen[None]):
         path, owner = self.lora.cache_path, self.lora.cache_owner
 
         def ask() -> Found:
-            with database_explained(path), closing(open_cache(path, owner)) as db:
+            with database_explained(path), closing(open_existing(path, owner)) as db:
                 return query(db)
 
         self.start(ask, then, name="read", exclusive=exclusive)
