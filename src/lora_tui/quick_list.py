@@ -48,7 +48,6 @@ def answered(arguments: Namespace) -> bool:
             return False
         db = plain_list.open_plain(path)
         try:
-            plain_list.check(db, path)
             text, remark = _page(db, arguments, offset, (user_id, project))
         finally:
             db.close()

@@ -13,7 +13,7 @@ from lora_tui.cache.cache_file import is_garbled, make_private, remove_files
 from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_fact
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
-from lora_tui.cache.sums import QUICKLY_CHECKED, schema_sum, table_sums
+from lora_tui.cache.sums import SUMMED, find_fault, schema_sum, table_sums
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
 from lora_tui.file_lock import Holder, writer_of_database
@@ -77,10 +77,9 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
             if version < SCHEMA_VERSION:
                 _migrate(connection)
             _check_tables(connection)
-            if path.stat().st_size <= QUICKLY_CHECKED:
-                (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-                if verdict != "ok":
-                    raise DamagedCacheError(_DAMAGED, details=f"{path}: {verdict}")
+            fault = find_fault(connection)
+            if fault is not None:
+                raise DamagedCacheError(_DAMAGED, details=f"{path}: {fault}")
             if owner is not None:
                 _check_owner(connection, owner, path)
     except BaseException:
@@ -179,7 +178,10 @@ def _check_tables(connection: sqlite3.Connection) -> None:
     missing = sorted(TABLES - there)
     if missing:
         raise DamagedCacheError(_DAMAGED, details=f"there is no table {', '.join(missing)}")
-    if table_sums(connection).get("schema") != (0, schema_sum(connection)):
+    kept = table_sums(connection)
+    if kept.get("schema") != (0, schema_sum(connection)) or kept.keys() < SUMMED.keys() - {
+        "curves"
+    }:
         raise DamagedCacheError(_DAMAGED, details="its tables are others than ours")
 
 

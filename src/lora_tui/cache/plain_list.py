@@ -6,15 +6,14 @@ no repair, no migration and no owner (docs/architecture.md, "How fast `list` is"
 
 from __future__ import annotations
 
-import os
 import sqlite3
 
 from lora_tui.cache.model_order import Sort, index_of, order_by
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES
 from lora_tui.cache.sums import (
-    QUICKLY_CHECKED,
     SUMMED,
     columns_of,
+    find_fault,
     is_row_true,
     schema_sum,
     table_sums,
@@ -36,14 +35,6 @@ def open_plain(path: str) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
 
 
-def check(db: sqlite3.Connection, path: str) -> None:
-    """Raises ValueError where a small cache is damaged; of a large one the parts that are read."""
-    if os.stat(path).st_size <= QUICKLY_CHECKED:  # noqa: PTH116 - pathlib loads slowly
-        (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
-        if verdict != "ok":
-            raise ValueError("damaged")
-
-
 def read_facts(db: sqlite3.Connection, owner: tuple[str, str]) -> dict[str, str]:
     """What the cache knows about itself. Raises ValueError where it is not quite in order.
 
@@ -54,7 +45,7 @@ def read_facts(db: sqlite3.Connection, owner: tuple[str, str]) -> dict[str, str]
     tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if version != SCHEMA_VERSION or not tables >= TABLES or encoding != "UTF-8":
         raise ValueError("older, newer or damaged")
-    if table_sums(db)["schema"] != (0, schema_sum(db)):
+    if table_sums(db)["schema"] != (0, schema_sum(db)) or find_fault(db):
         raise ValueError("damaged")
     facts = dict(db.execute("SELECT key, value FROM facts").fetchall())
     if (facts.get("owner.user"), facts.get("owner.project")) != owner:

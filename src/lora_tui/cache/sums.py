@@ -16,9 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # `list` waits for this module
     from collections.abc import Iterable, Sequence
 
-QUICKLY_CHECKED = 2 * 1024 * 1024
-"""A file of so many bytes (some 400 models) is read from end to end in 8 ms, so whoever opens it
-has SQLite check it: else a list could be in a wrong order, or lack a model, by a damaged index."""
+_LISTED = {"models": 500, "datasets": 2_000, "jobs": 2_000}
+"""Tables of which a list is made, each with so many rows as SQLite checks in a few milliseconds."""
 SUMMED = {
     "models": (
         *("id", "row", "name", "version", "description", "status", "dataset_id", "job_id"),
@@ -90,6 +89,22 @@ class summed:  # noqa: N801 - used like a function; contextlib would cost `list`
 def table_sums(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     """The rows and the sum of each table that has them, as they were kept while writing."""
     return {name: (n, total) for name, n, total in db.execute("SELECT name, n, total FROM sums")}
+
+
+def find_fault(db: sqlite3.Connection) -> str | None:
+    """What is wrong with the tables that a list is made of, as far as that is told quickly.
+
+    A list could be in a wrong order, or lack a model, by a damaged index; so SQLite compares the
+    indexes of small tables with their rows whenever a cache is opened. Large ones wait for the
+    next sync (soundness.py).
+    """
+    kept = table_sums(db)
+    for table, most in _LISTED.items():
+        if kept[table][0] <= most:
+            (verdict,) = db.execute(f"PRAGMA integrity_check({table})").fetchone()
+            if verdict != "ok":
+                return str(verdict)
+    return None
 
 
 def sum_anew(db: sqlite3.Connection) -> None:
