@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # `list` waits for this module
     from collections.abc import Iterable, Sequence
 
-_LISTED = {"models": 500, "datasets": 2_000, "jobs": 2_000}
+_LISTED = {"models": 200, "datasets": 1_000, "jobs": 500}
 """Tables of which a list is made, each with so many rows as SQLite checks in a few milliseconds."""
 SUMMED = {
     "models": (
