@@ -46,6 +46,10 @@ _LOOK_EVERY: Final = 600.0
 _ATTEMPTS: Final = 10
 """In a row without a byte, for a download: it has the patience to outlast an outage of a minute."""
 
+_LONGEST_PAUSE: Final = 600.0
+_ATTEMPTS_BEFORE_LONG_PAUSE: Final = 3
+"""A server that asks for a pause of more seconds than those is not asked often."""
+
 
 def sign_in(profile: Profile) -> Session:
     """The session in force; where there is none, sign in with the configured account and keep it.
@@ -282,4 +286,6 @@ def _delay(attempt: int, retry_after: str | None) -> float | None:
     if retry.is_exhausted():
         return None
     asked = retry_seconds(retry_after)
+    if asked is not None and asked > _LONGEST_PAUSE and attempt >= _ATTEMPTS_BEFORE_LONG_PAUSE:
+        return None
     return retry.backoff_strategy() if asked is None else min(asked, retry.max_backoff_wait)

@@ -70,3 +70,8 @@ def test_a_retry_waits_as_long_as_the_server_asks_and_gives_up_in_the_end() -> N
     assert soon is not None
     assert 0 <= soon <= 0.5
     assert _delay(10, None) is None
+
+
+def test_a_server_that_asks_for_a_pause_of_a_year_is_given_up_soon() -> None:
+    waits = [_delay(attempt, "31536000") for attempt in range(1, 5)]
+    assert waits == [20.0, 20.0, None, None]
