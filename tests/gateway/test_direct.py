@@ -209,7 +209,7 @@ def test_after_a_broken_connection_it_goes_on_where_the_server_is(
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(413, TooLargeError), (401, AuthenticationError), (403, DeniedError)],
+    [(413, TooLargeError), (403, DeniedError)],
 )
 def test_a_refusal_in_the_middle_of_a_piece_is_told_as_what_it_is(
     bucket: Bucket, url: str, status: int, error: type[LoraTuiError]
@@ -220,6 +220,21 @@ def test_a_refusal_in_the_middle_of_a_piece_is_told_as_what_it_is(
         send(url)
     assert type(caught.value) is error
     assert bucket.pieces == 1
+
+
+def test_one_refusal_of_the_login_in_the_middle_of_a_piece_is_not_noticed(
+    bucket: Bucket, url: str
+) -> None:
+    bucket.answers = [refusing(401, b'{"message": "no"}')]
+    send(url)
+    assert bytes(bucket.received) == BODY
+
+
+def test_a_login_that_is_refused_for_every_piece_ends_the_upload(bucket: Bucket, url: str) -> None:
+    bucket.answers = [refusing(401, b'{"message": "no"}')] * 20
+    with pytest.raises(AuthenticationError):
+        send(url)
+    assert bucket.pieces < 10
 
 
 def test_a_busy_server_is_asked_again_when_it_says(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from lora_tui.errors import BackendError, ConflictError, LoraTuiError, UnreachableError
-from lora_tui.gateway.answers import check, error_of, is_own_word
+from lora_tui.gateway.answers import check, error_of, is_own_word, refusal_of
 from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, exactly
 from lora_tui.gateway.direct import DIRECT
 from lora_tui.gateway.headers import byte_count
@@ -153,6 +153,8 @@ class ResumableUpload:
         # 404 and 410: the upload ran out; 409 of one that replaces: it is complete, or moved on
         if response.status_code in (404, 410, 429, *_LOCKED) or response.status_code >= 500:
             return response
+        if refusal_of(response) is not None:
+            return response  # it may pass; where it holds, asking for the offset says so
         raise error_of(response, self._what)
 
     def _error(self, failure: httpx.Response | LoraTuiError) -> LoraTuiError:
