@@ -19,6 +19,7 @@ from textual.screen import Screen
 
 import lora_tui.screens
 from lora_tui.app import LoraTuiApp
+from lora_tui.cache.connection import delete_cache
 from tests.tui.conftest import Open, until
 from tests.tui.every_screen import SCREENS, FakeLogin, Way, fill, with_every_screen
 from tests.tui.library import FakeWriters, Library, notice_row
@@ -142,6 +143,17 @@ async def test_signing_out_while_a_model_is_read_ends_in_order(
         await until(pilot, lambda: app.signed_out)
         assert isinstance(app.login, FakeLogin)
         assert app.login.signed_out == 1
+
+
+async def test_a_read_that_outlasts_the_application_does_not_bring_a_removed_cache_back(
+    app: LoraTuiApp, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch)
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await pilot.press(*SCREENS["model"].opens)
+    delete_cache(library.path)
+    assert held.let_go() > 0
+    assert not library.path.exists()
 
 
 async def test_no_screen_stays_in_memory_once_it_was_left(app: LoraTuiApp) -> None:
