@@ -14,7 +14,13 @@ from typing import Any, Final
 
 from lora_tui.cache.cache_file import check_kind, set_aside
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import delete_cache, explained, open_cache, transaction
+from lora_tui.cache.connection import (
+    database_explained,
+    delete_cache,
+    explained,
+    open_cache,
+    transaction,
+)
 from lora_tui.cache.facts import Owner
 from lora_tui.cache.lock import sync_holder, sync_lock
 from lora_tui.cache.soundness import find_damage
@@ -90,6 +96,11 @@ def _is_sound(path: Path, owner: Owner) -> bool:
     try:
         with closing(open_cache(path, owner)) as db:
             return find_damage(db) is None
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            with database_explained(path):  # another process writes to it: that is no damage
+                raise
+        return False
     except (DamagedCacheError, sqlite3.DatabaseError):
         return False
 

@@ -42,9 +42,16 @@ QUICKLY_READ: Final = 64 * 1024 * 1024
 
 
 def find_damage(db: sqlite3.Connection) -> str | None:
-    """What is wrong with the cache, in words; None where it is sound."""
+    """What is wrong with the cache, in words; None where it is sound.
+
+    Raises sqlite3.OperationalError where another process holds it: that is no damage.
+    """
     try:
         return next(_damages(db), None)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+        return str(error) or type(error).__name__
     except (DamagedCacheError, sqlite3.DatabaseError, ValueError, TypeError) as error:
         return str(error) or type(error).__name__
 
