@@ -204,6 +204,22 @@ async def test_letters_typed_fast_behind_the_slash_are_searched_for_and_are_no_c
         assert writers.asked == []
 
 
+async def test_a_letter_that_was_still_on_its_way_through_the_list_is_searched_for(
+    library: Library, open_app: Open
+) -> None:
+    library.fill(count=3)
+    app = open_app()
+    async with app.run_test() as pilot:
+        await pilot.press("slash")
+        await until(pilot, lambda: isinstance(app.focused, SearchInput))
+        late = events.Key("q", "q")  # in the list it would quit
+        late._set_forwarded()
+        app.screen.query_one("#body").post_message(late)
+        await until(pilot, lambda: app.screen.query_one(SearchInput).value == "q")
+        await pilot.press("x")
+        assert app.screen.query_one(SearchInput).value == "qx"
+
+
 async def test_a_whole_search_in_one_burst_ends_in_the_list_that_it_leaves(
     library: Library, open_app: Open, writers: FakeWriters
 ) -> None:
@@ -496,13 +512,14 @@ async def test_the_cache_of_another_account_is_not_opened(library: Library, open
         open_app(owner=Owner("bob", "https://one.example"))
 
 
-async def test_a_terminal_that_is_too_small_says_so_in_one_line(
+async def test_a_terminal_that_is_too_small_says_so_and_how_to_quit(
     library: Library, open_app: Open
 ) -> None:
     library.fill()
     app = open_app()
     async with app.run_test(size=(39, 20)) as pilot:
-        assert screen_text(app).strip() == "Terminal too small: 40 x 10 needed"
+        words = [line.strip() for line in screen_text(app).splitlines() if line.strip()]
+        assert words == ["Terminal too small: 40 x 10 needed", "q quits"]
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "37 models" in screen_text(app))
         await pilot.resize_terminal(80, 9)

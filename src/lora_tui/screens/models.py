@@ -184,6 +184,9 @@ class ModelsScreen(CacheScreen):
             event.stop()
             self._search_begins = bar.type(event)
             self._search(bar.text)
+        elif event.is_printable and isinstance(self.focused, SearchInput):
+            event.stop()  # the line takes its own keys: this one still came through the list
+            bar.type(event)
         elif event.key == "slash" and not isinstance(self.focused, SearchInput):
             event.stop()
             self._search_begins = True
@@ -194,7 +197,8 @@ class ModelsScreen(CacheScreen):
         if not self._search_begins:
             return  # it was left in the same breath
         bar = self.query_one(SearchBar)
-        if any(pump.message_queue_size for pump in (self.app, self, self.view, bar, *bar.children)):
+        way = (*self.view.ancestors_with_self, self.app, bar, *bar.children)
+        if any(pump.message_queue_size for pump in way):
             self.set_timer(_SOON, self.while_alive(self._focus_search))
             return
         self._search_begins = False
