@@ -16,12 +16,21 @@ from lora_tui.cli import main
 from lora_tui.config import Profile, load_profile
 from lora_tui.sandbox import Sandbox
 from tests.certificates import certificate, trust
+from tests.seeded import seed_from_copy
 
 __all__ = ["certificate", "trust"]  # fixtures
 
 # how long an example takes is the machine's affair: no test asserts a time
 settings.register_profile("lora-tui", deadline=None)
 settings.load_profile("lora-tui")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def seeded_once() -> Iterator[None]:
+    """To make the rows of a sandbox takes longer than most of what is asked of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lora_tui.sandbox.server.seed_backend", seed_from_copy)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 
 from lora_tui.quality import calculate_quality_metrics
 from lora_tui.sandbox import Sandbox
+from lora_tui.sandbox.seed import seed_backend
 from tests.sandbox.client import WEIGHTS, Client, clients
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -25,6 +26,12 @@ TABLES = (
     "cost_records",
     "metrics_points",
 )
+
+
+@pytest.fixture(autouse=True)
+def seeded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests get copies of rows that were made once; here the making is tested."""
+    monkeypatch.setattr("lora_tui.sandbox.server.seed_backend", seed_backend)
 
 
 def all_points(client: Client, job_id: str) -> list[dict[str, Any]]:

@@ -1,0 +1,37 @@
+"""Sandboxes of the same volume are seeded once a run: each later one gets a copy of the rows."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from typing import Final
+
+from lora_tui import clock
+from lora_tui.sandbox.backend import Backend
+from lora_tui.sandbox.seed import seed_backend
+from lora_tui.sandbox.seeding import Volume
+
+_MOST_MODELS: Final = 100
+"""More rows than of so many are not kept."""
+_prepared: Final[dict[tuple[int, Volume, datetime], sqlite3.Connection]] = {}
+_lock: Final = threading.Lock()
+
+
+def seed_from_copy(backend: Backend, seed: int, volume: Volume, now: datetime | None) -> None:
+    """`seed_backend`, which a run of the tests does once for a seed, a volume and a moment."""
+    moment = now or clock.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    database = backend.database
+    empty = database.row("SELECT 1 FROM sqlite_master") is None
+    if not empty or volume.models > _MOST_MODELS:
+        seed_backend(backend, seed, volume, now)
+        return
+    with _lock:
+        prepared = _prepared.get((seed, volume, moment))
+        if prepared is not None:
+            prepared.backup(database._connection)
+            return
+        seed_backend(backend, seed, volume, moment)
+        prepared = sqlite3.connect(":memory:", check_same_thread=False)
+        database._connection.backup(prepared)
+        _prepared[seed, volume, moment] = prepared
