@@ -71,8 +71,8 @@ async def test_on_a_terminal_that_is_too_small_no_key_acts_but_those_that_quit(
         shown = app.screen
         before = screen_text(app)
         await pilot.resize_terminal(39, 9)
+        await until(pilot, lambda: "q quits" in screen_text(app))
         assert "Terminal too small" in screen_text(app)
-        assert "q quits" in screen_text(app)
         keys = ("escape", "enter", "d", "r", "x", "y", "t", "space", "j", "tab", "a", "ctrl+p")
         await pilot.press(*keys, "ctrl+l", "slash", "comma")
         app.post_message(events.Paste("pasted"))
@@ -80,7 +80,7 @@ async def test_on_a_terminal_that_is_too_small_no_key_acts_but_those_that_quit(
         assert app.screen is shown
         assert len(app.screen_stack) == 1 + (shown is not app.screen_stack[0])
         await pilot.resize_terminal(80, 24)
-        assert screen_text(app).split() == before.split()
+        await until(pilot, lambda: screen_text(app).split() == before.split())
         await pilot.resize_terminal(39, 9)
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running or app._exit)
@@ -97,7 +97,7 @@ async def test_the_first_run_outlives_every_size(tmp_path: Path, keys: tuple[str
             await pilot.resize_terminal(width, height)
         assert app.is_running
         await pilot.resize_terminal(39, 9)
-        assert "Terminal too small" in screen_text(app)
+        await until(pilot, lambda: "Terminal too small" in screen_text(app))
         shown = app.screen
         await pilot.press("enter", "down", "tab", "escape")
         assert app.screen is shown
