@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.campaign.campaign import Figures, campaign
-from tests.campaign.plan import Episode
+from tests.campaign.episode import Episode
 
 
 def main() -> int:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lora_tui.sandbox.backend import StorageKind
+from tests.campaign.episode import Episode
 from tests.campaign.invariants import broken_by, broken_in_the_end
-from tests.campaign.plan import Episode, plan
+from tests.campaign.plan import plan
 from tests.campaign.world import World
 
 
@@ -51,11 +53,12 @@ def campaign(
     """Run so many episodes, or for so long, in one world; then calm, and the last look.
 
     Odd seeds have a backend with our migration (leases, and a bucket that owners can read), even
-    ones have it as it is deployed.
+    ones have it as it is deployed. Every second pair of seeds has Storage on files, not on s3.
     """
     figures = Figures(seed)
     start = time.monotonic()
-    with World(home, jobs, migrated=seed % 2 == 1) as world:
+    storage: StorageKind = "file" if seed // 2 % 2 else "s3"
+    with World(home, jobs, migrated=seed % 2 == 1, storage=storage) as world:
         for episode in plan(seed, jobs):
             if figures.episodes == episodes or time.monotonic() - start > seconds:
                 break

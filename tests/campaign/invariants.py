@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import signal
 from collections.abc import Iterator
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from lora_tui.errors import ExitCode
-from tests.campaign.plan import Episode
+from tests.campaign.episode import Episode
+from tests.campaign.plants import plain_files
 from tests.campaign.world import Ended, World
 from tests.sync.equality import assert_equal
 
 _CALM_HARVESTS: Final = 3
+_SIGNED: Final = ("X-Amz-Signature=", "token=ey")
+_SESSION: Final = re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}\.")
 _A_LEASE_LATER: Final = 26 * 3600.0
 """Seconds, by the backend's clock, after which what a dead harvester had claimed is free. A lease
 is dated by that clock, which an episode may have set a day ahead for a while."""
@@ -21,7 +27,12 @@ is dated by that clock, which an episode may have set a day ahead for a while.""
 def broken_by(world: World, episode: Episode, ended: list[Ended]) -> Iterator[str]:
     """What one episode broke, a sentence each."""
     for process in ended:
-        yield from _badly_ended(world, process, killed=episode.kill_after is not None)
+        yield from _badly_ended(
+            world,
+            process,
+            killed=episode.kill_after is not None,
+            planted=episode.plant is not None,
+        )
     if episode.damage is not None:
         synced = world.run("sync")
         if synced.code != ExitCode.OK:
@@ -38,9 +49,98 @@ def broken_by(world: World, episode: Episode, ended: list[Ended]) -> Iterator[st
     if len(announced) != len(set(announced)):
         yield "a model was announced twice"
     artifacts, objects = world.remote.artifacts(), world.remote.objects()
-    for row in artifacts.values():
+    for job, row in artifacts.items():
         if missing := [path for path in row["artifacts"].values() if path not in objects]:
             yield f"a model is visible without its files: {missing[0]}"
+        there = {name: objects.get(path) for name, path in row["artifacts"].items()}
+        for name, digest in world.sources[job].items():
+            if there.get(name) != digest:
+                yield f"what was published as {name} is not what the worker has made"
+    yield from _wrongly_verified(world, episode, objects)
+    yield from _leaked(world)
+    if changed := world.outside.changed():
+        yield f"something was written outside of the home: {', '.join(changed)}"
+    world.plants.clear()
+    if episode.recheck is not None:
+        yield from _unequal(world, full=episode.recheck == "full")
+
+
+def _wrongly_verified(world: World, episode: Episode, objects: dict[str, str]) -> Iterator[str]:
+    """No record, and no `verify`, says of other bytes that they are a model's."""
+    paths = {row["id"]: row["artifacts"] for row in world.remote.artifacts().values()}
+    for directory, record in world.records().items():
+        for name, facts in record["files"].items():
+            path = paths.get(record["id"], {}).get(facts.get("object", name))
+            if facts.get("sha256") not in (None, objects.get(path)):
+                yield f"a record of {directory.name} has another checksum of {name}"
+    if episode.plant is None and "two models in one directory" not in episode.marks:
+        return
+    verified = world.run("verify", "--json")
+    yield from _no_json(verified)
+    for adapter in _adapters(verified):
+        for file in adapter["files"]:
+            place = Path(adapter["directory"]) / file["name"]
+            path = paths.get(adapter["model_id"], {}).get(file.get("object") or file["name"])
+            if file["state"] == "ok" and (
+                place.is_symlink() or _digest(place) != objects.get(path)
+            ):
+                yield f"verify says ok of other bytes: {place.name}, {file['checked']}"
+
+
+def _adapters(verified: Ended) -> list[Any]:
+    if verified.code < 0 or not _is_json(verified.out):
+        return []
+    found: list[Any] = (json.loads(verified.out).get("data") or {}).get("adapters", [])
+    return found
+
+
+def _unequal(world: World, *, full: bool) -> Iterator[str]:
+    """One sync, once the trouble has ended, makes the cache equal to the backend."""
+    synced = world.run("sync", *(["--full"] if full else []))
+    if synced.code != ExitCode.OK:
+        yield f"a sync after the trouble ended with {synced.code}: {synced.err[-200:]}"
+    if world.was_behind:
+        return
+    for path in world.caches():
+        with world.open_cache_file(path) as db:
+            yield from _assertion(
+                lambda db=db: assert_equal(db, world.seed.rows, world.owner.user_id)
+            )
+
+
+def _leaked(world: World) -> Iterator[str]:
+    """No file of the home holds a key, a password or a signed URL."""
+    sandbox = world.remote.sandbox
+    secrets = (sandbox.password, sandbox.service_key, sandbox.gpu_key, *_SIGNED)
+    for path in plain_files(world.home):
+        content = path.read_bytes()
+        for secret in secrets:
+            if secret.encode() in content:
+                yield f"a secret is in {path.name}"
+
+
+def _no_json(process: Ended) -> Iterator[str]:
+    """Where `--json` was asked for, stdout is JSON or lines of it, without NaN; or empty."""
+    texts = [process.out] if _is_json(process.out) else process.out.splitlines()
+    for text in texts:
+        if text and not _is_json(text):
+            yield f"{' '.join(process.arguments)} printed what is not JSON: {text[:200]}"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, parse_constant=_refuse)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _digest(place: Path) -> str:
+    return hashlib.sha256(place.read_bytes()).hexdigest() if place.is_file() else ""
 
 
 def broken_in_the_end(world: World) -> Iterator[str]:
@@ -79,7 +179,7 @@ def broken_in_the_end(world: World) -> Iterator[str]:
         yield "something was downloaded that nobody may read"
 
 
-def _badly_ended(world: World, process: Ended, *, killed: bool) -> Iterator[str]:
+def _badly_ended(world: World, process: Ended, *, killed: bool, planted: bool) -> Iterator[str]:
     name = " ".join(process.arguments)
     if process.hung:
         yield f"{name} hung"
@@ -92,16 +192,23 @@ def _badly_ended(world: World, process: Ended, *, killed: bool) -> Iterator[str]
         yield f"{name} ended with {process.code}"
     if "Traceback" in process.err:
         yield f"{name} ended with a traceback: {process.err[-600:]}"
-    if process.code > 0 and not process.err.strip():
+    said = process.err + (process.out if "--json" in process.arguments else "")
+    if process.code > 0 and not said.strip():
         yield f"{name} failed with {process.code} and said nothing"
-    if name == "verify" and process.code == ExitCode.INTEGRITY:
+    if "--json" in process.arguments and process.code >= 0:
+        yield from _no_json(process)
+    # what others have planted it condemns with good reason
+    if "verify" in process.arguments and process.code == ExitCode.INTEGRITY and not planted:
         yield f"verify condemns what we downloaded: {process.out[-300:]}"
     sandbox = world.remote.sandbox
     for secret in (sandbox.password, sandbox.service_key, sandbox.gpu_key):
         if secret in process.out or secret in process.err:
             yield f"{name} printed a secret"
-    if "token=" in process.err:
-        yield f"{name} printed a signed URL"
+    for mark in (*_SIGNED, "token="):
+        if mark in process.err or mark in process.out:
+            yield f"{name} printed a signed URL"
+    if _SESSION.search(process.err + process.out):
+        yield f"{name} printed a token"
 
 
 def _known_hashes(world: World) -> set[str]:
@@ -110,22 +217,20 @@ def _known_hashes(world: World) -> set[str]:
 
 def _undelivered(world: World) -> Iterator[str]:
     """Each model has a directory with exactly its files, and nothing is left over from the way."""
-    downloads = world.home / "downloads"
-    places = {
-        json.loads(path.read_text())["id"]: path.parent
-        for path in downloads.glob("*/lora-tui.json")
-        if not any(path.parent.glob("*.part*"))
-    }
+    places: dict[str, list[Path]] = {}
+    for directory, record in world.records().items():
+        if not any(directory.glob("*.part*")):
+            places.setdefault(record["id"], []).append(directory)
     objects, files = world.remote.objects(), world.downloaded()
     for row in world.remote.artifacts().values():
-        place = places.get(row["id"])
-        if place is None:
-            yield f"{row['name']} is not on the disk as a whole"
-            continue
-        have = {path.name: digest for path, digest in files.items() if path.parent == place}
         want = {name: objects[path] for name, path in row["artifacts"].items()}
-        if have != want:
-            yield f"{row['name']}: its directory holds {sorted(have)}, not {sorted(want)}"
+        have = [
+            {path.name: digest for path, digest in files.items() if path.parent == place}
+            for place in places.get(row["id"], [])
+        ]
+        # it may be in part in a directory that somebody named, and as a whole in its own
+        if want not in have:
+            yield f"{row['name']} is not on the disk as a whole, but {[sorted(f) for f in have]}"
 
 
 def _assertion(check: object) -> Iterator[str]:

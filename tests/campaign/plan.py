@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
-Fault = dict[str, Any]
-"""Settings of the sandbox (sandbox/faults.py)."""
+from tests.campaign.episode import Episode, Fault
+from tests.campaign.lies import with_lies
 
 _EVERYWHERE: Final = ("/rest/v1", "/storage/v1", "/auth/v1", "/worker-files", "/v2")
 _FILES: Final = ("/storage/v1/object/sign", "/worker-files")
@@ -16,30 +16,6 @@ _HOUR: Final = 3600
 _SHIFTS: Final = tuple(hours * _HOUR for hours in (-48, -2, 2, 48))
 READERS: Final = ("verify", "library", "list")
 """Commands that look at the disk or the cache while others write there."""
-
-
-@dataclass(frozen=True)
-class Episode:
-    """Some processes at once, in some weather."""
-
-    number: int
-    commands: tuple[tuple[str, ...], ...]
-    """Arguments of `lora-tui`, a process each; MODEL stands for a model by its index."""
-    faults: tuple[Fault, ...] = ()
-    edits: tuple[str, ...] = ()
-    """Remote changes while they run (world.py)."""
-    kill_after: int | None = None
-    """SIGKILL for all of them when the backend has heard so many more requests."""
-    clock_skew: float = 0.0
-    """Seconds by which this machine's clock is wrong."""
-    clock_jump: tuple[int, float] | None = None
-    """When the backend has heard so many requests, the clock jumps by so many seconds."""
-    disk_free: int | None = None
-    """Bytes that the disk still takes while they run."""
-    damage: int | None = None
-    """The seed of a damage that the caches have before anything runs (cache/damage.py)."""
-    marks: frozenset[str] = field(default_factory=frozenset)
-    """The kinds of trouble, for the figures."""
 
 
 def plan(seed: int, models: int) -> Iterator[Episode]:
@@ -53,7 +29,8 @@ def plan(seed: int, models: int) -> Iterator[Episode]:
         if disk.random() < 0.12:
             marks = episode.marks | {"damaged cache"}
             episode = replace(episode, damage=disk.randrange(10_000), marks=marks)
-        yield episode
+        lies = random.Random(f"lies {seed} {number}")
+        yield with_lies(episode, lies, models)
 
 
 def _episode(number: int, chance: random.Random, models: int) -> Episode:

@@ -9,8 +9,9 @@ import pytest
 
 from tests.campaign.campaign import campaign
 from tests.campaign.disk import Disk
+from tests.campaign.episode import Episode
 from tests.campaign.invariants import broken_by
-from tests.campaign.plan import Episode, plan
+from tests.campaign.plan import plan
 from tests.campaign.world import Ended, World
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,11 +21,13 @@ from typing import IO, Any, Final
 
 import httpx
 
+from lora_tui.sandbox.backend import StorageKind
 from tests.backends.backend import backend_of
-from tests.backends.seed import Row, Seed
+from tests.backends.seed import Row, Seed, artifact_row
 from tests.cache.damage import damage
 from tests.campaign.disk import Disk
-from tests.campaign.plan import Episode
+from tests.campaign.episode import Episode
+from tests.campaign.plants import Outside, Plants, plain_files
 from tests.harvest.test_crashes import environment
 from tests.harvest.world import World as HarvestWorld
 
@@ -33,6 +37,7 @@ _SERVICE: Final = 3.0
 """Seconds that a service has when nobody kills it; then it is asked to end."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _LOOK: Final = 0.02
+_ODD_JSON: Final = (5, "5", [1], True, {"final_loss": "NaN"}, {"loss_curve": 2**63}, {"a": [{}]})
 
 
 @dataclass(frozen=True)
@@ -46,24 +51,42 @@ class Ended:
     hung: bool = False
 
 
+class _Remote(HarvestWorld):
+    """A sandbox whose odd models, which nobody has harvested, are left out of what is looked at."""
+
+    def __init__(self, home: Path, **options: Any) -> None:
+        super().__init__(home, **options)
+        self.odd: set[str] = set()
+
+    def artifacts(self) -> dict[str, Row]:
+        return {job: row for job, row in super().artifacts().items() if row["id"] not in self.odd}
+
+
 class World(AbstractContextManager["World"]):
     """A sandbox with finished jobs, and the home of somebody who works on it."""
 
-    def __init__(self, home: Path, jobs: int, *, migrated: bool) -> None:
+    def __init__(
+        self, home: Path, jobs: int, *, migrated: bool, storage: StorageKind = "s3"
+    ) -> None:
         self.home = home
         self._stack = ExitStack()
         self._disk = self._stack.enter_context(Disk(home))
         weather = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lora-tui-clock-"))
         self._clock = Path(weather) / "skew"
+        self.outside = Outside(Path(weather) / "outside")
+        self.plants = Plants(home, self.outside)
         self.deliverable = migrated
         """The deployed schema, without our migration, lets nobody read the bucket."""
         self.remote = self._stack.enter_context(
-            HarvestWorld(home, waiting_jobs=jobs, migrated=migrated)
+            _Remote(home, waiting_jobs=jobs, migrated=migrated, storage=storage)
         )
         backend = backend_of(self.remote.sandbox)
         self.owner = backend.alice
         self.seed = self._stack.enter_context(Seed.of(backend))
-        self.jobs = [row["id"] for row in self.remote.jobs()]
+        rows = self.remote.jobs()
+        self.jobs = [row["id"] for row in rows]
+        self.sources = {row["id"]: self.remote.source_files(row["external_job_id"]) for row in rows}
+        """What the worker has made: by job, the checksums of the files."""
         self._datasets: list[Row] = []
         self._edits = 0
         self.was_behind = False
@@ -77,6 +100,8 @@ class World(AbstractContextManager["World"]):
     def live_through(self, episode: Episode) -> list[Ended]:
         """Start the episode's processes, change rows meanwhile, kill them if it says so."""
         sandbox = self.remote.sandbox
+        if episode.plant is not None:
+            self._prepare()
         commands = self._named(episode)
         sandbox.forget_requests()
         for fault in episode.faults:
@@ -86,6 +111,8 @@ class World(AbstractContextManager["World"]):
         if episode.damage is not None:
             for path in self.caches():
                 damage(path, episode.damage)
+        if episode.plant is not None:
+            self.plants.plant(*episode.plant)
         try:
             with ExitStack() as running:
                 running.enter_context(self._disk.with_free(episode.disk_free))
@@ -127,8 +154,37 @@ class World(AbstractContextManager["World"]):
             case "read notice":
                 for row in self.remote.notifications()[:1]:
                     self.seed.changed("notifications", row["id"], read=True)
+            case "odd model":
+                self._odd_model(chance)
+            case "odd job":
+                # one that waits: its columns become those of a model
+                job = chance.choice(self.jobs)
+                column = chance.choice(("hyperparameters", "gpu_config", "current_metrics"))
+                self.seed.changed("training_jobs", job, **{column: chance.choice(_ODD_JSON)})
+            case "odd dataset":
+                name = chance.choice(("\x1b[2J", "\u202e", "x" * 50_000, "=cmd()", "[/]"))
+                self._datasets.append(
+                    self.seed.dataset(self.owner, name=name, total_tokens=2**63 - 1)
+                )
             case _:
                 raise ValueError(kind)
+
+    def _prepare(self) -> None:
+        """See to it, in good weather, that there is a download beside which to plant something."""
+        models = [model for model in self.model_ids() if model is not None]
+        self.run("sync")
+        if models and self.deliverable:
+            self.run("download", models[self._edits % len(models)])
+
+    def _odd_model(self, chance: random.Random) -> None:
+        """A model with anything in its columns; of a job that was never to be harvested."""
+        job = self.seed.job(self.owner, status="cancelled", external_job_id=None, final_cost="NaN")
+        size = chance.choice((2**63, 2**63 - 1, -1, "9" * 30, 1e300))
+        odd = {name: chance.choice(_ODD_JSON) for name in ("training_summary", "quality_metrics")}
+        configuration = {"files": {"a.bin": {"size": size, "sha256": 5}}}
+        row = artifact_row(job) | odd | {"configuration": configuration, "artifacts": {}}
+        self.remote.odd.add(row["id"])
+        self.remote.insert("model_artifacts", row)
 
     # What is there ----------------------------------------------------------------------------
 
@@ -146,11 +202,23 @@ class World(AbstractContextManager["World"]):
     def downloaded(self) -> dict[Path, str]:
         """Files under their final names, with their checksums."""
         found: dict[Path, str] = {}
-        for path in sorted((self.home / "downloads").rglob("*")):
+        planted = self.plants.places
+        for path in self._delivered():
             ours = path.name == "lora-tui.json" or ".part" in path.name or path.name[0] == "."
-            if path.is_file() and not ours:
+            if not ours and path not in planted:
                 found[path] = hashlib.sha256(path.read_bytes()).hexdigest()
         return found
+
+    def records(self) -> dict[Path, Row]:
+        """What the directories with downloads say of themselves."""
+        return {
+            path.parent: json.loads(path.read_text())
+            for path in self._delivered()
+            if path.name == "lora-tui.json"
+        }
+
+    def _delivered(self) -> list[Path]:
+        return plain_files(self.home / "downloads") + plain_files(self.home / "shared")
 
     def open_cache_file(self, path: Path) -> closing[sqlite3.Connection]:
         """Past our own code."""
@@ -163,7 +231,9 @@ class World(AbstractContextManager["World"]):
         ids = [model for model in self.model_ids() if model is not None] or ["no-model"]
         return [
             tuple(
-                ids[int(word[5:]) % len(ids)] if word.startswith("MODEL") else word
+                ids[int(word[5:]) % len(ids)]
+                if word.startswith("MODEL")
+                else word.replace("SHARED", str(self.home / "shared"))
                 for word in arguments
             )
             for arguments in episode.commands
@@ -187,22 +257,36 @@ class World(AbstractContextManager["World"]):
                 "LORA_TUI_EMAIL": self.remote.sandbox.email,
                 "LORA_TUI_PASSWORD": self.remote.sandbox.password,
                 "LORA_TUI_NO_KEYRING": "1",
+                "HOME": str(self.outside.home),
+                "TMPDIR": str(self.outside.temporary),
             },
         )
 
     def _wait(self, processes: Sequence[_Process], episode: Episode) -> list[Ended]:
         start = time.monotonic()
         services = [process for process in processes if process.serves]
-        jump = episode.clock_jump
+        jump, suspend, take_over = episode.clock_jump, episode.suspend, episode.take_over
+        calm_after, ends_at = episode.calm_after, PATIENCE
+        watched = any((jump, suspend, take_over, episode.kill_after is not None))
         pause = threading.Event()
         while any(process.running for process in processes):
             seconds = time.monotonic() - start
-            counts = jump is not None or episode.kill_after is not None
-            heard = len(self.remote.sandbox.requests()) if counts else 0
+            requests = self.remote.sandbox.requests() if watched else []
+            heard = len(requests)
+            if calm_after is not None and seconds >= calm_after:
+                self.remote.sandbox.clear_faults()
+                calm_after, ends_at = None, seconds + PATIENCE
             if jump is not None and heard >= jump[0]:
                 self._set_clock(episode.clock_skew + jump[1])
                 jump = None
-            late = seconds > PATIENCE
+            if suspend is not None and heard >= suspend[0]:
+                processes[0].suspend(suspend[1])
+                suspend = None
+            if take_over and (upload := _open_upload(requests)) is not None:
+                take_over -= 1
+                with suppress(httpx.HTTPError):
+                    self.remote.http.head(upload, headers={"Tus-Resumable": "1.0.0"})
+            late = seconds > ends_at
             if late or (episode.kill_after is not None and heard >= episode.kill_after):
                 return [process.killed(hung=late) for process in processes]
             if seconds > _SERVICE and not any(
@@ -225,6 +309,7 @@ class _Process(AbstractContextManager["_Process"]):
     def __init__(self, words: tuple[str, ...], command: list[str], env: dict[str, str]) -> None:
         self._words = words
         self._asked = False
+        self._wakes_at: float | None = None
         self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._child = subprocess.Popen(
@@ -249,7 +334,16 @@ class _Process(AbstractContextManager["_Process"]):
 
     @property
     def running(self) -> bool:
+        """Whether it has not ended. One that was suspended for long enough goes on."""
+        if self._wakes_at is not None and time.monotonic() >= self._wakes_at:
+            self._wakes_at = None
+            self._child.send_signal(signal.SIGCONT)
         return self._child.poll() is None
+
+    def suspend(self, seconds: float) -> None:
+        """SIGSTOP, as of a machine that sleeps."""
+        self._child.send_signal(signal.SIGSTOP)
+        self._wakes_at = time.monotonic() + seconds
 
     def ask_to_end(self) -> None:
         """As a service manager does; once is enough."""
@@ -263,6 +357,18 @@ class _Process(AbstractContextManager["_Process"]):
         self._child.kill()
         code = self._child.wait()
         return Ended(self._words, code, _text(self._out), _text(self._err), hung)
+
+
+def _open_upload(requests: Sequence[Row]) -> str | None:
+    """The address of a resumable upload that a process writes to at this moment."""
+    return next(
+        (
+            entry["path"]
+            for entry in reversed(requests)
+            if entry["method"] == "PATCH" and entry["status"] is None
+        ),
+        None,
+    )
 
 
 def _text(stream: IO[bytes]) -> str:

@@ -139,3 +139,89 @@ def test_latency_delays_and_the_log_knows_what_was_asked(sandbox: Sandbox, user:
     assert (last["query"], last["apikey"], last["bearer"]) == ("select=id", "anon", "user")
     sandbox.forget_requests()
     assert sandbox.requests() == []
+
+
+def test_an_answer_in_chunks_breaks_off_without_its_last_one(
+    sandbox: Sandbox, user: Client
+) -> None:
+    sandbox.faults(path="/rest/v1/datasets", chunked=1, drop_after=5)
+    with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+        user.rest("GET", "datasets")
+    assert "content-length" in user.rest("GET", "datasets").headers
+
+
+def test_an_answer_is_compressed_though_nobody_asked(sandbox: Sandbox, user: Client) -> None:
+    plain = user.rest("GET", "datasets", headers={"Accept-Encoding": "identity"})
+    sandbox.faults(compressed=1)
+    zipped = user.rest("GET", "datasets", headers={"Accept-Encoding": "identity"})
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert zipped.json() == plain.json()
+
+
+def test_floods_of_interim_answers_and_of_headers(sandbox: Sandbox, user: Client) -> None:
+    sandbox.faults(interim_answers=3, header_lines=20)
+    headers = user.rest("GET", "datasets").headers
+    assert sum(name.startswith("x-flood-") for name in headers) == 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("html", "<!doctype html>"),
+        ("PGRST303", '{"code": "PGRST303"'),
+        ("57014", '{"code": "57014"'),
+        ("null", "null"),
+        ("list", "[]"),
+        ("no output", '{"id": "datasets", "status": "COMPLETED", "output": null}'),
+    ],
+)
+def test_what_a_refusal_says_can_be_chosen(
+    sandbox: Sandbox, user: Client, kind: str, expected: str
+) -> None:
+    sandbox.faults(fail_next=1, status=401, answer_with=kind)
+    answer = user.rest("GET", "datasets")
+    assert answer.status_code == 401
+    assert answer.text.startswith(expected)
+
+
+def test_each_page_of_a_table_is_the_first_one_again(sandbox: Sandbox, user: Client) -> None:
+    query = "training_jobs?select=id&order=id&limit=2"
+
+    def page(offset: int) -> object:
+        return user.rest("GET", f"{query}&offset={offset}").json()
+
+    assert page(0) != page(2)
+    sandbox.faults(repeat_page=True)
+    assert page(0) == page(2)
+    sandbox.clear_faults()
+    assert page(0) != page(2)
+
+
+def test_counts_lie_or_time_out(sandbox: Sandbox, user: Client) -> None:
+    def counted() -> httpx.Response:
+        return user.rest("HEAD", "datasets", headers={"Prefer": "count=exact"})
+
+    total = int(counted().headers["content-range"].rpartition("/")[2])
+    sandbox.faults(count_off=3, count_times_out=1)
+    assert counted().status_code == 500
+    assert counted().headers["content-range"].endswith(f"/{total + 3}")
+    assert user.rest("GET", "datasets").status_code == 200
+
+
+def test_names_hold_half_a_character(sandbox: Sandbox, user: Client) -> None:
+    sandbox.faults(lone_surrogates=1)
+    rows = user.rest("GET", "datasets?select=id,name").json()
+    assert all(row["name"].startswith("\ud800") for row in rows)
+    assert not any(
+        row["name"].startswith("\ud800")
+        for row in user.rest("GET", "datasets?select=id,name").json()
+    )
+
+
+def test_a_trickle_ends_when_it_is_switched_off(sandbox: Sandbox, user: Client) -> None:
+    sandbox.faults(trickle=60)
+    with user.http.stream("GET", "/rest/v1/datasets", headers=user.headers) as answer:
+        pieces = answer.iter_raw()
+        assert len(next(pieces)) <= 2
+        sandbox.clear_faults()
+        assert len(b"".join(pieces)) > 10

@@ -29,6 +29,17 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "drop_next": 1,  # count of drops
     "malformed": 0,  # count of JSON answers that end in the middle, though all else is right
     "throttle": None,  # bytes a second, each direction, a request
+    # Answers that no well-behaved server gives (wrong_answers.py)
+    "answer_with": None,  # which body the answers of `fail_next` and `error_rate` have
+    "chunked": 0,  # count of answers in chunks, without their length
+    "compressed": 0,  # count of answers that are gzip, though nobody asked
+    "trickle": None,  # seconds for which a body comes at two bytes a second, then the rest at once
+    "interim_answers": 0,  # how many 103 come before each answer
+    "header_lines": 0,  # how many more header lines each answer has
+    "repeat_page": False,  # each page of a table is the first one again
+    "count_off": 0,  # how much is added to the totals of tables
+    "count_times_out": 0,  # count of exact counts that the database gives up (57014)
+    "lone_surrogates": 0,  # count of JSON answers whose names hold half a character
     # Files (signed downloads and the worker's presigned ones)
     "ignore_range": False,  # answer 200 with everything
     "change_file_midway": 0,  # count of downloads during which the object is replaced by another

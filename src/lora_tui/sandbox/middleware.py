@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
+import time
 from collections import deque
 from collections.abc import Callable, MutableMapping
 from datetime import datetime
@@ -15,9 +15,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lora_tui.sandbox.backend import ANON_KEY, GPU_KEY, SERVICE_KEY
 from lora_tui.sandbox.faults import Faults
+from lora_tui.sandbox.wrong_answers import (
+    INTERIM,
+    Gzip,
+    body_of,
+    flood,
+    repeat_first_page,
+    with_count,
+    with_surrogates,
+    without_length,
+)
 
 CONTROL_PREFIX: Final = "/_control/"
+TABLES_PREFIX: Final = "/rest/v1/"
 _PIECE: Final = 16 * 1024
+_LOOK: Final = 0.5
+"""Seconds after which a slow answer looks whether it still has to be slow."""
 
 Connections = MutableMapping[Any, asyncio.Transport]
 
@@ -71,11 +84,16 @@ class FaultsMiddleware:
         self.log = log
         self.connections = connections
         self.now = now
+        self._pages: dict[Any, bytes] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
             await self.app(scope, receive, send)
             return
+        if not self.faults.get("repeat_page", scope["path"], scope["method"]):
+            self._pages.clear()
+        elif scope["method"] == "GET" and scope["path"].startswith(TABLES_PREFIX):
+            repeat_first_page(scope, self._pages)
         exchange = _Exchange(self, scope, receive, send)
         if await exchange.refused():
             return
@@ -103,9 +121,11 @@ class _Exchange:
         self._entry = owner.log.open(scope)
         self._path: str = scope["path"]
         self._method: str = scope["method"]
-        self._throttle = self._setting("throttle")
         self._rest: Message | None = None
         self._malformed = False
+        self._surrogates = False
+        self._gzip: Gzip | None = None
+        self._begun = time.monotonic()
         self.dropped = False
 
     async def refused(self) -> bool:
@@ -123,6 +143,10 @@ class _Exchange:
             await self._answer(
                 int(self._setting("status")), None if retry_after is None else str(retry_after)
             )
+            return True
+        counts = b"count=exact" in dict(self._scope["headers"]).get(b"prefer", b"")
+        if counts and self._take("count_times_out"):
+            await self._answer(500, None, "57014")
             return True
         return False
 
@@ -144,8 +168,8 @@ class _Exchange:
                 await self._close()
                 return {"type": "http.disconnect"}
         self._entry["received"] += len(body)
-        if self._throttle and body:
-            await asyncio.sleep(len(body) / float(self._throttle))
+        if body and (throttle := self._setting("throttle")):
+            await asyncio.sleep(len(body) / float(throttle))
         return message
 
     async def send(self, message: Message) -> None:
@@ -155,12 +179,16 @@ class _Exchange:
                 await self._close()
                 raise _DroppedError
             self._entry["status"] = message["status"]
-            self._malformed = _is_json(message) and self._faults.take(
-                "malformed", self._path, self._method
-            )
-            await self._send({**message, "headers": [*message["headers"], self._date()]})
+            self._begun = time.monotonic()
+            self._malformed = _is_json(message) and self._take("malformed")
+            message = {**message, "headers": [*message["headers"], self._date()]}
+            await self._send(self._falsified(message))
             return
         body = message.get("body", b"")
+        if self._surrogates:
+            body = with_surrogates(body)
+        if self._gzip is not None:
+            body = self._gzip.piece(body, more=message.get("more_body", False))
         if self._malformed and body:
             # as long as was announced, so that only a reader of JSON can tell
             body = body[: len(body) // 2].ljust(len(body), b"<")
@@ -170,20 +198,49 @@ class _Exchange:
             raise _DroppedError
         await self._send_body(body, more=message.get("more_body", False))
 
+    def _falsified(self, start: Message) -> Message:
+        """The head of the answer with what is switched on, some of it sent before."""
+        if interim := int(self._setting("interim_answers")):
+            transport = self._connections.get(tuple(self._scope["client"]))
+            if transport is not None:
+                transport.write(INTERIM * interim)
+        if self._path.startswith(TABLES_PREFIX) and (off := int(self._setting("count_off"))):
+            start = with_count(start, off)
+        start = {
+            **start,
+            "headers": [*start["headers"], *flood(int(self._setting("header_lines")))],
+        }
+        if self._method == "HEAD":
+            return start
+        if _is_json(start) and self._take("lone_surrogates"):
+            self._surrogates = True
+            start = without_length(start)
+        if self._take("compressed"):
+            self._gzip = Gzip()
+            start = without_length(start, (b"content-encoding", b"gzip"))
+        return without_length(start) if self._take("chunked") else start
+
     async def _send_body(self, body: bytes, *, more: bool) -> None:
-        if self._throttle:
-            view = memoryview(body)
-            for start in range(0, len(body), _PIECE):
-                piece = bytes(view[start : start + _PIECE])
-                self._entry["sent"] += len(piece)
-                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-                await asyncio.sleep(len(piece) / float(self._throttle))
-                if self._client_left():
-                    self.dropped = True
-                    raise _DroppedError
-            body = b""
-        self._entry["sent"] += len(body)
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        view = memoryview(body)
+        while (pace := self._pace()) is not None and len(view):
+            piece = bytes(view[: max(1, min(_PIECE, int(pace * _LOOK)))])
+            view = view[len(piece) :]
+            self._entry["sent"] += len(piece)
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(len(piece) / pace)
+            if self._client_left():
+                self.dropped = True
+                raise _DroppedError
+        self._entry["sent"] += len(view)
+        await self._send({"type": "http.response.body", "body": bytes(view), "more_body": more})
+
+    def _pace(self) -> float | None:
+        """Bytes a second, where the answer has to be slow."""
+        trickle = self._setting("trickle")
+        if trickle is not None and time.monotonic() - self._begun < float(trickle):
+            return 2.0
+        throttle = self._setting("throttle")
+        return float(throttle) if throttle else None
 
     def _client_left(self) -> bool:
         transport = self._connections.get(tuple(self._scope["client"]))
@@ -199,19 +256,13 @@ class _Exchange:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def _answer(self, status: int, retry_after: str | None) -> None:
-        body = json.dumps(
-            {
-                "code": str(status),
-                "statusCode": str(status),
-                "error": "make-believe",
-                "message": "This failure was switched on in the sandbox",
-                "details": None,
-                "hint": None,
-            }
-        ).encode()
+    async def _answer(
+        self, status: int, retry_after: str | None, answer_with: str | None = None
+    ) -> None:
+        kind = answer_with or self._setting("answer_with")
+        body, content_type = body_of(kind, status, self._path)
         headers = [
-            (b"content-type", b"application/json"),
+            (b"content-type", content_type),
             (b"content-length", str(len(body)).encode()),
             self._date(),
         ]
@@ -227,8 +278,11 @@ class _Exchange:
     def _setting(self, name: str) -> Any:
         return self._faults.get(name, self._path, self._method)
 
+    def _take(self, name: str) -> bool:
+        return self._faults.take(name, self._path, self._method)
+
     def _take_drop(self) -> bool:
-        return self._faults.take("drop_next", self._path, self._method)
+        return self._take("drop_next")
 
 
 def _is_json(start: Message) -> bool:

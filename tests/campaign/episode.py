@@ -1,0 +1,43 @@
+"""One episode of a campaign: what runs, and what happens to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Fault = dict[str, Any]
+"""Settings of the sandbox (sandbox/faults.py)."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Some processes at once, in some weather."""
+
+    number: int
+    commands: tuple[tuple[str, ...], ...]
+    """Arguments of `lora-tui`, a process each; MODEL stands for a model by its index."""
+    faults: tuple[Fault, ...] = ()
+    edits: tuple[str, ...] = ()
+    """Remote changes while they run (world.py)."""
+    kill_after: int | None = None
+    """SIGKILL for all of them when the backend has heard so many more requests."""
+    clock_skew: float = 0.0
+    """Seconds by which this machine's clock is wrong."""
+    clock_jump: tuple[int, float] | None = None
+    """When the backend has heard so many requests, the clock jumps by so many seconds."""
+    disk_free: int | None = None
+    """Bytes that the disk still takes while they run."""
+    damage: int | None = None
+    """The seed of a damage that the caches have before anything runs (cache/damage.py)."""
+    plant: tuple[str, int] | None = None
+    """What is planted beside the downloads meanwhile, and its seed (plants.py)."""
+    suspend: tuple[int, float] | None = None
+    """SIGSTOP for one of them after so many requests, SIGCONT after so many seconds."""
+    take_over: int = 0
+    """How many times a second client asks for an upload that goes on."""
+    calm_after: float | None = None
+    """Seconds after which the faults end while the processes run."""
+    recheck: Literal["changes", "full"] | None = None
+    """After it one sync, of changes or of all, has to make the cache equal to the backend."""
+    marks: frozenset[str] = field(default_factory=frozenset)
+    """The kinds of trouble, for the figures."""
