@@ -45,7 +45,7 @@ class BaseApp(App[None]):
             *("app.suspend", "suspend_process", "Suspend"),
             show=False,
             priority=True,
-            tooltip="Go back to the shell; `fg` there returns",
+            tooltip="Suspend to the shell; `fg` resumes",
         ),
     ]
 
@@ -73,8 +73,8 @@ class BaseApp(App[None]):
         result = super().run(**{"mouse": self.preferences.mouse, **options})
         if self.return_code:
             raise LoraTuiError(
-                "The application has ended because of an error in it",
-                remedy="report it, with the lines above",
+                "The application crashed",
+                remedy="please report this, with the lines above",
             )
         return result
 
@@ -145,7 +145,7 @@ class BaseApp(App[None]):
         if self._driver is None or not self._driver.can_suspend:
             return  # a page in a browser
         if not can_be_stopped():
-            self.notify("No shell here could bring it back", title="Not suspended")
+            self.notify("No shell here could resume it", title="Not suspended")
             return
         with self.suspend():  # the terminal is the shell's before anything stops
             stop()

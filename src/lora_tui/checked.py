@@ -39,9 +39,9 @@ class Checked(StrEnum):
 
 _SENTENCES: Final = {
     Checked.SHA256: "verified by its sha256",
-    Checked.ETAG: "verified by the MD5 that is its ETag",
-    Checked.STRUCTURE: "structure checked, there is no checksum to compare",
-    Checked.LENGTH: "only its length checked, there is no checksum to compare",
+    Checked.ETAG: "verified by the MD5 in its ETag",
+    Checked.STRUCTURE: "structure checked; there is no checksum to compare",
+    Checked.LENGTH: "only its length was checked; there is no checksum to compare",
 }
 
 

@@ -71,7 +71,7 @@ def _answer(words: Sequence[str]) -> int:
         raise
     except Exception as error:
         if isinstance(error, UnicodeEncodeError) and not "".join(words).isprintable():
-            refused = UsageError("An argument holds what is no text", remedy="type it in UTF-8")
+            refused = UsageError("An argument is not valid text", remedy="type it in UTF-8")
             return _report(refused, json_wanted=json_wanted)
         if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
             raise  # a command explains what it writes to files; this was stdout

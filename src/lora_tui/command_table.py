@@ -84,15 +84,17 @@ def _list(parser: ArgumentParser) -> None:
     parser.add_argument("--sort", choices=_SORTS, default="created")
     parser.add_argument("--reverse", action="store_true", help="turn the order around")
     parser.add_argument(
-        "--search", metavar="TEXT", help="words of name, dataset, base model; or how an id begins"
+        "--search",
+        metavar="TEXT",
+        help="words of the name, dataset or base model, or the start of an id",
     )
     parser.add_argument("--quality", metavar="Q,…", help="only these: excellent,good,…")
     parser.add_argument("--min-stars", type=int, choices=range(6), default=0, metavar="N")
     parser.add_argument("--dataset", metavar="D", help="only of this dataset (name or id)")
     parser.add_argument("--preset", metavar="P", help="only trained with this preset")
     parser.add_argument("--base-model", metavar="B", help="only adapters of this base model")
-    parser.add_argument("--since", metavar="DATE", help="only made on this day or later")
-    parser.add_argument("--until", metavar="DATE", help="only made on this day or before")
+    parser.add_argument("--since", metavar="DATE", help="only models created on this day or later")
+    parser.add_argument("--until", metavar="DATE", help="only models created on this day or before")
     parser.add_argument("--downloaded", action="store_true", help="only what lies on this disk")
     parser.add_argument("--page", type=positive, default=1)
     parser.add_argument("--limit", type=positive, default=12, help="models a page (12)")

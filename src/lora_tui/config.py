@@ -121,21 +121,21 @@ def find_paths(
         )
     except RuntimeError:
         raise ConfigError(
-            "There is no home directory to keep anything in: HOME names none, and the user id"
+            "There is no home directory: HOME is not set, and the user id"
             f" {os.getuid()} has no entry in passwd",
-            remedy="set HOME, or LORA_TUI_HOME, to a directory of yours",
+            remedy="set HOME or LORA_TUI_HOME to a directory that you own",
         ) from None
 
 
 def expanded(path: str, what: str) -> Path:
     """A path with `~` filled in. Raises ConfigError where that stands for no directory."""
     if "\0" in path:
-        raise ConfigError(f"{what} holds a null character, which no path can")
+        raise ConfigError(f"{what} contains a null character")
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise ConfigError(
-            f"{what} begins with ~, which stands for no directory here",
+            f"{what} begins with ~, but the home directory is not known",
             details=path,
             remedy="give the whole path, or set HOME",
         ) from None

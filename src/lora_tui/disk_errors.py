@@ -138,7 +138,9 @@ _BY_ERRNO: Final = {
     errno.EEXIST: _Reason("something else of that name is in its place", "move it away"),
     errno.ENOTEMPTY: _Reason("the directory is not empty", "look at what is in it"),
     errno.ENAMETOOLONG: _Reason("the name is too long for this file system", "use a shorter path"),
-    errno.ELOOP: _Reason("a symbolic link is in its place, or leads in circles", "remove the link"),
+    errno.ELOOP: _Reason(
+        "a symbolic link is in its place, or the links form a loop", "remove the link"
+    ),
     errno.EMFILE: _TOO_MANY_OPEN,
     errno.ENFILE: _TOO_MANY_OPEN,
     errno.EBUSY: _Reason("it is in use", "end the program that uses it, then try again", False),
@@ -153,7 +155,7 @@ _BY_ERRNO: Final = {
 # SQLite's primary result codes; its module is not imported for them
 _PERM, _BUSY, _LOCKED, _NOMEM, _READONLY, _IOERR = 3, 5, 6, 7, 8, 10
 _CORRUPT, _FULL, _CANTOPEN, _NOTADB = 11, 13, 14, 26
-_DAMAGED: Final = _Reason("the file is damaged", "move it away: it is made anew", False)
+_DAMAGED: Final = _Reason("the file is damaged", "move it away; a new one will be created", False)
 _NO_ACCESS: Final = _Reason(
     "permission denied or read-only", "check the directory's owner and permissions"
 )

@@ -67,8 +67,8 @@ class HiddenFilesError(NotFoundError):
     """The bucket shows a user none of their own files: our migration was not applied."""
 
     default_remedy = (
-        "have whoever runs the project apply what `lora-tui schema` prints; `lora-tui doctor`"
-        " tells when it is there"
+        "ask the project's administrator to apply the SQL that `lora-tui schema` prints;"
+        " `lora-tui doctor` checks whether it was applied"
     )
 
 
@@ -91,10 +91,10 @@ class UnreachableError(LoraTuiError):
 
 
 class InterceptedError(UnreachableError):
-    """Something before the service answered in its place: a proxy, a CDN, a login page."""
+    """Something else answered instead of the service: a proxy, a CDN, a login page."""
 
     default_remedy = (
-        "try again later; if it stays, check the configured URL, and whether a proxy, a firewall"
+        "try again later; if it persists, check the configured URL, and whether a proxy, a firewall"
         " or the login page of a network is in between"
     )
 
@@ -103,7 +103,7 @@ class QueryTimeoutError(UnreachableError):
     """The database gave a query up because it took too long (57014)."""
 
     default_remedy = (
-        "try again in a few minutes, when the database has less to do; the indexes of"
+        "try again in a few minutes, when the database is less busy; the indexes of"
         " `lora-tui schema` make its queries faster"
     )
 
@@ -148,7 +148,7 @@ class CacheError(LoraTuiError):
 
 
 class DamagedCacheError(CacheError):
-    """The cache's file is not what was written; it is set aside and built anew."""
+    """The cache's file does not match its checksum; it is set aside and built anew."""
 
 
 class DiskError(LoraTuiError):

@@ -187,4 +187,4 @@ class _Checker:
         return word.end()
 
     def _wrong(self, at: int) -> ValueError:
-        return ValueError(f"what stands at byte {self._passed + at:,} makes no sense")
+        return ValueError(f"the syntax is wrong at byte {self._passed + at:,}")

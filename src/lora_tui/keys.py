@@ -164,7 +164,7 @@ its kind."""
 _TYPING: Final = ("search.", "connect.", "login.")
 _RESERVED: Final = {
     "ctrl+q": "always quits",
-    "ctrl+c": "copies what is selected, and says how to quit",
+    "ctrl+c": "copies the selection, or shows how to quit",
     "tab": "goes to the next field",
     "shift+tab": "goes to the field before",
 }

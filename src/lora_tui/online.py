@@ -251,8 +251,8 @@ class OnlineWriters:
         with suppress(LoraTuiError):
             if not self.storage.shows_folder(self.user_id):
                 return HiddenFilesError(
-                    "No policy of the project lets you read your own files: its storage lacks what"
-                    " `lora-tui schema` prints",
+                    "No storage policy of the project lets you read your own files:"
+                    " the SQL of `lora-tui schema` is not applied",
                     details=error.details,
                 )
         return error

@@ -22,7 +22,7 @@ from typing import IO, Any, Final
 from lora_tui.errors import DiskError, LoraTuiError, UnreachableError, UsageError
 
 _STOP_SECONDS: Final = 10.0
-_RESET: Final = "start it with `lora-tui demo --reset`, which makes its data anew"
+_RESET: Final = "start it with `lora-tui demo --reset`, which creates its data again"
 _ERRORS: Final[Mapping[str, type[LoraTuiError]]] = {
     kind.__name__: kind for kind in (LoraTuiError, UsageError, DiskError)
 }
@@ -68,9 +68,9 @@ def explained(directory: Path) -> Iterator[None]:
         if error.filename is None:  # of a socket
             raise LoraTuiError("The demo's backend can't be started", details=str(error)) from error
         raise DiskError(
-            f"The demo can't keep its data in {directory}",
+            f"The demo can't store its data in {directory}",
             details=error.strerror,
-            remedy="make room or give yourself the right to write there, or set LORA_TUI_HOME",
+            remedy="free some space or make the directory writable, or set LORA_TUI_HOME",
         ) from error
 
 
@@ -79,7 +79,7 @@ def main() -> int:
     with suppress(ValueError):
         settings = json.loads(sys.stdin.buffer.readline())
         return _serve(settings)
-    print("lora-tui demo starts this", file=sys.stderr)
+    print("this is started by `lora-tui demo`", file=sys.stderr)
     return UsageError.exit_code
 
 

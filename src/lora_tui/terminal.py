@@ -33,8 +33,8 @@ def require_terminal(environment: MutableMapping[str, str] = os.environ) -> None
     if has_no_screen(environment):
         raise UsageError(
             f"This terminal can't show the application: TERM is {environment['TERM']}",
-            remedy="set TERM to what the terminal is, for example xterm-256color;"
-            " `lora-tui list`, `show` and `download` work as it is",
+            remedy="set TERM to the type of the terminal, for example xterm-256color;"
+            " `lora-tui list`, `show` and `download` work without it",
         )
     for name in ("COLUMNS", "LINES"):
         environment.pop(name, None)

@@ -81,7 +81,7 @@ def _replace(path: Path, text: str) -> None:
     except OSError as error:
         raise disk_error(
             error,
-            "How you look at the list can't be remembered",
+            "The view of the list can't be saved",
             path,
             instead="set LORA_TUI_HOME to another directory",
         ) from error

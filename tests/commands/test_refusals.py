@@ -128,7 +128,7 @@ def test_a_page_before_the_service_is_told_as_that_and_ends_no_session(
         front.say("/", status, HTML)
         ran = run(*arguments)
         assert ran.code == 5, (status, ran)
-        assert "before the service" in said(ran) or "another address" in said(ran)
+        assert "instead of the service" in said(ran) or "another address" in said(ran)
         for word in ("wrong", "not found", "does not exist", "not allowed", "denied"):
             assert word not in said(ran)
         assert stored_token() == before
@@ -154,7 +154,7 @@ def test_what_is_not_the_services_own_json_is_nobodys_verdict(
         front.say("/", status, body)
         ran = run(command)
         assert ran.code == 5, ran
-        assert "before the service" in said(ran)
+        assert "instead of the service" in said(ran)
     assert stored_token() == before
 
 
@@ -258,6 +258,6 @@ def test_a_page_before_the_gpu_worker_loses_no_result(
         worker.say("/v2/", 404, HTML)
         ran = run("--harvest", "--once", "--json")
         assert '"job_failed"' in ran.out
-        assert "before the service" in ran.out
+        assert "instead of the service" in ran.out
         assert "lost" not in ran.out
         assert "no longer has" not in ran.out

@@ -269,7 +269,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(bucket: Bucket, url: str) 
             handler.close_connection = True
 
     bucket.answers = [endless]
-    with pytest.raises(UnreachableError, match="before the service"):
+    with pytest.raises(UnreachableError, match="instead of the service"):
         send(url)
 
 

@@ -95,7 +95,7 @@ def test_what_can_not_be_used_is_not_published_and_taken_once_it_is_whole(
     assert not any(failure.permanent for failure in failed.values())
     for job, (_, name, _) in zip(jobs, DAMAGES, strict=True):
         failure = failed[job["id"]]
-        assert name in str(failure.details) or "form that was not asked" in failure.reason
+        assert name in str(failure.details) or "encoding that was not requested" in failure.reason
         assert failure.next_try
         stored = [e.file for e in events if isinstance(e, FileStored) and e.job_id == job["id"]]
         assert name not in stored

@@ -162,7 +162,7 @@ def test_a_dataset_that_is_deleted_meanwhile_is_said_and_nothing_stays_behind(
     objects = stored_objects(service, configured.user_id)
     ran = run("push", str(directory), "--dataset", "short-lived")
     assert ran.code == 3
-    assert "deleted meanwhile" in ran.err
+    assert "deleted during the push" in ran.err
     assert "already there" not in ran.err
     assert stored_objects(service, configured.user_id) == objects
     service.close()

@@ -29,7 +29,10 @@ from tests.backends.backend import Backend
         (SessionEndedError("The session has ended"), Trouble.LOGIN),
         (AuthenticationError("The server does not accept the login"), Trouble.OTHER),
         (QueryTimeoutError("The query took too long"), Trouble.OTHER),
-        (InterceptedError("Something before the service answered"), Trouble.UNREACHABLE),
+        (
+            InterceptedError("A proxy or gateway answered instead of the service"),
+            Trouble.UNREACHABLE,
+        ),
         (DeniedError("Not allowed"), Trouble.DENIED),
         (UnreachableError("No answer"), Trouble.UNREACHABLE),
         (BackendError("Nonsense came back"), Trouble.OTHER),

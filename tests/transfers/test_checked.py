@@ -160,11 +160,11 @@ def test_download_library_and_verify_say_what_was_compared(
     run("sync")
     ran = run("download", model, "--to", str(tmp_path / "y"))
     assert "sha256" not in ran.err
-    assert ran.err.count("verified by the MD5 that is its ETag") == 6
+    assert ran.err.count("verified by the MD5 in its ETag") == 6
     assert run("library", "--json").data["adapters"][0]["checked"] == "etag-md5"
     ran = run("verify", str(tmp_path / "y"))
     assert ran.code == 0
-    assert "compared the MD5 that was its ETag" in ran.out
+    assert "when its MD5 matched the ETag" in ran.out
 
 
 def test_verify_names_what_was_not_downloaded_and_what_is_there_besides(

@@ -114,7 +114,7 @@ def test_a_compressed_answer_that_nobody_asked_for_is_not_the_file(
     serve: Serve, coding: str
 ) -> None:
     world = serve(whole(BODY, f"Content-Encoding: {coding}"))
-    with pytest.raises(BackendError, match="not asked for"):
+    with pytest.raises(BackendError, match="not requested"):
         world.download()
     assert re.search(r"(?im)^accept-encoding: identity\r$", requests_of(world)[0])
     assert list(world.directory.iterdir()) == []
@@ -134,7 +134,7 @@ def test_a_head_that_contradicts_itself_is_not_guessed_at(
     serve: Serve, lines: tuple[str, ...]
 ) -> None:
     world = serve(head(*lines) + BODY)
-    with pytest.raises(BackendError, match="makes no sense"):
+    with pytest.raises(BackendError, match="invalid"):
         world.download()
 
 
@@ -143,7 +143,7 @@ def test_a_head_that_contradicts_itself_is_not_guessed_at(
 )
 def test_a_range_that_is_not_the_length_of_its_answer_is_refused(serve: Serve, span: str) -> None:
     world = serve(whole(BODY, f"Content-Range: {span}", 'ETag: "e"', status="206 Partial Content"))
-    with pytest.raises(BackendError, match="makes no sense"):
+    with pytest.raises(BackendError, match="invalid"):
         world.download()
 
 
@@ -219,7 +219,7 @@ def test_a_trickle_is_tried_again_and_then_named(
             yield bytes([byte])
 
     world = serve(answer)
-    with pytest.raises(UnreachableError, match="next to nothing"):
+    with pytest.raises(UnreachableError, match="almost nothing"):
         world.download()
     assert 1 < len(requests_of(world)) < 6
 

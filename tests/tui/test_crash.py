@@ -88,5 +88,5 @@ def test_an_error_that_nobody_foresaw_in_a_thread_ends_the_command_with_a_senten
     assert ended.returncode == ExitCode.UNEXPECTED
     printed = ended.stdout + ended.stderr
     assert "the failure itself" in printed
-    assert "lora-tui: The application has ended because of an error in it" in printed
+    assert "lora-tui: The application crashed" in printed
     assert "eyJplanted" not in printed

@@ -67,7 +67,7 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             version = _version(connection)
             if not 0 <= version < _NO_VERSION or not _is_utf_8(connection):
-                raise DamagedCacheError(_DAMAGED, details=f"{path}: a header that nobody wrote")
+                raise DamagedCacheError(_DAMAGED, details=f"{path}: its header is damaged")
             if version > SCHEMA_VERSION:
                 raise CacheError(
                     f"The cache was written by a newer lora-tui (schema {version})",
@@ -182,7 +182,7 @@ def _check_tables(connection: sqlite3.Connection) -> None:
     if kept.get("schema") != (0, schema_sum(connection)) or kept.keys() < SUMMED.keys() - {
         "curves"
     }:
-        raise DamagedCacheError(_DAMAGED, details="its tables are others than ours")
+        raise DamagedCacheError(_DAMAGED, details="its tables are not those of lora-tui")
 
 
 def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> None:

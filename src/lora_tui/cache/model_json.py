@@ -19,7 +19,7 @@ JOINS = "LEFT JOIN datasets d ON d.id = m.dataset_id LEFT JOIN jobs j ON j.id = 
 def whole_row(found: Sequence[object]) -> dict[str, Any]:
     """A model of these COLUMNS, with the whole rows of its `dataset` and `job` embedded.
 
-    Raises DamagedCacheError where one of the three is not what was written.
+    Raises DamagedCacheError where one of the three does not match its checksum.
     """
     rows, start = [], 0
     for table in ("models", "datasets", "jobs"):

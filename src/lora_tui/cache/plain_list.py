@@ -66,7 +66,7 @@ def read_lines(
 ) -> list[tuple[str, int, str, str, str | None, datetime | None, float | None, float | None]]:
     """Id, stars, convergence, name, dataset, time, final loss and cost of each model.
 
-    Raises ValueError where a row is not what was written.
+    Raises ValueError where a row does not match its checksum.
     """
     found = db.execute(
         "SELECT m.id, m.stars, m.convergence, m.name, d.name, m.created_at, m.final_loss, m.cost,"

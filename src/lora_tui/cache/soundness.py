@@ -69,23 +69,23 @@ def _damages(db: sqlite3.Connection) -> Iterator[str]:
         yield str(verdict)
     kept = table_sums(db)
     if kept["schema"] != (0, schema_sum(db)):
-        yield "the schema is another one"
+        yield "the schema differs from the one that was written"
     for table in SUMMED:
         rows, total = 0, 0
         for row in db.execute(f"SELECT {columns_of(table, 't')} FROM {table} t"):
             if row[-1] is None or not is_row_true(row):
-                yield f"a row of {table} is not what was written"
+                yield f"a row of {table} does not match its checksum"
             rows, total = rows + 1, total + row[-1]
         if table in kept and kept[table] != (rows, total):
-            yield f"rows of {table} were lost, or are older than what was written"
+            yield f"rows of {table} are missing or out of date"
     yield from _derived(db)
     for table, kinds in _KINDS.items():
         wrong = " OR ".join(f"typeof({name}) <> '{kind}'" for name, kind in kinds.items())
         if db.execute(f"SELECT 1 FROM {table} WHERE {wrong}").fetchone():
-            yield f"{table} holds values of another kind"
+            yield f"{table} holds values of the wrong type"
     states = ", ".join(f"'{state.value}'" for state in TransferState)
     if db.execute(f"SELECT 1 FROM transfers WHERE state NOT IN ({states})").fetchone():
-        yield "a transfer is in no state"
+        yield "a transfer has an unknown state"
 
 
 def _derived(db: sqlite3.Connection) -> Iterator[str]:
@@ -107,14 +107,14 @@ def _derived(db: sqlite3.Connection) -> Iterator[str]:
         (models,) = db.execute("SELECT count(*) FROM models").fetchone()
         (words,) = db.execute("SELECT count(*) FROM models_words").fetchone()
         if models != words or db.execute(sql).fetchone():
-            yield "the words of models are wrong"
+            yield "the search index does not match the models"
         _check_words(db)
     for job_id, total, points, sparkline, points_sum in db.execute(
         "SELECT job_id, total, points, sparkline, points_sum FROM curves"
     ):
         json.loads(points), json.loads(sparkline)
         if points_sum is not None and (total, points_sum) != sum_of_points(db, job_id):
-            yield "the points of a curve are not what was written"
+            yield "the points of a curve do not match their checksum"
 
 
 def _check_words(db: sqlite3.Connection) -> None:

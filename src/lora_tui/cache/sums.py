@@ -51,10 +51,10 @@ def is_row_true(values: Sequence[object]) -> bool:
 
 
 def check_row(values: Sequence[object]) -> None:
-    """Raises DamagedCacheError where a row is not what was written."""
+    """Raises DamagedCacheError where a row does not match its checksum."""
     if not is_row_true(values):
         raise DamagedCacheError(
-            "The cache file is damaged", details="a row in it is not what was written"
+            "The cache file is damaged", details="a row in it does not match its checksum"
         )
 
 

@@ -111,7 +111,7 @@ def print_urls(context: Context) -> ExitCode:
             urls[file.name] = answer
     if not urls:
         hidden = [error for error in signed.values() if isinstance(error, HiddenFilesError)]
-        raise hidden[0] if hidden else NotFoundError("None of the files can be had")
+        raise hidden[0] if hidden else NotFoundError("None of the files is available")
     if context.json:
         data: dict[str, Any] = {
             "model_id": model.id,

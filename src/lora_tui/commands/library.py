@@ -105,16 +105,14 @@ def _words(file: LocalFile) -> str:
     if file.reason is not None:
         return file.reason
     if file.state is FileState.UNRECORDED:
-        return "its structure is right; nothing says which bytes it should have"
+        return "its structure is right; there is no checksum to compare"
     if file.checked is Checked.SHA256:
         return "its sha256 is right"
     if file.checked is Checked.ETAG:
-        return "unchanged since its download, which compared the MD5 that was its ETag"
+        return "unchanged since its download, when its MD5 matched the ETag"
     if file.checked is Checked.STRUCTURE:
-        return (
-            "unchanged since its download, which had no checksum to compare: its structure is right"
-        )
-    return "unchanged since its download, which compared its length only"
+        return "unchanged since its download, when only its structure could be checked"
+    return "unchanged since its download, when only its length could be checked"
 
 
 def _say_result(context: Context, files: Sequence[LocalFile], broken: int, to_come: int) -> None:
@@ -125,12 +123,12 @@ def _say_result(context: Context, files: Sequence[LocalFile], broken: int, to_co
     count = "1 file" if good == 1 else f"{good} files"
     line = f"{count} as downloaded, {broken} broken, {to_come} not downloaded"
     if unproven:
-        line += f"; of {unproven} no checksum was ever known"
+        line += f"; of {unproven} no checksum is known"
     context.say(line)
     if broken:
-        context.say("`lora-tui download MODEL --force` fetches the broken ones again")
+        context.say("`lora-tui download MODEL --force` downloads the broken files again")
     elif to_come:
-        context.say("`lora-tui download MODEL` fetches what is not here")
+        context.say("`lora-tui download MODEL` downloads the missing files")
 
 
 def _remove(context: Context) -> ExitCode:

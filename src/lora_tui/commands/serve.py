@@ -38,7 +38,7 @@ def serve(context: Context) -> None:
         host,
         port,
         lambda link: _announce(context, link),
-        lambda link: context.say(f"That link is used up. Another browser: {link}"),
+        lambda link: context.say(f"That link has been used. For another browser: {link}"),
     )
 
 

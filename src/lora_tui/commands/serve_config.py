@@ -50,8 +50,8 @@ def serve_config(context: Context) -> None:
         )
     elif is_outdated(model, directory):
         context.say(
-            "What lies there is of an earlier version of the model:"
-            f" `lora-tui download {model.id[:8]} --to DIR` fetches the one of today."
+            "The files there are of an earlier version of the model:"
+            f" `lora-tui download {model.id[:8]} --to DIR` downloads the current one."
         )
     if NO_BASE in text:
         context.say(f"Replace {NO_BASE}: it is not known here under a name that can be used.")

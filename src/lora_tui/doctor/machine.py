@@ -85,7 +85,8 @@ def check_cache(path: Path) -> Finding:
         return failed(
             "cache",
             f"{path} is damaged",
-            "run `lora-tui sync`, which sets it aside and begins anew; or `lora-tui cache clear`",
+            "run `lora-tui sync`, which moves it aside and starts a new one;"
+            " or `lora-tui cache clear`",
         )
     age = formats.age(last, clock.now()) if last else "never"
     size = formats.size(path.stat().st_size)

@@ -1,4 +1,4 @@
-"""Checks the rows that the cache holds of the backend: which of them can't be read as they should.
+"""Checks the rows that the cache holds of the backend: which values have the wrong type.
 
 No network: the last sync brought them. A model with such a value is shown without it.
 """
@@ -26,8 +26,8 @@ _TABLES: Final = (
     ("notifications", "notifications"),
 )
 _REMEDY: Final = (
-    "mend these values in the project's table editor, then run `lora-tui sync --full`; until then"
-    " the rows are shown without them"
+    "correct these values in the project's table editor, then run `lora-tui sync --full`;"
+    " until then the rows are shown without them"
 )
 _NAMED: Final = 3
 
@@ -58,16 +58,13 @@ def _table(db: sqlite3.Connection, remote: str, cached: str) -> Finding:
             examples.append(row_id)
     lost = facts.get_fact(db, f"{facts.UNREADABLE}{remote}") or "0"
     if not odd and lost == "0":
-        return ok(name, f"all {total:,} can be read as they should")
+        return ok(name, f"all {total:,} are readable")
     parts = []
     if odd:
         named = ", ".join(terminal_safe(column) for column, _ in columns.most_common(_NAMED))
         ids = ", ".join(terminal_safe(row_id, limit=40) for row_id in examples[:_NAMED])
         more = " and others" if odd > _NAMED else ""
-        parts.append(
-            f"{odd:,} of {total:,} hold values of another kind than they should ({named}): {ids}"
-            + more
-        )
+        parts.append(f"{odd:,} of {total:,} hold values of the wrong type ({named}): {ids}" + more)
     if lost != "0":
         parts.append(f"{lost} have no usable id, or were no rows, and are not shown at all")
     return warning(name, "; ".join(parts), _REMEDY)
@@ -81,7 +78,7 @@ def _points(db: sqlite3.Connection) -> Finding:
     )
     odd = sum(parse_timestamp(text) is None for (text,) in doubtful)
     if not odd:
-        return ok(name, f"all {total:,} can be read as they should")
+        return ok(name, f"all {total:,} are readable")
     return warning(
         name,
         f"{odd:,} of {total:,} have no time that can be read, so their order is not certain",

@@ -59,7 +59,7 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
         return _not_accepted(response.request, what, refusal, details)
     if code == "23503":
         return MissingReferenceError(
-            f"Could not {what}: something that it refers to does not exist any more",
+            f"Could not {what}: a row that it refers to no longer exists",
             details=details,
         )
     if code == "23505" or code == "Duplicate" or status == 409:
@@ -148,10 +148,11 @@ def intercepted(response: httpx.Response, what: str) -> InterceptedError:
     """The error for an answer that is not the service's own."""
     status = response.status_code
     if 300 <= status < 400:
-        return InterceptedError(f"Could not {what}: the server sends us to another address")
+        return InterceptedError(f"Could not {what}: the server redirects to another address")
     kind = "an HTML page" if _is_html(response) else "in no form that the service uses"
     return InterceptedError(
-        f"Could not {what}: something before the service answered (HTTP {status})", details=kind
+        f"Could not {what}: a proxy or gateway answered instead of the service (HTTP {status})",
+        details=kind,
     )
 
 

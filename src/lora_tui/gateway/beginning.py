@@ -41,7 +41,7 @@ def read_beginning(url: str, most: int) -> tuple[bytes, int | None]:
                 raise error_of(refusal, what)
             if response.headers.get("content-encoding", "identity").strip() != "identity":
                 raise BackendError(
-                    f"Could not {what}: the server sends it in a form that was not asked for"
+                    f"Could not {what}: the server sends it in an encoding that was not requested"
                 )
             return received, _total(response, what)
     raise AssertionError("not reached")
@@ -51,7 +51,7 @@ def _total(response: httpx.Response, what: str) -> int | None:
     if response.status_code == 206:
         part = content_range(response.headers.get("content-range"))
         if part is None or part[0] != 0:
-            raise NotFoundError(f"Could not {what}: the server sends another part of it")
+            raise NotFoundError(f"Could not {what}: the server sent a different part of it")
         return part[1]
     total = byte_count(response.headers.get("content-length"))
     if total == 0:

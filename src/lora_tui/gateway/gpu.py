@@ -59,13 +59,13 @@ class WorkerKeyRefusedError(AuthenticationError):
 class MalformedResultError(BackendError):
     """The worker's answer holds no files that we could fetch; a later one may."""
 
-    default_remedy = "it is asked again; see what the GPU worker answers for this job"
+    default_remedy = "lora-tui asks again; check what the GPU worker answers for this job"
 
 
 class MalformedJobError(MalformedResultError):
     """The project's own row of the job lacks what a harvest needs; asking again changes nothing."""
 
-    default_remedy = "mend the job's row in the project, then `lora-tui harvest retry`"
+    default_remedy = "correct the job's row in the project, then `lora-tui harvest retry`"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Worker:
         """
         job = quote(external_job_id, safe="")
         if job in ("", ".", ".."):
-            raise MalformedJobError("The job's id at the GPU worker makes no sense")
+            raise MalformedJobError("The job's id at the GPU worker is not valid")
         response = self._client.get(f"{self._url}/training/artifacts/{job}")
         unclear: MalformedResultError | InterceptedError | None = None
         if response.status_code not in _ABSENT:
@@ -151,7 +151,7 @@ def _body(response: httpx.Response) -> Mapping[str, Any]:
     body = _decoded(body)
     if not isinstance(body, dict):
         raise MalformedResultError(
-            "The GPU worker's answer says nothing about the job", details=_kind(body)
+            "The GPU worker's answer does not tell the job's state", details=_kind(body)
         )
     return body
 
@@ -216,7 +216,7 @@ def _usable(value: object) -> Mapping[str, str]:
     entries = _entries(value)
     if entries is None:
         raise MalformedResultError(
-            "The GPU worker names the files in a way that we don't know", details=_kind(value)
+            "The GPU worker lists the files in an unknown format", details=_kind(value)
         )
     if len(entries) > _MOST_FILES:
         raise MalformedResultError("The GPU worker names more files than a model can have")

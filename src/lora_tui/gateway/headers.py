@@ -60,4 +60,4 @@ def with_pause(details: str, retry_after: str | None) -> str:
         return details
     hours = seconds / 3600
     pause = f"{hours / 24:,.0f} days" if hours > 48 else f"{hours:,.1f} hours"
-    return f"{details}; it asks to wait {pause}, which is not waited for"
+    return f"{details}; it asks to wait {pause}, which is too long"

@@ -246,7 +246,7 @@ class _Reading(httpx.BaseTransport):
         if coding not in ("", "identity", *_CODINGS):
             # several at once as well: two of them unpack a piece to a million times its size
             response.close()
-            raise BackendError("The server sends its answer in a form that was not asked for")
+            raise BackendError("The server sends its answer in an encoding that was not requested")
         body, began = bytearray(), time.monotonic()
         try:
             for piece in response.iter_bytes():
@@ -254,10 +254,10 @@ class _Reading(httpx.BaseTransport):
                 if not response.is_success and len(body) > _MOST_ERROR_BYTES:
                     break
                 if len(body) > _MOST_BYTES:
-                    raise TooLargeAnswerError("The server's answer is larger than any we can use")
+                    raise TooLargeAnswerError("The server's answer is too large")
                 seconds = time.monotonic() - began
                 if seconds > _PATIENCE and len(body) < _SLOWEST * seconds:
-                    raise httpx.ReadTimeout("next to nothing comes", request=request)
+                    raise httpx.ReadTimeout("the answer comes too slowly", request=request)
         finally:
             response.close()
         headers = [  # as bytes: a server's own values need not be ASCII

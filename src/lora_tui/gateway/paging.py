@@ -133,8 +133,8 @@ class Bound:
         if self._read > self._most:
             raise BackendError(
                 f"Could not read {self._what}: the server sends rows without end",
-                details=f"{self._read:,} so far, which are more than it says that there are",
-                remedy="what was read is kept; see whether the configured URL is your project's",
+                details=f"{self._read:,} so far, which is more than its own count",
+                remedy="what was read is kept; check that the configured URL is your project's",
             )
 
 
@@ -165,7 +165,8 @@ def repeated(what: str) -> BackendError:
     """The error for a server that answers with the same page again and again."""
     return BackendError(
         f"Could not read {what} to the end: the server sends the same rows again and again",
-        remedy="what was read is kept; see whether something before the project keeps answers back",
+        remedy="what was read is kept;"
+        " check whether a proxy in front of the project caches responses",
     )
 
 

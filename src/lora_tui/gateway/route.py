@@ -84,7 +84,7 @@ def _connect(sock: socket.socket, proxy: str, host: str, port: int) -> None:
     while not head.endswith(b"\r\n\r\n"):
         head += _exactly(sock, 1)  # not one byte of what comes through the tunnel
         if len(head) > _LARGEST_HEAD or time.monotonic() > until:
-            raise UnreachableError("The proxy gave an answer that makes no sense")
+            raise UnreachableError("The proxy sent an invalid answer")
     status = head.split(b" ", 2)[1:2]
     code = int(status[0]) if status and re.fullmatch(rb"\d{3}", status[0]) else 0
     if 200 <= code < 300:
@@ -134,7 +134,7 @@ def _socks(sock: socket.socket, proxy: SplitResult, host: str, port: int) -> Non
         reply = talk.receive_data(head + _exactly(sock, length + 2))
         assert isinstance(reply, socks5.SOCKS5Reply)
     except (ProtocolError, ValueError) as error:
-        raise UnreachableError("The SOCKS proxy gave an answer that makes no sense") from error
+        raise UnreachableError("The SOCKS proxy sent an invalid answer") from error
     if reply.reply_code != socks5.SOCKS5ReplyCode.SUCCEEDED:
         refused = reply.reply_code == socks5.SOCKS5ReplyCode.CONNECTION_NOT_ALLOWED_BY_RULESET
         kind = ProxyRefusedError if refused else UnreachableError

@@ -164,7 +164,7 @@ class Storage:
             if len(entries) < _OBJECTS_A_PAGE or len(seen) == before:
                 return  # a page that brings nothing new is one that comes again and again
             if len(seen) > _MOST_OBJECTS:
-                raise BackendError(f"Could not {what}: there is no end to them")
+                raise BackendError(f"Could not {what}: the server sends them without end")
             offset += len(entries)
 
     def shows_folder(self, prefix: str) -> bool:
@@ -349,7 +349,7 @@ def _checked(path: str) -> str:
     """A path of an object, which no client on the way may shorten to another one."""
     if not path or any(segment in ("", ".", "..") for segment in path.split("/")):
         raise NotFoundError(
-            "The stored path of this file makes no sense", details=without_secrets(path) or None
+            "The stored path of this file is not valid", details=without_secrets(path) or None
         )
     return path
 

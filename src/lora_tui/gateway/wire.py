@@ -113,7 +113,7 @@ class Body:
         bodiless = response.status in (204, 304)
         codings = [] if bodiless else _tokens(response.headers, "Transfer-Encoding")
         if codings not in ([], ["chunked"]):
-            raise MalformedError("the answer is coded in a way that nobody asked for")
+            raise MalformedError("the answer has a transfer encoding that was not requested")
         self.chunked = bool(codings)
         self.length = None if self.chunked else _content_length(response.headers)
         self.length = 0 if bodiless else self.length
@@ -202,7 +202,7 @@ class Body:
         line = file.readline(_LONGEST_LINE)
         self._framing += len(line)
         if self._framing > _FRAMING + _FRAMING_SHARE * self._payload:
-            raise EndlessError("the answer has more frame than contents")
+            raise EndlessError("the answer has more chunk framing than content")
         if not line.endswith(b"\n"):
             if len(line) == _LONGEST_LINE:
                 raise EndlessError("a line of the answer does not end")

@@ -95,7 +95,7 @@ def broken(error: Exception) -> SourceUnreachableError:
     """The failure of a connection, without the error's own text: that may hold the URL, a key."""
     if isinstance(error, SlowError):
         return SourceUnreachableError(
-            "The worker's storage sends next to nothing", details=str(error)
+            "The worker's storage sends almost nothing", details=str(error)
         )
     if isinstance(error, BrokenOffError):
         return SourceUnreachableError("The connection to the worker's storage broke off")

@@ -361,7 +361,7 @@ class Crew:
 
     def _tell_failure(self, job: Row, error: Exception) -> JobFailed:
         if isinstance(error, OSError):  # what a network refuses has errors of its own
-            error = disk_error(error, "This machine's disk refuses")
+            error = disk_error(error, "A file can't be written on this machine")
         if isinstance(error, LoraTuiError):
             reason, details, remedy = str(error), error.details, error.remedy
         else:

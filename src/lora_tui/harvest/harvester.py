@@ -73,7 +73,7 @@ def spool_directory(profile: Profile) -> Path:
     except OSError as error:
         raise disk_error(
             error,
-            "There is no place for files on their way",
+            "Files being transferred can't be stored",
             spool_dir,
             instead="set LORA_TUI_HOME to another directory",
         ) from error

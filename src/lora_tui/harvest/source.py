@@ -232,13 +232,13 @@ def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[Body, int,
     if status in (200, 206):
         if not is_plain(answer.headers):
             raise BackendError(
-                "The worker's storage sends the file in a form that was not asked for"
+                "The worker's storage sends the file in an encoding that was not requested"
             )
         try:
             body = Body(answer)
         except http.client.HTTPException as error:
             raise BackendError(
-                "The worker's storage gave an answer that makes no sense", details=str(error)
+                "The worker's storage sent an invalid answer", details=str(error)
             ) from None
     if status == 200:
         if not body.has_certain_end:
@@ -247,9 +247,9 @@ def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[Body, int,
     if status == 206:
         span = content_span(answer.getheader("Content-Range"))
         if span is None or span[0] != start or span[2] is None:
-            raise BackendError("The worker's storage sends another part than was asked for")
+            raise BackendError("The worker's storage sent a different part than was requested")
         if body.length not in (None, span[1] - span[0]):
-            raise BackendError("The worker's storage sends another part than was asked for")
+            raise BackendError("The worker's storage sent a different part than was requested")
         return body, span[0], span[2]
     details = with_pause(f"HTTP {status}", answer.getheader("Retry-After"))
     if status == 416:
@@ -264,7 +264,7 @@ def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[Body, int,
             details=details,
             retry_after=answer.getheader("Retry-After"),
         )
-    raise BackendError("The worker's storage gave an answer that makes no sense", details=details)
+    raise BackendError("The worker's storage sent an invalid answer", details=details)
 
 
 def _read(body: Body, buffer: memoryview) -> memoryview:

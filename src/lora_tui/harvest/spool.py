@@ -23,7 +23,7 @@ _PIECE: Final = 1 << 20
 """Bytes that are read at once."""
 _MARGIN: Final = 64 << 20
 """Bytes that stay free on the disk."""
-_WHAT: Final = "A file on its way can't be kept"
+_WHAT: Final = "A file being transferred can't be stored"
 _INSTEAD: Final = "move the cache directory with LORA_TUI_HOME"
 
 

@@ -117,19 +117,19 @@ class Inspector:
             self._check_table(head)
         for end, magic in _MAGIC.items():
             if self._plain.endswith(end) and not head.startswith(magic):
-                raise IntegrityError(f"The file is not what a name with {end} says")
+                raise IntegrityError(f"The file's contents don't match its name ({end})")
 
     def _check_weights(self, descriptor: int, total: int | None) -> None:
         prefix = os.pread(descriptor, PREFIX_BYTES, 0)
         size = header_length(prefix, total)
         header = parse_header(os.pread(descriptor, size, PREFIX_BYTES), file_size=total)
         if not header.data_bytes:
-            raise IntegrityError("The safetensors file holds no numbers")
+            raise IntegrityError("The safetensors file holds no tensor data")
 
     def _check_table(self, head: bytes) -> None:
         start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
         if self._plain in _TABLES and not start.startswith(b"{"):
-            raise IntegrityError("The JSON in it is not a table")
+            raise IntegrityError("The JSON in it is not an object")
         if self._plain == _CONFIG and start[1:].lstrip().startswith(b"}"):
             raise IntegrityError("The configuration is empty")
 

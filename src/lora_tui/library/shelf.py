@@ -33,7 +33,7 @@ class FileState(StrEnum):
     UNRECORDED = "unrecorded"
     """Sound as far as its structure tells; nobody wrote down what it should be."""
     OUTDATED = "outdated"
-    """As it was downloaded; the project has another one by now."""
+    """As it was downloaded; the project has another version now."""
     PARTIAL = "partial"
     """Its download is not finished."""
     MISSING = "missing"
@@ -182,7 +182,7 @@ def _examine(
     checked = checked_of(facts.get("checked"))
     if thorough:
         if isinstance(sha256, str) and sha256_of(path) != sha256:
-            reason = "its bytes are not those that were downloaded"
+            reason = "its contents are not those that were downloaded"
             return LocalFile(name, FileState.CHANGED, size, reason)
         try:
             structured = check_structure(path, name)
@@ -190,7 +190,7 @@ def _examine(
             return LocalFile(name, FileState.DAMAGED, size, str(error))
         checked = checked or (Checked.STRUCTURE if structured else Checked.LENGTH)
     if promised is not None and promised != sha256:
-        reason = "the project has another one by now"
+        reason = "the project has another version now"
         return LocalFile(name, FileState.OUTDATED, size, reason, checked)
     if promised is not None and thorough:
         checked = Checked.SHA256

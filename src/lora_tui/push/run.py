@@ -158,7 +158,7 @@ def push(
             raise
         what = "dataset" if plan.new_job else "job, or its dataset,"
         raise NotFoundError(
-            f"The {what} was deleted meanwhile: there is nothing that the model could belong to",
+            f"The {what} was deleted during the push, so the model can't be stored",
             details=error.details,
             remedy="what was sent has been removed; push it to another dataset",
         ) from None

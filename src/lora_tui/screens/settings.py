@@ -173,9 +173,11 @@ class SettingsScreen(CacheScreen):
             if self.is_alive:
                 self._show_changed(setting, value)
             if not value and setting.source == FILE:
-                self.lora.notify(f"{setting.label} was {setting.value}", title="The default again")
+                self.lora.notify(
+                    f"{setting.label} was {setting.value}", title="Reset to the default"
+                )
             if not setting.at_once:
-                self.lora.notify(f"{setting.label} counts from the next start on")
+                self.lora.notify(f"{setting.label} takes effect at the next start")
 
         # what was changed counts, even where one has left the screen before it was written
         self.lora.start(

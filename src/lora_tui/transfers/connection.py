@@ -39,7 +39,7 @@ from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import Version
 
 _CONNECT_SECONDS: Final = 15.0
-_BETWEEN: Final = "try again later; if it stays, something between is broken: a proxy, or a CDN"
+_BETWEEN: Final = "try again later; if it persists, a proxy or a CDN in between may be broken"
 
 
 class BusyError(UnreachableError):
@@ -247,15 +247,15 @@ def _answer(
         if not is_plain(response.headers):
             coding = terminal_safe(response.getheader("Content-Encoding"), limit=60)
             raise BackendError(
-                "The storage sends the file in a form that was not asked for",
+                "The storage sends the file in an encoding that was not requested",
                 details=f"Content-Encoding: {coding}",
-                remedy="whatever stands between, a proxy or a CDN, must not compress files",
+                remedy="a proxy or a CDN in between must not compress files",
             )
         try:
             body = Body(response)
         except http.client.HTTPException as error:
             raise BackendError(
-                "The storage gave an answer that makes no sense",
+                "The storage sent an invalid answer",
                 details=str(error),
                 remedy=_BETWEEN,
             ) from None
@@ -264,7 +264,7 @@ def _answer(
     if status == 206:
         span = content_span(response.getheader("Content-Range"))
         if span is None or body.length not in (None, span[1] - span[0]):
-            raise BackendError("The storage gave a range that makes no sense")
+            raise BackendError("The storage sent an invalid range")
         start, end, total = span
         if start != asked_from:
             raise BackendError("The server answered with another part of the file than asked for")
@@ -274,12 +274,14 @@ def _answer(
     details = with_pause(f"HTTP {status}", response.getheader("Retry-After"))
     if 300 <= status < 400:
         raise SenselessError(
-            "The storage sends us to another address",
+            "The storage redirects to another address",
             details=details,
             remedy=InterceptedError.default_remedy,
         )
     if 400 <= status < 500 and "html" in response.getheader("Content-Type", "").lower():
-        raise InterceptedError("Something before the storage answered", details=details)
+        raise InterceptedError(
+            "A proxy or gateway answered instead of the storage", details=details
+        )
     if status in (400, 401, 403):
         # an expired link; where it is refused for good the attempts run out and say so
         raise ExpiredLinkError("The signed link was refused", details=details)
@@ -291,7 +293,7 @@ def _answer(
             details=details,
             retry_after=response.getheader("Retry-After"),
         )
-    raise BackendError("The storage gave an answer that makes no sense", details=details)
+    raise BackendError("The storage sent an invalid answer", details=details)
 
 
 def _unreachable(error: Exception) -> UnreachableError:
@@ -303,12 +305,12 @@ def _unreachable(error: Exception) -> UnreachableError:
             remedy="check the URL and the clock; for a private CA set SSL_CERT_FILE",
         )
     if isinstance(error, SlowError):
-        return SenselessError("The storage sends next to nothing", details=str(error))
+        return SenselessError("The storage sends almost nothing", details=str(error))
     if isinstance(error, BrokenOffError):
         return UnreachableError("The connection ended in the middle of a file")
     if isinstance(error, (EndlessError, MalformedError)):
         return SenselessError(
-            "The storage gave an answer that makes no sense", details=str(error), remedy=_BETWEEN
+            "The storage sent an invalid answer", details=str(error), remedy=_BETWEEN
         )
     if isinstance(error, TimeoutError):
         return UnreachableError("The connection to the storage stalled", details="no bytes came")

@@ -130,7 +130,7 @@ def _failure(done: Sequence[str], failed: Sequence[tuple[str, LoraTuiError]]) ->
         )
     if all(isinstance(error, NotFoundError) for _, error in failed):
         return NotFoundError(
-            "None of the files can be had",
+            "None of the files is available",
             details=reasons,
             remedy="the artifact is incomplete in the bucket; harvest it again or ask its owner",
         )

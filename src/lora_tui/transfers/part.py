@@ -144,7 +144,7 @@ def open_part(target: Path) -> Iterator[Part]:
     with explained_disk(path):
         if path.parent.is_symlink():
             raise DiskError(
-                "A link is where the model's directory was",
+                "The model's directory was replaced by a link",
                 details=str(path.parent),
                 remedy="remove it, or name the directory itself with --to",
             )
@@ -224,7 +224,7 @@ def _open(path: Path) -> int:
 
 def _no_file(path: Path) -> DiskError:
     return DiskError(
-        "A link or something else is where the unfinished file belongs",
+        "Something else has the name of the unfinished file",
         details=str(path),
         remedy="remove it, or choose another directory with --to",
     )

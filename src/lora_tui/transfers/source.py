@@ -78,7 +78,7 @@ class Source:
         if total is None and not answer.certain_end:
             raise BackendError(
                 "The storage does not say how long the file is",
-                remedy="a proxy may have taken the length away; try without it",
+                remedy="a proxy may have removed the length; try without it",
             )
         if total is not None:
             self.check_size(total)
