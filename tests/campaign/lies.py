@@ -85,6 +85,8 @@ def _with(episode: Episode, kind: str, chance: random.Random, models: int) -> Ep
             return replace(
                 episode,
                 commands=(*episode.commands, ("--harvest", "--once")),
+                # slow enough to be met under way
+                faults=(*episode.faults, {"path": "/storage/v1/upload", "throttle": 2_000_000}),
                 take_over=chance.randint(1, 3),
             )
         case "two models in one directory":
