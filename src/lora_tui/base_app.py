@@ -21,7 +21,7 @@ from lora_tui.keys import keys_of
 from lora_tui.monochrome import Harmless, PlainCursor, WithoutColour
 from lora_tui.preferences import THEME_NAMES, Preferences
 from lora_tui.screens.base_screen import BaseScreen
-from lora_tui.terminal import can_be_stopped, stop
+from lora_tui.terminal import can_be_resumed, stop
 from lora_tui.text import terminal_safe
 from lora_tui.themes import ANSI, MONO, THEMES, suitable_theme
 from lora_tui.widgets.cells import settled
@@ -144,7 +144,7 @@ class BaseApp(App[None]):
         """Go back to the shell, which can let it go on (`fg`)."""
         if self._driver is None or not self._driver.can_suspend:
             return  # a page in a browser
-        if not can_be_stopped():
+        if not can_be_resumed():
             self.notify("No shell here could resume it", title="Not suspended")
             return
         with self.suspend():  # the terminal is the shell's before anything stops

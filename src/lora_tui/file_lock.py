@@ -110,6 +110,11 @@ def _holder(kind: str, facts: os.stat_result) -> Holder:
 def is_suspended(pid: int) -> bool:
     """Whether a process is stopped (SIGSTOP, ctrl+z); False where that can't be told."""
     with suppress(OSError, IndexError):
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[0] in ("T", "t")
+        return process_status(pid)[0] in ("T", "t")
     return False
+
+
+def process_status(pid: int) -> list[str]:
+    """What Linux tells of a process, from its state on (proc_pid_stat(5)). Raises OSError."""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(")")[2].split()  # the program's name before it may hold anything

@@ -31,9 +31,7 @@ def parsed(text: str | bytes) -> Any:
         text = text.decode(json.detect_encoding(text), "surrogatepass")
     data = _DECODER.decode(text)
     return (
-        with_whole_characters(data)
-        if "\\ud" in text or "\\uD" in text or not _is_utf8(text)
-        else data
+        replace_surrogates(data) if "\\ud" in text or "\\uD" in text or not _is_utf8(text) else data
     )
 
 
@@ -50,7 +48,7 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def with_whole_characters(data: Any) -> Any:
+def replace_surrogates(data: Any) -> Any:
     """The same data with the replacement character for each half of a surrogate pair."""
     if isinstance(data, str):
         return (
@@ -59,10 +57,8 @@ def with_whole_characters(data: Any) -> Any:
             else data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         )
     if isinstance(data, dict):
-        return {
-            with_whole_characters(key): with_whole_characters(value) for key, value in data.items()
-        }
-    return [with_whole_characters(value) for value in data] if isinstance(data, list) else data
+        return {replace_surrogates(key): replace_surrogates(value) for key, value in data.items()}
+    return [replace_surrogates(value) for value in data] if isinstance(data, list) else data
 
 
 def finite(data: Any) -> Any:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from lora_tui.json_text import parsed, with_whole_characters
+from lora_tui.json_text import parsed, replace_surrogates
 from lora_tui.text import terminal_safe
 
 Row = Mapping[str, Any]
@@ -114,7 +114,7 @@ def read_text(content: bytes) -> Any:
     except (ValueError, RecursionError):
         text = content.decode("utf-8-sig", "replace")
         try:
-            return with_whole_characters(json.loads(_shallow(text), parse_int=_integer))
+            return replace_surrogates(json.loads(_shallow(text), parse_int=_integer))
         except RecursionError:  # brackets that are no brackets of JSON
             raise ValueError("the text is nested too deeply") from None
 

@@ -7,10 +7,10 @@ import signal
 import sys
 import time
 from collections.abc import MutableMapping
-from pathlib import Path
 from typing import Final
 
 from lora_tui.errors import UsageError
+from lora_tui.file_lock import process_status
 
 _WEB_DRIVER: Final = "textual.drivers.web_driver:WebDriver"
 _TICK_SECONDS: Final = 0.01
@@ -45,7 +45,7 @@ def has_no_screen(environment: MutableMapping[str, str] = os.environ) -> bool:
     return environment.get("TERM") in _WITHOUT_SCREEN
 
 
-def can_be_stopped() -> bool:
+def can_be_resumed() -> bool:
     """Whether a shell would notice that this process stops, and could let it go on.
 
     That is so where a process above this one, in another process group of the same session, waits
@@ -81,5 +81,4 @@ def _parent_of(process: int) -> int:
     """From /proc, where there is one. Raises OSError, ValueError."""
     if process <= 1:
         raise ValueError("it has none")
-    status = Path(f"/proc/{process}/stat").read_text("utf-8", "replace")
-    return int(status.rpartition(")")[2].split()[1])
+    return int(process_status(process)[1])

@@ -21,7 +21,7 @@ from lora_tui.harvest import (
     TransferSlow,
     describe,
 )
-from lora_tui.harvest.pace import gives_way
+from lora_tui.harvest.pace import should_yield
 from tests.harvest.hostile import WEIGHTS, HostileWorker
 from tests.harvest.test_crashes import wait_until
 from tests.harvest.world import Row, World
@@ -178,4 +178,4 @@ def test_a_stop_does_not_wait_for_a_file_that_would_take_hours(
 def test_only_what_takes_longer_than_others_can_wait_gives_way(
     left: float, waiting: list[float | None], expected: bool
 ) -> None:
-    assert gives_way(left, waiting) is expected
+    assert should_yield(left, waiting) is expected

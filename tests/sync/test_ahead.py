@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from lora_tui.errors import UnreachableError
-from lora_tui.gateway.paging import Mark, Page, further
+from lora_tui.gateway.paging import Mark, Page, next_mark
 from lora_tui.sync.ahead import pages
 
 PATIENCE = 20
@@ -16,7 +16,7 @@ NONE = Page([], full=False)
 
 
 def beyond(page: Page, after: Mark | None) -> Mark | None:
-    return further(page.rows, "id", after)
+    return next_mark(page.rows, "id", after)
 
 
 def test_the_next_page_is_asked_for_before_this_one_is_done() -> None:

@@ -18,7 +18,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.config import Paths, Profile
 from lora_tui.connect import Login
 from lora_tui.errors import LoraTuiError, SessionEndedError
-from lora_tui.json_text import with_whole_characters
+from lora_tui.json_text import replace_surrogates
 from lora_tui.secret import Secret
 from lora_tui.settings import Settings
 from tests.hostile import HOSTILE, acting, planted
@@ -42,7 +42,7 @@ def hostile(library: Library) -> Library:
     """A cache as a hostile backend would have it filled."""
 
     def told(row: dict[str, Any]) -> dict[str, Any]:
-        row = with_whole_characters(planted(row))
+        row = replace_surrogates(planted(row))
         assert isinstance(row, dict)
         return row
 
@@ -68,7 +68,7 @@ def profile(tmp_path: Path) -> Profile:
     return Profile(
         name="demo",
         paths=Paths(place / "config", place, place, place),
-        url=f"http://127.0.0.1:9/{with_whole_characters(HOSTILE)}",
+        url=f"http://127.0.0.1:9/{replace_surrogates(HOSTILE)}",
         anon_key="anon",
         email=HOSTILE,
         service_key=Secret("service"),

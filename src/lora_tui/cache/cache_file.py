@@ -95,7 +95,7 @@ def remove_files(path: Path) -> bool:
     return existed
 
 
-def make_way(path: Path, cache: Path) -> None:
+def remove_obstacle(path: Path, cache: Path) -> None:
     """Move what is no file out of the place of one; `remove_files` finds it. Raises OSError."""
     if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
         path.rename(cache.with_name(f"{cache.name}.damaged-lock-{os.urandom(4).hex()}"))

@@ -17,7 +17,7 @@ from lora_tui.cache.model_matches import WHOLE
 from lora_tui.cache.model_order import Sort, natural_direction
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.model_words import index_words
-from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, summed
+from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import microseconds, moment_of
 
 if TYPE_CHECKING:  # parsing rows is what `list` need not load
@@ -158,14 +158,14 @@ def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
     values = [columns(row) for row in rows]
     ids = [str(value[0]) for value in values]
-    with counted(db, ids), summed(db, "models", ids):
+    with counted(db, ids), keep_sums(db, "models", ids):
         db.executemany(UPSERT, [(*value, checksum(value)) for value in values])
     index_words(db, ids)
 
 
 def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
     """Forget models. Call inside a transaction."""
-    with counted(db, ids), summed(db, "models", ids):
+    with counted(db, ids), keep_sums(db, "models", ids):
         db.executemany("DELETE FROM models WHERE id = ?", [(model_id,) for model_id in ids])
 
 

@@ -14,7 +14,7 @@ from lora_tui.cache.sums import (
     SUMMED,
     columns_of,
     find_fault,
-    is_row_true,
+    matches_checksum,
     schema_sum,
     table_sums,
 )
@@ -78,7 +78,10 @@ def read_lines(
     )
     lines = []
     for row in found:
-        if not (is_row_true(row[_LINE : _LINE + _MODEL]) and is_row_true(row[_LINE + _MODEL :])):
+        if not (
+            matches_checksum(row[_LINE : _LINE + _MODEL])
+            and matches_checksum(row[_LINE + _MODEL :])
+        ):
             raise ValueError("damaged")
         lines.append((*row[:5], moment_of(row[5]), *row[6:_LINE]))
     if len({line[0] for line in lines}) < len(lines):

@@ -22,8 +22,8 @@ from lora_tui.cache.connection import (
     transaction,
 )
 from lora_tui.cache.facts import Owner
+from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.lock import sync_holder, sync_lock
-from lora_tui.cache.soundness import find_damage
 from lora_tui.errors import CacheError, DamagedCacheError
 from lora_tui.private_files import make_private_directory
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, summed
+from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.json_text import parsed
 from lora_tui.json_values import written
@@ -68,7 +68,7 @@ def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 def delete_records(db: sqlite3.Connection, table: str, ids: Sequence[str]) -> None:
     """Forget datasets, jobs or notifications. Call inside a transaction."""
-    with summed(db, table, ids):
+    with keep_sums(db, table, ids):
         db.executemany(f"DELETE FROM {table} WHERE id = ?", [(row_id,) for row_id in ids])
 
 
@@ -86,7 +86,7 @@ def _put(
         " ON CONFLICT (id) DO UPDATE SET "
         + ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
     )
-    with summed(db, table, [str(value[0]) for value in values]):
+    with keep_sums(db, table, [str(value[0]) for value in values]):
         db.executemany(
             sql,
             [

@@ -284,9 +284,9 @@ def _m008_sums(db: Database) -> None:
         "CREATE TABLE sums (name TEXT PRIMARY KEY, n INTEGER NOT NULL, total INTEGER NOT NULL)"
         " WITHOUT ROWID"
     )
-    from lora_tui.cache.sums import sum_anew
+    from lora_tui.cache.sums import recompute_sums
 
-    sum_anew(db.conn)
+    recompute_sums(db.conn)
 
 
 _WORD_TRIGGERS = (

@@ -2,7 +2,7 @@
 
 Each row of the backend has one of its own, and `sums` has the rows and the sum of each table. The
 first is looked at wherever a row is read; both together tell that no row was lost, came back, or
-is an older one than was written (soundness.py).
+is an older one than was written (integrity.py).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def columns_of(table: str, alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in (*SUMMED[table], "sum"))
 
 
-def is_row_true(values: Sequence[object]) -> bool:
+def matches_checksum(values: Sequence[object]) -> bool:
     """Whether these (of `columns_of`) are what was written. None at all is no row of a join."""
     *row, found = values
     return found is None or found == checksum(row)
@@ -52,13 +52,13 @@ def is_row_true(values: Sequence[object]) -> bool:
 
 def check_row(values: Sequence[object]) -> None:
     """Raises DamagedCacheError where a row does not match its checksum."""
-    if not is_row_true(values):
+    if not matches_checksum(values):
         raise DamagedCacheError(
             "The cache file is damaged", details="a row in it does not match its checksum"
         )
 
 
-class summed:  # noqa: N801 - used like a function; contextlib would cost `list` its import
+class keep_sums:  # noqa: N801 - used like a function; contextlib would cost `list` its import
     """Write or delete rows of these ids within. Call inside the transaction that does."""
 
     def __init__(self, db: sqlite3.Connection, table: str, ids: Iterable[str]) -> None:
@@ -96,7 +96,7 @@ def find_fault(db: sqlite3.Connection) -> str | None:
 
     A list could be in a wrong order, or lack a model, by a damaged index; so SQLite compares the
     indexes of small tables with their rows whenever a cache is opened. Large ones wait for the
-    next sync (soundness.py).
+    next sync (integrity.py).
     """
     kept = table_sums(db)
     for table, most in _LISTED.items():
@@ -107,7 +107,7 @@ def find_fault(db: sqlite3.Connection) -> str | None:
     return None
 
 
-def sum_anew(db: sqlite3.Connection) -> None:
+def recompute_sums(db: sqlite3.Connection) -> None:
     """Compute all sums from what is there. Call inside a transaction."""
     db.execute("DELETE FROM sums")
     for table, columns in SUMMED.items():

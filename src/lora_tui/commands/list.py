@@ -51,9 +51,9 @@ def list_models(context: Context) -> None:
 def _check_number(db: sqlite3.Connection, found: int, expected: int) -> None:
     """Fewer than there should be: deleted this moment, or lost. Raises DamagedCacheError."""
     if found < expected:
-        from lora_tui.cache.soundness import check_sound
+        from lora_tui.cache.integrity import check_integrity
 
-        check_sound(db)
+        check_integrity(db)
 
 
 def _query(context: Context) -> ModelQuery:

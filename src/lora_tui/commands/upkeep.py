@@ -11,8 +11,8 @@ from pathlib import Path
 
 from lora_tui import clock, formats
 from lora_tui.cache import facts
+from lora_tui.cache.integrity import QUICKLY_READ, check_integrity
 from lora_tui.cache.rebuild import clear_cache
-from lora_tui.cache.soundness import QUICKLY_READ, check_sound
 from lora_tui.commands.context import Context
 from lora_tui.config import DEFAULT_PROFILE, find_paths, read_profiles
 from lora_tui.errors import LoraTuiError, UsageError
@@ -122,7 +122,7 @@ def cache(context: Context) -> None:
         return
     with context.cache() as db:
         if path.stat().st_size <= QUICKLY_READ:
-            check_sound(db)
+            check_integrity(db)
         counts = {
             table: _count(db, table) for table in ("models", "jobs", "datasets", "notifications")
         }

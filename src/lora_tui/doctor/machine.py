@@ -14,8 +14,8 @@ from typing import Final, TextIO
 from lora_tui import clock, formats
 from lora_tui.cache import facts
 from lora_tui.cache.cache_file import check_kind
+from lora_tui.cache.integrity import check_integrity
 from lora_tui.cache.schema import SCHEMA_VERSION
-from lora_tui.cache.soundness import check_sound
 from lora_tui.config import DEFAULT_PROFILE, Paths, Profile, read_profiles
 from lora_tui.config_file import SECRET_KEYS
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
@@ -76,7 +76,7 @@ def check_cache(path: Path) -> Finding:
         check_kind(path)
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
-                check_sound(db)
+                check_integrity(db)
             elif db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise DamagedCacheError("The cache file is damaged")
             last = facts.get_sync_state(db).last_success

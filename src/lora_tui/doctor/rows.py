@@ -16,7 +16,7 @@ from typing import Any, Final
 from lora_tui.cache import facts
 from lora_tui.clock import parse_timestamp
 from lora_tui.doctor.findings import Finding, ok, skipped, warning
-from lora_tui.domain.oddities import odd_columns
+from lora_tui.domain.invalid_values import invalid_columns
 from lora_tui.text import terminal_safe
 
 _TABLES: Final = (
@@ -51,7 +51,7 @@ def _table(db: sqlite3.Connection, remote: str, cached: str) -> Finding:
     for row_id, text in db.execute(f"SELECT id, row FROM {cached}"):  # noqa: S608 - ours
         total += 1
         row: Any = json.loads(text)
-        found = odd_columns(remote, row if isinstance(row, dict) else {})
+        found = invalid_columns(remote, row if isinstance(row, dict) else {})
         columns.update(found)
         if found:
             odd += 1

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Self
 
 from lora_tui.clock import parse_timestamp
-from lora_tui.errors import BackendError, LoraTuiError, QueryTimeoutError, TooLargeAnswerError
+from lora_tui.errors import BackendError, QueryTimeoutError, TooLargeAnswerError
 
 Row = dict[str, Any]
 
@@ -83,7 +83,7 @@ class Page(NamedTuple):
     """Whether the server says that none follow, and can be believed."""
 
 
-def further(rows: Sequence[Row], key: str, after: Mark | None) -> Mark | None:
+def next_mark(rows: Sequence[Row], key: str, after: Mark | None) -> Mark | None:
     """Where to go on after these rows; None where they don't lead beyond `after`."""
     for row in reversed(rows):
         mark = Mark.of(row, key)
@@ -92,7 +92,7 @@ def further(rows: Sequence[Row], key: str, after: Mark | None) -> Mark | None:
     return None
 
 
-class Width:
+class PageSize:
     """How many rows to ask for: fewer where the database takes too long, or they are too large."""
 
     def __init__(self, limit: int = ROWS_A_PAGE) -> None:
@@ -110,7 +110,7 @@ class Width:
                 self.limit = max(fewest, self.limit // _NARROWER)
 
 
-class Bound:
+class RowLimit:
     """Ends a reading that finds more rows than there can be."""
 
     def __init__(self, what: str, count: Callable[[], int | None]) -> None:
@@ -138,11 +138,6 @@ class Bound:
             )
 
 
-def without_answer(error: LoraTuiError) -> bool:
-    """Whether it tells of this one question, so that others may well be answered."""
-    return isinstance(error, (BackendError, QueryTimeoutError))
-
-
 def walk_by_id(read: Callable[[Mark | None], Page], what: str) -> Iterator[list[Row]]:
     """All rows in the order of their ids, page by page.
 
@@ -153,15 +148,15 @@ def walk_by_id(read: Callable[[Mark | None], Page], what: str) -> Iterator[list[
         page = read(after)
         if page.rows:
             yield page.rows
-        mark = further(page.rows, "id", after)
+        mark = next_mark(page.rows, "id", after)
         if mark is None:
             if page.rows and page.full:
-                raise repeated(what)
+                raise repeated_rows(what)
             return
         after = mark
 
 
-def repeated(what: str) -> BackendError:
+def repeated_rows(what: str) -> BackendError:
     """The error for a server that answers with the same page again and again."""
     return BackendError(
         f"Could not read {what} to the end: the server sends the same rows again and again",

@@ -29,12 +29,12 @@ from lora_tui.gateway.http import build_client
 from lora_tui.gateway.paging import (
     FIRST_ID,
     ROWS_A_PAGE,
-    Bound,
     Mark,
     Page,
+    PageSize,
     Row,
-    Width,
-    further,
+    RowLimit,
+    next_mark,
     walk_by_id,
 )
 from lora_tui.gateway.rows import rows_of, server_time_of, total_of
@@ -128,7 +128,7 @@ class Rest:
         key: str = "updated_at",
         columns: str = "*",
     ) -> Page:
-        """Like `page`, telling whether more may follow; `paging.further` is where to go on."""
+        """Like `page`, telling whether more may follow; `paging.next_mark` is where to go on."""
         query = self._tables.from_(table).select(columns).eq("user_id", user_id)
         if after is not None:
             query = query.or_(after.condition(key))
@@ -136,7 +136,7 @@ class Rest:
 
     def ids(self, table: str, user_id: str) -> Iterator[str]:
         """The ids of all rows of a user but those marked as deleted."""
-        width = Width()
+        size = PageSize()
 
         def ask(after: Mark | None, limit: int) -> Page:
             query = self._tables.from_(table).select("id").eq("user_id", user_id)
@@ -144,8 +144,8 @@ class Rest:
                 query = query.gt("id", after.id)
             return self._page(_living(query, table).order("id").limit(limit), table, limit)
 
-        bound = Bound(table, lambda: self.try_count(table, user_id, deleted=True))
-        for rows in walk_by_id(lambda after: width.read(partial(ask, after)), table):
+        bound = RowLimit(table, lambda: self.try_count(table, user_id, deleted=True))
+        for rows in walk_by_id(lambda after: size.read(partial(ask, after)), table):
             bound.add(len(rows))
             yield from (row["id"] for row in rows if isinstance(row.get("id"), str))
 
@@ -166,10 +166,10 @@ class Rest:
         """Those of these rows that exist and are the user's, in no order."""
         wanted = list(dict.fromkeys(ids))
         rows: list[Row] = []
-        width = Width(_IDS_A_QUERY)
+        size = PageSize(_IDS_A_QUERY)
         while wanted:
-            page = width.read(partial(self._some_by_id, table, user_id, columns, wanted))
-            asked, wanted = wanted[: width.limit], wanted[width.limit :]
+            page = size.read(partial(self._some_by_id, table, user_id, columns, wanted))
+            asked, wanted = wanted[: size.limit], wanted[size.limit :]
             there = {str(row.get("id")): row for row in page.rows}
             rows += [there[row_id] for row_id in asked if row_id in there]
             missing = [row_id for row_id in asked if row_id not in there]
@@ -187,21 +187,21 @@ class Rest:
         BackendError where there is no end to them.
         """
         mark = None if after is None else Mark(*after)
-        bound = Bound("the metric points", partial(self.count_points, job_id))
-        width = Width()
+        bound = RowLimit("the metric points", partial(self.count_points, job_id))
+        size = PageSize()
         while True:
-            page = width.read(partial(self._points, job_id, "timestamp", mark))
+            page = size.read(partial(self._points, job_id, "timestamp", mark))
             if page.rows:
                 yield page.rows
             if not page.rows or page.last:
                 return
             bound.add(len(page.rows))
-            mark = further(page.rows, "timestamp", mark)
+            mark = next_mark(page.rows, "timestamp", mark)
             if mark is None:
                 break
         if page.full:
             by_id = walk_by_id(
-                lambda after: width.read(partial(self._points, job_id, "id", after)),
+                lambda after: size.read(partial(self._points, job_id, "id", after)),
                 "the metric points",
             )
             for rows in by_id:

@@ -214,7 +214,7 @@ class Body:
         self._response.close()  # the connection may be used again
 
 
-def is_plain(headers: Message) -> bool:
+def is_unencoded(headers: Message) -> bool:
     """Whether the body is the file itself, not a compressed form of it that nobody asked for."""
     return set(_tokens(headers, "Content-Encoding")) <= {"identity"}
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from lora_tui import clock
 from lora_tui.errors import LoraTuiError
-from lora_tui.harvest.crew import Crew, CycleResult, Emit
 from lora_tui.harvest.events import CycleStarted
 from lora_tui.harvest.harvester import Harvester
+from lora_tui.harvest.job_pool import CycleResult, Emit, JobPool
 from lora_tui.harvest.leftovers import remove_leftovers
 from lora_tui.harvest.urgency import by_urgency
 from lora_tui.harvest.watch import Watch, warn_of_expiring
@@ -40,20 +40,20 @@ def run_cycle(
     on beside them. `emit` is called by one thread at a time. Raises what concerns all jobs alike:
     the queue can't be read, a key is refused.
     """
-    crew = Crew(
+    pool = JobPool(
         harvester, limit=limit, dry_run=dry_run, emit=emit, stop=stop, concurrency=concurrency
     )
     try:
-        jobs = _due(harvester, dry_run=dry_run, emit=crew.emit)
+        jobs = _due(harvester, dry_run=dry_run, emit=pool.emit)
         if dry_run:
-            crew.run(jobs)
+            pool.run(jobs)
         else:
-            with Watch(harvester, crew):
-                crew.run(jobs)
+            with Watch(harvester, pool):
+                pool.run(jobs)
     except LoraTuiError as error:
-        crew.finish(str(error))
+        pool.finish(str(error))
         raise
-    return crew.finish()
+    return pool.finish()
 
 
 def _due(harvester: Harvester, *, dry_run: bool, emit: Emit) -> list[Row]:

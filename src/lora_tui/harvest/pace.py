@@ -105,7 +105,7 @@ def _seconds_left(file: _File, rate: float, now: float) -> float:
     return (file.total - file.done) / rate if rate else math.inf
 
 
-def gives_way(seconds_left: float, waiting: Iterable[float | None]) -> bool:
+def should_yield(seconds_left: float, waiting: Iterable[float | None]) -> bool:
     """Whether a job with so much left to do should let others go first.
 
     `waiting` are the seconds for which the worker keeps the result of each; None or less than zero

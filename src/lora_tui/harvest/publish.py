@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lora_tui.errors import ConflictError, IntegrityError, LoraTuiError, MissingReferenceError
-from lora_tui.gateway.paging import Mark, further
+from lora_tui.gateway.paging import Mark, next_mark
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.receipts import Receipts
@@ -98,6 +98,6 @@ def _is_announced(rest: Rest, artifact: Row) -> bool:
         for row in page.rows:
             if mapping(row.get("metadata")).get("artifact_id") == artifact["id"]:
                 return True
-        after = further(page.rows, "created_at", after)
+        after = next_mark(page.rows, "created_at", after)
         if after is None:
             return False

@@ -22,7 +22,7 @@ from lora_tui.gateway.gpu import Worker, WorkerResult
 from lora_tui.gateway.headers import content_span, strong_etag, with_pause
 from lora_tui.gateway.http import RETRY
 from lora_tui.gateway.proxies import proxy_for
-from lora_tui.gateway.wire import Body, is_plain
+from lora_tui.gateway.wire import Body, is_unencoded
 from lora_tui.harvest.connection import broken, connect
 from lora_tui.harvest.failures import (
     RefusedResultError,
@@ -230,7 +230,7 @@ def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[Body, int,
     """The body, where it starts, and how long the file is in all (None where it is not said)."""
     status = answer.status
     if status in (200, 206):
-        if not is_plain(answer.headers):
+        if not is_unencoded(answer.headers):
             raise BackendError(
                 "The worker's storage sends the file in an encoding that was not requested"
             )

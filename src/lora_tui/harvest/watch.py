@@ -15,9 +15,9 @@ from typing import Final, Self
 
 from lora_tui import clock
 from lora_tui.errors import LoraTuiError
-from lora_tui.harvest.crew import Crew
 from lora_tui.harvest.events import Event, ResultExpiring
 from lora_tui.harvest.harvester import Harvester
+from lora_tui.harvest.job_pool import JobPool
 from lora_tui.harvest.urgency import EXPIRING_SECONDS, seconds_left
 
 _LOOK: Final = 2.0
@@ -30,9 +30,9 @@ _log: Final = logging.getLogger("lora_tui.harvest")
 class Watch:
     """A thread that looks after a cycle; a context manager around its work."""
 
-    def __init__(self, harvester: Harvester, crew: Crew) -> None:
+    def __init__(self, harvester: Harvester, pool: JobPool) -> None:
         self._harvester = harvester
-        self._crew = crew
+        self._pool = pool
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="harvest watch", daemon=True)
 
@@ -56,11 +56,11 @@ class Watch:
             try:
                 if now - read >= _READ_QUEUE:
                     read = now
-                    self._crew.join(newcomers(self._harvester))
+                    self._pool.add_jobs(newcomers(self._harvester))
                 if now - warned >= _WARN:
                     warned = now
-                    warn_of_expiring(self._harvester, self._crew.emit)
-                self._crew.look_at_pace()
+                    warn_of_expiring(self._harvester, self._pool.emit)
+                self._pool.yield_to_urgent()
             except LoraTuiError as error:  # the work itself meets the same, and tells it
                 _log.debug("the queue could not be looked at: %s", error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +170,8 @@ def _examine(
 ) -> LocalFile:
     path = directory / name
     expected, sha256 = whole(facts.get("size")), facts.get("sha256")
-    if not _is_there(path):
-        if _is_there(part_of(path)):
+    if not lexists(path):
+        if lexists(part_of(path)):
             return LocalFile(name, FileState.PARTIAL, None, "its download is not finished")
         return LocalFile(name, FileState.MISSING, None, "it was downloaded, and is gone")
     if path.is_symlink() or not path.is_file():
@@ -199,10 +200,10 @@ def _examine(
 
 def _to_come(directory: Path, name: str) -> LocalFile:
     path = directory / name
-    if _is_there(path):
+    if lexists(path):
         reason = "another file is in its place; it was not downloaded"
         return LocalFile(name, FileState.MISSING, None, reason, fetched=False)
-    if _is_there(part_of(path)):
+    if lexists(part_of(path)):
         reason = "its download is not finished"
         return LocalFile(name, FileState.PARTIAL, None, reason, fetched=False)
     return LocalFile(name, FileState.MISSING, None, "it was not downloaded", fetched=False)
@@ -253,11 +254,3 @@ def _unrecorded(directory: Path) -> Iterator[LocalFile]:
             yield LocalFile(path.name, FileState.DAMAGED, size, str(error))
         else:
             yield LocalFile(path.name, FileState.UNRECORDED, size, checked=Checked.STRUCTURE)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.lstat()
-    except (OSError, ValueError):
-        return False
-    return True

@@ -22,7 +22,7 @@ from lora_tui.cache import facts
 from lora_tui.cache.connection import transaction
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import Row
-from lora_tui.gateway.paging import Bound, Mark, Page, further
+from lora_tui.gateway.paging import Mark, Page, RowLimit, next_mark
 from lora_tui.sync.ahead import pages
 from lora_tui.sync.reader import Reader
 from lora_tui.sync.tables import Table, row_id
@@ -57,9 +57,9 @@ def pull(reader: Reader, db: sqlite3.Connection, table: Table, tell: Tell) -> Ta
         return page
 
     def beyond(page: Page, after: Mark | None) -> Mark | None:
-        return further(page.rows, table.key, after)
+        return next_mark(page.rows, table.key, after)
 
-    bound = Bound(table.remote, lambda: reader.count(table))
+    bound = RowLimit(table.remote, lambda: reader.count(table))
     for page, after in pages(read, seen, beyond):
         with transaction(db, table.topic):
             write(db, table, new_rows(db, table, page.rows), tally)
@@ -106,7 +106,7 @@ def _look_again(
     start = min(end[0], parse_timestamp(asked) or end[0])
     after = Mark.at(timestamp_text(start - OVERLAP))
     answered: datetime | None = None
-    bound = Bound(table.remote, lambda: reader.count(table))
+    bound = RowLimit(table.remote, lambda: reader.count(table))
     while True:
         page = reader.page(table, after, columns=table.stamp_columns)
         answered = answered or reader.rest.server_time
@@ -115,7 +115,7 @@ def _look_again(
         places = [(row, Mark.of(row, table.key)) for row in page.rows]
         before = [row for row, mark in places if mark is not None and mark.place <= end]
         fetch_new(reader, db, table, before, tally)
-        following = further(page.rows, table.key, after)
+        following = next_mark(page.rows, table.key, after)
         if following is None:
             tally.unsure |= page.full
             return answered

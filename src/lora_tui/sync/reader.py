@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lora_tui.domain import Row
 from lora_tui.errors import BackendError, TooLargeAnswerError
-from lora_tui.gateway.paging import Mark, Page, Width
+from lora_tui.gateway.paging import Mark, Page, PageSize
 from lora_tui.gateway.rest import Rest
 from lora_tui.sync.tables import Table, row_id
 
@@ -19,7 +19,7 @@ class Reader:
 
     rest: Rest
     user_id: str
-    _widths: dict[str, Width] = field(default_factory=dict)
+    _page_sizes: dict[str, PageSize] = field(default_factory=dict)
 
     def page(
         self, table: Table, after: Mark | None, *, key: str | None = None, columns: str = "*"
@@ -36,9 +36,9 @@ class Reader:
                 columns=chosen,
             )
 
-        width = self._widths.setdefault(table.remote, Width())
+        size = self._page_sizes.setdefault(table.remote, PageSize())
         try:
-            return width.read(ask)
+            return size.read(ask)
         except TooLargeAnswerError:
             return ask(1, table.few_columns)
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from lora_tui.cache import facts
 from lora_tui.cache.connection import transaction
-from lora_tui.gateway.paging import Bound, Mark, further, repeated
+from lora_tui.gateway.paging import Mark, RowLimit, next_mark, repeated_rows
 from lora_tui.sync.pull import Tell, fetch_new
 from lora_tui.sync.reader import Reader
 from lora_tui.sync.tables import Table, row_id
@@ -52,7 +52,7 @@ def reconcile(
     hidden: set[str] = set()
     after: Mark | None = None
     columns = "*" if rewrite else table.stamp_columns
-    bound = Bound(table.remote, lambda: reader.count(table, deleted=True))
+    bound = RowLimit(table.remote, lambda: reader.count(table, deleted=True))
     ordered, stuck = True, False
     while True:
         page = reader.page(table, after, key="id", columns=columns)
@@ -71,7 +71,7 @@ def reconcile(
         tell(tally.written)
         ascending = [after.id if after else "", *ids]
         ordered &= all(one < two for one, two in pairwise(ascending))
-        following = further(page.rows, "id", None)
+        following = next_mark(page.rows, "id", None)
         if following is None or not fresh:
             stuck = True
             break
@@ -81,7 +81,7 @@ def reconcile(
         counted = reader.count(table, deleted=True)
         if counted is None or counted > len(met) + tally.unreadable:
             if stuck:
-                raise repeated(table.remote)
+                raise repeated_rows(table.remote)
             return tally  # nothing is removed for not having been met
     living = met - hidden
     gone = [row for row in before if row not in living]

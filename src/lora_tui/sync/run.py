@@ -19,8 +19,8 @@ from lora_tui import clock
 from lora_tui.cache import facts, metrics, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, path_of, transaction
+from lora_tui.cache.integrity import QUICKLY_READ, check_integrity
 from lora_tui.cache.lock import sync_holder, sync_lock
-from lora_tui.cache.soundness import QUICKLY_READ, check_sound
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import (
     BackendError,
@@ -98,7 +98,7 @@ def sync_cache(
         if ours:
             with database_explained(path_of(db)):
                 if look_over and _is_look_due(db):
-                    check_sound(db)
+                    check_integrity(db)
                 return _sync(rest, db, user_id, full, progress or (lambda _table, _rows: None))
     if patience:
         holder = sync_holder(path_of(db))

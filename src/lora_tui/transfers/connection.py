@@ -33,7 +33,7 @@ from lora_tui.gateway.wire import (
     MalformedError,
     Response,
     SlowError,
-    is_plain,
+    is_unencoded,
 )
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import Version
@@ -244,7 +244,7 @@ def _answer(
     status = response.status
     etag = strong_etag(response.getheader("ETag"))
     if status in (200, 206):
-        if not is_plain(response.headers):
+        if not is_unencoded(response.headers):
             coding = terminal_safe(response.getheader("Content-Encoding"), limit=60)
             raise BackendError(
                 "The storage sends the file in an encoding that was not requested",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from os.path import lexists
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +90,7 @@ def check_directory(directory: Path, model: Model) -> None:
     record = read_record(directory)
     owner = record.get("id")
     place = directory / MANIFEST
-    if owner == model.id or place.is_symlink() or not _is_there(place):
+    if owner == model.id or place.is_symlink() or not lexists(place):
         return  # a link is replaced, not followed
     if not isinstance(owner, str):
         raise DiskError(
@@ -98,7 +99,7 @@ def check_directory(directory: Path, model: Model) -> None:
             remedy="move it away, choose another directory with --to, or use --force",
         )
     names = [*recorded_files(record), *expected_files(record)]
-    if any(_is_there(directory / name) or _is_there(part_of(directory / name)) for name in names):
+    if any(lexists(directory / name) or lexists(part_of(directory / name)) for name in names):
         name = terminal_safe(record.get("name"), limit=120) or "unnamed"
         raise DiskError(
             "The directory holds files of another model",
@@ -128,7 +129,7 @@ def release_directory(directory: Path, model_id: str) -> None:
     """Take the record away where nothing of the model is there: its download came to nothing."""
     with suppress(OSError, InUseError), locked_directory(directory):
         record = record_of(directory, model_id)
-        begun = any(_is_there(part_of(directory / name)) for name in expected_files(record))
+        begun = any(lexists(part_of(directory / name)) for name in expected_files(record))
         if record and not recorded_files(record) and not begun:
             (directory / MANIFEST).unlink()
 
@@ -218,11 +219,3 @@ def _moment_of(model: Model) -> str | None:
 def _is_plain(name: str) -> bool:
     """Whether it can be the name of a file in the directory: a record may hold anything."""
     return name == Path(name).name and name not in ("", "..", MANIFEST) and "\0" not in name
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.lstat()
-    except (OSError, ValueError):
-        return False
-    return True

@@ -15,7 +15,7 @@ Check = Callable[[object], bool]
 Part = Check | Mapping[str, Any]
 
 
-def odd_columns(table: str, row: Row) -> list[str]:
+def invalid_columns(table: str, row: Row) -> list[str]:
     """The columns, and the parts of JSON columns (`training_summary.final_loss`), by their names.
 
     What is null is not odd, nor is a number that is NaN: a loss may be.

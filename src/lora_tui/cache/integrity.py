@@ -14,7 +14,7 @@ from typing import Final
 from lora_tui.cache.metrics import sum_of_points
 from lora_tui.cache.model_counts import FACETS, counts
 from lora_tui.cache.model_words import has_word_index
-from lora_tui.cache.sums import SUMMED, columns_of, is_row_true, schema_sum, table_sums
+from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums
 from lora_tui.cache.transfers import TransferState
 from lora_tui.errors import DamagedCacheError
 
@@ -56,7 +56,7 @@ def find_damage(db: sqlite3.Connection) -> str | None:
         return str(error) or type(error).__name__
 
 
-def check_sound(db: sqlite3.Connection) -> None:
+def check_integrity(db: sqlite3.Connection) -> None:
     """Raises DamagedCacheError where the cache is not sound."""
     damage = find_damage(db)
     if damage is not None:
@@ -73,7 +73,7 @@ def _damages(db: sqlite3.Connection) -> Iterator[str]:
     for table in SUMMED:
         rows, total = 0, 0
         for row in db.execute(f"SELECT {columns_of(table, 't')} FROM {table} t"):
-            if row[-1] is None or not is_row_true(row):
+            if row[-1] is None or not matches_checksum(row):
                 yield f"a row of {table} does not match its checksum"
             rows, total = rows + 1, total + row[-1]
         if table in kept and kept[table] != (rows, total):

@@ -27,7 +27,7 @@ from lora_tui.harvest.events import (
 from lora_tui.harvest.failures import ANSWERED, SourceUnreachableError, is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
-from lora_tui.harvest.pace import SOON, Pace, gives_way
+from lora_tui.harvest.pace import SOON, Pace, should_yield
 from lora_tui.harvest.store import TakenError
 from lora_tui.harvest.urgency import by_urgency, seconds_left
 from lora_tui.text import terminal_safe
@@ -55,7 +55,7 @@ class CycleResult:
     """Not looked at."""
 
 
-class Crew:
+class JobPool:
     """A cycle under way: its jobs, its figures, and what its threads share."""
 
     def __init__(
@@ -83,21 +83,21 @@ class Crew:
         """Nobody is there any more to work on jobs that come."""
         self._queue: list[Row] = []
         self._running: dict[str, Row] = {}
-        self._over: set[str] = set()
+        self._completed: set[str] = set()
         """Jobs that became a model, here or elsewhere: they don't come back in this cycle."""
         self._pace = Pace()
         self._slow: set[str] = set()
         """Running jobs that have given way: they go on, and others beside them."""
-        self._told_slow: set[str] = set()
+        self._reported_slow: set[str] = set()
         self._unreachable = 0
         self._planned = 0
-        self._taken: set[str] = set()
+        self._held_elsewhere: set[str] = set()
         """Jobs that another harvester seems to be at: they come last, and then all the same."""
         self._refused: list[tuple[Row, WorkerKeyRefusedError]] = []
         """Jobs for which the worker did not accept the key, before it accepted it for any."""
         self._accepted = False
         """Whether the worker has answered a question, so that the key can't be wrong."""
-        self._again: set[str] = set()
+        self._retried: set[str] = set()
         """Jobs for which it did not accept the key once: they come last, for a second try."""
         self._failed: set[str] = set()
         """Jobs whose newest try in this cycle failed."""
@@ -118,7 +118,7 @@ class Crew:
             self._queue = list(jobs)
             self._left = len(jobs)
             self._workers = 1
-            self._hire()
+            self._start_threads()
         self._work()
         while True:
             with self._lock:
@@ -147,21 +147,21 @@ class Crew:
         )
         return CycleResult(self._harvested, len(self._failed), self._elsewhere, self._left)
 
-    def join(self, jobs: Iterable[Row]) -> None:
+    def add_jobs(self, jobs: Iterable[Row]) -> None:
         """Take in the jobs of these that this cycle does not know yet, or may try again."""
         with self._lock:
             if self._closed:
                 return
-            known = self._over | self._running.keys() | {str(job["id"]) for job in self._queue}
+            known = self._completed | self._running.keys() | {str(job["id"]) for job in self._queue}
             new = [job for job in jobs if str(job["id"]) not in known]
             # what comes back is in no count twice
             self._left += len(new)
             self._queue += new
             self._sort()
-            self._hire()
+            self._start_threads()
             self._changed.notify_all()
 
-    def look_at_pace(self) -> None:
+    def yield_to_urgent(self) -> None:
         """Let jobs go first that would be lost behind one that is too slow."""
         with self._lock:
             if self._closed:
@@ -173,12 +173,12 @@ class Crew:
                 if job_id in self._slow:
                     if speed.seconds_left <= SOON:
                         self._slow.discard(job_id)
-                elif len(self._slow) < _MOST_SLOW and gives_way(speed.seconds_left, waiting):
+                elif len(self._slow) < _MOST_SLOW and should_yield(speed.seconds_left, waiting):
                     self._slow.add(job_id)
-                    if job_id not in self._told_slow:
-                        self._told_slow.add(job_id)
+                    if job_id not in self._reported_slow:
+                        self._reported_slow.add(job_id)
                         self.emit(TransferSlow.of(job_id, speed, waiting=len(waiting)))
-            self._hire()
+            self._start_threads()
 
     @property
     def _backend_is_down(self) -> bool:
@@ -192,7 +192,7 @@ class Crew:
     def _stopping(self) -> bool:
         return self._stop.is_set() or self._fatal is not None
 
-    def _hire(self) -> None:
+    def _start_threads(self) -> None:
         """As many threads as are allowed and have something to do."""
         made = self._harvested + self._planned
         idle = self._workers - len(self._running)
@@ -211,17 +211,17 @@ class Crew:
 
     def _sort(self) -> None:
         jobs = by_urgency(self._queue, clock.now())
-        last = self._taken | self._again
+        last = self._held_elsewhere | self._retried
         self._queue = sorted(jobs, key=lambda job: str(job["id"]) in last)
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
             job_id = str(job["id"])
             try:
-                self._take(job)
+                self._try_job(job)
             except TakenError:
                 with self._lock:
-                    self._taken.add(job_id)
+                    self._held_elsewhere.add(job_id)
                     self._queue.append(job)
                 self._harvester.ledger.released(job_id)
             except BaseException as error:
@@ -255,7 +255,7 @@ class Crew:
             self._workers -= 1
             return None
 
-    def _take(self, job: Row) -> None:
+    def _try_job(self, job: Row) -> None:
         """Try one job. Raises StoppedError, TakenError, AuthenticationError."""
         job_id = str(job["id"])
         failure: JobFailed | None = None
@@ -288,7 +288,7 @@ class Crew:
                 self._accepted = True
                 self._planned += 1
             else:
-                self._over.add(job_id)
+                self._completed.add(job_id)
                 self._harvested += made
                 self._elsewhere += not made
 
@@ -304,7 +304,7 @@ class Crew:
             job,
             self.emit,
             self._stopping,
-            yielding=job_id not in self._taken,
+            yielding=job_id not in self._held_elsewhere,
             on_progress=lambda name, done, total: self._moved(job_id, name, done, total),
         )
 
@@ -322,8 +322,8 @@ class Crew:
         job_id = str(job["id"])
         self._harvester.ledger.released(job_id)
         with self._lock:
-            if job_id not in self._again:
-                self._again.add(job_id)
+            if job_id not in self._retried:
+                self._retried.add(job_id)
                 self._queue.append(job)
                 return
             if self._accepted:
