@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 
 from lora_tui.cli import main
 from lora_tui.config import Profile, load_profile
@@ -30,6 +32,23 @@ def seeded_once() -> Iterator[None]:
     """To make the rows of a sandbox takes longer than most of what is asked of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lora_tui.sandbox.server.seed_backend", seed_from_copy)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def styles_parsed_once() -> Iterator[None]:
+    """Each application of a run has the same style sheets, and parses them when it starts."""
+    parse = Stylesheet._parse_rules
+    parsed: dict[Any, list[RuleSet]] = {}
+
+    def parse_once(sheet: Stylesheet, css: str, *arguments: Any, **options: Any) -> list[RuleSet]:
+        key = (css, arguments, *map(frozenset, (options.items(), sheet._variables.items())))
+        if key not in parsed:
+            parsed[key] = parse(sheet, css, *arguments, **options)
+        return parsed[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", parse_once)
         yield
 
 

@@ -41,6 +41,12 @@ def world(new_world: Callable[..., World]) -> World:
 
 
 @pytest.fixture
+def pair(new_world: Callable[..., World]) -> World:
+    """Two jobs are waiting; a file of the older one goes in resumable pieces."""
+    return new_world(waiting_jobs=2)
+
+
+@pytest.fixture
 def new_worker() -> Callable[[Any], Worker]:
     """Makes a worker that answers every question about a job's status with this body."""
 

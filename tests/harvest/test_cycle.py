@@ -38,35 +38,35 @@ def test_every_waiting_job_becomes_one_whole_announced_model(world: World) -> No
 
 
 def test_behind_a_proxy_all_of_a_harvest_goes_by_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    pair: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy = SocksProxy(urlsplit(world.sandbox.url).port or 0)
+    proxy = SocksProxy(urlsplit(pair.sandbox.url).port or 0)
     for name in ("http", "https", "no"):
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
     monkeypatch.setenv("all_proxy", f"socks5h://127.0.0.1:{proxy.port}")
-    path = urlsplit(world.sandbox.gpu_url).path
-    there = world.harvester(url="http://backend.invalid", gpu_url=f"http://worker.invalid{path}")
+    path = urlsplit(pair.sandbox.gpu_url).path
+    there = pair.harvester(url="http://backend.invalid", gpu_url=f"http://worker.invalid{path}")
 
-    result, _ = world.run(there)
+    result, _ = pair.run(there)
 
     proxy.close()
-    assert (result.harvested, result.failed) == (4, 0)
-    world.check_complete()
+    assert (result.harvested, result.failed) == (2, 0)
+    pair.check_complete()
     assert set(proxy.asked) == {"backend.invalid:80", "worker.invalid:80"}
 
 
-def test_a_second_run_does_nothing(world: World) -> None:
-    world.run()
-    before = world.state()
-    world.sandbox.forget_requests()
+def test_a_second_run_does_nothing(pair: World) -> None:
+    pair.run()
+    before = pair.state()
+    pair.sandbox.forget_requests()
 
-    result, events = world.run()
+    result, events = pair.run()
 
     assert (result.harvested, result.failed) == (0, 0)
     assert [as_json(event)["event"] for event in events] == ["cycle_started", "cycle_finished"]
-    assert {entry["method"] for entry in world.sandbox.requests()} == {"GET"}
-    assert world.state() == before
+    assert {entry["method"] for entry in pair.sandbox.requests()} == {"GET"}
+    assert pair.state() == before
 
 
 def test_a_dry_run_writes_nothing_and_tells_what_it_would_do(world: World) -> None:
@@ -134,10 +134,10 @@ def test_the_artifact_says_what_the_pipeline_would_have_written(world: World) ->
             assert artifact["configuration"][key] == job[key]
 
 
-def test_the_owner_is_told_in_the_words_of_the_pipeline(world: World) -> None:
-    world.run()
-    by_artifact = {row["metadata"]["artifact_id"]: row for row in world.notifications()}
-    for artifact in world.artifacts().values():
+def test_the_owner_is_told_in_the_words_of_the_pipeline(pair: World) -> None:
+    pair.run()
+    by_artifact = {row["metadata"]["artifact_id"]: row for row in pair.notifications()}
+    for artifact in pair.artifacts().values():
         note = by_artifact[artifact["id"]]
         stars = artifact["quality_metrics"]["overall_score"]
         assert note["user_id"] == artifact["user_id"]
@@ -152,7 +152,7 @@ def test_the_owner_is_told_in_the_words_of_the_pipeline(world: World) -> None:
 def test_other_stacks_lead_to_the_same_artifacts(
     new_world: Callable[..., World], oddity: str
 ) -> None:
-    plain, odd = new_world(), new_world()
+    plain, odd = new_world(waiting_jobs=2), new_world(waiting_jobs=2)
     plain.run()
     odd.sandbox.faults(**{oddity: True})
     odd.run()
@@ -160,19 +160,19 @@ def test_other_stacks_lead_to_the_same_artifacts(
     assert odd.state() == plain.state()
 
 
-def test_a_missing_start_leaves_the_duration_open(world: World) -> None:
-    job = world.jobs()[0]
-    world.change(f"training_jobs?id=eq.{job['id']}", started_at=None)
-    world.run()
-    artifact = world.artifacts()[job["id"]]
+def test_a_missing_start_leaves_the_duration_open(pair: World) -> None:
+    job = pair.jobs()[0]
+    pair.change(f"training_jobs?id=eq.{job['id']}", started_at=None)
+    pair.run()
+    artifact = pair.artifacts()[job["id"]]
     assert artifact["training_summary"]["training_duration_hours"] is None
 
 
-def test_the_planned_worker_endpoint_serves_as_well(world: World) -> None:
-    world.sandbox.faults(worker_planned_endpoint=True)
-    world.run()
-    assert not world.requested("GET", "/v2/demo-endpoint/status")
-    world.check_complete()
+def test_the_planned_worker_endpoint_serves_as_well(pair: World) -> None:
+    pair.sandbox.faults(worker_planned_endpoint=True)
+    pair.run()
+    assert not pair.requested("GET", "/v2/demo-endpoint/status")
+    pair.check_complete()
 
 
 def test_the_oldest_job_comes_first_and_the_limit_holds(world: World) -> None:
@@ -191,43 +191,43 @@ def test_lost_jobs_do_not_use_up_the_limit(world: World) -> None:
     assert world.artifacts().keys() == {following["id"]}
 
 
-def test_a_stop_finishes_the_file_under_way_and_the_next_run_goes_on(world: World) -> None:
+def test_a_stop_finishes_the_file_under_way_and_the_next_run_goes_on(pair: World) -> None:
     stop = threading.Event()
 
     def stop_at_first_file(event: Event) -> None:
         if isinstance(event, FileStored):
             stop.set()
 
-    result, events = world.run(emit=stop_at_first_file, stop=stop)
-    assert (result.harvested, result.failed, result.left) == (0, 0, 4)
+    result, events = pair.run(emit=stop_at_first_file, stop=stop)
+    assert (result.harvested, result.failed, result.left) == (0, 0, 2)
     stored = [event for event in events if isinstance(event, FileStored)]
-    assert len(stored) == len(world.objects()) == 1
-    assert world.artifacts() == {}
+    assert len(stored) == len(pair.objects()) == 1
+    assert pair.artifacts() == {}
 
-    _, events = world.run()
+    _, events = pair.run()
     again = [event for event in events if isinstance(event, FileStored)]
     assert [event.file for event in again if not event.sent] == [stored[0].file]
-    world.check_complete()
+    pair.check_complete()
 
 
-def test_an_artifact_of_another_harvester_is_adopted_and_announced(world: World) -> None:
-    job = world.jobs()[0]
-    artifact_id = _artifact_of_the_web_pipeline(world, job)
+def test_an_artifact_of_another_harvester_is_adopted_and_announced(pair: World) -> None:
+    job = pair.jobs()[0]
+    artifact_id = _artifact_of_the_web_pipeline(pair, job)
 
-    result, events = world.run()
+    result, events = pair.run()
 
-    assert result.harvested == 4
+    assert result.harvested == 2
     adopted = [event for event in events if isinstance(event, JobHarvested) and event.adopted]
     assert [event.artifact_id for event in adopted] == [artifact_id]
-    assert world.jobs()[0]["artifact_id"] == artifact_id
-    announced = [row["metadata"]["artifact_id"] for row in world.notifications()]
+    assert pair.jobs()[0]["artifact_id"] == artifact_id
+    announced = [row["metadata"]["artifact_id"] for row in pair.notifications()]
     assert announced.count(artifact_id) == 1
-    assert len(announced) == 4
+    assert len(announced) == 2
 
 
-def test_an_artifact_that_was_announced_already_is_not_announced_again(world: World) -> None:
-    job = world.jobs()[0]
-    artifact_id = _artifact_of_the_web_pipeline(world, job)
+def test_an_artifact_that_was_announced_already_is_not_announced_again(pair: World) -> None:
+    job = pair.jobs()[0]
+    artifact_id = _artifact_of_the_web_pipeline(pair, job)
     note = {
         "user_id": job["user_id"],
         "type": "artifact_ready",
@@ -235,19 +235,19 @@ def test_an_artifact_that_was_announced_already_is_not_announced_again(world: Wo
         "message": "Your trained model is ready. Quality score: 4/5 stars",
         "metadata": {"artifact_id": artifact_id, "job_id": job["id"]},
     }
-    world.insert("notifications", note)
-    world.run()
-    announced = [row["metadata"]["artifact_id"] for row in world.notifications()]
+    pair.insert("notifications", note)
+    pair.run()
+    announced = [row["metadata"]["artifact_id"] for row in pair.notifications()]
     assert announced.count(artifact_id) == 1
 
 
-def test_a_deleted_model_is_linked_but_not_announced(world: World) -> None:
-    job = world.jobs()[0]
-    artifact_id = _artifact_of_the_web_pipeline(world, job)
-    world.change(f"model_artifacts?id=eq.{artifact_id}", deleted_at="2026-11-20T12:00:00Z")
-    world.run()
-    assert world.jobs()[0]["artifact_id"] == artifact_id
-    assert artifact_id not in {row["metadata"]["artifact_id"] for row in world.notifications()}
+def test_a_deleted_model_is_linked_but_not_announced(pair: World) -> None:
+    job = pair.jobs()[0]
+    artifact_id = _artifact_of_the_web_pipeline(pair, job)
+    pair.change(f"model_artifacts?id=eq.{artifact_id}", deleted_at="2026-11-20T12:00:00Z")
+    pair.run()
+    assert pair.jobs()[0]["artifact_id"] == artifact_id
+    assert artifact_id not in {row["metadata"]["artifact_id"] for row in pair.notifications()}
 
 
 def test_a_missing_key_or_worker_is_told_before_anything_is_sent(world: World) -> None:
@@ -311,16 +311,16 @@ def _artifact_of_the_web_pipeline(world: World, job: dict[str, object]) -> str:
     return artifact_id
 
 
-def test_whoever_listens_no_longer_ends_the_cycle_and_fails_no_job(world: World) -> None:
+def test_whoever_listens_no_longer_ends_the_cycle_and_fails_no_job(pair: World) -> None:
     """The printer's pipe is closed, say: that is no fault of the job's."""
 
     def gone(event: Event) -> None:
         if isinstance(event, FileStored):
             raise BrokenPipeError
 
-    harvester = world.harvester()
+    harvester = pair.harvester()
     with pytest.raises(BrokenPipeError):
-        world.run(harvester, emit=gone)
+        pair.run(harvester, emit=gone)
     assert {job.attempts for job in harvester.ledger.jobs()} == {0}
-    assert world.run(harvester)[0].harvested == 4
-    world.check_complete()
+    assert pair.run(harvester)[0].harvested == 2
+    pair.check_complete()

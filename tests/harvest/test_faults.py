@@ -73,23 +73,23 @@ def test_a_lost_result_is_told_with_its_reason_and_the_others_go_on(world: World
     assert "30 minutes" in failure.reason
 
 
-def test_a_source_that_drops_midway_is_resumed_where_it_broke_off(world: World) -> None:
-    world.sandbox.faults(path="/worker-files", drop_after=300_000, drop_next=6)
-    result, _ = world.run()
-    assert (result.harvested, result.failed) == (4, 0)
-    dropped = [e for e in world.requested("GET", "/worker-files") if e["dropped"]]
+def test_a_source_that_drops_midway_is_resumed_where_it_broke_off(pair: World) -> None:
+    pair.sandbox.faults(path="/worker-files", drop_after=300_000, drop_next=6)
+    result, _ = pair.run()
+    assert (result.harvested, result.failed) == (2, 0)
+    dropped = [e for e in pair.requested("GET", "/worker-files") if e["dropped"]]
     assert len(dropped) == 6
-    ranges = [e["range"] for e in world.requested("GET", "/worker-files") if e["range"]]
+    ranges = [e["range"] for e in pair.requested("GET", "/worker-files") if e["range"]]
     assert len(ranges) == 6
-    world.check_complete()
+    pair.check_complete()
 
 
-def test_a_source_without_ranges_is_read_again_and_ends_the_same(world: World) -> None:
-    world.sandbox.faults(path="/worker-files", drop_after=300_000, drop_next=3, ignore_range=True)
-    result, _ = world.run()
-    assert (result.harvested, result.failed) == (4, 0)
-    world.sandbox.clear_faults()
-    world.check_complete()
+def test_a_source_without_ranges_is_read_again_and_ends_the_same(pair: World) -> None:
+    pair.sandbox.faults(path="/worker-files", drop_after=300_000, drop_next=3, ignore_range=True)
+    result, _ = pair.run()
+    assert (result.harvested, result.failed) == (2, 0)
+    pair.sandbox.clear_faults()
+    pair.check_complete()
 
 
 def test_a_file_that_changes_midway_never_becomes_a_mixture(world: World) -> None:
@@ -107,25 +107,25 @@ def test_a_file_that_changes_midway_never_becomes_a_mixture(world: World) -> Non
 
 
 @pytest.mark.parametrize("path", ["/storage/v1/object/", "/rest/v1/model_artifacts"])
-def test_a_project_that_refuses_for_a_while_makes_no_job_dead(world: World, path: str) -> None:
+def test_a_project_that_refuses_for_a_while_makes_no_job_dead(pair: World, path: str) -> None:
     """A quota that is used up, a firewall's mood: time mends it."""
-    world.sandbox.faults(path=path, method="POST", fail_next=-1, status=403)
-    _, events = world.run()
+    pair.sandbox.faults(path=path, method="POST", fail_next=-1, status=403)
+    _, events = pair.run()
     assert {failure.permanent for failure in failures(events).values()} == {False}
-    world.sandbox.clear_faults()
-    world.retry_all()
-    assert world.run()[0].harvested == 4
-    world.check_complete()
+    pair.sandbox.clear_faults()
+    pair.retry_all()
+    assert pair.run()[0].harvested == 2
+    pair.check_complete()
 
 
-def test_an_expired_url_is_asked_for_again(world: World) -> None:
-    job = world.jobs()[0]
-    world.sandbox.faults(path="/worker-files", fail_next=1, status=403)
-    result, _ = world.run()
-    assert (result.harvested, result.failed) == (4, 0)
-    asked = world.requested("GET", f"/v2/demo-endpoint/status/{job['external_job_id']}")
+def test_an_expired_url_is_asked_for_again(pair: World) -> None:
+    job = pair.jobs()[0]
+    pair.sandbox.faults(path="/worker-files", fail_next=1, status=403)
+    result, _ = pair.run()
+    assert (result.harvested, result.failed) == (2, 0)
+    asked = pair.requested("GET", f"/v2/demo-endpoint/status/{job['external_job_id']}")
     assert len(asked) == 2
-    world.check_complete()
+    pair.check_complete()
 
 
 def test_urls_that_are_refused_again_and_again_are_given_up(world: World) -> None:
@@ -150,13 +150,13 @@ def test_urls_that_are_refused_again_and_again_are_given_up(world: World) -> Non
 )
 @pytest.mark.parametrize("fault", ["refused", "answer lost"])
 def test_a_write_that_fails_once_is_made_good_in_the_same_run(
-    world: World, method: str, path: str, fault: str
+    pair: World, method: str, path: str, fault: str
 ) -> None:
     settings: dict[str, Any] = {"fail_next": 2} if fault == "refused" else {"drop_after": 0}
-    world.sandbox.faults(method=method, path=path, **settings)
-    result, _ = world.run()
+    pair.sandbox.faults(method=method, path=path, **settings)
+    result, _ = pair.run()
     assert result.failed == 0
-    world.check_complete()
+    pair.check_complete()
 
 
 def test_a_tenth_of_all_requests_failing_changes_nothing_in_the_end(world: World) -> None:
@@ -167,22 +167,22 @@ def test_a_tenth_of_all_requests_failing_changes_nothing_in_the_end(world: World
     world.check_complete()
 
 
-def test_no_key_of_ours_goes_to_the_hosts_of_the_files(world: World) -> None:
-    world.run()
-    asked = world.requested("GET", "/worker-files")
+def test_no_key_of_ours_goes_to_the_hosts_of_the_files(pair: World) -> None:
+    pair.run()
+    asked = pair.requested("GET", "/worker-files")
     assert asked
     assert {(entry["apikey"], entry["bearer"]) for entry in asked} == {(None, None)}
 
 
-def test_nothing_that_is_printed_holds_a_presigned_url(world: World) -> None:
-    world.sandbox.faults(path="/worker-files", fail_next=3, status=403)
-    _, events = world.run()
-    world.sandbox.faults(path="/worker-files", drop_after=0, drop_next=-1)
-    _, more = world.run()
+def test_nothing_that_is_printed_holds_a_presigned_url(pair: World) -> None:
+    pair.sandbox.faults(path="/worker-files", fail_next=3, status=403)
+    _, events = pair.run()
+    pair.sandbox.faults(path="/worker-files", drop_after=0, drop_next=-1)
+    _, more = pair.run()
     text = printed([*events, *more])
     assert failures([*events, *more])
     assert "X-Amz" not in text
-    assert world.sandbox.service_key not in text
+    assert pair.sandbox.service_key not in text
 
 
 def test_loopback_urls_are_refused_and_never_asked_without_the_setting(world: World) -> None:
@@ -339,15 +339,15 @@ def test_more_files_than_a_model_can_have_are_refused(
     ids=json.dumps,
 )
 def test_an_answer_that_makes_no_sense_is_not_the_end_of_a_job(
-    world: World, new_worker: Callable[[Any], Any], body: Any
+    pair: World, new_worker: Callable[[Any], Any], body: Any
 ) -> None:
-    harvester = replace(world.harvester(), worker=new_worker(body))
-    result, events = world.run(harvester)
-    assert result.failed == 4
+    harvester = replace(pair.harvester(), worker=new_worker(body))
+    result, events = pair.run(harvester)
+    assert result.failed == 2
     assert not any(failure.permanent for failure in failures(events).values())
-    world.retry_all()
-    world.run()
-    world.check_complete()
+    pair.retry_all()
+    pair.run()
+    pair.check_complete()
 
 
 def test_a_job_that_the_worker_says_failed_is_over(
@@ -386,12 +386,12 @@ def test_an_error_that_nobody_thought_of_fails_one_job_only(world: World) -> Non
     assert "secret" not in printed(events)
 
 
-def test_a_large_file_goes_in_pieces_and_is_the_same(world: World) -> None:
-    _, events = world.run()
+def test_a_large_file_goes_in_pieces_and_is_the_same(pair: World) -> None:
+    _, events = pair.run()
     large = [e for e in events if isinstance(e, FileStored) and e.size > 6 * 1024 * 1024]
     assert large
-    assert world.requested("PATCH", "/storage/v1/upload/resumable")
-    assert len([e for e in events if isinstance(e, JobHarvested)]) == 4
+    assert pair.requested("PATCH", "/storage/v1/upload/resumable")
+    assert len([e for e in events if isinstance(e, JobHarvested)]) == 2
 
 
 def _completed(files: dict[str, str]) -> dict[str, Any]:

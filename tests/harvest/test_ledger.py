@@ -107,16 +107,16 @@ def test_a_ledger_that_is_damaged_meanwhile_is_made_anew(world: World) -> None:
 
 
 def test_a_ledger_that_another_process_holds_stops_no_harvest(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    pair: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_tui.harvest.ledger_file._BUSY_SECONDS", 0.0)
-    harvester = world.harvester()
+    harvester = pair.harvester()
     with closing(sqlite3.connect(harvester.ledger._path)) as other:
         other.execute("BEGIN IMMEDIATE")
-        result, events = world.run(harvester)
+        result, events = pair.run(harvester)
     assert failures(events) == {}
-    assert result.harvested == 4
-    world.check_complete()
+    assert result.harvested == 2
+    pair.check_complete()
 
 
 def test_of_many_finished_jobs_the_newest_are_read(
@@ -141,22 +141,22 @@ def test_a_ledger_that_a_disk_does_not_give_is_said_in_a_sentence(ledger: Ledger
             read()
 
 
-def test_a_lost_job_is_never_asked_for_again_until_somebody_wants_it(world: World) -> None:
-    job = world.jobs()[0]
-    world.sandbox.faults(vanish=[job["external_job_id"]])
-    _, events = world.run()
+def test_a_lost_job_is_never_asked_for_again_until_somebody_wants_it(pair: World) -> None:
+    job = pair.jobs()[0]
+    pair.sandbox.faults(vanish=[job["external_job_id"]])
+    _, events = pair.run()
     assert [event.job_id for event in events if isinstance(event, ResultLost)] == [job["id"]]
 
-    world.sandbox.forget_requests()
-    _, events = world.run(world.harvester())
+    pair.sandbox.forget_requests()
+    _, events = pair.run(pair.harvester())
     assert isinstance(events[0], CycleStarted)
     assert (events[0].waiting, events[0].dead) == (0, 1)
-    assert world.requested("GET", "/v2/") == []
+    assert pair.requested("GET", "/v2/") == []
 
-    world.sandbox.clear_faults()
-    world.retry_all()
-    assert world.run()[0].harvested == 1
-    world.check_complete()
+    pair.sandbox.clear_faults()
+    pair.retry_all()
+    assert pair.run()[0].harvested == 1
+    pair.check_complete()
 
 
 def test_what_the_worker_drops_next_comes_first_and_a_warning_is_given_once(
@@ -282,15 +282,15 @@ def test_a_place_that_can_not_be_written_is_told(tmp_path: Path) -> None:
         Ledger(tmp_path / "state" / "ledger.sqlite3")
 
 
-def test_a_harvest_goes_on_where_its_notes_can_not_be_written(world: World) -> None:
-    harvester = world.harvester()
-    blocker = sqlite3.connect(ledger_path(world.profile()))
+def test_a_harvest_goes_on_where_its_notes_can_not_be_written(pair: World) -> None:
+    harvester = pair.harvester()
+    blocker = sqlite3.connect(ledger_path(pair.profile()))
     blocker.executescript(
         "CREATE TRIGGER no BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ABORT, 'full'); END"
     )
     blocker.close()
-    assert world.run(harvester)[0].harvested == 4
-    world.check_complete()
+    assert pair.run(harvester)[0].harvested == 2
+    pair.check_complete()
 
 
 def test_a_job_at_which_harvesters_die_does_not_keep_the_others_from_their_turn(

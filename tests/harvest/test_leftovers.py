@@ -9,7 +9,7 @@ import pytest
 
 from lora_tui.harvest import FileStored
 from lora_tui.harvest.record import artifact_id_of
-from tests.harvest.test_crashes import CrashError, mortal
+from tests.harvest.mortal import CrashError, mortal
 from tests.harvest.world import World, failures
 
 

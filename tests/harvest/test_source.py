@@ -33,7 +33,7 @@ from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.spool import Contents, Spool, SpoolClosedError
 from lora_tui.harvest.store import store_file
 from tests.certificates import server_side
-from tests.harvest.test_crashes import CrashError
+from tests.harvest.mortal import CrashError
 from tests.harvest.world import World
 from tests.raw_server import Answer as RawAnswer
 from tests.raw_server import RawServer, chunked, for_ever, head, whole

@@ -48,8 +48,12 @@ def library(tmp_path: Path) -> Library:
 @pytest.fixture
 def model(library: Library) -> Library:
     """A library with one model that has everything; its curve is in the cache."""
-    put_model(library)
-    put_points(library)
+
+    def write() -> None:
+        put_model(library)
+        put_points(library)
+
+    library.begin("one model", write)
     return library
 
 
