@@ -16,7 +16,8 @@ _V6 = ipaddress.IPv6Address
 def is_public(address: str) -> bool:
     """Whether packets to this address (an IPv6 zone may follow) go to the public internet.
 
-    An IPv6 address that stands for an IPv4 one is as public as that. False where it is no address.
+    An IPv6 address that stands for an IPv4 address is judged as that one. False where the text is
+    not an address.
     """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -38,7 +39,7 @@ def is_public(address: str) -> bool:
 
 
 def is_public_host(host: str) -> bool:
-    """Whether a host of a URL may be public, as far as it tells without being resolved.
+    """Whether a host of a URL may be public, as far as can be told without resolving it.
 
     Every spelling of an address that some resolver takes (decimal, octal, hexadecimal, with parts
     or the last dot missing or too many) is judged as that address; names of local networks are not

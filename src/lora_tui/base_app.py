@@ -52,7 +52,7 @@ class BaseApp(App[None]):
     def __init__(self, preferences: Preferences) -> None:
         super().__init__()
         self.keys_pressed = 0
-        """Grows with each key and each paste: whoever comes back later knows whether one types."""
+        """Counts keys and pastes, so that a later callback can tell whether the user is typing."""
         self.preferences = preferences
         self.ascii_only = preferences.ascii_only
         self._without_colour = WithoutColour(enabled=False)
@@ -68,7 +68,7 @@ class BaseApp(App[None]):
     def run(self, **options: Any) -> None:
         """Run until the user leaves. Raises LoraTuiError where an error of our own has ended it.
 
-        What it was has been printed by then, and Textual itself says nothing of it to the caller.
+        The error has been printed by then; Textual does not report it to the caller.
         """
         result = super().run(**{"mouse": self.preferences.mouse, **options})
         if self.return_code:

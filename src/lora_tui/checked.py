@@ -1,4 +1,4 @@
-"""What a file was compared with before it was called downloaded, and the words for it."""
+"""How a downloaded file was verified, and the words for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MD5: Final = re.compile(r'"?([0-9a-f]{32})"?', re.IGNORECASE)
 
 
 class Checked(StrEnum):
-    """The strongest comparison that was made; the length is part of each."""
+    """The strongest check that a file has passed. Each includes its length."""
 
     SHA256 = "sha256"
     """With the manifest's checksum."""
@@ -46,11 +46,11 @@ _SENTENCES: Final = {
 
 
 def checked_of(value: object) -> Checked | None:
-    """As a record or the cache has it; None where it says nothing, or nothing that we know."""
+    """From the text of a record or of the cache; None for an unknown text or none."""
     return Checked(value) if isinstance(value, str) and value in list(Checked) else None
 
 
 def md5_of_etag(etag: str | None) -> str | None:
-    """The MD5 that an ETag is, in lower case; None for any other, `md5-N` of parts among them."""
+    """The MD5 in an ETag, in lower case; None for any other, as `md5-N` of an upload in parts."""
     found = _MD5.fullmatch(etag or "")
     return found[1].lower() if found else None

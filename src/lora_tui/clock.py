@@ -106,7 +106,7 @@ def next_day(day: datetime) -> datetime | None:
 
 
 def _in_zone(naive: datetime) -> datetime:
-    """What a clock on the user's wall shows, as an aware datetime."""
+    """A local date and time of the user's zone, as an aware datetime."""
     if _zone_of_user is not None:
         return naive.replace(tzinfo=_zone_of_user)
     try:

@@ -16,9 +16,9 @@ _PATIENCE: Final = 30.0
 
 @contextmanager
 def locked_directory(directory: Path) -> Iterator[None]:
-    """Wait for a turn, and have it. The lock is on the directory, so no file is left behind.
+    """Hold the lock of a directory, after waiting for it; it leaves no file behind.
 
-    Raises OSError, and InUseError where another process does not give it back.
+    Raises OSError, and InUseError where another process keeps it too long.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,4 +1,4 @@
-"""What the file system or SQLite refuses, as an error whose words and remedy fit the reason.
+"""Turns errors of the file system and of SQLite into errors with a fitting message and remedy.
 
 The one place that reads `errno` and SQLite's result codes for a user.
 """

@@ -100,7 +100,7 @@ class InterceptedError(UnreachableError):
 
 
 class QueryTimeoutError(UnreachableError):
-    """The database gave a query up because it took too long (57014)."""
+    """The database cancelled a query that took too long (57014)."""
 
     default_remedy = (
         "try again in a few minutes, when the database is less busy; the indexes of"
@@ -125,7 +125,7 @@ class MissingReferenceError(BackendError):
 
 
 class TooLargeError(BackendError):
-    """A limit of the bucket or of the project stands against a file."""
+    """A file is larger than the bucket or the project allows."""
 
     default_remedy = "raise the limit in the project's storage settings"
 
@@ -156,7 +156,7 @@ class DiskError(LoraTuiError):
 
 
 class InUseError(LoraTuiError):
-    """Another process has it in hand and does not let go; the details name the process."""
+    """Another process uses it and does not release it; the details name the process."""
 
     default_remedy = "wait for the other process, or end it"
 

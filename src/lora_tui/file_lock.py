@@ -1,4 +1,4 @@
-"""A lock on an open file or directory: a wait that ends, and says who holds the lock.
+"""Locks an open file or directory, with a bounded wait, and tells which process holds the lock.
 
 A process that was suspended keeps its locks, so nobody may wait for one without a limit.
 """
@@ -54,10 +54,10 @@ class Holder:
 def take_lock(
     descriptor: int, *, patience: float, on_wait: Callable[[], None] | None = None
 ) -> Holder | None:
-    """Lock an open file for this caller alone; None once that is done.
+    """Lock an open file exclusively; None when it is locked, else the process that holds it.
 
     Waits up to `patience` seconds (at most SUSPENDED_SECONDS for a process that is suspended),
-    after calling `on_wait`; then the answer is who still holds it. Raises OSError.
+    after calling `on_wait`. Raises OSError.
     """
     import fcntl  # late: programs that only read load this module too
 

@@ -52,7 +52,7 @@ def safe_file_name(name: str) -> str:
 def distinct_file_names(
     names: Iterable[str], *, taken: Iterable[str] = (), endings: Iterable[str] = ()
 ) -> dict[str, str]:
-    """Map each remote name to a safe local one; no two can meet on any file system.
+    """Map each remote name to a safe local one, no two of which are equal on any file system.
 
     They differ by more than letter case, normal form and invisible marks. None is in `taken`, and
     none ends with one of `endings`. The same set of names gives the same map in whatever order.

@@ -1,4 +1,4 @@
-"""Whether a file is one JSON document, read piece by piece: in little memory, however large it is.
+"""Checks whether a file is one JSON document, piece by piece, so memory stays small.
 
 `json.loads` builds all that a document holds, up to thirty times its size. This looks at its
 grammar alone: regular expressions pass over runs of plain values, the rest goes by a stack.
@@ -13,11 +13,11 @@ from typing import BinaryIO, Final
 from lora_tui.errors import IntegrityError
 
 MOST_DEPTH: Final = 1000
-"""Tables and lists inside each other; what reads adapters gives up sooner."""
+"""The deepest nesting; the programs that load adapters allow less."""
 
 _PIECE: Final = 256 << 10
 _LONGEST_WORD: Final = 64 << 10
-"""Bytes of a number; anything longer is none."""
+"""Bytes; a longer number is refused."""
 _BOM: Final = b"\xef\xbb\xbf"
 _SPACE: Final = rb"[ \t\n\r]*+"
 _INNER: Final = rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+'
@@ -85,7 +85,7 @@ class _Checker:
     def __init__(self) -> None:
         self._expected = _VALUE
         self._open = bytearray()
-        """The brackets that are open."""
+        """The open brackets."""
         self._text = b""
         self._passed = 0
         """Bytes before `_text`."""
@@ -93,20 +93,20 @@ class _Checker:
         self._after_string = _NEXT
 
     def feed(self, piece: bytes) -> None:
-        """More of the document."""
+        """Check the next bytes of the document."""
         self._text += piece
         self._go(last=False)
         if len(self._text) > _LONGEST_WORD:
             raise self._wrong(0)
 
     def close(self) -> None:
-        """There is no more."""
+        """Check that the document is complete."""
         self._go(last=True)
         if self._text or self._in_string or self._open or self._expected != _NEXT:
             raise ValueError("it ends in the middle")
 
     def _go(self, *, last: bool) -> None:
-        """Pass over all that is certain whatever follows."""
+        """Consume all that can be decided without more input."""
         at, before = 0, -1
         while at > before:
             before = at
@@ -132,7 +132,7 @@ class _Checker:
         return at
 
     def _plain(self, at: int) -> int:
-        """Pass over values, or pairs, that hold no others, each with the comma after it."""
+        """Consume values, or pairs, without nested ones, each with the comma after it."""
         in_list = self._open[-1:] == b"["
         if self._expected in (_KEY, _FIRST_KEY):
             run = _PAIRS
@@ -146,7 +146,7 @@ class _Checker:
         return end
 
     def _token(self, at: int, last: bool) -> int:
-        """Pass over one sign, or one word."""
+        """Consume one punctuation character or one literal."""
         sign, expected = self._text[at : at + 1], self._expected
         if expected == _NEXT and sign == b"," and self._open:
             self._expected = _VALUE if self._open[-1:] == b"[" else _KEY

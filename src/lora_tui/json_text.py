@@ -1,4 +1,4 @@
-"""JSON written so that every parser takes it, and read so that what was read can be kept.
+"""Writes JSON that every parser accepts, and reads JSON into values that can be stored.
 
 Loaded by the quick `list`, so it imports nothing that takes time.
 """
@@ -62,7 +62,7 @@ def replace_surrogates(data: Any) -> Any:
 
 
 def finite(data: Any) -> Any:
-    """The same data with null for each number that is none."""
+    """The same data with null for NaN and infinities."""
     if isinstance(data, float):
         return data if math.isfinite(data) else None
     if isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""JSON of which nothing is promised, read and written without failing: numbers, objects, ids."""
+"""Reads values of untrusted JSON without failing: numbers, objects, ids."""
 
 from __future__ import annotations
 

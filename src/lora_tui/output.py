@@ -1,4 +1,4 @@
-"""The streams that commands print to: whatever is printed, nothing of it acts on a terminal."""
+"""The output streams of commands, without control characters that a terminal would obey."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """A text stream behind `printable`."""
+    """A text stream that passes all text through `printable`."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -64,7 +64,7 @@ def log_to_stderr(level: int) -> None:
 
 
 def print_traceback(error: BaseException) -> None:
-    """Print where an error that nobody expected came from; its text may be of another machine."""
+    """Print the traceback of an unexpected error; its text may hold remote data."""
     sys.stderr.write(printable("".join(traceback.format_exception(error))))
 
 

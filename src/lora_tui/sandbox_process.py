@@ -135,7 +135,7 @@ def _too_early(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> Unrea
 
 
 def _cause(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> str:
-    """Why it ended, as far as that can be told: its last word, else its exit code."""
+    """Why it ended, as far as that can be told: the last line of its stderr, else its exit code."""
     complaints.seek(0)
     lines = complaints.read().decode(errors="replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]

@@ -1,4 +1,4 @@
-"""The terminal of the application: whether it will do, its size, and ctrl+z."""
+"""The application's terminal: whether it is usable, its size, and suspending with ctrl+z."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def has_no_screen(environment: MutableMapping[str, str] = os.environ) -> bool:
 
 
 def can_be_resumed() -> bool:
-    """Whether a shell would notice that this process stops, and could let it go on.
+    """Whether a shell notices that this process stops, and can resume it.
 
     That is so where a process above this one, in another process group of the same session, waits
     for the group of this one.

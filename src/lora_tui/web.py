@@ -105,7 +105,7 @@ class _Server(Server):
 
     @property
     def link(self) -> str:
-        """What lets the next browser in; whoever is first acts as the user."""
+        """The link that lets the next browser in, which then acts as the user."""
         return f"{self.public_url}{self._path}?token={self._token}"
 
     async def guarded(self) -> web.Application:

@@ -1,4 +1,4 @@
-"""The cache as files on the disk: whether they are such files at all, and taking them away."""
+"""The cache as files on the disk: checks that they are plain files, and removes them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make_private(path: Path) -> None:
 
 
 def check_kind(path: Path) -> None:
-    """Raises DamagedCacheError where one of the cache's files is none; OSError."""
+    """Raises DamagedCacheError where one of the cache's files is not a plain file, and OSError."""
     for suffix in ("", *SIDE_FILES):
         file = path.with_name(path.name + suffix)
         try:
@@ -52,7 +52,7 @@ def check_kind(path: Path) -> None:
 
 
 def is_garbled(path: Path) -> bool:
-    """Whether the file's header is none that we have written: what SQLite says of it misleads.
+    """Whether the file's header was not written by us; SQLite's error messages mislead then.
 
     Only for when something went wrong: see `make_private`.
     """
@@ -95,14 +95,14 @@ def remove_files(path: Path) -> bool:
     return existed
 
 
-def remove_obstacle(path: Path, cache: Path) -> None:
-    """Move what is no file out of the place of one; `remove_files` finds it. Raises OSError."""
+def move_obstacle(path: Path, cache: Path) -> None:
+    """Rename what is in the place of the lock file and is no file. Raises OSError."""
     if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
         path.rename(cache.with_name(f"{cache.name}.damaged-lock-{os.urandom(4).hex()}"))
 
 
 def set_aside(path: Path) -> Path:
-    """Move a damaged cache out of the way, to `NAME.damaged-<n>`; where it is now. OSError."""
+    """Rename a damaged cache to `NAME.damaged-<n>`; returns its new path. Raises OSError."""
     number = 1
     while os.path.lexists(kept := path.with_name(f"{path.name}.damaged-{number}")):
         number += 1

@@ -1,7 +1,7 @@
-"""Looks a cache over from end to end: whether it is what was written, and agrees with itself.
+"""Checks a whole cache file: its structure, its checksums, and whatever is derived from its rows.
 
-SQLite finds a broken structure and indexes that differ from their table; our checksums find what
-is well-formed and wrong (sums.py); what is derived is computed again.
+SQLite finds a broken structure and indexes that differ from their table. Our checksums (sums.py)
+find well-formed values that were altered. Derived values are computed again and compared.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _KINDS: Final = {
     },
     "metrics": {"job_id": "text", "timestamp": "text", "id": "text"},
 }
-"""What is stored as what, where no checksum tells."""
+"""The SQLite type of each column that has no checksum."""
 
 
 QUICKLY_READ: Final = 64 * 1024 * 1024
-"""A cache of so many bytes (some 12,000 models) is looked over in half a second."""
+"""Bytes; a cache of this size (some 12,000 models) is checked in half a second."""
 
 
 def find_damage(db: sqlite3.Connection) -> str | None:
-    """What is wrong with the cache, in words; None where it is sound.
+    """The first fault found in the cache, in words; None where it is healthy.
 
-    Raises sqlite3.OperationalError where another process holds it: that is no damage.
+    Raises sqlite3.OperationalError where another process holds a lock, which is no damage.
     """
     try:
         return next(_damages(db), None)
@@ -57,7 +57,7 @@ def find_damage(db: sqlite3.Connection) -> str | None:
 
 
 def check_integrity(db: sqlite3.Connection) -> None:
-    """Raises DamagedCacheError where the cache is not sound."""
+    """Raises DamagedCacheError where the cache is damaged."""
     damage = find_damage(db)
     if damage is not None:
         raise DamagedCacheError("The cache file is damaged", details=damage)
@@ -118,7 +118,7 @@ def _derived(db: sqlite3.Connection) -> Iterator[str]:
 
 
 def _check_words(db: sqlite3.Connection) -> None:
-    """FTS5's own look at its index, which it takes for a write. Raises sqlite3.DatabaseError."""
+    """FTS5's own check of its index, which is an INSERT. Raises sqlite3.DatabaseError."""
     try:
         db.execute("INSERT INTO models_words (models_words) VALUES ('integrity-check')")
     except sqlite3.OperationalError as error:

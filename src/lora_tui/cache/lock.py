@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lora_tui.cache.cache_file import remove_obstacle
+from lora_tui.cache.cache_file import move_obstacle
 from lora_tui.cache.connection import explained
 from lora_tui.file_lock import Holder, holder_of, take_lock
 
@@ -24,7 +24,7 @@ def sync_lock(
     """
     path = _lock_file(cache)
     with explained(path):
-        remove_obstacle(path, cache)
+        move_obstacle(path, cache)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         yield take_lock(descriptor, patience=patience, on_wait=on_wait) is None

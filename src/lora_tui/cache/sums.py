@@ -1,4 +1,4 @@
-"""Checksums of what the cache holds: SQLite keeps none of its pages, so a flipped bit is not seen.
+"""Checksums of the cache's rows: SQLite has none of its pages, so it does not see a flipped bit.
 
 Each row of the backend has one of its own, and `sums` has the rows and the sum of each table. The
 first is looked at wherever a row is read; both together tell that no row was lost, came back, or
@@ -35,7 +35,7 @@ SUMMED = {
 
 
 def checksum(values: Iterable[object]) -> int:
-    """Of the values of a row, as they go into the cache and come out of it."""
+    """The checksum of the values of a row, the same for written and for read values."""
     return crc32("\x1f".join(map(str, values)).encode("utf-8", "surrogatepass"))
 
 
@@ -45,7 +45,7 @@ def columns_of(table: str, alias: str) -> str:
 
 
 def matches_checksum(values: Sequence[object]) -> bool:
-    """Whether these (of `columns_of`) are what was written. None at all is no row of a join."""
+    """Whether the values (of `columns_of`) match their checksum; a join's missing row does, too."""
     *row, found = values
     return found is None or found == checksum(row)
 
@@ -59,7 +59,10 @@ def check_row(values: Sequence[object]) -> None:
 
 
 class keep_sums:  # noqa: N801 - used like a function; contextlib would cost `list` its import
-    """Write or delete rows of these ids within. Call inside the transaction that does."""
+    """Keeps a table's sums true while the block writes or deletes rows with these ids.
+
+    Use it inside that transaction.
+    """
 
     def __init__(self, db: sqlite3.Connection, table: str, ids: Iterable[str]) -> None:
         import json
@@ -92,7 +95,7 @@ def table_sums(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
 
 
 def find_fault(db: sqlite3.Connection) -> str | None:
-    """What is wrong with the tables that a list is made of, as far as that is told quickly.
+    """The first fault in the tables that a list is made of, by checks that take little time.
 
     A list could be in a wrong order, or lack a model, by a damaged index; so SQLite compares the
     indexes of small tables with their rows whenever a cache is opened. Large ones wait for the
@@ -125,6 +128,6 @@ def recompute_sums(db: sqlite3.Connection) -> None:
 
 
 def schema_sum(db: sqlite3.Connection) -> int:
-    """Of the words of the schema."""
+    """The checksum of the schema's SQL."""
     sql = "SELECT sql FROM main.sqlite_master WHERE sql IS NOT NULL ORDER BY type, name"
     return checksum(row[0] for row in db.execute(sql))

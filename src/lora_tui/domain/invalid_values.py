@@ -1,6 +1,6 @@
-"""What a row of the backend holds that can't be read as what it should be, column by column.
+"""Finds the values of a backend's row that have the wrong type, column by column.
 
-Such values are left out wherever the row is shown. This names them, so that somebody can mend them.
+Such values are left out where the row is shown. `lora-tui doctor` names them.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def retry_seconds(text: str | None) -> float | None:
 
 
 def with_pause(details: str, retry_after: str | None) -> str:
-    """The same, with the pause that the server asks for where that is more than anybody waits."""
+    """The same details; a Retry-After that is too long to wait for is added."""
     seconds = retry_seconds(retry_after)
     if seconds is None or seconds <= _LONG_PAUSE:
         return details

@@ -1,4 +1,4 @@
-"""httpx's way to the network, each answer watched: a head that ends, and bytes that keep coming."""
+"""A transport for httpx that limits the size of an answer's head and its slowness."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from lora_tui.gateway.wire import EndlessError, Pace, SlowError
+from lora_tui.gateway.wire import EndlessError, ReceiveRate, SlowError
 
 _END_OF_HEAD: Final = "http11.receive_response_headers.complete"
 
@@ -63,7 +63,7 @@ class _Stream(httpcore.NetworkStream):
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
-        self._pace = Pace()
+        self._pace = ReceiveRate()
         self._read_since = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -72,7 +72,7 @@ class _Stream(httpcore.NetworkStream):
         began = time.monotonic()
         data = self._stream.read(max_bytes, timeout)
         try:
-            self._pace.came(len(data), time.monotonic() - began)
+            self._pace.add(len(data), time.monotonic() - began)
         except SlowError as error:
             raise httpcore.ReadTimeout(str(error)) from None
         except EndlessError as error:
@@ -81,7 +81,7 @@ class _Stream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if self._read_since:  # another request, and another answer
-            self._pace, self._read_since = Pace(), False
+            self._pace, self._read_since = ReceiveRate(), False
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Pages of a table, each of which has to get further than the one before it.
+"""Reads a table page by page, and checks that each page leads beyond the one before it.
 
-A keyset page asks for what comes after the last row that was read. That a server answers with such
-rows is a promise like any other: one that repeats a page, or that stores times finer than it sends
-them, would be asked for ever. So a place is only gone on from where it lies beyond the last one.
+A keyset page asks for the rows after the last row that was read. A faulty server may repeat a page,
+or store times with more digits than it sends, and reading would never end. So reading goes on from
+a mark only if it lies beyond the previous one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 _NARROWER: Final = 10
 _FEWEST: Final = 10
-"""Rows that no database takes long for, unless it takes long for any."""
+"""The smallest page after a query that took too long."""
 _MORE_THAN_COUNTED: Final = 100_000
 _MOST_ROWS: Final = 5_000_000
 _LONGEST: Final = 200
@@ -39,12 +39,12 @@ class Mark:
 
     @classmethod
     def at(cls, moment: str) -> Self:
-        """The place before all rows of this moment."""
+        """The mark before all rows of this moment."""
         return cls(moment, FIRST_ID)
 
     @classmethod
     def of(cls, row: Row, key: str) -> Self | None:
-        """Where a row stands; None where its time or its id is none that could be asked for."""
+        """The mark of a row; None where its time or its id can't be used in a query."""
         row_id, value = row.get("id"), row.get(key)
         if isinstance(row_id, int) and not isinstance(row_id, bool):
             row_id = str(row_id)
@@ -69,7 +69,7 @@ class Mark:
 
     @property
     def place(self) -> tuple[datetime, str]:
-        """For comparisons; of a walk by id every moment is the same."""
+        """For comparisons; in a walk by id all moments are equal."""
         return (parse_timestamp(self.updated_at) or _NO_TIME, self.id)
 
 
@@ -84,7 +84,7 @@ class Page(NamedTuple):
 
 
 def next_mark(rows: Sequence[Row], key: str, after: Mark | None) -> Mark | None:
-    """Where to go on after these rows; None where they don't lead beyond `after`."""
+    """The mark to go on from after these rows; None where it would not lie beyond `after`."""
     for row in reversed(rows):
         mark = Mark.of(row, key)
         if mark is not None:
@@ -93,13 +93,13 @@ def next_mark(rows: Sequence[Row], key: str, after: Mark | None) -> Mark | None:
 
 
 class PageSize:
-    """How many rows to ask for: fewer where the database takes too long, or they are too large."""
+    """How many rows to ask for; fewer once a query took too long or an answer was too large."""
 
     def __init__(self, limit: int = ROWS_A_PAGE) -> None:
         self.limit = limit
 
     def read(self, ask: Callable[[int], Page]) -> Page:
-        """What `ask` gives for a number of rows. Raises what it raises for the fewest."""
+        """The answer of `ask` for a number of rows. Raises its error for the smallest number."""
         while True:
             try:
                 return ask(self.limit)
@@ -111,7 +111,7 @@ class PageSize:
 
 
 class RowLimit:
-    """Ends a reading that finds more rows than there can be."""
+    """Ends a reading that returns far more rows than the server counts."""
 
     def __init__(self, what: str, count: Callable[[], int | None]) -> None:
         """`count` is asked for the number of rows only where very many have come."""
@@ -120,7 +120,7 @@ class RowLimit:
         self._counted = False
 
     def add(self, rows: int) -> None:
-        """So many more were read. Raises BackendError where they are too many."""
+        """Count rows that were read. Raises BackendError where there are too many."""
         self._read += rows
         if self._read <= self._most:
             return

@@ -1,4 +1,4 @@
-"""What an answer of the Data API holds: rows, how many there are, and the server's time."""
+"""Reads an answer of the Data API: its rows, their total count, and the server's time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lora_tui.json_values import read_text
 
 
 def server_time_of(response: httpx.Response) -> datetime | None:
+    """The Date header; None where it is missing or not a date."""
     try:
         return parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
     except (KeyError, ValueError, OverflowError):
@@ -22,7 +23,7 @@ def server_time_of(response: httpx.Response) -> datetime | None:
 
 
 def rows_of(response: httpx.Response, what: str) -> tuple[list[Row], int]:
-    """The rows, and how many things were among them that are none."""
+    """The rows, and how many items of the list are not rows (JSON objects)."""
     try:
         answer = read_text(check(response, what).content)
     except ValueError:

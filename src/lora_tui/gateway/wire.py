@@ -1,8 +1,8 @@
-"""Answers over `http.client` that have a certain end and don't go on for ever.
+"""Reads `http.client` responses with limits: on their heads, on slowness, and with a definite end.
 
-`http.client` takes a chunked body that breaks off for whole, reads interim answers without end, and
-waits twenty seconds for each single byte. The hot loops (transfers, harvest, uploads) use this:
-`Response` is the class of their connections' answers, `Body` reads what follows the head.
+`http.client` alone accepts a truncated chunked body as complete, reads interim answers (1xx)
+without limit, and applies its timeout to each single byte. The hot loops (transfers, harvest,
+uploads) use this: `Response` is the class of their responses, `Body` reads the body.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ MOST_HEAD_BYTES: Final = 64 << 10
 HEAD_SECONDS: Final = 30.0
 """From the first byte of an answer to the end of its head."""
 SLOWEST: Final = 1024
-"""Bytes a second; fewer than these for `SLOW_SECONDS` of waiting, and the answer is given up."""
+"""Bytes a second; an answer that is slower over `SLOW_SECONDS` of waiting is given up."""
 SLOW_SECONDS: Final = 15.0
 
 _LONGEST_LINE: Final = 4096
 _FRAMING: Final = 64 << 10
 _FRAMING_SHARE: Final = 16
-"""Bytes that chunk sizes, extensions and trailers may take: so many, and so many for each byte."""
+"""The most bytes of chunk sizes, extensions and trailers: so many, and a share of the payload."""
 
 
 class BrokenOffError(http.client.HTTPException):
@@ -36,18 +36,18 @@ class BrokenOffError(http.client.HTTPException):
 
 
 class MalformedError(http.client.HTTPException):
-    """The answer can't be read: its length is contradicted, or its chunks are none."""
+    """The answer can't be read: contradictory lengths, or malformed chunks."""
 
 
 class EndlessError(http.client.HTTPException):
-    """The answer has a head, or a frame, that does not come to an end."""
+    """The answer's head or its chunk framing is too long."""
 
 
 class SlowError(TimeoutError):
-    """Next to nothing comes."""
+    """The bytes come too slowly."""
 
 
-class Pace:
+class ReceiveRate:
     """Watches one answer as its bytes come; only the time spent waiting for them counts."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Pace:
         """From here on it is the body."""
         self._in_head = False
 
-    def came(self, count: int, waited: float) -> None:
+    def add(self, count: int, waited: float) -> None:
         """Count bytes, and the seconds that they took. Raises EndlessError, SlowError."""
         if self._in_head:
             now = time.monotonic()
@@ -82,10 +82,10 @@ class Pace:
 
 
 class Response(http.client.HTTPResponse):
-    """An answer whose head is bounded, and whose bytes have to keep coming."""
+    """A response with a limit on its head and on its slowness."""
 
     def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
-        self._pace = Pace()
+        self._pace = ReceiveRate()
         super().__init__(_Watched(sock, self._pace), *arguments, **options)  # type: ignore[arg-type]
 
     def begin(self) -> None:
@@ -104,7 +104,7 @@ class Response(http.client.HTTPResponse):
 
 
 class Body:
-    """What follows the head: so many bytes, chunks, or all until the connection ends."""
+    """The body: of a known length, in chunks, or all until the connection ends."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         """Raises MalformedError where the head contradicts itself."""
@@ -127,7 +127,7 @@ class Body:
 
     @property
     def has_certain_end(self) -> bool:
-        """Whether the end of the body is told from a broken connection."""
+        """Whether a complete body can be told from a broken connection."""
         return self.chunked or self.length is not None
 
     def read_into(self, buffer: memoryview) -> int:
@@ -215,7 +215,7 @@ class Body:
 
 
 def is_unencoded(headers: Message) -> bool:
-    """Whether the body is the file itself, not a compressed form of it that nobody asked for."""
+    """Whether the body is the file itself, not a compressed form that was not requested."""
     return set(_tokens(headers, "Content-Encoding")) <= {"identity"}
 
 
@@ -235,9 +235,9 @@ def _tokens(headers: Message, name: str) -> list[str]:
 
 
 class _Watched:
-    """A socket as far as an answer needs it: the file that is made of it tells the pace."""
+    """The part of a socket that a response needs; it measures the pace of reading."""
 
-    def __init__(self, sock: socket.socket, pace: Pace) -> None:
+    def __init__(self, sock: socket.socket, pace: ReceiveRate) -> None:
         self._socket = sock
         self._pace = pace
 
@@ -247,7 +247,7 @@ class _Watched:
 
 
 class _Incoming(io.RawIOBase):
-    def __init__(self, sock: socket.socket, holder: Any, pace: Pace) -> None:
+    def __init__(self, sock: socket.socket, holder: Any, pace: ReceiveRate) -> None:
         self._socket = sock
         self._holder = holder  # keeps the socket open for as long as the answer is
         self._pace = pace
@@ -258,7 +258,7 @@ class _Incoming(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         began = time.monotonic()
         count = self._socket.recv_into(buffer)
-        self._pace.came(count, time.monotonic() - began)
+        self._pace.add(count, time.monotonic() - began)
         return count
 
     def close(self) -> None:

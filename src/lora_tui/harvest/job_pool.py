@@ -1,4 +1,4 @@
-"""Who works on the jobs of a cycle: threads that take the most urgent one, and the figures."""
+"""The threads of a cycle: each takes the most urgent job; and the counts of the cycle."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ Emit = Callable[[Event], None]
 _UNREACHABLE_IN_A_ROW: Final = 3
 _REFUSED_IN_A_ROW: Final = 3
 _MOST_SLOW: Final = 8
-"""So many slow jobs go on beside the others, and no more."""
+"""The most slow jobs that go on beside the others."""
 _STOP_SECONDS: Final = 60.0
-"""A file that would take longer is not waited for where a stop is asked for."""
+"""Seconds; when a stop is asked for, a file that takes longer is not finished."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class CycleResult:
 
 
 class JobPool:
-    """A cycle under way: its jobs, its figures, and what its threads share."""
+    """The jobs of a running cycle, its counts, and the state that its threads share."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class JobPool:
         self._threads: list[threading.Thread] = []
         self._workers = 0
         self._closed = False
-        """Nobody is there any more to work on jobs that come."""
+        """No thread is left for new jobs."""
         self._queue: list[Row] = []
         self._running: dict[str, Row] = {}
         self._completed: set[str] = set()
@@ -92,7 +92,7 @@ class JobPool:
         self._unreachable = 0
         self._planned = 0
         self._held_elsewhere: set[str] = set()
-        """Jobs that another harvester seems to be at: they come last, and then all the same."""
+        """Jobs that another harvester seems to work on: they come last."""
         self._refused: list[tuple[Row, WorkerKeyRefusedError]] = []
         """Jobs for which the worker did not accept the key, before it accepted it for any."""
         self._accepted = False
@@ -109,7 +109,7 @@ class JobPool:
             self._note(event)
             try:
                 self._emit(event)
-            except OSError as error:  # nobody listens any more: that is not the job's fault
+            except OSError as error:  # the output is closed: not a failure of the job
                 self._fatal = self._fatal or error
 
     def run(self, jobs: Sequence[Row]) -> None:
@@ -132,7 +132,7 @@ class JobPool:
             raise self._fatal
 
     def finish(self, error: str | None = None) -> CycleResult:
-        """Tell the figures."""
+        """Report the counts of the cycle, as an event too."""
         if error is None and self._backend_is_down and self._left:
             error = "the backend can't be reached"
         self.emit(
@@ -154,7 +154,7 @@ class JobPool:
                 return
             known = self._completed | self._running.keys() | {str(job["id"]) for job in self._queue}
             new = [job for job in jobs if str(job["id"]) not in known]
-            # what comes back is in no count twice
+            # a job that is tried again is counted once
             self._left += len(new)
             self._queue += new
             self._sort()
@@ -182,7 +182,7 @@ class JobPool:
 
     @property
     def _backend_is_down(self) -> bool:
-        """So many jobs in a row found nobody at home that the rest would as well."""
+        """Whether so many jobs in a row could not reach the backend that the rest is not tried."""
         return self._unreachable >= _UNREACHABLE_IN_A_ROW
 
     @property
@@ -193,7 +193,7 @@ class JobPool:
         return self._stop.is_set() or self._fatal is not None
 
     def _start_threads(self) -> None:
-        """As many threads as are allowed and have something to do."""
+        """Start as many threads as are allowed and have a job to do."""
         made = self._harvested + self._planned
         idle = self._workers - len(self._running)
         while (

@@ -1,4 +1,4 @@
-"""How fast each job in hand moves, and whether others would be lost behind one that is slow."""
+"""Measures how fast each running job transfers, and tells when urgent jobs must not wait for it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 SOON: Final = 15.0
-"""Seconds; what ends within them keeps its turn."""
+"""Seconds; a job that ends within them keeps its thread."""
 RESERVE: Final = 5 * 60.0
-"""Seconds that a job needs for itself: it has to be begun so long before its result goes."""
+"""Seconds that a job itself needs: it has to start so long before its result expires."""
 LONGEST_WAIT: Final = 10 * 60.0
-"""Seconds that a job waits for another one where nobody knows when its result goes."""
+"""Seconds that a job may wait for another one where the expiry of its result is unknown."""
 
 _WINDOW: Final = 15.0
 _STALLED: Final = 10.0
@@ -36,7 +36,7 @@ class _File:
 
 @dataclass(frozen=True)
 class Speed:
-    """How a job moves."""
+    """The progress of a job's current file."""
 
     file: str
     """The file that is coming; empty before the first one, and once all of it has arrived."""
@@ -49,7 +49,7 @@ class Speed:
 
 
 class Pace:
-    """The jobs in hand; safe to use from several threads."""
+    """The transfer rates of the running jobs; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
@@ -79,7 +79,7 @@ class Pace:
             self._files.pop(job_id, None)
 
     def speed(self, job_id: str) -> Speed:
-        """How a job moves at this moment."""
+        """The progress of a job's current file now."""
         now = time.monotonic()
         with self._lock:
             file = self._files.get(job_id)

@@ -1,4 +1,4 @@
-"""The metric points of a run as columns, taken in page by page: what a rating and a curve need.
+"""The metric points of a run as columns, read page by page, for its rating and its curve.
 
 200,000 points take some 10 MB, and a page of rows is forgotten before the next one comes.
 """

@@ -1,4 +1,4 @@
-"""Whether a file can be used, looked at while it arrives: nothing is published that can't be.
+"""Checks while a file arrives whether it can be used, so that no unusable file is published.
 
 The first bytes are looked at when they are there, the whole when it is: weights that are cut short
 are told from their header, long before their last byte. Memory holds a header, never a file.

@@ -1,4 +1,4 @@
-"""What goes on beside the work of a cycle, which may take hours.
+"""Watches the queue and the running jobs during a cycle, which may take hours.
 
 Jobs that complete meanwhile join it, results that will soon be gone are warned of, and a job that
 moves too slowly gives way.
@@ -28,7 +28,7 @@ _log: Final = logging.getLogger("lora_tui.harvest")
 
 
 class Watch:
-    """A thread that looks after a cycle; a context manager around its work."""
+    """A background thread of a cycle, as a context manager."""
 
     def __init__(self, harvester: Harvester, pool: JobPool) -> None:
         self._harvester = harvester

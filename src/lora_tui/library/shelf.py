@@ -30,9 +30,9 @@ class FileState(StrEnum):
 
     OK = "ok"
     EXTRA = "extra"
-    """It lies beside the files of the model, and is none of them."""
+    """It is beside the model's files but not one of them."""
     UNRECORDED = "unrecorded"
-    """Sound as far as its structure tells; nobody wrote down what it should be."""
+    """Its structure is right; there is no record to compare it with."""
     OUTDATED = "outdated"
     """As it was downloaded; the project has another version now."""
     PARTIAL = "partial"
@@ -106,7 +106,7 @@ class Adapter:
 
     @property
     def checked(self) -> Checked | None:
-        """The weakest comparison among its files that are as they should be."""
+        """The weakest check among its files that are as downloaded."""
         order = list(Checked)
         found = [file.checked for file in self.files if file.state is FileState.OK]
         known = [checked for checked in found if checked is not None]

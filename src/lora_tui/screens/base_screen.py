@@ -1,4 +1,4 @@
-"""What all our screens have in common: how they begin work, and how they end.
+"""The base class of all screens: background work, closing, and the notice on small terminals.
 
 A key dismisses a screen at once, while what it began goes on: a read, a timer, a dialog over it.
 Whatever comes back to a screen comes back through one of the methods here, which know whether its

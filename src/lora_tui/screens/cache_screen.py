@@ -64,5 +64,5 @@ class CacheScreen(BaseScreen[None]):
         self.lora.cache_changes.subscribe(self, self.while_alive(self.cache_changed))
 
     def on_unmount(self) -> None:
-        """Hear no more of them: a subscription keeps the screen and all that is on it."""
+        """Unsubscribe: a subscription keeps the screen and its widgets in memory."""
         self.lora.cache_changes.unsubscribe(self)

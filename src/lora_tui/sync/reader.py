@@ -1,4 +1,4 @@
-"""Reads the rows of one user: as many at once as the project can give, and as we can take."""
+"""Reads the rows of one user, in pages as large as the project and our limits allow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lora_tui.sync.tables import Table, row_id
 
 @dataclass
 class Reader:
-    """One user's view of the tables, for one sync."""
+    """The tables of one user, for one sync."""
 
     rest: Rest
     user_id: str
@@ -24,7 +24,7 @@ class Reader:
     def page(
         self, table: Table, after: Mark | None, *, key: str | None = None, columns: str = "*"
     ) -> Page:
-        """The next rows after a place; of a row that is too large to be had, its few columns."""
+        """The next rows after a mark; of a row that is too large, only its small columns."""
 
         def ask(limit: int, chosen: str = columns) -> Page:
             return self.rest.full_page(

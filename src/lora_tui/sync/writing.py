@@ -1,4 +1,4 @@
-"""Puts rows of the backend into the cache, whatever they hold: one bad row is one bad row."""
+"""Writes rows of the backend into the cache; an invalid row does not affect the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Tally:
     written: int = 0
     removed: int = 0
     unreadable: int = 0
-    """Of which nothing can be shown: without an id, or no rows at all."""
+    """Rows that can't be shown at all: without an id, or not JSON objects."""
     set_back: bool = False
     """Whether the server's clock was, since the last time."""
     unsure: bool = False

@@ -133,7 +133,7 @@ def _check(path: Path, row: Transfer, fetched: Fetched) -> Checked:
 def _already_here(
     row: Transfer, model: Model, etag_of: Callable[[str], str | None]
 ) -> Brought | None:
-    """What lies at the target, where it is this file of this version of this model."""
+    """The file at the target, where it is this file of this version of the model."""
     try:
         if row.target.is_symlink() or not row.target.is_file():
             return None
@@ -158,7 +158,7 @@ def _already_here(
 def _compared_with_storage(
     row: Transfer, model: Model, digest: str, etag: str | None
 ) -> Checked | None:
-    """Without a manifest: by the ETag of today, and by what was written down when it came."""
+    """Without a manifest: by the current ETag and what was recorded at the download."""
     expected = md5_of_etag(etag)
     if expected is not None:
         return Checked.ETAG if md5_of(row.target) == expected else None
@@ -189,7 +189,7 @@ def _in_the_way(row: Transfer, model: Model) -> DiskError:
 
 
 def _entry(row: Transfer, model: Model) -> dict[str, object]:
-    """What is written down of the target, where it is this model's."""
+    """The record of the target, where it is this model's."""
     files = recorded_files(record_of(row.target.parent, model.id))
     return dict(files.get(row.target.name, {}))
 

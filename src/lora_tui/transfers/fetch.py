@@ -34,10 +34,10 @@ _NOTE_SECONDS: Final = 1.0
 _SLOW_LIMIT: Final = 8 << 20
 """Bytes a second of a limit below which one connection is enough."""
 _MOST_CHANGES: Final = 5
-_MOST_SENSELESS: Final = 3
+_MOST_INVALID_ANSWERS: Final = 3
 _MANY_RETRIES: Final = 50
-_FRUIT_OF_A_RETRY: Final = 1 << 10
-"""Bytes that each retry beyond so many must have brought: else the line is none."""
+_LEAST_BYTES_A_RETRY: Final = 1 << 10
+"""The bytes that each further retry must have brought, else the download is given up."""
 
 
 class CancelledError(LoraTuiError):
@@ -138,7 +138,7 @@ class _Fetch:
                 raise
             except SenselessError as error:
                 senseless += 1
-                if senseless >= _MOST_SENSELESS:
+                if senseless >= _MOST_INVALID_ANSWERS:
                     raise
                 failure = error
             except UnreachableError as error:
@@ -147,7 +147,7 @@ class _Fetch:
                 attempt = 0  # it moved: a slow and broken line is still a line
             attempt += 1
             self._retries += 1
-            if self._retries > _MANY_RETRIES + source.pieces.done // _FRUIT_OF_A_RETRY:
+            if self._retries > _MANY_RETRIES + source.pieces.done // _LEAST_BYTES_A_RETRY:
                 raise failure
             self._tell()
             if not self._options.wait(attempt, getattr(failure, "retry_after", None)):

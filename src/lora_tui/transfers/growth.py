@@ -9,7 +9,7 @@ _LISTEN_SECONDS: Final = 0.15
 _STEADY_SECONDS: Final = 3.0
 _WORTHWHILE_SECONDS: Final = 1.0
 _WORTHWHILE_WAITS: Final = 4
-"""What is left must take so many times as long as the first byte of an answer does."""
+"""The rest must take this many times as long as the first byte of an answer."""
 _RISING: Final = 1.25
 _GAIN: Final = 1.3
 _FAST: Final = 100e6
@@ -23,7 +23,7 @@ _CHUNKS_TO_GO: Final = 4
 
 
 class Growth:
-    """Told how far the file is, it says how many connections are worth having.
+    """Decides, from the progress of a file, how many connections are worth using.
 
     It starts with one. When the rate of that one has stopped rising and there is enough left to
     fetch, it tries as many as there may be, and keeps them for as long as the file comes faster by

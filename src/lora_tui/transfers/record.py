@@ -126,7 +126,7 @@ def claim_directory(directory: Path, model: Model, *, force: bool = False) -> No
 
 
 def release_directory(directory: Path, model_id: str) -> None:
-    """Take the record away where nothing of the model is there: its download came to nothing."""
+    """Remove the record where no file of the model is there, after a failed download."""
     with suppress(OSError, InUseError), locked_directory(directory):
         record = record_of(directory, model_id)
         begun = any(lexists(part_of(directory / name)) for name in expected_files(record))

@@ -1,4 +1,4 @@
-"""Whether a file on this disk is what its name claims, by what is in it."""
+"""Checks the contents of a file on this disk: structure, checksum, error pages."""
 
 from __future__ import annotations
 

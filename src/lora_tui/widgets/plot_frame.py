@@ -30,7 +30,7 @@ _BEYOND: Final = 8
 
 
 BELOW: Final = ("▼", "v")
-"""Stands at the foot of a logarithmic axis for a loss that is zero or less; in ASCII the second."""
+"""The mark at the foot of a logarithmic axis for a loss of zero or less; also in ASCII."""
 
 
 def lines_of(
