@@ -69,18 +69,18 @@ class Rest:
     server_time: datetime | None = None
     """What the server's own clock said in its last answer, in whole seconds; None if it is mute."""
     widest: int = 0
-    """How many rows an answer has had at most."""
+    """The most rows of any answer so far."""
 
     def __init__(self, url: str, auth: httpx.Auth, *, client: httpx.Client | None = None) -> None:
         from postgrest import SyncPostgrestClient  # late: its import takes longer than a query
 
         self._client = client or build_client(url, auth=auth)
         self.unreadable: Counter[str] = Counter()
-        """By table, how many things in answers were no rows."""
+        """By table, how many items of answers were not rows."""
         self._counts = True
         """Whether pages of points are asked for together with how many there are."""
         self._counts_beyond = False
-        """Whether a count was ever more than the rows that came with it: else it may be theirs."""
+        """Whether a count ever exceeded the rows sent with it; else it may count only those."""
         self._tables = SyncPostgrestClient(
             f"{url.rstrip('/')}/rest/v1", http_client=self._client, retry_enabled=False
         )
@@ -97,23 +97,13 @@ class Rest:
 
     # What the sync reads ----------------------------------------------------------------------
 
-    def page(
-        self,
-        table: str,
-        user_id: str,
-        *,
-        after: Mark | None,
-        limit: int = ROWS_A_PAGE,
-        key: str = "updated_at",
-        columns: str = "*",
-    ) -> list[Row]:
-        """The next rows of a user after a place, in the order of (key, id); [] at the end.
+    def page(self, table: str, user_id: str, **options: Any) -> list[Row]:
+        """The rows of `full_page`; [] at the end. Raises BackendError where there is no usable row.
 
         A page shorter than `limit` is not the end: the project may allow fewer rows an answer.
         """
         before = self.unreadable[table]
-        options: dict[str, Any] = {"limit": limit, "key": key, "columns": columns}
-        rows = self.full_page(table, user_id, after=after, **options).rows
+        rows = self.full_page(table, user_id, **options).rows
         if not rows and self.unreadable[table] > before:
             raise BackendError(f"Could not read {table}: the answer is not a list of rows")
         return rows
@@ -128,7 +118,7 @@ class Rest:
         key: str = "updated_at",
         columns: str = "*",
     ) -> Page:
-        """Like `page`, telling whether more may follow; `paging.next_mark` is where to go on."""
+        """The next rows of a user after a mark, by (key, id); tells whether more may follow."""
         query = self._tables.from_(table).select(columns).eq("user_id", user_id)
         if after is not None:
             query = query.or_(after.condition(key))
@@ -183,8 +173,8 @@ class Rest:
         """All metric points of a job in the order of (timestamp, id), page by page.
 
         `after` is the timestamp, as it was sent, and the id of the last point that is known.
-        Where the times lead nowhere, points come again in the order of their ids. Raises
-        BackendError where there is no end to them.
+        Where the timestamps don't advance, all points follow again in the order of their ids.
+        Raises BackendError where the server sends points without end.
         """
         mark = None if after is None else Mark(*after)
         bound = RowLimit("the metric points", partial(self.count_points, job_id))
