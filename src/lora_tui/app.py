@@ -296,7 +296,8 @@ class LoraTuiApp(CacheApp):
         """Show one model."""
         from lora_tui.screens.model import ModelScreen
 
-        self.push_screen(ModelScreen(model_id))
+        if not isinstance(self.screen, ModelScreen):  # of two quick keys the second opens nothing
+            self.push_screen(ModelScreen(model_id))
 
     def action_sync(self) -> None:
         """Sync now."""

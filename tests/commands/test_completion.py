@@ -158,6 +158,27 @@ def test_bash_completes_behind_a_colon_in_quotes_or_not(colon: str, run: Run) ->
     assert COLON not in values(run, "show", "Epoch", ":", "", shell="bash")  # a word of its own
 
 
+@pytest.mark.parametrize("quote", ["'", '"', ""])
+def test_nothing_that_a_name_holds_acts_on_bash_in_any_quotes(
+    run: Run, tmp_path: Path, quote: str
+) -> None:
+    name = """two `touch pwned` $(touch pwned) "q" it's back\\slash !boo ${HOME} \\$x"""
+    script = (
+        f"{run('completion', 'bash').out}\n"
+        "program() { printf '=%s\\n' \"$NAME\"; }\n"
+        'COMP_WORDS=(lora-tui show "$1"); COMP_CWORD=2; _lora_tui program; echo "${COMPREPLY[0]}"'
+    )
+    environment = {**os.environ, "NAME": name}
+    ask = ["bash", "-c", script, "bash", f"{quote}two"]
+    inserted = subprocess.run(ask, env=environment, capture_output=True, text=True, check=True)
+    line = f"printf %s {quote}{inserted.stdout.rstrip()}{quote}"
+    ran = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == name
+    assert list(tmp_path.iterdir()) in ([], [tmp_path / "home"])
+
+
 def test_bash_itself_puts_the_rest_of_a_name_behind_the_colon(colon: str, tmp_path: Path) -> None:
     environment = {k: v for k, v in with_program(tmp_path).items() if k not in ("HOME", "TERM")}
     with shell(tmp_path, **environment) as terminal:

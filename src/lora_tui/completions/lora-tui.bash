@@ -17,8 +17,20 @@ _lora_tui() {
             =*)
                 value=${line#=}
                 value=${value%%$'\t'*}
-                # nothing that a name holds may act on the shell
-                [[ -n $quote ]] || printf -v value %q "$value"
+                # nothing that a name holds may act on the shell, inside an open quote neither
+                case $quote in
+                    \')
+                        value=${value//\'/\'\\\'\'}
+                        ;;
+                    \")
+                        value=${value//\\/\\\\}
+                        value=${value//\"/\\\"}
+                        value=${value//\$/\\\$}
+                        value=${value//\`/\\\`}
+                        value=${value//\!/\"\\\!\"}
+                        ;;
+                    *) printf -v value %q "$value" ;;
+                esac
                 COMPREPLY+=("$value")
                 ;;
         esac

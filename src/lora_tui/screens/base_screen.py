@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar, cast
 
 from textual import events
 from textual._styles_cache import StylesCache
+from textual.await_complete import AwaitComplete
 from textual.screen import Screen
 
 from lora_tui import background
@@ -89,6 +90,16 @@ class BaseScreen(Screen[Answer]):
                 callback(*arguments, **options)
 
         return call
+
+    def dismiss(self, result: Answer | None = None) -> AwaitComplete:
+        """Close this screen, with its answer; once, and only while it is the one on top.
+
+        Of two quick keys the second reaches a screen that the first has closed. Textual would then
+        close the screen below.
+        """
+        if self.is_active:
+            return super().dismiss(result)
+        return AwaitComplete.nothing()  # type: ignore[no-untyped-call]
 
     def answer(self, answer: Answer) -> None:
         """Close with this answer; where another screen is above, as soon as that is closed.
