@@ -99,7 +99,7 @@ class BaseScreen(Screen[Answer]):
         """
         if self.is_active:
             return super().dismiss(result)
-        return AwaitComplete.nothing()  # type: ignore[no-untyped-call]
+        return AwaitComplete.nothing()  # type: ignore[no-untyped-call,no-any-return]
 
     def answer(self, answer: Answer) -> None:
         """Close with this answer; where another screen is above, as soon as that is closed.
