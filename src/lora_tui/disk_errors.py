@@ -31,7 +31,7 @@ def disk_error(
     """
     place = path if path is not None else getattr(error, "filename", None)
     details = None if place is None else str(place)
-    if _sqlite_code(error) is not None:
+    if sqlite_code(error) is not None:
         details = f"{details}: {error}" if details else str(error)
     return DiskError(
         f"{what}: {reason_of(error, path)}", details=details, remedy=remedy_of(error, path, instead)
@@ -68,13 +68,19 @@ def remedy_of(
 
 def is_full(error: BaseException) -> bool:
     """Whether there is no room: the disk, a quota, or a limit on the size of files."""
-    if _sqlite_code(error) is not None:
-        return _sqlite_code(error) == _FULL
+    if sqlite_code(error) is not None:
+        return sqlite_code(error) == _FULL
     return isinstance(error, OSError) and error.errno in (
         errno.ENOSPC,
         errno.EDQUOT,
         errno.EFBIG,
     )
+
+
+def sqlite_code(error: BaseException) -> int | None:
+    """SQLite's primary result code; None where it is no error of SQLite."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
 
 
 def no_room(
@@ -176,7 +182,7 @@ _LEAST_FREE: Final = 64 << 10
 
 
 def _known(error: BaseException, path: str | os.PathLike[str] | None) -> _Reason:
-    code = _sqlite_code(error)
+    code = sqlite_code(error)
     if code is None:
         number = error.errno if isinstance(error, OSError) else None
         words = getattr(error, "strerror", None) or type(error).__name__
@@ -207,9 +213,3 @@ def _probed(path: Path) -> _Reason | None:
         return _DISK_FULL
     places = [path.parent, *([path] if path.exists() else [])]
     return None if all(os.access(place, os.R_OK | os.W_OK) for place in places) else _DENIED
-
-
-def _sqlite_code(error: BaseException) -> int | None:
-    """SQLite's primary result code; None where it is no error of SQLite."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF

@@ -14,7 +14,7 @@ from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_fact
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
 from lora_tui.cache.sums import SUMMED, find_fault, schema_sum, table_sums
-from lora_tui.disk_errors import disk_error
+from lora_tui.disk_errors import disk_error, sqlite_code
 from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
 from lora_tui.file_lock import Holder, writer_of_database
 from lora_tui.wal import use_wal
@@ -166,7 +166,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        if _code(error) == sqlite3.SQLITE_ERROR:  # tables that no version of ours has left behind
+        # tables that were not left by any version of ours
+        if sqlite_code(error) == sqlite3.SQLITE_ERROR:
             raise DamagedCacheError(_DAMAGED, details=str(error)) from error
         raise
 
@@ -200,7 +201,7 @@ def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> No
 
 def _explanation(error: sqlite3.Error, details: str, path: Path | None) -> LoraTuiError | None:
     """What a user can make of it; None where the mistake is ours."""
-    code, text = _code(error), str(error)
+    code, text = sqlite_code(error), str(error)
     misleads = code in _MISLEADING and path is not None and is_garbled(path)
     if code in _OF_DAMAGE or misleads or _tells_of_damage(text):
         return DamagedCacheError(_DAMAGED, details=f"{details}: {text}")
@@ -225,9 +226,3 @@ def _tells_of_damage(text: str) -> bool:
     """
     missing = text.removeprefix("no such table: ").removeprefix("main.")
     return text.startswith("Could not decode to UTF-8") or (text != missing and missing in TABLES)
-
-
-def _code(error: BaseException) -> int | None:
-    """SQLite's primary result code."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF

@@ -16,6 +16,7 @@ from lora_tui.cache.model_counts import FACETS, counts
 from lora_tui.cache.model_words import has_word_index
 from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums
 from lora_tui.cache.transfers import TransferState
+from lora_tui.disk_errors import sqlite_code
 from lora_tui.errors import DamagedCacheError
 
 _KINDS: Final = {
@@ -49,7 +50,7 @@ def find_damage(db: sqlite3.Connection) -> str | None:
     try:
         return next(_damages(db), None)
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if sqlite_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise
         return str(error) or type(error).__name__
     except (DamagedCacheError, sqlite3.DatabaseError, ValueError, TypeError) as error:
@@ -122,7 +123,7 @@ def _check_words(db: sqlite3.Connection) -> None:
     try:
         db.execute("INSERT INTO models_words (models_words) VALUES ('integrity-check')")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+        if sqlite_code(error) != sqlite3.SQLITE_READONLY:
             raise
     finally:
         if db.in_transaction and db.isolation_level is not None:

@@ -24,6 +24,7 @@ from lora_tui.cache.connection import (
 from lora_tui.cache.facts import Owner
 from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.lock import sync_holder, sync_lock
+from lora_tui.disk_errors import sqlite_code
 from lora_tui.errors import CacheError, DamagedCacheError
 from lora_tui.private_files import make_private_directory
 
@@ -97,7 +98,7 @@ def _is_sound(path: Path, owner: Owner) -> bool:
         with closing(open_cache(path, owner)) as db:
             return find_damage(db) is None
     except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        if sqlite_code(error) == sqlite3.SQLITE_BUSY:
             with database_explained(path):  # another process writes to it: that is no damage
                 raise
         return False

@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 from lora_tui import clock
 from lora_tui.config import Profile
-from lora_tui.disk_errors import disk_error, reason_of
+from lora_tui.disk_errors import disk_error, reason_of, sqlite_code
 from lora_tui.file_lock import writer_of_database
 from lora_tui.harvest.backoff import NEVER_LONGER, wait_after
 from lora_tui.harvest.holder import is_alive
@@ -368,7 +368,7 @@ class Ledger:
         if not self._patient:
             return  # it was said
         reason = reason_of(error, self._path)
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        if sqlite_code(error) == sqlite3.SQLITE_BUSY:
             holder = writer_of_database(self._path)
             reason = f"it is held by {holder}; {holder.remedy}"
         _log.warning("the harvest's state could not be noted: %s (%s)", reason, self._path)

@@ -8,7 +8,6 @@ much: whatever ends the process, or the machine, the next attempt goes on from a
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import stat
@@ -21,7 +20,7 @@ from typing import Final
 
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import DiskError
-from lora_tui.file_lock import holder_of
+from lora_tui.file_lock import take_lock
 from lora_tui.private_files import PUBLIC_MODE, read_plain, remove_abandoned, replace_file
 from lora_tui.transfers.pieces import Pieces
 
@@ -185,18 +184,16 @@ def _open_locked(path: Path) -> int:
     while True:
         descriptor = _open(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # whoever had it may have given it its final name meanwhile: then this is not ours
+            holder = take_lock(descriptor, patience=0.0)
+            if holder is not None:
+                raise DiskError(
+                    "Another lora-tui is downloading this file",
+                    details=f"{path} is held by {holder}",
+                    remedy=holder.remedy,
+                )
+            # its previous holder may have renamed it to its final name: then it is not a .part
             if _is_same(path, descriptor):
                 return descriptor
-        except BlockingIOError:
-            holder = holder_of(descriptor)
-            os.close(descriptor)
-            raise DiskError(
-                "Another lora-tui is downloading this file",
-                details=f"{path} is held by {holder}",
-                remedy=holder.remedy,
-            ) from None
         except BaseException:
             os.close(descriptor)
             raise
