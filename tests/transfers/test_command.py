@@ -35,13 +35,14 @@ def test_a_download_that_is_cut_off_goes_on_when_it_is_run_again(
     configured: Sandbox, run: Run, model: str, tmp_path: Path, how: signal.Signals, code: int
 ) -> None:
     directory = tmp_path / "to"
-    configured.faults(path=SIGNED, method="GET", throttle=300_000)
+    configured.faults(path=SIGNED, method="GET", throttle=150_000)
     command = [sys.executable, "-m", "lora_tui", "download", model, ADAPTER, "--to", directory]
     with subprocess.Popen([*command, "--events"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if json.loads(line)["bytes_done"] > 200_000:
                 break
+        configured.faults(path=SIGNED, method="GET", throttle=1_000)  # the rest stays away
         pause = threading.Event()
         while not (directory / f"{ADAPTER}.part.json").exists():
             pause.wait(0.02)

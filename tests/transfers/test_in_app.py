@@ -31,7 +31,7 @@ async def test_a_download_is_paused_left_and_finished_by_the_next_start(
 ) -> None:
     with closing(OnlineWriters(profile)) as online:
         online.sync()
-        configured.faults(path=SIGNED, method="GET", throttle=400_000)
+        configured.faults(path=SIGNED, method="GET", throttle=100_000)
         app = LoraTuiApp(online.cache_path, online, profile="test")
         app.animation_level = "none"
 

@@ -6,7 +6,7 @@ import pytest
 
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.key_bar import KeyBar
-from tests.tui.conftest import Open, screen_text
+from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library
 
 KNOWN = {"Open", "Mark", "Search", "Sort", "Filter", "Download", "View", "Preview", "Sync", "Help"}
@@ -31,8 +31,8 @@ async def test_a_click_on_a_key_presses_it(library: Library, open_app: Open) -> 
     async with app.run_test(size=(80, 24)) as pilot:
         place = screen_text(app).splitlines()[-1].index("Sort")
         await pilot.click(KeyBar, offset=(place, 0))
-        assert "Sort by" in screen_text(app)
+        await until(pilot, lambda: "Sort by" in screen_text(app))
         await pilot.press("escape")
-        assert isinstance(app.screen, ModelsScreen)
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
         await pilot.click(KeyBar, offset=(79, 0))
-        assert "Keys" in screen_text(app)
+        await until(pilot, lambda: "Keys" in screen_text(app))
