@@ -93,8 +93,16 @@ def _list(parser: ArgumentParser) -> None:
     parser.add_argument("--dataset", metavar="D", help="only of this dataset (name or id)")
     parser.add_argument("--preset", metavar="P", help="only trained with this preset")
     parser.add_argument("--base-model", metavar="B", help="only adapters of this base model")
-    parser.add_argument("--since", metavar="DATE", help="only models created on this day or later")
-    parser.add_argument("--until", metavar="DATE", help="only models created on this day or before")
+    parser.add_argument(
+        "--since",
+        metavar="DATE",
+        help="only models created on this day or later, or from a moment like 2026-11-23T15:54 on",
+    )
+    parser.add_argument(
+        "--until",
+        metavar="DATE",
+        help="only models created on this day or before, or before a moment like 2026-11-23T15:54",
+    )
     parser.add_argument("--downloaded", action="store_true", help="only what lies on this disk")
     parser.add_argument("--page", type=positive, default=1)
     parser.add_argument("--limit", type=positive, default=12, help="models a page (12)")

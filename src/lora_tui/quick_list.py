@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 _FILTERS = (
-    *("search", "quality", "min_stars", "dataset", "preset", "base_model", "since", "until"),
+    *("search", "quality", "min_stars", "dataset", "preset", "base_model"),
     *("downloaded", "csv", "verbose"),
 )
+_DATES = ("since", "until")
+"""An empty one is no filter that was left out, but a mistake."""
 _FAR = 1_000
 """So many rows are stepped over; beyond them commands/list.py finds a shorter way."""
 
@@ -38,6 +40,8 @@ def answered(arguments: Namespace) -> bool:
     """Print the page; False where commands/list.py has to."""
     offset = (arguments.page - 1) * arguments.limit
     if offset > _FAR or any(getattr(arguments, name) for name in _FILTERS):
+        return False
+    if any(getattr(arguments, name) is not None for name in _DATES):
         return False
     try:
         found = find_cache(arguments, os.environ)

@@ -92,10 +92,17 @@ def test_the_ends_of_time_are_days_too(late: str, run: Run, zone: Zone) -> None:
     everything = listed(run)
     for words in (("--until", "9999-12-31"), ("--since", "0001-01-01"), ("--utc",)):
         assert listed(run, *words).keys() == everything.keys()
-    for wrong in ("2026-02-30", "yesterday", "26-1-1"):
-        ran = run("list", "--since", wrong)
-        assert (ran.code, ran.out) == (2, "")
-        assert "2026-11-23" in ran.err
+
+
+@pytest.mark.parametrize("option", ["--since", "--until"])
+@pytest.mark.parametrize("wrong", ["2026-02-30", "yesterday", "26-1-1", "", " "])
+def test_what_is_no_date_is_a_usage_error(
+    configured: Sandbox, run: Run, option: str, wrong: str
+) -> None:
+    run("sync")
+    ran = run("list", option, wrong)
+    assert (ran.code, ran.out) == (2, "")
+    assert "2026-11-23T15:54" in ran.err
 
 
 def test_what_a_program_reads_names_its_zone(late: str, run: Run, zone: Zone) -> None:
@@ -107,6 +114,15 @@ def test_what_a_program_reads_names_its_zone(late: str, run: Run, zone: Zone) ->
 def test_a_search_finds_ids_by_their_beginning(late: str, run: Run) -> None:
     for word in (late, late.upper(), late[:8], late[:4], f"  {late[:13]} "):
         assert late[:8] in listed(run, "--search", word)
+    bare = late.replace("-", "")
+    for word in (bare, bare.upper(), bare[:9], bare[:13], bare[:20], bare[:-1], f"{{{late}}}"):
+        assert list(listed(run, "--search", word)) == [late[:8]]
+    for word in (f"{{{bare}}}", f"{{{late[:20]}", f"{late[:8]}{late[9:]}", f"{{{late[:4]}"):
+        assert late[:8] in listed(run, "--search", word)
+    for reference in (bare, bare[:13].upper(), f"{{{late}}}"):
+        assert run("show", reference, "--json").data["id"] == late
+    assert listed(run, "--search", f"{bare}0") == {}
+    assert listed(run, "--search", f"{bare[:-1]}g") == {}
     name = re.findall(r"\w+", run("show", late, "--json").data["dataset"]["name"])[0]
     assert list(listed(run, "--search", f"{late[:8]} {name}")) == [late[:8]]
     assert listed(run, "--search", f"{late[:8]} {'0' * 12}") == {}

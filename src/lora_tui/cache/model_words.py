@@ -6,6 +6,7 @@ import json
 import sqlite3
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from lora_tui.text import terminal_safe
@@ -50,19 +51,35 @@ def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:
     )
 
 
+def beginning_of_id(word: str) -> str | None:
+    """What an id begins with that this word means, as the cache writes ids; None where none can.
+
+    Programs also write UUIDs in braces, without hyphens or in capitals.
+    """
+    beginning = word.strip().removeprefix("{").removesuffix("}").lower()
+    if not beginning or not _ID_CHARACTERS.issuperset(beginning):
+        return None
+    if "-" in beginning[:9] or len(beginning) < 9:
+        return beginning
+    digits = beginning.replace("-", "")
+    ends = (0, 8, 12, 16, 20, len(digits))
+    return "-".join(filter(None, (digits[start:end] for start, end in pairwise(ends))))
+
+
 def select_numbers(db: sqlite3.Connection, search: str) -> tuple[str, list[object]]:
     """A SELECT of the numbers of the models in which all words occur; empty for no words.
 
     A word is found where a word of the text begins with it, whatever its case and accents; one of
     signs alone is not in the index, so the texts themselves are looked through for it. A word of
-    four or more hexadecimal digits is also found where the model's id begins with it.
+    four or more hexadecimal digits is also found where the model's id begins with it, with its
+    hyphens or without, in braces or not.
     """
     words = list(dict.fromkeys(terminal_safe(search).split()))[:_MOST_WORDS]
     if not words:
         return "", []
     has_index = has_word_index(db)
     indexed = [word for word in words if has_index and _has_letters(word)]
-    plain = [word for word in indexed if not _may_begin_an_id(word)]
+    plain = [word for word in indexed if _beginning_of_searched_id(word) is None]
     selects: list[str] = []
     values: list[object] = []
     if plain:
@@ -77,9 +94,10 @@ def select_numbers(db: sqlite3.Connection, search: str) -> tuple[str, list[objec
         else:
             select = f"SELECT rowid FROM {'models_words' if has_index else _TEXTS} WHERE {_HOLDS}"
             values.extend([_anywhere(word)] * len(COLUMNS))
-        if _may_begin_an_id(word):
+        beginning = _beginning_of_searched_id(word)
+        if beginning is not None:
             select += " UNION SELECT n FROM models WHERE id >= ? AND id < ? || 'g'"
-            values.extend([word.lower()] * 2)
+            values.extend([beginning] * 2)
         selects.append(f"SELECT * FROM ({select})")
     return " INTERSECT ".join(selects), values
 
@@ -94,8 +112,9 @@ def _anywhere(word: str) -> str:
     return "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
-def _may_begin_an_id(word: str) -> bool:
-    return len(word) >= _LEAST_OF_ID and _ID_CHARACTERS.issuperset(word.lower())
+def _beginning_of_searched_id(word: str) -> str | None:
+    beginning = beginning_of_id(word)
+    return None if beginning is None or len(beginning) < _LEAST_OF_ID else beginning
 
 
 def _has_letters(word: str) -> bool:

@@ -16,7 +16,7 @@ from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_matches import WHOLE
 from lora_tui.cache.model_order import Sort, natural_direction
 from lora_tui.cache.model_query import ModelQuery
-from lora_tui.cache.model_words import index_words
+from lora_tui.cache.model_words import beginning_of_id, index_words
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import microseconds, moment_of
 
@@ -139,11 +139,14 @@ def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
     """The models that `reference` can mean: an id, the beginning of one, or an exact name."""
     base = f"SELECT {_SUMMARY} {_FROM} WHERE"
     last = "ORDER BY m.created_at DESC, m.id LIMIT 20"
-    prefix = reference.strip().lower()
+    beginning = beginning_of_id(reference)
     # the index of names knows no case, so it finds the candidates
-    attempts = [("m.id = ?", prefix), ("m.name = ? COLLATE NOCASE AND m.name = ?", reference)]
-    if prefix and all(character in "0123456789abcdef-" for character in prefix):
-        attempts.insert(1, ("m.id >= ? AND m.id < ? || 'g'", prefix))
+    attempts = [
+        ("m.id = ?", beginning or reference.strip().lower()),
+        ("m.name = ? COLLATE NOCASE AND m.name = ?", reference),
+    ]
+    if beginning is not None:
+        attempts.insert(1, ("m.id >= ? AND m.id < ? || 'g'", beginning))
     for condition, value in attempts:
         values = [value] * condition.count("?")
         rows = db.execute(f"{base} {condition} {last}", values).fetchall()

@@ -98,7 +98,9 @@ def _day(text: str | None, *, whole: bool = False) -> datetime | None:
         return clock.next_day(day) if whole else day
     moment = clock.local_moment(text)
     if moment is None:
-        raise UsageError(f"{text!r} is not a date", remedy="write it like 2026-11-23")
+        raise UsageError(
+            f"{text!r} is not a date", remedy="write it like 2026-11-23 or 2026-11-23T15:54"
+        )
     return moment
 
 
