@@ -148,6 +148,20 @@ def test_an_installed_copy_carries_the_migration_the_styles_and_the_license(tmp_
     assert any(name.endswith("licenses/LICENSE") for name in inside)
 
 
+def test_no_pattern_needs_what_an_early_python_3_11_gets_wrong() -> None:
+    """CPython before 3.11.5, as in Debian 12, misreads possessive quantifiers and atomic groups."""
+    possessive = re.compile(r"(?<!\\)(?:[*+?]\+|\d\}\+|\(\?>)")
+    list_of_signs = "()*+,;=:@"
+    source = Path(lora_tui.__file__).parent
+    found = [
+        f"{path.relative_to(source)}:{number}: {line.strip()}"
+        for path in sorted(source.rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if possessive.search(line.replace(list_of_signs, ""))
+    ]
+    assert found == []
+
+
 def test_each_exception_from_the_security_rules_has_a_reason() -> None:
     bare = re.compile(r"# noqa(?!: )|# noqa: [^-\n]*\bS\d+(?![^\n]* - )")
     sources = (ROOT / "src").rglob("*.py")

@@ -19,12 +19,20 @@ _PIECE: Final = 256 << 10
 _LONGEST_WORD: Final = 64 << 10
 """Bytes; a longer number is refused."""
 _BOM: Final = b"\xef\xbb\xbf"
-_SPACE: Final = rb"[ \t\n\r]*+"
-_INNER: Final = rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+'
+_MOST_REPEATS: Final = 1000
+"""Of a group in one match, so that what a match keeps for going back stays small."""
+_REPEATED: Final = b"{0,%d}" % _MOST_REPEATS
+
+# No possessive quantifiers and no atomic groups: CPython before 3.11.5 gets them wrong. A match
+# that fails still goes back over each byte once only, as no two ways lead over the same bytes.
+_SPACE: Final = rb"[ \t\n\r]*"
+_CHARACTERS: Final = rb'[^"\\\x00-\x1f]*'
+_INNER: Final = (
+    _CHARACTERS + rb'(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})' + _CHARACTERS + rb")" + _REPEATED
+)
 _STRING: Final = rb'"' + _INNER + rb'"'
 _WORD: Final = (
-    rb"(?:-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
-    rb"|true|false|null|NaN|-?Infinity)"
+    rb"(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null|NaN|-?Infinity)"
 )
 _SCALAR: Final = rb"(?:" + _STRING + rb"|" + _WORD + rb")" + _SPACE
 
@@ -33,10 +41,14 @@ def _or_of_them(value: bytes) -> bytes:
     """A value, or a list or a table of such values."""
     pair = _STRING + _SPACE + rb":" + _SPACE + value
     several = [
-        opens + _SPACE + rb"(?:" + one + rb"(?:," + _SPACE + one + rb")*+)?+" + closes + _SPACE
+        opens + _SPACE + rb"(?:" + one + _more(rb"," + _SPACE + one) + rb")?" + closes + _SPACE
         for opens, one, closes in ((rb"\[", value, rb"\]"), (rb"\{", pair, rb"\}"))
     ]
     return rb"(?:" + rb"|".join([value, *several]) + rb")"
+
+
+def _more(pattern: bytes) -> bytes:
+    return rb"(?:" + pattern + rb")" + _REPEATED
 
 
 _PLAIN: Final = _or_of_them(_or_of_them(_SCALAR))
@@ -44,13 +56,11 @@ _PLAIN: Final = _or_of_them(_or_of_them(_SCALAR))
 _GAP: Final = re.compile(_SPACE)
 _REST_OF_STRING: Final = re.compile(_INNER)
 _VALUE_WORD: Final = re.compile(_WORD)
-_VALUES: Final = re.compile(rb"(?:" + _PLAIN + rb"," + _SPACE + rb")*+")
-_PAIRS: Final = re.compile(
-    rb"(?:" + _STRING + _SPACE + rb":" + _SPACE + _PLAIN + rb"," + _SPACE + rb")*+"
-)
+_VALUES: Final = re.compile(_more(_PLAIN + rb"," + _SPACE))
+_PAIRS: Final = re.compile(_more(_STRING + _SPACE + rb":" + _SPACE + _PLAIN + rb"," + _SPACE))
 _LONGEST_ESCAPE: Final = 6
 
-_PENDING: Final = re.compile(rb"[-+.0-9A-Za-z]*+")
+_PENDING: Final = re.compile(rb"[-+.0-9A-Za-z]*")
 _VALUE, _FIRST_VALUE, _KEY, _FIRST_KEY, _COLON, _NEXT = range(6)
 """What may come: a value, one or the end of the list, a key, one or the end of the table, the colon
 after it, what follows a value."""
@@ -121,9 +131,9 @@ class _Checker:
 
     def _string(self, at: int, last: bool) -> int:
         text = self._text
-        at = _REST_OF_STRING.match(text, at).end()  # type: ignore[union-attr]
-        if at == len(text):
-            return at
+        end = _REST_OF_STRING.match(text, at).end()  # type: ignore[union-attr]
+        if end > at or end == len(text):
+            return end
         if text[at] == ord('"'):
             self._in_string, self._expected = False, self._after_string
             return at + 1

@@ -20,7 +20,7 @@ _LARGEST: Final = 2**63
 """Whole numbers from here on are none of ours: neither SQLite nor the backend can hold them."""
 _DIGITS: Final = 400
 """Whole numbers with more digits are infinite, as floating-point numbers of that size are."""
-_TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+_TOKEN: Final = re.compile(r'[\[\]{}"]|\\.', re.DOTALL)
 
 
 def number(value: object) -> float | None:
@@ -133,10 +133,14 @@ def written(row: Row) -> str:
 def _shallow(text: str) -> str:
     """A JSON text in which what lies deeper than `DEEPEST` is null."""
     kept: list[str] = []
-    depth, copied = 0, 0
+    depth, copied, in_string = 0, 0, False
     for token in _TOKEN.finditer(text):
         sign = token[0]
-        if sign in ("[", "{"):
+        if sign == '"':
+            in_string = not in_string
+        elif in_string:
+            continue
+        elif sign in ("[", "{"):
             depth += 1
             if depth == DEEPEST + 1:
                 kept.append(text[copied : token.start()])

@@ -156,8 +156,14 @@ def test_a_file_is_json_where_the_library_reads_it_however_it_is_cut_and_damaged
         (b"1" * 1_000_000, False),
         (b'"' + b"x" * 1_000_000 + b'"', True),
         (b'"' + b"x" * 1_000_000, False),
+        (b'["' + b"x\\n\\u00e9" * 5000 + b'"]', True),
+        (b'["' + b"\\n" * 5000 + b"\\x" + b'"]', False),
+        (b"[[" + b"1," * 5000 + b"[2], 3 ], 4 ]", True),
+        (b"[[" + b"[1]," * 5000 + b"2 ], 3,]", False),
+        (b"{" + b'"a\\\\":{"b":[1,{}]},' * 5000 + b'"a":1}', True),
+        (b"{" + b'"a":{"b":[1,{}]},' * 5000 + b'"a":{"b":[1,{]}}}', False),
     ],
-    ids=range(9),
+    ids=range(15),
 )
 def test_the_edges_of_what_is_json(content: bytes, sound: bool) -> None:
     assert is_json(content, 1 << 12) is sound
