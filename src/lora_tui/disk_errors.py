@@ -14,7 +14,15 @@ from typing import Final, NamedTuple
 
 from lora_tui.errors import DiskError
 
-__all__ = ["disk_error", "explained_disk_errors", "is_full", "no_room", "reason_of", "remedy_of"]
+__all__ = [
+    "disk_error",
+    "explained_disk_errors",
+    "is_full",
+    "no_room",
+    "reason_of",
+    "remedy_of",
+    "sqlite_code",
+]
 
 
 def disk_error(

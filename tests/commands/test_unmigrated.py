@@ -32,7 +32,7 @@ def test_what_needs_a_file_names_the_policy_and_what_brings_it(
     for command in (("download", model, "--to", str(tmp_path / "x")), ("urls", model)):
         ran = run(*command)
         assert ran.code == 3
-        assert "no policy" in ran.err.lower()
+        assert "no storage policy" in ran.err.lower()
         assert "`lora-tui schema`" in ran.err
         assert "harvest" not in ran.err
         assert "lora-tui schema" in run(*command, "--json").error["error"]
