@@ -130,7 +130,7 @@ class BaseApp(App[None]):
         return keys_of("app.suspend", self.preferences.keys)
 
     async def action_copy_or_help_quit(self) -> None:
-        """Copy what is selected; where nothing is, say how to quit: ctrl+c does not."""
+        """Copy the selection; without one, tell how to quit, since ctrl+c does not."""
         copy = getattr(self.focused, "action_copy", self.screen.action_copy_text)
         try:
             copy()
@@ -141,7 +141,7 @@ class BaseApp(App[None]):
             self.notify(f"Press {key} to quit", title="ctrl+c does not quit", timeout=4)
 
     def action_suspend_process(self) -> None:
-        """Go back to the shell, which can let it go on (`fg`)."""
+        """Suspend the application; the shell's `fg` resumes it."""
         if self._driver is None or not self._driver.can_suspend:
             return  # a page in a browser
         if not can_be_resumed():

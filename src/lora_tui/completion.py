@@ -26,7 +26,7 @@ DIRECTORIES: Final = ":directories"
 
 _MOST: Final = 200
 _BASH_BREAKS: Final = re.compile("[:=]+")
-"""Where bash cuts a word in two unless it is quoted."""
+"""The characters at which bash splits a word unless it is quoted."""
 
 
 def complete(parser: argparse.ArgumentParser, shell: str, words: Sequence[str]) -> list[str]:

@@ -71,7 +71,7 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
 
 
 def _runs(curve: Sequence[CurvePoint]) -> list[list[CurvePoint]]:
-    """The stretches without a gap."""
+    """The sections without a gap."""
     runs: list[list[CurvePoint]] = []
     for point in curve:
         if point.after_gap or not runs:

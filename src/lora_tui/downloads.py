@@ -85,7 +85,7 @@ class Downloads:
             self._looking = True
 
             def looked(_: object) -> None:
-                """What could not be looked at stays as it was; the next look may succeed."""
+                """On an error the states stay as they were; the next check may succeed."""
                 self._looking = False
                 self._app.poll_cache()
 

@@ -9,7 +9,7 @@ from lora_tui import clock
 
 NOTHING = "–"
 _TOO_LONG = 1e15
-"""A figure from here on is shown by powers of ten: all its digits would fill the screen."""
+"""From this number on, scientific notation: all digits would fill the screen."""
 _MONTHS = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
 )  # fmt: skip

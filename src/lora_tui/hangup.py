@@ -1,4 +1,4 @@
-"""The application ends when it is asked to, and when its terminal or its page's server is gone.
+"""Ends the application on signals, and when its terminal or its page's server is gone.
 
 An SSH connection that breaks does not always bring a SIGHUP: between shell and application there
 may be a program that swallows it, and then nobody could ever end what is left.

@@ -1,4 +1,4 @@
-"""What lines lose before they are drawn: colours that can't be told apart, characters that act."""
+"""Filters drawn lines: removes colours on request, and control characters always."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PlainCursor(LineFilter):
 
 
 class Harmless(LineFilter):
-    """The last border before the terminal: whatever a widget shows, nothing of it acts on it."""
+    """The last filter before the terminal: no widget can send it control characters."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
         """The same cells, without characters that a terminal obeys."""

@@ -42,13 +42,13 @@ from lora_tui.transfers.limit import RateLimit
 from lora_tui.transfers.run import Runner, Tools
 
 _LOOK_EVERY: Final = 600.0
-"""Seconds after which an application that goes on syncing looks the cache over again."""
+"""Seconds between two checks of the whole cache in a running application."""
 _ATTEMPTS: Final = 10
-"""In a row without a byte, for a download: it has the patience to outlast an outage of a minute."""
+"""Failed attempts of a download in a row without a byte; enough to outlast an outage of a minute."""
 
 _LONGEST_PAUSE: Final = 600.0
 _ATTEMPTS_BEFORE_LONG_PAUSE: Final = 3
-"""A server that asks for a pause of more seconds than those is not asked often."""
+"""Attempts when the server asks for a pause of more than `_LONGEST_PAUSE` seconds."""
 
 
 def sign_in(profile: Profile) -> Session:

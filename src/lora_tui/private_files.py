@@ -10,7 +10,7 @@ from typing import TextIO
 
 MODE = 0o600
 PUBLIC_MODE = 0o666
-"""What the umask leaves of it."""
+"""The mode of public files, before the umask."""
 _BEGINNING, _END = ".lora-tui-", ".tmp"
 
 
@@ -81,7 +81,7 @@ def remove_abandoned(directory: Path) -> None:
 
 
 def _new_file(directory: Path, mode: int) -> tuple[int, Path]:
-    """One that is locked for as long as it is open, so that `remove_abandoned` lets it be."""
+    """A new file, locked while it is open, so that `remove_abandoned` does not remove it."""
     import fcntl  # late: programs that only read load this module too
 
     while True:

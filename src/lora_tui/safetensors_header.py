@@ -21,7 +21,7 @@ LARGEST_HEADER: Final = 32 << 20
 """Bytes; the format allows 100 MB, an adapter of 100,000 tensors needs 15 MB."""
 
 _MOST_SIGNS: Final = {b"{": 120_000, b"[": 250_000, b",": 1_500_000}
-"""Each becomes an object in memory: so many hold the tensors of the largest adapters."""
+"""The most of each character, which costs an object in memory; enough for the largest adapters."""
 _MOST_DIMENSIONS: Final = 32
 _LARGEST_FIGURE: Final = 1 << 62
 _BITS: Final = {

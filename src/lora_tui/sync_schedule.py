@@ -17,7 +17,7 @@ LONGEST: Final = 900.0
 JITTER: Final = 0.2
 """Share of a delay by which it varies either way, so that many clients don't come at once."""
 REFUSALS_THAT_HOLD: Final = 3
-"""Syncs in a row whose login was not accepted: fewer may be a mishap of the platform."""
+"""The refused syncs in a row that count as a bad login; fewer may be a fault of the platform."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SyncSchedule:
     """In a row."""
     interval: float = INTERVAL
     refusals: int = 0
-    """Of the login, in a row."""
+    """Refusals of the login, in a row."""
     ended: bool = False
     """Whether the auth service has refused the session itself."""
 

@@ -24,7 +24,7 @@ def require_terminal(environment: MutableMapping[str, str] = os.environ) -> None
     terminal that is resized, and the application asks the terminal itself.
     """
     if environment.get("TEXTUAL_DRIVER") == _WEB_DRIVER:
-        return  # `lora-tui serve` runs it for a page, and says its size so
+        return  # `lora-tui serve` runs it and sets these for the size of the page
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
             "The application needs a terminal",

@@ -1,4 +1,4 @@
-"""The application in a browser, through textual-serve: for this machine, and for who has the link.
+"""Serves the application to browsers on this machine that have the link (textual-serve).
 
 Pages of any site, and servers of other users of this machine, may try to get in. A cookie knows no
 ports: what is kept for 127.0.0.1 would be sent to every server there. So the page and its cookie

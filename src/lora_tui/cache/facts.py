@@ -16,7 +16,7 @@ DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
 """Set in a new cache: downloads that are on the disk are not in it yet."""
 
 UNREADABLE: Final = "unreadable."
-"""With a table's name: of how many of its rows a sync could keep nothing."""
+"""With a table's name: how many of its rows a sync could not store at all."""
 
 
 @dataclass(frozen=True)

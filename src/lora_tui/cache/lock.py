@@ -16,7 +16,7 @@ from lora_tui.file_lock import Holder, holder_of, take_lock
 def sync_lock(
     cache: Path, *, patience: float = 0.0, on_wait: Callable[[], None] | None = None
 ) -> Iterator[bool]:
-    """Whether this caller may sync, or replace, the cache of this path.
+    """Yields whether this caller may sync, or replace, the cache of this path.
 
     Held until the block ends, or the process does. Waits up to `patience` seconds for another
     caller to end (for one that is suspended only a few), after telling so by `on_wait`. Raises
@@ -33,7 +33,7 @@ def sync_lock(
 
 
 def sync_holder(cache: Path) -> Holder:
-    """Who syncs the cache of this path just now, as far as the system tells."""
+    """The process that syncs the cache of this path now, as far as the system tells."""
     try:
         descriptor = os.open(_lock_file(cache), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

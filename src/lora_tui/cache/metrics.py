@@ -16,7 +16,7 @@ from lora_tui.series import Logged
 CHART_POINTS = 600
 SPARKLINE_POINTS = 48
 _DRAWN_WHOLE = 100_000
-"""Of a curve with more points a part is looked at when it is drawn, in bounded memory."""
+"""A curve with more points is reduced when it is drawn, in bounded memory."""
 
 
 def get_curve(db: sqlite3.Connection, job_id: str) -> tuple[CurvePoint, ...]:
@@ -97,7 +97,7 @@ def add_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint
 
 
 def draw_curve(db: sqlite3.Connection, job_id: str) -> None:
-    """Draw the curve of all points that are there anew. Call inside a transaction."""
+    """Draw the curve again from all stored points. Call inside a transaction."""
     curve = _drawn(db, job_id)
     total, points_sum = sum_of_points(db, job_id)
     last = db.execute(
@@ -131,7 +131,7 @@ def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurveP
 
 
 def sum_of_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int]:
-    """How many raw points of a job there are, and their checksum."""
+    """The number of stored points of a job, and their checksum."""
     sql = (
         "SELECT timestamp, id, step, epoch, training_loss, validation_loss FROM metrics"
         " WHERE job_id = ? ORDER BY timestamp, id"
@@ -159,7 +159,7 @@ def delete_curves(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
 
 
 def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
-    """The points that a chart can draw; of very many the extremes of each stretch."""
+    """The points that a chart can draw; of very many, the extremes of each section."""
     sql = (
         "SELECT step, training_loss, validation_loss FROM metrics"
         " WHERE job_id = ? ORDER BY timestamp, id"

@@ -14,16 +14,16 @@ from lora_tui.text import terminal_safe
 COLUMNS: Final = ("name", "dataset", "base_model", "description")
 """What is searched; words of one of them don't run on into the next."""
 _MOST_WORDS: Final = 100
-"""A pasted page is no search; SQLite combines at most 500 selects."""
+"""The most words of a search; SQLite combines at most 500 SELECTs."""
 _LEAST_OF_ID: Final = 4
-"""Characters; a shorter word is the beginning of too many ids that nobody meant."""
+"""Characters; a shorter word would match the beginning of too many ids."""
 _INDEXED: Final = "SELECT rowid FROM models_words WHERE models_words MATCH ?"
 _HOLDS: Final = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in COLUMNS)
 _TEXTS: Final = (
     "(SELECT m.n AS rowid, m.name AS name, d.name AS dataset, m.base_model AS base_model,"
     " m.description AS description FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id)"
 )
-"""What is read where there is no index."""
+"""The texts that are searched without an index."""
 _ID_CHARACTERS: Final = frozenset("0123456789abcdef-")
 
 

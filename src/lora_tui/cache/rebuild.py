@@ -143,7 +143,7 @@ def _holds(is_true: Any, row: Mapping[str, Any]) -> bool:
 
 
 def _fits(value: object, declared: str) -> bool:
-    """Whether it is of the kind that the column was declared for; else it is garbage."""
+    """Whether the value has the column's declared type; else it is garbage."""
     return value is None or isinstance(value, int if declared == "INTEGER" else str)
 
 

@@ -43,7 +43,7 @@ class Wanted:
     size: int | None
     sha256: str | None = None
     checked: Checked | None = None
-    """What it was compared with, of a file that is here already."""
+    """For a file that is already here: how it was verified."""
 
 
 def enqueue(
@@ -182,7 +182,7 @@ def owners(db: sqlite3.Connection) -> list[str]:
 
 
 def holders(db: sqlite3.Connection, ids: Collection[int]) -> dict[int, str]:
-    """Those of these files that somebody has in hand, and who."""
+    """Those of these files that a process is working on, with its owner token."""
     rows = db.execute("SELECT id, owner FROM transfers WHERE owner IS NOT NULL")
     return {number: owner for number, owner in rows if number in ids}
 

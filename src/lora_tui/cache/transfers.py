@@ -69,7 +69,7 @@ class Transfer:
     modified: int | None = None
     """When the file was written, in nanoseconds, as far as its state is of that file."""
     checked: Checked | None = None
-    """What it was compared with; of every file that is done."""
+    """How a finished file was verified."""
 
 
 def transfers_of(db: sqlite3.Connection, model_id: str) -> list[Transfer]:

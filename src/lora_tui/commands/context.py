@@ -49,7 +49,7 @@ class Context:
 
     @property
     def can_redraw(self) -> bool:
-        """Whether a line that was printed for people can be drawn again, as progress is."""
+        """Whether printed lines can be redrawn, as progress is."""
         from lora_tui.terminal import has_no_screen
 
         return self.talk.isatty() and not has_no_screen()

@@ -240,5 +240,5 @@ class _Bars:
 
 
 def _how(transfer: Transfer) -> str:
-    """What a finished file was compared with, in a word."""
+    """How a finished file was verified, in a few words."""
     return f"({transfer.checked.word})" if transfer.checked else ""

@@ -49,7 +49,7 @@ def list_models(context: Context) -> None:
 
 
 def _check_number(db: sqlite3.Connection, found: int, expected: int) -> None:
-    """Fewer than there should be: deleted this moment, or lost. Raises DamagedCacheError."""
+    """Check a page that is too short: rows were deleted, or lost. Raises DamagedCacheError."""
     if found < expected:
         from lora_tui.cache.integrity import check_integrity
 

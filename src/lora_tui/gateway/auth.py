@@ -54,7 +54,7 @@ _OTHER_THAN_THE_PASSWORD: Final = (
     "captcha_failed",
     "mfa_verification_required",
 )
-"""Codes of Auth with which no other password would help."""
+"""Error codes of Auth for which another password does not help."""
 
 
 def sign_in(
@@ -259,7 +259,7 @@ class SessionAuth(httpx.Auth):
 
 
 def _not_signed_in(response: httpx.Response) -> AuthenticationError:
-    """Why Auth does not take e-mail and password."""
+    """The error for an e-mail address and password that Auth refuses."""
     body = error_body(response)
     code = body.get("error_code") or body.get("error") or body.get("code")
     if code == "email_not_confirmed":

@@ -1,7 +1,7 @@
-"""The GPU worker: what became of a training job, and where its files can be fetched.
+"""The GPU worker's API: the state of a training job, and the addresses of its files.
 
 Only what the worker itself says about this very job is final: that it failed, was cancelled, ran
-out of time, or that its result is gone. Any other answer may be passing trouble.
+out of time, or that its result is gone. Any other answer may be a temporary fault.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lora_tui.text import terminal_safe
 
 _MOST_FILES: Final = 1000
 _ABSENT: Final = (404, 405, 501)
-"""What a worker without the planned endpoint answers there."""
+"""The answers of a worker that lacks the planned endpoint."""
 _FILES: Final = ("model_files", "download_urls")
 _METADATA: Final = ("model_metadata", "metadata")
 _NAME_KEYS: Final = ("name", "file_name", "filename", "file", "path", "key")
@@ -53,11 +53,11 @@ class WorkerJobFailedError(BackendError):
 
 
 class WorkerKeyRefusedError(AuthenticationError):
-    """The worker did not accept the key, several times; even that may pass."""
+    """The worker refused the key several times; even that may be temporary."""
 
 
 class MalformedResultError(BackendError):
-    """The worker's answer holds no files that we could fetch; a later one may."""
+    """The worker's answer names no usable files; a later answer may."""
 
     default_remedy = "lora-tui asks again; check what the GPU worker answers for this job"
 

@@ -24,7 +24,7 @@ CHUNK: Final = 6 * 1024 * 1024
 
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _LOCKED: Final = (409, 423)
-"""An earlier connection is still at it, on servers that don't end it by themselves."""
+"""An earlier connection still holds the upload, on servers that don't end it."""
 _RAN_OUT: Final = (403, 404, 410)
 
 

@@ -34,7 +34,7 @@ LINK_SECONDS: Final = 3600
 
 _OBJECTS_A_PAGE: Final = 100
 _MOST_OBJECTS: Final = 200_000
-"""In one folder; a server that names more of them has no end."""
+"""The most objects of a folder; a server that lists more is taken for faulty."""
 _PATHS_A_REMOVAL: Final = 500
 _AS_THEY_ARE: Final = "!$&'()*+,;=:@"
 """Signs that stay as they are in a URL: the service makes a link's token over the URL after
@@ -168,7 +168,7 @@ class Storage:
             offset += len(entries)
 
     def shows_folder(self, prefix: str) -> bool:
-        """Whether anything at all can be seen in a folder, be it other folders."""
+        """Whether a folder shows anything at all, other folders included."""
         response = self._client.post(
             f"{self._base}/object/list/{quote(self._bucket, safe='')}",
             json={"prefix": _checked(prefix), "limit": 1, "offset": 0},
@@ -263,7 +263,7 @@ class Storage:
 
     @contextmanager
     def _limit_named(self, path: str, size: int) -> Iterator[None]:
-        """Where a file is too large: which limit that is, and where it is set."""
+        """If the block fails because the file is too large, name the limit and where it is set."""
         try:
             yield
         except TooLargeError as error:
@@ -285,7 +285,7 @@ class Storage:
             ) from None
 
     def _size_limit(self) -> int | None:
-        """The bucket's, in bytes; None where it has none, or we may not see it."""
+        """The bucket's size limit in bytes; None where it has none, or it may not be read."""
         try:
             response = self._client.get(f"{self._base}/bucket/{quote(self._bucket, safe='')}")
             body = read_json(check(response, "look up the bucket"), "look up the bucket")

@@ -115,17 +115,17 @@ class ResultLost(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TransferSlow(Event):
-    """A file moves so slowly that others go first, beside it; told once a job and cycle."""
+    """A file is so slow that urgent jobs run beside it; reported once for each job and cycle."""
 
     job_id: str
     file: str
-    """Empty where it is not a file that is waited for, but an answer."""
+    """Empty while the job waits for an answer and not for a file."""
     done: int
     """Bytes that have arrived."""
     total: int | None
     bytes_per_second: int
     waiting: int
-    """Jobs that wait behind it."""
+    """The number of waiting jobs."""
 
     @classmethod
     def of(cls, job_id: str, speed: Speed, *, waiting: int) -> Self:

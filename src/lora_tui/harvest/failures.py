@@ -20,7 +20,7 @@ from lora_tui.gateway.gpu import (
 
 
 class JobDeletedError(NotFoundError):
-    """The job is in the project no more, and so can't have a model."""
+    """The job was deleted from the project, so it can't have a model."""
 
     default_remedy = "nothing to do: what was stored for it has been removed"
 
@@ -32,7 +32,7 @@ class RefusedResultError(BackendError):
 
 
 class SourceGoneError(NotFoundError):
-    """A file that the worker names is not where its URL points."""
+    """A file that the worker names can't be fetched from its URL."""
 
     default_remedy = "it is tried again for as long as the worker has the result"
 

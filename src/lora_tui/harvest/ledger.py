@@ -189,7 +189,7 @@ class Ledger:
         return next_try
 
     def reason(self, job_id: str) -> str | None:
-        """Why the last try of a job failed, where there was one."""
+        """Why the last try of a job failed; None without one."""
         rows = self._read("SELECT reason, details FROM jobs WHERE job_id = ?", job_id)
         if not rows or not rows[0]["reason"]:
             return None
@@ -356,7 +356,7 @@ class Ledger:
                 self._say_unnoted(error)
 
     def _be_patient(self, patient: bool) -> None:
-        """Who did not let go of the file once, is not waited for at each note."""
+        """After one timeout, later notes wait only briefly for the same process."""
         if patient is not self._patient:
             self._patient = patient
             with suppress(sqlite3.Error):

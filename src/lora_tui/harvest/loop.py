@@ -1,7 +1,7 @@
-"""One cycle, or cycles for ever: the headless worker's rhythm, and its patience with refusals.
+"""Runs one cycle, or cycles until it is stopped, and decides when a refused key ends the service.
 
 A key that is refused once may be accepted a moment later: two parts of a platform disagree about
-the time, or a gateway is restarted. So it ends nothing by itself.
+the time, or a gateway is restarted. So a single refusal does not end the service.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def give_up(storage: Storage, receipts: Receipts, identity: Identity) -> None:
 
 
 def give_up_deleted(rest: Rest, storage: Storage, receipts: Receipts, identity: Identity) -> bool:
-    """Whether the job is there no more; then what was stored for it is removed."""
+    """Whether the job was deleted; then what was stored for it is removed."""
     job = rest.job(identity.user_id, identity.job_id)
     if job is not None or rest.artifact_by_job(identity.job_id) is not None:
         return False

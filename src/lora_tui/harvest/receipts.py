@@ -95,7 +95,7 @@ class Receipts:
         self._save()
 
     def forget(self, name: str) -> None:
-        """What was noted of a file counts no longer."""
+        """Forget what was noted of a file."""
         if self._entries.pop(name, None) is not None:
             self._save()
 

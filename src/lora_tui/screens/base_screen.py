@@ -46,11 +46,11 @@ class BaseScreen(Screen[Answer]):
     LEAST_HEIGHT: ClassVar[int] = 10
 
     _answer: tuple[Answer] | None = None
-    """What is answered as soon as no other screen is above this one."""
+    """The answer to give as soon as no other screen is above this one."""
 
     @property
     def is_alive(self) -> bool:
-        """Whether its widgets are there: it is mounted, and not being removed."""
+        """Whether its widgets exist: it is mounted and not being removed."""
         return self.is_running and self.is_attached and not (self._closing or self._pruning)
 
     @property
@@ -112,7 +112,7 @@ class BaseScreen(Screen[Answer]):
             self._answer = (answer,)
 
     async def on_event(self, event: events.Event) -> None:
-        """Leave out what needs widgets that are being removed, or never came to be.
+        """Skip handlers that need widgets which are being removed or were never mounted.
 
         A screen that is dismissed before it is mounted is told of its mounting none the less.
         """
@@ -136,7 +136,7 @@ class BaseScreen(Screen[Answer]):
             self.dismiss(answer)
 
     def on_unmount(self) -> None:
-        """Let go of all that was drawn.
+        """Clear Textual's cache of drawn lines.
 
         Textual keeps the drawn lines of up to 1,024 widgets that were removed: a method with
         `lru_cache` has them as its `self`. With our screens that was 180 MB.

@@ -47,7 +47,7 @@ NEWEST_CURVES: Final = 100
 """Of so many models the curves are fetched unasked; of others when they are looked at."""
 UNREAD_ASKED: Final = 240
 _OF_ONE_TABLE: Final = (BackendError, NotFoundError, QueryTimeoutError)
-"""Refusals (DeniedError is a NotFoundError) and nonsense: the next table may well be readable."""
+"""Refusals (DeniedError is a NotFoundError) and invalid answers: the next table may be readable."""
 _MOST_FAILURES: Final = 3
 
 
@@ -62,7 +62,7 @@ class SyncReport:
     skipped: bool = False
     """Another process is syncing this cache, so this one did nothing."""
     failures: list[LoraTuiError] = field(default_factory=list)
-    """What could not be read, while the rest could."""
+    """The errors of tables that could not be read."""
 
 
 Progress = Callable[[str, int], None]
@@ -152,7 +152,7 @@ def _sync(
 
 
 def _tables(reader: Reader, db: sqlite3.Connection, report: SyncReport, progress: Progress) -> None:
-    """One table after the other; one that can't be read does not keep us from the next."""
+    """Sync the tables one after the other; an unreadable table does not stop the others."""
     now = clock.now()
     first = all(facts.get_mark(db, table.remote) is None for table in TABLES)
     rewrite = report.full and not first

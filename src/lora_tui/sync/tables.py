@@ -52,7 +52,7 @@ class Table:
         return self.hides_deleted and row.get("deleted_at") is not None
 
     def bare(self, row: Row) -> Row:
-        """As much of a row as every table can keep, whatever its other columns hold."""
+        """The columns that every table can store, whatever the other columns hold."""
         return {name: row[name] for name in self.few_columns.split(",") if name in row}
 
     def known(self, db: sqlite3.Connection, ids: Sequence[str] | None = None) -> dict[str, str]:
@@ -73,7 +73,7 @@ class Table:
 
 
 def row_id(row: Row) -> str:
-    """The id that the cache knows it by; empty for a row that has none, and can't be kept."""
+    """The id of the row in the cache; empty for a row without a usable id."""
     return identifier(row.get("id"))
 
 

@@ -54,8 +54,8 @@ class UntrustedError(UnreachableError):
     """The server's certificate can't be trusted; a second try would not change that."""
 
 
-class SenselessError(UnreachableError):
-    """Next to nothing comes, or nothing that makes sense: a few tries tell as much as many."""
+class InvalidAnswerError(UnreachableError):
+    """The answer is too slow or invalid; three tries are enough to tell."""
 
 
 class ChangedError(UnreachableError):
@@ -273,7 +273,7 @@ def _answer(
         raise ChangedError("The file in the bucket has become shorter")
     details = with_pause(f"HTTP {status}", response.getheader("Retry-After"))
     if 300 <= status < 400:
-        raise SenselessError(
+        raise InvalidAnswerError(
             "The storage redirects to another address",
             details=details,
             remedy=InterceptedError.default_remedy,
@@ -305,11 +305,11 @@ def _unreachable(error: Exception) -> UnreachableError:
             remedy="check the URL and the clock; for a private CA set SSL_CERT_FILE",
         )
     if isinstance(error, SlowError):
-        return SenselessError("The storage sends almost nothing", details=str(error))
+        return InvalidAnswerError("The storage sends almost nothing", details=str(error))
     if isinstance(error, BrokenOffError):
         return UnreachableError("The connection ended in the middle of a file")
     if isinstance(error, (EndlessError, MalformedError)):
-        return SenselessError(
+        return InvalidAnswerError(
             "The storage sent an invalid answer", details=str(error), remedy=_BETWEEN
         )
     if isinstance(error, TimeoutError):

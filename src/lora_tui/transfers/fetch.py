@@ -19,7 +19,7 @@ from lora_tui.gateway.route import ProxyRefusedError
 from lora_tui.transfers.connection import (
     BusyError,
     ChangedError,
-    SenselessError,
+    InvalidAnswerError,
     UntrustedError,
 )
 from lora_tui.transfers.digest import GrowingDigest
@@ -136,7 +136,7 @@ class _Fetch:
                 failure = error
             except (UntrustedError, ProxyRefusedError):
                 raise
-            except SenselessError as error:
+            except InvalidAnswerError as error:
                 senseless += 1
                 if senseless >= _MOST_INVALID_ANSWERS:
                     raise

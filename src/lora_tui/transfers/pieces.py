@@ -119,7 +119,7 @@ class Pieces:
             return True
 
     def _join_following(self, gap: Piece) -> None:
-        """Take in the free gaps that follow on this one."""
+        """Merge the free gaps that follow this one."""
         number = self._gaps.index(gap) + 1
         while number < len(self._gaps):
             following = self._gaps[number]

@@ -42,7 +42,7 @@ from lora_tui.transfers.owner import Owner, holder_of
 _LOOK_SECONDS: Final = 0.1
 _WATCH_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 90.0
-"""How long another process may have a file in hand without a sign: longer than any of its waits."""
+"""Seconds that another process may hold a file without progress; longer than its own waits."""
 
 
 @dataclass(frozen=True)

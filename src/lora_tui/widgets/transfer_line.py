@@ -87,7 +87,7 @@ def transfer_lines(
 
 
 def note_of(row: Transfer) -> str:
-    """Why a file is not here, what it takes to get it, or how little of it was compared."""
+    """Why a file is missing, how to get it, or that only part of it was verified."""
     if row.state is TransferState.FAILED:
         return terminal_safe(row.error or "", limit=400)
     if row.state is TransferState.MISSING:
