@@ -44,7 +44,7 @@ from lora_tui.transfers.run import Runner, Tools
 _LOOK_EVERY: Final = 600.0
 """Seconds between two checks of the whole cache in a running application."""
 _ATTEMPTS: Final = 10
-"""Failed attempts of a download in a row without a byte; enough to outlast an outage of a minute."""
+"""Failed attempts of a download in a row without a byte; they outlast an outage of a minute."""
 
 _LONGEST_PAUSE: Final = 600.0
 _ATTEMPTS_BEFORE_LONG_PAUSE: Final = 3
