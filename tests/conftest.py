@@ -27,6 +27,11 @@ settings.register_profile("lora-tui", deadline=None)
 settings.load_profile("lora-tui")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A file's bytes in a test's name are told by their number."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def seeded_once() -> Iterator[None]:
     """To make the rows of a sandbox takes longer than most of what is asked of them."""

@@ -24,8 +24,8 @@ PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"
 def archive() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as file:
-        file.writestr("archive/data.pkl", b"\x80\x02}.")
-        file.writestr("archive/data/0", bytes(4_000))
+        file.writestr(zipfile.ZipInfo("archive/data.pkl"), b"\x80\x02}.")
+        file.writestr(zipfile.ZipInfo("archive/data/0"), bytes(4_000))
     return content.getvalue()
 
 

@@ -32,7 +32,7 @@ SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
 def zipped(content: bytes = b"x") -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("archive/data.pkl", content)
+        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), content)
     return file.getvalue()
 
 
