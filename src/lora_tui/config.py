@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from lora_tui.account_files import cache_name, project_key
 from lora_tui.disk_errors import reason_of, remedy_of
 from lora_tui.errors import ConfigError, NotConfiguredError
-from lora_tui.secret import Secret
+from lora_tui.secret import Secret, fits_header
 
 DEFAULT_PROFILE: Final = "default"
 DEMO_PROFILE: Final = "demo"
@@ -34,6 +34,7 @@ _SETTINGS: Final = {
     "LORA_TUI_PASSWORD": "password",
     "LORA_TUI_ACCESS_TOKEN": "access_token",
 }
+_IN_HEADERS: Final = frozenset({"anon_key", "service_key", "gpu_key", "access_token"})
 KEYS: Final = frozenset(
     {
         *_SETTINGS.values(),
@@ -228,6 +229,8 @@ def check_setting(key: str, value: str) -> str | bool | int:
         return value == "true"
     if not value or any(not character.isprintable() for character in value):
         raise ConfigError(f"{key} takes one line of text")
+    if key in _IN_HEADERS:
+        _check_header(value, key)
     if key in ("url", "gpu_url"):
         return checked_url(value, key)
     if key == "limit_rate":
@@ -243,12 +246,16 @@ def _profile(
     values: dict[str, str] = {}
     for variable, key in _SETTINGS.items():
         value = _from_environment(variable, environment)
-        if value is None and key in table:
+        in_file = value is None and key in table
+        if in_file:
             value = table[key]
             if not isinstance(value, str):
                 raise ConfigError(f"{key} of profile {name} must be a text in quotes")
         if value is not None and value.strip():
             values[key] = value.strip()
+            if key in _IN_HEADERS:
+                source = f"{key} of profile {name}" if in_file else variable
+                _check_header(values[key], source)
     for variable in ("SUPABASE_URL", "SUPABASE_ANON_KEY"):
         if _SETTINGS[variable] not in values:
             raise ConfigError(
@@ -281,6 +288,16 @@ def _profile(
         ),
         parallel_downloads=_parallel(table.get("parallel_downloads", 3)),
     )
+
+
+def _check_header(value: str, name: str) -> None:
+    """Raises ConfigError, which names the setting and never its value."""
+    if not fits_header(value):
+        raise ConfigError(
+            f"{name} can't be a key: it has a line break, a control character or a letter"
+            " beyond ASCII in it",
+            remedy="copy it again, as one line; a long key may have been wrapped",
+        )
 
 
 def _parallel(value: object) -> int:

@@ -107,7 +107,9 @@ def _settings(
             return None
         values.append(value.strip())
     url, anon_key, token = values
-    if not url or not anon_key:
+    if not url or any(not (text.isascii() and text.isprintable()) for text in (anon_key, token)):
+        return None
+    if not anon_key:
         return None
     return name, url.rstrip("/"), token
 

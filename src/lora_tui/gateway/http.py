@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import socket
 import ssl
 import time
@@ -56,6 +57,8 @@ _CODINGS: Final = ("gzip", "deflate")
 _SLOWEST: Final = 256
 _PATIENCE: Final = 60.0
 """Fewer bytes a second than `_SLOWEST` of an answer, after so many seconds: it is given up."""
+_QUOTED: Final = re.compile(r"b['\"]")
+"""Bytes in the text of an error."""
 _log: Final = logging.getLogger("lora_tui.gateway")
 
 # These log whole URLs, and a signed URL is a key. `_Client` logs what may be seen.
@@ -278,7 +281,10 @@ class _Reading(httpx.BaseTransport):
 
 def _unreachable(error: httpx.HTTPError, request: httpx.Request) -> LoraTuiError:
     host = terminal_safe(request.url.host, limit=100)
-    details = f"{type(error).__name__}: {without_secrets(error, limit=200)}".rstrip(": ")
+    details = type(error).__name__
+    # what is wrong with a header is told by quoting it, and ours hold keys
+    if not isinstance(error, httpx.ProtocolError) or not _QUOTED.search(str(error)):
+        details = f"{details}: {without_secrets(error, limit=200)}".rstrip(": ")
     causes = list(_causes(error))
     if isinstance(error, httpx.DecodingError):
         return BackendError(f"The answer of {host} is damaged", details=details)
