@@ -230,7 +230,7 @@ def check_setting(key: str, value: str) -> str | bool | int:
     if not value or any(not character.isprintable() for character in value):
         raise ConfigError(f"{key} takes one line of text")
     if key in _IN_HEADERS:
-        _check_header(value, key)
+        check_in_header(value, key)
     if key in ("url", "gpu_url"):
         return checked_url(value, key)
     if key == "limit_rate":
@@ -238,6 +238,16 @@ def check_setting(key: str, value: str) -> str | bool | int:
     if key == "parallel_downloads":
         return _parallel(int(value) if value.isdecimal() else value)
     return value
+
+
+def check_in_header(value: str, name: str) -> None:
+    """Raises ConfigError, which names the setting and never its value."""
+    if not fits_header(value):
+        raise ConfigError(
+            f"{name} can't be a key: it has a line break, a control character"
+            " or a letter beyond ASCII in it",
+            remedy="copy it again, as one line; a long key may have been wrapped",
+        )
 
 
 def _profile(
@@ -255,7 +265,7 @@ def _profile(
             values[key] = value.strip()
             if key in _IN_HEADERS:
                 source = f"{key} of profile {name}" if in_file else variable
-                _check_header(values[key], source)
+                check_in_header(values[key], source)
     for variable in ("SUPABASE_URL", "SUPABASE_ANON_KEY"):
         if _SETTINGS[variable] not in values:
             raise ConfigError(
@@ -288,16 +298,6 @@ def _profile(
         ),
         parallel_downloads=_parallel(table.get("parallel_downloads", 3)),
     )
-
-
-def _check_header(value: str, name: str) -> None:
-    """Raises ConfigError, which names the setting and never its value."""
-    if not fits_header(value):
-        raise ConfigError(
-            f"{name} can't be a key: it has a line break, a control character or a letter"
-            " beyond ASCII in it",
-            remedy="copy it again, as one line; a long key may have been wrapped",
-        )
 
 
 def _parallel(value: object) -> int:

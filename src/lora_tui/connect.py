@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from lora_tui import account
 from lora_tui.account import Session
-from lora_tui.config import Paths, Profile, checked_url
+from lora_tui.config import Paths, Profile, check_in_header, checked_url
 from lora_tui.config_file import set_values
 from lora_tui.errors import AuthenticationError, ConfigError, LoraTuiError
 from lora_tui.secret import Secret
@@ -77,6 +77,7 @@ class Login:
             raise AuthenticationError(
                 "That is a key of the project, not an access token", remedy="sign in by e-mail"
             )
+        check_in_header(token.reveal(), "What was given as the access token")
         with _client(profile.url, profile.anon_key) as client:
             session = auth.session_from_tokens(
                 profile.url, profile.anon_key, token, Secret(""), client=client
@@ -114,6 +115,7 @@ def check_project(url: str, anon_key: str) -> None:
 
     if not url or not anon_key:
         raise ConfigError("The project's URL and its public key are both needed")
+    check_in_header(anon_key.strip(), "What was given as the public key")
     with _client(checked_url(url, "The project's URL"), anon_key) as client:
         response = client.get("/auth/v1/health")
         if response.status_code in (401, 403) and is_own_word(response):

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from lora_tui.cli import main
-from lora_tui.errors import UnreachableError
+from lora_tui.config import load_profile
+from lora_tui.connect import Login, check_project
+from lora_tui.errors import ConfigError, UnreachableError
 from lora_tui.gateway.http import build_client
 from lora_tui.sandbox import Sandbox
+from lora_tui.secret import Secret
 from tests.conftest import Run
 
 ODD = ("sb_secret_PART1\nPART2", "eyJh.PART1\r\n PART2.c2ln", "PART1\x00PART2", "PART1ä☃PART2")
@@ -47,9 +50,7 @@ def test_a_key_may_stand_between_blank_lines(
     assert run("sync").code == 0
 
 
-def test_a_key_of_the_file_that_no_header_can_hold_is_refused_by_name(
-    run: Run, home: Path
-) -> None:
+def test_a_key_of_the_file_that_no_header_can_hold_is_refused_by_name(run: Run, home: Path) -> None:
     home.mkdir()
     text = '[profiles.default]\nurl = "https://x.example"\nanon_key = "PART1\\nPART2"\n'
     (home / "config.toml").write_text(text)
@@ -67,3 +68,11 @@ def test_an_error_of_the_http_library_never_quotes_a_header(small_sandbox: Sandb
     ):
         client.get("/rest/v1/")
     assert raised.value.details == "LocalProtocolError"
+
+
+def test_what_is_typed_into_a_form_is_judged_like_a_setting(configured: Sandbox) -> None:
+    with pytest.raises(ConfigError, match="public key") as key:
+        check_project(configured.url, "PART1☃PART2")
+    with pytest.raises(ConfigError, match="access token") as token:
+        Login(load_profile()).with_token(Secret("PART1☃.PART2.x"))
+    assert "PART" not in f"{key.value} {key.value.details} {token.value} {token.value.details}"
