@@ -14,6 +14,7 @@ import pytest
 from lora_tui.cache.transfers import TransferState
 from lora_tui.checked import Checked
 from lora_tui.errors import IntegrityError
+from lora_tui.library.shelf import FileState, examine
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.verify import check_structure
 from lora_tui.widgets.file_list import FilesState, file_lines
@@ -128,6 +129,11 @@ def test_what_pytorch_did_not_save_is_not_taken_for_its_file(
         ("drawing.svg", XML),
         ("README.md", b'<div align="center">\n\n# Adapter\n</div>'),
         ("added_tokens.json", b'{"error": 5, "<pad>": 6}'),
+        ("added_tokens.json", b'{"error": 5, "message": 6}'),
+        ("status.json", b'{"status":"completed","message":"training done"}'),
+        ("README.md", b"<!-- a note -->\n<center>\n\n# Adapter\n</center>"),
+        ("chat_template.jinja", b"<|im_start|>{{ message }}"),
+        ("vocab.txt", b"<s>\n</s>\n<unk>\n"),
         ("old.pkl", b"(dp0\nS'a'\np1\nI1\ns."),
         ("weights.pt", zipped()),
     ],
@@ -137,6 +143,62 @@ def test_what_only_looks_a_little_like_an_error_is_kept(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     check_structure(tmp_path / name, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("status.json", b'{"status":"completed","message":"training done"}'),
+        ("error.json", ERROR),
+        ("README.md", HTML),
+        ("samples.json", b'{"a":1}\n{"a":2}\n'),
+        ("training_args.bin", b"text"),
+    ],
+)
+def test_a_checksum_that_is_right_ends_all_guessing(
+    server: FileServer, make_world: MakeWorld, name: str, content: bytes
+) -> None:
+    server.behaviour.content = content
+    world = make_world(name=name)
+    assert world.download().checked == {name: Checked.SHA256}
+    found = examine(world.directory, thorough=True)
+    assert [file.state for file in found.files] == [FileState.OK]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", b'{"statusCode":"404","error":"x","message":"y","resource":"a/b","more":[1]}'),
+        ("a.json", b'{"message":"no Route matched with those values","request_id":"6f"}'),
+        ("a.json", b'{"type":"about:blank","title":"Not Found","status":404,"detail":"gone"}'),
+        ("a.json", b'{"type":"about:blank","title":"Not Found","status":404}'),
+        ("a.json", b'{"status":"error","message":"no such file"}'),
+        ("vocab.txt", b'{"statusCode":404,"message":"gone","path":"/x"}'),
+        ("adapter_config.json", b"null"),
+        ("adapter_config.json", b'"error"'),
+        ("adapter_config.json", b"[]"),
+        ("x.json", b" null"),
+        ("x.txt", b"<center><h1>502 Bad Gateway</h1></center>"),
+        ("README.md", b"<center><h1>502 Bad Gateway</h1></center>"),
+        ("README.md", b"<title>Login</title>"),
+        ("x.bin", b"<title>Login</title>"),
+        ("x.bin", b"\n<div class=x>Sign in</div>"),
+        ("x.txt", b"<script>location='/login'</script>"),
+        ("x.txt", b"<meta http-equiv=refresh>"),
+        ("x.txt", b"<!-- " + b"x" * 5000 + b" -->\n<!-- y --><html>"),
+        ("x.txt", b"<!-- " + b"x" * 100_000 + b" --><html>"),
+        ("x.txt", b"\xff\xfe" + HTML.decode().encode("utf-16-le")),
+        ("x.txt", HTML.decode().encode("utf-16-be")),
+        ("x.txt", b"\xfe\xff" + ERROR.decode().encode("utf-16-be")),
+    ],
+    ids=range(22),
+)
+def test_what_servers_send_for_an_error_is_no_file(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(IntegrityError):
+        check_structure(tmp_path / name, name)
 
 
 def without_manifest(sandbox: Sandbox, model_id: str) -> None:

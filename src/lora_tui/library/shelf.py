@@ -185,8 +185,9 @@ def _examine(
         if isinstance(sha256, str) and sha256_of(path) != sha256:
             reason = "its contents are not those that were downloaded"
             return LocalFile(name, FileState.CHANGED, size, reason)
+        proven = checked is Checked.SHA256 or (promised is not None and promised == sha256)
         try:
-            structured = check_structure(path, name)
+            structured = check_structure(path, name, proven=proven and isinstance(sha256, str))
         except IntegrityError as error:
             return LocalFile(name, FileState.DAMAGED, size, str(error))
         checked = checked or (Checked.STRUCTURE if structured else Checked.LENGTH)

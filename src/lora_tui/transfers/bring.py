@@ -115,8 +115,9 @@ def _check(path: Path, row: Transfer, fetched: Fetched) -> Checked:
             "The checksum is wrong: these are not the bytes that were stored",
             details=f"{fetched.sha256}, the manifest says {row.expected_sha256}",
         )
-    structured = check_structure(path, row.target.name)
-    if row.expected_sha256 is not None:
+    proven = row.expected_sha256 is not None
+    structured = check_structure(path, row.target.name, proven=proven)
+    if proven:
         return Checked.SHA256
     expected = md5_of_etag(fetched.etag)
     if expected is None:

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
+from lora_tui.error_pages import LOOK, error_in
 from lora_tui.errors import IntegrityError
 from lora_tui.json_check import check_document
 from lora_tui.safetensors_header import PREFIX_BYTES, header_length, parse_header
 
 _LARGEST_JSON: Final = 128 << 20
-_LOOK: Final = 64 << 10
-"""Bytes at the start of a file that tell an error page from data."""
-_PAGE: Final = re.compile(
-    rb"\s*(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
-)
-_XML: Final = re.compile(rb"\s*<(?:\?xml\b|Error>|ListBucketResult\b)")
-_PAGES: Final = (".html", ".htm", ".xhtml")
-_MARKUP: Final = (*_PAGES, ".xml", ".svg")
-_ERROR_KEYS: Final = frozenset(
-    {"statusCode", "status", "error", "errors", "message", "msg", "code", "error_code"}
-    | {"error_description", "details", "detail", "hint", "success", "requestId", "timestamp"}
-)
+_OBJECTS: Final = (
+    "adapter_config.json", "config.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.json", "generation_config.json",
+)  # fmt: skip
+"""JSON files that are an object wherever they come from."""
 _TORCH: Final = re.compile(
     r".*\.(pt|pth|ckpt|pkl)|(training_args|adapter_model|pytorch_model|optimizer|scheduler"
     r"|scaler|rng_state|random_states)\b.*\.bin",
@@ -50,18 +42,23 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(file, _md5).hexdigest()
 
 
-def check_structure(path: Path, name: str) -> bool:
+def check_structure(path: Path, name: str, *, proven: bool = False) -> bool:
     """Look into what `name` says it is; whether there was something to look at.
 
     safetensors, JSON, and what PyTorch saves (a zip or a pickle, which is not read). Of every other
-    file only that it is not an error page of a server. Raises IntegrityError with the reason.
+    file only that it is not an error page of a server. Where a checksum has `proven` that these are
+    the bytes that were stored, only safetensors are looked into. Raises IntegrityError with the
+    reason.
     """
     lower = name.lower()
-    check_no_error_page(path, lower)
+    if not proven:
+        check_no_error_page(path, lower)
     if lower.endswith(".safetensors"):
         check_safetensors(path)
+    elif proven:
+        return False
     elif lower.endswith(".json"):
-        check_json(path)
+        check_json(path, lower)
     elif lower.endswith(_ZIPS):
         check_zip(path)
     elif _TORCH.fullmatch(lower):
@@ -75,23 +72,25 @@ def check_structure(path: Path, name: str) -> bool:
 
 def check_no_error_page(path: Path, name: str) -> None:
     """Raises IntegrityError where a server's error was sent in place of the file."""
-    size = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(_LOOK).removeprefix(b"\xef\xbb\xbf")
-    if _PAGE.match(start) and not name.endswith(_PAGES):
-        raise IntegrityError("The file is an HTML page, such as a server sends for an error")
-    if _XML.match(start) and not name.endswith(_MARKUP):
-        raise IntegrityError("The file is an XML document, such as a storage sends for an error")
-    if size <= _LOOK and start.lstrip()[:1] == b"{" and _is_error(start):
-        raise IntegrityError("The file is a JSON document that tells of an error")
+        problem = error_in(file.read(LOOK), path.stat().st_size, name)
+    if problem is not None:
+        raise IntegrityError(problem)
 
 
-def check_json(path: Path) -> None:
-    """Raises IntegrityError unless the file is one JSON document."""
+def check_json(path: Path, name: str = "") -> None:
+    """Raises IntegrityError unless the file is one JSON document: an object or a list.
+
+    Some files, by their `name`, are objects always.
+    """
     if path.stat().st_size > _LARGEST_JSON:
         raise IntegrityError("The file is too large to be a JSON document of an adapter")
     with path.open("rb") as file:
         check_document(file)
+        file.seek(0)
+        start = file.read(LOOK).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not start.startswith(b"{" if PurePosixPath(name).name in _OBJECTS else (b"{", b"[")):
+        raise IntegrityError("The JSON in the file is not an object")
 
 
 def check_safetensors(path: Path) -> None:
@@ -146,17 +145,6 @@ def _has_end(end: bytes, size: int) -> bool:
     if offset == 0xFFFF_FFFF or length == 0xFFFF_FFFF:
         return True  # zip64 says it elsewhere
     return offset + length <= size - len(end) + at
-
-
-def _is_error(text: bytes) -> bool:
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    if not isinstance(body, Mapping) or not body or not body.keys() <= _ERROR_KEYS:
-        return False
-    tells = {"error", "errors", "message", "msg", "error_description", "detail"} & body.keys()
-    return bool(tells)
 
 
 def _md5() -> hashlib._Hash:
