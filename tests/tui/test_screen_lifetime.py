@@ -8,6 +8,7 @@ import gc
 import itertools
 import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,16 @@ async def test_a_read_that_outlasts_the_application_does_not_bring_a_removed_cac
     assert not library.path.exists()
 
 
+@pytest.fixture
+def older_objects_left_out() -> Iterator[None]:
+    """A collection looks at the objects of this test only, not at those of the whole run."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("older_objects_left_out")
 async def test_no_screen_stays_in_memory_once_it_was_left(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZES[0]) as pilot:
         listing = app.screen
