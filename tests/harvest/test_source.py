@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import socket
 import ssl
@@ -20,7 +21,7 @@ import pytest
 from httpx_retries import Retry
 
 from lora_tui.config import Paths
-from lora_tui.errors import BackendError, LoraTuiError
+from lora_tui.errors import BackendError, DiskError, LoraTuiError
 from lora_tui.gateway import wire
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import Storage
@@ -467,3 +468,33 @@ def test_a_file_that_is_stored_and_unchanged_at_its_source_is_not_read_again(wor
 
     # under another name it is read, and found to be the same
     assert store(lambda spool: send(spool, '"two"')) == replace(first, sent=False)
+
+
+@pytest.mark.parametrize("coding", ["aws-chunked", "AWS-Chunked", "aws-chunked, identity"])
+def test_how_an_sdk_had_sent_a_file_is_no_compression_of_it(
+    raw_worker: RawWorker, coding: str
+) -> None:
+    """Storages keep `aws-chunked` as metadata and say it of the plain bytes."""
+    assert is_whole(raw_worker(lambda _: [whole(BODY, f"Content-Encoding: {coding}")]))
+
+
+def test_a_compression_beside_how_it_was_sent_is_one(raw_worker: RawWorker) -> None:
+    with pytest.raises(BackendError):
+        raw_worker(lambda _: [whole(BODY, "Content-Encoding: aws-chunked,gzip")])
+
+
+def test_a_file_of_unknown_length_leaves_the_margin_of_the_disk_free(
+    raw_worker: RawWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fstatvfs
+
+    def nearly_full(descriptor: int) -> os.statvfs_result:
+        usage = list(real(descriptor))
+        usage[0] = usage[1] = 1
+        usage[4] = 64 << 20
+        return os.statvfs_result(usage)
+
+    monkeypatch.setattr(os, "fstatvfs", nearly_full)
+    with pytest.raises(DiskError, match="not enough space") as caught:
+        raw_worker(lambda _: [head(CHUNKED) + chunked(BODY)])
+    assert "stays free" in str(caught.value.details)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +294,54 @@ def test_a_file_that_is_taken_away_meanwhile_is_said_in_a_sentence(
     ran = run("push", str(directory), "--dataset", dataset)
     assert ran.code == 1
     assert "The adapter can't be read: no such file" in ran.err
+
+
+@pytest.mark.parametrize(
+    "name", ["merges.txt", "adapter_config.json", "adapter_model.safetensors", "trainer_state.json"]
+)
+def test_a_link_out_of_the_directory_is_not_followed(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path, name: str
+) -> None:
+    directory = write_adapter(tmp_path / "out", state=STATE)
+    outside = tmp_path / "secret"
+    outside.write_bytes((directory / name).read_bytes() if (directory / name).exists() else b"no")
+    (directory / name).unlink(missing_ok=True)
+    (directory / name).symlink_to(outside)
+    since = len(configured.requests())
+    ran = run("push", str(directory), "--dataset", dataset)
+    assert ran.code == 2
+    assert "link to a file outside" in ran.err
+    assert writes(configured, since) == []
+
+
+def test_a_link_within_the_directory_is_followed(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    directory = write_adapter(tmp_path / "out")
+    (directory / "tokenizer.json").symlink_to("tokenizer_config.json")
+    ran = run("push", str(directory), "--dataset", dataset, "--json")
+    assert ran.code == 0, ran.err
+    assert "tokenizer.json" in ran.data["sent"]
+
+
+@pytest.mark.parametrize("name", ["a\udcffb", "a\x1b[31mb"])
+@pytest.mark.parametrize("option", ["--name", "--dataset", "--job"])
+def test_a_name_that_no_row_can_hold_is_refused_before_anything_is_written(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path, name: str, option: str
+) -> None:
+    directory = write_adapter(tmp_path / "out")
+    since = len(configured.requests())
+    ran = run("push", str(directory), "--dataset", dataset, option, name)
+    assert ran.code == 2, ran.err
+    assert "control characters" in ran.err
+    assert writes(configured, since) == []
+
+
+def test_metrics_in_a_pipe_are_not_waited_for(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    directory = write_adapter(tmp_path / "out")
+    os.mkfifo(tmp_path / "pipe")
+    ran = run("push", str(directory), "--dataset", dataset, "--metrics", str(tmp_path / "pipe"))
+    assert ran.code == 6
+    assert "not the state of a Trainer" in ran.err

@@ -109,7 +109,9 @@ def test_an_answer_that_ends_with_its_connection_counts_only_where_the_length_is
     assert world.target.read_bytes() == BODY
 
 
-@pytest.mark.parametrize("coding", ["gzip", "br", "x-unknown", "identity, gzip", "deflate"])
+@pytest.mark.parametrize(
+    "coding", ["gzip", "br", "x-unknown", "identity, gzip", "deflate", "aws-chunked,gzip"]
+)
 def test_a_compressed_answer_that_nobody_asked_for_is_not_the_file(
     serve: Serve, coding: str
 ) -> None:
@@ -118,6 +120,12 @@ def test_a_compressed_answer_that_nobody_asked_for_is_not_the_file(
         world.download()
     assert re.search(r"(?im)^accept-encoding: identity\r$", requests_of(world)[0])
     assert list(world.directory.iterdir()) == []
+
+
+def test_how_an_sdk_had_sent_a_file_is_no_compression_of_it(serve: Serve) -> None:
+    world = serve(whole(BODY, "Content-Encoding: aws-chunked"))
+    world.download()
+    assert world.target.read_bytes() == BODY
 
 
 @pytest.mark.parametrize(

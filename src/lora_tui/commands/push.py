@@ -19,6 +19,7 @@ from lora_tui.push import (
 )
 from lora_tui.push import connect as connect_service
 from lora_tui.push import push as carry_out
+from lora_tui.push.directory import inside
 from lora_tui.push.trainer_state import NAME
 from lora_tui.text import terminal_safe
 
@@ -67,6 +68,8 @@ def push(context: Context) -> None:
 
 def _log(adapter: LocalAdapter, named: str | None) -> TrainingLog:
     path = expanded(named, "The file") if named else adapter.directory / NAME
+    if not named and path.is_file():
+        inside(path)
     return read_trainer_state(path) if named or path.is_file() else TrainingLog()
 
 

@@ -10,6 +10,7 @@ from lora_tui.errors import BackendError, IntegrityError, NotFoundError
 from lora_tui.gateway.answers import error_of
 from lora_tui.gateway.headers import byte_count, content_range
 from lora_tui.gateway.http import open_body
+from lora_tui.gateway.wire import names_no_encoding
 
 _MOST_ERROR_BYTES: Final = 64 << 10
 
@@ -39,7 +40,7 @@ def read_beginning(url: str, most: int) -> tuple[bytes, int | None]:
                     request=response.request,
                 )
                 raise error_of(refusal, what)
-            if response.headers.get("content-encoding", "identity").strip() != "identity":
+            if not names_no_encoding(response.headers.get("content-encoding", "")):
                 raise BackendError(
                     f"Could not {what}: the server sends it in an encoding that was not requested"
                 )

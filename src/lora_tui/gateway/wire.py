@@ -215,8 +215,16 @@ class Body:
 
 
 def is_unencoded(headers: Message) -> bool:
-    """Whether the body is the file itself, not a compressed form that was not requested."""
-    return set(_tokens(headers, "Content-Encoding")) <= {"identity"}
+    """Whether the body is the file itself, not a compressed form that was not requested.
+
+    `aws-chunked` is how an AWS SDK had sent it; some storages keep that word as metadata.
+    """
+    return names_no_encoding(",".join(map(str, headers.get_all("Content-Encoding", []))))
+
+
+def names_no_encoding(text: str) -> bool:
+    """Whether a Content-Encoding leaves the bytes as they are."""
+    return {part.strip().lower() for part in text.split(",")} <= {"", "identity", "aws-chunked"}
 
 
 def _content_length(headers: Message) -> int | None:

@@ -94,17 +94,15 @@ class Spool:
 
     def announce(self, total: int | None, version: str | None = None) -> None:
         """Tell how long the file will be. Raises DiskError where there is no room for it."""
-        with explained_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
-            usage = os.fstatvfs(self._file.fileno())
-        free = usage.f_bavail * usage.f_frsize
-        if total is not None and total + _MARGIN > free:
-            raise no_room(total, free, self._directory, margin=_MARGIN, instead=_INSTEAD)
+        if total is not None:
+            self._require_room(total)
         with self._changed:
             self._announced, self._total, self._version = True, total, version
             self._changed.notify_all()
 
     def append(self, data: memoryview) -> None:
         """Add bytes. Raises SpoolClosedError, DiskError, DamagedFileError."""
+        self._require_room(len(data))  # not every file says before how long it is
         self._digest.update(data)
         at = self._length
         with explained_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
@@ -177,6 +175,13 @@ class Spool:
         for piece in self.read_from(0):
             digest.update(piece)
         return digest.hexdigest()
+
+    def _require_room(self, size: int) -> None:
+        with explained_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
+            usage = os.fstatvfs(self._file.fileno())
+        free = usage.f_bavail * usage.f_frsize
+        if size + _MARGIN > free:
+            raise no_room(size, free, self._directory, margin=_MARGIN, instead=_INSTEAD)
 
     def _wait_for(self, length: int) -> int:
         """The length, once it is at least that or final."""

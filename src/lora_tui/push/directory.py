@@ -85,7 +85,7 @@ def read_directory(directory: Path) -> LocalAdapter:
         _require_agreement(facts, settings)
         names = sorted(path.name for path in directory.iterdir())
         files = tuple(
-            _measured(directory / name) for name in PUSHED if (directory / name).is_file()
+            _measured(inside(directory / name)) for name in PUSHED if (directory / name).is_file()
         )
         trained_at = datetime.fromtimestamp(int(weights.stat().st_mtime), UTC)
     left_out = tuple(terminal_safe(name, limit=80) for name in names if name not in PUSHED)
@@ -111,11 +111,25 @@ def settings_of(adapter: LocalAdapter) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
+def inside(path: Path) -> Path:
+    """The path. Raises UsageError where it is a link that leaves its directory."""
+    with readable():
+        left = not path.resolve().is_relative_to(path.parent.resolve())
+    if left:
+        raise UsageError(
+            f"{path.name} is a link to a file outside the directory",
+            details=terminal_safe(path.resolve(), limit=200),
+            remedy="copy the file into the directory if it belongs to the adapter, or take the"
+            " link out; nothing was sent",
+        )
+    return path
+
+
 def _checked(path: Path) -> Path:
     if not path.parent.is_dir():
         raise NotFoundError("There is no such directory", details=str(path.parent))
     if path.is_file():
-        return path
+        return inside(path)
     pickled = path.name == WEIGHTS and (path.parent / "adapter_model.bin").is_file()
     raise NotFoundError(
         f"The directory holds no {path.name}",

@@ -6,6 +6,7 @@ and what is there already is found and not made twice.
 
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,8 +114,14 @@ def plan_push(
     Without one the adapter has a job of its own, of `dataset` (an id or a name).
     Raises UsageError, NotFoundError, IntegrityError.
     """
-    if name is not None and not 0 < len(terminal_safe(name, limit=1000)) <= _LONGEST_NAME:
-        raise UsageError(f"A name has 1 to {_LONGEST_NAME} characters", details=name[:60] or None)
+    if name is not None:
+        _require_name(name)
+    for word, what in ((job, "job"), (dataset, "dataset")):
+        if word is not None and not _is_plain(word):
+            raise UsageError(
+                f"No {what} is called that: it holds control characters, or is not UTF-8",
+                details=terminal_safe(word, limit=60) or None,
+            )
     if job is not None:
         row, new = _job_named(rest, user_id, job), False
     else:
@@ -263,6 +270,21 @@ def _write_points(rest: Rest, job_id: str, points: Sequence[Row]) -> None:
     for start in range(0, len(points), _POINTS_AT_ONCE):
         piece = points[start : start + _POINTS_AT_ONCE]
         repeated(partial(rest.insert_metric_points, piece))
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a row can hold the text: no control characters, no broken UTF-8."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
+def _require_name(name: str) -> None:
+    shown = terminal_safe(name, limit=1000)
+    if not _is_plain(name):
+        raise UsageError(
+            "The name holds control characters, or is not UTF-8", details=shown[:60] or None
+        )
+    if not 0 < len(shown) <= _LONGEST_NAME:
+        raise UsageError(f"A name has 1 to {_LONGEST_NAME} characters", details=shown[:60] or None)
 
 
 def _job_named(rest: Rest, user_id: str, name: str) -> Row:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -77,7 +79,9 @@ class TrainingLog:
 def read_trainer_state(path: Path) -> TrainingLog:
     """Raises DiskError where it can't be read, IntegrityError where it is no Trainer's state."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opened) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _not_metrics(path)
             content = file.read(_LARGEST + 1)
     except OSError as error:
         raise disk_error(error, "The metrics can't be read", path) from error
@@ -86,12 +90,21 @@ def read_trainer_state(path: Path) -> TrainingLog:
     except (ValueError, RecursionError):
         state = None
     if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):
-        raise IntegrityError(
-            "The metrics are not the state of a Trainer",
-            details=str(path),
-            remedy=f"name a {NAME}, or leave the metrics out",
-        )
+        raise _not_metrics(path)
     return _log(state)
+
+
+def _opened(path: str, flags: int) -> int:
+    """A pipe that nobody writes to must not be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _not_metrics(path: Path) -> IntegrityError:
+    return IntegrityError(
+        "The metrics are not the state of a Trainer",
+        details=str(path),
+        remedy=f"name a {NAME}, or leave the metrics out",
+    )
 
 
 def _log(state: Mapping[str, Any]) -> TrainingLog:
