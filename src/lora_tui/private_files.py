@@ -70,7 +70,8 @@ def remove_abandoned(directory: Path) -> None:
     import fcntl  # late, as below
 
     with suppress(OSError):
-        for path in directory.glob(f"{_BEGINNING}*{_END}"):
+        # all sixteen digits: a file that the user called nearly so is not ours
+        for path in directory.glob(f"{_BEGINNING}{'[0-9a-f]' * 16}{_END}"):
             with suppress(OSError):
                 descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:

@@ -31,6 +31,13 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def begin(target: Path) -> None:
+    """What a download of `target` leaves that was stopped."""
+    target.with_name(f"{target.name}.part").write_bytes(b"begun")
+    note = {"etag": '"a"', "total": 9, "missing": [[5, 9]]}
+    target.with_name(f"{target.name}.part.json").write_text(json.dumps(note))
+
+
 def states(data: Any) -> dict[str, str]:
     (adapter,) = data["adapters"]
     return {file["name"]: file["state"] for file in adapter["files"]}
@@ -124,11 +131,39 @@ def test_removing_takes_what_was_downloaded_and_leaves_what_was_not(
     downloaded: Path, run: Run
 ) -> None:
     (downloaded / "notes.txt").write_text("mine")
-    (downloaded / "more.bin.part").write_bytes(b"begun")
+    begin(downloaded / "more.bin")
     assert run("library", "remove", str(downloaded), "--yes").code == 0
     assert [path.name for path in downloaded.iterdir()] == ["notes.txt"]
     assert run("library", "--json").data["adapters"] == []
     assert run("list", "--downloaded", "--json").data["models"] == []
+
+
+def test_files_of_other_programs_are_neither_removed_nor_unfinished_downloads(
+    downloaded: Path, run: Run
+) -> None:
+    """A browser or an editor calls its files `.part` too."""
+    own = {
+        downloaded / "thesis.pdf.part": b"mine",
+        downloaded / "empty.part": b"",
+        downloaded / ".part": b"",
+        downloaded / "odd.part": b"mine",
+        downloaded / "odd.part.json": b'{"etag": 1}',
+        downloaded / ".lora-tui-notes.tmp": b"mine",
+        downloaded.with_name(f"{downloaded.name}.part"): b"mine",
+        downloaded / "work.part" / "inside": b"mine",
+        downloaded / f"{ADAPTER}.part" / "inside": b"mine",
+    }
+    for path, content in own.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    ran = run("verify", "--json")
+    assert ran.code == 0
+    assert states(ran.data)["thesis.pdf.part"] == "extra"
+    assert run("library", "remove", str(downloaded), "--yes").code == 0
+    assert {path: path.read_bytes() for path in own} == own
+    assert sorted(path.name for path in downloaded.iterdir()) == sorted(
+        {path.relative_to(downloaded).parts[0] for path in own if downloaded in path.parents}
+    )
 
 
 def test_removing_asks_first(downloaded: Path, run: Run) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lora_tui.library.shelf import begun_downloads
 from lora_tui.private_files import remove_abandoned
 from lora_tui.transfers.part import discard_part, explained_disk
-from lora_tui.transfers.record import MANIFEST, read_record, recorded_files
+from lora_tui.transfers.record import MANIFEST, expected_files, read_record, recorded_files
 
 
 def remove(directory: Path) -> int:
@@ -15,11 +16,12 @@ def remove(directory: Path) -> int:
 
     Raises DiskError, also where a file is being downloaded.
     """
-    names = list(recorded_files(read_record(directory)))
-    parts = [part.name.removesuffix(".part") for part in directory.glob("*.part")]
+    record = read_record(directory)
+    names = list(recorded_files(record))
     count = 0
     with explained_disk(directory):
-        for name in dict.fromkeys([*names, *parts]):
+        begun = begun_downloads(directory)
+        for name in dict.fromkeys([*names, *expected_files(record), *begun]):
             discard_part(directory / name)
         for name in [*names, MANIFEST]:
             path = directory / name

@@ -14,7 +14,7 @@ from lora_tui.domain import Model
 from lora_tui.errors import IntegrityError
 from lora_tui.json_values import whole
 from lora_tui.text import terminal_safe
-from lora_tui.transfers.part import SUFFIXES, part_of
+from lora_tui.transfers.part import SUFFIXES, is_begun, part_of
 from lora_tui.transfers.record import (
     MANIFEST,
     expected_files,
@@ -124,6 +124,16 @@ def directories(root: Path, elsewhere: Iterable[Path] = ()) -> list[Path]:
     return list(dict.fromkeys([*children, *others]))
 
 
+def begun_downloads(directory: Path) -> list[str]:
+    """The names of the files whose unfinished downloads lie there, by the notes beside them.
+
+    Other programs write files that end in `.part` too. Raises OSError.
+    """
+    parts = sorted(path.name for path in directory.iterdir() if path.name.endswith(".part"))
+    names = [part.removesuffix(".part") for part in parts]
+    return [name for name in names if name not in ("", MANIFEST) and is_begun(directory / name)]
+
+
 def examine(
     directory: Path,
     *,
@@ -171,7 +181,7 @@ def _examine(
     path = directory / name
     expected, sha256 = whole(facts.get("size")), facts.get("sha256")
     if not lexists(path):
-        if lexists(part_of(path)):
+        if part_of(path).is_file():
             return LocalFile(name, FileState.PARTIAL, None, "its download is not finished")
         return LocalFile(name, FileState.MISSING, None, "it was downloaded, and is gone")
     if path.is_symlink() or not path.is_file():
@@ -204,7 +214,7 @@ def _to_come(directory: Path, name: str) -> LocalFile:
     if lexists(path):
         reason = "another file is in its place; it was not downloaded"
         return LocalFile(name, FileState.MISSING, None, reason, fetched=False)
-    if lexists(part_of(path)):
+    if part_of(path).is_file():
         reason = "its download is not finished"
         return LocalFile(name, FileState.PARTIAL, None, reason, fetched=False)
     return LocalFile(name, FileState.MISSING, None, "it was not downloaded", fetched=False)
@@ -225,19 +235,19 @@ def _promised(model: Model | None, facts: Mapping[str, Any]) -> str | None:
 
 
 def _unfinished(directory: Path, known: set[str]) -> Iterator[LocalFile]:
-    for part in sorted(directory.glob("*.part")):
-        name = part.name.removesuffix(".part")
-        if name not in known and name != MANIFEST:
-            size = part.lstat().st_size
+    for name in begun_downloads(directory):
+        if name not in known:
+            size = part_of(directory / name).lstat().st_size
             reason = "its download is not finished"
             yield LocalFile(name, FileState.PARTIAL, size, reason, fetched=False)
 
 
 def _extra(directory: Path, known: set[str]) -> Iterator[LocalFile]:
-    ours = {MANIFEST, *known}
+    begun = [*known, *begun_downloads(directory)]
+    ours = {MANIFEST, *known, *(f"{name}{suffix}" for name in begun for suffix in SUFFIXES)}
     for path in sorted(directory.iterdir()):
         hidden = path.name.startswith(".lora-tui-")
-        if path.name in ours or path.name.endswith(SUFFIXES) or hidden or path.is_dir():
+        if path.name in ours or hidden or path.is_dir():
             continue
         size = path.lstat().st_size
         reason = "it is not one of the model's files"

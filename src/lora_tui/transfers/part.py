@@ -15,12 +15,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from os.path import lexists
 from pathlib import Path
 from typing import Final
 
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import DiskError
 from lora_tui.file_lock import take_lock
+from lora_tui.gateway.headers import strong_etag
 from lora_tui.private_files import PUBLIC_MODE, read_plain, remove_abandoned, replace_file
 from lora_tui.transfers.pieces import Pieces
 
@@ -28,6 +30,8 @@ SUFFIXES: Final = (".part", ".part.json", ".part.new")
 """What lora-tui puts beside a file that it fetches; earlier versions left a `.part.new`."""
 
 _LARGEST_NOTE: Final = 16 << 20
+_LONGEST: Final = 1 << 40
+"""Bytes; no bucket has a file of that length."""
 
 
 @dataclass(frozen=True)
@@ -46,31 +50,69 @@ class Version:
 class Part:
     """An open, locked `.part`. Make one with `open_part`."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, directory: int) -> None:
+        """`directory`: the descriptor of the one that it lies in."""
         self.path = path
         self.descriptor = descriptor
-        self._note = path.with_name(f"{path.name}.json")
+        self._directory = directory
+        self._note = _note_of(path)
         self._moved = False
+        self._let_be = False
 
     @property
     def exists(self) -> bool:
         """Whether it is still there under its own name."""
-        return not self._moved
+        return not self._moved and _is_same(self.path, self.descriptor)
+
+    @property
+    def in_its_directory(self) -> bool:
+        """Whether its directory is still the one in which it was opened."""
+        return _is_same(self.path.parent, self._directory)
+
+    def check_in_place(self) -> None:
+        """Raises DiskError where another program put something else in its place."""
+        if not self.in_its_directory:
+            raise DiskError(
+                "The model's directory was replaced during the download",
+                details=str(self.path.parent),
+                remedy="see what is there now; then run the same command again",
+            )
+        if not self.exists:
+            raise DiskError(
+                "The unfinished file was replaced or removed during the download",
+                details=str(self.path),
+                remedy="see what is there now; then run the same command again",
+            )
+
+    def check_ours(self) -> None:
+        """Raises DiskError where the file or the note is nothing that lora-tui writes.
+
+        Only the directory's record tells more; ask where that does not know the file.
+        """
+        if _read_note(self._note) is not None:
+            return
+        for path, empty in ((self.path, self.is_empty()), (self._note, False)):
+            if _is_file(path) and not empty:
+                self._let_be = True
+                raise DiskError(
+                    "Another program's file has the name of the unfinished file",
+                    details=str(path),
+                    remedy="move it away, choose another directory with --to, or use --force",
+                )
 
     def resume(self) -> tuple[Version, Pieces] | None:
         """What an earlier attempt left; None where there is nothing that can be relied on."""
-        try:
-            note = json.loads(read_plain(self._note, _LARGEST_NOTE))
-            etag, total = note["etag"], note["total"]
-            gaps = [(int(at), int(end)) for at, end in note["missing"]]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        found = _read_note(self._note)
+        if found is None:
             return None
-        if not isinstance(etag, str) or not isinstance(total, int) or not _sound(gaps, total):
-            return None
+        version, total, gaps = found
         reach = max(_ends(gaps, total), default=0)
         if os.fstat(self.descriptor).st_size < reach:
             return None  # the bytes are not there: another program was at it
-        return Version(etag, total), Pieces(total, gaps)
+        if not gaps:
+            # the bucket may have another object by now: its answer to this byte tells
+            gaps = [(total - 1, total)]
+        return version, Pieces(total, gaps)
 
     def write(self, data: memoryview, at: int) -> None:
         """Write all of `data` at this offset."""
@@ -80,12 +122,13 @@ class Part:
 
     def begin_anew(self) -> None:
         """Forget what was fetched."""
-        self._note.unlink(missing_ok=True)
+        if self.in_its_directory:
+            self._note.unlink(missing_ok=True)
         os.ftruncate(self.descriptor, 0)
 
     def note(self, version: Version, gaps: list[tuple[int, int]]) -> None:
         """Write down what is missing; `gaps` were missing before the call."""
-        if not version.resumable:
+        if not version.resumable or not self.exists or not self.in_its_directory:
             return
         _to_disk(self.descriptor)
         data = {"etag": version.etag, "total": version.total, "missing": gaps}
@@ -97,9 +140,16 @@ class Part:
         os.fsync(self.descriptor)
 
     def move_to(self, target: Path) -> None:
-        """Give it its final name, atomically and for good."""
+        """Give it its final name, atomically and for good. Raises DiskError, OSError."""
+        self.check_in_place()
         self.path.replace(target)
         self._moved = True
+        if not _is_same(target, self.descriptor):
+            raise DiskError(
+                "Another program's file was put in place of the download",
+                details=str(target),
+                remedy="see what is there now; then run the same command again",
+            )
         self._note.unlink(missing_ok=True)
         with suppress(OSError):  # SMB and FUSE can't; the file has its name all the same
             directory = os.open(target.parent, os.O_RDONLY)
@@ -110,10 +160,12 @@ class Part:
 
     def discard(self) -> None:
         """Remove it and its note."""
-        if not self._moved:
+        if self._moved or self._let_be or not self.in_its_directory:
+            return
+        if self.exists:
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
-            self._moved = True
+        self._moved = True
 
     def is_empty(self) -> bool:
         """Whether nothing was fetched so far."""
@@ -125,11 +177,24 @@ def part_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
+def is_begun(target: Path) -> bool:
+    """Whether an unfinished download of `target` left a `.part` and a note: it is none of the
+    user's own."""
+    path = part_of(target)
+    return _is_file(path) and _read_note(_note_of(path)) is not None
+
+
 def discard_part(target: Path) -> None:
-    """Remove what an unfinished download of `target` left. Raises DiskError where it is in use."""
-    if part_of(target).exists():
+    """Remove what an unfinished download of `target` left. Raises DiskError where it is in use.
+
+    What is no file is not ours.
+    """
+    path = part_of(target)
+    if _is_file(path) and path.lstat().st_nlink == 1:
         with open_part(target) as part:
             part.discard()
+    elif not lexists(path) and _read_note(_note_of(path)) is not None:
+        _note_of(path).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -148,18 +213,23 @@ def open_part(target: Path) -> Iterator[Part]:
                 remedy="remove it, or name the directory itself with --to",
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _open_locked(path)
-        remove_abandoned(path.parent)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        directory = os.open(path.parent, flags)
         try:
-            part = Part(path, descriptor)
+            descriptor = _open_locked(path, directory)
             try:
-                yield part
+                remove_abandoned(path.parent)
+                part = Part(path, descriptor, directory)
+                try:
+                    yield part
+                finally:
+                    with suppress(OSError):
+                        if part.is_empty():
+                            part.discard()
             finally:
-                with suppress(OSError):
-                    if part.is_empty():
-                        part.discard()
+                os.close(descriptor)
         finally:
-            os.close(descriptor)
+            os.close(directory)
 
 
 @contextmanager
@@ -180,9 +250,9 @@ def _to_disk(descriptor: int) -> None:
         os.fdatasync(descriptor)
 
 
-def _open_locked(path: Path) -> int:
+def _open_locked(path: Path, directory: int) -> int:
     while True:
-        descriptor = _open(path)
+        descriptor = _open(path, directory)
         try:
             holder = take_lock(descriptor, patience=0.0)
             if holder is not None:
@@ -200,11 +270,11 @@ def _open_locked(path: Path) -> int:
         os.close(descriptor)
 
 
-def _open(path: Path) -> int:
+def _open(path: Path, directory: int) -> int:
     """Make or open it; whatever else has its name is not written to. Raises OSError, DiskError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags, 0o644)
+        descriptor = os.open(path.name, flags, 0o644, dir_fd=directory)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
             raise _no_file(path) from error
@@ -234,6 +304,35 @@ def _is_same(path: Path, descriptor: int) -> bool:
         return False
     opened = os.fstat(descriptor)
     return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _note_of(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _read_note(path: Path) -> tuple[Version, int, list[tuple[int, int]]] | None:
+    """Version, length and gaps; None where it is no note that lora-tui could have written."""
+    try:
+        note = json.loads(read_plain(path, _LARGEST_NOTE))
+        etag, total = note["etag"], note["total"]
+        gaps = [(at, end) for at, end in note["missing"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    numbers = [total, *(number for gap in gaps for number in gap)]
+    if any(type(number) is not int for number in numbers) or not isinstance(etag, str):
+        return None
+    if strong_etag(etag) is None or not etag.isprintable():
+        return None  # it is sent to the server
+    if not 0 < total <= _LONGEST or not _sound(gaps, total):
+        return None
+    return Version(etag, total), total, gaps
 
 
 def _sound(gaps: list[tuple[int, int]], total: int) -> bool:
