@@ -53,13 +53,16 @@ def bring(
     """
     directory = row.target.parent
     with open_part(row.target) as part:
+        if not row.force and not record_of(directory, model.id):
+            part.check_ours()
         claim_directory(directory, model, force=row.force)
         try:
             return _bring(part, row, model, options, verifying, etag_of)
         except BaseException:
             if part.is_empty():
                 part.discard()
-            release_directory(directory, model.id)
+            if part.in_its_directory:
+                release_directory(directory, model.id)
             raise
 
 
@@ -78,20 +81,38 @@ def _bring(
             return here
         if not row.force:
             raise _in_the_way(row, model)
-    fetched = fetch(part, options, expected_size=row.bytes_total)
-    verifying(fetched.size)
-    try:
-        checked = _check(part.path, row, fetched)
-    except IntegrityError:
-        part.discard()
-        raise
+    resumed = part.resume() is not None
+    fetched, checked = _fetch(part, row, options, verifying, again=resumed)
     modified = os.fstat(part.descriptor).st_mtime_ns
     brought = Brought(fetched.size, fetched.sha256, modified, checked, fetched.etag)
+    part.check_in_place()
     _record(row, model, brought)
     if not row.force and _is_there(row.target):
         raise _in_the_way(row, model)
     part.move_to(row.target)
     return brought
+
+
+def _fetch(
+    part: Part,
+    row: Transfer,
+    options: FetchOptions,
+    verifying: Callable[[int], None],
+    *,
+    again: bool,
+) -> tuple[Fetched, Checked]:
+    """The file whole and right. With `again`, bytes of an earlier attempt get a second chance."""
+    fetched = fetch(part, options, expected_size=row.bytes_total)
+    verifying(fetched.size)
+    part.check_in_place()
+    try:
+        return fetched, _check(part.path, row, fetched)
+    except IntegrityError:
+        if not again:
+            part.discard()
+            raise
+    part.begin_anew()
+    return _fetch(part, row, options, verifying, again=False)
 
 
 def _record(row: Transfer, model: Model, brought: Brought) -> None:

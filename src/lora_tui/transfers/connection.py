@@ -80,7 +80,8 @@ class Answer:
     @property
     def certain_end(self) -> bool:
         """Whether the end of the body is told from a broken connection."""
-        return self.ranged or self._body.has_certain_end
+        # a part without the length of the whole tells where the part ends, not the file
+        return not self.ranged and self._body.has_certain_end
 
     @property
     def tells_length(self) -> bool:
@@ -135,6 +136,9 @@ class Line:
         try:
             response, raw = self._send(url, headers)
             asked_for_part = "Range" in headers
+            if probe and response.status == 206 and _tells_no_length(response):
+                response, raw = self._without_range(url, headers)
+                asked_for_part = False
             # an empty object has no part, one that became shorter not this one: some stores say
             # 416 then, others that they failed
             if asked_for_part and (response.status == 500 or (probe and response.status == 416)):
@@ -232,6 +236,11 @@ class _Connection(http.client.HTTPConnection):
             headers = headers | credentials(self._proxy)
         self.request("GET", target, headers=headers)
         return self.getresponse()
+
+
+def _tells_no_length(response: http.client.HTTPResponse) -> bool:
+    span = content_span(response.getheader("Content-Range"))
+    return span is not None and span[2] is None
 
 
 def _answer(

@@ -50,14 +50,14 @@ class Version:
 class Part:
     """An open, locked `.part`. Make one with `open_part`."""
 
-    def __init__(self, path: Path, descriptor: int, directory: int) -> None:
-        """`directory`: the descriptor of the one that it lies in."""
+    def __init__(self, path: Path, descriptor: int, directory: int, *, found: bool) -> None:
+        """`directory`: the descriptor of the one that it lies in; `found`: it was there before."""
         self.path = path
         self.descriptor = descriptor
         self._directory = directory
         self._note = _note_of(path)
         self._moved = False
-        self._let_be = False
+        self._found, self._foreign = found, False
 
     @property
     def exists(self) -> bool:
@@ -93,7 +93,7 @@ class Part:
             return
         for path, empty in ((self.path, self.is_empty()), (self._note, False)):
             if _is_file(path) and not empty:
-                self._let_be = True
+                self._foreign = True
                 raise DiskError(
                     "Another program's file has the name of the unfinished file",
                     details=str(path),
@@ -160,10 +160,11 @@ class Part:
 
     def discard(self) -> None:
         """Remove it and its note."""
-        if self._moved or self._let_be or not self.in_its_directory:
+        if self._moved or not self.in_its_directory or (self._foreign and self._found):
             return
         if self.exists:
             self.path.unlink(missing_ok=True)
+        if not self._foreign:
             self._note.unlink(missing_ok=True)
         self._moved = True
 
@@ -216,10 +217,11 @@ def open_part(target: Path) -> Iterator[Part]:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         directory = os.open(path.parent, flags)
         try:
+            found = lexists(path)
             descriptor = _open_locked(path, directory)
             try:
                 remove_abandoned(path.parent)
-                part = Part(path, descriptor, directory)
+                part = Part(path, descriptor, directory, found=found)
                 try:
                     yield part
                 finally:

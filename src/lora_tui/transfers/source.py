@@ -70,6 +70,8 @@ class Source:
         The readers call it one at a time.
         """
         total = answer.version.total if answer.tells_length else self.expected
+        if total is None and self.version is not None and answer.ranged:
+            total = self.version.total  # `Content-Range: bytes 5-9/*`
         version = Version(answer.version.etag, total)
         if self.resumable:
             if version != self.version:
