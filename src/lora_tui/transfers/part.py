@@ -302,7 +302,7 @@ def _no_file(path: Path) -> DiskError:
 def _is_same(path: Path, descriptor: int) -> bool:
     try:
         named = path.stat(follow_symlinks=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     opened = os.fstat(descriptor)
     return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
