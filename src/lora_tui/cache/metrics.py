@@ -1,4 +1,7 @@
-"""Metric points and loss curves in the cache. Remote points are append-only, so are these."""
+"""Metric points and loss curves in the cache.
+
+Remote points are only added to as a rule, and so are these; a full sync replaces them.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from lora_tui.series import Logged
 
 CHART_POINTS = 600
 SPARKLINE_POINTS = 48
+_COLUMNS = "job_id, timestamp, id, step, epoch, training_loss, validation_loss"
 _DRAWN_WHOLE = 100_000
 """A curve with more points is reduced when it is drawn, in bounded memory."""
 
@@ -63,6 +67,21 @@ def last_point(db: sqlite3.Connection, job_id: str) -> tuple[str, str] | None:
     return None if found is None else (found[0], found[1])
 
 
+def is_drawn(db: sqlite3.Connection, job_id: str) -> bool:
+    """Whether the curve is that of the points that are there."""
+    sql = "SELECT 1 FROM curves WHERE job_id = ? AND points_sum IS NOT NULL"
+    return db.execute(sql, [job_id]).fetchone() is not None
+
+
+def has_only_stored_curve(db: sqlite3.Connection, job_id: str) -> bool:
+    """Whether there is a curve that came with a model, and no point."""
+    sql = (
+        "SELECT 1 FROM curves c WHERE job_id = ? AND points_sum IS NULL AND last_id IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM metrics m WHERE m.job_id = c.job_id)"
+    )
+    return db.execute(sql, [job_id]).fetchone() is not None
+
+
 def known_points(db: sqlite3.Connection, job_id: str, since: str) -> set[str]:
     """The ids of the cached points from a moment (in our written form) on."""
     sql = "SELECT id FROM metrics WHERE job_id = ? AND timestamp >= ?"
@@ -77,10 +96,44 @@ def put_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint
 
 def add_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
     """Add points; `draw_curve` shows them. Call inside a transaction."""
+    _insert(db, "metrics", job_id, points)
+    # until it is drawn anew the checksum is that of the points before
+    db.execute("UPDATE curves SET points_sum = NULL WHERE job_id = ?", [job_id])
+
+
+def begin_replacement(db: sqlite3.Connection) -> None:
+    """Make room for points that will replace those of a job, beside them: on disk, not shared."""
+    db.execute("DROP TABLE IF EXISTS temp.points_read")
+    db.execute(f"CREATE TEMP TABLE points_read ({_COLUMNS}, PRIMARY KEY (job_id, timestamp, id))")
+
+
+def add_replacement(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
+    """Add points to those that `replace_points` puts in place."""
+    _insert(db, "temp.points_read", job_id, points)
+
+
+def replace_points(db: sqlite3.Connection, job_id: str) -> None:
+    """Put the points that were read in the place of those that are there, and draw the curve.
+
+    Call inside a transaction.
+    """
+    db.execute("DELETE FROM metrics WHERE job_id = ?", [job_id])
+    db.execute(
+        f"INSERT INTO metrics ({_COLUMNS}) SELECT {_COLUMNS} FROM temp.points_read"
+        " WHERE job_id = ?",
+        [job_id],
+    )
+    draw_curve(db, job_id)
+
+
+def end_replacement(db: sqlite3.Connection) -> None:
+    """Give the room back."""
+    db.execute("DROP TABLE IF EXISTS temp.points_read")
+
+
+def _insert(db: sqlite3.Connection, table: str, job_id: str, points: Sequence[MetricPoint]) -> None:
     db.executemany(
-        "INSERT OR REPLACE INTO metrics"
-        " (job_id, timestamp, id, step, epoch, training_loss, validation_loss)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT OR REPLACE INTO {table} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 job_id,
@@ -150,6 +203,15 @@ def jobs_without_curve(db: sqlite3.Connection, newest: int) -> list[str]:
         " WHERE c.job_id IS NULL ORDER BY m.created_at DESC"
     )
     return [str(row[0]) for row in db.execute(sql, [newest])]
+
+
+def jobs_with_points(db: sqlite3.Connection) -> list[str]:
+    """Jobs whose points have been read, also where there were none or not all came."""
+    sql = (
+        "SELECT job_id FROM curves WHERE points_sum IS NOT NULL OR last_id IS NOT NULL"
+        " UNION SELECT job_id FROM metrics"
+    )
+    return [str(row[0]) for row in db.execute(sql)]
 
 
 def delete_curves(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:

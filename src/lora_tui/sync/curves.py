@@ -1,4 +1,4 @@
-"""Fetches the metric points of one job: they are only ever added to."""
+"""Fetches the metric points of one job: those that are new, or all of them again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pull_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
     since = _before(metrics.last_point(db, job_id))
     after = None if since is None else (since, Mark.at(since).id)
     known = set() if since is None else metrics.known_points(db, job_id, since)
-    came = after is None
+    came = not metrics.is_drawn(db, job_id)
     try:
         for page in rest.metric_points(job_id, after=after):
             points = [MetricPoint.from_row(row) for row in page]
@@ -40,7 +40,25 @@ def pull_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
         _draw(db, job_id)
 
 
+def reread_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
+    """Fetch all points again, and put them in the place of those that the cache has.
+
+    Page by page into a table of their own, so a curve may have any length, and one that could not
+    be read to its end leaves the cache as it was.
+    """
+    metrics.begin_replacement(db)
+    try:
+        for page in rest.metric_points(job_id):
+            metrics.add_replacement(db, job_id, [MetricPoint.from_row(row) for row in page])
+        with transaction(db, Topic.CURVES):
+            metrics.replace_points(db, job_id)
+    finally:
+        metrics.end_replacement(db)
+
+
 def _draw(db: sqlite3.Connection, job_id: str) -> None:
+    if metrics.has_only_stored_curve(db, job_id):
+        return  # the server has no points, but the model came with a curve
     with transaction(db, Topic.CURVES):
         metrics.draw_curve(db, job_id)
 

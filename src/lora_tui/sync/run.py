@@ -33,7 +33,7 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.rest import Rest
-from lora_tui.sync.curves import pull_curve
+from lora_tui.sync.curves import pull_curve, reread_curve
 from lora_tui.sync.pull import WHOLE_COMPARISON, pull
 from lora_tui.sync.reader import Reader
 from lora_tui.sync.reconcile import difference, is_explained, reconcile
@@ -84,12 +84,12 @@ def sync_cache(
 
     An ordinary sync reads what has changed, and compares whole tables where the numbers of rows
     differ, where the server's clock was set back, and once in `RECONCILE_EVERY`; `full` reads and
-    writes every row again. Where another sync of this cache runs, waits up to `patience` seconds
-    for it after calling `on_wait`; without patience the report says `skipped`. With `look_over`
-    the cache is read from end to end before anything is added to it; one that is large, only once
-    in `LOOK_EVERY` or after a sync that was cut off. Raises DamagedCacheError, and what the
-    gateway raises, after the failure was noted in the cache for the status line; CacheError where
-    patience ran out or the cache is another user's.
+    writes every row again, and all points of the curves whose points it has. Where another sync of
+    this cache runs, waits up to `patience` seconds for it after calling `on_wait`; without patience
+    the report says `skipped`. With `look_over` the cache is read from end to end before anything is
+    added to it; one that is large, only once in `LOOK_EVERY` or after a sync that was cut off.
+    Raises DamagedCacheError, and what the gateway raises, after the failure was noted in the cache
+    for the status line; CacheError where patience ran out or the cache is another user's.
     """
     owner = facts.get_owner(db)
     if owner is not None and owner.user_id != user_id:
@@ -187,9 +187,16 @@ def _tables(reader: Reader, db: sqlite3.Connection, report: SyncReport, progress
 
 
 def _curves(rest: Rest, db: sqlite3.Connection, report: SyncReport, progress: Progress) -> None:
-    for job_id in metrics.jobs_without_curve(db, NEWEST_CURVES):
+    again = metrics.jobs_with_points(db) if report.full else []
+    read_again = set(again)
+    unread = [
+        job_id
+        for job_id in metrics.jobs_without_curve(db, NEWEST_CURVES)
+        if job_id not in read_again
+    ]
+    for job_id in (*again, *unread):
         try:
-            pull_curve(rest, db, job_id)
+            (reread_curve if job_id in read_again else pull_curve)(rest, db, job_id)
         except _OF_ONE_TABLE as error:
             report.failures.append(error)
             if len(report.failures) == _MOST_FAILURES:
