@@ -51,15 +51,15 @@ class Command:
 
 
 def _demo(parser: ArgumentParser) -> None:
-    parser.add_argument("--reset", action="store_true", help="begin with fresh data")
+    parser.add_argument("--reset", action="store_true", help="start with new data")
     parser.add_argument(
         "--serve-only", action="store_true", help="serve the backend, no application"
     )
-    parser.add_argument("--models", type=positive, default=36, help="how many models to make up")
+    parser.add_argument("--models", type=positive, default=36, help="number of generated models")
 
 
 def _login(parser: ArgumentParser) -> None:
-    parser.add_argument("--email", help="who signs in; asked for where it is not given")
+    parser.add_argument("--email", help="e-mail address; asked for if not given")
 
 
 def _logout(parser: ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def _sync(parser: ArgumentParser) -> None:
 
 def _list(parser: ArgumentParser) -> None:
     parser.add_argument("--sort", choices=_SORTS, default="created")
-    parser.add_argument("--reverse", action="store_true", help="turn the order around")
+    parser.add_argument("--reverse", action="store_true", help="reverse the order")
     parser.add_argument(
         "--search",
         metavar="TEXT",
@@ -103,7 +103,9 @@ def _list(parser: ArgumentParser) -> None:
         metavar="DATE",
         help="only models created on this day or before, or before a moment like 2026-11-23T15:54",
     )
-    parser.add_argument("--downloaded", action="store_true", help="only what lies on this disk")
+    parser.add_argument(
+        "--downloaded", action="store_true", help="only models downloaded to this disk"
+    )
     parser.add_argument("--page", type=positive, default=1)
     parser.add_argument("--limit", type=positive, default=12, help="models a page (12)")
     forms = parser.add_mutually_exclusive_group()
@@ -123,7 +125,9 @@ def _report(parser: ArgumentParser) -> None:
 
 def _compare(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", nargs="+", help=_MODEL_HELP)
-    parser.add_argument("--all", action="store_true", help="also what is the same for all")
+    parser.add_argument(
+        "--all", action="store_true", help="also rows that are equal for all models"
+    )
     tables = parser.add_mutually_exclusive_group()
     tables.add_argument("--csv", action="store_true", help="print CSV")
     tables.add_argument("--markdown", action="store_true", help="print a Markdown table")
@@ -138,7 +142,7 @@ def _download(parser: ArgumentParser) -> None:
         "--limit-rate", type=_rate, metavar="RATE", help="bytes a second at most: 800K, 5M"
     )
     parser.add_argument(
-        "--events", action="store_true", help="one JSON object a line and step, on stdout"
+        "--events", action="store_true", help="print one JSON object for each step, on stdout"
     )
 
 
@@ -158,14 +162,18 @@ def _urls(parser: ArgumentParser) -> None:
 
 
 def _push(parser: ArgumentParser) -> None:
-    parser.add_argument("directory", metavar="DIR", help="what PEFT's save_pretrained wrote")
-    parser.add_argument("--dataset", metavar="D", help="what it was trained on (name or id)")
-    parser.add_argument("--job", metavar="JOB", help="a completed job that it is the result of")
-    parser.add_argument("--name", metavar="NAME", help="what to call it; else dataset and date")
+    parser.add_argument(
+        "directory", metavar="DIR", help="a directory written by PEFT's save_pretrained"
+    )
+    parser.add_argument("--dataset", metavar="D", help="the training dataset (name or id)")
+    parser.add_argument("--job", metavar="JOB", help="the completed job that produced it")
+    parser.add_argument("--name", metavar="NAME", help="its name (default: dataset and date)")
     parser.add_argument(
         "--metrics", metavar="FILE", help="its trainer_state.json, if it is not in DIR"
     )
-    parser.add_argument("--dry-run", action="store_true", help="check and say what would be sent")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check, and print what would be sent"
+    )
 
 
 def _inspect(parser: ArgumentParser) -> None:
@@ -181,13 +189,13 @@ def _serve_config(parser: ArgumentParser) -> None:
         dest="program",
         choices=("vllm", "peft", "llama.cpp", "ollama"),
         required=True,
-        help="what is to serve it",
+        help="the program that serves it",
     )
 
 
 def _retry(parser: ArgumentParser) -> None:
-    parser.add_argument("job", metavar="JOB", nargs="*", help="an id, or a beginning of one")
-    parser.add_argument("--all", action="store_true", help="all that failed")
+    parser.add_argument("job", metavar="JOB", nargs="*", help="an id, or the start of one")
+    parser.add_argument("--all", action="store_true", help="all failed jobs")
 
 
 def _config(parser: ArgumentParser) -> None:
@@ -238,30 +246,30 @@ COMMANDS = (
     Command("sync", "deliver:sync_cache", "bring the cache up to date", _sync),
     Command("list", "list:list_models", "list models (cache)", _list),
     Command("show", "show:show_model", "one model (cache)", _show),
-    Command("report", "report:report", "a model as a document to hand on (cache)", _report),
+    Command("report", "report:report", "export a model as a document (cache)", _report),
     Command("compare", "compare:compare_models", "2 to 6 models side by side (cache)", _compare),
     Command("download", "deliver:download_model", "fetch a model, verified", _download),
-    Command("verify", "library:verify", "check what lies on this disk, byte by byte", _verify),
-    Command("library", "library:library", "what lies on this disk", _library),
+    Command("verify", "library:verify", "verify the downloaded files, byte by byte", _verify),
+    Command("library", "library:library", "list or remove downloaded adapters", _library),
     Command("urls", "deliver:print_urls", "signed URLs, valid an hour", _urls),
-    Command("push", "push:push", "make a model of an adapter that was trained here", _push),
-    Command("inspect", "inspect:inspect", "an adapter's facts, by its header alone", _inspect),
+    Command("push", "push:push", "upload a locally trained adapter as a model", _push),
+    Command("inspect", "inspect:inspect", "show an adapter's metadata from its header", _inspect),
     Command(
         "serve-config",
         "serve_config:serve_config",
-        "the snippet that loads a model elsewhere",
+        "print a snippet that loads a model in another program",
         _serve_config,
     ),
     Command("serve", "serve:serve", "the application in a browser of this machine", _serve),
-    Command("doctor", "doctor:doctor", "what works here, and what would mend the rest"),
-    Command("harvest", "", "how the harvest stands; retries", inner=_HARVEST),
+    Command("doctor", "doctor:doctor", "check the setup and suggest fixes"),
+    Command("harvest", "", "show the harvest's state; retry jobs", inner=_HARVEST),
     Command("config", "upkeep:config", "the configuration in force", _config),
     Command("cache", "upkeep:cache", "the local cache", _cache),
     Command("schema", "upkeep:schema", "print the SQL migration to apply"),
     Command(
         "completion",
         "completion:print_script",
-        "print what teaches a shell to complete",
+        "print a shell completion script",
         _completion,
     ),
 )

@@ -104,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lora-tui {__version__}")
     harvest = parser.add_argument_group("harvest")
     harvest.add_argument("--harvest", action="store_true", help="run the headless harvest worker")
-    harvest.add_argument("--once", action="store_true", help="one cycle, then end")
+    harvest.add_argument("--once", action="store_true", help="run one cycle, then exit")
     harvest.add_argument(
         "--interval", type=positive, default=60, metavar="S", help="seconds between cycles (60)"
     )
@@ -114,8 +114,8 @@ def build_parser() -> argparse.ArgumentParser:
     harvest.add_argument(
         "--concurrency", type=positive, default=1, metavar="N", help="jobs at once (1)"
     )
-    harvest.add_argument("--dry-run", action="store_true", help="say what would be harvested")
-    harvest.add_argument("--health-file", metavar="FILE", help="keep it fresh while alive")
+    harvest.add_argument("--dry-run", action="store_true", help="print what would be harvested")
+    harvest.add_argument("--health-file", metavar="FILE", help="update this file while running")
     harvest.add_argument(
         "--metrics-port", type=positive, metavar="PORT", help="Prometheus metrics on 127.0.0.1"
     )

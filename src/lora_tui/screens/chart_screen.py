@@ -19,8 +19,8 @@ _ZOOM: Final = 2.0
 
 CHART_KEYS: Final[tuple[BindingType, ...]] = (
     bound("chart.log_scale", "log_scale", "Log", tooltip="Losses on a logarithmic axis, or back"),
-    bound("chart.zoom_in", "zoom(1)", "Zoom", key_display="+-", tooltip="Look closer"),
-    bound("chart.zoom_out", "zoom(-1)", "Look from farther", show=False),
+    bound("chart.zoom_in", "zoom(1)", "Zoom", key_display="+-", tooltip="Zoom in"),
+    bound("chart.zoom_out", "zoom(-1)", "Zoom out", show=False),
     bound("chart.whole_run", "whole_run", "Show the whole run", show=False),
     bound("chart.read_right", "crosshair(1)", "Read", key_display="←→", tooltip="Read values off"),
     bound("chart.smoothing", "smoothing", "Trend over the losses, or losses alone", show=False),

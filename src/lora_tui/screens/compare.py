@@ -59,7 +59,7 @@ class CompareScreen(ChartScreen):
             "compare.reference",
             "reference",
             "Base",
-            tooltip="Numbers as differences from A, from B, and so on, or as they are",
+            tooltip="Show differences from a chosen model",
         ),
         bound(
             "compare.validation",
@@ -71,7 +71,7 @@ class CompareScreen(ChartScreen):
             "compare.curves",
             "curves",
             "Curves",
-            tooltip="Show the curves, or leave the room to the table",
+            tooltip="Show or hide the curves",
         ),
         bound(
             "compare.shares",
@@ -172,7 +172,7 @@ class CompareScreen(ChartScreen):
         self._show_table()
 
     def action_curves(self) -> None:
-        """Show the curves, or leave the room to the table."""
+        """Show or hide the curves."""
         self.chart.display = not self.chart.display
         self.refresh_bindings()
 

@@ -55,7 +55,7 @@ class ModelsScreen(CacheScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("models.search", "search", "Search", key_display="/", tooltip="Search as you type"),
         bound("models.sort", "sort", "Sort", tooltip="Choose the order of the list"),
-        bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Turn the order around"),
+        bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
         bound("models.filter", "filter", "Filter", tooltip="Choose which models are shown"),
         bound(
             "models.download",
@@ -251,7 +251,7 @@ class ModelsScreen(CacheScreen):
         self.app.push_screen(menu, self.while_alive(chosen))
 
     def action_reverse(self) -> None:
-        """Turn the order around."""
+        """Reverse the order."""
         self._ask(replace(self.model_query, reverse=not self.model_query.reverse))
 
     @on(ModelTable.SortChosen)
