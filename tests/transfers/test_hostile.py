@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from lora_tui.errors import BackendError, IntegrityError, LoraTuiError, UnreachableError
+from lora_tui.errors import (
+    BackendError,
+    IntegrityError,
+    LoraTuiError,
+    NotFoundError,
+    UnreachableError,
+)
 from lora_tui.gateway import wire
 from lora_tui.transfers import growth, source
 from tests.raw_server import RawServer, chunked, for_ever, head, whole
@@ -337,3 +343,68 @@ def test_connections_that_wait_in_vain_are_ended_and_one_goes_on(
         assert len(server.requests) < 20
     finally:
         server.close()
+
+
+PAGE = b"<!DOCTYPE html><html><body>Sign in to the hotel's network</body></html>"
+JSON_ERROR = b'{"statusCode":"404","error":"not_found","message":"Object not found"}'
+
+
+@pytest.mark.parametrize("size", [None, 5_000_000])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        whole(PAGE, "Content-Type: text/html; charset=utf-8"),
+        whole(PAGE * 2000, "Content-Type: text/html"),
+        head("Content-Type: text/html") + PAGE,
+        head("Content-Type: text/html", CHUNKED) + chunked(PAGE),
+        whole(b"Sign in, please", "Content-Type: text/html"),
+    ],
+    ids=["page", "long", "no length", "chunked", "no markup"],
+)
+def test_a_login_page_is_called_one_whatever_is_known_of_the_file(
+    serve: Serve, answer: bytes, size: int | None
+) -> None:
+    world = serve(answer, size=size)
+    with pytest.raises(UnreachableError, match="before the storage answered"):
+        world.download()
+    assert list(world.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("body", [PAGE, JSON_ERROR, PAGE * 2000], ids=["page", "error", "long"])
+def test_a_page_or_an_error_is_told_before_its_size_is_blamed(serve: Serve, body: bytes) -> None:
+    world = serve(whole(body), size=5_000_000)
+    with pytest.raises(UnreachableError, match="before the storage answered"):
+        world.download()
+
+
+def test_a_page_is_a_file_where_its_name_says_so(serve: Serve) -> None:
+    world = serve(whole(PAGE, "Content-Type: text/html"), name="report.html")
+    world.download()
+    assert world.target.read_bytes() == PAGE
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        JSON_ERROR,
+        b'{"statusCode":404,"message":"gone"}',
+        b'{"code":"NoSuchKey","message":"The specified key does not exist."}',
+        b'{"error":"not_found","message":"Object not found"}',
+    ],
+    ids=range(4),
+)
+def test_a_link_that_is_refused_because_there_is_no_object_is_not_tried_again(
+    serve: Serve, body: bytes
+) -> None:
+    world = serve(whole(body, "Content-Type: application/json", status="400 Bad Request"))
+    with pytest.raises(NotFoundError):
+        world.download()
+    assert len(requests_of(world)) == 1
+
+
+def test_a_link_that_has_expired_is_signed_anew(serve: Serve) -> None:
+    expired = b'{"statusCode":"400","error":"InvalidJWT","message":"jwt expired"}'
+    answers = iter([whole(expired, status="400 Bad Request"), whole(BODY)])
+    world = serve(lambda _: [next(answers)])
+    world.download()
+    assert world.target.read_bytes() == BODY

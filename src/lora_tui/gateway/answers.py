@@ -184,9 +184,12 @@ def error_body(response: httpx.Response) -> Mapping[str, Any]:
 def status_of(response: httpx.Response) -> int:
     """The status that is meant: Storage answers 400 and writes the real one into the body."""
     if response.status_code == 400:
-        meant = str(error_body(response).get("statusCode", ""))
+        body = error_body(response)
+        meant = str(body.get("statusCode", ""))
         if re.fullmatch(r"[45]\d\d", meant, re.ASCII):
             return int(meant)
+        if _code(body) in ("NoSuchKey", "NoSuchBucket"):
+            return 404
     return response.status_code
 
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import http.client
+import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from lora_tui import __version__
+from lora_tui.error_pages import LOOK, error_in, is_html_name
 from lora_tui.errors import (
     BackendError,
     ExpiredLinkError,
@@ -39,6 +42,10 @@ from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import Version
 
 _CONNECT_SECONDS: Final = 15.0
+_FEW: Final = 4 << 10
+"""Bytes that tell whether more than `LOOK` of them are a page."""
+_MOST_ERROR_BYTES: Final = 64 << 10
+_NO_OBJECT: Final = ("NoSuchKey", "NoSuchBucket", "not_found")
 _BETWEEN: Final = "try again later; if it persists, a proxy or a CDN in between may be broken"
 
 
@@ -58,6 +65,12 @@ class InvalidAnswerError(UnreachableError):
     """The answer is too slow or invalid; three tries are enough to tell."""
 
 
+class PageError(InvalidAnswerError):
+    """A page, or the error of a service, came in place of the file."""
+
+    default_remedy = InterceptedError.default_remedy
+
+
 class ChangedError(UnreachableError):
     """The object in the bucket is not the one that the bytes so far are of."""
 
@@ -74,6 +87,8 @@ class Answer:
     """Whether it is the part that was asked for; else it is the whole file."""
     refused_part: bool
     """Whether a part was asked for, and the whole file came."""
+    is_html: bool
+    """Whether it calls itself an HTML page."""
     _body: Body
     _socket: socket.socket | None
 
@@ -87,6 +102,27 @@ class Answer:
     def tells_length(self) -> bool:
         """Whether its head says how long the file is."""
         return self.version.total is not None
+
+    def page(self, name: str) -> PageError | None:
+        """The error where this can be told to be no file called `name`, but a page or an error.
+
+        It reads the beginning of the body, so only for an answer that is given up or is a page.
+        """
+        found = self.is_html and not is_html_name(name)
+        if not found and self.start == 0 and not is_html_name(name):
+            total = self.version.total
+            buffer = memoryview(bytearray(LOOK if total is None or total <= LOOK else _FEW))
+            try:
+                start = bytes(buffer[: self.read_into(buffer)])
+            except UnreachableError:
+                start = b""
+            found = error_in(start, total, name) is not None
+        if not found:
+            return None
+        return PageError(
+            "Something before the storage answered in its place, with a page or an error",
+            details="such as a proxy, a gateway or the login page of a network",
+        )
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill the buffer; 0 at the end. Raises UnreachableError, also for a stalled line."""
@@ -251,6 +287,7 @@ def _answer(
     asked_for_part: bool,
 ) -> Answer:
     status = response.status
+    is_html = "html" in response.getheader("Content-Type", "").lower()
     etag = strong_etag(response.getheader("ETag"))
     if status in (200, 206):
         if not is_unencoded(response.headers):
@@ -269,7 +306,8 @@ def _answer(
                 remedy=_BETWEEN,
             ) from None
     if status == 200:
-        return Answer(0, body.length, Version(etag, body.length), False, asked_for_part, body, raw)
+        version = Version(etag, body.length)
+        return Answer(0, body.length, version, False, asked_for_part, is_html, body, raw)
     if status == 206:
         span = content_span(response.getheader("Content-Range"))
         if span is None or body.length not in (None, span[1] - span[0]):
@@ -277,7 +315,7 @@ def _answer(
         start, end, total = span
         if start != asked_from:
             raise BackendError("The server answered with another part of the file than asked for")
-        return Answer(start, end, Version(etag, total), True, False, body, raw)
+        return Answer(start, end, Version(etag, total), True, False, is_html, body, raw)
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")
     details = with_pause(f"HTTP {status}", response.getheader("Retry-After"))
@@ -287,10 +325,11 @@ def _answer(
             details=details,
             remedy=InterceptedError.default_remedy,
         )
-    if 400 <= status < 500 and "html" in response.getheader("Content-Type", "").lower():
+    if 400 <= status < 500 and is_html:
         raise InterceptedError(
             "A proxy or gateway answered instead of the storage", details=details
         )
+    status = _meant_status(response)
     if status in (400, 401, 403):
         # an expired link; where it is refused for good the attempts run out and say so
         raise ExpiredLinkError("The signed link was refused", details=details)
@@ -303,6 +342,25 @@ def _answer(
             retry_after=response.getheader("Retry-After"),
         )
     raise BackendError("The storage sent an invalid answer", details=details)
+
+
+def _meant_status(response: http.client.HTTPResponse) -> int:
+    """Storage answers 400 and writes into the body what it means: that there is no such object."""
+    if response.status != 400:
+        return response.status
+    try:
+        text = Body(response).read_all(_MOST_ERROR_BYTES)
+        body = json.loads(text)
+    except (OSError, ValueError, RecursionError, AttributeError, http.client.HTTPException):
+        return 400
+    if not isinstance(body, dict):
+        return 400
+    meant = str(body.get("statusCode", ""))
+    if re.fullmatch(r"404|410|429|5\d\d", meant, re.ASCII):
+        return int(meant)
+    if any(body.get(key) in _NO_OBJECT for key in ("code", "error")) and not meant:
+        return 404
+    return 400
 
 
 def _unreachable(error: Exception) -> UnreachableError:

@@ -75,8 +75,10 @@ class Source:
         version = Version(answer.version.etag, total)
         if self.resumable:
             if version != self.version:
-                raise ChangedError("The file in the bucket has changed")
+                raise answer.page(self._name) or ChangedError("The file in the bucket has changed")
             return
+        if self._is_suspect(answer) and (page := answer.page(self._name)) is not None:
+            raise page
         if total is None and not answer.certain_end:
             raise BackendError(
                 "The storage does not say how long the file is",
@@ -90,6 +92,16 @@ class Source:
         self.pieces = Pieces(total)
         if answer.refused_part:
             self.growth.refuse()
+
+    def _is_suspect(self, answer: Answer) -> bool:
+        """Whether it calls itself a page, or has another size than the manifest says."""
+        if self.expected is None or not answer.tells_length:
+            return answer.is_html
+        return answer.version.total != self.expected
+
+    @property
+    def _name(self) -> str:
+        return self.part.path.name.removesuffix(".part")
 
     def check_size(self, total: int) -> None:
         """Raises IntegrityError where it is not the manifest's."""
