@@ -254,6 +254,42 @@ def test_the_key_is_sent_to_the_worker_and_to_no_redirect(sandbox: Sandbox, job_
     assert {r["bearer"] for r in asked} == {"gpu"}
     script = Script.of(httpx.Response(307, headers={"Location": "https://evil.example/"}))
     client = build_client(URL, transport=script.transport, retry=AT_ONCE)
-    with pytest.raises(errors.InterceptedError, match="another address"):
+    with pytest.raises(errors.UnreachableError, match="another address"):
         Worker(URL, Secret("key"), client=client).result("job")
     assert {request.url.host for request in script.requests} == {"gpu.example"}
+
+
+@pytest.mark.parametrize("planned", [500, 503, 403, 400, 401, 429])
+def test_a_planned_endpoint_that_fails_leaves_the_word_to_the_other(planned: int) -> None:
+    body = {"id": "job", "status": "COMPLETED", "output": {"model_files": FILES}}
+    worker, _ = at_status(httpx.Response(200, json=body), planned)
+    assert dict(worker.result("job").files) == FILES
+
+
+def test_a_key_that_both_endpoints_refuse_is_said() -> None:
+    worker, _ = at_status(httpx.Response(401, json={"error": "no"}), 401)
+    with pytest.raises(errors.AuthenticationError, match="key"):
+        worker.result("job")
+
+
+def test_a_refusal_of_the_planned_endpoint_counts_where_it_is_about_this_job() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        planned = "/training/artifacts/" in request.url.path
+        body = {"id": "job", "status": "FAILED", "error": "out of memory"}
+        return httpx.Response(400, json=body) if planned else httpx.Response(500)
+
+    client = build_client(URL, transport=Script(handle).transport, retry=AT_ONCE)
+    with pytest.raises(WorkerJobFailedError, match="failed"):
+        Worker(URL, Secret("key"), client=client).result("job")
+
+
+@pytest.mark.parametrize(
+    "order", [("model_files", "download_urls"), ("download_urls", "model_files")]
+)
+def test_a_list_with_the_configuration_alone_hides_no_whole_one(order: tuple[str, str]) -> None:
+    config = {"adapter_config.json": "https://files.example/c?X-Amz-Signature=1"}
+    output = {order[0]: config, order[1]: {**FILES, "config.json": config["adapter_config.json"]}}
+    worker, _ = at_status(httpx.Response(200, json={"status": "COMPLETED", "output": output}))
+    files = worker.result("job").files
+    assert files["adapter_model.safetensors"] == FILES["adapter_model.safetensors"]
+    assert len(files) == 2

@@ -13,8 +13,14 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from lora_tui.errors import AuthenticationError, BackendError, InterceptedError, NotFoundError
-from lora_tui.gateway.answers import check, is_own_word, read_json
+from lora_tui.errors import (
+    AuthenticationError,
+    BackendError,
+    LoraTuiError,
+    NotFoundError,
+    UnreachableError,
+)
+from lora_tui.gateway.answers import check, error_body, is_own_word, read_json
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.json_text import parsed
@@ -37,7 +43,7 @@ _ENDED_BADLY: Final = {
 
 
 class ResultGoneError(NotFoundError):
-    """The worker no longer has the result, and never will."""
+    """The worker knows no such result: final once its promise to keep it is over."""
 
     default_remedy = "harvest more often: the worker keeps a result for about 30 minutes"
 
@@ -54,6 +60,20 @@ class WorkerJobFailedError(BackendError):
 
 class WorkerKeyRefusedError(AuthenticationError):
     """The worker refused the key several times; even that may be temporary."""
+
+
+class WorkerUnreachableError(UnreachableError):
+    """The worker can't be reached, or fails, or something else answers in its place."""
+
+    default_remedy = (
+        "check the GPU worker, and GPU_CLUSTER_API_URL if it persists; lora-tui asks again"
+    )
+
+    def __init__(self, error: UnreachableError, *, answered: bool) -> None:
+        message = str(error) if answered else f"The GPU worker can't be reached: {error}"
+        super().__init__(message, details=error.details)
+        self.answered = answered
+        """Whether there was an answer, which may be about this job alone."""
 
 
 class MalformedResultError(BackendError):
@@ -99,27 +119,40 @@ class Worker:
         """The files of a completed job.
 
         Raises ResultGoneError, ResultPendingError, WorkerJobFailedError, MalformedJobError,
-        MalformedResultError, AuthenticationError for a key that is refused, UnreachableError, and
-        what else a refusal stands for.
+        MalformedResultError, AuthenticationError for a key that is refused, WorkerUnreachableError,
+        and what else a refusal stands for.
         """
         job = quote(external_job_id, safe="")
         if job in ("", ".", ".."):
             raise MalformedJobError("The job's id at the GPU worker is not valid")
-        response = self._client.get(f"{self._url}/training/artifacts/{job}")
-        unclear: MalformedResultError | InterceptedError | None = None
+        unclear: LoraTuiError | None = None
+        response = self._get(f"training/artifacts/{job}")
         if response.status_code not in _ABSENT:
             try:
-                return _completed(_body(response), external_job_id, default="COMPLETED")
-            except (MalformedResultError, InterceptedError) as error:
+                return _planned(response, external_job_id)
+            except (ResultPendingError, WorkerJobFailedError):
+                raise
+            except LoraTuiError as error:  # the other path may know better
                 unclear = error
-        response = self._client.get(f"{self._url}/status/{job}")
-        if response.status_code in _ABSENT and unclear is not None:
+        response = self._get(f"status/{job}")
+        if response.status_code in _ABSENT and isinstance(unclear, MalformedResultError):
             raise unclear
+        if response.status_code in _ABSENT and isinstance(unclear, UnreachableError):
+            raise WorkerUnreachableError(unclear, answered=True) from unclear
         if response.status_code == 404 and is_own_word(response):
             raise ResultGoneError(
                 "The GPU worker no longer has this result: it keeps one for about 30 minutes"
             )
-        return _completed(_body(response), external_job_id)
+        try:
+            return _completed(_body(response), external_job_id)
+        except UnreachableError as error:
+            raise WorkerUnreachableError(error, answered=True) from error
+
+    def _get(self, path: str) -> httpx.Response:
+        try:
+            return self._client.get(f"{self._url}/{path}")
+        except UnreachableError as error:
+            raise WorkerUnreachableError(error, answered=False) from error
 
 
 class _WorkerAuth(httpx.Auth):
@@ -129,6 +162,16 @@ class _WorkerAuth(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Any:
         request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
         yield request
+
+
+def _planned(response: httpx.Response, job_id: str) -> WorkerResult:
+    """What the planned endpoint says; a refusal counts where it is a word about this very job."""
+    if not response.is_success:
+        body = error_body(response)
+        status = terminal_safe(body.get("status"), limit=40).upper()
+        if body.get("id") is not None and status in (*_RUNNING, *_ENDED_BADLY):
+            return _completed(body, job_id)
+    return _completed(_body(response), job_id, default="COMPLETED")
 
 
 def _body(response: httpx.Response) -> Mapping[str, Any]:
@@ -195,21 +238,35 @@ def _outputs(output: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _files(outputs: list[Mapping[str, Any]]) -> Mapping[str, str]:
-    """The first list of files of which each has a usable address."""
+    """All files of the lists that have usable addresses; of two with one name, the first."""
     refusal: MalformedResultError | None = None
+    files: dict[str, str] = {}
     for output in outputs:
         for key in _FILES:
             value = _decoded(output.get(key))
             if not value:
                 continue
             try:
-                return _usable(value)
+                usable = _usable(value)
             except MalformedResultError as error:
                 refusal = refusal or error
+                continue
+            known = {_without_query(url) for url in files.values()}
+            files |= {
+                name: url
+                for name, url in usable.items()
+                if name not in files and _without_query(url) not in known
+            }
+    if files:
+        return files
     told = next((output["error"] for output in outputs if output.get("error")), None)
     raise refusal or MalformedResultError(
         "The GPU worker names no files for this job", details=without_secrets(told or "") or None
     )
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0]
 
 
 def _usable(value: object) -> Mapping[str, str]:

@@ -25,6 +25,15 @@ class JobDeletedError(NotFoundError):
     default_remedy = "nothing to do: what was stored for it has been removed"
 
 
+class ResultNotThereError(NotFoundError):
+    """The worker says that there is no such result, although it promises to keep it until later."""
+
+    default_remedy = (
+        "check GPU_CLUSTER_API_URL: the address of another endpoint answers in the same way;"
+        " lora-tui asks again while the worker should have the result"
+    )
+
+
 class RefusedResultError(BackendError):
     """The worker's answer asks for something that we don't do: an address, a name, a size."""
 

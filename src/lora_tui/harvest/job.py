@@ -8,15 +8,19 @@ and paths are made from the job's id, what is there already is found and not mad
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
+from lora_tui import clock
+from lora_tui.clock import parse_timestamp
 from lora_tui.domain import Quality
 from lora_tui.errors import LoraTuiError, MissingReferenceError
+from lora_tui.gateway.gpu import ResultGoneError
 from lora_tui.gateway.http import RETRY
 from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
-from lora_tui.harvest.failures import JobDeletedError, is_permanent
+from lora_tui.harvest.failures import JobDeletedError, ResultNotThereError, is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.lease import Lease, LeaseLostError
 from lora_tui.harvest.publish import (
@@ -31,6 +35,7 @@ from lora_tui.harvest.record import Identity, StoredFile, artifact_row
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.store import TakenError, store_file
 from lora_tui.harvest.structure import DamagedFileError
+from lora_tui.harvest.urgency import is_promise_over
 from lora_tui.json_values import mapping
 
 _PROGRESS_SECONDS: Final = 0.5
@@ -92,16 +97,17 @@ def _claimed(
             yielding = yielding and not lease.exclusive
             if yielding:
                 _yield_to_another(harvester, identity)
-            return _harvest(
-                harvester,
-                job,
-                identity,
-                lease,
-                emit,
-                stopping,
-                yielding=yielding,
-                on_progress=on_progress,
-            )
+            with _absence_judged(harvester, identity):
+                return _harvest(
+                    harvester,
+                    job,
+                    identity,
+                    lease,
+                    emit,
+                    stopping,
+                    yielding=yielding,
+                    on_progress=on_progress,
+                )
         except LeaseLostError:
             return False
         except LoraTuiError as error:
@@ -118,7 +124,22 @@ def plan_job(harvester: Harvester, job: Row, emit: Emit) -> None:
     identity = Identity.of(job)
     emit(_started(identity, dry_run=True))
     if harvester.rest.artifact_by_job(identity.job_id) is None:
-        _source(harvester, identity).check()
+        with _absence_judged(harvester, identity):
+            _source(harvester, identity).check()
+
+
+@contextmanager
+def _absence_judged(harvester: Harvester, identity: Identity) -> Iterator[None]:
+    """Take the worker's word that a result is gone only when its promise to keep it is over."""
+    try:
+        yield
+    except ResultGoneError as error:
+        first_seen = harvester.ledger.first_seen(identity.job_id)
+        if is_promise_over(parse_timestamp(identity.completed_at), first_seen, clock.now()):
+            raise
+        raise ResultNotThereError(
+            "The GPU worker does not have this result, or not yet", details=error.details
+        ) from None
 
 
 def _harvest(

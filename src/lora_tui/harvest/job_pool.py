@@ -13,7 +13,12 @@ from typing import Any, Final
 from lora_tui import clock
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import AuthenticationError, LoraTuiError, UnreachableError
-from lora_tui.gateway.gpu import ResultGoneError, WorkerKeyRefusedError
+from lora_tui.gateway.gpu import (
+    MalformedResultError,
+    ResultGoneError,
+    WorkerKeyRefusedError,
+    WorkerUnreachableError,
+)
 from lora_tui.harvest.events import (
     CycleFinished,
     Event,
@@ -24,7 +29,12 @@ from lora_tui.harvest.events import (
     ResultLost,
     TransferSlow,
 )
-from lora_tui.harvest.failures import ANSWERED, SourceUnreachableError, is_permanent
+from lora_tui.harvest.failures import (
+    ANSWERED,
+    ResultNotThereError,
+    SourceUnreachableError,
+    is_permanent,
+)
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
 from lora_tui.harvest.pace import SOON, Pace, should_yield
@@ -37,6 +47,14 @@ Emit = Callable[[Event], None]
 
 _UNREACHABLE_IN_A_ROW: Final = 3
 _REFUSED_IN_A_ROW: Final = 3
+_SAMPLES: Final = 2
+"""Jobs from the end of the queue that are tried before a worker that answers counts as down."""
+_WORKER_WORKS: Final = (
+    *ANSWERED,
+    MalformedResultError,
+    ResultNotThereError,
+    WorkerKeyRefusedError,
+)
 _MOST_SLOW: Final = 8
 """The most slow jobs that go on beside the others."""
 _STOP_SECONDS: Final = 60.0
@@ -90,6 +108,10 @@ class JobPool:
         """Running jobs that have given way: they go on, and others beside them."""
         self._reported_slow: set[str] = set()
         self._unreachable = 0
+        self._worker_failed = self._worker_silent = 0
+        """Jobs that the worker failed at, and those of them for which it gave no answer at all."""
+        self._worker_works = False
+        """Whether it did not fail at every job so far."""
         self._planned = 0
         self._held_elsewhere: set[str] = set()
         """Jobs that another harvester seems to work on: they come last."""
@@ -133,8 +155,11 @@ class JobPool:
 
     def finish(self, error: str | None = None) -> CycleResult:
         """Report the counts of the cycle, as an event too."""
-        if error is None and self._backend_is_down and self._left:
-            error = "the backend can't be reached"
+        if error is None and self._left:
+            if self._backend_is_down:
+                error = "the backend can't be reached"
+            elif self._worker_is_down:
+                error = "the GPU worker fails, or can't be reached: check GPU_CLUSTER_API_URL"
         self.emit(
             CycleFinished(
                 harvested=self._harvested,
@@ -184,6 +209,22 @@ class JobPool:
     def _backend_is_down(self) -> bool:
         """Whether so many jobs in a row could not reach the backend that the rest is not tried."""
         return self._unreachable >= _UNREACHABLE_IN_A_ROW
+
+    @property
+    def _worker_is_down(self) -> bool:
+        """Whether the worker failed at every job so far, and at so many that it isn't the jobs."""
+        if self._worker_works or self._accepted:
+            return False
+        return (
+            self._worker_silent >= _UNREACHABLE_IN_A_ROW
+            or self._worker_failed >= _UNREACHABLE_IN_A_ROW + _SAMPLES
+        )
+
+    def _pop(self) -> Row:
+        """The most urgent job; but a sample of the others where the worker fails at the first."""
+        doubtful = self._worker_failed >= _UNREACHABLE_IN_A_ROW
+        sample = doubtful and not self._worker_works and not self._accepted
+        return self._queue.pop(-1 if sample else 0)
 
     @property
     def _allowed(self) -> int:
@@ -241,13 +282,14 @@ class JobPool:
             while (
                 not self._stopping()
                 and not self._backend_is_down
+                and not self._worker_is_down
                 and self._workers <= self._allowed
             ):
                 made = self._harvested + self._planned
                 if made == self._limit or not self._queue:
                     break
                 if self._limit is None or made + len(self._running) < self._limit:
-                    job = self._queue.pop(0)
+                    job = self._pop()
                     self._running[str(job["id"])] = job
                     self._pace.begun(str(job["id"]))
                     return job
@@ -266,14 +308,21 @@ class JobPool:
             else:
                 made = self._harvest(job)
         except WorkerKeyRefusedError as error:
+            self._worker_works = True
             self._note_refusal(job, error)
             return
         except (StoppedError, TakenError, AuthenticationError):
             raise
         except Exception as error:
             down = isinstance(error, UnreachableError) and not isinstance(
-                error, SourceUnreachableError
+                error, SourceUnreachableError | WorkerUnreachableError
             )
+            if isinstance(error, WorkerUnreachableError):
+                with self._lock:
+                    self._worker_failed += 1
+                    self._worker_silent += not error.answered
+            elif isinstance(error, _WORKER_WORKS):
+                self._worker_works = True
             failure = self._tell_failure(job, error)
             self._accepted = self._accepted or isinstance(error, ANSWERED)
         if failure is None and not made and not self._dry_run:

@@ -32,6 +32,11 @@ _DONE_KEPT: Final = timedelta(days=14)
 _DEATHS: Final = 3
 _SHORT_WAIT: Final = 100
 """Milliseconds, for a file that another process has held once."""
+_Queued = tuple[str, str, str | None, str, str]
+_INSERT: Final = (
+    "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at, first_seen)"
+    " VALUES (?, ?, ?, ?, ?) ON CONFLICT (job_id)"
+)
 _log: Final = logging.getLogger("lora_tui.harvest")
 
 
@@ -81,10 +86,12 @@ class Ledger:
         waiting = [_queued(job, now) for job in jobs]
         with self._writing() as db:
             self._free_abandoned(db, holder)
+            self._begin_anew(db, waiting)
             db.executemany(
-                "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at)"
-                " VALUES (?, ?, ?, ?) ON CONFLICT (job_id) DO UPDATE SET"
-                " external_job_id = excluded.external_job_id, completed_at = excluded.completed_at,"
+                f"{_INSERT} DO UPDATE SET external_job_id = CASE state WHEN 'running'"
+                " THEN external_job_id ELSE excluded.external_job_id END,"
+                " completed_at = excluded.completed_at,"
+                " first_seen = COALESCE(first_seen, excluded.first_seen),"
                 " state = CASE state WHEN 'done' THEN 'waiting' ELSE state END",
                 waiting,
             )
@@ -98,12 +105,15 @@ class Ledger:
     def joined(self, jobs: Sequence[Mapping[str, Any]]) -> None:
         """Note jobs that came while a cycle goes on; what is known of others stays as it is."""
         now = clock.timestamp_text(clock.now())
+        waiting = [_queued(job, now) for job in jobs]
         with self._writing() as db:
-            db.executemany(
-                "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at)"
-                " VALUES (?, ?, ?, ?) ON CONFLICT (job_id) DO NOTHING",
-                [_queued(job, now) for job in jobs],
-            )
+            self._begin_anew(db, waiting)
+            db.executemany(f"{_INSERT} DO NOTHING", waiting)
+
+    def first_seen(self, job_id: str) -> datetime | None:
+        """When this machine noted the job for the first time."""
+        rows = self._read("SELECT first_seen FROM jobs WHERE job_id = ?", job_id)
+        return clock.parse_timestamp(rows[0]["first_seen"]) if rows else None
 
     def not_due(self) -> tuple[frozenset[str], frozenset[str]]:
         """The jobs that must not be tried now: those whose time has not come, and the dead."""
@@ -270,6 +280,16 @@ class Ledger:
                 (job_id, terminal_safe(name, limit=200), done, total, int(stored)),
             )
 
+    def _begin_anew(self, db: sqlite3.Connection, waiting: Sequence[_Queued]) -> None:
+        """Forget what was noted of a job that has been trained again, with a new id at the worker.
+
+        While somebody is at it, it keeps the old id, and so is noticed afterwards.
+        """
+        db.executemany(
+            "DELETE FROM jobs WHERE job_id = ? AND external_job_id <> ? AND state <> 'running'",
+            [(job_id, external_job_id) for job_id, external_job_id, *_ in waiting],
+        )
+
     def _free_abandoned(self, db: sqlite3.Connection, holder: str) -> None:
         """Jobs whose harvester is gone, and those of this one: between cycles it is at none.
 
@@ -396,11 +416,12 @@ def _job(row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:
     )
 
 
-def _queued(job: Mapping[str, Any], now: str) -> tuple[str, str, str | None, str]:
+def _queued(job: Mapping[str, Any], now: str) -> _Queued:
     return (
         str(job["id"]),
         terminal_safe(job.get("external_job_id"), limit=120),
         _text(job.get("completed_at")),
+        now,
         now,
     )
 

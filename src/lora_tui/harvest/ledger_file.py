@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     artifact_id TEXT,
     holder TEXT NOT NULL DEFAULT '',
     warned INTEGER NOT NULL DEFAULT 0,
-    updated_at TEXT NOT NULL
+    updated_at TEXT NOT NULL,
+    first_seen TEXT
 );
 CREATE TABLE IF NOT EXISTS files (
     job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
@@ -44,33 +46,54 @@ CREATE TABLE IF NOT EXISTS files (
 
 
 def open_or_renew(path: Path) -> sqlite3.Connection:
-    """Open it, made where there is none, made anew where it is damaged.
+    """Open it, made where there is none, made anew where it is damaged or can't be read by us.
 
     Raises OSError, sqlite3.Error.
     """
     try:
         return _open(path)
+    except _OtherVersionError as error:
+        aside = _set_aside(path, f".version{error.version}")
+        _log.warning(
+            "the harvest's state was written by another version of lora-tui (%d) and begins anew;"
+            " the old one is kept as %s",
+            error.version,
+            aside,
+        )
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
-    _log.warning("the harvest's state was damaged and is made anew: %s", path)
-    _set_aside(path)
+        aside = _set_aside(path, ".damaged")
+        _log.warning(
+            "the harvest's state was damaged and is made anew: %s; the old one is kept as %s",
+            path,
+            aside,
+        )
     return _open(path)
+
+
+class _OtherVersionError(sqlite3.DatabaseError):
+    def __init__(self, version: int) -> None:
+        super().__init__(f"written by version {version}")
+        self.version = version
 
 
 def _open(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        db.row_factory = sqlite3.Row
+        _prepare(db)
         use_wal(db, patience=_BUSY_SECONDS)
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA foreign_keys = ON")
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
-            raise sqlite3.DatabaseError("written by another version")
         if version == 0:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
+        _add_columns(db)
+        if not _fits(db):
+            if version in (0, _VERSION):
+                raise sqlite3.DatabaseError("its tables are not ours")
+            raise _OtherVersionError(version)
         db.execute("SELECT 1 FROM jobs, files LIMIT 1").fetchone()
     except BaseException:
         db.close()
@@ -78,15 +101,50 @@ def _open(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _prepare(db: sqlite3.Connection) -> None:
+    db.row_factory = sqlite3.Row
+    # a damaged byte costs a character, and not the whole answer
+    db.text_factory = lambda value: value.decode("utf-8", "replace")
+
+
+def _add_columns(db: sqlite3.Connection) -> None:
+    """What earlier releases did not have; those that lack it can still use the file."""
+    columns = _columns(db, "jobs")
+    if not columns or "first_seen" in columns:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    if "first_seen" not in _columns(db, "jobs"):  # another process may have been faster
+        db.execute("ALTER TABLE jobs ADD COLUMN first_seen TEXT")
+    db.execute("COMMIT")
+
+
+def _fits(db: sqlite3.Connection) -> bool:
+    """Whether the tables have all our columns, and need no others to be filled."""
+    with closing(nowhere()) as ours:
+        for table in ("jobs", "files"):
+            known, found = _columns(ours, table), _columns(db, table)
+            if known.keys() - found.keys():
+                return False
+            if any(found[name] for name in found.keys() - known.keys()):
+                return False
+    return True
+
+
+def _columns(db: sqlite3.Connection, table: str) -> dict[str, bool]:
+    """Column → whether a row must give it a value."""
+    rows = db.execute(f"PRAGMA table_info({table})").fetchall()
+    return {row["name"]: bool(row["notnull"]) and row["dflt_value"] is None for row in rows}
+
+
 def nowhere() -> sqlite3.Connection:
     """The same tables in memory, for what the file does not take."""
     db = sqlite3.connect(":memory:", isolation_level=None)
-    db.row_factory = sqlite3.Row
+    _prepare(db)
     db.executescript(_SCHEMA)
     return db
 
 
-def _set_aside(path: Path) -> None:
+def _set_aside(path: Path, ending: str) -> Path:
     for end in ("-wal", "-shm"):
         path.with_name(path.name + end).unlink(missing_ok=True)
-    path.replace(path.with_name(path.name + ".damaged"))
+    return path.replace(path.with_name(path.name + ending))

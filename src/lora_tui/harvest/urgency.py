@@ -23,6 +23,18 @@ def seconds_left(completed_at: datetime | None, now: datetime) -> float | None:
     return RESULT_SECONDS - (now - completed_at).total_seconds()
 
 
+def is_promise_over(
+    completed_at: datetime | None, first_seen: datetime | None, now: datetime
+) -> bool:
+    """Whether the worker may have dropped the result for good.
+
+    Where nobody knows when the job ended, or it would be later than now, what counts is when this
+    machine saw it for the first time.
+    """
+    begin = completed_at if completed_at is not None and completed_at <= now else first_seen
+    return begin is not None and abs((now - begin).total_seconds()) >= RESULT_SECONDS
+
+
 def by_urgency(jobs: Sequence[Job], now: datetime) -> list[Job]:
     """Those whose result the worker still keeps, the next to go first; then all the others."""
 
