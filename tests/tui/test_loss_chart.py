@@ -373,6 +373,28 @@ def test_losses_that_a_log_axis_cannot_show_are_marked_at_its_foot(style: PlotSt
     assert not draw(points, 107, 12, PLAIN).has_unshown
 
 
+@pytest.mark.parametrize("smoothing", Smoothing)
+@pytest.mark.parametrize("window", [None, (10.0, 70.0)])
+def test_a_log_axis_reaches_from_the_least_to_the_greatest_loss_that_was_logged(
+    smoothing: Smoothing, window: Window | None
+) -> None:
+    losses = [2 - 0.05 * n if n <= 60 else 0.0 for n in range(100)]
+    series = Series.of_points([CurvePoint(float(n), loss) for n, loss in enumerate(losses)])
+    style = replace(LOG, smoothing=smoothing)
+    plot = draw_curve(series, 100, 24, style, window)
+    runs = [
+        overlay_curve(series, validation=False, smoothing=wanted, shares=False, buckets=400)
+        for wanted in (smoothing, Smoothing.OFF)
+    ]
+    overlay = draw_overlay([runs[0]], "A", 100, 24, style, window, logged=[runs[1]])
+    for rows in (plot.rows, overlay.rows):
+        labels = [line.split("┤")[0] for line in text_of(rows) if "┤" in line]
+        assert len(labels) > 1
+        assert all(0.04 < float(label) < 2.1 for label in labels)
+    drawn = cells_of(plot, "training")
+    assert max(cell for _, cell in drawn) > 0.3 * plot.width
+
+
 def moment(second: int) -> str:
     return f"2026-11-23T09:{second // 60:02}:{second % 60:02}+00:00"
 

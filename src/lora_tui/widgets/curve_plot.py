@@ -24,6 +24,7 @@ from lora_tui.widgets.plot_frame import (
     bottom_axis,
     crossed_rows,
     lines_of,
+    log_losses,
     loss_range,
     plot_row,
     step_range,
@@ -94,10 +95,11 @@ def draw_curve(
         blank = ((" " * max(0, width), "label"),)
         return Plot((blank,) * max(0, height), 0, max(0, width), (), (), (0.0, 1.0), is_log=False)
     part = _Part.of(series, style, window, buckets=4 * width)
-    losses = part.losses(style)
-    is_log = style.log_scale and max(losses) > TINY
+    logged = part.shown(part.training, part.validation)
+    losses = [*logged, *part.shown(part.smoothed)] if style.smoothing else logged
+    is_log = style.log_scale and max(logged) > TINY
     if is_log:
-        losses = [loss for loss in losses if loss > TINY]
+        losses = log_losses(losses, logged)
     low, high = loss_range(losses, is_log)
     rows = height - 2
     ticks = (log_ticks if is_log else linear_ticks)(
@@ -189,12 +191,9 @@ class _Part:
             (low, high),
         )
 
-    def losses(self, style: PlotStyle) -> list[float]:
-        """Those that must fit into the picture: all inside, or all where none is."""
+    def shown(self, *columns: Sequence[float | None]) -> list[float]:
+        """The losses that must fit into the picture: all inside, or all where none is."""
         shown = self.inside if any(self.inside) else [True] * len(self.inside)
-        columns: list[Sequence[float | None]] = [self.training, self.validation]
-        if style.smoothing:
-            columns.append(self.smoothed)
         return [
             loss
             for column in columns

@@ -190,12 +190,12 @@ class OverlayChart(ZoomedChart):
         """See `curve_of`."""
         return Smoothing.OFF if self.validation else self.plot_style.smoothing
 
-    def _shown(self, width: int) -> list[Curve]:
+    def _shown(self, width: int, smoothing: Smoothing) -> list[Curve]:
         return [
             curve_of(
                 series,
                 validation=self.validation,
-                smoothing=self._smooths,
+                smoothing=smoothing,
                 shares=self.shares,
                 buckets=4 * max(1, width),
                 window=self.window,
@@ -208,14 +208,16 @@ class OverlayChart(ZoomedChart):
         view = (self.plot_style, self.validation, self.shares, self.window, self.front)
         key = (width, height, *view)
         if self._drawn is None or self._drawn[0] != key:
+            is_smoothed_log = self._smooths and self.plot_style.log_scale
             overlay = draw_overlay(
-                self._shown(width),
+                self._shown(width, self._smooths),
                 LETTERS,
                 width,
                 max(0, height - 1),
                 self.plot_style,
                 self.window,
                 self.front,
+                self._shown(width, Smoothing.OFF) if is_smoothed_log else (),
             )
             self._drawn = (key, overlay)
         return self._drawn[1]

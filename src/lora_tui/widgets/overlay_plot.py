@@ -19,6 +19,7 @@ from lora_tui.widgets.plot_frame import (
     Scale,
     bottom_axis,
     lines_of,
+    log_losses,
     loss_range,
     plot_row,
     step_range,
@@ -116,10 +117,12 @@ def draw_overlay(
     style: PlotStyle,
     window: Window | None = None,
     front: int | None = None,
+    logged: Sequence[Curve] = (),
 ) -> Overlay:
     """Draw curves into `width` by `height` cells, or what of them lies in `window`.
 
     Of the style, smoothing is up to `curve_of`. The curve `front` lies over the others.
+    Where curves are smoothed, `logged` are the same as logged: a logarithmic axis reaches no lower.
 
     With nothing to draw or too little room the rows are blank. Styles of the spans: axis, grid,
     label, and for each curve in order series0, series1, …
@@ -128,12 +131,12 @@ def draw_overlay(
     if not steps or width < LEAST_WIDTH or height < LEAST_HEIGHT:
         blank = ((" " * max(0, width), "label"),)
         return Overlay((blank,) * max(0, height), is_log=False, is_drawn=bool(steps))
-    low, high = reach = window or step_range(steps)
+    reach = window or step_range(steps)
     points = [point for curve in curves for point in curve if not math.isnan(point[1])]
-    losses = [loss for step, loss in points if low <= step <= high]
-    losses = losses or [loss for _, loss in points]
-    is_log = style.log_scale and max(losses) > TINY
-    low, high = loss_range([x for x in losses if not is_log or x > TINY], is_log)
+    losses = _losses(curves, reach)
+    losses_logged = _losses(logged or curves, reach)
+    is_log = style.log_scale and max(losses_logged) > TINY
+    low, high = loss_range(log_losses(losses, losses_logged) if is_log else losses, is_log)
     rows = height - 2
     most = max(2, min(rows // 2, 3 + rows // 4))
     ticks = (log_ticks if is_log else linear_ticks)(low, high, most)
@@ -193,6 +196,13 @@ def draw_overlay(
         window=reach,
         columns=columns,
     )
+
+
+def _losses(curves: Sequence[Curve], reach: Window) -> list[float]:
+    """Those that must fit into the picture: all inside, or all where none is."""
+    points = [point for curve in curves for point in curve if not math.isnan(point[1])]
+    inside = [loss for step, loss in points if reach[0] <= step <= reach[1]]
+    return inside or [loss for _, loss in points]
 
 
 def _to_validated(series: Series, numbers: Sequence[int]) -> Sequence[int]:

@@ -99,6 +99,17 @@ def loss_range(losses: Sequence[float], is_log: bool) -> tuple[float, float]:
     return 10**low, 10**high
 
 
+def log_losses(drawn: Sequence[float], logged: Sequence[float]) -> list[float]:
+    """Of the losses that are drawn, those that a logarithmic axis reaches to.
+
+    None is below the least positive one that was logged: a mean of losses of either sign may come
+    as near to zero as rounding errors do, and is drawn at the foot.
+    """
+    positive = [loss for loss in logged if loss > TINY]
+    least = min(positive)
+    return [loss for loss in drawn if loss >= least] or positive
+
+
 def plot_row(
     row: int,
     grid: Grid,
