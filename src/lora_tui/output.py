@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
+from lora_tui.secret import without_held
 from lora_tui.text import printable
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def log_to_stderr(level: int) -> None:
 
     class Lines(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
-            return printable(super().format(record))
+            return printable(without_held(super().format(record)))
 
     handler = logging.StreamHandler()
     handler.setFormatter(Lines("%(levelname)s %(name)s: %(message)s"))
@@ -65,7 +66,7 @@ def log_to_stderr(level: int) -> None:
 
 def print_traceback(error: BaseException) -> None:
     """Print the traceback of an unexpected error; its text may hold remote data."""
-    sys.stderr.write(printable("".join(traceback.format_exception(error))))
+    sys.stderr.write(printable(without_held("".join(traceback.format_exception(error)))))
 
 
 def print_thread_traceback(ended: threading.ExceptHookArgs) -> None:

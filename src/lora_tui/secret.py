@@ -1,10 +1,27 @@
-"""A string that must not be seen: it masks itself wherever it is printed, logged or pickled."""
+"""A string that must not be seen: it masks itself wherever it is printed, logged or pickled.
+
+A server may say it to us nevertheless: `without_held` takes all that we hold out of a text.
+"""
 
 from __future__ import annotations
 
 from typing import Final, NoReturn
 
 MASK: Final = "••••••"
+
+_SHORTEST: Final = 8
+"""Characters; a shorter one would be found within ordinary words."""
+_MOST_HELD: Final = 64
+"""A session has new tokens each hour."""
+_held: tuple[str, ...] = ()
+
+
+def without_held(text: str) -> str:
+    """The text, each secret that this process holds masked."""
+    found = [value for value in _held if value in text]
+    for value in sorted(found, key=len, reverse=True):  # one may be a part of another
+        text = text.replace(value, MASK)
+    return text
 
 
 def fits_header(text: str) -> bool:
@@ -17,8 +34,12 @@ class Secret:
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, *, public: bool = False) -> None:
+        """`public`: it may be seen in the text of a server, as a project's anon key may."""
+        global _held
         self._value = value
+        if len(value) >= _SHORTEST and not public and value not in _held:
+            _held = (*_held[-_MOST_HELD + 1 :], value)
 
     def reveal(self) -> str:
         """The bare value, for the one call that needs it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from lora_tui.secret import without_held
+
 _MOST_COMBINING = 4
 _ELLIPSIS = "…"
 
@@ -15,10 +17,12 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
     Dropped: control characters (so no escape sequence survives), bidirectional and other format
     marks, zero-width characters, surrogates, private use, and combining marks beyond four on one
     character. White space of any kind becomes one plain space; with `lines`, line breaks stay.
-    Markup is not touched: what it means depends on who renders it, and we never let it be parsed.
+    Secrets that this process holds are masked (secret.py). Markup is not touched: what it means
+    depends on who renders it, and we never let it be parsed.
     """
     if not isinstance(text, str):
         text = "" if text is None else _spelled(text)
+    text = without_held(text)
     if text.isascii() and text.isprintable() and len(text) <= limit:
         return " ".join(text.split())
     kept: list[str] = []
@@ -46,6 +50,7 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
         cleaned = "\n".join(" ".join(line.split()) for line in cleaned.split("\n")).strip()
     else:
         cleaned = " ".join(cleaned.split())
+    cleaned = without_held(cleaned)
     if len(cleaned) > limit:
         cleaned = cleaned[: limit - 1].rstrip() + _ELLIPSIS
     return cleaned

@@ -161,7 +161,7 @@ class KeyAuth(httpx.Auth):
     """A project key alone: `apikey` always, `Authorization` only where the key is a JWT."""
 
     def __init__(self, key: Secret | str) -> None:
-        self._key = key if isinstance(key, Secret) else Secret(key)
+        self._key = key if isinstance(key, Secret) else Secret(key, public=True)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.headers["apikey"] = self._key.reveal()
@@ -190,7 +190,7 @@ class SessionAuth(httpx.Auth):
         client: httpx.Client | None = None,
     ) -> None:
         self._url = url
-        self._anon_key = Secret(anon_key)
+        self._anon_key = Secret(anon_key, public=True)
         self._session = session
         self._on_refresh = on_refresh
         self._reload = reload

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from lora_tui import clock, formats
 from lora_tui.harvest.pace import Speed
+from lora_tui.secret import without_held
 from lora_tui.text import terminal_safe
 
 
@@ -158,7 +159,11 @@ class CycleFinished(Event):
 def as_json(event: Event) -> dict[str, Any]:
     """The object that `--json` prints as one line; `event` is the name, as in `job_failed`."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-    return {"event": name, **asdict(event)}
+    values = asdict(event)  # a file's name, say, is the worker's text
+    return {"event": name} | {
+        key: without_held(value) if isinstance(value, str) else value
+        for key, value in values.items()
+    }
 
 
 def describe(event: Event) -> str:
