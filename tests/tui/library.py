@@ -189,6 +189,7 @@ class Library:
             write()
             _filled[kind] = self.path.read_bytes()
             return
+        self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
         self.path.touch(0o600)
         self.path.write_bytes(_filled[kind])
 
