@@ -12,6 +12,8 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TextIO
 
 from lora_tui import clock
 from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
@@ -20,6 +22,9 @@ from lora_tui.grammar import parse
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
 _WITHOUT_LOG = ("list:list_models", "show:show_model")
 """They have nothing to log, and loading the logger would be a tenth of their time."""
+
+_ACTING = ("deliver:download_model", "deliver:sync_cache", "harvest:retry", "push:push")
+"""They have not done what they should where nobody reads on, and they end because of that."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,24 +44,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _answer(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        _drop_output()  # the reader (`head`, a pager) has seen enough
+        _drop(sys.stdout)  # the reader (`head`, a pager) has seen enough
     except OSError as error:
-        _drop_output()
+        _drop(sys.stdout)
         try:
             reason = error.strerror or type(error).__name__
             print(f"lora-tui: The output can't be written: {reason}.", file=sys.stderr)
         except OSError:  # neither can this
             pass
         return ExitCode.UNEXPECTED
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _drop(sys.stderr)
     return code
 
 
 def _answer(words: Sequence[str]) -> int:
     """The exit code. Raises OSError where stdout can't be written."""
     json_wanted = "--json" in words
-    verbosity = 0
+    verbosity, command = 0, ""
     try:
         arguments = parse(words)
+        command = arguments.run
         json_wanted, verbosity = arguments.json, arguments.verbose
         clock.use_utc(arguments.utc)
         if verbosity or arguments.run not in _WITHOUT_LOG:
@@ -68,6 +78,9 @@ def _answer(words: Sequence[str]) -> int:
         print("Interrupted.", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
+        if command in _ACTING:
+            _drop(sys.stdout)
+            return ExitCode.UNEXPECTED
         raise
     except Exception as error:
         if isinstance(error, UnicodeEncodeError) and not "".join(words).isprintable():
@@ -133,9 +146,9 @@ def _legible(word: str) -> str:
     return word
 
 
-def _drop_output() -> None:
+def _drop(stream: TextIO) -> None:
     """Keep Python from writing at its end what could not be written now."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _log_to_stderr(verbosity: int) -> None:
@@ -196,5 +209,6 @@ def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
     if remedy:
         parts.append(f". {remedy}")
     # what a file or an argument holds may be quoted in it
-    print(terminal_safe("".join(parts), limit=4_000), file=sys.stderr)
+    with suppress(BrokenPipeError):  # the exit code says it too
+        print(terminal_safe("".join(parts), limit=4_000), file=sys.stderr)
     return error.exit_code

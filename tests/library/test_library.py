@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from lora_tui.cli import main
 from lora_tui.library.shelf import FileState, examine
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
@@ -164,6 +170,100 @@ def test_files_of_other_programs_are_neither_removed_nor_unfinished_downloads(
     assert sorted(path.name for path in downloaded.iterdir()) == sorted(
         {path.relative_to(downloaded).parts[0] for path in own if downloaded in path.parents}
     )
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int], None]:
+    """Has the disk refuse everything at a path; root, who may run this, can read all."""
+
+    def start(refused: Path, number: int) -> None:
+        def refusing(name: str, inside_only: bool) -> None:
+            real = getattr(os, name)
+
+            def call(path: Any, *arguments: Any, **options: Any) -> Any:
+                at = Path(os.fsdecode(path)) if isinstance(path, str | Path) else Path()
+                if refused in at.parents or (at == refused and not inside_only):
+                    raise OSError(number, os.strerror(number), str(path))
+                return real(path, *arguments, **options)
+
+            monkeypatch.setattr(os, name, call)
+            if name == "open":
+                monkeypatch.setattr(io, "open", refusing_open(call))
+
+        def refusing_open(call: Any) -> Any:
+            real = io.open
+
+            def opened(file: Any, *arguments: Any, **options: Any) -> Any:
+                if isinstance(file, str | Path):
+                    os.close(call(file, os.O_RDONLY))
+                return real(file, *arguments, **options)
+
+            return opened
+
+        refusing("open", inside_only=False)
+        refusing("stat", inside_only=True)
+        refusing("listdir", inside_only=False)
+        refusing("scandir", inside_only=False)
+
+    return start
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_a_directory_that_can_not_be_read_does_not_hide_the_others(
+    downloaded: Path, run: Run, refuse: Callable[[Path, int], None], number: int
+) -> None:
+    lost = downloaded.with_name("lost+found")
+    lost.mkdir()
+    refuse(lost, number)
+    for command in ("library", "verify"):
+        ran = run(command, "--json")
+        assert ran.code == 7
+        found = {adapter["directory"]: adapter["state"] for adapter in ran.data["adapters"]}
+        assert found == {str(downloaded): "ok", str(lost): "unreadable"}
+        assert "unreadable" in run(command).out
+    (downloaded / ADAPTER).write_bytes(b"short")
+    assert run("verify").code == 6
+    model_id = json.loads((downloaded / "lora-tui.json").read_text())["id"]
+    assert run("library", "remove", model_id, "--yes").code == 0
+    assert not downloaded.exists()
+
+
+def test_a_file_that_can_not_be_read_does_not_hide_the_others(
+    downloaded: Path, run: Run, refuse: Callable[[Path, int], None]
+) -> None:
+    refuse(downloaded / ADAPTER, errno.EACCES)
+    ran = run("verify", "--json")
+    assert ran.code == 7
+    assert sorted(states(ran.data).values()) == ["ok"] * 5 + ["unreadable"]
+    assert states(ran.data)[ADAPTER] == "unreadable"
+    assert "can't be read" in run("verify").out
+
+
+def test_a_record_that_can_not_be_read_is_not_removed_without_its_files(
+    downloaded: Path, run: Run, refuse: Callable[[Path, int], None]
+) -> None:
+    there = sorted(downloaded.iterdir())
+    refuse(downloaded / "lora-tui.json", errno.EACCES)
+    assert run("verify").code == 7
+    assert run("library", "remove", str(downloaded), "--yes").code == 1
+    assert sorted(downloaded.iterdir()) == there
+
+
+def test_a_reader_of_events_that_goes_away_does_not_end_the_download(
+    configured: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("sync")
+    models = run("list", "--json").data["models"]
+    model = next(model for model in models if len(model["artifacts"]) == 6)
+    for number, stream in enumerate(("stdout", "stderr")):
+        reader, writer = os.pipe()
+        os.close(reader)
+        words = ["download", model["id"], "--to", str(tmp_path / str(number))]
+        with monkeypatch.context() as patch, os.fdopen(writer, "w", buffering=1) as gone:
+            patch.setattr(sys, stream, gone)
+            assert main([*words, "--events"] if stream == "stdout" else words) == 0
+            assert main(["download", "no such model"]) == 3
+        assert run("verify", str(tmp_path / str(number))).code == 0
 
 
 def test_removing_asks_first(downloaded: Path, run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, Final
 
 from lora_tui import formats
@@ -68,9 +68,10 @@ def download_model(context: Context) -> None:
                     directory=directory,
                     force=arguments.force,
                     on_change=bars.update,
-                    on_held=lambda row, holder: context.say(
+                    on_held=lambda row, holder: _say(
+                        context,
                         f"{terminal_safe(row.file, limit=60)} is being downloaded by {holder};"
-                        " waiting for it"
+                        " waiting for it",
                     ),
                 )
             except KeyboardInterrupt:
@@ -144,7 +145,10 @@ def _progress_line(context: Context) -> Any:
 
 
 class _Events:
-    """Progress of a download as one JSON object a line, for a program that follows it."""
+    """Progress of a download as one JSON object a line, for a program that follows it.
+
+    One that stops reading (`head`) does not end the download.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -170,8 +174,9 @@ class _Events:
             "target": str(transfer.target),
             "error": transfer.error,
         }
-        self._context.out.write(json_text(event) + "\n")
-        self._context.out.flush()
+        with suppress(BrokenPipeError):
+            self._context.out.write(json_text(event) + "\n")
+            self._context.out.flush()
 
 
 class _Bars:
@@ -234,9 +239,15 @@ class _Bars:
         self._told.add(step)
         if transfer.state is TransferState.DONE:
             how = transfer.checked.sentence if transfer.checked else "downloaded"
-            self._context.say(f"{name}: {formats.size(transfer.bytes_done)}, {how}{again}")
+            _say(self._context, f"{name}: {formats.size(transfer.bytes_done)}, {how}{again}")
         elif transfer.state is TransferState.FAILED:
-            self._context.say(f"{name}: {transfer.error}")
+            _say(self._context, f"{name}: {transfer.error}")
+
+
+def _say(context: Context, line: str) -> None:
+    """Nobody may read stderr any more; that does not end a download."""
+    with suppress(BrokenPipeError):
+        context.say(line)
 
 
 def _how(transfer: Transfer) -> str:

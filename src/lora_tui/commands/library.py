@@ -20,7 +20,6 @@ from lora_tui.cache.connection import transaction
 from lora_tui.checked import Checked
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config import expanded, find_paths
-from lora_tui.disk_errors import disk_error
 from lora_tui.domain import Model
 from lora_tui.errors import (
     AuthenticationError,
@@ -31,7 +30,7 @@ from lora_tui.errors import (
 )
 from lora_tui.library.presence import note_verdicts
 from lora_tui.library.removal import remove
-from lora_tui.library.shelf import Adapter, FileState, LocalFile, directories, examine
+from lora_tui.library.shelf import Adapter, FileState, LocalFile, directories, examine, is_adapter
 from lora_tui.text import terminal_safe
 
 _MOST_EXTRA: Final = 20
@@ -47,9 +46,11 @@ def library(context: Context) -> ExitCode:
             remedy="`lora-tui library` lists all, `lora-tui verify DIR` looks at one",
         )
     adapters = _adapters(context, _root(context), thorough=False)
+    unreadable = any(file.unreadable for adapter in adapters for file in adapter.files)
+    code = ExitCode.PARTLY_FAILED if unreadable else ExitCode.OK
     if context.json:
         context.print_data({"adapters": [_facts(adapter) for adapter in adapters]})
-        return ExitCode.OK
+        return code
     for adapter in adapters:
         checked = adapter.checked.value if adapter.checked else formats.NOTHING
         context.out.write(
@@ -58,7 +59,7 @@ def library(context: Context) -> ExitCode:
         )
     total = formats.size(sum(adapter.size for adapter in adapters))
     context.say(f"{len(adapters)} on this disk, {total}; `lora-tui verify` reads every byte")
-    return ExitCode.OK
+    return code
 
 
 def verify(context: Context) -> ExitCode:
@@ -69,7 +70,7 @@ def verify(context: Context) -> ExitCode:
         raise NotFoundError("There is no such directory", details=str(root))
     adapters = _adapters(context, root, thorough=True, elsewhere=not given)
     if given and not adapters:
-        adapters = [_examined(root, thorough=True, model_of=lambda _: None)]
+        adapters = [examine(root, thorough=True)]
         if not adapters[0].files:
             raise NotFoundError("There is nothing to verify", details=str(root))
     with _cache(context) as db:
@@ -78,16 +79,19 @@ def verify(context: Context) -> ExitCode:
     files = [file for adapter in adapters for file in adapter.files]
     broken = [file for file in files if file.broken]
     to_come = [file for file in files if file.to_come]
+    unreadable = [file for file in files if file.unreadable]
     if context.json:
-        whole = not broken and not to_come
+        whole = not broken and not to_come and not unreadable
         context.print_data({"ok": whole, "adapters": [_facts(adapter) for adapter in adapters]})
     else:
         for adapter in adapters:
             _print_files(context, adapter)
         _say_result(context, files, len(broken), len(to_come))
+        if unreadable:
+            context.say(f"{len(unreadable)} can't be read; see their permissions and the disk")
     if broken:
         return ExitCode.INTEGRITY
-    return ExitCode.PARTLY_FAILED if to_come else ExitCode.OK
+    return ExitCode.PARTLY_FAILED if to_come or unreadable else ExitCode.OK
 
 
 def _print_files(context: Context, adapter: Adapter) -> None:
@@ -161,8 +165,8 @@ def _remove(context: Context) -> ExitCode:
 
 def _chosen(context: Context, wanted: str) -> Adapter:
     path = expanded(wanted, "The directory").absolute()
-    if directories(path) == [path]:
-        return _examined(path, thorough=False, model_of=lambda _: None)
+    if is_adapter(path):
+        return examine(path, thorough=False)
     adapters = _adapters(context, _root(context), thorough=False)
     found = [
         adapter
@@ -205,18 +209,9 @@ def _adapters(
             others = list(finished.downloaded_models(db).values()) if elsewhere else []
             model_of = lambda model_id: models.get_model(db, model_id)  # noqa: E731
         return [
-            _examined(directory, thorough=thorough, model_of=model_of)
+            examine(directory, thorough=thorough, model_of=model_of)
             for directory in directories(root, others)
         ]
-
-
-def _examined(
-    directory: Path, *, thorough: bool, model_of: Callable[[str], Model | None]
-) -> Adapter:
-    try:
-        return examine(directory, thorough=thorough, model_of=model_of)
-    except OSError as error:
-        raise disk_error(error, "The directory can't be read", directory) from error
 
 
 @contextmanager

@@ -99,7 +99,10 @@ def _check_models(db: Connection) -> None:
         rows.setdefault((row.model_id, row.target.parent), {})[row.file] = row
     news = {}
     for model_id, directory in downloaded_models(db).items():
-        intact = _is_intact(db, model_id, directory, rows.get((model_id, directory), {}))
+        try:
+            intact = _is_intact(db, model_id, directory, rows.get((model_id, directory), {}))
+        except OSError:
+            continue  # a disk that fails tells nothing
         if intact is not (downloaded_to(db, model_id) is not None):
             news[model_id] = intact
     if news:

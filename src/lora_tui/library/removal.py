@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lora_tui.library.shelf import begun_downloads
+from lora_tui.library.shelf import begun_downloads, check_record
 from lora_tui.private_files import remove_abandoned
 from lora_tui.transfers.part import discard_part, explained_disk
 from lora_tui.transfers.record import MANIFEST, expected_files, read_record, recorded_files
@@ -16,6 +16,8 @@ def remove(directory: Path) -> int:
 
     Raises DiskError, also where a file is being downloaded.
     """
+    with explained_disk(directory / MANIFEST):
+        check_record(directory)
     record = read_record(directory)
     names = list(recorded_files(record))
     count = 0

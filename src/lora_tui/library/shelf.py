@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from lora_tui.checked import Checked, checked_of
 from lora_tui.domain import Model
 from lora_tui.errors import IntegrityError
 from lora_tui.json_values import whole
+from lora_tui.private_files import read_plain
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import SUFFIXES, is_begun, part_of
 from lora_tui.transfers.record import (
@@ -37,6 +39,8 @@ class FileState(StrEnum):
     """As it was downloaded; the project has another version now."""
     PARTIAL = "partial"
     """Its download is not finished."""
+    UNREADABLE = "unreadable"
+    """The disk or its permissions refuse it, so nobody knows."""
     MISSING = "missing"
     WRONG_SIZE = "wrong-size"
     CHANGED = "changed"
@@ -69,6 +73,11 @@ class LocalFile:
     def broken(self) -> bool:
         """Whether it was here as it should be, and is not any more."""
         return self.state in ALTERED or (self.state is FileState.MISSING and self.fetched)
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether nothing can be said of it."""
+        return self.state is FileState.UNREADABLE
 
     @property
     def to_come(self) -> bool:
@@ -114,14 +123,32 @@ class Adapter:
 
 
 def directories(root: Path, elsewhere: Iterable[Path] = ()) -> list[Path]:
-    """Where adapters lie: `root` itself, its children, and the directories named besides."""
+    """Where adapters lie: `root` itself, its children, and the directories named besides.
+
+    Those that can't be looked into are among them. Raises OSError where `root` is one of these.
+    """
     children: list[Path] = []
     if (root / MANIFEST).is_file():
         children = [root]
     elif root.is_dir():
-        children = sorted(path for path in root.iterdir() if (path / MANIFEST).is_file())
-    others = [path for path in elsewhere if (path / MANIFEST).is_file()]
+        children = sorted(path for path in root.iterdir() if _may_hold_one(path))
+    others = [path for path in elsewhere if _may_hold_one(path)]
     return list(dict.fromkeys([*children, *others]))
+
+
+def is_adapter(directory: Path) -> bool:
+    """Whether a record lies in it that can be seen."""
+    try:
+        return (directory / MANIFEST).is_file()
+    except OSError:
+        return False
+
+
+def _may_hold_one(directory: Path) -> bool:
+    try:
+        return (directory / MANIFEST).is_file()
+    except OSError:
+        return True
 
 
 def begun_downloads(directory: Path) -> list[str]:
@@ -143,9 +170,16 @@ def examine(
     """Compare an adapter with its record, and with the project's manifest where that is known.
 
     `thorough` reads every byte and names what is there besides; else sizes alone are compared. A
-    directory without a record is looked at for its structure. Raises OSError where the directory
-    can't be read.
+    directory without a record is looked at for its structure. What can't be read is `unreadable`.
     """
+    try:
+        return _adapter(directory, thorough, model_of)
+    except OSError as error:
+        return Adapter(directory, None, _name(directory.name), None, (_unreadable(".", error),))
+
+
+def _adapter(directory: Path, thorough: bool, model_of: Callable[[str], Model | None]) -> Adapter:
+    check_record(directory)
     record = read_record(directory)
     model_id = record.get("id")
     model = model_of(model_id) if isinstance(model_id, str) else None
@@ -169,13 +203,40 @@ def examine(
     return Adapter(
         directory=directory,
         model_id=model_id if isinstance(model_id, str) else None,
-        name=terminal_safe(record.get("name") or directory.name, limit=200),
+        name=_name(record.get("name") or directory.name),
         version=terminal_safe(record.get("version"), limit=40) or None,
         files=tuple(found),
     )
 
 
+def _name(text: object) -> str:
+    return terminal_safe(text, limit=200)
+
+
+def check_record(directory: Path) -> None:
+    """Raises OSError where there is a record that can't be read: its files are not unrecorded."""
+    try:
+        read_plain(directory / MANIFEST, 1)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+
+
+def _unreadable(name: str, error: OSError) -> LocalFile:
+    reason = f"it can't be read: {error.strerror or type(error).__name__}"
+    return LocalFile(name, FileState.UNREADABLE, None, reason, fetched=False)
+
+
 def _examine(
+    directory: Path, name: str, facts: Mapping[str, Any], promised: str | None, *, thorough: bool
+) -> LocalFile:
+    try:
+        return _compared(directory, name, facts, promised, thorough=thorough)
+    except OSError as error:
+        return _unreadable(name, error)
+
+
+def _compared(
     directory: Path, name: str, facts: Mapping[str, Any], promised: str | None, *, thorough: bool
 ) -> LocalFile:
     path = directory / name
@@ -261,6 +322,8 @@ def _unrecorded(directory: Path) -> Iterator[LocalFile]:
         size = path.stat().st_size
         try:
             check_structure(path, path.name)
+        except OSError as error:
+            yield _unreadable(path.name, error)
         except IntegrityError as error:
             yield LocalFile(path.name, FileState.DAMAGED, size, str(error))
         else:
