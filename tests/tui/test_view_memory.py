@@ -35,7 +35,7 @@ async def test_a_directory_that_can_not_be_written_is_said_and_nothing_else_suff
     app = open_app(views=tmp_path / "file" / "views.json")
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("v")
-        await until(pilot, lambda: any("remembered" in toast for toast in toasts(app)))
+        await until(pilot, lambda: any("saved" in toast for toast in toasts(app)))
         assert "page 1 of 4" in screen_text(app)
 
 
