@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
@@ -196,6 +197,92 @@ def test_a_compressed_file_is_not_looked_into(serve: Callable[..., RawServer]) -
     server = serve(lambda _: [whole(gzip.compress(b"x" * 100), "Content-Encoding: gzip")])
     with pytest.raises(errors.BackendError, match="not requested"):
         read_beginning(server.sign(), 1000)
+
+
+FILE = bytes(range(256)) * 20
+
+
+def parts(longest: int, *lines: str, cut: int | None = None) -> Callable[[str], Iterator[bytes]]:
+    """Answers ranges with no more than so many bytes, and ends the connection after `cut`."""
+
+    def answer(request: str) -> Iterator[bytes]:
+        found = re.search(r"(?im)^range: bytes=(\d+)-(\d+)", request)
+        assert found
+        start = int(found[1])
+        end = min(int(found[2]) + 1, start + longest, len(FILE))
+        span = f"Content-Range: bytes {start}-{end - 1}/{len(FILE)}"
+        sent = whole(FILE[start:end], span, *lines, status="206 Partial Content")
+        yield sent if cut is None else sent[: len(sent) - (end - start) + min(cut, end - start)]
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        parts(1500),
+        parts(1500, 'ETag: "one"'),
+        parts(10_000, cut=1500),
+        parts(10_000, "Content-Encoding: Identity"),
+        parts(10_000, "Content-Encoding: identity, identity"),
+        parts(10_000, "Content-Encoding: "),
+    ],
+    ids=["short", "short with ETag", "cut", "Identity", "identity twice", "no encoding"],
+)
+def test_the_beginning_of_a_file_is_read_however_it_comes(
+    serve: Callable[..., RawServer], answer: Callable[[str], Iterator[bytes]]
+) -> None:
+    assert read_beginning(serve(answer).sign(), 4000) == (FILE[:4000], len(FILE))
+    assert read_beginning(serve(answer).sign(), 9000) == (FILE, len(FILE))
+
+
+def test_a_beginning_that_always_breaks_off_is_no_damaged_file(
+    serve: Callable[..., RawServer],
+) -> None:
+    cut = whole(FILE)[:-2000]
+    for server, requests in ((serve(parts(10_000, cut=0)), 3), (serve(lambda _: [cut]), 4)):
+        with pytest.raises(errors.UnreachableError):
+            read_beginning(server.sign(), 4000)
+        assert len(server.requests) == requests
+
+
+def test_an_answer_of_a_byte_at_a_time_is_given_up(serve: Callable[..., RawServer]) -> None:
+    server = serve(parts(1))
+    with pytest.raises(errors.BackendError, match="next to nothing"):
+        read_beginning(server.sign(), 4000)
+    assert len(server.requests) < 20
+
+
+def test_a_beginning_of_two_versions_is_none(serve: Callable[..., RawServer]) -> None:
+    etags = iter(f'ETag: "{number}"' for number in range(9))
+    server = serve(lambda request: parts(1500, next(etags))(request))
+    with pytest.raises(errors.BackendError, match="changes"):
+        read_beginning(server.sign(), 4000)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        whole(b"<html>Sign in</html>"),
+        whole(b"Sign in", "Content-Type: text/html"),
+        whole(b'{"statusCode":"404","error":"not_found","message":"Object not found"}'),
+    ],
+    ids=["page", "type", "error"],
+)
+def test_a_login_page_is_not_taken_for_a_damaged_adapter(
+    serve: Callable[..., RawServer], answer: bytes
+) -> None:
+    with pytest.raises(errors.InterceptedError, match="before the storage answered"):
+        read_beginning(serve(lambda _: [answer]).sign(), 4000)
+
+
+def test_an_object_that_is_gone_is_told_as_that_by_its_code(
+    serve: Callable[..., RawServer],
+) -> None:
+    body = b'{"code":"NoSuchKey","message":"The specified key does not exist."}'
+    server = serve(lambda _: [whole(body, status="400 Bad Request")])
+    with pytest.raises(errors.NotFoundError):
+        read_beginning(server.sign(), 4000)
 
 
 @pytest.mark.parametrize("refusal", ["416 Range Not Satisfiable", "500 Internal Server Error"])

@@ -2,71 +2,164 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Final
+from urllib.parse import unquote
 
 import httpx
 
-from lora_tui.errors import BackendError, IntegrityError, NotFoundError
+from lora_tui.error_pages import error_in, is_html_name
+from lora_tui.errors import (
+    BackendError,
+    IntegrityError,
+    InterceptedError,
+    NotFoundError,
+    UnreachableError,
+)
 from lora_tui.gateway.answers import error_of
-from lora_tui.gateway.headers import byte_count, content_range
+from lora_tui.gateway.headers import byte_count, content_span, strong_etag
 from lora_tui.gateway.http import open_body
-from lora_tui.gateway.wire import names_no_encoding
 
 _MOST_ERROR_BYTES: Final = 64 << 10
+_WHAT: Final = "read the beginning of the file"
+_MOST_FAILURES: Final = 3
+"""Answers that bring nothing new, one after the other."""
+_FREE_ANSWERS: Final = 16
+_LEAST_BYTES: Final = 4 << 10
+"""That each further answer must have brought, on average."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one answer brought."""
+
+    start: int
+    content: bytes
+    total: int | None
+    etag: str | None
+    at_end: bool
+    """Whether the file certainly has no more, or the answer was the whole file."""
 
 
 def read_beginning(url: str, most: int) -> tuple[bytes, int | None]:
     """Up to `most` bytes from the file's start, and the size of the whole file where it is told.
 
     A server that knows no ranges sends the whole file; the connection is closed at `most` bytes.
+    Where an answer is shorter than what was asked for, or breaks off, the rest is asked for.
     Raises NotFoundError, UnreachableError and BackendError, without any of the URL.
     """
-    what = "read the beginning of the file"
+    received, failures, answers = b"", 0, 0
+    known: _Part | None = None
+    while True:
+        etag = known.etag if known is not None else None
+        part = _ask(url, len(received), most, etag, last=failures + 1 >= _MOST_FAILURES)
+        answers += 1
+        if part.start and known is not None and _is_of_another(part, known):
+            raise BackendError(f"Could not {_WHAT}: it changes meanwhile", remedy="try again")
+        before, received = len(received), received[: part.start] + part.content
+        known = part if known is None or part.total is not None else known
+        if part.at_end or len(received) >= min(most, known.total or most):
+            return received, known.total
+        failures = 0 if len(received) > before else failures + 1
+        if failures >= _MOST_FAILURES:
+            raise UnreachableError(f"Could not {_WHAT}: the answers break off")
+        if answers > _FREE_ANSWERS + len(received) // _LEAST_BYTES:
+            raise BackendError(f"Could not {_WHAT}: the server sends next to nothing of it")
+
+
+def _ask(url: str, start: int, most: int, etag: str | None, *, last: bool) -> _Part:
+    """One answer. Where `last`, one that breaks off before its first byte is an error."""
     for ranged in (True, False):
         headers = {"Accept-Encoding": "identity"}
         if ranged:
-            headers["Range"] = f"bytes=0-{most - 1}"
+            headers["Range"] = f"bytes={start}-{most - 1}"
+            if start and etag:
+                headers["If-Range"] = etag
         with open_body(url, headers) as response:
-            if ranged and response.status_code in (416, 500):
+            if response.status_code == 416 and start:
+                return _Part(start, b"", None, etag, at_end=True)
+            if ranged and not start and response.status_code in (416, 500):
                 continue  # an empty object has no part: some stores refuse, others fail
             if response.status_code == 416:
                 raise IntegrityError("The file is empty")
-            received = _received(response, most if response.is_success else _MOST_ERROR_BYTES)
             if not response.is_success:
-                refusal = httpx.Response(
-                    response.status_code,
-                    headers=_words_only(response.headers),
-                    content=received,
-                    request=response.request,
-                )
-                raise error_of(refusal, what)
-            if not names_no_encoding(response.headers.get("content-encoding", "")):
+                received, _ = _received(response, _MOST_ERROR_BYTES, last=True)
+                raise _refusal(response, received)
+            if not _is_unencoded(response):
                 raise BackendError(
-                    f"Could not {what}: the server sends it in an encoding that was not requested"
+                    f"Could not {_WHAT}: the server sends it in an encoding that was not requested"
                 )
-            return received, _total(response, what)
+            return _part(response, start, most, last=last)
     raise AssertionError("not reached")
 
 
-def _total(response: httpx.Response, what: str) -> int | None:
+def _part(response: httpx.Response, start: int, most: int, *, last: bool) -> _Part:
+    etag = strong_etag(response.headers.get("etag"))
     if response.status_code == 206:
-        part = content_range(response.headers.get("content-range"))
-        if part is None or part[0] != 0:
-            raise NotFoundError(f"Could not {what}: the server sent a different part of it")
-        return part[1]
-    total = byte_count(response.headers.get("content-length"))
-    if total == 0:
-        raise IntegrityError("The file is empty")
-    return total
+        span = content_span(response.headers.get("content-range"))
+        if span is None or span[0] != start:
+            raise NotFoundError(f"Could not {_WHAT}: the server sent a different part of it")
+        total = span[2]
+        content, _ = _received(response, min(most, span[1]) - start, last=last)
+        at_end = False
+    else:
+        start, total = 0, byte_count(response.headers.get("content-length"))
+        content, broken = _received(response, most, last=last)
+        at_end = not broken
+    if start == 0:
+        _check_no_page(response, content, total)
+        if total == 0:
+            raise IntegrityError("The file is empty")
+    return _Part(start, content, total, etag, at_end)
 
 
-def _received(response: httpx.Response, most: int) -> bytes:
+def _is_of_another(part: _Part, known: _Part) -> bool:
+    return (part.total is not None and known.total not in (None, part.total)) or (
+        part.etag is not None and known.etag not in (None, part.etag)
+    )
+
+
+def _check_no_page(response: httpx.Response, content: bytes, total: int | None) -> None:
+    """Raises InterceptedError where a page, or an error, came in place of the file."""
+    name = PurePosixPath(unquote(response.request.url.path)).name
+    if is_html_name(name):
+        return
+    if "html" in response.headers.get("content-type", "").lower() or error_in(content, total, name):
+        raise InterceptedError(
+            f"Could not {_WHAT}: something before the storage answered in its place,"
+            " with a page or an error"
+        )
+
+
+def _received(response: httpx.Response, most: int, *, last: bool) -> tuple[bytes, bool]:
+    """The first bytes of the body; whether it broke off before all of them were there."""
     received = bytearray()
-    for piece in response.iter_raw():
-        received += piece
-        if len(received) >= most:
-            break
-    return bytes(received[:most])
+    try:
+        for piece in response.iter_raw():
+            received += piece
+            if len(received) >= most:
+                break
+    except httpx.TransportError:
+        if last and not received:
+            raise
+        return bytes(received[:most]), len(received) < most
+    return bytes(received[:most]), False
+
+
+def _is_unencoded(response: httpx.Response) -> bool:
+    coding = response.headers.get("content-encoding", "")
+    return {token.strip().lower() for token in coding.split(",")} <= {"", "identity"}
+
+
+def _refusal(response: httpx.Response, received: bytes) -> Exception:
+    refusal = httpx.Response(
+        response.status_code,
+        headers=_words_only(response.headers),
+        content=received,
+        request=response.request,
+    )
+    return error_of(refusal, _WHAT)
 
 
 def _words_only(headers: httpx.Headers) -> dict[str, str]:
