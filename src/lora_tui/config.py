@@ -23,6 +23,8 @@ DEFAULT_PROFILE: Final = "default"
 DEMO_PROFILE: Final = "demo"
 _MOST_PARALLEL: Final = 16
 
+_ON: Final = ("1", "true", "yes", "on")
+_OFF: Final = ("0", "false", "no", "off")
 # environment variable → key in `[profiles.NAME]`
 _SETTINGS: Final = {
     "SUPABASE_URL": "url",
@@ -274,6 +276,7 @@ def _profile(
                 f" of {paths.config_file}",
             )
     downloads = table.get("downloads")
+    private = switch_of("LORA_TUI_ALLOW_PRIVATE_URLS", environment)
     return Profile(
         name=name,
         paths=paths,
@@ -290,9 +293,8 @@ def _profile(
         downloads_dir=expanded(downloads, "downloads")
         if isinstance(downloads, str)
         else paths.downloads_dir,
-        allow_private_urls=table.get("allow_private_urls") is True
-        or environment.get("LORA_TUI_ALLOW_PRIVATE_URLS") == "1",
-        background_harvest=table.get("background_harvest") is True,
+        allow_private_urls=_switch("allow_private_urls", table) if private is None else private,
+        background_harvest=_switch("background_harvest", table),
         limit_rate=_limit_rate(
             f"profile {name}", environment.get("LORA_TUI_LIMIT_RATE") or table.get("limit_rate")
         ),
@@ -323,6 +325,23 @@ def bytes_of(text: str) -> float:
     if match is None or not float(match[1]) > 0:
         raise ValueError("not an amount of bytes")
     return float(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2]]
+
+
+def _switch(key: str, table: Mapping[str, Any]) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key} is true or false, without quotes")
+    return value
+
+
+def switch_of(variable: str, environment: Mapping[str, str]) -> bool | None:
+    """Whether a variable is on or off; None where it is not set, or empty. Raises ConfigError."""
+    value = environment.get(variable, "").strip().lower()
+    if not value:
+        return None
+    if value in _OFF or value in _ON:
+        return value in _ON
+    raise ConfigError(f"{variable} is neither on nor off", remedy="set it to true or false")
 
 
 def _from_environment(variable: str, environment: Mapping[str, str]) -> str | None:

@@ -9,6 +9,8 @@ import importlib
 import os
 from typing import Any, Final
 
+from lora_tui.config import switch_of
+
 _SERVICE: Final = "lora-tui"
 _LEAST_PRIORITY: Final = 1
 """What the package gives a backend that it recommends; those that keep plain text have less."""
@@ -52,7 +54,7 @@ def remove(name: str) -> None:
 
 
 def _backend() -> Any:
-    if os.environ.get("LORA_TUI_NO_KEYRING"):
+    if switch_of("LORA_TUI_NO_KEYRING", os.environ):
         return None
     try:
         keyring = importlib.import_module("keyring")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from lora_tui.config import read_document
+from lora_tui.config import read_document, switch_of
 from lora_tui.errors import ConfigError
 from lora_tui.keys import Keymap, keymap_of
 
@@ -44,11 +44,12 @@ def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) ->
     if not isinstance(table, dict):
         raise ConfigError("[ui] must be a table", details=str(path))
     values = {key: check_preference(key, value) for key, value in table.items()}
+    ascii_only = switch_of("LORA_TUI_ASCII", environment)
+    if ascii_only is None:
+        ascii_only = values.get("ascii", False)
     return Preferences(
         theme=values.get("theme"),
-        ascii_only=bool(environment.get("LORA_TUI_ASCII"))
-        or values.get("ascii", False)
-        or not writes_unicode(sys.stdout),
+        ascii_only=ascii_only or not writes_unicode(sys.stdout),
         bell=values.get("bell", True),
         mouse=values.get("mouse", True),
         sync_interval=values.get("sync_interval", 60.0),

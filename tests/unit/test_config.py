@@ -8,6 +8,7 @@ import pytest
 
 from lora_tui.config import load_profile
 from lora_tui.errors import ConfigError, ExitCode
+from lora_tui.preferences import load_preferences
 
 KEYS = {"SUPABASE_URL": "https://project.example", "SUPABASE_ANON_KEY": "sb_publishable_x"}
 
@@ -74,3 +75,24 @@ def test_the_caches_of_two_users_and_two_projects_are_four_files(tmp_path: Path)
         for user in ("alice", "bob")
     }
     assert len(paths) == 4
+
+
+@pytest.mark.parametrize("value", ["1", "true", "True", "YES", "on"])
+def test_private_addresses_are_allowed_by_any_usual_word(tmp_path: Path, value: str) -> None:
+    environment = {**KEYS, "LORA_TUI_HOME": str(tmp_path), "LORA_TUI_ALLOW_PRIVATE_URLS": value}
+    assert load_profile(environment=environment).allow_private_urls
+    assert load_preferences(tmp_path / "none", {"LORA_TUI_ASCII": value}).ascii_only
+
+
+@pytest.mark.parametrize("value", ["0", "false", "No", "off", ""])
+def test_a_switch_of_the_environment_can_be_off(tmp_path: Path, value: str) -> None:
+    environment = {**KEYS, "LORA_TUI_HOME": str(tmp_path), "LORA_TUI_ALLOW_PRIVATE_URLS": value}
+    assert not load_profile(environment=environment).allow_private_urls
+
+
+def test_any_other_word_for_a_switch_is_a_usage_error(tmp_path: Path) -> None:
+    environment = {**KEYS, "LORA_TUI_HOME": str(tmp_path), "LORA_TUI_ALLOW_PRIVATE_URLS": "maybe"}
+    with pytest.raises(ConfigError, match="LORA_TUI_ALLOW_PRIVATE_URLS"):
+        load_profile(environment=environment)
+    with pytest.raises(ConfigError, match="LORA_TUI_ASCII"):
+        load_preferences(tmp_path / "none", {"LORA_TUI_ASCII": "maybe"})

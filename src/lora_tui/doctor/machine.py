@@ -16,7 +16,7 @@ from lora_tui.cache import facts
 from lora_tui.cache.cache_file import check_kind
 from lora_tui.cache.integrity import check_integrity
 from lora_tui.cache.schema import SCHEMA_VERSION
-from lora_tui.config import DEFAULT_PROFILE, Paths, Profile, read_profiles
+from lora_tui.config import DEFAULT_PROFILE, Paths, Profile, read_profiles, switch_of
 from lora_tui.config_file import SECRET_KEYS
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
 from lora_tui.errors import DamagedCacheError
@@ -113,7 +113,7 @@ def check_terminal(stream: TextIO | Output, environment: Mapping[str, str] = os.
         )
     if columns < _SMALLEST[0] or lines < _SMALLEST[1]:
         return warning("terminal", seen, "80×24 and more shows everything")
-    if "utf" not in encoding and not environment.get("LORA_TUI_ASCII"):
+    if "utf" not in encoding and not switch_of("LORA_TUI_ASCII", environment):
         return warning("terminal", seen, "set LORA_TUI_ASCII=1, or a UTF-8 locale")
     return ok("terminal", seen)
 
