@@ -6,27 +6,31 @@ case whose session it is, so that what only reads the cache never opens a keyrin
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import keyring_store
-from lora_tui.account_files import session_name
+from lora_tui.account_files import (
+    claims_of,
+    is_session_of,
+    is_user_id,
+    read_object,
+    read_session_file,
+    session_name,
+)
 from lora_tui.cache.facts import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config import Profile
 from lora_tui.disk_errors import disk_error
-from lora_tui.errors import AuthenticationError
+from lora_tui.errors import AuthenticationError, DiskError
 from lora_tui.file_lock import in_use, take_lock
-from lora_tui.json_text import parsed
 from lora_tui.private_files import make_private_directory, replace_private
 from lora_tui.secret import Secret
 
@@ -35,6 +39,8 @@ FILE: Final = "file"
 
 _RENEWAL_SECONDS: Final = 60.0
 """How long another process may take to renew the session: a few requests, tried again."""
+
+_LONGEST_EMAIL: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,18 @@ def signed_in(profile: Profile) -> SignedIn | None:
         session = session_of_token(profile.access_token)
         return SignedIn(session.user_id, session.email)
     data = _read_file(profile)
-    if not data.get("user_id"):
-        return None
-    return SignedIn(str(data["user_id"]), str(data.get("email") or ""))
+    if data.get("kept_in") == KEYRING:
+        user_id = data.get("user_id")
+        return SignedIn(str(user_id), email_of(data)) if is_user_id(user_id) else None
+    stored = _session(data)
+    return None if stored is None else SignedIn(stored.user_id, stored.email)
+
+
+def is_damaged(profile: Profile) -> bool:
+    """Whether something is in the place of the stored session that is none. Raises DiskError."""
+    return (
+        os.path.lexists(_file(profile)) and signed_in(replace(profile, access_token=None)) is None
+    )
 
 
 def kept_in(profile: Profile) -> str:
@@ -95,7 +110,8 @@ def load_session(profile: Profile) -> Session | None:
                 remedy="unlock the keyring, or run `lora-tui login` again"
                 " (LORA_TUI_NO_KEYRING=1 keeps it in a file)",
             )
-        data = _parsed(text)
+        session = _session(read_object(text))
+        return session if session and session.user_id == data.get("user_id") else None
     return _session(data)
 
 
@@ -113,7 +129,7 @@ def save_session(profile: Profile, session: Session) -> str:
         data = {"kept_in": KEYRING, "user_id": session.user_id, "email": session.email}
         _write_file(profile, data)
         return KEYRING
-    was_in_keyring = kept_in(profile) == KEYRING
+    was_in_keyring = _was_in_keyring(profile)
     _write_file(profile, data)
     if was_in_keyring:
         keyring_store.remove(_keyring_name(profile))
@@ -121,13 +137,37 @@ def save_session(profile: Profile, session: Session) -> str:
 
 
 def delete_session(profile: Profile) -> bool:
-    """Forget the stored session; True where there was one."""
+    """Forget the stored session, or what is in its place; True where there was anything.
+
+    Raises DiskError.
+    """
     path = _file(profile)
-    existed = path.exists()
-    if kept_in(profile) == KEYRING:
+    existed = os.path.lexists(path)
+    if _was_in_keyring(profile):
         keyring_store.remove(_keyring_name(profile))
-    path.unlink(missing_ok=True)
+    try:
+        _clear_place(path)
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise disk_error(error, "The stored session can't be removed", path) from error
     return existed
+
+
+def _was_in_keyring(profile: Profile) -> bool:
+    try:
+        return kept_in(profile) == KEYRING
+    except DiskError:  # what can't be read can still be replaced and removed
+        return False
+
+
+def _clear_place(path: Path) -> None:
+    """Move a directory away that has the session's name; an empty one is removed."""
+    if path.is_symlink() or not path.is_dir():
+        return
+    try:
+        path.rmdir()
+    except OSError:
+        path.rename(path.with_name(f"{path.name}.{os.urandom(4).hex()}.aside"))
 
 
 @contextmanager
@@ -158,9 +198,9 @@ def refresh_lock(profile: Profile) -> Iterator[None]:
 
 def session_of_token(token: Secret) -> Session:
     """Read who an access token belongs to and when it ends; the backend checks its signature."""
-    claims = _claims(token.reveal())
+    claims = claims_of(token.reveal())
     user_id, expiry = claims.get("sub"), _moment(claims.get("exp"))
-    if not isinstance(user_id, str) or expiry is None:
+    if not is_session_of(user_id, token.reveal(), "") or expiry is None:
         raise AuthenticationError(
             "LORA_TUI_ACCESS_TOKEN is not an access token of Supabase",
             remedy="give the access_token of a session, or run `lora-tui login`",
@@ -169,13 +209,24 @@ def session_of_token(token: Secret) -> Session:
         access_token=token,
         refresh_token=Secret(""),
         expires_at=expiry,
-        user_id=user_id,
-        email=str(claims.get("email") or ""),
+        user_id=str(user_id),
+        email=email_of(claims),
     )
 
 
+def expiry_of(token: str) -> datetime | None:
+    """When an access token ends, as it says itself."""
+    return _moment(claims_of(token).get("exp"))
+
+
+def email_of(data: Mapping[str, Any]) -> str:
+    """The address of an account; empty where there is none that could be shown."""
+    email = data.get("email")
+    return email if isinstance(email, str) and len(email) <= _LONGEST_EMAIL else ""
+
+
 def _moment(seconds: object) -> datetime | None:
-    if not isinstance(seconds, int | float):
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         return None
     try:
         return datetime.fromtimestamp(seconds, UTC)
@@ -183,51 +234,32 @@ def _moment(seconds: object) -> datetime | None:
         return None
 
 
-def _claims(token: str) -> dict[str, Any]:
-    try:
-        payload = token.split(".")[1]
-        claims = parsed(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, binascii.Error, ValueError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
-
-
 def _session(data: Mapping[str, Any]) -> Session | None:
-    try:
-        expires_at = parse_timestamp(data["expires_at"])
-        if expires_at is None:
-            return None
-        return Session(
-            access_token=Secret(data["access_token"]),
-            refresh_token=Secret(data["refresh_token"]),
-            expires_at=expires_at,
-            user_id=str(data["user_id"]),
-            email=str(data["email"]),
-        )
-    except (KeyError, TypeError):
+    """None for a damaged one."""
+    user_id, expires_at = data.get("user_id"), parse_timestamp(data.get("expires_at"))
+    access_token, refresh_token = data.get("access_token"), data.get("refresh_token")
+    if expires_at is None or not is_session_of(user_id, access_token, refresh_token):
         return None
+    return Session(
+        access_token=Secret(str(access_token)),
+        refresh_token=Secret(str(refresh_token)),
+        expires_at=expires_at,
+        user_id=str(user_id),
+        email=email_of(data),
+    )
 
 
 def _read_file(profile: Profile) -> Mapping[str, Any]:
     try:
-        return _parsed(_file(profile).read_text(encoding="utf-8"))
-    except (FileNotFoundError, UnicodeDecodeError):
-        return {}
+        return read_session_file(str(_file(profile)))
     except OSError as error:
         raise disk_error(error, "The stored session can't be read", _file(profile)) from error
-
-
-def _parsed(text: str) -> Mapping[str, Any]:
-    try:
-        data = parsed(text)
-    except ValueError:
-        return {}
-    return data if isinstance(data, dict) else {}
 
 
 def _write_file(profile: Profile, data: Mapping[str, str]) -> None:
     path = _file(profile)
     try:
+        _clear_place(path)
         replace_private(path, json.dumps(data))
     except OSError as error:
         raise disk_error(

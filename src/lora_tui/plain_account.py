@@ -9,7 +9,15 @@ from __future__ import annotations
 
 import sys
 
-from lora_tui.account_files import cache_name, project_key, session_name
+from lora_tui.account_files import (
+    cache_name,
+    claims_of,
+    is_session_of,
+    is_user_id,
+    project_key,
+    read_session_file,
+    session_name,
+)
 from lora_tui.plain_toml import read_plain
 
 TYPE_CHECKING = False
@@ -115,17 +123,24 @@ def _settings(
 
 
 def _user_of(token: str, session_file: str) -> str:
-    """Whose session it is. Raises LookupError, OSError, TypeError or ValueError for nobody's."""
-    import json
-
+    """Whose session it is. Raises OSError, and ValueError for nobody's or a damaged one."""
     if token:
-        from binascii import a2b_base64
-
-        payload = token.split(".")[1].replace("-", "+").replace("_", "/")
-        user_id = json.loads(a2b_base64(payload + "=" * (-len(payload) % 4)))["sub"]
+        claims = claims_of(token)
+        user_id, expiry = claims.get("sub"), claims.get("exp")
+        sound = type(expiry) is int and 0 < expiry < 1 << 36 and is_session_of(user_id, token, "")
     else:
-        with open(session_file, encoding="utf-8") as file:  # noqa: PTH123
-            user_id = json.load(file)["user_id"]
-    if not isinstance(user_id, str) or not user_id:
+        data = read_session_file(session_file)
+        user_id, sound = data.get("user_id"), is_user_id(data.get("user_id"))
+        if data.get("kept_in") != "keyring":
+            tokens = data.get("access_token"), data.get("refresh_token")
+            # what more there may be to the time, account.py sees
+            sound = is_session_of(user_id, *tokens) and _is_moment(data.get("expires_at"))
+    if not sound or not isinstance(user_id, str):
         raise ValueError("nobody is signed in")
     return user_id
+
+
+def _is_moment(value: object) -> bool:
+    from datetime import datetime
+
+    return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None

@@ -21,7 +21,7 @@ from lora_tui.cache.connection import (
     open_cache,
     transaction,
 )
-from lora_tui.cache.facts import Owner
+from lora_tui.cache.facts import Owner, get_owner
 from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.lock import sync_holder, sync_lock
 from lora_tui.disk_errors import sqlite_code
@@ -78,18 +78,29 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
         return Rebuilt(kept, int(downloads))
 
 
-def clear_cache(path: Path, owner: Owner) -> bool:
+def clear_cache(path: Path, owner: Owner | None) -> bool:
     """Remove everything that the backend has as well; True where there was a cache.
 
-    What is left is the records of finished downloads, in a new cache, where there are any.
+    What is left is the records of finished downloads, in a new cache, where there are any. Without
+    an owner it is the one whom the cache names.
     """
     with explained(path):
+        owner = owner or _owner_in(path)
         saved = _finished_downloads(path)
         existed = delete_cache(path)
-    if any(saved.values()):
+    if owner is not None and any(saved.values()):
         with closing(open_cache(path, owner)) as db, transaction(db, *Topic):
             _put_back(db, saved)
     return existed
+
+
+def _owner_in(path: Path) -> Owner | None:
+    try:
+        check_kind(path)
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            return get_owner(db)
+    except (DamagedCacheError, OSError, sqlite3.Error, ValueError):
+        return None
 
 
 def _is_sound(path: Path, owner: Owner) -> bool:

@@ -45,7 +45,13 @@ def logout(context: Context) -> None:
     profile = context.profile
     signed_in = account.signed_in(profile)
     if signed_in is None:
-        raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
+        if not account.delete_session(profile):
+            raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
+        if context.json:
+            context.print_data({"user_id": None, "cache_removed": False})
+            return
+        context.say("The stored session was damaged; it was removed.")
+        return
     if not context.arguments.offline:
         from lora_tui.gateway import auth
 

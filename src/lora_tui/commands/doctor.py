@@ -74,7 +74,17 @@ def _findings(context: Context) -> Iterator[Finding]:
 
 
 def _cache(profile: Profile) -> Iterator[Finding]:
-    signed_in = account.signed_in(profile)
+    try:
+        signed_in = account.signed_in(profile)
+        if account.is_damaged(profile):
+            yield failed(
+                "session",
+                f"the stored session of profile {profile.name} is damaged",
+                "run `lora-tui login`, which replaces it, or `lora-tui logout`",
+            )
+    except LoraTuiError as error:
+        yield failure("session", error)
+        signed_in = None
     if signed_in is None:
         yield skipped("cache", "nobody is signed in, and each user has a cache of their own")
         return
@@ -110,7 +120,7 @@ def _project(profile: Profile) -> Iterator[Finding]:
                 auth = session_auth(profile)
                 signed_in = project.check_account(profile, auth)
             except AuthenticationError as error:
-                yield failed("auth", str(error), "run `lora-tui login`")
+                yield failed("auth", str(error), error.remedy or "run `lora-tui login`")
                 yield from openness.check_publicity(public)
             except LoraTuiError as error:
                 yield failure("auth", error)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from lora_tui import clock, formats
 from lora_tui.cache import facts
+from lora_tui.cache.facts import Owner
 from lora_tui.cache.integrity import QUICKLY_READ, check_integrity
 from lora_tui.cache.rebuild import clear_cache
 from lora_tui.commands.context import Context
 from lora_tui.config import DEFAULT_PROFILE, find_paths, read_profiles
-from lora_tui.errors import LoraTuiError, UsageError
+from lora_tui.errors import AuthenticationError, DiskError, LoraTuiError, UsageError
 from lora_tui.keys import DEFAULT_KEYS, Keymap, keys_of, spelled
 from lora_tui.preferences import load_preferences
 from lora_tui.secret import MASK
@@ -112,14 +113,14 @@ def _set(context: Context, path: Path) -> None:
 
 def cache(context: Context) -> None:
     """Say where the cache is and what is in it, or remove it."""
-    path = context.cache_path()
     if context.arguments.action == "clear":
-        existed = clear_cache(path, context.cache_owner())
+        path, existed = _clear(context)
         if context.json:
             context.print_data({"path": str(path), "removed": existed})
         else:
             context.say("The cache was removed." if existed else "There was no cache.")
         return
+    path = context.cache_path()
     with context.cache() as db:
         if path.stat().st_size <= QUICKLY_READ:
             check_integrity(db)
@@ -156,6 +157,20 @@ def schema(context: Context) -> None:
         context.print_data({"sql": sql})
     else:
         context.out.write(sql)
+
+
+def _clear(context: Context) -> tuple[Path, bool]:
+    """Remove the signed-in user's cache. Where nobody is, the profile's, if there is but one."""
+    try:
+        owner: Owner | None = context.cache_owner()
+        path = context.cache_path()
+    except (AuthenticationError, DiskError):
+        profile = context.profile
+        caches = list(profile.paths.cache_dir.glob(f"{profile.key}-*.sqlite3"))
+        if len(caches) != 1:
+            raise
+        owner, path = None, caches[0]
+    return path, clear_cache(path, owner)
 
 
 def _count(db: sqlite3.Connection, table: str) -> int:

@@ -59,7 +59,7 @@ def check_directories(paths: Paths, downloads: Path) -> Iterator[Finding]:
     ):
         yield _directory(name, place, private=private)
     sessions = sorted((paths.state_dir / "sessions").glob("*.json"))
-    exposed = [file for file in sessions if stat.S_IMODE(file.stat().st_mode) & 0o077]
+    exposed = [file for file in sessions if _is_exposed(file)]
     if exposed:
         yield failed(
             "session files",
@@ -116,6 +116,15 @@ def check_terminal(stream: TextIO | Output, environment: Mapping[str, str] = os.
     if "utf" not in encoding and not switch_of("LORA_TUI_ASCII", environment):
         return warning("terminal", seen, "set LORA_TUI_ASCII=1, or a UTF-8 locale")
     return ok("terminal", seen)
+
+
+def _is_exposed(file: Path) -> bool:
+    """Whether others can read it; a link or a pipe with a session's name holds no session."""
+    try:
+        mode = file.lstat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and bool(stat.S_IMODE(mode) & 0o077)
 
 
 def _is_there(path: Path) -> bool:

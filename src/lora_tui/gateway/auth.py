@@ -12,7 +12,8 @@ from typing import Any, Final
 import httpx
 
 from lora_tui import clock
-from lora_tui.account import Session, session_of_token
+from lora_tui.account import Session, email_of, expiry_of, session_of_token
+from lora_tui.account_files import is_session_of, is_user_id
 from lora_tui.errors import (
     AuthenticationError,
     BackendError,
@@ -47,6 +48,7 @@ __all__ = [
 
 REFRESH_BEFORE: Final = timedelta(seconds=60)
 """A session with less than this left is refreshed before it is used."""
+_DIGITS: Final = 18
 _OTHER_THAN_THE_PASSWORD: Final = (
     "user_banned",
     "email_provider_disabled",
@@ -122,9 +124,9 @@ def fetch_user(
             raise SessionEndedError("The session has ended", details=error_details(response))
         body = read_json(check(response, "read the account"), "read the account")
     user_id = body.get("id") if isinstance(body, dict) else None
-    if not isinstance(user_id, str) or not user_id:
+    if not is_user_id(user_id):
         raise BackendError("Could not read the account: the answer names no user")
-    return user_id, str(body.get("email") or "")
+    return str(user_id), email_of(body)
 
 
 def sign_out(
@@ -154,6 +156,8 @@ def session_from_tokens(
     if refresh_token and _nearly_over(session):
         return refresh(url, anon_key, session, client=client)
     user_id, email = fetch_user(url, anon_key, access_token, client=client)
+    if user_id != session.user_id:
+        raise BackendError("Could not read the account: the answer names another user")
     return replace(session, user_id=user_id, email=email)
 
 
@@ -314,31 +318,37 @@ def _client(url: str, anon_key: str, given: httpx.Client | None) -> Iterator[htt
 
 
 def _session(body: Any, before: Session | None = None) -> Session:
-    try:
-        user: Mapping[str, Any] = body.get("user") or {}
-        access_token, refresh_token = body["access_token"], body["refresh_token"]
-        user_id = user.get("id") or (before.user_id if before else "")
-        email = user.get("email") or (before.email if before else "")
-    except (AttributeError, KeyError, TypeError):
-        raise BackendError("The answer to the login holds no session") from None
-    if not (isinstance(access_token, str) and isinstance(refresh_token, str) and user_id):
-        raise BackendError("The answer to the login holds no session")
+    """Of an answer to a login; whatever could not be sent or stored is none."""
+    none = BackendError("The answer to the login holds no session")
+    if not isinstance(body, dict):
+        raise none
+    access_token, refresh_token = body.get("access_token"), body.get("refresh_token")
+    user = body.get("user")
+    user = user if isinstance(user, dict) else {}
+    user_id = user.get("id") or (before.user_id if before else "")
+    if not is_session_of(user_id, access_token, refresh_token):
+        raise none
+    expires_at = _expiry(body, str(access_token))
+    if expires_at is None:
+        raise none
     return Session(
-        access_token=Secret(access_token),
-        refresh_token=Secret(refresh_token),
-        expires_at=_expiry(body, access_token),
+        access_token=Secret(str(access_token)),
+        refresh_token=Secret(str(refresh_token)),
+        expires_at=expires_at,
         user_id=str(user_id),
-        email=str(email),
+        email=email_of(user) or (before.email if before else ""),
     )
 
 
-def _expiry(body: Mapping[str, Any], access_token: str) -> datetime:
+def _expiry(body: Mapping[str, Any], access_token: str) -> datetime | None:
     """By the time that is left where it is given: our clock may differ from the server's."""
     seconds = body.get("expires_in")
-    if isinstance(seconds, int | float):
+    if isinstance(seconds, str) and seconds.isascii() and seconds.isdecimal():
+        seconds = int(seconds[:_DIGITS])
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
         with suppress(OverflowError, ValueError):  # no number of seconds that a date could hold
             return clock.now() + timedelta(seconds=seconds)
-    return session_of_token(Secret(access_token)).expires_at
+    return expiry_of(access_token)
 
 
 def _nearly_over(session: Session) -> bool:
