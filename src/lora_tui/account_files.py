@@ -11,8 +11,6 @@ import errno
 import os
 import stat
 
-from lora_tui.secret import fits_header
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -83,6 +81,11 @@ def claims_of(token: str) -> dict[str, Any]:
         return read_object(a2b_base64(payload + "=" * (-len(payload) % 4)))
     except (IndexError, ValueError):  # binascii.Error is a ValueError
         return {}
+
+
+def fits_header(text: str) -> bool:
+    """Whether a key or token can be sent in a header: one line of ASCII, and not empty."""
+    return bool(text) and text.isascii() and text.isprintable()
 
 
 def is_user_id(value: object) -> bool:

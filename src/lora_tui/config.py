@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from lora_tui.account_files import cache_name, project_key
+from lora_tui.account_files import cache_name, fits_header, project_key
 from lora_tui.disk_errors import reason_of, remedy_of
 from lora_tui.errors import ConfigError, NotConfiguredError
-from lora_tui.secret import Secret, fits_header
+from lora_tui.secret import Secret
 
 DEFAULT_PROFILE: Final = "default"
 DEMO_PROFILE: Final = "demo"

@@ -12,6 +12,7 @@ import sys
 from lora_tui.account_files import (
     cache_name,
     claims_of,
+    fits_header,
     is_session_of,
     is_user_id,
     project_key,
@@ -115,9 +116,7 @@ def _settings(
             return None
         values.append(value.strip())
     url, anon_key, token = values
-    if not url or any(not (text.isascii() and text.isprintable()) for text in (anon_key, token)):
-        return None
-    if not anon_key:
+    if not url or not fits_header(anon_key) or (token and not fits_header(token)):
         return None
     return name, url.rstrip("/"), token
 

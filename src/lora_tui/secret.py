@@ -24,11 +24,6 @@ def without_held(text: str) -> str:
     return text
 
 
-def fits_header(text: str) -> bool:
-    """Whether a key or token can be sent in a header: one line of ASCII, and not empty."""
-    return bool(text) and text.isascii() and text.isprintable()
-
-
 class Secret:
     """Wraps a key, password or token; only `reveal()` gives it back."""
 
