@@ -324,3 +324,53 @@ def test_a_harvester_that_was_killed_goes_on_at_once_with_the_job_that_it_was_at
         ledger.started(first, "a model", "here/0/gone")
     assert world.run(limit=1)[0].harvested == 1
     assert list(world.artifacts()) == [first]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE jobs SET state = 'fbiled'",
+        "UPDATE jobs SET stars = 'fi\x02ve'",
+        "UPDATE jobs SET attempts = 'x'",
+        "UPDATE jobs SET state = 'running', attempts = x'00', holder = 'nobody'",
+        "UPDATE jobs SET next_try = x'ff', state = 'failed'",
+        "UPDATE jobs SET reason = CAST(x'41ff42' AS TEXT), state = 'failed'",
+        "UPDATE files SET total = 'x'",
+        "PRAGMA user_version = 0",
+        "PRAGMA user_version = 7",
+        "ALTER TABLE jobs DROP COLUMN first_seen",
+        "ALTER TABLE jobs RENAME COLUMN attempts TO attfmpts",
+    ],
+)
+def test_an_odd_byte_in_the_ledger_ends_nothing(ledger: Ledger, damage: str) -> None:
+    queue = [{"id": "a", "external_job_id": "x"}, {"id": "b", "external_job_id": "y"}]
+    ledger.queue(queue)
+    ledger.stored("a", "weights.bin", 10)
+    ledger.close()
+    with closing(sqlite3.connect(ledger._path)) as db, db:
+        db.execute(damage)
+    with Ledger(ledger._path) as again:
+        again.jobs()
+        again.queue(queue, "me")
+        again.not_due()
+        assert [job.job_id for job in again.jobs()] == ["a", "b"]
+        again.retry(["a"])
+        assert fail(again, "a") is not None
+
+
+def test_a_ledger_of_another_version_is_used_or_kept_aside(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail(ledger, "a")
+    ledger.close()
+    with closing(sqlite3.connect(ledger._path)) as db, db:
+        db.execute("PRAGMA user_version = 2")
+    with Ledger(ledger._path) as again:
+        assert [job.attempts for job in again.jobs()] == [1]
+    with closing(sqlite3.connect(ledger._path)) as db, db:
+        db.execute("ALTER TABLE jobs RENAME COLUMN state TO phase")
+    with Ledger(ledger._path) as again:
+        assert again.jobs() == []
+    assert "written by another version of lora-tui (2)" in caplog.text
+    assert "damaged" not in caplog.text
+    assert ledger._path.with_name(ledger._path.name + ".version2").exists()

@@ -37,6 +37,30 @@ _INSERT: Final = (
     "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at, first_seen)"
     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (job_id)"
 )
+_WHOLE: Final = "typeof({0}) = 'integer' AND {0} BETWEEN 0 AND {1}"
+_VALUES: Final = {
+    "jobs": (
+        f"state IN ({', '.join(repr(str(state)) for state in State)})",
+        _WHOLE.format("attempts", 1_000_000),
+        f"(stars IS NULL OR {_WHOLE.format('stars', 5)})",
+        _WHOLE.format("warned", 1),
+        *(f"typeof({name}) = 'text'" for name in ("job_id", "external_job_id", "name", "holder")),
+        *(
+            f"typeof({name}) IN ('text', 'null')"
+            for name in ("completed_at", "next_try", "reason", "details", "remedy", "artifact_id")
+        ),
+        "typeof(updated_at) = 'text'",
+        "typeof(first_seen) IN ('text', 'null')",
+    ),
+    "files": (
+        "typeof(job_id) = 'text'",
+        "typeof(name) = 'text'",
+        _WHOLE.format("done", 1 << 62),
+        f"(total IS NULL OR {_WHOLE.format('total', 1 << 62)})",
+        _WHOLE.format("stored", 1),
+    ),
+}
+"""What each column holds, as conditions in SQL."""
 _log: Final = logging.getLogger("lora_tui.harvest")
 
 
@@ -84,6 +108,7 @@ class Ledger:
         """Note the whole queue as the backend has it: what left it was finished elsewhere."""
         now = clock.timestamp_text(clock.now())
         waiting = [_queued(job, now) for job in jobs]
+        self._reset_damaged()
         with self._writing() as db:
             self._free_abandoned(db, holder)
             self._begin_anew(db, waiting)
@@ -240,6 +265,7 @@ class Ledger:
             " (SELECT job_id FROM jobs WHERE state = 'done' ORDER BY updated_at DESC LIMIT ?))"
         )
         with self._lock:
+            self._reset_damaged()
             rows = self._read(
                 f"SELECT * FROM jobs WHERE {chosen}"  # noqa: S608 - no text in it
                 " ORDER BY completed_at, job_id",
@@ -278,6 +304,25 @@ class Ledger:
                 " ON CONFLICT (job_id, name) DO UPDATE SET"
                 " done = excluded.done, total = excluded.total, stored = excluded.stored",
                 (job_id, terminal_safe(name, limit=200), done, total, int(stored)),
+            )
+
+    def _reset_damaged(self) -> None:
+        """Forget rows whose values can't be ours, as a failing disk leaves them."""
+        for table, values in _VALUES.items():
+            wrong = f"NOT ({' AND '.join(values)})"
+            query = f"SELECT rowid FROM {table} WHERE {wrong}"  # noqa: S608 - our own words
+            rows = self._read(query)
+            if not rows:
+                continue
+            with self._writing() as db:
+                db.executemany(
+                    f"DELETE FROM {table} WHERE rowid = ?",  # noqa: S608
+                    [(row["rowid"],) for row in rows],
+                )
+            _log.warning(
+                "%d damaged entries of the harvest's state were reset: %s; their jobs begin anew",
+                len(rows),
+                self._path,
             )
 
     def _begin_anew(self, db: sqlite3.Connection, waiting: Sequence[_Queued]) -> None:
