@@ -18,6 +18,8 @@ _PART_OF_A_PAGE: Final = re.compile(
 )
 """Markdown may begin so too."""
 _XML: Final = re.compile(rb"<(?:\?xml\b|Error>|ListBucketResult\b)")
+_ERROR_LINE: Final = re.compile(rb"error code: \d{3,5}\s*", re.I)
+"""As Cloudflare writes it."""
 _HTML_ENDS: Final = (".html", ".htm", ".xhtml")
 _MARKUP_ENDS: Final = (*_HTML_ENDS, ".xml", ".svg")
 _MARKDOWN_ENDS: Final = (".md", ".markdown", ".jinja")
@@ -28,6 +30,8 @@ _KEYS: Final = frozenset(
     | {"request_id", "requestid", "trace_id", "traceId", "type", "title", "instance", "path"}
     | {"method", "reason", "error_uri", "errorCode", "status_code"}
 )
+_STORAGE: Final = frozenset({"requestId", "RequestId", "hostId", "HostId", "resource", "Resource"})
+"""What an object storage says of the request it refuses."""
 _TELLING: Final = ("error", "errors", "message", "msg", "error_description", "detail")
 _STATUSES: Final = ("statusCode", "status", "status_code", "code")
 _FAILURES: Final = ("error", "fail", "failed", "failure")
@@ -55,6 +59,8 @@ def error_in(start: bytes, size: int | None, name: str) -> str | None:
         return "The file is an HTML page, such as a server sends for an error"
     if _XML.match(markup) and not name.endswith(_MARKUP_ENDS):
         return "The file is an XML document, such as a storage sends for an error"
+    if size is not None and size <= 200 and _ERROR_LINE.fullmatch(start):
+        return "The file is the error of a server, in a line"
     if start[:1] == b"{" and (size is None or size <= LOOK) and is_error_body(start):
         return "The file is a JSON document that tells of an error"
     return None
@@ -68,6 +74,8 @@ def is_error_body(text: bytes) -> bool:
         return False
     if not isinstance(body, Mapping) or not body:
         return False
+    if _STORAGE & body.keys() and body.keys() <= _STORAGE | {"code", "Code", "Message", "message"}:
+        return True
     failed = any(_is_failure(body[key]) for key in _STATUSES if key in body)
     if not any(_tells(body.get(key)) for key in (*_TELLING, *(["title"] if failed else []))):
         return False

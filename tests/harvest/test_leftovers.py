@@ -9,6 +9,7 @@ import pytest
 
 from lora_tui.harvest import FileStored
 from lora_tui.harvest.record import artifact_id_of
+from tests.harvest.hostile import WEIGHTS, HostileWorker
 from tests.harvest.mortal import CrashError, mortal
 from tests.harvest.world import World, failures
 
@@ -137,3 +138,23 @@ def test_no_model_names_a_file_that_somebody_removed_meanwhile(world: World) -> 
     world.retry_all()
     world.run()
     world.check_complete()
+
+
+def test_what_a_failed_try_stored_and_the_model_does_not_name_is_removed(
+    new_world: Callable[..., World],
+) -> None:
+    world = new_world(waiting_jobs=1)
+    (job,) = world.jobs()
+    with HostileWorker() as worker:
+        files = worker.files_of(job["external_job_id"])
+        whole = files[WEIGHTS]
+        files |= {"extra.json": b"{}", WEIGHTS: b""}
+        world.run(world.harvester(gpu_url=worker.url))
+        assert any(path.endswith("/extra.json") for path in world.objects())
+        del files["extra.json"]
+        files[WEIGHTS] = whole
+        world.retry_all()
+        result, _ = world.run(world.harvester(gpu_url=worker.url))
+    assert result.harvested == 1
+    (artifact,) = world.artifacts().values()
+    assert sorted(world.objects()) == sorted(artifact["artifacts"].values())

@@ -133,7 +133,7 @@ def test_a_result_without_weights_is_not_published(
     "names",
     [
         ["adapter_model.bin", "adapter_config.json"],
-        ["adapter_model-00001-of-00002.safetensors", "adapter_model-00002-of-00002.safetensors"],
+        ["m-00001-of-00002.safetensors", "m-00002-of-00002.safetensors"],
         ["pytorch_lora_weights.safetensors"],
         ["pytorch_model.bin"],
         ["adapter.gguf"],
@@ -228,3 +228,56 @@ def test_a_damage_that_passes_costs_no_cycle(
     result, _ = world.run(world.harvester(gpu_url=worker.url))
     assert result.harvested == 1
     assert not pages
+
+
+def zipped(**members: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for name, data in members.items():
+            file.writestr(f"archive/{name}.pkl", data)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("adapter_model.bin", zipped(word=b"document")),
+        ("adapter_model.bin", zipped(data=b"")),
+        ("adapter_model.bin", b"\x80\x02"),
+        ("adapter.zip", b"PK\x05\x06" + bytes(18)),
+        ("adapter.tar", b"x"),
+        ("adapter.tar", b"text " * 300),
+        ("adapter.tar.gz", gzip.compress(bytes(2_000))[:-4]),
+        ("adapter.gguf", b"GGUF"),
+        (CONFIG, b'{"a": 1}'),
+        (CONFIG, b'\xef\xbb\xbf{"r": 4}'),
+        (CONFIG, b'{"r": 4, "x": "' + b"x" * (32 << 20) + b'"}'),
+        (CONFIG, b'{"code":"AccessDenied","requestId":"1","hostId":"2"}'),
+        ("tokenizer.json", b'{"code":"AccessDenied","requestId":"1","hostId":"2"}'),
+        ("vocab.txt", b"error code: 1015"),
+        ("tokenizer.model", b"<h1>Sorry</h1>"),
+        ("tokenizer.model", b"<center>502</center>"),
+        ("tokenizer.model", PAGE.decode().encode("utf-16")),
+    ],
+    ids=range(17),
+)
+def test_what_only_has_the_name_of_a_usable_file_is_refused(name: str, content: bytes) -> None:
+    with pytest.raises(DamagedFileError):
+        inspect(name, content, piece=1 << 20)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["logs.zip"],
+        ["bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt", "my_optimizer.pt"],
+        ["m-1-of-2.safetensors"],
+        ["m-000001-of-000002.safetensors"],
+        ["m_00001-of-00002.safetensors"],
+        ["m-00000-of-00000.safetensors"],
+        ["adapter_model.safetensors"],
+    ],
+)
+def test_a_result_that_nobody_can_load_is_refused_by_its_names(names: list[str]) -> None:
+    with pytest.raises(DamagedFileError):
+        require_weights(names)

@@ -17,6 +17,7 @@ from lora_tui.gateway.gpu import MalformedJobError
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job_state import State
+from lora_tui.harvest.publish import remove_unnamed
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import Identity, artifact_id_of
 from lora_tui.harvest.store import KEPT
@@ -52,7 +53,8 @@ def _is_over(harvester: Harvester, artifact_id: str, owner: Owner) -> bool:
     """Whether nothing is left to do for this job; its objects are removed where no one can come."""
     artifact = harvester.rest.artifact_by_job(owner.job_id)
     if artifact is not None and str(artifact["id"]) == artifact_id:
-        return True  # another machine has finished it
+        remove_unnamed(harvester.storage, owner.folder, artifact)
+        return True  # it is finished, here or by another machine
     objects = list(harvester.storage.list(owner.folder))
     if artifact is None and not all(map(_is_old, objects)):
         return False

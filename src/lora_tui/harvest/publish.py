@@ -65,8 +65,23 @@ def publish(
     linked = repeated(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
     if not linked and give_up_deleted(rest, storage, receipts, identity):
         raise MissingReferenceError("Could not link the job: it was deleted meanwhile")
+    if linked and not foreign:
+        try:
+            remove_unnamed(storage, identity.folder, artifact)
+        except LoraTuiError:
+            return linked  # the receipts stay, so leftovers.py does it
     receipts.discard()
     return linked
+
+
+def remove_unnamed(storage: Storage, folder: str, artifact: Row) -> None:
+    """Remove what an earlier try stored and the model does not name. Raises the error family."""
+    named = set(mapping(artifact.get("artifacts")).values())
+    if not named or not all(isinstance(path, str) and path.startswith(folder) for path in named):
+        return  # nobody knows what belongs to it
+    unnamed = [found.path for found in storage.list(folder) if found.path not in named]
+    if unnamed:
+        storage.delete(unnamed)
 
 
 def give_up(storage: Storage, receipts: Receipts, identity: Identity) -> None:

@@ -6,12 +6,17 @@ are told from their header, long before their last byte. Memory holds a header, 
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from lora_tui.adapters import LARGEST_CONFIG
 from lora_tui.errors import IntegrityError
 from lora_tui.safetensors_header import PREFIX_BYTES, header_length, parse_header
 from lora_tui.text import terminal_safe
@@ -21,10 +26,18 @@ _WEIGHT_ENDS: Final = (
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".tar", ".tar.gz", ".tgz", ".zip",
 )  # fmt: skip
 _NO_WEIGHTS: Final = re.compile(
-    r"(training_args|optimizer|scheduler|scaler|sampler|rng_state|random_states|trainer_state"
-    r"|tokenizer|vocab|spiece)"
+    r"(training_args|scaler|sampler|trainer_state|tokenizer|vocab|spiece|logs?\b)"
+    r"|.*(optim(izer|_states)|scheduler|rng_state|random_states)"
 )
-_SHARD: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.[a-z.]+)")
+_SHARD: Final = re.compile(r"(.+?)[-_](\d{1,9})-of-(\d{1,9})(\.[a-z.]+)")
+_CONFIG_KEYS: Final = frozenset(
+    {"peft_type", "r", "lora_alpha", "target_modules", "base_model_name_or_path"}
+    | {"fine_tune_type", "lora_parameters"}  # as MLX writes it
+)
+_OLD_TORCH: Final = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""How torch.save began before it wrote zips: tensors follow its pickles to the end."""
+_PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt")
+_TARS: Final = (".tar", ".tar.gz", ".tgz")
 _TABLES: Final = (
     "adapter_config.json", "config.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "generation_config.json",
@@ -36,6 +49,7 @@ _MAY_BE_EMPTY: Final = (".txt", ".md", ".jinja", ".log", ".csv", ".jsonl")
 _DESCRIPTORS: Final = Path("/dev/fd" if Path("/dev/fd").is_dir() else "/proc/self/fd")
 """Where an open file without a name can be opened once more."""
 _HEAD: Final = 512
+_MOST_SHARDS: Final = 10_000
 _NEVER: Final = 1 << 62
 
 
@@ -47,20 +61,29 @@ class DamagedFileError(IntegrityError):
 
 def require_weights(names: Iterable[str]) -> None:
     """Raises DamagedFileError where there are no weights among these files, or not all of them."""
-    found = [name for name in names if is_weights(name)]
+    given = list(names)
+    found = [name for name in given if is_weights(name)]
     if not found:
-        raise DamagedFileError("The result holds no weights", details=_listed(names))
+        raise DamagedFileError("The result holds no weights", details=_listed(given))
     for name in found:
         shard = _SHARD.fullmatch(name.lower())
         if shard is None:
             continue
-        count, present = int(shard[3]), {other.lower() for other in found}
-        expected = [f"{shard[1]}-{n:05}-of-{shard[3]}{shard[4]}" for n in range(1, count + 1)][:200]
-        missing = [other for other in expected if other not in present]
-        if missing:
+        same = [other for other in map(_SHARD.fullmatch, map(str.lower, found)) if other]
+        present = {
+            int(other[2])
+            for other in same
+            if (other[1], other[3], other[4]) == (shard[1], shard[3], shard[4])
+        }
+        count = int(shard[3])
+        if not 0 < count <= _MOST_SHARDS or present != set(range(1, count + 1)):
             raise DamagedFileError(
-                "The result holds only a part of the weights", details=_listed(missing)
+                "The result holds only a part of the weights",
+                details=f"{_listed([name])}: {len(present)} of {count:,}",
             )
+    plain = {name.lower() for name in given}
+    if any(name.lower().startswith("adapter_model") for name in found) and _CONFIG not in plain:
+        raise DamagedFileError("The result holds no adapter_config.json", details=_listed(found))
 
 
 def is_weights(name: str) -> bool:
@@ -115,6 +138,14 @@ class Inspector:
             self._check_weights(descriptor, length)
         elif self._plain.endswith(".json"):
             self._check_table(head)
+            if self._plain == _CONFIG:
+                _check_config(os.pread(descriptor, LARGEST_CONFIG + 1, 0))
+        elif self._plain.endswith((*_PICKLES, ".zip")):
+            _check_saved(descriptor, length, head, pickles=self._plain.endswith(_PICKLES))
+        elif self._plain.endswith(_TARS):
+            _check_tar(_DESCRIPTORS / str(descriptor))
+        elif self._plain.endswith(".gguf") and length < 32:
+            raise IntegrityError("The GGUF file holds no tensors")
         for end, magic in _MAGIC.items():
             if self._plain.endswith(end) and not head.startswith(magic):
                 raise IntegrityError(f"The file's contents don't match its name ({end})")
@@ -139,6 +170,54 @@ class Inspector:
         return DamagedFileError(
             "The worker's storage gives a file that can't be used", details=f"{name}: {reason}"
         )
+
+
+def _check_config(content: bytes) -> None:
+    """As `push` takes it, and a loader."""
+    if len(content) > LARGEST_CONFIG:
+        raise IntegrityError("The configuration is larger than that of any adapter")
+    if content.startswith(b"\xef\xbb\xbf"):
+        raise IntegrityError("The configuration begins with a byte order mark: no loader reads it")
+    try:
+        table = json.loads(content)
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict) or not table.keys() & _CONFIG_KEYS:
+        raise IntegrityError("The configuration is not that of an adapter")
+
+
+def _check_saved(descriptor: int, length: int, head: bytes, *, pickles: bool) -> None:
+    """A zip has something in it, of PyTorch's a pickle; a pickle has its end."""
+    if head.startswith(b"PK"):
+        try:
+            with zipfile.ZipFile(_DESCRIPTORS / str(descriptor)) as archive:
+                members = archive.infolist()
+        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+            raise IntegrityError("The zip archive can't be read") from None
+        if not any(member.file_size for member in members):
+            raise IntegrityError("The zip archive holds nothing")
+        pickled = any(
+            member.filename.rpartition("/")[2] == "data.pkl" and member.file_size
+            for member in members
+        )
+        if pickles and not pickled:
+            raise IntegrityError("The zip archive holds no pickle, as PyTorch saves it")
+    elif (
+        head[:1] == b"\x80"
+        and not head.startswith(_OLD_TORCH)
+        and (length < 4 or os.pread(descriptor, 1, length - 1) != b".")
+    ):
+        raise IntegrityError("The pickle is cut short")
+
+
+def _check_tar(path: Path) -> None:
+    try:
+        with tarfile.open(path) as archive:
+            whole = sum(member.size for member in archive) > 0
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError):
+        raise IntegrityError("The archive is cut short, or is none") from None
+    if not whole:
+        raise IntegrityError("The archive holds nothing")
 
 
 def _listed(names: Iterable[str]) -> str:
