@@ -12,8 +12,6 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import TextIO
 
 from lora_tui import clock
 from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
@@ -44,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _answer(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        _drop(sys.stdout)  # the reader (`head`, a pager) has seen enough
+        _drop(sys.stdout.fileno())  # the reader (`head`, a pager) has seen enough
     except OSError as error:
-        _drop(sys.stdout)
+        _drop(sys.stdout.fileno())
         try:
             reason = error.strerror or type(error).__name__
             print(f"lora-tui: The output can't be written: {reason}.", file=sys.stderr)
@@ -56,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         sys.stderr.flush()
     except OSError:
-        _drop(sys.stderr)
+        _drop(sys.stderr.fileno())
     return code
 
 
@@ -79,7 +77,7 @@ def _answer(words: Sequence[str]) -> int:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         if command in _ACTING:
-            _drop(sys.stdout)
+            _drop(sys.stdout.fileno())
             return ExitCode.UNEXPECTED
         raise
     except Exception as error:
@@ -146,9 +144,9 @@ def _legible(word: str) -> str:
     return word
 
 
-def _drop(stream: TextIO) -> None:
+def _drop(descriptor: int) -> None:
     """Keep Python from writing at its end what could not be written now."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _log_to_stderr(verbosity: int) -> None:
@@ -209,6 +207,8 @@ def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
     if remedy:
         parts.append(f". {remedy}")
     # what a file or an argument holds may be quoted in it
-    with suppress(BrokenPipeError):  # the exit code says it too
+    try:  # noqa: SIM105 - `list` must not pay for contextlib
         print(terminal_safe("".join(parts), limit=4_000), file=sys.stderr)
+    except BrokenPipeError:
+        pass  # the exit code says it too
     return error.exit_code
