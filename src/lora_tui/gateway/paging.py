@@ -7,6 +7,7 @@ a mark only if it lies beyond the previous one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ _FEWEST: Final = 10
 """The smallest page after a query that took too long."""
 _MORE_THAN_COUNTED: Final = 100_000
 _MOST_ROWS: Final = 5_000_000
-_LONGEST: Final = 200
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,12 @@ class Mark:
 
     @classmethod
     def of(cls, row: Row, key: str) -> Self | None:
-        """The mark of a row; None where its time or its id can't be used in a query."""
+        """The mark of a row; None where its time or its id can't be used in a query.
+
+        A query that names an id which is no UUID is refused whole, whatever else it asks for.
+        """
         row_id, value = row.get("id"), row.get(key)
-        if isinstance(row_id, int) and not isinstance(row_id, bool):
-            row_id = str(row_id)
-        if not isinstance(row_id, str) or not 0 < len(row_id) <= _LONGEST:
-            return None
-        if not row_id.isprintable() or not _can_be_sent(row_id):
+        if not isinstance(row_id, str) or not is_uuid(row_id):
             return None
         if key == "id":
             return cls(row_id, row_id)
@@ -71,6 +71,11 @@ class Mark:
     def place(self) -> tuple[datetime, str]:
         """For comparisons; in a walk by id all moments are equal."""
         return (parse_timestamp(self.updated_at) or _NO_TIME, self.id)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether it is an id as the backend writes them, which a query can name."""
+    return _UUID.fullmatch(text) is not None
 
 
 class Page(NamedTuple):
@@ -168,11 +173,3 @@ def repeated_rows(what: str) -> BackendError:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _can_be_sent(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

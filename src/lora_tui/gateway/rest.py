@@ -7,7 +7,6 @@ because the deployed policies do not hide others' rows everywhere. Raises the er
 from __future__ import annotations
 
 import re
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -34,6 +33,7 @@ from lora_tui.gateway.paging import (
     PageSize,
     Row,
     RowLimit,
+    is_uuid,
     next_mark,
     walk_by_id,
 )
@@ -241,7 +241,7 @@ class Rest:
     def model(self, user_id: str, model_id: str) -> Row:
         """One model of a user with dataset and job embedded. Raises NotFoundError."""
         missing = NotFoundError("Model not found or access denied")
-        if not _is_uuid(model_id):
+        if not is_uuid(model_id):
             raise missing
         query = (
             self._tables.from_("model_artifacts")
@@ -311,7 +311,7 @@ class Rest:
 
     def job(self, user_id: str, job_id: str) -> Row | None:
         """A job of a user by its id or the worker's, its dataset's name embedded as `dataset`."""
-        column = "id" if _is_uuid(job_id) else "external_job_id"
+        column = "id" if is_uuid(job_id) else "external_job_id"
         query = (
             self._tables.from_("training_jobs")
             .select("*,dataset:datasets!dataset_id(name)")
@@ -478,13 +478,6 @@ def _literal_pattern(text: str) -> str:
     PostgREST reads `*` as `%` and knows no escape for it, so a star becomes "any one character".
     """
     return re.sub(r"([\\%_])", r"\\\1", text).replace("*", "_")
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
 
 
 def _exact() -> Any:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from lora_tui.domain import Row
-from lora_tui.errors import BackendError, TooLargeAnswerError
+from lora_tui.errors import TooLargeAnswerError
 from lora_tui.gateway.paging import Mark, Page, PageSize
 from lora_tui.gateway.rest import Rest
-from lora_tui.sync.tables import Table, row_id
+from lora_tui.sync.tables import Table
 
 
 @dataclass
@@ -43,14 +42,11 @@ class Reader:
             return ask(1, table.few_columns)
 
     def by_id(self, table: Table, rows: Sequence[Row]) -> list[Row]:
-        """These rows, whole, as far as they are still there; `rows` has their ids."""
-        ids = {str(row["id"]): row_id(row) for row in rows if Mark.of(dict(row), "id")}
-        found = self._by_id(table, [there for there, here in ids.items() if there == here])
-        odd = [there for there, here in ids.items() if there != here]
-        if odd:
-            with suppress(BackendError):  # the column may be one that can't hold such an id
-                found += self._by_id(table, odd)
-        return found
+        """These rows, whole, as far as they are still there; `rows` has their ids.
+
+        Those whose id is no UUID are left out: they can't be asked for.
+        """
+        return self._by_id(table, [row["id"] for row in rows if Mark.of(dict(row), "id")])
 
     def count(self, table: Table, *, deleted: bool | None = None) -> int | None:
         """How many rows there are; None where the server can't say, or not in time."""

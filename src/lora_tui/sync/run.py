@@ -32,6 +32,7 @@ from lora_tui.errors import (
     SessionEndedError,
     UnreachableError,
 )
+from lora_tui.gateway.paging import is_uuid
 from lora_tui.gateway.rest import Rest
 from lora_tui.sync.curves import pull_curve, reread_curve
 from lora_tui.sync.pull import WHOLE_COMPARISON, pull
@@ -214,8 +215,8 @@ def _add(report: SyncReport, name: str, tally: Tally) -> None:
 def _refresh_unread(reader: Reader, db: sqlite3.Connection) -> None:
     """Whether a notification was read elsewhere shows in no timestamp: ask for the unread ones."""
     table = TABLES[-1]
-    # of an id that was cleaned, nobody knows any more what it was
-    ids = [unread for unread in records.unread_ids(db, UNREAD_ASKED) if "~" not in unread]
+    # an id that is no UUID can't be asked for, and may not be what it was
+    ids = [unread for unread in records.unread_ids(db, UNREAD_ASKED) if is_uuid(unread)]
     rows = reader.by_id(table, [{"id": unread} for unread in ids])
     changed = new_rows(db, table, rows)
     there = {row_id(row) for row in rows}
