@@ -161,7 +161,7 @@ def test_doctor_counts_the_rows_that_can_not_be_read_as_they_should(
     found = {check["check"]: check for check in run("doctor", "--offline", "--json").data["checks"]}
     models = found["rows of model_artifacts"]
     assert models["verdict"] == "warning"
-    assert models["evidence"].startswith("2 of 4 hold values of another kind")
+    assert models["evidence"].startswith("2 of 4 hold values of the wrong type")
     assert "training_summary" in models["evidence"]
     assert "1 have no usable id" in models["evidence"]
     assert "table editor" in models["remedy"]
