@@ -204,6 +204,22 @@ async def test_letters_typed_fast_behind_the_slash_are_searched_for_and_are_no_c
         assert writers.asked == []
 
 
+async def test_a_search_begun_in_the_breath_that_clears_the_last_one_keeps_its_letters(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("slash", *"zzz", "enter")
+        await until(pilot, lambda: "No model matches" in screen_text(app))
+        for key in ("escape", "r", "slash", *"q1 quick"):  # all are there before one is looked at
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: isinstance(app.focused, SearchInput))
+        await until(pilot, lambda: app.screen.query_one(SearchInput).value == "q1 quick")
+        assert app.is_running
+        assert not app._exit
+
+
 async def test_a_letter_that_was_still_on_its_way_through_the_list_is_searched_for(
     library: Library, open_app: Open
 ) -> None:

@@ -26,6 +26,7 @@ from lora_tui.cache.models import (
     summaries,
 )
 from lora_tui.comparable import LEAST, MOST
+from lora_tui.keys import keys_of
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.instead_of_list import is_narrowed, say_why_empty
 from lora_tui.screens.marked_models import download_question, note_of_list
@@ -187,7 +188,12 @@ class ModelsScreen(CacheScreen):
         elif event.is_printable and isinstance(self.focused, SearchInput):
             event.stop()  # the line takes its own keys: this one still came through the list
             bar.type(event)
-        elif event.key == "slash" and not isinstance(self.focused, SearchInput):
+        elif isinstance(self.focused, SearchInput):
+            return
+        elif event.key in keys_of("models.reset", self.lora.preferences.keys):
+            event.stop()  # its binding would come after the search that is begun by the next key
+            self.action_reset()
+        elif event.key == "slash":
             event.stop()
             self._search_begins = True
             bar.show()
