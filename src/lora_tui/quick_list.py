@@ -79,7 +79,7 @@ def _page(
         data = {"models": rows, "pagination": pagination}
         return json_text({"success": True, "data": data}, indent=2) + "\n", ""
     lines = plain_list.read_lines(db, sort, reverse=reverse, offset=offset, limit=limit)
-    last_sync = facts.get("sync.success")
+    last_sync = facts.get("sync.models") or facts.get("sync.success")
     moment = None if last_sync is None else datetime.fromisoformat(last_sync)
     table = list_page.table(list_page.cells(*line) for line in lines)
     return table, list_page.remark(offset, len(lines), plain_list.count_all(db), moment)

@@ -234,9 +234,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser.parse_args(arguments))
     options = {name: given[name.replace("-", "_")] for name in OPTIONS}
     differs = False
-    if options["url"] and options["key"]:
-        server = given_server(options)
-        outcomes = ask(server, rows(server.kind))
+    for name, other in (("url", "key"), ("key", "url")):
+        if options[name] and not options[other]:
+            variable = f"LORA_TUI_CONTRACT_{other.upper()}"
+            print(f"{variable} is missing (or --{other}): a server needs both", file=sys.stderr)
+            return 2
+    if options["url"]:
+        try:
+            server = given_server(options)
+            outcomes = ask(server, rows(server.kind))
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError) as error:
+            print(f"{options['url']} can't be asked: {type(error).__name__}", file=sys.stderr)
+            return 5
         print(report(outcomes))
         return int(any(outcome.verdict == "differs" for outcome in outcomes))
     kinds: tuple[StorageKind, ...] = ("s3", "file")

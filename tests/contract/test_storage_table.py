@@ -14,6 +14,7 @@ from tests.contract.storage_table import (
     Server,
     ask,
     given_server,
+    main,
     options_of,
     report,
     rows,
@@ -52,3 +53,12 @@ def _server(name: str) -> Iterator[Server]:
     else:
         with sandbox_server("file" if name == "file" else "s3") as server:
             yield server
+
+
+def test_a_server_that_can_t_be_asked_is_named_in_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--url", "http://127.0.0.1:9", "--key", "k"]) == 5
+    assert capsys.readouterr().err == "http://127.0.0.1:9 can't be asked: ConnectError\n"
+    assert main(["--url", "http://127.0.0.1:9"]) == 2
+    assert "LORA_TUI_CONTRACT_KEY is missing" in capsys.readouterr().err

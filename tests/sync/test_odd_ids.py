@@ -49,3 +49,14 @@ def test_a_row_with_an_id_that_is_no_uuid_stops_no_table(
                 assert ran.code == 0, (table, ran.err)
             assert not [r for r in configured.requests() if "zz-odd" in str(r["query"])]
             assert run("list", "--json").data["models"]
+
+
+def test_the_list_tells_how_old_the_models_are_where_another_table_can_not_be_read(
+    configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Front(configured.url) as front:
+        monkeypatch.setenv("SUPABASE_URL", front.url)
+        front.say("/rest/v1/notifications", 404, {"code": "PGRST205", "message": "no table"})
+        assert run("sync").code != 0
+        for command in (["list"], ["list", "--quality", "excellent,good,fair,poor"]):
+            assert " models, as of " in run(*command).err

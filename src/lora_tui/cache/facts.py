@@ -19,6 +19,10 @@ UNREADABLE: Final = "unreadable."
 """With a table's name: how many of its rows a sync could not store at all."""
 
 
+MODELS_READ: Final = "sync.models"
+"""When the models were read to their end; `sync.success` waits for all tables."""
+
+
 @dataclass(frozen=True)
 class Owner:
     """Whose rows a cache holds."""
@@ -64,6 +68,11 @@ def get_sync_state(db: sqlite3.Connection) -> SyncState:
         error=get_fact(db, "sync.error"),
         trouble=_trouble(get_fact(db, "sync.trouble")),
     )
+
+
+def models_as_of(db: sqlite3.Connection) -> datetime | None:
+    """How old the models are; they may be newer than the last sync that read everything."""
+    return parse_timestamp(get_fact(db, MODELS_READ) or get_fact(db, "sync.success"))
 
 
 def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process_id: int) -> None:

@@ -27,7 +27,7 @@ def list_models(context: Context) -> None:
 
             check_presence(db)
         total = models.count_models(db, query)
-        state = facts.get_sync_state(db)
+        as_of = facts.models_as_of(db)
         offset = (page - 1) * limit
         if context.json:
             rows = models.select_rows(db, query, offset=offset, limit=limit)
@@ -45,7 +45,7 @@ def list_models(context: Context) -> None:
         _print_csv(context, found)
         return
     context.out.write(list_page.table(_cells(model) for model in found))
-    context.say(list_page.remark(offset, len(found), total, state.last_success))
+    context.say(list_page.remark(offset, len(found), total, as_of))
 
 
 def _check_number(db: sqlite3.Connection, found: int, expected: int) -> None:

@@ -172,6 +172,9 @@ def _tables(reader: Reader, db: sqlite3.Connection, report: SyncReport, progress
                     report.written[table.remote] = 0
                 _add(report, table.remote, tally)
                 pulled.unreadable = tally.unreadable
+            if table.topic is Topic.MODELS:
+                with transaction(db):
+                    facts.put_fact(db, facts.MODELS_READ, timestamp_text(now))
             others = reader.rest.unreadable[table.remote]
             unreadable = pulled.unreadable + others
             if unreadable or due:  # an ordinary sync does not meet them again
