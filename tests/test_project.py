@@ -176,6 +176,7 @@ QUICK = {
     *("lora_tui", "lora_tui.cli", "lora_tui.grammar", "lora_tui.command_table", "lora_tui.errors"),
     *("lora_tui.quick_list", "lora_tui.plain_account", "lora_tui.plain_toml"),
     *("lora_tui.account_files", "lora_tui.clock", "lora_tui.formats", "lora_tui.text"),
+    "lora_tui.secret",
     *("lora_tui.cache", "lora_tui.cache.plain_list", "lora_tui.cache.schema"),
     *("lora_tui.cache.model_order", "lora_tui.cache.model_json", "lora_tui.cache.sums"),
     *("lora_tui.commands", "lora_tui.commands.list_page", "lora_tui.json_text"),

@@ -316,7 +316,7 @@ class Ledger:
                 continue
             with self._writing() as db:
                 db.executemany(
-                    f"DELETE FROM {table} WHERE rowid = ?",  # noqa: S608
+                    f"DELETE FROM {table} WHERE rowid = ?",  # noqa: S608 - our own words
                     [(row["rowid"],) for row in rows],
                 )
             _log.warning(
