@@ -16,6 +16,7 @@ from tests.harvest.test_crashes import environment
 from tests.harvest.world import World
 
 MEGABYTE = 1 << 20
+_CONFIG = b'{"peft_type": "LORA", "r": 4}'
 
 _HARVEST = """
 import sys
@@ -62,12 +63,16 @@ def _header(size: int) -> bytes:
 
 @contextmanager
 def worker_with_one_file(megabytes: int) -> Iterator[str]:
-    """The address of a worker whose every job has made one file of zeros behind a header."""
+    """The address of a worker whose every job has made weights of zeros behind a header."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            if self.path == "/config":
+                self._head(200, len(_CONFIG))
+                self.wfile.write(_CONFIG)
+                return
             if self.path.startswith("/file"):
                 self._head(200, megabytes * MEGABYTE)
                 self.wfile.write(_header(megabytes * MEGABYTE).ljust(MEGABYTE, b"\0"))
@@ -78,7 +83,10 @@ def worker_with_one_file(megabytes: int) -> Iterator[str]:
                 self._head(404, 0)
                 return
             host = self.headers["Host"]
-            files = {"adapter_model.safetensors": f"http://{host}/file"}
+            files = {
+                "adapter_model.safetensors": f"http://{host}/file",
+                "adapter_config.json": f"http://{host}/config",
+            }
             body = json.dumps({"status": "COMPLETED", "output": {"model_files": files}}).encode()
             self._head(200, len(body))
             self.wfile.write(body)
