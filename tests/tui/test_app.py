@@ -299,8 +299,8 @@ async def test_the_palette_runs_an_action_by_its_description(
     library.fill()
     app = open_app()
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("ctrl+p", *"order around")
-        await until(pilot, lambda: "Turn the order" in screen_text(app))
+        await pilot.press("ctrl+p", *"reverse the order")
+        await until(pilot, lambda: "Reverse the order" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
         await until(pilot, lambda: "oldest first" in screen_text(app))
