@@ -174,6 +174,7 @@ async def test_a_ledger_that_the_disk_does_not_give_is_said_and_ends_nothing(
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("h")
         await until(pilot, lambda: "1 done" in text(app))
+        await until(pilot, lambda: app.harvest._watched is not None)  # opened when it is read
         app.harvest._watched._db.execute("DROP TABLE jobs")
         await until(pilot, lambda: "can't be read" in text(app))
         await pilot.press("escape")
