@@ -11,7 +11,8 @@ from lora_tui.gateway.paging import Mark, Page, next_mark
 from lora_tui.sync.ahead import pages
 
 PATIENCE = 20
-FIRST, SECOND = Page([{"id": "1"}], full=True), Page([{"id": "2"}], full=True)
+ONE, TWO = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))
+FIRST, SECOND = Page([{"id": ONE}], full=True), Page([{"id": TWO}], full=True)
 NONE = Page([], full=False)
 
 
@@ -26,7 +27,7 @@ def test_the_next_page_is_asked_for_before_this_one_is_done() -> None:
         if after is None:
             return FIRST
         asked.set()
-        return SECOND if after.id == "1" else NONE
+        return SECOND if after.id == ONE else NONE
 
     seen = []
     for page, _ in pages(read, None, beyond):
@@ -43,7 +44,7 @@ def test_what_breaks_the_next_page_comes_after_this_one_was_used() -> None:
         raise UnreachableError("The connection broke")
 
     read_ahead = pages(read, None, beyond)
-    assert next(read_ahead) == (FIRST, Mark("1", "1"))
+    assert next(read_ahead) == (FIRST, Mark(ONE, ONE))
     with pytest.raises(UnreachableError):
         next(read_ahead)
 
@@ -56,5 +57,5 @@ def test_nothing_is_asked_for_after_an_empty_page_or_one_that_gets_no_further() 
         return FIRST
 
     assert list(pages(lambda _after: NONE, None, beyond)) == []
-    assert list(pages(repeats, None, beyond)) == [(FIRST, Mark("1", "1")), (FIRST, None)]
-    assert asked == [None, Mark("1", "1")]
+    assert list(pages(repeats, None, beyond)) == [(FIRST, Mark(ONE, ONE)), (FIRST, None)]
+    assert asked == [None, Mark(ONE, ONE)]
