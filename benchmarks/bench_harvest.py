@@ -43,6 +43,8 @@ from figures import figure, report
 
 MEGABYTE = 1 << 20
 NAME = "adapter_model.safetensors"
+CONFIGURATION = b'{"peft_type": "LORA", "r": 4}'
+"""Without one a harvest publishes no weights."""
 PEER = "curl | curl"
 CHECKED = "curl | sha256sum | curl"
 PEER_DAV = "curl | curl, to WebDAV"
@@ -291,9 +293,14 @@ def serve_source(size: int, files: int, pipe: Connection) -> None:
                         offset += os.sendfile(
                             self.connection.fileno(), file.fileno(), offset, size - offset
                         )
+                elif self.path == "/configuration":
+                    self._head(200, len(CONFIGURATION))
+                    self.wfile.write(CONFIGURATION)
                 elif self.path.startswith("/status/"):
                     names = [NAME] if files == 1 else [f"{n}-{NAME}" for n in range(files)]
-                    urls = dict.fromkeys(names, f"http://{self.headers['Host']}/file")
+                    host = f"http://{self.headers['Host']}"
+                    urls = dict.fromkeys(names, f"{host}/file")
+                    urls["adapter_config.json"] = f"{host}/configuration"
                     answer: dict[str, Any] = {
                         "status": "COMPLETED",
                         "output": {"model_files": urls},
