@@ -11,7 +11,7 @@ import math
 import random
 
 from figures import figure, milliseconds, report
-from lora_tui.series import Logged, Series
+from lora_tui.curves.series import Logged, Series
 from lora_tui.widgets.curve_plot import draw_curve
 
 SIZES = (1_000, 100_000, 1_000_000)

@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 
 from figures import figure, report
-from lora_tui.account import Session, cache_owner, save_session
+from lora_tui.account.sessions import Session, cache_owner, save_session
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.clock import now
-from lora_tui.config import load_profile
+from lora_tui.config.profile import load_profile
 from lora_tui.secret import Secret
 
 MODELS = 10_000

@@ -307,12 +307,12 @@ def child(home: Path, url: str, facts: Path) -> None:
     """One download as the application does it, with an event loop that watches itself."""
     import asyncio
 
-    from lora_tui.background import in_background
     from lora_tui.cache.changes import Topic
     from lora_tui.cache.connection import open_cache, transaction
     from lora_tui.cache.models import get_model, put_models
     from lora_tui.transfers.download import download
     from lora_tui.transfers.run import Runner, Tools
+    from lora_tui.tui.background import in_background
 
     cache_path = home / "cache.sqlite3"
     model_id = "00000000-0000-4000-8000-000000000001"

@@ -60,8 +60,8 @@ def models(path: str, *, downloading: bool) -> None:
     from pathlib import Path
 
     from lora_tui.app import LoraTuiApp
+    from lora_tui.engine.offline import OfflineWriters
     from lora_tui.errors import UnreachableError
-    from lora_tui.offline import OfflineWriters
 
     writers = OfflineWriters(UnreachableError("a benchmark has no backend"))
     if downloading:

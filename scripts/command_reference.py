@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from lora_tui.examples import EXAMPLES
-from lora_tui.grammar import build_parser
+from lora_tui.cli.examples import EXAMPLES
+from lora_tui.cli.grammar import build_parser
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 

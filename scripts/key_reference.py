@@ -11,8 +11,8 @@ from textual.binding import Binding
 
 import lora_tui.screens
 from lora_tui.app import LoraTuiApp
-from lora_tui.base_app import BaseApp
-from lora_tui.keys import spelled
+from lora_tui.config.keys import spelled
+from lora_tui.tui.base_app import BaseApp
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "keys.md"
 

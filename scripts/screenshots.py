@@ -16,18 +16,18 @@ from typing import Final
 
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
-from lora_tui.background_harvest import BackgroundHarvest
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfer_queue import Wanted, enqueue, update
 from lora_tui.cache.transfers import TransferState, transfers_of
-from lora_tui.config import Profile, find_paths
-from lora_tui.online import OnlineWriters
-from lora_tui.preferences import Preferences
+from lora_tui.config.preferences import Preferences
+from lora_tui.config.profile import Profile, find_paths
+from lora_tui.config.settings import Settings
+from lora_tui.engine.online import OnlineWriters
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
-from lora_tui.settings import Settings
+from lora_tui.tui.background_harvest import BackgroundHarvest
 
 _IMAGES: Final = Path(__file__).resolve().parent.parent / "docs" / "images"
 _NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

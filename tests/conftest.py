@@ -14,8 +14,8 @@ from hypothesis import settings
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 
-from lora_tui.cli import main
-from lora_tui.config import Profile, load_profile
+from lora_tui.cli.run import main
+from lora_tui.config.profile import Profile, load_profile
 from lora_tui.sandbox import Sandbox
 from tests.certificates import certificate, trust
 from tests.seeded import seed_from_copy

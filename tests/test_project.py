@@ -20,8 +20,8 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facts import Owner
 from lora_tui.cache.models import put_models
-from lora_tui.cli import main
-from lora_tui.config import load_profile
+from lora_tui.cli.run import main
+from lora_tui.config.profile import load_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -143,7 +143,7 @@ def test_an_installed_copy_carries_the_migration_the_styles_and_the_license(tmp_
         f"lora_tui/migrations/{file.name}" for file in (ROOT / "supabase/migrations").glob("*.sql")
     }
     assert migrations
-    scripts = {f"lora_tui/completions/lora-tui.{shell}" for shell in ("bash", "zsh", "fish")}
+    scripts = {f"lora_tui/cli/completions/lora-tui.{shell}" for shell in ("bash", "zsh", "fish")}
     assert (styles | migrations | scripts | {"lora_tui/py.typed"}) - inside == set()
     assert any(name.endswith("licenses/LICENSE") for name in inside)
 
@@ -173,9 +173,22 @@ QUICK = {
     *("__future__", "_locale", "errno", "locale"),  # argparse's own, once it reads a command line
     *("binascii", "json", "json.decoder", "json.encoder", "json.scanner", "_json"),  # the session
     *("_sha2", "_sha256", "unicodedata"),  # names of files, widths of names
-    *("lora_tui", "lora_tui.cli", "lora_tui.grammar", "lora_tui.command_table", "lora_tui.errors"),
+    *(
+        "lora_tui",
+        "lora_tui.cli",
+        "lora_tui.cli.run",
+        "lora_tui.cli.grammar",
+        "lora_tui.cli.command_table",
+        "lora_tui.errors",
+    ),
     *("lora_tui.quick_list", "lora_tui.plain_account", "lora_tui.plain_toml"),
-    *("lora_tui.account_files", "lora_tui.clock", "lora_tui.formats", "lora_tui.text"),
+    *(
+        "lora_tui.account",
+        "lora_tui.account.files",
+        "lora_tui.clock",
+        "lora_tui.formats",
+        "lora_tui.text",
+    ),
     "lora_tui.secret",
     *("lora_tui.cache", "lora_tui.cache.plain_list", "lora_tui.cache.schema"),
     *("lora_tui.cache.model_order", "lora_tui.cache.model_json", "lora_tui.cache.sums"),
@@ -185,7 +198,7 @@ QUICK = {
 
 LIST_MODELS = """
 import sys
-from lora_tui.cli import main
+from lora_tui.cli.run import main
 try:
     code = main(sys.argv[1:])
 except SystemExit as ending:

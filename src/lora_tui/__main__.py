@@ -2,7 +2,7 @@
 
 import sys
 
-from lora_tui.cli import main
+from lora_tui.cli.run import main
 
 if __name__ == "__main__":
     sys.exit(main())

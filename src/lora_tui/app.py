@@ -18,26 +18,26 @@ from textual.signal import Signal
 from textual.timer import Timer
 from textual.worker import WorkerFailed
 
-from lora_tui.announcements import Announcements
-from lora_tui.bindings import bound
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.cache.facts import Owner, get_sync_state
 from lora_tui.cache.transfers import active_transfers
-from lora_tui.cache_app import CacheApp
-from lora_tui.downloads import Downloads
+from lora_tui.config.preferences import Preferences
+from lora_tui.engine.writers import Writers
 from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
-from lora_tui.preferences import Preferences
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.sync_schedule import SyncSchedule
-from lora_tui.view_state import ViewMemory, ViewState
-from lora_tui.writers import Writers
+from lora_tui.tui.announcements import Announcements
+from lora_tui.tui.bindings import bound
+from lora_tui.tui.cache_app import CacheApp
+from lora_tui.tui.downloads import Downloads
+from lora_tui.tui.sync_schedule import SyncSchedule
+from lora_tui.tui.view_state import ViewMemory, ViewState
 
 if TYPE_CHECKING:
-    from lora_tui.background_harvest import BackgroundHarvest
-    from lora_tui.connect import Login
-    from lora_tui.settings import Settings
+    from lora_tui.account.connect import Login
+    from lora_tui.config.settings import Settings
+    from lora_tui.tui.background_harvest import BackgroundHarvest
 
 # What needs a network client, and screens other than the list, are imported where they are asked
 # for: the list is to be there at once.
@@ -57,7 +57,7 @@ class LoraTuiApp(CacheApp):
     """Screens read `db`; what they want done they ask for here."""
 
     CSS_PATH: ClassVar[CSSPathType | None] = [
-        "app.tcss",
+        "tui/base_app.tcss",
         "widgets/drawn_lines.tcss",
         "screens/models.tcss",
     ]
@@ -364,7 +364,7 @@ class LoraTuiApp(CacheApp):
 
     def action_sign_out(self) -> None:
         """End the session, once that is confirmed."""
-        from lora_tui.signing_out import sign_out
+        from lora_tui.tui.signing_out import sign_out
 
         if self.login is None:
             self.notify("Signing out needs the network", severity="warning")

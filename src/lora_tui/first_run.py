@@ -10,16 +10,16 @@ from typing import ClassVar
 from textual import on
 from textual.binding import BindingType
 
-from lora_tui.base_app import BaseApp
-from lora_tui.bindings import bound
-from lora_tui.config import Paths, Profile
-from lora_tui.config_file import set_preference
-from lora_tui.connect import Login
+from lora_tui.account.connect import Login
+from lora_tui.config.file import set_preference
+from lora_tui.config.preferences import Preferences
+from lora_tui.config.profile import Paths, Profile
 from lora_tui.errors import LoraTuiError
-from lora_tui.preferences import Preferences
 from lora_tui.screens.connect import ConnectScreen
 from lora_tui.screens.login import LoginScreen
 from lora_tui.screens.welcome import DEMO, WelcomeScreen
+from lora_tui.tui.base_app import BaseApp
+from lora_tui.tui.bindings import bound
 
 
 class FirstRunApp(BaseApp):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from lora_tui.account_files import (
+from lora_tui.account.files import (
     cache_name,
     claims_of,
     fits_header,

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from lora_tui.cli import main
+from lora_tui.cli.run import main
 from lora_tui.errors import ExitCode
 from tests.cache.damage import DAMAGES, copy_home, damage
 from tests.conftest import Run

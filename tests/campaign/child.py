@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lora_tui import clock
-from lora_tui.cli import main
+from lora_tui.cli.run import main
 from lora_tui.harvest import ledger
 
 

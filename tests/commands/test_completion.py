@@ -14,7 +14,7 @@ import pytest
 from lora_tui.cache import models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.config import Profile
+from lora_tui.config.profile import Profile
 from lora_tui.sandbox import Sandbox
 from tests.commands.test_deliver import whole_model
 from tests.conftest import Run
@@ -88,7 +88,7 @@ def test_where_there_is_nothing_it_is_silent(run: Run, home: Path) -> None:
 
 def test_it_loads_nothing_heavy(synced: Sandbox) -> None:
     code = (
-        "import sys; from lora_tui.cli import main; main(['__complete', 'bash', 'show', ''])\n"
+        "import sys; from lora_tui.cli.run import main; main(['__complete', 'bash', 'show', ''])\n"
         "heavy = {'textual', 'rich', 'httpx', 'postgrest', 'keyring', 'sqlite_utils'}\n"
         "sys.exit(repr(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )

@@ -115,7 +115,7 @@ def test_a_link_to_the_file_stays_a_link(run: Run, file: Path, tmp_path: Path) -
 
 def test_many_at_once_lose_nothing(run: Run, file: Path) -> None:
     names = [f"p{number}" for number in range(6)]
-    code = "import sys; from lora_tui.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from lora_tui.cli.run import main; sys.exit(main(sys.argv[1:]))"
     running = [
         subprocess.Popen(
             [sys.executable, "-c", code, "config", "set", "email", f"{n}@x", "--profile", n]

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from lora_tui.cli import main
-from lora_tui.command_table import COMMANDS
+from lora_tui.cli.command_table import COMMANDS
+from lora_tui.cli.run import main
 from lora_tui.sandbox import Sandbox
 from tests.commands.test_deliver import whole_model
 from tests.conftest import Run, set_environment

@@ -7,8 +7,8 @@ import shlex
 
 import pytest
 
-from lora_tui.examples import EXAMPLES
-from lora_tui.grammar import build_parser, parse
+from lora_tui.cli.examples import EXAMPLES
+from lora_tui.cli.grammar import build_parser, parse
 from tests.conftest import Run
 
 

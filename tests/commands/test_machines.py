@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from lora_tui.cli import main
-from lora_tui.exports import not_a_formula
+from lora_tui.cli.run import main
+from lora_tui.reports.exports import not_a_formula
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run, set_environment
 from tests.front import Front

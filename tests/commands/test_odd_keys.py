@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.cli import main
-from lora_tui.config import load_profile
-from lora_tui.connect import Login, check_project
+from lora_tui.account.connect import Login, check_project
+from lora_tui.cli.run import main
+from lora_tui.config.profile import load_profile
 from lora_tui.errors import ConfigError, UnreachableError
 from lora_tui.gateway.http import build_client
 from lora_tui.sandbox import Sandbox

@@ -15,7 +15,7 @@ from tests.commands.test_deliver import whole_model
 from tests.conftest import Run
 from tests.push.adapter import write_adapter
 
-CALL = "import sys; from lora_tui.cli import main; sys.exit(main(sys.argv[1:]))"
+CALL = "import sys; from lora_tui.cli.run import main; sys.exit(main(sys.argv[1:]))"
 # The same, but reading a page of rows ends in an exception that nobody foresaw.
 CRASH = (
     "import lora_tui.gateway.rest as rest\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lora_tui import quick_list
-from lora_tui.account import load_session
-from lora_tui.config import KEYS, Paths, Profile, find_paths, load_profile
+from lora_tui.account.sessions import load_session
+from lora_tui.config.profile import KEYS, Paths, Profile, find_paths, load_profile
 from lora_tui.plain_account import KNOWN, _directories
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Ran, Run

@@ -278,7 +278,7 @@ def test_a_port_that_is_taken_is_one_line(configured: Sandbox, run: Run) -> None
 def test_without_the_extra_it_says_what_to_install(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "lora_tui.web", raising=False)
+    monkeypatch.delitem(sys.modules, "lora_tui.tui.web", raising=False)
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
     ran = run("serve", "--json")
     assert ran.code == 2

@@ -17,10 +17,10 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringError
 
-from lora_tui import account
-from lora_tui.config import Profile
+from lora_tui.account import sessions
+from lora_tui.config.profile import Profile
+from lora_tui.engine.online import session_auth
 from lora_tui.gateway import Gateway, auth
-from lora_tui.online import session_auth
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from tests.commands.test_deliver import whole_model
@@ -151,7 +151,7 @@ def test_two_processes_that_refresh_at_once_use_the_token_up_once(
     configured.clear_faults()
     configured.forget_requests()
     command = [sys.executable, "-m", "lora_tui", "urls", model]
-    with account.refresh_lock(profile):
+    with sessions.refresh_lock(profile):
         [lock] = (profile.paths.state_dir / "sessions").glob("*.lock")
         running = [
             subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, text=True)
@@ -179,14 +179,14 @@ def test_an_open_application_brings_no_session_back_that_was_replaced_or_ended(
             configured.other_email,
             Secret(configured.other_password),
         )
-        account.save_session(profile, other)
+        sessions.save_session(profile, other)
     else:
         assert run("logout", "--offline").code == 0
-    before = account.signed_in(profile)
+    before = sessions.signed_in(profile)
     configured.faults(clock_offset=7200)
     with Gateway.of(configured.url, signed_in) as gateway:
         gateway.rest.count("model_artifacts", configured.user_id)
-    assert account.signed_in(profile) == before
+    assert sessions.signed_in(profile) == before
 
 
 def test_a_lock_that_can_t_be_taken_is_said_in_a_sentence(

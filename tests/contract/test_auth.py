@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from lora_tui import clock
-from lora_tui.account import Session
+from lora_tui.account.sessions import Session
 from lora_tui.errors import AuthenticationError, ConfigError
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.auth import (

@@ -6,7 +6,7 @@ import argparse
 import runpy
 from collections.abc import Iterator
 
-from lora_tui.grammar import build_parser
+from lora_tui.cli.grammar import build_parser
 from tests.docs.documents import ROOT
 
 PAGE = (ROOT / "docs" / "lora-tui.1").read_text()

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.config import KEYS, load_profile
+from lora_tui.cli.grammar import build_parser
+from lora_tui.config.preferences import load_preferences
+from lora_tui.config.profile import KEYS, load_profile
 from lora_tui.errors import ExitCode, UsageError
-from lora_tui.grammar import build_parser
-from lora_tui.preferences import load_preferences
 from tests.docs.documents import ROOT, USER_DOCUMENTS, blocks, inline_code, name
 
 # Options of other programs that the documents speak of.

@@ -8,9 +8,9 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.adapters import disagreements, read_config, read_header
+from lora_tui.adapters.header import disagreements, read_config, read_header
+from lora_tui.adapters.safetensors_header import header_length
 from lora_tui.errors import IntegrityError
-from lora_tui.safetensors_header import header_length
 from tests.fuzz.conftest import examples
 from tests.fuzz.test_answers import ESCAPES, json_values
 

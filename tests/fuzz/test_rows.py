@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.pilot import Pilot
 
-from lora_tui.account import cache_owner
+from lora_tui.account.sessions import cache_owner
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import facts
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
-from lora_tui.config import load_profile
+from lora_tui.config.profile import load_profile
 from lora_tui.json_values import identifier
 from tests.conftest import Run
 from tests.fuzz.conftest import examples

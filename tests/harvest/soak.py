@@ -19,7 +19,7 @@ from tests.harvest.world import World
 _SERVICE = """
 import sys
 from lora_tui.harvest import ledger
-from lora_tui.cli import main
+from lora_tui.cli.run import main
 ledger.FIRST_WAIT = 0.5
 ledger.LONGEST_WAIT = 2.0
 sys.exit(main(sys.argv[1:]))

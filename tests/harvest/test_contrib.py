@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.grammar import build_parser
+from lora_tui.cli.grammar import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted((ROOT / "contrib/systemd").glob("*.service"))

@@ -21,7 +21,7 @@ _CONFIG = b'{"peft_type": "LORA", "r": 4}'
 _HARVEST = """
 import sys
 from pathlib import Path
-from lora_tui.cli import main
+from lora_tui.cli.run import main
 try:
     code = main(["--harvest", "--once"])
 except SystemExit as end:

@@ -11,12 +11,12 @@ import pytest
 from textual.pilot import Pilot
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.background_harvest import BackgroundHarvest
-from lora_tui.config import Profile
+from lora_tui.config.profile import Profile
+from lora_tui.engine.online import OnlineWriters
 from lora_tui.harvest import State
-from lora_tui.online import OnlineWriters
 from lora_tui.screens.harvest import HarvestScreen
 from lora_tui.secret import Secret
+from lora_tui.tui.background_harvest import BackgroundHarvest
 from tests.harvest.world import World
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lora_tui.cli import main
+from lora_tui.cli.run import main
 from lora_tui.library.shelf import FileState, examine
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run

@@ -17,9 +17,9 @@ from lora_tui.cache.finished import downloaded_to
 from lora_tui.cache.models import ModelQuery, select_models
 from lora_tui.cache.transfer_queue import requeue
 from lora_tui.cache.transfers import Transfer, TransferState, transfers_of
-from lora_tui.config import Profile
+from lora_tui.config.profile import Profile
+from lora_tui.engine.online import OnlineWriters
 from lora_tui.library.presence import check_presence
-from lora_tui.online import OnlineWriters
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 

@@ -15,9 +15,9 @@ from lora_tui.cache import facts
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import delete_cache, open_cache, transaction
 from lora_tui.cache.models import put_models
+from lora_tui.config.preferences import Preferences
+from lora_tui.engine.offline import OfflineWriters
 from lora_tui.errors import DamagedCacheError, LoraTuiError, UnreachableError
-from lora_tui.offline import OfflineWriters
-from lora_tui.preferences import Preferences
 from lora_tui.widgets.model_table import ModelTable
 
 

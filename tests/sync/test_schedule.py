@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.errors import AuthenticationError, LoraTuiError, SessionEndedError, UnreachableError
-from lora_tui.sync_schedule import INTERVAL, JITTER, LONGEST, SyncSchedule
+from lora_tui.tui.sync_schedule import INTERVAL, JITTER, LONGEST, SyncSchedule
 
 OFFLINE = UnreachableError("no network")
 

@@ -12,9 +12,9 @@ import pytest
 
 from lora_tui.cache import facts, metrics, models
 from lora_tui.cache.connection import open_cache
-from lora_tui.config import Profile
+from lora_tui.config.profile import Profile
+from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import UnreachableError
-from lora_tui.online import OnlineWriters
 from lora_tui.sandbox import Sandbox
 from lora_tui.sync import pull_curve, sync_cache
 

@@ -20,7 +20,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.cache.transfers import TransferState
-from lora_tui.checked import Checked
+from lora_tui.cache.verification import Checked
 from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError
 from lora_tui.file_lock import Holder
 from lora_tui.filenames import same_file_key

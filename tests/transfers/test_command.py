@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lora_tui.engine.online import _delay
 from lora_tui.errors import ExitCode
-from lora_tui.online import _delay
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 

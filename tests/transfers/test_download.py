@@ -16,10 +16,10 @@ from lora_tui.cache import finished, models, transfers
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import ModelQuery, get_row, put_models
 from lora_tui.cache.transfers import Transfer, TransferState
-from lora_tui.config import Profile
+from lora_tui.config.profile import Profile
 from lora_tui.domain import Model
+from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import DiskError, IntegrityError, LoraTuiError, PartlyFailedError
-from lora_tui.online import OnlineWriters
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.fetch import CancelledError
 
@@ -29,7 +29,7 @@ SIGNED = "/storage/v1/object/sign/lora-models/"
 
 @pytest.fixture
 def online(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnlineWriters]:
-    monkeypatch.setattr("lora_tui.online.RETRY", no_waiting())
+    monkeypatch.setattr("lora_tui.engine.online.RETRY", no_waiting())
     with closing(OnlineWriters(profile)) as writers:
         writers.sync()
         yield writers

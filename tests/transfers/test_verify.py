@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_tui import json_check
 from lora_tui.errors import IntegrityError
+from lora_tui.transfers import json_check
 from lora_tui.transfers.verify import check_json, check_safetensors
 
 

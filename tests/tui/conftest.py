@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
-from lora_tui.preferences import Preferences
+from lora_tui.config.preferences import Preferences
 from lora_tui.screens.model import ModelScreen
 from tests.tui.library import NOW, FakeWriters, Library
 from tests.tui.whole_model import MODEL, put_model, put_points

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.background_harvest import BackgroundHarvest
-from lora_tui.config import Paths, Profile
+from lora_tui.config.profile import Paths, Profile
+from lora_tui.config.settings import Settings
 from lora_tui.errors import AuthenticationError
 from lora_tui.secret import Secret
-from lora_tui.settings import Settings
+from lora_tui.tui.background_harvest import BackgroundHarvest
 from tests.tui.library import FakeWriters, Library, notice_row
 from tests.tui.test_harvest import job_row
 from tests.tui.whole_model import put_model, put_points

@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from lora_tui.adapters.inspection import Adapter
 from lora_tui.cache import facts, metrics, models, records, transfer_queue, transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint
 from lora_tui.errors import LoraTuiError, NotFoundError
-from lora_tui.inspection import Adapter
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 USER: Final = "5f1c2b9e-7d43-5a80-9c1e-0d6f3ab24e71"

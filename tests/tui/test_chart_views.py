@@ -20,9 +20,9 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.runs import Run, get_run
 from lora_tui.clock import timestamp_text
+from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint, MetricPoint
 from lora_tui.screens import model as model_screen
-from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.loss_chart import LossChart
 from tests.tui.conftest import Open, model_page, screen_text, until
 from tests.tui.library import NOW, Library

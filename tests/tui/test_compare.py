@@ -13,12 +13,12 @@ from rich.cells import cell_len
 from textual import events
 from textual.pilot import Pilot
 
-from lora_tui.comparable import MOST
-from lora_tui.compare import compare_models
+from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint, Model
+from lora_tui.reports.comparable import MOST
+from lora_tui.reports.compare import compare_models
 from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.curve_plot import PlotStyle
 from lora_tui.widgets.difference_table import DifferenceTable, table_lines
 from lora_tui.widgets.overlay_chart import OverlayChart

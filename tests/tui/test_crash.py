@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from lora_tui.app import LoraTuiApp
 from lora_tui.errors import UnreachableError
-from lora_tui.offline import OfflineWriters
+from lora_tui.engine.offline import OfflineWriters
 
 def crash(app):
     url = "https://host.example/file?token=" + "eyJ" + "planted"
@@ -49,9 +49,9 @@ def test_a_crash_shows_where_but_no_local_variable(tmp_path: Path) -> None:
 FAILING_THREAD = """
 import sys
 from lora_tui import cli
-from lora_tui.base_app import BaseApp
+from lora_tui.tui.base_app import BaseApp
 from lora_tui.commands import interactive
-from lora_tui.offline import OfflineWriters
+from lora_tui.engine.offline import OfflineWriters
 
 def crash(*_):
     url = "https://host.example/file?token=" + "eyJ" + "planted"

@@ -60,7 +60,7 @@ def test_a_backend_that_can_not_start_is_one_line(
         module = "uvicorn" if spoil == "no package" else "sitecustomize"
         error = "ModuleNotFoundError('gone', name='uvicorn')"
         raised = error if spoil == "no package" else "SystemExit('broken installation')"
-        guard = "import sys\nif 'lora_tui.sandbox_process' in sys.orig_argv: "
+        guard = "import sys\nif 'lora_tui.tui.sandbox_process' in sys.orig_argv: "
         (broken / f"{module}.py").write_text(f"{guard}raise {raised}\n")
         environment = {"PYTHONPATH": str(broken)}
     with demo(tmp_path, DEMO, **environment) as terminal:

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from lora_tui.config import load_profile
-from lora_tui.deferred import DeferredWriters
+from lora_tui.config.profile import load_profile
+from lora_tui.engine.deferred import DeferredWriters
 from lora_tui.errors import AuthenticationError, UnreachableError
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import FakeWriters, Library
@@ -36,7 +36,7 @@ def write(driver, data):
         os._exit(0)
 
 LinuxDriver.write = write
-from lora_tui.cli import main
+from lora_tui.cli.run import main
 main([])
 """
 LATER = (
@@ -48,7 +48,7 @@ LATER = (
     "lora_tui.domain.",
     "lora_tui.gateway.",
     "lora_tui.harvest.",
-    "lora_tui.online.",
+    "lora_tui.engine.online.",
     "lora_tui.sync.",
     "lora_tui.transfers.",
 )

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui import account
-from lora_tui.config import Paths, find_paths, load_profile
+from lora_tui.account import sessions
+from lora_tui.config.preferences import Preferences, load_preferences
+from lora_tui.config.profile import Paths, find_paths, load_profile
 from lora_tui.first_run import FirstRunApp
-from lora_tui.preferences import Preferences, load_preferences
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.connect import ConnectScreen
 from lora_tui.screens.welcome import WelcomeScreen
@@ -87,7 +87,7 @@ async def test_an_account_is_connected_by_typing_alone(
         await until(pilot, lambda: app.connected is not None)
     profile = load_profile()
     assert profile.url == sandbox.url
-    assert account.load_session(profile) is not None
+    assert sessions.load_session(profile) is not None
     assert stat.S_IMODE(paths.config_file.stat().st_mode) == 0o600
     assert sandbox.password not in paths.config_file.read_text()
 

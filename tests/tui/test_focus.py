@@ -12,11 +12,11 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
-from lora_tui.config import Profile, find_paths
-from lora_tui.connect import Login
+from lora_tui.account.connect import Login
+from lora_tui.config.preferences import THEME_NAMES, Preferences
+from lora_tui.config.profile import Profile, find_paths
+from lora_tui.config.settings import Settings
 from lora_tui.first_run import FirstRunApp
-from lora_tui.preferences import THEME_NAMES, Preferences
-from lora_tui.settings import Settings
 from tests.tui.conftest import Open
 from tests.tui.library import Library, notice_row
 from tests.tui.test_harvest import Made, job_row, make  # noqa: F401 - a fixture

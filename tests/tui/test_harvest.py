@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.background_harvest import BackgroundHarvest
 from lora_tui.clock import timestamp_text
-from lora_tui.config import Paths, Profile
+from lora_tui.config.profile import Paths, Profile
 from lora_tui.harvest.holder import new_holder
 from lora_tui.secret import Secret
+from lora_tui.tui.background_harvest import BackgroundHarvest
 from tests.tui.conftest import Open
 from tests.tui.library import DATASETS, NOW, USER, Library, identifier
 from tests.tui.test_snapshots import LARGE, SMALL, Compare

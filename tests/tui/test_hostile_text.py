@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from lora_tui.account.connect import Login
 from lora_tui.app import LoraTuiApp
-from lora_tui.background_harvest import BackgroundHarvest
 from lora_tui.cache import records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.config import Paths, Profile
-from lora_tui.connect import Login
+from lora_tui.config.profile import Paths, Profile
+from lora_tui.config.settings import Settings
 from lora_tui.errors import LoraTuiError, SessionEndedError
 from lora_tui.json_text import replace_surrogates
 from lora_tui.secret import Secret
-from lora_tui.settings import Settings
+from lora_tui.tui.background_harvest import BackgroundHarvest
 from tests.hostile import HOSTILE, acting, planted
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import (

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui import account
+from lora_tui.account import sessions
+from lora_tui.account.connect import Login
 from lora_tui.app import LoraTuiApp
-from lora_tui.config import Paths, Profile
-from lora_tui.connect import Login
+from lora_tui.config.profile import Paths, Profile
+from lora_tui.config.settings import Settings
+from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import AuthenticationError, SessionEndedError
-from lora_tui.online import OnlineWriters
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.login import LoginScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.settings import Settings
 from lora_tui.widgets.field import Field
 from tests.conftest import set_environment
 from tests.tui.conftest import Open, screen_text, toasts, until
@@ -40,7 +40,7 @@ def sandbox() -> Iterator[Sandbox]:
 def login(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Login:
     """At the sandbox, with somebody signed in whose session is of yesterday."""
     del home
-    from lora_tui.config import load_profile
+    from lora_tui.config.profile import load_profile
 
     set_environment(sandbox, monkeypatch)
     profile = load_profile()
@@ -172,7 +172,7 @@ async def test_where_nobody_can_sign_in_no_form_is_offered(
 
 @pytest.mark.parametrize("theme", ["dark", "mono"])
 def test_picture(library: Library, open_app: Open, snap_compare, theme: str) -> None:  # type: ignore[no-untyped-def]
-    from lora_tui.config import Profile, find_paths
+    from lora_tui.config.profile import Profile, find_paths
 
     library.fill()
     library.put_state(error="The session has ended")
@@ -192,13 +192,13 @@ async def test_signing_out_names_what_stops_and_asks_what_becomes_of_the_cache(
         await until(pilot, lambda: "Downloads stop: Customer" in screen_text(app))
         await pilot.press("n")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
-        assert account.signed_in(login.profile) is not None
+        assert sessions.signed_in(login.profile) is not None
         await pilot.press("ctrl+l", "y")
         await until(pilot, lambda: "Remove the cached models" in screen_text(app))
         await pilot.press("y")
         await until(pilot, lambda: app.signed_out)
     assert app.clears_cache
-    assert account.signed_in(login.profile) is None
+    assert sessions.signed_in(login.profile) is None
 
 
 async def test_the_settings_name_the_account_and_choosing_it_signs_out(

@@ -18,10 +18,10 @@ from rich.cells import cell_len
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metrics import get_curve, put_points
-from lora_tui.curve_svg import curve_svg
-from lora_tui.curves import downsample, trend
+from lora_tui.curves.series import Logged, Series, Smoothing
+from lora_tui.curves.shape import downsample, trend
 from lora_tui.domain import CurvePoint, MetricPoint, Training, curve_of
-from lora_tui.series import Logged, Series, Smoothing
+from lora_tui.reports.curve_svg import curve_svg
 from lora_tui.widgets.axes import linear_ticks, log_ticks
 from lora_tui.widgets.chart_legend import legend
 from lora_tui.widgets.curve_plot import (

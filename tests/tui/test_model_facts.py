@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
-from lora_tui import adapters
+from lora_tui.adapters.header import read_header
+from lora_tui.adapters.inspection import Adapter
 from lora_tui.cache import finished
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.domain import Model
 from lora_tui.errors import UnreachableError
-from lora_tui.inspection import Adapter
 from lora_tui.screens.serve import ServeScreen
 from lora_tui.widgets.job_timeline import stages_of, timeline_lines
 from tests.tui.conftest import Open, model_page, screen_text, toasts, until
@@ -86,7 +86,7 @@ async def test_i_reads_the_header_in_the_bucket_and_shows_what_it_tells(
     model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     writers.on_read_adapter = lambda _id: Adapter(
-        "adapter_model.safetensors", adapters.read_header(header(16)), None
+        "adapter_model.safetensors", read_header(header(16)), None
     )
     app = open_app()
     async with model_page(app, HIGH) as pilot:

@@ -14,10 +14,10 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
-from lora_tui.config import Profile, find_paths
+from lora_tui.config.profile import Profile, find_paths
+from lora_tui.config.settings import Settings
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.settings import Settings
 from lora_tui.widgets.card_grid import CardGrid
 from lora_tui.widgets.key_bar import KeyBar
 from tests.tui.conftest import Open, screen_text, until

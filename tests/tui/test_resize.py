@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from lora_tui.config import Paths, Profile, find_paths
-from lora_tui.connect import Login
+from lora_tui.account.connect import Login
+from lora_tui.config.preferences import Preferences
+from lora_tui.config.profile import Paths, Profile, find_paths
+from lora_tui.config.settings import Settings
 from lora_tui.first_run import FirstRunApp
-from lora_tui.preferences import Preferences
-from lora_tui.settings import Settings
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library, notice_row
 

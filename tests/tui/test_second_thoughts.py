@@ -17,12 +17,12 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.cache.transfers import TransferState
-from lora_tui.config import Profile, find_paths
-from lora_tui.exports import write_new
-from lora_tui.preferences import load_preferences
+from lora_tui.config.preferences import load_preferences
+from lora_tui.config.profile import Profile, find_paths
+from lora_tui.config.settings import Settings
+from lora_tui.reports.exports import write_new
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.transfers import TransfersScreen
-from lora_tui.settings import Settings
 from lora_tui.transfers.control import Control
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import FakeWriters, Library, identifier

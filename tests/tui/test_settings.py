@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.config import Profile, find_paths
-from lora_tui.preferences import load_preferences
+from lora_tui.config.preferences import load_preferences
+from lora_tui.config.profile import Profile, find_paths
+from lora_tui.config.settings import Settings
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.settings import SettingsScreen
-from lora_tui.settings import Settings
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import Library
 

@@ -20,11 +20,11 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facts import Trouble
 from lora_tui.cache.runs import Run
 from lora_tui.clock import timestamp_text
-from lora_tui.config import Profile, find_paths
+from lora_tui.config.profile import Profile, find_paths
+from lora_tui.config.settings import Settings
+from lora_tui.curves.series import Logged, Series
 from lora_tui.domain import MetricPoint
 from lora_tui.screens import model as model_screen
-from lora_tui.series import Logged, Series
-from lora_tui.settings import Settings
 from tests.tui.conftest import Open, show_model
 from tests.tui.library import HOSTILE_NAMES, NOW, Library, model_row, notice_row
 from tests.tui.test_harvest import Made, make, put_all_states

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.config import find_paths
+from lora_tui.config.profile import find_paths
 
 ESCAPES = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_].*?\x1b\\|[ -/]*[0-~])", re.S
@@ -123,7 +123,7 @@ def start_demo(tmp_path: Path, command: Sequence[str] = DEMO, **environment: str
 SHOWS_MODULES = """
 import atexit, sys
 from pathlib import Path
-from lora_tui.cli import main
+from lora_tui.cli.run import main
 atexit.register(lambda: Path(sys.argv.pop()).write_text("\\n".join(sys.modules)))
 sys.exit(main(["demo", "--models", "5"]))
 """

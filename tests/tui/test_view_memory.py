@@ -9,7 +9,7 @@ import pytest
 
 from lora_tui.cache.models import Sort
 from lora_tui.errors import DiskError
-from lora_tui.view_state import View, ViewMemory, ViewState
+from lora_tui.tui.view_state import View, ViewMemory, ViewState
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import Library
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lora_tui.domain import CurvePoint
-from lora_tui.second_opinion import Kind
+from lora_tui.opinion import Kind
 
 Shape = Callable[[float], float]
 """From the share of the run to the loss, without noise."""

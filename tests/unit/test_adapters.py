@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lora_tui.adapters import AdapterFacts, disagreements, read_config, read_header
+from lora_tui.adapters.header import AdapterFacts, disagreements, read_config, read_header
+from lora_tui.adapters.safetensors_header import header_length
 from lora_tui.errors import IntegrityError
-from lora_tui.safetensors_header import header_length
 
 Q = "base_model.model.model.layers.{}.self_attn.q_proj.lora_{}.weight"
 CONFIG: dict[str, Any] = {

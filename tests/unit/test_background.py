@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from lora_tui.background import in_background
+from lora_tui.tui.background import in_background
 
 
 def test_a_call_that_ends_while_the_application_quits_says_nothing(

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from lora_tui.collector import quiet_collector
+from lora_tui.curves.gc_pause import quiet_collector
 
 
 def test_it_collects_again_when_the_last_one_is_done() -> None:

@@ -11,11 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.compare import Comparison, Row, compare_models, to_csv, to_data, to_markdown
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.errors import DiskError
-from lora_tui.exports import markdown_text, write_new
-from lora_tui.second_opinion import second_opinion
+from lora_tui.opinion import second_opinion
+from lora_tui.reports.compare import (
+    Comparison,
+    Row,
+    compare_models,
+    to_csv,
+    to_data,
+    to_markdown,
+)
+from lora_tui.reports.exports import markdown_text, write_new
 
 
 def model(number: int, **quality: Any) -> Model:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.config import load_profile
+from lora_tui.config.preferences import load_preferences
+from lora_tui.config.profile import load_profile
 from lora_tui.errors import ConfigError, ExitCode
-from lora_tui.preferences import load_preferences
 
 KEYS = {"SUPABASE_URL": "https://project.example", "SUPABASE_ANON_KEY": "sb_publishable_x"}
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from lora_tui.config import read_document
+from lora_tui.config.profile import read_document
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import ConfigError, DiskError
-from lora_tui.exports import write_new
 from lora_tui.harvest import ledger_file
 from lora_tui.harvest.spool import Spool
+from lora_tui.reports.exports import write_new
 from lora_tui.transfers import space
 from tests.conftest import Run
 

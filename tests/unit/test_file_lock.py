@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui import config_file
-from lora_tui.account import refresh_lock, signed_in
-from lora_tui.config import Profile
+from lora_tui.account.sessions import refresh_lock, signed_in
+from lora_tui.config.file import set_value
+from lora_tui.config.profile import Profile
+from lora_tui.engine.online import OnlineWriters
 from lora_tui.harvest.ledger import Ledger
-from lora_tui.online import OnlineWriters
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 
@@ -63,7 +63,7 @@ def test_config_set_names_the_process_that_holds_the_configuration(
     hold: Hold, run: Run, home: Path
 ) -> None:
     file = home / "config.toml"
-    config_file.set_value(file, "a", "url", "https://a.example")
+    set_value(file, "a", "url", "https://a.example")
     pid = hold(file.parent)
     ran = run("config", "set", "url", "https://b.example", "--json", "--config", str(file))
     assert ran.code == 1

@@ -12,8 +12,8 @@ from textual.binding import Binding
 
 import lora_tui.screens
 import lora_tui.widgets
+from lora_tui.config.keys import DEFAULT_KEYS, PLACES, actions_in, keymap_of
 from lora_tui.errors import ConfigError, ExitCode
-from lora_tui.keys import DEFAULT_KEYS, PLACES, actions_in, keymap_of
 
 
 def keymap(text: str) -> dict[str, str]:
@@ -83,7 +83,7 @@ def test_the_defaults_contradict_themselves_nowhere() -> None:
 
 
 def every_binding() -> Iterator[tuple[type, Binding]]:
-    modules = [import_module(f"lora_tui.{name}") for name in ("app", "base_app", "first_run")]
+    modules = [import_module(f"lora_tui.{name}") for name in ("app", "tui.base_app", "first_run")]
     for package in (lora_tui.screens, lora_tui.widgets):
         modules += [
             import_module(f"{package.__name__}.{found.name}")

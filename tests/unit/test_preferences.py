@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.config import Profile, find_paths
+from lora_tui.config.preferences import Preferences, load_preferences
+from lora_tui.config.profile import Profile, find_paths
+from lora_tui.config.settings import DEFAULT, FILE, Settings
 from lora_tui.errors import ConfigError
-from lora_tui.preferences import Preferences, load_preferences
-from lora_tui.settings import DEFAULT, FILE, Settings
 
 WRITTEN = """\
 # mine

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.curves import downsample
+from lora_tui.curves.shape import downsample
 from lora_tui.domain import CurvePoint, Quality
-from lora_tui.quality import calculate_quality_metrics
-from lora_tui.sandbox import loss_curves
-from lora_tui.second_opinion import (
+from lora_tui.opinion import (
     Kind,
     Opinion,
     Verdict,
     compare_with_rating,
     second_opinion,
 )
+from lora_tui.quality import calculate_quality_metrics
+from lora_tui.sandbox import loss_curves
 from tests.unit.loss_runs import FAMILIES, JUDGED, Family, falling
 
 CURVES_A_FAMILY = 60

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lora_tui.curves.series import Logged, Series
 from lora_tui.domain import CurvePoint
-from lora_tui.series import Logged, Series
 
 losses = st.floats(-1e6, 1e6)
 points = st.lists(st.tuples(losses, st.none() | losses), min_size=1, max_size=400).map(

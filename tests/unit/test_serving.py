@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from lora_tui.adapters.snippets import NO_BASE, NO_DIRECTORY, Served, snippet
 from lora_tui.errors import UsageError
-from lora_tui.serving import NO_BASE, NO_DIRECTORY, Served, snippet
 
 PROGRAMS = ("vllm", "peft", "llama.cpp", "ollama")
 HOSTILE_PLACES = ["/a b/$(touch x)", "/a'; rm -rf ~ #", '/a"b`id`', "/a\\", "/ünï=x,y"]

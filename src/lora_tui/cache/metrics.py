@@ -12,9 +12,9 @@ from datetime import datetime
 
 from lora_tui.cache.sums import check_row, checksum, columns_of
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.curves import downsample
+from lora_tui.curves.series import Logged
+from lora_tui.curves.shape import downsample
 from lora_tui.domain import CurvePoint, MetricPoint
-from lora_tui.series import Logged
 
 CHART_POINTS = 600
 SPARKLINE_POINTS = 48

@@ -6,9 +6,9 @@ import sqlite3
 from dataclasses import dataclass
 
 from lora_tui.cache.metrics import get_curve, get_logged
-from lora_tui.collector import quiet_collector
-from lora_tui.second_opinion import Opinion, second_opinion
-from lora_tui.series import Series
+from lora_tui.curves.gc_pause import quiet_collector
+from lora_tui.curves.series import Series
+from lora_tui.opinion import Opinion, second_opinion
 
 
 @dataclass(frozen=True)

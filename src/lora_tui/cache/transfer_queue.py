@@ -28,7 +28,7 @@ from lora_tui.cache.transfers import (
     queue_of,
     select,
 )
-from lora_tui.checked import Checked
+from lora_tui.cache.verification import Checked
 from lora_tui.clock import timestamp_text
 from lora_tui.errors import InUseError
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from lora_tui.checked import Checked, checked_of
+from lora_tui.cache.verification import Checked, checked_of
 from lora_tui.clock import parse_timestamp
 
 

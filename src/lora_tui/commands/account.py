@@ -6,8 +6,8 @@ import getpass
 import sys
 from pathlib import Path
 
-from lora_tui import account
-from lora_tui.account import SignedIn
+from lora_tui.account import sessions
+from lora_tui.account.sessions import SignedIn
 from lora_tui.cache.connection import delete_cache
 from lora_tui.commands.context import Context
 from lora_tui.errors import AuthenticationError, LoraTuiError, UsageError
@@ -32,20 +32,20 @@ def login(context: Context) -> None:
     from lora_tui.gateway import auth
 
     session = auth.sign_in(profile.url, profile.anon_key, email, password)
-    kept_in = account.save_session(profile, session)
+    kept_in = sessions.save_session(profile, session)
     if context.json:
         context.print_data({"user_id": session.user_id, "email": session.email, "kept_in": kept_in})
         return
-    place = "the keyring" if kept_in == account.KEYRING else "a file only you can read"
+    place = "the keyring" if kept_in == sessions.KEYRING else "a file only you can read"
     context.say(f"Signed in as {terminal_safe(session.email)}; the session is kept in {place}.")
 
 
 def logout(context: Context) -> None:
     """End the session here and at the backend."""
     profile = context.profile
-    signed_in = account.signed_in(profile)
+    signed_in = sessions.signed_in(profile)
     if signed_in is None:
-        if not account.delete_session(profile):
+        if not sessions.delete_session(profile):
             raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
         if context.json:
             context.print_data({"user_id": None, "cache_removed": False})
@@ -56,14 +56,14 @@ def logout(context: Context) -> None:
         from lora_tui.gateway import auth
 
         try:
-            session = account.load_session(profile)
+            session = sessions.load_session(profile)
             if session is not None:
                 auth.sign_out(profile.url, profile.anon_key, session)
         except LoraTuiError as error:
             context.say(f"The backend could not be told ({error}); forgotten here all the same.")
     path = profile.cache_path(signed_in.user_id)
     clear = _wants_clear(context, path, signed_in)
-    account.delete_session(profile)
+    sessions.delete_session(profile)
     removed = clear and delete_cache(path)
     if context.json:
         context.print_data({"user_id": signed_in.user_id, "cache_removed": removed})
@@ -79,7 +79,7 @@ def logout(context: Context) -> None:
 
 def whoami(context: Context) -> None:
     """Who is signed in, from what is stored; no network."""
-    session = account.signed_in(context.profile)
+    session = sessions.signed_in(context.profile)
     if session is None:
         raise AuthenticationError(f"Nobody is signed in to profile {context.profile.name}")
     if context.json:

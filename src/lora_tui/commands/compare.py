@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from lora_tui import compare, formats
+from lora_tui import formats
 from lora_tui.cache import models
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
-from lora_tui.comparable import LEAST, MOST
-from lora_tui.compare import LETTERS, Comparison
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError, UsageError
+from lora_tui.reports import compare
+from lora_tui.reports.comparable import LEAST, MOST
+from lora_tui.reports.compare import LETTERS, Comparison
 from lora_tui.text import cell_width, fit
 
 _COLUMN_WIDTH = 28

@@ -11,7 +11,7 @@ from lora_tui.commands.context import Context
 
 def print_script(context: Context) -> None:
     """Print the script of a shell, ready to be sourced."""
-    folder = resources.files("lora_tui") / "completions"
+    folder = resources.files("lora_tui") / "cli" / "completions"
     shell = context.arguments.shell
     script = (folder / f"lora-tui.{shell}").read_text(encoding="utf-8")
     if context.json:
@@ -22,8 +22,8 @@ def print_script(context: Context) -> None:
 
 def answer(words: Sequence[str]) -> None:
     """Print what can stand next. Silent where anything is wrong: a shell waits for this."""
-    from lora_tui.completion import complete
-    from lora_tui.grammar import build_parser
+    from lora_tui.cli.completion import complete
+    from lora_tui.cli.grammar import build_parser
 
     try:
         lines = complete(build_parser(), words[0], words[1:])

@@ -12,12 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lora_tui import account
+from lora_tui.account import sessions
 from lora_tui.cache import models
 from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.cache.facts import Owner
 from lora_tui.cache.models import ModelSummary
-from lora_tui.config import Profile, load_profile
+from lora_tui.cli.output import Output
+from lora_tui.config.profile import Profile, load_profile
 from lora_tui.errors import (
     AuthenticationError,
     CacheError,
@@ -26,7 +27,6 @@ from lora_tui.errors import (
     UsageError,
 )
 from lora_tui.json_text import json_text
-from lora_tui.output import Output
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Context:
     @property
     def can_redraw(self) -> bool:
         """Whether printed lines can be redrawn, as progress is."""
-        from lora_tui.terminal import has_no_screen
+        from lora_tui.tui.terminal import has_no_screen
 
         return self.talk.isatty() and not has_no_screen()
 
@@ -60,13 +60,13 @@ class Context:
 
     def cache_owner(self) -> Owner:
         """The signed-in user, and the project. Raises AuthenticationError where there is none."""
-        signed_in = account.signed_in(self.profile)
+        signed_in = sessions.signed_in(self.profile)
         if signed_in is None:
             raise AuthenticationError(
                 f"Nobody is signed in to profile {self.profile.name}",
                 remedy="run `lora-tui login`, or try `lora-tui demo`",
             )
-        return account.cache_owner(self.profile, signed_in.user_id)
+        return sessions.cache_owner(self.profile, signed_in.user_id)
 
     @contextmanager
     def cache(self) -> Iterator[sqlite3.Connection]:

@@ -9,7 +9,7 @@ from lora_tui import formats
 from lora_tui.cache import models
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.commands.context import Context, resolve
-from lora_tui.config import expanded
+from lora_tui.config.profile import expanded
 from lora_tui.domain import Model
 from lora_tui.errors import ExitCode, HiddenFilesError, LoraTuiError, NotFoundError
 from lora_tui.json_text import json_text
@@ -22,7 +22,7 @@ SYNC_PATIENCE: Final = 600.0
 def sync_cache(context: Context) -> None:
     """Bring the cache up to the backend, telling how far it is."""
     context.require_network()
-    from lora_tui.online import OnlineWriters
+    from lora_tui.engine.online import OnlineWriters
 
     with closing(OnlineWriters(context.profile)) as online:
         report = online.sync_with_progress(
@@ -53,7 +53,7 @@ def download_model(context: Context) -> None:
     """Fetch a model's files, verified, into a directory."""
     context.require_network()
     arguments = context.arguments
-    from lora_tui.online import OnlineWriters
+    from lora_tui.engine.online import OnlineWriters
 
     writers = OnlineWriters(context.profile, limit_rate=arguments.limit_rate)
     with closing(writers) as online:
@@ -96,7 +96,7 @@ def download_model(context: Context) -> None:
 def print_urls(context: Context) -> ExitCode:
     """Print signed URLs, for curl or aria2c. They are stored nowhere."""
     context.require_network()
-    from lora_tui.online import OnlineWriters
+    from lora_tui.engine.online import OnlineWriters
     from lora_tui.transfers.plan import choose_files
 
     with closing(OnlineWriters(context.profile)) as online:

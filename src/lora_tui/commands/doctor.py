@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from lora_tui import account
+from lora_tui.account import sessions
 from lora_tui.commands.context import Context
-from lora_tui.config import Profile, find_paths
+from lora_tui.config.profile import Profile, find_paths
 from lora_tui.doctor import machine
 from lora_tui.doctor.findings import Finding, Verdict, attempt, failed, failure, skipped
 from lora_tui.errors import AuthenticationError, ConfigError, ExitCode, LoraTuiError
@@ -75,8 +75,8 @@ def _findings(context: Context) -> Iterator[Finding]:
 
 def _cache(profile: Profile) -> Iterator[Finding]:
     try:
-        signed_in = account.signed_in(profile)
-        if account.is_damaged(profile):
+        signed_in = sessions.signed_in(profile)
+        if sessions.is_damaged(profile):
             yield failed(
                 "session",
                 f"the stored session of profile {profile.name} is damaged",
@@ -100,8 +100,8 @@ def _cache(profile: Profile) -> Iterator[Finding]:
 def _project(profile: Profile) -> Iterator[Finding]:
     from lora_tui.doctor import openness, project
     from lora_tui.doctor.view import View
+    from lora_tui.engine.online import session_auth
     from lora_tui.gateway.auth import KeyAuth
-    from lora_tui.online import session_auth
 
     reached = True
     for finding in project.check_network(profile):

@@ -6,11 +6,11 @@ from contextlib import closing
 from typing import Any
 
 from lora_tui import formats
+from lora_tui.adapters.inspection import CONFIG, Adapter, read_local
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.commands.context import Context, resolve
-from lora_tui.config import expanded
+from lora_tui.config.profile import expanded
 from lora_tui.errors import ExitCode, NotFoundError
-from lora_tui.inspection import CONFIG, Adapter, read_local
 from lora_tui.text import terminal_safe
 
 
@@ -46,7 +46,7 @@ def _downloaded(context: Context, reference: str) -> Adapter:
 
 
 def _remote(context: Context, reference: str) -> Adapter:
-    from lora_tui.online import OnlineWriters
+    from lora_tui.engine.online import OnlineWriters
 
     with closing(OnlineWriters(context.profile)) as online:
         with context.cache() as db:

@@ -12,11 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lora_tui import account
+from lora_tui.account import sessions
 from lora_tui.cache.connection import delete_cache
 from lora_tui.cache.facts import Owner
 from lora_tui.commands.context import Context
-from lora_tui.config import (
+from lora_tui.config.profile import (
     DEFAULT_PROFILE,
     DEMO_PROFILE,
     Paths,
@@ -31,17 +31,17 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.secret import Secret
-from lora_tui.terminal import require_terminal
+from lora_tui.tui.terminal import require_terminal
 
 _DEMO_BYTES_A_SECOND: Final = 6_000_000
 _DEMO_MODELS: Final = 36
 
 if TYPE_CHECKING:
-    from lora_tui.account import Session
+    from lora_tui.account.sessions import Session
     from lora_tui.app import LoraTuiApp
-    from lora_tui.online import OnlineWriters
+    from lora_tui.engine.online import OnlineWriters
+    from lora_tui.engine.writers import Writers
     from lora_tui.sandbox import Sandbox
-    from lora_tui.writers import Writers
 
 
 def open_application(context: Context) -> None:
@@ -58,7 +58,7 @@ def open_application(context: Context) -> None:
             return
         profile = found
     if context.arguments.offline:
-        from lora_tui.offline import OfflineWriters
+        from lora_tui.engine.offline import OfflineWriters
 
         reason = UnreachableError("--offline was given", remedy="start without it to reach out")
         path = context.cache_path()
@@ -79,9 +79,9 @@ def open_application(context: Context) -> None:
 
 def _session(profile: Profile) -> Session:
     """The stored session, which needs no network; where there is none, a new one."""
-    session = account.load_session(profile)
+    session = sessions.load_session(profile)
     if session is None:
-        from lora_tui.online import sign_in
+        from lora_tui.engine.online import sign_in
 
         session = sign_in(profile)
     return session
@@ -89,10 +89,10 @@ def _session(profile: Profile) -> Session:
 
 def _run_online(context: Context, profile: Profile, session: Session, *, sync: bool) -> bool:
     """Whether the user has signed out. What needs the network is made when it is first used."""
-    from lora_tui.deferred import DeferredWriters
+    from lora_tui.engine.deferred import DeferredWriters
 
     def make() -> OnlineWriters:
-        from lora_tui.online import OnlineWriters
+        from lora_tui.engine.online import OnlineWriters
 
         return OnlineWriters(profile)
 
@@ -106,8 +106,8 @@ def _run_online(context: Context, profile: Profile, session: Session, *, sync: b
 
 def _first_run(context: Context) -> Profile | None:
     """The profile that was connected; None where the demo was shown, or the user left."""
+    from lora_tui.config.preferences import load_preferences
     from lora_tui.first_run import FirstRunApp
-    from lora_tui.preferences import load_preferences
 
     arguments = context.arguments
     paths = find_paths(config_file=arguments.config)
@@ -120,9 +120,9 @@ def _first_run(context: Context) -> Profile | None:
 
 def _signs_in(profile: Profile, reason: AuthenticationError) -> bool:
     """Ask for a login before the application opens; whether there is one now."""
-    from lora_tui.connect import Login
+    from lora_tui.account.connect import Login
+    from lora_tui.config.preferences import load_preferences
     from lora_tui.first_run import SignInApp
-    from lora_tui.preferences import load_preferences
 
     preferences = load_preferences(profile.paths.config_file)
     app = SignInApp(preferences, Login(profile), str(reason))
@@ -150,7 +150,7 @@ def demo(context: Context) -> None:
 
 
 def _demo(context: Context, *, models: int, reset: bool = False, serve_only: bool = False) -> None:
-    from lora_tui.sandbox_process import explained, sandbox_process
+    from lora_tui.tui.sandbox_process import explained, sandbox_process
 
     paths = find_paths()
     state = paths.state_dir / "demo"
@@ -169,7 +169,7 @@ def _demo(context: Context, *, models: int, reset: bool = False, serve_only: boo
     # loopback would be over before a progress bar is seen; this is a good home connection
     with sandbox_process(state, models=models, throttle=_DEMO_BYTES_A_SECOND) as backend:
         profile = _demo_profile(backend, paths)
-        account.delete_session(profile)
+        sessions.delete_session(profile)
         sync = not context.arguments.offline
         _run_online(context, profile, _session(profile), sync=sync)
 
@@ -179,11 +179,11 @@ def _run(
 ) -> LoraTuiApp:
     """The application, after the user has left it."""
     gc.disable()  # what is made until the first frame stays; the application enables it then
+    from lora_tui.account.connect import Login
     from lora_tui.app import LoraTuiApp
-    from lora_tui.background_harvest import BackgroundHarvest
-    from lora_tui.connect import Login
-    from lora_tui.preferences import load_preferences
-    from lora_tui.settings import Settings
+    from lora_tui.config.preferences import load_preferences
+    from lora_tui.config.settings import Settings
+    from lora_tui.tui.background_harvest import BackgroundHarvest
 
     harvest = BackgroundHarvest(profile) if sync else None
     settings = Settings(profile, cache_path, no_color=context.arguments.no_color)
@@ -225,10 +225,10 @@ def _rebuild(context: Context, cache_path: Path, owner: Owner) -> None:
 
 
 def _owner(profile: Profile) -> Owner:
-    session = account.load_session(profile)
+    session = sessions.load_session(profile)
     if session is None:
         raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
-    return account.cache_owner(profile, session.user_id)
+    return sessions.cache_owner(profile, session.user_id)
 
 
 def _demo_profile(backend: Mapping[str, str], paths: Paths) -> Profile:

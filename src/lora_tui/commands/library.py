@@ -17,9 +17,9 @@ from lora_tui import formats
 from lora_tui.cache import finished, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.checked import Checked
+from lora_tui.cache.verification import Checked
 from lora_tui.commands.context import Context, resolve
-from lora_tui.config import expanded, find_paths
+from lora_tui.config.profile import expanded, find_paths
 from lora_tui.domain import Model
 from lora_tui.errors import (
     AuthenticationError,

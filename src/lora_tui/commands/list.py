@@ -113,7 +113,7 @@ def _cells(m: ModelSummary) -> tuple[str, ...]:
 def _print_csv(context: Context, found: Iterable[ModelSummary]) -> None:
     import csv
 
-    from lora_tui.exports import not_a_formula
+    from lora_tui.reports.exports import not_a_formula
 
     writer = csv.writer(context.out, lineterminator="\n")
     names = (

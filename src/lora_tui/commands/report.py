@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from lora_tui.adapters.snippets import Served, snippet
 from lora_tui.cache import models
 from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.commands.show import facts_of, opinion_lines
-from lora_tui.config import expanded
+from lora_tui.config.profile import expanded
 from lora_tui.disk_errors import disk_error
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.filenames import slug
-from lora_tui.model_card import ModelCard, to_html, to_markdown
 from lora_tui.private_files import PUBLIC_MODE, replace_file
-from lora_tui.serving import Served, snippet
+from lora_tui.reports.model_card import ModelCard, to_html, to_markdown
 
 _PROGRAMS = ("vllm", "peft")
 

@@ -16,7 +16,7 @@ _LAST_PORT: Final = 65_535
 def serve(context: Context) -> None:
     """Serve until a signal ends it; each page runs an application of its own."""
     try:
-        from lora_tui.web import is_loopback, serve
+        from lora_tui.tui.web import is_loopback, serve
     except ModuleNotFoundError as error:
         raise UsageError(
             f"The web mode needs the package {error.name}", remedy="install lora-tui[web]"
@@ -47,7 +47,7 @@ def _require_account(context: Context) -> None:
     if context.arguments.offline:
         context.cache_owner()
         return
-    from lora_tui.online import OnlineWriters
+    from lora_tui.engine.online import OnlineWriters
 
     with closing(OnlineWriters(context.profile)):
         pass

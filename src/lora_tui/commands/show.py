@@ -10,7 +10,7 @@ from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError
-from lora_tui.second_opinion import Opinion, compare_with_rating
+from lora_tui.opinion import Opinion, compare_with_rating
 
 
 def show_model(context: Context) -> None:

@@ -15,10 +15,10 @@ from lora_tui.cache.facts import Owner
 from lora_tui.cache.integrity import QUICKLY_READ, check_integrity
 from lora_tui.cache.rebuild import clear_cache
 from lora_tui.commands.context import Context
-from lora_tui.config import DEFAULT_PROFILE, find_paths, read_profiles
+from lora_tui.config.keys import DEFAULT_KEYS, Keymap, keys_of, spelled
+from lora_tui.config.preferences import load_preferences
+from lora_tui.config.profile import DEFAULT_PROFILE, find_paths, read_profiles
 from lora_tui.errors import AuthenticationError, DiskError, LoraTuiError, UsageError
-from lora_tui.keys import DEFAULT_KEYS, Keymap, keys_of, spelled
-from lora_tui.preferences import load_preferences
 from lora_tui.secret import MASK
 
 
@@ -85,7 +85,7 @@ def _spelled(name: str, moved: Keymap) -> str:
 
 
 def _set(context: Context, path: Path) -> None:
-    from lora_tui.config_file import SECRET_KEYS, set_value
+    from lora_tui.config.file import SECRET_KEYS, set_value
 
     arguments = context.arguments
     key, value = arguments.key, arguments.value

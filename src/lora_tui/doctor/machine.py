@@ -16,11 +16,11 @@ from lora_tui.cache import facts
 from lora_tui.cache.cache_file import check_kind
 from lora_tui.cache.integrity import check_integrity
 from lora_tui.cache.schema import SCHEMA_VERSION
-from lora_tui.config import DEFAULT_PROFILE, Paths, Profile, read_profiles, switch_of
-from lora_tui.config_file import SECRET_KEYS
+from lora_tui.cli.output import Output
+from lora_tui.config.file import SECRET_KEYS
+from lora_tui.config.profile import DEFAULT_PROFILE, Paths, Profile, read_profiles, switch_of
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
 from lora_tui.errors import DamagedCacheError
-from lora_tui.output import Output
 
 _SMALLEST: Final = (80, 24)
 

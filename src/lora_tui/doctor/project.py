@@ -10,9 +10,10 @@ from typing import Final
 
 import httpx
 
-from lora_tui import account, clock
-from lora_tui.account import Session
-from lora_tui.config import Profile
+from lora_tui import clock
+from lora_tui.account import sessions
+from lora_tui.account.sessions import Session
+from lora_tui.config.profile import Profile
 from lora_tui.doctor.findings import (
     TABLE_REMEDY,
     Finding,
@@ -79,7 +80,7 @@ def check_account(profile: Profile, auth: SessionAuth) -> Finding:
         )
     if user_id != session.user_id:
         return failed("auth", "the session is another user's", "run `lora-tui login`")
-    place = "given" if profile.access_token else f"kept in a {account.kept_in(profile)}"
+    place = "given" if profile.access_token else f"kept in a {sessions.kept_in(profile)}"
     return ok("auth", f"signed in as {terminal_safe(email or user_id)}; the session is {place}")
 
 

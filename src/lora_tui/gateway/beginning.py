@@ -9,7 +9,6 @@ from urllib.parse import unquote
 
 import httpx
 
-from lora_tui.error_pages import error_in, is_html_name
 from lora_tui.errors import (
     BackendError,
     IntegrityError,
@@ -18,6 +17,7 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.answers import error_of
+from lora_tui.gateway.error_pages import error_in, is_html_name
 from lora_tui.gateway.headers import byte_count, content_span, strong_etag
 from lora_tui.gateway.http import open_body
 

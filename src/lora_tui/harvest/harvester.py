@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lora_tui.config import Profile
+from lora_tui.config.profile import Profile
 from lora_tui.disk_errors import disk_error
 from lora_tui.errors import ConfigError
 from lora_tui.gateway import Gateway

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from lora_tui import clock
-from lora_tui.config import Profile
+from lora_tui.config.profile import Profile
 from lora_tui.disk_errors import disk_error, reason_of, sqlite_code
 from lora_tui.file_lock import writer_of_database
 from lora_tui.harvest.backoff import NEVER_LONGER, wait_after

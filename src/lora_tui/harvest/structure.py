@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from lora_tui.adapters import LARGEST_CONFIG
+from lora_tui.adapters.header import LARGEST_CONFIG
+from lora_tui.adapters.safetensors_header import PREFIX_BYTES, header_length, parse_header
 from lora_tui.errors import IntegrityError
-from lora_tui.safetensors_header import PREFIX_BYTES, header_length, parse_header
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.verify import check_structure
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lora_tui import adapters
+from lora_tui.adapters import header
+from lora_tui.adapters.inspection import CONFIG
+from lora_tui.adapters.snippets import Served
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
 from lora_tui.filenames import slug
-from lora_tui.inspection import CONFIG
-from lora_tui.serving import Served
 from lora_tui.transfers.record import read_record
 
 
@@ -32,7 +32,7 @@ def served_from(model: Model, directory: Path | None) -> Served:
     if directory is not None:
         try:
             with (directory / CONFIG).open("rb") as file:
-                config = adapters.read_config(file.read(adapters.LARGEST_CONFIG + 1))
+                config = header.read_config(file.read(header.LARGEST_CONFIG + 1))
         except (OSError, LoraTuiError):
             pass  # the job's own settings will do; `verify` and `inspect` tell what is wrong
         else:

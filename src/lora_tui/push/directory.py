@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from lora_tui import adapters
-from lora_tui.adapters import AdapterConfig, AdapterFacts
+from lora_tui.adapters import header
+from lora_tui.adapters.header import AdapterConfig, AdapterFacts
+from lora_tui.adapters.safetensors_header import PREFIX_BYTES
 from lora_tui.disk_errors import explained_disk_errors
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
 from lora_tui.harvest.structure import DamagedFileError, Inspector
-from lora_tui.safetensors_header import PREFIX_BYTES
 from lora_tui.text import terminal_safe
 
 WEIGHTS: Final = "adapter_model.safetensors"
@@ -78,10 +78,10 @@ def read_directory(directory: Path) -> LocalAdapter:
         with weights.open("rb") as file:
             size = weights.stat().st_size
             beginning = file.read(PREFIX_BYTES)
-            beginning += file.read(adapters.bytes_needed(beginning, size) - PREFIX_BYTES)
-        facts = adapters.read_header(beginning, file_size=size)
+            beginning += file.read(header.bytes_needed(beginning, size) - PREFIX_BYTES)
+        facts = header.read_header(beginning, file_size=size)
         with config.open("rb") as file:
-            settings = adapters.read_config(file.read(adapters.LARGEST_CONFIG + 1))
+            settings = header.read_config(file.read(header.LARGEST_CONFIG + 1))
         _require_agreement(facts, settings)
         names = sorted(path.name for path in directory.iterdir())
         files = tuple(
@@ -142,7 +142,7 @@ def _checked(path: Path) -> Path:
 
 
 def _require_agreement(facts: AdapterFacts, config: AdapterConfig) -> None:
-    problems = (*facts.problems, *adapters.disagreements(facts, config))
+    problems = (*facts.problems, *header.disagreements(facts, config))
     if problems:
         raise IntegrityError(
             "The adapter is not what its configuration says",

@@ -10,7 +10,7 @@ from textual.app import App
 from textual.binding import ActiveBinding
 from textual.screen import Screen
 
-from lora_tui.bindings import is_typed
+from lora_tui.tui.bindings import is_typed
 
 _MOVING: Final = frozenset(
     {"move", "page", "first", "last", "scroll", "top", "bottom", "cursor"}

@@ -15,13 +15,13 @@ from textual._styles_cache import StylesCache
 from textual.await_complete import AwaitComplete
 from textual.screen import Screen
 
-from lora_tui import background
-from lora_tui.bindings import key_of
 from lora_tui.errors import LoraTuiError
+from lora_tui.tui import background
+from lora_tui.tui.bindings import key_of
 from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:
-    from lora_tui.base_app import BaseApp
+    from lora_tui.tui.base_app import BaseApp
 
 Answer = TypeVar("Answer")
 Found = TypeVar("Found")

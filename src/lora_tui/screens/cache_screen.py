@@ -12,7 +12,7 @@ from lora_tui.cache.connection import database_explained, open_existing
 from lora_tui.screens.base_screen import BaseScreen
 
 if TYPE_CHECKING:
-    from lora_tui.cache_app import CacheApp
+    from lora_tui.tui.cache_app import CacheApp
 
 Found = TypeVar("Found")
 

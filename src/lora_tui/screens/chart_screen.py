@@ -6,8 +6,8 @@ from typing import Final
 
 from textual.binding import BindingType
 
-from lora_tui.bindings import bound
 from lora_tui.screens.scrolling import ScrollingScreen
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.zoomed_chart import ZoomedChart
 
 LOOKING: Final = frozenset(

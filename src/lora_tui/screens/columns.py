@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.widgets import Label, OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.bindings import bound
 from lora_tui.screens.modal import Modal
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.dialog import Dialog
 from lora_tui.widgets.model_columns import COLUMNS, known_columns
 

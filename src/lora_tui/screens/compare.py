@@ -13,16 +13,16 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from lora_tui import clock
-from lora_tui.bindings import bound
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
-from lora_tui.comparable import LEAST
-from lora_tui.compare import LETTERS, Comparison, compare_models, to_csv, to_markdown
+from lora_tui.curves.series import Series
 from lora_tui.errors import LoraTuiError
+from lora_tui.reports.comparable import LEAST
+from lora_tui.reports.compare import LETTERS, Comparison, compare_models, to_csv, to_markdown
 from lora_tui.screens.chart_screen import CHART_KEYS, LOOKING, ChartScreen
 from lora_tui.screens.scrolling import Scrolled
-from lora_tui.series import Series
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.difference_table import (
     LABEL,
     ComparedModels,

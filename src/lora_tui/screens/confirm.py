@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from lora_tui.bindings import bound
 from lora_tui.screens.modal import Modal
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.dialog import Dialog
 
 

@@ -11,13 +11,13 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Button, Footer, Input, Static
 
-from lora_tui import connect
-from lora_tui.bindings import bound
-from lora_tui.config import Paths, Profile, checked_url
-from lora_tui.connect import Login
+from lora_tui.account import connect
+from lora_tui.account.connect import Login
+from lora_tui.config.profile import Paths, Profile, checked_url
 from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
 from lora_tui.screens.base_screen import BaseScreen
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.field import Field, Verdict
 from lora_tui.widgets.title_bar import TitleBar
 

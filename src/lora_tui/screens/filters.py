@@ -17,7 +17,6 @@ from textual.events import Resize
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.bindings import bound
 from lora_tui.cache.models import ModelQuery
 from lora_tui.screens.filter_sections import (
     Choice,
@@ -28,6 +27,7 @@ from lora_tui.screens.filter_sections import (
     read_sections,
 )
 from lora_tui.screens.modal import Modal
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.dialog import Dialog
 

@@ -11,14 +11,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from lora_tui import clock
-from lora_tui.background_harvest import BackgroundHarvest
-from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.records import jobs_without_model
 from lora_tui.domain import Job
 from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.job_state import JobState, State
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
+from lora_tui.tui.background_harvest import BackgroundHarvest
+from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.harvest_row import job_entry
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.title_bar import TitleBar

@@ -12,10 +12,10 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from lora_tui.bindings import bound
 from lora_tui.screens.actions import Action, grouped
 from lora_tui.screens.modal import Modal
 from lora_tui.screens.scrolling import Scrolled
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.cells import settled
 from lora_tui.widgets.dialog import Dialog
 from lora_tui.widgets.drawn_lines import wrapped

@@ -13,10 +13,10 @@ from textual.events import Resize
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
 from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.status_bar import StatusBar

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
-from lora_tui.bindings import bound
+from lora_tui.adapters.inspection import Adapter, read_local
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.finished import downloaded_to
 from lora_tui.cache.metrics import get_curve
@@ -20,13 +20,13 @@ from lora_tui.cache.runs import Run, get_run, get_run_version
 from lora_tui.cache.transfers import ACTIVE, TransferState, transfers_of
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
-from lora_tui.inspection import Adapter, read_local
 from lora_tui.library.served import find_directory, served_from
+from lora_tui.opinion import compare_with_rating
 from lora_tui.screens.chart_screen import CHART_KEYS, LOOKING, ChartScreen
 from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.scrolling import Scrolled
 from lora_tui.screens.serve import ServeScreen
-from lora_tui.second_opinion import compare_with_rating
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.adapter_facts import adapter_section
 from lora_tui.widgets.file_list import FileList
 from lora_tui.widgets.job_timeline import JobTimeline

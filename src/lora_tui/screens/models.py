@@ -12,7 +12,6 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from lora_tui import clock, formats
-from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.facts import get_sync_state
 from lora_tui.cache.models import (
@@ -25,13 +24,14 @@ from lora_tui.cache.models import (
     natural_direction,
     summaries,
 )
-from lora_tui.comparable import LEAST, MOST
-from lora_tui.keys import keys_of
+from lora_tui.config.keys import keys_of
+from lora_tui.reports.comparable import LEAST, MOST
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.instead_of_list import is_narrowed, say_why_empty
 from lora_tui.screens.marked_models import download_question, note_of_list
 from lora_tui.screens.query_words import SORT_NAMES, described, direction_name
-from lora_tui.view_state import View
+from lora_tui.tui.bindings import bound, key_of
+from lora_tui.tui.view_state import View
 from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.model_columns import known_columns
 from lora_tui.widgets.model_rows import ModelRows
@@ -409,7 +409,7 @@ class ModelsScreen(CacheScreen):
             shown.call_later(self.while_alive(self._show_preview))
 
     def _show_preview(self) -> None:
-        from lora_tui.preview import read_preview
+        from lora_tui.cache.preview import read_preview
         from lora_tui.widgets.model_preview import ModelPreview
 
         self._preview_due = False

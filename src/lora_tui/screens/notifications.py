@@ -9,12 +9,12 @@ from textual.binding import BindingType
 from textual.content import Content
 
 from lora_tui import clock, formats
-from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import get_notifications
 from lora_tui.domain import Notification
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
+from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.cells import settled
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.title_bar import TitleBar

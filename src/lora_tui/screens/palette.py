@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, cast
 from rich.console import RenderableType
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
-from lora_tui.preferences import THEME_NAMES
+from lora_tui.config.preferences import THEME_NAMES
 from lora_tui.screens.actions import Action, actions_of
 from lora_tui.screens.base_screen import BaseScreen
 from lora_tui.screens.modal import dimmed_below
 
 if TYPE_CHECKING:
-    from lora_tui.cache_app import CacheApp
+    from lora_tui.tui.cache_app import CacheApp
 
 
 class Palette(CommandPalette, BaseScreen[None]):

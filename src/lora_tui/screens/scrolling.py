@@ -7,8 +7,8 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 
-from lora_tui.bindings import bound
 from lora_tui.screens.cache_screen import CacheScreen
+from lora_tui.tui.bindings import bound
 
 
 class Scrolled(VerticalScroll, can_focus=False):

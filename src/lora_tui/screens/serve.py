@@ -12,15 +12,15 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
-from lora_tui.bindings import bound, key_of
+from lora_tui.adapters.snippets import NO_BASE, NO_DIRECTORY, PROGRAMS, Served, snippet
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.modal import Modal
-from lora_tui.serving import NO_BASE, NO_DIRECTORY, PROGRAMS, Served, snippet
+from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.cells import settled
 from lora_tui.widgets.dialog import Dialog
 
 if TYPE_CHECKING:
-    from lora_tui.base_app import BaseApp
+    from lora_tui.tui.base_app import BaseApp
 
 _TITLES: Final = {"vllm": "vLLM", "peft": "PEFT", "llama.cpp": "llama.cpp", "ollama": "Ollama"}
 _GAP: Final = 2

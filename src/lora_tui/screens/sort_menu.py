@@ -11,10 +11,10 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from lora_tui.bindings import bound
 from lora_tui.cache.models import Sort
 from lora_tui.screens.modal import Modal
 from lora_tui.screens.query_words import SORT_NAMES, direction_name
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.dialog import Dialog
 
 

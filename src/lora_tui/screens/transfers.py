@@ -13,7 +13,6 @@ from textual.content import Content
 from textual.widgets import Static
 
 from lora_tui import formats
-from lora_tui.bindings import bound, key_of
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfers import ACTIVE, IN_HAND, STOPPED, Transfer, TransferState, queue_of
@@ -21,6 +20,7 @@ from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.control import Control
 from lora_tui.transfers.rate import RateMeter, seconds_left
+from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.drawn_lines import Line
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.title_bar import TitleBar

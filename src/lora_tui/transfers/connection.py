@@ -17,7 +17,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from lora_tui import __version__
-from lora_tui.error_pages import LOOK, error_in, is_html_name
 from lora_tui.errors import (
     BackendError,
     ExpiredLinkError,
@@ -25,6 +24,7 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
+from lora_tui.gateway.error_pages import LOOK, error_in, is_html_name
 from lora_tui.gateway.headers import content_span, strong_etag, with_pause
 from lora_tui.gateway.nested_tls import NestedTls
 from lora_tui.gateway.proxies import proxy_for

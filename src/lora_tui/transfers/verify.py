@@ -7,10 +7,10 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from lora_tui.error_pages import LOOK, error_in
+from lora_tui.adapters.safetensors_header import PREFIX_BYTES, header_length, parse_header
 from lora_tui.errors import IntegrityError
-from lora_tui.json_check import check_document
-from lora_tui.safetensors_header import PREFIX_BYTES, header_length, parse_header
+from lora_tui.gateway.error_pages import LOOK, error_in
+from lora_tui.transfers.json_check import check_document
 
 _LARGEST_JSON: Final = 128 << 20
 _OBJECTS: Final = (

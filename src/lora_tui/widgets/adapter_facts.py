@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from lora_tui import formats
-from lora_tui.inspection import Adapter
+from lora_tui.adapters.inspection import Adapter
 from lora_tui.widgets.model_facts import Fact, Section
 
 _MOST_TARGETS: Final = 12

@@ -13,8 +13,8 @@ from textual.binding import BindingType
 from textual.geometry import Size
 from textual.strip import Strip
 
-from lora_tui.bindings import bound
 from lora_tui.cache.models import Sort
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.drawn_lines import Line
 from lora_tui.widgets.model_card import LEAST_HEIGHT, CardLook, card_lines, placeholder_lines
 from lora_tui.widgets.model_rows import ModelRows

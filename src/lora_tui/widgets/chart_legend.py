@@ -9,7 +9,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from lora_tui import formats
-from lora_tui.series import Reading, Smoothing
+from lora_tui.curves.series import Reading, Smoothing
 from lora_tui.widgets.curve_plot import BEST, PlotStyle
 from lora_tui.widgets.plot_frame import BELOW
 from lora_tui.widgets.stars import Span

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
-from lora_tui.series import Series, Smoothing
+from lora_tui.curves.series import Series, Smoothing
 from lora_tui.widgets.axes import TINY, linear_ticks, log_ticks
 from lora_tui.widgets.canvas import Grid, Layer
 from lora_tui.widgets.plot_frame import (

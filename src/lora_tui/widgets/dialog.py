@@ -8,7 +8,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widget import Widget
 
-from lora_tui.bindings import key_of
+from lora_tui.tui.bindings import key_of
 from lora_tui.widgets.cells import settled
 
 

@@ -9,10 +9,10 @@ from typing import ClassVar, Final
 from rich.cells import cell_len, chop_cells
 
 from lora_tui import formats
-from lora_tui.bindings import key_of
-from lora_tui.comparable import MOST
-from lora_tui.compare import LETTERS, Comparison, Row
-from lora_tui.keys import DEFAULT_KEYS
+from lora_tui.config.keys import DEFAULT_KEYS
+from lora_tui.reports.comparable import MOST
+from lora_tui.reports.compare import LETTERS, Comparison, Row
+from lora_tui.tui.bindings import key_of
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn
 from lora_tui.widgets.stars import Span, badge_spans, star_spans

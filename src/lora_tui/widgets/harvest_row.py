@@ -11,9 +11,9 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from lora_tui import formats
+from lora_tui.config.keys import DEFAULT_KEYS
 from lora_tui.harvest.job_state import FileState, JobState, State
 from lora_tui.harvest.urgency import EXPIRING_SECONDS, seconds_left
-from lora_tui.keys import DEFAULT_KEYS
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.drawn_lines import Line

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
-from lora_tui.bindings import is_typed
+from lora_tui.tui.bindings import is_typed
 from lora_tui.widgets.cells import settled
 
 _HELP: Final = "help"

@@ -10,8 +10,8 @@ from typing import ClassVar, Final
 from rich.cells import cell_len
 from textual.reactive import reactive
 
+from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint
-from lora_tui.series import Series, Smoothing
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.chart_legend import legend
 from lora_tui.widgets.curve_plot import Plot, Window, draw_curve, with_crosshair

@@ -8,11 +8,11 @@ from typing import ClassVar, Final
 from rich.cells import cell_len
 
 from lora_tui import formats
-from lora_tui.bindings import key_of
+from lora_tui.cache.preview import Preview
+from lora_tui.config.keys import DEFAULT_KEYS
+from lora_tui.curves.series import Series
 from lora_tui.domain import Model
-from lora_tui.keys import DEFAULT_KEYS
-from lora_tui.preview import Preview
-from lora_tui.series import Series
+from lora_tui.tui.bindings import key_of
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.chart_legend import legend
 from lora_tui.widgets.curve_plot import PlotStyle, draw_curve

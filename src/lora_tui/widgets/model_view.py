@@ -10,8 +10,8 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.scroll_view import ScrollView
 
-from lora_tui.bindings import bound
 from lora_tui.cache.models import ModelSummary, Sort
+from lora_tui.tui.bindings import bound
 from lora_tui.widgets.model_rows import ModelRows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-from lora_tui.second_opinion import Comparison, Opinion, Severity
+from lora_tui.opinion import Comparison, Opinion, Severity
 from lora_tui.widgets.cells import settled
 from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
 

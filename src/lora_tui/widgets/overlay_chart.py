@@ -9,9 +9,9 @@ from rich.cells import cell_len
 from textual.reactive import reactive
 
 from lora_tui import formats
-from lora_tui.comparable import MOST
-from lora_tui.compare import LETTERS
-from lora_tui.series import Series, Smoothing
+from lora_tui.curves.series import Series, Smoothing
+from lora_tui.reports.comparable import MOST
+from lora_tui.reports.compare import LETTERS
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.chart_legend import SMOOTHED
 from lora_tui.widgets.curve_plot import Window

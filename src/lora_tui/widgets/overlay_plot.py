@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from lora_tui.series import Series, Smoothing
+from lora_tui.curves.series import Series, Smoothing
 from lora_tui.widgets.axes import TINY, linear_ticks, log_ticks
 from lora_tui.widgets.canvas import Dot, Grid, Layer
 from lora_tui.widgets.curve_plot import LEAST_HEIGHT, LEAST_WIDTH, PlotStyle, Window

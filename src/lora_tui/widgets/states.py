@@ -8,8 +8,8 @@ from textual.app import App
 from textual.content import Content
 from textual.widgets import Static
 
-from lora_tui.bindings import key_of
 from lora_tui.cache.facts import Trouble
+from lora_tui.tui.bindings import key_of
 from lora_tui.widgets.cells import settled
 
 TROUBLE_WORDS: Final = {

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from textual import events
 from textual.reactive import reactive
 
-from lora_tui.series import Smoothing
+from lora_tui.curves.series import Smoothing
 from lora_tui.widgets.curve_plot import PlotStyle, Window
 from lora_tui.widgets.drawn_lines import DrawnLines
 

@@ -1,0 +1,1 @@
+"""What the files of an adapter say: configuration, header, and the snippets that load it."""

@@ -1,0 +1,121 @@
+"""Looks into the adapter of a model by its header alone: on this disk, or in the bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from lora_tui.adapters import header
+from lora_tui.adapters.header import AdapterConfig, AdapterFacts
+from lora_tui.adapters.safetensors_header import PREFIX_BYTES
+from lora_tui.disk_errors import disk_error
+from lora_tui.domain import ArtifactFile, Model
+from lora_tui.errors import NotFoundError, UsageError
+from lora_tui.text import terminal_safe
+
+if TYPE_CHECKING:
+    pass
+
+WEIGHTS: Final = "adapter_model.safetensors"
+CONFIG: Final = "adapter_config.json"
+
+_FIRST_READ: Final = 128 * 1024
+"""Bytes; holds the header of most adapters, so one request is enough."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter that was looked at."""
+
+    file: str
+    facts: AdapterFacts
+    config: AdapterConfig | None
+    model: Model | None = None
+    """Where it was looked at in the bucket, whose it is."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Sentences: what in the file, or between it and its configuration, can't be right."""
+        if self.config is None:
+            return self.facts.problems
+        return (*self.facts.problems, *header.disagreements(self.facts, self.config))
+
+
+def read_local(path: Path) -> Adapter:
+    """A file, or the one of a directory. Raises IntegrityError, DiskError, UsageError."""
+    try:
+        if path.is_dir():
+            path = _weights_in(path)
+        if not path.is_file():
+            raise UsageError("That is neither a file nor a directory", details=str(path))
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            beginning = file.read(PREFIX_BYTES)
+            beginning += file.read(header.bytes_needed(beginning, size) - PREFIX_BYTES)
+        facts = header.read_header(beginning, file_size=size)
+        config = path.with_name(CONFIG)
+        content = None
+        if config.is_file():
+            with config.open("rb") as file:
+                content = file.read(header.LARGEST_CONFIG + 1)
+    except OSError as error:
+        raise disk_error(error, "The file can't be read", path) from error
+    return Adapter(str(path), facts, header.read_config(content) if content else None)
+
+
+def read_remote(model: Model, sign: Callable[[str], str]) -> Adapter:
+    """A few kilobytes of what is in the bucket; `sign` makes a link of a path.
+
+    Raises IntegrityError, NotFoundError, UsageError and what the network raises.
+    """
+    from lora_tui.gateway.beginning import read_beginning
+
+    weights = _weights_of(model)
+    url = sign(weights.path)
+    beginning, size = read_beginning(url, _FIRST_READ)
+    needed = header.bytes_needed(beginning, size)
+    if needed > len(beginning) == _FIRST_READ:
+        beginning, size = read_beginning(url, needed)
+    facts = header.read_header(beginning, file_size=size)
+    config = next((file for file in model.files if _base_name(file) == CONFIG), None)
+    content = None
+    if config is not None:
+        content, _ = read_beginning(sign(config.path), header.LARGEST_CONFIG + 1)
+    return Adapter(weights.label, facts, header.read_config(content) if content else None, model)
+
+
+def _weights_in(directory: Path) -> Path:
+    if (directory / WEIGHTS).is_file():
+        return directory / WEIGHTS
+    found = sorted(file for file in directory.glob("*.safetensors") if file.is_file())
+    return directory / _only_one([file.name for file in found], str(directory))
+
+
+def _weights_of(model: Model) -> ArtifactFile:
+    by_name = {file.name: file for file in model.files if file.name.endswith(".safetensors")}
+    for file in by_name.values():
+        if _base_name(file) == WEIGHTS:
+            return file
+    return by_name[_only_one(sorted(by_name), model.name)]
+
+
+def _base_name(file: ArtifactFile) -> str:
+    return PurePosixPath(file.name).name
+
+
+def _only_one(names: list[str], where: str) -> str:
+    if not names:
+        raise NotFoundError(
+            "There is no safetensors file to look into",
+            details=where,
+            remedy="weights in a .bin file are a pickle, which is not opened: it can run code",
+        )
+    if len(names) > 1:
+        raise UsageError(
+            "There are several safetensors files",
+            details=", ".join(terminal_safe(name, limit=80) for name in names[:5]),
+            remedy="name one of them",
+        )
+    return names[0]

@@ -1,0 +1,263 @@
+"""What can stand next on the command line: from the grammar, and from what this machine knows.
+
+The shells' scripts (completions/) ask `lora-tui __complete SHELL WORD…`, the last word being the
+unfinished one. Nothing here reaches the network, opens a keyring, or changes a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from lora_tui.errors import LoraTuiError
+from lora_tui.text import terminal_safe
+
+FILES: Final = ":files"
+DIRECTORIES: Final = ":directories"
+"""Instead of candidates: the shell knows these better."""
+
+_MOST: Final = 200
+_BASH_BREAKS: Final = re.compile("[:=]+")
+"""The characters at which bash splits a word unless it is quoted."""
+
+
+def complete(parser: argparse.ArgumentParser, shell: str, words: Sequence[str]) -> list[str]:
+    """Lines for the shell's script: `=VALUE<tab>DESCRIPTION`, FILES or DIRECTORIES."""
+    there = 0
+    *before, current = list(words) or [""]
+    if shell == "bash":
+        before, current, there = _as_meant(words)
+    line = _read(parser, before)
+    lines: list[str] = []
+    for value, description in _candidates(line, current):
+        if value in (FILES, DIRECTORIES):
+            lines.append(value)
+        elif value.startswith(current):
+            text = terminal_safe(description, limit=80)
+            lines.append(f"={value[there:]}\t{text}" if text else f"={value[there:]}")
+    return list(dict.fromkeys(lines))[:_MOST]
+
+
+@dataclass
+class _Line:
+    """What stands before the unfinished word."""
+
+    parser: argparse.ArgumentParser
+    values: dict[str, str] = field(default_factory=dict)
+    """By destination: what options and positionals were given."""
+    used: set[str] = field(default_factory=set)
+    waiting: argparse.Action | None = None
+    """The option whose value comes next."""
+    taken: int = 0
+    """How many positionals of `parser` are complete."""
+    only_positionals: bool = False
+
+    @property
+    def positional(self) -> argparse.Action | None:
+        actions = [action for action in self.parser._actions if not action.option_strings]
+        return actions[self.taken] if self.taken < len(actions) else None
+
+
+def _read(parser: argparse.ArgumentParser, words: Iterable[str]) -> _Line:
+    line = _Line(parser)
+    for word in words:
+        if line.waiting is not None:
+            line.values[line.waiting.dest] = word
+            line.waiting = None
+        elif word == "--":
+            line.only_positionals = True
+        elif word.startswith("-") and not line.only_positionals:
+            name, joined, value = word.partition("=")
+            action = line.parser._option_string_actions.get(name)
+            if action is None:
+                continue
+            line.used.update(action.option_strings)
+            if joined:
+                line.values[action.dest] = value
+            elif action.nargs is None:
+                line.waiting = action
+        else:
+            _take(line, word)
+    return line
+
+
+def _take(line: _Line, word: str) -> None:
+    action = line.positional
+    if isinstance(action, argparse._SubParsersAction):
+        parser = action.choices.get(word)
+        if parser is not None:
+            line.parser, line.taken = parser, 0
+    elif action is not None:
+        line.values[action.dest] = word
+        if action.nargs not in ("*", "+"):
+            line.taken += 1
+
+
+def _candidates(line: _Line, current: str) -> Iterator[tuple[str, str]]:
+    if line.waiting is not None:
+        yield from _values(line, line.waiting, current)
+        return
+    if current.startswith("-") and not line.only_positionals:
+        name, joined, value = current.partition("=")
+        action = line.parser._option_string_actions.get(name)
+        if joined and action is not None:
+            for found, description in _values(line, action, value):
+                yield (found if found.startswith(":") else f"{name}={found}"), description
+            return
+        for action in line.parser._actions:
+            repeatable = isinstance(action, argparse._CountAction)
+            if action.help != argparse.SUPPRESS:
+                for name in action.option_strings:
+                    if name.startswith("--") and (repeatable or name not in line.used):
+                        yield name, action.help or ""
+        return
+    action = line.positional
+    if isinstance(action, argparse._SubParsersAction):
+        for choice in action._choices_actions:
+            yield choice.dest, choice.help or ""
+    elif action is not None:
+        yield from _values(line, action, current)
+
+
+def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tuple[str, str]]:
+    if action.choices is not None:
+        yield from ((str(choice), "") for choice in action.choices)
+    elif action.dest == "quality":
+        from lora_tui.domain import CONVERGENCES
+
+        listed, comma, _ = current.rpartition(",")
+        yield from ((f"{listed}{comma}{name}", "") for name in CONVERGENCES)
+    elif action.dest == "profile":
+        yield from ((name, "") for name in _profiles(line))
+    elif action.dest == "key":
+        from lora_tui.config.profile import KEYS
+
+        yield from ((key, "") for key in sorted(KEYS))
+    elif action.dest == "to" or action.metavar == "DIR":
+        yield DIRECTORIES, ""
+    elif action.dest in ("config", "target") or action.metavar == "FILE":
+        if action.dest == "target":
+            yield from _models(line, current)
+        if action.dest == "file" and "model" in line.values:
+            yield from _files_of(line)
+        else:
+            yield FILES, ""
+    elif action.dest == "model":
+        yield from _models(line, current)
+    elif action.dest == "dataset":
+        query = "SELECT name, '' FROM datasets WHERE substr(name, 1, ?) = ? ORDER BY name"
+        yield from _rows(line, query, (len(current), current))
+
+
+def _models(line: _Line, current: str) -> Iterator[tuple[str, str]]:
+    """Names that only one model has, and once something is typed ids by their first letters."""
+    named = (
+        "SELECT name, substr(id, 1, 8) FROM models WHERE substr(name, 1, ?) = ?"
+        " GROUP BY name HAVING count(*) = 1 ORDER BY max(created_at) DESC"
+    )
+    yield from _rows(line, named, (len(current), current))
+    if current and not set(current.lower()) - set("0123456789abcdef-"):
+        prefix = current.lower()
+        ids = "SELECT id, name FROM models WHERE id >= ? AND id < ? || 'g' ORDER BY id"
+        yield from _rows(line, ids, (prefix, prefix))
+
+
+def _files_of(line: _Line) -> Iterator[tuple[str, str]]:
+    from lora_tui.cache import models
+
+    with closing(_cache(line)) as db:
+        found = models.find_models(db, line.values["model"])
+        model = models.get_model(db, found[0].id) if len(found) == 1 else None
+    names = [file.name for file in model.files if file.name == file.label] if model else []
+    yield from ((name, "") for name in names)
+    endings = Counter(Path(name).suffix for name in names)
+    yield from (
+        (f"*{end}", f"{count} files") for end, count in endings.items() if end and count > 1
+    )
+
+
+def _rows(line: _Line, query: str, values: tuple[object, ...]) -> list[tuple[str, str]]:
+    try:
+        with closing(_cache(line)) as db:
+            rows = db.execute(f"{query} LIMIT {_MOST}", values).fetchall()
+    except (LoraTuiError, LookupError, OSError, sqlite3.Error):
+        return []  # nothing configured, nobody signed in, no cache yet
+    # what a terminal would not show as it is can't be typed either
+    return [(str(v), str(d)) for v, d in rows if str(v) == terminal_safe(v, limit=200)]
+
+
+def _cache(line: _Line) -> sqlite3.Connection:
+    from lora_tui.account import sessions
+    from lora_tui.config.profile import expanded, load_profile
+
+    config = line.values.get("config")
+    profile = load_profile(
+        name=line.values.get("profile"),
+        config_file=expanded(config, "--config") if config else None,
+    )
+    signed_in = sessions.signed_in(profile)
+    if signed_in is None:
+        raise LookupError
+    path = profile.cache_path(signed_in.user_id)
+    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=0.2)
+    db.row_factory = sqlite3.Row
+    return db
+
+
+def _profiles(line: _Line) -> list[str]:
+    from lora_tui.config.profile import expanded, find_paths, read_profiles
+
+    config: Any = line.values.get("config")
+    paths = find_paths(config_file=expanded(config, "--config") if config else None)
+    return sorted(read_profiles(paths.config_file))
+
+
+def _as_meant(words: Sequence[str]) -> tuple[list[str], str, int]:
+    """The finished words, the unfinished one, and how much of that bash leaves as it is.
+
+    Bash hands over the words as typed, quotes and all. It cuts them at `:` and `=`, and replaces
+    only what stands behind the last cut.
+    """
+    *finished, unfinished = words or [""]
+    meant: list[str] = []
+    is_cut = False
+    for word in finished:
+        is_joined, was_cut = is_cut, is_cut
+        is_cut = _BASH_BREAKS.fullmatch(word) is not None
+        if is_cut and meant and not was_cut:
+            if word == "=" and meant[-1].startswith("-"):
+                is_cut = False  # `--option=` and its value, which the grammar takes as two words
+                continue
+            is_joined = True
+        text = word if is_cut else _unquoted(word)
+        if is_joined and meant:
+            meant[-1] += text
+        else:
+            meant.append(text)
+    if _BASH_BREAKS.fullmatch(unfinished) and meant:
+        if unfinished == "=" and meant[-1].startswith("-"):
+            return meant, "", 0
+        start = meant.pop() + unfinished
+        return meant, start, len(start)
+    if is_cut and unfinished:
+        start = meant.pop()
+        return meant, start + _unquoted(unfinished, is_open=True), len(start)
+    return meant, _unquoted(unfinished, is_open=True), 0
+
+
+def _unquoted(word: str, *, is_open: bool = False) -> str:
+    """A word without its quotes and backslashes; of one that `is_open` the quote may be too."""
+    for quote in ("", '"', "'") if is_open else ("",):
+        try:
+            return " ".join(shlex.split(word + quote))
+        except ValueError:
+            continue
+    return re.sub(r"\\(.)", r"\1", word)

@@ -1,0 +1,214 @@
+"""The command line: arguments → one call each, exit codes, the JSON envelope of errors.
+
+Nothing heavy is imported at module level: `lora-tui list` must not pay for Textual or httpx.
+"""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import errno
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from lora_tui import clock
+from lora_tui.cli.grammar import parse
+from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
+
+_NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
+_WITHOUT_LOG = ("list:list_models", "show:show_model")
+"""They have nothing to log, and loading the logger would be a tenth of their time."""
+
+_ACTING = ("deliver:download_model", "deliver:sync_cache", "harvest:retry", "push:push")
+"""They have not done what they should where nobody reads on, and they end because of that."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code for the shell."""
+    if argv is None and sys.getfilesystemencoding() != "utf-8":
+        _start_again_in_utf8()
+    _open_closed_streams()
+    _bear_every_character()
+    words = [_legible(word) for word in (sys.argv[1:] if argv is None else argv)]
+    if words[:1] == ["__complete"] and len(words) > 1:
+        from lora_tui.commands.completion import answer
+
+        answer(words[1:])
+        return ExitCode.OK
+    code: int = ExitCode.OK
+    try:
+        code = _answer(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop(sys.stdout.fileno())  # the reader (`head`, a pager) has seen enough
+    except OSError as error:
+        _drop(sys.stdout.fileno())
+        try:
+            reason = error.strerror or type(error).__name__
+            print(f"lora-tui: The output can't be written: {reason}.", file=sys.stderr)
+        except OSError:  # neither can this
+            pass
+        return ExitCode.UNEXPECTED
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _drop(sys.stderr.fileno())
+    return code
+
+
+def _answer(words: Sequence[str]) -> int:
+    """The exit code. Raises OSError where stdout can't be written."""
+    json_wanted = "--json" in words
+    verbosity, command = 0, ""
+    try:
+        arguments = parse(words)
+        command = arguments.run
+        json_wanted, verbosity = arguments.json, arguments.verbose
+        clock.use_utc(arguments.utc)
+        if verbosity or arguments.run not in _WITHOUT_LOG:
+            _log_to_stderr(verbosity)
+        return _run(arguments)
+    except LoraTuiError as error:
+        return _report(error, json_wanted=json_wanted)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        if command in _ACTING:
+            _drop(sys.stdout.fileno())
+            return ExitCode.UNEXPECTED
+        raise
+    except Exception as error:
+        if isinstance(error, UnicodeEncodeError) and not "".join(words).isprintable():
+            refused = UsageError("An argument is not valid text", remedy="type it in UTF-8")
+            return _report(refused, json_wanted=json_wanted)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+            raise  # a command explains what it writes to files; this was stdout
+        if verbosity:
+            from lora_tui.cli.output import print_traceback
+
+            print_traceback(error)
+            return ExitCode.UNEXPECTED
+        if isinstance(error, OSError) and error.filename is not None:
+            from lora_tui.disk_errors import disk_error
+
+            odd = disk_error(error, "A file or directory can't be used")
+            return _report(odd, json_wanted=json_wanted)
+        unexpected = LoraTuiError(
+            f"Something unexpected went wrong: {type(error).__name__}",
+            remedy="run it again with -v to see where, and report it",
+        )
+        return _report(unexpected, json_wanted=json_wanted)
+
+
+def _start_again_in_utf8() -> None:
+    """Names of files are UTF-8, whatever the locale; only the terminal keeps the locale's encoding.
+
+    Python decides on the first when it starts. Where it can't be started again, it goes on.
+    """
+    if sys.flags.utf8_mode or not sys.executable:
+        return
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    environment = {"PYTHONIOENCODING": encoding, **os.environ}
+    words = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+    try:
+        os.execve(sys.executable, words, environment)  # noqa: S606 - this very program
+    except OSError:
+        return
+
+
+def _bear_every_character() -> None:
+    """What the output's encoding lacks is drawn in ASCII (ascii_forms.py), so no write fails."""
+
+    def substitute(error: UnicodeError) -> tuple[str, int]:
+        from lora_tui.cli.ascii_forms import substitute
+
+        return substitute(error)
+
+    codecs.register_error("lora-tui", substitute)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="lora-tui")
+
+
+def _legible(word: str) -> str:
+    """An argument that was typed in the terminal's encoding, if that is not UTF-8."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            return os.fsencode(word).decode(encoding)
+    except (UnicodeError, LookupError):
+        pass  # the name of a file that is in no encoding
+    return word
+
+
+def _drop(descriptor: int) -> None:
+    """Keep Python from writing at its end what could not be written now."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def _log_to_stderr(verbosity: int) -> None:
+    import logging
+    import threading
+
+    from lora_tui.cli.output import log_to_stderr, print_thread_traceback
+
+    log_to_stderr((logging.WARNING, logging.INFO, logging.DEBUG)[min(2, verbosity)])
+    threading.excepthook = print_thread_traceback
+
+
+def _open_closed_streams() -> None:
+    """`>&-` closes a stream, and Python then has None for it, which `print` takes for stdout."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+
+
+def _run(arguments: argparse.Namespace) -> ExitCode:
+    """Run the command; where its findings are the result, they decide the code."""
+    if arguments.run == "list:list_models":
+        from lora_tui import quick_list
+
+        if quick_list.answered(arguments):
+            return ExitCode.OK
+    import importlib
+
+    from lora_tui.commands.context import Context
+
+    module, function = arguments.run.split(":")
+    context = Context(arguments)
+    command = getattr(importlib.import_module(f"lora_tui.commands.{module}"), function)
+    try:
+        return command(context) or ExitCode.OK
+    except DamagedCacheError:
+        fills_it = arguments.run == "deliver:sync_cache"
+        context.replace_damaged_cache(then=None if fills_it else "run `lora-tui sync`")
+        return command(context) or ExitCode.OK
+
+
+def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
+    """One line for people on stderr; with --json the error envelope on stdout."""
+    remedy = f"{error.remedy[0].upper()}{error.remedy[1:]}." if error.remedy else ""
+    if json_wanted:
+        from lora_tui.json_text import json_text
+
+        # the web application's envelope has no third key, so the remedy ends the details
+        details = f"{error.details}. {remedy}".rstrip() if error.details else remedy
+        print(json_text({"error": str(error), "details": details}))
+        return error.exit_code
+    from lora_tui.text import terminal_safe
+
+    parts = [f"lora-tui: {error}"]
+    if error.details:
+        parts.append(f" ({error.details})")
+    if remedy:
+        parts.append(f". {remedy}")
+    # what a file or an argument holds may be quoted in it
+    try:  # noqa: SIM105 - `list` must not pay for contextlib
+        print(terminal_safe("".join(parts), limit=4_000), file=sys.stderr)
+    except BrokenPipeError:
+        pass  # the exit code says it too
+    return error.exit_code

@@ -1,0 +1,1 @@
+"""Configuration: which project, which account, which directories, which preferences."""

@@ -1,0 +1,1 @@
+"""Loss curves: columns of points, down-sampling that keeps their shape, smoothing."""

@@ -1,0 +1,298 @@
+"""A loss curve as columns, of any length, over steps or over time; and the few points of it that a
+picture of it needs.
+
+Pure functions and values. A million points take 40 MB, and any part of them is picked in
+milliseconds: of each stretch the first, the lowest, the highest and the last, so that no spike is
+lost.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from lora_tui.curves.shape import trend
+from lora_tui.domain import CurvePoint
+
+LARGEST: Final = 1e100
+"""Beyond it a loss has run away; it counts as this, so that differences stay finite."""
+_COARSE_BUCKETS: Final = 8192
+_PICK_ALL: Final = 16 * _COARSE_BUCKETS
+"""From more points than this in view, the coarse choice of the whole curve is asked instead."""
+_PER_BUCKET: Final = 4
+_MOST_SMOOTHED: Final = 16_384
+"""Points that are smoothed one by one where the strength is changed."""
+
+
+class Smoothing(IntEnum):
+    """How strongly a training loss is smoothed; OFF is false."""
+
+    OFF = 0
+    LIGHT = 1
+    NORMAL = 2
+    STRONG = 3
+
+
+_SPREAD: Final = {Smoothing.LIGHT: 1 / 80, Smoothing.STRONG: 1 / 8}
+"""Over which share of the run; NORMAL is `curves.trend`'s own."""
+
+
+class Logged(NamedTuple):
+    """A point as it was logged; None is a value that is no number."""
+
+    step: float | None
+    training_loss: float | None
+    validation_loss: float | None
+    seconds: float | None = None
+    """Since the first point; None where the time is not known."""
+
+
+class Reading(NamedTuple):
+    """The values at one point of the curve; losses in nats a token."""
+
+    step: float
+    training: float
+    smoothed: float
+    validation: float | None
+    """The newest that was recorded up to this step."""
+    validation_step: float | None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The points that can be drawn: `of_points` and `of_logged` make one."""
+
+    steps: array[float]
+    training: array[float]
+    smoothed: array[float]
+    validated: array[int]
+    """Which points have a validation loss, ascending."""
+    validation: array[float]
+    """Their validation losses."""
+    seconds: array[float] | None
+    """None where a time is not known; ascending otherwise."""
+    gaps: array[int]
+    """Points, ascending, before which losses were logged that are no finite numbers."""
+    _steps_ascend: bool
+    _coarse: array[int]
+
+    @classmethod
+    def of_points(cls, points: Sequence[CurvePoint]) -> Series:
+        """Without what is not finite, and without times."""
+        logged: list[Logged] = []
+        for point in points:
+            if point.after_gap:
+                logged.append(Logged(point.step, None, None))
+            logged.append(Logged(point.step, point.training_loss, point.validation_loss))
+        return cls.of_logged(logged)
+
+    @classmethod
+    def of_logged(cls, points: Sequence[Logged]) -> Series:
+        """Without what is not finite; a missing step is the running number."""
+        steps, training, seconds = array("d"), array("d"), array("d")
+        validated, validation = array("q"), array("d")
+        gaps = array("q")
+        timed = bool(points)
+        interrupted = False
+        for number, (step, loss, held_out, second) in enumerate(points):
+            at = float(number) if step is None else step
+            if loss is None or not math.isfinite(loss) or not math.isfinite(at):
+                interrupted = len(steps) > 0
+                continue
+            if interrupted:
+                gaps.append(len(steps))
+                interrupted = False
+            if held_out is not None and math.isfinite(held_out):
+                validated.append(len(steps))
+                validation.append(_clamped(held_out))
+            steps.append(_clamped(at))
+            training.append(_clamped(loss))
+            if second is None:
+                timed = False
+            else:
+                seconds.append(second)
+        timed = timed and len(seconds) == len(steps) > 1 and seconds[-1] > seconds[0]
+        series = cls(
+            steps,
+            training,
+            array("d", trend(training)),
+            validated,
+            validation,
+            seconds if timed and _ascends(seconds) else None,
+            gaps,
+            _ascends(steps),
+            array("q"),
+        )
+        if len(steps) > _PICK_ALL:
+            coarse = series.picked(range(len(steps)), _COARSE_BUCKETS)
+            object.__setattr__(series, "_coarse", array("q", coarse))
+        return series
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def same_as(self, other: Series) -> bool:
+        """Whether there is nothing to draw anew."""
+        return (
+            self.steps == other.steps
+            and self.training == other.training
+            and self.validated == other.validated
+            and self.validation == other.validation
+            and self.seconds == other.seconds
+            and self.gaps == other.gaps
+        )
+
+    def across(self, *, over_time: bool) -> array[float]:
+        """Where each point stands: seconds where that is wanted and known, else steps."""
+        return self.seconds if over_time and self.seconds is not None else self.steps
+
+    def extent(self, *, over_time: bool) -> tuple[float, float]:
+        """From the least to the greatest of `across`; (0, 0) without points."""
+        return self._times if over_time and self.seconds is not None else self._steps
+
+    @cached_property
+    def _steps(self) -> tuple[float, float]:
+        return (min(self.steps), max(self.steps)) if self.steps else (0.0, 0.0)
+
+    @cached_property
+    def _times(self) -> tuple[float, float]:
+        return (self.seconds[0], self.seconds[-1]) if self.seconds else (0.0, 0.0)
+
+    def within(self, low: float, high: float, *, over_time: bool = False) -> Sequence[int]:
+        """The points from `low` to `high`, and one beyond either end for the line to come from."""
+        across = self.across(over_time=over_time)
+        if across is self.steps and not self._steps_ascend:
+            return [number for number, at in enumerate(across) if low <= at <= high]
+        first, end = bisect_left(across, low), bisect_right(across, high)
+        return range(max(0, first - 1), min(len(across), end + 1))
+
+    def newest(self, step: float) -> int | None:
+        """The last point up to a step; None before the first one, and after the run."""
+        low, high = self._steps
+        if not self.steps or not low <= step <= high:
+            return None
+        if self._steps_ascend:
+            return bisect_right(self.steps, step) - 1
+        return max(number for number, at in enumerate(self.steps) if at <= step)
+
+    def picked(self, numbers: Sequence[int], buckets: int) -> list[int]:
+        """At most about four of them a bucket, as many with a validation loss, and two a gap."""
+        if len(numbers) <= _PER_BUCKET * buckets:
+            return list(numbers)
+        chosen = {numbers[0], numbers[-1]}
+        candidates = numbers
+        if len(numbers) > _PICK_ALL and self._coarse and isinstance(numbers, range):
+            first = bisect_left(self._coarse, numbers[0])
+            candidates = self._coarse[first : bisect_right(self._coarse, numbers[-1])]
+        chosen |= _extremes(candidates, _values(self.training, candidates), buckets)
+        first = bisect_left(self.validated, numbers[0])
+        held_out = range(first, bisect_right(self.validated, numbers[-1]))
+        places: Sequence[int] = held_out
+        if len(held_out) > _PER_BUCKET * buckets:
+            places = sorted(_extremes(held_out, _values(self.validation, held_out), buckets))
+        first, end = bisect_right(self.gaps, numbers[0]), bisect_right(self.gaps, numbers[-1])
+        if end - first <= buckets:
+            for number in self.gaps[first:end]:
+                chosen |= {number - 1, number}
+        return sorted(chosen.union(self.validated[place] for place in places))
+
+    def is_interrupted(self, before: int, after: int) -> bool:
+        """Whether there is a gap between two of the points, `before` being the earlier one."""
+        return bisect_right(self.gaps, before) < bisect_right(self.gaps, after)
+
+    def points(self, numbers: Sequence[int], *, over_time: bool = False) -> list[CurvePoint]:
+        """These points, as a chart draws them."""
+        across = self.across(over_time=over_time)
+        held_out = (
+            {
+                self.validated[place]: self.validation[place]
+                for place in range(
+                    bisect_left(self.validated, numbers[0]),
+                    bisect_right(self.validated, numbers[-1]),
+                )
+            }
+            if numbers
+            else {}
+        )
+        return [CurvePoint(across[n], self.training[n], held_out.get(n)) for n in numbers]
+
+    def trend(self, strength: Smoothing) -> Sequence[float]:
+        """The training loss smoothed, a value a point; the losses themselves where that is off.
+
+        Of a long run the means of short stretches are smoothed, which takes milliseconds.
+        """
+        if strength is Smoothing.OFF:
+            return self.training
+        if strength is Smoothing.NORMAL:
+            return self.smoothed
+        if strength not in self._trends:
+            self._trends[strength] = _trend(self.training, _SPREAD[strength])
+        return self._trends[strength]
+
+    @cached_property
+    def _trends(self) -> dict[Smoothing, Sequence[float]]:
+        return {}
+
+    def reading(self, number: int, strength: Smoothing = Smoothing.NORMAL) -> Reading:
+        """The values at a point."""
+        place = bisect_right(self.validated, number) - 1
+        return Reading(
+            step=self.steps[number],
+            training=self.training[number],
+            smoothed=self.trend(strength)[number],
+            validation=self.validation[place] if place >= 0 else None,
+            validation_step=self.steps[self.validated[place]] if place >= 0 else None,
+            seconds=None if self.seconds is None else self.seconds[number],
+        )
+
+    @property
+    def best(self) -> int | None:
+        """The point with the lowest validation loss; the first of several, None without any."""
+        if not self.validation:
+            return None
+        return self.validated[self.validation.index(min(self.validation))]
+
+
+def _extremes(numbers: Sequence[int], values: Sequence[float], buckets: int) -> set[int]:
+    """Of as many stretches the first, the lowest, the highest and the last."""
+    chosen = set()
+    edges = [round(bucket * len(numbers) / buckets) for bucket in range(buckets + 1)]
+    for start, end in pairwise(edges):
+        stretch = values[start:end]
+        if stretch:
+            lowest, highest = stretch.index(min(stretch)), stretch.index(max(stretch))
+            for place in (0, lowest, highest, len(stretch) - 1):
+                chosen.add(numbers[start + place])
+    return chosen
+
+
+def _values(column: array[float], numbers: Sequence[int]) -> Sequence[float]:
+    if isinstance(numbers, range):
+        return column[numbers.start : numbers.stop]
+    return array("d", [column[number] for number in numbers])
+
+
+def _trend(losses: array[float], share: float) -> Sequence[float]:
+    length = -(-len(losses) // _MOST_SMOOTHED)
+    if length < 2:
+        return array("d", trend(losses, share))
+    starts = range(0, len(losses), length)
+    stretches = [losses[start : start + length] for start in starts]
+    means = trend([sum(stretch) / len(stretch) for stretch in stretches], share)
+    return [means[number // length] for number in range(len(losses))]
+
+
+def _ascends(values: array[float]) -> bool:
+    return all(before <= after for before, after in pairwise(values))
+
+
+def _clamped(value: float) -> float:
+    return max(-LARGEST, min(LARGEST, value))

@@ -1,0 +1,291 @@
+"""The writers that reach the network: one signed-in connection behind the screens and commands."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from lora_tui.account import sessions
+from lora_tui.account.sessions import Session
+from lora_tui.adapters.inspection import Adapter, read_remote
+from lora_tui.cache import models, records
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import database_explained, open_cache, transaction
+from lora_tui.cache.transfers import ACTIVE, Transfer, transfers_of
+from lora_tui.config.profile import Profile
+from lora_tui.domain import Model
+from lora_tui.errors import (
+    AuthenticationError,
+    BackendError,
+    HiddenFilesError,
+    LoraTuiError,
+    NotFoundError,
+    UnreachableError,
+)
+from lora_tui.file_lock import Holder
+from lora_tui.gateway import Gateway, auth
+from lora_tui.gateway.headers import retry_seconds
+from lora_tui.gateway.http import RETRY
+from lora_tui.library.presence import check_presence
+from lora_tui.reports.exports import write_new
+from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
+from lora_tui.transfers.control import Control, control
+from lora_tui.transfers.directory import model_directory
+from lora_tui.transfers.download import Outcome, download
+from lora_tui.transfers.found import find_downloads
+from lora_tui.transfers.limit import RateLimit
+from lora_tui.transfers.run import Runner, Tools
+
+_LOOK_EVERY: Final = 600.0
+"""Seconds between two checks of the whole cache in a running application."""
+_ATTEMPTS: Final = 10
+"""Failed attempts of a download in a row without a byte; they outlast an outage of a minute."""
+
+_LONGEST_PAUSE: Final = 600.0
+_ATTEMPTS_BEFORE_LONG_PAUSE: Final = 3
+"""Attempts when the server asks for a pause of more than `_LONGEST_PAUSE` seconds."""
+
+
+def sign_in(profile: Profile) -> Session:
+    """The session in force; where there is none, sign in with the configured account and keep it.
+
+    Raises AuthenticationError where there is neither, or the password is wrong.
+    """
+    session = sessions.load_session(profile)
+    if session is not None:
+        return session
+    if not profile.email or not profile.password:
+        raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
+    session = auth.sign_in(profile.url, profile.anon_key, profile.email, profile.password)
+    sessions.save_session(profile, session)
+    return session
+
+
+def session_auth(profile: Profile) -> auth.SessionAuth:
+    """The session of `sign_in` on each request, renewed in turns with other processes."""
+    return auth.SessionAuth(
+        profile.url,
+        profile.anon_key,
+        sign_in(profile),
+        on_refresh=lambda session: _keep(profile, session),
+        reload=lambda: sessions.load_session(profile),
+        lock=lambda: sessions.refresh_lock(profile),
+    )
+
+
+def _keep(profile: Profile, session: Session) -> None:
+    """Unless another process has signed out meanwhile, or somebody else in."""
+    stored = sessions.signed_in(profile)
+    if stored is not None and stored.user_id == session.user_id:
+        sessions.save_session(profile, session)
+
+
+class OnlineWriters:
+    """The real `Writers` (writers.py), and what the commands use. Safe to call from any thread."""
+
+    def __init__(self, profile: Profile, *, limit_rate: float | None = None) -> None:
+        """Sign in. `limit_rate` is in bytes a second, of all downloads together."""
+        self._profile = profile
+        self._auth = session_auth(profile)
+        self._session = self._auth.session
+        self._gateway = Gateway.of(profile.url, self._auth)
+        self.rest, self.storage = self._gateway.rest, self._gateway.storage
+        self._looked: float | None = None
+        limit = limit_rate or profile.limit_rate
+        self._runner = Runner(
+            self.cache_path,
+            Tools(
+                sign=self.sign,
+                etag_of=self._etag_of,
+                delay=_delay,
+                files_at_once=profile.parallel_downloads,
+                limit=RateLimit(limit) if limit else None,
+            ),
+            sessions.cache_owner(profile, self.user_id),
+        )
+
+    @property
+    def user_id(self) -> str:
+        """Whose rows these are."""
+        return self._session.user_id
+
+    @property
+    def cache_path(self) -> Path:
+        """The cache of this user."""
+        return self._profile.cache_path(self.user_id)
+
+    def close(self) -> None:
+        """End transfers that run (the next start goes on with them), and the connections."""
+        self._runner.close()
+        self._gateway.close()
+
+    def sync(self, *, full: bool = False) -> None:
+        """See `Writers.sync`. Where another process syncs this cache, its result will do."""
+        self.sync_with_progress(full=full)
+
+    def sync_with_progress(
+        self,
+        *,
+        full: bool = False,
+        progress: Progress | None = None,
+        patience: float = 0.0,
+        on_wait: Callable[[], None] | None = None,
+    ) -> SyncReport:
+        """Like `sync`, telling how far it is and what it did; see `sync_cache` for the rest."""
+        look_over = self._looked is None or time.monotonic() - self._looked > _LOOK_EVERY
+        with self._cache() as db:
+            report = sync_cache(
+                self.rest,
+                db,
+                self.user_id,
+                full=full,
+                progress=progress,
+                patience=patience,
+                on_wait=on_wait,
+                look_over=look_over,
+            )
+            if not report.skipped:
+                self._looked = time.monotonic() if look_over else self._looked
+                find_downloads(db, self._profile.downloads_dir)
+            return report
+
+    def load_curve(self, job_id: str) -> None:
+        """See `Writers.load_curve`."""
+        with self._cache() as db:
+            pull_curve(self.rest, db, job_id)
+
+    def download(self, model_id: str, files: Sequence[str] | None = None) -> None:
+        """See `Writers.download`."""
+        self.download_to(model_id, files)
+
+    def download_to(
+        self,
+        model_id: str,
+        files: Sequence[str] | None = None,
+        *,
+        directory: Path | None = None,
+        force: bool = False,
+        on_change: Callable[[Transfer], None] | None = None,
+        on_held: Callable[[Transfer, Holder], None] | None = None,
+    ) -> Outcome:
+        """Like `download`, to a directory of choice; says what became of each file."""
+        with self._cache() as db:
+            model = models.get_model(db, model_id)
+            if model is None:
+                raise NotFoundError("Model not found or access denied")
+            return download(
+                self._runner,
+                db,
+                model,
+                directory or self.directory_of(model, replace=force),
+                files,
+                force=force,
+                on_change=on_change,
+                on_held=on_held,
+            )
+
+    def directory_of(self, model: Model, *, replace: bool = False) -> Path:
+        """Where this model is put unless the user says otherwise; see `model_directory`."""
+        downloads = Path(os.path.realpath(self._profile.downloads_dir))
+        return model_directory(model, downloads, replace=replace)
+
+    def cancel_download(self, model_id: str) -> None:
+        """See `Writers.cancel_download`."""
+        with self._cache() as db:
+            ids = [row.id for row in transfers_of(db, model_id) if row.state in ACTIVE]
+            control(db, Control.CANCEL, ids)
+
+    def resume_downloads(self) -> None:
+        """See `Writers.resume_downloads`."""
+        self._runner.recover()
+        self._runner.start()
+
+    def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
+        """See `Writers.control_downloads`."""
+        with self._cache() as db:
+            control(db, what, ids)
+        self._runner.recover()
+        self._runner.start(ids)
+
+    def check_downloads(self) -> None:
+        """See `Writers.check_downloads`."""
+        with self._cache() as db:
+            check_presence(db)
+
+    def keep_text(self, name: str, text: str) -> Path:
+        """See `Writers.keep_text`."""
+        return write_new(self._profile.downloads_dir, name, text)
+
+    def read_adapter(self, model_id: str) -> Adapter:
+        """See `Writers.read_adapter`."""
+        with self._cache() as db:
+            model = models.get_model(db, model_id)
+        if model is None:
+            raise NotFoundError("Model not found or access denied")
+        return read_remote(model, self.sign)
+
+    def sign(self, path: str) -> str:
+        """A link to one of the user's files. Raises HiddenFilesError where none can be seen."""
+        try:
+            return self.storage.sign(path)
+        except NotFoundError as error:
+            raise self._explained(path, error) from None
+
+    def sign_many(self, paths: Sequence[str]) -> dict[str, str | LoraTuiError]:
+        """A link, or the reason why there is none, for each path."""
+        answers = self.storage.sign_many(paths)
+        return {
+            path: self._explained(path, answer) if isinstance(answer, NotFoundError) else answer
+            for path, answer in answers.items()
+        }
+
+    def _explained(self, path: str, error: NotFoundError) -> NotFoundError:
+        """Without a policy each file looks as if it were not there, and the whole folder empty."""
+        if path.partition("/")[0] != self.user_id:
+            return error
+        with suppress(LoraTuiError):
+            if not self.storage.shows_folder(self.user_id):
+                return HiddenFilesError(
+                    "No storage policy of the project lets you read your own files:"
+                    " the SQL of `lora-tui schema` is not applied",
+                    details=error.details,
+                )
+        return error
+
+    def mark_notification_read(self, notification_id: str) -> None:
+        """See `Writers.mark_notification_read`."""
+        with self._cache() as db:
+            with transaction(db, Topic.NOTIFICATIONS):
+                records.mark_read(db, notification_id)
+            self.rest.mark_notification_read(notification_id)
+
+    def _etag_of(self, path: str) -> str | None:
+        try:
+            return self.storage.info(path).etag
+        except (NotFoundError, BackendError, UnreachableError):
+            return None  # then what was written down at the download has to do
+
+    @contextmanager
+    def _cache(self) -> Iterator[sqlite3.Connection]:
+        owner = sessions.cache_owner(self._profile, self.user_id)
+        with (
+            database_explained(self.cache_path),
+            closing(open_cache(self.cache_path, owner)) as connection,
+        ):
+            yield connection
+
+
+def _delay(attempt: int, retry_after: str | None) -> float | None:
+    """The one retry policy, for a transfer: seconds until the next attempt, None for none."""
+    retry = RETRY.copy_with(total=_ATTEMPTS, attempts_made=attempt, total_timeout=None)
+    if retry.is_exhausted():
+        return None
+    asked = retry_seconds(retry_after)
+    if asked is not None and asked > _LONGEST_PAUSE and attempt >= _ATTEMPTS_BEFORE_LONG_PAUSE:
+        return None
+    return retry.backoff_strategy() if asked is None else min(asked, retry.max_backoff_wait)

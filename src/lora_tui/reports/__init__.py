@@ -1,0 +1,1 @@
+"""Documents of models: comparison, model card, tables, curves as pictures."""

@@ -1,0 +1,250 @@
+"""Models side by side: a table of what they share and where they differ. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from lora_tui import formats
+from lora_tui.clock import parse_timestamp
+from lora_tui.domain import Model
+from lora_tui.reports.exports import csv_table, markdown_table
+
+if TYPE_CHECKING:
+    from lora_tui.opinion import Opinion
+
+LETTERS: Final = "ABCDEF"
+BEST_WORD: Final = "(best)"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One property of all the models, in their order."""
+
+    group: str
+    label: str
+    values: tuple[Any, ...]
+    """As JSON has them: number, text, or None."""
+    texts: tuple[str, ...]
+    """As people read them."""
+    best: frozenset[int]
+    """Which models are better here than some other; empty where better has no meaning."""
+    write_difference: Callable[[Any], str] = field(default=str, compare=False)
+    """How a difference of two numbers is written, without its sign."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether people could tell the models apart by it."""
+        return len(set(self.texts)) > 1
+
+    def against(self, reference: int) -> tuple[str, ...]:
+        """The texts, with numbers as what they are more or less than that of one model."""
+        base, same = self.values[reference], self.texts[reference]
+        if not _is_number(base):
+            return self.texts
+        return tuple(
+            text
+            if index == reference or not _is_number(value)
+            else "="
+            if text == same
+            else f"{'+' if value > base else '-'}{self.write_difference(abs(value - base))}"
+            for index, (value, text) in enumerate(zip(self.values, self.texts, strict=True))
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole table; a model is called by its letter."""
+
+    models: tuple[Model, ...]
+    rows: tuple[Row, ...]
+
+    def shown(self, *, everything: bool) -> tuple[Row, ...]:
+        """The rows that differ; or all of them but those of which nothing is known."""
+        if not everything:
+            return tuple(row for row in self.rows if row.differs)
+        return tuple(row for row in self.rows if set(row.texts) != {formats.NOTHING})
+
+
+def compare_models(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Comparison:
+    """Two to six models with the second opinions on their runs, in the same order."""
+    pairs = list(zip(models, opinions, strict=True))
+    rows = [
+        _row(column.group, column.label, [column.read(*pair) for pair in pairs], column)
+        for column in _COLUMNS
+    ]
+    rows += _others("Hyperparameters", [model.hyperparameters.others for model in models])
+    rows += _others("GPU", [model.gpu.others for model in models])
+    order = tuple(dict.fromkeys(column.group for column in _COLUMNS))
+    rows.sort(key=lambda row: order.index(row.group))
+    return Comparison(tuple(models), tuple(rows))
+
+
+def to_markdown(comparison: Comparison, *, everything: bool = False) -> str:
+    """A heading, who is who, and the table; the best of a row is in words, not in colour."""
+    header = ["", *(f"{letter}: {model.name}" for letter, model in _named(comparison))]
+    rows = [
+        [
+            row.label,
+            *(
+                f"{text} {BEST_WORD}" if index in row.best else text
+                for index, text in enumerate(row.texts)
+            ),
+        ]
+        for row in comparison.shown(everything=everything)
+    ]
+    ids = ["Id", *(model.id for model in comparison.models)]
+    return markdown_table(header, [ids, *rows])
+
+
+def to_csv(comparison: Comparison, *, everything: bool = False) -> str:
+    """A line a property: group, property, a column a model (by its id), and the ids of the best."""
+    ids = [model.id for model in comparison.models]
+    names = ["", "name", *(model.name for model in comparison.models), ""]
+    rows = [
+        [row.group, row.label, *row.values, " ".join(ids[index] for index in sorted(row.best))]
+        for row in comparison.shown(everything=everything)
+    ]
+    return csv_table(["group", "property", *ids, "best"], [names, *rows])
+
+
+def to_data(comparison: Comparison, *, everything: bool = False) -> dict[str, Any]:
+    """For the JSON envelope: {models: [{id, name}], rows: [{group, property, values, best}]}."""
+    ids = [model.id for model in comparison.models]
+    return {
+        "models": [{"id": model.id, "name": model.name} for model in comparison.models],
+        "rows": [
+            {
+                "group": row.group,
+                "property": row.label,
+                "values": dict(zip(ids, row.values, strict=True)),
+                "best": [ids[index] for index in sorted(row.best)],
+            }
+            for row in comparison.shown(everything=everything)
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class _Column:
+    """How a property is read, written and judged. `sign` is 1 where more is better, -1 for less."""
+
+    group: str
+    label: str
+    read: Callable[[Model, Opinion | None], Any]
+    write: Callable[[Any], str] = str
+    sign: int = 0
+
+
+def _row(group: str, label: str, values: Sequence[Any], column: _Column) -> Row:
+    texts = tuple(formats.NOTHING if value is None else column.write(value) for value in values)
+    best = _best(values, texts, column.sign)
+    difference = formats.count if column.write is formats.score else column.write
+    return Row(group, label, tuple(values), texts, best, difference)
+
+
+def _best(values: Sequence[Any], texts: Sequence[str], sign: int) -> frozenset[int]:
+    """All that read the same as the best one; none where all read the same or one stands alone."""
+    known = [index for index, value in enumerate(values) if value is not None]
+    if sign == 0 or len({texts[index] for index in known}) < 2:
+        return frozenset()
+    best = max(known, key=lambda index: sign * values[index])
+    return frozenset(index for index in known if texts[index] == texts[best])
+
+
+def _others(group: str, settings: Sequence[Sequence[tuple[str, str]]]) -> list[Row]:
+    """What is not known by name, under its own key."""
+    by_model = [dict(pairs) for pairs in settings]
+    keys = dict.fromkeys(key for pairs in settings for key, _ in pairs)
+    column = _Column(group, "", lambda *_: None)
+    return [
+        _row(group, key or "unnamed", [pairs.get(key) for pairs in by_model], column)
+        for key in keys
+    ]
+
+
+def _named(comparison: Comparison) -> list[tuple[str, Model]]:
+    return list(zip(LETTERS, comparison.models, strict=False))
+
+
+def _training_loss(model: Model, _: Opinion | None) -> float | None:
+    stored = model.quality.final_training_loss
+    return model.training.final_loss if stored is None else stored
+
+
+def _best_validation(_: Model, opinion: Opinion | None) -> float | None:
+    return opinion.validation.best if opinion and opinion.validation else None
+
+
+def _best_step(_: Model, opinion: Opinion | None) -> float | None:
+    return opinion.validation.best_step if opinion and opinion.validation else None
+
+
+def _gigabytes(value: float) -> str:
+    return f"{value:g} GB"
+
+
+def _an_hour(value: float) -> str:
+    return f"{formats.money(value)} an hour"
+
+
+_SCORES, _RUN, _SETTINGS = "Scores", "Run", "Hyperparameters"
+_COLUMNS: Final = (
+    _Column(_SCORES, "Rating", lambda m, _: m.quality.stars, formats.score, 1),
+    _Column(_SCORES, "Convergence", lambda m, _: m.quality.convergence),
+    _Column(_SCORES, "Second opinion", lambda _, o: None if o is None else o.verdict.value),
+    _Column(
+        _SCORES, "It would give", lambda _, o: None if o is None else o.stars, formats.score, 1
+    ),
+    _Column(_SCORES, "Training loss", _training_loss, formats.loss, -1),
+    _Column(
+        _SCORES, "Validation loss", lambda m, _: m.quality.final_validation_loss, formats.loss, -1
+    ),
+    _Column(_SCORES, "Best validation", _best_validation, formats.loss, -1),
+    _Column(_SCORES, "Best at step", _best_step, formats.count),
+    _Column(_SCORES, "Perplexity", lambda m, _: m.quality.perplexity, formats.perplexity, -1),
+    _Column(
+        _SCORES, "Loss reduction", lambda m, _: m.quality.loss_reduction_percent, formats.percent, 1
+    ),
+    _Column(_RUN, "Cost", lambda m, _: m.training.total_cost, formats.money, -1),
+    _Column(_RUN, "Training time", lambda m, _: m.training.duration_hours, formats.hours, -1),
+    _Column(_RUN, "Epochs run", lambda m, _: m.training.epochs_completed, formats.figure),
+    _Column(_RUN, "Steps", lambda m, _: m.training.total_steps, formats.count),
+    _Column(_RUN, "Preset", lambda m, _: m.preset_id),
+    _Column(_SETTINGS, "Base model", lambda m, _: m.hyperparameters.base_model),
+    _Column(_SETTINGS, "Rank", lambda m, _: m.hyperparameters.rank, formats.count),
+    _Column(_SETTINGS, "Alpha", lambda m, _: m.hyperparameters.alpha, formats.figure),
+    _Column(_SETTINGS, "Dropout", lambda m, _: m.hyperparameters.dropout, formats.figure),
+    _Column(
+        _SETTINGS, "Learning rate", lambda m, _: m.hyperparameters.learning_rate, formats.figure
+    ),
+    _Column(_SETTINGS, "Batch size", lambda m, _: m.hyperparameters.batch_size, formats.count),
+    _Column(_SETTINGS, "Epochs", lambda m, _: m.hyperparameters.epochs, formats.figure),
+    _Column(_SETTINGS, "Warm-up steps", lambda m, _: m.hyperparameters.warmup_steps, formats.count),
+    _Column(_SETTINGS, "Weight decay", lambda m, _: m.hyperparameters.weight_decay, formats.figure),
+    _Column("GPU", "GPU", lambda m, _: m.gpu.type),
+    _Column("GPU", "GPUs", lambda m, _: m.gpu.count, formats.count),
+    _Column("GPU", "GPU memory", lambda m, _: m.gpu.memory_gb, _gigabytes),
+    _Column("GPU", "GPU price", lambda m, _: m.gpu.cost_per_hour, _an_hour, -1),
+    _Column("Dataset", "Dataset", lambda m, _: m.dataset.name if m.dataset else None),
+    _Column(
+        "Dataset",
+        "Training pairs",
+        lambda m, _: m.dataset.total_training_pairs if m.dataset else None,
+        formats.count,
+    ),
+    _Column("Model", "Version", lambda m, _: m.version),
+    _Column("Model", "Status", lambda m, _: m.status),
+    _Column("Model", "Size", lambda m, _: m.size, formats.size),
+    _Column(
+        "Model",
+        "Created",
+        lambda m, _: None if m.created_at is None else m.created_at.isoformat(),
+        lambda text: formats.date(parse_timestamp(text)),
+    ),
+)

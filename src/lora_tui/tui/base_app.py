@@ -1,0 +1,244 @@
+"""What all our applications have in common: colours, keys, toasts of hostile text, no secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, TypeVar
+
+from textual import events
+from textual._path import CSSPathType
+from textual.actions import SkipAction
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.filter import Monochrome, NoColor
+from textual.notifications import SeverityLevel
+
+from lora_tui.config.keys import keys_of
+from lora_tui.config.preferences import THEME_NAMES, Preferences
+from lora_tui.errors import LoraTuiError
+from lora_tui.screens.base_screen import BaseScreen
+from lora_tui.text import terminal_safe
+from lora_tui.tui import background
+from lora_tui.tui.bindings import bound, key_of
+from lora_tui.tui.monochrome import Harmless, PlainCursor, WithoutColour
+from lora_tui.tui.signals import end_when_asked
+from lora_tui.tui.terminal import can_be_resumed, stop
+from lora_tui.tui.themes import ANSI, MONO, THEMES, suitable_theme
+from lora_tui.widgets.cells import settled
+
+Found = TypeVar("Found")
+
+_KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
+_KEYS_IN_WORDS: Final = str.maketrans(
+    {"↑": "up", "↓": "down", "←": "left", "→": "right", "⌫": "backspace"}
+)
+
+
+class BaseApp(App[None]):
+    """Looks as the user wants it; says things in toasts; tells no secret when it crashes."""
+
+    TITLE = "lora-tui"
+    CSS_PATH: ClassVar[CSSPathType | None] = "base_app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "copy_or_help_quit", show=False, system=True, priority=True),
+        bound(
+            *("app.suspend", "suspend_process", "Suspend"),
+            show=False,
+            priority=True,
+            tooltip="Suspend to the shell; `fg` resumes",
+        ),
+    ]
+
+    def __init__(self, preferences: Preferences) -> None:
+        super().__init__()
+        self.keys_pressed = 0
+        """Counts keys and pastes, so that a later callback can tell whether the user is typing."""
+        self.preferences = preferences
+        self.ascii_only = preferences.ascii_only
+        self._without_colour = WithoutColour(enabled=False)
+        kept = [item for item in self._filters if not isinstance(item, Monochrome | NoColor)]
+        self._plain_cursor = PlainCursor(enabled=False)
+        self._filters = [*kept, self._without_colour, self._plain_cursor, Harmless()]
+        for ours in THEMES:
+            self.register_theme(ours)
+        self.set_keymap(preferences.keys)
+        self._begin_with(self._suitable(preferences.theme))
+        self.set_class(self.ascii_only, "-ascii")
+
+    def run(self, **options: Any) -> None:
+        """Run until the user leaves. Raises LoraTuiError where an error of our own has ended it.
+
+        The error has been printed by then; Textual does not report it to the caller.
+        """
+        result = super().run(**{"mouse": self.preferences.mouse, **options})
+        if self.return_code:
+            raise LoraTuiError(
+                "The application crashed",
+                remedy="please report this, with the lines above",
+            )
+        return result
+
+    def on_mount(self) -> None:
+        """Textual calls this of each class: those that inherit have their own."""
+        end_when_asked(self)
+
+    def start(
+        self,
+        call: Callable[[], Found],
+        then: Callable[[Found], None],
+        *,
+        name: str,
+        failed: Callable[[LoraTuiError], None] | None = None,
+    ) -> None:
+        """Run a blocking call in a thread, and `then` with its result unless we end before that.
+
+        An error becomes a toast unless `failed` takes it. What is for one screen only goes through
+        the `start` of that screen.
+        """
+        background.start(
+            self,
+            call,
+            name=name,
+            then=then,
+            failed=failed or self.show_error,
+            is_wanted=lambda: self.is_running and not self._exit,
+        )
+
+    async def on_event(self, event: events.Event) -> None:
+        """Count what is typed; where nothing is shown, let no key act but those that quit."""
+        if isinstance(event, events.Key | events.Paste):
+            self.keys_pressed += 1
+        is_typed = isinstance(event, events.Key | events.Paste | events.MouseEvent)
+        if is_typed and not event.is_forwarded and self._shows_nothing:
+            if isinstance(event, events.Key) and event.key in self._quit_keys:
+                self.exit()  # a question before it could not be read; downloads go on next time
+            elif not (isinstance(event, events.Key) and event.key in self._suspend_keys):
+                return
+        await super().on_event(event)
+
+    @property
+    def _shows_nothing(self) -> bool:
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        return isinstance(screen, BaseScreen) and screen.is_too_small
+
+    @property
+    def _quit_keys(self) -> list[str]:
+        return [*keys_of("app.quit", self.preferences.keys), "ctrl+q", "ctrl+c"]
+
+    @property
+    def _suspend_keys(self) -> list[str]:
+        return keys_of("app.suspend", self.preferences.keys)
+
+    async def action_copy_or_help_quit(self) -> None:
+        """Copy the selection; without one, tell how to quit, since ctrl+c does not."""
+        copy = getattr(self.focused, "action_copy", self.screen.action_copy_text)
+        try:
+            copy()
+        except SkipAction:
+            typing = self.focused is not None and self.focused.check_consume_key("q", "q")
+            plain = not typing and not self.screen.is_modal
+            key = key_of(self, "app.quit") if plain else "ctrl+q"
+            self.notify(f"Press {key} to quit", title="ctrl+c does not quit", timeout=4)
+
+    def action_suspend_process(self) -> None:
+        """Suspend the application; the shell's `fg` resumes it."""
+        if self._driver is None or not self._driver.can_suspend:
+            return  # a page in a browser
+        if not can_be_resumed():
+            self.notify("No shell here could resume it", title="Not suspended")
+            return
+        with self.suspend():  # the terminal is the shell's before anything stops
+            stop()
+
+    def watch_theme(self, theme: str) -> None:
+        """Without colours none gets through, whoever has drawn it; of sixteen few on the cursor."""
+        self._without_colour.enabled = theme == MONO.name
+        self._plain_cursor.enabled = theme == ANSI.name
+
+    def wear(self, theme: str | None) -> None:
+        """Take these colours, or those that suit the terminal."""
+        self.theme = self._suitable(theme)
+
+    def _suitable(self, theme: str | None) -> str:
+        return suitable_theme(theme, no_color=self.no_color, color_system=self.console.color_system)
+
+    def _begin_with(self, theme: str) -> None:
+        """The colours of the first frame; to set `theme` would parse all styles a second time."""
+        self.set_reactive(App.theme, theme)
+        now = self.current_theme
+        self.add_class(f"-theme-{now.name}", update=False)
+        self.set_class(now.dark, "-dark-mode", update=False)
+        self.set_class(not now.dark, "-light-mode", update=False)
+        self._refresh_truecolor_filter(self.ansi_theme)
+        self.stylesheet.set_variables(self.get_css_variables())
+        self.watch_theme(theme)
+
+    def use_theme(self, theme: str) -> bool:
+        """Change the colours; False where NO_COLOR is set, and there are none to change."""
+        if self.no_color:
+            self.notify("NO_COLOR is set, so there are no colours", severity="warning")
+            return False
+        self.theme = theme
+        return True
+
+    def next_theme(self) -> str:
+        """The one after the present one."""
+        return THEME_NAMES[(THEME_NAMES.index(self.theme) + 1) % len(THEME_NAMES)]
+
+    def bell(self) -> None:
+        """Sound, unless the user wants it quiet."""
+        if self.preferences.bell:
+            super().bell()
+
+    def copy(self, text: str, *, what: str | None = None) -> None:
+        """Put text on the clipboard of the terminal that the user sits at (OSC 52).
+
+        The toast shows `what` it is, or the text itself.
+        """
+        self.copy_to_clipboard(text)
+        self.notify(what or text, title="Copied", timeout=3)
+
+    def show_error(self, error: LoraTuiError) -> None:
+        """What went wrong, and what to do about it."""
+        lines = [str(error)]
+        if error.details:
+            lines.append(error.details)
+        if error.remedy:
+            lines.append(f"→ {error.remedy}")
+        self.notify("\n".join(lines), title="Failed", severity="error", timeout=8)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Words for keys that Textual draws as symbols."""
+        if binding.key_display:
+            return (
+                binding.key_display.replace("←→", "<>") if self.ascii_only else binding.key_display
+            )
+        if binding.key in _KEY_NAMES:
+            return _KEY_NAMES[binding.key]
+        shown = super().get_key_display(binding)
+        return shown.translate(_KEYS_IN_WORDS) if self.ascii_only else shown
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,  # noqa: ARG002 - toasts show remote text: never markup
+    ) -> None:
+        """A toast; what it says is never parsed as markup."""
+        message = terminal_safe(message, limit=4_000, lines=True)
+        super().notify(
+            settled(message, ascii_only=self.ascii_only),
+            title=settled(terminal_safe(title), ascii_only=self.ascii_only),
+            severity=severity,
+            timeout=timeout,
+            markup=False,
+        )
+
+    def _fatal_error(self) -> None:
+        """Textual's own prints local variables too, and one of them may hold a signed link."""
+        from rich.traceback import Traceback
+
+        self.panic(Traceback(show_locals=False))

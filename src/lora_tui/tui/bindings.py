@@ -1,0 +1,49 @@
+"""Bindings that the user can move to other keys, and the keys as texts name them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.app import App
+from textual.binding import Binding
+from textual.keys import key_to_character
+from textual.screen import Screen
+
+from lora_tui.config.keys import DEFAULT_KEYS, keys_of
+
+
+def bound(
+    name: str,
+    action: str,
+    description: str,
+    *,
+    show: bool = True,
+    key_display: str | None = None,
+    priority: bool = False,
+    tooltip: str = "",
+) -> Binding:
+    """What does `action` on the keys of the name that `[keys]` has for it."""
+    return Binding(
+        DEFAULT_KEYS[name],
+        action,
+        description,
+        show=show,
+        key_display=key_display,
+        priority=priority,
+        tooltip=tooltip,
+        id=name,
+    )
+
+
+def is_typed(screen: Screen[Any], key: str) -> bool:
+    """Whether this key would go into the line that is being typed, and do nothing else."""
+    focused = screen.focused
+    return focused is not None and focused.check_consume_key(key, key_to_character(key))
+
+
+def key_of(app: App[Any], name: str) -> str:
+    """The key of an action, for a hint: the one that the user has given it."""
+    from lora_tui.tui.base_app import BaseApp
+
+    moved = app.preferences.keys if isinstance(app, BaseApp) else {}
+    return app.get_key_display(Binding(keys_of(name, moved)[0], name))

@@ -1,0 +1,129 @@
+"""Starts downloads for the screens, and says once how each has ended, whoever began it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_tui.cache.models import names_of
+from lora_tui.cache.transfers import Transfer, TransferState, active_transfers, transfers_of
+from lora_tui.errors import LoraTuiError
+from lora_tui.tui.bindings import key_of
+
+if TYPE_CHECKING:
+    from lora_tui.tui.cache_app import CacheApp
+
+
+class Downloads:
+    """The downloads of the application's cache.
+
+    A model that was asked for here is announced by the call that waits for it, which knows the
+    remedy of an error; any other (of an earlier run, of another process, resumed after a pause)
+    by `look`, from its rows.
+    """
+
+    def __init__(self, app: CacheApp) -> None:
+        self._app = app
+        self._asked: set[str] = set()
+        """Models that a call of ours waits for."""
+        self._under_way: set[str] = set()
+        """Models of which files were active at the last look, whoever asked for them."""
+        self._goes_on = False
+        self._looking = False
+
+    @property
+    def running(self) -> bool:
+        """Whether the end of the application would stop one."""
+        return bool(self._asked) or (self._goes_on and bool(active_transfers(self._app.db)))
+
+    def watch(self) -> None:
+        """What is under way from now on will be announced when it ends."""
+        self._under_way = {row.model_id for row in active_transfers(self._app.db)}
+
+    def go_on(self) -> None:
+        """What an earlier run left unfinished is to be fetched: say so; `fetch` begins."""
+        files = len(active_transfers(self._app.db))
+        if files:
+            what = "1 file is" if files == 1 else f"{files} files are"
+            key = key_of(self._app, "app.transfers")
+            self._app.notify(f"{what} still to come; {key} shows them", title="Downloads go on")
+        self._goes_on = True
+
+    def fetch(self) -> None:
+        """Have it fetched, beside the screen."""
+        self._app.ask(self._app.writers.resume_downloads)
+
+    def start(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
+        """Fetch all files of a model, or those named; say when it is done."""
+        if model_id in self._asked:
+            self._app.notify(f"{name} is being downloaded already")
+            return
+        self._asked.add(model_id)
+        self._fetch(model_id, name, files)
+
+    def look(self) -> None:
+        """The rows have changed: say how those have ended that nobody here waits for."""
+        active = {row.model_id for row in active_transfers(self._app.db)}
+        ended, self._under_way = self._under_way - active - self._asked, active
+        names = names_of(self._app.db, list(ended))
+        for model_id in ended:
+            name = names.get(model_id, model_id)
+            rows = transfers_of(self._app.db, model_id)
+            failed = [row for row in rows if row.state is TransferState.FAILED]
+            if failed:
+                message = f"{name}\n{failed[0].error}"
+                self._app.notify(message, title="Failed", severity="error")
+                self._app.bell()
+            elif rows and all(row.state is TransferState.DONE for row in rows):
+                self._say_done(name, rows)
+
+    def look_at_disk(self) -> None:
+        """Have the rows of finished files compared with the disk, beside the screen."""
+        if not self._looking:
+            self._looking = True
+
+            def looked(_: object) -> None:
+                """On an error the states stay as they were; the next check may succeed."""
+                self._looking = False
+                self._app.poll_cache()
+
+            self._app.start(self._app.writers.check_downloads, looked, failed=looked, name="disk")
+
+    def _fetch(self, model_id: str, name: str, files: Sequence[str] | None) -> None:
+        app = self._app
+
+        def done(_: None) -> None:
+            self._say_done(name, transfers_of(app.db, model_id))
+            ended()
+
+        def failed(error: LoraTuiError) -> None:
+            from lora_tui.transfers.fetch import CancelledError
+
+            if not isinstance(error, CancelledError):
+                app.show_error(error)
+                app.bell()
+            elif not any(
+                row.state is TransferState.PAUSED for row in transfers_of(app.db, model_id)
+            ):
+                app.notify(f"{name}\nwhat was fetched is kept", title="Download stopped")
+            ended()
+
+        def ended() -> None:
+            self._asked.discard(model_id)
+            self._under_way.discard(model_id)  # it has been announced
+            app.poll_cache()
+
+        fetch = partial(app.writers.download, model_id, files)
+        app.start(fetch, done, failed=failed, name="download")
+
+    def _say_done(self, name: str, rows: Sequence[Transfer]) -> None:
+        places: set[Path] = {row.target.parent for row in rows}
+        lines = [name, *map(str, sorted(places))]
+        unproven = sum(row.checked is not None and not row.checked.proven for row in rows)
+        if unproven:
+            what = "1 file has" if unproven == 1 else f"{unproven} files have"
+            lines.append(f"{what} no checksum to compare")
+        self._app.notify("\n".join(lines), title="Downloaded")
+        self._app.bell()

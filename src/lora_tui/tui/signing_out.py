@@ -1,0 +1,46 @@
+"""Signing out of the application: two questions, then the session ends here and at the backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lora_tui.cache.models import names_of
+from lora_tui.cache.transfers import active_transfers
+from lora_tui.screens.confirm import ConfirmScreen
+
+if TYPE_CHECKING:
+    from lora_tui.account.connect import Login
+    from lora_tui.tui.cache_app import CacheApp
+
+_MOST_NAMES = 3
+
+
+def sign_out(app: CacheApp, login: Login) -> None:
+    """Ask whether, ask what becomes of the cache, do it, and leave the application."""
+
+    def confirmed(wanted: bool | None) -> None:
+        if wanted:
+            question = "Remove the cached models too? No keeps them on this machine."
+            app.push_screen(ConfirmScreen("Sign out", question), end_session)
+
+    def end_session(clear: bool | None) -> None:
+        def leave(_: None) -> None:
+            app.signed_out = True
+            app.clears_cache = bool(clear)
+            app.exit()
+
+        app.start(login.sign_out, leave, name="sign out")
+
+    app.push_screen(ConfirmScreen("Sign out", _question(app)), confirmed)
+
+
+def _question(app: CacheApp) -> str:
+    rows = active_transfers(app.db)
+    ids = list(dict.fromkeys(row.model_id for row in rows))
+    if not ids:
+        return "End the session on this machine?"
+    known = names_of(app.db, ids)
+    names = [known.get(model_id, model_id) for model_id in ids]
+    rest = len(names) - _MOST_NAMES
+    what = ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    return f"Downloads stop: {what}. What was fetched is kept. End the session on this machine?"
