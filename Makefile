@@ -26,7 +26,7 @@ demo: $(DEMO_READY) ## open the application on made-up data: no account, no netw
 .PHONY: test
 test: $(DEV_READY) $(NODE_READY) ## all tests
 	@$(BIN)/python -m compileall -q src # or each of the many programs that tests start compiles it anew
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 .PHONY: contract
 contract: $(DEV_READY) ## Storage's answers, row by row: the sandbox, or the server of LORA_TUI_CONTRACT_URL

@@ -40,15 +40,21 @@ class Served:
     """A running `lora-tui serve` and the link that it printed."""
 
     def __init__(self, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, *options, "--port", str(free_port())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout
-        self.link = self.process.stdout.readline().strip()
+        while True:
+            self.process = subprocess.Popen(
+                [*COMMAND, *options, "--port", str(free_port())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            assert self.process.stdout
+            self.link = self.process.stdout.readline().strip()
+            if self.link:
+                break
+            _, said = self.process.communicate()
+            # another program took the port between our choice and its use
+            assert "address already in use" in said, said
 
     @property
     def base(self) -> str:
@@ -73,7 +79,6 @@ def websocket_address(html: str) -> str:
 @pytest.fixture
 def served(configured: Sandbox) -> Iterator[Served]:
     served = Served()
-    assert served.link, served.process.communicate()
     yield served
     served.process.kill()
     served.process.communicate()
