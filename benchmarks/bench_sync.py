@@ -28,9 +28,9 @@ from figures import Figure, figure, report
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.full_text import index_words
 from lora_tui.cache.model_row import COLUMNS, columns
-from lora_tui.cache.model_words import index_words
-from lora_tui.gateway.rest import Mark, Rest
+from lora_tui.gateway.rest import Cursor, Rest
 from lora_tui.sync import sync_cache
 from made_up import PAGE, USER, datasets, model_rows
 from page_server import bodies, serving
@@ -99,9 +99,9 @@ class Work:
 
     def fetching(self, _db: sqlite3.Connection) -> float:
         def fetch() -> None:
-            after: Mark | None = None
+            after: Cursor | None = None
             while page := self.rest.page("model_artifacts", USER, after=after):
-                after = Mark(page[-1]["updated_at"], page[-1]["id"])
+                after = Cursor(page[-1]["updated_at"], page[-1]["id"])
 
         return timed(fetch)
 

@@ -14,11 +14,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from lora_tui.cache import facts, metrics, models, records
+from lora_tui.cache import metadata, metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.model_counts import count_anew
-from lora_tui.cache.model_matches import microseconds
+from lora_tui.cache.facets import count_anew
+from lora_tui.cache.filter_result import microseconds
 from lora_tui.cache.model_row import COLUMNS
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint
@@ -89,8 +89,8 @@ def fill(path: Path, count: int) -> None:
             count_anew(db)
             for number in range(min(count, CURVES)):
                 metrics.put_stored_curve(db, identifier("job", number), curve(number))
-            state = facts.SyncState(NEWEST, NEWEST, running=False, error=None)
-            facts.put_sync_state(db, state, process_id=0)
+            state = metadata.SyncState(NEWEST, NEWEST, running=False, error=None)
+            metadata.put_sync_state(db, state, process_id=0)
         db.execute("PRAGMA journal_mode = WAL")
 
 

@@ -18,7 +18,7 @@ import pytest
 import lora_tui
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.facts import Owner
+from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import put_models
 from lora_tui.cli.run import main
 from lora_tui.config.profile import load_profile

@@ -20,7 +20,7 @@ from textual.worker import WorkerFailed
 
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import database_explained, open_cache
-from lora_tui.cache.facts import Owner, get_sync_state
+from lora_tui.cache.metadata import Owner, get_sync_state
 from lora_tui.cache.transfers import active_transfers
 from lora_tui.config.preferences import Preferences
 from lora_tui.engine.writers import Writers

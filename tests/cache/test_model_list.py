@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from lora_tui.cache import model_list, models, records
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.finished import put_downloaded
+from lora_tui.cache.downloaded import put_downloaded
 from lora_tui.cache.model_row import COLUMNS, columns
 from lora_tui.cache.models import ModelList, ModelQuery, Sort
 from lora_tui.cache.schema import migrate

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.cache import facts
+from lora_tui.cache import metadata
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.facts import Owner
-from lora_tui.cache.finished import downloaded_to, put_downloaded
+from lora_tui.cache.downloaded import downloaded_to, put_downloaded
 from lora_tui.cache.lock import sync_lock
+from lora_tui.cache.metadata import Owner
 from lora_tui.cache.rebuild import clear_cache, rebuild_cache
 from lora_tui.cache.transfer_queue import Wanted, enqueue, update
 from lora_tui.cache.transfers import TransferState, transfers_of
@@ -66,8 +66,8 @@ def test_the_damaged_file_is_kept_beside_a_new_one(path: Path, downloaded: Path)
     assert rebuilt.kept.read_bytes() == damaged
     assert "\n" not in rebuilt.sentence
     with closing(open_cache(path, OWNER)) as db:
-        assert facts.get_sync_state(db).last_success is None
-        assert facts.get_fact(db, facts.DOWNLOADS_UNKNOWN) == "1"
+        assert metadata.get_sync_state(db).last_success is None
+        assert metadata.get_value(db, metadata.DOWNLOADS_UNKNOWN) == "1"
     spoil_the_header(path)
     again = rebuild_cache(path, OWNER)
     assert again is not None
@@ -126,11 +126,11 @@ def test_clearing_keeps_the_records_of_finished_downloads_alone(
     path: Path, downloaded: Path
 ) -> None:
     with closing(open_cache(path)) as db, transaction(db):
-        facts.put_mark(db, "datasets", "2026-11-20T10:00:00+00:00", "x")
+        metadata.put_cursor(db, "datasets", "2026-11-20T10:00:00+00:00", "x")
     assert clear_cache(path, OWNER)
     with closing(open_cache(path, OWNER)) as db:
         assert downloaded_to(db, "one") == downloaded
-        assert facts.get_mark(db, "datasets") is None
+        assert metadata.get_cursor(db, "datasets") is None
 
 
 def test_clearing_a_cache_without_downloads_leaves_no_file(path: Path) -> None:

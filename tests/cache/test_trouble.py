@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.cache import facts, models
+from lora_tui.cache import metadata, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, open_cache, transaction
-from lora_tui.cache.facts import Owner
+from lora_tui.cache.metadata import Owner
 from lora_tui.errors import CacheError, DamagedCacheError, DiskError
 
 ALICE = Owner("a11ce000-0000-4000-8000-000000000001", "https://one.example")
@@ -97,7 +97,7 @@ def test_it_remembers_its_owner_and_is_refused_to_another_user_or_project(
     assert not isinstance(caught.value, DamagedCacheError)
     assert "cache clear" in str(caught.value.remedy)
     with closing(open_cache(path, ALICE)) as db:
-        assert facts.get_owner(db) == ALICE
+        assert metadata.get_owner(db) == ALICE
         assert models.get_row(db, str(row(0)["id"])) is not None
 
 

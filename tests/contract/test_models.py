@@ -10,7 +10,7 @@ import pytest
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError
 from lora_tui.gateway import Gateway
-from lora_tui.gateway.rest import SORTS, Mark
+from lora_tui.gateway.rest import SORTS, Cursor
 from tests.backends.backend import Backend
 from tests.backends.seed import Row, Seed
 from tests.contract.conftest import Person
@@ -203,11 +203,11 @@ def test_keyset_pages_visit_every_row_exactly_once(
     }[table]
     ours = {make(backend.alice, **{key: moment})["id"] for moment in moments}
     visited: list[str] = []
-    after: Mark | None = None
+    after: Cursor | None = None
     while page := alice.gateway.rest.page(table, alice.id, after=after, limit=3, key=key):
         assert len(page) <= 3
         visited += [row["id"] for row in page]
-        after = Mark(page[-1][key], page[-1]["id"])
+        after = Cursor(page[-1][key], page[-1]["id"])
     assert len(visited) == len(set(visited))
     assert ours <= set(visited)
     everything = seed.rows(table, user_id=f"eq.{alice.id}", select="id", order=f"{key},id")
@@ -219,7 +219,9 @@ def test_a_page_from_a_moment_holds_what_changed_since_and_nothing_else(
 ) -> None:
     before = seed.dataset(backend.alice, updated_at="2027-01-01T00:00:00+00:00")
     since = seed.dataset(backend.alice, updated_at="2027-01-01T00:00:01+00:00")
-    rows = alice.gateway.rest.page("datasets", alice.id, after=Mark.at("2027-01-01T00:00:01+00:00"))
+    rows = alice.gateway.rest.page(
+        "datasets", alice.id, after=Cursor.at("2027-01-01T00:00:01+00:00")
+    )
     ids = {row["id"] for row in rows}
     assert since["id"] in ids
     assert before["id"] not in ids
@@ -230,7 +232,7 @@ def test_a_changed_row_comes_again_after_the_mark(
 ) -> None:
     job = seed.job(backend.alice)
     model = seed.artifact(backend.alice, job)
-    mark = Mark(job["updated_at"], job["id"])
+    cursor = Cursor(job["updated_at"], job["id"])
     assert service.rest.link_job(job["id"], model["id"])
-    rows = alice.gateway.rest.page("training_jobs", alice.id, after=mark)
+    rows = alice.gateway.rest.page("training_jobs", alice.id, after=cursor)
     assert [row["artifact_id"] for row in rows if row["id"] == job["id"]] == [model["id"]]

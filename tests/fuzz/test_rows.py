@@ -17,7 +17,7 @@ from textual.pilot import Pilot
 
 from lora_tui.account.sessions import cache_owner
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache import facts
+from lora_tui.cache import metadata
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.config.profile import load_profile
@@ -148,7 +148,7 @@ def _fill(rows: list[dict[str, Any]]) -> None:
     profile = load_profile()
     owner = cache_owner(profile, USER)
     with closing(open_cache(profile.cache_path(USER), owner)) as db, transaction(db):
-        facts.claim(db, owner)
+        metadata.claim(db, owner)
         put_models(db, rows)
 
 

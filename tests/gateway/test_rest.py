@@ -12,7 +12,7 @@ import pytest
 from lora_tui import errors
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.http import build_client
-from lora_tui.gateway.rest import SORTS, Mark, Rest, Row
+from lora_tui.gateway.rest import SORTS, Cursor, Rest, Row
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from tests.gateway.conftest import AT_ONCE, Script
@@ -23,7 +23,7 @@ def all_pages(gateway: Gateway, table: str, user_id: str, limit: int) -> list[Ro
     after = None
     while page := gateway.rest.page(table, user_id, after=after, limit=limit):
         rows += page
-        after = Mark(page[-1]["updated_at"], page[-1]["id"])
+        after = Cursor(page[-1]["updated_at"], page[-1]["id"])
     return rows
 
 
@@ -52,7 +52,7 @@ def test_a_lower_row_limit_of_the_project_cuts_nothing_off(sandbox: Sandbox, use
 def test_a_page_starts_after_a_moment(sandbox: Sandbox, user: Gateway) -> None:
     rows = user.rest.page("model_artifacts", sandbox.user_id, after=None)
     moment = rows[5]["updated_at"]
-    later = user.rest.page("model_artifacts", sandbox.user_id, after=Mark.at(moment))
+    later = user.rest.page("model_artifacts", sandbox.user_id, after=Cursor.at(moment))
     assert later == [row for row in rows if row["updated_at"] >= moment]
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, put_fact
-from lora_tui.cache.finished import downloaded_to
+from lora_tui.cache.downloaded import downloaded_to
+from lora_tui.cache.metadata import DOWNLOADS_UNKNOWN, put_value
 from lora_tui.cache.models import ModelQuery, select_models
 from lora_tui.cache.transfer_queue import requeue
 from lora_tui.cache.transfers import Transfer, TransferState, transfers_of
@@ -201,7 +201,7 @@ def test_a_new_cache_finds_every_file_and_finds_out_which_was_changed(
     with transaction(db):
         db.execute("DELETE FROM transfers")
         db.execute("DELETE FROM library")
-        put_fact(db, DOWNLOADS_UNKNOWN, "1")
+        put_value(db, DOWNLOADS_UNKNOWN, "1")
     online.sync()
     assert {row.state for row in transfers_of(db, model)} == {TransferState.DONE}
     check_presence(db)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from lora_tui.errors import UnreachableError
-from lora_tui.gateway.paging import Mark, Page, next_mark
+from lora_tui.gateway.paging import Cursor, Page, next_cursor
 from lora_tui.sync.ahead import pages
 
 PATIENCE = 20
@@ -16,14 +16,14 @@ FIRST, SECOND = Page([{"id": ONE}], full=True), Page([{"id": TWO}], full=True)
 NONE = Page([], full=False)
 
 
-def beyond(page: Page, after: Mark | None) -> Mark | None:
-    return next_mark(page.rows, "id", after)
+def beyond(page: Page, after: Cursor | None) -> Cursor | None:
+    return next_cursor(page.rows, "id", after)
 
 
 def test_the_next_page_is_asked_for_before_this_one_is_done() -> None:
     asked = threading.Event()
 
-    def read(after: Mark | None) -> Page:
+    def read(after: Cursor | None) -> Page:
         if after is None:
             return FIRST
         asked.set()
@@ -38,24 +38,24 @@ def test_the_next_page_is_asked_for_before_this_one_is_done() -> None:
 
 
 def test_what_breaks_the_next_page_comes_after_this_one_was_used() -> None:
-    def read(after: Mark | None) -> Page:
+    def read(after: Cursor | None) -> Page:
         if after is None:
             return FIRST
         raise UnreachableError("The connection broke")
 
     read_ahead = pages(read, None, beyond)
-    assert next(read_ahead) == (FIRST, Mark(ONE, ONE))
+    assert next(read_ahead) == (FIRST, Cursor(ONE, ONE))
     with pytest.raises(UnreachableError):
         next(read_ahead)
 
 
 def test_nothing_is_asked_for_after_an_empty_page_or_one_that_gets_no_further() -> None:
-    asked: list[Mark | None] = []
+    asked: list[Cursor | None] = []
 
-    def repeats(after: Mark | None) -> Page:
+    def repeats(after: Cursor | None) -> Page:
         asked.append(after)
         return FIRST
 
     assert list(pages(lambda _after: NONE, None, beyond)) == []
-    assert list(pages(repeats, None, beyond)) == [(FIRST, Mark(ONE, ONE)), (FIRST, None)]
-    assert asked == [None, Mark(ONE, ONE)]
+    assert list(pages(repeats, None, beyond)) == [(FIRST, Cursor(ONE, ONE)), (FIRST, None)]
+    assert asked == [None, Cursor(ONE, ONE)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache import facts
+from lora_tui.cache import metadata
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import delete_cache, open_cache, transaction
 from lora_tui.cache.models import put_models
@@ -172,6 +172,6 @@ async def test_damage_that_a_screen_meets_ends_the_application_without_a_crash(
 def test_a_process_that_was_killed_is_not_syncing(writers: Syncing) -> None:
     with closing(open_cache(writers.path)) as db:
         with transaction(db):
-            state = facts.SyncState(None, None, running=True, error=None)
-            facts.put_sync_state(db, state, process_id=2**22 + 1)
-        assert not facts.get_sync_state(db).running
+            state = metadata.SyncState(None, None, running=True, error=None)
+            metadata.put_sync_state(db, state, process_id=2**22 + 1)
+        assert not metadata.get_sync_state(db).running

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lora_tui.account.sessions import load_session
-from lora_tui.cache import facts, models
+from lora_tui.cache import metadata, models
 from lora_tui.cache.connection import open_cache
 from lora_tui.cache.lock import sync_lock
 from lora_tui.config.profile import Profile, load_profile
@@ -71,7 +71,7 @@ def test_killed_at_any_request_it_goes_on_from_there(
         assert process.wait(timeout=30) == -signal.SIGKILL, "it ended before it was killed"
         with closing(open_cache(path)) as db:
             assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-            assert not facts.get_sync_state(db).running
+            assert not metadata.get_sync_state(db).running
             for (model_id,) in db.execute("SELECT id FROM models").fetchall():
                 model = models.get_model(db, model_id)
                 assert model is not None
@@ -115,7 +115,7 @@ def test_a_sync_in_the_background_leaves_it_to_the_one_that_runs(
     with sync_lock(cache):
         report = sync_cache(rest, db, backend.alice.user_id)
         assert report.skipped
-        assert facts.get_sync_state(db).last_attempt is None
+        assert metadata.get_sync_state(db).last_attempt is None
         with pytest.raises(CacheError, match="still syncing"):
             sync_cache(rest, db, backend.alice.user_id, patience=0.01)
     assert not sync_cache(rest, db, backend.alice.user_id).skipped
@@ -268,7 +268,7 @@ def _before_the_last_page_of_ids(
 
 
 def test_a_sync_for_another_user_is_refused(backend: Backend, rest: Rest, tmp_path: Path) -> None:
-    owner = facts.Owner(backend.alice.user_id, backend.url)
+    owner = metadata.Owner(backend.alice.user_id, backend.url)
     with (
         closing(open_cache(tmp_path / "cache.sqlite3", owner)) as db,
         pytest.raises(CacheError, match="another account"),

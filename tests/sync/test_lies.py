@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.cache import facts, metrics
+from lora_tui.cache import metadata, metrics
 from lora_tui.errors import BackendError, DeniedError
 from lora_tui.gateway import paging
 from lora_tui.gateway.rest import Rest
@@ -92,8 +92,8 @@ def test_a_repeated_page_that_hides_the_others_is_told_and_removes_nothing(
     with pytest.raises(BackendError, match="the same rows again and again"):
         sync_cache(rest, db, USER, full=True)
     assert model_ids(db) == ids(rows)
-    state = facts.get_sync_state(db)
-    assert state.trouble is facts.Trouble.OTHER
+    state = metadata.get_sync_state(db)
+    assert state.error_kind is metadata.SyncErrorKind.OTHER
     assert "model_artifacts" in str(state.error)
 
 
@@ -299,7 +299,7 @@ def test_a_count_that_takes_too_long_does_not_stop_the_reading(
         sync_cache(rest, db, USER)
     assert model_ids(db) == ids(rows)
     assert len(metrics.get_points(db, JOB)) == 9
-    assert facts.get_sync_state(db).online
+    assert metadata.get_sync_state(db).online
 
 
 @pytest.mark.usefixtures("no_waits")
@@ -325,7 +325,7 @@ def test_a_table_that_takes_too_long_is_no_matter_of_the_network_and_the_others_
     with pytest.raises(Exception, match="too long") as caught:
         sync_cache(rest, db, USER)
     assert "network" not in str(getattr(caught.value, "remedy", ""))
-    assert facts.get_sync_state(db).trouble is facts.Trouble.OTHER
+    assert metadata.get_sync_state(db).error_kind is metadata.SyncErrorKind.OTHER
     assert model_ids(db) == ids(rows)
 
 

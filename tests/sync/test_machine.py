@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lora_tui.cache import facts, models
+from lora_tui.cache import metadata, models
 from lora_tui.cache.connection import open_cache
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import LoraTuiError, UnreachableError
@@ -131,7 +131,7 @@ class World(RuleBasedStateMachine):
     def a_sync_in_peace(self, full: bool) -> None:
         self._sync(full)
         assert_equal(self.db, self.seed.rows, self.backend.alice.user_id)
-        assert facts.get_sync_state(self.db).online
+        assert metadata.get_sync_state(self.db).online
 
     @rule(full=st.booleans(), requests=st.integers(0, 25))
     def a_sync_without_a_network_after_a_while(self, full: bool, requests: int) -> None:

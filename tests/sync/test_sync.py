@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lora_tui.cache import facts, metrics, models
+from lora_tui.cache import metadata, metrics, models
 from lora_tui.cache.connection import open_cache
 from lora_tui.config.profile import Profile
 from lora_tui.engine.online import OnlineWriters
@@ -133,14 +133,14 @@ def test_a_sync_that_breaks_off_goes_on_and_loses_nothing(
     configured.faults(path="/rest/v1/model_artifacts", fail_next=-1, status=400)
     with pytest.raises(Exception, match=r".+"):
         run_sync(online, db)
-    state = facts.get_sync_state(db)
+    state = metadata.get_sync_state(db)
     assert (state.running, state.last_success) == (False, None)
     assert state.error
     assert cached(db, "jobs") == {row["id"] for row in owner.rows("training_jobs")}
     configured.clear_faults()
     run_sync(online, db)
     assert len(cached(db, "models")) == len(owner.rows("model_artifacts", deleted_at="is.null"))
-    assert facts.get_sync_state(db).online
+    assert metadata.get_sync_state(db).online
 
 
 def test_pages_smaller_than_the_table_still_bring_every_row(
@@ -185,7 +185,7 @@ def test_a_backend_that_is_down_is_unreachable_and_the_cache_still_answers(
     configured.stop()
     with pytest.raises(UnreachableError):
         run_sync(online, db)
-    state = facts.get_sync_state(db)
+    state = metadata.get_sync_state(db)
     assert state.last_success is not None
     assert not state.online
     assert len(cached(db, "models")) == 6

@@ -18,7 +18,7 @@ import pytest
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.finished import downloaded_to
+from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.transfers import TransferState
 from lora_tui.cache.verification import Checked
 from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError

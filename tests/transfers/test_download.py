@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lora_tui.cache import finished, models, transfers
+from lora_tui.cache import downloaded, models, transfers
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import ModelQuery, get_row, put_models
 from lora_tui.cache.transfers import Transfer, TransferState
@@ -90,7 +90,7 @@ def test_all_files_arrive_byte_for_byte_with_a_manifest(
     }
     assert set(states(online, model).values()) == {TransferState.DONE}
     with closing(open_cache(online.cache_path)) as db:
-        assert finished.downloaded_to(db, model.id) == outcome.directory
+        assert downloaded.downloaded_to(db, model.id) == outcome.directory
 
 
 def test_a_second_download_fetches_nothing(

@@ -13,7 +13,7 @@ from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache import transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.finished import downloaded_to
+from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.errors import (

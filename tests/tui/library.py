@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.adapters.inspection import Adapter
-from lora_tui.cache import facts, metrics, models, records, transfer_queue, transfers
+from lora_tui.cache import metadata, metrics, models, records, transfer_queue, transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.clock import timestamp_text
@@ -155,12 +155,14 @@ class Library:
         synced: datetime | None = NOW - timedelta(minutes=5),
         running: bool = False,
         error: str | None = None,
-        trouble: facts.Trouble | None = None,
+        error_kind: metadata.SyncErrorKind | None = None,
     ) -> None:
         """How the last sync went."""
-        state = facts.SyncState(synced, synced, running=running, error=error, trouble=trouble)
+        state = metadata.SyncState(
+            synced, synced, running=running, error=error, error_kind=error_kind
+        )
         with closing(open_cache(self.path)) as db, transaction(db, Topic.SYNC):
-            facts.put_sync_state(db, state, process_id=os.getpid())
+            metadata.put_sync_state(db, state, process_id=os.getpid())
 
     def put_transfer(self, *, done: int, total: int) -> None:
         """A file of model 0 on its way."""

@@ -12,7 +12,7 @@ import pytest
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.finished import put_downloaded
+from lora_tui.cache.downloaded import put_downloaded
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.records import put_datasets
 from lora_tui.screens.filter_sections import parse_days

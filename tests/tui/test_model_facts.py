@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from lora_tui.adapters.header import read_header
 from lora_tui.adapters.inspection import Adapter
-from lora_tui.cache import finished
+from lora_tui.cache import downloaded
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.domain import Model
@@ -118,7 +118,7 @@ async def test_the_header_of_a_downloaded_adapter_is_read_unasked_and_checked(
     (place / "adapter_config.json").write_text(json.dumps({"r": 8, "lora_alpha": 16}))
     db = open_cache(model.path)
     with transaction(db, Topic.MODELS):
-        finished.put_downloaded(db, MODEL, place)
+        downloaded.put_downloaded(db, MODEL, place)
     db.close()
     app = open_app()
     async with model_page(app, HIGH) as pilot:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual import events
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache.facts import Owner, Trouble
+from lora_tui.cache.metadata import Owner, SyncErrorKind
 from lora_tui.cache.models import Sort
 from lora_tui.errors import CacheError
 from lora_tui.screens.models import ModelsScreen
@@ -501,18 +501,18 @@ async def test_offline_the_list_stays_with_its_age_and_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("trouble", "words"),
+    ("error_kind", "words"),
     [
-        (Trouble.LOGIN, "Session expired"),
-        (Trouble.DENIED, "Access denied"),
-        (Trouble.OTHER, "Sync failed"),
+        (SyncErrorKind.LOGIN, "Session expired"),
+        (SyncErrorKind.DENIED, "Access denied"),
+        (SyncErrorKind.OTHER, "Sync failed"),
     ],
 )
 async def test_only_a_backend_that_does_not_answer_is_called_offline(
-    library: Library, open_app: Open, trouble: Trouble, words: str
+    library: Library, open_app: Open, error_kind: SyncErrorKind, words: str
 ) -> None:
     library.fill()
-    library.put_state(error="The reason", trouble=trouble)
+    library.put_state(error="The reason", error_kind=error_kind)
     app = open_app()
     async with app.run_test(size=(100, 24)):
         text = screen_text(app)

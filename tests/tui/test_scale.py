@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache import facts
+from lora_tui.cache import metadata
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.model_counts import count_anew
+from lora_tui.cache.facets import count_anew
 from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.clock import timestamp_text
 from lora_tui.widgets.card_grid import CardGrid
@@ -34,8 +34,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(open_cache(path)) as db, transaction(db):
         copies(db, COUNT - 1)
         count_anew(db)
-        state = facts.SyncState(NOW, NOW, running=False, error=None)
-        facts.put_sync_state(db, state, process_id=0)
+        state = metadata.SyncState(NOW, NOW, running=False, error=None)
+        metadata.put_sync_state(db, state, process_id=0)
     return path
 
 

@@ -17,7 +17,7 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache import metrics
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.facts import Trouble
+from lora_tui.cache.metadata import SyncErrorKind
 from lora_tui.cache.runs import Run
 from lora_tui.clock import timestamp_text
 from lora_tui.config.profile import Profile, find_paths
@@ -165,12 +165,14 @@ def test_sizes(
     assert snap_compare(open_app(), press=keys, terminal_size=size)
 
 
-@pytest.mark.parametrize("trouble", [Trouble.LOGIN, Trouble.DENIED], ids=["ended", "denied"])
+@pytest.mark.parametrize(
+    "error_kind", [SyncErrorKind.LOGIN, SyncErrorKind.DENIED], ids=["ended", "denied"]
+)
 def test_no_way_to_the_backend(
-    library: Library, open_app: Open, snap_compare: Compare, trouble: Trouble
+    library: Library, open_app: Open, snap_compare: Compare, error_kind: SyncErrorKind
 ) -> None:
     library.fill()
-    library.put_state(error="The session has ended", trouble=trouble)
+    library.put_state(error="The session has ended", error_kind=error_kind)
     assert snap_compare(open_app(), terminal_size=SMALL)
 
 

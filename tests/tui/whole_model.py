@@ -12,7 +12,7 @@ from lora_tui.cache import metrics, models, records, transfers
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.finished import put_downloaded
+from lora_tui.cache.downloaded import put_downloaded
 from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.cache.transfers import TransferState
 from lora_tui.clock import timestamp_text

@@ -25,7 +25,7 @@ from lora_tui.account.files import (
     read_session_file,
     session_name,
 )
-from lora_tui.cache.facts import Owner
+from lora_tui.cache.metadata import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config.profile import Profile
 from lora_tui.disk_errors import disk_error

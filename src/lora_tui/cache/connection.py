@@ -11,7 +11,7 @@ from typing import Final
 
 from lora_tui.cache.cache_file import is_garbled, make_private, remove_files
 from lora_tui.cache.changes import Topic, publish
-from lora_tui.cache.facts import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_fact
+from lora_tui.cache.metadata import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_value
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
 from lora_tui.cache.sums import SUMMED, find_fault, schema_sum, table_sums
 from lora_tui.disk_errors import disk_error, sqlite_code
@@ -160,7 +160,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
         if found < SCHEMA_VERSION:
             migrate(connection)
         if found == 0:
-            put_fact(connection, DOWNLOADS_UNKNOWN, "1")
+            put_value(connection, DOWNLOADS_UNKNOWN, "1")
         connection.execute("COMMIT")
     except BaseException as error:
         with suppress(sqlite3.Error):

@@ -11,9 +11,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
+from lora_tui.cache.facets import FACETS, counts
+from lora_tui.cache.full_text import has_word_index
 from lora_tui.cache.metrics import sum_of_points
-from lora_tui.cache.model_counts import FACETS, counts
-from lora_tui.cache.model_words import has_word_index
 from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums
 from lora_tui.cache.transfers import TransferState
 from lora_tui.disk_errors import sqlite_code

@@ -10,8 +10,8 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from lora_tui.cache.model_counts import count_all
-from lora_tui.cache.model_matches import find_matches
+from lora_tui.cache.facets import count_all
+from lora_tui.cache.filter_result import find_matches
 from lora_tui.cache.model_order import index_of, key_columns, order_by
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.model_ranges import Range, ranges

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from lora_tui.cache.model_counts import counted, counts
+from lora_tui.cache.facets import counted, counts
+from lora_tui.cache.filter_result import WHOLE
+from lora_tui.cache.full_text import beginning_of_id, index_words
 from lora_tui.cache.model_json import COLUMNS, JOINS, listed_row, whole_row
 from lora_tui.cache.model_list import ModelList
-from lora_tui.cache.model_matches import WHOLE
 from lora_tui.cache.model_order import Sort, natural_direction
 from lora_tui.cache.model_query import ModelQuery
-from lora_tui.cache.model_words import beginning_of_id, index_words
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import microseconds, moment_of
 

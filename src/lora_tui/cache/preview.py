@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lora_tui.cache.finished import downloaded_to
+from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.metrics import get_curve, get_points
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import Transfer, transfers_of

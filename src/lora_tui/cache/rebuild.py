@@ -21,9 +21,9 @@ from lora_tui.cache.connection import (
     open_cache,
     transaction,
 )
-from lora_tui.cache.facts import Owner, get_owner
 from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.lock import sync_holder, sync_lock
+from lora_tui.cache.metadata import Owner, get_owner
 from lora_tui.disk_errors import sqlite_code
 from lora_tui.errors import CacheError, DamagedCacheError
 from lora_tui.private_files import make_private_directory

@@ -260,7 +260,7 @@ def _m006_model_counts(db: Database) -> None:
         "CREATE TABLE model_counts (facet TEXT NOT NULL, value NOT NULL, total INTEGER NOT NULL,"
         " PRIMARY KEY (facet, value)) WITHOUT ROWID"
     )
-    from lora_tui.cache.model_counts import count_anew
+    from lora_tui.cache.facets import count_anew
 
     count_anew(db.conn)
 

@@ -15,7 +15,7 @@ from typing import Any
 from lora_tui.account import sessions
 from lora_tui.cache import models
 from lora_tui.cache.connection import database_explained, open_cache
-from lora_tui.cache.facts import Owner
+from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import ModelSummary
 from lora_tui.cli.output import Output
 from lora_tui.config.profile import Profile, load_profile

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from lora_tui.account import sessions
 from lora_tui.cache.connection import delete_cache
-from lora_tui.cache.facts import Owner
+from lora_tui.cache.metadata import Owner
 from lora_tui.commands.context import Context
 from lora_tui.config.profile import (
     DEFAULT_PROFILE,

@@ -14,7 +14,7 @@ from sqlite3 import Connection
 from typing import Any, Final
 
 from lora_tui import formats
-from lora_tui.cache import finished, models
+from lora_tui.cache import downloaded, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.verification import Checked
@@ -155,7 +155,7 @@ def _remove(context: Context) -> ExitCode:
     with _cache(context) as db:
         if db is not None and adapter.model_id is not None:
             with transaction(db, Topic.TRANSFERS, Topic.MODELS):
-                finished.forget_downloaded(db, adapter.model_id)
+                downloaded.forget_downloaded(db, adapter.model_id)
     if context.json:
         context.print_data({"directory": str(adapter.directory), "removed": count})
     else:
@@ -206,7 +206,7 @@ def _adapters(
         others: list[Path] = []
         model_of: Callable[[str], Model | None] = lambda _: None  # noqa: E731
         if db is not None:
-            others = list(finished.downloaded_models(db).values()) if elsewhere else []
+            others = list(downloaded.downloaded_models(db).values()) if elsewhere else []
             model_of = lambda model_id: models.get_model(db, model_id)  # noqa: E731
         return [
             examine(directory, thorough=thorough, model_of=model_of)

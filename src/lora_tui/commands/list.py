@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from lora_tui import clock
-from lora_tui.cache import facts, models
+from lora_tui.cache import metadata, models
 from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
 from lora_tui.commands import list_page
 from lora_tui.commands.context import Context
@@ -27,7 +27,7 @@ def list_models(context: Context) -> None:
 
             check_presence(db)
         total = models.count_models(db, query)
-        as_of = facts.models_as_of(db)
+        as_of = metadata.models_as_of(db)
         offset = (page - 1) * limit
         if context.json:
             rows = models.select_rows(db, query, offset=offset, limit=limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lora_tui.adapters.snippets import NO_BASE, NO_DIRECTORY, snippet
 from lora_tui.cache import models
-from lora_tui.cache.finished import downloaded_to
+from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.errors import NotFoundError
 from lora_tui.library.served import find_directory, served_from

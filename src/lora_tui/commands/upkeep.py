@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 
 from lora_tui import clock, formats
-from lora_tui.cache import facts
-from lora_tui.cache.facts import Owner
+from lora_tui.cache import metadata
 from lora_tui.cache.integrity import QUICKLY_READ, check_integrity
+from lora_tui.cache.metadata import Owner
 from lora_tui.cache.rebuild import clear_cache
 from lora_tui.commands.context import Context
 from lora_tui.config.keys import DEFAULT_KEYS, Keymap, keys_of, spelled
@@ -127,7 +127,7 @@ def cache(context: Context) -> None:
         counts = {
             table: _count(db, table) for table in ("models", "jobs", "datasets", "notifications")
         }
-        last = facts.get_sync_state(db).last_success
+        last = metadata.get_sync_state(db).last_success
     size = path.stat().st_size
     if context.json:
         data = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from lora_tui import clock, formats
-from lora_tui.cache import facts
+from lora_tui.cache import metadata
 from lora_tui.cache.cache_file import check_kind
 from lora_tui.cache.integrity import check_integrity
 from lora_tui.cache.schema import SCHEMA_VERSION
@@ -79,7 +79,7 @@ def check_cache(path: Path) -> Finding:
                 check_integrity(db)
             elif db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise DamagedCacheError("The cache file is damaged")
-            last = facts.get_sync_state(db).last_success
+            last = metadata.get_sync_state(db).last_success
             (total,) = db.execute("SELECT count(*) FROM models").fetchone()
     except (DamagedCacheError, OSError, sqlite3.Error, ValueError):
         return failed(

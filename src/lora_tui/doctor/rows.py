@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from lora_tui.cache import facts
+from lora_tui.cache import metadata
 from lora_tui.clock import parse_timestamp
 from lora_tui.doctor.findings import Finding, ok, skipped, warning
 from lora_tui.domain.invalid_values import invalid_columns
@@ -56,7 +56,7 @@ def _table(db: sqlite3.Connection, remote: str, cached: str) -> Finding:
         if found:
             odd += 1
             examples.append(row_id)
-    lost = facts.get_fact(db, f"{facts.UNREADABLE}{remote}") or "0"
+    lost = metadata.get_value(db, f"{metadata.UNREADABLE}{remote}") or "0"
     if not odd and lost == "0":
         return ok(name, f"all {total:,} are readable")
     parts = []

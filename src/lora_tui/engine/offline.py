@@ -12,7 +12,7 @@ from lora_tui.errors import LoraTuiError
 
 if TYPE_CHECKING:
     from lora_tui.adapters.inspection import Adapter
-    from lora_tui.cache.facts import Owner
+    from lora_tui.cache.metadata import Owner
     from lora_tui.transfers.control import Control
 
 

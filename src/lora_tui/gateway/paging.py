@@ -2,7 +2,7 @@
 
 A keyset page asks for the rows after the last row that was read. A faulty server may repeat a page,
 or store times with more digits than it sends, and reading would never end. So reading goes on from
-a mark only if it lies beyond the previous one.
+a cursor only if it lies beyond the previous one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 
 
 @dataclass(frozen=True)
-class Mark:
+class Cursor:
     """A place in a table that is ordered by (key, id): the row that was read last."""
 
     updated_at: str
@@ -40,12 +40,12 @@ class Mark:
 
     @classmethod
     def at(cls, moment: str) -> Self:
-        """The mark before all rows of this moment."""
+        """The cursor before all rows of this moment."""
         return cls(moment, FIRST_ID)
 
     @classmethod
     def of(cls, row: Row, key: str) -> Self | None:
-        """The mark of a row; None where its time or its id can't be used in a query.
+        """The cursor of a row; None where its time or its id can't be used in a query.
 
         A query that names an id which is no UUID is refused whole, whatever else it asks for.
         """
@@ -58,7 +58,7 @@ class Mark:
             return None
         return cls(str(value), row_id)
 
-    def is_beyond(self, other: Mark | None) -> bool:
+    def is_beyond(self, other: Cursor | None) -> bool:
         """Whether it lies after another place."""
         return other is None or self.place > other.place
 
@@ -88,12 +88,12 @@ class Page(NamedTuple):
     """Whether the server says that none follow, and can be believed."""
 
 
-def next_mark(rows: Sequence[Row], key: str, after: Mark | None) -> Mark | None:
-    """The mark to go on from after these rows; None where it would not lie beyond `after`."""
+def next_cursor(rows: Sequence[Row], key: str, after: Cursor | None) -> Cursor | None:
+    """The cursor to go on from after these rows; None where it would not lie beyond `after`."""
     for row in reversed(rows):
-        mark = Mark.of(row, key)
-        if mark is not None:
-            return mark if mark.is_beyond(after) else None
+        cursor = Cursor.of(row, key)
+        if cursor is not None:
+            return cursor if cursor.is_beyond(after) else None
     return None
 
 
@@ -143,22 +143,22 @@ class RowLimit:
             )
 
 
-def walk_by_id(read: Callable[[Mark | None], Page], what: str) -> Iterator[list[Row]]:
+def walk_by_id(read: Callable[[Cursor | None], Page], what: str) -> Iterator[list[Row]]:
     """All rows in the order of their ids, page by page.
 
     Raises BackendError where the server does not get further.
     """
-    after: Mark | None = None
+    after: Cursor | None = None
     while True:
         page = read(after)
         if page.rows:
             yield page.rows
-        mark = next_mark(page.rows, "id", after)
-        if mark is None:
+        cursor = next_cursor(page.rows, "id", after)
+        if cursor is None:
             if page.rows and page.full:
                 raise repeated_rows(what)
             return
-        after = mark
+        after = cursor
 
 
 def repeated_rows(what: str) -> BackendError:

@@ -28,13 +28,13 @@ from lora_tui.gateway.http import build_client
 from lora_tui.gateway.paging import (
     FIRST_ID,
     ROWS_A_PAGE,
-    Mark,
+    Cursor,
     Page,
     PageSize,
     Row,
     RowLimit,
     is_uuid,
-    next_mark,
+    next_cursor,
     walk_by_id,
 )
 from lora_tui.gateway.rows import rows_of, server_time_of, total_of
@@ -113,12 +113,12 @@ class Rest:
         table: str,
         user_id: str,
         *,
-        after: Mark | None,
+        after: Cursor | None,
         limit: int = ROWS_A_PAGE,
         key: str = "updated_at",
         columns: str = "*",
     ) -> Page:
-        """The next rows of a user after a mark, by (key, id); tells whether more may follow."""
+        """The next rows of a user after a cursor, by (key, id); tells whether more may follow."""
         query = self._tables.from_(table).select(columns).eq("user_id", user_id)
         if after is not None:
             query = query.or_(after.condition(key))
@@ -128,7 +128,7 @@ class Rest:
         """The ids of all rows of a user but those marked as deleted."""
         size = PageSize()
 
-        def ask(after: Mark | None, limit: int) -> Page:
+        def ask(after: Cursor | None, limit: int) -> Page:
             query = self._tables.from_(table).select("id").eq("user_id", user_id)
             if after is not None:
                 query = query.gt("id", after.id)
@@ -176,18 +176,18 @@ class Rest:
         Where the timestamps don't advance, all points follow again in the order of their ids.
         Raises BackendError where the server sends points without end.
         """
-        mark = None if after is None else Mark(*after)
+        cursor = None if after is None else Cursor(*after)
         bound = RowLimit("the metric points", partial(self.count_points, job_id))
         size = PageSize()
         while True:
-            page = size.read(partial(self._points, job_id, "timestamp", mark))
+            page = size.read(partial(self._points, job_id, "timestamp", cursor))
             if page.rows:
                 yield page.rows
             if not page.rows or page.last:
                 return
             bound.add(len(page.rows))
-            mark = next_mark(page.rows, "timestamp", mark)
-            if mark is None:
+            cursor = next_cursor(page.rows, "timestamp", cursor)
+            if cursor is None:
                 break
         if page.full:
             by_id = walk_by_id(
@@ -407,7 +407,7 @@ class Rest:
         query = self._tables.from_(table).select(columns).eq("user_id", user_id)
         return self._page(query.in_("id", ids[:limit]).limit(limit), table, limit)
 
-    def _points(self, job_id: str, key: str, after: Mark | None, limit: int) -> Page:
+    def _points(self, job_id: str, key: str, after: Cursor | None, limit: int) -> Page:
         query = self._tables.from_("metrics_points").select(
             _POINT_COLUMNS, count=_exact() if self._counts else None
         )
@@ -486,4 +486,4 @@ def _exact() -> Any:
     return CountMethod.exact
 
 
-__all__: Sequence[str] = ("ROWS_A_PAGE", "SORTS", "Mark", "Rest", "Row")
+__all__: Sequence[str] = ("ROWS_A_PAGE", "SORTS", "Cursor", "Rest", "Row")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lora_tui.errors import ConflictError, IntegrityError, LoraTuiError, MissingReferenceError
-from lora_tui.gateway.paging import Mark, next_mark
+from lora_tui.gateway.paging import Cursor, next_cursor
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.receipts import Receipts
@@ -107,12 +107,12 @@ def give_up_deleted(rest: Rest, storage: Storage, receipts: Receipts, identity: 
 def _is_announced(rest: Rest, artifact: Row) -> bool:
     """Whether there is a notification of an artifact that is not of our making."""
     user_id, created_at = str(artifact["user_id"]), artifact.get("created_at")
-    after = Mark.at(created_at) if isinstance(created_at, str) else None
+    after = Cursor.at(created_at) if isinstance(created_at, str) else None
     while True:
         page = rest.full_page("notifications", user_id, after=after, key="created_at")
         for row in page.rows:
             if mapping(row.get("metadata")).get("artifact_id") == artifact["id"]:
                 return True
-        after = next_mark(page.rows, "created_at", after)
+        after = next_cursor(page.rows, "created_at", after)
         if after is None:
             return False

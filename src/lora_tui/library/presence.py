@@ -13,7 +13,7 @@ from sqlite3 import Connection
 
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.finished import (
+from lora_tui.cache.downloaded import (
     downloaded_models,
     downloaded_to,
     fetched,

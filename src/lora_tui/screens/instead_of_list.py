@@ -6,7 +6,7 @@ from typing import Any
 
 from textual.app import App
 
-from lora_tui.cache.facts import SyncState
+from lora_tui.cache.metadata import SyncState
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.screens.query_words import described
 from lora_tui.tui.bindings import key_of

@@ -13,7 +13,7 @@ from textual.containers import Vertical
 
 from lora_tui.adapters.inspection import Adapter, read_local
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.finished import downloaded_to
+from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version

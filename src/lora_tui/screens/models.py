@@ -13,7 +13,7 @@ from textual.containers import Horizontal
 
 from lora_tui import clock, formats
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.facts import get_sync_state
+from lora_tui.cache.metadata import get_sync_state
 from lora_tui.cache.models import (
     ModelList,
     ModelQuery,
@@ -448,7 +448,7 @@ class ModelsScreen(CacheScreen):
             banner.say(
                 age,
                 state.error or "",
-                state.trouble,
+                state.error_kind,
                 ascii_only=self.ascii_only,
                 signed_out=self.lora.login_refused,
             )

@@ -6,13 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
-from lora_tui.gateway.paging import Mark, Page
+from lora_tui.gateway.paging import Cursor, Page
 
-Read = Callable[[Mark | None], Page]
-Further = Callable[[Page, Mark | None], Mark | None]
+Read = Callable[[Cursor | None], Page]
+Further = Callable[[Page, Cursor | None], Cursor | None]
 
 
-def pages(read: Read, after: Mark | None, further: Further) -> Iterator[tuple[Page, Mark | None]]:
+def pages(
+    read: Read, after: Cursor | None, further: Further
+) -> Iterator[tuple[Page, Cursor | None]]:
     """The pages after a place, each with the place to go on from, to the empty one.
 
     `further` gives that place for a page and the place that it was asked for; after a page that
@@ -30,7 +32,7 @@ def pages(read: Read, after: Mark | None, further: Further) -> Iterator[tuple[Pa
         page, after = coming.result(), following
 
 
-def _begin(read: Read, after: Mark | None) -> Future[Page]:
+def _begin(read: Read, after: Cursor | None) -> Future[Page]:
     """A daemon thread and not an executor: nobody who quits waits for an answer."""
     future: Future[Page] = Future()
 

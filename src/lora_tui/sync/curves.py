@@ -10,7 +10,7 @@ from lora_tui.cache.connection import transaction
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import MetricPoint
 from lora_tui.errors import BackendError
-from lora_tui.gateway.paging import Mark
+from lora_tui.gateway.paging import Cursor
 from lora_tui.gateway.rest import Rest
 from lora_tui.sync.pull import OVERLAP
 
@@ -22,7 +22,7 @@ def pull_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
     point with an earlier time may be written late, so the last stretch is read again.
     """
     since = _before(metrics.last_point(db, job_id))
-    after = None if since is None else (since, Mark.at(since).id)
+    after = None if since is None else (since, Cursor.at(since).id)
     known = set() if since is None else metrics.known_points(db, job_id, since)
     came = not metrics.is_drawn(db, job_id)
     try:

@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from lora_tui.cache import facts
+from lora_tui.cache import metadata
 from lora_tui.cache.connection import transaction
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import Row
-from lora_tui.gateway.paging import Mark, Page, RowLimit, next_mark
+from lora_tui.gateway.paging import Cursor, Page, RowLimit, next_cursor
 from lora_tui.sync.ahead import pages
 from lora_tui.sync.reader import Reader
 from lora_tui.sync.tables import Table, row_id
@@ -42,7 +42,7 @@ def pull(reader: Reader, db: sqlite3.Connection, table: Table, tell: Tell) -> Ta
     """Bring one table up to the backend, but for what leaves no trace (see reconcile.py)."""
     tally = Tally()
     seen = _seen(db, table)
-    asked = facts.get_fact(db, _asked(table))
+    asked = metadata.get_value(db, _asked(table))
     answered: datetime | None = None
     if seen is not None:
         answered = _look_again(reader, db, table, seen, asked, tally)
@@ -50,32 +50,32 @@ def pull(reader: Reader, db: sqlite3.Connection, table: Table, tell: Tell) -> Ta
         before = parse_timestamp(asked)
         tally.set_back = bool(answered and before and answered < before - OVERLAP)
 
-    def read(after: Mark | None) -> Page:
+    def read(after: Cursor | None) -> Page:
         nonlocal answered
         page = reader.page(table, after)
         answered = answered or reader.rest.server_time
         return page
 
-    def beyond(page: Page, after: Mark | None) -> Mark | None:
-        return next_mark(page.rows, table.key, after)
+    def beyond(page: Page, after: Cursor | None) -> Cursor | None:
+        return next_cursor(page.rows, table.key, after)
 
     bound = RowLimit(table.remote, lambda: reader.count(table))
     for page, after in pages(read, seen, beyond):
         with transaction(db, table.topic):
             write(db, table, new_rows(db, table, page.rows), tally)
             if after is not None:
-                facts.put_mark(db, table.remote, after.updated_at, after.id)
+                metadata.put_cursor(db, table.remote, after.updated_at, after.id)
             if asked is None and answered is not None:
                 asked = timestamp_text(answered)
-                facts.put_fact(db, _asked(table), asked)
+                metadata.put_value(db, _asked(table), asked)
         tally.unsure |= after is None and page.full
         tell(tally.written)
         bound.add(len(page.rows))
     if answered is not None:
         with transaction(db):
-            facts.put_fact(db, _asked(table), timestamp_text(answered))
+            metadata.put_value(db, _asked(table), timestamp_text(answered))
             if tally.set_back:  # noted together: a sync that ends here does not forget it
-                facts.put_fact(db, WHOLE_COMPARISON, "")
+                metadata.put_value(db, WHOLE_COMPARISON, "")
     return tally
 
 
@@ -97,14 +97,14 @@ def _look_again(
     reader: Reader,
     db: sqlite3.Connection,
     table: Table,
-    seen: Mark,
+    seen: Cursor,
     asked: str | None,
     tally: Tally,
 ) -> datetime | None:
     """The stretch before `seen`; returns the server's time of the first answer."""
     end = seen.place
     start = min(end[0], parse_timestamp(asked) or end[0])
-    after = Mark.at(timestamp_text(start - OVERLAP))
+    after = Cursor.at(timestamp_text(start - OVERLAP))
     answered: datetime | None = None
     bound = RowLimit(table.remote, lambda: reader.count(table))
     while True:
@@ -112,14 +112,14 @@ def _look_again(
         answered = answered or reader.rest.server_time
         if not page.rows:
             return answered
-        places = [(row, Mark.of(row, table.key)) for row in page.rows]
-        before = [row for row, mark in places if mark is not None and mark.place <= end]
+        places = [(row, Cursor.of(row, table.key)) for row in page.rows]
+        before = [row for row, cursor in places if cursor is not None and cursor.place <= end]
         fetch_new(reader, db, table, before, tally)
-        following = next_mark(page.rows, table.key, after)
+        following = next_cursor(page.rows, table.key, after)
         if following is None:
             tally.unsure |= page.full
             return answered
-        if any(mark is not None and mark.place > end for _, mark in places):
+        if any(cursor is not None and cursor.place > end for _, cursor in places):
             return answered
         if following.id == seen.id:
             return answered
@@ -127,10 +127,10 @@ def _look_again(
         bound.add(len(page.rows))
 
 
-def _seen(db: sqlite3.Connection, table: Table) -> Mark | None:
-    """The mark; one that can't be asked for (of another version of ours) is none."""
-    found = facts.get_mark(db, table.remote)
-    return None if found is None else Mark.of({table.key: found[0], "id": found[1]}, table.key)
+def _seen(db: sqlite3.Connection, table: Table) -> Cursor | None:
+    """The cursor; one that can't be asked for (of another version of ours) is none."""
+    found = metadata.get_cursor(db, table.remote)
+    return None if found is None else Cursor.of({table.key: found[0], "id": found[1]}, table.key)
 
 
 def _asked(table: Table) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lora_tui.domain import Row
 from lora_tui.errors import TooLargeAnswerError
-from lora_tui.gateway.paging import Mark, Page, PageSize
+from lora_tui.gateway.paging import Cursor, Page, PageSize
 from lora_tui.gateway.rest import Rest
 from lora_tui.sync.tables import Table
 
@@ -21,9 +21,9 @@ class Reader:
     _page_sizes: dict[str, PageSize] = field(default_factory=dict)
 
     def page(
-        self, table: Table, after: Mark | None, *, key: str | None = None, columns: str = "*"
+        self, table: Table, after: Cursor | None, *, key: str | None = None, columns: str = "*"
     ) -> Page:
-        """The next rows after a mark; of a row that is too large, only its small columns."""
+        """The next rows after a cursor; of a row that is too large, only its small columns."""
 
         def ask(limit: int, chosen: str = columns) -> Page:
             return self.rest.full_page(
@@ -46,7 +46,7 @@ class Reader:
 
         Those whose id is no UUID are left out: they can't be asked for.
         """
-        return self._by_id(table, [row["id"] for row in rows if Mark.of(dict(row), "id")])
+        return self._by_id(table, [row["id"] for row in rows if Cursor.of(dict(row), "id")])
 
     def count(self, table: Table, *, deleted: bool | None = None) -> int | None:
         """How many rows there are; None where the server can't say, or not in time."""

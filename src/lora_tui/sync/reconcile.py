@@ -12,9 +12,9 @@ from __future__ import annotations
 import sqlite3
 from itertools import pairwise
 
-from lora_tui.cache import facts
+from lora_tui.cache import metadata
 from lora_tui.cache.connection import transaction
-from lora_tui.gateway.paging import Mark, RowLimit, next_mark, repeated_rows
+from lora_tui.gateway.paging import Cursor, RowLimit, next_cursor, repeated_rows
 from lora_tui.sync.pull import Tell, fetch_new
 from lora_tui.sync.reader import Reader
 from lora_tui.sync.tables import Table, row_id
@@ -34,7 +34,7 @@ def difference(reader: Reader, db: sqlite3.Connection, table: Table) -> int | No
 
 def is_explained(db: sqlite3.Connection, table: Table, missing: int | None) -> bool:
     """Whether a comparison has left just this difference: rows without an id, a wrong count."""
-    return missing is None or str(missing) == (facts.get_fact(db, _left(table)) or "0")
+    return missing is None or str(missing) == (metadata.get_value(db, _left(table)) or "0")
 
 
 def reconcile(
@@ -50,7 +50,7 @@ def reconcile(
     before = table.known(db)
     met: set[str] = set()
     hidden: set[str] = set()
-    after: Mark | None = None
+    after: Cursor | None = None
     columns = "*" if rewrite else table.stamp_columns
     bound = RowLimit(table.remote, lambda: reader.count(table, deleted=True))
     ordered, stuck = True, False
@@ -71,7 +71,7 @@ def reconcile(
         tell(tally.written)
         ascending = [after.id if after else "", *ids]
         ordered &= all(one < two for one, two in pairwise(ascending))
-        following = next_mark(page.rows, "id", None)
+        following = next_cursor(page.rows, "id", None)
         if following is None or not fresh:
             stuck = True
             break
@@ -92,7 +92,7 @@ def reconcile(
             remove(db, table, [row for row in some if now.get(row) == before[row]], tally)
     left = difference(reader, db, table)
     with transaction(db):
-        facts.put_fact(db, _left(table), str(left) if left else None)
+        metadata.put_value(db, _left(table), str(left) if left else None)
     return tally
 
 

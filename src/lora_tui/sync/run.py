@@ -1,6 +1,6 @@
 """One sync from beginning to end: who may run it, in which order, and what is said of it.
 
-Each page of a table is one transaction together with the mark that says how far the table has
+Each page of a table is one transaction together with the cursor that says how far the table has
 been read, so a sync that is interrupted anywhere goes on from there and nothing is half-visible.
 """
 
@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from lora_tui import clock
-from lora_tui.cache import facts, metrics, records
+from lora_tui.cache import metadata, metrics, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, path_of, transaction
 from lora_tui.cache.integrity import QUICKLY_READ, check_integrity
@@ -92,7 +92,7 @@ def sync_cache(
     Raises DamagedCacheError, and what the gateway raises, after the failure was noted in the cache
     for the status line; CacheError where patience ran out or the cache is another user's.
     """
-    owner = facts.get_owner(db)
+    owner = metadata.get_owner(db)
     if owner is not None and owner.user_id != user_id:
         raise CacheError("This cache belongs to another account")
     with sync_lock(path_of(db), patience=patience, on_wait=on_wait) as ours:
@@ -114,13 +114,13 @@ def sync_cache(
 def _is_look_due(db: sqlite3.Connection) -> bool:
     if path_of(db).stat().st_size <= QUICKLY_READ:
         return True
-    state = facts.get_sync_state(db)
-    was_cut_off = facts.get_fact(db, "sync.running") is not None and not state.running
-    last, now = facts.get_fact(db, _LOOKED), clock.now()
+    state = metadata.get_sync_state(db)
+    was_cut_off = metadata.get_value(db, "sync.running") is not None and not state.running
+    last, now = metadata.get_value(db, _LOOKED), clock.now()
     if not was_cut_off and not _is_due(last, now, LOOK_EVERY):
         return False
     with transaction(db):
-        facts.put_fact(db, _LOOKED, timestamp_text(now))
+        metadata.put_value(db, _LOOKED, timestamp_text(now))
     return True
 
 
@@ -128,7 +128,7 @@ def _sync(
     rest: Rest, db: sqlite3.Connection, user_id: str, full: bool, progress: Progress
 ) -> SyncReport:
     started = clock.now()
-    before = facts.get_sync_state(db)
+    before = metadata.get_sync_state(db)
     _note(db, replace(before, last_attempt=started, running=True))
     last, report = before.last_success, SyncReport(full=full)
     try:
@@ -136,28 +136,28 @@ def _sync(
         if report.failures:
             raise report.failures[0]
         last = started
-        _note(db, facts.SyncState(last, started, running=True, error=None))
+        _note(db, metadata.SyncState(last, started, running=True, error=None))
         # the curves come after: the list is already true without them
         _curves(rest, db, report, progress)
         if report.failures:
             raise report.failures[0]
     except BaseException as error:
-        said, trouble = before.error, before.trouble
+        said, error_kind = before.error, before.error_kind
         if isinstance(error, LoraTuiError):
-            said, trouble = str(error), _trouble(error)
+            said, error_kind = str(error), _error_kind(error)
         with suppress(LoraTuiError, sqlite3.Error):  # a full disk can't take the note either
-            _note(db, facts.SyncState(last, started, False, said, trouble))
+            _note(db, metadata.SyncState(last, started, False, said, error_kind))
         raise
-    _note(db, facts.SyncState(last, started, running=False, error=None))
+    _note(db, metadata.SyncState(last, started, running=False, error=None))
     return report
 
 
 def _tables(reader: Reader, db: sqlite3.Connection, report: SyncReport, progress: Progress) -> None:
     """Sync the tables one after the other; an unreadable table does not stop the others."""
     now = clock.now()
-    first = all(facts.get_mark(db, table.remote) is None for table in TABLES)
+    first = all(metadata.get_cursor(db, table.remote) is None for table in TABLES)
     rewrite = report.full and not first
-    whole = report.full or (not first and _is_due(facts.get_fact(db, WHOLE_COMPARISON), now))
+    whole = report.full or (not first and _is_due(metadata.get_value(db, WHOLE_COMPARISON), now))
     for table in TABLES:
         tell = partial(progress, table.remote)
         reader.rest.unreadable[table.remote] = 0
@@ -174,20 +174,20 @@ def _tables(reader: Reader, db: sqlite3.Connection, report: SyncReport, progress
                 pulled.unreadable = tally.unreadable
             if table.topic is Topic.MODELS:
                 with transaction(db):
-                    facts.put_fact(db, facts.MODELS_READ, timestamp_text(now))
+                    metadata.put_value(db, metadata.MODELS_READ, timestamp_text(now))
             others = reader.rest.unreadable[table.remote]
             unreadable = pulled.unreadable + others
             if unreadable or due:  # an ordinary sync does not meet them again
                 with transaction(db):
                     known = str(unreadable) if unreadable else None
-                    facts.put_fact(db, f"{facts.UNREADABLE}{table.remote}", known)
+                    metadata.put_value(db, f"{metadata.UNREADABLE}{table.remote}", known)
         except _OF_ONE_TABLE as error:
             report.failures.append(error)
     if not report.failures:
         _refresh_unread(reader, db)
         if whole or first:
             with transaction(db):
-                facts.put_fact(db, WHOLE_COMPARISON, timestamp_text(now))
+                metadata.put_value(db, WHOLE_COMPARISON, timestamp_text(now))
 
 
 def _curves(rest: Rest, db: sqlite3.Connection, report: SyncReport, progress: Progress) -> None:
@@ -236,16 +236,16 @@ def _is_due(last: str | None, now: datetime, every: timedelta = RECONCILE_EVERY)
     return moment is None or not timedelta(0) <= now - moment <= every
 
 
-def _trouble(error: LoraTuiError) -> facts.Trouble:
+def _error_kind(error: LoraTuiError) -> metadata.SyncErrorKind:
     if isinstance(error, SessionEndedError):
-        return facts.Trouble.LOGIN
+        return metadata.SyncErrorKind.LOGIN
     if isinstance(error, DeniedError):
-        return facts.Trouble.DENIED
+        return metadata.SyncErrorKind.DENIED
     if isinstance(error, UnreachableError) and not isinstance(error, QueryTimeoutError):
-        return facts.Trouble.UNREACHABLE
-    return facts.Trouble.OTHER
+        return metadata.SyncErrorKind.UNREACHABLE
+    return metadata.SyncErrorKind.OTHER
 
 
-def _note(db: sqlite3.Connection, state: facts.SyncState) -> None:
+def _note(db: sqlite3.Connection, state: metadata.SyncState) -> None:
     with transaction(db, Topic.SYNC):
-        facts.put_sync_state(db, state, process_id=os.getpid())
+        metadata.put_sync_state(db, state, process_id=os.getpid())

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from lora_tui.cache import facts, models
+from lora_tui.cache import metadata, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.finished import downloaded_models, put_downloaded, put_found
+from lora_tui.cache.downloaded import downloaded_models, put_downloaded, put_found
 from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.cache.verification import Checked, checked_of
 from lora_tui.domain import Model
@@ -21,7 +21,7 @@ def find_downloads(db: sqlite3.Connection, downloads: Path) -> int:
 
     Done once in a new cache, when the models are in it. Only models of this cache's owner count.
     """
-    if facts.get_fact(db, facts.DOWNLOADS_UNKNOWN) is None:
+    if metadata.get_value(db, metadata.DOWNLOADS_UNKNOWN) is None:
         return 0
     known = downloaded_models(db)
     found = {
@@ -35,7 +35,7 @@ def find_downloads(db: sqlite3.Connection, downloads: Path) -> int:
         for model_id, (model, directory) in found.items():
             put_found(db, model_id, _files(model, directory))
             put_downloaded(db, model_id, directory)
-        facts.put_fact(db, facts.DOWNLOADS_UNKNOWN, None)
+        metadata.put_value(db, metadata.DOWNLOADS_UNKNOWN, None)
     return len(found)
 
 

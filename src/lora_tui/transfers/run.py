@@ -19,8 +19,8 @@ from lora_tui import errors
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.facts import Owner as CacheOwner
-from lora_tui.cache.finished import put_downloaded
+from lora_tui.cache.downloaded import put_downloaded
+from lora_tui.cache.metadata import Owner as CacheOwner
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import (
     ACTIVE,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.cache.connection import open_existing, transaction
-from lora_tui.cache.facts import Owner
+from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
 from lora_tui.tui.base_app import BaseApp

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from textual.signal import Signal
 
     from lora_tui.cache.changes import Topic
-    from lora_tui.cache.facts import Owner
+    from lora_tui.cache.metadata import Owner
     from lora_tui.engine.writers import Writers
     from lora_tui.tui.view_state import ViewState
 

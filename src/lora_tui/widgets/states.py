@@ -8,15 +8,15 @@ from textual.app import App
 from textual.content import Content
 from textual.widgets import Static
 
-from lora_tui.cache.facts import Trouble
+from lora_tui.cache.metadata import SyncErrorKind
 from lora_tui.tui.bindings import key_of
 from lora_tui.widgets.cells import settled
 
-TROUBLE_WORDS: Final = {
-    Trouble.UNREACHABLE: "offline",
-    Trouble.LOGIN: "session expired",
-    Trouble.DENIED: "access denied",
-    Trouble.OTHER: "sync failed",
+SYNC_ERROR_WORDS: Final = {
+    SyncErrorKind.UNREACHABLE: "offline",
+    SyncErrorKind.LOGIN: "session expired",
+    SyncErrorKind.DENIED: "access denied",
+    SyncErrorKind.OTHER: "sync failed",
 }
 
 
@@ -47,7 +47,7 @@ class OfflineBanner(Static):
         self,
         age: str,
         reason: str,
-        trouble: Trouble | None,
+        error_kind: SyncErrorKind | None,
         *,
         ascii_only: bool,
         signed_out: bool = False,
@@ -56,7 +56,11 @@ class OfflineBanner(Static):
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
         reason = settled(reason, ascii_only=ascii_only)
         way_on = way_on_from_trouble(self.app, signed_out=signed_out)
-        words = "signed out" if signed_out else TROUBLE_WORDS[trouble or Trouble.UNREACHABLE]
+        words = (
+            "signed out"
+            if signed_out
+            else SYNC_ERROR_WORDS[error_kind or SyncErrorKind.UNREACHABLE]
+        )
         self.update(
             Content.assemble(
                 (f" {sign} {words.capitalize()}", "bold $text-warning"),

@@ -11,10 +11,10 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from lora_tui import clock, formats
-from lora_tui.cache.facts import SyncState, Trouble, get_sync_state
+from lora_tui.cache.metadata import SyncErrorKind, SyncState, get_sync_state
 from lora_tui.cache.records import unread_count
 from lora_tui.cache.transfers import active_transfers
-from lora_tui.widgets.states import TROUBLE_WORDS
+from lora_tui.widgets.states import SYNC_ERROR_WORDS
 from lora_tui.widgets.transfer_bar import bar, share
 
 _AGE_SECONDS: Final = 15.0
@@ -80,7 +80,7 @@ class StatusBar(Widget):
         if state.running:
             return [(f"  {turn} syncing", "$primary"), (f"{between}{synced}", "$secondary")]
         if state.error is not None:
-            words = TROUBLE_WORDS[state.trouble or Trouble.UNREACHABLE]
+            words = SYNC_ERROR_WORDS[state.error_kind or SyncErrorKind.UNREACHABLE]
             return [(f"  {ring} {words}", "$text-warning"), (f"{between}{synced}", "$secondary")]
         if state.last_success is not None:
             return [(f"  {dot} online", "$text-success"), (f"{between}{synced}", "$secondary")]

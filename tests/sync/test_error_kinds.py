@@ -6,8 +6,8 @@ import sqlite3
 
 import pytest
 
-from lora_tui.cache import facts
-from lora_tui.cache.facts import Trouble
+from lora_tui.cache import metadata
+from lora_tui.cache.metadata import SyncErrorKind
 from lora_tui.errors import (
     AuthenticationError,
     BackendError,
@@ -24,18 +24,18 @@ from tests.backends.backend import Backend
 
 
 @pytest.mark.parametrize(
-    ("error", "trouble"),
+    ("error", "error_kind"),
     [
-        (SessionEndedError("The session has ended"), Trouble.LOGIN),
-        (AuthenticationError("The server does not accept the login"), Trouble.OTHER),
-        (QueryTimeoutError("The query took too long"), Trouble.OTHER),
+        (SessionEndedError("The session has ended"), SyncErrorKind.LOGIN),
+        (AuthenticationError("The server does not accept the login"), SyncErrorKind.OTHER),
+        (QueryTimeoutError("The query took too long"), SyncErrorKind.OTHER),
         (
             InterceptedError("A proxy or gateway answered instead of the service"),
-            Trouble.UNREACHABLE,
+            SyncErrorKind.UNREACHABLE,
         ),
-        (DeniedError("Not allowed"), Trouble.DENIED),
-        (UnreachableError("No answer"), Trouble.UNREACHABLE),
-        (BackendError("Nonsense came back"), Trouble.OTHER),
+        (DeniedError("Not allowed"), SyncErrorKind.DENIED),
+        (UnreachableError("No answer"), SyncErrorKind.UNREACHABLE),
+        (BackendError("Nonsense came back"), SyncErrorKind.OTHER),
     ],
 )
 def test_a_failed_sync_notes_the_kind_of_trouble_until_one_works(
@@ -44,7 +44,7 @@ def test_a_failed_sync_notes_the_kind_of_trouble_until_one_works(
     backend: Backend,
     monkeypatch: pytest.MonkeyPatch,
     error: LoraTuiError,
-    trouble: Trouble,
+    error_kind: SyncErrorKind,
 ) -> None:
     def fails(_query: object) -> None:
         raise error
@@ -53,7 +53,7 @@ def test_a_failed_sync_notes_the_kind_of_trouble_until_one_works(
         patch.setattr(rest, "_send", fails)
         with pytest.raises(type(error)):
             sync_cache(rest, db, backend.alice.user_id)
-    state = facts.get_sync_state(db)
-    assert (state.error, state.trouble) == (str(error), trouble)
+    state = metadata.get_sync_state(db)
+    assert (state.error, state.error_kind) == (str(error), error_kind)
     sync_cache(rest, db, backend.alice.user_id)
-    assert facts.get_sync_state(db).trouble is None
+    assert metadata.get_sync_state(db).error_kind is None

@@ -11,9 +11,9 @@ import sqlite3
 from dataclasses import replace
 from typing import Final
 
+from lora_tui.cache.full_text import select_numbers
 from lora_tui.cache.model_order import Sort
 from lora_tui.cache.model_query import ModelQuery
-from lora_tui.cache.model_words import select_numbers
 from lora_tui.clock import microseconds
 
 WHOLE: Final = "SELECT model_id FROM library WHERE intact"

@@ -32,7 +32,7 @@ class Owner:
     """The project's URL, or what it is known by instead."""
 
 
-class Trouble(StrEnum):
+class SyncErrorKind(StrEnum):
     """Why a sync failed, as far as it matters to what a user can do about it."""
 
     UNREACHABLE = "unreachable"
@@ -50,7 +50,7 @@ class SyncState:
     running: bool
     error: str | None
     """Why the last attempt failed; None where it did not."""
-    trouble: Trouble | None = None
+    error_kind: SyncErrorKind | None = None
     """What kind of failure that was; None where it did not fail, or in an older cache."""
 
     @property
@@ -62,17 +62,17 @@ class SyncState:
 def get_sync_state(db: sqlite3.Connection) -> SyncState:
     """The state that the status line shows."""
     return SyncState(
-        last_success=parse_timestamp(get_fact(db, "sync.success")),
-        last_attempt=parse_timestamp(get_fact(db, "sync.attempt")),
-        running=_is_alive(get_fact(db, "sync.running")),
-        error=get_fact(db, "sync.error"),
-        trouble=_trouble(get_fact(db, "sync.trouble")),
+        last_success=parse_timestamp(get_value(db, "sync.success")),
+        last_attempt=parse_timestamp(get_value(db, "sync.attempt")),
+        running=_is_alive(get_value(db, "sync.running")),
+        error=get_value(db, "sync.error"),
+        error_kind=_error_kind(get_value(db, "sync.trouble")),
     )
 
 
 def models_as_of(db: sqlite3.Connection) -> datetime | None:
     """How old the models are; they may be newer than the last sync that read everything."""
-    return parse_timestamp(get_fact(db, MODELS_READ) or get_fact(db, "sync.success"))
+    return parse_timestamp(get_value(db, MODELS_READ) or get_value(db, "sync.success"))
 
 
 def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process_id: int) -> None:
@@ -82,34 +82,34 @@ def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process_id: int)
         ("sync.attempt", timestamp_text(state.last_attempt) if state.last_attempt else None),
         ("sync.running", str(process_id) if state.running else None),
         ("sync.error", None if state.error is None else terminal_safe(state.error)),
-        ("sync.trouble", state.trouble),
+        ("sync.trouble", state.error_kind),
     ):
-        put_fact(db, key, value)
+        put_value(db, key, value)
 
 
 def claim(db: sqlite3.Connection, owner: Owner) -> bool:
     """Whether the cache is this owner's; one that is nobody's becomes it. In a transaction."""
-    held = (get_fact(db, "owner.user"), get_fact(db, "owner.project"))
+    held = (get_value(db, "owner.user"), get_value(db, "owner.project"))
     if held == (None, None):
-        put_fact(db, "owner.user", owner.user_id)
-        put_fact(db, "owner.project", owner.project)
+        put_value(db, "owner.user", owner.user_id)
+        put_value(db, "owner.project", owner.project)
         return True
     return held == (owner.user_id, owner.project)
 
 
 def get_owner(db: sqlite3.Connection) -> Owner | None:
     """Whose rows these are; None in a cache that nobody has claimed."""
-    user_id, project = get_fact(db, "owner.user"), get_fact(db, "owner.project")
+    user_id, project = get_value(db, "owner.user"), get_value(db, "owner.project")
     return None if user_id is None or project is None else Owner(user_id, project)
 
 
-def get_fact(db: sqlite3.Connection, key: str) -> str | None:
+def get_value(db: sqlite3.Connection, key: str) -> str | None:
     """One remembered value."""
     found = db.execute("SELECT value FROM facts WHERE key = ?", [key]).fetchone()
     return None if found is None else str(found[0])
 
 
-def put_fact(db: sqlite3.Connection, key: str, value: str | None) -> None:
+def put_value(db: sqlite3.Connection, key: str, value: str | None) -> None:
     """Remember a value, or forget it (None). Call inside a transaction."""
     if value is None:
         db.execute("DELETE FROM facts WHERE key = ?", [key])
@@ -117,24 +117,24 @@ def put_fact(db: sqlite3.Connection, key: str, value: str | None) -> None:
         db.execute("INSERT OR REPLACE INTO facts (key, value) VALUES (?, ?)", [key, value])
 
 
-def get_mark(db: sqlite3.Connection, name: str) -> tuple[str, str] | None:
+def get_cursor(db: sqlite3.Connection, name: str) -> tuple[str, str] | None:
     """How far the remote table `name` has been read: (timestamp, id)."""
     found = db.execute("SELECT moment, id FROM marks WHERE name = ?", [name]).fetchone()
     return None if found is None else (str(found[0]), str(found[1]))
 
 
-def put_mark(db: sqlite3.Connection, name: str, moment: str, row_id: str) -> None:
+def put_cursor(db: sqlite3.Connection, name: str, moment: str, row_id: str) -> None:
     """Move the mark, in the same transaction as the rows that it stands for."""
     db.execute(
         "INSERT OR REPLACE INTO marks (name, moment, id) VALUES (?, ?, ?)", [name, moment, row_id]
     )
 
 
-def _trouble(value: str | None) -> Trouble | None:
+def _error_kind(value: str | None) -> SyncErrorKind | None:
     """A kind that a newer version noted is none that we know."""
     if value is None:
         return None
-    return Trouble(value) if value in list(Trouble) else Trouble.OTHER
+    return SyncErrorKind(value) if value in list(SyncErrorKind) else SyncErrorKind.OTHER
 
 
 def _is_alive(process_id: str | None) -> bool:
