@@ -33,9 +33,10 @@ contract: $(DEV_READY) ## Storage's answers, row by row: the sandbox, or the ser
 	@$(BIN)/python -m tests.contract.storage_table $(ARGS)
 
 .PHONY: lint
-lint: $(DEV_READY) ## style, likely mistakes, formatting
+lint: $(DEV_READY) ## style, likely mistakes, formatting, layers of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 
 .PHONY: types
 types: $(DEV_READY) ## mypy --strict

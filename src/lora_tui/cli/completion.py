@@ -10,6 +10,7 @@ import argparse
 import re
 import shlex
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -27,6 +28,17 @@ DIRECTORIES: Final = ":directories"
 _MOST: Final = 200
 _BASH_BREAKS: Final = re.compile("[:=]+")
 """The characters at which bash splits a word unless it is quoted."""
+
+
+def print_candidates(shell: str, words: Sequence[str]) -> None:
+    """Print the candidates for the last word. Prints nothing on any error: a shell waits for it."""
+    from lora_tui.cli.grammar import build_parser
+
+    try:
+        lines = complete(build_parser(), shell, words)
+    except Exception:  # no cache, no configuration, or half-written ones: no candidates
+        return
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def complete(parser: argparse.ArgumentParser, shell: str, words: Sequence[str]) -> list[str]:

@@ -33,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _bear_every_character()
     words = [_legible(word) for word in (sys.argv[1:] if argv is None else argv)]
     if words[:1] == ["__complete"] and len(words) > 1:
-        from lora_tui.commands.completion import answer
+        from lora_tui.cli.completion import print_candidates
 
-        answer(words[1:])
+        print_candidates(words[1], words[2:])
         return ExitCode.OK
     code: int = ExitCode.OK
     try:
@@ -87,7 +87,7 @@ def _answer(words: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
             raise  # a command explains what it writes to files; this was stdout
         if verbosity:
-            from lora_tui.cli.output import print_traceback
+            from lora_tui.commands.output import print_traceback
 
             print_traceback(error)
             return ExitCode.UNEXPECTED
@@ -120,10 +120,10 @@ def _start_again_in_utf8() -> None:
 
 
 def _bear_every_character() -> None:
-    """What the output's encoding lacks is drawn in ASCII (ascii_forms.py), so no write fails."""
+    """Write ASCII for characters that the output's encoding lacks, so that no write fails."""
 
     def substitute(error: UnicodeError) -> tuple[str, int]:
-        from lora_tui.cli.ascii_forms import substitute
+        from lora_tui.commands.output import substitute
 
         return substitute(error)
 
@@ -153,7 +153,7 @@ def _log_to_stderr(verbosity: int) -> None:
     import logging
     import threading
 
-    from lora_tui.cli.output import log_to_stderr, print_thread_traceback
+    from lora_tui.commands.output import log_to_stderr, print_thread_traceback
 
     log_to_stderr((logging.WARNING, logging.INFO, logging.DEBUG)[min(2, verbosity)])
     threading.excepthook = print_thread_traceback

@@ -17,7 +17,7 @@ from lora_tui.cache import models
 from lora_tui.cache.connection import database_explained, open_cache
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import ModelSummary
-from lora_tui.cli.output import Output
+from lora_tui.commands.output import Output
 from lora_tui.config.profile import Profile, load_profile
 from lora_tui.errors import (
     AuthenticationError,

@@ -9,20 +9,28 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, Protocol
 
 from lora_tui import clock, formats
 from lora_tui.cache import metadata
 from lora_tui.cache.cache_file import check_kind
 from lora_tui.cache.integrity import check_integrity
 from lora_tui.cache.schema import SCHEMA_VERSION
-from lora_tui.cli.output import Output
 from lora_tui.config.file import SECRET_KEYS
 from lora_tui.config.profile import DEFAULT_PROFILE, Paths, Profile, read_profiles, switch_of
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
 from lora_tui.errors import DamagedCacheError
 
 _SMALLEST: Final = (80, 24)
+
+
+class OutputStream(Protocol):
+    """What `check_terminal` asks of an output; a text stream has it."""
+
+    @property
+    def encoding(self) -> str: ...
+
+    def isatty(self) -> bool: ...
 
 
 def check_config(profile: Profile) -> Finding:
@@ -93,7 +101,7 @@ def check_cache(path: Path) -> Finding:
     return ok("cache", f"{total:,} models, {size}, synced {age}, at {path}")
 
 
-def check_terminal(stream: TextIO | Output, environment: Mapping[str, str] = os.environ) -> Finding:
+def check_terminal(stream: OutputStream, environment: Mapping[str, str] = os.environ) -> Finding:
     """Size, colours and characters of the terminal on `stream`."""
     if not stream.isatty():
         return skipped("terminal", "this output goes to no terminal")

@@ -1,9 +1,10 @@
-"""The output streams of commands, without control characters that a terminal would obey."""
+"""The output of commands: no control characters, and ASCII where the encoding lacks a character."""
 
 from __future__ import annotations
 
 import sys
 import traceback
+import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
@@ -73,3 +74,63 @@ def print_thread_traceback(ended: threading.ExceptHookArgs) -> None:
     """Like `print_traceback`, for `threading.excepthook`."""
     if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
         print_traceback(ended.exc_value)
+
+
+def substitute(error: UnicodeError) -> tuple[str, int]:
+    """Replace what the encoding of an output lacks by ASCII; an error handler of `codecs`.
+
+    Keeps the width of characters that have an ASCII drawing. Encoding never fails.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object
+    found = [_form(text, position) for position in range(error.start, error.end)]
+    return "".join(found), error.end
+
+
+def _form(text: str, position: int) -> str:
+    character = text[position]
+    if character == "…":
+        # in a table there is padding after it, and no room for three
+        return "~" if text[position + 1 : position + 3] == "  " else "..."
+    drawn = _DRAWN.get(character)
+    if drawn is not None:
+        return drawn
+    code = ord(character)
+    if 0x2500 <= code < 0x2580:  # lines of boxes; the usual ones stand in the table
+        return "+"
+    if 0x2580 <= code < 0x25A0 or 0x2800 <= code < 0x2900:  # blocks, and dots of charts
+        return "#" if code not in (0x2591, 0x2800) else " "
+    plain = unicodedata.normalize("NFKD", character)
+    kept = "".join(c for c in plain if c.isascii() and c.isprintable())
+    if kept:
+        return kept
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Mn", "Me"):
+        return ""
+    return "??" if unicodedata.east_asian_width(character) in "WF" else "?"
+
+
+def _table(*rows: tuple[str, str]) -> dict[str, str]:
+    return {character: form for characters, form in rows for character in characters}
+
+
+_DRAWN = _table(
+    ("★●•◆■▪▶►✔✓", "*"),
+    ("☆·", "."),
+    ("○◦", "o"),
+    ("✗✘×", "x"),
+    ("–—―−‐‑─━═╌┄┈╴╶╸╺", "-"),
+    ("│┃║╎┆┊╵╷╹╻", "|"),
+    ("→⟶➜▸", ">"),
+    ("←⟵◂", "<"),
+    ("↑▲△", "^"),
+    ("↓▼▽", "v"),
+    ("↻⟳", "~"),
+    ("‘’‚‛′", "'"),
+    ("“”„″«»", '"'),
+    ("≤", "<"),
+    ("≥", ">"),
+    ("≈", "~"),
+    ("\u00a0\u2009\u202f", " "),
+    ("\u200b\u200c\u200d\u2060\ufeff", ""),
+)
