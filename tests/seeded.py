@@ -9,8 +9,8 @@ from typing import Final
 
 from lora_tui import clock
 from lora_tui.sandbox.backend import Backend
-from lora_tui.sandbox.seed import seed_backend
-from lora_tui.sandbox.seeding import Volume
+from lora_tui.sandbox.seed.fill import seed_backend
+from lora_tui.sandbox.seed.seeding import Volume
 
 _MOST_MODELS: Final = 100
 """More rows than of so many are not kept."""

@@ -14,7 +14,7 @@ import pytest
 
 from lora_tui.quality import calculate_quality_metrics
 from lora_tui.sandbox import Sandbox
-from lora_tui.sandbox.seed import seed_backend
+from lora_tui.sandbox.seed.fill import seed_backend
 from tests.sandbox.client import WEIGHTS, Client, clients
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

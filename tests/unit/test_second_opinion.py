@@ -20,7 +20,7 @@ from lora_tui.opinion import (
     second_opinion,
 )
 from lora_tui.quality import calculate_quality_metrics
-from lora_tui.sandbox import loss_curves
+from lora_tui.sandbox.seed import loss_curves
 from tests.unit.loss_runs import FAMILIES, JUDGED, Family, falling
 
 CURVES_A_FAMILY = 60

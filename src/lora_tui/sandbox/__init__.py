@@ -1,8 +1,9 @@
-"""`lora-tui demo`: an in-process stand-in for Supabase and the GPU worker, on loopback.
+"""The backend of `lora-tui demo` and of the tests: Supabase and the GPU worker, on loopback.
 
-It speaks the parts of Auth, PostgREST, Storage (TUS included) and RunPod that the application
-uses, on seeded, deterministic data, and fails on request (see `faults`). Everything secret in
-here is make-believe. Needs the extra `demo` (starlette, uvicorn, python-multipart).
+It implements the parts of Auth, PostgREST, Storage (with resumable uploads) and RunPod that the
+application uses, on seeded data, and fails on request (`faults.py`). All its secrets are fake. It
+may import `clock` and `quality` of the application, nothing else, and needs the extra `demo`
+(starlette, uvicorn, python-multipart).
 """
 
 from lora_tui.sandbox.server import Sandbox

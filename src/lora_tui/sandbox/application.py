@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -13,9 +13,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from lora_tui.sandbox import auth, control, rest, worker
-from lora_tui.sandbox.backend import GPU_ENDPOINT, Backend, Call, read_call
+from lora_tui.sandbox import auth, worker
+from lora_tui.sandbox.backend import GPU_ENDPOINT, Backend, Call, json_response, read_call
+from lora_tui.sandbox.faults import UnknownSettingError
 from lora_tui.sandbox.middleware import CONTROL_PREFIX, Connections, FaultsMiddleware, RequestLog
+from lora_tui.sandbox.postgrest import rest
 from lora_tui.sandbox.storage import browsing, downloads, resumable, signing, uploads
 
 Handler = Callable[[Backend, Call], Response]
@@ -52,7 +54,7 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         return Route(path, endpoint, methods=list(methods))
 
     async def requests(request: Request) -> Response:
-        return await control.requests(log, request)
+        return await _requests(log, request)
 
     stored = "/storage/v1/object"
     named = "{bucket}/{name:key}"
@@ -84,8 +86,8 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         small(f"{GPU_ENDPOINT}/training/artifacts/{{job}}", worker.artifacts),
         small(f"{GPU_ENDPOINT}/status/{{job}}", worker.status),
         streamed(f"{worker.FILES_PATH}/{{job}}/{{file}}", worker.file),
-        streamed(f"{CONTROL_PREFIX}faults", control.faults, ["GET", "POST"]),
-        streamed(f"{CONTROL_PREFIX}clear", control.clear, ["POST"]),
+        streamed(f"{CONTROL_PREFIX}faults", _faults, ["GET", "POST"]),
+        streamed(f"{CONTROL_PREFIX}clear", _clear, ["POST"]),
         Route(f"{CONTROL_PREFIX}requests", requests, methods=["GET", "DELETE"]),
     ]
     return FaultsMiddleware(
@@ -95,3 +97,30 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         connections=connections,
         now=backend.now,
     )
+
+
+async def _faults(backend: Backend, request: Request) -> Response:
+    """`GET /_control/faults` shows the rules, `POST` merges settings (see faults.py)."""
+    if request.method == "POST":
+        try:
+            settings = await request.json()
+            if not isinstance(settings, Mapping):
+                raise ValueError("the settings are a JSON object")
+            backend.faults.merge(settings)
+        except (UnknownSettingError, ValueError) as error:
+            return json_response({"error": str(error)}, 400)
+    return json_response(backend.faults.rules())
+
+
+async def _clear(backend: Backend, request: Request) -> Response:
+    """`POST /_control/clear`: every fault off."""
+    del request
+    backend.faults.clear()
+    return json_response([])
+
+
+async def _requests(log: RequestLog, request: Request) -> Response:
+    """`GET /_control/requests` lists what was asked, `DELETE` forgets it."""
+    if request.method == "DELETE":
+        log.clear()
+    return json_response(log.entries())

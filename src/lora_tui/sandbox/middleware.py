@@ -14,8 +14,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lora_tui.sandbox.backend import ANON_KEY, GPU_KEY, SERVICE_KEY
-from lora_tui.sandbox.faults import Faults
-from lora_tui.sandbox.wrong_answers import (
+from lora_tui.sandbox.bad_answers import (
     INTERIM,
     Gzip,
     body_of,
@@ -25,6 +24,7 @@ from lora_tui.sandbox.wrong_answers import (
     with_surrogates,
     without_length,
 )
+from lora_tui.sandbox.faults import Faults
 
 CONTROL_PREFIX: Final = "/_control/"
 TABLES_PREFIX: Final = "/rest/v1/"

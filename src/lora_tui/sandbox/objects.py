@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.clock import parse_timestamp
-from lora_tui.sandbox.adapter_files import Recipe, recipe_pieces, recipe_size
 from lora_tui.sandbox.database import Database
+from lora_tui.sandbox.seed.adapter_files import Recipe, recipe_pieces, recipe_size
 
 BUCKET: Final = "lora-models"
 BUCKET_LIMIT: Final = 5 * 1024**3

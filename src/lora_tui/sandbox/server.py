@@ -30,9 +30,9 @@ from lora_tui.sandbox.database import Database, has_other_layout
 from lora_tui.sandbox.faults import Faults
 from lora_tui.sandbox.middleware import Connections
 from lora_tui.sandbox.objects import Objects
-from lora_tui.sandbox.people import DEMO, OTHER
-from lora_tui.sandbox.seed import seed_backend
-from lora_tui.sandbox.seeding import Volume
+from lora_tui.sandbox.seed.fill import seed_backend
+from lora_tui.sandbox.seed.names import DEMO, OTHER
+from lora_tui.sandbox.seed.seeding import Volume
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0

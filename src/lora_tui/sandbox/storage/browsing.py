@@ -14,13 +14,15 @@ from lora_tui.sandbox.storage.access import (
     answer,
     check_bucket,
     find,
+    integer,
     may_read,
+    object_body,
     readable,
+    required,
     session,
     session_of_reader,
     storage_time,
 )
-from lora_tui.sandbox.storage.bodies import integer, object_body, required
 from lora_tui.sandbox.storage.errors import (
     StorageError,
     bucket_not_found,

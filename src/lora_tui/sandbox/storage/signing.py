@@ -15,8 +15,16 @@ from urllib.parse import unquote_to_bytes
 from starlette.responses import Response
 
 from lora_tui.sandbox.backend import SIGNING_SECRET, Backend, Call, Caller, json_response
-from lora_tui.sandbox.storage.access import answer, find, may_read, readable, token_message
-from lora_tui.sandbox.storage.bodies import integer, object_body, required
+from lora_tui.sandbox.storage.access import (
+    answer,
+    find,
+    integer,
+    may_read,
+    object_body,
+    readable,
+    required,
+    token_message,
+)
 from lora_tui.sandbox.storage.errors import (
     foreign_link,
     invalid_link,

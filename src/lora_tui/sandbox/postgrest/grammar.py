@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
-from lora_tui.sandbox.rest_errors import RestError, aggregates_not_allowed, unparsable
+from lora_tui.sandbox.postgrest.errors import RestError, aggregates_not_allowed, unparsable
 
 _QUANTIFIABLE: Final = frozenset(
     ("eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch")

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_tui.sandbox.backend import Backend, Caller
-from lora_tui.sandbox.grammar import Query
-from lora_tui.sandbox.policies import may_delete, may_insert, may_update
-from lora_tui.sandbox.query import Reader
-from lora_tui.sandbox.rest_errors import RestError, duplicate, forbidden, unknown_column
-from lora_tui.sandbox.tables import NEW_ID, NOW, Column, Table, constraint
-from lora_tui.sandbox.values import to_sql, to_text
+from lora_tui.sandbox.postgrest.errors import RestError, duplicate, forbidden, unknown_column
+from lora_tui.sandbox.postgrest.grammar import Query
+from lora_tui.sandbox.postgrest.policies import may_delete, may_insert, may_update
+from lora_tui.sandbox.postgrest.query import Reader
+from lora_tui.sandbox.postgrest.tables import NEW_ID, NOW, Column, Table, constraint
+from lora_tui.sandbox.postgrest.values import to_sql, to_text
 
 
 class Writer:

@@ -18,14 +18,14 @@ from lora_tui.sandbox.backend import (
     json_response,
     no_api_key,
 )
-from lora_tui.sandbox.grammar import Query, parse_query
-from lora_tui.sandbox.query import Reader
-from lora_tui.sandbox.rest_errors import RestError, not_single, unknown_table
-from lora_tui.sandbox.rpc import call_function
-from lora_tui.sandbox.tables import TABLES, Table
+from lora_tui.sandbox.postgrest.errors import RestError, not_single, unknown_table
+from lora_tui.sandbox.postgrest.functions import call_function
+from lora_tui.sandbox.postgrest.grammar import Query, parse_query
+from lora_tui.sandbox.postgrest.query import Reader
+from lora_tui.sandbox.postgrest.tables import TABLES, Table
+from lora_tui.sandbox.postgrest.values import Dialect
+from lora_tui.sandbox.postgrest.writes import Writer
 from lora_tui.sandbox.tokens import BadTokenError, EarlyTokenError, ExpiredTokenError
-from lora_tui.sandbox.values import Dialect
-from lora_tui.sandbox.writes import Writer
 
 _SINGLE: Final = "application/vnd.pgrst.object+json"
 _CSV: Final = "text/csv"

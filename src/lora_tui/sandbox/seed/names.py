@@ -1,9 +1,26 @@
-"""The names in the seeded data: believable ones, and those that a careless program trips over."""
+"""The accounts of the sandbox, and the datasets that they fine-tune on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+
+
+@dataclass(frozen=True)
+class Person:
+    """An account that can sign in."""
+
+    id: str
+    email: str
+    password: str
+
+
+DEMO: Final = Person(
+    "5f1c2b9e-7d43-5a80-9c1e-0d6f3ab24e71", "demo@lora-tui.example", "make-believe-demo"
+)
+OTHER: Final = Person(
+    "a3d90f64-1b58-5e2c-8f77-64c2be1908d5", "other@lora-tui.example", "make-believe-other"
+)
 
 
 @dataclass(frozen=True)
@@ -27,15 +44,3 @@ DATASETS: Final = (
 )
 
 OTHER_DATASET: Final = DatasetText("Field Service Notes", "Another account's dataset", 2_048)
-
-# Index among the models → name. They are old ones, so that the first screen looks ordinary.
-HOSTILE_NAMES: Final[dict[int, str]] = {
-    20: "\x1b[2J\x1b[31mAll models deleted\x1b[0m\x07 \x1b]0;owned\x07(escape sequences)",
-    21: "Invoices \u202egpj.exe\u202c \u2066left\u2069 (bidi\u200b \u200fmarks)",
-    22: "[red]Markup[/red] [bold]is[/] [link=file:///x]not[/link] [/open [@click=quit]quit[/]",
-    23: "A very long name " + "that goes on and on " * 9 + "→ ends",
-    24: "客户支持邮件 · 均衡预设 · 第三版 顧客サポート 고객 지원",
-    25: "🦙 LoRA 🚀 adapter 👩‍💻 👍🏽 🇫🇷 — emoji",
-    26: "../../../etc/passwd\r\nX-Injected: yes\ttab",
-    27: "'; DROP TABLE model_artifacts; -- %s {name} ${HOME} `id`",
-}

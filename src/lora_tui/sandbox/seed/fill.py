@@ -2,7 +2,7 @@
 
 Deterministic: the same seed, volume and moment give the same rows and the same bytes. What is
 special about single models (deployed, archived, hostile names, odd JSON, a missing file) stands
-in seed_oddities.py, by the model's index; index 0 is the newest.
+in hostile.py, by the model's index; index 0 is the newest.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from lora_tui.clock import timestamp_text
 from lora_tui.sandbox.auth import password_digest
 from lora_tui.sandbox.backend import Backend
 from lora_tui.sandbox.database import LAYOUT
-from lora_tui.sandbox.people import DEMO, OTHER, Person
-from lora_tui.sandbox.seed_jobs import add_unfinished_jobs, add_waiting_job
-from lora_tui.sandbox.seed_models import OTHER_MODELS, add_model
-from lora_tui.sandbox.seed_oddities import Special
-from lora_tui.sandbox.seed_rows import Rows
-from lora_tui.sandbox.seed_texts import DATASETS, OTHER_DATASET, DatasetText
-from lora_tui.sandbox.seeding import DAYS, Seeding, Volume
-from lora_tui.sandbox.tables import index_statements, table_statements
+from lora_tui.sandbox.postgrest.tables import index_statements, table_statements
+from lora_tui.sandbox.seed.hostile import Special
+from lora_tui.sandbox.seed.jobs import add_unfinished_jobs, add_waiting_job
+from lora_tui.sandbox.seed.models import OTHER_MODELS, add_model
+from lora_tui.sandbox.seed.names import DATASETS, DEMO, OTHER, OTHER_DATASET, DatasetText, Person
+from lora_tui.sandbox.seed.seeding import DAYS, Rows, Seeding, Volume
 
 
 def seed_backend(backend: Backend, seed: int, volume: Volume, now: datetime | None) -> None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from lora_tui.sandbox.adapter_files import BASE_MODELS, FILE_TYPES, adapter_recipe
-from lora_tui.sandbox.loss_curves import Point, make_curve
-from lora_tui.sandbox.people import Person
-from lora_tui.sandbox.seed_texts import DatasetText
+from lora_tui.sandbox.seed.adapter_files import BASE_MODELS, FILE_TYPES, adapter_recipe
+from lora_tui.sandbox.seed.loss_curves import Point, make_curve
+from lora_tui.sandbox.seed.names import DatasetText, Person
 
 _PRESETS: Final = ("balanced", "conservative", "aggressive", "custom")
 _GPUS: Final = (

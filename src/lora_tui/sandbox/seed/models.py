@@ -10,15 +10,14 @@ from typing import Any, Final
 
 from lora_tui.clock import timestamp_text
 from lora_tui.quality import calculate_quality_metrics
-from lora_tui.sandbox.adapter_files import FILE_TYPES, recipe_pieces, recipe_size
-from lora_tui.sandbox.loss_curves import Point
 from lora_tui.sandbox.objects import BUCKET, COLUMNS, seeded_row
-from lora_tui.sandbox.people import DEMO, Person
-from lora_tui.sandbox.seed_jobs import add_cost, add_job, add_metrics, json_number, losses
-from lora_tui.sandbox.seed_oddities import Special, make_odd
-from lora_tui.sandbox.seed_runs import FAMILY_ORDER, Run, layers_of, plan_run
-from lora_tui.sandbox.seed_texts import DatasetText
-from lora_tui.sandbox.seeding import DAYS, Seeding
+from lora_tui.sandbox.seed.adapter_files import FILE_TYPES, recipe_pieces, recipe_size
+from lora_tui.sandbox.seed.hostile import Special, make_odd
+from lora_tui.sandbox.seed.jobs import add_cost, add_job, add_metrics, json_number, losses
+from lora_tui.sandbox.seed.loss_curves import Point
+from lora_tui.sandbox.seed.names import DEMO, DatasetText, Person
+from lora_tui.sandbox.seed.runs import FAMILY_ORDER, Run, layers_of, plan_run
+from lora_tui.sandbox.seed.seeding import DAYS, Seeding
 
 OTHER_MODELS: Final = 3
 """Of the other account."""

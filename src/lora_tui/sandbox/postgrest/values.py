@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.sandbox.rest_errors import RestError, malformed
-from lora_tui.sandbox.tables import Column
+from lora_tui.sandbox.postgrest.errors import RestError, malformed
+from lora_tui.sandbox.postgrest.tables import Column
 
 
 @dataclass(frozen=True)

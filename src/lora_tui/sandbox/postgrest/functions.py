@@ -1,21 +1,42 @@
-"""The harvest lease, as our migration's three functions keep it: one holder a job, for a while."""
+"""Functions of the database that clients call by `POST /rest/v1/rpc/{name}`: the harvest leases.
+
+They do what the three functions of our migration do: a job has one holder, for a while.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from lora_tui.clock import timestamp_text
-from lora_tui.sandbox.backend import Backend
-from lora_tui.sandbox.rest_errors import RestError
-from lora_tui.sandbox.tables import TABLES, constraint
-from lora_tui.sandbox.values import to_sql
+from lora_tui.sandbox.backend import Backend, Caller
+from lora_tui.sandbox.postgrest.errors import RestError
+from lora_tui.sandbox.postgrest.tables import TABLES, constraint
+from lora_tui.sandbox.postgrest.values import to_sql
 
 _LONGEST: Final = 86_400
+"""Seconds of a lease."""
 
 
-def claim(backend: Backend, arguments: Mapping[str, Any]) -> bool:
+def call_function(backend: Backend, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
+    """Run a function and return its result as JSON. Raises RestError."""
+    function = _FUNCTIONS.get(name) if backend.migrated else None
+    if function is None or function.parameters != arguments.keys():
+        taken = f"({', '.join(sorted(arguments))})" if arguments else " without parameters"
+        raise RestError(
+            404,
+            "PGRST202",
+            f"Could not find the function public.{name}{taken} in the schema cache",
+        )
+    if not caller.is_service:
+        raise RestError(403, "42501", f"permission denied for function {name}")
+    with backend.database.transaction():
+        return function.run(backend, arguments)
+
+
+def _claim(backend: Backend, arguments: Mapping[str, Any]) -> bool:
     """`claim_harvest_lease(p_job_id, p_holder, p_seconds)`: free, run out, or one's own."""
     job_id, holder = _job_and_holder(arguments)
     expires_at = _end(backend, arguments)
@@ -37,7 +58,7 @@ def claim(backend: Backend, arguments: Mapping[str, Any]) -> bool:
     return changed == 1
 
 
-def renew(backend: Backend, arguments: Mapping[str, Any]) -> bool:
+def _renew(backend: Backend, arguments: Mapping[str, Any]) -> bool:
     """`renew_harvest_lease(p_job_id, p_holder, p_seconds)`: only a lease that has not run out."""
     job_id, holder = _job_and_holder(arguments)
     changed = backend.database.execute(
@@ -48,7 +69,7 @@ def renew(backend: Backend, arguments: Mapping[str, Any]) -> bool:
     return changed == 1
 
 
-def release(backend: Backend, arguments: Mapping[str, Any]) -> bool:
+def _release(backend: Backend, arguments: Mapping[str, Any]) -> bool:
     """`release_harvest_lease(p_job_id, p_holder)`."""
     changed = backend.database.execute(
         "DELETE FROM harvest_leases WHERE job_id = ? AND holder = ?", _job_and_holder(arguments)
@@ -67,3 +88,20 @@ def _end(backend: Backend, arguments: Mapping[str, Any]) -> str:
     if not isinstance(seconds, int) or isinstance(seconds, bool) or not 1 <= seconds <= _LONGEST:
         raise RestError(400, "22023", "a lease lasts from 1 to 86400 seconds")
     return timestamp_text(backend.now() + timedelta(seconds=seconds))
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A function that our migration brings; the service role alone may call it."""
+
+    parameters: frozenset[str]
+    run: Callable[[Backend, Mapping[str, Any]], Any]
+
+
+_LEASE: Final = frozenset(("p_job_id", "p_holder"))
+
+_FUNCTIONS: Final[Mapping[str, _Function]] = {
+    "claim_harvest_lease": _Function(_LEASE | {"p_seconds"}, _claim),
+    "renew_harvest_lease": _Function(_LEASE | {"p_seconds"}, _renew),
+    "release_harvest_lease": _Function(_LEASE, _release),
+}

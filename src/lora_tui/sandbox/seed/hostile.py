@@ -5,9 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from lora_tui.sandbox.adapter_files import WEIGHTS
-from lora_tui.sandbox.people import OTHER
-from lora_tui.sandbox.seed_texts import HOSTILE_NAMES
+from lora_tui.sandbox.seed.adapter_files import WEIGHTS
+from lora_tui.sandbox.seed.names import OTHER
+
+# Index among the models → name. They are old ones, so that the first screen looks ordinary.
+HOSTILE_NAMES: Final[dict[int, str]] = {
+    20: "\x1b[2J\x1b[31mAll models deleted\x1b[0m\x07 \x1b]0;owned\x07(escape sequences)",
+    21: "Invoices \u202egpj.exe\u202c \u2066left\u2069 (bidi\u200b \u200fmarks)",
+    22: "[red]Markup[/red] [bold]is[/] [link=file:///x]not[/link] [/open [@click=quit]quit[/]",
+    23: "A very long name " + "that goes on and on " * 9 + "→ ends",
+    24: "客户支持邮件 · 均衡预设 · 第三版 顧客サポート 고객 지원",
+    25: "🦙 LoRA 🚀 adapter 👩‍💻 👍🏽 🇫🇷 — emoji",
+    26: "../../../etc/passwd\r\nX-Injected: yes\ttab",
+    27: "'; DROP TABLE model_artifacts; -- %s {name} ${HOME} `id`",
+}
 
 
 class Special:

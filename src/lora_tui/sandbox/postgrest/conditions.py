@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from lora_tui.sandbox.grammar import Condition, Filter, Logic, Path
-from lora_tui.sandbox.rest_errors import RestError, malformed, unknown_column
-from lora_tui.sandbox.tables import Column, Table
-from lora_tui.sandbox.values import to_sql
+from lora_tui.sandbox.postgrest.errors import RestError, malformed, unknown_column
+from lora_tui.sandbox.postgrest.grammar import Condition, Filter, Logic, Path
+from lora_tui.sandbox.postgrest.tables import Column, Table
+from lora_tui.sandbox.postgrest.values import to_sql
 
 _COMPARISONS: Final[Mapping[str, str]] = {
     "eq": "=",
