@@ -190,7 +190,7 @@ def test_the_demo_is_opened_searched_and_left_with_the_terminal_as_before(tmp_pa
         terminal.wait_for("synced just now")
         (backend,) = terminal.children
         line = Path(f"/proc/{backend}/cmdline").read_text().lower().replace("_", "-")
-        assert "lora-tui.sandbox-process" in line
+        assert "sandbox-process" in line
         assert "make-believe" not in line  # which every secret of the demo says
         terminal.type("\x1a")  # ctrl+z: there is no shell that could let it go on
         terminal.wait_for("Not suspended")
