@@ -12,7 +12,7 @@ import random
 
 from figures import figure, milliseconds, report
 from lora_tui.curves.series import Logged, Series
-from lora_tui.widgets.curve_plot import draw_curve
+from lora_tui.widgets.charts.curve_plot import draw_curve
 
 SIZES = (1_000, 100_000, 1_000_000)
 WIDTH, HEIGHT = 120, 40

@@ -8,7 +8,8 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.adapters.header import disagreements, read_config, read_header
+from lora_tui.adapters.config import disagreements, read_config
+from lora_tui.adapters.lora_header import read_header
 from lora_tui.adapters.safetensors_header import header_length
 from lora_tui.errors import IntegrityError
 from tests.fuzz.conftest import examples

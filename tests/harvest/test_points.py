@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.curves import shape
+from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.domain import MetricPoint, curve_of
 from lora_tui.harvest.points import Points
 from lora_tui.quality import calculate_quality_metrics
@@ -53,7 +53,7 @@ def test_rating_and_curve_are_those_of_all_points_at_once(count: int, seed: int)
     points = Points(iter(rows))
     assert calculate_quality_metrics(points.ends) == calculate_quality_metrics(rows)
     whole = curve_of(MetricPoint.from_row(one) for one in rows)
-    assert shape.downsample(points, 200) == shape.downsample(whole, 200)
+    assert downsample(points, 200) == downsample(whole, 200)
 
 
 @pytest.mark.parametrize("again", ["the first page", "all in the order of ids"])
@@ -71,7 +71,7 @@ def test_200_000_points_take_a_fraction_of_the_promised_memory() -> None:
     tracemalloc.start()
     try:
         points = Points(rows)
-        curve = shape.downsample(points, 200)
+        curve = downsample(points, 200)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -12,10 +12,9 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache.models import ModelSummary
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.text import terminal_safe
-from lora_tui.widgets.card_grid import PAGE, CardGrid, lay_out
-from lora_tui.widgets.model_card import CardLook, card_lines
+from lora_tui.widgets.card_grid import PAGE, CardGrid, CardLook, card_lines, lay_out
+from lora_tui.widgets.charts.sparkline import area
 from lora_tui.widgets.model_table import ModelTable
-from lora_tui.widgets.sparkline import area
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import HOSTILE_NAMES, FakeWriters, Library, identifier, model_row
 

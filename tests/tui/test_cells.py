@@ -11,8 +11,8 @@ from rich.cells import cell_len
 
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.charts.sparkline import sparkline
 from lora_tui.widgets.model_columns import arrange
-from lora_tui.widgets.sparkline import sparkline
 
 
 @given(st.text(), st.integers(0, 60), st.booleans(), st.booleans())

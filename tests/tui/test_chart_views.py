@@ -23,7 +23,7 @@ from lora_tui.clock import timestamp_text
 from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint, MetricPoint
 from lora_tui.screens import model as model_screen
-from lora_tui.widgets.loss_chart import LossChart
+from lora_tui.widgets.charts.loss_chart import LossChart
 from tests.tui.conftest import Open, model_page, screen_text, until
 from tests.tui.library import NOW, Library
 from tests.tui.whole_model import JOB, MODEL, NARROW, WIDE

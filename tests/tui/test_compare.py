@@ -15,14 +15,14 @@ from textual.pilot import Pilot
 
 from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint, Model
-from lora_tui.reports.comparable import MOST
+from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.compare import compare_models
 from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.widgets.curve_plot import PlotStyle
+from lora_tui.widgets.charts.curve_plot import PlotStyle
+from lora_tui.widgets.charts.overlay_chart import OverlayChart
+from lora_tui.widgets.charts.overlay_plot import curve_of, draw_overlay
 from lora_tui.widgets.difference_table import DifferenceTable, table_lines
-from lora_tui.widgets.overlay_chart import OverlayChart
-from lora_tui.widgets.overlay_plot import curve_of, draw_overlay
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import HOSTILE_NAMES, FakeWriters, Library, model_row
 
@@ -285,7 +285,7 @@ curves = st.lists(
     st.lists(st.builds(CurvePoint, st.floats(-1e3, 1e5), st.floats(-1e6, 1e6)), max_size=30).map(
         lambda points: sorted(points, key=lambda point: point.step)
     ),
-    max_size=MOST,
+    max_size=MAX_COMPARED,
 )
 
 
@@ -329,7 +329,7 @@ def test_each_curve_carries_its_letter() -> None:
     assert all(letter in text for letter in "ABCDEF")
 
 
-@given(st.lists(st.text(max_size=40), min_size=2, max_size=MOST), st.integers(56, 160))
+@given(st.lists(st.text(max_size=40), min_size=2, max_size=MAX_COMPARED), st.integers(56, 160))
 def test_no_text_makes_the_table_wider_than_its_place(texts: list[str], width: int) -> None:
     models = [
         Model.from_row(

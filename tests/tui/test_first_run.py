@@ -41,7 +41,7 @@ def app(paths: Paths) -> FirstRunApp:
 
 def fill(app: FirstRunApp, **values: str) -> None:
     """As if typed."""
-    from lora_tui.widgets.field import Field
+    from lora_tui.widgets.forms import Field
 
     for name, value in values.items():
         app.screen.query_one(f"#{name}", Field).input.value = value

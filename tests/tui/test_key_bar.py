@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.widgets.key_bar import KeyBar
+from lora_tui.widgets.screen_bars import KeyBar
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library
 

@@ -21,7 +21,7 @@ from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.login import LoginScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.widgets.field import Field
+from lora_tui.widgets.forms import Field
 from tests.conftest import set_environment
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.every_screen import FakeLogin

@@ -18,13 +18,12 @@ from rich.cells import cell_len
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metrics import get_curve, put_points
+from lora_tui.curves.downsample_and_smooth import downsample, trend
 from lora_tui.curves.series import Logged, Series, Smoothing
-from lora_tui.curves.shape import downsample, trend
 from lora_tui.domain import CurvePoint, MetricPoint, Training, curve_of
 from lora_tui.reports.curve_svg import curve_svg
-from lora_tui.widgets.axes import linear_ticks, log_ticks
-from lora_tui.widgets.chart_legend import legend
-from lora_tui.widgets.curve_plot import (
+from lora_tui.widgets.charts.axes import linear_ticks, log_ticks
+from lora_tui.widgets.charts.curve_plot import (
     LEAST_HEIGHT,
     LEAST_WIDTH,
     Plot,
@@ -33,10 +32,11 @@ from lora_tui.widgets.curve_plot import (
     draw_curve,
     with_crosshair,
 )
-from lora_tui.widgets.overlay_plot import curve_of as overlay_curve
-from lora_tui.widgets.overlay_plot import draw_overlay
-from lora_tui.widgets.sparkline import sparkline
-from lora_tui.widgets.stars import Span
+from lora_tui.widgets.charts.legend import legend
+from lora_tui.widgets.charts.overlay_plot import curve_of as overlay_curve
+from lora_tui.widgets.charts.overlay_plot import draw_overlay
+from lora_tui.widgets.charts.sparkline import sparkline
+from lora_tui.widgets.styled_lines import Span
 
 PLAIN = PlotStyle()
 ASCII = PlotStyle(ascii_only=True)

@@ -15,9 +15,9 @@ from lora_tui.cache.transfers import TransferState
 from lora_tui.errors import DiskError, UnreachableError
 from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.widgets.drawn_lines import DrawnLines
+from lora_tui.widgets.charts.loss_chart import LossChart
 from lora_tui.widgets.file_list import FileList
-from lora_tui.widgets.loss_chart import LossChart
+from lora_tui.widgets.styled_lines import DrawnLines
 from tests.tui.conftest import Open, model_page, screen_text, show_model, toasts, until
 from tests.tui.library import (
     HOSTILE_NAMES,

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
-from lora_tui.adapters.header import read_header
 from lora_tui.adapters.inspection import Adapter
+from lora_tui.adapters.lora_header import read_header
 from lora_tui.cache import downloaded
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.domain import Model
 from lora_tui.errors import UnreachableError
 from lora_tui.screens.serve import ServeScreen
-from lora_tui.widgets.job_timeline import stages_of, timeline_lines
+from lora_tui.widgets.model_page import stages_of, timeline_lines
 from tests.tui.conftest import Open, model_page, screen_text, toasts, until
 from tests.tui.library import FakeWriters, Library, failing, model_row
 from tests.tui.whole_model import CONFIGURATION, HIGH, MODEL, NARROW, put_model

@@ -19,7 +19,7 @@ from lora_tui.config.settings import Settings
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.card_grid import CardGrid
-from lora_tui.widgets.key_bar import KeyBar
+from lora_tui.widgets.screen_bars import KeyBar
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library, notice_row
 from tests.tui.test_harvest import Made, job_row, make  # noqa: F401 - a fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.models import ModelSummary
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.widgets.model_rows import ModelRows
+from lora_tui.widgets.model_view import ModelRows
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import FakeWriters, Library, identifier, model_row
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lora_tui.adapters.header import AdapterFacts, disagreements, read_config, read_header
+from lora_tui.adapters.config import disagreements, read_config
+from lora_tui.adapters.lora_header import LoraHeader, read_header
 from lora_tui.adapters.safetensors_header import header_length
 from lora_tui.errors import IntegrityError
 
@@ -43,7 +44,7 @@ def tensors(shapes: dict[str, list[int]], dtype: str = "F16") -> dict[str, Any]:
     return table
 
 
-def adapter(ranks: dict[int, int]) -> AdapterFacts:
+def adapter(ranks: dict[int, int]) -> LoraHeader:
     """One q_proj a layer, of this rank."""
     shapes = {}
     for layer, rank in ranks.items():

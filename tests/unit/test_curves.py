@@ -9,7 +9,7 @@ from statistics import median
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_tui.curves.shape import downsample, rolling_level, rolling_median, trend
+from lora_tui.curves.downsample_and_smooth import downsample, rolling_level, rolling_median, trend
 from lora_tui.domain import CurvePoint
 
 losses = st.floats(-1e6, 1e6)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.curves.shape import downsample
+from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.domain import CurvePoint, Quality
 from lora_tui.opinion import (
     Kind,

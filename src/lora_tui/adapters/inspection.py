@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from lora_tui.adapters import header
-from lora_tui.adapters.header import AdapterConfig, AdapterFacts
+from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, disagreements, read_config
+from lora_tui.adapters.lora_header import LoraHeader, bytes_needed, read_header
 from lora_tui.adapters.safetensors_header import PREFIX_BYTES
 from lora_tui.disk_errors import disk_error
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.text import terminal_safe
-
-if TYPE_CHECKING:
-    pass
 
 WEIGHTS: Final = "adapter_model.safetensors"
 CONFIG: Final = "adapter_config.json"
@@ -30,7 +27,7 @@ class Adapter:
     """An adapter that was looked at."""
 
     file: str
-    facts: AdapterFacts
+    facts: LoraHeader
     config: AdapterConfig | None
     model: Model | None = None
     """Where it was looked at in the bucket, whose it is."""
@@ -40,7 +37,7 @@ class Adapter:
         """Sentences: what in the file, or between it and its configuration, can't be right."""
         if self.config is None:
             return self.facts.problems
-        return (*self.facts.problems, *header.disagreements(self.facts, self.config))
+        return (*self.facts.problems, *disagreements(self.facts, self.config))
 
 
 def read_local(path: Path) -> Adapter:
@@ -53,16 +50,16 @@ def read_local(path: Path) -> Adapter:
         size = path.stat().st_size
         with path.open("rb") as file:
             beginning = file.read(PREFIX_BYTES)
-            beginning += file.read(header.bytes_needed(beginning, size) - PREFIX_BYTES)
-        facts = header.read_header(beginning, file_size=size)
+            beginning += file.read(bytes_needed(beginning, size) - PREFIX_BYTES)
+        facts = read_header(beginning, file_size=size)
         config = path.with_name(CONFIG)
         content = None
         if config.is_file():
             with config.open("rb") as file:
-                content = file.read(header.LARGEST_CONFIG + 1)
+                content = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise disk_error(error, "The file can't be read", path) from error
-    return Adapter(str(path), facts, header.read_config(content) if content else None)
+    return Adapter(str(path), facts, read_config(content) if content else None)
 
 
 def read_remote(model: Model, sign: Callable[[str], str]) -> Adapter:
@@ -75,15 +72,15 @@ def read_remote(model: Model, sign: Callable[[str], str]) -> Adapter:
     weights = _weights_of(model)
     url = sign(weights.path)
     beginning, size = read_beginning(url, _FIRST_READ)
-    needed = header.bytes_needed(beginning, size)
+    needed = bytes_needed(beginning, size)
     if needed > len(beginning) == _FIRST_READ:
         beginning, size = read_beginning(url, needed)
-    facts = header.read_header(beginning, file_size=size)
+    facts = read_header(beginning, file_size=size)
     config = next((file for file in model.files if _base_name(file) == CONFIG), None)
     content = None
     if config is not None:
-        content, _ = read_beginning(sign(config.path), header.LARGEST_CONFIG + 1)
-    return Adapter(weights.label, facts, header.read_config(content) if content else None, model)
+        content, _ = read_beginning(sign(config.path), MAX_CONFIG_BYTES + 1)
+    return Adapter(weights.label, facts, read_config(content) if content else None, model)
 
 
 def _weights_in(directory: Path) -> Path:

@@ -12,8 +12,8 @@ from datetime import datetime
 
 from lora_tui.cache.sums import check_row, checksum, columns_of
 from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.curves.series import Logged
-from lora_tui.curves.shape import downsample
 from lora_tui.domain import CurvePoint, MetricPoint
 
 CHART_POINTS = 600

@@ -8,8 +8,7 @@ from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError, UsageError
-from lora_tui.reports import compare
-from lora_tui.reports.comparable import LEAST, MOST
+from lora_tui.reports import MAX_COMPARED, MIN_COMPARED, compare
 from lora_tui.reports.compare import LETTERS, Comparison
 from lora_tui.text import cell_width, fit
 
@@ -33,9 +32,9 @@ def compare_models(context: Context) -> None:
 
 def _comparison(context: Context) -> Comparison:
     references = context.arguments.model
-    if not LEAST <= len(references) <= MOST:
+    if not MIN_COMPARED <= len(references) <= MAX_COMPARED:
         raise UsageError(
-            f"compare takes {LEAST} to {MOST} models, not {len(references)}",
+            f"compare takes {MIN_COMPARED} to {MAX_COMPARED} models, not {len(references)}",
             remedy="`lora-tui list` shows what there is to name",
         )
     with context.cache() as db:

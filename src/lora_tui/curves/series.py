@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from lora_tui.curves.shape import trend
+from lora_tui.curves.downsample_and_smooth import trend
 from lora_tui.domain import CurvePoint
 
 LARGEST: Final = 1e100

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lora_tui.clock import parse_timestamp
-from lora_tui.curves import shape
+from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.domain import CurvePoint, Quality
 from lora_tui.gateway.gpu import MalformedJobError
 from lora_tui.harvest.points import Points
@@ -168,7 +168,7 @@ def _summary(job: Row, curve: Sequence[CurvePoint]) -> dict[str, Any]:
         "total_cost": _figure(job.get("final_cost")),
         "loss_curve": [
             [_figure(point.step), *losses]
-            for point in shape.downsample(curve, MOST_CURVE_POINTS)
+            for point in downsample(curve, MOST_CURVE_POINTS)
             for losses in _losses(point)
         ],
     }

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from lora_tui.adapters.header import LARGEST_CONFIG
+from lora_tui.adapters.config import MAX_CONFIG_BYTES
 from lora_tui.adapters.safetensors_header import PREFIX_BYTES, header_length, parse_header
 from lora_tui.errors import IntegrityError
 from lora_tui.text import terminal_safe
@@ -139,7 +139,7 @@ class Inspector:
         elif self._plain.endswith(".json"):
             self._check_table(head)
             if self._plain == _CONFIG:
-                _check_config(os.pread(descriptor, LARGEST_CONFIG + 1, 0))
+                _check_config(os.pread(descriptor, MAX_CONFIG_BYTES + 1, 0))
         elif self._plain.endswith((*_PICKLES, ".zip")):
             _check_saved(descriptor, length, head, pickles=self._plain.endswith(_PICKLES))
         elif self._plain.endswith(_TARS):
@@ -174,7 +174,7 @@ class Inspector:
 
 def _check_config(content: bytes) -> None:
     """As `push` takes it, and a loader."""
-    if len(content) > LARGEST_CONFIG:
+    if len(content) > MAX_CONFIG_BYTES:
         raise IntegrityError("The configuration is larger than that of any adapter")
     if content.startswith(b"\xef\xbb\xbf"):
         raise IntegrityError("The configuration begins with a byte order mark: no loader reads it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lora_tui.adapters import header
+from lora_tui.adapters.config import MAX_CONFIG_BYTES, read_config
 from lora_tui.adapters.inspection import CONFIG
 from lora_tui.adapters.snippets import Served
 from lora_tui.domain import Model
@@ -32,7 +32,7 @@ def served_from(model: Model, directory: Path | None) -> Served:
     if directory is not None:
         try:
             with (directory / CONFIG).open("rb") as file:
-                config = header.read_config(file.read(header.LARGEST_CONFIG + 1))
+                config = read_config(file.read(MAX_CONFIG_BYTES + 1))
         except (OSError, LoraTuiError):
             pass  # the job's own settings will do; `verify` and `inspect` tell what is wrong
         else:

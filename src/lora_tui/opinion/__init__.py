@@ -14,9 +14,8 @@ from lora_tui.opinion.findings import (
     Validation,
     Verdict,
 )
-from lora_tui.opinion.judgement import second_opinion
-from lora_tui.opinion.rating import compare_with_rating
-from lora_tui.opinion.run import LEAST_POINTS, Recorded
+from lora_tui.opinion.judgement import compare_with_rating, second_opinion
+from lora_tui.opinion.measurements import LEAST_POINTS, Recorded
 
 __all__ = [
     "LEAST_POINTS",

@@ -1,9 +1,11 @@
-"""What an opinion consists of: findings with their weight, a verdict, advice."""
+"""The parts of a second opinion: findings with a severity, a verdict, recommendations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+from lora_tui import formats
 
 
 class Kind(StrEnum):
@@ -88,3 +90,18 @@ class Comparison:
     agrees: bool | None
     """None where either of them can't tell."""
     sentence: str
+
+
+def nats(value: float) -> str:
+    """Four decimals; by powers of ten where it has run away."""
+    return formats.loss(value) if abs(value) < 1e6 else f"{value:.2e}"
+
+
+def whole(value: float) -> str:
+    """With thousands separators."""
+    return formats.count(value)
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 point`, `2 points`."""
+    return f"{formats.count(count)} {one if count == 1 else many or one + 's'}"

@@ -1,18 +1,23 @@
-"""From a run's points to the opinion on it: all findings, the verdict, the stars."""
+"""The second opinion on a run: findings, verdict, stars, and how it compares with the rating."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lora_tui.opinion.divergence import divergence
-from lora_tui.opinion.findings import Finding, Kind, Opinion, Severity, Verdict
-from lora_tui.opinion.plateau import plateau
-from lora_tui.opinion.recording import enough, unusable
-from lora_tui.opinion.reduction import percent_fallen, reduction
-from lora_tui.opinion.run import LEAST_POINTS, Recorded, Run
-from lora_tui.opinion.spikes import odd_end, spikes
-from lora_tui.opinion.validation import recorded_validation, validation
-from lora_tui.opinion.words import counted
+from lora_tui.domain import Quality
+from lora_tui.opinion.findings import Comparison, Finding, Kind, Opinion, Severity, Verdict, counted
+from lora_tui.opinion.measurements import LEAST_POINTS, Recorded, Run
+from lora_tui.opinion.training_loss import (
+    divergence,
+    enough,
+    odd_end,
+    percent_fallen,
+    plateau,
+    reduction,
+    spikes,
+    unusable,
+)
+from lora_tui.opinion.validation_loss import recorded_validation, validation
 from lora_tui.quality import rate_reduction
 
 
@@ -72,3 +77,27 @@ def _stars(findings: Sequence[Finding], run: Run, verdict: Verdict) -> int | Non
     if serious:
         return min(2, earned)
     return max(1, earned - 1) if verdict is Verdict.DOUBTFUL else earned
+
+
+def compare_with_rating(opinion: Opinion, quality: Quality) -> Comparison:
+    """Whether the opinion bears out the stored stars, in words."""
+    ours, stored = opinion.stars, quality.stars
+    if ours is None:
+        return Comparison(None, "The curve neither bears out the stored rating nor denies it.")
+    if stored is None:
+        return Comparison(
+            None, f"No rating is stored; the whole curve would earn {_starred(ours)}."
+        )
+    if ours == stored:
+        return Comparison(True, f"Agrees with the stored rating of {_starred(stored)}.")
+    more = "more" if ours > stored else "fewer"
+    difference = abs(ours - stored)
+    word = "Nearly agrees" if difference == 1 else "Disagrees"
+    return Comparison(
+        difference == 1,
+        f"{word}: it would give {_starred(ours)}, {difference} {more} than the stored rating.",
+    )
+
+
+def _starred(stars: int) -> str:
+    return counted(stars, "star")

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from lora_tui.adapters import header
-from lora_tui.adapters.header import AdapterConfig, AdapterFacts
+from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, disagreements, read_config
+from lora_tui.adapters.lora_header import LoraHeader, bytes_needed, read_header
 from lora_tui.adapters.safetensors_header import PREFIX_BYTES
 from lora_tui.disk_errors import explained_disk_errors
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
@@ -56,7 +56,7 @@ class LocalAdapter:
     """The weights first."""
     left_out: tuple[str, ...]
     """Names of files that are no part of an adapter; safe for a terminal."""
-    facts: AdapterFacts
+    facts: LoraHeader
     config: AdapterConfig
     trained_at: datetime
     """When the weights were written."""
@@ -78,10 +78,10 @@ def read_directory(directory: Path) -> LocalAdapter:
         with weights.open("rb") as file:
             size = weights.stat().st_size
             beginning = file.read(PREFIX_BYTES)
-            beginning += file.read(header.bytes_needed(beginning, size) - PREFIX_BYTES)
-        facts = header.read_header(beginning, file_size=size)
+            beginning += file.read(bytes_needed(beginning, size) - PREFIX_BYTES)
+        facts = read_header(beginning, file_size=size)
         with config.open("rb") as file:
-            settings = header.read_config(file.read(header.LARGEST_CONFIG + 1))
+            settings = read_config(file.read(MAX_CONFIG_BYTES + 1))
         _require_agreement(facts, settings)
         names = sorted(path.name for path in directory.iterdir())
         files = tuple(
@@ -141,8 +141,8 @@ def _checked(path: Path) -> Path:
     )
 
 
-def _require_agreement(facts: AdapterFacts, config: AdapterConfig) -> None:
-    problems = (*facts.problems, *header.disagreements(facts, config))
+def _require_agreement(facts: LoraHeader, config: AdapterConfig) -> None:
+    problems = (*facts.problems, *disagreements(facts, config))
     if problems:
         raise IntegrityError(
             "The adapter is not what its configuration says",

@@ -8,7 +8,7 @@ from textual.binding import BindingType
 
 from lora_tui.screens.scrolling import ScrollingScreen
 from lora_tui.tui.bindings import bound
-from lora_tui.widgets.zoomed_chart import ZoomedChart
+from lora_tui.widgets.charts.zoomed_chart import ZoomedChart
 
 LOOKING: Final = frozenset(
     {"log_scale", "smoothing", "strength", "crosshair", "zoom", "pan", "whole_run"}

@@ -17,7 +17,7 @@ from lora_tui.domain import ArtifactFile
 from lora_tui.screens.modal import Modal
 from lora_tui.tui.bindings import bound
 from lora_tui.widgets.cells import fit
-from lora_tui.widgets.dialog import Dialog
+from lora_tui.widgets.forms import Dialog
 
 _NAME: Final = 36
 _SIZE: Final = 11

@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 
 from lora_tui.screens.modal import Modal
 from lora_tui.tui.bindings import bound
-from lora_tui.widgets.dialog import Dialog
+from lora_tui.widgets.forms import Dialog
 from lora_tui.widgets.model_columns import COLUMNS, known_columns
 
 _CHOICES = COLUMNS[1:]  # the name is always shown

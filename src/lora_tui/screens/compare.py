@@ -18,22 +18,20 @@ from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
 from lora_tui.curves.series import Series
 from lora_tui.errors import LoraTuiError
-from lora_tui.reports.comparable import LEAST
+from lora_tui.reports import MIN_COMPARED
 from lora_tui.reports.compare import LETTERS, Comparison, compare_models, to_csv, to_markdown
 from lora_tui.screens.chart_screen import CHART_KEYS, LOOKING, ChartScreen
 from lora_tui.screens.scrolling import Scrolled
 from lora_tui.tui.bindings import bound
+from lora_tui.widgets.charts.overlay_chart import OverlayChart
 from lora_tui.widgets.difference_table import (
     LABEL,
     ComparedModels,
     DifferenceHeader,
     DifferenceTable,
 )
-from lora_tui.widgets.key_bar import KeyBar
-from lora_tui.widgets.overlay_chart import OverlayChart
+from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 from lora_tui.widgets.states import StatePanel
-from lora_tui.widgets.status_bar import StatusBar
-from lora_tui.widgets.title_bar import TitleBar
 
 _WIDE: Final = 120
 _SHORT: Final = 20
@@ -46,7 +44,7 @@ _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS, Topic.CURVE
 class CompareScreen(ChartScreen):
     """Wide: curves at the left, the table at the right; else one below the other."""
 
-    CSS_PATH = ["../widgets/drawn_lines.tcss", "compare.tcss"]  # noqa: RUF012 - Textual's own
+    CSS_PATH = ["../widgets/styled_lines.tcss", "compare.tcss"]  # noqa: RUF012 - Textual's own
     ABOUT = "The curves of the marked models over one another, and what differs between them."
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (_SHORT, "-short"), (_HIGH, "-high")]  # noqa: RUF012
@@ -97,7 +95,7 @@ class CompareScreen(ChartScreen):
     ]
 
     def __init__(self, model_ids: Sequence[str]) -> None:
-        """Compare these, `LEAST` to `MOST` of them, in this order."""
+        """Compare these, `MIN_COMPARED` to `MAX_COMPARED` of them, in this order."""
         super().__init__()
         self._ids = tuple(model_ids)
         self._comparison: Comparison | None = None
@@ -219,8 +217,8 @@ class CompareScreen(ChartScreen):
         found = [get_model(self.db, model_id) for model_id in self._ids]
         models = [model for model in found if model is not None]
         gone = len(self._ids) - len(models)
-        self.set_class(len(models) < LEAST, "-gone")
-        if len(models) < LEAST:
+        self.set_class(len(models) < MIN_COMPARED, "-gone")
+        if len(models) < MIN_COMPARED:
             self._comparison = None
             self.query_one(StatePanel).say(
                 "Nothing left to compare",

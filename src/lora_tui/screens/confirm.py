@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from lora_tui.screens.modal import Modal
 from lora_tui.tui.bindings import bound
-from lora_tui.widgets.dialog import Dialog
+from lora_tui.widgets.forms import Dialog
 
 
 class ConfirmScreen(Modal[bool]):

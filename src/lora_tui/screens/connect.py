@@ -18,8 +18,8 @@ from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
 from lora_tui.screens.base_screen import BaseScreen
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
 from lora_tui.tui.bindings import bound
-from lora_tui.widgets.field import Field, Verdict
-from lora_tui.widgets.title_bar import TitleBar
+from lora_tui.widgets.forms import Field, Verdict
+from lora_tui.widgets.screen_bars import TitleBar
 
 _WHERE: Final = (
     "Both are in the project's dashboard under Settings, API keys. The public key is the anon or "

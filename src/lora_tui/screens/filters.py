@@ -29,7 +29,7 @@ from lora_tui.screens.filter_sections import (
 from lora_tui.screens.modal import Modal
 from lora_tui.tui.bindings import bound
 from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.dialog import Dialog
+from lora_tui.widgets.forms import Dialog
 
 _MOST_LINES: Final = 300
 _TITLE_WIDTH: Final = 13

@@ -20,8 +20,8 @@ from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.tui.background_harvest import BackgroundHarvest
 from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.harvest_row import job_entry
+from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel
-from lora_tui.widgets.title_bar import TitleBar
 
 _POLL_SECONDS: Final = 0.5
 _AGE_SECONDS: Final = 15.0

@@ -16,9 +16,8 @@ from lora_tui.screens.actions import Action, grouped
 from lora_tui.screens.modal import Modal
 from lora_tui.screens.scrolling import Scrolled
 from lora_tui.tui.bindings import bound
-from lora_tui.widgets.cells import settled
-from lora_tui.widgets.dialog import Dialog
-from lora_tui.widgets.drawn_lines import wrapped
+from lora_tui.widgets.cells import settled, wrapped
+from lora_tui.widgets.forms import Dialog
 
 _WIDTH: Final = 74
 _FRAME: Final = 5

@@ -17,10 +17,8 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.tui.bindings import bound, key_of
-from lora_tui.widgets.key_bar import KeyBar
+from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 from lora_tui.widgets.states import StatePanel
-from lora_tui.widgets.status_bar import StatusBar
-from lora_tui.widgets.title_bar import TitleBar
 
 Row = TypeVar("Row")
 

@@ -16,8 +16,7 @@ from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, 
 from lora_tui.screens.modal import Modal
 from lora_tui.tui.base_app import BaseApp
 from lora_tui.tui.bindings import bound, key_of
-from lora_tui.widgets.dialog import Dialog
-from lora_tui.widgets.field import Field
+from lora_tui.widgets.forms import Dialog, Field
 
 
 class LoginScreen(Modal[None]):

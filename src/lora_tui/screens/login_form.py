@@ -11,7 +11,7 @@ from textual.widgets import Button, Static
 from lora_tui.errors import LoraTuiError
 from lora_tui.secret import Secret
 from lora_tui.widgets.cells import settled
-from lora_tui.widgets.field import Field
+from lora_tui.widgets.forms import Field
 
 
 def account_fields(email: str = "") -> Iterator[Widget]:

@@ -27,17 +27,12 @@ from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.scrolling import Scrolled
 from lora_tui.screens.serve import ServeScreen
 from lora_tui.tui.bindings import bound
-from lora_tui.widgets.adapter_facts import adapter_section
+from lora_tui.widgets.charts.loss_chart import LossChart
 from lora_tui.widgets.file_list import FileList
-from lora_tui.widgets.job_timeline import JobTimeline
-from lora_tui.widgets.key_bar import KeyBar
-from lora_tui.widgets.loss_chart import LossChart
-from lora_tui.widgets.metric_tiles import MetricTiles
-from lora_tui.widgets.model_facts import ModelFacts
-from lora_tui.widgets.model_header import ModelHeader
-from lora_tui.widgets.opinion_panel import OpinionPanel
+from lora_tui.widgets.model_metadata import ModelFacts, adapter_section
+from lora_tui.widgets.model_page import JobTimeline, MetricTiles, ModelHeader, OpinionPanel
+from lora_tui.widgets.screen_bars import KeyBar, StatusBar
 from lora_tui.widgets.states import StatePanel
-from lora_tui.widgets.status_bar import StatusBar
 
 _WIDE: Final = 110
 _FACTS: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS})
@@ -47,7 +42,7 @@ _NOT_READ: Final = "not looked into: i reads a few kilobytes of it"
 class ModelScreen(ChartScreen):
     """One model. Wide: figures and chart at the left, facts at the right; else one column."""
 
-    CSS_PATH = ["../widgets/drawn_lines.tcss", "model.tcss"]  # noqa: RUF012 - Textual's own
+    CSS_PATH = ["../widgets/styled_lines.tcss", "model.tcss"]  # noqa: RUF012 - Textual's own
     ABOUT = "One model: its loss curve, a second opinion on it, its files, and how it was trained."
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [

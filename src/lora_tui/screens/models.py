@@ -25,22 +25,19 @@ from lora_tui.cache.models import (
     summaries,
 )
 from lora_tui.config.keys import keys_of
-from lora_tui.reports.comparable import LEAST, MOST
+from lora_tui.reports import MAX_COMPARED, MIN_COMPARED
 from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.instead_of_list import is_narrowed, say_why_empty
 from lora_tui.screens.marked_models import download_question, note_of_list
 from lora_tui.screens.query_words import SORT_NAMES, described, direction_name
 from lora_tui.tui.bindings import bound, key_of
 from lora_tui.tui.view_state import View
-from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.model_columns import known_columns
-from lora_tui.widgets.model_rows import ModelRows
 from lora_tui.widgets.model_table import ModelTable
-from lora_tui.widgets.model_view import ModelView
+from lora_tui.widgets.model_view import ModelRows, ModelView
+from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 from lora_tui.widgets.search_bar import SearchBar, SearchInput
 from lora_tui.widgets.states import OfflineBanner, StatePanel
-from lora_tui.widgets.status_bar import StatusBar
-from lora_tui.widgets.title_bar import TitleBar
 
 _WITH_PREVIEW: Final = 130
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES})
@@ -135,7 +132,7 @@ class ModelsScreen(CacheScreen):
         if action in ("download", "copy_id"):
             return self._shown > 0
         if action == "compare":
-            return len(self.rows.marked) >= LEAST  # also in the burst that marked them
+            return len(self.rows.marked) >= MIN_COMPARED  # also in the burst that marked them
         if action == "preview":
             return self._is_wide
         if action == "columns":
@@ -330,8 +327,8 @@ class ModelsScreen(CacheScreen):
     def action_compare(self) -> None:
         """Compare the marked models, in the order of the list."""
         marked = self.rows.marked
-        if len(marked) > MOST:
-            self.notify(f"Up to {MOST} models can be compared; {len(marked)} are marked")
+        if len(marked) > MAX_COMPARED:
+            self.notify(f"Up to {MAX_COMPARED} models can be compared; {len(marked)} are marked")
             return
         places = {model: self._list.position(model) if self._list else None for model in marked}
         order = sorted(marked, key=lambda model: (places[model] is None, places[model] or 0, model))
@@ -470,8 +467,10 @@ class ModelsScreen(CacheScreen):
             self.rows.total,
             self._everything,
             marked,
-            compare_key=key_of(self.app, "models.compare") if LEAST <= marked <= MOST else None,
+            compare_key=key_of(self.app, "models.compare")
+            if MIN_COMPARED <= marked <= MAX_COMPARED
+            else None,
         )
-        if (marked >= LEAST) is not self._can_compare:
+        if (marked >= MIN_COMPARED) is not self._can_compare:
             self._can_compare = not self._can_compare
             self.refresh_bindings()

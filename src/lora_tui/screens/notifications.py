@@ -16,8 +16,8 @@ from lora_tui.domain import Notification
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.cells import settled
+from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel
-from lora_tui.widgets.title_bar import TitleBar
 
 
 class NoticeList(FullList, inherit_bindings=False):

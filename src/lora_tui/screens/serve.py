@@ -17,7 +17,7 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.screens.modal import Modal
 from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.cells import settled
-from lora_tui.widgets.dialog import Dialog
+from lora_tui.widgets.forms import Dialog
 
 if TYPE_CHECKING:
     from lora_tui.tui.base_app import BaseApp

@@ -23,10 +23,8 @@ from lora_tui.screens.list_screen import LIST_KEYS, FullList
 from lora_tui.text import terminal_safe
 from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.cells import fit
-from lora_tui.widgets.key_bar import KeyBar
 from lora_tui.widgets.model_columns import COLUMNS, arrange
-from lora_tui.widgets.status_bar import StatusBar
-from lora_tui.widgets.title_bar import TitleBar
+from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 
 _LABEL: Final = 16
 _SOURCE: Final = 20

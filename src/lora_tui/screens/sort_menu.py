@@ -15,7 +15,7 @@ from lora_tui.cache.models import Sort
 from lora_tui.screens.modal import Modal
 from lora_tui.screens.query_words import SORT_NAMES, direction_name
 from lora_tui.tui.bindings import bound
-from lora_tui.widgets.dialog import Dialog
+from lora_tui.widgets.forms import Dialog
 
 
 class SortMenu(Modal[Sort | None]):

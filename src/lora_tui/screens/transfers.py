@@ -21,9 +21,9 @@ from lora_tui.text import terminal_safe
 from lora_tui.transfers.control import Control
 from lora_tui.transfers.rate import RateMeter, seconds_left
 from lora_tui.tui.bindings import bound, key_of
-from lora_tui.widgets.drawn_lines import Line
+from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel
-from lora_tui.widgets.title_bar import TitleBar
+from lora_tui.widgets.styled_lines import Line
 from lora_tui.widgets.transfer_bar import progress_line
 from lora_tui.widgets.transfer_line import heading, transfer_lines
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
+from pathlib import Path
 from typing import Final
 
 from rich.cells import cell_len, chop_cells
+
+from lora_tui.text import terminal_safe
 
 _ASCII_FOR: Final = str.maketrans(
     {"–": "-", "—": "-", "…": "...", "·": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "→": "->"}
@@ -54,3 +58,42 @@ def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False)
             text, occupied = ellipsis, 1
     padding = " " * (width - occupied)
     return padding + text if right else text + padding
+
+
+def fit_start(text: str, width: int, *, ascii_only: bool = False) -> str:
+    """The text, or its end where it is too long: of a path the end tells more."""
+    text = settled(text, ascii_only=ascii_only)
+    if cell_len(text) <= width:
+        return text
+    if width < 2:
+        return ""
+    while cell_len(text) > width - 1:
+        text = text[1:]
+    return ("~" if ascii_only else "…") + text
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` cells, broken between words where that is possible."""
+    if width <= 0:
+        return []
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split(" "):
+            candidate = f"{line} {word}" if line else word
+            if cell_len(candidate) <= width:
+                line = candidate
+                continue
+            if line:
+                lines.append(line)
+            *full, line = chop_cells(word, width) or [""]
+            lines.extend(full)
+        lines.append(line)
+    return lines
+
+
+def short_path(path: Path) -> str:
+    """The path for a terminal, with `~` for the user's home."""
+    text = terminal_safe(str(path), limit=4_000)
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path's own fails where there is none
+    return f"~{text[len(home) :]}" if text == home or text.startswith(home + "/") else text

@@ -10,19 +10,18 @@ from rich.cells import cell_len, chop_cells
 
 from lora_tui import formats
 from lora_tui.config.keys import DEFAULT_KEYS
-from lora_tui.reports.comparable import MOST
+from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.compare import LETTERS, Comparison, Row
 from lora_tui.tui.bindings import key_of
 from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn
-from lora_tui.widgets.stars import Span, badge_spans, star_spans
+from lora_tui.widgets.styled_lines import DrawnLines, Line, Span, badge_spans, drawn, star_spans
 
 LABEL: Final = 16
 _LEAST_COLUMN, _MOST_COLUMN = 9, 30
 _MOST_LINES: Final = 3
 _BREAKABLE: Final = re.compile(r"[^\s/_-]*[\s/_-]+|[^\s/_-]+")
 """A piece of text after which a line may end."""
-_SERIES: Final = tuple(f"series{number}" for number in range(MOST))
+_SERIES: Final = tuple(f"series{number}" for number in range(MAX_COMPARED))
 
 
 class ComparedModels(DrawnLines):

@@ -11,11 +11,10 @@ from lora_tui import formats
 from lora_tui.cache.transfers import ACTIVE, STOPPED, Transfer, TransferState
 from lora_tui.domain import ArtifactFile
 from lora_tui.transfers.rate import RateMeter, seconds_left
-from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
-from lora_tui.widgets.stars import Span
+from lora_tui.widgets.cells import fit, settled, short_path, wrapped
+from lora_tui.widgets.styled_lines import DrawnLines, Line, Span, drawn
 from lora_tui.widgets.transfer_bar import progress_line, share, state_span
-from lora_tui.widgets.transfer_line import note_of, short_path
+from lora_tui.widgets.transfer_line import note_of
 
 _STATE: Final = 12
 _SIZE: Final = 10

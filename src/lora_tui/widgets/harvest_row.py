@@ -16,8 +16,7 @@ from lora_tui.harvest.job_state import FileState, JobState, State
 from lora_tui.harvest.urgency import EXPIRING_SECONDS, seconds_left
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.cells import fit
-from lora_tui.widgets.drawn_lines import Line
-from lora_tui.widgets.stars import Span
+from lora_tui.widgets.styled_lines import Line, Span
 from lora_tui.widgets.transfer_bar import bar, share
 
 _STATE: Final = 12

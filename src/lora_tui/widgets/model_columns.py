@@ -8,8 +8,8 @@ from typing import Final
 
 from lora_tui import clock, formats
 from lora_tui.cache.models import ModelSummary, Sort
-from lora_tui.widgets.sparkline import sparkline
-from lora_tui.widgets.stars import Span, badge_spans, star_spans
+from lora_tui.widgets.charts.sparkline import sparkline
+from lora_tui.widgets.styled_lines import Span, badge_spans, star_spans
 
 WIDE: Final = 100
 """From this width on, columns stand two cells apart and verdicts have their shape."""

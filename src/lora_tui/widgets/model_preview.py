@@ -13,14 +13,12 @@ from lora_tui.config.keys import DEFAULT_KEYS
 from lora_tui.curves.series import Series
 from lora_tui.domain import Model
 from lora_tui.tui.bindings import key_of
-from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.chart_legend import legend
-from lora_tui.widgets.curve_plot import PlotStyle, draw_curve
-from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
+from lora_tui.widgets.cells import fit, settled, wrapped
+from lora_tui.widgets.charts.curve_plot import PlotStyle, draw_curve
+from lora_tui.widgets.charts.legend import legend
 from lora_tui.widgets.file_list import FilesState, file_lines
-from lora_tui.widgets.metric_tiles import figures
-from lora_tui.widgets.opinion_panel import opinion_lines
-from lora_tui.widgets.stars import Span, badge_spans, star_spans
+from lora_tui.widgets.model_page import figures, opinion_lines
+from lora_tui.widgets.styled_lines import DrawnLines, Line, Span, badge_spans, drawn, star_spans
 
 _TILES: Final = 3
 _SHOWN_FIGURES: Final = (

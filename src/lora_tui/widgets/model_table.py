@@ -16,9 +16,8 @@ from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.tui.bindings import bound
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.model_columns import WIDE, Look, Placed, arrange
-from lora_tui.widgets.model_rows import ModelRows
-from lora_tui.widgets.model_view import ModelView
-from lora_tui.widgets.stars import Span
+from lora_tui.widgets.model_view import ModelRows, ModelView
+from lora_tui.widgets.styled_lines import Span
 
 _GUTTER: Final = 3
 """The cursor's bar, the mark and a blank, left of the first column."""

@@ -9,8 +9,7 @@ from rich.cells import cell_len
 from lora_tui import formats
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.widgets.cells import fit
-from lora_tui.widgets.drawn_lines import Line
-from lora_tui.widgets.stars import Span
+from lora_tui.widgets.styled_lines import Line, Span
 
 _LEAST: Final = 8
 _MOST: Final = 40

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +11,8 @@ from lora_tui import formats
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.rate import seconds_left
-from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.drawn_lines import Line, wrapped
+from lora_tui.widgets.cells import fit, fit_start, settled, short_path, wrapped
+from lora_tui.widgets.styled_lines import Line
 from lora_tui.widgets.transfer_bar import bar, share, state_span
 
 _STATE: Final = 12
@@ -99,25 +98,6 @@ def note_of(row: Transfer) -> str:
     if row.state is TransferState.RUNNING and row.attempts:
         return f"{row.attempts} {'retry' if row.attempts == 1 else 'retries'}"
     return ""
-
-
-def fit_start(text: str, width: int, *, ascii_only: bool = False) -> str:
-    """The text, or its end where it is too long: of a path the end tells more."""
-    text = settled(text, ascii_only=ascii_only)
-    if cell_len(text) <= width:
-        return text
-    if width < 2:
-        return ""
-    while cell_len(text) > width - 1:
-        text = text[1:]
-    return ("~" if ascii_only else "…") + text
-
-
-def short_path(path: Path) -> str:
-    """The path for a terminal, with `~` for the user's home."""
-    text = terminal_safe(str(path), limit=4_000)
-    home = os.path.expanduser("~")  # noqa: PTH111 - Path's own fails where there is none
-    return f"~{text[len(home) :]}" if text == home or text.startswith(home + "/") else text
 
 
 def _bar(row: Transfer, width: int, style: str, *, ascii_only: bool) -> Line:

@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import Final
 
 from lora_tui.curves.series import Series, Smoothing
-from lora_tui.widgets.axes import TINY, linear_ticks, log_ticks
-from lora_tui.widgets.canvas import Dot, Grid, Layer
-from lora_tui.widgets.curve_plot import LEAST_HEIGHT, LEAST_WIDTH, PlotStyle, Window
-from lora_tui.widgets.plot_frame import (
+from lora_tui.widgets.charts.axes import TINY, linear_ticks, log_ticks
+from lora_tui.widgets.charts.canvas import Dot, Grid, Layer
+from lora_tui.widgets.charts.curve_plot import LEAST_HEIGHT, LEAST_WIDTH, PlotStyle, Window
+from lora_tui.widgets.charts.plot_frame import (
     BELOW,
     PlotLayer,
     Scale,
@@ -25,7 +25,7 @@ from lora_tui.widgets.plot_frame import (
     step_range,
     ticks_across,
 )
-from lora_tui.widgets.stars import Span
+from lora_tui.widgets.styled_lines import Span
 
 Curve = Sequence[tuple[float, float]]
 """(step, loss), finite but for a loss that is NaN, which is a gap in the line."""

@@ -1,4 +1,4 @@
-"""All that is known of a model in words: hyperparameters, GPU, dataset, job, the model itself."""
+"""The metadata of a model as sections of label and value."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from lora_tui import formats
+from lora_tui.adapters.inspection import Adapter
 from lora_tui.domain import Gpu, Hyperparameters, Model
-from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.drawn_lines import DrawnLines, Line, drawn, wrapped
+from lora_tui.widgets.cells import fit, settled, wrapped
+from lora_tui.widgets.styled_lines import DrawnLines, Line, drawn
 
 _LABEL: Final = 18
 _NOT_RECORDED: Final = "not recorded"
@@ -179,3 +180,47 @@ def _figure(value: float | None) -> str | None:
 
 def _whole(value: int | None) -> str | None:
     return None if value is None else f"{value:,}"
+
+
+_MOST_TARGETS: Final = 12
+
+
+def adapter_section(adapter: Adapter | str) -> Section:
+    """The facts; or in words why there are none."""
+    if isinstance(adapter, str):
+        return Section("Adapter", (Fact("Header", adapter),))
+    facts, config = adapter.facts, adapter.config
+    ranks = ", ".join(
+        f"{rank} ({formats.count(count)} modules)" if len(facts.ranks) > 1 else str(rank)
+        for rank, count in facts.ranks.items()
+    )
+    targets = list(facts.ranks_by_target)
+    more = len(targets) - _MOST_TARGETS
+    named = ", ".join(targets[:_MOST_TARGETS]) + (f" and {more} more" if more > 0 else "")
+    lines = [
+        Fact("Read from", "the bucket" if adapter.model else "this disk", adapter.file[-40:]),
+        Fact("Parameters", formats.count(facts.parameters), _short(facts.parameters)),
+        Fact("Type", ", ".join(facts.dtypes) or formats.NOTHING),
+        Fact("Rank", ranks or formats.NOTHING),
+        Fact("Modules", formats.count(len(facts.modules))),
+        Fact("Targets", named or formats.NOTHING),
+        Fact("Tensors", formats.count(facts.tensors)),
+    ]
+    if facts.other_tensors:
+        lines.append(Fact("Other tensors", formats.count(len(facts.other_tensors))))
+    if config is None:
+        lines.append(Fact("Configuration", "there is none to check it against"))
+    else:
+        lines.append(Fact("Scaling", formats.figure(config.scaling), "alpha over rank"))
+    if adapter.problems:
+        lines += [Fact("Problem", problem) for problem in adapter.problems]
+    elif config is not None:
+        lines.append(Fact("Agreement", "file and configuration agree"))
+    return Section("Adapter", tuple(lines))
+
+
+def _short(parameters: int) -> str:
+    for unit, length in (("billion", 1e9), ("million", 1e6)):
+        if parameters >= length:
+            return f"{parameters / length:.1f} {unit}"
+    return ""

@@ -11,8 +11,8 @@ from textual import events
 from textual.reactive import reactive
 
 from lora_tui.curves.series import Smoothing
-from lora_tui.widgets.curve_plot import PlotStyle, Window
-from lora_tui.widgets.drawn_lines import DrawnLines
+from lora_tui.widgets.charts.curve_plot import PlotStyle, Window
+from lora_tui.widgets.styled_lines import DrawnLines
 
 _WHEEL: Final = 1.25
 _WHEEL_PAN: Final = 0.1

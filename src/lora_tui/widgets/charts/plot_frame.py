@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lora_tui.widgets.axes import (
+from lora_tui.widgets.charts.axes import (
     LEAST_SPAN,
     TINY,
     Ticks,
@@ -15,8 +15,8 @@ from lora_tui.widgets.axes import (
     padded_range,
     time_ticks,
 )
-from lora_tui.widgets.canvas import Dot, Grid, Layer
-from lora_tui.widgets.stars import Span
+from lora_tui.widgets.charts.canvas import Dot, Grid, Layer
+from lora_tui.widgets.styled_lines import Span
 
 PlotLayer = tuple[Layer, str, str | None]
 """A line, its style, and the letter that draws it where that is not dots."""

@@ -15,9 +15,9 @@ from itertools import pairwise
 from typing import Final
 
 from lora_tui.curves.series import Series, Smoothing
-from lora_tui.widgets.axes import TINY, linear_ticks, log_ticks
-from lora_tui.widgets.canvas import Grid, Layer
-from lora_tui.widgets.plot_frame import (
+from lora_tui.widgets.charts.axes import TINY, linear_ticks, log_ticks
+from lora_tui.widgets.charts.canvas import Grid, Layer
+from lora_tui.widgets.charts.plot_frame import (
     BELOW,
     PlotLayer,
     Scale,
@@ -30,7 +30,7 @@ from lora_tui.widgets.plot_frame import (
     step_range,
     ticks_across,
 )
-from lora_tui.widgets.stars import Span
+from lora_tui.widgets.styled_lines import Span
 
 LEAST_WIDTH: Final = 24
 LEAST_HEIGHT: Final = 5

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from lora_tui.widgets.axes import LEAST_SPAN
+from lora_tui.widgets.charts.axes import LEAST_SPAN
 
 _ASCII_LEVELS: Final = " .:-=+*#"
 _ASCII_HEIGHTS: Final = "_.-'"

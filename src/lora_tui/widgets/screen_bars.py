@@ -1,21 +1,57 @@
-"""The line above the footer: whose data this is, how old, whether online, what is running."""
+"""The bars of a screen: the title above; the status and the keys below."""
 
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 from typing import Final
 
 from rich.cells import cell_len
+from textual import events
 from textual.content import Content
 from textual.reactive import reactive
+from textual.screen import Screen
 from textual.widget import Widget
 
 from lora_tui import clock, formats
 from lora_tui.cache.metadata import SyncErrorKind, SyncState, get_sync_state
 from lora_tui.cache.records import unread_count
 from lora_tui.cache.transfers import active_transfers
+from lora_tui.tui.bindings import is_typed
+from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.states import SYNC_ERROR_WORDS
 from lora_tui.widgets.transfer_bar import bar, share
+
+
+class TitleBar(Widget):
+    """`title` in bold, `detail` after it, `aside` at the right. All of it may be remote text."""
+
+    ALLOW_SELECT = False
+
+    title_text: reactive[str] = reactive("")
+    detail: reactive[str] = reactive("")
+    aside: reactive[str] = reactive("")
+
+    def __init__(self, title: str, *, ascii_only: bool = False) -> None:
+        super().__init__()
+        self._ascii_only = ascii_only
+        self.set_reactive(TitleBar.title_text, title)
+
+    def render(self) -> Content:
+        """One line; the detail is cut where it is too long."""
+        width = self.size.width
+        title = settled(self.title_text, ascii_only=self._ascii_only)
+        aside = settled(self.aside, ascii_only=self._ascii_only)
+        if cell_len(title) + cell_len(aside) + 6 > width:
+            aside = ""
+        gap = "  " if aside else ""
+        middle = max(0, width - cell_len(title) - cell_len(gap + aside) - 4)
+        return Content.assemble(
+            (f" {title}", "bold $primary"),
+            ("  " + fit(self.detail, middle, ascii_only=self._ascii_only), "$secondary"),
+            (f"{gap}{aside} ", "$secondary"),
+        )
+
 
 _AGE_SECONDS: Final = 15.0
 _BAR: Final = 8
@@ -113,3 +149,77 @@ class StatusBar(Widget):
 def _width(parts: list[tuple[str, str]], separator: str = "") -> int:
     texts = sum(cell_len(text) for text, _ in parts)
     return texts + cell_len(separator) * max(0, len(parts) - 1)
+
+
+_HELP: Final = "help"
+
+
+@dataclass(frozen=True)
+class KeyHint:
+    """One key and what it does."""
+
+    key: str
+    """As the application is told that it was pressed."""
+    shown: str
+    description: str
+    action: str
+
+    @property
+    def width(self) -> int:
+        """Cells, with a blank on each side of the key and one after the words."""
+        return cell_len(self.shown) + cell_len(self.description) + 3
+
+
+def fitting(hints: list[KeyHint], width: int) -> list[KeyHint]:
+    """The first ones that fit, in their order; help is left out last of all."""
+    room = width + 1  # the blank after the last words may fall off the edge
+    needed = [hint for hint in hints if hint.action == _HELP and hint.width <= room]
+    room -= sum(hint.width for hint in needed)
+    for hint in hints:
+        if hint.action != _HELP and hint.width <= room:
+            needed.append(hint)
+            room -= hint.width
+    return [hint for hint in hints if hint in needed]
+
+
+class KeyBar(Widget):
+    """Shows what the bindings of the screen say; a click on a key presses it."""
+
+    ALLOW_SELECT = False
+
+    def on_mount(self) -> None:
+        """Follow the bindings."""
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+
+    def render(self) -> Content:
+        """Keys stand out, words are quiet."""
+        parts: list[tuple[str, str]] = []
+        for hint in self._shown():
+            parts.append((f" {hint.shown} ", "bold $footer-key-foreground"))
+            parts.append((f"{hint.description} ", "$footer-description-foreground"))
+        return Content.assemble(*parts)
+
+    def on_click(self, event: events.Click) -> None:
+        """As if the key had been pressed."""
+        offset = event.get_content_offset(self)
+        at = 0
+        for hint in self._shown() if offset is not None else ():
+            if offset is not None and at <= offset.x < at + hint.width:
+                self.app.simulate_key(hint.key)
+            at += hint.width
+
+    def _shown(self) -> list[KeyHint]:
+        hints: dict[str, KeyHint] = {}
+        ascii_only = self.app.has_class("-ascii")
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            applies = binding.show and active.enabled and not is_typed(self.screen, binding.key)
+            if applies and binding.action not in hints:
+                shown = settled(self.app.get_key_display(binding), ascii_only=ascii_only)
+                hints[binding.action] = KeyHint(
+                    binding.key, shown, binding.description, binding.action
+                )
+        return fitting(list(hints.values()), self.size.width)
+
+    def _changed(self, _screen: Screen[object]) -> None:
+        self.refresh()

@@ -12,12 +12,12 @@ from textual.reactive import reactive
 
 from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint
-from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.chart_legend import legend
-from lora_tui.widgets.curve_plot import Plot, Window, draw_curve, with_crosshair
-from lora_tui.widgets.drawn_lines import Line, drawn, wrapped
-from lora_tui.widgets.plot_frame import step_range
-from lora_tui.widgets.zoomed_chart import ZoomedChart
+from lora_tui.widgets.cells import fit, settled, wrapped
+from lora_tui.widgets.charts.curve_plot import Plot, Window, draw_curve, with_crosshair
+from lora_tui.widgets.charts.legend import legend
+from lora_tui.widgets.charts.plot_frame import step_range
+from lora_tui.widgets.charts.zoomed_chart import ZoomedChart
+from lora_tui.widgets.styled_lines import Line, drawn
 
 _LEGEND_ROWS: Final = 1
 _FEWEST: Final = 4

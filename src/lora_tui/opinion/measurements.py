@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, Protocol
 
-from lora_tui.curves.shape import rolling_level, rolling_median
+from lora_tui.curves.downsample_and_smooth import rolling_level, rolling_median
 
 LEAST_POINTS: Final = 20
 """Fewer do not tell a trend from noise: a median of five at either end is half of the run."""

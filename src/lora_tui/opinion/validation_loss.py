@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from lora_tui.curves.shape import rolling_median
-from lora_tui.opinion.findings import Finding, Kind, Severity, Validation
-from lora_tui.opinion.run import SIGMA, Run
-from lora_tui.opinion.words import nats, whole
+from lora_tui.curves.downsample_and_smooth import rolling_median
+from lora_tui.opinion.findings import Finding, Kind, Severity, Validation, nats, whole
+from lora_tui.opinion.measurements import SIGMA, Run
 
 OVERFIT_SHARE: Final = 0.05
 """The validation loss ends so much above its best: as much as the rule's step to a star."""

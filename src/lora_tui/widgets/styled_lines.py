@@ -1,21 +1,48 @@
-"""A widget that is lines of styled text, computed for the width that it has."""
+"""Spans of styled text, and the widget that shows lines of them in the width that it has."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from rich.cells import cell_len, chop_cells
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from lora_tui.widgets.stars import Span
+from lora_tui import formats
+
+Span = tuple[str, str]
+"""Text and the name of the style that it is shown in."""
+
+_SHAPES: Final = {
+    "excellent": ("◆", "excellent"),
+    "good": ("●", "good"),
+    "fair": ("◐", "fair"),
+    "poor": ("○", "poor"),
+    "overfit": ("▲", "overfit"),
+}
+
+
+def star_spans(score: int | None, *, ascii_only: bool = False) -> list[Span]:
+    """Five cells: those that are earned, and those that are not."""
+    text = formats.stars(score, ascii_only=ascii_only)
+    earned = 0 if score is None else min(5, max(0, score))
+    return [(text[:earned], "stars"), (text[earned:], "faint")]
+
+
+def badge_spans(convergence: str, *, shape: bool = True, ascii_only: bool = False) -> list[Span]:
+    """The convergence in words; with its shape in front where there is room for it."""
+    symbol, style = _SHAPES.get(convergence, ("·", "faint"))
+    if not shape or ascii_only:
+        return [(convergence, style)]
+    return [(f"{symbol} {convergence}", style)]
+
 
 Line = Sequence[Span]
 
 
 def drawn(*roles: str) -> set[str]:
-    """The component classes for the styles of spans; drawn_lines.tcss says how each looks."""
+    """The component classes for the styles of spans; styled_lines.tcss says how each looks."""
     return {f"drawn--{role}" for role in roles}
 
 
@@ -54,23 +81,3 @@ class DrawnLines(Widget):
     ) -> int:
         """As many rows as there are lines."""
         return len(self.lines(width))
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` cells, broken between words where that is possible."""
-    if width <= 0:
-        return []
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        line = ""
-        for word in paragraph.split(" "):
-            candidate = f"{line} {word}" if line else word
-            if cell_len(candidate) <= width:
-                line = candidate
-                continue
-            if line:
-                lines.append(line)
-            *full, line = chop_cells(word, width) or [""]
-            lines.extend(full)
-        lines.append(line)
-    return lines

@@ -10,9 +10,9 @@ from rich.cells import cell_len
 
 from lora_tui import formats
 from lora_tui.curves.series import Reading, Smoothing
-from lora_tui.widgets.curve_plot import BEST, PlotStyle
-from lora_tui.widgets.plot_frame import BELOW
-from lora_tui.widgets.stars import Span
+from lora_tui.widgets.charts.curve_plot import BEST, PlotStyle
+from lora_tui.widgets.charts.plot_frame import BELOW
+from lora_tui.widgets.styled_lines import Span
 
 SMOOTHED: Final = {
     Smoothing.OFF: "as logged",

@@ -10,16 +10,15 @@ from textual.reactive import reactive
 
 from lora_tui import formats
 from lora_tui.curves.series import Series, Smoothing
-from lora_tui.reports.comparable import MOST
+from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.compare import LETTERS
 from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.chart_legend import SMOOTHED
-from lora_tui.widgets.curve_plot import Window
-from lora_tui.widgets.drawn_lines import Line, drawn
-from lora_tui.widgets.overlay_plot import Curve, Overlay, curve_of, draw_overlay, step_at
-from lora_tui.widgets.plot_frame import BELOW, crossed_rows, step_range
-from lora_tui.widgets.stars import Span
-from lora_tui.widgets.zoomed_chart import ZoomedChart
+from lora_tui.widgets.charts.curve_plot import Window
+from lora_tui.widgets.charts.legend import SMOOTHED
+from lora_tui.widgets.charts.overlay_plot import Curve, Overlay, curve_of, draw_overlay, step_at
+from lora_tui.widgets.charts.plot_frame import BELOW, crossed_rows, step_range
+from lora_tui.widgets.charts.zoomed_chart import ZoomedChart
+from lora_tui.widgets.styled_lines import Line, Span, drawn
 
 _CLOSEST: Final = 2000.0
 """So many times closer than the whole one may look."""
@@ -37,7 +36,7 @@ class OverlayChart(ZoomedChart):
         "axis",
         "grid",
         "crosshair",
-        *(f"series{number}" for number in range(MOST)),
+        *(f"series{number}" for number in range(MAX_COMPARED)),
     )
 
     at: reactive[float | None] = reactive(None)

@@ -1,0 +1,309 @@
+"""The parts at the top of a model's page: header, metrics, second opinion and timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import ClassVar, Final
+
+from rich.cells import cell_len
+
+from lora_tui import formats
+from lora_tui.domain import Model
+from lora_tui.opinion import Comparison, Opinion, Severity
+from lora_tui.widgets.cells import fit, settled, wrapped
+from lora_tui.widgets.styled_lines import DrawnLines, Line, Span, badge_spans, drawn, star_spans
+
+
+class ModelHeader(DrawnLines):
+    """Two lines; empty until `show` is called."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+        "title", "muted", "figure", "faint", "stars", "excellent", "good", "fair", "poor", "overfit"
+    )
+
+    _model: Model | None = None
+
+    def show(self, model: Model | None) -> None:
+        """Show this model, or nothing."""
+        self._model = model
+        self.refresh(layout=True)
+
+    def lines(self, width: int) -> Sequence[Line]:
+        """See `header_lines`."""
+        return header_lines(self._model, width, ascii_only=self.ascii_only) if self._model else ()
+
+
+def header_lines(model: Model, width: int, *, ascii_only: bool = False) -> list[Line]:
+    """Two lines; what does not fit is cut on the left side of each, never the figures."""
+    between = " - " if ascii_only else " · "
+    version = settled(model.version, ascii_only=ascii_only)
+    aside = f"{version}{between}{settled(model.status, ascii_only=ascii_only)}"
+    name = fit(model.name, max(1, width - cell_len(aside) - 2), ascii_only=ascii_only)
+    verdict: list[Span] = [
+        *star_spans(model.quality.stars, ascii_only=ascii_only),
+        (f" {_score(model)}   ", "figure"),
+        *badge_spans(model.quality.convergence, ascii_only=ascii_only),
+    ]
+    if model.quality.convergence != "overfit":
+        verdict.append((" convergence", verdict[-1][1]))
+    used = sum(cell_len(text) for text, _ in verdict)
+    origin = [
+        text
+        for text in (
+            model.dataset.name if model.dataset else None,
+            model.preset_id,
+            formats.date(model.created_at) if model.created_at else None,
+        )
+        if text
+    ]
+    room = width - used - 3
+    return [
+        [(name, "title"), ("  ", "title"), (aside, "muted")],
+        [*verdict, ("   ", "muted"), (_origin(origin, between, room, ascii_only), "muted")],
+    ]
+
+
+def _score(model: Model) -> str:
+    return formats.score(model.quality.stars).replace(formats.NOTHING, "not rated")
+
+
+def _origin(parts: Sequence[str], between: str, room: int, ascii_only: bool) -> str:
+    """Dataset, preset and date at the right end; the first of them is shortened."""
+    if not parts or room < 8:
+        return ""
+    rest = "".join(between + settled(part, ascii_only=ascii_only) for part in parts[1:])
+    first = settled(parts[0], ascii_only=ascii_only)
+    most = room - cell_len(rest)
+    if most < min(8, cell_len(first)):
+        return fit(first, room, right=True, ascii_only=ascii_only)
+    text = fit(first, min(most, cell_len(first)), ascii_only=ascii_only) + rest
+    return fit(text, room, right=True, ascii_only=ascii_only)
+
+
+_IN_ONE_ROW: Final = 124
+_SHORT: Final = {
+    "Training loss": "Train. loss",
+    "Validation loss": "Valid. loss",
+    "Loss reduction": "Reduction",
+}
+
+
+class MetricTiles(DrawnLines):
+    """Four tiles a row, or all eight where the width allows it."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn("label", "figure", "faint")
+
+    _model: Model | None = None
+
+    def show(self, model: Model) -> None:
+        """Show the figures of this model."""
+        self._model = model
+        self.refresh(layout=True)
+
+    def lines(self, width: int) -> Sequence[Line]:
+        """See `tile_lines`."""
+        if self._model is None:
+            return ()
+        return tile_lines(figures(self._model), width, ascii_only=self.ascii_only)
+
+
+def figures(model: Model) -> list[tuple[str, str]]:
+    """Label and figure of each tile."""
+    quality, training = model.quality, model.training
+    final = quality.final_training_loss
+    return [
+        ("Training loss", formats.loss(training.final_loss if final is None else final)),
+        ("Validation loss", formats.loss(quality.final_validation_loss)),
+        ("Perplexity", formats.perplexity(quality.perplexity)),
+        ("Loss reduction", formats.percent(quality.loss_reduction_percent)),
+        ("Epochs", formats.figure(training.epochs_completed)),
+        ("Steps", formats.count(training.total_steps)),
+        ("Training time", formats.hours(training.duration_hours)),
+        ("Cost", formats.money(training.total_cost)),
+    ]
+
+
+def tile_lines(
+    tiles: Sequence[tuple[str, str]], width: int, *, ascii_only: bool = False
+) -> list[Line]:
+    """Label above figure, in columns of equal width; an empty line between rows of tiles."""
+    columns = len(tiles) if width >= _IN_ONE_ROW else 4
+    cell = width // columns
+    lines: list[Line] = []
+    for start in range(0, len(tiles), columns):
+        row = tiles[start : start + columns]
+        if lines:
+            lines.append([("", "label")])
+        names = [_SHORT.get(label, label) if len(label) >= cell else label for label, _ in row]
+        lines.append([(fit(name, cell, ascii_only=ascii_only), "label") for name in names])
+        lines.append(
+            [
+                (
+                    fit(text, cell, ascii_only=ascii_only),
+                    "faint" if text == formats.NOTHING else "figure",
+                )
+                for _, text in row
+            ]
+        )
+    return lines
+
+
+_SIGNS: Final = {
+    Severity.GOOD: ("✓", "+", "done"),
+    Severity.NOTE: ("•", "-", "muted"),
+    Severity.WARNING: ("▲", "!", "overfit"),
+    Severity.SERIOUS: ("✗", "X", "failed"),
+}
+_INDENT: Final = 2
+
+
+class OpinionPanel(DrawnLines):
+    """Nothing at all until `show` is called."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+        "heading", "figure", "value", "muted", "done", "overfit", "failed"
+    )
+
+    _shown: tuple[Opinion, Comparison] | None = None
+
+    def show(self, opinion: Opinion | None, comparison: Comparison | None) -> None:
+        """Show this opinion, or nothing."""
+        self._shown = None if opinion is None or comparison is None else (opinion, comparison)
+        self.display = self._shown is not None
+        self.refresh(layout=True)
+
+    def lines(self, width: int) -> Sequence[Line]:
+        """See `opinion_lines`."""
+        if self._shown is None:
+            return ()
+        return opinion_lines(*self._shown, width, ascii_only=self.ascii_only)
+
+
+def opinion_lines(
+    opinion: Opinion, comparison: Comparison, width: int, *, ascii_only: bool = False
+) -> list[Line]:
+    """A sign before each finding says how much it weighs; colour repeats it."""
+    worst = max((finding.severity for finding in opinion.findings), default=Severity.NOTE)
+    style = "muted" if opinion.stars is None else _SIGNS[worst][2]
+    lines: list[Line] = [
+        [("Second opinion", "heading"), ("  ", "muted"), (opinion.verdict.value, style)]
+    ]
+    lines += [[(text, "figure")] for text in wrapped(comparison.sentence, width)]
+    for finding in opinion.findings:
+        sign, letter, style = _SIGNS[finding.severity]
+        lines += _item(letter if ascii_only else sign, style, finding.sentence, width, ascii_only)
+    if opinion.recommendation:
+        arrow = ">" if ascii_only else "→"
+        lines += _item(arrow, "heading", opinion.recommendation, width, ascii_only)
+    return lines
+
+
+def _item(sign: str, style: str, text: str, width: int, ascii_only: bool) -> list[Line]:
+    texts = wrapped(settled(text, ascii_only=ascii_only), max(1, width - _INDENT))
+    return [
+        [(sign if number == 0 else " ", style), (" ", "muted"), (part, "value")]
+        for number, part in enumerate(texts)
+    ]
+
+
+_LABEL: Final = 16
+_MOST_BAR: Final = 24
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A moment of the line, and what is done after it until the next."""
+
+    name: str
+    moment: datetime | None
+    then: str
+    """`waiting`, `training`: what the time after it is spent with."""
+
+
+class JobTimeline(DrawnLines):
+    """Nothing at all for a model of which no time is known."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+        "heading", "label", "value", "muted", "faint", "done", "active", "waiting", "axis"
+    )
+
+    _stages: Sequence[Stage] = ()
+
+    def show(self, model: Model) -> None:
+        """Show this model's."""
+        self._stages = stages_of(model)
+        self.display = any(stage.moment for stage in self._stages)
+        self.refresh(layout=True)
+
+    def lines(self, width: int) -> Sequence[Line]:
+        """See `timeline_lines`."""
+        return timeline_lines(self._stages, width, ascii_only=self.ascii_only)
+
+
+def stages_of(model: Model) -> list[Stage]:
+    """The moments that the job and the model tell of."""
+    job = model.job
+    ended = "Completed" if job is None or job.status == "completed" else job.status.capitalize()
+    stages = []
+    if job is not None:
+        stages += [
+            Stage("Queued", job.queued_at or job.created_at, "waiting"),
+            Stage("Started", job.started_at, "training"),
+            Stage(ended, job.completed_at, "until it was stored"),
+        ]
+    stages.append(Stage("Harvested", model.created_at, "until it was deployed"))
+    if model.deployed_at is not None:
+        stages.append(Stage("Deployed", model.deployed_at, ""))
+    return stages
+
+
+def timeline_lines(stages: Sequence[Stage], width: int, *, ascii_only: bool = False) -> list[Line]:
+    """A line a stage, and between two of them how long it took, as a bar of that share."""
+    if not stages:
+        return []
+    dot, hollow, upright, bar = ("*", "o", "|", "=") if ascii_only else ("●", "○", "│", "━")
+    spans = [_seconds(before, after) for before, after in pairwise(stages)]
+    total = sum(span for span in spans if span is not None)
+    lines: list[Line] = [[("Timeline", "heading")]]
+    if total and len([span for span in spans if span is not None]) == len(spans):
+        lines[0] = [("Timeline", "heading"), (f"  {formats.duration(total)} in all", "muted")]
+    room = max(4, min(_MOST_BAR, width - _LABEL - 30))
+    for number, stage in enumerate(stages):
+        known = stage.moment is not None
+        lines.append(
+            [
+                (f"{dot if known else hollow} ", "done" if known else "faint"),
+                (f"{stage.name[: _LABEL - 3]:<{_LABEL - 2}}", "label"),
+                (
+                    formats.date_time(stage.moment) if known else "not recorded",
+                    "value" if known else "faint",
+                ),
+            ]
+        )
+        if number < len(spans):
+            span = spans[number]
+            if span is None:
+                lines.append([(upright, "axis")])
+                continue
+            cells = max(1, round(room * span / total)) if span and total else 0
+            style = "active" if stage.then == "training" else "waiting"
+            passed = formats.duration(span)
+            lines.append(
+                [
+                    (f"{upright} ", "axis"),
+                    (f"{passed:>{_LABEL - 4}}  ", "muted"),
+                    (bar * cells, style),
+                    (f" {stage.then}" if cells else stage.then, "faint"),
+                ]
+            )
+    return lines
+
+
+def _seconds(before: Stage, after: Stage) -> float | None:
+    """None where either is unknown, or the clocks disagree."""
+    if before.moment is None or after.moment is None or after.moment < before.moment:
+        return None
+    return (after.moment - before.moment).total_seconds()
