@@ -169,7 +169,7 @@ def test_a_redirect_into_our_own_network_is_refused(
         )
         monkeypatch.setattr("lora_tui.harvest.guard.is_public", lambda text: text == "127.0.0.2")
         monkeypatch.setattr(
-            "lora_tui.harvest.connection.socket.create_connection",
+            "lora_tui.gateway.wire.socket.create_connection",
             lambda address, timeout: _connected("127.0.0.1", address[1], timeout),
         )
         url = f"http://files.example:{outside}/f"
@@ -329,7 +329,7 @@ def test_the_proxy_of_the_environment_is_used_with_its_password(
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         assert is_whole(fetch("http://files.invalid/f?key=1", new_worker, tmp_path))
-    assert asked == [("http://files.invalid:80/f?key=1", "Basic bWU6cGFzcw==")]
+    assert asked == [("http://files.invalid/f?key=1", "Basic bWU6cGFzcw==")]
 
 
 def test_https_goes_through_the_proxy_as_a_tunnel(

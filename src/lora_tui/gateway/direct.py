@@ -16,8 +16,7 @@ from typing import Any, Final
 import httpx
 
 from lora_tui.gateway.proxies import proxy_for
-from lora_tui.gateway.route import secured
-from lora_tui.gateway.wire import Body, Response
+from lora_tui.gateway.wire import Body, Connection
 
 DIRECT: Final[Mapping[str, Any]] = {"direct": True}
 """`extensions` of a request that goes this way."""
@@ -65,23 +64,11 @@ class Direct(httpx.BaseTransport):
                 if connection.is_alive():
                     return connection
                 connection.close()
-        return _Connection(request.url)
+        return _Connection(str(request.url))
 
 
-class _Connection(http.client.HTTPConnection):
+class _Connection(Connection):
     """One connection to the client's host."""
-
-    response_class = Response
-
-    def __init__(self, url: httpx.URL) -> None:
-        self._secure = url.scheme == "https"
-        super().__init__(url.host, url.port or (443 if self._secure else 80))
-
-    def connect(self) -> None:
-        """Called by `exchange` where there is no connection."""
-        super().connect()
-        if self._secure:
-            self.sock = secured(self.sock, self.host)
 
     def is_alive(self) -> bool:
         """Whether the server has not closed it meanwhile: then there would be something to read."""

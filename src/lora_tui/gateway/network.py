@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import httpcore
 import httpx
+from socksio.exceptions import SOCKSError
 
 from lora_tui.gateway.wire import EndlessError, ReceiveRate, SlowError
 
@@ -22,11 +24,22 @@ class Network(httpx.HTTPTransport):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # httpx has no parameter for it; tests/gateway/test_hostile.py sees that it works
-        self._pool._network_backend = _Backend(self._pool._network_backend)
+        self._backend = _Backend(self._pool._network_backend)
+        self._pool._network_backend = self._backend
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.extensions = {**request.extensions, "trace": _trace}
-        return super().handle_request(request)
+        try:
+            return super().handle_request(request)
+        except SOCKSError as error:  # httpx lets it through
+            raise httpx.ProxyError("the SOCKS proxy sent an invalid answer") from error
+
+    @property
+    def latest_socket(self) -> socket.socket | None:
+        """The socket of the newest connection, for a shutdown from another thread."""
+        stream = self._backend.latest
+        found = stream.get_extra_info("socket") if stream is not None else None
+        return found if isinstance(found, socket.socket) else None
 
 
 _here: Final = threading.local()
@@ -44,6 +57,7 @@ class _Backend(httpcore.NetworkBackend):
 
     def __init__(self, backend: httpcore.NetworkBackend) -> None:
         self._backend = backend
+        self.latest: _Stream | None = None
 
     def connect_tcp(
         self,
@@ -53,16 +67,17 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(
-            self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        )
+        stream = self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        return _Stream(stream, self)
 
 
 class _Stream(httpcore.NetworkStream):
     """One connection, in the clear: of TLS it is the inner one."""
 
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, backend: _Backend) -> None:
         self._stream = stream
+        self._backend = backend
+        backend.latest = self
         self._pace = ReceiveRate()
         self._read_since = False
 
@@ -74,9 +89,9 @@ class _Stream(httpcore.NetworkStream):
         try:
             self._pace.add(len(data), time.monotonic() - began)
         except SlowError as error:
-            raise httpcore.ReadTimeout(str(error)) from None
+            raise httpcore.ReadTimeout(str(error)) from error
         except EndlessError as error:
-            raise httpcore.RemoteProtocolError(str(error)) from None
+            raise httpcore.RemoteProtocolError(str(error)) from error
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -93,7 +108,7 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._backend)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

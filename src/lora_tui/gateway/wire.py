@@ -12,10 +12,13 @@ import io
 import re
 import socket
 import time
+from collections.abc import Sequence
 from email.message import Message
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from lora_tui.gateway.headers import byte_count
+from lora_tui.gateway.tls import tls_context
 
 MOST_HEAD_BYTES: Final = 64 << 10
 """Of all heads of an answer: of the interim ones (1xx) too."""
@@ -101,6 +104,38 @@ class Response(http.client.HTTPResponse):
                 break
             self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head
         self._pace.end_of_head()
+
+
+class Connection(http.client.HTTPConnection):
+    """A connection to the host of a URL, over TLS where it is an https one."""
+
+    response_class = Response
+
+    def __init__(
+        self, url: str, *, timeout: float | None = None, addresses: Sequence[str] = ()
+    ) -> None:
+        """`timeout`: seconds to connect. `addresses`: what to connect to in place of the name."""
+        parts = urlsplit(url)
+        self._secure = parts.scheme == "https"
+        if self._secure:
+            self.default_port = 443  # so that the Host header goes without it
+        super().__init__(parts.hostname or "", parts.port or self.default_port, timeout=timeout)
+        self._addresses = addresses or (self.host,)
+
+    def connect(self) -> None:
+        """Make the connection. Raises OSError."""
+        failure: OSError | None = None
+        for address in self._addresses:
+            try:
+                self.sock = socket.create_connection((address, self.port), self.timeout)
+                break
+            except OSError as error:
+                failure = error
+        else:
+            raise failure or OSError("no address")
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._secure:
+            self.sock = tls_context().wrap_socket(self.sock, server_hostname=self.host)
 
 
 class Body:

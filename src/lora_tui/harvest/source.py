@@ -18,12 +18,13 @@ import httpx
 
 from lora_tui.errors import BackendError, ExpiredLinkError, IntegrityError
 from lora_tui.filenames import safe_file_name
+from lora_tui.gateway.file_connection import FileBody, FileResponse
 from lora_tui.gateway.gpu import Worker, WorkerResult
 from lora_tui.gateway.headers import content_span, strong_etag, with_pause
 from lora_tui.gateway.http import RETRY
 from lora_tui.gateway.proxies import proxy_for
-from lora_tui.gateway.wire import Body, is_unencoded
-from lora_tui.harvest.connection import broken, connect
+from lora_tui.gateway.wire import is_unencoded
+from lora_tui.harvest.connection import broken, get_file
 from lora_tui.harvest.failures import (
     RefusedResultError,
     SourceBusyError,
@@ -157,7 +158,7 @@ class _Download:
         start = have if self._validator else 0
         with _answer(url, start, self._validator, self._allow_private_urls) as answer:
             body, first, total = _read_head(answer, start)
-            self._validator, before = strong_etag(answer.getheader("ETag")), self._validator
+            self._validator, before = strong_etag(answer.header("ETag")), self._validator
             self._announce(total)
             if first < have:
                 self._skip(body, have - first)
@@ -188,7 +189,7 @@ class _Download:
         if total is not None and length > total:
             raise IntegrityError("The worker's storage sends more bytes than it announced")
 
-    def _skip(self, body: Body, length: int) -> None:
+    def _skip(self, body: FileBody, length: int) -> None:
         """Read what we have already, and see that it is the same."""
         digest = hashlib.sha256()
         while length:
@@ -204,18 +205,14 @@ class _Download:
 @contextmanager
 def _answer(
     url: str, start: int, validator: str | None, allow_private: bool
-) -> Iterator[http.client.HTTPResponse]:
+) -> Iterator[FileResponse]:
     """The answer to one GET, redirects followed; each address on the way is checked."""
     for _ in range(_MOST_REDIRECTS + 1):
-        connection = connect(url, allow_private=allow_private)
-        try:
-            answer = connection.get(start, validator)
+        with get_file(url, start, validator, allow_private=allow_private) as answer:
             if answer.status not in (301, 302, 303, 307, 308):
                 yield answer
                 return
-            location = answer.getheader("Location") or ""
-        finally:
-            connection.close()
+            location = answer.header("Location") or ""
         try:
             following = urljoin(url, location)
         except ValueError:
@@ -226,7 +223,7 @@ def _answer(
     raise RefusedResultError("A file's address leads in circles")
 
 
-def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[Body, int, int | None]:
+def _read_head(answer: FileResponse, start: int) -> tuple[FileBody, int, int | None]:
     """The body, where it starts, and how long the file is in all (None where it is not said)."""
     status = answer.status
     if status in (200, 206):
@@ -235,7 +232,7 @@ def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[Body, int,
                 "The worker's storage sends the file in an encoding that was not requested"
             )
         try:
-            body = Body(answer)
+            body = answer.body()
         except http.client.HTTPException as error:
             raise BackendError(
                 "The worker's storage sent an invalid answer", details=str(error)
@@ -245,13 +242,13 @@ def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[Body, int,
             raise BackendError("The worker's storage does not tell where the file ends")
         return body, 0, body.length
     if status == 206:
-        span = content_span(answer.getheader("Content-Range"))
+        span = content_span(answer.header("Content-Range"))
         if span is None or span[0] != start or span[2] is None:
             raise BackendError("The worker's storage sent a different part than was requested")
         if body.length not in (None, span[1] - span[0]):
             raise BackendError("The worker's storage sent a different part than was requested")
         return body, span[0], span[2]
-    details = with_pause(f"HTTP {status}", answer.getheader("Retry-After"))
+    details = with_pause(f"HTTP {status}", answer.header("Retry-After"))
     if status == 416:
         raise _changed()
     if status in (400, 401, 403):
@@ -262,12 +259,12 @@ def _read_head(answer: http.client.HTTPResponse, start: int) -> tuple[Body, int,
         raise SourceBusyError(
             "The worker's storage fails",
             details=details,
-            retry_after=answer.getheader("Retry-After"),
+            retry_after=answer.header("Retry-After"),
         )
     raise BackendError("The worker's storage sent an invalid answer", details=details)
 
 
-def _read(body: Body, buffer: memoryview) -> memoryview:
+def _read(body: FileBody, buffer: memoryview) -> memoryview:
     """What has arrived by now, as far as the buffer holds it; nothing at the end."""
     try:
         return buffer[: body.read_some(buffer)]

@@ -1,20 +1,15 @@
-"""One GET of a span of a file: TLS, proxies and time-outs; what the answer says of the file.
-
-`http.client` reads into one buffer: httpx manages a third of that rate (docs/architecture.md).
-"""
+"""One GET of a span of a file, and what the answer says of the file."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import re
-import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from lora_tui import __version__
 from lora_tui.errors import (
@@ -25,16 +20,17 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.error_pages import LOOK, error_in, is_html_name
+from lora_tui.gateway.file_connection import (
+    FileBody,
+    FileConnection,
+    FileResponse,
+    file_connection,
+)
 from lora_tui.gateway.headers import content_span, strong_etag, with_pause
-from lora_tui.gateway.nested_tls import NestedTls
-from lora_tui.gateway.proxies import proxy_for
-from lora_tui.gateway.route import credentials, is_socks, secured, to_proxy, tunnel
 from lora_tui.gateway.wire import (
-    Body,
     BrokenOffError,
     EndlessError,
     MalformedError,
-    Response,
     SlowError,
     is_unencoded,
 )
@@ -89,8 +85,8 @@ class Answer:
     """Whether a part was asked for, and the whole file came."""
     is_html: bool
     """Whether it calls itself an HTML page."""
-    _body: Body
-    _socket: socket.socket | None
+    _body: FileBody
+    _response: FileResponse
 
     @property
     def certain_end(self) -> bool:
@@ -133,10 +129,7 @@ class Answer:
 
     def abort(self) -> None:
         """Wake up a thread that waits for bytes; its read fails."""
-        if self._socket is not None:
-            with suppress(OSError):
-                # not `SSLSocket.shutdown`: after it the socket would hand out undeciphered bytes
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        self._response.abort()
 
 
 class Line:
@@ -144,8 +137,8 @@ class Line:
 
     def __init__(self, *, stall_seconds: float) -> None:
         self._stall_seconds = stall_seconds
-        self._connection: _Connection | None = None
-        self._response: http.client.HTTPResponse | None = None
+        self._connection: FileConnection | None = None
+        self._response: FileResponse | None = None
         self._aborted = False
 
     @contextmanager
@@ -170,30 +163,27 @@ class Line:
             if etag:
                 headers["If-Range"] = etag
         try:
-            response, raw = self._send(url, headers)
+            response = self._send(url, headers)
             asked_for_part = "Range" in headers
             if probe and response.status == 206 and _tells_no_length(response):
-                response, raw = self._without_range(url, headers)
+                response = self._without_range(url, headers)
                 asked_for_part = False
             # an empty object has no part, one that became shorter not this one: some stores say
             # 416 then, others that they failed
             if asked_for_part and (response.status == 500 or (probe and response.status == 416)):
-                whole, whole_raw = self._without_range(url, headers)
-                if probe or (whole.status == 200 and strong_etag(whole.getheader("ETag")) != etag):
-                    response, raw, asked_for_part = whole, whole_raw, False
-            yield _answer(response, raw, start, asked_for_part=asked_for_part)
+                whole = self._without_range(url, headers)
+                if probe or (whole.status == 200 and strong_etag(whole.header("ETag")) != etag):
+                    response, asked_for_part = whole, False
+            yield _answer(response, start, asked_for_part=asked_for_part)
         finally:
-            if self._response is None or not self._response.isclosed():
+            if self._response is None or not self._response.is_read():
                 self.close()  # there is more to come on it, that nobody wants
 
     def abort(self) -> None:
         """Wake up a thread that waits for an answer; its `ask` fails."""
         self._aborted = True
-        sock = self._connection.sock if self._connection is not None else None
-        outer = sock.outer if isinstance(sock, NestedTls) else sock
-        if outer is not None:
-            with suppress(OSError):
-                socket.socket.shutdown(outer, socket.SHUT_RDWR)
+        if self._connection is not None:
+            self._connection.abort()
 
     def close(self) -> None:
         """End the connection."""
@@ -201,26 +191,20 @@ class Line:
             self._connection.close()
         self._connection = self._response = None
 
-    def _without_range(
-        self, url: str, headers: dict[str, str]
-    ) -> tuple[http.client.HTTPResponse, socket.socket | None]:
+    def _without_range(self, url: str, headers: dict[str, str]) -> FileResponse:
         self.close()
         del headers["Range"]
         headers.pop("If-Range", None)
         return self._send(url, headers)
 
-    def _send(
-        self, url: str, headers: dict[str, str]
-    ) -> tuple[http.client.HTTPResponse, socket.socket | None]:
-        used = self._connection is not None and self._connection.sock is not None
+    def _send(self, url: str, headers: dict[str, str]) -> FileResponse:
+        used = self._connection is not None and self._connection.is_open
         try:
             if not used or self._connection is None:
                 self.close()
-                self._connection = _Connection(url)
-                self._connection.connect()
-            sock: socket.socket | NestedTls | None = self._connection.sock
-            if sock is not None:
-                sock.settimeout(self._stall_seconds)
+                self._connection = file_connection(
+                    url, connect_seconds=_CONNECT_SECONDS, stall_seconds=self._stall_seconds
+                )
             self._response = None
             self._response = self._connection.get(url, headers)
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -228,77 +212,33 @@ class Line:
             if used and not self._aborted:  # the server may have closed it meanwhile
                 return self._send(url, headers)
             raise _unreachable(error) from None
-        return self._response, sock.outer if isinstance(sock, NestedTls) else sock
+        return self._response
 
 
-class _Connection(http.client.HTTPConnection):
-    """To the host of a URL, by way of a proxy where one is set."""
-
-    response_class = Response
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._secure = parts.scheme == "https"
-        super().__init__(
-            parts.hostname or "",
-            parts.port or (443 if self._secure else 80),
-            timeout=_CONNECT_SECONDS,
-        )
-        if self._secure:
-            self.default_port = 443  # so that the Host header goes without it
-        self._proxy = proxy_for(url)
-        # a plain request is handed to an HTTP proxy; everything else goes through a tunnel
-        self._handed_over = (
-            self._proxy is not None and not self._secure and not is_socks(self._proxy)
-        )
-
-    def connect(self) -> None:
-        """Called by `request`, or before it."""
-        if self._proxy is None:
-            super().connect()
-        elif self._handed_over:
-            self.sock = to_proxy(self._proxy, _CONNECT_SECONDS)
-        else:
-            self.sock = tunnel(self._proxy, self.host, self.port, _CONNECT_SECONDS)
-        if self._secure:
-            self.sock = secured(self.sock, self.host)
-
-    def get(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-        """The answer to a GET of this URL, which must be of the same host."""
-        parts = urlsplit(url)
-        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        if self._handed_over and self._proxy is not None:
-            target = f"http://{parts.netloc}{target}"
-            headers = headers | credentials(self._proxy)
-        self.request("GET", target, headers=headers)
-        return self.getresponse()
-
-
-def _tells_no_length(response: http.client.HTTPResponse) -> bool:
-    span = content_span(response.getheader("Content-Range"))
+def _tells_no_length(response: FileResponse) -> bool:
+    span = content_span(response.header("Content-Range"))
     return span is not None and span[2] is None
 
 
 def _answer(
-    response: http.client.HTTPResponse,
-    raw: socket.socket | None,
+    response: FileResponse,
     asked_from: int,
     *,
     asked_for_part: bool,
 ) -> Answer:
     status = response.status
-    is_html = "html" in response.getheader("Content-Type", "").lower()
-    etag = strong_etag(response.getheader("ETag"))
+    is_html = "html" in (response.header("Content-Type") or "").lower()
+    etag = strong_etag(response.header("ETag"))
     if status in (200, 206):
         if not is_unencoded(response.headers):
-            coding = terminal_safe(response.getheader("Content-Encoding"), limit=60)
+            coding = terminal_safe(response.header("Content-Encoding"), limit=60)
             raise BackendError(
                 "The storage sends the file in an encoding that was not requested",
                 details=f"Content-Encoding: {coding}",
                 remedy="a proxy or a CDN in between must not compress files",
             )
         try:
-            body = Body(response)
+            body = response.body()
         except http.client.HTTPException as error:
             raise BackendError(
                 "The storage sent an invalid answer",
@@ -307,18 +247,18 @@ def _answer(
             ) from None
     if status == 200:
         version = Version(etag, body.length)
-        return Answer(0, body.length, version, False, asked_for_part, is_html, body, raw)
+        return Answer(0, body.length, version, False, asked_for_part, is_html, body, response)
     if status == 206:
-        span = content_span(response.getheader("Content-Range"))
+        span = content_span(response.header("Content-Range"))
         if span is None or body.length not in (None, span[1] - span[0]):
             raise BackendError("The storage sent an invalid range")
         start, end, total = span
         if start != asked_from:
             raise BackendError("The server answered with another part of the file than asked for")
-        return Answer(start, end, Version(etag, total), True, False, is_html, body, raw)
+        return Answer(start, end, Version(etag, total), True, False, is_html, body, response)
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")
-    details = with_pause(f"HTTP {status}", response.getheader("Retry-After"))
+    details = with_pause(f"HTTP {status}", response.header("Retry-After"))
     if 300 <= status < 400:
         raise InvalidAnswerError(
             "The storage redirects to another address",
@@ -339,17 +279,17 @@ def _answer(
         raise BusyError(
             "The storage did not answer",
             details=details,
-            retry_after=response.getheader("Retry-After"),
+            retry_after=response.header("Retry-After"),
         )
     raise BackendError("The storage sent an invalid answer", details=details)
 
 
-def _meant_status(response: http.client.HTTPResponse) -> int:
+def _meant_status(response: FileResponse) -> int:
     """Storage answers 400 and writes into the body what it means: that there is no such object."""
     if response.status != 400:
         return response.status
     try:
-        text = Body(response).read_all(_MOST_ERROR_BYTES)
+        text = response.body().read_all(_MOST_ERROR_BYTES)
         body = json.loads(text)
     except (OSError, ValueError, RecursionError, AttributeError, http.client.HTTPException):
         return 400

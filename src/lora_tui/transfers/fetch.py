@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lora_tui.errors import ExpiredLinkError, IntegrityError, LoraTuiError, UnreachableError
-from lora_tui.gateway.route import ProxyRefusedError
+from lora_tui.gateway.file_connection import ProxyRefusedError
 from lora_tui.transfers.connection import (
     BusyError,
     ChangedError,
