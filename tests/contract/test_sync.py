@@ -158,7 +158,8 @@ def test_a_clock_that_is_wrong_here_loses_no_row(
     def sync_by_the_wrong_clock() -> None:
         alice.gateway.rest.count("datasets", alice.id)  # the session is fresh before
         with monkeypatch.context() as patch:
-            patch.setattr("lora_tui.sync.run.clock", _Clock(lambda: right() + wrong))
+            for module in ("lora_tui.sync", "lora_tui.cache.metadata"):
+                patch.setattr(f"{module}.clock", _Clock(lambda: right() + wrong))
             sync()
 
     sync_by_the_wrong_clock()

@@ -283,7 +283,7 @@ def test_curves_come_unasked_for_the_newest_models_alone(
     db: sqlite3.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lora_tui.sync.run.NEWEST_CURVES", 3)
+    monkeypatch.setattr("lora_tui.fetching.curves.NEWEST_CURVES", 3)
     many_models(backend, seed, 7)
     assert sync_cache(rest, db, backend.alice.user_id).curves == 3
     assert sync_cache(rest, db, backend.alice.user_id).curves == 0

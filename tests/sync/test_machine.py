@@ -23,9 +23,10 @@ from lora_tui.cache import metadata, models
 from lora_tui.cache.connection import open_cache
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import LoraTuiError, UnreachableError
+from lora_tui.fetching.rows import OVERLAP
 from lora_tui.gateway.rest import Rest
 from lora_tui.sandbox import Sandbox
-from lora_tui.sync import pull, sync_cache
+from lora_tui.sync import sync_cache
 from tests.backends.backend import Backend
 from tests.backends.seed import Row, Seed
 from tests.sync.equality import assert_equal
@@ -228,7 +229,7 @@ class World(RuleBasedStateMachine):
         moment = parse_timestamp(newest[0]["updated_at"]) if newest else None
         if moment is None:
             return DELETED
-        return timestamp_text(moment - pull.OVERLAP * (seconds / 300))
+        return timestamp_text(moment - OVERLAP * (seconds / 300))
 
     def _empty_the_backend(self) -> None:
         for table in ("model_artifacts", "notifications", "training_jobs", "datasets"):

@@ -50,6 +50,7 @@ LATER = (
     "lora_tui.harvest.",
     "lora_tui.engine.online.",
     "lora_tui.sync.",
+    "lora_tui.fetching.",
     "lora_tui.transfers.",
 )
 SHOWN = {"base_screen", "cache_screen", "instead_of_list", "marked_models", "models", "query_words"}

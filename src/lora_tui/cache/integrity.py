@@ -9,13 +9,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
+from lora_tui import clock
+from lora_tui.cache import metadata
+from lora_tui.cache.connection import path_of, transaction
 from lora_tui.cache.facets import FACETS, counts
 from lora_tui.cache.full_text import has_word_index
 from lora_tui.cache.metrics import sum_of_points
 from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums
 from lora_tui.cache.transfers import TransferState
+from lora_tui.clock import timestamp_text
 from lora_tui.disk_errors import sqlite_code
 from lora_tui.errors import DamagedCacheError
 
@@ -40,6 +45,8 @@ _KINDS: Final = {
 
 QUICKLY_READ: Final = 64 * 1024 * 1024
 """Bytes; a cache of this size (some 12,000 models) is checked in half a second."""
+CHECK_EVERY: Final = timedelta(hours=24)
+_CHECKED: Final = "sync.looked_over"
 
 
 def find_damage(db: sqlite3.Connection) -> str | None:
@@ -62,6 +69,21 @@ def check_integrity(db: sqlite3.Connection) -> None:
     damage = find_damage(db)
     if damage is not None:
         raise DamagedCacheError("The cache file is damaged", details=damage)
+
+
+def check_if_due(db: sqlite3.Connection) -> None:
+    """Check a small cache; a large one once a day, or after a sync that was killed.
+
+    Raises DamagedCacheError where the cache is damaged.
+    """
+    if path_of(db).stat().st_size > QUICKLY_READ:
+        is_running = metadata.get_sync_state(db).running
+        was_killed = metadata.get_value(db, "sync.running") is not None and not is_running
+        if not was_killed and not metadata.is_due(db, _CHECKED, CHECK_EVERY):
+            return
+        with transaction(db):
+            metadata.put_value(db, _CHECKED, timestamp_text(clock.now()))
+    check_integrity(db)
 
 
 def _damages(db: sqlite3.Connection) -> Iterator[str]:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from lora_tui import clock
 from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.errors import (
+    DeniedError,
+    LoraTuiError,
+    QueryTimeoutError,
+    SessionEndedError,
+    UnreachableError,
+)
 from lora_tui.text import terminal_safe
 
 DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
@@ -33,12 +41,23 @@ class Owner:
 
 
 class SyncErrorKind(StrEnum):
-    """Why a sync failed, as far as it matters to what a user can do about it."""
+    """Why a sync failed, as far as the remedies differ."""
 
     UNREACHABLE = "unreachable"
     LOGIN = "login"
     DENIED = "denied"
     OTHER = "other"
+
+    @classmethod
+    def of(cls, error: LoraTuiError) -> SyncErrorKind:
+        """The kind of an error that ended a sync."""
+        if isinstance(error, SessionEndedError):
+            return cls.LOGIN
+        if isinstance(error, DeniedError):
+            return cls.DENIED
+        if isinstance(error, UnreachableError) and not isinstance(error, QueryTimeoutError):
+            return cls.UNREACHABLE
+        return cls.OTHER
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,15 @@ def put_value(db: sqlite3.Connection, key: str, value: str | None) -> None:
         db.execute("DELETE FROM facts WHERE key = ?", [key])
     else:
         db.execute("INSERT OR REPLACE INTO facts (key, value) VALUES (?, ?)", [key, value])
+
+
+def is_due(db: sqlite3.Connection, key: str, every: timedelta) -> bool:
+    """Whether the time that is kept under `key` is longer ago than `every`, or none is.
+
+    A time in the future was written by a wrong clock, and is due.
+    """
+    last = parse_timestamp(get_value(db, key))
+    return last is None or not timedelta(0) <= clock.now() - last <= every
 
 
 def get_cursor(db: sqlite3.Connection, name: str) -> tuple[str, str] | None:

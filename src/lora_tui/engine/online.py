@@ -137,7 +137,7 @@ class OnlineWriters:
         on_wait: Callable[[], None] | None = None,
     ) -> SyncReport:
         """Like `sync`, telling how far it is and what it did; see `sync_cache` for the rest."""
-        look_over = self._looked is None or time.monotonic() - self._looked > _LOOK_EVERY
+        check_cache = self._looked is None or time.monotonic() - self._looked > _LOOK_EVERY
         with self._cache() as db:
             report = sync_cache(
                 self.rest,
@@ -147,10 +147,10 @@ class OnlineWriters:
                 progress=progress,
                 patience=patience,
                 on_wait=on_wait,
-                look_over=look_over,
+                check_cache=check_cache,
             )
             if not report.skipped:
-                self._looked = time.monotonic() if look_over else self._looked
+                self._looked = time.monotonic() if check_cache else self._looked
                 find_downloads(db, self._profile.downloads_dir)
             return report
 

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from lora_tui.errors import UnreachableError
+from lora_tui.fetching.prefetch import prefetch_pages
 from lora_tui.gateway.paging import Cursor, Page, next_cursor
-from lora_tui.sync.ahead import pages
 
 PATIENCE = 20
 ONE, TWO = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))
@@ -30,7 +30,7 @@ def test_the_next_page_is_asked_for_before_this_one_is_done() -> None:
         return SECOND if after.id == ONE else NONE
 
     seen = []
-    for page, _ in pages(read, None, beyond):
+    for page, _ in prefetch_pages(read, None, beyond):
         assert asked.wait(PATIENCE)
         asked.clear()
         seen.append(page)
@@ -43,7 +43,7 @@ def test_what_breaks_the_next_page_comes_after_this_one_was_used() -> None:
             return FIRST
         raise UnreachableError("The connection broke")
 
-    read_ahead = pages(read, None, beyond)
+    read_ahead = prefetch_pages(read, None, beyond)
     assert next(read_ahead) == (FIRST, Cursor(ONE, ONE))
     with pytest.raises(UnreachableError):
         next(read_ahead)
@@ -56,6 +56,6 @@ def test_nothing_is_asked_for_after_an_empty_page_or_one_that_gets_no_further() 
         asked.append(after)
         return FIRST
 
-    assert list(pages(lambda _after: NONE, None, beyond)) == []
-    assert list(pages(repeats, None, beyond)) == [(FIRST, Cursor(ONE, ONE)), (FIRST, None)]
+    assert list(prefetch_pages(lambda _after: NONE, None, beyond)) == []
+    assert list(prefetch_pages(repeats, None, beyond)) == [(FIRST, Cursor(ONE, ONE)), (FIRST, None)]
     assert asked == [None, Cursor(ONE, ONE)]

@@ -1,0 +1,226 @@
+"""How each remote table lies in the cache: which columns, which state a row has, how it is written.
+
+A row that can't be written does not affect the others.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lora_tui.cache import metrics, models, records
+from lora_tui.cache.changes import Topic
+from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.domain import Model, Row
+from lora_tui.json_values import identifier, mapping
+
+
+@dataclass(frozen=True)
+class RemoteTable:
+    """One remote table and its place in the cache."""
+
+    remote: str
+    """Its name in the backend."""
+    cached: str
+    """Its name in the cache."""
+    topic: Topic
+    put: Callable[[sqlite3.Connection, Iterable[Row]], None]
+    delete: Callable[[sqlite3.Connection, Sequence[str]], None]
+    small_columns: str
+    """Columns that are always small, for a row that is too large to be fetched whole."""
+    key: str = "updated_at"
+    """The column that rows are ordered by, before the id."""
+    flag: str = ""
+    """A column that changes without `key` changing."""
+    soft_deletes: bool = False
+    """Whether rows may be marked as deleted."""
+    hides_deleted: bool = False
+    """Whether rows that are marked as deleted leave the cache."""
+
+    @property
+    def stamp_columns(self) -> str:
+        """The columns that `stamp` and `is_hidden` read."""
+        columns = ["id", self.key, self.flag, "deleted_at" if self.soft_deletes else ""]
+        return ",".join(column for column in columns if column)
+
+    def stamp(self, row: Row) -> str:
+        """The state of a row: equal for equal states, in whatever form the backend writes them."""
+        moment = parse_timestamp(row.get(self.key))
+        flag = f" {int(row.get(self.flag) in _TRUE)}" if self.flag else ""
+        return f"{timestamp_text(moment) if moment else ''}{flag}"
+
+    def is_hidden(self, row: Row) -> bool:
+        """Whether the cache does not show the row."""
+        return self.hides_deleted and row.get("deleted_at") is not None
+
+    def bare(self, row: Row) -> Row:
+        """The small columns of a row, which can always be stored."""
+        return {name: row[name] for name in self.small_columns.split(",") if name in row}
+
+    def stamps(self, db: sqlite3.Connection, ids: Sequence[str] | None = None) -> dict[str, str]:
+        """The stamps of the cached rows by id: of all of them, or of these ids."""
+        flag = f" || ' ' || {self.flag}" if self.flag else ""
+        sql = f"SELECT id, coalesce({self.key}, ''){flag} FROM {self.cached}"
+        if ids is None:
+            found = db.execute(sql)
+        else:
+            sql += " WHERE id IN (SELECT value FROM json_each(?))"
+            found = db.execute(sql, [json.dumps(list(ids))])
+        return {str(row[0]): str(row[1]) for row in found}
+
+    def count(self, db: sqlite3.Connection) -> int:
+        """How many rows the cache has."""
+        sql = f"SELECT count(*) FROM {self.cached}"
+        return int(db.execute(sql).fetchone()[0])
+
+
+@dataclass
+class Tally:
+    """What one sync did to the rows of one table."""
+
+    written: int = 0
+    removed: int = 0
+    unreadable: int = 0
+    """Rows that can't be shown at all: without an id, or not JSON objects."""
+    clock_set_back: bool = False
+    """Whether the server's clock was set back since the last sync."""
+    unsure: bool = False
+    """Whether rows may have been missed: only a comparison by ids can tell."""
+
+
+def write_rows(
+    db: sqlite3.Connection, table: RemoteTable, rows: Sequence[Row], tally: Tally
+) -> None:
+    """Write rows into the cache; remove the hidden ones. Call inside a transaction."""
+    kept = [row for row in rows if row_id(row)]
+    tally.unreadable += len(rows) - len(kept)
+    shown = [row for row in kept if not table.is_hidden(row)]
+    if not _try_put(db, table, shown):
+        for row in shown:
+            if not _try_put(db, table, [row]) and not _try_put(db, table, [table.bare(row)]):
+                tally.unreadable += 1
+    tally.written += len(shown)
+    remove_rows(db, table, [row_id(row) for row in kept if table.is_hidden(row)], tally)
+
+
+def remove_rows(
+    db: sqlite3.Connection, table: RemoteTable, ids: Sequence[str], tally: Tally
+) -> None:
+    """Remove those of these rows that the cache has. Call inside a transaction."""
+    there = list(table.stamps(db, ids)) if ids else []
+    if there:
+        table.delete(db, there)
+        tally.removed += len(there)
+
+
+def changed_rows(
+    db: sqlite3.Connection, table: RemoteTable, rows: Sequence[Row]
+) -> list[dict[str, Any]]:
+    """The rows that the cache does not have in this state, and hidden ones that it still has."""
+    cached = table.stamps(db, [row_id(row) for row in rows])
+    return [dict(row) for row in rows if _is_changed(table, row, cached.get(row_id(row)))]
+
+
+def row_id(row: Row) -> str:
+    """The id of the row in the cache; empty for a row without a usable id."""
+    return identifier(row.get("id"))
+
+
+def _is_changed(table: RemoteTable, row: Row, cached_stamp: str | None) -> bool:
+    if table.is_hidden(row):
+        return cached_stamp is not None
+    return cached_stamp is None or cached_stamp != table.stamp(row)
+
+
+def _try_put(db: sqlite3.Connection, table: RemoteTable, rows: Sequence[Row]) -> bool:
+    """Write all of the rows, or none of them: then False."""
+    db.execute("SAVEPOINT some_rows")
+    try:
+        table.put(db, rows)
+    except _OF_ODD_VALUES as error:
+        db.execute("ROLLBACK TO some_rows")
+        db.execute("RELEASE some_rows")
+        _log.warning("%s: could not store a row as it is: %s", table.remote, type(error).__name__)
+        return False
+    db.execute("RELEASE some_rows")
+    return True
+
+
+def _put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Also store the down-sampled curve that a harvested model's row holds."""
+    rows = list(rows)
+    models.put_models(db, rows)
+    for row in rows:
+        if not mapping(row.get("training_summary")).get("loss_curve"):
+            continue
+        model = Model.from_row(row)
+        if model.training.loss_curve and model.job_id:
+            metrics.put_stored_curve(db, model.job_id, model.training.loss_curve)
+
+
+def _remove_jobs(db: sqlite3.Connection, ids: Sequence[str]) -> None:
+    records.delete_records(db, "jobs", ids)
+    metrics.delete_curves(db, ids)
+
+
+_TRUE: Final = (True, 1, "true", "t")
+_log: Final = logging.getLogger("lora_tui.sync")
+_OF_ODD_VALUES: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+"""What an unexpected value in a row can raise; not what SQLite raises for the file or the disk."""
+
+TABLES: Final = (
+    # deleted datasets stay, because models still name them
+    RemoteTable(
+        "datasets",
+        "datasets",
+        Topic.DATASETS,
+        records.put_datasets,
+        lambda db, ids: records.delete_records(db, "datasets", ids),
+        "id,user_id,name,status,created_at,updated_at,deleted_at",
+        soft_deletes=True,
+    ),
+    RemoteTable(
+        "training_jobs",
+        "jobs",
+        Topic.JOBS,
+        records.put_jobs,
+        _remove_jobs,
+        "id,user_id,dataset_id,artifact_id,preset_id,status,created_at,completed_at,updated_at",
+    ),
+    RemoteTable(
+        "model_artifacts",
+        "models",
+        Topic.MODELS,
+        _put_models,
+        models.delete_models,
+        "id,user_id,job_id,dataset_id,name,version,status,created_at,updated_at,deleted_at",
+        soft_deletes=True,
+        hides_deleted=True,
+    ),
+    # the deployed table has no updated_at; only `read` of a notification changes
+    RemoteTable(
+        "notifications",
+        "notifications",
+        Topic.NOTIFICATIONS,
+        records.put_notifications,
+        lambda db, ids: records.delete_records(db, "notifications", ids),
+        "id,user_id,type,title,priority,read,created_at",
+        key="created_at",
+        flag="read",
+    ),
+)
+"""In the order in which a sync reads them: a table comes after those that its rows refer to."""

@@ -1,0 +1,396 @@
+"""Brings the cache up to the backend: who may sync, in which order, and how a table is read.
+
+The sync takes the four tables in turn (cache/remote_tables.py), then the loss curves. A table is
+read in up to three steps:
+
+1. `_pull` reads the rows beyond the *cursor*, the last row that was read in the order of
+   (updated_at, id). Each page is one transaction together with the new cursor, so a sync that is
+   interrupted anywhere continues there, and nothing is half visible.
+2. `_reread_overlap` looks for rows that became visible before the cursor: their transaction took
+   longer than later ones, or a row dated in the future was read first. It reads the ids and stamps
+   of the last minutes before the cursor, or before the server's time of the last sync where that
+   is earlier, and fetches the rows that changed. All these moments are the server's own, so a
+   wrong clock on this machine loses nothing.
+3. `_reconcile` compares the whole table by ids. It finds what left no timestamp: rows that were
+   deleted or given to another owner, rows with old dates. It runs once a day, when the numbers of
+   rows differ, when the server's clock was set back, and when the timestamps of a page did not
+   advance.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from typing import Final
+
+from lora_tui import clock
+from lora_tui.cache import metadata, records
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import database_explained, path_of, transaction
+from lora_tui.cache.integrity import check_if_due
+from lora_tui.cache.lock import sync_holder, sync_lock
+from lora_tui.cache.remote_tables import (
+    TABLES,
+    RemoteTable,
+    Tally,
+    changed_rows,
+    remove_rows,
+    row_id,
+    write_rows,
+)
+from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.domain import Row
+from lora_tui.errors import (
+    BackendError,
+    CacheError,
+    LoraTuiError,
+    NotFoundError,
+    QueryTimeoutError,
+)
+from lora_tui.fetching.curves import pull_curve, pull_curves
+from lora_tui.fetching.prefetch import prefetch_pages
+from lora_tui.fetching.rows import OVERLAP, RowReader
+from lora_tui.gateway.paging import Cursor, Page, RowLimit, is_uuid, next_cursor, repeated_rows
+from lora_tui.gateway.rest import Rest
+
+__all__ = ("Progress", "SyncReport", "pull_curve", "sync_cache")
+
+RECONCILE_EVERY: Final = timedelta(hours=24)
+_MOST_UNREAD: Final = 240
+_ROWS_A_TRANSACTION: Final = 1000
+_OF_ONE_TABLE: Final = (BackendError, NotFoundError, QueryTimeoutError)
+"""Errors of one table, which do not stop the others (DeniedError is a NotFoundError)."""
+_RECONCILED: Final = "sync.reconciled"
+
+Progress = Callable[[str, int], None]
+"""Called with the table and the number of its rows that were written so far."""
+
+
+@dataclass
+class SyncReport:
+    """What a sync did: rows written and removed by table, curves fetched."""
+
+    written: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    curves: int = 0
+    full: bool = False
+    skipped: bool = False
+    """Another process is syncing this cache, so this one did nothing."""
+    failures: list[LoraTuiError] = field(default_factory=list)
+    """The errors of tables that could not be read."""
+
+    def add(self, table: str, tally: Tally) -> None:
+        """Count what was done to a table."""
+        self.written[table] = self.written.get(table, 0) + tally.written
+        self.removed[table] = self.removed.get(table, 0) + tally.removed
+
+
+# Who may sync -----------------------------------------------------------------------------------
+
+
+def sync_cache(
+    rest: Rest,
+    db: sqlite3.Connection,
+    user_id: str,
+    *,
+    full: bool = False,
+    progress: Progress | None = None,
+    patience: float = 0.0,
+    on_wait: Callable[[], None] | None = None,
+    check_cache: bool = True,
+) -> SyncReport:
+    """Bring the cache up to the backend.
+
+    `full` reads and writes every row again, and all points of the curves whose points were read.
+    If another sync of this cache runs, calls `on_wait` and waits up to `patience` seconds; with a
+    patience of 0 the report says `skipped`. With `check_cache` the integrity of the cache is
+    checked first; that of a large cache once a day, or after a sync that was killed.
+
+    Raises DamagedCacheError, and the errors of the gateway, after noting them in the cache for the
+    status line; CacheError if the other sync took too long or the cache is another user's.
+    """
+    owner = metadata.get_owner(db)
+    if owner is not None and owner.user_id != user_id:
+        raise CacheError("This cache belongs to another account")
+    path = path_of(db)
+    with sync_lock(path, patience=patience, on_wait=on_wait) as is_ours:
+        if is_ours:
+            with database_explained(path):
+                if check_cache:
+                    check_if_due(db)
+                return _sync(rest, db, user_id, full, progress or (lambda _table, _rows: None))
+    if patience:
+        holder = sync_holder(path)
+        raise CacheError(
+            "Another lora-tui is still syncing this cache",
+            details=f"{path} is held by {holder}",
+            remedy=holder.remedy,
+        )
+    return SyncReport(full=full, skipped=True)
+
+
+# In which order ---------------------------------------------------------------------------------
+
+
+def _sync(
+    rest: Rest, db: sqlite3.Connection, user_id: str, full: bool, progress: Progress
+) -> SyncReport:
+    """Sync tables, then curves; note in the cache that it runs, and how it ended."""
+    started, report = clock.now(), SyncReport(full=full)
+    before = metadata.get_sync_state(db)
+    _note(db, replace(before, last_attempt=started, running=True))
+    last_success, error, kind = before.last_success, before.error, before.error_kind
+
+    def on_curve(fetched: int) -> None:
+        report.curves = fetched
+        progress("curves", fetched)
+
+    try:
+        _sync_tables(rest, db, user_id, report, progress)
+        if not report.failures:  # the list is complete without the curves
+            last_success = started
+            _note(db, metadata.SyncState(last_success, started, running=True, error=None))
+            report.failures += pull_curves(rest, db, reread=full, on_curve=on_curve)
+        if report.failures:
+            raise report.failures[0]
+    except BaseException as raised:
+        if isinstance(raised, LoraTuiError):
+            error, kind = str(raised), metadata.SyncErrorKind.of(raised)
+        with suppress(LoraTuiError, sqlite3.Error):  # a full disk can't take the note either
+            _note(db, metadata.SyncState(last_success, started, False, error, kind))
+        raise
+    _note(db, metadata.SyncState(last_success, started, running=False, error=None))
+    return report
+
+
+def _sync_tables(
+    rest: Rest, db: sqlite3.Connection, user_id: str, report: SyncReport, progress: Progress
+) -> None:
+    """Sync the tables one after the other; an unreadable table does not stop the others."""
+    now = clock.now()
+    is_first = all(metadata.get_cursor(db, table.remote) is None for table in TABLES)
+    is_due = metadata.is_due(db, _RECONCILED, RECONCILE_EVERY)
+    compare = report.full or (not is_first and is_due)
+    rewrite = report.full and not is_first
+    for table in TABLES:
+        reader = RowReader(rest, user_id, table)
+        try:
+            _sync_table(reader, db, report, progress, compare=compare, rewrite=rewrite)
+        except _OF_ONE_TABLE as error:
+            report.failures.append(error)
+            continue
+        if table.topic is Topic.MODELS:
+            with transaction(db):
+                metadata.put_value(db, metadata.MODELS_READ, timestamp_text(now))
+    if not report.failures:
+        _refresh_read_flags(RowReader(rest, user_id, TABLES[-1]), db)
+        if compare or is_first:
+            with transaction(db):
+                metadata.put_value(db, _RECONCILED, timestamp_text(now))
+
+
+def _sync_table(
+    reader: RowReader,
+    db: sqlite3.Connection,
+    report: SyncReport,
+    progress: Progress,
+    *,
+    compare: bool,
+    rewrite: bool,
+) -> None:
+    name = reader.table.remote
+    on_rows = partial(progress, name)
+    not_rows = reader.rest.unreadable  # by table: values in answers that are not JSON objects
+    not_rows[name] = 0
+    pulled = _pull(reader, db, on_rows)
+    report.add(name, pulled)
+    compare = compare or pulled.clock_set_back or pulled.unsure
+    known = metadata.get_value(db, f"sync.left.{name}") or "0"  # what a comparison left
+    if compare or _missing_rows(reader, db) not in (None, known):
+        compare, not_rows[name] = True, 0
+        compared = _reconcile(reader, db, on_rows, rewrite=rewrite)
+        if rewrite:  # what `_pull` had written was written again
+            report.written[name] = 0
+        report.add(name, compared)
+        pulled.unreadable = compared.unreadable
+    unreadable = pulled.unreadable + not_rows[name]
+    if unreadable or compare:  # an ordinary sync does not read those rows again
+        with transaction(db):
+            count = str(unreadable) if unreadable else None
+            metadata.put_value(db, f"{metadata.UNREADABLE}{name}", count)
+
+
+def _refresh_read_flags(reader: RowReader, db: sqlite3.Connection) -> None:
+    """Fetch the unread notifications by id: reading one elsewhere changes no timestamp."""
+    ids = [i for i in records.unread_ids(db, _MOST_UNREAD) if is_uuid(i)]
+    rows = reader.by_id(ids)
+    changed = changed_rows(db, reader.table, rows)
+    there = {row_id(row) for row in rows}
+    gone = [i for i in ids if i not in there]
+    if changed or gone:
+        with transaction(db, reader.table.topic):
+            write_rows(db, reader.table, changed, Tally())
+            remove_rows(db, reader.table, gone, Tally())
+
+
+# Pull -------------------------------------------------------------------------------------------
+
+
+def _pull(reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], None]) -> Tally:
+    """Write the rows beyond the cursor, and those that became visible before it."""
+    table, tally = reader.table, Tally()
+    asked_key = f"sync.asked.{table.remote}"
+    cursor, asked = _cursor_of(db, table), metadata.get_value(db, asked_key)
+    server_time: datetime | None = None
+    if cursor is not None:
+        server_time = _reread_overlap(reader, db, cursor, asked, tally)
+        on_rows(tally.written)
+        before = parse_timestamp(asked)
+        tally.clock_set_back = bool(server_time and before and server_time < before - OVERLAP)
+
+    def read(after: Cursor | None) -> Page:
+        nonlocal server_time
+        page = reader.page(after)
+        server_time = server_time or reader.rest.server_time
+        return page
+
+    def next_after(page: Page, after: Cursor | None) -> Cursor | None:
+        return next_cursor(page.rows, table.key, after)
+
+    limit = RowLimit(table.remote, reader.count)
+    for page, after in prefetch_pages(read, cursor, next_after):
+        with transaction(db, table.topic):
+            write_rows(db, table, changed_rows(db, table, page.rows), tally)
+            if after is not None:
+                metadata.put_cursor(db, table.remote, after.updated_at, after.id)
+            if asked is None and server_time is not None:
+                asked = timestamp_text(server_time)
+                metadata.put_value(db, asked_key, asked)
+        tally.unsure |= after is None and page.full
+        on_rows(tally.written)
+        limit.add(len(page.rows))
+    if server_time is not None:
+        with transaction(db):
+            metadata.put_value(db, asked_key, timestamp_text(server_time))
+            if tally.clock_set_back:  # noted together: a sync that ends here does not forget it
+                metadata.put_value(db, _RECONCILED, "")
+    return tally
+
+
+def _reread_overlap(
+    reader: RowReader, db: sqlite3.Connection, cursor: Cursor, asked: str | None, tally: Tally
+) -> datetime | None:
+    """Fetch what changed in the last minutes before the cursor; the server's time of asking."""
+    table, end = reader.table, cursor.place
+    start = min(end[0], parse_timestamp(asked) or end[0]) - OVERLAP
+    after = Cursor.at(timestamp_text(start))
+    server_time: datetime | None = None
+    limit = RowLimit(table.remote, reader.count)
+    while True:
+        page = reader.page(after, columns=table.stamp_columns)
+        server_time = server_time or reader.rest.server_time
+        if not page.rows:
+            return server_time
+        found = [(row, Cursor.of(row, table.key)) for row in page.rows]
+        _fetch_changed(reader, db, [row for row, at in found if at and at.place <= end], tally)
+        following = next_cursor(page.rows, table.key, after)
+        if following is None:
+            tally.unsure |= page.full
+            return server_time
+        if following.id == cursor.id or any(at and at.place > end for _, at in found):
+            return server_time
+        after = following
+        limit.add(len(page.rows))
+
+
+def _fetch_changed(
+    reader: RowReader, db: sqlite3.Connection, stamps: Sequence[Row], tally: Tally
+) -> None:
+    """Fetch and write the rows whose stamps differ from those in the cache."""
+    table = reader.table
+    changed = changed_rows(db, table, stamps)
+    hidden = [row_id(row) for row in changed if table.is_hidden(row)]
+    rows = reader.by_id([row.get("id") for row in changed if not table.is_hidden(row)])
+    if rows or hidden:
+        with transaction(db, table.topic):
+            write_rows(db, table, rows, tally)
+            remove_rows(db, table, hidden, tally)
+
+
+def _cursor_of(db: sqlite3.Connection, table: RemoteTable) -> Cursor | None:
+    """The stored cursor; None for one that can't be used in a query (an older version wrote it)."""
+    stored = metadata.get_cursor(db, table.remote)
+    return None if stored is None else Cursor.of({table.key: stored[0], "id": stored[1]}, table.key)
+
+
+# Reconcile --------------------------------------------------------------------------------------
+
+
+def _reconcile(
+    reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], None], *, rewrite: bool
+) -> Tally:
+    """Make the cached table equal to the remote one.
+
+    Reads ids and stamps in the order of ids, and the rows whose stamps differ; with `rewrite` all
+    rows. Rows are removed only after a complete walk (each page led beyond the previous one, or as
+    many rows came as the server counts), and only those that were in the cache, in the same state,
+    before it began. Raises BackendError if the server sends the same rows again and again.
+    """
+    table, tally, before = reader.table, Tally(), reader.table.stamps(db)
+    met: set[str] = set()
+    hidden: set[str] = set()
+    after: Cursor | None = None
+    columns = "*" if rewrite else table.stamp_columns
+    limit = RowLimit(table.remote, partial(reader.count, deleted=True))
+    is_ordered, repeats = True, False
+    while (page := reader.page(after, key="id", columns=columns)).rows:
+        ids = [row_id(row) for row in page.rows if row_id(row)]
+        if rewrite:
+            with transaction(db, table.topic):
+                write_rows(db, table, page.rows, tally)
+        else:
+            _fetch_changed(reader, db, page.rows, tally)
+            tally.unreadable += len(page.rows) - len(ids)
+        on_rows(tally.written)
+        is_ordered &= all(one < two for one, two in pairwise([after.id if after else "", *ids]))
+        following = next_cursor(page.rows, "id", None)
+        repeats = following is None or met.issuperset(ids)
+        met.update(ids)
+        hidden.update(row_id(row) for row in page.rows if table.is_hidden(row))
+        if repeats:
+            break
+        after = following
+        limit.add(len(page.rows))
+    if not is_ordered or repeats:
+        counted = reader.count(deleted=True)
+        if counted is None or counted > len(met) + tally.unreadable:
+            if repeats:
+                raise repeated_rows(table.remote)
+            return tally  # the walk may be incomplete
+    gone = [i for i in before if i not in met or i in hidden]
+    for start in range(0, len(gone), _ROWS_A_TRANSACTION):
+        some = gone[start : start + _ROWS_A_TRANSACTION]
+        with transaction(db, table.topic):
+            now = table.stamps(db, some)
+            remove_rows(db, table, [i for i in some if now.get(i) == before[i]], tally)
+    missing = _missing_rows(reader, db)  # rows without an id, or a wrong count
+    with transaction(db):
+        metadata.put_value(db, f"sync.left.{table.remote}", missing if missing != "0" else None)
+    return tally
+
+
+def _missing_rows(reader: RowReader, db: sqlite3.Connection) -> str | None:
+    """How many rows more the backend has than the cache; None where it can't say."""
+    remote = reader.count()
+    return None if remote is None else str(remote - reader.table.count(db))
+
+
+def _note(db: sqlite3.Connection, state: metadata.SyncState) -> None:
+    with transaction(db, Topic.SYNC):
+        metadata.put_sync_state(db, state, process_id=os.getpid())
