@@ -25,9 +25,9 @@ from lora_tui.cache.transfers import active_transfers
 from lora_tui.config.preferences import Preferences
 from lora_tui.engine.writers import Writers
 from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
-from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.tui.announcements import Announcements
+from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.tui.bindings import bound
 from lora_tui.tui.cache_app import CacheApp
 from lora_tui.tui.downloads import Downloads
@@ -373,8 +373,8 @@ class LoraTuiApp(CacheApp):
 
     def action_help(self) -> None:
         """Show the keys that apply here."""
-        from lora_tui.screens.actions import actions_of
         from lora_tui.screens.help import HelpScreen
+        from lora_tui.screens.palette import actions_of
 
         about = self.screen.ABOUT if isinstance(self.screen, CacheScreen) else ""
         self.push_screen(HelpScreen(actions_of(self, self.screen), about))

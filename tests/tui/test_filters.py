@@ -18,7 +18,7 @@ from lora_tui.cache.records import put_datasets
 from lora_tui.screens.filter_sections import parse_days
 from lora_tui.screens.filters import FilterScreen
 from lora_tui.screens.models import ModelsScreen
-from lora_tui.screens.query_words import described
+from lora_tui.screens.models_text import query_text
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import HOSTILE_NAMES, Library, identifier, model_row
 
@@ -141,7 +141,7 @@ async def test_a_form_opened_again_shows_what_is_chosen(app: LoraTuiApp) -> None
 )
 def test_days_are_read_from_one_to_another_both_of_them_too(text: str, words: str | None) -> None:
     days = parse_days(text)
-    assert (None if days is None else described(_made(*days))) == words
+    assert (None if days is None else query_text(_made(*days))) == words
 
 
 async def test_days_that_are_none_change_nothing_and_are_explained(app: LoraTuiApp) -> None:

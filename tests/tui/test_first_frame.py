@@ -53,7 +53,7 @@ LATER = (
     "lora_tui.fetching.",
     "lora_tui.transfers.",
 )
-SHOWN = {"base_screen", "cache_screen", "instead_of_list", "marked_models", "models", "query_words"}
+SHOWN = {"models", "models_text"}
 """The list and its parts, and what every screen is made of."""
 
 

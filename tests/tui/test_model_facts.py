@@ -15,7 +15,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.domain import Model
 from lora_tui.errors import UnreachableError
-from lora_tui.screens.serve import ServeScreen
+from lora_tui.screens.snippets import SnippetsScreen
 from lora_tui.widgets.model_page import stages_of, timeline_lines
 from tests.tui.conftest import Open, model_page, screen_text, toasts, until
 from tests.tui.library import FakeWriters, Library, failing, model_row
@@ -131,7 +131,7 @@ async def test_s_shows_how_to_serve_it_and_y_copies_that(model: Library, open_ap
     app = open_app()
     async with model_page(app, NARROW) as pilot:
         await pilot.press("s")
-        await until(pilot, lambda: isinstance(app.screen, ServeScreen))
+        await until(pilot, lambda: isinstance(app.screen, SnippetsScreen))
         assert "vllm serve meta-llama/Llama-3.1-8B-Instruct" in screen_text(app)
         assert "not on this disk yet" in screen_text(app)
         for key, word in (("2", "PeftModel"), ("right", "llama-server"), ("4", "FROM")):
@@ -141,7 +141,7 @@ async def test_s_shows_how_to_serve_it_and_y_copies_that(model: Library, open_ap
         assert app.clipboard.startswith("vllm serve")
         assert "Copied: What loads it into vLLM" in toasts(app)
         await pilot.press("escape")
-        assert not isinstance(app.screen, ServeScreen)
+        assert not isinstance(app.screen, SnippetsScreen)
 
 
 async def test_checksums_are_copied_as_sha256sum_reads_them(model: Library, open_app: Open) -> None:

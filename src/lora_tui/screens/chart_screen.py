@@ -1,16 +1,19 @@
-"""What the screens with a chart share: the keys that look around in it."""
+"""Base class of the screens with a chart: keys that scroll the page and keys for the chart."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import BindingType
+from textual.containers import VerticalScroll
 
-from lora_tui.screens.scrolling import ScrollingScreen
+from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.tui.bindings import bound
-from lora_tui.widgets.charts.zoomed_chart import ZoomedChart
 
-LOOKING: Final = frozenset(
+if TYPE_CHECKING:
+    from lora_tui.widgets.charts.zoomed_chart import ZoomedChart
+
+CHART_ACTIONS: Final = frozenset(
     {"log_scale", "smoothing", "strength", "crosshair", "zoom", "pan", "whole_run"}
 )
 """The actions that need a curve."""
@@ -34,8 +37,43 @@ CHART_KEYS: Final[tuple[BindingType, ...]] = (
 """Among the BINDINGS of such a screen, where they are to stand in its footer."""
 
 
-class ChartScreen(ScrollingScreen):
-    """Override `chart`; put CHART_KEYS into BINDINGS."""
+class Scrolled(VerticalScroll, can_focus=False):
+    """A part that scrolls; the screen's keys move it."""
+
+
+class ChartScreen(CacheScreen):
+    """Override `chart` and `scrolled`; put CHART_KEYS into BINDINGS."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bound("scroll.down", "scroll(1)", "Down", show=False),
+        bound("scroll.up", "scroll(-1)", "Up", show=False),
+        bound("scroll.page_down", "page(1)", "Next page", show=False),
+        bound("scroll.page_up", "page(-1)", "Previous page", show=False),
+        bound("scroll.top", "top", "To the top", show=False),
+        bound("scroll.bottom", "bottom", "To the bottom", show=False),
+    ]
+
+    @property
+    def scrolled(self) -> Scrolled:
+        """The part that the keys move."""
+        raise NotImplementedError
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll by lines."""
+        self.scrolled.scroll_relative(y=lines, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        """Scroll by pages, one line of overlap."""
+        part = self.scrolled
+        part.scroll_relative(y=pages * max(1, part.size.height - 1), animate=False)
+
+    def action_top(self) -> None:
+        """Scroll to the top."""
+        self.scrolled.scroll_home(animate=False)
+
+    def action_bottom(self) -> None:
+        """Scroll to the bottom."""
+        self.scrolled.scroll_end(animate=False)
 
     @property
     def chart(self) -> ZoomedChart:

@@ -20,8 +20,7 @@ from lora_tui.curves.series import Series
 from lora_tui.errors import LoraTuiError
 from lora_tui.reports import MIN_COMPARED
 from lora_tui.reports.compare import LETTERS, Comparison, compare_models, to_csv, to_markdown
-from lora_tui.screens.chart_screen import CHART_KEYS, LOOKING, ChartScreen
-from lora_tui.screens.scrolling import Scrolled
+from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, ChartScreen, Scrolled
 from lora_tui.tui.bindings import bound
 from lora_tui.widgets.charts.overlay_chart import OverlayChart
 from lora_tui.widgets.difference_table import (
@@ -148,7 +147,7 @@ class CompareScreen(ChartScreen):
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
         """Where there is nothing to compare there is only the way back."""
-        if action in LOOKING:
+        if action in CHART_ACTIONS:
             return self.is_mounted and self.chart.display and self.chart.has_curve
         return action == "back" or self._comparison is not None
 

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from lora_tui.screens.modal import Modal
+from lora_tui.tui.base_screen import Modal
 from lora_tui.tui.bindings import bound
 from lora_tui.widgets.forms import Dialog
 

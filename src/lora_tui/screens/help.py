@@ -12,9 +12,9 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from lora_tui.screens.actions import Action, grouped
-from lora_tui.screens.modal import Modal
-from lora_tui.screens.scrolling import Scrolled
+from lora_tui.screens.chart_screen import Scrolled
+from lora_tui.screens.palette import Action, grouped
+from lora_tui.tui.base_screen import Modal
 from lora_tui.tui.bindings import bound
 from lora_tui.widgets.cells import settled, wrapped
 from lora_tui.widgets.forms import Dialog

@@ -22,10 +22,9 @@ from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
 from lora_tui.library.served import find_directory, served_from
 from lora_tui.opinion import compare_with_rating
-from lora_tui.screens.chart_screen import CHART_KEYS, LOOKING, ChartScreen
+from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, ChartScreen, Scrolled
 from lora_tui.screens.choose_files import ChooseFilesScreen
-from lora_tui.screens.scrolling import Scrolled
-from lora_tui.screens.serve import ServeScreen
+from lora_tui.screens.snippets import SnippetsScreen
 from lora_tui.tui.bindings import bound
 from lora_tui.widgets.charts.loss_chart import LossChart
 from lora_tui.widgets.file_list import FileList
@@ -133,7 +132,7 @@ class ModelScreen(ChartScreen):
             return bool(self._model and self._model.files) and not self._is_downloading
         if action == "cancel":
             return self._is_downloading
-        if action in LOOKING:
+        if action in CHART_ACTIONS:
             return self.is_mounted and self._model is not None and self.chart.has_curve
         if action == "over_time":
             return self.is_mounted and self._model is not None and self.chart.has_times
@@ -185,7 +184,7 @@ class ModelScreen(ChartScreen):
         if self._model is not None:
             directory = find_directory(self.model_id, downloaded_to(self.db, self.model_id))
             served = served_from(self._model, directory)
-            self.app.push_screen(ServeScreen(served, ascii_only=self.ascii_only))
+            self.app.push_screen(SnippetsScreen(served, ascii_only=self.ascii_only))
 
     def action_inspect(self) -> None:
         """Read the header of the adapter's file in the bucket, unless it was read."""

@@ -26,10 +26,16 @@ from lora_tui.cache.models import (
 )
 from lora_tui.config.keys import keys_of
 from lora_tui.reports import MAX_COMPARED, MIN_COMPARED
-from lora_tui.screens.cache_screen import CacheScreen
-from lora_tui.screens.instead_of_list import is_narrowed, say_why_empty
-from lora_tui.screens.marked_models import download_question, note_of_list
-from lora_tui.screens.query_words import SORT_NAMES, described, direction_name
+from lora_tui.screens.models_text import (
+    SORT_NAMES,
+    direction_name,
+    download_question,
+    is_narrowed,
+    list_note,
+    query_text,
+    show_empty_state,
+)
+from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.tui.bindings import bound, key_of
 from lora_tui.tui.view_state import View
 from lora_tui.widgets.model_columns import known_columns
@@ -436,7 +442,7 @@ class ModelsScreen(CacheScreen):
         self._is_first_sync = state.last_success is None
         title = self.query_one(TitleBar)
         # what is searched for stands in the search bar
-        title.detail = described(replace(query, search=""))
+        title.detail = query_text(replace(query, search=""))
         direction = direction_name(query.sort, reverse=query.reverse)
         title.aside = f"{SORT_NAMES[query.sort]}, {direction}"
         banner = self.query_one(OfflineBanner)
@@ -458,12 +464,12 @@ class ModelsScreen(CacheScreen):
         panel.display = total == 0
         if total == 0:
             refused = self.lora.login_refused
-            say_why_empty(panel, self.app, query, state, loading=loading, signed_out=refused)
+            show_empty_state(panel, self.app, query, state, loading=loading, signed_out=refused)
         self._refresh_note()
 
     def _refresh_note(self) -> None:
         marked = len(self.rows.marked)
-        self.query_one(StatusBar).note = note_of_list(
+        self.query_one(StatusBar).note = list_note(
             self.rows.total,
             self._everything,
             marked,

@@ -1,21 +1,94 @@
-"""The command palette: every action that applies on the screen below it."""
+"""The command palette, and the list of actions that apply now, which the help shows too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from rich.console import RenderableType
+from textual.app import App
+from textual.binding import ActiveBinding
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.screen import Screen
 
 from lora_tui.config.preferences import THEME_NAMES
-from lora_tui.screens.actions import Action, actions_of
-from lora_tui.screens.base_screen import BaseScreen
-from lora_tui.screens.modal import dimmed_below
+from lora_tui.tui.base_screen import BaseScreen, dimmed_below
+from lora_tui.tui.bindings import is_typed
 
 if TYPE_CHECKING:
     from lora_tui.tui.cache_app import CacheApp
+
+_MOVING: Final = frozenset(
+    {"move", "page", "first", "last", "scroll", "top", "bottom", "cursor"}
+    | {"up", "down", "page_up", "page_down"}
+)
+_TEXTUAL_OWN: Final = frozenset(
+    {
+        "app.focus_next",
+        "app.focus_previous",
+        "screen.copy_text",
+        "screen.minimize",
+        "help_quit",
+        "command_palette",
+    }
+)
+GROUPS: Final = ("In the list", "This screen", "In the chart", "Moving", "Everywhere")
+"""The first one is what has the focus."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that can be done, with all keys that do it."""
+
+    active: ActiveBinding
+    keys: tuple[str, ...]
+    group: str
+    """One of GROUPS."""
+
+    @property
+    def name(self) -> str:
+        """Short, as in the footer."""
+        return self.active.binding.description
+
+    @property
+    def explanation(self) -> str:
+        """The whole of it."""
+        return self.active.binding.tooltip or self.active.binding.description
+
+
+def actions_of(app: App[Any], screen: Screen[Any]) -> list[Action]:
+    """Generated from the bindings of the screen, of what has the focus in it, and of the app."""
+    keys: dict[str, list[str]] = {}
+    firsts: dict[str, ActiveBinding] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if not binding.description or binding.system or not active.enabled:
+            continue
+        if binding.action in _TEXTUAL_OWN or is_typed(screen, binding.key):
+            continue
+        first = firsts.setdefault(binding.action, active)
+        if first.binding.key.startswith("ctrl+"):
+            firsts[binding.action] = active
+        shown = keys.setdefault(binding.action, [])
+        # without the short form of the footer, where one key may stand for two
+        key = app.get_key_display(replace(binding, key_display=None))
+        if key not in shown:
+            shown.append(key)
+    actions = [
+        Action(active, tuple(sorted(keys[name], key=_is_with_control)), _group(app, screen, active))
+        for name, active in firsts.items()
+    ]
+    return sorted(actions, key=lambda action: GROUPS.index(action.group))
+
+
+def grouped(actions: Iterable[Action]) -> dict[str, list[Action]]:
+    """By group, in their order."""
+    groups: dict[str, list[Action]] = {}
+    for action in actions:
+        groups.setdefault(action.group, []).append(action)
+    return groups
 
 
 class Palette(CommandPalette, BaseScreen[None]):
@@ -68,3 +141,20 @@ class ActionCommands(Provider):
 
     async def _run(self, action: Action) -> None:
         await self.app.run_action(action.active.binding.action, action.active.node)
+
+
+def _is_with_control(key: str) -> bool:
+    """Plain keys are named before those with a modifier."""
+    return key.startswith("^")
+
+
+def _group(app: App[Any], screen: Screen[Any], active: ActiveBinding) -> str:
+    if active.node is app:
+        return "Everywhere"
+    name = active.binding.action.partition("(")[0]
+    moving = name.removeprefix("cursor_") in _MOVING
+    if moving:
+        return "Moving"
+    if (active.binding.id or "").startswith("chart."):
+        return "In the chart"
+    return "In the list" if active.node is screen.focused else "This screen"

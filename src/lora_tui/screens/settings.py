@@ -17,10 +17,10 @@ from textual.widgets.option_list import Option
 from lora_tui.cache.changes import Topic
 from lora_tui.config.settings import ACCOUNT, FILE, Setting, Settings
 from lora_tui.errors import LoraTuiError
-from lora_tui.screens.cache_screen import CacheScreen
 from lora_tui.screens.columns import ColumnScreen
 from lora_tui.screens.list_screen import LIST_KEYS, FullList
 from lora_tui.text import terminal_safe
+from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.model_columns import COLUMNS, arrange

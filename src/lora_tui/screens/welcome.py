@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
-from lora_tui.screens.base_screen import BaseScreen
+from lora_tui.tui.base_screen import BaseScreen
 from lora_tui.tui.bindings import bound
 
 DEMO: Final = "demo"

@@ -16,11 +16,11 @@ from textual.notifications import SeverityLevel
 from lora_tui.config.keys import keys_of
 from lora_tui.config.preferences import THEME_NAMES, Preferences
 from lora_tui.errors import LoraTuiError
-from lora_tui.screens.base_screen import BaseScreen
 from lora_tui.text import terminal_safe
 from lora_tui.tui import background
+from lora_tui.tui.base_screen import BaseScreen
 from lora_tui.tui.bindings import bound, key_of
-from lora_tui.tui.monochrome import Harmless, PlainCursor, WithoutColour
+from lora_tui.tui.line_filters import ColourFilter, ControlCharacterFilter, CursorFilter
 from lora_tui.tui.signals import end_when_asked
 from lora_tui.tui.terminal import can_be_resumed, stop
 from lora_tui.tui.themes import ANSI, MONO, THEMES, suitable_theme
@@ -55,10 +55,10 @@ class BaseApp(App[None]):
         """Counts keys and pastes, so that a later callback can tell whether the user is typing."""
         self.preferences = preferences
         self.ascii_only = preferences.ascii_only
-        self._without_colour = WithoutColour(enabled=False)
+        self._without_colour = ColourFilter(enabled=False)
         kept = [item for item in self._filters if not isinstance(item, Monochrome | NoColor)]
-        self._plain_cursor = PlainCursor(enabled=False)
-        self._filters = [*kept, self._without_colour, self._plain_cursor, Harmless()]
+        self._plain_cursor = CursorFilter(enabled=False)
+        self._filters = [*kept, self._without_colour, self._plain_cursor, ControlCharacterFilter()]
         for ours in THEMES:
             self.register_theme(ours)
         self.set_keymap(preferences.keys)

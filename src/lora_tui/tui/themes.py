@@ -183,7 +183,7 @@ MONO: Final = _surrounded(
         boost="ansi_default",
         variables={
             **_TERMINALS_OWN,
-            # any background is drawn as reversed (monochrome.py)
+            # any background is drawn as reversed (line_filters.py)
             "block-cursor-background": "ansi_white",
             "block-cursor-foreground": "ansi_default",
             "input-selection-background": "ansi_white",

@@ -16,7 +16,7 @@ _BLUE: Final = 4
 _WHITE: Final = Style(color="bright_white", dim=False)
 
 
-class WithoutColour(LineFilter):
+class ColourFilter(LineFilter):
     """For NO_COLOR: the cursor shows by reversal, which needs no colour."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
@@ -27,7 +27,7 @@ class WithoutColour(LineFilter):
         ]
 
 
-class PlainCursor(LineFilter):
+class CursorFilter(LineFilter):
     """For sixteen colours: what stands on the cursor is white, for cyan on blue can't be read.
 
     Which sixteen they are is the terminal's choice; white on blue is legible in all of them.
@@ -41,7 +41,7 @@ class PlainCursor(LineFilter):
         ]
 
 
-class Harmless(LineFilter):
+class ControlCharacterFilter(LineFilter):
     """The last filter before the terminal: no widget can send it control characters."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002

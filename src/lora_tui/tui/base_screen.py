@@ -1,20 +1,28 @@
-"""The base class of all screens: background work, closing, and the notice on small terminals.
+"""The base classes of all screens: background work, the cache that they show, small forms.
 
-A key dismisses a screen at once, while what it began goes on: a read, a timer, a dialog over it.
-Whatever comes back to a screen comes back through one of the methods here, which know whether its
-widgets are still there.
+A key dismisses a screen at once, while the work that it started goes on: a read, a timer, a dialog
+above it. Every result is handed to a screen by one of the methods here, which check first that its
+widgets still exist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar, cast
 
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual._styles_cache import StylesCache
 from textual.await_complete import AwaitComplete
-from textual.screen import Screen
+from textual.renderables.background_screen import BackgroundScreen
+from textual.screen import ModalScreen, Screen
 
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import database_explained, open_existing
 from lora_tui.errors import LoraTuiError
 from lora_tui.tui import background
 from lora_tui.tui.bindings import key_of
@@ -22,11 +30,13 @@ from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:
     from lora_tui.tui.base_app import BaseApp
+    from lora_tui.tui.cache_app import CacheApp
 
 Answer = TypeVar("Answer")
 Found = TypeVar("Found")
 Arguments = ParamSpec("Arguments")
 
+_DIM: Final = Style(dim=True)
 _FOR_LIVE_SCREENS: Final = (
     events.Mount,
     events.Resize,
@@ -142,3 +152,81 @@ class BaseScreen(Screen[Answer]):
         `lru_cache` has them as its `self`. With our screens that was 180 MB.
         """
         StylesCache.get_inner_outer.cache_clear()
+
+
+class CacheScreen(BaseScreen[None]):
+    """A screen over the cache. Override `cache_changed`; act through `lora`."""
+
+    LEAST_WIDTH: ClassVar[int] = 60
+    LEAST_HEIGHT: ClassVar[int] = 15
+    ABOUT: ClassVar[str] = ""
+    """What one looks at, in a sentence, for the help."""
+
+    @property
+    def lora(self) -> CacheApp:
+        """The application: `sync`, `download`, `open_model`, `copy`, `writers`."""
+        return cast("CacheApp", self.app)
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection of the UI's thread; for reading."""
+        return self.lora.db
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether only ASCII can be shown."""
+        return self.lora.ascii_only
+
+    def cache_changed(self, topics: frozenset[Topic]) -> None:
+        """Called on the UI's thread after any writer has changed the cache."""
+
+    def read(
+        self,
+        query: Callable[[sqlite3.Connection], Found],
+        then: Callable[[Found], None],
+        *,
+        exclusive: str,
+    ) -> None:
+        """Show what a query finds; it has a connection and a thread of its own. See `start`."""
+        path, owner = self.lora.cache_path, self.lora.cache_owner
+
+        def ask() -> Found:
+            with database_explained(path), closing(open_existing(path, owner)) as db:
+                return query(db)
+
+        self.start(ask, then, name="read", exclusive=exclusive)
+
+    def on_mount(self) -> None:
+        """Hear of changes; Textual calls this besides the `on_mount` of a subclass."""
+        self.lora.cache_changes.subscribe(self, self.while_alive(self.cache_changed))
+
+    def on_unmount(self) -> None:
+        """Unsubscribe: a subscription keeps the screen and its widgets in memory."""
+        self.lora.cache_changes.unsubscribe(self)
+
+
+class Modal(ModalScreen[Answer], BaseScreen[Answer]):
+    """Every small form is one."""
+
+    def render(self) -> RenderableType:
+        """What is below, dimmed."""
+        return dimmed_below(self, super().render())
+
+
+def dimmed_below(screen: Screen[Answer], rendered: RenderableType) -> RenderableType:
+    """As Textual renders it, except where the colours are the terminal's: those can't be mixed."""
+    if isinstance(rendered, BackgroundScreen) and screen.app.current_theme.ansi:
+        return _Dimmed(rendered.screen)
+    return rendered
+
+
+class _Dimmed:
+    """A screen as dim text: a bright or reversed cursor below would look like the one that acts."""
+
+    def __init__(self, below: Screen[object]) -> None:
+        self._below = below
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        drawn: Iterable[Segment] = console.render(self._below._compositor, options)
+        for segment in drawn:
+            yield segment if segment.control else Segment(segment.text, _DIM)

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from lora_tui.adapters.snippets import NO_BASE, NO_DIRECTORY, PROGRAMS, Served, snippet
 from lora_tui.errors import LoraTuiError
-from lora_tui.screens.modal import Modal
+from lora_tui.tui.base_screen import Modal
 from lora_tui.tui.bindings import bound, key_of
 from lora_tui.widgets.cells import settled
 from lora_tui.widgets.forms import Dialog
@@ -53,10 +53,10 @@ class ProgramTabs(Widget):
         return [f" {n} {_TITLES.get(name, name)} " for n, name in enumerate(PROGRAMS, 1)]
 
 
-class ServeScreen(Modal[None]):
+class SnippetsScreen(Modal[None]):
     """Shows what to paste; `y` copies it through the terminal."""
 
-    CSS_PATH = "serve.tcss"
+    CSS_PATH = "snippets.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("dialog.close", "dismiss(None)", "Close", show=False),
         bound("model.serve", "dismiss(None)", "Close", show=False),

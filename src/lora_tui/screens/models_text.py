@@ -1,0 +1,126 @@
+"""Texts of the list of models: what it shows, in which order, and why it is empty."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from textual.app import App
+
+from lora_tui import formats
+from lora_tui.cache.metadata import SyncState
+from lora_tui.cache.model_order import Sort
+from lora_tui.cache.model_query import ModelQuery
+from lora_tui.cache.models import sizes_of
+from lora_tui.tui.bindings import key_of
+from lora_tui.widgets.states import StatePanel, way_on_from_trouble
+
+SORT_NAMES: Final[dict[Sort, str]] = {
+    Sort.CREATED: "Date",
+    Sort.QUALITY: "Stars",
+    Sort.NAME: "Name",
+    Sort.COST: "Cost",
+    Sort.LOSS: "Final loss",
+    Sort.DURATION: "Training time",
+    Sort.SIZE: "Size",
+    Sort.PERPLEXITY: "Perplexity",
+}
+# natural direction, reversed
+_DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
+    Sort.CREATED: ("newest first", "oldest first"),
+    Sort.QUALITY: ("best first", "worst first"),
+    Sort.NAME: ("A to Z", "Z to A"),
+    Sort.COST: ("dearest first", "cheapest first"),
+    Sort.LOSS: ("lowest first", "highest first"),
+    Sort.DURATION: ("longest first", "shortest first"),
+    Sort.SIZE: ("largest first", "smallest first"),
+    Sort.PERPLEXITY: ("lowest first", "highest first"),
+}
+
+
+def query_text(query: ModelQuery) -> str:
+    """`“radio” · good, excellent · since 2026-11-16`; empty where nothing is left out."""
+    parts = [
+        f"“{query.search}”" if query.search else "",
+        ", ".join(sorted(query.convergences)),
+        "5 stars"
+        if query.min_stars == 5
+        else f"{query.min_stars} stars or more"
+        if query.min_stars
+        else "",
+        query.dataset,
+        query.preset,
+        query.base_model,
+        _dates(query.created_from, query.created_before),
+        {True: "downloaded", False: "not downloaded", None: ""}[query.downloaded],
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def direction_name(sort: Sort, *, reverse: bool) -> str:
+    """The direction in words: `newest first`."""
+    return _DIRECTIONS[sort][int(reverse)]
+
+
+def list_note(shown: int, everything: int, marked: int, *, compare_key: str | None) -> str:
+    """For the status bar: `8 of 37 models  2 marked: c compares`; the key where it applies."""
+    count = f"{shown:,} of {everything:,}" if shown != everything else f"{everything:,}"
+    note = f"{count} model{'' if everything == 1 else 's'}"
+    if not marked:
+        return note
+    hint = f": {compare_key} compares" if compare_key else ""
+    return f"{note}  {marked} marked{hint}"
+
+
+def download_question(db: sqlite3.Connection, marked: Collection[str]) -> str:
+    """Asked before several are downloaded; sizes that are not known are not left out silently."""
+    known = [size for size in sizes_of(db, marked).values() if size is not None]
+    least = "" if len(known) == len(marked) else "at least "
+    return f"Download the {len(marked)} marked models, {least}{formats.size(sum(known))}?"
+
+
+def is_narrowed(query: ModelQuery) -> bool:
+    """Whether it asks for some of the models, not for all in an order."""
+    return query != ModelQuery(sort=query.sort, reverse=query.reverse)
+
+
+def show_empty_state(
+    panel: StatePanel,
+    app: App[Any],
+    query: ModelQuery,
+    state: SyncState,
+    *,
+    loading: bool,
+    signed_out: bool,
+) -> None:
+    """No match, loading, failed, never synced, or none there. `signed_out`: only a login helps."""
+    sync = key_of(app, "app.sync")
+    if is_narrowed(query):
+        key = key_of(app, "models.reset")
+        panel.say("No model matches", query_text(query), f"{key} clears search and filters")
+    elif loading:
+        panel.say("Fetching your models", "They appear here as they arrive")
+    elif state.error is not None:
+        way_on = way_on_from_trouble(app, signed_out=signed_out)
+        panel.say("Nothing to show yet", state.error, way_on, warning=True)
+    elif state.last_success is None:
+        panel.say("Never synced", "This cache is empty", f"{sync} fetches your models")
+    else:
+        panel.say(
+            "No models yet",
+            "A model appears when a training job was completed and harvested.",
+            f"{key_of(app, 'app.harvest')} shows the harvest and runs it; {sync} syncs again",
+            "without a screen: lora-tui --harvest --once",
+        )
+
+
+def _dates(start: datetime | None, before: datetime | None) -> str:
+    last = "" if before is None else formats.date(before - timedelta(microseconds=1))
+    if start is None:
+        return f"until {last}" if last else ""
+    first = formats.date_time(start).removesuffix(" 00:00")
+    if not last:
+        return f"since {first}"
+    return first if first == last else f"{first} to {last}"
