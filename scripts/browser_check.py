@@ -186,7 +186,10 @@ def main() -> int:
             "chromium is missing; on Debian: apt-get install chromium", file=sys.stderr, flush=True
         )
         return 1
-    with tempfile.TemporaryDirectory() as scratch, Sandbox.start(models=24) as sandbox:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Sandbox.start(models=24, hostile=True) as sandbox,
+    ):
         environment = {
             **os.environ,
             "LORA_TUI_HOME": f"{scratch}/home",

@@ -1,4 +1,4 @@
-"""Sandboxes of the same volume are seeded once a run: each later one gets a copy of the rows."""
+"""Sandboxes of the same settings are seeded once a run: each later one gets a copy of the rows."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from typing import Final
 from lora_tui import clock
 from lora_tui.sandbox.backend import Backend
 from lora_tui.sandbox.seed.fill import seed_backend
-from lora_tui.sandbox.seed.seeding import Volume
+from lora_tui.sandbox.seed.seeding import SeedSettings
 
 _MOST_MODELS: Final = 100
 """More rows than of so many are not kept."""
-_prepared: Final[dict[tuple[int, Volume, datetime], sqlite3.Connection]] = {}
+_prepared: Final[dict[tuple[int, SeedSettings, datetime], sqlite3.Connection]] = {}
 _lock: Final = threading.Lock()
 
 
-def seed_from_copy(backend: Backend, seed: int, volume: Volume, now: datetime | None) -> None:
-    """`seed_backend`, which a run of the tests does once for a seed, a volume and a moment."""
+def seed_from_copy(
+    backend: Backend, seed: int, settings: SeedSettings, now: datetime | None
+) -> None:
+    """`seed_backend`, which a run of the tests does once for a seed, settings and a moment."""
     moment = now or clock.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     database = backend.database
     empty = database.row("SELECT 1 FROM sqlite_master") is None
-    if not empty or volume.models > _MOST_MODELS:
-        seed_backend(backend, seed, volume, now)
+    if not empty or settings.models > _MOST_MODELS:
+        seed_backend(backend, seed, settings, now)
         return
     with _lock:
-        prepared = _prepared.get((seed, volume, moment))
+        prepared = _prepared.get((seed, settings, moment))
         if prepared is not None:
             prepared.backup(database._connection)
             return
-        seed_backend(backend, seed, volume, moment)
+        seed_backend(backend, seed, settings, moment)
         prepared = sqlite3.connect(":memory:", check_same_thread=False)
         database._connection.backup(prepared)
-        _prepared[seed, volume, moment] = prepared
+        _prepared[seed, settings, moment] = prepared

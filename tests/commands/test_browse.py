@@ -89,7 +89,7 @@ def test_people_see_the_second_opinion_and_scripts_do_not(synced: Sandbox, run: 
 def test_no_output_carries_an_escape_character(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.conftest import set_environment
 
-    with Sandbox.start() as sandbox:
+    with Sandbox.start(hostile=True) as sandbox:
         set_environment(sandbox, monkeypatch)
         assert run("sync").code == 0
         for arguments in (("list", "--limit", "99"), ("list", "--limit", "99", "--json")):

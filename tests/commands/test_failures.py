@@ -70,7 +70,7 @@ def test_an_ambiguous_model_names_the_candidates(
 ) -> None:
     from tests.conftest import set_environment
 
-    with Sandbox.start() as sandbox:
+    with Sandbox.start(hostile=True) as sandbox:
         set_environment(sandbox, monkeypatch)
         run("sync")
         beginnings = [

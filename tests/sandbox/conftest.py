@@ -12,8 +12,8 @@ from tests.sandbox.client import Client, clients
 
 @pytest.fixture(scope="package")
 def full() -> Iterator[Sandbox]:
-    """The default data. Tests must not change it."""
-    with Sandbox.start() as sandbox:
+    """All kinds of data, hostile ones too. Tests must not change it."""
+    with Sandbox.start(hostile=True) as sandbox:
         yield sandbox
 
 

@@ -1,8 +1,9 @@
-"""The demo's data is plausible, awkward where it should be, and the same for the same seed."""
+"""The sandbox's data is plausible, hostile only on request, and the same for the same seed."""
 
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -126,7 +127,9 @@ def test_curves_are_noisy_and_mostly_fall(reader: Client) -> None:
     assert len({point["id"] for point in points}) == len(points)
 
 
-def test_awkward_rows_are_among_them(reader: Client, service_reader: Client) -> None:
+def test_hostile_data_has_names_paths_and_json_that_a_careless_program_trips_over(
+    reader: Client, service_reader: Client
+) -> None:
     rows = reader.rows("model_artifacts?select=*")
     names = [row["name"] for row in rows]
     assert any("\x1b[" in name for name in names)
@@ -149,6 +152,29 @@ def test_awkward_rows_are_among_them(reader: Client, service_reader: Client) -> 
         and service_reader.storage("GET", f"object/info/lora-models/{path}").status_code == 400
     ]
     assert len(missing) == 1
+
+
+def test_without_being_asked_for_no_name_path_or_json_is_hostile() -> None:
+    with Sandbox.start() as sandbox, clients(sandbox) as (reader, *_):
+        rows = reader.rows("model_artifacts?select=*&order=created_at.desc")
+    assert len(rows) == 37
+    for row in rows:
+        assert re.fullmatch(r"[A-Z][\w ]+ - \d{4}-\d{2}-\d{2}", row["name"], re.ASCII)
+        assert isinstance(row["quality_metrics"]["overall_score"], int)
+        assert isinstance(row["training_summary"]["total_cost"], float)
+        assert all(re.fullmatch(r"[\w.]+", file, re.ASCII) for file in row["artifacts"])
+
+
+def test_hostile_data_has_the_same_models_and_files() -> None:
+    found = []
+    for hostile in (False, True):
+        with (
+            Sandbox.start(now=NOW, hostile=hostile) as sandbox,
+            clients(sandbox) as (_, _, service, _),
+        ):
+            rows = service.rows("model_artifacts?select=id,created_at,job_id&order=id")
+            found.append((rows, service.rows("training_jobs?select=*&order=id")))
+    assert found[0] == found[1]
 
 
 def test_one_adapter_is_large_enough_to_watch(reader: Client) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 Parameters = Sequence[Any]
-LAYOUT: Final = 3
-"""Of the tables; a state of another one is made anew."""
+LAYOUT: Final = 4
+"""Of the tables and their first rows; a state with another number is replaced."""
 
 
 class Database:

@@ -32,7 +32,7 @@ from lora_tui.sandbox.middleware import Connections
 from lora_tui.sandbox.objects import Objects
 from lora_tui.sandbox.seed.fill import seed_backend
 from lora_tui.sandbox.seed.names import DEMO, OTHER
-from lora_tui.sandbox.seed.seeding import Volume
+from lora_tui.sandbox.seed.seeding import SeedSettings
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -63,20 +63,22 @@ class Sandbox:
         seed: int = 7,
         models: int = 36,
         waiting_jobs: int = 4,
+        hostile: bool = False,
         migrated: bool = True,
         storage: StorageKind = "s3",
         reset: bool = False,
         now: datetime | None = None,
     ) -> Self:
-        """Start one and return when it serves.
+        """Start one, and return when it serves.
 
-        `directory` keeps the state between starts and is seeded once (again after `reset`, and
-        where an older version of the program has made it); without it the state is temporary.
-        `models` are those of the demo account that are not deleted, `waiting_jobs` the completed
-        jobs that nobody has harvested. `migrated` is whether our additive migration has been
-        applied. `storage` is what Storage keeps its bytes on, which shows in its answers: s3 as on
-        the hosted service, or file. `now` is the moment that the seeded timestamps lead up to: by
-        default the current hour.
+        `directory` keeps the state between starts. It is seeded once, and again after `reset` or
+        where another version of the program has made it. Without it the state is temporary.
+        `models` is how many models the demo account has (a deleted one may come on top),
+        `waiting_jobs` how many completed jobs nobody has harvested. `hostile` gives some models,
+        from the 20th on, names, paths and JSON that a careless program trips over. `migrated` is
+        whether our additive migration has been applied. `storage` is where Storage keeps its
+        bytes, which shows in its answers: s3 as on the hosted service, or file. `now` is the
+        moment that the seeded timestamps lead up to: by default the current hour.
         """
         temporary = directory is None
         place = (
@@ -90,7 +92,7 @@ class Sandbox:
         objects = Objects(database, place / "objects")
         backend = Backend(place, database, objects, Faults(seed), migrated, storage)
         try:
-            seed_backend(backend, seed, Volume(models, waiting_jobs), now)
+            seed_backend(backend, seed, SeedSettings(models, waiting_jobs, hostile), now)
             return cls(_Server(backend), backend, temporary=temporary)
         except BaseException:
             database.close()

@@ -1,8 +1,6 @@
 """Fills an empty sandbox: accounts, datasets, jobs, curves, models, files, notifications.
 
-Deterministic: the same seed, volume and moment give the same rows and the same bytes. What is
-special about single models (deployed, archived, hostile names, odd JSON, a missing file) stands
-in hostile.py, by the model's index; index 0 is the newest.
+The same seed, settings and moment give the same rows and the same bytes.
 """
 
 from __future__ import annotations
@@ -15,14 +13,13 @@ from lora_tui.sandbox.auth import password_digest
 from lora_tui.sandbox.backend import Backend
 from lora_tui.sandbox.database import LAYOUT
 from lora_tui.sandbox.postgrest.tables import index_statements, table_statements
-from lora_tui.sandbox.seed.hostile import Special
 from lora_tui.sandbox.seed.jobs import add_unfinished_jobs, add_waiting_job
-from lora_tui.sandbox.seed.models import OTHER_MODELS, add_model
+from lora_tui.sandbox.seed.models import DELETED_FROM, OTHER_MODELS, add_model
 from lora_tui.sandbox.seed.names import DATASETS, DEMO, OTHER, OTHER_DATASET, DatasetText, Person
-from lora_tui.sandbox.seed.seeding import DAYS, Rows, Seeding, Volume
+from lora_tui.sandbox.seed.seeding import DAYS, Rows, Seeding, SeedSettings
 
 
-def seed_backend(backend: Backend, seed: int, volume: Volume, now: datetime | None) -> None:
+def seed_backend(backend: Backend, seed: int, settings: SeedSettings, now: datetime | None) -> None:
     """Create the tables and fill them; nothing is done where that has happened before."""
     database = backend.database
     if database.row("SELECT 1 FROM sqlite_master WHERE name = 'sandbox_facts'") is not None:
@@ -34,7 +31,7 @@ def seed_backend(backend: Backend, seed: int, volume: Volume, now: datetime | No
         for statement in table_statements():
             database.execute(statement)
         rows = Rows(backend.database)
-        _fill(Seeding(rows, seed, moment, volume))
+        _fill(Seeding(rows, seed, moment, settings))
         rows.flush()
         for statement in index_statements():
             database.execute(statement)
@@ -48,19 +45,19 @@ def seed_backend(backend: Backend, seed: int, volume: Volume, now: datetime | No
 
 def _fill(seeding: Seeding) -> None:
     _add_accounts(seeding)
-    if not seeding.volume.models and not seeding.volume.waiting_jobs:
+    if not seeding.settings.models and not seeding.settings.waiting_jobs:
         return
     demo = [_add_dataset(seeding, DEMO, text, index) for index, text in enumerate(DATASETS)]
     other = [_add_dataset(seeding, OTHER, OTHER_DATASET, 0)]
-    for index in range(seeding.volume.models):
+    for index in range(seeding.settings.models):
         add_model(seeding, DEMO, demo, index)
-    for index in range(OTHER_MODELS if seeding.volume.models else 0):
+    for index in range(OTHER_MODELS if seeding.settings.models else 0):
         add_model(seeding, OTHER, other, index)
-    if seeding.volume.models >= Special.DELETED_FROM:
-        add_model(seeding, DEMO, demo, seeding.volume.models, deleted=True)
-    for index in range(seeding.volume.waiting_jobs):
+    if seeding.settings.models >= DELETED_FROM:
+        add_model(seeding, DEMO, demo, seeding.settings.models, deleted=True)
+    for index in range(seeding.settings.waiting_jobs):
         add_waiting_job(seeding, demo, index)
-    if seeding.volume.models:
+    if seeding.settings.models:
         add_unfinished_jobs(seeding, demo)
 
 

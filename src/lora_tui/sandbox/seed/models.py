@@ -12,7 +12,7 @@ from lora_tui.clock import timestamp_text
 from lora_tui.quality import calculate_quality_metrics
 from lora_tui.sandbox.objects import BUCKET, COLUMNS, seeded_row
 from lora_tui.sandbox.seed.adapter_files import FILE_TYPES, recipe_pieces, recipe_size
-from lora_tui.sandbox.seed.hostile import Special, make_odd
+from lora_tui.sandbox.seed.hostile import make_hostile
 from lora_tui.sandbox.seed.jobs import add_cost, add_job, add_metrics, json_number, losses
 from lora_tui.sandbox.seed.loss_curves import Point
 from lora_tui.sandbox.seed.names import DEMO, DatasetText, Person
@@ -21,6 +21,14 @@ from lora_tui.sandbox.seed.seeding import DAYS, Seeding
 
 OTHER_MODELS: Final = 3
 """Of the other account."""
+DELETED_FROM: Final = 12
+"""With so many models there is a deleted one besides."""
+_DEPLOYED: Final = 1
+_LARGE: Final = 3
+_CHILD: Final = 5  # the next older model is its parent
+_MISSING_FILE: Final = 7
+_ARCHIVED: Final = 9
+_NO_START: Final = 12
 _MOST_CURVES: Final = 200  # in a sandbox of more than 1000 models
 _MOST_FILES: Final = 1000  # models with objects in the bucket
 
@@ -36,7 +44,7 @@ def add_model(
     """The model of this index with its job, curve, cost, files and notification."""
     demo = owner is DEMO
     kind = "deleted" if deleted else "model"
-    count = max(seeding.volume.models if demo else OTHER_MODELS, 1)
+    count = max(seeding.settings.models if demo else OTHER_MODELS, 1)
     chance = seeding.random("moment", kind, owner.email, index)
     age = timedelta(days=DAYS * (index + chance.uniform(0.1, 0.9)) / count)
     completed = seeding.now - age - timedelta(minutes=chance.uniform(1, 30))
@@ -47,25 +55,25 @@ def add_model(
     artifact_id = seeding.id("artifact", kind, owner.email, index)
     with_curve = not seeding.many or index < _MOST_CURVES
     curve = run.curve(run.points if with_curve else 2)
-    started = None if special == Special.NO_START else run.started
+    started = None if special == _NO_START else run.started
     job_id = add_job(seeding, run, curve, "completed", artifact_id=artifact_id, started=started)
     if with_curve:
         add_metrics(seeding, run, job_id, curve)
         add_cost(seeding, run, job_id)
     created = run.completed + timedelta(minutes=chance.uniform(1, 9))
-    large = special == Special.LARGE
+    large = special == _LARGE
     manifest = None
     if not seeding.many or index < _MOST_FILES:
         recipes = run.recipes(layers=layers_of(run.rank, large))
-        missing = "tokenizer.json" if special == Special.MISSING_FILE else None
+        missing = "tokenizer.json" if special == _MISSING_FILE else None
         _add_objects(seeding, owner, artifact_id, recipes, created, missing)
         if demo and index % 6 == 0 and index < 60:
             manifest = {file: _facts(recipe) for file, recipe in recipes.items()}
     last_change = created
-    if special in {Special.DEPLOYED, Special.ARCHIVED} or deleted:
+    if special in {_DEPLOYED, _ARCHIVED} or deleted:
         last_change = created + (seeding.now - created) * 0.3
     row = _artifact_row(run, curve, started, owner, artifact_id, manifest)
-    status = {Special.DEPLOYED: "deployed", Special.ARCHIVED: "archived"}.get(special)
+    status = {_DEPLOYED: "deployed", _ARCHIVED: "archived"}.get(special)
     row |= {
         "id": artifact_id,
         "job_id": job_id,
@@ -76,12 +84,12 @@ def add_model(
         "updated_at": timestamp_text(last_change),
         "deleted_at": timestamp_text(last_change) if deleted else None,
     }
-    if special == Special.CHILD and index + 1 < count:
+    if special == _CHILD and index + 1 < count:
         row["parent_model_id"] = seeding.id("artifact", "model", owner.email, index + 1)
         row["version"] = "1.1.0"
         row["description"] = "Continued from an earlier adapter on corrected data."
-    if demo and not deleted:
-        make_odd(row, special)
+    if seeding.settings.hostile:
+        make_hostile(row, special)
     seeding.rows.add("model_artifacts", **row)
     if not demo or (index < 9 and not deleted):
         stars = json.loads(row["quality_metrics"])["overall_score"]

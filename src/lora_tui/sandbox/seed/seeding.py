@@ -18,11 +18,13 @@ _NAMESPACE: Final = uuid.UUID("0d6c6b1e-5c55-5a0e-8d1c-6d3a4b7f9e20")
 
 
 @dataclass(frozen=True)
-class Volume:
-    """How much to make for the demo account; nothing at all where both are 0."""
+class SeedSettings:
+    """What the demo account gets; nothing at all where both counts are 0."""
 
     models: int
     waiting_jobs: int
+    hostile: bool
+    """Whether names, paths and JSON of some models are hostile."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,12 @@ class Seeding:
     rows: Rows
     seed: int
     now: datetime
-    volume: Volume
+    settings: SeedSettings
 
     @property
     def many(self) -> bool:
         """Whether curves and files are left out for most models."""
-        return self.volume.models > 1000
+        return self.settings.models > 1000
 
     def id(self, *key: object) -> str:
         """The same for the same seed and key."""
