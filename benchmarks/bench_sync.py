@@ -100,7 +100,7 @@ class Work:
     def fetching(self, _db: sqlite3.Connection) -> float:
         def fetch() -> None:
             after: Cursor | None = None
-            while page := self.rest.page("model_artifacts", USER, after=after):
+            while page := self.rest.page("model_artifacts", USER, after=after).rows:
                 after = Cursor(page[-1]["updated_at"], page[-1]["id"])
 
         return timed(fetch)

@@ -22,7 +22,7 @@ CRASH = (
     "def page(self, *a, **k):\n"
     "    token = self._client.auth.session.access_token.reveal()\n"
     "    raise RuntimeError('unforeseen')\n"
-    f"rest.Rest.full_page = page\n{CALL}"
+    f"rest.Rest.page = page\n{CALL}"
 )
 
 

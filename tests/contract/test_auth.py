@@ -130,7 +130,7 @@ def test_a_session_whose_token_is_refused_is_renewed_and_the_request_goes_throug
     renewed: list[Session] = []
     auth = SessionAuth(backend.url, backend.anon_key, refused, on_refresh=renewed.append)
     with Gateway.of(backend.url, auth) as gateway:
-        assert gateway.rest.model(session.user_id, model["id"])["name"] == model["name"]
+        assert gateway.rest.artifact_by_job(model["job_id"]) == model
     assert len(renewed) == 1
 
 

@@ -80,7 +80,7 @@ def test_our_own_queries_give_nobody_the_notifications_of_another(
     deployed: Backend, alice: Person, bob: Person, seed: Seed, rows: dict[str, Row]
 ) -> None:
     own = seed.notification(deployed.bob)
-    page = bob.gateway.rest.page("notifications", bob.id, after=None, key="created_at")
+    page = bob.gateway.rest.page("notifications", bob.id, after=None, key="created_at").rows
     ids = {row["id"] for row in page}
     assert own["id"] in ids
     assert rows["notifications"]["id"] not in ids
@@ -122,7 +122,8 @@ def test_the_harvest_writes_all_that_it_has_to(
     row = service.rest.insert_artifact(artifact_row(job))
     assert service.rest.link_job(job["id"], row["id"])
     notification = service.rest.insert_notification(notification_row(deployed.alice))
-    assert alice.gateway.rest.model(alice.id, row["id"])["job"]["id"] == job["id"]
+    [stored] = alice.gateway.rest.rows_by_id("model_artifacts", alice.id, [row["id"]])
+    assert stored["job_id"] == job["id"]
     [found] = alice.gateway.rest.rows_by_id("notifications", alice.id, [notification["id"]])
     assert found["title"] == "Model Ready for Download"
 

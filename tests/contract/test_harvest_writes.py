@@ -80,7 +80,8 @@ def test_an_artifact_is_written_and_found_by_its_job(
     found = service.rest.artifact_by_job(job["id"])
     assert found is not None
     assert found["id"] == row["id"]
-    assert alice.gateway.rest.model(alice.id, row["id"])["artifacts"] == row["artifacts"]
+    [seen] = alice.gateway.rest.rows_by_id("model_artifacts", alice.id, [row["id"]])
+    assert seen["artifacts"] == row["artifacts"]
 
 
 def test_a_second_artifact_of_a_job_is_refused_as_a_conflict(

@@ -113,13 +113,13 @@ def test_a_change_committed_after_later_changes_is_seen(
     seed.changed("model_artifacts", slow["id"], name="Slow")
     seed.changed("model_artifacts", quick["id"], name="Quick")
     with monkeypatch.context() as patch:  # the slow transaction is not committed yet
-        whole = alice.gateway.rest.full_page
+        whole = alice.gateway.rest.page
 
-        def full_page(*arguments: Any, **options: Any) -> Page:
+        def page(*arguments: Any, **options: Any) -> Page:
             page = whole(*arguments, **options)
             return page._replace(rows=[row for row in page.rows if row["id"] != slow["id"]])
 
-        patch.setattr(alice.gateway.rest, "full_page", full_page)
+        patch.setattr(alice.gateway.rest, "page", page)
         sync()
     names = {row["id"]: row["name"] for row in db.execute("SELECT id, name FROM models")}
     assert (names[quick["id"]], names[slow["id"]]) == ("Quick", slow["name"])
@@ -330,14 +330,14 @@ def test_page_boundaries_inside_equal_timestamps_lose_nothing(
 
 def _with_pages_of(limit: int, rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small pages of datasets only: the other tables have the rows of all tests by now."""
-    whole = rest.full_page
+    whole = rest.page
 
-    def full_page(table: str, *arguments: Any, **options: Any) -> Page:
+    def page(table: str, *arguments: Any, **options: Any) -> Page:
         if table == "datasets":
             options["limit"] = limit
         return whole(table, *arguments, **options)
 
-    monkeypatch.setattr(rest, "full_page", full_page)
+    monkeypatch.setattr(rest, "page", page)
 
 
 @pytest.mark.parametrize("full", [False, True])

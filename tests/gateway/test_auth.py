@@ -100,7 +100,7 @@ def test_a_session_that_the_server_finds_over_is_renewed_once(
 def test_the_bucket_renews_the_session_too_though_it_refuses_otherwise(
     sandbox: Sandbox, service: Gateway, session: Session
 ) -> None:
-    rows, _ = service.rest.models(sandbox.user_id, limit=1)
+    rows = service.rest.page("model_artifacts", sandbox.user_id, after=None, limit=1).rows
     sandbox.forget_requests()
     sandbox.faults(clock_offset=7200)
     signed_in = SessionAuth(sandbox.url, sandbox.anon_key, session)

@@ -132,7 +132,7 @@ def test_an_answer_that_breaks_off_half_way_is_asked_for_again(
     sandbox: Sandbox, service: Gateway
 ) -> None:
     sandbox.faults(drop_after=200, path="/rest/v1/datasets")
-    assert service.rest.page("datasets", sandbox.user_id, after=None)
+    assert service.rest.page("datasets", sandbox.user_id, after=None).rows
     sent = [r for r in sandbox.requests() if r["path"] == "/rest/v1/datasets"]
     assert [r["dropped"] for r in sent] == [True, False]
 
@@ -263,7 +263,7 @@ def test_no_log_of_any_level_holds_a_key_or_a_signed_link(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     sandbox.faults(fail_next=1, path="/rest/v1/model_artifacts")
-    rows, _ = user.rest.models(sandbox.user_id, limit=1)
+    rows = user.rest.page("model_artifacts", sandbox.user_id, after=None, limit=1).rows
     link = user.storage.sign(next(iter(rows[0]["artifacts"].values())))
     with build_client(sandbox.url) as anyone:
         assert anyone.get(link).status_code == 200

@@ -12,7 +12,7 @@ import pytest
 from lora_tui import errors
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.http import build_client
-from lora_tui.gateway.rest import SORTS, Cursor, Rest, Row
+from lora_tui.gateway.rest import Cursor, Rest, Row
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from tests.gateway.conftest import AT_ONCE, Script
@@ -21,7 +21,7 @@ from tests.gateway.conftest import AT_ONCE, Script
 def all_pages(gateway: Gateway, table: str, user_id: str, limit: int) -> list[Row]:
     rows: list[Row] = []
     after = None
-    while page := gateway.rest.page(table, user_id, after=after, limit=limit):
+    while page := gateway.rest.page(table, user_id, after=after, limit=limit).rows:
         rows += page
         after = Cursor(page[-1]["updated_at"], page[-1]["id"])
     return rows
@@ -50,9 +50,9 @@ def test_a_lower_row_limit_of_the_project_cuts_nothing_off(sandbox: Sandbox, use
 
 
 def test_a_page_starts_after_a_moment(sandbox: Sandbox, user: Gateway) -> None:
-    rows = user.rest.page("model_artifacts", sandbox.user_id, after=None)
+    rows = user.rest.page("model_artifacts", sandbox.user_id, after=None).rows
     moment = rows[5]["updated_at"]
-    later = user.rest.page("model_artifacts", sandbox.user_id, after=Cursor.at(moment))
+    later = user.rest.page("model_artifacts", sandbox.user_id, after=Cursor.at(moment)).rows
     assert later == [row for row in rows if row["updated_at"] >= moment]
 
 
@@ -61,16 +61,13 @@ def test_others_rows_are_left_out_even_where_the_backend_shows_them(
 ) -> None:
     rest = service.rest
     for table in ("datasets", "training_jobs", "model_artifacts"):
-        mine = rest.page(table, sandbox.user_id, after=None)
-        theirs = rest.page(table, sandbox.other_user_id, after=None)
+        mine = rest.page(table, sandbox.user_id, after=None).rows
+        theirs = rest.page(table, sandbox.other_user_id, after=None).rows
         assert mine
         assert theirs
         assert {row["user_id"] for row in mine} == {sandbox.user_id}
         assert rest.rows_by_id(table, sandbox.user_id, [row["id"] for row in theirs]) == []
         assert not set(rest.ids(table, sandbox.user_id)) & {row["id"] for row in theirs}
-    their_model = next(iter(rest.ids("model_artifacts", sandbox.other_user_id)))
-    with pytest.raises(errors.NotFoundError, match="Model not found or access denied"):
-        rest.model(sandbox.user_id, their_model)
 
 
 def test_many_ids_fit_into_short_addresses(sandbox: Sandbox, user: Gateway) -> None:
@@ -87,7 +84,7 @@ def test_all_metric_points_come_in_order_beyond_the_row_limit(
     sandbox: Sandbox, user: Gateway
 ) -> None:
     curves: dict[str, list[Any]] = {}
-    for job in user.rest.page("training_jobs", sandbox.user_id, after=None):
+    for job in user.rest.page("training_jobs", sandbox.user_id, after=None).rows:
         points = [p for page in user.rest.metric_points(job["id"]) for p in page]
         curves[job["id"]] = points
     job_id, longest = max(curves.items(), key=lambda item: len(item[1]))
@@ -104,81 +101,30 @@ def test_a_job_without_points_has_no_pages(user: Gateway) -> None:
     assert list(user.rest.metric_points(str(uuid.uuid4()))) == []
 
 
-@pytest.mark.parametrize("sort", SORTS)
-def test_the_model_list_is_sorted_paged_and_counted(
-    sandbox: Sandbox, user: Gateway, sort: str
-) -> None:
-    seen: list[str] = []
-    for page in (1, 2, 3):
-        rows, total = user.rest.models(sandbox.user_id, sort=sort, page=page, limit=7)
-        assert total == 15
-        seen += [row["id"] for row in rows]
-        assert all(row["dataset"]["name"] for row in rows)
-        assert all({"preset_id", "created_at"} == row["job"].keys() for row in rows)
-    assert len(set(seen)) == 15
-
-
-def test_the_best_models_come_first(sandbox: Sandbox, user: Gateway) -> None:
-    rows, _ = user.rest.models(sandbox.user_id, sort="quality", limit=15)
-    stars = [row["quality_metrics"]["overall_score"] for row in rows]
-    assert stars == sorted(stars, reverse=True)
-
-
-def test_a_page_beyond_the_last_is_empty(sandbox: Sandbox, user: Gateway) -> None:
-    rows, _ = user.rest.models(sandbox.user_id, page=99)
-    assert rows == []
-
-
-def test_a_page_beyond_the_last_is_empty_where_the_server_refuses_it() -> None:
+def test_rows_are_counted_where_the_server_refuses_the_page_itself() -> None:
     refusal = httpx.Response(416, headers={"Content-Range": "*/15"}, json={"code": "PGRST103"})
     rest = Rest(
         "https://b.example",
         httpx.Auth(),
         client=build_client("https://b.example", transport=Script.of(refusal).transport),
     )
-    assert rest.models("u", page=9) == ([], 15)
+    assert rest.count("datasets", "u") == 15
 
 
-def test_a_sort_that_does_not_exist_is_said(user: Gateway, sandbox: Sandbox) -> None:
-    with pytest.raises(errors.UsageError, match="sorted by colour"):
-        user.rest.models(sandbox.user_id, sort="colour")
-
-
-def test_a_search_takes_every_character_as_it_is(sandbox: Sandbox, user: Gateway) -> None:
-    names = [row["name"] for row in user.rest.models(sandbox.user_id, limit=100)[0]]
-    word = names[0].split()[0]
-    rows, total = user.rest.models(sandbox.user_id, search=word.upper(), limit=100)
-    assert {row["name"] for row in rows} == {n for n in names if word.lower() in n.lower()}
-    assert total == len(rows) >= 1
-    for odd in ("%", "_", '",(', "\\"):
-        expected = sum(odd in name for name in names)
-        assert user.rest.models(sandbox.user_id, search=odd)[1] == expected
-
-
-def test_a_model_comes_with_its_dataset_and_job(sandbox: Sandbox, user: Gateway) -> None:
-    listed = user.rest.models(sandbox.user_id, limit=1)[0][0]
-    model = user.rest.model(sandbox.user_id, listed["id"])
-    assert model["dataset"].keys() == {"id", "name", "format", "total_training_pairs"}
-    assert model["job"].keys() == {"id", "preset_id", "created_at", "started_at", "completed_at"}
-    assert model["dataset"]["id"] == model["dataset_id"]
-
-
-@pytest.mark.parametrize(
-    "model_id", ["", "x", "1,2)", "00000000-0000-4000-8000-000000000000", "../../rpc"]
-)
-def test_a_model_that_is_not_there_is_not_found(
-    sandbox: Sandbox, user: Gateway, model_id: str
-) -> None:
-    with pytest.raises(errors.NotFoundError, match="Model not found or access denied"):
-        user.rest.model(sandbox.user_id, model_id)
-
-
-@pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[1]", b'"rows"', b""])
+@pytest.mark.parametrize("answer", [b"<html>", b"{}", b'"rows"', b""])
 def test_an_answer_that_is_no_list_of_rows_is_refused(answer: bytes) -> None:
     script = Script.of(httpx.Response(200, content=answer))
     client = build_client("https://b.example", transport=script.transport, retry=AT_ONCE)
     with pytest.raises((errors.BackendError, errors.InterceptedError)):
         Rest("https://b.example", httpx.Auth(), client=client).page("datasets", "u", after=None)
+
+
+def test_what_is_no_row_is_counted_and_left_out() -> None:
+    script = Script.of(httpx.Response(200, content=b'[1, {"id": "a"}, null]'))
+    client = build_client("https://b.example", transport=script.transport, retry=AT_ONCE)
+    rest = Rest("https://b.example", httpx.Auth(), client=client)
+    assert rest.page("datasets", "u", after=None).rows == [{"id": "a"}]
+    assert rest.unreadable["datasets"] == 2
 
 
 # The harvest writes into a sandbox of its own

@@ -210,7 +210,7 @@ def test_what_stops_every_link_is_said_once(
 def test_a_user_gets_links_to_own_files_only(
     sandbox: Sandbox, user: Gateway, service: Gateway
 ) -> None:
-    theirs = service.rest.page("model_artifacts", sandbox.other_user_id, after=None)[0]
+    theirs = service.rest.page("model_artifacts", sandbox.other_user_id, after=None).rows[0]
     path = next(iter(theirs["artifacts"].values()))
     assert service.storage.info(path).size
     with pytest.raises(errors.NotFoundError):

@@ -253,10 +253,10 @@ def test_what_comes_in_while_ids_are_compared_stays(
 def _before_the_last_page_of_ids(
     rest: Rest, table: str, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = rest.full_page
+    whole = rest.page
     done = False
 
-    def full_page(name: str, user_id: str, **options: Any) -> Page:
+    def page(name: str, user_id: str, **options: Any) -> Page:
         nonlocal done
         page = whole(name, user_id, **options)
         if name == table and options.get("key") == "id" and page.rows and not done:
@@ -264,7 +264,7 @@ def _before_the_last_page_of_ids(
             act()
         return page
 
-    monkeypatch.setattr(rest, "full_page", full_page)
+    monkeypatch.setattr(rest, "page", page)
 
 
 def test_a_sync_for_another_user_is_refused(backend: Backend, rest: Rest, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class RowReader:
         """The next rows after a cursor; of a row that is too large, only its small columns."""
 
         def ask(limit: int, chosen: str = columns) -> Page:
-            return self.rest.full_page(
+            return self.rest.page(
                 self.table.remote,
                 self.user_id,
                 after=after,

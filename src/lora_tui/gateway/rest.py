@@ -1,4 +1,4 @@
-"""The tables, over PostgREST: keyset pages, the model list, and what the harvest writes.
+"""The tables, over PostgREST: keyset pages, and what the harvest writes.
 
 Rows come and go as plain dictionaries. Every query about a user's rows also filters by owner,
 because the deployed policies do not hide others' rows everywhere. Raises the error family.
@@ -6,7 +6,6 @@ because the deployed policies do not hide others' rows everywhere. Raises the er
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,9 +18,7 @@ from lora_tui.clock import parse_timestamp
 from lora_tui.errors import (
     BackendError,
     ConflictError,
-    NotFoundError,
     QueryTimeoutError,
-    UsageError,
 )
 from lora_tui.gateway.answers import check, error_body, is_own_word, read_json
 from lora_tui.gateway.http import build_client
@@ -39,28 +36,11 @@ from lora_tui.gateway.paging import (
 )
 from lora_tui.gateway.rows import rows_of, server_time_of, total_of
 
-SORTS: Final[Mapping[str, str]] = {
-    "created": "created_at",
-    "quality": "quality_metrics->overall_score",
-    "name": "name",
-    "cost": "training_summary->total_cost",
-    "loss": "quality_metrics->final_training_loss",
-    "duration": "training_summary->training_duration_hours",
-}
-"""What the model list can be sorted by, and where that stands in a row."""
-
 _WITH_DELETED_AT: Final = ("datasets", "model_artifacts")
 _IDS_A_QUERY: Final = 80  # 39 bytes each in the URL: below 4 KB with all the rest
 _MOST_WAITING: Final = 100_000
 _QUEUE_COLUMNS: Final = "id,user_id,dataset_id,external_job_id,completed_at"
 _POINT_COLUMNS: Final = "id,timestamp,epoch,step,training_loss,validation_loss"
-_IN_LIST: Final = (
-    "*,dataset:datasets!dataset_id(name),job:training_jobs!job_id(preset_id,created_at)"
-)
-_IN_FULL: Final = (
-    "*,dataset:datasets!dataset_id(id,name,format,total_training_pairs),"
-    "job:training_jobs!job_id(id,preset_id,created_at,started_at,completed_at)"
-)
 
 
 class Rest:
@@ -97,18 +77,7 @@ class Rest:
 
     # What the sync reads ----------------------------------------------------------------------
 
-    def page(self, table: str, user_id: str, **options: Any) -> list[Row]:
-        """The rows of `full_page`; [] at the end. Raises BackendError where there is no usable row.
-
-        A page shorter than `limit` is not the end: the project may allow fewer rows an answer.
-        """
-        before = self.unreadable[table]
-        rows = self.full_page(table, user_id, **options).rows
-        if not rows and self.unreadable[table] > before:
-            raise BackendError(f"Could not read {table}: the answer is not a list of rows")
-        return rows
-
-    def full_page(
+    def page(
         self,
         table: str,
         user_id: str,
@@ -118,7 +87,10 @@ class Rest:
         key: str = "updated_at",
         columns: str = "*",
     ) -> Page:
-        """The next rows of a user after a cursor, by (key, id); tells whether more may follow."""
+        """The next rows of a user after a cursor, by (key, id); tells whether more may follow.
+
+        A page shorter than `limit` is not the end: the project may allow fewer rows an answer.
+        """
         query = self._tables.from_(table).select(columns).eq("user_id", user_id)
         if after is not None:
             query = query.or_(after.condition(key))
@@ -206,55 +178,6 @@ class Rest:
         except (BackendError, QueryTimeoutError):
             return None
         return total
-
-    # What the web application lists -----------------------------------------------------------
-
-    def models(
-        self,
-        user_id: str,
-        *,
-        sort: str = "created",
-        descending: bool = True,
-        page: int = 1,
-        limit: int = 12,
-        search: str | None = None,
-    ) -> tuple[list[Row], int]:
-        """One page (from 1) of a user's models with dataset and job embedded, and how many in all.
-
-        `sort` is one of SORTS; ties go by id. `search` is part of a name, in any case of letters.
-        """
-        if sort not in SORTS:
-            raise UsageError(f"Models can't be sorted by {sort}", remedy=f"try {', '.join(SORTS)}")
-        query = (
-            self._tables.from_("model_artifacts")
-            .select(_IN_LIST, count=_exact())
-            .eq("user_id", user_id)
-            .is_("deleted_at", None)
-        )
-        if search:
-            query = query.ilike("name", f"%{_literal_pattern(search)}%")
-        query = query.order(SORTS[sort], desc=descending, nullsfirst=False).order("id")
-        first = (max(1, page) - 1) * limit
-        rows, total = self._counted(query.range(first, first + limit - 1), "read the models")
-        return rows, len(rows) if total is None else total
-
-    def model(self, user_id: str, model_id: str) -> Row:
-        """One model of a user with dataset and job embedded. Raises NotFoundError."""
-        missing = NotFoundError("Model not found or access denied")
-        if not is_uuid(model_id):
-            raise missing
-        query = (
-            self._tables.from_("model_artifacts")
-            .select(_IN_FULL)
-            .eq("id", model_id)
-            .eq("user_id", user_id)
-            .is_("deleted_at", None)
-            .limit(1)
-        )
-        rows = self._rows(query, "read the model")
-        if not rows:
-            raise missing
-        return rows[0]
 
     # What the harvest reads and writes --------------------------------------------------------
 
@@ -472,18 +395,10 @@ def _living(query: Any, table: str) -> Any:
     return query.is_("deleted_at", None) if table in _WITH_DELETED_AT else query
 
 
-def _literal_pattern(text: str) -> str:
-    """For LIKE, with nothing in it that stands for something else.
-
-    PostgREST reads `*` as `%` and knows no escape for it, so a star becomes "any one character".
-    """
-    return re.sub(r"([\\%_])", r"\\\1", text).replace("*", "_")
-
-
 def _exact() -> Any:
     from postgrest.types import CountMethod
 
     return CountMethod.exact
 
 
-__all__: Sequence[str] = ("ROWS_A_PAGE", "SORTS", "Cursor", "Rest", "Row")
+__all__: Sequence[str] = ("ROWS_A_PAGE", "Cursor", "Rest", "Row")

@@ -109,7 +109,7 @@ def _is_announced(rest: Rest, artifact: Row) -> bool:
     user_id, created_at = str(artifact["user_id"]), artifact.get("created_at")
     after = Cursor.at(created_at) if isinstance(created_at, str) else None
     while True:
-        page = rest.full_page("notifications", user_id, after=after, key="created_at")
+        page = rest.page("notifications", user_id, after=after, key="created_at")
         for row in page.rows:
             if mapping(row.get("metadata")).get("artifact_id") == artifact["id"]:
                 return True
