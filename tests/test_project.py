@@ -192,7 +192,7 @@ QUICK = {
     "lora_tui.secret",
     *("lora_tui.cache", "lora_tui.cache.plain_list", "lora_tui.cache.schema"),
     *("lora_tui.cache.model_order", "lora_tui.cache.model_json", "lora_tui.cache.sums"),
-    *("lora_tui.commands", "lora_tui.commands.list_page", "lora_tui.json_text"),
+    *("lora_tui.commands", "lora_tui.commands.list_page", "lora_tui.json_values"),
 }
 """All that `list` may load beyond `import sqlite3, argparse`; each module here is waited for."""
 

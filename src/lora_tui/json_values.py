@@ -1,4 +1,7 @@
-"""Reads values of untrusted JSON without failing: numbers, objects, ids."""
+"""Reads untrusted JSON without failing, value by value, and writes JSON that every parser accepts.
+
+Loaded by the quick `list`, so it imports nothing that takes time.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
 
-from lora_tui.json_text import parsed, replace_surrogates
 from lora_tui.text import terminal_safe
 
-Row = Mapping[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+Row = Mapping[str, "Any"]
 """One row of a table, as the backend sent it."""
 
 DEEPEST: Final = 100
@@ -21,6 +26,53 @@ _LARGEST: Final = 2**63
 _DIGITS: Final = 400
 """Whole numbers with more digits are infinite, as floating-point numbers of that size are."""
 _TOKEN: Final = re.compile(r'[\[\]{}"]|\\.', re.DOTALL)
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+
+
+def json_text(data: Any, *, indent: int | None = None) -> str:
+    """ASCII, so that no remote text can act on a terminal; NaN and infinities become null."""
+    try:
+        return json.dumps(data, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(data), indent=indent, allow_nan=False)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The data of JSON from elsewhere. Raises ValueError, RecursionError.
+
+    NaN and infinities are null. Halves of a surrogate pair, which no file, database or terminal
+    takes, become the replacement character.
+    """
+    if not isinstance(text, str):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
+    data = _DECODER.decode(text)
+    return (
+        replace_surrogates(data) if "\\ud" in text or "\\uD" in text or not _is_utf8(text) else data
+    )
+
+
+def replace_surrogates(data: Any) -> Any:
+    """The same data with the replacement character for each half of a surrogate pair."""
+    if isinstance(data, str):
+        return (
+            data
+            if _is_utf8(data)
+            else data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
+    if isinstance(data, dict):
+        return {replace_surrogates(key): replace_surrogates(value) for key, value in data.items()}
+    return [replace_surrogates(value) for value in data] if isinstance(data, list) else data
+
+
+def _finite(data: Any) -> Any:
+    """The same data with null for NaN and infinities."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {_key(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    return data
 
 
 def number(value: object) -> float | None:
@@ -34,7 +86,7 @@ def number(value: object) -> float | None:
     return result if math.isfinite(result) else None
 
 
-def whole(value: object) -> int | None:
+def integer(value: object) -> int | None:
     """Like `number`, rounded to the nearest integer; None where 64 bits can't hold it."""
     result = number(value)
     if result is None:
@@ -43,7 +95,7 @@ def whole(value: object) -> int | None:
     return rounded if -_LARGEST <= rounded < _LARGEST else None
 
 
-def total(sizes: Iterable[int | None]) -> int | None:
+def total_size(sizes: Iterable[int | None]) -> int | None:
     """The sum; None where one of them is unknown, there are none, or 64 bits can't hold it."""
     known = list(sizes)
     if not known or None in known:
@@ -57,7 +109,7 @@ def mapping(value: object) -> Mapping[str, Any]:
         return value
     if isinstance(value, str):
         try:
-            value = parsed(value)
+            value = parse_json(value)
         except (ValueError, RecursionError):
             return {}
     return value if isinstance(value, Mapping) else {}
@@ -70,13 +122,13 @@ def text_or_none(value: object, *, limit: int = 200, lines: bool = False) -> str
     return terminal_safe(value, limit=limit, lines=lines) or None
 
 
-def take(data: dict[str, Any], *names: str) -> Any:
+def pop_first(data: dict[str, Any], *names: str) -> Any:
     """The first of `names` that is there and not null; all of them are removed from `data`."""
     values = [data.pop(name, None) for name in names]
     return next((value for value in values if value is not None), None)
 
 
-def other_values(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def remaining_values(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """What is left of an object whose known keys were taken, as text, in the order of its keys."""
     return tuple(
         (terminal_safe(key, limit=60), terminal_safe(_plain(value), limit=200))
@@ -103,14 +155,14 @@ def identifier(value: object) -> str:
     return f"{terminal_safe(text, limit=40)}~{digest[:12]}"
 
 
-def read_text(content: bytes) -> Any:
+def parse_json_leniently(content: bytes) -> Any:
     """The value of a JSON text, of which what can't be read is null. Raises ValueError.
 
     A text that is no JSON at all is an error. But one value in it that is nested too deeply, or a
     number too long for Python, is no reason to read none of the others.
     """
     try:
-        return parsed(content)
+        return parse_json(content)
     except (ValueError, RecursionError):
         text = content.decode("utf-8-sig", "replace")
         try:
@@ -119,7 +171,7 @@ def read_text(content: bytes) -> Any:
             raise ValueError("the text is nested too deeply") from None
 
 
-def written(row: Row) -> str:
+def row_json(row: Row) -> str:
     """The row as JSON that every reader takes: without NaN, and not nested too deeply."""
     try:
         text = json.dumps(row, allow_nan=False)
@@ -128,6 +180,20 @@ def written(row: Row) -> str:
     if text.count("[") + text.count("{") > DEEPEST and _is_deep(row):
         return json.dumps(_plain_value(row))
     return text
+
+
+def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _key(key: Any) -> Any:
+    return str(key) if isinstance(key, float) else key
 
 
 def _shallow(text: str) -> str:

@@ -70,7 +70,7 @@ def _page(
     facts = plain_list.read_facts(db, owner)
     sort, reverse, limit = Sort(arguments.sort), arguments.reverse, arguments.limit
     if arguments.json or arguments.jsonl:
-        from lora_tui.json_text import json_text
+        from lora_tui.json_values import json_text
 
         rows = plain_list.read_rows(db, sort, reverse=reverse, offset=offset, limit=limit)
         if not arguments.json:

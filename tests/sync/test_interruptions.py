@@ -186,9 +186,9 @@ def test_an_end_of_one_connection_leaves_the_locks_of_the_others(tmp_path: Path)
         db.execute("PRAGMA journal_mode = DELETE")
         db.execute("BEGIN IMMEDIATE")
         db.execute("INSERT INTO facts VALUES ('a', 'b')")
-        from lora_tui.cache.cache_file import make_private
+        from lora_tui.sqlite_file import make_private_database
 
-        make_private(path)
+        make_private_database(path)
         done = subprocess.run(
             [sys.executable, "-c", outsider, str(path)], capture_output=True, text=True
         )

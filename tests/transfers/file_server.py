@@ -23,7 +23,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import get_model, put_models
 from lora_tui.cache.transfers import Transfer
 from lora_tui.domain import Model
-from lora_tui.file_lock import Holder
+from lora_tui.processes import LockHolder
 from lora_tui.transfers.download import Outcome, download
 from lora_tui.transfers.run import Runner, Tools
 
@@ -273,7 +273,7 @@ class World:
         force: bool = False,
         names: Sequence[str] | None = None,
         on_change: Callable[[Transfer], None] | None = None,
-        on_held: Callable[[Transfer, Holder], None] | None = None,
+        on_held: Callable[[Transfer, LockHolder], None] | None = None,
         **tools: Any,
     ) -> Outcome:
         """Download with a runner of its own, in this thread."""

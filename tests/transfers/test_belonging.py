@@ -22,9 +22,9 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.transfers import TransferState
 from lora_tui.cache.verification import Checked
 from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError
-from lora_tui.file_lock import Holder
 from lora_tui.filenames import same_file_key
 from lora_tui.library.shelf import FileState, examine
+from lora_tui.processes import LockHolder
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.directory import model_directory
 from lora_tui.transfers.owner import Owner
@@ -303,10 +303,10 @@ def test_a_file_that_a_suspended_process_has_in_hand_is_given_up_with_its_name(
         (number,) = queue.enqueue(db, MODEL, plan(world.model(), world.directory))
         queue.claim(db, token, [number])
         queue.update(db, number, then)
-    told: list[Holder] = []
+    told: list[LockHolder] = []
     with pytest.raises(InUseError) as caught:
         world.download(on_held=lambda _, holder: told.append(holder))
-    assert told == [Holder(suspended, suspended=True)]
+    assert told == [LockHolder(suspended, suspended=True)]
     assert caught.value.exit_code == 1
     assert f"process {suspended}, which is suspended" in str(caught.value.details)
     assert f"kill -CONT {suspended}" in str(caught.value.remedy)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lora_tui.errors import DiskError
+from lora_tui.files import remove_abandoned_files, replacing_file, write_file
 from lora_tui.harvest.health import HealthFile
-from lora_tui.private_files import remove_abandoned, replace_file, replacing
 from tests.transfers.file_server import World
 
 SECRET = "what must stay as it is"
@@ -91,7 +91,7 @@ def test_a_link_called_like_the_health_file_is_replaced_and_not_followed(
 def test_a_file_that_is_being_written_has_a_name_that_nobody_guesses(tmp_path: Path) -> None:
     names = set()
     for _ in range(5):
-        with replacing(tmp_path / "file") as (_, partial):
+        with replacing_file(tmp_path / "file") as (_, partial):
             names.add(partial.name)
     assert len(names) == 5
     assert all(str(os.getpid()) not in name.split("-")[-1][:6] for name in names)
@@ -101,16 +101,16 @@ def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
     tmp_path: Path,
 ) -> None:
     (tmp_path / ".lora-tui-0123456789abcdef.tmp").write_text("half")
-    with replacing(tmp_path / "file") as (file, _):
+    with replacing_file(tmp_path / "file") as (file, _):
         file.write("whole")
-        remove_abandoned(tmp_path)
+        remove_abandoned_files(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "whole"
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    replace_file(tmp_path / "file", "before")
+    write_file(tmp_path / "file", "before")
     with pytest.raises(UnicodeEncodeError):
-        replace_file(tmp_path / "file", "x" * 10_000 + "\ud800")
+        write_file(tmp_path / "file", "x" * 10_000 + "\ud800")
     assert (tmp_path / "file").read_text() == "before"
     assert len(list(tmp_path.iterdir())) == 1

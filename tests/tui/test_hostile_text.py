@@ -18,7 +18,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.config.profile import Paths, Profile
 from lora_tui.config.settings import Settings
 from lora_tui.errors import LoraTuiError, SessionEndedError
-from lora_tui.json_text import replace_surrogates
+from lora_tui.json_values import replace_surrogates
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
 from tests.hostile import HOSTILE, acting, planted

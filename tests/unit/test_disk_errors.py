@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from lora_tui.config.profile import read_document
-from lora_tui.disk_errors import disk_error
 from lora_tui.errors import ConfigError, DiskError
+from lora_tui.files import disk_error
 from lora_tui.harvest import ledger_file
 from lora_tui.harvest.spool import Spool
 from lora_tui.reports.exports import write_new
+from lora_tui.sqlite_file import database_error
 from lora_tui.transfers import space
 from tests.conftest import Run
 
@@ -99,20 +100,20 @@ def test_what_sqlite_keeps_to_itself_is_asked_of_the_file_system(tmp_path: Path)
     missing = tmp_path / "gone" / "state.sqlite3"
     with pytest.raises(sqlite3.OperationalError) as caught:
         sqlite3.connect(missing).execute("SELECT 1")
-    said = disk_error(caught.value, "The state can't be kept", missing)
+    said = database_error(caught.value, "The state can't be kept", missing)
     assert "no such file or directory" in str(said)
     in_the_way = tmp_path / "directory"
     in_the_way.mkdir()
     with pytest.raises(sqlite3.OperationalError) as caught:
         sqlite3.connect(in_the_way).execute("SELECT 1")
-    said = disk_error(caught.value, "The state can't be kept", in_the_way)
+    said = database_error(caught.value, "The state can't be kept", in_the_way)
     assert "a directory is in its place" in str(said)
     with sqlite3.connect(tmp_path / "small.sqlite3") as db:
         db.execute("CREATE TABLE t (x)")
         db.execute("PRAGMA max_page_count = 2")
         with pytest.raises(sqlite3.OperationalError) as caught:
             db.executemany("INSERT INTO t VALUES (?)", [("x" * 900,)] * 20)
-    said = disk_error(caught.value, "The state can't be kept", tmp_path / "small.sqlite3")
+    said = database_error(caught.value, "The state can't be kept", tmp_path / "small.sqlite3")
     assert "the disk is full" in str(said)
     assert "free some space" in str(said.remedy)
 
@@ -122,8 +123,8 @@ def test_a_lack_of_descriptors_is_no_matter_of_permissions(
 ) -> None:
     with pytest.raises(sqlite3.OperationalError) as caught:
         sqlite3.connect(tmp_path / "gone" / "state.sqlite3").execute("SELECT 1")
-    monkeypatch.setattr("lora_tui.disk_errors.os.open", refused(errno.EMFILE))
-    said = disk_error(caught.value, "The state can't be kept", tmp_path / "state.sqlite3")
+    monkeypatch.setattr("lora_tui.files.os.open", refused(errno.EMFILE))
+    said = database_error(caught.value, "The state can't be kept", tmp_path / "state.sqlite3")
     assert "too many files are open" in str(said)
     assert "permission" not in f"{said} {said.remedy}"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.domain import Job, Model, Notification
-from lora_tui.json_values import number, whole
+from lora_tui.json_values import integer, number
 
 API_DIALECT = {
     "hyperparameters": {"lora_rank": 16, "num_epochs": 3, "lora_alpha": 32, "base_model": "m"},
@@ -128,7 +128,7 @@ def test_only_finite_numbers_are_numbers(value: object, read: float | None) -> N
 
 
 def test_whole_numbers_are_rounded() -> None:
-    assert (whole("1200.0"), whole(2.6), whole("many")) == (1200, 3, None)
+    assert (integer("1200.0"), integer(2.6), integer("many")) == (1200, 3, None)
 
 
 def test_a_notification_points_to_its_model() -> None:

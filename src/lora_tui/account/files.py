@@ -63,10 +63,10 @@ def read_session_file(path: str) -> dict[str, Any]:
 
 def read_object(text: str | bytes) -> dict[str, Any]:
     """A JSON object; an empty one for everything else, however long or deep."""
-    from lora_tui.json_text import parsed
+    from lora_tui.json_values import parse_json
 
     try:
-        data = parsed(text) if len(text) <= _MOST_BYTES else None
+        data = parse_json(text) if len(text) <= _MOST_BYTES else None
     except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

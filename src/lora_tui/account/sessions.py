@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,10 +28,15 @@ from lora_tui.account.files import (
 from lora_tui.cache.metadata import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config.profile import Profile
-from lora_tui.disk_errors import disk_error
 from lora_tui.errors import AuthenticationError, DiskError
-from lora_tui.file_lock import in_use, take_lock
-from lora_tui.private_files import make_private_directory, replace_private
+from lora_tui.files import (
+    disk_error,
+    in_use_error,
+    locked_file,
+    make_private_directory,
+    translate_disk_errors,
+    write_private_file,
+)
 from lora_tui.secret import Secret
 
 KEYRING: Final = "keyring"
@@ -177,23 +182,17 @@ def refresh_lock(profile: Profile) -> Iterator[None]:
     Raises DiskError, and InUseError where another process does not give it back.
     """
     path = _file(profile).with_suffix(".lock")
-    try:
-        make_private_directory(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise disk_error(
-            error,
+    with ExitStack() as stack:
+        with translate_disk_errors(
             "The session can't be renewed",
             path,
             instead="set LORA_TUI_HOME to another directory",
-        ) from error
-    try:
-        holder = take_lock(descriptor, patience=_RENEWAL_SECONDS)
+        ):
+            make_private_directory(path.parent)
+            holder = stack.enter_context(locked_file(path, patience=_RENEWAL_SECONDS))
         if holder is not None:
-            raise in_use("Another lora-tui is renewing the session", holder, path)
+            raise in_use_error("Another lora-tui is renewing the session", holder, path)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def session_of_token(token: Secret) -> Session:
@@ -260,7 +259,7 @@ def _write_file(profile: Profile, data: Mapping[str, str]) -> None:
     path = _file(profile)
     try:
         _clear_place(path)
-        replace_private(path, json.dumps(data))
+        write_private_file(path, json.dumps(data))
     except OSError as error:
         raise disk_error(
             error,

@@ -10,9 +10,9 @@ from typing import Final
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, disagreements, read_config
 from lora_tui.adapters.lora_header import LoraHeader, bytes_needed, read_header
 from lora_tui.adapters.safetensors_header import PREFIX_BYTES
-from lora_tui.disk_errors import disk_error
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError, UsageError
+from lora_tui.files import disk_error
 from lora_tui.text import terminal_safe
 
 WEIGHTS: Final = "adapter_model.safetensors"

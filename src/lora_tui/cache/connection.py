@@ -9,15 +9,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from lora_tui.cache.cache_file import is_garbled, make_private, remove_files
+from lora_tui.cache.cache_file import remove_files
 from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.metadata import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_value
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
 from lora_tui.cache.sums import SUMMED, find_fault, schema_sum, table_sums
-from lora_tui.disk_errors import disk_error, sqlite_code
 from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
-from lora_tui.file_lock import Holder, writer_of_database
-from lora_tui.wal import use_wal
+from lora_tui.files import disk_error
+from lora_tui.processes import LockHolder, database_writer
+from lora_tui.sqlite_file import (
+    database_error,
+    has_damaged_header,
+    make_private_database,
+    sqlite_code,
+    use_wal,
+)
 
 _BUSY_SECONDS: Final = 15.0
 _CACHE_KIB: Final = 32_768
@@ -56,7 +62,7 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
     and DiskError where the directory refuses.
     """
     with explained(path):
-        make_private(path)
+        make_private_database(path)
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         with explained(path):
@@ -202,13 +208,13 @@ def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> No
 def _explanation(error: sqlite3.Error, details: str, path: Path | None) -> LoraTuiError | None:
     """What a user can make of it; None where the mistake is ours."""
     code, text = sqlite_code(error), str(error)
-    misleads = code in _MISLEADING and path is not None and is_garbled(path)
+    misleads = code in _MISLEADING and path is not None and has_damaged_header(path)
     if code in _OF_DAMAGE or misleads or _tells_of_damage(text):
         return DamagedCacheError(_DAMAGED, details=f"{details}: {text}")
     if code in _OF_THE_DISK:
-        return disk_error(error, "The cache can't be read or written", path, instead=_INSTEAD)
+        return database_error(error, "The cache can't be read or written", path, instead=_INSTEAD)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        holder = writer_of_database(path) if path else Holder()
+        holder = database_writer(path) if path else LockHolder()
         return CacheError(
             "The cache is held by another process",
             details=f"{details} is held by {holder}",

@@ -21,8 +21,8 @@ from lora_tui.cache.metrics import sum_of_points
 from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums
 from lora_tui.cache.transfers import TransferState
 from lora_tui.clock import timestamp_text
-from lora_tui.disk_errors import sqlite_code
 from lora_tui.errors import DamagedCacheError
+from lora_tui.sqlite_file import sqlite_code
 
 _KINDS: Final = {
     "facts": {"key": "text", "value": "text"},

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lora_tui.cache.cache_file import move_obstacle
 from lora_tui.cache.connection import explained
-from lora_tui.file_lock import Holder, holder_of, take_lock
+from lora_tui.files import lock_holder, locked_file
+from lora_tui.processes import LockHolder
 
 
 @contextmanager
@@ -23,25 +23,16 @@ def sync_lock(
     DiskError.
     """
     path = _lock_file(cache)
-    with explained(path):
-        move_obstacle(path, cache)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        yield take_lock(descriptor, patience=patience, on_wait=on_wait) is None
-    finally:
-        os.close(descriptor)
+    with ExitStack() as stack:
+        with explained(path):
+            move_obstacle(path, cache)
+            holder = stack.enter_context(locked_file(path, patience=patience, on_wait=on_wait))
+        yield holder is None
 
 
-def sync_holder(cache: Path) -> Holder:
+def sync_holder(cache: Path) -> LockHolder:
     """The process that syncs the cache of this path now, as far as the system tells."""
-    try:
-        descriptor = os.open(_lock_file(cache), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return Holder()
-    try:
-        return holder_of(descriptor)
-    finally:
-        os.close(descriptor)
+    return lock_holder(_lock_file(cache))
 
 
 def _lock_file(cache: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lora_tui.cache.sums import SUMMED, check_row, columns_of
-from lora_tui.json_text import parsed
+from lora_tui.json_values import parse_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `list` waits for this module
@@ -25,7 +25,7 @@ def whole_row(found: Sequence[object]) -> dict[str, Any]:
     for table in ("models", "datasets", "jobs"):
         values = found[start : start + len(SUMMED[table]) + 1]
         check_row(values)
-        rows.append(parsed(str(values[_ROW])) if values[_ROW] else None)
+        rows.append(parse_json(str(values[_ROW])) if values[_ROW] else None)
         start += len(values)
     row: dict[str, Any] = rows[0] or {}
     row["dataset"], row["job"] = rows[1:]

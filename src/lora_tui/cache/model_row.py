@@ -13,12 +13,12 @@ from lora_tui.clock import microseconds, parse_timestamp, timestamp_text
 from lora_tui.domain import NO_VERSION, Quality, Row
 from lora_tui.json_values import (
     identifier,
+    integer,
     mapping,
     number,
+    row_json,
     text_or_none,
-    total,
-    whole,
-    written,
+    total_size,
 )
 
 COLUMNS: Final = SUMMED["models"]
@@ -44,7 +44,7 @@ def columns(row: Row) -> tuple[object, ...]:
     changed = created if updated == row.get("created_at") else parse_timestamp(updated)
     return (
         identifier(row.get("id")),
-        written({key: row[key] for key in row if key not in ("dataset", "job")}),
+        row_json({key: row[key] for key in row if key not in ("dataset", "job")}),
         text_or_none(row.get("name")) or "Unnamed model",
         text_or_none(row.get("version"), limit=40) or NO_VERSION,
         text_or_none(row.get("description"), limit=2_000, lines=True),
@@ -71,8 +71,8 @@ def _size(artifacts: object, manifest: object) -> int | None:
     sizes = []
     for name, path in mapping(artifacts).items():
         if isinstance(path, str) and path:
-            size = whole(mapping(described.get(name)).get("size"))
+            size = integer(mapping(described.get(name)).get("size"))
             if size is None or size < 0:
                 return None
             sizes.append(size)
-    return total(sizes)
+    return total_size(sizes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lora_tui.cache.cache_file import check_kind, set_aside
+from lora_tui.cache.cache_file import set_aside
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import (
     database_explained,
@@ -24,9 +24,9 @@ from lora_tui.cache.connection import (
 from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.lock import sync_holder, sync_lock
 from lora_tui.cache.metadata import Owner, get_owner
-from lora_tui.disk_errors import sqlite_code
 from lora_tui.errors import CacheError, DamagedCacheError
-from lora_tui.private_files import make_private_directory
+from lora_tui.files import make_private_directory
+from lora_tui.sqlite_file import check_regular_files, sqlite_code
 
 _PATIENCE: Final = 60.0
 
@@ -96,7 +96,7 @@ def clear_cache(path: Path, owner: Owner | None) -> bool:
 
 def _owner_in(path: Path) -> Owner | None:
     try:
-        check_kind(path)
+        check_regular_files(path)
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             return get_owner(db)
     except (DamagedCacheError, OSError, sqlite3.Error, ValueError):
@@ -121,7 +121,7 @@ def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows that can still be read and that the disk confirms."""
     saved: dict[str, list[dict[str, Any]]] = {}
     try:
-        check_kind(damaged)
+        check_regular_files(damaged)
     except (DamagedCacheError, OSError):
         return saved
     for table, key, is_true in (

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.json_text import parsed
-from lora_tui.json_values import written
+from lora_tui.json_values import parse_json, row_json
 
 if TYPE_CHECKING:  # parsing rows is what an unread count need not load
     from lora_tui.domain import Job, Notification, Row
@@ -23,7 +22,7 @@ def put_datasets(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         db,
         "datasets",
         [
-            (dataset.id, written(row), dataset.name, _moment(row, "updated_at"))
+            (dataset.id, row_json(row), dataset.name, _moment(row, "updated_at"))
             for row in rows
             for dataset in (Dataset.from_row(row),)
         ],
@@ -40,7 +39,7 @@ def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         [
             (
                 job.id,
-                written(row),
+                row_json(row),
                 job.status,
                 job.external_job_id,
                 job.artifact_id,
@@ -61,7 +60,7 @@ def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     _put(
         db,
         "notifications",
-        [(notice.id, written(row), _moment(row, "created_at")) for notice, row in notices],
+        [(notice.id, row_json(row), _moment(row, "created_at")) for notice, row in notices],
         {"read": [int(notice.read) for notice, _ in notices]},
     )
 
@@ -165,7 +164,7 @@ def mark_read(db: sqlite3.Connection, notification_id: str) -> None:
 def _row(values: Sequence[Any]) -> Row:
     """The backend's row, of the summed columns of a table and their checksum."""
     check_row(values)
-    row: Row = parsed(values[1])
+    row: Row = parse_json(values[1])
     return row
 
 

@@ -92,7 +92,7 @@ def _answer(words: Sequence[str]) -> int:
             print_traceback(error)
             return ExitCode.UNEXPECTED
         if isinstance(error, OSError) and error.filename is not None:
-            from lora_tui.disk_errors import disk_error
+            from lora_tui.files import disk_error
 
             odd = disk_error(error, "A file or directory can't be used")
             return _report(odd, json_wanted=json_wanted)
@@ -193,7 +193,7 @@ def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
     """One line for people on stderr; with --json the error envelope on stdout."""
     remedy = f"{error.remedy[0].upper()}{error.remedy[1:]}." if error.remedy else ""
     if json_wanted:
-        from lora_tui.json_text import json_text
+        from lora_tui.json_values import json_text
 
         # the web application's envelope has no third key, so the remedy ends the details
         details = f"{error.details}. {remedy}".rstrip() if error.details else remedy

@@ -26,7 +26,7 @@ from lora_tui.errors import (
     UnreachableError,
     UsageError,
 )
-from lora_tui.json_text import json_text
+from lora_tui.json_values import json_text
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from lora_tui.commands.context import Context, resolve
 from lora_tui.config.profile import expanded
 from lora_tui.domain import Model
 from lora_tui.errors import ExitCode, HiddenFilesError, LoraTuiError, NotFoundError
-from lora_tui.json_text import json_text
+from lora_tui.json_values import json_text
 from lora_tui.text import terminal_safe
 
 URL_SECONDS: Final = 3600

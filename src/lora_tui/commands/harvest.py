@@ -16,7 +16,7 @@ from lora_tui.commands.context import Context
 from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
 from lora_tui.harvest.job_state import JobState, State
 from lora_tui.harvest.ledger import Ledger, ledger_path
-from lora_tui.json_text import json_text
+from lora_tui.json_values import json_text
 
 _ORDER = (State.RUNNING, State.WAITING, State.FAILED, State.DEAD, State.DONE)
 

@@ -13,7 +13,7 @@ from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
 from lora_tui.commands import list_page
 from lora_tui.commands.context import Context
 from lora_tui.errors import UsageError
-from lora_tui.json_text import json_text
+from lora_tui.json_values import json_text
 
 
 def list_models(context: Context) -> None:

@@ -12,11 +12,10 @@ from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.commands.show import facts_of, opinion_lines
 from lora_tui.config.profile import expanded
-from lora_tui.disk_errors import disk_error
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.filenames import slug
-from lora_tui.private_files import PUBLIC_MODE, replace_file
+from lora_tui.files import PUBLIC_MODE, disk_error, write_file
 from lora_tui.reports.model_card import ModelCard, to_html, to_markdown
 
 _PROGRAMS = ("vllm", "peft")
@@ -78,7 +77,7 @@ def _write(path: Path, text: str) -> None:
             path.write_text(text, encoding="utf-8")
             return
         path = path.resolve()  # a link stays one
-        replace_file(path, text, mode=PUBLIC_MODE)
+        write_file(path, text, mode=PUBLIC_MODE)
     except OSError as error:
         raise disk_error(
             error,

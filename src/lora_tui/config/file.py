@@ -10,10 +10,8 @@ from typing import Any, Final
 
 from lora_tui.config.preferences import check_preference
 from lora_tui.config.profile import KEYS, check_profile_name, check_setting, read_profiles
-from lora_tui.directory_lock import locked_directory
-from lora_tui.disk_errors import disk_error
 from lora_tui.errors import ConfigError
-from lora_tui.private_files import make_private_directory, replacing
+from lora_tui.files import disk_error, locked_directory, make_private_directory, replacing_file
 
 Setting = str | bool | int | float | None
 
@@ -87,7 +85,7 @@ def _edited(path: Path, place: Sequence[str], settings: Mapping[str, Setting]) -
 
 
 def _replace(path: Path, text: str) -> None:
-    with replacing(path, durable=True) as (file, partial):
+    with replacing_file(path, durable=True) as (file, partial):
         file.write(text)
         file.flush()
         tables = read_profiles(partial).values()  # what was written is what can be read

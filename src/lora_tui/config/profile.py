@@ -15,8 +15,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lora_tui.account.files import cache_name, fits_header, project_key
-from lora_tui.disk_errors import reason_of, remedy_of
 from lora_tui.errors import ConfigError, NotConfiguredError
+from lora_tui.files import disk_error_reason
 from lora_tui.secret import Secret
 
 DEFAULT_PROFILE: Final = "default"
@@ -359,8 +359,9 @@ def _from_environment(variable: str, environment: Mapping[str, str]) -> str | No
 def _unreadable(error: OSError | UnicodeDecodeError, what: str, path: Path | str) -> ConfigError:
     if isinstance(error, UnicodeDecodeError):
         return ConfigError(f"{what} can't be read: it is not UTF-8 text", details=str(path))
+    reason = disk_error_reason(error)
     return ConfigError(
-        f"{what} can't be read: {reason_of(error)}", details=str(path), remedy=remedy_of(error)
+        f"{what} can't be read: {reason.words}", details=str(path), remedy=reason.remedy_or(None)
     )
 
 

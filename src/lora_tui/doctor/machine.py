@@ -13,13 +13,13 @@ from typing import Final, Protocol
 
 from lora_tui import clock, formats
 from lora_tui.cache import metadata
-from lora_tui.cache.cache_file import check_kind
 from lora_tui.cache.integrity import check_integrity
 from lora_tui.cache.schema import SCHEMA_VERSION
 from lora_tui.config.file import SECRET_KEYS
 from lora_tui.config.profile import DEFAULT_PROFILE, Paths, Profile, read_profiles, switch_of
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
 from lora_tui.errors import DamagedCacheError
+from lora_tui.sqlite_file import check_regular_files
 
 _SMALLEST: Final = (80, 24)
 
@@ -81,7 +81,7 @@ def check_cache(path: Path) -> Finding:
     if not os.path.lexists(path):
         return warning("cache", f"there is none yet at {path}", "run `lora-tui sync`")
     try:
-        check_kind(path)
+        check_regular_files(path)
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
                 check_integrity(db)

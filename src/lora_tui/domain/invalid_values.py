@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from lora_tui.clock import parse_timestamp
-from lora_tui.json_values import Row, identifier, mapping, number, whole
+from lora_tui.json_values import Row, identifier, integer, mapping, number
 
 Check = Callable[[object], bool]
 Part = Check | Mapping[str, Any]
@@ -64,7 +64,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_whole(value: object) -> bool:
-    return whole(value) is not None or (number(value) is None and _is_number(value))
+    return integer(value) is not None or (number(value) is None and _is_number(value))
 
 
 def _is_truth(value: object) -> bool:
@@ -89,7 +89,7 @@ def _are_files(value: object) -> bool:
 
 
 def _is_size(value: object) -> bool:
-    size = whole(value)
+    size = integer(value)
     return value is None or (size is not None and size >= 0)
 
 

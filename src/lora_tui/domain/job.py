@@ -7,7 +7,7 @@ from datetime import datetime
 
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain.training import Gpu, Hyperparameters
-from lora_tui.json_values import Row, identifier, mapping, number, text_or_none, whole
+from lora_tui.json_values import Row, identifier, integer, mapping, number, text_or_none
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Dataset:
             id=identifier(row.get("id")),
             name=text_or_none(row.get("name")) or "Unnamed dataset",
             format=text_or_none(row.get("format")),
-            total_training_pairs=whole(row.get("total_training_pairs")),
-            total_validation_pairs=whole(row.get("total_validation_pairs")),
-            total_tokens=whole(row.get("total_tokens")),
+            total_training_pairs=integer(row.get("total_training_pairs")),
+            total_validation_pairs=integer(row.get("total_validation_pairs")),
+            total_tokens=integer(row.get("total_tokens")),
         )
 
 
@@ -76,8 +76,8 @@ class Job:
             gpu=Gpu.from_json(row.get("gpu_config")),
             progress=number(row.get("progress")),
             current_epoch=number(row.get("current_epoch")),
-            current_step=whole(row.get("current_step")),
-            total_steps=whole(row.get("total_steps")),
+            current_step=integer(row.get("current_step")),
+            total_steps=integer(row.get("total_steps")),
             queued_at=parse_timestamp(row.get("queued_at")),
             started_at=parse_timestamp(row.get("started_at")),
             completed_at=parse_timestamp(row.get("completed_at")),

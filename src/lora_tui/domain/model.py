@@ -12,11 +12,11 @@ from lora_tui.domain.training import Gpu, Hyperparameters, Quality, Training
 from lora_tui.json_values import (
     Row,
     identifier,
+    integer,
     mapping,
-    other_values,
+    remaining_values,
     text_or_none,
-    total,
-    whole,
+    total_size,
 )
 from lora_tui.text import terminal_safe
 
@@ -97,7 +97,7 @@ class Model:
             hyperparameters=Hyperparameters.from_json(configuration.get("hyperparameters")),
             gpu=Gpu.from_json(configuration.get("gpu_config")),
             files=_files(row.get("artifacts"), configuration.get("files")),
-            others=other_values(
+            others=remaining_values(
                 {key: value for key, value in configuration.items() if key not in _CONFIGURATION}
             ),
             dataset=Dataset.from_row(dataset) if dataset else None,
@@ -107,7 +107,7 @@ class Model:
     @property
     def size(self) -> int | None:
         """Bytes of all files together; None unless every size is known."""
-        return total(file.size for file in self.files)
+        return total_size(file.size for file in self.files)
 
 
 def _files(artifacts: object, manifest: object) -> tuple[ArtifactFile, ...]:
@@ -117,7 +117,7 @@ def _files(artifacts: object, manifest: object) -> tuple[ArtifactFile, ...]:
         if not isinstance(path, str) or not path:
             continue
         facts = mapping(described.get(name))
-        size = whole(facts.get("size"))
+        size = integer(facts.get("size"))
         files.append(
             ArtifactFile(
                 name=str(name),

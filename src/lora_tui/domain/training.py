@@ -9,12 +9,12 @@ from typing import Final
 from lora_tui.json_values import (
     Row,
     identifier,
+    integer,
     mapping,
     number,
-    other_values,
-    take,
+    pop_first,
+    remaining_values,
     text_or_none,
-    whole,
 )
 from lora_tui.text import terminal_safe
 
@@ -36,7 +36,7 @@ class Quality:
     def from_json(cls, value: object) -> Quality:
         """Read a `quality_metrics` column."""
         data = mapping(value)
-        stars = whole(data.get("overall_score"))
+        stars = integer(data.get("overall_score"))
         convergence = text_or_none(data.get("convergence_quality"), limit=20) or "unknown"
         return cls(
             stars=None if stars is None else min(5, max(1, stars)),
@@ -78,7 +78,7 @@ class Training:
         data = mapping(value)
         return cls(
             epochs_completed=number(data.get("epochs_completed")),
-            total_steps=whole(data.get("total_steps")),
+            total_steps=integer(data.get("total_steps")),
             final_loss=number(data.get("final_loss")),
             duration_hours=number(data.get("training_duration_hours")),
             total_cost=number(data.get("total_cost")),
@@ -106,16 +106,16 @@ class Hyperparameters:
         """Read `hyperparameters` in either dialect."""
         data = dict(mapping(value))
         return cls(
-            base_model=text_or_none(take(data, "base_model", "model_name")),
-            rank=whole(take(data, "lora_rank", "rank", "r")),
-            alpha=number(take(data, "lora_alpha", "alpha")),
-            dropout=number(take(data, "lora_dropout", "dropout")),
-            learning_rate=number(take(data, "learning_rate")),
-            batch_size=whole(take(data, "batch_size")),
-            epochs=number(take(data, "num_epochs", "epochs")),
-            warmup_steps=whole(take(data, "warmup_steps")),
-            weight_decay=number(take(data, "weight_decay")),
-            others=other_values(data),
+            base_model=text_or_none(pop_first(data, "base_model", "model_name")),
+            rank=integer(pop_first(data, "lora_rank", "rank", "r")),
+            alpha=number(pop_first(data, "lora_alpha", "alpha")),
+            dropout=number(pop_first(data, "lora_dropout", "dropout")),
+            learning_rate=number(pop_first(data, "learning_rate")),
+            batch_size=integer(pop_first(data, "batch_size")),
+            epochs=number(pop_first(data, "num_epochs", "epochs")),
+            warmup_steps=integer(pop_first(data, "warmup_steps")),
+            weight_decay=number(pop_first(data, "weight_decay")),
+            others=remaining_values(data),
         )
 
 
@@ -135,11 +135,11 @@ class Gpu:
         """Read `gpu_config` in either dialect."""
         data = dict(mapping(value))
         return cls(
-            type=text_or_none(take(data, "gpu_type", "type")),
-            count=whole(take(data, "num_gpus", "count")),
-            memory_gb=number(take(data, "gpu_memory_gb")),
-            cost_per_hour=number(take(data, "cost_per_gpu_hour")),
-            others=other_values(data),
+            type=text_or_none(pop_first(data, "gpu_type", "type")),
+            count=integer(pop_first(data, "num_gpus", "count")),
+            memory_gb=number(pop_first(data, "gpu_memory_gb")),
+            cost_per_hour=number(pop_first(data, "cost_per_gpu_hour")),
+            others=remaining_values(data),
         )
 
 

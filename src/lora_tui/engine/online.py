@@ -27,11 +27,11 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.file_lock import Holder
 from lora_tui.gateway import Gateway, auth
 from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.http import RETRY
 from lora_tui.library.presence import check_presence
+from lora_tui.processes import LockHolder
 from lora_tui.reports.exports import write_new
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.control import Control, control
@@ -171,7 +171,7 @@ class OnlineWriters:
         directory: Path | None = None,
         force: bool = False,
         on_change: Callable[[Transfer], None] | None = None,
-        on_held: Callable[[Transfer, Holder], None] | None = None,
+        on_held: Callable[[Transfer, LockHolder], None] | None = None,
     ) -> Outcome:
         """Like `download`, to a directory of choice; says what became of each file."""
         with self._cache() as db:

@@ -24,7 +24,7 @@ from lora_tui.errors import (
 )
 from lora_tui.gateway.headers import with_pause
 from lora_tui.gateway.redaction import without_secrets
-from lora_tui.json_text import parsed
+from lora_tui.json_values import parse_json
 from lora_tui.secret import MASK
 
 
@@ -162,7 +162,7 @@ def read_json(response: httpx.Response, what: str) -> Any:
     Raises InterceptedError where it is a page instead, BackendError where it is anything else.
     """
     try:
-        return parsed(response.content)
+        return parse_json(response.content)
     except (ValueError, RecursionError):
         if _is_html(response):
             raise intercepted(response, what) from None
@@ -175,7 +175,7 @@ def read_json(response: httpx.Response, what: str) -> Any:
 def error_body(response: httpx.Response) -> Mapping[str, Any]:
     """The JSON object of a refusal; empty where there is none."""
     try:
-        body = parsed(response.content)
+        body = parse_json(response.content)
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -23,7 +23,7 @@ from lora_tui.errors import (
 from lora_tui.gateway.answers import check, error_body, is_own_word, read_json
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.redaction import without_secrets
-from lora_tui.json_text import parsed
+from lora_tui.json_values import parse_json
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 
@@ -347,7 +347,7 @@ def _decoded(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return parsed(value)
+        return parse_json(value)
     except (ValueError, RecursionError):
         return value
 

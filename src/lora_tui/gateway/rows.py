@@ -11,7 +11,7 @@ import httpx
 from lora_tui.errors import BackendError
 from lora_tui.gateway.answers import check, read_json
 from lora_tui.gateway.paging import Row
-from lora_tui.json_values import read_text
+from lora_tui.json_values import parse_json_leniently
 
 
 def server_time_of(response: httpx.Response) -> datetime | None:
@@ -25,7 +25,7 @@ def server_time_of(response: httpx.Response) -> datetime | None:
 def rows_of(response: httpx.Response, what: str) -> tuple[list[Row], int]:
     """The rows, and how many items of the list are not rows (JSON objects)."""
     try:
-        answer = read_text(check(response, what).content)
+        answer = parse_json_leniently(check(response, what).content)
     except ValueError:
         answer = read_json(response, what)  # which says what is wrong with it
     if not isinstance(answer, list):

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.config.profile import Profile
-from lora_tui.disk_errors import disk_error
 from lora_tui.errors import ConfigError
+from lora_tui.files import disk_error, make_private_directory
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.gpu import Worker
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.holder import new_holder
 from lora_tui.harvest.ledger import Ledger, ledger_path
-from lora_tui.private_files import make_private_directory
 from lora_tui.secret import Secret
 
 LEASE_SECONDS: Final = 60

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import clock
-from lora_tui.disk_errors import reason_of
+from lora_tui.files import PUBLIC_MODE, disk_error_reason, write_file
 from lora_tui.harvest.events import CycleFinished, Event
-from lora_tui.json_text import json_text
-from lora_tui.private_files import PUBLIC_MODE, replace_file
+from lora_tui.json_values import json_text
 
 _LEAST_SECONDS: Final = 5.0
 _log: Final = logging.getLogger("lora_tui.harvest")
@@ -59,6 +58,6 @@ class HealthFile:
             self._written = time.monotonic()
             body = {"alive_at": clock.timestamp_text(clock.now()), "pid": os.getpid()}
             try:
-                replace_file(self._path, json_text(body | self._state) + "\n", mode=PUBLIC_MODE)
+                write_file(self._path, json_text(body | self._state) + "\n", mode=PUBLIC_MODE)
             except OSError as error:
-                _log.warning("the health file can't be written: %s", reason_of(error))
+                _log.warning("the health file can't be written: %s", disk_error_reason(error).words)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import clock
-from lora_tui.disk_errors import disk_error
 from lora_tui.errors import AuthenticationError, LoraTuiError, UnreachableError
+from lora_tui.files import disk_error
 from lora_tui.gateway.gpu import (
     MalformedResultError,
     ResultGoneError,

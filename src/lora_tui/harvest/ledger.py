@@ -18,14 +18,14 @@ from typing import Any, Final, Self
 
 from lora_tui import clock
 from lora_tui.config.profile import Profile
-from lora_tui.disk_errors import disk_error, reason_of, sqlite_code
-from lora_tui.file_lock import writer_of_database
+from lora_tui.files import make_private_directory
 from lora_tui.harvest.backoff import NEVER_LONGER, wait_after
 from lora_tui.harvest.holder import is_alive
 from lora_tui.harvest.job_state import FileState, JobState, State
 from lora_tui.harvest.ledger_file import nowhere, open_or_renew
 from lora_tui.harvest.urgency import seconds_left
-from lora_tui.private_files import make_private_directory
+from lora_tui.processes import database_writer
+from lora_tui.sqlite_file import database_error, database_error_reason, sqlite_code
 from lora_tui.text import terminal_safe
 
 _DONE_KEPT: Final = timedelta(days=14)
@@ -84,7 +84,7 @@ class Ledger:
             make_private_directory(path.parent)
             self._db = open_or_renew(path)
         except (OSError, sqlite3.Error) as error:
-            raise disk_error(
+            raise database_error(
                 error,
                 "The harvest's state can't be kept",
                 path,
@@ -389,7 +389,7 @@ class Ledger:
                     self._db = open_or_renew(self._path)
                     return self._db.execute(sql, values).fetchall()
             except (OSError, sqlite3.Error) as error:
-                raise disk_error(
+                raise database_error(
                     error,
                     "The harvest's state can't be read",
                     self._path,
@@ -432,9 +432,9 @@ class Ledger:
     def _say_unnoted(self, error: sqlite3.Error) -> None:
         if not self._patient:
             return  # it was said
-        reason = reason_of(error, self._path)
+        reason = database_error_reason(error, self._path).words
         if sqlite_code(error) == sqlite3.SQLITE_BUSY:
-            holder = writer_of_database(self._path)
+            holder = database_writer(self._path)
             reason = f"it is held by {holder}; {holder.remedy}"
         _log.warning("the harvest's state could not be noted: %s (%s)", reason, self._path)
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from lora_tui.wal import use_wal
+from lora_tui.sqlite_file import use_wal
 
 _BUSY_SECONDS: Final = 15.0
 _VERSION: Final = 1

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+from lora_tui.files import write_private_file
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.holder import is_alive
 from lora_tui.harvest.record import Identity, stored_name
-from lora_tui.private_files import replace_private
 
 _OWNER: Final = "."
 """The entry that says whose they are; no file is called so."""
@@ -148,7 +148,7 @@ class Receipts:
         if self.owner is not None:
             self._entries[_OWNER] = asdict(self.owner)
         with suppress(OSError):
-            replace_private(self._file, json.dumps(self._entries))
+            write_private_file(self._file, json.dumps(self._entries))
 
 
 def _fits(receipt: Receipt, there: ObjectInfo) -> bool:

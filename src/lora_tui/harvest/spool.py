@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from lora_tui.disk_errors import explained_disk_errors, no_room
+from lora_tui.files import make_private_directory, not_enough_space, translate_disk_errors
 from lora_tui.harvest.structure import Inspector
-from lora_tui.private_files import make_private_directory
 
 _PIECE: Final = 1 << 20
 """Bytes that are read at once."""
@@ -58,7 +57,7 @@ class Spool:
         self._inspector = inspector
         self._on_growth = on_growth or (lambda _done, _total: None)
         self._version: str | None = None
-        with explained_disk_errors(_WHAT, directory, instead=_INSTEAD):
+        with translate_disk_errors(_WHAT, directory, instead=_INSTEAD):
             make_private_directory(directory)  # somebody may have removed it meanwhile
             self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
         self._changed = threading.Condition()
@@ -105,7 +104,7 @@ class Spool:
         self._require_room(len(data))  # not every file says before how long it is
         self._digest.update(data)
         at = self._length
-        with explained_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
+        with translate_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
             while data:
                 written = os.pwrite(self._file.fileno(), data, at)
                 data, at = data[written:], at + written
@@ -164,7 +163,7 @@ class Spool:
             available = self._wait_for(offset + _PIECE) - offset
             if available <= 0:
                 return
-            with explained_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
+            with translate_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
                 piece = os.pread(self._file.fileno(), min(available, _PIECE), offset)
             offset += len(piece)
             yield piece
@@ -177,11 +176,11 @@ class Spool:
         return digest.hexdigest()
 
     def _require_room(self, size: int) -> None:
-        with explained_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
+        with translate_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
             usage = os.fstatvfs(self._file.fileno())
         free = usage.f_bavail * usage.f_frsize
         if size + _MARGIN > free:
-            raise no_room(size, free, self._directory, margin=_MARGIN, instead=_INSTEAD)
+            raise not_enough_space(size, free, self._directory, margin=_MARGIN, instead=_INSTEAD)
 
     def _wait_for(self, length: int) -> int:
         """The length, once it is at least that or final."""

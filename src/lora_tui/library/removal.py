@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lora_tui.files import remove_abandoned_files
 from lora_tui.library.shelf import begun_downloads, check_record
-from lora_tui.private_files import remove_abandoned
 from lora_tui.transfers.part import discard_part, explained_disk
 from lora_tui.transfers.record import MANIFEST, expected_files, read_record, recorded_files
 
@@ -30,7 +30,7 @@ def remove(directory: Path) -> int:
             if path.is_symlink() or path.is_file():
                 path.unlink()
                 count += 1
-        remove_abandoned(directory)
+        remove_abandoned_files(directory)
         if not directory.is_symlink() and not any(directory.iterdir()):
             directory.rmdir()
     return count

@@ -13,8 +13,8 @@ from typing import Any
 from lora_tui.cache.verification import Checked, checked_of
 from lora_tui.domain import Model
 from lora_tui.errors import IntegrityError
-from lora_tui.json_values import whole
-from lora_tui.private_files import read_plain
+from lora_tui.files import read_regular_file
+from lora_tui.json_values import integer
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import SUFFIXES, is_begun, part_of
 from lora_tui.transfers.record import (
@@ -216,7 +216,7 @@ def _name(text: object) -> str:
 def check_record(directory: Path) -> None:
     """Raises OSError where there is a record that can't be read: its files are not unrecorded."""
     try:
-        read_plain(directory / MANIFEST, 1)
+        read_regular_file(directory / MANIFEST, 1)
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO):
             raise
@@ -240,7 +240,7 @@ def _compared(
     directory: Path, name: str, facts: Mapping[str, Any], promised: str | None, *, thorough: bool
 ) -> LocalFile:
     path = directory / name
-    expected, sha256 = whole(facts.get("size")), facts.get("sha256")
+    expected, sha256 = integer(facts.get("size")), facts.get("sha256")
     if not lexists(path):
         if part_of(path).is_file():
             return LocalFile(name, FileState.PARTIAL, None, "its download is not finished")

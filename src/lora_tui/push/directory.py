@@ -13,8 +13,8 @@ from typing import Any, Final
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, disagreements, read_config
 from lora_tui.adapters.lora_header import LoraHeader, bytes_needed, read_header
 from lora_tui.adapters.safetensors_header import PREFIX_BYTES
-from lora_tui.disk_errors import explained_disk_errors
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
+from lora_tui.files import translate_disk_errors
 from lora_tui.harvest.structure import DamagedFileError, Inspector
 from lora_tui.text import terminal_safe
 
@@ -95,7 +95,7 @@ def read_directory(directory: Path) -> LocalAdapter:
 @contextmanager
 def readable() -> Iterator[None]:
     """What the file system refuses of an adapter, as DiskError."""
-    with explained_disk_errors("The adapter can't be read"):
+    with translate_disk_errors("The adapter can't be read"):
         yield
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.clock import timestamp_text
-from lora_tui.disk_errors import disk_error
 from lora_tui.errors import IntegrityError
-from lora_tui.json_text import parsed
-from lora_tui.json_values import mapping, number, whole
+from lora_tui.files import disk_error
+from lora_tui.json_values import integer, mapping, number, parse_json
 
 NAME: Final = "trainer_state.json"
 
@@ -86,7 +85,7 @@ def read_trainer_state(path: Path) -> TrainingLog:
     except OSError as error:
         raise disk_error(error, "The metrics can't be read", path) from error
     try:
-        state = parsed(content) if len(content) <= _LARGEST else None
+        state = parse_json(content) if len(content) <= _LARGEST else None
     except (ValueError, RecursionError):
         state = None
     if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):
@@ -176,5 +175,5 @@ def _loss(value: object) -> float | None:
 
 
 def _counted(value: object) -> int | None:
-    found = whole(value)
+    found = integer(value)
     return found if found is not None and 0 <= found <= _MOST_WHOLE else None

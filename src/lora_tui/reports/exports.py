@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lora_tui.disk_errors import disk_error
 from lora_tui.errors import DiskError
 from lora_tui.filenames import safe_file_name
+from lora_tui.files import disk_error
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$@&]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 _FORMULA = ("=", "+", "-", "@", "\N{MINUS SIGN}")

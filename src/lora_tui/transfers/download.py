@@ -17,7 +17,7 @@ from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
 from lora_tui.cache.verification import Checked
 from lora_tui.domain import Model
 from lora_tui.errors import HiddenFilesError, LoraTuiError, NotFoundError, PartlyFailedError
-from lora_tui.file_lock import Holder
+from lora_tui.processes import LockHolder
 from lora_tui.transfers.fetch import CancelledError
 from lora_tui.transfers.plan import plan
 from lora_tui.transfers.record import check_directory
@@ -47,7 +47,7 @@ def download(
     *,
     force: bool = False,
     on_change: Callable[[Transfer], None] | None = None,
-    on_held: Callable[[Transfer, Holder], None] | None = None,
+    on_held: Callable[[Transfer, LockHolder], None] | None = None,
 ) -> Outcome:
     """Bring files of `model` into `directory`; a file that fails does not stop the others.
 
@@ -90,7 +90,7 @@ def _queue_and_wait(
     wanted: Sequence[Wanted],
     force: bool,
     on_change: Callable[[Transfer], None] | None,
-    on_held: Callable[[Transfer, Holder], None] | None,
+    on_held: Callable[[Transfer, LockHolder], None] | None,
 ) -> list[Transfer]:
     """The rows when they are no longer active, each of the version that is wanted."""
     rows: list[Transfer] = []

@@ -6,13 +6,12 @@ process ends, so a number that was given to another process meanwhile deceives n
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from pathlib import Path
 
-from lora_tui.file_lock import Holder
-from lora_tui.private_files import make_private_directory
+from lora_tui.files import FileLock, make_private_directory
+from lora_tui.processes import LockHolder
 from lora_tui.transfers.part import explained_disk
 
 
@@ -26,15 +25,14 @@ class Owner:
         with explained_disk(self._directory):
             make_private_directory(self._directory)
             self._path = self._directory / self.token
-            self._descriptor = os.open(
-                self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-            )
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._lock = FileLock(os.open(self._path, flags, 0o600), self._path)
+            self._lock.acquire()
 
     def close(self) -> None:
         """Be no owner any more."""
         self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
+        self._lock.close()
 
     def is_alive(self, token: str) -> bool:
         """Whether that owner's process still runs; the file of one that does not is removed."""
@@ -42,24 +40,22 @@ class Owner:
         if token == self.token:
             return True
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            lock = FileLock(os.open(path, os.O_RDWR | os.O_CLOEXEC), path)
         except OSError:
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        else:
+            if lock.acquire() is not None:
+                return True
             path.unlink(missing_ok=True)
             return False
         finally:
-            os.close(descriptor)
+            lock.close()
 
 
-def holder_of(token: str) -> Holder:
+def holder_of(token: str) -> LockHolder:
     """The process that an owner is."""
     number = token.partition("-")[0]
-    return Holder.of(int(number) if number.isdecimal() and len(number) < 10 else None)
+    return LockHolder.of(int(number) if number.isdecimal() and len(number) < 10 else None)
 
 
 def _directory(cache_path: Path) -> Path:

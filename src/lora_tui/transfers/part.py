@@ -19,11 +19,16 @@ from os.path import lexists
 from pathlib import Path
 from typing import Final
 
-from lora_tui.disk_errors import disk_error
 from lora_tui.errors import DiskError
-from lora_tui.file_lock import take_lock
+from lora_tui.files import (
+    PUBLIC_MODE,
+    FileLock,
+    disk_error,
+    read_regular_file,
+    remove_abandoned_files,
+    write_file,
+)
 from lora_tui.gateway.headers import strong_etag
-from lora_tui.private_files import PUBLIC_MODE, read_plain, remove_abandoned, replace_file
 from lora_tui.transfers.pieces import Pieces
 
 SUFFIXES: Final = (".part", ".part.json", ".part.new")
@@ -132,7 +137,7 @@ class Part:
             return
         _to_disk(self.descriptor)
         data = {"etag": version.etag, "total": version.total, "missing": gaps}
-        replace_file(self._note, json.dumps(data), mode=PUBLIC_MODE)
+        write_file(self._note, json.dumps(data), mode=PUBLIC_MODE)
 
     def finish(self, total: int) -> None:
         """All `total` bytes are there: bring them safely to the disk."""
@@ -218,10 +223,10 @@ def open_part(target: Path) -> Iterator[Part]:
         directory = os.open(path.parent, flags)
         try:
             found = lexists(path)
-            descriptor = _open_locked(path, directory)
+            lock = _open_locked(path, directory)
             try:
-                remove_abandoned(path.parent)
-                part = Part(path, descriptor, directory, found=found)
+                remove_abandoned_files(path.parent)
+                part = Part(path, lock.descriptor, directory, found=found)
                 try:
                     yield part
                 finally:
@@ -229,7 +234,7 @@ def open_part(target: Path) -> Iterator[Part]:
                         if part.is_empty():
                             part.discard()
             finally:
-                os.close(descriptor)
+                lock.close()
         finally:
             os.close(directory)
 
@@ -252,11 +257,11 @@ def _to_disk(descriptor: int) -> None:
         os.fdatasync(descriptor)
 
 
-def _open_locked(path: Path, directory: int) -> int:
+def _open_locked(path: Path, directory: int) -> FileLock:
     while True:
-        descriptor = _open(path, directory)
+        lock = FileLock(_open(path, directory), path)
         try:
-            holder = take_lock(descriptor, patience=0.0)
+            holder = lock.acquire()
             if holder is not None:
                 raise DiskError(
                     "Another lora-tui is downloading this file",
@@ -264,12 +269,12 @@ def _open_locked(path: Path, directory: int) -> int:
                     remedy=holder.remedy,
                 )
             # its previous holder may have renamed it to its final name: then it is not a .part
-            if _is_same(path, descriptor):
-                return descriptor
+            if _is_same(path, lock.descriptor):
+                return lock
         except BaseException:
-            os.close(descriptor)
+            lock.close()
             raise
-        os.close(descriptor)
+        lock.close()
 
 
 def _open(path: Path, directory: int) -> int:
@@ -322,7 +327,7 @@ def _note_of(part: Path) -> Path:
 def _read_note(path: Path) -> tuple[Version, int, list[tuple[int, int]]] | None:
     """Version, length and gaps; None where it is no note that lora-tui could have written."""
     try:
-        note = json.loads(read_plain(path, _LARGEST_NOTE))
+        note = json.loads(read_regular_file(path, _LARGEST_NOTE))
         etag, total = note["etag"], note["total"]
         gaps = [(at, end) for at, end in note["missing"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -17,13 +17,11 @@ from typing import Any, Final
 from lora_tui import clock
 from lora_tui.cache.verification import Checked
 from lora_tui.clock import timestamp_text
-from lora_tui.directory_lock import locked_directory
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, InUseError
 from lora_tui.filenames import distinct_file_names, safe_file_name, same_file_key
-from lora_tui.json_text import json_text, parsed
-from lora_tui.json_values import mapping
-from lora_tui.private_files import PUBLIC_MODE, read_plain, replace_file
+from lora_tui.files import PUBLIC_MODE, locked_directory, read_regular_file, write_file
+from lora_tui.json_values import json_text, mapping, parse_json
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import SUFFIXES, explained_disk, part_of
 
@@ -36,7 +34,7 @@ _MOST_BYTES: Final = 16 << 20
 def read_record(directory: Path) -> Mapping[str, Any]:
     """The whole of it; empty where there is none, or what is there is no record."""
     try:
-        return mapping(parsed(read_plain(directory / MANIFEST, _MOST_BYTES)))
+        return mapping(parse_json(read_regular_file(directory / MANIFEST, _MOST_BYTES)))
     except (OSError, ValueError, RecursionError):
         return {}
 
@@ -203,7 +201,7 @@ def _write(directory: Path, model: Model, files: Mapping[str, Any]) -> None:
         "files": files,
     }
     text = json_text(data, indent=2) + "\n"
-    replace_file(directory / MANIFEST, text, mode=PUBLIC_MODE, durable=True)
+    write_file(directory / MANIFEST, text, mode=PUBLIC_MODE, durable=True)
 
 
 def _recorded_names(record: Mapping[str, Any]) -> dict[str, str]:

@@ -33,7 +33,8 @@ from lora_tui.cache.transfers import (
 )
 from lora_tui.domain import Model
 from lora_tui.errors import InUseError, LoraTuiError, NotFoundError
-from lora_tui.file_lock import SUSPENDED_SECONDS, Holder, in_use
+from lora_tui.files import SUSPENDED_SECONDS, in_use_error
+from lora_tui.processes import LockHolder
 from lora_tui.transfers.bring import bring
 from lora_tui.transfers.fetch import CancelledError, FetchOptions
 from lora_tui.transfers.limit import RateLimit
@@ -122,7 +123,7 @@ class Runner:
         db: Connection,
         ids: Collection[int],
         on_change: Callable[[Transfer], None] | None = None,
-        on_held: Callable[[Transfer, Holder], None] | None = None,
+        on_held: Callable[[Transfer, LockHolder], None] | None = None,
     ) -> list[Transfer]:
         """Return when none of these files is active any more, whichever process has it in hand.
 
@@ -329,7 +330,7 @@ class Runner:
 class _InOtherHands:
     """Of the files that are waited for, those that another process has in hand."""
 
-    def __init__(self, own: str, on_held: Callable[[Transfer, Holder], None] | None) -> None:
+    def __init__(self, own: str, on_held: Callable[[Transfer, LockHolder], None] | None) -> None:
         self._own = own
         self._on_held = on_held
         self._since: dict[int, tuple[Transfer, str, float]] = {}
@@ -356,7 +357,7 @@ class _InOtherHands:
                 holder = holder_of(owner)
                 if holder.suspended or waited >= _SILENT_SECONDS:
                     what = "Another lora-tui is downloading this file"
-                    given_up[row.id] = in_use(what, holder, row.target)
+                    given_up[row.id] = in_use_error(what, holder, row.target)
         return given_up
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.cache.transfer_queue import Wanted
-from lora_tui.disk_errors import no_room
+from lora_tui.files import not_enough_space
 from lora_tui.transfers.part import Part, part_of
 
 _MARGIN: Final = 64 << 20
@@ -23,7 +23,7 @@ def check_space_for_all(wanted: Sequence[Wanted], directory: Path) -> None:
     usage = os.statvfs(place)
     free = usage.f_bavail * usage.f_frsize
     if missing > free:
-        raise no_room(missing, free, place, margin=0, instead=_INSTEAD)
+        raise not_enough_space(missing, free, place, margin=0, instead=_INSTEAD)
 
 
 def _here(target: Path) -> int:
@@ -44,4 +44,4 @@ def check_space(part: Part, needed: int) -> None:
     missing = needed - os.fstat(part.descriptor).st_size
     margin = min(_MARGIN, needed)
     if missing > 0 and missing + margin > free:
-        raise no_room(missing, free, part.path.parent, margin=margin, instead=_INSTEAD)
+        raise not_enough_space(missing, free, part.path.parent, margin=margin, instead=_INSTEAD)

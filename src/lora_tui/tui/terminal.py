@@ -10,7 +10,7 @@ from collections.abc import MutableMapping
 from typing import Final
 
 from lora_tui.errors import UsageError
-from lora_tui.file_lock import process_status
+from lora_tui.processes import process_status
 
 _WEB_DRIVER: Final = "textual.drivers.web_driver:WebDriver"
 _TICK_SECONDS: Final = 0.01

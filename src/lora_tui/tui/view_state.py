@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.cache.model_order import Sort
-from lora_tui.disk_errors import disk_error
-from lora_tui.json_text import parsed
-from lora_tui.private_files import replace_private
+from lora_tui.files import disk_error, write_private_file
+from lora_tui.json_values import parse_json
 
 
 class View(StrEnum):
@@ -56,7 +55,7 @@ class ViewMemory:
 def _read(path: Path) -> ViewState:
     """What can be made out; a file that is damaged or missing is no reason to complain."""
     try:
-        data = parsed(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return ViewState()
     return _parsed(data) if isinstance(data, dict) else ViewState()
@@ -77,7 +76,7 @@ def _parsed(data: Mapping[str, Any]) -> ViewState:
 
 def _replace(path: Path, text: str) -> None:
     try:
-        replace_private(path, text)
+        write_private_file(path, text)
     except OSError as error:
         raise disk_error(
             error,

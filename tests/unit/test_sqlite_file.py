@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.wal import use_wal
+from lora_tui.sqlite_file import use_wal
 
 
 def test_while_another_writes_its_first_rows_the_log_is_waited_for(tmp_path: Path) -> None:

@@ -1,0 +1,338 @@
+"""The one way to lock a file, to replace a file in one step, to keep files private, and to explain
+what the file system refuses.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, NamedTuple, TextIO
+
+from lora_tui.errors import DiskError, InUseError
+from lora_tui.processes import LockHolder, flock_holder
+
+PRIVATE_MODE: Final = 0o600
+PUBLIC_MODE: Final = 0o666
+"""The mode of public files, before the umask."""
+SUSPENDED_SECONDS: Final = 10.0
+"""The longest wait for a lock whose process is suspended: somebody may be about to continue it."""
+DIRECTORY_SECONDS: Final = 30.0
+"""The longest wait for the lock of a directory; nobody writes its small files for longer."""
+
+_POLL_SECONDS: Final = 0.05
+_PREFIX, _SUFFIX = ".lora-tui-", ".tmp"
+
+
+# Locks ------------------------------------------------------------------------------------------
+
+
+class FileLock:
+    """An exclusive lock on an open file or directory, which ends with `close` or the process."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        """`descriptor` belongs to the lock from now on; `path` is where it was opened."""
+        self.descriptor = descriptor
+        self._path = path
+
+    def acquire(
+        self, *, patience: float = 0.0, on_wait: Callable[[], None] | None = None
+    ) -> LockHolder | None:
+        """Take the lock; None when it is taken, else the process that holds it.
+
+        Waits up to `patience` seconds (at most SUSPENDED_SECONDS for a process that is suspended),
+        after calling `on_wait`. Raises OSError.
+        """
+        began = time.monotonic()
+        while not self._try():
+            waited = time.monotonic() - began
+            if waited >= min(patience, SUSPENDED_SECONDS):
+                holder = self.holder()
+                if waited >= patience or holder.suspended:
+                    return holder
+            if on_wait is not None:
+                on_wait()
+                on_wait = None
+            time.sleep(_POLL_SECONDS)
+        return None
+
+    def holder(self) -> LockHolder:
+        """The process that holds the lock now, as far as the system tells."""
+        return flock_holder(self.descriptor)
+
+    def close(self) -> None:
+        """Release the lock and close the file."""
+        os.close(self.descriptor)
+
+    def _try(self) -> bool:
+        import fcntl  # late: programs that only read load this module too
+
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextmanager
+def locked_file(
+    path: Path, *, patience: float = 0.0, on_wait: Callable[[], None] | None = None
+) -> Iterator[LockHolder | None]:
+    """Hold the lock of a private file, which is made where it is missing and stays there.
+
+    Yields None when the lock is held, else the process that kept it; see `FileLock.acquire`.
+    Raises OSError.
+    """
+    lock = FileLock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE), path)
+    try:
+        yield lock.acquire(patience=patience, on_wait=on_wait)
+    finally:
+        lock.close()
+
+
+@contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """Hold the lock of a directory, after waiting for it; it leaves no file behind.
+
+    Raises OSError, and InUseError where another process keeps it for longer than DIRECTORY_SECONDS.
+    """
+    lock = FileLock(os.open(directory, os.O_RDONLY | os.O_CLOEXEC), directory)
+    try:
+        holder = lock.acquire(patience=DIRECTORY_SECONDS)
+        if holder is not None:
+            raise in_use_error("Another lora-tui is writing in this directory", holder, directory)
+        yield
+    finally:
+        lock.close()
+
+
+def lock_holder(path: Path) -> LockHolder:
+    """The process that holds the lock of a file, as far as the system tells."""
+    try:
+        lock = FileLock(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+    except OSError:
+        return LockHolder()
+    try:
+        return lock.holder()
+    finally:
+        os.close(lock.descriptor)
+
+
+def in_use_error(message: str, holder: LockHolder, place: Path | str) -> InUseError:
+    """The error of a lock that another process keeps."""
+    return InUseError(message, details=f"{place} is held by {holder}", remedy=holder.remedy)
+
+
+# Private directories, and files that are replaced in one step -----------------------------------
+
+
+def make_private_directory(directory: Path) -> None:
+    """Make a directory and its missing parents with mode 0700; existing ones keep their mode.
+
+    Raises OSError.
+    """
+    # mkdir's own `parents` would give the parents the mode that the umask leaves
+    for missing in reversed([p for p in (directory, *directory.parents) if not p.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    directory.mkdir(exist_ok=True)  # raises where a file is in its place
+
+
+def write_private_file(path: Path, text: str) -> None:
+    """Replace a private file in one step; missing directories are made. Raises OSError."""
+    make_private_directory(path.parent)
+    write_file(path, text)
+
+
+def write_file(path: Path, text: str, *, mode: int = PRIVATE_MODE, durable: bool = False) -> None:
+    """Replace a file in one step; see `replacing_file`. Raises OSError."""
+    with replacing_file(path, mode=mode, durable=durable) as (file, _):
+        file.write(text)
+
+
+@contextmanager
+def replacing_file(
+    path: Path, *, mode: int = PRIVATE_MODE, durable: bool = False
+) -> Iterator[tuple[TextIO, Path]]:
+    """A new file beside `path`, which takes its name when the block ends without an error.
+
+    Yields the open file and its temporary path. No link is followed: the temporary name can't be
+    guessed and did not exist, and a link called `path` is replaced, not its target. `durable`: the
+    bytes are on the disk before they have the name. Raises OSError.
+    """
+    descriptor, temporary = _new_file(path.parent, mode)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yield file, temporary
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def remove_abandoned_files(directory: Path) -> None:
+    """Remove the temporary files that killed processes left in `directory`."""
+    with suppress(OSError):
+        # all sixteen digits: a file of the user with a similar name is not ours
+        for path in directory.glob(f"{_PREFIX}{'[0-9a-f]' * 16}{_SUFFIX}"):
+            with suppress(OSError):
+                lock = FileLock(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), path)
+                try:
+                    if lock.acquire() is None:
+                        path.unlink()
+                finally:
+                    lock.close()
+
+
+def read_regular_file(path: Path, most: int) -> bytes:
+    """The first `most` bytes of a regular file; no link is followed. Raises OSError."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read(most)
+
+
+def _new_file(directory: Path, mode: int) -> tuple[int, Path]:
+    """A new file, locked while it is open, so that `remove_abandoned_files` leaves it."""
+    while True:
+        path = directory / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, mode)
+        except FileExistsError:
+            continue
+        try:
+            with suppress(OSError):  # a file system without locks
+                FileLock(descriptor, path).acquire()
+            if os.fstat(descriptor).st_nlink:  # not removed between its making and its lock
+                return descriptor, path
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+# Errors of the file system ----------------------------------------------------------------------
+
+
+class Reason(NamedTuple):
+    """Why a file can't be used, and what to do about it."""
+
+    words: str
+    """A few words: "the disk is full"."""
+    remedy: str | None
+    """None where none is known."""
+    elsewhere_helps: bool = True
+    """Whether another directory may do."""
+
+    def remedy_or(self, instead: str | None) -> str | None:
+        """The remedy, with `instead` ("choose another directory with --to") where it may help."""
+        if not self.elsewhere_helps or not instead:
+            return self.remedy
+        return f"{self.remedy}, or {instead}" if self.remedy else instead
+
+
+def disk_error(
+    error: OSError,
+    what: str,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    instead: str | None = None,
+) -> DiskError:
+    """The error for a user.
+
+    `what` is the sentence without its reason, as in "The report can't be written"; `instead` is
+    another way out, as in "choose another directory with --to".
+    """
+    place = path if path is not None else error.filename
+    reason = disk_error_reason(error)
+    return DiskError(
+        f"{what}: {reason.words}",
+        details=None if place is None else str(place),
+        remedy=reason.remedy_or(instead),
+    )
+
+
+@contextmanager
+def translate_disk_errors(
+    what: str, path: str | os.PathLike[str] | None = None, *, instead: str | None = None
+) -> Iterator[None]:
+    """Raise every OSError of the block as `disk_error` words it."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, what, path, instead=instead) from error
+
+
+def disk_error_reason(error: OSError) -> Reason:
+    """Why the file system refused."""
+    words = error.strerror or type(error).__name__
+    fallback = Reason(words[:1].lower() + words[1:], None)
+    return BY_ERRNO.get(error.errno, fallback) if error.errno is not None else fallback
+
+
+def not_enough_space(
+    needed: int, free: int, directory: str | os.PathLike[str], *, margin: int, instead: str
+) -> DiskError:
+    """The error of too little room for `needed` bytes beside a margin that stays free."""
+    with_margin = f", incl. a margin of {margin:,} that stays free" if margin else ""
+    return DiskError(
+        "There is not enough space on the disk",
+        details=f"{needed + margin:,} bytes are needed{with_margin};"
+        f" {free:,} are free in {directory}",
+        remedy=f"free some space, or {instead}",
+    )
+
+
+_DENIED: Final = Reason("permission denied", "check the directory's owner and permissions")
+_TOO_MANY_OPEN: Final = Reason(
+    "too many files are open", "raise the limit (`ulimit -n`), or end other programs", False
+)
+_UNSUPPORTED: Final = Reason("this file system can't do that", "use a directory on a local disk")
+
+BY_ERRNO: Final = {
+    errno.ENOSPC: Reason("the disk is full", "free some space"),
+    errno.EDQUOT: Reason("the disk quota is used up", "free some space, or have the quota raised"),
+    errno.EFBIG: Reason(
+        "the file gets larger than is allowed here",
+        "look at the limits of the file system and of the process (`ulimit -f`)",
+    ),
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: Reason(
+        "the file system is read-only",
+        "mount it for writing (a disk that fails is mounted read-only)",
+    ),
+    errno.ENOENT: Reason(
+        "no such file or directory",
+        "it was moved or deleted meanwhile, or its path is wrong: check it, then try again",
+        elsewhere_helps=False,
+    ),
+    errno.EIO: Reason(
+        "the disk fails (input/output error)", "look at the disk and at the system's log"
+    ),
+    errno.ENOTDIR: Reason(
+        "a part of its path is a file and not a directory", "move that file away"
+    ),
+    errno.EISDIR: Reason("a directory is in its place", "move it away"),
+    errno.EEXIST: Reason("something else of that name is in its place", "move it away"),
+    errno.ENOTEMPTY: Reason("the directory is not empty", "look at what is in it"),
+    errno.ENAMETOOLONG: Reason("the name is too long for this file system", "use a shorter path"),
+    errno.ELOOP: Reason(
+        "a symbolic link is in its place, or the links form a loop", "remove the link"
+    ),
+    errno.EMFILE: _TOO_MANY_OPEN,
+    errno.ENFILE: _TOO_MANY_OPEN,
+    errno.EBUSY: Reason("it is in use", "end the program that uses it, then try again", False),
+    errno.ESTALE: Reason("the network file system has lost it", "mount it again, then try again"),
+    errno.ENOLCK: _UNSUPPORTED,
+    errno.ENOTSUP: _UNSUPPORTED,
+    errno.EOPNOTSUPP: _UNSUPPORTED,
+    errno.ENOSYS: _UNSUPPORTED,
+    errno.ENOMEM: Reason("there is not enough memory", "end other programs", False),
+}
