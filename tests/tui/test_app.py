@@ -163,27 +163,17 @@ async def test_a_new_notification_is_a_toast_once(library: Library, open_app: Op
         assert toasts(again) == []
 
 
-async def test_a_first_sync_with_many_notifications_shows_three_and_counts_the_rest(
-    library: Library, open_app: Open
+@pytest.mark.parametrize(("new", "failed"), [(2, 0), (40, 0), (3, 1)])
+async def test_several_new_notifications_are_one_toast_that_says_how_many(
+    library: Library, open_app: Open, new: int, failed: int
 ) -> None:
     library.fill()
-    library.put_notices(*(notice_row(number) for number in range(40)))
+    kinds = ["job_failed"] * failed + ["artifact_ready"] * (new - failed)
+    library.put_notices(*(notice_row(number, type=kind) for number, kind in enumerate(kinds)))
     app = open_app()
     async with app.run_test(size=SIZE):
-        shown = toasts(app)
-        assert len(shown) == 4
-        assert shown[-1] == "Notifications: and 37 more; n shows all"
-
-
-async def test_toasts_leave_a_small_terminal_to_what_one_looks_at(
-    library: Library, open_app: Open
-) -> None:
-    library.fill()
-    library.put_notices(*(notice_row(number) for number in range(40)))
-    app = open_app()
-    async with app.run_test(size=(60, 15)):
-        assert toasts(app)[-1] == "Notifications: and 39 more; n shows all"
-        assert len(toasts(app)) == 2
+        failures = f"{failed} of them report a failure. " if failed else ""
+        assert toasts(app) == [f"{new} new notifications: {failures}Press n to read them"]
 
 
 async def test_toasts_show_remote_text_as_it_is(library: Library, open_app: Open) -> None:

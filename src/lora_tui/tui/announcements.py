@@ -1,4 +1,4 @@
-"""Tells the user, once, of each notification that came meanwhile."""
+"""Shows one toast for new notifications; each notification is announced once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 from lora_tui.cache.connection import open_existing, transaction
 from lora_tui.cache.metadata import Owner
@@ -16,13 +16,12 @@ from lora_tui.cache.records import mark_announced, unannounced
 from lora_tui.tui.base_app import BaseApp
 from lora_tui.tui.bindings import key_of
 
-_MOST_TOASTS: Final = 3
-_LINES_EACH: Final = 8
-"""Of the terminal for a toast: they must not cover what one looks at."""
+if TYPE_CHECKING:
+    from lora_tui.domain import Notification
 
 
 class Announcements:
-    """Toasts of `app` about notifications in `db`; `ask` has something small done in a thread."""
+    """Announces the notifications in `db`. `ask` runs a short call in a thread."""
 
     def __init__(
         self,
@@ -37,27 +36,38 @@ class Announcements:
         self._announced: set[str] = set()
 
     def look(self) -> None:
-        """A toast for each new one; the first sync of an account brings many at once."""
+        """Show one toast: the new notification, or how many there are."""
         new = [notice for notice in unannounced(self._db) if notice.id not in self._announced]
         if not new:
             return
         self._announced.update(notice.id for notice in new)
-        most = max(1, min(_MOST_TOASTS, self._app.size.height // _LINES_EACH))
-        rest = len(new) - most
-        names = names_of(self._db, [notice.model_id for notice in new if notice.model_id])
-        for notice in new[-most:]:
-            name = names.get(notice.model_id or "")
-            self._app.notify(
-                f"{name}\n{notice.message}" if name else notice.message,
-                title=notice.title,
-                severity="warning" if "fail" in notice.type else "information",
-            )
-        if rest > 0:
-            self._app.notify(
-                f"and {rest} more; {key_of(self._app, 'app.notifications')} shows all",
-                title="Notifications",
-            )
+        if len(new) == 1:
+            self._show(new[0])
+        else:
+            self._show_count(new)
         self._ask(partial(_remember_announced, self._open, [notice.id for notice in new]))
+
+    def _show(self, notice: Notification) -> None:
+        names = names_of(self._db, [notice.model_id]) if notice.model_id else {}
+        name = next(iter(names.values()), "")
+        self._app.notify(
+            f"{name}\n{notice.message}" if name else notice.message,
+            title=notice.title,
+            severity="warning" if _reports_failure(notice) else "information",
+        )
+
+    def _show_count(self, new: Sequence[Notification]) -> None:
+        failures = sum(map(_reports_failure, new))
+        counted = f"{failures} of them report a failure. " if failures else ""
+        self._app.notify(
+            f"{counted}Press {key_of(self._app, 'app.notifications')} to read them",
+            title=f"{len(new)} new notifications",
+            severity="warning" if failures else "information",
+        )
+
+
+def _reports_failure(notice: Notification) -> bool:
+    return "fail" in notice.type
 
 
 def _remember_announced(open_it: Callable[[], sqlite3.Connection], ids: Sequence[str]) -> None:
