@@ -35,7 +35,7 @@ from lora_tui.tui.sync_schedule import SyncSchedule
 from lora_tui.tui.view_state import ViewMemory, ViewState
 
 if TYPE_CHECKING:
-    from lora_tui.account.connect import Login
+    from lora_tui.account.login import Login
     from lora_tui.config.settings import Settings
     from lora_tui.tui.background_harvest import BackgroundHarvest
 

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from textual import on
 from textual.binding import BindingType
+from textual.types import CSSPathType
 
-from lora_tui.account.connect import Login
+from lora_tui.account.login import Login
 from lora_tui.config.file import set_preference
 from lora_tui.config.preferences import Preferences
 from lora_tui.config.profile import Paths, Profile
@@ -26,6 +27,7 @@ class FirstRunApp(BaseApp):
     """Nothing is configured: the demo, or an account."""
 
     ENABLE_COMMAND_PALETTE = False
+    CSS_PATH: ClassVar[CSSPathType | None] = "tui/base_app.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("app.theme", "other_theme", "Colours", show=False),
     ]
@@ -67,6 +69,7 @@ class SignInApp(BaseApp):
     """A project is configured, but nobody is signed in to it."""
 
     ENABLE_COMMAND_PALETTE = False
+    CSS_PATH: ClassVar[CSSPathType | None] = "tui/base_app.tcss"
 
     def __init__(self, preferences: Preferences, login: Login, reason: str) -> None:
         super().__init__(preferences)

@@ -35,6 +35,7 @@ _SETTINGS = (
     ("SUPABASE_URL", "url"),
     ("SUPABASE_ANON_KEY", "anon_key"),
     ("LORA_TUI_ACCESS_TOKEN", "access_token"),
+    ("LORA_TUI_EMAIL", "email"),
 )
 KNOWN = frozenset(
     (
@@ -60,9 +61,9 @@ def find_cache(arguments: Namespace, environment: Mapping[str, str]) -> tuple[st
     settings = _settings(arguments, environment, config_file)
     if settings is None:
         return None
-    name, url, token = settings
+    name, url, token, email = settings
     key = project_key(name, url)
-    user_id = _user_of(token, f"{state_dir}/{session_name(key)}")
+    user_id = _user_of(token, email, f"{state_dir}/{session_name(key)}")
     return f"{cache_dir}/{cache_name(key, user_id)}", user_id, url
 
 
@@ -87,8 +88,8 @@ def _directories(environment: Mapping[str, str]) -> tuple[str, str, str] | None:
 
 def _settings(
     arguments: Namespace, environment: Mapping[str, str], config_file: str
-) -> tuple[str, str, str] | None:
-    """The profile's name, its project, and an access token (may be empty)."""
+) -> tuple[str, str, str, str] | None:
+    """The profile's name, its project, an access token and an e-mail address (may be empty)."""
     profiles: dict[str, dict[str, str | int | bool]] = {}
     try:
         with open(arguments.config or config_file, encoding="utf-8") as file:  # noqa: PTH123
@@ -115,13 +116,13 @@ def _settings(
         if not isinstance(value, str):
             return None
         values.append(value.strip())
-    url, anon_key, token = values
+    url, anon_key, token, email = values
     if not url or not fits_header(anon_key) or (token and not fits_header(token)):
         return None
-    return name, url.rstrip("/"), token
+    return name, url.rstrip("/"), token, email
 
 
-def _user_of(token: str, session_file: str) -> str:
+def _user_of(token: str, email: str, session_file: str) -> str:
     """Whose session it is. Raises OSError, and ValueError for nobody's or a damaged one."""
     if token:
         claims = claims_of(token)
@@ -134,6 +135,8 @@ def _user_of(token: str, session_file: str) -> str:
             tokens = data.get("access_token"), data.get("refresh_token")
             # what more there may be to the time, account.py sees
             sound = is_session_of(user_id, *tokens) and _is_moment(data.get("expires_at"))
+        if email:  # without an address in the session it takes more, too
+            sound = sound and str(data.get("email")).casefold() == email.casefold()
     if not sound or not isinstance(user_id, str):
         raise ValueError("nobody is signed in")
     return user_id

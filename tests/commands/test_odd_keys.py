@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.account.connect import Login, check_project
+from lora_tui.account.login import Login, check_project
 from lora_tui.cli.run import main
 from lora_tui.config.profile import load_profile
 from lora_tui.errors import ConfigError, UnreachableError

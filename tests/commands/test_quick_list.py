@@ -191,8 +191,11 @@ def test_the_keys_of_a_profile_are_those_of_the_configuration() -> None:
     assert KNOWN == KEYS
 
 
-def test_nobody_signed_in_any_more(configured: Sandbox, run: Run, answers: list[bool]) -> None:
+def test_nobody_signed_in_any_more(
+    configured: Sandbox, run: Run, answers: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("sync")
+    monkeypatch.delenv("LORA_TUI_PASSWORD")
     run("logout", "--keep-cache")
     assert run("list").code == 4
     assert answers == [False]

@@ -18,8 +18,8 @@ from keyring.backend import KeyringBackend
 from keyring.errors import KeyringError
 
 from lora_tui.account import sessions
+from lora_tui.account.login import session_auth
 from lora_tui.config.profile import Profile
-from lora_tui.engine.online import session_auth
 from lora_tui.gateway import Gateway, auth
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
@@ -108,9 +108,10 @@ def test_a_locked_keyring_is_one_clear_line_and_login_mends_it(
 
 
 def test_a_locked_keyring_does_not_keep_anybody_signed_in(
-    configured: Sandbox, desktop: Desktop, run: Run
+    configured: Sandbox, desktop: Desktop, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("login")
+    monkeypatch.delenv("LORA_TUI_PASSWORD")
     desktop.locked = True
     assert run("logout").code == 0
     assert run("whoami").code == 4

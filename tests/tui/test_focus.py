@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
-from lora_tui.account.connect import Login
+from lora_tui.account.login import Login
 from lora_tui.config.preferences import THEME_NAMES, Preferences
 from lora_tui.config.profile import Profile, find_paths
 from lora_tui.config.settings import Settings

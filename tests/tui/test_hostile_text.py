@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lora_tui.account.connect import Login
+from lora_tui.account.login import Login
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import records
 from lora_tui.cache.changes import Topic

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from textual.command import CommandPalette
 
-from lora_tui.account.connect import Login
+from lora_tui.account.login import Login
 from lora_tui.app import LoraTuiApp
 from lora_tui.config.keys import keymap_of
 from lora_tui.config.profile import Profile, find_paths

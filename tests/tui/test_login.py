@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.account import sessions
-from lora_tui.account.connect import Login
+from lora_tui.account.login import Login
 from lora_tui.app import LoraTuiApp
 from lora_tui.config.profile import Paths, Profile
 from lora_tui.config.settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from lora_tui.account.connect import Login
+from lora_tui.account.login import Login
 from lora_tui.config.preferences import Preferences
 from lora_tui.config.profile import Paths, Profile, find_paths
 from lora_tui.config.settings import Settings

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -71,44 +71,91 @@ class SignedIn:
 
 def cache_owner(profile: Profile, user_id: str) -> Owner:
     """Whose cache it is that a user of this project has."""
-    return Owner(user_id, profile.identity or profile.url)
+    return Owner(user_id, _project(profile))
 
 
 def signed_in(profile: Profile) -> SignedIn | None:
-    """Who is signed in, without a look at the tokens."""
+    """Whose session is in force, without reading the tokens.
+
+    The access token of the configuration goes first, then the stored session. Where the profile
+    names an e-mail address, only a session of that account counts.
+    """
     if profile.access_token:
         session = session_of_token(profile.access_token)
         return SignedIn(session.user_id, session.email)
-    data = _read_file(profile)
-    if data.get("kept_in") == KEYRING:
-        user_id = data.get("user_id")
-        return SignedIn(str(user_id), email_of(data)) if is_user_id(user_id) else None
-    stored = _session(data)
-    return None if stored is None else SignedIn(stored.user_id, stored.email)
+    return _account_of(_read_file(_file(profile)))
+
+
+def account_of(profile: Profile) -> SignedIn | None:
+    """The account whose cache is shown; needs no network.
+
+    Like `signed_in`; without a session the account of the configured e-mail address and password,
+    if a cache on this disk notes that address.
+    """
+    account = signed_in(profile)
+    if account is None and has_credentials(profile):
+        account = _cached_account(profile)
+    return account
+
+
+def has_credentials(profile: Profile) -> bool:
+    """Whether the configuration has an e-mail address and a password to sign in with."""
+    return bool(profile.email and profile.password)
+
+
+def is_configured_account(profile: Profile, email: str) -> bool:
+    """Whether a session with this address may be used: it is the configured one, or none is."""
+    if not profile.email:
+        return True
+    if not email:  # an access token that names no address: only a password can tell whose it is
+        return not profile.password
+    return email.casefold() == profile.email.strip().casefold()
+
+
+def nobody_signed_in(profile: Profile) -> AuthenticationError:
+    """The error for a profile that has neither a session nor what `login` needs."""
+    if has_credentials(profile):
+        return AuthenticationError(
+            f"Nobody is signed in to profile {profile.name},"
+            f" and {profile.email} has no cache here yet",
+            remedy="run `lora-tui sync`, which signs in with the configured password",
+        )
+    other = _account_of(_read_file(_profile_file(profile))) if profile.email else None
+    if other is not None and signed_in(profile) is None:
+        return AuthenticationError(
+            f"{profile.email} is not signed in to profile {profile.name}",
+            details=f"the stored session is {other.email}'s",
+            remedy="run `lora-tui login`, or remove the e-mail address from the configuration"
+            " (LORA_TUI_EMAIL, or `email` of the profile)",
+        )
+    return AuthenticationError(
+        f"Nobody is signed in to profile {profile.name}",
+        remedy="run `lora-tui login`, or try `lora-tui demo`",
+    )
 
 
 def is_damaged(profile: Profile) -> bool:
-    """Whether something is in the place of the stored session that is none. Raises DiskError."""
-    return (
-        os.path.lexists(_file(profile)) and signed_in(replace(profile, access_token=None)) is None
-    )
+    """Whether the file of the stored session exists and holds no session. Raises DiskError."""
+    file = _file(profile)
+    return os.path.lexists(file) and _account_of(_read_file(file)) is None
 
 
 def kept_in(profile: Profile) -> str:
     """Where the stored session's tokens are: KEYRING or FILE."""
-    return KEYRING if _read_file(profile).get("kept_in") == KEYRING else FILE
+    return _kept_in(_file(profile))
 
 
 def load_session(profile: Profile) -> Session | None:
-    """The session in force: the token from the environment, else the stored one.
+    """The session in force, like `signed_in`, with its tokens.
 
-    Raises AuthenticationError where it is in a keyring that does not give it now.
+    Raises AuthenticationError where a keyring has them and does not give them now.
     """
     if profile.access_token:
         return session_of_token(profile.access_token)
-    data = _read_file(profile)
+    file = _file(profile)
+    data = _read_file(file)
     if data.get("kept_in") == KEYRING:
-        text = keyring_store.read(_keyring_name(profile))
+        text = keyring_store.read(_keyring_name(profile, file))
         if text is None:
             raise AuthenticationError(
                 "The session is in the keyring, which does not give it",
@@ -121,58 +168,39 @@ def load_session(profile: Profile) -> Session | None:
 
 
 def save_session(profile: Profile, session: Session) -> str:
-    """Store it; says where: KEYRING, or FILE (mode 0600, replaced in one step)."""
-    data = {
-        "access_token": session.access_token.reveal(),
-        "refresh_token": session.refresh_token.reveal(),
-        "expires_at": timestamp_text(session.expires_at),
-        "user_id": session.user_id,
-        "email": session.email,
-    }
-    # the demo's session is make-believe, and its backend another one each time
-    if not profile.identity and keyring_store.write(_keyring_name(profile), json.dumps(data)):
-        data = {"kept_in": KEYRING, "user_id": session.user_id, "email": session.email}
-        _write_file(profile, data)
-        return KEYRING
-    was_in_keyring = _was_in_keyring(profile)
-    _write_file(profile, data)
-    if was_in_keyring:
-        keyring_store.remove(_keyring_name(profile))
-    return FILE
+    """Store it as the profile's session, in place of any other.
+
+    Returns KEYRING, or FILE (mode 0600, replaced in one step). Raises DiskError.
+    """
+    file = _profile_file(profile)
+    kept = _save(profile, file, session)
+    own = _account_file(profile, session.email)
+    if os.path.lexists(own):  # what `keep_session` stored for this account
+        _delete(profile, own)
+    return kept
+
+
+def keep_session(profile: Profile, session: Session) -> str:
+    """Store it for its account, and leave a stored session of another account as it is.
+
+    The profile has one session; an account that the configuration names beside it gets a file of
+    its own. Returns and raises like `save_session`.
+    """
+    account = _account_of(_read_file(_profile_file(profile)))
+    if account is None or account.user_id == session.user_id:
+        return save_session(profile, session)
+    return _save(profile, _account_file(profile, session.email), session)
 
 
 def delete_session(profile: Profile) -> bool:
-    """Forget the stored session, or what is in its place; True where there was anything.
+    """Remove the stored session in force, or what is in its place; True where there was anything.
 
     Raises DiskError.
     """
-    path = _file(profile)
-    existed = os.path.lexists(path)
-    if _was_in_keyring(profile):
-        keyring_store.remove(_keyring_name(profile))
-    try:
-        _clear_place(path)
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise disk_error(error, "The stored session can't be removed", path) from error
+    file = _file(profile)
+    existed = os.path.lexists(file)
+    _delete(profile, file)
     return existed
-
-
-def _was_in_keyring(profile: Profile) -> bool:
-    try:
-        return kept_in(profile) == KEYRING
-    except DiskError:  # what can't be read can still be replaced and removed
-        return False
-
-
-def _clear_place(path: Path) -> None:
-    """Move a directory away that has the session's name; an empty one is removed."""
-    if path.is_symlink() or not path.is_dir():
-        return
-    try:
-        path.rmdir()
-    except OSError:
-        path.rename(path.with_name(f"{path.name}.{os.urandom(4).hex()}.aside"))
 
 
 @contextmanager
@@ -181,7 +209,7 @@ def refresh_lock(profile: Profile) -> Iterator[None]:
 
     Raises DiskError, and InUseError where another process does not give it back.
     """
-    path = _file(profile).with_suffix(".lock")
+    path = _profile_file(profile).with_suffix(".lock")
     with ExitStack() as stack:
         with translate_disk_errors(
             "The session can't be renewed",
@@ -248,32 +276,123 @@ def _session(data: Mapping[str, Any]) -> Session | None:
     )
 
 
-def _read_file(profile: Profile) -> Mapping[str, Any]:
+def _account_of(data: Mapping[str, Any]) -> SignedIn | None:
+    """Whose session a file holds; None for a damaged one."""
+    if data.get("kept_in") == KEYRING:
+        user_id = data.get("user_id")
+        return SignedIn(str(user_id), email_of(data)) if is_user_id(user_id) else None
+    session = _session(data)
+    return None if session is None else SignedIn(session.user_id, session.email)
+
+
+def _cached_account(profile: Profile) -> SignedIn | None:
+    """The account of the configured e-mail address, as a cache on this disk notes it."""
+    from lora_tui.cache.metadata import find_owner
+
+    email = profile.email or ""
+    pattern = f"{profile.key}-*.sqlite3"
+    user_id = find_owner(profile.paths.cache_dir.glob(pattern), email, _project(profile))
+    return None if user_id is None or not is_user_id(user_id) else SignedIn(user_id, email)
+
+
+def _save(profile: Profile, file: Path, session: Session) -> str:
+    data = {
+        "access_token": session.access_token.reveal(),
+        "refresh_token": session.refresh_token.reveal(),
+        "expires_at": timestamp_text(session.expires_at),
+        "user_id": session.user_id,
+        "email": session.email,
+    }
+    name = _keyring_name(profile, file)
+    # the demo's session is make-believe, and its backend another one each time
+    if not profile.identity and keyring_store.write(name, json.dumps(data)):
+        _write_file(file, {"kept_in": KEYRING, "user_id": session.user_id, "email": session.email})
+        return KEYRING
+    was_in_keyring = _was_in_keyring(file)
+    _write_file(file, data)
+    if was_in_keyring:
+        keyring_store.remove(name)
+    return FILE
+
+
+def _delete(profile: Profile, file: Path) -> None:
+    if _was_in_keyring(file):
+        keyring_store.remove(_keyring_name(profile, file))
     try:
-        return read_session_file(str(_file(profile)))
+        _clear_place(file)
+        file.unlink(missing_ok=True)
     except OSError as error:
-        raise disk_error(error, "The stored session can't be read", _file(profile)) from error
+        raise disk_error(error, "The stored session can't be removed", file) from error
 
 
-def _write_file(profile: Profile, data: Mapping[str, str]) -> None:
-    path = _file(profile)
+def _kept_in(file: Path) -> str:
+    return KEYRING if _read_file(file).get("kept_in") == KEYRING else FILE
+
+
+def _was_in_keyring(file: Path) -> bool:
     try:
-        _clear_place(path)
-        write_private_file(path, json.dumps(data))
+        return _kept_in(file) == KEYRING
+    except DiskError:  # what can't be read can still be replaced and removed
+        return False
+
+
+def _clear_place(path: Path) -> None:
+    """Move a directory away that has the session's name; an empty one is removed."""
+    if path.is_symlink() or not path.is_dir():
+        return
+    try:
+        path.rmdir()
+    except OSError:
+        path.rename(path.with_name(f"{path.name}.{os.urandom(4).hex()}.aside"))
+
+
+def _read_file(file: Path) -> Mapping[str, Any]:
+    try:
+        return read_session_file(str(file))
+    except OSError as error:
+        raise disk_error(error, "The stored session can't be read", file) from error
+
+
+def _write_file(file: Path, data: Mapping[str, str]) -> None:
+    try:
+        _clear_place(file)
+        write_private_file(file, json.dumps(data))
     except OSError as error:
         raise disk_error(
             error,
             "The session can't be stored",
-            path,
+            file,
             instead="set LORA_TUI_HOME to another directory",
         ) from error
 
 
-def _keyring_name(profile: Profile) -> str:
-    """Two homes of one user, each with a session of the same project, don't meet."""
+def _keyring_name(profile: Profile, file: Path) -> str:
+    """Two homes of one user, each with a session of the same project, have two names."""
     home = hashlib.sha256(str(profile.paths.state_dir).encode()).hexdigest()[:8]
-    return f"{profile.key}-{home}"
+    return f"{file.stem}-{home}"
 
 
 def _file(profile: Profile) -> Path:
+    """The file of the stored session in force: the profile's, or the configured account's own."""
+    file = _profile_file(profile)
+    if not profile.email:
+        return file
+    account = _account_of(_read_file(file))
+    if account is not None and is_configured_account(profile, account.email):
+        return file
+    own = _account_file(profile, profile.email)
+    return own if account is not None or os.path.lexists(own) else file
+
+
+def _profile_file(profile: Profile) -> Path:
     return profile.paths.state_dir / session_name(profile.key)
+
+
+def _account_file(profile: Profile, email: str) -> Path:
+    """The file of an account's own session, beside the profile's."""
+    digest = hashlib.sha256(email.strip().casefold().encode()).hexdigest()[:12]
+    return profile.paths.state_dir / session_name(f"{profile.key}-{digest}")
+
+
+def _project(profile: Profile) -> str:
+    return profile.identity or profile.url

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from lora_tui import clock
@@ -26,6 +29,8 @@ DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
 UNREADABLE: Final = "unreadable."
 """With a table's name: how many of its rows a sync could not store at all."""
 
+
+_OWNER_EMAIL: Final = "owner.email"
 
 MODELS_READ: Final = "sync.models"
 """When the models were read to their end; `sync.success` waits for all tables."""
@@ -120,6 +125,30 @@ def get_owner(db: sqlite3.Connection) -> Owner | None:
     """Whose rows these are; None in a cache that nobody has claimed."""
     user_id, project = get_value(db, "owner.user"), get_value(db, "owner.project")
     return None if user_id is None or project is None else Owner(user_id, project)
+
+
+def note_email(db: sqlite3.Connection, email: str) -> None:
+    """Remember the owner's e-mail address, by which `find_owner` finds the cache."""
+    if email and get_value(db, _OWNER_EMAIL) != email:
+        put_value(db, _OWNER_EMAIL, email)
+
+
+def find_owner(caches: Iterable[Path], email: str, project: str) -> str | None:
+    """The user id of the cache that has this e-mail address noted; None where there is none.
+
+    A cache that can't be read is passed over.
+    """
+    for path in caches:
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db,
+        ):
+            noted, owner = get_value(db, _OWNER_EMAIL) or "", get_owner(db)
+            if owner is None or owner.project != project:
+                continue
+            if noted.casefold() == email.strip().casefold():
+                return owner.user_id
+    return None
 
 
 def get_value(db: sqlite3.Connection, key: str) -> str | None:

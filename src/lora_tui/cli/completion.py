@@ -215,7 +215,7 @@ def _cache(line: _Line) -> sqlite3.Connection:
         name=line.values.get("profile"),
         config_file=expanded(config, "--config") if config else None,
     )
-    signed_in = sessions.signed_in(profile)
+    signed_in = sessions.account_of(profile)
     if signed_in is None:
         raise LookupError
     path = profile.cache_path(signed_in.user_id)

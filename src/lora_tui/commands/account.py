@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import getpass
 import sys
-from pathlib import Path
 
+from lora_tui.account import login as accounts
 from lora_tui.account import sessions
 from lora_tui.account.sessions import SignedIn
 from lora_tui.cache.connection import delete_cache
 from lora_tui.commands.context import Context
-from lora_tui.errors import AuthenticationError, LoraTuiError, UsageError
+from lora_tui.errors import UsageError
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 
@@ -19,6 +19,7 @@ def login(context: Context) -> None:
     """Sign in with e-mail and password, and keep the session."""
     context.require_network()
     profile = context.profile
+    accounts.require_no_token(profile, "sign in")
     email = context.arguments.email or profile.email
     password = profile.password
     if not email or not password:
@@ -29,76 +30,86 @@ def login(context: Context) -> None:
             )
         email = email or input("E-mail: ").strip()
         password = Secret(getpass.getpass("Password: "))
-    from lora_tui.gateway import auth
-
-    session = auth.sign_in(profile.url, profile.anon_key, email, password)
+    session = accounts.new_session(profile, email, password, patient=True)
     kept_in = sessions.save_session(profile, session)
+    if not sessions.is_configured_account(profile, session.email):
+        context.say(
+            f"The configuration names {terminal_safe(profile.email or '')}, and other commands use"
+            " that account: remove LORA_TUI_EMAIL (or `email` of the profile) to use this session."
+        )
     if context.json:
         context.print_data({"user_id": session.user_id, "email": session.email, "kept_in": kept_in})
         return
-    place = "the keyring" if kept_in == sessions.KEYRING else "a file only you can read"
+    place = accounts.PLACES[kept_in]
     context.say(f"Signed in as {terminal_safe(session.email)}; the session is kept in {place}.")
 
 
 def logout(context: Context) -> None:
     """End the session here and at the backend."""
     profile = context.profile
-    signed_in = sessions.signed_in(profile)
-    if signed_in is None:
-        if not sessions.delete_session(profile):
-            raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
-        if context.json:
-            context.print_data({"user_id": None, "cache_removed": False})
-            return
+    accounts.require_no_token(profile, "sign out")
+    account = sessions.signed_in(profile)
+    path = profile.cache_path(account.user_id) if account else None
+    clear = account is not None and _wants_clear(context, account)
+    done = accounts.sign_out(profile, offline=context.arguments.offline)
+    if not done.removed:
+        raise sessions.nobody_signed_in(profile)
+    if done.not_told is not None:
+        context.say(
+            f"The backend could not be told ({done.not_told}); forgotten here all the same."
+        )
+    cleared = clear and path is not None and delete_cache(path)
+    if context.json:
+        user_id = account.user_id if account else None
+        context.print_data({"user_id": user_id, "cache_removed": cleared})
+        return
+    if account is None:
         context.say("The stored session was damaged; it was removed.")
         return
-    if not context.arguments.offline:
-        from lora_tui.gateway import auth
-
-        try:
-            session = sessions.load_session(profile)
-            if session is not None:
-                auth.sign_out(profile.url, profile.anon_key, session)
-        except LoraTuiError as error:
-            context.say(f"The backend could not be told ({error}); forgotten here all the same.")
-    path = profile.cache_path(signed_in.user_id)
-    clear = _wants_clear(context, path, signed_in)
-    sessions.delete_session(profile)
-    removed = clear and delete_cache(path)
-    if context.json:
-        context.print_data({"user_id": signed_in.user_id, "cache_removed": removed})
-        return
-    if removed:
+    if cleared:
         what = " The cache was removed."
-    elif path.exists():
+    elif path is not None and path.exists():
         what = " The cache was kept (`lora-tui logout --clear-cache` removes it)."
     else:
         what = ""
     context.say(f"Signed out.{what}")
+    if sessions.has_credentials(profile):
+        context.say(
+            "LORA_TUI_EMAIL and LORA_TUI_PASSWORD (or the profile) still name an account:"
+            " the next command that needs the network signs in again."
+        )
 
 
 def whoami(context: Context) -> None:
-    """Who is signed in, from what is stored; no network."""
-    session = sessions.signed_in(context.profile)
-    if session is None:
-        raise AuthenticationError(f"Nobody is signed in to profile {context.profile.name}")
+    """Who is signed in; needs the network only for the first use of a configured password."""
+    profile = context.profile
+    if context.arguments.offline:
+        account = sessions.account_of(profile)
+    else:
+        account = sessions.signed_in(profile)
+        if account is None and sessions.has_credentials(profile):
+            session = accounts.sign_in(profile)
+            account = SignedIn(session.user_id, session.email)
+    if account is None:
+        raise sessions.nobody_signed_in(profile)
     if context.json:
         context.print_data(
             {
-                "user_id": session.user_id,
-                "email": session.email,
-                "profile": context.profile.name,
-                "url": context.profile.url,
+                "user_id": account.user_id,
+                "email": account.email,
+                "profile": profile.name,
+                "url": profile.url,
             }
         )
         return
-    context.out.write(f"{terminal_safe(session.email or session.user_id)}\n")
+    context.out.write(f"{terminal_safe(account.email or account.user_id)}\n")
 
 
-def _wants_clear(context: Context, path: Path, signed_in: SignedIn) -> bool:
+def _wants_clear(context: Context, signed_in: SignedIn) -> bool:
     """What the flags say; without one the user is asked, where there is somebody to ask."""
     if context.arguments.clear_cache is not None:
         return bool(context.arguments.clear_cache)
+    path = context.profile.cache_path(signed_in.user_id)
     if context.json or not path.exists() or not (sys.stdin.isatty() and context.talk.isatty()):
         return False
     who = terminal_safe(signed_in.email or signed_in.user_id)

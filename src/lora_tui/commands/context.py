@@ -20,7 +20,6 @@ from lora_tui.cache.models import ModelSummary
 from lora_tui.commands.output import Output
 from lora_tui.config.profile import Profile, load_profile
 from lora_tui.errors import (
-    AuthenticationError,
     CacheError,
     NotFoundError,
     UnreachableError,
@@ -55,18 +54,15 @@ class Context:
         return self.talk.isatty() and not has_no_screen()
 
     def cache_path(self) -> Path:
-        """The cache of the signed-in user. Raises AuthenticationError where there is none."""
+        """The cache of the account in force. Raises AuthenticationError where there is none."""
         return self.profile.cache_path(self.cache_owner().user_id)
 
     def cache_owner(self) -> Owner:
-        """The signed-in user, and the project. Raises AuthenticationError where there is none."""
-        signed_in = sessions.signed_in(self.profile)
-        if signed_in is None:
-            raise AuthenticationError(
-                f"Nobody is signed in to profile {self.profile.name}",
-                remedy="run `lora-tui login`, or try `lora-tui demo`",
-            )
-        return sessions.cache_owner(self.profile, signed_in.user_id)
+        """The account in force, and the project. Raises AuthenticationError where there is none."""
+        account = sessions.account_of(self.profile)
+        if account is None:
+            raise sessions.nobody_signed_in(self.profile)
+        return sessions.cache_owner(self.profile, account.user_id)
 
     @contextmanager
     def cache(self) -> Iterator[sqlite3.Connection]:

@@ -75,7 +75,7 @@ def _findings(context: Context) -> Iterator[Finding]:
 
 def _cache(profile: Profile) -> Iterator[Finding]:
     try:
-        signed_in = sessions.signed_in(profile)
+        signed_in = sessions.account_of(profile)
         if sessions.is_damaged(profile):
             yield failed(
                 "session",
@@ -98,9 +98,9 @@ def _cache(profile: Profile) -> Iterator[Finding]:
 
 
 def _project(profile: Profile) -> Iterator[Finding]:
+    from lora_tui.account.login import session_auth
     from lora_tui.doctor import openness, project
     from lora_tui.doctor.view import View
-    from lora_tui.engine.online import session_auth
     from lora_tui.gateway.auth import KeyAuth
 
     reached = True

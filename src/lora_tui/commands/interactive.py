@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lora_tui.account import sessions
+from lora_tui.account.login import Login, sign_in
 from lora_tui.cache.connection import delete_cache
 from lora_tui.cache.metadata import Owner
 from lora_tui.commands.context import Context
@@ -61,30 +62,19 @@ def open_application(context: Context) -> None:
         from lora_tui.engine.offline import OfflineWriters
 
         reason = UnreachableError("--offline was given", remedy="start without it to reach out")
-        path = context.cache_path()
-        offline = OfflineWriters(reason, path, context.cache_owner())
-        _run(context, profile, path, offline, sync=False)
+        path, owner = context.cache_path(), context.cache_owner()
+        _run(context, profile, path, owner, OfflineWriters(reason, path, owner), sync=False)
         return
     while True:
         try:
-            session = _session(profile)
+            session = sign_in(profile)
         except AuthenticationError as error:
             if not _signs_in(profile, error):
                 raise
-            session = _session(profile)
+            session = sign_in(profile)
         signed_out = _run_online(context, profile, session, sync=True)
         if not signed_out or not _signs_in(profile, AuthenticationError("Signed out")):
             return
-
-
-def _session(profile: Profile) -> Session:
-    """The stored session, which needs no network; where there is none, a new one."""
-    session = sessions.load_session(profile)
-    if session is None:
-        from lora_tui.engine.online import sign_in
-
-        session = sign_in(profile)
-    return session
 
 
 def _run_online(context: Context, profile: Profile, session: Session, *, sync: bool) -> bool:
@@ -98,7 +88,8 @@ def _run_online(context: Context, profile: Profile, session: Session, *, sync: b
 
     with closing(DeferredWriters(make)) as writers:
         path = profile.cache_path(session.user_id)
-        app = _run(context, profile, path, writers, sync=sync)
+        owner = sessions.cache_owner(profile, session.user_id)
+        app = _run(context, profile, path, owner, writers, sync=sync)
     if app.clears_cache:  # not before the writers are closed: they would make it again
         delete_cache(path)
     return app.signed_out
@@ -120,7 +111,6 @@ def _first_run(context: Context) -> Profile | None:
 
 def _signs_in(profile: Profile, reason: AuthenticationError) -> bool:
     """Ask for a login before the application opens; whether there is one now."""
-    from lora_tui.account.connect import Login
     from lora_tui.config.preferences import load_preferences
     from lora_tui.first_run import SignInApp
 
@@ -171,15 +161,20 @@ def _demo(context: Context, *, models: int, reset: bool = False, serve_only: boo
         profile = _demo_profile(backend, paths)
         sessions.delete_session(profile)
         sync = not context.arguments.offline
-        _run_online(context, profile, _session(profile), sync=sync)
+        _run_online(context, profile, sign_in(profile), sync=sync)
 
 
 def _run(
-    context: Context, profile: Profile, cache_path: Path, writers: Writers, *, sync: bool
+    context: Context,
+    profile: Profile,
+    cache_path: Path,
+    owner: Owner,
+    writers: Writers,
+    *,
+    sync: bool,
 ) -> LoraTuiApp:
     """The application, after the user has left it."""
     gc.disable()  # what is made until the first frame stays; the application enables it then
-    from lora_tui.account.connect import Login
     from lora_tui.app import LoraTuiApp
     from lora_tui.config.preferences import load_preferences
     from lora_tui.config.settings import Settings
@@ -187,7 +182,6 @@ def _run(
 
     harvest = BackgroundHarvest(profile) if sync else None
     settings = Settings(profile, cache_path, no_color=context.arguments.no_color)
-    owner = _owner(profile)
     rebuilt = False
     while True:
         try:
@@ -222,13 +216,6 @@ def _rebuild(context: Context, cache_path: Path, owner: Owner) -> None:
     outcome = rebuild_cache(cache_path, owner)
     if outcome is not None:
         context.say(f"{outcome.sentence}.")
-
-
-def _owner(profile: Profile) -> Owner:
-    session = sessions.load_session(profile)
-    if session is None:
-        raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
-    return sessions.cache_owner(profile, session.user_id)
 
 
 def _demo_profile(backend: Mapping[str, str], paths: Paths) -> Profile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lora_tui import formats
+from lora_tui.account.login import sign_in
 from lora_tui.commands.context import Context
 from lora_tui.config.profile import expanded
 from lora_tui.harvest.record import StoredFile
@@ -28,7 +29,7 @@ def push(context: Context) -> None:
     """Check the directory, send its files, write its rows; or say what would be done."""
     context.require_network()
     arguments = context.arguments
-    user_id = context.cache_owner().user_id
+    user_id = sign_in(context.profile).user_id
     adapter = read_directory(expanded(arguments.directory, "The directory"))
     log = _log(adapter, arguments.metrics)
     for line in _remarks(adapter, log):

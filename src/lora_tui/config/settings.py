@@ -184,7 +184,7 @@ class Settings:
         ]
 
     def _account(self) -> list[Setting]:
-        signed_in = sessions.signed_in(self.profile)
+        signed_in = sessions.account_of(self.profile)
         if signed_in is None:
             return []
         who = signed_in.email or signed_in.user_id

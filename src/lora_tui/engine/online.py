@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.account import sessions
-from lora_tui.account.sessions import Session
+from lora_tui.account.login import session_auth
 from lora_tui.adapters.inspection import Adapter, read_remote
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, open_cache, transaction
+from lora_tui.cache.metadata import note_email
 from lora_tui.cache.transfers import ACTIVE, Transfer, transfers_of
 from lora_tui.config.profile import Profile
 from lora_tui.domain import Model
 from lora_tui.errors import (
-    AuthenticationError,
     BackendError,
     HiddenFilesError,
     LoraTuiError,
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway import Gateway, auth
+from lora_tui.gateway import Gateway
 from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.http import RETRY
 from lora_tui.library.presence import check_presence
@@ -49,40 +49,6 @@ _ATTEMPTS: Final = 10
 _LONGEST_PAUSE: Final = 600.0
 _ATTEMPTS_BEFORE_LONG_PAUSE: Final = 3
 """Attempts when the server asks for a pause of more than `_LONGEST_PAUSE` seconds."""
-
-
-def sign_in(profile: Profile) -> Session:
-    """The session in force; where there is none, sign in with the configured account and keep it.
-
-    Raises AuthenticationError where there is neither, or the password is wrong.
-    """
-    session = sessions.load_session(profile)
-    if session is not None:
-        return session
-    if not profile.email or not profile.password:
-        raise AuthenticationError(f"Nobody is signed in to profile {profile.name}")
-    session = auth.sign_in(profile.url, profile.anon_key, profile.email, profile.password)
-    sessions.save_session(profile, session)
-    return session
-
-
-def session_auth(profile: Profile) -> auth.SessionAuth:
-    """The session of `sign_in` on each request, renewed in turns with other processes."""
-    return auth.SessionAuth(
-        profile.url,
-        profile.anon_key,
-        sign_in(profile),
-        on_refresh=lambda session: _keep(profile, session),
-        reload=lambda: sessions.load_session(profile),
-        lock=lambda: sessions.refresh_lock(profile),
-    )
-
-
-def _keep(profile: Profile, session: Session) -> None:
-    """Unless another process has signed out meanwhile, or somebody else in."""
-    stored = sessions.signed_in(profile)
-    if stored is not None and stored.user_id == session.user_id:
-        sessions.save_session(profile, session)
 
 
 class OnlineWriters:
@@ -277,6 +243,7 @@ class OnlineWriters:
             database_explained(self.cache_path),
             closing(open_cache(self.cache_path, owner)) as connection,
         ):
+            note_email(connection, self._session.email)
             yield connection
 
 

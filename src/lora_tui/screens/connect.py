@@ -11,8 +11,8 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Button, Footer, Input, Static
 
-from lora_tui.account import connect
-from lora_tui.account.connect import Login
+from lora_tui.account import login as accounts
+from lora_tui.account.login import Login
 from lora_tui.config.profile import Paths, Profile, checked_url
 from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
@@ -107,7 +107,7 @@ class ConnectScreen(BaseScreen[Profile | None]):
             (key if url else self.query_one("#url", Field)).input.focus()
             self.query_one(FormFoot).say("The project's URL and its public key are needed first")
             return
-        profile = connect.new_profile(self._profile_name, self._paths, url, key.value)
+        profile = accounts.new_profile(self._profile_name, self._paths, url, key.value)
         login = Login(profile, is_new=True)
         call = sign_in_call(self, login.with_password, login.with_token)
         if isinstance(call, str):
@@ -164,7 +164,7 @@ class ConnectScreen(BaseScreen[Profile | None]):
             self._said_of_project = True
             self.query_one(FormFoot).fail(error)
 
-        check = partial(connect.check_project, url, key)
+        check = partial(accounts.check_project, url, key)
         self.start(check, answers, failed=failed, name="check", exclusive="check")
 
     def on_resize(self, event: events.Resize) -> None:

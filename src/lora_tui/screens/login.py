@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Button, Input, Static
 
-from lora_tui.account.connect import Login
+from lora_tui.account.login import Login
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
 from lora_tui.tui.base_app import BaseApp

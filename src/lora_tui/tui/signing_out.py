@@ -9,7 +9,7 @@ from lora_tui.cache.transfers import active_transfers
 from lora_tui.screens.confirm import ConfirmScreen
 
 if TYPE_CHECKING:
-    from lora_tui.account.connect import Login
+    from lora_tui.account.login import Login, SignedOut
     from lora_tui.tui.cache_app import CacheApp
 
 _MOST_NAMES = 3
@@ -24,7 +24,7 @@ def sign_out(app: CacheApp, login: Login) -> None:
             app.push_screen(ConfirmScreen("Sign out", question), end_session)
 
     def end_session(clear: bool | None) -> None:
-        def leave(_: None) -> None:
+        def leave(_: SignedOut) -> None:
             app.signed_out = True
             app.clears_cache = bool(clear)
             app.exit()

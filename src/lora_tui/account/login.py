@@ -1,0 +1,235 @@
+"""Sign in, sign out, and keep a session renewed: the one way, for commands, screens and writers.
+
+Everything here blocks; screens call it in a thread. Nothing typed is logged, and the network code
+is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from lora_tui.account import sessions
+from lora_tui.account.sessions import Session, SignedIn
+from lora_tui.config.file import set_values
+from lora_tui.config.profile import Paths, Profile, check_in_header, checked_url
+from lora_tui.errors import AuthenticationError, ConfigError, LoraTuiError
+from lora_tui.secret import Secret
+
+if TYPE_CHECKING:
+    import httpx
+
+    from lora_tui.gateway.auth import SessionAuth
+
+PLACES: Final = {sessions.KEYRING: "the keyring", sessions.FILE: "a file only you can read"}
+"""Where a session is kept, in words for users."""
+
+
+@dataclass(frozen=True)
+class SignedOut:
+    """What signing out did."""
+
+    account: SignedIn | None
+    """Whose session was removed; None where nothing was stored, or a damaged session."""
+    removed: bool
+    """Whether anything was stored."""
+    not_told: LoraTuiError | None = None
+    """Why the backend could not be told; the session is forgotten here all the same."""
+
+
+def sign_in(profile: Profile) -> Session:
+    """The session in force; without one, sign in with the configured e-mail address and password.
+
+    The new session is stored for its account; see `sessions.keep_session`. Raises
+    AuthenticationError where there is no session and no password, or the password is wrong;
+    ConfigError, UnreachableError, DiskError.
+    """
+    session = sessions.load_session(profile)
+    if session is not None:
+        return session
+    if not profile.email or not profile.password:
+        raise sessions.nobody_signed_in(profile)
+    session = new_session(profile, profile.email, profile.password, patient=True)
+    sessions.keep_session(profile, session)
+    return session
+
+
+def session_auth(profile: Profile) -> SessionAuth:
+    """The session of `sign_in` on each request, renewed in turns with other processes."""
+    from lora_tui.gateway.auth import SessionAuth
+
+    def keep(session: Session) -> None:
+        """Store a renewed session, unless another process has signed out or in meanwhile."""
+        stored = sessions.signed_in(profile)
+        if stored is not None and stored.user_id == session.user_id:
+            sessions.keep_session(profile, session)
+
+    return SessionAuth(
+        profile.url,
+        profile.anon_key,
+        sign_in(profile),
+        on_refresh=keep,
+        reload=lambda: sessions.load_session(profile),
+        lock=lambda: sessions.refresh_lock(profile),
+    )
+
+
+def new_session(
+    profile: Profile, email: str, password: Secret, *, patient: bool = False
+) -> Session:
+    """Sign in by e-mail address and password. Nothing is stored.
+
+    `patient`: retry for half a minute, as nobody waits before a form. Raises AuthenticationError,
+    ConfigError (the project's key), UnreachableError.
+    """
+    from lora_tui.gateway import auth
+
+    email = email.strip()
+    with _client(profile.url, profile.anon_key, patient=patient) as client:
+        session = auth.sign_in(profile.url, profile.anon_key, email, password, client=client)
+    return session if session.email else replace(session, email=email)
+
+
+def sign_out(profile: Profile, *, offline: bool = False) -> SignedOut:
+    """End the stored session in force, here and (unless `offline`) at the backend.
+
+    A session of another account that is stored too is left alone. Raises AuthenticationError
+    where an access token is configured, because that session is not stored; DiskError.
+    """
+    require_no_token(profile, "sign out")
+    account = sessions.signed_in(profile)
+    failure = None
+    if account is not None and not offline:
+        from lora_tui.gateway import auth
+
+        try:
+            session = sessions.load_session(profile)
+            if session is not None:
+                with _client(profile.url, profile.anon_key) as client:
+                    auth.sign_out(profile.url, profile.anon_key, session, client=client)
+        except LoraTuiError as error:
+            failure = error
+    return SignedOut(account, sessions.delete_session(profile), failure)
+
+
+def require_no_token(profile: Profile, intent: str) -> None:
+    """Raise AuthenticationError where an access token is configured; `intent` is a verb."""
+    if profile.access_token:
+        raise AuthenticationError(
+            f"Can't {intent} while LORA_TUI_ACCESS_TOKEN (or access_token of the profile) is set:"
+            " that session is not stored here, and no stored session was changed",
+            remedy="remove the token from the configuration first",
+        )
+
+
+class Login:
+    """Sign in to one project from a form; what works is stored."""
+
+    def __init__(self, profile: Profile, *, is_new: bool = False) -> None:
+        """`is_new`: the configuration file does not have the profile yet; a login adds it."""
+        self.profile = profile
+        self._is_new = is_new
+
+    @property
+    def email(self) -> str:
+        """Who signed in last, or who is configured; may be empty."""
+        known = sessions.signed_in(self.profile)
+        return (known.email if known else "") or self.profile.email or ""
+
+    def sign_out(self) -> SignedOut:
+        """See `sign_out`."""
+        return sign_out(self.profile)
+
+    def with_password(self, email: str, password: Secret) -> str:
+        """Sign in and store the session; returns where it is kept, in words (`PLACES`).
+
+        Raises AuthenticationError, ConfigError (the key), UnreachableError, DiskError.
+        """
+        return self._store(new_session(self.profile, email, password))
+
+    def with_token(self, token: Secret) -> str:
+        """Store a session that was made elsewhere; returns and raises like `with_password`."""
+        from lora_tui.gateway import auth
+
+        profile = self.profile
+        if token.reveal().startswith("sb_") or token.reveal() == profile.anon_key:
+            raise AuthenticationError(
+                "That is a key of the project, not an access token",
+                remedy="sign in by e-mail address and password",
+            )
+        check_in_header(token.reveal(), "The access token")
+        with _client(profile.url, profile.anon_key) as client:
+            session = auth.session_from_tokens(
+                profile.url, profile.anon_key, token, Secret(""), client=client
+            )
+        return self._store(session)
+
+    def _store(self, session: Session) -> str:
+        profile = self.profile
+        require_no_token(profile, "sign in")
+        before = None if self._is_new else sessions.account_of(profile)
+        if before is not None and before.user_id != session.user_id:
+            raise AuthenticationError(
+                "That is another account than the one whose models are shown",
+                remedy="quit, and run `lora-tui login` to change accounts",
+            )
+        if not sessions.is_configured_account(profile, session.email):
+            raise AuthenticationError(
+                f"That is another account than {profile.email}, which the configuration names",
+                remedy="sign in as that account, or remove LORA_TUI_EMAIL (or `email` of the"
+                " profile)",
+            )
+        store = sessions.save_session if self._is_new else sessions.keep_session
+        kept_in = store(profile, session)
+        if self._is_new:
+            values = {"url": profile.url, "anon_key": profile.anon_key}
+            try:
+                set_values(profile.paths.config_file, profile.name, values)
+            except LoraTuiError:
+                with suppress(LoraTuiError):
+                    sessions.delete_session(profile)
+                raise
+        return PLACES[kept_in]
+
+
+def check_project(url: str, anon_key: str) -> None:
+    """Raise ConfigError where the project refuses the key or is none, or UnreachableError."""
+    from lora_tui.gateway.answers import check, is_own_word
+
+    if not url or not anon_key:
+        raise ConfigError("The project's URL and its public key are both needed")
+    check_in_header(anon_key.strip(), "The public key")
+    with _client(checked_url(url, "The project's URL"), anon_key) as client:
+        response = client.get("/auth/v1/health")
+        if response.status_code in (401, 403) and is_own_word(response):
+            raise ConfigError(
+                "The project does not accept this key",
+                remedy="copy the public (anon or publishable) key from the project's API settings",
+            )
+        if response.status_code == 404:  # Supabase always answers at this path
+            raise ConfigError(
+                "There is no Supabase project at this address",
+                remedy="copy the URL from the project's API settings",
+            )
+        check(response, "reach the project")
+
+
+def new_profile(name: str, paths: Paths, url: str, anon_key: str) -> Profile:
+    """A profile that no file has yet. Raises ConfigError."""
+    return Profile(
+        name=name,
+        paths=paths,
+        url=checked_url(url.strip(), "The project's URL"),
+        anon_key=anon_key.strip(),
+        downloads_dir=paths.downloads_dir,
+    )
+
+
+def _client(url: str, anon_key: str, *, patient: bool = False) -> httpx.Client:
+    """A client for requests of the project's key; it tries once more only, unless `patient`."""
+    from lora_tui.gateway.auth import KeyAuth
+    from lora_tui.gateway.http import RETRY, RetryPolicy, build_client
+
+    once_more = RetryPolicy(total=1, status_forcelist=RETRY.status_forcelist)
+    return build_client(url, auth=KeyAuth(anon_key), retry=RETRY if patient else once_more)

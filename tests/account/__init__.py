@@ -1,0 +1,1 @@
+"""Tests of the account: signing in and out, and which account a command uses."""

@@ -1,0 +1,329 @@
+"""One account is in force for every command, and signing out ends that account's session only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lora_tui.account import login, sessions
+from lora_tui.account.login import Login
+from lora_tui.config.profile import Profile, load_profile
+from lora_tui.errors import AuthenticationError
+from lora_tui.sandbox import Sandbox
+from tests.conftest import Run
+
+
+def use(
+    account: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, password: bool = True
+) -> None:
+    """Name Alice (the sandbox's user) or Bob (its other user) in the environment, or nobody."""
+    for name in ("LORA_TUI_EMAIL", "LORA_TUI_PASSWORD", "LORA_TUI_ACCESS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    if account == "nobody":
+        return
+    email, secret = credentials(account, sandbox)
+    monkeypatch.setenv("LORA_TUI_EMAIL", email)
+    if password:
+        monkeypatch.setenv("LORA_TUI_PASSWORD", secret)
+
+
+def credentials(account: str, sandbox: Sandbox) -> tuple[str, str]:
+    return {
+        "alice": (sandbox.email, sandbox.password),
+        "bob": (sandbox.other_email, sandbox.other_password),
+    }[account]
+
+
+def token_of(account: str, sandbox: Sandbox) -> str:
+    """An access token that was made elsewhere."""
+    email, password = credentials(account, sandbox)
+    answer = httpx.post(
+        f"{sandbox.url}/auth/v1/token",
+        params={"grant_type": "password"},
+        headers={"apikey": sandbox.anon_key},
+        json={"email": email, "password": password},
+    ).raise_for_status()
+    return str(answer.json()["access_token"])
+
+
+def sign_ins(sandbox: Sandbox) -> int:
+    """How many times a password was sent since the requests were last forgotten."""
+    return sum("grant_type=password" in str(one["query"]) for one in sandbox.requests())
+
+
+def stored(home: Path) -> list[dict[str, str]]:
+    files = sorted((home / "state" / "sessions").glob("*.json"))
+    return [json.loads(file.read_text()) for file in files]
+
+
+@pytest.fixture
+def alice_stored_and_bob_by_token(
+    configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> Sandbox:
+    assert run("sync").code == 0
+    use("nobody", configured, monkeypatch)
+    monkeypatch.setenv("LORA_TUI_ACCESS_TOKEN", token_of("bob", configured))
+    return configured
+
+
+@pytest.mark.usefixtures("alice_stored_and_bob_by_token")
+@pytest.mark.parametrize("words", [(), ("--clear-cache",), ("--offline",)])
+def test_logout_with_an_access_token_deletes_nobody_s_session(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    before, caches = stored(home), list(home.rglob("*.sqlite3"))
+    ran = run("logout", *words)
+    assert ran.code == 4
+    assert "LORA_TUI_ACCESS_TOKEN" in ran.err
+    assert ran.err.count("\n") == 1
+    assert stored(home) == before
+    assert list(home.rglob("*.sqlite3")) == caches
+    assert run("whoami").out == "test-two@example.test\n" or "@" in run("whoami").out
+    monkeypatch.delenv("LORA_TUI_ACCESS_TOKEN")
+    assert run("sync").code == 0  # the stored session still works
+
+
+def test_signing_out_in_the_application_with_an_access_token_ends_no_session(
+    alice_stored_and_bob_by_token: Sandbox, home: Path
+) -> None:
+    before = stored(home)
+    with pytest.raises(AuthenticationError, match="LORA_TUI_ACCESS_TOKEN"):
+        Login(load_profile()).sign_out()
+    assert stored(home) == before
+    assert token_works(alice_stored_and_bob_by_token)
+
+
+def token_works(sandbox: Sandbox) -> bool:
+    token = load_profile().access_token
+    assert token is not None
+    headers = {"apikey": sandbox.anon_key, "Authorization": f"Bearer {token.reveal()}"}
+    return httpx.get(f"{sandbox.url}/auth/v1/user", headers=headers).status_code == 200
+
+
+def test_login_with_an_access_token_replaces_nobody_s_session(
+    alice_stored_and_bob_by_token: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stored(home)
+    monkeypatch.setenv("LORA_TUI_EMAIL", alice_stored_and_bob_by_token.other_email)
+    monkeypatch.setenv("LORA_TUI_PASSWORD", alice_stored_and_bob_by_token.other_password)
+    ran = run("login")
+    assert ran.code == 4
+    assert "LORA_TUI_ACCESS_TOKEN" in ran.err
+    assert stored(home) == before
+
+
+def test_whoami_and_doctor_name_the_account_of_the_access_token(
+    alice_stored_and_bob_by_token: Sandbox, run: Run, home: Path
+) -> None:
+    before, bob = stored(home), alice_stored_and_bob_by_token.other_email
+    assert run("whoami").out == f"{bob}\n"
+    found = {c["check"]: c for c in run("doctor", "--json").data["checks"]}
+    assert found["auth"]["evidence"] == f"signed in as {bob}; the session is given"
+    assert "session" not in found
+    assert stored(home) == before
+
+
+CACHED: dict[str, Callable[[str], tuple[str, ...]]] = {
+    "list": lambda model: ("list", "--json"),
+    "list with a filter": lambda model: ("list", "--min-stars", "1", "--json"),
+    "show": lambda model: ("show", model, "--json"),
+    "report": lambda model: ("report", model),
+    "compare": lambda model: ("compare", model, model[:-1] + model[-1], "--json"),
+    "library": lambda model: ("library", "--json"),
+    "verify": lambda model: ("verify",),
+    "serve-config": lambda model: ("serve-config", model, "--for", "peft"),
+    "cache": lambda model: ("cache", "info", "--json"),
+}
+
+
+@pytest.mark.parametrize("source", ["environment", "file of a secret", "profile"])
+def test_email_and_password_serve_every_command_that_reads_the_cache(
+    configured: Sandbox,
+    run: Run,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+) -> None:
+    name_account(source, configured, tmp_path, monkeypatch, run)
+    assert run("sync").code == 0
+    models = run("list", "--json").data["models"]
+    assert len(models) == 6
+    for file in (home / "state" / "sessions").glob("*.json"):
+        file.unlink()  # as on a machine whose state is not kept, or after `logout --keep-cache`
+    configured.stop()
+    for command, words in CACHED.items():
+        if command == "compare":
+            ran = run("compare", models[0]["id"], models[1]["id"], "--json")
+        else:
+            ran = run(*words(models[0]["id"]))
+        assert ran.code == 0, (command, ran)
+    assert not stored(home)
+
+
+def name_account(
+    source: str,
+    sandbox: Sandbox,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Run,
+) -> None:
+    if source == "environment":
+        return
+    monkeypatch.delenv("LORA_TUI_PASSWORD")
+    if source == "profile":
+        monkeypatch.delenv("LORA_TUI_EMAIL")
+        assert run("config", "set", "email", sandbox.email).code == 0
+        assert run("config", "set", "password", sandbox.password).code == 0
+    else:
+        file = directory / "password"
+        file.write_text(f"{sandbox.password}\n")
+        monkeypatch.setenv("LORA_TUI_PASSWORD_FILE", str(file))
+
+
+def test_commands_that_need_the_network_sign_in_once_and_share_the_session(
+    configured: Sandbox, run: Run, tmp_path: Path, adapter: Path
+) -> None:
+    configured.forget_requests()
+    ran = run("push", str(adapter), "--dry-run")
+    assert "Nobody is signed in" not in ran.err
+    assert run("whoami").out == f"{configured.email}\n"
+    assert run("sync").code == 0
+    model = run("list", "--json").data["models"][0]["id"]
+    assert run("urls", model).code in (0, 7)
+    assert run("inspect", model).code in (0, 3, 6)
+    assert run("doctor").code in (0, 7)
+    assert sign_ins(configured) == 1
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """A directory that holds no adapter: `push` finds that out after it knows the user."""
+    directory = tmp_path / "adapter"
+    directory.mkdir()
+    return directory
+
+
+@pytest.mark.parametrize("words", [("whoami",), ("push", "."), ("sync",), ("whoami", "--json")])
+def test_the_first_command_signs_in_whatever_it_is(
+    configured: Sandbox, run: Run, words: tuple[str, ...], home: Path
+) -> None:
+    ran = run(*words)
+    assert ran.code != 4, ran
+    assert [session["email"] for session in stored(home)] == [configured.email]
+
+
+@pytest.mark.parametrize("words", [("whoami",), ("push", "."), ("sync",), ("serve",)])
+def test_a_wrong_password_is_exit_code_4_everywhere(
+    configured: Sandbox, run: Run, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORA_TUI_PASSWORD", "wr0ng-and-secret")
+    ran = run(*words)
+    assert ran.code == 4
+    assert "Wrong e-mail address or password" in ran.err
+    assert "wr0ng-and-secret" not in ran.err
+
+
+def test_offline_nobody_is_signed_in_where_no_cache_is_known(configured: Sandbox, run: Run) -> None:
+    before = len(configured.requests())
+    for words in (("list",), ("--offline", "whoami"), ("show", "x")):
+        ran = run(*words)
+        assert ran.code == 4
+        assert "lora-tui sync" in ran.err
+    assert len(configured.requests()) == before
+
+
+def test_another_e_mail_does_not_use_the_stored_session_and_does_not_replace_it(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = configured.email, configured.other_email
+    use("alice", configured, monkeypatch)
+    assert run("login").code == 0
+    assert run("sync").code == 0
+    before = stored(home)
+    use("bob", configured, monkeypatch)
+    assert run("list").code == 4
+    configured.forget_requests()
+    for _ in range(2):
+        assert run("sync").code == 0
+        assert run("whoami").out == f"{bob}\n"
+        assert len(run("list", "--json").data["models"]) == 3
+    assert sign_ins(configured) == 1
+    assert sorted(session["email"] for session in stored(home)) == sorted([alice, bob])
+    assert before[0] in stored(home)
+    use("nobody", configured, monkeypatch)
+    assert run("whoami").out == f"{alice}\n"
+    assert len(run("list", "--json").data["models"]) == 6
+
+
+def test_logout_ends_the_session_of_the_account_in_force_alone(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("login").code == 0
+    use("bob", configured, monkeypatch)
+    assert run("sync").code == 0
+    ran = run("logout", "--clear-cache")
+    assert ran.code == 0
+    assert "LORA_TUI_PASSWORD" in ran.err  # the next command signs in again
+    assert [session["email"] for session in stored(home)] == [configured.email]
+    assert run("logout").code == 4
+    use("nobody", configured, monkeypatch)
+    assert run("sync").code == 0
+
+
+def test_an_e_mail_alone_that_differs_says_whose_session_is_stored(
+    configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("sync").code == 0
+    use("bob", configured, monkeypatch, password=False)
+    for command in ("list", "whoami", "sync"):
+        ran = run(command)
+        assert ran.code == 4, command
+        assert configured.email in ran.err
+        assert configured.other_email in ran.err
+        assert "lora-tui login" in ran.err
+
+
+def test_the_case_of_an_e_mail_makes_no_difference(
+    configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("sync").code == 0
+    monkeypatch.setenv("LORA_TUI_EMAIL", configured.email.upper())
+    configured.forget_requests()
+    assert run("sync").code == 0
+    assert run("list").code == 0
+    assert sign_ins(configured) == 0
+
+
+def test_login_as_another_than_the_configured_account_says_so(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORA_TUI_PASSWORD", configured.other_password)
+    ran = run("login", "--email", configured.other_email)
+    assert ran.code == 0
+    assert configured.email in ran.err
+    assert [session["email"] for session in stored(home)] == [configured.other_email]
+
+
+def test_login_replaces_the_session_that_the_configured_account_had_of_its_own(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("login").code == 0
+    use("bob", configured, monkeypatch)
+    assert run("sync").code == 0
+    assert len(stored(home)) == 2
+    assert run("login").code == 0
+    assert [session["email"] for session in stored(home)] == [configured.other_email]
+
+
+def test_the_writers_of_the_application_sign_in_the_same_way(
+    profile: Profile, configured: Sandbox
+) -> None:
+    session = login.sign_in(profile)
+    assert login.sign_in(profile) == session
+    assert sign_ins(configured) == 1
+    assert sessions.signed_in(profile) == sessions.SignedIn(session.user_id, configured.email)
