@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from lora_tui.cli.examples import EXAMPLES
 from lora_tui.cli.grammar import build_parser
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
@@ -14,10 +13,9 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 _INTRODUCTION = """\
 # Commands
 
-This page is made from the program itself (`make reference`), so it says what `--help` says. Data
-goes to stdout, talk to stderr. What the exit codes mean, and what to do, is told under
-[troubleshooting](troubleshooting.md). MODEL is an id, the unique beginning of one, or an exact
-name.
+`make reference` writes this page from the program's `--help`. Commands print data on stdout and
+messages on stderr. [Troubleshooting](troubleshooting.md) explains the exit codes. MODEL is an id, a
+unique beginning of one, or an exact name.
 """
 
 
@@ -42,7 +40,7 @@ def _section(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
     yield f"{summary[:1].upper()}{summary[1:].rstrip('.')}.\n"
     rows = []
     for group in parser._action_groups:
-        if everywhere and group.title == "everywhere":
+        if everywhere and group.title == "for every command":
             continue
         for action in group._group_actions:
             if (
@@ -51,12 +49,12 @@ def _section(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
             ):
                 rows.append((_called(action), _help(action)))
     if rows:
-        yield "| argument | does |\n|---|---|"
+        yield "| argument | what it does |\n|---|---|"
         yield from (f"| {called} | {text} |" for called, text in rows)
         yield ""
-    examples = EXAMPLES.get(name.rpartition(" ")[2], ()) if everywhere else ()
+    examples = getattr(parser, "examples", ())
     if examples:
-        yield "| for example | |\n|---|---|"
+        yield "| example | what it does |\n|---|---|"
         yield from (f"| {_code(f'lora-tui {line}')} | {_cell(what)} |" for line, what in examples)
         yield ""
 
@@ -75,7 +73,7 @@ def _called(action: argparse.Action) -> str:
 def _help(action: argparse.Action) -> str:
     text = (action.help or "").replace("%%", "%")
     if action.required and action.option_strings:
-        text += " (needed)"
+        text += " (required)"
     return _cell(text.strip())
 
 

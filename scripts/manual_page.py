@@ -7,22 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lora_tui import __version__
-from lora_tui.cli.examples import EXAMPLES
 from lora_tui.cli.grammar import build_parser
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "lora-tui.1"
 
-_CHANGED = "2026-11-27"
-"""When what the page says was last gone through, as man(7) wants it."""
+_CHANGED = "2026-11-28"
+"""The date of the last change, as man(7) wants it."""
 _EXIT_CODES = (
-    ("0", "all is well"),
-    ("1", "something unexpected"),
-    ("2", "a wrong command line or configuration"),
+    ("0", "success"),
+    ("1", "unexpected error"),
+    ("2", "wrong usage or configuration"),
     ("3", "not found, or denied"),
     ("4", "nobody is signed in, or the credentials are wrong"),
     ("5", "the backend can't be reached"),
-    ("6", "a file is not what it should be"),
-    ("7", "some of it was done, some was not"),
+    ("6", "a file is damaged or not the expected one"),
+    ("7", "partly failed"),
     ("130", "interrupted"),
 )
 _ENVIRONMENT = (
@@ -31,8 +30,8 @@ _ENVIRONMENT = (
     ("GPU_CLUSTER_API_URL, GPU_CLUSTER_API_KEY", "the GPU worker, for the harvest"),
     ("LORA_TUI_EMAIL, LORA_TUI_PASSWORD, LORA_TUI_ACCESS_TOKEN", "who signs in"),
     ("LORA_TUI_PROFILE", "the profile to use"),
-    ("LORA_TUI_HOME", "all directories under one"),
-    ("NO_COLOR, LORA_TUI_ASCII", "no colours; ASCII alone"),
+    ("LORA_TUI_HOME", "one directory for all files of lora-tui"),
+    ("NO_COLOR, LORA_TUI_ASCII", "no colours; only ASCII characters"),
 )
 
 
@@ -47,7 +46,7 @@ def manual_page() -> str:
         ".B lora-tui",
         "[COMMAND] [OPTION ...]",
         ".SH DESCRIPTION",
-        "Without a command the application opens. Data goes to stdout, talk to stderr.",
+        "Without a command it opens the application. Data goes to stdout, messages go to stderr.",
         ".SH OPTIONS",
         *_options(parser, everywhere=True),
         ".SH COMMANDS",
@@ -55,7 +54,7 @@ def manual_page() -> str:
         ".SH EXIT STATUS",
         *_terms(_EXIT_CODES),
         ".SH ENVIRONMENT",
-        "Any secret may also be in a file that NAME_FILE names.",
+        "A secret can also be read from a file: NAME_FILE is its path.",
         *_terms(_ENVIRONMENT),
     ]
     return "\n".join(lines) + "\n"
@@ -74,14 +73,14 @@ def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[str]:
             summary = inner.description or ""
             yield _text(f"{summary[:1].upper()}{summary[1:]}.")
             yield from _options(inner, everywhere=False)
-            for line, what in EXAMPLES.get(word, ()):
+            for line, what in getattr(inner, "examples", ()):
                 yield from (".PP", _text(f"{what}:"), ".RS", ".nf")
                 yield from (_text(f"lora-tui {line}"), ".fi", ".RE")
 
 
 def _options(parser: argparse.ArgumentParser, *, everywhere: bool) -> Iterator[str]:
     for group in parser._action_groups:
-        if group.title == "everywhere" and not everywhere:
+        if group.title == "for every command" and not everywhere:
             continue
         for action in group._group_actions:
             if isinstance(action, argparse._SubParsersAction | argparse._HelpAction):

@@ -179,6 +179,7 @@ QUICK = {
         "lora_tui.cli.run",
         "lora_tui.cli.grammar",
         "lora_tui.cli.command_table",
+        "lora_tui.cli.options",
         "lora_tui.errors",
     ),
     *("lora_tui.quick_list", "lora_tui.plain_account", "lora_tui.plain_toml"),

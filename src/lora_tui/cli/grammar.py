@@ -1,7 +1,7 @@
-"""The grammar of the command line: from words to one call.
+"""Parses the command line into one call.
 
-It imports nothing heavy, and builds no more of the grammar than a command line needs: making the
-parsers of all commands takes longer than `list` itself.
+Imports nothing heavy, and builds only the parser of the command that was given: building those of
+all commands takes longer than `list` itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 
 from lora_tui import __version__
-from lora_tui.cli.command_table import COMMANDS, Command, positive
+from lora_tui.cli.command_table import COMMANDS, Command
+from lora_tui.cli.options import positive
 from lora_tui.errors import UsageError
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, NoReturn
 
-_EVERYWHERE = {
+_DEFAULTS = {
     "profile": None,
     "config": None,
     "offline": False,
@@ -36,9 +37,12 @@ _SWITCHES = ("--offline", "--json", "-v", "-vv", "--verbose", "--no-color", "--u
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line's words as a call: `run` says of what. Raises UsageError."""
+    """Parse the command line; `run` of the result is the `module:function` to call.
+
+    Raises UsageError.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = argparse.Namespace(**_EVERYWHERE)
+    arguments = argparse.Namespace(**_DEFAULTS)
     before = _flags_before(words)
     for command in COMMANDS:
         if words[before : before + 1] == [command.name]:
@@ -50,15 +54,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     build_parser().parse_args(words, arguments)
     if arguments.command is None:
         if not arguments.harvest and _HARVEST_ALONE & {word.partition("=")[0] for word in words}:
-            raise UsageError("This belongs to the harvest", remedy="add --harvest")
+            raise UsageError("This option is for the harvest", remedy="add --harvest")
         arguments.run = "harvest:run" if arguments.harvest else "interactive:open_application"
     elif arguments.harvest:
-        raise UsageError("--harvest stands alone", remedy=f"leave out `{arguments.command}`")
+        raise UsageError("--harvest takes no command", remedy=f"leave out `{arguments.command}`")
     return arguments
 
 
 def _check_command(words: Sequence[str]) -> None:
-    """Raises UsageError where the first word would be a command and is none."""
+    """Raise UsageError if the first word is no option and no command."""
     if not words or words[0].startswith("-"):
         return
     from difflib import get_close_matches
@@ -73,7 +77,7 @@ def _check_command(words: Sequence[str]) -> None:
 
 
 def _flags_before(words: Sequence[str]) -> int:
-    """How many words, from the first on, are flags that may stand before any command."""
+    """Count the words at the start that are options of every command."""
     place = 0
     while place < len(words):
         word = words[place]
@@ -87,37 +91,48 @@ def _flags_before(words: Sequence[str]) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole grammar of the command line."""
+    """Build the parser of the whole command line."""
     common = _common()
     parser = _Parser(
         prog="lora-tui",
         description="Harvest, browse and download LoRA adapters kept in Supabase.",
         epilog="examples:\n"
-        "  lora-tui demo                      look around, no account needed\n"
+        "  lora-tui demo                      try it; no account needed\n"
         "  lora-tui                           open the application\n"
-        "  lora-tui list --sort quality       the best models, from the cache\n"
-        "  lora-tui download 3f2a             fetch a model by the beginning of its id\n"
-        "  lora-tui --harvest --once --json   one harvest cycle, for cron",
+        "  lora-tui list --sort quality       list the best models\n"
+        "  lora-tui download 3f2a             download the model whose id begins with 3f2a\n"
+        "  lora-tui --harvest --once --json   run one harvest cycle, for cron",
         formatter_class=_Formatter,
         parents=[common],
     )
-    parser.add_argument("--version", action="version", version=f"lora-tui {__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"lora-tui {__version__}", help="print the version"
+    )
     harvest = parser.add_argument_group("harvest")
-    harvest.add_argument("--harvest", action="store_true", help="run the headless harvest worker")
-    harvest.add_argument("--once", action="store_true", help="run one cycle, then exit")
+    harvest.add_argument(
+        "--harvest", action="store_true", help="harvest completed jobs until stopped"
+    )
+    harvest.add_argument("--once", action="store_true", help="harvest once, then exit")
     harvest.add_argument(
         "--interval", type=positive, default=60, metavar="S", help="seconds between cycles (60)"
     )
     harvest.add_argument(
-        "--limit", dest="limit_jobs", type=positive, metavar="N", help="jobs a cycle"
+        "--limit", dest="limit_jobs", type=positive, metavar="N", help="at most N jobs per cycle"
     )
     harvest.add_argument(
-        "--concurrency", type=positive, default=1, metavar="N", help="jobs at once (1)"
+        "--concurrency", type=positive, default=1, metavar="N", help="jobs at the same time (1)"
     )
-    harvest.add_argument("--dry-run", action="store_true", help="print what would be harvested")
-    harvest.add_argument("--health-file", metavar="FILE", help="update this file while running")
     harvest.add_argument(
-        "--metrics-port", type=positive, metavar="PORT", help="Prometheus metrics on 127.0.0.1"
+        "--dry-run", action="store_true", help="print what would be harvested; change nothing"
+    )
+    harvest.add_argument(
+        "--health-file", metavar="FILE", help="write the state to FILE while running"
+    )
+    harvest.add_argument(
+        "--metrics-port",
+        type=positive,
+        metavar="PORT",
+        help="serve Prometheus metrics on this port of 127.0.0.1",
     )
     inner = parser.add_subparsers(
         dest="command", metavar="COMMAND", prog="lora-tui", parser_class=_Parser
@@ -127,16 +142,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argument errors join the error family instead of ending the process."""
+    """Raises UsageError for a wrong argument, instead of ending the process."""
 
-    command = ""
-    """Whose examples `--help` shows."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """Shown at the end of `--help`: command lines, each with what it does."""
 
     def format_help(self) -> str:
-        if self.command:
-            from lora_tui.cli.examples import epilog  # only who asks pays for it
-
-            self.epilog = epilog(self.command)
+        if self.examples:
+            width = max(len(line) for line, _ in self.examples)
+            lines = [f"  lora-tui {line:<{width}}  {what}" for line, what in self.examples]
+            self.epilog = "\n".join(["examples:", *lines])
         return super().format_help()
 
     def error(self, message: str) -> NoReturn:
@@ -144,7 +159,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """As wide as argparse's own; that one loads compression libraries to ask the terminal."""
+    """As wide as argparse's own, which loads compression libraries to get the width."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_terminal_width() - 2)
@@ -161,11 +176,13 @@ def _terminal_width() -> int:
 
 
 def _parser_of(command: Command) -> _Parser:
-    """The parser of one command alone."""
-    return _completed(_Parser(prog=f"lora-tui {command.name}", **_looks(command)), command)
+    """Build the parser of one command."""
+    return _with_arguments(
+        _Parser(prog=f"lora-tui {command.name}", **_parser_options(command)), command
+    )
 
 
-def _looks(command: Command) -> dict[str, Any]:
+def _parser_options(command: Command) -> dict[str, Any]:
     return {
         "description": command.summary,
         "formatter_class": _Formatter,
@@ -173,8 +190,8 @@ def _looks(command: Command) -> dict[str, Any]:
     }
 
 
-def _completed(parser: _Parser, command: Command) -> _Parser:
-    parser.command = command.name
+def _with_arguments(parser: _Parser, command: Command) -> _Parser:
+    parser.examples = command.examples
     command.add_arguments(parser)
     if command.inner:
         acts = parser.add_subparsers(
@@ -190,21 +207,22 @@ def _add_commands(
     parsers: argparse._SubParsersAction[_Parser], commands: Sequence[Command]
 ) -> None:
     for command in commands:
-        _completed(
-            parsers.add_parser(command.name, help=command.summary, **_looks(command)), command
+        _with_arguments(
+            parsers.add_parser(command.name, help=command.summary, **_parser_options(command)),
+            command,
         )
 
 
 def _common() -> _Parser:
-    """The flags that may stand before or after the command; SUPPRESS lets either place count."""
+    """Build the options of every command; SUPPRESS lets them stand before or after the command."""
     common = _Parser(add_help=False, argument_default=argparse.SUPPRESS, formatter_class=_Formatter)
-    group = common.add_argument_group("everywhere")
+    group = common.add_argument_group("for every command")
     group.add_argument("--profile", metavar="NAME", help="the profile to use")
-    group.add_argument("--config", type=_path, metavar="FILE", help="another configuration file")
-    group.add_argument("--offline", action="store_true", help="never touch the network")
-    group.add_argument("--json", action="store_true", help="print one JSON document")
+    group.add_argument("--config", type=_path, metavar="FILE", help="read this configuration file")
+    group.add_argument("--offline", action="store_true", help="do not use the network")
+    group.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     group.add_argument("-v", "--verbose", action="count", help="log more (-vv: everything)")
-    group.add_argument("--no-color", action="store_true", help="no colours")
+    group.add_argument("--no-color", action="store_true", help="do not use colours")
     group.add_argument("--utc", action="store_true", help="show and read dates in UTC")
     return common
 

@@ -1,0 +1,289 @@
+"""The options and arguments of each command, with their help texts.
+
+Imports only what `list` needs, not even `typing` or `dataclasses` (docs/architecture.md, "How fast
+`list` is"). What the type of an argument needs is imported when the argument is read.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+_SORTS = ("created", "quality", "name", "cost", "loss", "duration", "size", "perplexity")
+_MODEL_HELP = "an id, a unique beginning of one, or an exact name"
+_FILE_HELP = "fetch only these files: names, or patterns in quotes ('*.json')"
+
+
+def positive(text: str) -> int:
+    """Parse a whole number from 1 to 1,000,000,000; the `type` of an argument."""
+    value = int(text)
+    if not 0 < value <= 1_000_000_000:
+        raise ValueError
+    return value
+
+
+positive.__name__ = "positive number"  # argparse names it: "invalid positive number value: '0'"
+
+
+def demo_options(parser: ArgumentParser) -> None:
+    """Add those of `demo`."""
+    parser.add_argument(
+        "--reset", action="store_true", help="delete the data and generate it again"
+    )
+    parser.add_argument(
+        "--serve-only", action="store_true", help="only run the backend, without the application"
+    )
+    parser.add_argument(
+        "--models", type=positive, default=36, metavar="N", help="generate N models (36)"
+    )
+
+
+def login_options(parser: ArgumentParser) -> None:
+    """Add those of `login`."""
+    parser.add_argument("--email", help="the e-mail address; asked for if not given")
+
+
+def logout_options(parser: ArgumentParser) -> None:
+    """Add those of `logout`."""
+    cached = parser.add_mutually_exclusive_group()
+    cached.add_argument(
+        "--clear-cache", action="store_true", default=None, help="also remove the cached data"
+    )
+    cached.add_argument(
+        "--keep-cache",
+        action="store_false",
+        dest="clear_cache",
+        default=None,
+        help="keep the cached data for the next login; without either option a terminal asks",
+    )
+
+
+def sync_options(parser: ArgumentParser) -> None:
+    """Add those of `sync`."""
+    parser.add_argument(
+        "--full", action="store_true", help="read all rows again, not only the changed ones"
+    )
+
+
+def list_options(parser: ArgumentParser) -> None:
+    """Add those of `list`."""
+    parser.add_argument(
+        "--sort", choices=_SORTS, default="created", help="the order of the list (created)"
+    )
+    parser.add_argument("--reverse", action="store_true", help="reverse the order")
+    parser.add_argument(
+        "--search",
+        metavar="TEXT",
+        help="only models whose name, dataset or base model has these words, or whose id starts so",
+    )
+    parser.add_argument("--quality", metavar="Q,…", help="only these ratings: excellent,good,…")
+    parser.add_argument(
+        "--min-stars",
+        type=int,
+        choices=range(6),
+        default=0,
+        metavar="N",
+        help="only models with at least N stars (0 to 5)",
+    )
+    parser.add_argument("--dataset", metavar="D", help="only models of this dataset (name or id)")
+    parser.add_argument("--preset", metavar="P", help="only models trained with this preset")
+    parser.add_argument("--base-model", metavar="B", help="only adapters of this base model")
+    parser.add_argument(
+        "--since",
+        metavar="DATE",
+        help="only models created on this day or later; or since a time like 2026-11-23T15:54",
+    )
+    parser.add_argument(
+        "--until",
+        metavar="DATE",
+        help="only models created on this day or earlier; or before a time like 2026-11-23T15:54",
+    )
+    parser.add_argument(
+        "--downloaded", action="store_true", help="only models downloaded to this disk"
+    )
+    parser.add_argument(
+        "--page", type=positive, default=1, metavar="N", help="the page to print (1)"
+    )
+    parser.add_argument(
+        "--limit", type=positive, default=12, metavar="N", help="models per page (12)"
+    )
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--csv", action="store_true", help="print CSV")
+    forms.add_argument("--jsonl", action="store_true", help="print one JSON object per line")
+
+
+def show_options(parser: ArgumentParser) -> None:
+    """Add those of `show`."""
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+
+
+def report_options(parser: ArgumentParser) -> None:
+    """Add those of `report`."""
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    parser.add_argument(
+        "--format",
+        choices=("md", "html"),
+        help="the format; by default that of FILE's name, else md",
+    )
+    parser.add_argument("--output", metavar="FILE", help="write to FILE instead of stdout")
+
+
+def compare_options(parser: ArgumentParser) -> None:
+    """Add those of `compare`."""
+    parser.add_argument("model", metavar="MODEL", nargs="+", help=_MODEL_HELP)
+    parser.add_argument(
+        "--all", action="store_true", help="also print the rows that are equal for all models"
+    )
+    tables = parser.add_mutually_exclusive_group()
+    tables.add_argument("--csv", action="store_true", help="print CSV")
+    tables.add_argument("--markdown", action="store_true", help="print a Markdown table")
+
+
+def download_options(parser: ArgumentParser) -> None:
+    """Add those of `download`."""
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    parser.add_argument("file", metavar="FILE", nargs="*", help=_FILE_HELP)
+    parser.add_argument("--to", metavar="DIR", help="save the files in this directory")
+    parser.add_argument(
+        "--force", action="store_true", help="replace other files that have the same names"
+    )
+    parser.add_argument(
+        "--limit-rate",
+        type=_rate,
+        metavar="RATE",
+        help="at most so many bytes per second: 800K, 5M",
+    )
+    parser.add_argument(
+        "--events", action="store_true", help="print each step as a JSON object on stdout"
+    )
+
+
+def verify_options(parser: ArgumentParser) -> None:
+    """Add those of `verify`."""
+    parser.add_argument(
+        "directory", metavar="DIR", nargs="?", help="verify only this directory, not all downloads"
+    )
+
+
+def library_options(parser: ArgumentParser) -> None:
+    """Add those of `library`."""
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "remove"),
+        default="list",
+        help="list the downloaded adapters (the default), or remove one",
+    )
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{_MODEL_HELP}, or a directory")
+    parser.add_argument("--yes", action="store_true", help="remove without asking")
+
+
+def urls_options(parser: ArgumentParser) -> None:
+    """Add those of `urls`."""
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    parser.add_argument("file", metavar="FILE", nargs="*", help=_FILE_HELP)
+
+
+def push_options(parser: ArgumentParser) -> None:
+    """Add those of `push`."""
+    parser.add_argument(
+        "directory", metavar="DIR", help="a directory written by PEFT's save_pretrained"
+    )
+    parser.add_argument(
+        "--dataset", metavar="D", help="the dataset that it was trained on (name or id)"
+    )
+    parser.add_argument("--job", metavar="JOB", help="the completed job that produced it")
+    parser.add_argument(
+        "--name", metavar="NAME", help="the name of the model (default: dataset and date)"
+    )
+    parser.add_argument(
+        "--metrics", metavar="FILE", help="the trainer_state.json, if it is not in DIR"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check the files and print what would be sent; send nothing",
+    )
+
+
+def inspect_options(parser: ArgumentParser) -> None:
+    """Add those of `inspect`."""
+    parser.add_argument(
+        "target", metavar="MODEL|FILE", help=f"a local file or directory, or {_MODEL_HELP}"
+    )
+
+
+def serve_config_options(parser: ArgumentParser) -> None:
+    """Add those of `serve-config`."""
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    parser.add_argument(
+        "--for",
+        dest="program",
+        choices=("vllm", "peft", "llama.cpp", "ollama"),
+        required=True,
+        help="the program that will load the model",
+    )
+
+
+def retry_options(parser: ArgumentParser) -> None:
+    """Add those of `harvest retry`."""
+    parser.add_argument(
+        "job", metavar="JOB", nargs="*", help="the id of a failed job, or the start of one"
+    )
+    parser.add_argument("--all", action="store_true", help="retry all failed jobs")
+
+
+def config_options(parser: ArgumentParser) -> None:
+    """Add those of `config`."""
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("path", "show", "set", "profiles", "keys"),
+        default="show",
+        help="show the settings (the default) or the file's path, set one,"
+        " list the profiles or the keys of the application",
+    )
+    parser.add_argument(
+        "key", nargs="?", metavar="KEY", help="the setting to set: url, anon_key, …"
+    )
+    parser.add_argument(
+        "value",
+        nargs="?",
+        metavar="VALUE",
+        help="the new value; `-` asks for it (for secrets), '' removes the setting",
+    )
+
+
+def cache_options(parser: ArgumentParser) -> None:
+    """Add those of `cache`."""
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("info", "clear"),
+        default="info",
+        help="show its size and age (the default), or remove it",
+    )
+
+
+def completion_options(parser: ArgumentParser) -> None:
+    """Add those of `completion`."""
+    parser.add_argument(
+        "shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish"
+    )
+
+
+def _rate(text: str) -> float:
+    from lora_tui.config.profile import bytes_of
+
+    return bytes_of(text)
+
+
+_rate.__name__ = "rate"
+
+
+def serve_options(parser: ArgumentParser) -> None:
+    """Add those of `serve`."""
+    parser.add_argument("--port", type=positive, default=8000, help="the port to listen on (8000)")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    parser.add_argument(
+        "--allow-others", action="store_true", help="allow a --host that other machines can reach"
+    )
