@@ -28,11 +28,11 @@ from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.tui.announcements import Announcements
 from lora_tui.tui.base_screen import CacheScreen
-from lora_tui.tui.bindings import bound
 from lora_tui.tui.cache_app import CacheApp
 from lora_tui.tui.downloads import Downloads
 from lora_tui.tui.sync_schedule import SyncSchedule
 from lora_tui.tui.view_state import ViewMemory, ViewState
+from lora_tui.widgets.bindings import bound
 
 if TYPE_CHECKING:
     from lora_tui.account.login import Login
@@ -364,7 +364,7 @@ class LoraTuiApp(CacheApp):
 
     def action_sign_out(self) -> None:
         """End the session, once that is confirmed."""
-        from lora_tui.tui.signing_out import sign_out
+        from lora_tui.screens.signing_out import sign_out
 
         if self.login is None:
             self.notify("Signing out needs the network", severity="warning")

@@ -20,7 +20,7 @@ from lora_tui.screens.connect import ConnectScreen
 from lora_tui.screens.login import LoginScreen
 from lora_tui.screens.welcome import DEMO, WelcomeScreen
 from lora_tui.tui.base_app import BaseApp
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 
 
 class FirstRunApp(BaseApp):

@@ -8,7 +8,7 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 
 from lora_tui.tui.base_screen import CacheScreen
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 
 if TYPE_CHECKING:
     from lora_tui.widgets.charts.zoomed_chart import ZoomedChart

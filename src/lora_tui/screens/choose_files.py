@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from lora_tui import formats
 from lora_tui.domain import ArtifactFile
 from lora_tui.tui.base_screen import Modal
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.forms import Dialog
 

@@ -21,7 +21,7 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.reports import MIN_COMPARED
 from lora_tui.reports.compare import LETTERS, Comparison, compare_models, to_csv, to_markdown
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, ChartScreen, Scrolled
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.charts.overlay_chart import OverlayChart
 from lora_tui.widgets.difference_table import (
     LABEL,

@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from lora_tui.tui.base_screen import Modal
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Dialog
 
 

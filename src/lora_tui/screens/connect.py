@@ -17,7 +17,7 @@ from lora_tui.config.profile import Paths, Profile, checked_url
 from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
 from lora_tui.tui.base_screen import BaseScreen
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Field, Verdict
 from lora_tui.widgets.screen_bars import TitleBar
 

@@ -27,7 +27,7 @@ from lora_tui.screens.filter_sections import (
     read_sections,
 )
 from lora_tui.tui.base_screen import Modal
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.forms import Dialog
 

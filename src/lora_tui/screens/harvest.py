@@ -18,7 +18,7 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.job_state import JobState, State
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.tui.background_harvest import BackgroundHarvest
-from lora_tui.tui.bindings import bound, key_of
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.harvest_row import job_entry
 from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel

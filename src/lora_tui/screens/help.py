@@ -15,7 +15,7 @@ from textual.widgets import Static
 from lora_tui.screens.chart_screen import Scrolled
 from lora_tui.screens.palette import Action, grouped
 from lora_tui.tui.base_screen import Modal
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import settled, wrapped
 from lora_tui.widgets.forms import Dialog
 

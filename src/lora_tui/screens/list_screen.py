@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
 from lora_tui.tui.base_screen import CacheScreen
-from lora_tui.tui.bindings import bound, key_of
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 from lora_tui.widgets.states import StatePanel
 

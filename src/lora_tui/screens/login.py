@@ -15,7 +15,7 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
 from lora_tui.tui.base_app import BaseApp
 from lora_tui.tui.base_screen import Modal
-from lora_tui.tui.bindings import bound, key_of
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.forms import Dialog, Field
 
 

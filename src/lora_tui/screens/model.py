@@ -25,7 +25,7 @@ from lora_tui.opinion import compare_with_rating
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, ChartScreen, Scrolled
 from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.snippets import SnippetsScreen
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.charts.loss_chart import LossChart
 from lora_tui.widgets.file_list import FileList
 from lora_tui.widgets.model_metadata import ModelFacts, adapter_section

@@ -36,8 +36,8 @@ from lora_tui.screens.models_text import (
     show_empty_state,
 )
 from lora_tui.tui.base_screen import CacheScreen
-from lora_tui.tui.bindings import bound, key_of
 from lora_tui.tui.view_state import View
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.model_columns import known_columns
 from lora_tui.widgets.model_table import ModelTable
 from lora_tui.widgets.model_view import ModelRows, ModelView

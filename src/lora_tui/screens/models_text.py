@@ -14,7 +14,7 @@ from lora_tui.cache.metadata import SyncState
 from lora_tui.cache.model_order import Sort
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.models import sizes_of
-from lora_tui.tui.bindings import key_of
+from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import StatePanel, way_on_from_trouble
 
 SORT_NAMES: Final[dict[Sort, str]] = {

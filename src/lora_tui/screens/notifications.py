@@ -14,7 +14,7 @@ from lora_tui.cache.models import names_of
 from lora_tui.cache.records import get_notifications
 from lora_tui.domain import Notification
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
-from lora_tui.tui.bindings import bound, key_of
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import settled
 from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel

@@ -15,7 +15,7 @@ from textual.screen import Screen
 
 from lora_tui.config.preferences import THEME_NAMES
 from lora_tui.tui.base_screen import BaseScreen, dimmed_below
-from lora_tui.tui.bindings import is_typed
+from lora_tui.widgets.bindings import is_typed
 
 if TYPE_CHECKING:
     from lora_tui.tui.cache_app import CacheApp

@@ -21,7 +21,7 @@ from lora_tui.screens.columns import ColumnScreen
 from lora_tui.screens.list_screen import LIST_KEYS, FullList
 from lora_tui.text import terminal_safe
 from lora_tui.tui.base_screen import CacheScreen
-from lora_tui.tui.bindings import bound, key_of
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.model_columns import COLUMNS, arrange
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar

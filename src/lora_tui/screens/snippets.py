@@ -15,7 +15,7 @@ from textual.widgets import Static
 from lora_tui.adapters.snippets import NO_BASE, NO_DIRECTORY, PROGRAMS, Served, snippet
 from lora_tui.errors import LoraTuiError
 from lora_tui.tui.base_screen import Modal
-from lora_tui.tui.bindings import bound, key_of
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import settled
 from lora_tui.widgets.forms import Dialog
 

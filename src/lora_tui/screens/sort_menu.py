@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from lora_tui.cache.models import Sort
 from lora_tui.screens.models_text import SORT_NAMES, direction_name
 from lora_tui.tui.base_screen import Modal
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Dialog
 
 

@@ -20,7 +20,7 @@ from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.control import Control
 from lora_tui.transfers.rate import RateMeter, seconds_left
-from lora_tui.tui.bindings import bound, key_of
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.styled_lines import Line

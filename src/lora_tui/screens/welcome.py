@@ -14,7 +14,7 @@ from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
 from lora_tui.tui.base_screen import BaseScreen
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 
 DEMO: Final = "demo"
 CONNECT: Final = "connect"

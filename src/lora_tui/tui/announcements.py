@@ -14,7 +14,7 @@ from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import names_of
 from lora_tui.cache.records import mark_announced, unannounced
 from lora_tui.tui.base_app import BaseApp
-from lora_tui.tui.bindings import key_of
+from lora_tui.widgets.bindings import key_of
 
 if TYPE_CHECKING:
     from lora_tui.domain import Notification

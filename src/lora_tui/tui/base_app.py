@@ -19,11 +19,11 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.text import terminal_safe
 from lora_tui.tui import background
 from lora_tui.tui.base_screen import BaseScreen
-from lora_tui.tui.bindings import bound, key_of
 from lora_tui.tui.line_filters import ColourFilter, ControlCharacterFilter, CursorFilter
 from lora_tui.tui.signals import end_when_asked
 from lora_tui.tui.terminal import can_be_resumed, stop
 from lora_tui.tui.themes import ANSI, MONO, THEMES, suitable_theme
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import settled
 
 Found = TypeVar("Found")

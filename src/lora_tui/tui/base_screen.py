@@ -25,7 +25,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, open_existing
 from lora_tui.errors import LoraTuiError
 from lora_tui.tui import background
-from lora_tui.tui.bindings import key_of
+from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfers import Transfer, TransferState, active_transfers, transfers_of
 from lora_tui.errors import LoraTuiError
-from lora_tui.tui.bindings import key_of
+from lora_tui.widgets.bindings import key_of
 
 if TYPE_CHECKING:
     from lora_tui.tui.cache_app import CacheApp

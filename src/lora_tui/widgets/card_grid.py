@@ -16,7 +16,7 @@ from textual.strip import Strip
 
 from lora_tui import clock, formats
 from lora_tui.cache.models import ModelSummary, Sort
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.charts.sparkline import area
 from lora_tui.widgets.model_view import ModelRows, ModelView

@@ -12,7 +12,7 @@ from lora_tui import formats
 from lora_tui.config.keys import DEFAULT_KEYS
 from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.compare import LETTERS, Comparison, Row
-from lora_tui.tui.bindings import key_of
+from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.styled_lines import DrawnLines, Line, Span, badge_spans, drawn, star_spans
 

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
-from lora_tui.tui.bindings import key_of
+from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import settled
 
 

@@ -12,7 +12,7 @@ from lora_tui.cache.preview import Preview
 from lora_tui.config.keys import DEFAULT_KEYS
 from lora_tui.curves.series import Series
 from lora_tui.domain import Model
-from lora_tui.tui.bindings import key_of
+from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import fit, settled, wrapped
 from lora_tui.widgets.charts.curve_plot import PlotStyle, draw_curve
 from lora_tui.widgets.charts.legend import legend

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lora_tui.cache.models import ModelSummary, Sort
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.model_columns import WIDE, Look, Placed, arrange
 from lora_tui.widgets.model_view import ModelRows, ModelView

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 
 from lora_tui.cache.models import ModelSummary, Sort
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 
 _PAGE: Final = 64
 _PAGES_KEPT: Final = 8

@@ -17,7 +17,7 @@ from lora_tui import clock, formats
 from lora_tui.cache.metadata import SyncErrorKind, SyncState, get_sync_state
 from lora_tui.cache.records import unread_count
 from lora_tui.cache.transfers import active_transfers
-from lora_tui.tui.bindings import is_typed
+from lora_tui.widgets.bindings import is_typed
 from lora_tui.widgets.cells import fit, settled
 from lora_tui.widgets.states import SYNC_ERROR_WORDS
 from lora_tui.widgets.transfer_bar import bar, share

@@ -11,7 +11,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Label
 
-from lora_tui.tui.bindings import bound
+from lora_tui.widgets.bindings import bound
 
 
 class SearchInput(Input):

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from lora_tui.cache.metadata import SyncErrorKind
-from lora_tui.tui.bindings import key_of
+from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import settled
 
 SYNC_ERROR_WORDS: Final = {

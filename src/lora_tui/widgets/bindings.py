@@ -10,6 +10,7 @@ from textual.keys import key_to_character
 from textual.screen import Screen
 
 from lora_tui.config.keys import DEFAULT_KEYS, keys_of
+from lora_tui.config.preferences import Preferences
 
 
 def bound(
@@ -43,7 +44,6 @@ def is_typed(screen: Screen[Any], key: str) -> bool:
 
 def key_of(app: App[Any], name: str) -> str:
     """The key of an action, for a hint: the one that the user has given it."""
-    from lora_tui.tui.base_app import BaseApp
-
-    moved = app.preferences.keys if isinstance(app, BaseApp) else {}
+    preferences = getattr(app, "preferences", None)
+    moved = preferences.keys if isinstance(preferences, Preferences) else {}
     return app.get_key_display(Binding(keys_of(name, moved)[0], name))
