@@ -60,10 +60,9 @@ def models(path: str, *, downloading: bool) -> None:
     from pathlib import Path
 
     from lora_tui.app import LoraTuiApp
-    from lora_tui.engine.offline import OfflineWriters
-    from lora_tui.errors import UnreachableError
+    from lora_tui.engine.writers import Writers
 
-    writers = OfflineWriters(UnreachableError("a benchmark has no backend"))
+    writers = Writers(Path(path), Path(path).parent)
     if downloading:
         from lora_tui.transfers.run import Runner, Tools
 

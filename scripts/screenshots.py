@@ -25,6 +25,7 @@ from lora_tui.config.preferences import Preferences
 from lora_tui.config.profile import Profile, find_paths
 from lora_tui.config.settings import Settings
 from lora_tui.engine.online import OnlineWriters
+from lora_tui.engine.writers import Writers
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
@@ -93,7 +94,7 @@ def main(wanted: Sequence[str]) -> int:
 async def _draw(picture: Picture, writers: OnlineWriters, profile: Profile) -> None:
     app = LoraTuiApp(
         writers.cache_path,
-        writers,
+        Writers(writers.cache_path, profile.downloads_dir, connect=lambda: writers),
         profile="demo",
         preferences=Preferences(theme="dark"),
         settings=_settings(profile),

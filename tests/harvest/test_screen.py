@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from lora_tui.app import LoraTuiApp
 from lora_tui.config.profile import Profile
 from lora_tui.engine.online import OnlineWriters
+from lora_tui.engine.writers import Writers
 from lora_tui.harvest import State
 from lora_tui.screens.harvest import HarvestScreen
 from lora_tui.secret import Secret
@@ -36,7 +37,7 @@ def open_app(world: World) -> Any:
         opened.append(writers)
         app = LoraTuiApp(
             writers.cache_path,
-            writers,
+            Writers(writers.cache_path, profile.downloads_dir, connect=lambda: writers),
             profile="test",
             sync_on_start=False,
             harvest=BackgroundHarvest(profile, interval=3600),

@@ -16,16 +16,16 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import delete_cache, open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.config.preferences import Preferences
-from lora_tui.engine.offline import OfflineWriters
+from lora_tui.engine.writers import Writers
 from lora_tui.errors import DamagedCacheError, LoraTuiError, UnreachableError
 from lora_tui.widgets.model_table import ModelTable
 
 
-class Syncing(OfflineWriters):
+class Syncing(Writers):
     """Writers that count how often they were asked to sync, and do nothing else."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(UnreachableError("this test has no network"))
+        super().__init__(path, path.parent / "downloads")
         self.path = path
         self.syncs = 0
         self.failure: LoraTuiError | None = None

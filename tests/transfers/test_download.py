@@ -21,6 +21,7 @@ from lora_tui.domain import Model
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import DiskError, IntegrityError, LoraTuiError, PartlyFailedError
 from lora_tui.sandbox import Sandbox
+from lora_tui.transfers.control import cancel_model
 from lora_tui.transfers.fetch import CancelledError
 
 ADAPTER = "adapter_model.safetensors"
@@ -80,7 +81,7 @@ def assert_whole(directory: Path, truth: dict[str, bytes]) -> None:
 def test_all_files_arrive_byte_for_byte_with_a_manifest(
     online: OnlineWriters, model: Model, truth: dict[str, bytes], home: Path
 ) -> None:
-    outcome = online.download_to(model.id)
+    outcome = online.download(model.id)
     assert outcome.directory.parent == home / "downloads"
     assert_whole(outcome.directory, truth)
     manifest = json.loads((outcome.directory / "lora-tui.json").read_text())
@@ -96,9 +97,9 @@ def test_all_files_arrive_byte_for_byte_with_a_manifest(
 def test_a_second_download_fetches_nothing(
     online: OnlineWriters, model: Model, truth: dict[str, bytes], configured: Sandbox
 ) -> None:
-    directory = online.download_to(model.id).directory
+    directory = online.download(model.id).directory
     before = len([r for r in configured.requests() if r["path"].startswith(SIGNED)])
-    online.download_to(model.id)
+    online.download(model.id)
     after = len([r for r in configured.requests() if r["path"].startswith(SIGNED)])
     assert before == after
     assert_whole(directory, truth)
@@ -107,12 +108,12 @@ def test_a_second_download_fetches_nothing(
 def test_a_model_that_was_renamed_stays_where_it_is(
     online: OnlineWriters, model: Model, truth: dict[str, bytes], configured: Sandbox
 ) -> None:
-    directory = online.download_to(model.id, [model.files[0].name]).directory
+    directory = online.download(model.id, [model.files[0].name]).directory
     with closing(open_cache(online.cache_path)) as db, transaction(db):
         row = get_row(db, model.id)
         assert row is not None
         put_models(db, [row | {"name": "Another name"}])
-    assert online.download_to(model.id).directory == directory
+    assert online.download(model.id).directory == directory
     assert_whole(directory, truth)
     assert [path.name for path in directory.parent.iterdir()] == [directory.name]
 
@@ -123,7 +124,7 @@ def test_a_directory_of_another_model_is_not_taken_for_ours(
     other = home / "downloads" / f"other-{model.id[:8]}"
     other.mkdir(parents=True)
     (other / "lora-tui.json").write_text(json.dumps({"id": "another", "files": {}}))
-    assert online.download_to(model.id).directory != other
+    assert online.download(model.id).directory != other
     assert [path.name for path in other.iterdir()] == ["lora-tui.json"]
 
 
@@ -136,14 +137,14 @@ def test_a_connection_that_drops_again_and_again_is_resumed(
     drop_after: int,
 ) -> None:
     configured.faults(path=SIGNED, method="GET", drop_after=drop_after, drop_next=3)
-    assert_whole(online.download_to(model.id).directory, truth)
+    assert_whole(online.download(model.id).directory, truth)
 
 
 def test_a_link_that_expires_midway_is_made_anew(
     online: OnlineWriters, model: Model, truth: dict[str, bytes], configured: Sandbox
 ) -> None:
     configured.faults(path=SIGNED, method="GET", fail_next=3, status=400)
-    assert_whole(online.download_to(model.id).directory, truth)
+    assert_whole(online.download(model.id).directory, truth)
 
 
 def test_a_file_that_changes_midway_is_never_mixed(
@@ -153,7 +154,7 @@ def test_a_file_that_changes_midway_is_never_mixed(
         path=SIGNED, method="GET", drop_after=400_000, drop_next=1, change_file_midway=1
     )
     try:
-        directory = online.download_to(model.id, [ADAPTER]).directory
+        directory = online.download(model.id, [ADAPTER]).directory
     except LoraTuiError:
         return
     content = (directory / ADAPTER).read_bytes()
@@ -172,15 +173,15 @@ def test_a_flipped_bit_in_a_file_of_known_checksum_is_refused(
         give_manifest(online, model, configured)
     configured.faults(path=SIGNED, method="GET", flip_bit=-1)
     with pytest.raises(IntegrityError):
-        online.download_to(model.id, [ADAPTER])
+        online.download(model.id, [ADAPTER])
     assert not (online.directory_of(model) / ADAPTER).exists()
     configured.clear_faults()
-    assert online.download_to(model.id, [ADAPTER]).done == (ADAPTER,)
+    assert online.download(model.id, [ADAPTER]).done == (ADAPTER,)
 
 
 def give_manifest(online: OnlineWriters, model: Model, configured: Sandbox) -> None:
     """Let the row say the checksums, as our own harvest does."""
-    outcome = online.download_to(model.id)
+    outcome = online.download(model.id)
     manifest = json.loads((outcome.directory / "lora-tui.json").read_text())["files"]
     for file in outcome.directory.iterdir():
         file.unlink()
@@ -205,7 +206,7 @@ def test_a_missing_file_is_reported_and_the_others_arrive(
             json={"prefixes": [path]},
         ).raise_for_status()
     with pytest.raises(PartlyFailedError, match="1 failed"):
-        online.download_to(model.id)
+        online.download(model.id)
     del truth["tokenizer.json"]
     assert_whole(online.directory_of(model), truth)
 
@@ -217,9 +218,9 @@ def test_a_file_of_the_users_own_is_not_overwritten_without_force(
     directory.mkdir(parents=True)
     (directory / ADAPTER).write_bytes(b"mine")
     with pytest.raises(PartlyFailedError):
-        online.download_to(model.id)
+        online.download(model.id)
     assert (directory / ADAPTER).read_bytes() == b"mine"
-    online.download_to(model.id, force=True)
+    online.download(model.id, force=True)
     assert_whole(directory, truth)
 
 
@@ -233,7 +234,7 @@ def test_a_link_at_the_target_is_not_followed(
     (directory / ADAPTER).symlink_to(outside)
     (directory / f"{ADAPTER}.part").symlink_to(outside)
     with pytest.raises(DiskError):
-        online.download_to(model.id, [ADAPTER], force=True)
+        online.download(model.id, [ADAPTER], force=True)
     assert outside.read_bytes() == b"precious"
 
 
@@ -245,16 +246,17 @@ def test_a_stopped_download_goes_on_where_it_was(
     def watch(transfer: Transfer) -> None:
         if transfer.file == ADAPTER and transfer.bytes_done > 0:
             started.set()
-            online.cancel_download(model.id)
+            with closing(open_cache(online.cache_path)) as db:
+                cancel_model(db, model.id)
 
     configured.faults(path=SIGNED, method="GET", throttle=2_000_000)
     with pytest.raises(CancelledError):
-        online.download_to(model.id, [ADAPTER], on_change=watch)
+        online.download(model.id, [ADAPTER], on_change=watch)
     assert started.is_set()
     part = online.directory_of(model) / f"{ADAPTER}.part"
     assert 0 < part.stat().st_size < len(truth[ADAPTER])
     configured.clear_faults()
-    online.download_to(model.id, [ADAPTER])
+    online.download(model.id, [ADAPTER])
     assert_whole(online.directory_of(model), {ADAPTER: truth[ADAPTER]})
     ranges = [r["range"] for r in configured.requests() if r["path"].startswith(SIGNED)]
     assert any(span and not span.startswith("bytes=0-") for span in ranges)
@@ -267,7 +269,7 @@ def test_a_second_process_does_not_write_the_same_file(
     directory.mkdir(parents=True)
     hold(directory / f"{ADAPTER}.part")
     with pytest.raises(DiskError, match="Another lora-tui"):
-        online.download_to(model.id, [ADAPTER])
+        online.download(model.id, [ADAPTER])
 
 
 @pytest.fixture
@@ -291,7 +293,7 @@ def test_no_signed_link_is_kept_anywhere(
     online: OnlineWriters, model: Model, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    online.download_to(model.id)
+    online.download(model.id)
     for file in home.rglob("*"):
         if file.is_file() and file.suffix != ".safetensors":
             assert b"token=" not in file.read_bytes(), file

@@ -14,10 +14,15 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache.transfers import TransferState, queue_of
 from lora_tui.config.profile import Profile
 from lora_tui.engine.online import OnlineWriters
+from lora_tui.engine.writers import Writers
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.transfers import TransfersScreen
 
 SIGNED = "/storage/v1/object/sign/lora-models/"
+
+
+def writers_over(online: OnlineWriters, profile: Profile) -> Writers:
+    return Writers(online.cache_path, profile.downloads_dir, connect=lambda: online)
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
@@ -32,7 +37,7 @@ async def test_a_download_is_paused_left_and_finished_by_the_next_start(
     with closing(OnlineWriters(profile)) as online:
         online.sync()
         configured.faults(path=SIGNED, method="GET", throttle=100_000)
-        app = LoraTuiApp(online.cache_path, online, profile="test")
+        app = LoraTuiApp(online.cache_path, writers_over(online, profile), profile="test")
         app.animation_level = "none"
 
         def states() -> list[TransferState]:
@@ -52,7 +57,7 @@ async def test_a_download_is_paused_left_and_finished_by_the_next_start(
             app.exit()
     configured.clear_faults()
     with closing(OnlineWriters(profile)) as online:
-        app = LoraTuiApp(online.cache_path, online, profile="test")
+        app = LoraTuiApp(online.cache_path, writers_over(online, profile), profile="test")
         async with app.run_test(size=(100, 30)) as pilot:
             await until(
                 pilot,

@@ -245,8 +245,8 @@ class FakeWriters:
     def check_downloads(self) -> None:
         """The disk is as the cache says."""
 
-    def keep_text(self, name: str, text: str) -> Path:
-        self.asked.append(("keep_text", name, text))
+    def save_text(self, name: str, text: str) -> Path:
+        self.asked.append(("save_text", name, text))
         return Path("/data/models") / name
 
     def read_adapter(self, model_id: str) -> Adapter:

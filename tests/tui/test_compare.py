@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from textual.pilot import Pilot
 
 from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint, Model
+from lora_tui.engine.writers import Writers
 from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.compare import compare_models
 from lora_tui.screens.compare import CompareScreen
@@ -254,7 +256,7 @@ async def test_the_table_is_exported_with_what_is_shown(
         await pilot.press(key)
         await until(pilot, lambda: bool(toasts(app)))
         assert f"/data/models/comparison-2026-11-23.{suffix}" in toasts(app)[-1]
-    (name, text) = next(asked[1:] for asked in writers.asked if asked[0] == "keep_text")
+    (name, text) = next(asked[1:] for asked in writers.asked if asked[0] == "save_text")
     assert name == f"comparison-2026-11-23.{suffix}"
     assert "Learning rate" in text
     assert "Batch size" not in text
@@ -423,3 +425,18 @@ def test_the_curve_in_front_is_seen_where_curves_meet() -> None:
 
     assert cells(0, "A") > cells(0, "B")
     assert cells(1, "B") > cells(1, "A")
+
+
+@pytest.mark.parametrize(("key", "suffix"), [("e", "md"), ("E", "csv")])
+async def test_a_comparison_is_exported_without_a_network(
+    models: Library, open_app: Open, tmp_path: Path, key: str, suffix: str
+) -> None:
+    app = open_app()
+    app.writers = Writers(models.path, tmp_path / "downloads")
+    async with app.run_test(size=SMALL) as pilot:
+        await compared(pilot)
+        await pilot.press(key)
+        await until(pilot, lambda: bool(toasts(app)))
+    [file] = (tmp_path / "downloads").iterdir()
+    assert file.suffix == f".{suffix}"
+    assert "Learning rate" in file.read_text()

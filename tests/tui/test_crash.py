@@ -19,16 +19,16 @@ CRASHING = """
 import sys
 from pathlib import Path
 from lora_tui.app import LoraTuiApp
-from lora_tui.errors import UnreachableError
-from lora_tui.engine.offline import OfflineWriters
+from lora_tui.engine.writers import Writers
 
 def crash(app):
     url = "https://host.example/file?token=" + "eyJ" + "planted"
     raise RuntimeError("the failure itself")
 
 LoraTuiApp.on_ready = crash
-writers = OfflineWriters(UnreachableError("no network"))
-LoraTuiApp(Path(sys.argv[1]), writers, profile="test", sync_on_start=False).run(headless=True)
+path = Path(sys.argv[1])
+writers = Writers(path, path.parent)
+LoraTuiApp(path, writers, profile="test", sync_on_start=False).run(headless=True)
 """
 
 
@@ -51,13 +51,13 @@ import sys
 from lora_tui import cli
 from lora_tui.tui.base_app import BaseApp
 from lora_tui.commands import interactive
-from lora_tui.engine.offline import OfflineWriters
+from lora_tui.engine.writers import Writers
 
 def crash(*_):
     url = "https://host.example/file?token=" + "eyJ" + "planted"
     raise RuntimeError("the failure itself")
 
-OfflineWriters.check_downloads = crash
+Writers.check_downloads = crash
 interactive.require_terminal = lambda: None
 run = BaseApp.run
 BaseApp.run = lambda self, **options: run(self, headless=True, **options)

@@ -16,13 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from lora_tui.config.profile import load_profile
-from lora_tui.engine.deferred import DeferredWriters
-from lora_tui.errors import AuthenticationError, UnreachableError
 from tests.tui.conftest import Open, screen_text, until
-from tests.tui.library import FakeWriters, Library
+from tests.tui.library import Library
 
 USER = "00000000-0000-4000-8000-000000000001"
 RECORD = """
@@ -132,44 +128,3 @@ async def test_memory_is_collected_from_the_first_frame_on(open_app: Open) -> No
             await until(pilot, gc.isenabled)
     finally:
         gc.enable()
-
-
-def test_writers_are_made_once_by_the_first_call_that_needs_them() -> None:
-    made: list[FakeWriters] = []
-
-    def make() -> Any:
-        made.append(FakeWriters())
-        return made[-1]
-
-    writers = DeferredWriters(make)
-    assert not made
-    writers.sync()
-    writers.load_curve("job")
-    assert len(made) == 1
-    assert made[0].asked[0] == ("sync",)
-
-
-def test_a_login_that_fails_is_tried_again_by_the_next_call() -> None:
-    outcomes: list[Any] = [AuthenticationError("The keyring is locked"), FakeWriters()]
-
-    def make() -> Any:
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    writers = DeferredWriters(make)
-    with pytest.raises(AuthenticationError):
-        writers.sync()
-    writers.sync()
-    assert not outcomes
-
-
-def test_writers_that_are_closed_before_their_first_call_are_never_made() -> None:
-    def make() -> Any:
-        raise AssertionError
-
-    writers = DeferredWriters(make)
-    writers.close()
-    with pytest.raises(UnreachableError):
-        writers.sync()

@@ -25,7 +25,7 @@ def sync_cache(context: Context) -> None:
     from lora_tui.engine.online import OnlineWriters
 
     with closing(OnlineWriters(context.profile)) as online:
-        report = online.sync_with_progress(
+        report = online.sync(
             full=context.arguments.full,
             progress=_progress_line(context),
             patience=SYNC_PATIENCE,
@@ -54,6 +54,7 @@ def download_model(context: Context) -> None:
     context.require_network()
     arguments = context.arguments
     from lora_tui.engine.online import OnlineWriters
+    from lora_tui.transfers.control import cancel_model
 
     writers = OnlineWriters(context.profile, limit_rate=arguments.limit_rate)
     with closing(writers) as online:
@@ -62,7 +63,7 @@ def download_model(context: Context) -> None:
         bars = _Events(context) if arguments.events else _Bars(context)
         with bars:
             try:
-                outcome = online.download_to(
+                outcome = online.download(
                     model.id,
                     arguments.file or None,
                     directory=directory,
@@ -75,7 +76,8 @@ def download_model(context: Context) -> None:
                     ),
                 )
             except KeyboardInterrupt:
-                online.cancel_download(model.id)
+                with context.cache() as db:
+                    cancel_model(db, model.id)
                 raise
     if arguments.events:
         return

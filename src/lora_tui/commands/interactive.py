@@ -25,11 +25,11 @@ from lora_tui.config.profile import (
     find_paths,
     load_profile,
 )
+from lora_tui.engine.writers import Writers
 from lora_tui.errors import (
     AuthenticationError,
     DamagedCacheError,
     NotConfiguredError,
-    UnreachableError,
 )
 from lora_tui.secret import Secret
 from lora_tui.tui.terminal import require_terminal
@@ -40,8 +40,6 @@ _DEMO_MODELS: Final = 36
 if TYPE_CHECKING:
     from lora_tui.account.sessions import Session
     from lora_tui.app import LoraTuiApp
-    from lora_tui.engine.online import OnlineWriters
-    from lora_tui.engine.writers import Writers
     from lora_tui.sandbox import Sandbox
 
 
@@ -59,11 +57,9 @@ def open_application(context: Context) -> None:
             return
         profile = found
     if context.arguments.offline:
-        from lora_tui.engine.offline import OfflineWriters
-
-        reason = UnreachableError("--offline was given", remedy="start without it to reach out")
-        path, owner = context.cache_path(), context.cache_owner()
-        _run(context, profile, path, owner, OfflineWriters(reason, path, owner), sync=False)
+        owner = context.cache_owner()
+        writers = Writers.for_profile(profile, owner, offline=True)
+        _run(context, profile, writers, owner, sync=False)
         return
     while True:
         try:
@@ -78,20 +74,12 @@ def open_application(context: Context) -> None:
 
 
 def _run_online(context: Context, profile: Profile, session: Session, *, sync: bool) -> bool:
-    """Whether the user has signed out. What needs the network is made when it is first used."""
-    from lora_tui.engine.deferred import DeferredWriters
-
-    def make() -> OnlineWriters:
-        from lora_tui.engine.online import OnlineWriters
-
-        return OnlineWriters(profile)
-
-    with closing(DeferredWriters(make)) as writers:
-        path = profile.cache_path(session.user_id)
-        owner = sessions.cache_owner(profile, session.user_id)
-        app = _run(context, profile, path, owner, writers, sync=sync)
+    """Whether the user has signed out."""
+    owner = sessions.cache_owner(profile, session.user_id)
+    with closing(Writers.for_profile(profile, owner)) as writers:
+        app = _run(context, profile, writers, owner, sync=sync)
     if app.clears_cache:  # not before the writers are closed: they would make it again
-        delete_cache(path)
+        delete_cache(writers.cache_path)
     return app.signed_out
 
 
@@ -165,13 +153,7 @@ def _demo(context: Context, *, models: int, reset: bool = False, serve_only: boo
 
 
 def _run(
-    context: Context,
-    profile: Profile,
-    cache_path: Path,
-    owner: Owner,
-    writers: Writers,
-    *,
-    sync: bool,
+    context: Context, profile: Profile, writers: Writers, owner: Owner, *, sync: bool
 ) -> LoraTuiApp:
     """The application, after the user has left it."""
     gc.disable()  # what is made until the first frame stays; the application enables it then
@@ -180,6 +162,7 @@ def _run(
     from lora_tui.config.settings import Settings
     from lora_tui.tui.background_harvest import BackgroundHarvest
 
+    cache_path = writers.cache_path
     harvest = BackgroundHarvest(profile) if sync else None
     settings = Settings(profile, cache_path, no_color=context.arguments.no_color)
     rebuilt = False

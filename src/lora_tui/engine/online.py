@@ -17,7 +17,7 @@ from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, open_cache, transaction
 from lora_tui.cache.metadata import note_email
-from lora_tui.cache.transfers import ACTIVE, Transfer, transfers_of
+from lora_tui.cache.transfers import Transfer
 from lora_tui.config.profile import Profile
 from lora_tui.domain import Model
 from lora_tui.errors import (
@@ -30,9 +30,7 @@ from lora_tui.errors import (
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.http import RETRY
-from lora_tui.library.presence import check_presence
 from lora_tui.processes import LockHolder
-from lora_tui.reports.exports import write_new
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.directory import model_directory
@@ -52,7 +50,7 @@ _ATTEMPTS_BEFORE_LONG_PAUSE: Final = 3
 
 
 class OnlineWriters:
-    """The real `Writers` (writers.py), and what the commands use. Safe to call from any thread."""
+    """The part of `Writers` that needs the network; the commands use it too. Thread-safe."""
 
     def __init__(self, profile: Profile, *, limit_rate: float | None = None) -> None:
         """Sign in. `limit_rate` is in bytes a second, of all downloads together."""
@@ -90,11 +88,7 @@ class OnlineWriters:
         self._runner.close()
         self._gateway.close()
 
-    def sync(self, *, full: bool = False) -> None:
-        """See `Writers.sync`. Where another process syncs this cache, its result will do."""
-        self.sync_with_progress(full=full)
-
-    def sync_with_progress(
+    def sync(
         self,
         *,
         full: bool = False,
@@ -102,7 +96,11 @@ class OnlineWriters:
         patience: float = 0.0,
         on_wait: Callable[[], None] | None = None,
     ) -> SyncReport:
-        """Like `sync`, telling how far it is and what it did; see `sync_cache` for the rest."""
+        """Bring the cache up to the backend; see `sync_cache`.
+
+        Where another process syncs this cache for longer than `patience` seconds, its result will
+        do.
+        """
         check_cache = self._looked is None or time.monotonic() - self._looked > _LOOK_EVERY
         with self._cache() as db:
             report = sync_cache(
@@ -125,11 +123,7 @@ class OnlineWriters:
         with self._cache() as db:
             pull_curve(self.rest, db, job_id)
 
-    def download(self, model_id: str, files: Sequence[str] | None = None) -> None:
-        """See `Writers.download`."""
-        self.download_to(model_id, files)
-
-    def download_to(
+    def download(
         self,
         model_id: str,
         files: Sequence[str] | None = None,
@@ -139,7 +133,10 @@ class OnlineWriters:
         on_change: Callable[[Transfer], None] | None = None,
         on_held: Callable[[Transfer, LockHolder], None] | None = None,
     ) -> Outcome:
-        """Like `download`, to a directory of choice; says what became of each file."""
+        """Fetch all files of a model, or those named; says what became of each.
+
+        Raises PartlyFailedError, NotFoundError, IntegrityError, DiskError, UnreachableError.
+        """
         with self._cache() as db:
             model = models.get_model(db, model_id)
             if model is None:
@@ -160,12 +157,6 @@ class OnlineWriters:
         downloads = Path(os.path.realpath(self._profile.downloads_dir))
         return model_directory(model, downloads, replace=replace)
 
-    def cancel_download(self, model_id: str) -> None:
-        """See `Writers.cancel_download`."""
-        with self._cache() as db:
-            ids = [row.id for row in transfers_of(db, model_id) if row.state in ACTIVE]
-            control(db, Control.CANCEL, ids)
-
     def resume_downloads(self) -> None:
         """See `Writers.resume_downloads`."""
         self._runner.recover()
@@ -177,15 +168,6 @@ class OnlineWriters:
             control(db, what, ids)
         self._runner.recover()
         self._runner.start(ids)
-
-    def check_downloads(self) -> None:
-        """See `Writers.check_downloads`."""
-        with self._cache() as db:
-            check_presence(db)
-
-    def keep_text(self, name: str, text: str) -> Path:
-        """See `Writers.keep_text`."""
-        return write_new(self._profile.downloads_dir, name, text)
 
     def read_adapter(self, model_id: str) -> Adapter:
         """See `Writers.read_adapter`."""

@@ -6,53 +6,153 @@ read from the cache; only failures come back, as the error family.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from sqlite3 import Connection
+from typing import TYPE_CHECKING, Self
+
+from lora_tui.cache.connection import database_explained, open_cache
+from lora_tui.errors import UnreachableError
 
 if TYPE_CHECKING:
     from lora_tui.adapters.inspection import Adapter
+    from lora_tui.cache.metadata import Owner
+    from lora_tui.config.profile import Profile
+    from lora_tui.engine.online import OnlineWriters
     from lora_tui.transfers.control import Control
 
 
-class Writers(Protocol):
-    """The writers behind the screens; `lora_tui.engine.online.OnlineWriters` are the real ones."""
+class Writers:
+    """The writers behind the screens. Safe to call from any thread.
+
+    What needs the network is made by `connect` at the first call that needs it, in the thread that
+    calls: the list is drawn before a network is loaded. What `connect` raises, the call raises, and
+    the next call tries again. Without `connect` (--offline) such a call raises UnreachableError.
+    """
+
+    def __init__(
+        self,
+        cache_path: Path,
+        downloads_dir: Path,
+        *,
+        owner: Owner | None = None,
+        connect: Callable[[], OnlineWriters] | None = None,
+    ) -> None:
+        """`owner`: whose the cache is. `downloads_dir`: where `save_text` puts a file."""
+        self.cache_path = cache_path
+        self._downloads_dir = downloads_dir
+        self._owner = owner
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._connected: OnlineWriters | None = None
+        self._closed = False
+
+    @classmethod
+    def for_profile(cls, profile: Profile, owner: Owner, *, offline: bool = False) -> Self:
+        """The writers for the cache of `owner` in the project of `profile`."""
+
+        def connect() -> OnlineWriters:
+            from lora_tui.engine.online import OnlineWriters
+
+            return OnlineWriters(profile)
+
+        return cls(
+            profile.cache_path(owner.user_id),
+            profile.downloads_dir,
+            owner=owner,
+            connect=None if offline else connect,
+        )
+
+    def close(self) -> None:
+        """End transfers that run (the next start goes on with them); no later call connects."""
+        with self._lock:
+            self._closed = True
+            connected = self._connected
+        if connected is not None:
+            connected.close()
 
     def sync(self, *, full: bool = False) -> None:
-        """Bring the cache up to the backend. Raises UnreachableError, AuthenticationError."""
+        """Bring the cache up to the backend; where another process does it, return at once.
+
+        Raises UnreachableError, AuthenticationError.
+        """
+        self._online().sync(full=full)
 
     def load_curve(self, job_id: str) -> None:
         """Fetch the metric points of a job whose model is looked at, if new ones are there."""
+        self._online().load_curve(job_id)
 
     def download(self, model_id: str, files: Sequence[str] | None = None) -> None:
         """Fetch all files of a model, or those named; returns when they are done or failed.
 
         Raises PartlyFailedError, NotFoundError, IntegrityError, DiskError, UnreachableError.
         """
+        self._online().download(model_id, files)
 
     def cancel_download(self, model_id: str) -> None:
         """Stop fetching this model; what was fetched is kept for a resume."""
+        from lora_tui.transfers.control import cancel_model
+
+        with self._cache() as db:
+            cancel_model(db, model_id)
 
     def resume_downloads(self) -> None:
-        """Have what is queued fetched, now and later; returns at once."""
+        """Have what is queued fetched, now and later; returns at once. Nothing is, offline."""
+        if self._connect is not None:
+            self._online().resume_downloads()
 
     def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
         """Pause, resume, cancel, move or forget files of the queue."""
+        self._online().control_downloads(what, ids)
 
     def check_downloads(self) -> None:
         """Look whether what was downloaded is still on this disk, unchanged. No network."""
+        from lora_tui.library.presence import check_presence
 
-    def keep_text(self, name: str, text: str) -> Path:
-        """Write a text into the downloads directory under a free name; where it is.
+        with self._cache() as db:
+            check_presence(db)
+
+    def save_text(self, name: str, text: str) -> Path:
+        """Write a text into the downloads directory under a free name; where it is. No network.
 
         Raises DiskError.
         """
+        from lora_tui.reports.exports import write_new
+
+        return write_new(self._downloads_dir, name, text)
 
     def read_adapter(self, model_id: str) -> Adapter:
         """What the header of its file in the bucket tells, by a few kilobytes of it.
 
         Raises IntegrityError, NotFoundError, UsageError, UnreachableError, BackendError.
         """
+        return self._online().read_adapter(model_id)
 
     def mark_notification_read(self, notification_id: str) -> None:
         """Mark it as read in the cache, and in the backend where that is allowed."""
+        self._online().mark_notification_read(notification_id)
+
+    @contextmanager
+    def _cache(self) -> Iterator[Connection]:
+        if self._closed:  # the cache may be deleted by now: opening it would make it again
+            raise UnreachableError("The application is ending")
+        with (
+            database_explained(self.cache_path),
+            closing(open_cache(self.cache_path, self._owner)) as db,
+        ):
+            yield db
+
+    def _online(self) -> OnlineWriters:
+        if self._connect is None:
+            raise UnreachableError(
+                "This needs the network, and --offline was given",
+                remedy="start without --offline",
+            )
+        with self._lock:
+            if self._closed:
+                raise UnreachableError("The application is ending")
+            if self._connected is None:
+                self._connected = self._connect()
+            return self._connected

@@ -193,7 +193,7 @@ class CompareScreen(ChartScreen):
         def written(path: Path) -> None:
             self.lora.notify(str(path), title="Written")
 
-        keep = partial(self.lora.writers.keep_text, name, text)
+        keep = partial(self.lora.writers.save_text, name, text)
         self.lora.start(keep, written, name="export")  # it is told wherever one is by then
 
     def action_copy(self) -> None:

@@ -9,7 +9,7 @@ from sqlite3 import Connection
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.transfers import TransferState
+from lora_tui.cache.transfers import ACTIVE, TransferState, transfers_of
 from lora_tui.transfers.part import discard_part
 from lora_tui.transfers.record import release_directory
 
@@ -25,6 +25,13 @@ class Control(StrEnum):
     DOWN = "down"
     FORGET = "forget"
     """Off the list, and its partial file off the disk; a finished file stays."""
+
+
+def cancel_model(db: Connection, model_id: str) -> None:
+    """Cancel the active files of a model; what was fetched is kept for a resume."""
+    control(
+        db, Control.CANCEL, [row.id for row in transfers_of(db, model_id) if row.state in ACTIVE]
+    )
 
 
 def control(db: Connection, what: Control, ids: Collection[int]) -> None:
