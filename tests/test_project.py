@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import os
@@ -167,6 +168,34 @@ def test_each_exception_from_the_security_rules_has_a_reason() -> None:
     sources = (ROOT / "src").rglob("*.py")
     assert [str(path) for path in sources if bare.search(path.read_text())] == []
     assert '"S"' in (ROOT / "pyproject.toml").read_text()
+
+
+PACKAGE = ROOT / "src/lora_tui"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_package_and_module_of_the_root_has_a_layer() -> None:
+    """Import-linter checks only what a layer names (`make lint`)."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    [layers] = [c["layers"] for c in contracts["contracts"] if c["id"] == "layers"]
+    named = {name.split(".")[1] for layer in layers for name in re.findall(r"[\w.]+", layer)}
+    there = {
+        path.stem
+        for path in PACKAGE.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert there - {"__init__"} - named == set()
+
+
+def test_no_module_is_longer_than_five_hundred_lines() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in MODULES}
+    assert [str(path) for path, length in lengths.items() if length > 500] == []
+    assert lengths[PACKAGE / "sync.py"] <= 400
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_begins_with_a_sentence_about_itself(module: Path) -> None:
+    assert ast.get_docstring(ast.parse(module.read_text()))
 
 
 QUICK = {
