@@ -169,11 +169,6 @@ def _open_closed_streams() -> None:
 
 def _run(arguments: argparse.Namespace) -> ExitCode:
     """Run the command; where its findings are the result, they decide the code."""
-    if arguments.run == "list:list_models":
-        from lora_tui import quick_list
-
-        if quick_list.answered(arguments):
-            return ExitCode.OK
     import importlib
 
     from lora_tui.commands.context import Context
