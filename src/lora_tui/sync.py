@@ -23,7 +23,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -144,7 +144,7 @@ def _sync(
     """Sync tables, then curves; note in the cache that it runs, and how it ended."""
     started, report = clock.now(), SyncReport(full=full)
     before = metadata.get_sync_state(db)
-    _note(db, replace(before, last_attempt=started, running=True))
+    _note(db, before._replace(last_attempt=started, running=True))
     last_success, error, kind = before.last_success, before.error, before.error_kind
 
     def on_curve(fetched: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -102,7 +101,7 @@ def test_an_old_refresh_token_opens_nothing(
 
 
 def test_a_made_up_refresh_token_opens_nothing(backend: Backend, session: Session) -> None:
-    made_up = replace(session, refresh_token=Secret("no-such-token"))
+    made_up = session._replace(refresh_token=Secret("no-such-token"))
     with pytest.raises(AuthenticationError):
         refresh(backend.url, backend.anon_key, made_up)
 
@@ -111,7 +110,7 @@ def test_a_session_that_is_nearly_over_is_renewed_before_it_is_used(
     backend: Backend, session: Session
 ) -> None:
     renewed: list[Session] = []
-    nearly_over = replace(session, expires_at=clock.now() + timedelta(seconds=5))
+    nearly_over = session._replace(expires_at=clock.now() + timedelta(seconds=5))
     auth = SessionAuth(backend.url, backend.anon_key, nearly_over, on_refresh=renewed.append)
     with Gateway.of(backend.url, auth) as gateway:
         gateway.rest.count("datasets", session.user_id)
@@ -126,7 +125,7 @@ def test_a_session_whose_token_is_refused_is_renewed_and_the_request_goes_throug
 ) -> None:
     model = seed.artifact(backend.alice)
     header, claims, _ = session.access_token.reveal().split(".")
-    refused = replace(session, access_token=Secret(f"{header}.{claims}.{'A' * 43}"))
+    refused = session._replace(access_token=Secret(f"{header}.{claims}.{'A' * 43}"))
     renewed: list[Session] = []
     auth = SessionAuth(backend.url, backend.anon_key, refused, on_refresh=renewed.append)
     with Gateway.of(backend.url, auth) as gateway:

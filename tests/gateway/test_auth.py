@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -26,7 +25,7 @@ def refreshes(sandbox: Sandbox) -> int:
 
 
 def nearly_over(session: Session) -> Session:
-    return replace(session, expires_at=clock.now() + timedelta(seconds=30))
+    return session._replace(expires_at=clock.now() + timedelta(seconds=30))
 
 
 def count_models(sandbox: Sandbox, auth_: SessionAuth) -> int:
@@ -173,7 +172,7 @@ def test_a_stored_session_that_is_over_too_is_renewed_by_its_own_token(
     signed_in = SessionAuth(
         sandbox.url,
         sandbox.anon_key,
-        replace(session, expires_at=clock.now(), refresh_token=Secret("used up")),
+        session._replace(expires_at=clock.now(), refresh_token=Secret("used up")),
         reload=lambda: nearly_over(stored),
     )
     assert count_models(sandbox, signed_in) == 15
@@ -184,7 +183,7 @@ def test_what_another_process_renewed_is_taken_over_whatever_its_clock_said(
     sandbox: Sandbox, session: Session
 ) -> None:
     """This process signed in while the machine's clock was a day ahead."""
-    ours = replace(session, expires_at=session.expires_at + timedelta(days=1))
+    ours = session._replace(expires_at=session.expires_at + timedelta(days=1))
     stored = auth.refresh(sandbox.url, sandbox.anon_key, session)
     sandbox.forget_requests()
     sandbox.faults(fail_next=1, status=401, path="/rest/v1/")
@@ -267,7 +266,7 @@ def test_a_session_that_was_ended_asks_for_a_new_login(sandbox: Sandbox, session
 
 
 def test_an_access_token_alone_serves_until_it_ends(sandbox: Sandbox, session: Session) -> None:
-    alone = replace(nearly_over(session), refresh_token=Secret(""))
+    alone = nearly_over(session)._replace(refresh_token=Secret(""))
     signed_in = SessionAuth(sandbox.url, sandbox.anon_key, alone)
     assert count_models(sandbox, signed_in) == 15
     sandbox.faults(clock_offset=7200)
@@ -315,7 +314,7 @@ def test_a_key_is_a_bearer_only_where_it_is_a_jwt(key: str, bearer: str | None) 
 
 def test_a_project_key_in_place_of_a_session_is_never_sent_as_one(session: Session) -> None:
     script = Script.of(httpx.Response(200))
-    mistaken = replace(session, access_token=Secret("sb_secret_abc"))
+    mistaken = session._replace(access_token=Secret("sb_secret_abc"))
     client = build_client(
         "https://b.example",
         auth=SessionAuth("https://b.example", "key", mistaken),

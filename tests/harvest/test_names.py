@@ -67,7 +67,7 @@ def test_what_is_harvested_can_be_downloaded_whatever_it_is_called(
     files: dict[str, str],
     new_worker: Callable[[Any], Any],
 ) -> None:
-    profile = replace(load_profile(), allow_private_urls=True)
+    profile = load_profile()._replace(allow_private_urls=True)
     with closing(harvest.connect(profile)) as harvester:
         jobs = harvester.rest.jobs_to_harvest(limit=1)
         result = harvester.worker.result(str(jobs[0]["external_job_id"]))

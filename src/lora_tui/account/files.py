@@ -26,12 +26,17 @@ except ImportError:
 
 def project_key(profile: str, project: str) -> str:
     """What the files of a profile and a project are named by; `project` is mostly its URL."""
-    return f"{profile}-{sha256(project.encode()).hexdigest()[:8]}"
+    return f"{profile}-{digest(project)[:8]}"
 
 
 def cache_name(key: str, user_id: str) -> str:
     """The file name of a user's cache; `key` is the `project_key`."""
-    return f"{key}-{sha256(user_id.encode()).hexdigest()[:12]}.sqlite3"
+    return f"{key}-{digest(user_id)[:12]}.sqlite3"
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of a text, in hexadecimal."""
+    return str(sha256(text.encode()).hexdigest())
 
 
 def session_name(key: str) -> str:

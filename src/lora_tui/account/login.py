@@ -7,7 +7,7 @@ is imported when it is needed.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lora_tui.account import sessions
@@ -88,7 +88,7 @@ def new_session(
     email = email.strip()
     with _client(profile.url, profile.anon_key, patient=patient) as client:
         session = auth.sign_in(profile.url, profile.anon_key, email, password, client=client)
-    return session if session.email else replace(session, email=email)
+    return session if session.email else session._replace(email=email)
 
 
 def sign_out(profile: Profile, *, offline: bool = False) -> SignedOut:

@@ -6,19 +6,18 @@ case whose session it is, so that what only reads the cache never opens a keyrin
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lora_tui.account import keyring_store
 from lora_tui.account.files import (
     claims_of,
+    digest,
     is_session_of,
     is_user_id,
     read_object,
@@ -48,8 +47,7 @@ _RENEWAL_SECONDS: Final = 60.0
 _LONGEST_EMAIL: Final = 1000
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(NamedTuple):
     """A user's tokens at one Supabase project."""
 
     access_token: Secret
@@ -60,8 +58,7 @@ class Session:
     email: str
 
 
-@dataclass(frozen=True)
-class SignedIn:
+class SignedIn(NamedTuple):
     """Whose session is stored."""
 
     user_id: str
@@ -368,7 +365,7 @@ def _write_file(file: Path, data: Mapping[str, str]) -> None:
 
 def _keyring_name(profile: Profile, file: Path) -> str:
     """Two homes of one user, each with a session of the same project, have two names."""
-    home = hashlib.sha256(str(profile.paths.state_dir).encode()).hexdigest()[:8]
+    home = digest(str(profile.paths.state_dir))[:8]
     return f"{file.stem}-{home}"
 
 
@@ -390,8 +387,8 @@ def _profile_file(profile: Profile) -> Path:
 
 def _account_file(profile: Profile, email: str) -> Path:
     """The file of an account's own session, beside the profile's."""
-    digest = hashlib.sha256(email.strip().casefold().encode()).hexdigest()[:12]
-    return profile.paths.state_dir / session_name(f"{profile.key}-{digest}")
+    own = digest(email.strip().casefold())[:12]
+    return profile.paths.state_dir / session_name(f"{profile.key}-{own}")
 
 
 def _project(profile: Profile) -> str:

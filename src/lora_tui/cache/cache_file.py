@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +24,8 @@ def remove_files(path: Path) -> bool:
         files.append(lock)
     for file in files:
         if file.is_dir() and not file.is_symlink():
+            import shutil
+
             shutil.rmtree(file)
         else:
             file.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ question differs or anything in the cache has changed.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 from typing import Final
 
 from lora_tui.cache.full_text import select_numbers
@@ -22,7 +21,7 @@ WHOLE: Final = "SELECT model_id FROM library WHERE intact"
 
 def find_matches(db: sqlite3.Connection, query: ModelQuery) -> int:
     """Fill `temp.matches` (n) with the numbers of the models that match; how many there are."""
-    question = repr(replace(query, sort=Sort.CREATED, reverse=False))
+    question = repr(query._replace(sort=Sort.CREATED, reverse=False))
     (version,) = db.execute("PRAGMA data_version").fetchone()
     db.execute("CREATE TEMP TABLE IF NOT EXISTS matches (n INTEGER PRIMARY KEY)")
     db.execute(

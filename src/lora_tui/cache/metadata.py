@@ -6,11 +6,10 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from lora_tui import clock
 from lora_tui.clock import parse_timestamp, timestamp_text
@@ -36,8 +35,7 @@ MODELS_READ: Final = "sync.models"
 """When the models were read to their end; `sync.success` waits for all tables."""
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(NamedTuple):
     """Whose rows a cache holds."""
 
     user_id: str
@@ -65,8 +63,7 @@ class SyncErrorKind(StrEnum):
         return cls.OTHER
 
 
-@dataclass(frozen=True)
-class SyncState:
+class SyncState(NamedTuple):
     """How old the data is and how the last attempt to renew it ended."""
 
     last_success: datetime | None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from lora_tui.cache.model_order import Sort
 
 
-@dataclass(frozen=True)
-class ModelQuery:
+class ModelQuery(NamedTuple):
     """Which models, in which order. `reverse` turns the natural direction of `sort` around."""
 
     sort: Sort = Sort.CREATED

@@ -6,9 +6,8 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui.cache.facets import counted, counts
 from lora_tui.cache.filter_result import WHOLE
@@ -47,8 +46,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ModelSummary:
+class ModelSummary(NamedTuple):
     """One line of the list."""
 
     id: str
@@ -69,7 +67,7 @@ class ModelSummary:
     """Bytes."""
     created_at: datetime | None
     downloaded: bool
-    sparkline: tuple[float, ...] = field(default=(), repr=False)
+    sparkline: tuple[float, ...] = ()
     """Training loss over the run, down-sampled; empty where it is not cached."""
 
 
@@ -172,8 +170,7 @@ def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
         db.executemany("DELETE FROM models WHERE id = ?", [(model_id,) for model_id in ids])
 
 
-@dataclass(frozen=True)
-class Facets:
+class Facets(NamedTuple):
     """What the models can be filtered by, each value with how many models have it."""
 
     convergences: dict[str, int]

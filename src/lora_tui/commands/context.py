@@ -7,7 +7,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,12 @@ from lora_tui.errors import (
 from lora_tui.json_values import json_text
 
 
-@dataclass(frozen=True)
 class Context:
     """One call of the command line."""
 
-    arguments: Namespace
-    out: Output = field(default_factory=lambda: Output(sys.stdout))
-    talk: Output = field(default_factory=lambda: Output(sys.stderr))
+    def __init__(self, arguments: Namespace) -> None:
+        self.arguments = arguments
+        self.out, self.talk = Output(sys.stdout), Output(sys.stderr)
 
     @cached_property
     def profile(self) -> Profile:

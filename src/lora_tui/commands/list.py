@@ -1,19 +1,22 @@
-"""`list`: a page of the models, from the cache alone; quick_list answers the ordinary case."""
+"""`list`: a page of the models, from the cache alone."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from lora_tui import clock
+from lora_tui import clock, formats
 from lora_tui.cache import metadata, models
 from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
-from lora_tui.commands import list_page
 from lora_tui.commands.context import Context
 from lora_tui.errors import UsageError
 from lora_tui.json_values import json_text
+from lora_tui.text import cell_width, fit
+
+_COLUMNS = ("ID", "STARS", "CONVERGENCE", "NAME", "DATASET", "CREATED", "LOSS", "COST")
+_NAME_WIDTH = 40
 
 
 def list_models(context: Context) -> None:
@@ -32,7 +35,12 @@ def list_models(context: Context) -> None:
         if context.json:
             rows = models.select_rows(db, query, offset=offset, limit=limit)
             _check_number(db, len(rows), min(limit, total - offset))
-            pagination = list_page.pagination(page, limit, total)
+            pagination = {
+                "page": page,
+                "limit": limit,
+                "total": total,
+                "totalPages": -(-total // limit),
+            }
             context.print_data({"models": rows, "pagination": pagination})
             return
         if arguments.jsonl:
@@ -44,8 +52,8 @@ def list_models(context: Context) -> None:
     if arguments.csv:
         _print_csv(context, found)
         return
-    context.out.write(list_page.table(_cells(model) for model in found))
-    context.say(list_page.remark(offset, len(found), total, as_of))
+    context.out.write(_table(found))
+    context.say(_remark(offset, len(found), total, as_of))
 
 
 def _check_number(db: sqlite3.Connection, found: int, expected: int) -> None:
@@ -104,10 +112,41 @@ def _day(text: str | None, *, whole: bool = False) -> datetime | None:
     return moment
 
 
-def _cells(m: ModelSummary) -> tuple[str, ...]:
-    return list_page.cells(
-        m.id, m.stars, m.convergence, m.name, m.dataset_name, m.created_at, m.final_loss, m.cost
+def _table(found: Sequence[ModelSummary]) -> str:
+    """One line for each model under the headings; nothing where there are no models."""
+    if not found:
+        return ""
+    lines = [_COLUMNS, *map(_cells, found)]
+    widths = [
+        min(_NAME_WIDTH, max(cell_width(line[column]) for line in lines))
+        for column in range(len(_COLUMNS))
+    ]
+    return "".join(
+        "  ".join(fit(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        + "\n"
+        for line in lines
     )
+
+
+def _cells(model: ModelSummary) -> tuple[str, ...]:
+    return (
+        model.id[:8],
+        formats.stars(model.stars),
+        model.convergence,
+        model.name,
+        model.dataset_name or formats.NOTHING,
+        formats.date(model.created_at),
+        formats.loss(model.final_loss),
+        formats.money(model.cost),
+    )
+
+
+def _remark(offset: int, shown: int, total: int, last_sync: datetime | None) -> str:
+    """Which models the page shows, and how old the cache is."""
+    if last_sync is None:
+        return "The cache was never synced: run `lora-tui sync`."
+    which = f"{offset + 1}–{offset + shown} of {total}" if shown else f"none of {total}"
+    return f"{which} models, as of {formats.age(last_sync, clock.now())}"
 
 
 def _print_csv(context: Context, found: Iterable[ModelSummary]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
@@ -67,6 +66,8 @@ def log_to_stderr(level: int) -> None:
 
 def print_traceback(error: BaseException) -> None:
     """Print the traceback of an unexpected error; its text may hold remote data."""
+    import traceback
+
     sys.stderr.write(printable(without_held("".join(traceback.format_exception(error)))))
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from lora_tui.account.files import cache_name, fits_header, project_key
@@ -49,8 +48,7 @@ KEYS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Paths:
+class Paths(NamedTuple):
     """Where things lie. One variable, LORA_TUI_HOME, moves all of them."""
 
     config_file: Path
@@ -60,8 +58,7 @@ class Paths:
     downloads_dir: Path
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """One Supabase project, with what is needed to reach it."""
 
     name: str
@@ -75,7 +72,7 @@ class Profile:
     email: str | None = None
     password: Secret | None = None
     access_token: Secret | None = None
-    downloads_dir: Path = field(default=Path())
+    downloads_dir: Path = Path()
     allow_private_urls: bool = False
     """Whether harvest may fetch from private addresses; only a test set-up wants that."""
     background_harvest: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -152,13 +151,13 @@ def session_from_tokens(
     client: httpx.Client | None = None,
 ) -> Session:
     """A session of tokens made elsewhere, once the backend has said whose they are."""
-    session = replace(session_of_token(access_token), refresh_token=refresh_token)
+    session = session_of_token(access_token)._replace(refresh_token=refresh_token)
     if refresh_token and _nearly_over(session):
         return refresh(url, anon_key, session, client=client)
     user_id, email = fetch_user(url, anon_key, access_token, client=client)
     if user_id != session.user_id:
         raise BackendError("Could not read the account: the answer names another user")
-    return replace(session, user_id=user_id, email=email)
+    return session._replace(user_id=user_id, email=email)
 
 
 class KeyAuth(httpx.Auth):

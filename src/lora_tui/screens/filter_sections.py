@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
@@ -50,7 +50,7 @@ class Choice:
             changes = {self.field: anything if self.is_chosen(query) else self.value}
         if self.field == "created_from":
             changes["created_before"] = None
-        return replace(query, **changes)
+        return query._replace(**changes)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
@@ -153,12 +152,12 @@ class FilterScreen(Modal[None]):
 
     def action_stars(self, least: int) -> None:
         """At least so many stars."""
-        self._tell(replace(self._query, min_stars=least))
+        self._tell(self._query._replace(min_stars=least))
 
     def action_clear(self) -> None:
         """Show everything that is searched for."""
         self._write("")
-        self._tell(replace(self._query.unfiltered, search=self._query.search))
+        self._tell(self._query.unfiltered._replace(search=self._query.search))
 
     @property
     def _section(self) -> Section:
@@ -188,7 +187,7 @@ class FilterScreen(Modal[None]):
             days = parse_days(self._typed.value)
             if days is not None:
                 start, before = days
-                self._tell(replace(self._query, created_from=start, created_before=before))
+                self._tell(self._query._replace(created_from=start, created_before=before))
         self._list_choices()
 
     def _enter(self, at: int) -> None:

@@ -218,7 +218,7 @@ class ModelsScreen(CacheScreen):
         self._search(self.query_one(SearchBar).text)  # not of the message: it may be of long ago
 
     def _search(self, text: str) -> None:
-        self._ask(replace(self.model_query, search=text.strip()))
+        self._ask(self.model_query._replace(search=text.strip()))
 
     @on(SearchBar.Left)
     def _search_left(self) -> None:
@@ -229,7 +229,7 @@ class ModelsScreen(CacheScreen):
         """Clear the search; if there is none, the filters; if there are none, the marks."""
         if self.model_query.search:
             self.query_one(SearchBar).clear()
-            self._ask(replace(self.model_query, search=""))
+            self._ask(self.model_query._replace(search=""))
         elif not self.model_query.is_everything:
             self._ask(self.model_query.unfiltered)
         elif self.rows.marked:
@@ -261,7 +261,7 @@ class ModelsScreen(CacheScreen):
 
     def action_reverse(self) -> None:
         """Reverse the order."""
-        self._ask(replace(self.model_query, reverse=not self.model_query.reverse))
+        self._ask(self.model_query._replace(reverse=not self.model_query.reverse))
 
     @on(ModelTable.SortChosen)
     def _heading_clicked(self, event: ModelTable.SortChosen) -> None:
@@ -426,7 +426,7 @@ class ModelsScreen(CacheScreen):
 
     def _sort(self, sort: Sort) -> None:
         reverse = not self.model_query.reverse if sort is self.model_query.sort else False
-        self._ask(replace(self.model_query, sort=sort, reverse=reverse))
+        self._ask(self.model_query._replace(sort=sort, reverse=reverse))
 
     def _ask(self, query: ModelQuery) -> None:
         if query != self.model_query:
@@ -442,7 +442,7 @@ class ModelsScreen(CacheScreen):
         self._is_first_sync = state.last_success is None
         title = self.query_one(TitleBar)
         # what is searched for stands in the search bar
-        title.detail = query_text(replace(query, search=""))
+        title.detail = query_text(query._replace(search=""))
         direction = direction_name(query.sort, reverse=query.reverse)
         title.aside = f"{SORT_NAMES[query.sort]}, {direction}"
         banner = self.query_one(OfflineBanner)
