@@ -246,9 +246,7 @@ def access_token_of(user_id: str) -> str:
     "words",
     ["list", "list --json", "--json list", "--offline --profile default list --sort quality"],
 )
-def test_list_answers_from_the_cache_and_loads_only_what_it_needs(
-    tmp_path: Path, words: str
-) -> None:
+def test_list_loads_only_what_it_needs(tmp_path: Path, words: str) -> None:
     user_id = "00000000-0000-4000-8000-000000000001"
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("LORA_TUI", "SUPABASE"))},
