@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.gateway.tls import tls_context
+from lora_tui.gateway.environment import tls_context
 
 
 @pytest.fixture

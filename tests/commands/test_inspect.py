@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lora_tui.gateway.beginning import read_beginning
+from lora_tui.gateway.read_prefix import read_prefix
 from lora_tui.sandbox import Sandbox
 from tests.commands.test_deliver import whole_model
 from tests.conftest import Run
@@ -174,7 +174,7 @@ def no_ranges() -> Iterator[_NoRanges]:
 
 
 def test_a_server_without_ranges_is_read_no_further_than_needed(no_ranges: _NoRanges) -> None:
-    beginning, size = read_beginning(no_ranges.url, 1000)
+    beginning, size = read_prefix(no_ranges.url, 1000)
     no_ranges.thread.join(20)
     assert beginning == bytes(1000)
     assert size == WHOLE

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from lora_tui.clock import now
 from lora_tui.errors import LoraTuiError
 from lora_tui.gateway.auth import KeyAuth, Session, fetch_user, refresh, sign_in
-from lora_tui.gateway.beginning import read_beginning
 from lora_tui.gateway.gpu import Worker, WorkerResult
 from lora_tui.gateway.http import build_client
+from lora_tui.gateway.read_prefix import read_prefix
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.source import SourceFiles
@@ -213,7 +213,7 @@ CALLS: Final[dict[str, Callable[[Liar], object]]] = {
     "object": lambda liar: _storage(liar, lambda storage: storage.info("u/m/a.bin")),
     "objects": lambda liar: _storage(liar, lambda storage: next(iter(storage.list("u/")), None)),
     "worker": _worker,
-    "beginning": lambda liar: read_beginning(f"{liar.url}/x?token={SECRET}", 1000),
+    "beginning": lambda liar: read_prefix(f"{liar.url}/x?token={SECRET}", 1000),
     "file": _first_bytes,
     "harvested file": _harvested_file,
     "piece": _piece,

@@ -13,11 +13,11 @@ import pytest
 
 from lora_tui import errors
 from lora_tui.gateway import http, wire
-from lora_tui.gateway.answers import check
 from lora_tui.gateway.auth import KeyAuth
-from lora_tui.gateway.beginning import read_beginning
 from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.http import RetryPolicy, build_client
+from lora_tui.gateway.read_prefix import read_prefix
+from lora_tui.gateway.responses import check
 from lora_tui.gateway.storage import Storage
 from tests.raw_server import RawServer, chunked, for_ever, head, whole
 
@@ -82,7 +82,7 @@ def test_a_head_without_end_is_given_up_where_an_adapter_is_looked_into(
 ) -> None:
     monkeypatch.setattr(http, "RETRY", ONCE)
     with pytest.raises(errors.UnreachableError):
-        read_beginning(serve(endless(*flood)).sign(), 1000)
+        read_prefix(serve(endless(*flood)).sign(), 1000)
 
 
 @FLOODS
@@ -196,7 +196,7 @@ def test_a_form_that_was_not_asked_for_is_not_unpacked(ask: Ask, coding: str) ->
 def test_a_compressed_file_is_not_looked_into(serve: Callable[..., RawServer]) -> None:
     server = serve(lambda _: [whole(gzip.compress(b"x" * 100), "Content-Encoding: gzip")])
     with pytest.raises(errors.BackendError, match="not requested"):
-        read_beginning(server.sign(), 1000)
+        read_prefix(server.sign(), 1000)
 
 
 FILE = bytes(range(256)) * 20
@@ -232,8 +232,8 @@ def parts(longest: int, *lines: str, cut: int | None = None) -> Callable[[str], 
 def test_the_beginning_of_a_file_is_read_however_it_comes(
     serve: Callable[..., RawServer], answer: Callable[[str], Iterator[bytes]]
 ) -> None:
-    assert read_beginning(serve(answer).sign(), 4000) == (FILE[:4000], len(FILE))
-    assert read_beginning(serve(answer).sign(), 9000) == (FILE, len(FILE))
+    assert read_prefix(serve(answer).sign(), 4000) == (FILE[:4000], len(FILE))
+    assert read_prefix(serve(answer).sign(), 9000) == (FILE, len(FILE))
 
 
 def test_a_beginning_that_always_breaks_off_is_no_damaged_file(
@@ -242,14 +242,14 @@ def test_a_beginning_that_always_breaks_off_is_no_damaged_file(
     cut = whole(FILE)[:-2000]
     for server, requests in ((serve(parts(10_000, cut=0)), 3), (serve(lambda _: [cut]), 4)):
         with pytest.raises(errors.UnreachableError):
-            read_beginning(server.sign(), 4000)
+            read_prefix(server.sign(), 4000)
         assert len(server.requests) == requests
 
 
 def test_an_answer_of_a_byte_at_a_time_is_given_up(serve: Callable[..., RawServer]) -> None:
     server = serve(parts(1))
     with pytest.raises(errors.BackendError, match="next to nothing"):
-        read_beginning(server.sign(), 4000)
+        read_prefix(server.sign(), 4000)
     assert len(server.requests) < 20
 
 
@@ -257,7 +257,7 @@ def test_a_beginning_of_two_versions_is_none(serve: Callable[..., RawServer]) ->
     etags = iter(f'ETag: "{number}"' for number in range(9))
     server = serve(lambda request: parts(1500, next(etags))(request))
     with pytest.raises(errors.BackendError, match="changes"):
-        read_beginning(server.sign(), 4000)
+        read_prefix(server.sign(), 4000)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_login_page_is_not_taken_for_a_damaged_adapter(
     serve: Callable[..., RawServer], answer: bytes
 ) -> None:
     with pytest.raises(errors.InterceptedError, match="before the storage answered"):
-        read_beginning(serve(lambda _: [answer]).sign(), 4000)
+        read_prefix(serve(lambda _: [answer]).sign(), 4000)
 
 
 def test_an_object_that_is_gone_is_told_as_that_by_its_code(
@@ -282,7 +282,7 @@ def test_an_object_that_is_gone_is_told_as_that_by_its_code(
     body = b'{"code":"NoSuchKey","message":"The specified key does not exist."}'
     server = serve(lambda _: [whole(body, status="400 Bad Request")])
     with pytest.raises(errors.NotFoundError):
-        read_beginning(server.sign(), 4000)
+        read_prefix(server.sign(), 4000)
 
 
 @pytest.mark.parametrize("refusal", ["416 Range Not Satisfiable", "500 Internal Server Error"])
@@ -293,7 +293,7 @@ def test_an_empty_file_is_told_as_that_whatever_is_said_to_a_range_of_it(
         lambda request: [whole(b"{}", status=refusal) if "Range:" in request else whole(b"")]
     )
     with pytest.raises(errors.IntegrityError, match="is empty"):
-        read_beginning(server.sign(), 1000)
+        read_prefix(server.sign(), 1000)
 
 
 @pytest.mark.parametrize(

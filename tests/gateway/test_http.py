@@ -16,9 +16,9 @@ import pytest
 
 from lora_tui import errors
 from lora_tui.gateway import Gateway, http
-from lora_tui.gateway.answers import check, read_json
 from lora_tui.gateway.auth import KeyAuth, Session
 from lora_tui.gateway.http import RETRY, build_client
+from lora_tui.gateway.responses import check, read_json
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from tests.gateway.conftest import AT_ONCE, Script

@@ -18,10 +18,10 @@ import pytest
 from lora_tui import errors
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.auth import KeyAuth
-from lora_tui.gateway.bodies import content_type_of
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import Storage
+from lora_tui.gateway.upload_body import content_type_of
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from tests.gateway.conftest import AT_ONCE, Script

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from lora_tui.errors import ConfigError, UnreachableError
+from lora_tui.gateway.environment import proxy_for, tls_context
 from lora_tui.gateway.http import build_client
-from lora_tui.gateway.proxies import proxy_for
-from lora_tui.gateway.tls import tls_context
 from tests.proxies import Proxy, SocksProxy
 from tests.transfers.file_server import Behaviour, FileServer, World, made_up
 

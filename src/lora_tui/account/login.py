@@ -195,7 +195,7 @@ class Login:
 
 def check_project(url: str, anon_key: str) -> None:
     """Raise ConfigError where the project refuses the key or is none, or UnreachableError."""
-    from lora_tui.gateway.answers import check, is_own_word
+    from lora_tui.gateway.responses import check, is_own_word
 
     if not url or not anon_key:
         raise ConfigError("The project's URL and its public key are both needed")

@@ -67,19 +67,19 @@ def read_remote(model: Model, sign: Callable[[str], str]) -> Adapter:
 
     Raises IntegrityError, NotFoundError, UsageError and what the network raises.
     """
-    from lora_tui.gateway.beginning import read_beginning
+    from lora_tui.gateway.read_prefix import read_prefix
 
     weights = _weights_of(model)
     url = sign(weights.path)
-    beginning, size = read_beginning(url, _FIRST_READ)
+    beginning, size = read_prefix(url, _FIRST_READ)
     needed = bytes_needed(beginning, size)
     if needed > len(beginning) == _FIRST_READ:
-        beginning, size = read_beginning(url, needed)
+        beginning, size = read_prefix(url, needed)
     facts = read_header(beginning, file_size=size)
     config = next((file for file in model.files if _base_name(file) == CONFIG), None)
     content = None
     if config is not None:
-        content, _ = read_beginning(sign(config.path), MAX_CONFIG_BYTES + 1)
+        content, _ = read_prefix(sign(config.path), MAX_CONFIG_BYTES + 1)
     return Adapter(weights.label, facts, read_config(content) if content else None, model)
 
 

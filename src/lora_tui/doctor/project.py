@@ -25,10 +25,10 @@ from lora_tui.doctor.findings import (
 )
 from lora_tui.doctor.view import View
 from lora_tui.errors import AuthenticationError, DeniedError, NotFoundError
-from lora_tui.gateway.answers import check, is_own_word, read_json
 from lora_tui.gateway.auth import KeyAuth, SessionAuth, fetch_user
 from lora_tui.gateway.gpu import ResultGoneError, Worker
 from lora_tui.gateway.http import RETRY, RetryPolicy, build_client
+from lora_tui.gateway.responses import check, is_own_word, read_json
 from lora_tui.gateway.storage import BUCKET
 from lora_tui.text import terminal_safe
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import httpx
 
-from lora_tui.gateway.answers import check, read_json
 from lora_tui.gateway.http import build_client
+from lora_tui.gateway.responses import check, read_json
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
 

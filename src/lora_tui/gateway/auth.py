@@ -20,7 +20,9 @@ from lora_tui.errors import (
     SessionEndedError,
     UnreachableError,
 )
-from lora_tui.gateway.answers import (
+from lora_tui.gateway.http import REFUSED_AGAIN, RENEWABLE, REPEATABLE, RETRY, build_client
+from lora_tui.gateway.redaction import without_secrets
+from lora_tui.gateway.responses import (
     Refusal,
     check,
     error_body,
@@ -30,8 +32,6 @@ from lora_tui.gateway.answers import (
     refusal_of,
     status_of,
 )
-from lora_tui.gateway.http import REFUSED_AGAIN, RENEWABLE, REPEATABLE, RETRY, build_client
-from lora_tui.gateway.redaction import without_secrets
 from lora_tui.secret import Secret
 
 __all__ = [

@@ -21,10 +21,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from lora_tui.errors import UnreachableError
+from lora_tui.gateway.environment import httpx_proxy, tls_context
 from lora_tui.gateway.headers import byte_count
 from lora_tui.gateway.network import Network
-from lora_tui.gateway.proxies import httpx_proxy
-from lora_tui.gateway.tls import tls_context
 from lora_tui.gateway.wire import (
     Body,
     BrokenOffError,

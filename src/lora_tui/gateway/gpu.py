@@ -20,9 +20,9 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway.answers import check, error_body, is_own_word, read_json
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.redaction import without_secrets
+from lora_tui.gateway.responses import check, error_body, is_own_word, read_json
 from lora_tui.json_values import parse_json
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe

@@ -27,13 +27,12 @@ from lora_tui.errors import (
     TooLargeAnswerError,
     UnreachableError,
 )
-from lora_tui.gateway.answers import Refusal, error_of, refusal_of
-from lora_tui.gateway.direct import Direct
+from lora_tui.gateway.environment import httpx_proxy, tls_context
 from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.network import Network
-from lora_tui.gateway.proxies import httpx_proxy
 from lora_tui.gateway.redaction import without_secrets
-from lora_tui.gateway.tls import tls_context
+from lora_tui.gateway.responses import Refusal, error_of, refusal_of
+from lora_tui.gateway.upload_body import Direct
 from lora_tui.text import terminal_safe
 
 TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=30.0, pool=30.0)

@@ -6,9 +6,11 @@ because the deployed policies do not hide others' rows everywhere. Raises the er
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, Self
 
@@ -20,7 +22,6 @@ from lora_tui.errors import (
     ConflictError,
     QueryTimeoutError,
 )
-from lora_tui.gateway.answers import check, error_body, is_own_word, read_json
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.paging import (
     FIRST_ID,
@@ -34,7 +35,8 @@ from lora_tui.gateway.paging import (
     next_cursor,
     walk_by_id,
 )
-from lora_tui.gateway.rows import rows_of, server_time_of, total_of
+from lora_tui.gateway.responses import check, error_body, is_own_word, read_json
+from lora_tui.json_values import parse_json_leniently
 
 _WITH_DELETED_AT: Final = ("datasets", "model_artifacts")
 _IDS_A_QUERY: Final = 80  # 39 bytes each in the URL: below 4 KB with all the rest
@@ -383,6 +385,32 @@ class Rest:
         response: httpx.Response = query.request.send(httpx.Headers())
         self.server_time = server_time_of(response) or self.server_time
         return response
+
+
+def server_time_of(response: httpx.Response) -> datetime | None:
+    """The Date header; None where it is missing or not a date."""
+    try:
+        return parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+def rows_of(response: httpx.Response, what: str) -> tuple[list[Row], int]:
+    """The rows, and how many items of the list are not rows (JSON objects)."""
+    try:
+        answer = parse_json_leniently(check(response, what).content)
+    except ValueError:
+        answer = read_json(response, what)  # which says what is wrong with it
+    if not isinstance(answer, list):
+        raise BackendError(f"Could not {what}: the answer is not a list of rows")
+    rows = [row for row in answer if isinstance(row, dict)]
+    return rows, len(answer) - len(rows)
+
+
+def total_of(response: httpx.Response) -> int | None:
+    """How many rows there are without limit and offset, where the server says so."""
+    match = re.search(r"/(\d{1,18})$", response.headers.get("content-range", ""), re.ASCII)
+    return int(match[1]) if match else None
 
 
 def _longest_waiting(job: Row) -> tuple[bool, datetime, str]:

@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from lora_tui.errors import BackendError, ConflictError, LoraTuiError, UnreachableError
-from lora_tui.gateway.answers import check, error_of, is_own_word, refusal_of
-from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, exactly
-from lora_tui.gateway.direct import DIRECT
 from lora_tui.gateway.headers import byte_count
 from lora_tui.gateway.http import REPEATABLE, RetryPolicy
+from lora_tui.gateway.responses import check, error_of, is_own_word, refusal_of
+from lora_tui.gateway.upload_body import DIRECT, UPLOAD_TIMEOUT, exactly
 
 CHUNK: Final = 6 * 1024 * 1024
 """Bytes of each piece but the last; the service demands exactly this."""

@@ -22,12 +22,12 @@ from lora_tui.errors import (
     TooLargeError,
     UnreachableError,
 )
-from lora_tui.gateway.answers import check, error_of, read_json
-from lora_tui.gateway.bodies import UPLOAD_TIMEOUT, accepted, content_type_of, exactly
 from lora_tui.gateway.headers import byte_count
 from lora_tui.gateway.http import REPEATABLE, RETRY, RetryPolicy, build_client
 from lora_tui.gateway.redaction import without_secrets
+from lora_tui.gateway.responses import check, error_of, read_json
 from lora_tui.gateway.resumable import ResumableUpload, metadata
+from lora_tui.gateway.upload_body import UPLOAD_TIMEOUT, accepted, content_type_of, exactly
 
 BUCKET: Final = "lora-models"
 LINK_SECONDS: Final = 3600

@@ -17,8 +17,8 @@ from email.message import Message
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from lora_tui.gateway.environment import tls_context
 from lora_tui.gateway.headers import byte_count
-from lora_tui.gateway.tls import tls_context
 
 MOST_HEAD_BYTES: Final = 64 << 10
 """Of all heads of an answer: of the interim ones (1xx) too."""

@@ -18,11 +18,11 @@ import httpx
 
 from lora_tui.errors import BackendError, ExpiredLinkError, IntegrityError
 from lora_tui.filenames import safe_file_name
+from lora_tui.gateway.environment import proxy_for
 from lora_tui.gateway.file_connection import FileBody, FileResponse
 from lora_tui.gateway.gpu import Worker, WorkerResult
 from lora_tui.gateway.headers import content_span, strong_etag, with_pause
 from lora_tui.gateway.http import RETRY
-from lora_tui.gateway.proxies import proxy_for
 from lora_tui.gateway.wire import is_unencoded
 from lora_tui.harvest.connection import broken, get_file
 from lora_tui.harvest.failures import (

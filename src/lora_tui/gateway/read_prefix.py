@@ -16,10 +16,10 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway.answers import error_of
 from lora_tui.gateway.error_pages import error_in, is_html_name
 from lora_tui.gateway.headers import byte_count, content_span, strong_etag
 from lora_tui.gateway.http import open_body
+from lora_tui.gateway.responses import error_of
 
 _MOST_ERROR_BYTES: Final = 64 << 10
 _WHAT: Final = "read the beginning of the file"
@@ -42,7 +42,7 @@ class _Part:
     """Whether the file certainly has no more, or the answer was the whole file."""
 
 
-def read_beginning(url: str, most: int) -> tuple[bytes, int | None]:
+def read_prefix(url: str, most: int) -> tuple[bytes, int | None]:
     """Up to `most` bytes from the file's start, and the size of the whole file where it is told.
 
     A server that knows no ranges sends the whole file; the connection is closed at `most` bytes.

@@ -1,8 +1,12 @@
-"""Which proxy the environment names for a host, read as curl reads it."""
+"""The proxies and the CA certificates that the environment names, read as curl reads them."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
+import ssl
+from functools import cache
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -11,7 +15,6 @@ import httpx
 
 from lora_tui.addresses import is_loopback
 from lora_tui.errors import ConfigError
-from lora_tui.gateway.tls import tls_context
 from lora_tui.text import terminal_safe
 
 SCHEMES: Final = ("http", "https", "socks5", "socks5h")
@@ -57,6 +60,23 @@ def httpx_proxy(url: str) -> httpx.Proxy | None:
     return httpx.Proxy(proxy, ssl_context=tls_context() if secure else None)
 
 
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Whom to trust: the CA file or directories that the environment names, as curl reads it.
+
+    CURL_CA_BUNDLE, else SSL_CERT_FILE and SSL_CERT_DIR together, else REQUESTS_CA_BUNDLE; else the
+    usual authorities. Read once in a process. Raises ConfigError.
+    """
+    for names in (("CURL_CA_BUNDLE",), ("SSL_CERT_FILE", "SSL_CERT_DIR"), ("REQUESTS_CA_BUNDLE",)):
+        places = {name: place for name in names if (place := os.environ.get(name))}
+        if places:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            for name, place in places.items():
+                _trust(context, name, place)
+            return context
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def _excepted(parts: SplitResult) -> bool:
     """Whether no_proxy names the host; it may also give networks, as 10.0.0.0/8."""
     if proxy_bypass(parts.netloc.rpartition("@")[2]):
@@ -73,3 +93,18 @@ def _excepted(parts: SplitResult) -> bool:
             except ValueError:
                 continue
     return False
+
+
+def _trust(context: ssl.SSLContext, name: str, place: str) -> None:
+    directories = place.split(os.pathsep)  # of certificates under their hashes
+    try:
+        if all(Path(directory).is_dir() for directory in directories):
+            context.load_verify_locations(capath=place)
+        else:
+            context.load_verify_locations(cafile=place)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"The CA certificates that {name} names can't be read",
+            details=place,
+            remedy=f"correct {name}, or unset it",
+        ) from error
