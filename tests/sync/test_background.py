@@ -70,9 +70,9 @@ async def until(condition: Callable[[], object]) -> None:
 async def test_it_syncs_at_the_start_and_on_r(writers: Syncing) -> None:
     app = application(writers)
     async with app.run_test() as pilot:
-        await until(lambda: writers.syncs == 1 and not app._syncing)
+        await until(lambda: writers.syncs == 1 and not app.is_syncing)
         await pilot.press("r")
-        await until(lambda: writers.syncs == 2 and not app._syncing)
+        await until(lambda: writers.syncs == 2 and not app.is_syncing)
 
 
 async def test_it_syncs_at_the_interval_that_the_user_wants(writers: Syncing) -> None:
@@ -86,14 +86,14 @@ async def test_it_backs_off_while_it_is_offline_and_r_asks_at_once(writers: Sync
     writers.failure = UnreachableError("no network")
     app = application(writers)
     async with app.run_test() as pilot:
-        await until(lambda: writers.syncs == 1 and not app._syncing)
-        assert app._schedule.failures == 1
+        await until(lambda: writers.syncs == 1 and not app.is_syncing)
+        assert app.sync_schedule.failures == 1
         await pilot.press("r")
-        await until(lambda: writers.syncs == 2 and not app._syncing)
-        assert app._schedule.failures == 2
+        await until(lambda: writers.syncs == 2 and not app.is_syncing)
+        assert app.sync_schedule.failures == 2
         writers.failure = None
         await pilot.press("r")
-        await until(lambda: app._schedule.failures == 0)
+        await until(lambda: app.sync_schedule.failures == 0)
 
 
 async def test_what_comes_in_moves_neither_the_cursor_nor_the_scroll(writers: Syncing) -> None:

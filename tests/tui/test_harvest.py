@@ -15,8 +15,9 @@ from lora_tui.config.profile import Paths, Profile
 from lora_tui.harvest.holder import new_holder
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
-from tests.tui.conftest import Open
-from tests.tui.library import DATASETS, NOW, USER, Library, identifier
+from lora_tui.tui.cache_app import CacheApp
+from tests.tui.conftest import Open, until
+from tests.tui.library import DATASETS, NOW, USER, FakeWriters, Library, identifier
 from tests.tui.test_snapshots import LARGE, SMALL, Compare
 
 WEIGHTS = "adapter_model.safetensors"
@@ -145,6 +146,42 @@ async def test_a_job_that_waits_is_shown_before_any_harvest_and_goes_when_it_has
         library.put_jobs(job_row(1, 5, artifact_id=identifier("model", 1)))
         while "No jobs are waiting" not in text(app):
             await pilot.pause(0.01)
+
+
+class CountingHarvest:
+    """A harvest of which a test says how many models it has made."""
+
+    wanted_on_start = False
+
+    def __init__(self) -> None:
+        self.made = self.looks = 0
+
+    def models_made(self) -> int:
+        self.looks += 1
+        return self.made
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+async def test_a_harvested_model_is_synced_again_after_a_sync_that_another_process_prevented(
+    library: Library, open_app: Open, writers: FakeWriters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CacheApp, "HARVEST_POLL_SECONDS", 0.01)
+    library.fill()
+    harvest = CountingHarvest()
+    app = open_app(harvest=harvest)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: harvest.looks > 0)
+        library.put_state(running=True)
+        harvest.made = 1
+        await until(pilot, lambda: ("sync",) in writers.asked and not app.is_syncing)
+        library.put_state(running=False)
+        before = len(writers.asked)
+        await until(pilot, lambda: len(writers.asked) > before and not app.is_syncing)
+        before, looks = len(writers.asked), harvest.looks
+        await until(pilot, lambda: harvest.looks > looks + 3)
+        assert len(writers.asked) == before
 
 
 def text(app: LoraTuiApp) -> str:

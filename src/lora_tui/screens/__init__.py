@@ -1,4 +1,4 @@
-"""The full screens and the small forms of the application, one a file.
+"""The screens and the small forms of the application, one a file.
 
-May import widgets, tui, cache and engine.writers; never another screen's methods, never a network.
+May import tui, widgets and what reads the cache; never a network, never another screen's methods.
 """

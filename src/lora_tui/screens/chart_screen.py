@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import BindingType
@@ -54,9 +55,9 @@ class ChartScreen(CacheScreen):
     ]
 
     @property
+    @abstractmethod
     def scrolled(self) -> Scrolled:
         """The part that the keys move."""
-        raise NotImplementedError
 
     def action_scroll(self, lines: int) -> None:
         """Scroll by lines."""
@@ -76,9 +77,9 @@ class ChartScreen(CacheScreen):
         self.scrolled.scroll_end(animate=False)
 
     @property
+    @abstractmethod
     def chart(self) -> ZoomedChart:
         """The one that the keys are for."""
-        raise NotImplementedError
 
     def action_log_scale(self) -> None:
         """Losses on a logarithmic axis, or back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from typing import ClassVar, Final, Generic, TypeVar
 
@@ -38,7 +39,7 @@ class FullList(OptionList):
 
 
 class ListScreen(CacheScreen, Generic[Row]):
-    """Override all that raises NotImplementedError; `refresh_list` ends in `show_rows`."""
+    """A subclass defines the abstract methods; its `refresh_list` calls `show_rows`."""
 
     HEADING: ClassVar[str]
     TOPICS: ClassVar[frozenset[Topic]]
@@ -49,25 +50,25 @@ class ListScreen(CacheScreen, Generic[Row]):
         self._lines: list[Row | None] = []
         """What each line of the list is; None for a heading."""
 
+    @abstractmethod
     def compose_list(self) -> ComposeResult:
         """The list, a FullList, and what stands above it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refresh_list(self) -> None:
         """Read the list anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def identity(self, row: Row) -> Hashable:
         """By what a row is known again after the list was read anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def say_empty(self, panel: StatePanel) -> None:
         """What stands where the list has no rows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open_row(self, row: Row) -> None:
         """What `enter` does."""
-        raise NotImplementedError
 
     def compose(self) -> ComposeResult:
         """The list, or that there is nothing."""

@@ -1,4 +1,4 @@
-"""What the application needs besides its screens: base classes, keys, themes, toasts, web mode.
+"""What the application needs besides its screens: base classes, themes, toasts, web mode.
 
-May import widgets.cells, widgets.states, cache, config and account; screens in functions only.
+May import widgets, cache, config, account and engine.writers; a screen only inside a function.
 """

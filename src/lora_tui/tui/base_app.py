@@ -62,7 +62,7 @@ class BaseApp(App[None]):
         for ours in THEMES:
             self.register_theme(ours)
         self.set_keymap(preferences.keys)
-        self._begin_with(self._suitable(preferences.theme))
+        self._set_first_theme(self._suitable_theme(preferences.theme))
         self.set_class(self.ascii_only, "-ascii")
 
     def run(self, **options: Any) -> None:
@@ -155,14 +155,14 @@ class BaseApp(App[None]):
         self._without_colour.enabled = theme == MONO.name
         self._plain_cursor.enabled = theme == ANSI.name
 
-    def wear(self, theme: str | None) -> None:
-        """Take these colours, or those that suit the terminal."""
-        self.theme = self._suitable(theme)
+    def apply_theme(self, theme: str | None) -> None:
+        """Change to this theme; None: to the one that suits the terminal."""
+        self.theme = self._suitable_theme(theme)
 
-    def _suitable(self, theme: str | None) -> str:
+    def _suitable_theme(self, theme: str | None) -> str:
         return suitable_theme(theme, no_color=self.no_color, color_system=self.console.color_system)
 
-    def _begin_with(self, theme: str) -> None:
+    def _set_first_theme(self, theme: str) -> None:
         """The colours of the first frame; to set `theme` would parse all styles a second time."""
         self.set_reactive(App.theme, theme)
         now = self.current_theme

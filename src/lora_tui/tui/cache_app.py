@@ -1,90 +1,311 @@
-"""The application as its screens see it: what they read, and what they may ask for."""
+"""The application over a cache, without its screens: it watches the cache and calls the writers.
+
+Screens know the application as `CacheApp`: what they read, and what they may ask for. `app.py` adds
+the screens and the keys that open them.
+"""
 
 from __future__ import annotations
 
+import gc
+import random
 import sqlite3
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual.signal import Signal
+from textual.timer import Timer
+from textual.worker import WorkerFailed
+
+from lora_tui.cache.changes import ChangeFeed, Topic
+from lora_tui.cache.connection import database_explained, open_cache
+from lora_tui.cache.metadata import Owner, get_sync_state
+from lora_tui.config.preferences import Preferences
+from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
+from lora_tui.tui.announcements import Announcements
 from lora_tui.tui.base_app import BaseApp
+from lora_tui.tui.downloads import Downloads
+from lora_tui.tui.sync_schedule import SyncSchedule
+from lora_tui.tui.view_state import ViewMemory, ViewState
 
 if TYPE_CHECKING:
-    from textual.signal import Signal
-
-    from lora_tui.cache.changes import Topic
-    from lora_tui.cache.metadata import Owner
+    from lora_tui.account.login import Login
+    from lora_tui.config.settings import Settings
     from lora_tui.engine.writers import Writers
-    from lora_tui.tui.view_state import ViewState
+    from lora_tui.tui.background_harvest import BackgroundHarvest
+
+_DEFAULT_PREFERENCES: Final = Preferences()
+_POLL_SECONDS: Final = 0.2
+_DISK_SECONDS: Final = 20.0
 
 
 class CacheApp(BaseApp):
-    """An application over a cache. `app.py` has the one there is; it knows the screens."""
+    """Screens read `db`, and ask for everything else here or of `writers`."""
 
-    db: sqlite3.Connection
-    """The connection of the UI's thread; for reading."""
-    cache_path: Path
-    cache_owner: Owner | None
-    cache_changes: Signal[frozenset[Topic]]
-    """Published on the UI's thread after any writer has changed the cache."""
-    writers: Writers
-    profile: str
-    signed_out: bool
-    """Whether the user signed out."""
-    clears_cache: bool
-    """Whether what is cached is to be removed then."""
+    HARVEST_POLL_SECONDS: ClassVar[float] = 1.0
+    """Between two looks for models that a harvest has made."""
 
-    @property
-    def is_syncing(self) -> bool:
-        """Whether a sync of ours is under way."""
-        raise NotImplementedError
+    def __init__(
+        self,
+        cache_path: Path,
+        writers: Writers,
+        *,
+        profile: str,
+        preferences: Preferences = _DEFAULT_PREFERENCES,
+        settings: Settings | None = None,
+        login: Login | None = None,
+        sync_on_start: bool = True,
+        harvest: BackgroundHarvest | None = None,
+        views: Path | None = None,
+        owner: Owner | None = None,
+    ) -> None:
+        """Open the cache of `owner`, before the terminal is taken over.
 
-    @property
-    def login_refused(self) -> bool:
-        """Whether nothing goes on before somebody signs in."""
-        raise NotImplementedError
+        Raises CacheError, DiskError.
+        """
+        super().__init__(preferences)
+        self.db: sqlite3.Connection = open_cache(cache_path, owner)
+        """The connection of the UI's thread; for reading."""
+        self.cache_path, self.cache_owner = cache_path, owner
+        self.cache_changes: Signal[frozenset[Topic]] = Signal(self, "cache_changes")
+        """Published on the UI's thread after any writer has changed the cache."""
+        self.writers = writers
+        self.profile = profile
+        self.settings = settings
+        self.login = login
+        self.harvest = harvest
+        self.cache_replaced = False
+        """Whether the application ended because another file has replaced its cache."""
+        self.signed_out = False
+        """Whether the user signed out."""
+        self.clears_cache = False
+        """Whether the cache is to be removed after that."""
+        self.damage: DamagedCacheError | None = None
+        """Set when the application ended because its cache is damaged."""
+        self._views = ViewMemory(views)
+        self._sync_on_start = sync_on_start
+        self._feed = ChangeFeed(self.db)
+        self._closed = False
+        self._syncing, self._sync_due = False, sync_on_start
+        self.sync_schedule = SyncSchedule(interval=preferences.sync_interval)
+        self._harvested_synced = 0
+        """How many harvested models the last successful sync had to fetch."""
+        self._next_sync: Timer | None = None
+        self._cache_file = cache_path.stat().st_ino
+        self._downloads = Downloads(self)
+        self._announcements = Announcements(self, self.db, cache_path, owner, self.ask)
 
-    @property
-    def view_state(self) -> ViewState:
-        """How the list is looked at, as it was the last time."""
-        raise NotImplementedError
+    @abstractmethod
+    def open_model(self, model_id: str) -> None:
+        """Show one model."""
 
-    def remember(self, state: ViewState) -> None:
-        """Look at the list in this way the next time too."""
-        raise NotImplementedError
+    @abstractmethod
+    def action_login(self) -> None:
+        """Ask the user to sign in again."""
+
+    @abstractmethod
+    def action_sign_out(self) -> None:
+        """End the session after a confirmation."""
+
+    def on_mount(self) -> None:
+        """Watch the cache; start what takes longer after the first frame."""
+        self.set_interval(_POLL_SECONDS, self.poll_cache)
+        self._announcements.look()
+        self._downloads.watch()
+        if self._sync_on_start:
+            self._downloads.go_on()
+        self.call_after_refresh(self._start_background_work)
+
+    def _start_background_work(self) -> None:
+        """Start the threads, and import the modules, that would delay the first frame."""
+        gc.enable()
+        if self._closed:
+            return
+        self.set_interval(_DISK_SECONDS, self.look_at_disk)
+        self.look_at_disk()
+        self._harvested_synced = self._count_harvested()
+        if self._sync_due:
+            self.sync(asked_for=False)
+        if self._sync_on_start:
+            self._downloads.fetch()
+        if self.harvest is not None:
+            self.set_interval(self.HARVEST_POLL_SECONDS, self._sync_harvested)
+            if self.harvest.wanted_on_start:
+                self.ask(self.harvest.start)
+
+    def on_unmount(self) -> None:
+        """Close the cache. A writer that ends after this updates no screen."""
+        self._closed = True
+        with suppress(DiskError):  # the user was told when it happened
+            self._views.write()
+        if self.harvest is not None:
+            self.harvest.stop()
+        self.db.close()
 
     def poll_cache(self) -> None:
         """Tell the screens what has changed since the last call."""
-        raise NotImplementedError
+        if not self._closed and self._was_replaced():
+            self.cache_replaced = True
+            self.exit()
+            return
+        topics = frozenset() if self._closed else self._feed.poll()
+        if topics:
+            self.cache_changes.publish(topics)
+            if Topic.NOTIFICATIONS in topics:
+                self._announcements.look()
+            if Topic.TRANSFERS in topics:
+                self._downloads.look()
 
-    def ask(self, call: Callable[[], None]) -> None:
-        """Have a writer do something small; a failure becomes a toast."""
-        raise NotImplementedError
+    @property
+    def is_syncing(self) -> bool:
+        """Whether a sync of this application is running, or starts after the first frame."""
+        return self._syncing or self._sync_due
 
-    def open_model(self, model_id: str) -> None:
-        """Show one model."""
-        raise NotImplementedError
+    @property
+    def is_downloading(self) -> bool:
+        """Whether the end of the application would stop a download."""
+        return self._downloads.running
+
+    @property
+    def login_refused(self) -> bool:
+        """Whether the login was refused for good, or several times in a row."""
+        return self.login is not None and self.sync_schedule.refused
+
+    def sync(self, *, asked_for: bool = True) -> None:
+        """Sync the cache with the backend, unless a sync is running already."""
+        if self._syncing:
+            if asked_for:
+                self.notify("A sync is running already")
+            return
+        if asked_for and get_sync_state(self.db).running:
+            self.notify("Another lora-tui is syncing; its results appear here too")
+        self._syncing, self._sync_due = True, False
+        if self._next_sync is not None:
+            self._next_sync.stop()
+        pressed, harvested = self.keys_pressed, self._count_harvested()
+
+        def ended(failure: LoraTuiError | None) -> None:
+            refused = self.login_refused
+            self._syncing = False
+            # while another process syncs, ours was skipped, and the other may have begun too early
+            if failure is None and not get_sync_state(self.db).running:
+                self._harvested_synced = harvested
+            self.sync_schedule = self.sync_schedule.after(failure)
+            self.poll_cache()
+            if self.login_refused is not refused:
+                self.cache_changes.publish(frozenset({Topic.SYNC}))  # the banner shows the remedy
+            if failure is not None:
+                idle = asked_for and self.keys_pressed == pressed
+                self._report_failed_sync(failure, asked_for=asked_for, may_open_form=idle)
+            self._sync_later()
+
+        self.start(self.writers.sync, ended, failed=ended, name="sync")
+
+    def action_sync(self) -> None:
+        """Sync now."""
+        self.sync()
 
     def download(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
-        """Fetch all files of a model, or those named; say when it is done."""
-        raise NotImplementedError
+        """Download all files of a model, or those named; show a toast at the end."""
+        self._downloads.start(model_id, name, files)
 
     def look_at_disk(self) -> None:
-        """Find out whether what was downloaded is still there."""
-        raise NotImplementedError
+        """Check in a thread whether the downloaded files are still on the disk."""
+        self._downloads.look_at_disk()
 
     def mark_read(self, notification_id: str) -> None:
-        """Mark a notification as read, here and in the backend."""
-        raise NotImplementedError
+        """Mark a notification as read, in the cache and in the backend."""
+        self.ask(partial(self.writers.mark_notification_read, notification_id))
+
+    def ask(self, call: Callable[[], None]) -> None:
+        """Run a short call of a writer in a thread; a failure becomes a toast."""
+
+        def failed(error: LoraTuiError) -> None:
+            self.show_error(error)
+            self.poll_cache()
+
+        self.start(call, lambda _: self.poll_cache(), failed=failed, name="writer")
+
+    @property
+    def view_state(self) -> ViewState:
+        """View, order and columns of the list, kept between runs."""
+        return self._views.state
+
+    def remember(self, state: ViewState) -> None:
+        """Keep this state of the list for the next run."""
+        if state != self._views.state:
+            self._views.state = state
+            self.ask(self._views.write)
 
     def take_preferences(self) -> None:
-        """What the file says now counts from now on. Raises ConfigError."""
-        raise NotImplementedError
+        """Apply the preferences that the file has now. Raises ConfigError."""
+        if self.settings is None:
+            return
+        self.preferences = now = self.settings.preferences()
+        self.sync_schedule = replace(self.sync_schedule, interval=now.sync_interval)
+        self.apply_theme(now.theme)
 
     def choose_theme(self, theme: str) -> None:
-        """These colours, from now on."""
-        raise NotImplementedError
+        """Change the theme, and write it to the configuration."""
+        if self.use_theme(theme) and self.settings is not None:
+            self.ask(partial(self.settings.change, "theme", theme))
 
-    def action_sign_out(self) -> None:
-        """End the session, once that is confirmed."""
-        raise NotImplementedError
+    def action_other_theme(self) -> None:
+        """Change to the next theme."""
+        self.choose_theme(self.next_theme())
+
+    def _report_failed_sync(
+        self, failure: LoraTuiError, *, asked_for: bool, may_open_form: bool
+    ) -> None:
+        """`may_open_form`: the user has not typed since, so no key goes into a form by mistake."""
+        if may_open_form and self.login_refused:
+            self.action_login()
+        # the banner shows it too, if the sync was able to store it
+        elif asked_for or get_sync_state(self.db).error != str(failure):
+            self.show_error(failure)
+
+    def _sync_later(self) -> None:
+        """Schedule the next sync, unless this application never syncs by itself."""
+        delay = self.sync_schedule.delay(random.random())  # noqa: S311 - spreads load, guards nothing
+        if (self._sync_on_start or self.harvest is not None) and not self._closed:
+            self._next_sync = self.set_timer(delay, partial(self.sync, asked_for=False))
+
+    def _sync_harvested(self) -> None:
+        """Sync when a harvest on this machine, ours or a service, has made a new model.
+
+        After a failed sync the schedule decides when to try again.
+        """
+        if self._syncing or self._closed or self.sync_schedule.failures:
+            return
+        if self._count_harvested() > self._harvested_synced:
+            self.sync(asked_for=False)
+
+    def _count_harvested(self) -> int:
+        """How many models harvests on this machine have made, as far as that can be read."""
+        if self.harvest is not None:
+            with suppress(LoraTuiError):  # the Harvest screen shows it
+                return self.harvest.models_made()
+        return self._harvested_synced
+
+    def _was_replaced(self) -> bool:
+        """Whether another process has removed or rebuilt the cache file that is open here."""
+        try:
+            return self.cache_path.stat().st_ino != self._cache_file
+        except OSError:
+            return True
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End in order where the cache is damaged; the caller rebuilds it and starts again."""
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        try:
+            with database_explained(self.cache_path):
+                raise cause
+        except DamagedCacheError as damage:
+            self.damage = damage
+            self.call_after_refresh(self.exit)  # a screen that is being built can't be removed
+        except Exception:
+            super()._handle_exception(error)
