@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Run
 from tests.tui.test_terminal import DEMO, ESCAPES, Terminal, demo
 
 
@@ -20,6 +21,18 @@ def test_the_backend_ends_with_an_application_that_is_killed(tmp_path: Path) -> 
     with demo(tmp_path, check_line=False) as terminal:
         terminal.wait_for("synced just now")
         assert len(terminal.children) == 1
+
+
+def test_the_models_of_the_demo_are_listed_beside_it_and_after_it(tmp_path: Path, run: Run) -> None:
+    listed = ("--profile", "demo", "list", "--json")
+    with demo(tmp_path) as terminal:
+        terminal.wait_for("synced just now")
+        beside = run(*listed).data["models"]
+        assert len(beside) == 5
+        assert run("--profile", "demo", "sync").code == 0
+        terminal.type("q")
+        assert terminal.end() == 0
+    assert run(*listed).data["models"] == beside
 
 
 def test_a_backend_that_dies_is_named_when_the_demo_is_left(tmp_path: Path) -> None:

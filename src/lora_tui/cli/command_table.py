@@ -44,12 +44,14 @@ class Command:
 COMMANDS = (
     Command(
         "demo",
-        "interactive:demo",
+        "demo:demo",
         "Try the application on generated data",
         options.demo_options,
         examples=(
             ("demo", "open the application with generated data"),
+            ("demo --hostile", "use names that a careless program trips over"),
             ("demo --serve-only", "only run its backend, for another shell"),
+            ("--profile demo list", "list its models, also after it has ended"),
         ),
     ),
     Command(

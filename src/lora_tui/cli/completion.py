@@ -225,11 +225,12 @@ def _cache(line: _Line) -> sqlite3.Connection:
 
 
 def _profiles(line: _Line) -> list[str]:
+    from lora_tui.config.demo import known_demos
     from lora_tui.config.profile import expanded, find_paths, read_profiles
 
     config: Any = line.values.get("config")
     paths = find_paths(config_file=expanded(config, "--config") if config else None)
-    return sorted(read_profiles(paths.config_file))
+    return sorted({*read_profiles(paths.config_file), *known_demos(paths)})
 
 
 def _as_meant(words: Sequence[str]) -> tuple[list[str], str, int]:

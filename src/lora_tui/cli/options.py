@@ -33,6 +33,11 @@ def demo_options(parser: ArgumentParser) -> None:
         "--serve-only", action="store_true", help="only run the backend, without the application"
     )
     parser.add_argument(
+        "--hostile",
+        action="store_true",
+        help="generate hostile names, paths and JSON too, in a demo of its own",
+    )
+    parser.add_argument(
         "--models", type=positive, default=36, metavar="N", help="generate N models (36)"
     )
 

@@ -87,11 +87,15 @@ class Context:
         self.say(f"{sentence}.")
 
     def require_network(self) -> None:
-        """Raises UnreachableError where --offline forbids what the command is for."""
+        """Raises UnreachableError with --offline, and for a demo that does not run."""
         if self.arguments.offline:
             raise UnreachableError(
                 "This needs the network, and --offline was given", remedy="leave out --offline"
             )
+        if self.profile.identity:
+            from lora_tui.config.demo import require_running
+
+            require_running(self.profile)
 
     def print_data(self, data: Any) -> None:
         """Print the success envelope. ASCII, so that no remote text can act on a terminal."""

@@ -1,16 +1,12 @@
-"""The terminal application, on the configured project or on the sandbox (`demo`)."""
+"""The terminal application on a profile; on the first run, the form that makes one."""
 
 from __future__ import annotations
 
 import gc
 import os
-import shutil
-import signal
-import threading
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lora_tui.account import sessions
 from lora_tui.account.login import Login, sign_in
@@ -19,8 +15,6 @@ from lora_tui.cache.metadata import Owner
 from lora_tui.commands.context import Context
 from lora_tui.config.profile import (
     DEFAULT_PROFILE,
-    DEMO_PROFILE,
-    Paths,
     Profile,
     find_paths,
     load_profile,
@@ -31,22 +25,17 @@ from lora_tui.errors import (
     DamagedCacheError,
     NotConfiguredError,
 )
-from lora_tui.secret import Secret
 from lora_tui.tui.terminal import require_terminal
-
-_DEMO_BYTES_A_SECOND: Final = 6_000_000
-_DEMO_MODELS: Final = 36
 
 if TYPE_CHECKING:
     from lora_tui.account.sessions import Session
     from lora_tui.app import LoraTuiApp
-    from lora_tui.sandbox import Sandbox
 
 
 def open_application(context: Context) -> None:
     """Open the application on the profile in force; on the first run, help to make one."""
     require_terminal()
-    _obey_no_color(context)
+    obey_no_color(context)
     try:
         profile = context.profile
     except NotConfiguredError:
@@ -68,12 +57,12 @@ def open_application(context: Context) -> None:
             if not _signs_in(profile, error):
                 raise
             session = sign_in(profile)
-        signed_out = _run_online(context, profile, session, sync=True)
+        signed_out = run_online(context, profile, session, sync=True)
         if not signed_out or not _signs_in(profile, AuthenticationError("Signed out")):
             return
 
 
-def _run_online(context: Context, profile: Profile, session: Session, *, sync: bool) -> bool:
+def run_online(context: Context, profile: Profile, session: Session, *, sync: bool) -> bool:
     """Whether the user has signed out."""
     owner = sessions.cache_owner(profile, session.user_id)
     with closing(Writers.for_profile(profile, owner)) as writers:
@@ -93,7 +82,9 @@ def _first_run(context: Context) -> Profile | None:
     app = FirstRunApp(load_preferences(paths.config_file), DEFAULT_PROFILE, paths)
     app.run()
     if app.wants_demo:
-        _demo(context, models=_DEMO_MODELS)
+        from lora_tui.commands.demo import open_demo
+
+        open_demo(context)
     return load_profile(config_file=arguments.config) if app.connected else None
 
 
@@ -108,48 +99,9 @@ def _signs_in(profile: Profile, reason: AuthenticationError) -> bool:
     return app.signed_in
 
 
-def _obey_no_color(context: Context) -> None:
+def obey_no_color(context: Context) -> None:
     if context.arguments.no_color:
         os.environ["NO_COLOR"] = "1"
-
-
-def demo(context: Context) -> None:
-    """Open the application, or only the backend, on the embedded sandbox."""
-    arguments = context.arguments
-    if not arguments.serve_only:
-        require_terminal()
-        _obey_no_color(context)
-    _demo(
-        context,
-        models=arguments.models,
-        reset=arguments.reset,
-        serve_only=arguments.serve_only,
-    )
-
-
-def _demo(context: Context, *, models: int, reset: bool = False, serve_only: bool = False) -> None:
-    from lora_tui.tui.sandbox_process import explained, sandbox_process
-
-    paths = find_paths()
-    state = paths.state_dir / "demo"
-    if reset:
-        shutil.rmtree(state, ignore_errors=True)
-        for file in paths.cache_dir.glob(f"{DEMO_PROFILE}-*"):
-            file.unlink(missing_ok=True)
-    if serve_only:
-        with explained(state):
-            from lora_tui.sandbox import Sandbox
-
-            sandbox = Sandbox.start(state, models=models)
-        with sandbox:
-            _serve(context, sandbox)
-        return
-    # loopback would be over before a progress bar is seen; this is a good home connection
-    with sandbox_process(state, models=models, throttle=_DEMO_BYTES_A_SECOND) as backend:
-        profile = _demo_profile(backend, paths)
-        sessions.delete_session(profile)
-        sync = not context.arguments.offline
-        _run_online(context, profile, sign_in(profile), sync=sync)
 
 
 def _run(
@@ -199,35 +151,3 @@ def _rebuild(context: Context, cache_path: Path, owner: Owner) -> None:
     outcome = rebuild_cache(cache_path, owner)
     if outcome is not None:
         context.say(f"{outcome.sentence}.")
-
-
-def _demo_profile(backend: Mapping[str, str], paths: Paths) -> Profile:
-    return Profile(
-        name=DEMO_PROFILE,
-        paths=paths,
-        url=backend["SUPABASE_URL"],
-        anon_key=backend["SUPABASE_ANON_KEY"],
-        service_key=Secret(backend["SUPABASE_SERVICE_ROLE_KEY"]),
-        gpu_url=backend["GPU_CLUSTER_API_URL"],
-        gpu_key=Secret(backend["GPU_CLUSTER_API_KEY"]),
-        email=backend["LORA_TUI_EMAIL"],
-        password=Secret(backend["LORA_TUI_PASSWORD"]),
-        downloads_dir=paths.downloads_dir,
-        allow_private_urls=True,
-        identity=DEMO_PROFILE,
-    )
-
-
-def _serve(context: Context, sandbox: Sandbox) -> None:
-    """Print what another shell needs, and serve until a signal ends it."""
-    settings = sandbox.environment()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):  # before anybody can know that it serves
-        signal.signal(number, lambda *_: stop.set())
-    if context.json:
-        context.print_data(settings)
-    else:
-        context.out.writelines(f"export {name}={value}\n" for name, value in settings.items())
-    context.out.flush()
-    context.say("The sandbox serves; its keys and its data are make-believe. Ctrl+C ends it.")
-    stop.wait()

@@ -19,7 +19,8 @@ from lora_tui.files import disk_error_reason
 from lora_tui.secret import Secret
 
 DEFAULT_PROFILE: Final = "default"
-DEMO_PROFILE: Final = "demo"
+DEMO_PROFILES: Final = ("demo", "demo-hostile")
+"""Of `lora-tui demo` and `lora-tui demo --hostile`, where the file has none of these names."""
 _MOST_PARALLEL: Final = 16
 
 _ON: Final = ("1", "true", "yes", "on")
@@ -152,6 +153,10 @@ def load_profile(
     profiles = read_profiles(paths.config_file, required=config_file is not None)
     chosen = name or environment.get("LORA_TUI_PROFILE") or DEFAULT_PROFILE
     check_profile_name(chosen)
+    if chosen in DEMO_PROFILES and chosen not in profiles:
+        from lora_tui.config.demo import profile_from_note
+
+        return profile_from_note(paths, chosen)
     if chosen not in profiles and (chosen != DEFAULT_PROFILE or "SUPABASE_URL" not in environment):
         if name or profiles:
             known = ", ".join(sorted(profiles)) or "none"

@@ -13,7 +13,7 @@ from typing import Final
 
 from lora_tui.account import sessions
 from lora_tui.config.preferences import PREFERENCES, THEME_NAMES, Preferences, load_preferences
-from lora_tui.config.profile import DEMO_PROFILE, Profile, read_document
+from lora_tui.config.profile import Profile, read_document
 
 ACCOUNT: Final = "account"
 FLAG, FILE, DEFAULT = "flag", "file", "default"
@@ -138,7 +138,7 @@ class Settings:
         table = document.get("profiles", {}).get(self.profile.name, {})
         rate = self._environment.get("LORA_TUI_LIMIT_RATE") or table.get("limit_rate")
         at_start = table.get("background_harvest") is True
-        changeable = self.profile.name != DEMO_PROFILE
+        changeable = not self.profile.identity
         return [
             Setting(
                 "downloads",

@@ -29,13 +29,20 @@ _ERRORS: Final[Mapping[str, type[LoraTuiError]]] = {
 
 
 @contextmanager
-def sandbox_process(directory: Path, *, models: int, throttle: int) -> Iterator[Mapping[str, str]]:
+def sandbox_process(
+    directory: Path, *, models: int, hostile: bool, throttle: int
+) -> Iterator[Mapping[str, str]]:
     """A sandbox beside this process, which ends with it; yields what `Sandbox.environment` gives.
 
     `throttle` is how many bytes a second a download gets. Raises LoraTuiError where it can't start,
     and UnreachableError afterwards where it has ended too early.
     """
-    settings = {"directory": str(directory), "models": models, "throttle": throttle}
+    settings = {
+        "directory": str(directory),
+        "models": models,
+        "hostile": hostile,
+        "throttle": throttle,
+    }
     with tempfile.TemporaryFile() as complaints:
         process = _spawn(complaints)
         try:
@@ -179,7 +186,9 @@ def _serve(settings: Mapping[str, Any]) -> int:
         with explained(directory):
             from lora_tui.sandbox import Sandbox
 
-            sandbox = Sandbox.start(directory, models=settings["models"])
+            sandbox = Sandbox.start(
+                directory, models=settings["models"], hostile=settings["hostile"]
+            )
     except LoraTuiError as error:
         _answer(
             error=str(error), kind=type(error).__name__, details=error.details, remedy=error.remedy

@@ -1,0 +1,95 @@
+"""`demo`: the application, or only the backend, on the sandbox."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+from lora_tui.account import sessions
+from lora_tui.account.login import sign_in
+from lora_tui.commands.context import Context
+from lora_tui.commands.interactive import obey_no_color, run_online
+from lora_tui.config.demo import (
+    BELIEVABLE,
+    HOSTILE,
+    demo_profile,
+    note_backend,
+    state_directory,
+)
+from lora_tui.config.profile import Paths, Profile, find_paths
+from lora_tui.tui.sandbox_process import explained, sandbox_process
+from lora_tui.tui.terminal import require_terminal
+
+_MODELS: Final = 36
+_BYTES_A_SECOND: Final = 6_000_000
+"""A good home connection; loopback would be over before a progress bar is seen."""
+
+
+def demo(context: Context) -> None:
+    """Open the application, or start only the backend, on the sandbox."""
+    arguments = context.arguments
+    name = HOSTILE if arguments.hostile else BELIEVABLE
+    if not arguments.serve_only:
+        require_terminal()
+        obey_no_color(context)
+    if arguments.reset:
+        _remove_data(find_paths(), name)
+    if arguments.serve_only:
+        _serve(context, name, models=arguments.models)
+    else:
+        open_demo(context, name, models=arguments.models)
+
+
+def open_demo(context: Context, name: str = BELIEVABLE, *, models: int = _MODELS) -> None:
+    """Open the application on the demo of this name. Raises LoraTuiError."""
+    paths = find_paths()
+    with sandbox_process(
+        state_directory(paths, name),
+        models=models,
+        hostile=name == HOSTILE,
+        throttle=_BYTES_A_SECOND,
+    ) as backend:
+        note_backend(paths, name, backend)
+        profile = demo_profile(paths, name, backend)
+        sessions.delete_session(profile)
+        session = sign_in(profile)
+        run_online(context, profile, session, sync=not context.arguments.offline)
+
+
+def _remove_data(paths: Paths, name: str) -> None:
+    """Remove the backend's data, the cache and the session of this demo."""
+    profile = Profile(name=name, paths=paths, url="", anon_key="", identity=name)
+    shutil.rmtree(state_directory(paths, name), ignore_errors=True)
+    for file in paths.cache_dir.glob(f"{profile.key}-*"):
+        file.unlink(missing_ok=True)
+    sessions.delete_session(profile)
+
+
+def _serve(context: Context, name: str, *, models: int) -> None:
+    """Print what another shell needs, and serve until a signal ends it."""
+    paths = find_paths()
+    state = state_directory(paths, name)
+    with explained(state):
+        from lora_tui.sandbox import Sandbox
+
+        sandbox = Sandbox.start(state, models=models, hostile=name == HOSTILE)
+    with sandbox:
+        settings = sandbox.environment()
+        note_backend(paths, name, settings)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):  # before anybody can know that it serves
+            signal.signal(number, lambda *_: stop.set())
+        _print(context, settings)
+        stop.wait()
+
+
+def _print(context: Context, settings: Mapping[str, str]) -> None:
+    if context.json:
+        context.print_data(settings)
+    else:
+        context.out.writelines(f"export {name}={value}\n" for name, value in settings.items())
+    context.out.flush()
+    context.say("The sandbox serves; its keys and its data are make-believe. Ctrl+C ends it.")

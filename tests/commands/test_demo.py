@@ -1,0 +1,158 @@
+"""The demo's models on the command line: while it runs, after it, and after it starts anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lora_tui.config.demo import note_backend
+from lora_tui.config.profile import find_paths
+from lora_tui.errors import ExitCode
+from lora_tui.sandbox import Sandbox
+from tests.conftest import Ran, Run
+
+_BELIEVABLE = re.compile(r"[A-Z][\w ]+ - \d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+_NAMES = (
+    *("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "GPU_CLUSTER_API_URL"),
+    *("GPU_CLUSTER_API_KEY", "LORA_TUI_EMAIL", "LORA_TUI_PASSWORD"),
+)
+NUMBERS = json.dumps(dict.fromkeys(_NAMES, 1))
+ELSEWHERE = json.dumps(dict.fromkeys(_NAMES, "https://elsewhere.example"))
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[dict[str, str]]:
+    """`lora-tui demo --serve-only`; yields the settings that it prints."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "lora_tui", "demo", "--serve-only", "--json", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            lines = iter(process.stdout.readline, b"")
+            text = b""
+            for line in lines:
+                text += line
+                if line.startswith(b"}"):
+                    break
+            yield json.loads(text)["data"]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def names(ran: Ran) -> list[str]:
+    return [model["name"] for model in ran.data["models"]]
+
+
+def test_the_demo_is_read_on_the_command_line_while_it_runs_and_after_it_ended(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:9")  # of another project
+    monkeypatch.setenv("SUPABASE_ANON_KEY", "anon")
+
+    def demo(*words: str) -> Ran:
+        return run("--profile", "demo", *words)
+
+    with serving("--models", "6") as settings:
+        assert demo("sync").code == ExitCode.OK
+        before = names(demo("list", "--json"))
+        assert len(before) == 6
+        assert demo("whoami", "--json").data["email"] == settings["LORA_TUI_EMAIL"]
+        assert demo("download", before[0]).code == ExitCode.OK
+
+    after = demo("list", "--json")
+    assert names(after) == before
+    first, second = (model["id"] for model in after.data["models"][:2])
+    assert demo("show", first).code == ExitCode.OK
+    assert demo("compare", first, second).code == ExitCode.OK
+    assert demo("report", first, "--output", str(tmp_path / "report.md")).code == ExitCode.OK
+    assert before[0] in demo("library").out
+    assert demo("whoami").out.strip() == settings["LORA_TUI_EMAIL"]
+
+
+@pytest.mark.parametrize("command", ["sync", "download x", "urls x", "--harvest --once", "login"])
+def test_what_needs_the_backend_of_a_demo_that_ended_says_so(run: Run, command: str) -> None:
+    with Sandbox.start(models=0) as sandbox:
+        note_backend(find_paths(), "demo", sandbox.environment())
+    ran = run("--profile", "demo", *command.split())
+    assert ran.code == ExitCode.UNREACHABLE
+    assert "The demo is not running" in ran.err
+    assert "Start `lora-tui demo` in another terminal" in ran.err
+
+
+@pytest.mark.parametrize("profile", ["demo", "demo-hostile"])
+@pytest.mark.parametrize("command", ["list", "show x", "whoami", "sync"])
+def test_a_demo_that_never_ran_is_named(run: Run, profile: str, command: str) -> None:
+    ran = run("--profile", profile, *command.split())
+    assert ran.code == ExitCode.USAGE
+    assert "The demo has not run here yet" in ran.err
+    assert "Run `lora-tui demo" in ran.err
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "[]", "{}", NUMBERS, ELSEWHERE, "[" * 100_000, "\xff", None],
+    ids=["empty", "list", "nothing", "numbers", "elsewhere", "nested", "no UTF-8", "directory"],
+)
+def test_a_damaged_note_of_the_backend_counts_as_none(
+    run: Run, home: Path, note: str | None
+) -> None:
+    path = home / "state" / "demo" / "backend.json"
+    if note is None:
+        path.mkdir(parents=True)
+    else:
+        path.parent.mkdir(parents=True)
+        path.write_text(note, encoding="latin-1")
+    ran = run("--profile", "demo", "list")
+    assert ran.code == ExitCode.USAGE
+    assert "The demo has not run here yet" in ran.err
+
+
+def test_a_profile_of_the_configuration_that_is_named_demo_comes_first(
+    run: Run, home: Path
+) -> None:
+    home.mkdir()
+    url = "https://project.example"
+    (home / "config.toml").write_text(f'[profiles.demo]\nurl = "{url}"\nanon_key = "anon"\n')
+    assert url in run("--profile", "demo", "doctor", "--offline").out
+
+
+def test_a_reset_starts_with_new_data_and_leaves_other_profiles_alone(run: Run, home: Path) -> None:
+    other = home / "cache" / "demo-two-0123abcd-0123456789ab.sqlite3"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    with serving("--models", "2"):
+        assert run("--profile", "demo", "sync").code == ExitCode.OK
+    with serving("--models", "3", "--reset"):
+        assert run("--profile", "demo", "list").code != ExitCode.OK
+        assert run("--profile", "demo", "sync").code == ExitCode.OK
+        assert len(names(run("--profile", "demo", "list", "--json"))) == 3
+    assert other.exists()
+
+
+def test_the_names_of_the_demo_are_believable_and_the_hostile_ones_have_a_demo_of_their_own(
+    run: Run,
+) -> None:
+    found = []
+    for profile, flags in (("demo-hostile", ["--hostile"]), ("demo", [])):
+        with serving("--models", "28", *flags):
+            assert run("--profile", profile, "sync").code == ExitCode.OK
+        found.append(names(run("--profile", profile, "list", "--json", "--limit", "99")))
+    hostile, believable = found
+    assert len(hostile) == len(believable) == 28
+    assert all(_BELIEVABLE.fullmatch(name) for name in believable)
+    assert sum(_BELIEVABLE.fullmatch(name) is None for name in hostile) == 8
