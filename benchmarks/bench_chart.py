@@ -31,7 +31,7 @@ def main() -> None:
             Logged(float(n), loss, loss + 0.1 if n % 100 == 0 else None, n / 2)
             for n, loss in enumerate(losses)
         ]
-        series = Series.of_logged(logged)
+        series = Series.from_logged(logged)
         peer = f"lowest and highest of {COLUMNS} columns"
         plain = milliseconds(lambda losses=losses: columns_of(losses), ROUNDS)
         views = {"whole run": None, "a tenth of it": (size * 0.4, size * 0.5)}
@@ -45,7 +45,7 @@ def main() -> None:
             figures.append(
                 figure(f"{name}, {size:,} points", "ms", drawn, peer=peer, peer_values=plain)
             )
-        made = milliseconds(lambda logged=logged: Series.of_logged(logged), 1)
+        made = milliseconds(lambda logged=logged: Series.from_logged(logged), 1)
         figures.append(figure(f"made ready to draw, {size:,} points", "ms", made))
     report("loss chart of 120 × 40", "chart", figures)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from lora_tui import clock
 
-NOTHING = "–"
+NO_VALUE = "–"
 _TOO_LONG = 1e15
 """From this number on, scientific notation: all digits would fill the screen."""
 _MONTHS = (
@@ -19,14 +19,14 @@ def stars(score: int | None, *, ascii_only: bool = False) -> str:
     """Five places wide: `★★★☆☆`, or `***..` where only ASCII can be shown."""
     full, empty = ("*", ".") if ascii_only else ("★", "☆")
     if score is None:
-        return NOTHING.ljust(5) if not ascii_only else "-".ljust(5)
+        return NO_VALUE.ljust(5) if not ascii_only else "-".ljust(5)
     score = min(5, max(0, score))
     return full * score + empty * (5 - score)
 
 
 def score(value: int | None) -> str:
     """`4/5`."""
-    return NOTHING if value is None else f"{value}/5"
+    return NO_VALUE if value is None else f"{value}/5"
 
 
 def loss(value: float | None) -> str:
@@ -44,21 +44,21 @@ def perplexity(value: float | None) -> str:
 def count(value: float | None) -> str:
     """Whole, with thousands separators."""
     if value is None or not math.isfinite(value):
-        return NOTHING
+        return NO_VALUE
     return f"{value:.2e}" if abs(value) >= _TOO_LONG else f"{round(value):,}"
 
 
 def percent(value: float | None) -> str:
     """One decimal and the sign."""
     if value is None or not math.isfinite(value):
-        return NOTHING
+        return NO_VALUE
     return f"{value:.2e} %" if abs(value) >= _TOO_LONG else f"{value:.1f} %"
 
 
 def money(value: float | None) -> str:
     """US dollars with cents."""
     if value is None or not math.isfinite(value):
-        return NOTHING
+        return NO_VALUE
     amount = abs(value)
     digits = f"{amount:.2e}" if amount >= _TOO_LONG else f"{amount:,.2f}"
     return f"-${digits}" if value < 0 else f"${digits}"
@@ -66,13 +66,13 @@ def money(value: float | None) -> str:
 
 def hours(value: float | None) -> str:
     """Hours with two decimals."""
-    return NOTHING if value is None or not math.isfinite(value) else f"{_fixed(value, 2)} h"
+    return NO_VALUE if value is None or not math.isfinite(value) else f"{_fixed(value, 2)} h"
 
 
 def size(value: float | None) -> str:
     """Bytes in powers of 1024, three significant digits: `24.0 MiB`."""
     if value is None:
-        return NOTHING
+        return NO_VALUE
     amount = float(value)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(amount) < 1024 or unit == "TiB":
@@ -85,7 +85,7 @@ def size(value: float | None) -> str:
 
 def rate(bytes_a_second: float | None) -> str:
     """Bytes a second."""
-    return NOTHING if bytes_a_second is None else f"{size(bytes_a_second)}/s"
+    return NO_VALUE if bytes_a_second is None else f"{size(bytes_a_second)}/s"
 
 
 def duration(seconds: float | None) -> str:
@@ -119,13 +119,13 @@ def age(moment: datetime | None, now: datetime) -> str:
 
 def date(moment: datetime | None) -> str:
     """`2026-11-23`, in the local zone of the user."""
-    return NOTHING if moment is None else clock.local(moment).strftime("%Y-%m-%d")
+    return NO_VALUE if moment is None else clock.local(moment).strftime("%Y-%m-%d")
 
 
 def short_date(moment: datetime | None, now: datetime) -> str:
     """`Nov 23` where it was within the last year, else `Nov'25`; six cells wide."""
     if moment is None:
-        return NOTHING
+        return NO_VALUE
     local = clock.local(moment)
     if abs(now - moment) < timedelta(days=330):
         return f"{_MONTHS[local.month - 1]} {local.day:>2}"
@@ -134,13 +134,13 @@ def short_date(moment: datetime | None, now: datetime) -> str:
 
 def date_time(moment: datetime | None) -> str:
     """`2026-11-23 09:16`, in the local zone of the user."""
-    return NOTHING if moment is None else clock.local(moment).strftime("%Y-%m-%d %H:%M")
+    return NO_VALUE if moment is None else clock.local(moment).strftime("%Y-%m-%d %H:%M")
 
 
-def figure(value: float | None) -> str:
+def number(value: float | None) -> str:
     """A hyperparameter as people write it: `2e-4`, `0.05`, `16`."""
     if value is None:
-        return NOTHING
+        return NO_VALUE
     if value != 0 and abs(value) < 1e-3:
         mantissa, _, exponent = f"{value:.6e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
@@ -149,5 +149,5 @@ def figure(value: float | None) -> str:
 
 def _fixed(value: float | None, decimals: int) -> str:
     if value is None or not math.isfinite(value):
-        return NOTHING
+        return NO_VALUE
     return f"{value:.2e}" if abs(value) >= _TOO_LONG else f"{value:,.{decimals}f}"

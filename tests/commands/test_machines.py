@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from lora_tui.cli.run import main
-from lora_tui.reports.exports import not_a_formula
+from lora_tui.reports.exports import escape_formula
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run, set_environment
 from tests.front import Front
@@ -247,6 +247,6 @@ def test_numbers_that_are_none_leave_json_json(
 @pytest.mark.parametrize("before", ["", " ", "\u00a0", "\u3000", "\ufeff", "\u200b ", "\t"])
 def test_no_text_is_a_formula_to_a_spreadsheet(before: str) -> None:
     for first in "=+-@\t\r\n＝＋－＠﹢﹣﹦﹫⁼₊−":
-        assert not_a_formula(f"{before}{first}cmd|' /C calc'!A0").startswith("'")
-    assert not_a_formula("a=1") == "a=1"
-    assert not_a_formula(-1.5) == -1.5
+        assert escape_formula(f"{before}{first}cmd|' /C calc'!A0").startswith("'")
+    assert escape_formula("a=1") == "a=1"
+    assert escape_formula(-1.5) == -1.5

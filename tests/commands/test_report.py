@@ -44,7 +44,7 @@ def hostile_card() -> ModelCard:
     )
     return ModelCard(
         model=model,
-        facts=[("Base model", HOSTILE), (HOSTILE, "value")],
+        metadata=[("Base model", HOSTILE), (HOSTILE, "value")],
         opinion=[HOSTILE],
         curve=[CurvePoint(1, 2.0, None), CurvePoint(2, 1.0, 1.5)],
         snippets=[("vllm", "``` breaks\n````out\n")],

@@ -8,7 +8,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.adapters.config import disagreements, read_config
+from lora_tui.adapters.config import config_mismatches, read_config
 from lora_tui.adapters.lora_header import read_header
 from lora_tui.adapters.safetensors_header import header_length
 from lora_tui.errors import IntegrityError
@@ -61,7 +61,7 @@ def test_any_header_is_read_or_refused(beginning: bytes, size: int | None) -> No
     except IntegrityError as error:
         said = f"{error} {error.details or ''}"
     else:
-        said = " ".join((*facts.problems, *disagreements(facts, read_config(b'{"r": 8}'))))
+        said = " ".join((*facts.problems, *config_mismatches(facts, read_config(b'{"r": 8}'))))
     assert not any(character in said for character in ESCAPES)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lora_tui.curves.downsample_and_smooth import downsample
-from lora_tui.domain import MetricPoint, curve_of
+from lora_tui.domain import MetricPoint, curve_from_points
 from lora_tui.harvest.points import Points
 from lora_tui.quality import calculate_quality_metrics
 
@@ -52,7 +52,7 @@ def test_rating_and_curve_are_those_of_all_points_at_once(count: int, seed: int)
     rows = odd_rows(seed, count)
     points = Points(iter(rows))
     assert calculate_quality_metrics(points.ends) == calculate_quality_metrics(rows)
-    whole = curve_of(MetricPoint.from_row(one) for one in rows)
+    whole = curve_from_points(MetricPoint.from_row(one) for one in rows)
     assert downsample(points, 200) == downsample(whole, 200)
 
 

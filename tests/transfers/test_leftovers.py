@@ -30,7 +30,7 @@ def leave(world: World, content: bytes, note: dict[str, Any] | str | bytes | Non
         note = json.dumps(note)
     if note is not None:
         data = note if isinstance(note, bytes) else note.encode()
-        note_of(world).write_bytes(data)
+        transfer_note(world).write_bytes(data)
 
 
 def claim_directory_of(world: World) -> None:
@@ -38,7 +38,7 @@ def claim_directory_of(world: World) -> None:
     claim_directory(world.directory, world.model())
 
 
-def note_of(world: World) -> Path:
+def transfer_note(world: World) -> Path:
     return world.target.with_name(f"{world.name}.part.json")
 
 

@@ -12,8 +12,14 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache.models import ModelSummary
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.text import terminal_safe
-from lora_tui.widgets.card_grid import PAGE, CardGrid, CardLook, card_lines, lay_out
-from lora_tui.widgets.charts.sparkline import area
+from lora_tui.widgets.card_grid import (
+    CARDS_PER_PAGE,
+    CardContext,
+    CardGrid,
+    card_layout,
+    card_lines,
+)
+from lora_tui.widgets.charts.sparkline import area_chart
 from lora_tui.widgets.model_table import ModelTable
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import HOSTILE_NAMES, FakeWriters, Library, identifier, model_row
@@ -93,7 +99,7 @@ async def test_keys_go_from_card_to_card_and_from_page_to_page(
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("v", *keys)
         assert current_id(app) == identifier("model", place)
-        assert f"page {place // PAGE + 1} of 4" in screen_text(app)
+        assert f"page {place // CARDS_PER_PAGE + 1} of 4" in screen_text(app)
         assert screen_text(app).count("▌") == 4
 
 
@@ -237,7 +243,7 @@ def test_any_card_fills_exactly_its_cells(
         "id", text, "1", text, text or None, text, text or None, 3, "excellent", figure, figure,
         figure, figure, None, None, downloaded=is_marked, sparkline=sparkline,
     )  # fmt: skip
-    lines = card_lines(model, CardLook(width, height, ascii_only), is_marked=is_marked)
+    lines = card_lines(model, CardContext(width, height, ascii_only), is_marked=is_marked)
     assert len(lines) == height
     for line in lines:
         assert sum(cell_len(part) for part, _ in line) == width
@@ -248,8 +254,8 @@ def test_any_card_fills_exactly_its_cells(
 def test_cards_fit_into_the_width_and_a_page_is_shown_whole_where_that_is_possible(
     width: int, height: int
 ) -> None:
-    layout = lay_out(width, height)
-    assert layout.columns * layout.rows == PAGE
+    layout = card_layout(width, height)
+    assert layout.columns * layout.rows == CARDS_PER_PAGE
     assert layout.columns * layout.width <= width
     if width >= 80 and height >= 20:
         assert layout.rows * layout.height - 1 <= height
@@ -264,6 +270,6 @@ def test_cards_fit_into_the_width_and_a_page_is_shown_whole_where_that_is_possib
 def test_a_curve_of_several_rows_fills_its_cells_and_stands_on_the_ground(
     values: tuple[float, ...], width: int, height: int, ascii_only: bool
 ) -> None:
-    rows = area(values, width, height, ascii_only=ascii_only)
+    rows = area_chart(values, width, height, ascii_only=ascii_only)
     assert [len(row) for row in rows] == [width] * height
     assert height == 1 or " " not in rows[-1]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from lora_tui.text import terminal_safe
-from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.charts.sparkline import sparkline
-from lora_tui.widgets.model_columns import arrange
+from lora_tui.widgets.model_columns import layout_columns
 
 
 @given(st.text(), st.integers(0, 60), st.booleans(), st.booleans())
@@ -42,7 +42,7 @@ def test_what_is_too_long_ends_in_an_ellipsis(text: str, width: int, shown: str)
 
 
 def test_ascii_keeps_letters_without_their_accents() -> None:
-    assert settled("Zoë – naïve → “ok”", ascii_only=True) == 'Zoe - naive -> "ok"'
+    assert normalize_width("Zoë – naïve → “ok”", ascii_only=True) == 'Zoe - naive -> "ok"'
 
 
 @given(
@@ -73,7 +73,7 @@ def test_a_curve_that_runs_away_ends_high() -> None:
 @given(st.integers(55, 300))
 def test_columns_never_overlap_nor_leave_the_line(width: int) -> None:
     end = 0
-    for placed in arrange(width):
+    for placed in layout_columns(width):
         assert placed.left >= end
         assert placed.width > 0
         end = placed.left + placed.width + 1

@@ -270,7 +270,7 @@ async def test_the_strength_of_the_smoothing_is_changed_and_said(
 @pytest.mark.parametrize("points", [1, 2, 500, 100_000])
 def test_the_stronger_the_smoothing_the_calmer_the_curve(points: int) -> None:
     noise = random.Random(points)
-    series = Series.of_points([CurvePoint(n, 1 + noise.random()) for n in range(points)])
+    series = Series.from_points([CurvePoint(n, 1 + noise.random()) for n in range(points)])
 
     def restlessness(strength: Smoothing) -> float:
         values = series.trend(strength)

@@ -23,7 +23,7 @@ from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.charts.curve_plot import PlotStyle
 from lora_tui.widgets.charts.overlay_chart import OverlayChart
-from lora_tui.widgets.charts.overlay_plot import curve_of, draw_overlay
+from lora_tui.widgets.charts.overlay_plot import draw_overlay, overlay_curve
 from lora_tui.widgets.difference_table import DifferenceTable, table_lines
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import HOSTILE_NAMES, FakeWriters, Library, model_row
@@ -156,7 +156,7 @@ async def test_b_tells_numbers_against_one_model_after_the_other(
             assert difference in text
         await pilot.press("b")
         assert "B base" in screen_text(app)
-        assert app.screen.query_one(OverlayChart).front == 1
+        assert app.screen.query_one(OverlayChart).front_curve == 1
         assert "-0.0100" in screen_text(app)
         await pilot.press("b", "b")
         assert " base" not in screen_text(app)
@@ -189,7 +189,7 @@ async def test_the_crosshair_reads_every_model_at_the_same_step(
         last = max(chart.drawing.columns.values()) if chart.drawing else None
         await pilot.press("left")
         await pilot.pause()
-        assert chart.at == last
+        assert chart.crosshair == last
         heading = text_of_line(chart)
         assert heading.startswith(f"step {last:,.10g}  A ")
         read = re.findall(r"[A-F] (\d\.\d{4})", heading)
@@ -208,7 +208,7 @@ async def test_a_part_of_the_curves_is_looked_at_and_the_whole_again(
     app = open_app()
     async with app.run_test(size=SMALL) as pilot:
         chart = (await compared(pilot)).query_one(OverlayChart)
-        left, right = chart.whole
+        left, right = chart.full_range
         await pilot.press("plus", "plus")
         assert chart.window is not None
         assert chart.window[1] - chart.window[0] == pytest.approx((right - left) / 4)
@@ -226,8 +226,8 @@ def text_of_line(chart: OverlayChart) -> str:
 def test_a_run_that_is_over_has_no_value_any_more() -> None:
     chart = OverlayChart()
     long, short = ([CurvePoint(n, 2.0 - n / last, None) for n in range(last)] for last in (90, 30))
-    chart.show([Series.of_points(long), Series.of_points(short)])
-    chart.shares, chart.at = False, 60.0
+    chart.show([Series.from_points(long), Series.from_points(short)])
+    chart.by_percent, chart.crosshair = False, 60.0
     reading, ended = chart.readings()
     assert reading == pytest.approx(2.0 - 60 / 90, abs=0.02)
     assert ended is None
@@ -236,14 +236,14 @@ def test_a_run_that_is_over_has_no_value_any_more() -> None:
 def test_runs_of_other_lengths_lie_over_one_another_in_whatever_order_they_come() -> None:
     chart = OverlayChart()
     long, short = (
-        Series.of_points([CurvePoint(0, 2, None), CurvePoint(n, 1, None)]) for n in (9, 3)
+        Series.from_points([CurvePoint(0, 2, None), CurvePoint(n, 1, None)]) for n in (9, 3)
     )
     for curves in ([long], [long, short]):
         chart.show(curves)
-    assert chart.shares
-    chart.toggle_shares()
+    assert chart.by_percent
+    chart.toggle_percent()
     chart.show([long, short])
-    assert not chart.shares
+    assert not chart.by_percent
 
 
 @pytest.mark.parametrize(("key", "suffix"), [("e", "md"), ("E", "csv")])
@@ -306,11 +306,11 @@ def test_a_chart_is_as_wide_and_high_as_its_place(
     window: tuple[float, float] | None,
 ) -> None:
     drawn = [
-        curve_of(
-            Series.of_points(curve),
+        overlay_curve(
+            Series.from_points(curve),
             validation=style.log_scale,
             smoothing=style.smoothing,
-            shares=style.over_time,
+            by_percent=style.over_time,
             buckets=4 * max(1, width),
             window=window,
         )

@@ -20,12 +20,12 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metrics import get_curve, put_points
 from lora_tui.curves.downsample_and_smooth import downsample, trend
 from lora_tui.curves.series import Logged, Series, Smoothing
-from lora_tui.domain import CurvePoint, MetricPoint, Training, curve_of
+from lora_tui.domain import CurvePoint, MetricPoint, Training, curve_from_points
 from lora_tui.reports.curve_svg import curve_svg
 from lora_tui.widgets.charts.axes import linear_ticks, log_ticks
 from lora_tui.widgets.charts.curve_plot import (
-    LEAST_HEIGHT,
-    LEAST_WIDTH,
+    MIN_PLOT_HEIGHT,
+    MIN_PLOT_WIDTH,
     Plot,
     PlotStyle,
     Window,
@@ -33,8 +33,7 @@ from lora_tui.widgets.charts.curve_plot import (
     with_crosshair,
 )
 from lora_tui.widgets.charts.legend import legend
-from lora_tui.widgets.charts.overlay_plot import curve_of as overlay_curve
-from lora_tui.widgets.charts.overlay_plot import draw_overlay
+from lora_tui.widgets.charts.overlay_plot import draw_overlay, overlay_curve
 from lora_tui.widgets.charts.sparkline import sparkline
 from lora_tui.widgets.styled_lines import Span
 
@@ -75,7 +74,7 @@ def draw(
     style: PlotStyle = PLAIN,
     window: Window | None = None,
 ) -> Plot:
-    return draw_curve(Series.of_points(points), width, height, style, window)
+    return draw_curve(Series.from_points(points), width, height, style, window)
 
 
 def falling(count: int, *, step: float = 10.0) -> tuple[CurvePoint, ...]:
@@ -182,9 +181,9 @@ def test_a_log_scale_of_losses_that_are_not_positive_falls_back_to_a_linear_one(
 
 def test_losses_that_are_not_finite_are_left_out_and_the_rest_is_drawn() -> None:
     curve = [CurvePoint(0.0, 2.0), CurvePoint(1.0, math.nan), CurvePoint(2.0, 1.0, math.inf)]
-    series = Series.of_points(curve)
+    series = Series.from_points(curve)
     assert list(series.steps) == [0.0, 2.0]
-    assert not series.validated
+    assert not series.validation_indices
     assert cells_of(draw(curve, 60, 12), "training")
 
 
@@ -239,12 +238,12 @@ def test_values_are_read_at_the_point_and_validation_is_the_newest_recorded() ->
         CurvePoint(10.0, 1.5),
         CurvePoint(20.0, 1.2, 1.4),
     )
-    reading = Series.of_points(points).reading(1)
+    reading = Series.from_points(points).reading(1)
     assert (reading.step, reading.training) == (10.0, 1.5)
     assert (reading.validation, reading.validation_step) == (2.1, 0.0)
 
 
-@pytest.mark.parametrize(("width", "height"), [(LEAST_WIDTH - 1, 20), (80, LEAST_HEIGHT - 1)])
+@pytest.mark.parametrize(("width", "height"), [(MIN_PLOT_WIDTH - 1, 20), (80, MIN_PLOT_HEIGHT - 1)])
 def test_too_little_room_is_left_blank_rather_than_filled_with_rubble(
     width: int, height: int
 ) -> None:
@@ -290,7 +289,7 @@ def test_a_constant_loss_is_a_straight_line_whatever_its_value_and_the_smoothing
         [row] = {row for row, _ in cells_of(plot, "training")}
         line = "".join(text for text, name in plot.rows[row] if name == "training")
         assert len(set(line[1:-1])) == 1  # one dot row: the ends may be half a cell
-        smoothed = Series.of_points(points).trend(smoothing)
+        smoothed = Series.from_points(points).trend(smoothing)
         overlay = draw_overlay([list(enumerate(smoothed))], "A", 60, height, style)
         assert len({n for n, row in enumerate(overlay.rows) for _, s in row if s == "series0"}) == 1
 
@@ -313,11 +312,11 @@ def test_losses_that_are_no_numbers_leave_a_gap_in_the_line(tmp_path: Path) -> N
         cached = get_curve(db, "job")
     stored = json.loads(json.dumps([[p.step, p.training_loss] for p in points]))
     for series in (
-        Series.of_logged(logged),
-        Series.of_points(curve_of(points)),
-        Series.of_points(cached),
-        Series.of_points(downsample(curve_of(points), 30)),
-        Series.of_points(Training.from_json({"loss_curve": stored}).loss_curve),
+        Series.from_logged(logged),
+        Series.from_points(curve_from_points(points)),
+        Series.from_points(cached),
+        Series.from_points(downsample(curve_from_points(points), 30)),
+        Series.from_points(Training.from_json({"loss_curve": stored}).loss_curve),
     ):
         for style in (PLAIN, RAW, ASCII, LOG):
             plot = draw_curve(series, 107, 12, style)
@@ -326,7 +325,7 @@ def test_losses_that_are_no_numbers_leave_a_gap_in_the_line(tmp_path: Path) -> N
             assert [at for at in drawn if at < 30]
             assert [at for at in drawn if at > 70]
             run = overlay_curve(
-                series, validation=False, smoothing=style.smoothing, shares=False, buckets=400
+                series, validation=False, smoothing=style.smoothing, by_percent=False, buckets=400
             )
             overlay = draw_overlay([run], "A", 107, 12, style)
             columns = _columns_of(overlay.rows, overlay.left, "series0")
@@ -357,20 +356,23 @@ def test_losses_that_a_log_axis_cannot_show_are_marked_at_its_foot(style: PlotSt
         for n in range(101)
     ]
     plot = draw(points, 107, 12, style)
-    assert plot.has_unshown
+    assert plot.has_hidden_points
     foot = text_of(plot.rows)[9]
     marked = {(place - plot.left) / plot.width * 100 for place, c in enumerate(foot) if c == sign}
     assert [at for at in marked if 38 < at < 46]
     assert [at for at in marked if 78 < at < 82]
     assert not [at for at in marked if at < 35 or 50 < at < 75 or at > 85]
     words = "".join(
-        t for t, _ in legend(style, None, 100, is_log=True, has_validation=True, has_unshown=True)
+        t
+        for t, _ in legend(
+            style, None, 100, is_log=True, has_validation=True, has_hidden_points=True
+        )
     )
     assert f"{sign} 0 or less" in words
     overlay = draw_overlay([[(p.step, p.training_loss) for p in points]], "A", 107, 12, style)
-    assert overlay.has_unshown
+    assert overlay.has_hidden_points
     assert sign in text_of(overlay.rows)[9]
-    assert not draw(points, 107, 12, PLAIN).has_unshown
+    assert not draw(points, 107, 12, PLAIN).has_hidden_points
 
 
 @pytest.mark.parametrize("smoothing", Smoothing)
@@ -379,11 +381,11 @@ def test_a_log_axis_reaches_from_the_least_to_the_greatest_loss_that_was_logged(
     smoothing: Smoothing, window: Window | None
 ) -> None:
     losses = [2 - 0.05 * n if n <= 60 else 0.0 for n in range(100)]
-    series = Series.of_points([CurvePoint(float(n), loss) for n, loss in enumerate(losses)])
+    series = Series.from_points([CurvePoint(float(n), loss) for n, loss in enumerate(losses)])
     style = replace(LOG, smoothing=smoothing)
     plot = draw_curve(series, 100, 24, style, window)
     runs = [
-        overlay_curve(series, validation=False, smoothing=wanted, shares=False, buckets=400)
+        overlay_curve(series, validation=False, smoothing=wanted, by_percent=False, buckets=400)
         for wanted in (smoothing, Smoothing.OFF)
     ]
     overlay = draw_overlay([runs[0]], "A", 100, 24, style, window, logged=[runs[1]])

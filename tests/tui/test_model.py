@@ -17,7 +17,7 @@ from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.charts.loss_chart import LossChart
 from lora_tui.widgets.file_list import FileList
-from lora_tui.widgets.styled_lines import DrawnLines
+from lora_tui.widgets.styled_lines import StyledLines
 from tests.tui.conftest import Open, model_page, screen_text, show_model, toasts, until
 from tests.tui.library import (
     HOSTILE_NAMES,
@@ -210,7 +210,7 @@ async def halfway(
     monkeypatch.setattr(clock, "now", lambda: NOW)
 
 
-def text_of(widget: DrawnLines) -> str:
+def text_of(widget: StyledLines) -> str:
     return "\n".join("".join(text for text, _ in line) for line in widget.lines(100))
 
 

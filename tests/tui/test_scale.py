@@ -22,7 +22,7 @@ from tests.tui.library import NOW, FakeWriters, Library, identifier
 
 SIZE = (100, 30)
 COUNT = 100_000
-PAGE = 64
+CARDS_PER_PAGE = 64
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ async def test_a_key_reads_no_more_rows_than_a_few_screens_of_them(app: LoraTuiA
         for key in ("j", "down", "pagedown", "pagedown", "G", "k", "pageup", "pageup", "g", "j"):
             asked.clear()
             await pilot.press(key)
-            assert sum(asked) <= 2 * PAGE, key
+            assert sum(asked) <= 2 * CARDS_PER_PAGE, key
 
 
 async def test_a_key_in_the_middle_makes_the_cache_work_no_harder_than_at_the_top(
@@ -189,6 +189,6 @@ async def test_cards_of_a_large_list_read_no_more_than_their_page(app: LoraTuiAp
         for key in ("right", "down", "pagedown", "G", "up", "left_square_bracket", "g"):
             asked.clear()
             await pilot.press(key)
-            assert sum(asked) <= 2 * PAGE, key
+            assert sum(asked) <= 2 * CARDS_PER_PAGE, key
         assert steps.since_last() <= 60
         assert "page 1 of 8,334" in screen_text(app)

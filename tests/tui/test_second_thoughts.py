@@ -20,7 +20,7 @@ from lora_tui.cache.transfers import TransferState
 from lora_tui.config.preferences import load_preferences
 from lora_tui.config.profile import Profile, find_paths
 from lora_tui.config.settings import Settings
-from lora_tui.reports.exports import write_new
+from lora_tui.reports.exports import write_new_file
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.transfers.control import Control
@@ -113,6 +113,6 @@ async def test_a_setting_that_goes_back_to_its_default_says_what_it_was(
 
 
 def test_an_export_never_replaces_an_earlier_one(tmp_path: Path) -> None:
-    first = write_new(tmp_path, "comparison.md", "first")
-    second = write_new(tmp_path, "comparison.md", "second")
+    first = write_new_file(tmp_path, "comparison.md", "first")
+    second = write_new_file(tmp_path, "comparison.md", "second")
     assert (first.read_text(), second.read_text()) == ("first", "second")

@@ -85,7 +85,9 @@ class TestCurves:
         put_points(library)
         steps = array("d", range(1_000_000))
         losses = array("d", falling(1_000)) * 1_000
-        series = Series.of_logged([Logged(s, x, None) for s, x in zip(steps, losses, strict=True)])
+        series = Series.from_logged(
+            [Logged(s, x, None) for s, x in zip(steps, losses, strict=True)]
+        )
         monkeypatch.setattr(model_screen, "get_run", lambda _db, job_id: Run(series, None))
         assert snap_compare(open_app(), terminal_size=(100, 40), run_before=self._shown)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.adapters.config import disagreements, read_config
+from lora_tui.adapters.config import config_mismatches, read_config
 from lora_tui.adapters.lora_header import LoraHeader, read_header
 from lora_tui.adapters.safetensors_header import header_length
 from lora_tui.errors import IntegrityError
@@ -96,7 +96,7 @@ def test_embeddings_and_the_names_of_other_trainers_are_understood() -> None:
 
 
 def test_a_configuration_that_fits_is_agreed_with() -> None:
-    assert disagreements(adapter({0: 8, 1: 8}), config()) == ()
+    assert config_mismatches(adapter({0: 8, 1: 8}), config()) == ()
     assert config().scaling == 2.0
     assert config(use_rslora=True, r=16).scaling == 4.0
 
@@ -115,20 +115,20 @@ def test_a_configuration_that_fits_is_agreed_with() -> None:
     ],
 )
 def test_a_configuration_that_does_not_fit_is_told(changed: dict[str, Any], said: str) -> None:
-    found = disagreements(adapter({0: 8}), config(**changed))
+    found = config_mismatches(adapter({0: 8}), config(**changed))
     assert any(said in sentence for sentence in found), found
 
 
 def test_a_rank_pattern_gives_single_modules_ranks_of_their_own() -> None:
     facts = adapter({0: 8, 1: 32})
-    assert len(disagreements(facts, config())) == 1
-    assert disagreements(facts, config(rank_pattern={"layers.1.self_attn.q_proj": 32})) == ()
-    assert len(disagreements(facts, config(rank_pattern={"layers.1.self_attn.q_proj": 4}))) == 1
+    assert len(config_mismatches(facts, config())) == 1
+    assert config_mismatches(facts, config(rank_pattern={"layers.1.self_attn.q_proj": 32})) == ()
+    assert len(config_mismatches(facts, config(rank_pattern={"layers.1.self_attn.q_proj": 4}))) == 1
 
 
 def test_no_pattern_of_somebody_else_is_run() -> None:
     hostile = config(target_modules="(a+)+$", rank_pattern={"(.*.*)*x": 4})
-    assert disagreements(adapter({0: 8}), hostile) == ()
+    assert config_mismatches(adapter({0: 8}), hostile) == ()
 
 
 def test_a_pair_that_does_not_fit_is_a_problem() -> None:

@@ -22,7 +22,7 @@ from lora_tui.reports.compare import (
     to_data,
     to_markdown,
 )
-from lora_tui.reports.exports import markdown_text, write_new
+from lora_tui.reports.exports import markdown_text, write_new_file
 
 
 def model(number: int, **quality: Any) -> Model:
@@ -139,8 +139,8 @@ def test_markdown_renders_remote_text_as_itself(text: str, written: str) -> None
 
 
 def test_an_export_never_replaces_a_file(tmp_path: Path) -> None:
-    first = write_new(tmp_path / "new", "comparison.md", "one")
-    second = write_new(tmp_path / "new", "comparison.md", "two")
+    first = write_new_file(tmp_path / "new", "comparison.md", "one")
+    second = write_new_file(tmp_path / "new", "comparison.md", "two")
     assert (first.name, second.name) == ("comparison.md", "comparison-2.md")
     assert (first.read_text(), second.read_text()) == ("one", "two")
 
@@ -148,4 +148,4 @@ def test_an_export_never_replaces_a_file(tmp_path: Path) -> None:
 def test_an_export_that_can_not_be_written_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskError, match="can't be written"):
-        write_new(tmp_path / "file", "comparison.md", "one")
+        write_new_file(tmp_path / "file", "comparison.md", "one")

@@ -17,7 +17,7 @@ from lora_tui.errors import ConfigError, DiskError
 from lora_tui.files import disk_error
 from lora_tui.harvest import ledger_file
 from lora_tui.harvest.spool import Spool
-from lora_tui.reports.exports import write_new
+from lora_tui.reports.exports import write_new_file
 from lora_tui.sqlite_file import database_error
 from lora_tui.transfers import space
 from tests.conftest import Run
@@ -150,7 +150,7 @@ def test_a_file_in_the_place_of_a_directory_is_named_and_no_space_is_asked_for(
         Spool(tmp_path / "cache" / "harvest")
     assert "free some space" not in str(caught.value.remedy)
     with pytest.raises(DiskError, match=r"not a directory|in its place"):
-        write_new(tmp_path / "cache", "a.csv", "text")
+        write_new_file(tmp_path / "cache", "a.csv", "text")
 
 
 def test_a_lack_of_space_names_the_margin_that_stays_free(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_what_is_unknown_is_shown_too() -> None:
     model = Model.from_row(
         row(configuration={"hyperparameters": {"lora_rank": 8, "packing": True}})
     )
-    assert model.hyperparameters.others == (("packing", "true"),)
+    assert model.hyperparameters.other_settings == (("packing", "true"),)
 
 
 @pytest.mark.parametrize("damaged", [None, [], "", "not json", 7, "[1]", {"artifacts": None}])

@@ -31,8 +31,8 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
         (formats.size(500 * 1024**3), "500 GiB"),
         (formats.duration(3723), "1:02:03"),
         (formats.duration(None), "--:--"),
-        (formats.figure(0.0002), "2e-4"),
-        (formats.figure(16), "16"),
+        (formats.number(0.0002), "2e-4"),
+        (formats.number(16), "16"),
         (formats.percent(62.345), "62.3 %"),
     ],
 )

@@ -160,7 +160,7 @@ def test_an_odd_last_point_is_named() -> None:
     points = steady()
     points[-1] = CurvePoint(points[-1].step, 2.9)
     opinion = second_opinion(points)
-    assert finding(opinion, Kind.ODD_END).startswith("The last point (2.9000) is far off")
+    assert finding(opinion, Kind.OUTLIER_END).startswith("The last point (2.9000) is far off")
     comparison = compare_with_rating(opinion, quality_of(points))
     assert comparison.agrees is False
     assert comparison.sentence == (
@@ -178,7 +178,7 @@ def test_a_validation_loss_that_turned_names_the_step_and_the_way_out() -> None:
         for step in range(0, 3001, 10)
     ]
     opinion = second_opinion(points)
-    assert opinion.verdict is Verdict.UNSOUND
+    assert opinion.verdict is Verdict.SUSPICIOUS
     assert opinion.recommendation == (
         "Validation was best at step 1,200 of 3,000: fewer epochs, or stop early."
     )
@@ -215,7 +215,7 @@ def test_a_single_spike_is_a_note_and_costs_no_star() -> None:
     points = steady()
     points[150] = CurvePoint(points[150].step, points[150].training_loss + 1.0)
     opinion = second_opinion(points)
-    assert (opinion.verdict, opinion.stars) == (Verdict.SOUND, second_opinion(steady()).stars)
+    assert (opinion.verdict, opinion.stars) == (Verdict.HEALTHY, second_opinion(steady()).stars)
     assert finding(opinion, Kind.SPIKES).startswith("A spike at step 1,500 stands ")
 
 
@@ -223,7 +223,7 @@ def test_losses_that_are_no_number_are_counted_even_when_the_run_recovers() -> N
     points: list[CurvePoint | Logged] = list(steady())
     points[100:103] = [Logged(1000.0 + 10 * i, None, None) for i in range(3)]
     opinion = second_opinion(points)
-    assert opinion.verdict is Verdict.DOUBTFUL
+    assert opinion.verdict is Verdict.MINOR_ISSUES
     assert finding(opinion, Kind.NOT_A_NUMBER) == (
         "The training loss is not a number at 3 of 300 points, first at step 1,000 of 2,990."
     )
@@ -231,8 +231,8 @@ def test_losses_that_are_no_number_are_counted_even_when_the_run_recovers() -> N
 
 def test_a_curve_thinned_for_its_looks_is_not_asked_for_its_noise() -> None:
     points = downsample(falling(random.Random(3), noise=0.05), 120)
-    opinion = second_opinion(points, thinned=True)
-    assert Kind.THINNED in kinds(opinion)
+    opinion = second_opinion(points, downsampled=True)
+    assert Kind.DOWNSAMPLED in kinds(opinion)
     assert not kinds(opinion) & {Kind.SPIKES, Kind.PLATEAU}
 
 

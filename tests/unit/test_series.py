@@ -21,9 +21,9 @@ points = st.lists(st.tuples(losses, st.none() | losses), min_size=1, max_size=40
 def test_a_choice_keeps_ends_extremes_and_order_and_is_small(
     curve: list[CurvePoint], buckets: int, one: int, other: int
 ) -> None:
-    series = Series.of_points(curve)
+    series = Series.from_points(curve)
     first, last = sorted((min(one, len(curve) - 1), min(other, len(curve) - 1)))
-    numbers = series.picked(range(first, last + 1), buckets)
+    numbers = series.decimate(range(first, last + 1), buckets)
     assert numbers == sorted(set(numbers))
     assert (numbers[0], numbers[-1]) == (first, last)
     assert len(numbers) <= 8 * buckets + 2
@@ -38,24 +38,24 @@ def test_a_choice_keeps_ends_extremes_and_order_and_is_small(
 def test_a_part_is_what_lies_in_it_and_one_beyond_either_end(
     curve: list[CurvePoint], low: float, width: float
 ) -> None:
-    series = Series.of_points(curve)
-    part = list(series.within(low, low + width))
+    series = Series.from_points(curve)
+    part = list(series.indices_in(low, low + width))
     inside = [n for n in range(len(curve)) if low <= n <= low + width]
     assert set(inside) <= set(part)
     assert len(part) <= len(inside) + 2
 
 
 def test_steps_that_go_back_are_found_all_the_same() -> None:
-    series = Series.of_points([CurvePoint(step, 1.0) for step in (0.0, 10.0, 20.0, 5.0, 15.0)])
-    assert list(series.within(4.0, 12.0)) == [1, 3]
+    series = Series.from_points([CurvePoint(step, 1.0) for step in (0.0, 10.0, 20.0, 5.0, 15.0)])
+    assert list(series.indices_in(4.0, 12.0)) == [1, 3]
 
 
 def test_a_spike_in_a_very_long_run_is_seen_from_any_distance() -> None:
     rows = [Logged(float(n), 1.0, 2.0 if n % 1000 == 0 else None, n * 2.0) for n in range(150_000)]
     rows[77_777] = Logged(77_777.0, 9.0, None, 155_554.0)
-    series = Series.of_logged(rows)
+    series = Series.from_logged(rows)
     for low, high in ((0, 150_000), (70_000, 80_000), (77_000, 78_000)):
-        numbers = series.picked(series.within(low, high), 200)
+        numbers = series.decimate(series.indices_in(low, high), 200)
         assert 77_777 in numbers
         assert len(numbers) <= 8 * 200 + 2
     assert series.reading(77_777).validation_step == 77_000.0
@@ -64,12 +64,12 @@ def test_a_spike_in_a_very_long_run_is_seen_from_any_distance() -> None:
 
 @pytest.mark.parametrize("seconds", [[0.0, None, 2.0], [0.0, 0.0, 0.0], [0.0, 5.0, 4.0]], ids=str)
 def test_times_that_tell_nothing_are_no_axis(seconds: list[float | None]) -> None:
-    series = Series.of_logged([Logged(float(n), 1.0, None, s) for n, s in enumerate(seconds)])
+    series = Series.from_logged([Logged(float(n), 1.0, None, s) for n, s in enumerate(seconds)])
     assert series.seconds is None
 
 
 def test_what_is_no_number_is_left_out_and_steps_are_made_up_where_missing() -> None:
-    series = Series.of_logged(
+    series = Series.from_logged(
         [
             Logged(None, 2.0, None),
             Logged(1.0, None, 1.0),
@@ -79,4 +79,4 @@ def test_what_is_no_number_is_left_out_and_steps_are_made_up_where_missing() -> 
         ]
     )
     assert list(series.steps) == [0.0, 4.0]
-    assert series.best is None
+    assert series.best_index is None

@@ -9,7 +9,12 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from lora_tui.adapters.snippets import NO_BASE, NO_DIRECTORY, Served, snippet
+from lora_tui.adapters.snippets import (
+    PLACEHOLDER_BASE,
+    PLACEHOLDER_DIRECTORY,
+    ServedAdapter,
+    snippet,
+)
 from lora_tui.errors import UsageError
 
 PROGRAMS = ("vllm", "peft", "llama.cpp", "ollama")
@@ -17,8 +22,10 @@ HOSTILE_PLACES = ["/a b/$(touch x)", "/a'; rm -rf ~ #", '/a"b`id`', "/a\\", "/ü
 HOSTILE_BASES = ["--trust-remote-code", "a/b; id", "$(id)", "../../x", "a/b\nEOF", "a'/b", ""]
 
 
-def served(place: str | None = "/adapters/one", base: str = "org/base", rank: int = 16) -> Served:
-    return Served("my-model", PurePosixPath(place) if place else None, base, rank)
+def served(
+    place: str | None = "/adapters/one", base: str = "org/base", rank: int = 16
+) -> ServedAdapter:
+    return ServedAdapter("my-model", PurePosixPath(place) if place else None, base, rank)
 
 
 def words(text: str) -> list[str]:
@@ -65,10 +72,10 @@ def test_a_modelfile_names_the_directory_or_says_that_it_can_not() -> None:
 @pytest.mark.parametrize("base", HOSTILE_BASES)
 def test_a_base_model_that_is_no_plain_name_is_left_out(program: str, base: str) -> None:
     text = snippet(served(base=base), program)
-    assert NO_BASE in text
+    assert PLACEHOLDER_BASE in text
     assert not base or base not in text
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_what_is_not_downloaded_is_stood_for(program: str) -> None:
-    assert NO_DIRECTORY in snippet(served(None), program)
+    assert PLACEHOLDER_DIRECTORY in snippet(served(None), program)

@@ -66,7 +66,7 @@ def read_config(content: bytes) -> AdapterConfig:
     )
 
 
-def disagreements(facts: LoraHeader, config: AdapterConfig) -> tuple[str, ...]:
+def config_mismatches(facts: LoraHeader, config: AdapterConfig) -> tuple[str, ...]:
     """Sentences: where the file is not the adapter that its configuration describes."""
     found: list[str] = []
     if config.peft_type and config.peft_type != "LORA":

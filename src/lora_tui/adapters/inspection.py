@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, disagreements, read_config
+from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
 from lora_tui.adapters.lora_header import LoraHeader, bytes_needed, read_header
 from lora_tui.adapters.safetensors_header import PREFIX_BYTES
 from lora_tui.domain import ArtifactFile, Model
@@ -27,7 +27,7 @@ class Adapter:
     """An adapter that was looked at."""
 
     file: str
-    facts: LoraHeader
+    header: LoraHeader
     config: AdapterConfig | None
     model: Model | None = None
     """Where it was looked at in the bucket, whose it is."""
@@ -36,8 +36,8 @@ class Adapter:
     def problems(self) -> tuple[str, ...]:
         """Sentences: what in the file, or between it and its configuration, can't be right."""
         if self.config is None:
-            return self.facts.problems
-        return (*self.facts.problems, *disagreements(self.facts, self.config))
+            return self.header.problems
+        return (*self.header.problems, *config_mismatches(self.header, self.config))
 
 
 def read_local(path: Path) -> Adapter:

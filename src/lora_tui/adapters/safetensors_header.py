@@ -17,7 +17,7 @@ from lora_tui.errors import IntegrityError
 from lora_tui.text import terminal_safe
 
 PREFIX_BYTES: Final = 8
-LARGEST_HEADER: Final = 32 << 20
+MAX_HEADER_BYTES: Final = 32 << 20
 """Bytes; the format allows 100 MB, an adapter of 100,000 tensors needs 15 MB."""
 
 _MOST_SIGNS: Final = {b"{": 120_000, b"[": 250_000, b",": 1_500_000}
@@ -70,7 +70,7 @@ def header_length(beginning: bytes, file_size: int | None = None) -> int:
     length = int.from_bytes(beginning[:PREFIX_BYTES], "little")
     if file_size is not None and length > file_size - PREFIX_BYTES:
         raise IntegrityError("The safetensors header is longer than the file")
-    if length > LARGEST_HEADER:
+    if length > MAX_HEADER_BYTES:
         raise IntegrityError(
             "The safetensors header is longer than that of any adapter", details=f"{length} bytes"
         )

@@ -16,9 +16,9 @@ from typing import Final
 
 from lora_tui.errors import UsageError
 
-NO_DIRECTORY: Final = "/download/the/adapter/first"
+PLACEHOLDER_DIRECTORY: Final = "/download/the/adapter/first"
 """Stands in a snippet for the directory of an adapter that is not on this disk."""
-NO_BASE: Final = "NAME-OF-THE-BASE-MODEL"
+PLACEHOLDER_BASE: Final = "NAME-OF-THE-BASE-MODEL"
 
 # `org/name` as model hubs have it; it can be no option, no path upwards and no shell syntax
 _BASE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -26,7 +26,7 @@ _VLLM_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedAdapter:
     """What a snippet needs to know of an adapter."""
 
     name: str
@@ -38,25 +38,25 @@ class Served:
     rank: int | None = None
 
     @property
-    def place(self) -> str:
+    def directory_text(self) -> str:
         """The directory, or what stands for it."""
-        return NO_DIRECTORY if self.directory is None else str(self.directory)
+        return PLACEHOLDER_DIRECTORY if self.directory is None else str(self.directory)
 
     @property
-    def base(self) -> str:
+    def base_name(self) -> str:
         """The base model where its name is a plain one, or what stands for it."""
-        return self.base_model if _BASE.fullmatch(self.base_model) else NO_BASE
+        return self.base_model if _BASE.fullmatch(self.base_model) else PLACEHOLDER_BASE
 
 
-def snippet(served: Served, program: str) -> str:
+def snippet(served: ServedAdapter, program: str) -> str:
     """Text to paste: for a shell, for Python, or a Modelfile. Raises UsageError."""
     return _SNIPPETS[program](served)
 
 
-def _vllm(served: Served) -> str:
-    module = f"{served.name}={served.place}"
-    if "=" in served.place or "," in served.place:
-        module = json.dumps({"name": served.name, "path": served.place})
+def _vllm(served: ServedAdapter) -> str:
+    module = f"{served.name}={served.directory_text}"
+    if "=" in served.directory_text or "," in served.directory_text:
+        module = json.dumps({"name": served.name, "path": served.directory_text})
     rank = next((rank for rank in _VLLM_RANKS if rank >= (served.rank or 16)), None)
     if rank is None:
         raise UsageError(
@@ -65,37 +65,37 @@ def _vllm(served: Served) -> str:
             remedy="merge it into its base model: see `--for peft`",
         )
     return (
-        f"vllm serve {shlex.quote(served.base)} \\\n"
+        f"vllm serve {shlex.quote(served.base_name)} \\\n"
         f"  --enable-lora --max-lora-rank {rank} \\\n"
         f"  --lora-modules {shlex.quote(module)}\n"
     )
 
 
-def _peft(served: Served) -> str:
+def _peft(served: ServedAdapter) -> str:
     return (
         "from peft import PeftModel\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
         "\n"
-        f'base = AutoModelForCausalLM.from_pretrained({served.base!r}, dtype="auto")\n'
-        f"model = PeftModel.from_pretrained(base, {served.place!r})\n"
-        f"tokenizer = AutoTokenizer.from_pretrained({served.base!r})\n"
+        f'base = AutoModelForCausalLM.from_pretrained({served.base_name!r}, dtype="auto")\n'
+        f"model = PeftModel.from_pretrained(base, {served.directory_text!r})\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({served.base_name!r})\n"
         "# to serve it as a model of its own: model.merge_and_unload().save_pretrained(…)\n"
     )
 
 
-def _llama_cpp(served: Served) -> str:
-    adapter = f"{served.place}/{served.name}.gguf"
+def _llama_cpp(served: ServedAdapter) -> str:
+    adapter = f"{served.directory_text}/{served.name}.gguf"
     return (
         "# once, in a checkout of llama.cpp\n"
-        f"python convert_lora_to_gguf.py --base-model-id {shlex.quote(served.base)} \\\n"
-        f"  --outfile {shlex.quote(adapter)} {shlex.quote(served.place)}\n"
-        f"# {NO_BASE}.gguf is the base model, converted or downloaded as GGUF\n"
-        f"llama-server -m {NO_BASE}.gguf --lora {shlex.quote(adapter)}\n"
+        f"python convert_lora_to_gguf.py --base-model-id {shlex.quote(served.base_name)} \\\n"
+        f"  --outfile {shlex.quote(adapter)} {shlex.quote(served.directory_text)}\n"
+        f"# {PLACEHOLDER_BASE}.gguf is the base model, converted or downloaded as GGUF\n"
+        f"llama-server -m {PLACEHOLDER_BASE}.gguf --lora {shlex.quote(adapter)}\n"
     )
 
 
-def _ollama(served: Served) -> str:
-    place = served.place
+def _ollama(served: ServedAdapter) -> str:
+    place = served.directory_text
     if '"' in place or any(ord(character) < 32 for character in place):
         raise UsageError(
             "A Modelfile can't name this directory",
@@ -104,13 +104,13 @@ def _ollama(served: Served) -> str:
         )
     return (
         f"# save as Modelfile, then: ollama create {served.name} -f Modelfile\n"
-        f"# FROM names {served.base} as Ollama has it, or a directory with its weights\n"
-        f"FROM {NO_BASE}\n"
+        f"# FROM names {served.base_name} as Ollama has it, or a directory with its weights\n"
+        f"FROM {PLACEHOLDER_BASE}\n"
         f'ADAPTER "{place}"\n'
     )
 
 
-_SNIPPETS: Final[Mapping[str, Callable[[Served], str]]] = {
+_SNIPPETS: Final[Mapping[str, Callable[[ServedAdapter], str]]] = {
     "vllm": _vllm,
     "peft": _peft,
     "llama.cpp": _llama_cpp,

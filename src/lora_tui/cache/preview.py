@@ -54,4 +54,4 @@ def _opinion(db: sqlite3.Connection, job_id: str, curve: tuple[CurvePoint, ...])
     if counted is None or counted[0] > _MOST_POINTS:
         return None
     points = get_points(db, job_id) or curve
-    return second_opinion(points, thinned=points is curve) if points else None
+    return second_opinion(points, downsampled=points is curve) if points else None

@@ -1,4 +1,4 @@
-"""A run by what the cache has of its curve: all logged points, else the thinned curve."""
+"""A run by what the cache has of its curve: all logged points, else the downsampled curve."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from lora_tui.cache.metrics import get_curve, get_logged
-from lora_tui.curves.gc_pause import quiet_collector
+from lora_tui.curves.gc_pause import gc_paused
 from lora_tui.curves.series import Series
 from lora_tui.opinion import Opinion, second_opinion
 
@@ -22,7 +22,7 @@ class Run:
 
 def get_run(db: sqlite3.Connection, job_id: str) -> Run:
     """Both; takes seconds for a run of a million points."""
-    with quiet_collector():
+    with gc_paused():
         return _read(db, job_id)  # whose points are gone again when the collector goes on
 
 
@@ -32,7 +32,7 @@ def get_opinion(db: sqlite3.Connection, job_id: str) -> Opinion | None:
     if logged:
         return second_opinion(logged)
     curve = get_curve(db, job_id)
-    return second_opinion(curve, thinned=True) if curve else None
+    return second_opinion(curve, downsampled=True) if curve else None
 
 
 def get_run_version(db: sqlite3.Connection, job_id: str) -> tuple[object, ...] | None:
@@ -44,10 +44,10 @@ def get_run_version(db: sqlite3.Connection, job_id: str) -> tuple[object, ...] |
 
 def _read(db: sqlite3.Connection, job_id: str) -> Run:
     logged = get_logged(db, job_id)
-    series = Series.of_logged(logged)
+    series = Series.from_logged(logged)
     if not len(series):
-        series = Series.of_points(get_curve(db, job_id))
+        series = Series.from_points(get_curve(db, job_id))
     if logged:
         return Run(series, second_opinion(logged))
-    thinned = series.points(range(len(series)))
-    return Run(series, second_opinion(thinned, thinned=True) if thinned else None)
+    downsampled = series.points(range(len(series)))
+    return Run(series, second_opinion(downsampled, downsampled=True) if downsampled else None)

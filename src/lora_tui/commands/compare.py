@@ -63,7 +63,7 @@ def _print(context: Context, comparison: Comparison, *, everything: bool) -> Non
         (
             row.label,
             *(
-                f"{text} {compare.BEST_WORD}" if index in row.best else text
+                f"{text} {compare.BEST_MARK}" if index in row.best else text
                 for index, text in enumerate(row.texts)
             ),
         )

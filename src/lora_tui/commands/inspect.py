@@ -55,7 +55,7 @@ def _remote(context: Context, reference: str) -> Adapter:
 
 
 def _lines(adapter: Adapter) -> list[tuple[str, str]]:
-    facts, config = adapter.facts, adapter.config
+    facts, config = adapter.header, adapter.config
     ranks = ", ".join(
         f"{rank} ({count:,} modules)" if len(facts.ranks) > 1 else str(rank)
         for rank, count in facts.ranks.items()
@@ -65,8 +65,8 @@ def _lines(adapter: Adapter) -> list[tuple[str, str]]:
         ("File", terminal_safe(adapter.file, limit=500)),
         ("Size", f"{formats.size(facts.size)} ({facts.size:,} bytes)"),
         ("Parameters", f"{facts.parameters:,} in {facts.tensors:,} tensors"),
-        ("Type", ", ".join(facts.dtypes) or formats.NOTHING),
-        ("Rank", ranks or formats.NOTHING),
+        ("Type", ", ".join(facts.dtypes) or formats.NO_VALUE),
+        ("Rank", ranks or formats.NO_VALUE),
         ("Modules", f"{len(facts.modules):,}"),
         *(
             (f"  {terminal_safe(target, limit=17)}", f"rank {', '.join(map(str, found))}")
@@ -78,17 +78,17 @@ def _lines(adapter: Adapter) -> list[tuple[str, str]]:
     if config is None:
         return [*lines, ("Configuration", f"there is no {CONFIG} to check it against")]
     lines += [
-        ("Base model", config.base_model or formats.NOTHING),
+        ("Base model", config.base_model or formats.NO_VALUE),
         ("Rank (r)", formats.count(config.rank)),
-        ("Alpha", formats.figure(config.alpha)),
-        ("Scaling", formats.figure(config.scaling)),
+        ("Alpha", formats.number(config.alpha)),
+        ("Scaling", formats.number(config.scaling)),
         ("Agreement", "file and configuration agree" if not adapter.problems else "no, see below"),
     ]
     return lines
 
 
 def _as_json(adapter: Adapter) -> dict[str, Any]:
-    facts, config, model = adapter.facts, adapter.config, adapter.model
+    facts, config, model = adapter.header, adapter.config, adapter.model
     return {
         "model_id": model.id if model else None,
         "model_name": model.name if model else None,

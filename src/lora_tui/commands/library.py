@@ -52,7 +52,7 @@ def library(context: Context) -> ExitCode:
         context.print_data({"adapters": [_facts(adapter) for adapter in adapters]})
         return code
     for adapter in adapters:
-        checked = adapter.checked.value if adapter.checked else formats.NOTHING
+        checked = adapter.checked.value if adapter.checked else formats.NO_VALUE
         context.out.write(
             f"{adapter.state:<10} {checked:<9} {formats.size(adapter.size):>10}  {adapter.name}"
             f"  {terminal_safe(str(adapter.directory), limit=1_000)}\n"

@@ -134,7 +134,7 @@ def _cells(model: ModelSummary) -> tuple[str, ...]:
         formats.stars(model.stars),
         model.convergence,
         model.name,
-        model.dataset_name or formats.NOTHING,
+        model.dataset_name or formats.NO_VALUE,
         formats.date(model.created_at),
         formats.loss(model.final_loss),
         formats.money(model.cost),
@@ -152,7 +152,7 @@ def _remark(offset: int, shown: int, total: int, last_sync: datetime | None) -> 
 def _print_csv(context: Context, found: Iterable[ModelSummary]) -> None:
     import csv
 
-    from lora_tui.reports.exports import not_a_formula
+    from lora_tui.reports.exports import escape_formula
 
     writer = csv.writer(context.out, lineterminator="\n")
     names = (
@@ -166,4 +166,4 @@ def _print_csv(context: Context, found: Iterable[ModelSummary]) -> None:
             m.preset_id, m.base_model, m.final_loss, m.perplexity, m.cost, m.duration_hours,
             m.size, m.created_at.isoformat() if m.created_at else None,
         )  # fmt: skip
-        writer.writerow([not_a_formula(value) for value in values])
+        writer.writerow([escape_formula(value) for value in values])

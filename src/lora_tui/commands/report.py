@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from lora_tui.adapters.snippets import Served, snippet
+from lora_tui.adapters.snippets import ServedAdapter, snippet
 from lora_tui.cache import models
 from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.runs import get_opinion
@@ -32,7 +32,7 @@ def report(context: Context) -> None:
         curve = get_curve(db, model.job_id) or model.training.loss_curve
     card = ModelCard(
         model=model,
-        facts=[row for row in facts_of(model) if row[0] not in ("Name", "File")],
+        metadata=[row for row in facts_of(model) if row[0] not in ("Name", "File")],
         opinion=[f"{label.strip()}: {text}" for label, text in opinion_lines(opinion, model)],
         curve=curve,
         snippets=_snippets(model),
@@ -63,7 +63,7 @@ def report(context: Context) -> None:
 def _snippets(model: Model) -> list[tuple[str, str]]:
     """No directory of this machine: the document is for others."""
     hyper = model.hyperparameters
-    served = Served(slug(model.name), None, hyper.base_model or "", hyper.rank)
+    served = ServedAdapter(slug(model.name), None, hyper.base_model or "", hyper.rank)
     found = []
     for program in _PROGRAMS:
         with suppress(UsageError):  # such as a rank that vLLM does not take

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lora_tui.adapters.snippets import NO_BASE, NO_DIRECTORY, snippet
+from lora_tui.adapters.snippets import PLACEHOLDER_BASE, PLACEHOLDER_DIRECTORY, snippet
 from lora_tui.cache import models
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.errors import NotFoundError
-from lora_tui.library.served import find_directory, served_from
+from lora_tui.library.served import find_directory, served_adapter
 from lora_tui.transfers.directory import model_directory
 from lora_tui.transfers.record import is_outdated
 
@@ -27,7 +27,7 @@ def serve_config(context: Context) -> None:
         model_directory(model, downloads),
         model_directory(model, downloads, replace=True),  # better an earlier version than none
     )
-    served = served_from(model, directory)
+    served = served_adapter(model, directory)
     text = snippet(served, program)
     if context.json:
         context.print_data(
@@ -37,7 +37,7 @@ def serve_config(context: Context) -> None:
                 "for": program,
                 "snippet": text,
                 "directory": None if directory is None else str(directory),
-                "base_model": None if served.base == NO_BASE else served.base,
+                "base_model": None if served.base_name == PLACEHOLDER_BASE else served.base_name,
                 "rank": served.rank,
             }
         )
@@ -46,12 +46,14 @@ def serve_config(context: Context) -> None:
     if directory is None:
         context.say(
             f"It is not on this disk: run `lora-tui download {model.id[:8]}`, then this again."
-            f" Until then {NO_DIRECTORY} stands for its directory."
+            f" Until then {PLACEHOLDER_DIRECTORY} stands for its directory."
         )
     elif is_outdated(model, directory):
         context.say(
             "The files there are of an earlier version of the model:"
             f" `lora-tui download {model.id[:8]} --to DIR` downloads the current one."
         )
-    if NO_BASE in text:
-        context.say(f"Replace {NO_BASE}: it is not known here under a name that can be used.")
+    if PLACEHOLDER_BASE in text:
+        context.say(
+            f"Replace {PLACEHOLDER_BASE}: it is not known here under a name that can be used."
+        )

@@ -45,7 +45,7 @@ def facts_of(model: Model) -> list[tuple[str, str]]:
         model.hyperparameters,
         model.gpu,
     )
-    unknown = formats.NOTHING
+    unknown = formats.NO_VALUE
     lines = [
         ("Name", model.name),
         ("Id", model.id),
@@ -60,7 +60,7 @@ def facts_of(model: Model) -> list[tuple[str, str]]:
         ("Perplexity", formats.perplexity(quality.perplexity)),
         ("Loss reduction", formats.percent(quality.loss_reduction_percent)),
         ("", ""),
-        ("Epochs", formats.figure(training.epochs_completed)),
+        ("Epochs", formats.number(training.epochs_completed)),
         ("Steps", formats.count(training.total_steps)),
         ("Duration", formats.hours(training.duration_hours)),
         ("Cost", formats.money(training.total_cost)),
@@ -69,15 +69,15 @@ def facts_of(model: Model) -> list[tuple[str, str]]:
         ("Preset", model.preset_id or unknown),
         ("Base model", hyper.base_model or unknown),
         ("Rank", formats.count(hyper.rank)),
-        ("Alpha", formats.figure(hyper.alpha)),
-        ("Dropout", formats.figure(hyper.dropout)),
-        ("Learning rate", formats.figure(hyper.learning_rate)),
+        ("Alpha", formats.number(hyper.alpha)),
+        ("Dropout", formats.number(hyper.dropout)),
+        ("Learning rate", formats.number(hyper.learning_rate)),
         ("Batch size", formats.count(hyper.batch_size)),
         ("Warm-up steps", formats.count(hyper.warmup_steps)),
-        ("Weight decay", formats.figure(hyper.weight_decay)),
-        *hyper.others,
+        ("Weight decay", formats.number(hyper.weight_decay)),
+        *hyper.other_settings,
         ("GPU", " × ".join(filter(None, (str(gpu.count or ""), gpu.type))) or unknown),
-        *gpu.others,
+        *gpu.other_settings,
         ("", ""),
     ]
     lines += [("File", f"{file.label}  {formats.size(file.size)}") for file in model.files]

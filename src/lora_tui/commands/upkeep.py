@@ -67,7 +67,7 @@ def config(context: Context) -> None:
         context.print_data({**shown, "keys": moved})
         return
     for key, value in {**shown, **moved}.items():
-        context.out.write(f"{key:<20} {formats.NOTHING if value is None else value}\n")
+        context.out.write(f"{key:<20} {formats.NO_VALUE if value is None else value}\n")
 
 
 def _keys(context: Context, moved: Keymap) -> None:

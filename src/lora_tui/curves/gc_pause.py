@@ -12,20 +12,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _lock = threading.Lock()
-_askers = 0
+_pauses = 0
 
 
 @contextmanager
-def quiet_collector() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """No collection until the last of those who ask for it, in any thread, is done."""
-    global _askers
+    global _pauses
     with _lock:
-        _askers += 1
+        _pauses += 1
         gc.disable()
     try:
         yield
     finally:
         with _lock:
-            _askers -= 1
-            if not _askers:
+            _pauses -= 1
+            if not _pauses:
                 gc.enable()

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from lora_tui.curves.downsample_and_smooth import trend
 from lora_tui.domain import CurvePoint
 
-LARGEST: Final = 1e100
+MAX_MAGNITUDE: Final = 1e100
 """Beyond it a loss has run away; it counts as this, so that differences stay finite."""
 _COARSE_BUCKETS: Final = 8192
 _PICK_ALL: Final = 16 * _COARSE_BUCKETS
@@ -68,12 +68,12 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The points that can be drawn: `of_points` and `of_logged` make one."""
+    """The points that can be drawn: `from_points` and `from_logged` make one."""
 
     steps: array[float]
     training: array[float]
     smoothed: array[float]
-    validated: array[int]
+    validation_indices: array[int]
     """Which points have a validation loss, ascending."""
     validation: array[float]
     """Their validation losses."""
@@ -85,20 +85,20 @@ class Series:
     _coarse: array[int]
 
     @classmethod
-    def of_points(cls, points: Sequence[CurvePoint]) -> Series:
+    def from_points(cls, points: Sequence[CurvePoint]) -> Series:
         """Without what is not finite, and without times."""
         logged: list[Logged] = []
         for point in points:
             if point.after_gap:
                 logged.append(Logged(point.step, None, None))
             logged.append(Logged(point.step, point.training_loss, point.validation_loss))
-        return cls.of_logged(logged)
+        return cls.from_logged(logged)
 
     @classmethod
-    def of_logged(cls, points: Sequence[Logged]) -> Series:
+    def from_logged(cls, points: Sequence[Logged]) -> Series:
         """Without what is not finite; a missing step is the running number."""
         steps, training, seconds = array("d"), array("d"), array("d")
-        validated, validation = array("q"), array("d")
+        validation_indices, validation = array("q"), array("d")
         gaps = array("q")
         timed = bool(points)
         interrupted = False
@@ -111,7 +111,7 @@ class Series:
                 gaps.append(len(steps))
                 interrupted = False
             if held_out is not None and math.isfinite(held_out):
-                validated.append(len(steps))
+                validation_indices.append(len(steps))
                 validation.append(_clamped(held_out))
             steps.append(_clamped(at))
             training.append(_clamped(loss))
@@ -124,7 +124,7 @@ class Series:
             steps,
             training,
             array("d", trend(training)),
-            validated,
+            validation_indices,
             validation,
             seconds if timed and _ascends(seconds) else None,
             gaps,
@@ -132,25 +132,25 @@ class Series:
             array("q"),
         )
         if len(steps) > _PICK_ALL:
-            coarse = series.picked(range(len(steps)), _COARSE_BUCKETS)
+            coarse = series.decimate(range(len(steps)), _COARSE_BUCKETS)
             object.__setattr__(series, "_coarse", array("q", coarse))
         return series
 
     def __len__(self) -> int:
         return len(self.steps)
 
-    def same_as(self, other: Series) -> bool:
+    def has_same_points(self, other: Series) -> bool:
         """Whether there is nothing to draw anew."""
         return (
             self.steps == other.steps
             and self.training == other.training
-            and self.validated == other.validated
+            and self.validation_indices == other.validation_indices
             and self.validation == other.validation
             and self.seconds == other.seconds
             and self.gaps == other.gaps
         )
 
-    def across(self, *, over_time: bool) -> array[float]:
+    def x_values(self, *, over_time: bool) -> array[float]:
         """Where each point stands: seconds where that is wanted and known, else steps."""
         return self.seconds if over_time and self.seconds is not None else self.steps
 
@@ -166,15 +166,15 @@ class Series:
     def _times(self) -> tuple[float, float]:
         return (self.seconds[0], self.seconds[-1]) if self.seconds else (0.0, 0.0)
 
-    def within(self, low: float, high: float, *, over_time: bool = False) -> Sequence[int]:
+    def indices_in(self, low: float, high: float, *, over_time: bool = False) -> Sequence[int]:
         """The points from `low` to `high`, and one beyond either end for the line to come from."""
-        across = self.across(over_time=over_time)
+        across = self.x_values(over_time=over_time)
         if across is self.steps and not self._steps_ascend:
             return [number for number, at in enumerate(across) if low <= at <= high]
         first, end = bisect_left(across, low), bisect_right(across, high)
         return range(max(0, first - 1), min(len(across), end + 1))
 
-    def newest(self, step: float) -> int | None:
+    def index_at(self, step: float) -> int | None:
         """The last point up to a step; None before the first one, and after the run."""
         low, high = self._steps
         if not self.steps or not low <= step <= high:
@@ -183,7 +183,7 @@ class Series:
             return bisect_right(self.steps, step) - 1
         return max(number for number, at in enumerate(self.steps) if at <= step)
 
-    def picked(self, numbers: Sequence[int], buckets: int) -> list[int]:
+    def decimate(self, numbers: Sequence[int], buckets: int) -> list[int]:
         """At most about four of them a bucket, as many with a validation loss, and two a gap."""
         if len(numbers) <= _PER_BUCKET * buckets:
             return list(numbers)
@@ -193,8 +193,8 @@ class Series:
             first = bisect_left(self._coarse, numbers[0])
             candidates = self._coarse[first : bisect_right(self._coarse, numbers[-1])]
         chosen |= _extremes(candidates, _values(self.training, candidates), buckets)
-        first = bisect_left(self.validated, numbers[0])
-        held_out = range(first, bisect_right(self.validated, numbers[-1]))
+        first = bisect_left(self.validation_indices, numbers[0])
+        held_out = range(first, bisect_right(self.validation_indices, numbers[-1]))
         places: Sequence[int] = held_out
         if len(held_out) > _PER_BUCKET * buckets:
             places = sorted(_extremes(held_out, _values(self.validation, held_out), buckets))
@@ -202,21 +202,21 @@ class Series:
         if end - first <= buckets:
             for number in self.gaps[first:end]:
                 chosen |= {number - 1, number}
-        return sorted(chosen.union(self.validated[place] for place in places))
+        return sorted(chosen.union(self.validation_indices[place] for place in places))
 
-    def is_interrupted(self, before: int, after: int) -> bool:
+    def has_gap_between(self, before: int, after: int) -> bool:
         """Whether there is a gap between two of the points, `before` being the earlier one."""
         return bisect_right(self.gaps, before) < bisect_right(self.gaps, after)
 
     def points(self, numbers: Sequence[int], *, over_time: bool = False) -> list[CurvePoint]:
         """These points, as a chart draws them."""
-        across = self.across(over_time=over_time)
+        across = self.x_values(over_time=over_time)
         held_out = (
             {
-                self.validated[place]: self.validation[place]
+                self.validation_indices[place]: self.validation[place]
                 for place in range(
-                    bisect_left(self.validated, numbers[0]),
-                    bisect_right(self.validated, numbers[-1]),
+                    bisect_left(self.validation_indices, numbers[0]),
+                    bisect_right(self.validation_indices, numbers[-1]),
                 )
             }
             if numbers
@@ -243,22 +243,22 @@ class Series:
 
     def reading(self, number: int, strength: Smoothing = Smoothing.NORMAL) -> Reading:
         """The values at a point."""
-        place = bisect_right(self.validated, number) - 1
+        place = bisect_right(self.validation_indices, number) - 1
         return Reading(
             step=self.steps[number],
             training=self.training[number],
             smoothed=self.trend(strength)[number],
             validation=self.validation[place] if place >= 0 else None,
-            validation_step=self.steps[self.validated[place]] if place >= 0 else None,
+            validation_step=self.steps[self.validation_indices[place]] if place >= 0 else None,
             seconds=None if self.seconds is None else self.seconds[number],
         )
 
     @property
-    def best(self) -> int | None:
+    def best_index(self) -> int | None:
         """The point with the lowest validation loss; the first of several, None without any."""
         if not self.validation:
             return None
-        return self.validated[self.validation.index(min(self.validation))]
+        return self.validation_indices[self.validation.index(min(self.validation))]
 
 
 def _extremes(numbers: Sequence[int], values: Sequence[float], buckets: int) -> set[int]:
@@ -295,4 +295,4 @@ def _ascends(values: array[float]) -> bool:
 
 
 def _clamped(value: float) -> float:
-    return max(-LARGEST, min(LARGEST, value))
+    return max(-MAX_MAGNITUDE, min(MAX_MAGNITUDE, value))

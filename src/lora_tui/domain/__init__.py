@@ -18,7 +18,7 @@ from lora_tui.domain.training import (
     MetricPoint,
     Quality,
     Training,
-    curve_of,
+    curve_from_points,
 )
 from lora_tui.json_values import Row
 
@@ -37,5 +37,5 @@ __all__ = [
     "Quality",
     "Row",
     "Training",
-    "curve_of",
+    "curve_from_points",
 ]

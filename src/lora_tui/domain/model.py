@@ -64,7 +64,7 @@ class Model:
     hyperparameters: Hyperparameters
     gpu: Gpu
     files: tuple[ArtifactFile, ...]
-    others: tuple[tuple[str, str], ...] = ()
+    other_settings: tuple[tuple[str, str], ...] = ()
     """Keys of `configuration` that this version does not know by name."""
     dataset: Dataset | None = None
     job: Job | None = None
@@ -97,7 +97,7 @@ class Model:
             hyperparameters=Hyperparameters.from_json(configuration.get("hyperparameters")),
             gpu=Gpu.from_json(configuration.get("gpu_config")),
             files=_files(row.get("artifacts"), configuration.get("files")),
-            others=remaining_values(
+            other_settings=remaining_values(
                 {key: value for key, value in configuration.items() if key not in _CONFIGURATION}
             ),
             dataset=Dataset.from_row(dataset) if dataset else None,

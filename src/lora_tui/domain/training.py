@@ -88,7 +88,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """LoRA and optimiser settings; `others` holds what this version does not know by name."""
+    """LoRA and optimiser settings; `other_settings` holds keys that this version does not know."""
 
     base_model: str | None
     rank: int | None
@@ -99,7 +99,7 @@ class Hyperparameters:
     epochs: float | None
     warmup_steps: int | None
     weight_decay: float | None
-    others: tuple[tuple[str, str], ...]
+    other_settings: tuple[tuple[str, str], ...]
 
     @classmethod
     def from_json(cls, value: object) -> Hyperparameters:
@@ -115,7 +115,7 @@ class Hyperparameters:
             epochs=number(pop_first(data, "num_epochs", "epochs")),
             warmup_steps=integer(pop_first(data, "warmup_steps")),
             weight_decay=number(pop_first(data, "weight_decay")),
-            others=remaining_values(data),
+            other_settings=remaining_values(data),
         )
 
 
@@ -128,7 +128,7 @@ class Gpu:
     memory_gb: float | None
     cost_per_hour: float | None
     """US dollars a GPU and hour."""
-    others: tuple[tuple[str, str], ...]
+    other_settings: tuple[tuple[str, str], ...]
 
     @classmethod
     def from_json(cls, value: object) -> Gpu:
@@ -139,7 +139,7 @@ class Gpu:
             count=integer(pop_first(data, "num_gpus", "count")),
             memory_gb=number(pop_first(data, "gpu_memory_gb")),
             cost_per_hour=number(pop_first(data, "cost_per_gpu_hour")),
-            others=remaining_values(data),
+            other_settings=remaining_values(data),
         )
 
 
@@ -167,7 +167,7 @@ class MetricPoint:
         )
 
 
-def curve_of(points: Iterable[MetricPoint]) -> tuple[CurvePoint, ...]:
+def curve_from_points(points: Iterable[MetricPoint]) -> tuple[CurvePoint, ...]:
     """The points that a chart can draw, in their order; a missing step is the running number."""
     curve: list[CurvePoint] = []
     gap = False

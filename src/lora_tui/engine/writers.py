@@ -119,9 +119,9 @@ class Writers:
 
         Raises DiskError.
         """
-        from lora_tui.reports.exports import write_new
+        from lora_tui.reports.exports import write_new_file
 
-        return write_new(self._downloads_dir, name, text)
+        return write_new_file(self._downloads_dir, name, text)
 
     def read_adapter(self, model_id: str) -> Adapter:
         """What the header of its file in the bucket tells, by a few kilobytes of it.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, read_config
 from lora_tui.adapters.inspection import CONFIG
-from lora_tui.adapters.snippets import Served
+from lora_tui.adapters.snippets import ServedAdapter
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
 from lora_tui.filenames import slug
@@ -26,7 +26,7 @@ def find_directory(model_id: str, *places: Path | None) -> Path | None:
     return None
 
 
-def served_from(model: Model, directory: Path | None) -> Served:
+def served_adapter(model: Model, directory: Path | None) -> ServedAdapter:
     """By the adapter's own configuration where it is here, else by the job's settings."""
     base, rank = model.hyperparameters.base_model or "", model.hyperparameters.rank
     if directory is not None:
@@ -38,4 +38,4 @@ def served_from(model: Model, directory: Path | None) -> Served:
         else:
             base = config.base_model or base
             rank = max([config.rank or 0, *config.rank_pattern.values()]) or rank
-    return Served(name=slug(model.name), directory=directory, base_model=base, rank=rank)
+    return ServedAdapter(name=slug(model.name), directory=directory, base_model=base, rank=rank)

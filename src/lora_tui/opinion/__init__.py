@@ -15,15 +15,15 @@ from lora_tui.opinion.findings import (
     Verdict,
 )
 from lora_tui.opinion.judgement import compare_with_rating, second_opinion
-from lora_tui.opinion.measurements import LEAST_POINTS, Recorded
+from lora_tui.opinion.measurements import MIN_POINTS, LoggedPoint
 
 __all__ = [
-    "LEAST_POINTS",
+    "MIN_POINTS",
     "Comparison",
     "Finding",
     "Kind",
+    "LoggedPoint",
     "Opinion",
-    "Recorded",
     "Severity",
     "Validation",
     "Verdict",

@@ -18,11 +18,11 @@ class Kind(StrEnum):
     GAP = "gap"
     SPIKES = "spikes"
     PLATEAU = "plateau"
-    ODD_END = "odd end"
+    OUTLIER_END = "outlier at end"
     VALIDATION = "validation"
     NO_VALIDATION = "no validation"
     FEW_POINTS = "few points"
-    THINNED = "thinned"
+    DOWNSAMPLED = "down-sampled"
 
 
 class Severity(IntEnum):
@@ -37,9 +37,9 @@ class Severity(IntEnum):
 class Verdict(StrEnum):
     """All findings in one word."""
 
-    SOUND = "sound"
-    DOUBTFUL = "doubtful"
-    UNSOUND = "unsound"
+    HEALTHY = "healthy"
+    MINOR_ISSUES = "minor issues"
+    SUSPICIOUS = "suspicious"
     UNCLEAR = "unclear"
 
 

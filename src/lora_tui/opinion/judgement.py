@@ -6,43 +6,43 @@ from collections.abc import Sequence
 
 from lora_tui.domain import Quality
 from lora_tui.opinion.findings import Comparison, Finding, Kind, Opinion, Severity, Verdict, counted
-from lora_tui.opinion.measurements import LEAST_POINTS, Recorded, Run
+from lora_tui.opinion.measurements import MIN_POINTS, LoggedPoint, Run
 from lora_tui.opinion.training_loss import (
     divergence,
-    enough,
-    odd_end,
-    percent_fallen,
+    non_finite_losses,
+    outlier_at_end,
     plateau,
     reduction,
+    reduction_percent,
     spikes,
-    unusable,
+    too_few_points,
 )
 from lora_tui.opinion.validation_loss import recorded_validation, validation
 from lora_tui.quality import rate_reduction
 
 
-def second_opinion(points: Sequence[Recorded], *, thinned: bool = False) -> Opinion:
+def second_opinion(points: Sequence[LoggedPoint], *, downsampled: bool = False) -> Opinion:
     """Judge a run by its logged points, in their order.
 
-    `thinned` points are chosen for their looks (curves.downsample): they are too few, and too far
-    out, to measure noise by, so spikes and plateaus are not looked for.
+    Down-sampled points (`curves.downsample`) are too few and too extreme to measure noise, so
+    spikes and plateaus are not looked for.
     """
-    run = Run.of(points)
-    findings = [*unusable(run), *enough(run)]
-    if len(run.losses) >= LEAST_POINTS:
+    run = Run.from_points(points)
+    findings = [*non_finite_losses(run), *too_few_points(run)]
+    if len(run.losses) >= MIN_POINTS:
         findings += divergence(run)
         has_diverged = any(finding.kind is Kind.DIVERGENCE for finding in findings)
         findings.append(reduction(run, has_diverged=has_diverged))
-        if thinned:
+        if downsampled:
             sentence = (
                 f"Only {counted(len(points), 'point')} of the curve "
                 f"{'is' if len(points) == 1 else 'are'} here: spikes and plateaus can't be seen."
             )
-            findings.append(Finding(Kind.THINNED, Severity.NOTE, sentence))
+            findings.append(Finding(Kind.DOWNSAMPLED, Severity.NOTE, sentence))
         else:
             findings += spikes(run)
             findings += [] if has_diverged else plateau(run)
-        findings += odd_end(run)
+        findings += outlier_at_end(run)
         findings += validation(run, has_diverged=has_diverged)
     findings.sort(key=lambda finding: -finding.severity)
     verdict = _verdict(findings, run)
@@ -57,10 +57,10 @@ def second_opinion(points: Sequence[Recorded], *, thinned: bool = False) -> Opin
 def _verdict(findings: Sequence[Finding], run: Run) -> Verdict:
     worst = max((finding.severity for finding in findings), default=Severity.NOTE)
     if worst is Severity.SERIOUS:
-        return Verdict.UNSOUND
-    if len(run.losses) < LEAST_POINTS:
+        return Verdict.SUSPICIOUS
+    if len(run.losses) < MIN_POINTS:
         return Verdict.UNCLEAR
-    return Verdict.DOUBTFUL if worst is Severity.WARNING else Verdict.SOUND
+    return Verdict.MINOR_ISSUES if worst is Severity.WARNING else Verdict.HEALTHY
 
 
 def _stars(findings: Sequence[Finding], run: Run, verdict: Verdict) -> int | None:
@@ -71,12 +71,12 @@ def _stars(findings: Sequence[Finding], run: Run, verdict: Verdict) -> int | Non
     serious = {finding.kind for finding in findings if finding.severity is Severity.SERIOUS}
     if Kind.NOT_A_NUMBER in serious or Kind.DIVERGENCE in serious:
         return 1
-    if len(run.losses) < LEAST_POINTS:
+    if len(run.losses) < MIN_POINTS:
         return None
-    _, earned = rate_reduction(percent_fallen(run.start, run.end))
+    _, earned = rate_reduction(reduction_percent(run.start, run.end))
     if serious:
         return min(2, earned)
-    return max(1, earned - 1) if verdict is Verdict.DOUBTFUL else earned
+    return max(1, earned - 1) if verdict is Verdict.MINOR_ISSUES else earned
 
 
 def compare_with_rating(opinion: Opinion, quality: Quality) -> Comparison:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from lora_tui.curves.downsample_and_smooth import rolling_level, rolling_median
 
-LEAST_POINTS: Final = 20
+MIN_POINTS: Final = 20
 """Fewer do not tell a trend from noise: a median of five at either end is half of the run."""
 
 _CORRELATION: Final = 2.0
@@ -21,7 +21,7 @@ _LARGEST: Final = 1e12
 _LEVEL_HALF, _NOISE_HALF = 10, 50
 
 
-class Recorded(Protocol):
+class LoggedPoint(Protocol):
     """A logged point: MetricPoint and CurvePoint are some. None is a loss that is no number."""
 
     @property
@@ -53,7 +53,7 @@ class Run:
     total: int
 
     @classmethod
-    def of(cls, points: Sequence[Recorded]) -> Run:
+    def from_points(cls, points: Sequence[LoggedPoint]) -> Run:
         logged = [
             (
                 float(index) if point.step is None or not math.isfinite(point.step) else point.step,

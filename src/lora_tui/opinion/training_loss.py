@@ -8,10 +8,10 @@ from typing import Final
 
 from lora_tui import formats
 from lora_tui.opinion.findings import Finding, Kind, Severity, counted, nats, whole
-from lora_tui.opinion.measurements import LEAST_POINTS, Run
+from lora_tui.opinion.measurements import MIN_POINTS, Run
 
 
-def unusable(run: Run) -> list[Finding]:
+def non_finite_losses(run: Run) -> list[Finding]:
     """Where losses are no number."""
     findings = []
     if run.bad:
@@ -44,17 +44,17 @@ def unusable(run: Run) -> list[Finding]:
     return findings
 
 
-def enough(run: Run) -> list[Finding]:
+def too_few_points(run: Run) -> list[Finding]:
     """Whether there are too few of them."""
     count = len(run.losses)
-    if count >= LEAST_POINTS:
+    if count >= MIN_POINTS:
         return []
     if count == 0:
         sentence = "No training loss was recorded: there is nothing to judge by."
     else:
         sentence = (
             f"Only {counted(count, 'training loss', 'training losses')} "
-            f"{'was' if count == 1 else 'were'} recorded; fewer than {LEAST_POINTS} "
+            f"{'was' if count == 1 else 'were'} recorded; fewer than {MIN_POINTS} "
             "don't tell a trend from noise."
         )
     advice = None if run.total == 0 else "Log the loss more often."
@@ -64,7 +64,7 @@ def enough(run: Run) -> list[Finding]:
 def reduction(run: Run, *, has_diverged: bool) -> Finding:
     """How far the smoothed loss fell; what that means unless the run has diverged."""
     start, end = run.start, run.end
-    fell = percent_fallen(start, end)
+    fell = reduction_percent(start, end)
     if end > start:
         sentence = f"The smoothed training loss rose from {nats(start)} to {nats(end)}."
     else:
@@ -89,14 +89,14 @@ def reduction(run: Run, *, has_diverged: bool) -> Finding:
     )
 
 
-def percent_fallen(start: float, end: float) -> float:
+def reduction_percent(start: float, end: float) -> float:
     """By how many percent a loss fell; NaN where it began at zero or below."""
     return (start - end) / start * 100 if start > 0 else math.nan
 
 
-GAVE_BACK: Final = 0.15
+LOST_SHARE: Final = 0.15
 """Of what was learned: a rise from the lowest level that is more than the end of a cycle."""
-GAVE_BACK_MOST: Final = 0.5
+DIVERGED_SHARE: Final = 0.5
 """Half of what was learned is lost again: the run has diverged."""
 RISE_ERRORS: Final = 6.0
 """Standard errors a rise must exceed. The lowest of about 20 levels is 2 below the mean already."""
@@ -113,14 +113,14 @@ def divergence(run: Run) -> list[Finding]:
         return []
     gained = max(0.0, start - low)
     share = rise / gained if gained > 0 else math.inf
-    if share < GAVE_BACK:
+    if share < LOST_SHARE:
         return []
     step = run.steps[lowest]
     lost = "all" if share >= 1 else f"{share:.0%}"
     return [
         Finding(
             Kind.DIVERGENCE,
-            Severity.SERIOUS if share >= GAVE_BACK_MOST else Severity.WARNING,
+            Severity.SERIOUS if share >= DIVERGED_SHARE else Severity.WARNING,
             f"The training loss turned at step {whole(step)} of {whole(run.last_step)}: from "
             f"{nats(low)} it rose to {nats(end)}, losing {lost} of what was learned.",
             f"Lower the learning rate or clip the gradients; a checkpoint near step {whole(step)} "
@@ -130,21 +130,21 @@ def divergence(run: Run) -> list[Finding]:
     ]
 
 
-PLATEAU_LEARNED: Final = 0.05
+PLATEAU_MIN_REDUCTION: Final = 0.05
 """A run that learned less than this has nothing to be a tenth of."""
-PLATEAU_FROM: Final = 0.3
+PLATEAU_LATEST_START: Final = 0.3
 """It must begin before this share of the run. A run should decay about five times; then the last
 70 % still buy a fifth of the reduction."""
-PLATEAU_BOUGHT: Final = 0.10
+PLATEAU_MAX_GAIN: Final = 0.10
 """… so a tenth or less, with the error of the measurement added, is a plateau. It wastes money,
 not quality: a note, never a warning."""
-_SHARES: Final = tuple(share / 20 for share in range(2, round(20 * PLATEAU_FROM) + 1))
+_SHARES: Final = tuple(share / 20 for share in range(2, round(20 * PLATEAU_LATEST_START) + 1))
 
 
 def plateau(run: Run) -> list[Finding]:
     """The longest rest of the run that bought a tenth of the reduction or less."""
     count, total = len(run.losses), run.start - run.end
-    if total <= max(PLATEAU_LEARNED * abs(run.start), 3 * run.error(run.end_count, -1)):
+    if total <= max(PLATEAU_MIN_REDUCTION * abs(run.start), 3 * run.error(run.end_count, -1)):
         return []
     for share in _SHARES:
         first = int(count * share)
@@ -154,7 +154,7 @@ def plateau(run: Run) -> list[Finding]:
         error = math.hypot(
             run.error(head, min(count - 1, first + head // 2)), run.error(tail, -1 - tail // 2)
         )
-        if abs(bought) + error <= PLATEAU_BOUGHT * total:
+        if abs(bought) + error <= PLATEAU_MAX_GAIN * total:
             remaining = 1 - share
             step = run.steps[first]
             return [
@@ -178,9 +178,9 @@ noise reaches 3.5 in 3,000 points; real batches have longer tails, and their noi
 to about a tenth."""
 SPIKE_SHARE: Final = 0.10
 """… and so much of the level there, so that a smooth curve's last digits are no spikes."""
-SPIKES_MANY: Final = 3
+MANY_SPIKES: Final = 3
 """One or two come from an odd batch; more are a habit of the run."""
-ODD_NOISES: Final = 6.0
+OUTLIER_NOISES: Final = 6.0
 """How far the last point may be off the end's level; the rule reads that point alone."""
 _SIDE: Final = 8
 
@@ -211,7 +211,7 @@ def spikes(run: Run) -> list[Finding]:
     if not events:
         return []
     height, noises, step = max(events)
-    many = len(events) >= SPIKES_MANY
+    many = len(events) >= MANY_SPIKES
     times = "" if noises > 1e4 else f", {noises:.0f} times the noise there"
     first = "A spike" if len(events) == 1 else f"{counted(len(events), 'spike')}; the highest"
     return [
@@ -227,15 +227,15 @@ def spikes(run: Run) -> list[Finding]:
     ]
 
 
-def odd_end(run: Run) -> list[Finding]:
+def outlier_at_end(run: Run) -> list[Finding]:
     """The rule reads the last point alone; say so where that point misleads."""
     last, end = run.losses[-1], run.end
     away = last - end
-    if abs(away) <= max(ODD_NOISES * run.noises[-1], SPIKE_SHARE * abs(end)):
+    if abs(away) <= max(OUTLIER_NOISES * run.noises[-1], SPIKE_SHARE * abs(end)):
         return []
     return [
         Finding(
-            Kind.ODD_END,
+            Kind.OUTLIER_END,
             Severity.NOTE,
             f"The last point ({nats(last)}) is far off the level at the end ({nats(end)}); "
             "the stored rating reads that point alone.",

@@ -13,9 +13,9 @@ from lora_tui.opinion.measurements import SIGMA, Run
 
 OVERFIT_SHARE: Final = 0.05
 """The validation loss ends so much above its best: as much as the rule's step to a star."""
-OVERFIT_MOST: Final = 0.20
+OVERFIT_SERIOUS_SHARE: Final = 0.20
 """Here the file that was stored is clearly not the best that the run had."""
-OVERFIT_BEFORE: Final = 0.9
+OVERFIT_LATEST_BEST: Final = 0.9
 """A best this late in the run can't be told from the end."""
 GAP: Final = 0.5
 """Nats between validation and training: the figure of the pipeline's rule."""
@@ -51,13 +51,13 @@ def validation(run: Run, *, has_diverged: bool) -> list[Finding]:
     noise = SIGMA * median(deviations)
     rise = end - level[best]
     share = rise / abs(level[best]) if level[best] else math.inf
-    early = not has_diverged and best_step <= OVERFIT_BEFORE * run.last_step
+    early = not has_diverged and best_step <= OVERFIT_LATEST_BEST * run.last_step
     findings = []
     if len(values) >= 4 and early and share > OVERFIT_SHARE and rise > 4 * noise:
         findings.append(
             Finding(
                 Kind.OVERFIT,
-                Severity.SERIOUS if share > OVERFIT_MOST else Severity.WARNING,
+                Severity.SERIOUS if share > OVERFIT_SERIOUS_SHARE else Severity.WARNING,
                 f"The validation loss was best at step {whole(best_step)} of "
                 f"{whole(run.last_step)} ({nats(best_loss)}) and ended {share:.0%} above it "
                 f"({nats(last_loss)}); {gaps}.",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, disagreements, read_config
+from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
 from lora_tui.adapters.lora_header import LoraHeader, bytes_needed, read_header
 from lora_tui.adapters.safetensors_header import PREFIX_BYTES
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
@@ -142,7 +142,7 @@ def _checked(path: Path) -> Path:
 
 
 def _require_agreement(facts: LoraHeader, config: AdapterConfig) -> None:
-    problems = (*facts.problems, *disagreements(facts, config))
+    problems = (*facts.problems, *config_mismatches(facts, config))
     if problems:
         raise IntegrityError(
             "The adapter is not what its configuration says",

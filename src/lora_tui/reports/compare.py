@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lora_tui.opinion import Opinion
 
 LETTERS: Final = "ABCDEF"
-BEST_WORD: Final = "(best)"
+BEST_MARK: Final = "(best)"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Row:
     """As people read them."""
     best: frozenset[int]
     """Which models are better here than some other; empty where better has no meaning."""
-    write_difference: Callable[[Any], str] = field(default=str, compare=False)
+    format_difference: Callable[[Any], str] = field(default=str, compare=False)
     """How a difference of two numbers is written, without its sign."""
 
     @property
@@ -38,7 +38,7 @@ class Row:
         """Whether people could tell the models apart by it."""
         return len(set(self.texts)) > 1
 
-    def against(self, reference: int) -> tuple[str, ...]:
+    def differences_from(self, reference: int) -> tuple[str, ...]:
         """The texts, with numbers as what they are more or less than that of one model."""
         base, same = self.values[reference], self.texts[reference]
         if not _is_number(base):
@@ -48,7 +48,7 @@ class Row:
             if index == reference or not _is_number(value)
             else "="
             if text == same
-            else f"{'+' if value > base else '-'}{self.write_difference(abs(value - base))}"
+            else f"{'+' if value > base else '-'}{self.format_difference(abs(value - base))}"
             for index, (value, text) in enumerate(zip(self.values, self.texts, strict=True))
         )
 
@@ -68,7 +68,7 @@ class Comparison:
         """The rows that differ; or all of them but those of which nothing is known."""
         if not everything:
             return tuple(row for row in self.rows if row.differs)
-        return tuple(row for row in self.rows if set(row.texts) != {formats.NOTHING})
+        return tuple(row for row in self.rows if set(row.texts) != {formats.NO_VALUE})
 
 
 def compare_models(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Comparison:
@@ -78,8 +78,8 @@ def compare_models(models: Sequence[Model], opinions: Sequence[Opinion | None]) 
         _row(column.group, column.label, [column.read(*pair) for pair in pairs], column)
         for column in _COLUMNS
     ]
-    rows += _others("Hyperparameters", [model.hyperparameters.others for model in models])
-    rows += _others("GPU", [model.gpu.others for model in models])
+    rows += _others("Hyperparameters", [model.hyperparameters.other_settings for model in models])
+    rows += _others("GPU", [model.gpu.other_settings for model in models])
     order = tuple(dict.fromkeys(column.group for column in _COLUMNS))
     rows.sort(key=lambda row: order.index(row.group))
     return Comparison(tuple(models), tuple(rows))
@@ -92,7 +92,7 @@ def to_markdown(comparison: Comparison, *, everything: bool = False) -> str:
         [
             row.label,
             *(
-                f"{text} {BEST_WORD}" if index in row.best else text
+                f"{text} {BEST_MARK}" if index in row.best else text
                 for index, text in enumerate(row.texts)
             ),
         ]
@@ -142,7 +142,7 @@ class _Column:
 
 
 def _row(group: str, label: str, values: Sequence[Any], column: _Column) -> Row:
-    texts = tuple(formats.NOTHING if value is None else column.write(value) for value in values)
+    texts = tuple(formats.NO_VALUE if value is None else column.write(value) for value in values)
     best = _best(values, texts, column.sign)
     difference = formats.count if column.write is formats.score else column.write
     return Row(group, label, tuple(values), texts, best, difference)
@@ -213,20 +213,20 @@ _COLUMNS: Final = (
     ),
     _Column(_RUN, "Cost", lambda m, _: m.training.total_cost, formats.money, -1),
     _Column(_RUN, "Training time", lambda m, _: m.training.duration_hours, formats.hours, -1),
-    _Column(_RUN, "Epochs run", lambda m, _: m.training.epochs_completed, formats.figure),
+    _Column(_RUN, "Epochs run", lambda m, _: m.training.epochs_completed, formats.number),
     _Column(_RUN, "Steps", lambda m, _: m.training.total_steps, formats.count),
     _Column(_RUN, "Preset", lambda m, _: m.preset_id),
     _Column(_SETTINGS, "Base model", lambda m, _: m.hyperparameters.base_model),
     _Column(_SETTINGS, "Rank", lambda m, _: m.hyperparameters.rank, formats.count),
-    _Column(_SETTINGS, "Alpha", lambda m, _: m.hyperparameters.alpha, formats.figure),
-    _Column(_SETTINGS, "Dropout", lambda m, _: m.hyperparameters.dropout, formats.figure),
+    _Column(_SETTINGS, "Alpha", lambda m, _: m.hyperparameters.alpha, formats.number),
+    _Column(_SETTINGS, "Dropout", lambda m, _: m.hyperparameters.dropout, formats.number),
     _Column(
-        _SETTINGS, "Learning rate", lambda m, _: m.hyperparameters.learning_rate, formats.figure
+        _SETTINGS, "Learning rate", lambda m, _: m.hyperparameters.learning_rate, formats.number
     ),
     _Column(_SETTINGS, "Batch size", lambda m, _: m.hyperparameters.batch_size, formats.count),
-    _Column(_SETTINGS, "Epochs", lambda m, _: m.hyperparameters.epochs, formats.figure),
+    _Column(_SETTINGS, "Epochs", lambda m, _: m.hyperparameters.epochs, formats.number),
     _Column(_SETTINGS, "Warm-up steps", lambda m, _: m.hyperparameters.warmup_steps, formats.count),
-    _Column(_SETTINGS, "Weight decay", lambda m, _: m.hyperparameters.weight_decay, formats.figure),
+    _Column(_SETTINGS, "Weight decay", lambda m, _: m.hyperparameters.weight_decay, formats.number),
     _Column("GPU", "GPU", lambda m, _: m.gpu.type),
     _Column("GPU", "GPUs", lambda m, _: m.gpu.count, formats.count),
     _Column("GPU", "GPU memory", lambda m, _: m.gpu.memory_gb, _gigabytes),

@@ -41,11 +41,11 @@ def csv_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """RFC 4180 with plain line feeds; a text that a spreadsheet would run is quoted."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([not_a_formula(cell) for cell in line] for line in (header, *rows))
+    writer.writerows([escape_formula(cell) for cell in line] for line in (header, *rows))
     return out.getvalue()
 
 
-def not_a_formula(value: Any) -> Any:
+def escape_formula(value: Any) -> Any:
     """A spreadsheet runs what begins like a formula; a leading quote makes it text."""
     if not isinstance(value, str):
         return value
@@ -57,7 +57,7 @@ def not_a_formula(value: Any) -> Any:
     return value
 
 
-def write_new(directory: Path, name: str, text: str) -> Path:
+def write_new_file(directory: Path, name: str, text: str) -> Path:
     """Write a file that was not there before: `name`, or `name` with a number. Raises DiskError."""
     stem, dot, suffix = safe_file_name(name).rpartition(".")
     try:

@@ -32,7 +32,7 @@ class ModelCard:
     """What stands in the document."""
 
     model: Model
-    facts: Sequence[Row]
+    metadata: Sequence[Row]
     """Label and value, in reading order; an empty label is a gap."""
     opinion: Sequence[str]
     """The second opinion in sentences; empty where there is no curve."""
@@ -51,7 +51,7 @@ def to_markdown(card: ModelCard) -> str:
         data = base64.b64encode(picture.encode()).decode()
         lines += ["", "## Loss", "", f"![Loss by step](data:image/svg+xml;base64,{data})"]
     lines += ["", "## Facts", "", "| | |", "|---|---|"]
-    lines += [f"| {markdown_text(a)} | {markdown_text(b)} |" for a, b in card.facts if a]
+    lines += [f"| {markdown_text(a)} | {markdown_text(b)} |" for a, b in card.metadata if a]
     lines += ["", "## Files", "", "| file | size | SHA-256 |", "|---|---|---|"]
     lines += [
         f"| {markdown_text(name)} | {size} | {digest} |" for name, size, digest in _files(model)
@@ -67,7 +67,7 @@ def to_html(card: ModelCard) -> str:
     """One page without a script, which may load nothing."""
     model, e = card.model, html.escape
     picture = curve_svg(card.curve)
-    rows = "".join(f"<tr><th>{e(a)}</th><td>{e(b)}</td></tr>" for a, b in card.facts if a)
+    rows = "".join(f"<tr><th>{e(a)}</th><td>{e(b)}</td></tr>" for a, b in card.metadata if a)
     files = "".join(
         f"<tr><td>{e(name)}</td><td>{e(size)}</td><td><code>{e(digest)}</code></td></tr>"
         for name, size, digest in _files(model)
@@ -98,6 +98,6 @@ def _verdict(model: Model) -> str:
 
 def _files(model: Model) -> list[tuple[str, str, str]]:
     return [
-        (file.label, formats.size(file.size), file.sha256 or formats.NOTHING)
+        (file.label, formats.size(file.size), file.sha256 or formats.NO_VALUE)
         for file in model.files
     ]

@@ -12,7 +12,7 @@ from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.widgets.bindings import bound
 
 if TYPE_CHECKING:
-    from lora_tui.widgets.charts.zoomed_chart import ZoomedChart
+    from lora_tui.widgets.charts.zoomable_chart import ZoomableChart
 
 CHART_ACTIONS: Final = frozenset(
     {"log_scale", "smoothing", "strength", "crosshair", "zoom", "pan", "whole_run"}
@@ -78,7 +78,7 @@ class ChartScreen(CacheScreen):
 
     @property
     @abstractmethod
-    def chart(self) -> ZoomedChart:
+    def chart(self) -> ZoomableChart:
         """The one that the keys are for."""
 
     def action_log_scale(self) -> None:
@@ -91,7 +91,7 @@ class ChartScreen(CacheScreen):
 
     def action_strength(self) -> None:
         """Smooth more strongly; after the strongest lightly."""
-        self.chart.next_strength()
+        self.chart.next_smoothing()
 
     def action_zoom(self, by: int) -> None:
         """Closer or farther, around the crosshair."""

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Dialog
-from lora_tui.widgets.model_columns import COLUMNS, known_columns
+from lora_tui.widgets.model_columns import COLUMNS, valid_column_keys
 
 _CHOICES = COLUMNS[1:]  # the name is always shown
 
@@ -99,7 +99,7 @@ class ColumnScreen(Modal[None]):
         for place in range(len(_CHOICES)):
             listing.replace_option_prompt_at_index(place, self._line(place))
         self.query_one("#columns-mode", Label).update(self._mode())
-        chosen = () if self._chosen is None else known_columns({"name", *self._chosen})
+        chosen = () if self._chosen is None else valid_column_keys({"name", *self._chosen})
         self._changed(chosen)
 
     def _mode(self) -> str:

@@ -36,7 +36,7 @@ _WIDE: Final = 120
 _SHORT: Final = 20
 _HIGH: Final = 34
 _COLUMN: Final = 15
-_UNREAD: Final = Run(Series.of_points(()), None)
+_UNREAD: Final = Run(Series.from_points(()), None)
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS, Topic.CURVES})
 
 
@@ -139,7 +139,7 @@ class CompareScreen(ChartScreen):
         if topics & _SHOWN:
             self._show()
             self._read_runs()
-        self.query_one(StatusBar).look()
+        self.query_one(StatusBar).update_from_cache()
 
     def check_action(
         self,
@@ -165,7 +165,7 @@ class CompareScreen(ChartScreen):
         models = len(self._comparison.models) if self._comparison else 0
         after = 0 if self._reference is None else self._reference + 1
         self._reference = after if after < models else None
-        self.chart.front = self._reference
+        self.chart.front_curve = self._reference
         self._show_table()
 
     def action_curves(self) -> None:
@@ -180,7 +180,7 @@ class CompareScreen(ChartScreen):
 
     def action_shares(self) -> None:
         """Over percent of the run, or over steps."""
-        self.chart.toggle_shares()
+        self.chart.toggle_percent()
 
     def action_export(self, suffix: str) -> None:
         """Write what is shown into the downloads directory."""
@@ -219,7 +219,7 @@ class CompareScreen(ChartScreen):
         self.set_class(len(models) < MIN_COMPARED, "-gone")
         if len(models) < MIN_COMPARED:
             self._comparison = None
-            self.query_one(StatePanel).say(
+            self.query_one(StatePanel).show_message(
                 "Nothing left to compare",
                 "The models were deleted from the project, or they are no longer yours.",
                 "Escape goes back to the list.",
@@ -229,7 +229,7 @@ class CompareScreen(ChartScreen):
         runs = [self._runs.get(model.job_id, _UNREAD) for model in models]
         self._comparison = compare_models(models, [run.opinion for run in runs])
         if self._reference is not None and self._reference >= len(models):
-            self._reference = self.chart.front = None
+            self._reference = self.chart.front_curve = None
         curves = [run.series for run in runs]
         without = frozenset(number for number, curve in enumerate(curves) if not len(curve))
         title = self.query_one(TitleBar)

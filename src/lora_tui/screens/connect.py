@@ -18,7 +18,7 @@ from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
 from lora_tui.tui.base_screen import BaseScreen
 from lora_tui.widgets.bindings import bound
-from lora_tui.widgets.forms import Field, Verdict
+from lora_tui.widgets.forms import Field, FieldState
 from lora_tui.widgets.screen_bars import TitleBar
 
 _WHERE: Final = (
@@ -71,7 +71,7 @@ class ConnectScreen(BaseScreen[Profile | None]):
         """What was said of the former value is not true of this one."""
         field = event.input.parent
         if isinstance(field, Field):
-            field.show(Verdict.UNKNOWN)
+            field.show(FieldState.UNKNOWN)
 
     @on(Input.Blurred)
     def _left(self, event: Input.Blurred) -> None:
@@ -134,7 +134,7 @@ class ConnectScreen(BaseScreen[Profile | None]):
             return checked_url(field.value, "This")
         except ConfigError as error:
             if field.value:
-                field.show(Verdict.BAD, "not usable")
+                field.show(FieldState.BAD, "not usable")
                 self._said_of_project = True
                 self.query_one(FormFoot).fail(error)
             return None
@@ -146,11 +146,11 @@ class ConnectScreen(BaseScreen[Profile | None]):
             return
         self._checked = (url, key)
         address, field = self.query_one("#url", Field), self.query_one("#key", Field)
-        address.show(Verdict.CHECKING, "asking")
+        address.show(FieldState.CHECKING, "asking")
 
         def answers(_: None) -> None:
-            address.show(Verdict.GOOD, "answers")
-            field.show(Verdict.GOOD, "accepted")
+            address.show(FieldState.GOOD, "answers")
+            field.show(FieldState.GOOD, "accepted")
             if self._said_of_project and not self._busy:
                 self._said_of_project = False
                 self.query_one(FormFoot).say("")
@@ -158,9 +158,9 @@ class ConnectScreen(BaseScreen[Profile | None]):
         def failed(error: LoraTuiError) -> None:
             self._checked = None
             unreachable = isinstance(error, UnreachableError)
-            address.show(*((Verdict.BAD, "no answer") if unreachable else (Verdict.UNKNOWN,)))
+            address.show(*((FieldState.BAD, "no answer") if unreachable else (FieldState.UNKNOWN,)))
             if not unreachable:
-                field.show(Verdict.BAD, "refused")
+                field.show(FieldState.BAD, "refused")
             self._said_of_project = True
             self.query_one(FormFoot).fail(error)
 

@@ -27,7 +27,7 @@ from lora_tui.screens.filter_sections import (
 )
 from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound
-from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.forms import Dialog
 
 _MOST_LINES: Final = 300
@@ -246,7 +246,7 @@ class FilterScreen(Modal[None]):
         sections.highlighted = self._at
         hint, is_wrong = self._hint()
         label = self.query_one("#filter-hint", Label)
-        label.update(settled(hint, ascii_only=self._ascii_only))
+        label.update(normalize_width(hint, ascii_only=self._ascii_only))
         label.set_class(is_wrong, "-wrong")
 
     def _section_line(self, section: Section, width: int) -> Content:

@@ -204,10 +204,10 @@ class HarvestScreen(ListScreen[JobState]):
     def say_empty(self, panel: StatePanel) -> None:
         """Where jobs come from."""
         if self._harvest.running:
-            panel.say("No jobs are waiting", "Completed jobs appear here by themselves")
+            panel.show_message("No jobs are waiting", "Completed jobs appear here by themselves")
         else:
             sync, start = key_of(self.app, "app.sync"), key_of(self.app, "harvest.start")
-            panel.say(
+            panel.show_message(
                 "No jobs are waiting",
                 f"A sync brings what the cache does not know yet: {sync}",
                 f"{start} harvests in the background; on a server, lora-tui --harvest does",
@@ -225,7 +225,7 @@ class HarvestScreen(ListScreen[JobState]):
             if trouble is self._missing:
                 lines.append("or leave it to a server: there, lora-tui --harvest makes the models")
             panel.display = True
-            panel.say(str(trouble), *lines, warning=True)
+            panel.show_message(str(trouble), *lines, warning=True)
 
 
 def _waiting(job: Job) -> JobState:

@@ -16,7 +16,7 @@ from lora_tui.screens.chart_screen import Scrolled
 from lora_tui.screens.palette import Action, grouped
 from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound
-from lora_tui.widgets.cells import settled, wrapped
+from lora_tui.widgets.cells import normalize_width, wrap
 from lora_tui.widgets.forms import Dialog
 
 _WIDTH: Final = 74
@@ -73,17 +73,19 @@ def _table(actions: Sequence[Action], about: str, width: int, *, ascii_only: boo
     """One action a line or more, its keys together."""
     parts: list[tuple[str, str]] = []
     if about:
-        text = settled(about, ascii_only=ascii_only)
-        parts += [("\n".join(wrapped(text, width)) + "\n", "$secondary")]
-    shown = {action: settled("  ".join(action.keys), ascii_only=ascii_only) for action in actions}
+        text = normalize_width(about, ascii_only=ascii_only)
+        parts += [("\n".join(wrap(text, width)) + "\n", "$secondary")]
+    shown = {
+        action: normalize_width("  ".join(action.keys), ascii_only=ascii_only) for action in actions
+    }
     column = min(_MOST_KEYS, max(map(cell_len, shown.values()), default=0)) + 2
     indent = " " * (2 + column)
     for group, members in grouped(actions).items():
         parts.append((("\n" if parts else "") + group + "\n", "bold $primary"))
         for action in members:
             keys = shown[action]
-            text = settled(action.explanation, ascii_only=ascii_only)
-            lines = wrapped(text, max(1, width - len(indent)))
+            text = normalize_width(action.explanation, ascii_only=ascii_only)
+            lines = wrap(text, max(1, width - len(indent)))
             parts.append((f"  {keys}", "$accent"))
             if cell_len(keys) > column - 2:
                 parts.append((f"\n{indent}", ""))

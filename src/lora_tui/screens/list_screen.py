@@ -91,7 +91,7 @@ class ListScreen(CacheScreen, Generic[Row]):
         """Show what the writers wrote."""
         if topics & self.TOPICS:
             self.refresh_list()
-        self.query_one(StatusBar).look()
+        self.query_one(StatusBar).update_from_cache()
 
     def action_back(self) -> None:
         """To where one came from."""

@@ -10,7 +10,7 @@ from textual.widgets import Button, Static
 
 from lora_tui.errors import LoraTuiError
 from lora_tui.secret import Secret
-from lora_tui.widgets.cells import settled
+from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.forms import Field
 
 
@@ -30,15 +30,15 @@ class FormFoot(Static):
     def say(self, text: str, style: str = "$secondary") -> None:
         """One sentence."""
         ascii_only = self.app.has_class("-ascii")
-        self.update(Content.styled(settled(text, ascii_only=ascii_only), style))
+        self.update(Content.styled(normalize_width(text, ascii_only=ascii_only), style))
 
     def fail(self, error: LoraTuiError) -> None:
         """What went wrong, and the remedy below it."""
         ascii_only = self.app.has_class("-ascii")
         arrow = "> " if ascii_only else "→ "
-        lines = [(settled(str(error), ascii_only=ascii_only), "$text-error")]
+        lines = [(normalize_width(str(error), ascii_only=ascii_only), "$text-error")]
         if error.remedy:
-            remedy = settled(error.remedy, ascii_only=ascii_only)
+            remedy = normalize_width(error.remedy, ascii_only=ascii_only)
             lines.append((f"\n{arrow}{remedy}", "$secondary"))
         self.update(Content.assemble(*lines))
 

@@ -20,7 +20,7 @@ from lora_tui.cache.runs import Run, get_run, get_run_version
 from lora_tui.cache.transfers import ACTIVE, TransferState, transfers_of
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
-from lora_tui.library.served import find_directory, served_from
+from lora_tui.library.served import find_directory, served_adapter
 from lora_tui.opinion import compare_with_rating
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, ChartScreen, Scrolled
 from lora_tui.screens.choose_files import ChooseFilesScreen
@@ -28,7 +28,7 @@ from lora_tui.screens.snippets import SnippetsScreen
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.charts.loss_chart import LossChart
 from lora_tui.widgets.file_list import FileList
-from lora_tui.widgets.model_metadata import ModelFacts, adapter_section
+from lora_tui.widgets.model_metadata import ModelMetadata, adapter_section
 from lora_tui.widgets.model_page import JobTimeline, MetricTiles, ModelHeader, OpinionPanel
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar
 from lora_tui.widgets.states import StatePanel
@@ -100,7 +100,7 @@ class ModelScreen(ChartScreen):
                 yield OpinionPanel(ascii_only=ascii_only)
                 yield FileList(ascii_only=ascii_only)
                 yield JobTimeline(ascii_only=ascii_only)
-                yield ModelFacts(ascii_only=ascii_only)
+                yield ModelMetadata(ascii_only=ascii_only)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=ascii_only)
         yield KeyBar()
@@ -120,7 +120,7 @@ class ModelScreen(ChartScreen):
             self._read_run()
         if Topic.TRANSFERS in topics:
             self._show_files()
-        self.query_one(StatusBar).look()
+        self.query_one(StatusBar).update_from_cache()
 
     def check_action(
         self,
@@ -183,7 +183,7 @@ class ModelScreen(ChartScreen):
         """Show the snippets."""
         if self._model is not None:
             directory = find_directory(self.model_id, downloaded_to(self.db, self.model_id))
-            served = served_from(self._model, directory)
+            served = served_adapter(self._model, directory)
             self.app.push_screen(SnippetsScreen(served, ascii_only=self.ascii_only))
 
     def action_inspect(self) -> None:
@@ -218,7 +218,7 @@ class ModelScreen(ChartScreen):
         self.set_class(model is None, "-gone")
         self.query_one(ModelHeader).show(model)
         if model is None:
-            self.query_one(StatePanel).say(
+            self.query_one(StatePanel).show_message(
                 "This model is gone",
                 "It was deleted from the project, or it is no longer yours.",
                 "What was downloaded stays on your disk. Escape goes back to the list.",
@@ -226,7 +226,7 @@ class ModelScreen(ChartScreen):
         else:
             self.query_one(MetricTiles).show(model)
             self.query_one(JobTimeline).show(model)
-            self.query_one(ModelFacts).show(model, adapter_section(self._adapter))
+            self.query_one(ModelMetadata).show(model, adapter_section(self._adapter))
             self._show_files()
             self._show_curve()
             self._read_run()
@@ -285,7 +285,7 @@ class ModelScreen(ChartScreen):
     def _show_adapter(self, adapter: Adapter | str) -> None:
         self._adapter = adapter
         if self._model is not None:
-            self.query_one(ModelFacts).show(self._model, adapter_section(adapter))
+            self.query_one(ModelMetadata).show(self._model, adapter_section(adapter))
 
     def _download(self, names: tuple[str, ...] | None) -> None:
         if self._model is None:

@@ -38,7 +38,7 @@ from lora_tui.screens.models_text import (
 from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.tui.view_state import View
 from lora_tui.widgets.bindings import bound, key_of
-from lora_tui.widgets.model_columns import known_columns
+from lora_tui.widgets.model_columns import valid_column_keys
 from lora_tui.widgets.model_table import ModelTable
 from lora_tui.widgets.model_view import ModelRows, ModelView
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
@@ -122,7 +122,7 @@ class ModelsScreen(CacheScreen):
     def on_screen_resume(self) -> None:
         """The columns may have been chosen elsewhere."""
         for table in self.query(ModelTable):
-            table.columns = known_columns(self.lora.view_state.columns)
+            table.columns = valid_column_keys(self.lora.view_state.columns)
 
     @property
     def view(self) -> ModelView:
@@ -151,7 +151,7 @@ class ModelsScreen(CacheScreen):
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Show what the writers wrote."""
-        self.query_one(StatusBar).look()
+        self.query_one(StatusBar).update_from_cache()
         if topics & _SHOWN or Topic.TRANSFERS in topics:
             self.refresh_list()
         elif Topic.SYNC in topics:
@@ -360,7 +360,7 @@ class ModelsScreen(CacheScreen):
     def _make_view(self, view: View) -> ModelView:
         if view is View.TABLE:
             table = ModelTable(self.rows, ascii_only=self.ascii_only, id="models")
-            table.columns = known_columns(self.lora.view_state.columns)
+            table.columns = valid_column_keys(self.lora.view_state.columns)
             return table
         from lora_tui.widgets.card_grid import CardGrid  # late: the table is what opens at once
 
@@ -448,7 +448,7 @@ class ModelsScreen(CacheScreen):
         banner = self.query_one(OfflineBanner)
         banner.display = state.error is not None and state.last_success is not None
         if banner.display:
-            banner.say(
+            banner.show_error(
                 age,
                 state.error or "",
                 state.error_kind,

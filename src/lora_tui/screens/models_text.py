@@ -15,7 +15,7 @@ from lora_tui.cache.model_order import Sort
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.models import sizes_of
 from lora_tui.widgets.bindings import key_of
-from lora_tui.widgets.states import StatePanel, way_on_from_trouble
+from lora_tui.widgets.states import StatePanel, recovery_hint
 
 SORT_NAMES: Final[dict[Sort, str]] = {
     Sort.CREATED: "Date",
@@ -99,16 +99,18 @@ def show_empty_state(
     sync = key_of(app, "app.sync")
     if is_narrowed(query):
         key = key_of(app, "models.reset")
-        panel.say("No model matches", query_text(query), f"{key} clears search and filters")
+        panel.show_message(
+            "No model matches", query_text(query), f"{key} clears search and filters"
+        )
     elif loading:
-        panel.say("Fetching your models", "They appear here as they arrive")
+        panel.show_message("Fetching your models", "They appear here as they arrive")
     elif state.error is not None:
-        way_on = way_on_from_trouble(app, signed_out=signed_out)
-        panel.say("Nothing to show yet", state.error, way_on, warning=True)
+        way_on = recovery_hint(app, signed_out=signed_out)
+        panel.show_message("Nothing to show yet", state.error, way_on, warning=True)
     elif state.last_success is None:
-        panel.say("Never synced", "This cache is empty", f"{sync} fetches your models")
+        panel.show_message("Never synced", "This cache is empty", f"{sync} fetches your models")
     else:
-        panel.say(
+        panel.show_message(
             "No models yet",
             "A model appears when a training job was completed and harvested.",
             f"{key_of(app, 'app.harvest')} shows the harvest and runs it; {sync} syncs again",

@@ -15,7 +15,7 @@ from lora_tui.cache.records import get_notifications
 from lora_tui.domain import Notification
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.widgets.bindings import bound, key_of
-from lora_tui.widgets.cells import settled
+from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel
 
@@ -62,7 +62,7 @@ class NotificationsScreen(ListScreen[Notification]):
     def say_empty(self, panel: StatePanel) -> None:
         """When there will be some."""
         key = key_of(self.app, "app.sync")
-        panel.say("No notifications", f"They arrive when a model is ready; {key} syncs")
+        panel.show_message("No notifications", f"They arrive when a model is ready; {key} syncs")
 
     def open_row(self, row: Notification) -> None:
         """Mark it as read, and jump to its model."""
@@ -74,9 +74,9 @@ class NotificationsScreen(ListScreen[Notification]):
     def _line(self, notice: Notification, name: str | None) -> Content:
         dot = ("*" if self.ascii_only else "●") if not notice.read else " "
         age = formats.age(notice.created_at, clock.now()) if notice.created_at else ""
-        title = settled(notice.title, ascii_only=self.ascii_only)
-        name = settled(name, ascii_only=self.ascii_only) if name else None
-        message = settled(notice.message, ascii_only=self.ascii_only)
+        title = normalize_width(notice.title, ascii_only=self.ascii_only)
+        name = normalize_width(name, ascii_only=self.ascii_only) if name else None
+        message = normalize_width(notice.message, ascii_only=self.ascii_only)
         return Content.assemble(
             (f"{dot} ", "$accent"),
             (title, "bold" if not notice.read else "$secondary"),

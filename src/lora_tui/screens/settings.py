@@ -23,7 +23,7 @@ from lora_tui.text import terminal_safe
 from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import fit
-from lora_tui.widgets.model_columns import COLUMNS, arrange
+from lora_tui.widgets.model_columns import COLUMNS, layout_columns
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 
 _LABEL: Final = 16
@@ -92,7 +92,7 @@ class SettingsScreen(CacheScreen):
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """The status bar tells of syncs."""
         del topics
-        self.query_one(StatusBar).look()
+        self.query_one(StatusBar).update_from_cache()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What the environment says can't be changed here."""
@@ -205,7 +205,7 @@ class SettingsScreen(CacheScreen):
 
     def _choose_columns(self) -> None:
         keys = self.lora.view_state.columns
-        fitting = [placed.column.key for placed in arrange(self.size.width, keys)]
+        fitting = [placed.column.key for placed in layout_columns(self.size.width, keys)]
         kept = self.while_alive(self._keep_columns)
         self.app.push_screen(ColumnScreen(keys, fitting, kept))
 

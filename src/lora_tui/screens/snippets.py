@@ -12,11 +12,17 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
-from lora_tui.adapters.snippets import NO_BASE, NO_DIRECTORY, PROGRAMS, Served, snippet
+from lora_tui.adapters.snippets import (
+    PLACEHOLDER_BASE,
+    PLACEHOLDER_DIRECTORY,
+    PROGRAMS,
+    ServedAdapter,
+    snippet,
+)
 from lora_tui.errors import LoraTuiError
 from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound, key_of
-from lora_tui.widgets.cells import settled
+from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.forms import Dialog
 
 if TYPE_CHECKING:
@@ -69,7 +75,7 @@ class SnippetsScreen(Modal[None]):
         ),
     ]
 
-    def __init__(self, served: Served, *, ascii_only: bool = False) -> None:
+    def __init__(self, served: ServedAdapter, *, ascii_only: bool = False) -> None:
         super().__init__()
         self._served, self._ascii_only = served, ascii_only
 
@@ -111,10 +117,10 @@ class SnippetsScreen(Modal[None]):
 
     def _show(self) -> None:
         text, missing = self._text()
-        shown = settled(text.rstrip(), ascii_only=self._ascii_only)
+        shown = normalize_width(text.rstrip(), ascii_only=self._ascii_only)
         self.query_one("#snippet", Static).update(Content(shown))
         note = self.query_one("#missing", Static)
-        note.update(Content(settled(missing or "", ascii_only=self._ascii_only)))
+        note.update(Content(normalize_width(missing or "", ascii_only=self._ascii_only)))
         note.display = missing is not None
 
     def _text(self) -> tuple[str, str | None]:
@@ -127,8 +133,8 @@ class SnippetsScreen(Modal[None]):
         if self._served.directory is None:
             missing.append(
                 f"It is not on this disk yet ({key_of(self.app, 'model.download')} downloads it):"
-                f" {NO_DIRECTORY} stands in."
+                f" {PLACEHOLDER_DIRECTORY} stands in."
             )
-        if NO_BASE in text:
-            missing.append(f"Replace {NO_BASE}.")
+        if PLACEHOLDER_BASE in text:
+            missing.append(f"Replace {PLACEHOLDER_BASE}.")
         return text, "\n".join(missing) or None

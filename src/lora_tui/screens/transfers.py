@@ -25,7 +25,7 @@ from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.styled_lines import Line
 from lora_tui.widgets.transfer_bar import progress_line
-from lora_tui.widgets.transfer_line import heading, transfer_lines
+from lora_tui.widgets.transfer_line import group_heading, transfer_lines
 
 _STYLES: Final = {
     "active": "$primary",
@@ -130,7 +130,7 @@ class TransfersScreen(ListScreen[Transfer]):
 
     def say_empty(self, panel: StatePanel) -> None:
         """How to begin a download."""
-        panel.say(
+        panel.show_message(
             "No downloads",
             f"{key_of(self.app, 'models.download')} downloads the model that you are at",
         )
@@ -213,7 +213,7 @@ class TransfersScreen(ListScreen[Transfer]):
             group = (row.model_id, row.target.parent)
             if group != before:
                 name = names.get(row.model_id, row.model_id)
-                line = heading(name, group[1], self.line_width, ascii_only=self.ascii_only)
+                line = group_heading(name, group[1], self.line_width, ascii_only=self.ascii_only)
                 gap: list[Line] = [[("", "muted")]] if before is not None else []
                 shown.append((None, _styled([*gap, line])))
                 before = group

@@ -24,7 +24,7 @@ from lora_tui.tui.signals import end_when_asked
 from lora_tui.tui.terminal import can_be_resumed, stop
 from lora_tui.tui.themes import ANSI, MONO, THEMES, suitable_theme
 from lora_tui.widgets.bindings import bound, key_of
-from lora_tui.widgets.cells import settled
+from lora_tui.widgets.cells import normalize_width
 
 Found = TypeVar("Found")
 
@@ -230,8 +230,8 @@ class BaseApp(App[None]):
         """A toast; what it says is never parsed as markup."""
         message = terminal_safe(message, limit=4_000, lines=True)
         super().notify(
-            settled(message, ascii_only=self.ascii_only),
-            title=settled(terminal_safe(title), ascii_only=self.ascii_only),
+            normalize_width(message, ascii_only=self.ascii_only),
+            title=normalize_width(terminal_safe(title), ascii_only=self.ascii_only),
             severity=severity,
             timeout=timeout,
             markup=False,

@@ -17,12 +17,12 @@ from textual.strip import Strip
 from lora_tui import clock, formats
 from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.widgets.bindings import bound
-from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.charts.sparkline import area
+from lora_tui.widgets.cells import fit, normalize_width
+from lora_tui.widgets.charts.sparkline import area_chart
 from lora_tui.widgets.model_view import ModelRows, ModelView
 from lora_tui.widgets.styled_lines import Line, Span, badge_spans, star_spans
 
-LEAST_HEIGHT: Final = 4
+MIN_CARD_HEIGHT: Final = 4
 _LEAST_CURVE: Final = 4
 _MOST_CURVE: Final = 24
 _WITH_DATE: Final = 26
@@ -30,7 +30,7 @@ _WITH_DATE: Final = 26
 
 
 @dataclass(frozen=True)
-class CardLook:
+class CardContext:
     """How a card is drawn."""
 
     width: int
@@ -38,83 +38,83 @@ class CardLook:
     ascii_only: bool = False
 
 
-def card_lines(model: ModelSummary, look: CardLook, *, is_marked: bool = False) -> list[Line]:
-    """`look.height` lines of exactly `look.width` cells; the higher, the more of the curve.
+def card_lines(model: ModelSummary, context: CardContext, *, is_marked: bool = False) -> list[Line]:
+    """`context.height` lines of exactly `context.width` cells; the higher, the more of the curve.
 
     Name; stars and convergence; dataset; base model, from five lines on; the curve and the
     figures, in one line below six, then in lines of their own.
     """
-    width, height, ascii_only = look.width, look.height, look.ascii_only
-    dataset = settled(model.dataset_name or "no dataset", ascii_only=ascii_only)
-    base = settled((model.base_model or "").rsplit("/", 1)[-1], ascii_only=ascii_only)
-    lines = [_name_line(model, look, is_marked), _rating_line(model, look)]
+    width, height, ascii_only = context.width, context.height, context.ascii_only
+    dataset = normalize_width(model.dataset_name or "no dataset", ascii_only=ascii_only)
+    base = normalize_width((model.base_model or "").rsplit("/", 1)[-1], ascii_only=ascii_only)
+    lines = [_name_line(model, context, is_marked), _rating_line(model, context)]
     if height < 5:
         between = " - " if ascii_only else " · "
-        lines.append(_text(f"{dataset}{between}{base}" if base else dataset, look))
+        lines.append(_text(f"{dataset}{between}{base}" if base else dataset, context))
     else:
-        lines.append(_text(dataset, look))
-        lines.append(_text(base or "base model not known", look, "muted" if base else "faint"))
+        lines.append(_text(dataset, context))
+        lines.append(_text(base or "base model not known", context, "muted" if base else "faint"))
     room = height - len(lines)
     if room == 1:
-        return [*lines, _curve_and_figures(model, look)]
+        return [*lines, _curve_and_figures(model, context)]
     if room > 3:
-        lines.append(_text("", look))
+        lines.append(_text("", context))
         room -= 1
-    lines += _curve(model, look, room - 1)
+    lines += _curve(model, context, room - 1)
     lines.append(_spread(_figures(model), width, ascii_only=ascii_only))
     return lines
 
 
-def placeholder_lines(number: int, look: CardLook) -> list[Line]:
+def placeholder_lines(number: int, context: CardContext) -> list[Line]:
     """A card where a model is about to appear."""
-    bar = "-" if look.ascii_only else "━"
+    bar = "-" if context.ascii_only else "━"
     lines: list[Line] = []
-    for line in range(look.height):
+    for line in range(context.height):
         share = (9, 6, 7, 0, 5)[line % 5] - (number + line) % 3
-        length = look.width * max(0, share) // 10
-        lines.append([(bar * length, "skeleton"), (" " * (look.width - length), "plain")])
+        length = context.width * max(0, share) // 10
+        lines.append([(bar * length, "skeleton"), (" " * (context.width - length), "plain")])
     return lines
 
 
-def _name_line(model: ModelSummary, look: CardLook, is_marked: bool) -> Line:
+def _name_line(model: ModelSummary, context: CardContext, is_marked: bool) -> Line:
     signs: list[Span] = []
     if model.downloaded:
-        signs.append((" v" if look.ascii_only else " ✓", "downloaded"))
+        signs.append((" v" if context.ascii_only else " ✓", "downloaded"))
     if is_marked:
-        signs.append((" *" if look.ascii_only else " ●", "mark"))
-    room = look.width - sum(len(text) for text, _ in signs)
-    return [(fit(model.name, room, ascii_only=look.ascii_only), "name"), *signs]
+        signs.append((" *" if context.ascii_only else " ●", "mark"))
+    room = context.width - sum(len(text) for text, _ in signs)
+    return [(fit(model.name, room, ascii_only=context.ascii_only), "name"), *signs]
 
 
-def _rating_line(model: ModelSummary, look: CardLook) -> Line:
-    spans = [*star_spans(model.stars, ascii_only=look.ascii_only), ("  ", "plain")]
-    spans += badge_spans(model.convergence, ascii_only=look.ascii_only)
-    if look.width < _WITH_DATE:
-        return _with_end(spans, ("", "muted"), look)
+def _rating_line(model: ModelSummary, context: CardContext) -> Line:
+    spans = [*star_spans(model.stars, ascii_only=context.ascii_only), ("  ", "plain")]
+    spans += badge_spans(model.convergence, ascii_only=context.ascii_only)
+    if context.width < _WITH_DATE:
+        return _with_end(spans, ("", "muted"), context)
     date = formats.short_date(model.created_at, clock.now())
-    return _with_end(spans, (date, "muted"), look)
+    return _with_end(spans, (date, "muted"), context)
 
 
-def _curve_and_figures(model: ModelSummary, look: CardLook) -> Line:
+def _curve_and_figures(model: ModelSummary, context: CardContext) -> Line:
     """The curve at the left, and the figures that leave it a few cells."""
     figures = _figures(model)[:2]
-    while len(figures) > 1 and _needed(figures) + 1 + _LEAST_CURVE > look.width:
+    while len(figures) > 1 and _needed(figures) + 1 + _LEAST_CURVE > context.width:
         figures.pop()
-    texts = [settled(text, ascii_only=look.ascii_only) for text, _ in figures]
+    texts = [normalize_width(text, ascii_only=context.ascii_only) for text, _ in figures]
     ends = "  ".join(texts)
-    room = min(_MOST_CURVE, look.width - cell_len(ends) - 1)
+    room = min(_MOST_CURVE, context.width - cell_len(ends) - 1)
     if room < _LEAST_CURVE:
-        return _text(ends, look, "plain")
-    (curve,) = _curve(model, CardLook(room, look.height, look.ascii_only), 1)
-    gap = " " * (look.width - room - cell_len(ends))
+        return _text(ends, context, "plain")
+    (curve,) = _curve(model, CardContext(room, context.height, context.ascii_only), 1)
+    gap = " " * (context.width - room - cell_len(ends))
     return [*curve, (gap, "plain"), (ends, "plain")]
 
 
-def _curve(model: ModelSummary, look: CardLook, height: int) -> list[Line]:
+def _curve(model: ModelSummary, context: CardContext, height: int) -> list[Line]:
     if not model.sparkline:
-        lines: list[Line] = [_text("", look) for _ in range(height - 1)]
-        return [*lines, _text("no curve yet" if look.width >= 12 else "", look, "faint")]
-    rows = area(model.sparkline, look.width, height, ascii_only=look.ascii_only)
+        lines: list[Line] = [_text("", context) for _ in range(height - 1)]
+        return [*lines, _text("no curve yet" if context.width >= 12 else "", context, "faint")]
+    rows = area_chart(model.sparkline, context.width, height, ascii_only=context.ascii_only)
     return [[(row, "curve")] for row in rows]
 
 
@@ -127,8 +127,8 @@ def _figures(model: ModelSummary) -> list[Span]:
         ("", formats.hours(model.duration_hours), "muted"),
         ("ppl ", formats.perplexity(model.perplexity), "muted"),
     ]
-    known = [(name + text, style) for name, text, style in figures if text != formats.NOTHING]
-    return known or [(formats.NOTHING, "faint")]
+    known = [(name + text, style) for name, text, style in figures if text != formats.NO_VALUE]
+    return known or [(formats.NO_VALUE, "faint")]
 
 
 def _spread(figures: Sequence[Span], width: int, *, ascii_only: bool) -> Line:
@@ -136,7 +136,9 @@ def _spread(figures: Sequence[Span], width: int, *, ascii_only: bool) -> Line:
     count = len(figures)
     while count > 1 and _needed(figures[:count]) > width:
         count -= 1
-    texts = [(settled(text, ascii_only=ascii_only), style) for text, style in figures[:count]]
+    texts = [
+        (normalize_width(text, ascii_only=ascii_only), style) for text, style in figures[:count]
+    ]
     free = width - sum(cell_len(text) for text, _ in texts)
     line: list[Span] = []
     for number, (text, style) in enumerate(texts):
@@ -154,23 +156,23 @@ def _needed(figures: Sequence[Span]) -> int:
     return sum(cell_len(text) for text, _ in figures) + 2 * (len(figures) - 1)
 
 
-def _with_end(spans: Sequence[Span], end: Span, look: CardLook) -> Line:
+def _with_end(spans: Sequence[Span], end: Span, context: CardContext) -> Line:
     """The spans, and at the right end another one if there is room; cut where there is not."""
-    end = (settled(end[0], ascii_only=look.ascii_only), end[1])
+    end = (normalize_width(end[0], ascii_only=context.ascii_only), end[1])
     used = sum(cell_len(text) for text, _ in spans)
-    room = look.width - used
+    room = context.width - used
     if room >= cell_len(end[0]) + min(2, len(end[0])):
         return [*spans, (" " * (room - cell_len(end[0])), "plain"), end]
     *first, (text, style) = spans
-    left = look.width - sum(cell_len(text) for text, _ in first)
-    return [*first, (fit(text, left, ascii_only=look.ascii_only), style)]
+    left = context.width - sum(cell_len(text) for text, _ in first)
+    return [*first, (fit(text, left, ascii_only=context.ascii_only), style)]
 
 
-def _text(text: str, look: CardLook, style: str = "muted") -> Line:
-    return [(fit(text, look.width, ascii_only=look.ascii_only), style)]
+def _text(text: str, context: CardContext, style: str = "muted") -> Line:
+    return [(fit(text, context.width, ascii_only=context.ascii_only), style)]
 
 
-PAGE: Final = 12
+CARDS_PER_PAGE: Final = 12
 _COLUMNS: Final = (1, 2, 3, 4, 6)
 _LEAST_WIDTH: Final = 26
 _MOST_HEIGHT: Final = 14
@@ -194,23 +196,23 @@ class CardLayout:
     @property
     def rows(self) -> int:
         """Of a full page."""
-        return PAGE // self.columns
+        return CARDS_PER_PAGE // self.columns
 
 
-def lay_out(width: int, height: int) -> CardLayout:
+def card_layout(width: int, height: int) -> CardLayout:
     """As few columns as show a whole page in cards of a good shape; else as many as fit."""
     possible = [columns for columns in _COLUMNS if width // columns >= _LEAST_WIDTH] or [1]
     whole = []
     for columns in possible:
         # the last row needs no gap below it
-        card = min(_MOST_HEIGHT, (height + 1) // (PAGE // columns))
-        if card > LEAST_HEIGHT:
+        card = min(_MOST_HEIGHT, (height + 1) // (CARDS_PER_PAGE // columns))
+        if card > MIN_CARD_HEIGHT:
             shape = width / columns / card
             whole.append((abs(math.log(shape / _SHAPE)), columns, card))
     if whole:
         _, columns, card = min(whole)
         return CardLayout(columns, width // columns, card)
-    return CardLayout(possible[-1], width // possible[-1], LEAST_HEIGHT + 1)
+    return CardLayout(possible[-1], width // possible[-1], MIN_CARD_HEIGHT + 1)
 
 
 class CardGrid(ModelView):
@@ -229,18 +231,18 @@ class CardGrid(ModelView):
 
     def __init__(self, rows: ModelRows, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(rows, ascii_only=ascii_only, id=id)
-        self._layout_of = CardLayout(1, 1, LEAST_HEIGHT + 1)
+        self._layout_of = CardLayout(1, 1, MIN_CARD_HEIGHT + 1)
         self._cards: dict[int, list[Line]] = {}
 
     @property
     def page(self) -> int:
         """Which page is shown, from 0."""
-        return self.cursor // PAGE
+        return self.cursor // CARDS_PER_PAGE
 
     @property
     def pages(self) -> int:
         """How many there are; an empty list has one."""
-        return max(1, -(-self.total // PAGE))
+        return max(1, -(-self.total // CARDS_PER_PAGE))
 
     def reload(
         self,
@@ -274,7 +276,7 @@ class CardGrid(ModelView):
             self.refresh()
         else:
             for place in {left, self.cursor}:
-                row = place % PAGE // self._layout_of.columns
+                row = place % CARDS_PER_PAGE // self._layout_of.columns
                 self.refresh_lines(row * self._layout_of.height, self._layout_of.height)
         self.post_message(self.Moved())
 
@@ -288,7 +290,7 @@ class CardGrid(ModelView):
         if line >= self._layout_of.height - 1 or row >= self._layout_of.rows:
             return Strip.blank(width, plain)
         segments: list[Segment] = []
-        first = self.page * PAGE + row * self._layout_of.columns
+        first = self.page * CARDS_PER_PAGE + row * self._layout_of.columns
         for column in range(self._layout_of.columns):
             segments += self._card_line(first + column, line, is_last=column == self._last_column)
         return Strip(segments).adjust_cell_length(width, plain)
@@ -311,7 +313,7 @@ class CardGrid(ModelView):
 
     def action_page(self, pages: int) -> None:
         """To the same place of the next page, or of the one before."""
-        self.move_to(self.cursor + pages * PAGE)
+        self.move_to(self.cursor + pages * CARDS_PER_PAGE)
 
     def on_click(self, event: events.Click) -> None:
         """A click moves the cursor, a double click opens; the pager's halves turn pages."""
@@ -323,7 +325,7 @@ class CardGrid(ModelView):
             return
         row = (offset.y + self.scroll_offset.y) // self._layout_of.height
         column = offset.x // self._layout_of.width
-        index = self.page * PAGE + row * self._layout_of.columns + column
+        index = self.page * CARDS_PER_PAGE + row * self._layout_of.columns + column
         if row < self._layout_of.rows and column < self._layout_of.columns and index < self.total:
             self.move_to(index)
             if event.chain == 2:
@@ -334,14 +336,14 @@ class CardGrid(ModelView):
         if self.scroll_offset.y >= self.max_scroll_y and self.page + 1 < self.pages:
             event.stop()
             event.prevent_default()
-            self.move_to((self.page + 1) * PAGE)
+            self.move_to((self.page + 1) * CARDS_PER_PAGE)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Back to the page before."""
         if self.scroll_offset.y <= 0 and self.page > 0:
             event.stop()
             event.prevent_default()
-            self.move_to(self.page * PAGE - 1)
+            self.move_to(self.page * CARDS_PER_PAGE - 1)
 
     def on_resize(self) -> None:
         """As many columns as the width has room for."""
@@ -368,18 +370,18 @@ class CardGrid(ModelView):
         return index
 
     def _lay_out(self) -> None:
-        layout = lay_out(self.size.width, self._visible_lines)
+        layout = card_layout(self.size.width, self._visible_lines)
         if layout != self._layout_of:
             self._layout_of = layout
             self._cards.clear()
-        shown = min(PAGE, self.total - self.page * PAGE)
+        shown = min(CARDS_PER_PAGE, self.total - self.page * CARDS_PER_PAGE)
         rows = -(-shown // layout.columns)
         self.virtual_size = Size(self.size.width, max(0, rows * layout.height - 1) + _PAGER)
 
     def _show_cursor(self) -> bool:
         """Scroll the cursor's card into view; whether that was needed."""
         top = self.scroll_offset.y
-        first = self.cursor % PAGE // self._layout_of.columns * self._layout_of.height
+        first = self.cursor % CARDS_PER_PAGE // self._layout_of.columns * self._layout_of.height
         last = first + self._layout_of.height - 2
         wanted = min(first, max(top, last - self._visible_lines + 1))
         if wanted == top:
@@ -407,12 +409,12 @@ class CardGrid(ModelView):
     def _card(self, index: int, width: int) -> list[Line] | None:
         found = self._cards.get(index)
         if found is None:
-            look = CardLook(width, self._layout_of.height - 1, self.ascii_only)
+            context = CardContext(width, self._layout_of.height - 1, self.ascii_only)
             row = self.rows.row(index)
             if row is not None:
-                found = card_lines(row, look, is_marked=row.id in self.marked)
-            elif self.skeleton and index < PAGE:
-                found = placeholder_lines(index, look)
+                found = card_lines(row, context, is_marked=row.id in self.marked)
+            elif self.skeleton and index < CARDS_PER_PAGE:
+                found = placeholder_lines(index, context)
             else:
                 return None
             self._cards[index] = found

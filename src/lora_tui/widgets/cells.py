@@ -17,7 +17,7 @@ _ASCII_FOR: Final = str.maketrans(
 _REGIONAL_A: Final = 0x1F1E6
 
 
-def settled(text: str, *, ascii_only: bool = False) -> str:
+def normalize_width(text: str, *, ascii_only: bool = False) -> str:
     """The text without what terminals measure differently from one another.
 
     Flags become their two letters; skin tones and variation selectors are dropped. With
@@ -47,7 +47,7 @@ def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False)
     """Exactly `width` cells: padded on one side, or cut with an ellipsis at the end."""
     if width <= 0:
         return ""
-    text = settled(text, ascii_only=ascii_only)
+    text = normalize_width(text, ascii_only=ascii_only)
     occupied = cell_len(text)
     if occupied > width:
         ellipsis = "~" if ascii_only else "…"
@@ -60,9 +60,9 @@ def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False)
     return padding + text if right else text + padding
 
 
-def fit_start(text: str, width: int, *, ascii_only: bool = False) -> str:
+def fit_end(text: str, width: int, *, ascii_only: bool = False) -> str:
     """The text, or its end where it is too long: of a path the end tells more."""
-    text = settled(text, ascii_only=ascii_only)
+    text = normalize_width(text, ascii_only=ascii_only)
     if cell_len(text) <= width:
         return text
     if width < 2:
@@ -72,7 +72,7 @@ def fit_start(text: str, width: int, *, ascii_only: bool = False) -> str:
     return ("~" if ascii_only else "…") + text
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def wrap(text: str, width: int) -> list[str]:
     """The text in lines of at most `width` cells, broken between words where that is possible."""
     if width <= 0:
         return []

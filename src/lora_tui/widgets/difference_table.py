@@ -13,8 +13,15 @@ from lora_tui.config.keys import DEFAULT_KEYS
 from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.compare import LETTERS, Comparison, Row
 from lora_tui.widgets.bindings import key_of
-from lora_tui.widgets.cells import fit, settled
-from lora_tui.widgets.styled_lines import DrawnLines, Line, Span, badge_spans, drawn, star_spans
+from lora_tui.widgets.cells import fit, normalize_width
+from lora_tui.widgets.styled_lines import (
+    Line,
+    Span,
+    StyledLines,
+    badge_spans,
+    line_styles,
+    star_spans,
+)
 
 LABEL: Final = 16
 _LEAST_COLUMN, _MOST_COLUMN = 9, 30
@@ -24,10 +31,10 @@ _BREAKABLE: Final = re.compile(r"[^\s/_-]*[\s/_-]+|[^\s/_-]+")
 _SERIES: Final = tuple(f"series{number}" for number in range(MAX_COMPARED))
 
 
-class ComparedModels(DrawnLines):
+class ComparedModels(StyledLines):
     """A line a model: its letter, its line in the chart, its name, stars and verdict."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "value", "muted", "faint", "stars", "excellent", "good", "fair", "poor", "overfit", *_SERIES
     )
 
@@ -42,7 +49,7 @@ class ComparedModels(DrawnLines):
     def lines(self, width: int) -> Sequence[Line]:
         """What does not fit is cut from the names."""
         models = self._comparison.models if self._comparison else ()
-        names = [settled(model.name, ascii_only=self.ascii_only) for model in models]
+        names = [normalize_width(model.name, ascii_only=self.ascii_only) for model in models]
         longest = max(map(cell_len, names), default=0)
         parts: list[tuple[list[Span], list[Span]]] = []
         for number, model in enumerate(models):
@@ -70,10 +77,10 @@ class ComparedModels(DrawnLines):
         ]
 
 
-class DifferenceHeader(DrawnLines):
+class DifferenceHeader(StyledLines):
     """The letters above the columns of the table; they stay while it scrolls."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn("heading", "muted", *_SERIES)
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles("heading", "muted", *_SERIES)
 
     _comparison: Comparison | None = None
     _reference: int | None = None
@@ -97,11 +104,11 @@ class DifferenceHeader(DrawnLines):
         return [spans]
 
 
-class DifferenceTable(DrawnLines):
+class DifferenceTable(StyledLines):
     """The rows; the best of each has a sign."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
-        "heading", "label", "value", "figure", "muted", "faint", "done"
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
+        "heading", "label", "value", "strong", "muted", "faint", "done"
     )
 
     _comparison: Comparison | None = None
@@ -157,7 +164,7 @@ def table_lines(
         if row.group != group:
             group = row.group
             lines.append([(group, "faint")])
-        texts = row.texts if reference is None else row.against(reference)
+        texts = row.texts if reference is None else row.differences_from(reference)
         lines += _row_lines(row, texts, *columns, ascii_only=ascii_only)
     if not rows:
         lines.append([("They differ in nothing that is recorded.", "muted")])
@@ -187,8 +194,8 @@ def _row_lines(
             text = cell[number] if number < len(cell) else ""
             is_best = index in row.best
             if is_best:
-                style = "figure"
-            elif texts[index] in (formats.NOTHING, "=") or not row.differs:
+                style = "strong"
+            elif texts[index] in (formats.NO_VALUE, "=") or not row.differs:
                 style = "faint"
             else:
                 style = "value"
@@ -204,7 +211,7 @@ def _row_lines(
 
 def _cell_lines(text: str, width: int, *, ascii_only: bool) -> list[str]:
     lines = [""]
-    for part in _BREAKABLE.findall(settled(text, ascii_only=ascii_only)):
+    for part in _BREAKABLE.findall(normalize_width(text, ascii_only=ascii_only)):
         if cell_len(lines[-1] + part.rstrip()) <= width:
             lines[-1] += part
             continue

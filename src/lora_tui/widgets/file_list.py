@@ -11,10 +11,10 @@ from lora_tui import formats
 from lora_tui.cache.transfers import ACTIVE, STOPPED, Transfer, TransferState
 from lora_tui.domain import ArtifactFile
 from lora_tui.transfers.rate import RateMeter, seconds_left
-from lora_tui.widgets.cells import fit, settled, short_path, wrapped
-from lora_tui.widgets.styled_lines import DrawnLines, Line, Span, drawn
+from lora_tui.widgets.cells import fit, normalize_width, short_path, wrap
+from lora_tui.widgets.styled_lines import Line, Span, StyledLines, line_styles
 from lora_tui.widgets.transfer_bar import progress_line, share, state_span
-from lora_tui.widgets.transfer_line import note_of
+from lora_tui.widgets.transfer_line import transfer_note
 
 _STATE: Final = 12
 _SIZE: Final = 10
@@ -34,10 +34,10 @@ class FilesState:
     """Bytes a second, by the id of the transfer."""
 
 
-class FileList(DrawnLines):
+class FileList(StyledLines):
     """Shows the state of the files; `show` is to be called whenever the transfers changed."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading", "value", "muted", "faint", "label", "done", "active", "waiting", "failed"
     )
 
@@ -130,12 +130,12 @@ def _more(transfer: Transfer, rate: float | None, width: int, *, ascii_only: boo
                 ascii_only=ascii_only,
             )
         ]
-    if transfer.state is TransferState.DONE and (note := note_of(transfer)):
-        text = settled(note, ascii_only=ascii_only)
-        return [[("  " + line, "faint")] for line in wrapped(text, width - 2)]
-    if transfer.state in STOPPED and (note := note_of(transfer)):
-        reason = settled(note, ascii_only=ascii_only)
-        return [[("  " + text, "failed")] for text in wrapped(reason, width - 2)]
+    if transfer.state is TransferState.DONE and (note := transfer_note(transfer)):
+        text = normalize_width(note, ascii_only=ascii_only)
+        return [[("  " + line, "faint")] for line in wrap(text, width - 2)]
+    if transfer.state in STOPPED and (note := transfer_note(transfer)):
+        reason = normalize_width(note, ascii_only=ascii_only)
+        return [[("  " + text, "failed")] for text in wrap(reason, width - 2)]
     return []
 
 
@@ -166,7 +166,7 @@ def _conclusion(state: FilesState, width: int, *, ascii_only: bool) -> list[Line
     if directory is not None:
         word = "Into  " if active else "In  "
         lines.append([("", "muted")])
-        path = settled(short_path(directory), ascii_only=ascii_only)
-        for number, text in enumerate(wrapped(path, max(1, width - len(word)))):
+        path = normalize_width(short_path(directory), ascii_only=ascii_only)
+        for number, text in enumerate(wrap(path, max(1, width - len(word)))):
             lines.append([(word if number == 0 else " " * len(word), "label"), (text, "value")])
     return lines

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
 from lora_tui.widgets.bindings import key_of
-from lora_tui.widgets.cells import settled
+from lora_tui.widgets.cells import normalize_width
 
 
 class Dialog(Vertical):
@@ -32,13 +32,13 @@ class Dialog(Vertical):
     def on_mount(self) -> None:
         """Put title and keys into the frame."""
         ascii_only = self.app.has_class("-ascii")
-        self.border_title = Content(settled(self._title, ascii_only=ascii_only))
+        self.border_title = Content(normalize_width(self._title, ascii_only=ascii_only))
         between = " - " if ascii_only else " · "
         hints = between.join(f"{key_of(self.app, name)} {word}" for name, word in self._keys)
-        self.border_subtitle = Content(settled(hints or self._note, ascii_only=ascii_only))
+        self.border_subtitle = Content(normalize_width(hints or self._note, ascii_only=ascii_only))
 
 
-class Verdict(Enum):
+class FieldState(Enum):
     """What is known: its sign, its sign in ASCII, its style."""
 
     UNKNOWN = ("", "", "$secondary")
@@ -85,9 +85,9 @@ class Field(Horizontal):
         """What was typed."""
         return self.input.value.strip()
 
-    def show(self, verdict: Verdict, words: str = "") -> None:
+    def show(self, verdict: FieldState, words: str = "") -> None:
         """The sign never comes without words, and is no colour alone."""
         ascii_only = self.app.has_class("-ascii")
         sign, plain, style = verdict.value
-        text = f"{plain if ascii_only else sign} {settled(words, ascii_only=ascii_only)}"
+        text = f"{plain if ascii_only else sign} {normalize_width(words, ascii_only=ascii_only)}"
         self._verdict.update(Content.styled(text.strip(), style))

@@ -16,7 +16,7 @@ WIDE: Final = 100
 
 
 @dataclass(frozen=True)
-class Look:
+class RenderContext:
     """How a cell is drawn."""
 
     width: int
@@ -24,7 +24,7 @@ class Look:
     ascii_only: bool
 
 
-Cell = Callable[[ModelSummary, Look], Sequence[Span]]
+Cell = Callable[[ModelSummary, RenderContext], Sequence[Span]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Placed:
+class ColumnLayout:
     """A column with its place in the line."""
 
     column: Column
@@ -56,7 +56,9 @@ class Placed:
     width: int
 
 
-def arrange(width: int, chosen: Collection[str] = (), *, sort: Sort | None = None) -> list[Placed]:
+def layout_columns(
+    width: int, chosen: Collection[str] = (), *, sort: Sort | None = None
+) -> list[ColumnLayout]:
     """The columns that fit into `width` cells, from left to right.
 
     `chosen` are the keys of those that are wanted; none means those that fit best. The name is
@@ -72,12 +74,12 @@ def arrange(width: int, chosen: Collection[str] = (), *, sort: Sort | None = Non
     placed = []
     left = 0
     for column in columns:
-        placed.append(Placed(column, left, widths[column.key]))
+        placed.append(ColumnLayout(column, left, widths[column.key]))
         left += widths[column.key] + gap
     return placed
 
 
-def known_columns(keys: Iterable[object]) -> tuple[str, ...]:
+def valid_column_keys(keys: Iterable[object]) -> tuple[str, ...]:
     """Those of the keys that are columns, in the order of the list, each once."""
     wanted = {key for key in keys if isinstance(key, str)}
     return tuple(column.key for column in COLUMNS if column.key in wanted)
@@ -124,62 +126,62 @@ def _least(column: Column, wide: bool) -> int:
     return column.least if wide or not column.narrow_width else column.narrow_width
 
 
-def _name(model: ModelSummary, _look: Look) -> Sequence[Span]:
+def _name(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
     return [(model.name, "name")]
 
 
-def _stars(model: ModelSummary, look: Look) -> Sequence[Span]:
-    return star_spans(model.stars, ascii_only=look.ascii_only)
+def _stars(model: ModelSummary, context: RenderContext) -> Sequence[Span]:
+    return star_spans(model.stars, ascii_only=context.ascii_only)
 
 
-def _badge(model: ModelSummary, look: Look) -> Sequence[Span]:
-    return badge_spans(model.convergence, shape=look.wide, ascii_only=look.ascii_only)
+def _badge(model: ModelSummary, context: RenderContext) -> Sequence[Span]:
+    return badge_spans(model.convergence, shape=context.wide, ascii_only=context.ascii_only)
 
 
-def _dataset(model: ModelSummary, _look: Look) -> Sequence[Span]:
-    return [(model.dataset_name or formats.NOTHING, "muted")]
+def _dataset(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
+    return [(model.dataset_name or formats.NO_VALUE, "muted")]
 
 
-def _date(model: ModelSummary, _look: Look) -> Sequence[Span]:
+def _date(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
     return [(formats.short_date(model.created_at, clock.now()), "muted")]
 
 
-def _cost(model: ModelSummary, _look: Look) -> Sequence[Span]:
+def _cost(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
     return [(formats.money(model.cost), "plain")]
 
 
-def _loss(model: ModelSummary, _look: Look) -> Sequence[Span]:
+def _loss(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
     return [(formats.loss(model.final_loss), "plain")]
 
 
-def _perplexity(model: ModelSummary, _look: Look) -> Sequence[Span]:
+def _perplexity(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
     return [(formats.perplexity(model.perplexity), "plain")]
 
 
-def _hours(model: ModelSummary, _look: Look) -> Sequence[Span]:
+def _hours(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
     return [(formats.hours(model.duration_hours).removesuffix(" h"), "plain")]
 
 
-def _size(model: ModelSummary, _look: Look) -> Sequence[Span]:
+def _size(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
     return [(formats.size(model.size), "muted")]
 
 
-def _preset(model: ModelSummary, _look: Look) -> Sequence[Span]:
-    return [(model.preset_id or formats.NOTHING, "muted")]
+def _preset(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
+    return [(model.preset_id or formats.NO_VALUE, "muted")]
 
 
-def _base_model(model: ModelSummary, _look: Look) -> Sequence[Span]:
-    return [((model.base_model or formats.NOTHING).rsplit("/", 1)[-1], "muted")]
+def _base_model(model: ModelSummary, _context: RenderContext) -> Sequence[Span]:
+    return [((model.base_model or formats.NO_VALUE).rsplit("/", 1)[-1], "muted")]
 
 
-def _downloaded(model: ModelSummary, look: Look) -> Sequence[Span]:
-    return [(("v" if look.ascii_only else "✓") if model.downloaded else "", "downloaded")]
+def _downloaded(model: ModelSummary, context: RenderContext) -> Sequence[Span]:
+    return [(("v" if context.ascii_only else "✓") if model.downloaded else "", "downloaded")]
 
 
-def _curve(model: ModelSummary, look: Look) -> Sequence[Span]:
+def _curve(model: ModelSummary, context: RenderContext) -> Sequence[Span]:
     if not model.sparkline:
-        return [(formats.NOTHING, "faint")]
-    return [(sparkline(model.sparkline, look.width, ascii_only=look.ascii_only), "curve")]
+        return [(formats.NO_VALUE, "faint")]
+    return [(sparkline(model.sparkline, context.width, ascii_only=context.ascii_only), "curve")]
 
 
 COLUMNS: Final = (

@@ -9,15 +9,15 @@ from typing import ClassVar, Final
 from lora_tui import formats
 from lora_tui.adapters.inspection import Adapter
 from lora_tui.domain import Gpu, Hyperparameters, Model
-from lora_tui.widgets.cells import fit, settled, wrapped
-from lora_tui.widgets.styled_lines import DrawnLines, Line, drawn
+from lora_tui.widgets.cells import fit, normalize_width, wrap
+from lora_tui.widgets.styled_lines import Line, StyledLines, line_styles
 
 _LABEL: Final = 18
 _NOT_RECORDED: Final = "not recorded"
 
 
 @dataclass(frozen=True)
-class Fact:
+class MetadataRow:
     """One line: what it is, its value, and a remark beside the value."""
 
     label: str
@@ -30,19 +30,19 @@ class Section:
     """Facts under a heading; none at all reads as `not recorded`."""
 
     heading: str
-    facts: tuple[Fact, ...]
+    facts: tuple[MetadataRow, ...]
 
 
-class ModelFacts(DrawnLines):
+class ModelMetadata(StyledLines):
     """The sections, one below the other."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn("heading", "label", "value", "faint")
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles("heading", "label", "value", "faint")
 
     _sections: Sequence[Section] = ()
 
     def show(self, model: Model, *more: Section) -> None:
         """Show the facts of this model; `more` goes before what is told of the model itself."""
-        sections = sections_of(model)
+        sections = metadata_sections(model)
         self._sections = [*sections[:2], *more, *sections[2:]]
         self.refresh(layout=True)
 
@@ -51,12 +51,12 @@ class ModelFacts(DrawnLines):
         return section_lines(self._sections, width, ascii_only=self.ascii_only)
 
 
-def sections_of(model: Model) -> list[Section]:
+def metadata_sections(model: Model) -> list[Section]:
     """What the pages of the web application show of a model, and what they leave out."""
     return [
         Section("Hyperparameters", _hyperparameters(model.hyperparameters)),
         Section("GPU", _gpu(model.gpu)),
-        *([Section("Other settings", _others(model))] if model.others else []),
+        *([Section("Other settings", _others(model))] if model.other_settings else []),
         Section("Dataset", _dataset(model)),
         Section("Training job", _job(model)),
         Section("Model", _model(model)),
@@ -66,7 +66,7 @@ def sections_of(model: Model) -> list[Section]:
 def section_lines(
     sections: Sequence[Section], width: int, *, ascii_only: bool = False
 ) -> list[Line]:
-    """Labels in one column, values in the next, long ones wrapped below themselves."""
+    """Labels in one column, values in the next, long ones wrap below themselves."""
     lines: list[Line] = []
     room = max(1, width - _LABEL)
     for section in sections:
@@ -76,18 +76,18 @@ def section_lines(
         if not section.facts:
             lines.append([(_NOT_RECORDED, "faint")])
         for fact in section.facts:
-            value = settled(fact.value, ascii_only=ascii_only)
+            value = normalize_width(fact.value, ascii_only=ascii_only)
             label = fit(fact.label, _LABEL - 2, ascii_only=ascii_only) + "  "
-            style = "faint" if fact.value == formats.NOTHING else "value"
-            note = settled(fact.note, ascii_only=ascii_only)
-            for number, text in enumerate(wrapped(value, room)):
+            style = "faint" if fact.value == formats.NO_VALUE else "value"
+            note = normalize_width(fact.note, ascii_only=ascii_only)
+            for number, text in enumerate(wrap(value, room)):
                 lines.append([(label if number == 0 else " " * _LABEL, "label"), (text, style)])
-            if note and len(wrapped(f"{value}  {note}", room)) == 1:
+            if note and len(wrap(f"{value}  {note}", room)) == 1:
                 lines[-1] = [*lines[-1], (f"  {note}", "faint")]
     return lines
 
 
-def _hyperparameters(settings: Hyperparameters) -> tuple[Fact, ...]:
+def _hyperparameters(settings: Hyperparameters) -> tuple[MetadataRow, ...]:
     known = (
         ("Base model", settings.base_model),
         ("Rank", _whole(settings.rank)),
@@ -99,10 +99,10 @@ def _hyperparameters(settings: Hyperparameters) -> tuple[Fact, ...]:
         ("Warm-up steps", _whole(settings.warmup_steps)),
         ("Weight decay", _figure(settings.weight_decay)),
     )
-    return _known_and_others(known, settings.others)
+    return _known_and_others(known, settings.other_settings)
 
 
-def _gpu(gpu: Gpu) -> tuple[Fact, ...]:
+def _gpu(gpu: Gpu) -> tuple[MetadataRow, ...]:
     known = (
         ("Type", gpu.type),
         ("Count", _whole(gpu.count)),
@@ -112,27 +112,31 @@ def _gpu(gpu: Gpu) -> tuple[Fact, ...]:
             None if gpu.cost_per_hour is None else f"{formats.money(gpu.cost_per_hour)} an hour",
         ),
     )
-    return _known_and_others(known, gpu.others)
+    return _known_and_others(known, gpu.other_settings)
 
 
 def _known_and_others(
     known: Sequence[tuple[str, str | None]], others: Sequence[tuple[str, str]]
-) -> tuple[Fact, ...]:
+) -> tuple[MetadataRow, ...]:
     if not others and all(value is None for _, value in known):
         return ()
     return (
-        *(Fact(label, formats.NOTHING if value is None else value) for label, value in known),
-        *(Fact(label or "unnamed", value or formats.NOTHING) for label, value in others),
+        *(
+            MetadataRow(label, formats.NO_VALUE if value is None else value)
+            for label, value in known
+        ),
+        *(MetadataRow(label or "unnamed", value or formats.NO_VALUE) for label, value in others),
     )
 
 
-def _others(model: Model) -> tuple[Fact, ...]:
+def _others(model: Model) -> tuple[MetadataRow, ...]:
     return tuple(
-        Fact(label or "unnamed", value or formats.NOTHING) for label, value in model.others
+        MetadataRow(label or "unnamed", value or formats.NO_VALUE)
+        for label, value in model.other_settings
     )
 
 
-def _dataset(model: Model) -> tuple[Fact, ...]:
+def _dataset(model: Model) -> tuple[MetadataRow, ...]:
     dataset = model.dataset
     if dataset is None:
         return ()
@@ -141,41 +145,45 @@ def _dataset(model: Model) -> tuple[Fact, ...]:
         ("Tokens", dataset.total_tokens),
     )
     return (
-        Fact("Name", dataset.name),
-        Fact("Format", dataset.format or formats.NOTHING),
-        Fact("Training pairs", formats.count(dataset.total_training_pairs)),
-        *(Fact(label, formats.count(value)) for label, value in optional if value is not None),
+        MetadataRow("Name", dataset.name),
+        MetadataRow("Format", dataset.format or formats.NO_VALUE),
+        MetadataRow("Training pairs", formats.count(dataset.total_training_pairs)),
+        *(
+            MetadataRow(label, formats.count(value))
+            for label, value in optional
+            if value is not None
+        ),
     )
 
 
-def _job(model: Model) -> tuple[Fact, ...]:
+def _job(model: Model) -> tuple[MetadataRow, ...]:
     job = model.job
     if job is None:
         return ()
     facts = [
-        Fact("Preset", model.preset_id or formats.NOTHING),
-        Fact("Status", job.status),
-        Fact("Created", formats.date_time(job.created_at)),
-        Fact("Worker's id", job.external_job_id or formats.NOTHING),
+        MetadataRow("Preset", model.preset_id or formats.NO_VALUE),
+        MetadataRow("Status", job.status),
+        MetadataRow("Created", formats.date_time(job.created_at)),
+        MetadataRow("Worker's id", job.external_job_id or formats.NO_VALUE),
     ]
     if job.error_message:
-        facts.append(Fact("Error", job.error_message))
+        facts.append(MetadataRow("Error", job.error_message))
     return tuple(facts)
 
 
-def _model(model: Model) -> tuple[Fact, ...]:
-    facts = [Fact("Name", model.name), Fact("Id", model.id)]
+def _model(model: Model) -> tuple[MetadataRow, ...]:
+    facts = [MetadataRow("Name", model.name), MetadataRow("Id", model.id)]
     if model.description:
-        facts.append(Fact("Description", model.description))
+        facts.append(MetadataRow("Description", model.description))
     if model.deployed_at is not None:
-        facts.append(Fact("Deployed", formats.date_time(model.deployed_at)))
+        facts.append(MetadataRow("Deployed", formats.date_time(model.deployed_at)))
     if model.parent_model_id:
-        facts.append(Fact("Parent", model.parent_model_id))
+        facts.append(MetadataRow("Parent", model.parent_model_id))
     return tuple(facts)
 
 
 def _figure(value: float | None) -> str | None:
-    return None if value is None else formats.figure(value)
+    return None if value is None else formats.number(value)
 
 
 def _whole(value: int | None) -> str | None:
@@ -188,8 +196,8 @@ _MOST_TARGETS: Final = 12
 def adapter_section(adapter: Adapter | str) -> Section:
     """The facts; or in words why there are none."""
     if isinstance(adapter, str):
-        return Section("Adapter", (Fact("Header", adapter),))
-    facts, config = adapter.facts, adapter.config
+        return Section("Adapter", (MetadataRow("Header", adapter),))
+    facts, config = adapter.header, adapter.config
     ranks = ", ".join(
         f"{rank} ({formats.count(count)} modules)" if len(facts.ranks) > 1 else str(rank)
         for rank, count in facts.ranks.items()
@@ -198,24 +206,26 @@ def adapter_section(adapter: Adapter | str) -> Section:
     more = len(targets) - _MOST_TARGETS
     named = ", ".join(targets[:_MOST_TARGETS]) + (f" and {more} more" if more > 0 else "")
     lines = [
-        Fact("Read from", "the bucket" if adapter.model else "this disk", adapter.file[-40:]),
-        Fact("Parameters", formats.count(facts.parameters), _short(facts.parameters)),
-        Fact("Type", ", ".join(facts.dtypes) or formats.NOTHING),
-        Fact("Rank", ranks or formats.NOTHING),
-        Fact("Modules", formats.count(len(facts.modules))),
-        Fact("Targets", named or formats.NOTHING),
-        Fact("Tensors", formats.count(facts.tensors)),
+        MetadataRow(
+            "Read from", "the bucket" if adapter.model else "this disk", adapter.file[-40:]
+        ),
+        MetadataRow("Parameters", formats.count(facts.parameters), _short(facts.parameters)),
+        MetadataRow("Type", ", ".join(facts.dtypes) or formats.NO_VALUE),
+        MetadataRow("Rank", ranks or formats.NO_VALUE),
+        MetadataRow("Modules", formats.count(len(facts.modules))),
+        MetadataRow("Targets", named or formats.NO_VALUE),
+        MetadataRow("Tensors", formats.count(facts.tensors)),
     ]
     if facts.other_tensors:
-        lines.append(Fact("Other tensors", formats.count(len(facts.other_tensors))))
+        lines.append(MetadataRow("Other tensors", formats.count(len(facts.other_tensors))))
     if config is None:
-        lines.append(Fact("Configuration", "there is none to check it against"))
+        lines.append(MetadataRow("Configuration", "there is none to check it against"))
     else:
-        lines.append(Fact("Scaling", formats.figure(config.scaling), "alpha over rank"))
+        lines.append(MetadataRow("Scaling", formats.number(config.scaling), "alpha over rank"))
     if adapter.problems:
-        lines += [Fact("Problem", problem) for problem in adapter.problems]
+        lines += [MetadataRow("Problem", problem) for problem in adapter.problems]
     elif config is not None:
-        lines.append(Fact("Agreement", "file and configuration agree"))
+        lines.append(MetadataRow("Agreement", "file and configuration agree"))
     return Section("Adapter", tuple(lines))
 
 

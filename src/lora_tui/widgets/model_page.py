@@ -13,15 +13,22 @@ from rich.cells import cell_len
 from lora_tui import formats
 from lora_tui.domain import Model
 from lora_tui.opinion import Comparison, Opinion, Severity
-from lora_tui.widgets.cells import fit, settled, wrapped
-from lora_tui.widgets.styled_lines import DrawnLines, Line, Span, badge_spans, drawn, star_spans
+from lora_tui.widgets.cells import fit, normalize_width, wrap
+from lora_tui.widgets.styled_lines import (
+    Line,
+    Span,
+    StyledLines,
+    badge_spans,
+    line_styles,
+    star_spans,
+)
 
 
-class ModelHeader(DrawnLines):
+class ModelHeader(StyledLines):
     """Two lines; empty until `show` is called."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
-        "title", "muted", "figure", "faint", "stars", "excellent", "good", "fair", "poor", "overfit"
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
+        "title", "muted", "strong", "faint", "stars", "excellent", "good", "fair", "poor", "overfit"
     )
 
     _model: Model | None = None
@@ -39,12 +46,12 @@ class ModelHeader(DrawnLines):
 def header_lines(model: Model, width: int, *, ascii_only: bool = False) -> list[Line]:
     """Two lines; what does not fit is cut on the left side of each, never the figures."""
     between = " - " if ascii_only else " · "
-    version = settled(model.version, ascii_only=ascii_only)
-    aside = f"{version}{between}{settled(model.status, ascii_only=ascii_only)}"
+    version = normalize_width(model.version, ascii_only=ascii_only)
+    aside = f"{version}{between}{normalize_width(model.status, ascii_only=ascii_only)}"
     name = fit(model.name, max(1, width - cell_len(aside) - 2), ascii_only=ascii_only)
     verdict: list[Span] = [
         *star_spans(model.quality.stars, ascii_only=ascii_only),
-        (f" {_score(model)}   ", "figure"),
+        (f" {_score(model)}   ", "strong"),
         *badge_spans(model.quality.convergence, ascii_only=ascii_only),
     ]
     if model.quality.convergence != "overfit":
@@ -67,15 +74,15 @@ def header_lines(model: Model, width: int, *, ascii_only: bool = False) -> list[
 
 
 def _score(model: Model) -> str:
-    return formats.score(model.quality.stars).replace(formats.NOTHING, "not rated")
+    return formats.score(model.quality.stars).replace(formats.NO_VALUE, "not rated")
 
 
 def _origin(parts: Sequence[str], between: str, room: int, ascii_only: bool) -> str:
     """Dataset, preset and date at the right end; the first of them is shortened."""
     if not parts or room < 8:
         return ""
-    rest = "".join(between + settled(part, ascii_only=ascii_only) for part in parts[1:])
-    first = settled(parts[0], ascii_only=ascii_only)
+    rest = "".join(between + normalize_width(part, ascii_only=ascii_only) for part in parts[1:])
+    first = normalize_width(parts[0], ascii_only=ascii_only)
     most = room - cell_len(rest)
     if most < min(8, cell_len(first)):
         return fit(first, room, right=True, ascii_only=ascii_only)
@@ -91,10 +98,10 @@ _SHORT: Final = {
 }
 
 
-class MetricTiles(DrawnLines):
+class MetricTiles(StyledLines):
     """Four tiles a row, or all eight where the width allows it."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn("label", "figure", "faint")
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles("label", "strong", "faint")
 
     _model: Model | None = None
 
@@ -107,10 +114,10 @@ class MetricTiles(DrawnLines):
         """See `tile_lines`."""
         if self._model is None:
             return ()
-        return tile_lines(figures(self._model), width, ascii_only=self.ascii_only)
+        return tile_lines(metrics_of(self._model), width, ascii_only=self.ascii_only)
 
 
-def figures(model: Model) -> list[tuple[str, str]]:
+def metrics_of(model: Model) -> list[tuple[str, str]]:
     """Label and figure of each tile."""
     quality, training = model.quality, model.training
     final = quality.final_training_loss
@@ -119,7 +126,7 @@ def figures(model: Model) -> list[tuple[str, str]]:
         ("Validation loss", formats.loss(quality.final_validation_loss)),
         ("Perplexity", formats.perplexity(quality.perplexity)),
         ("Loss reduction", formats.percent(quality.loss_reduction_percent)),
-        ("Epochs", formats.figure(training.epochs_completed)),
+        ("Epochs", formats.number(training.epochs_completed)),
         ("Steps", formats.count(training.total_steps)),
         ("Training time", formats.hours(training.duration_hours)),
         ("Cost", formats.money(training.total_cost)),
@@ -143,7 +150,7 @@ def tile_lines(
             [
                 (
                     fit(text, cell, ascii_only=ascii_only),
-                    "faint" if text == formats.NOTHING else "figure",
+                    "faint" if text == formats.NO_VALUE else "strong",
                 )
                 for _, text in row
             ]
@@ -160,11 +167,11 @@ _SIGNS: Final = {
 _INDENT: Final = 2
 
 
-class OpinionPanel(DrawnLines):
+class OpinionPanel(StyledLines):
     """Nothing at all until `show` is called."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
-        "heading", "figure", "value", "muted", "done", "overfit", "failed"
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
+        "heading", "strong", "value", "muted", "done", "overfit", "failed"
     )
 
     _shown: tuple[Opinion, Comparison] | None = None
@@ -191,7 +198,7 @@ def opinion_lines(
     lines: list[Line] = [
         [("Second opinion", "heading"), ("  ", "muted"), (opinion.verdict.value, style)]
     ]
-    lines += [[(text, "figure")] for text in wrapped(comparison.sentence, width)]
+    lines += [[(text, "strong")] for text in wrap(comparison.sentence, width)]
     for finding in opinion.findings:
         sign, letter, style = _SIGNS[finding.severity]
         lines += _item(letter if ascii_only else sign, style, finding.sentence, width, ascii_only)
@@ -202,7 +209,7 @@ def opinion_lines(
 
 
 def _item(sign: str, style: str, text: str, width: int, ascii_only: bool) -> list[Line]:
-    texts = wrapped(settled(text, ascii_only=ascii_only), max(1, width - _INDENT))
+    texts = wrap(normalize_width(text, ascii_only=ascii_only), max(1, width - _INDENT))
     return [
         [(sign if number == 0 else " ", style), (" ", "muted"), (part, "value")]
         for number, part in enumerate(texts)
@@ -223,10 +230,10 @@ class Stage:
     """`waiting`, `training`: what the time after it is spent with."""
 
 
-class JobTimeline(DrawnLines):
+class JobTimeline(StyledLines):
     """Nothing at all for a model of which no time is known."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading", "label", "value", "muted", "faint", "done", "active", "waiting", "axis"
     )
 

@@ -13,12 +13,19 @@ from lora_tui.config.keys import DEFAULT_KEYS
 from lora_tui.curves.series import Series
 from lora_tui.domain import Model
 from lora_tui.widgets.bindings import key_of
-from lora_tui.widgets.cells import fit, settled, wrapped
+from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.charts.curve_plot import PlotStyle, draw_curve
 from lora_tui.widgets.charts.legend import legend
 from lora_tui.widgets.file_list import FilesState, file_lines
-from lora_tui.widgets.model_page import figures, opinion_lines
-from lora_tui.widgets.styled_lines import DrawnLines, Line, Span, badge_spans, drawn, star_spans
+from lora_tui.widgets.model_page import metrics_of, opinion_lines
+from lora_tui.widgets.styled_lines import (
+    Line,
+    Span,
+    StyledLines,
+    badge_spans,
+    line_styles,
+    star_spans,
+)
 
 _TILES: Final = 3
 _SHOWN_FIGURES: Final = (
@@ -34,17 +41,17 @@ _MOST_CHART: Final = 22
 _BLANK: Final[Line] = (("", "muted"),)
 
 
-class ModelPreview(DrawnLines):
+class ModelPreview(StyledLines):
     """Shows what `show` was given last; nothing in it can have the focus."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading",
         "title",
         "grid",
         "best",
         "label",
         "value",
-        "figure",
+        "strong",
         "muted",
         "faint",
         "stars",
@@ -118,13 +125,13 @@ def preview_lines(
 
 
 def _header(model: Model, width: int, ascii_only: bool) -> list[Line]:
-    name = settled(model.name, ascii_only=ascii_only)
-    texts = wrapped(name, width) or [""]
+    name = normalize_width(model.name, ascii_only=ascii_only)
+    texts = wrap(name, width) or [""]
     if len(texts) > 2:
         texts = [texts[0], fit(" ".join(texts[1:]), width, ascii_only=ascii_only)]
     between = " - " if ascii_only else " · "
     origin = [
-        settled(text, ascii_only=ascii_only)
+        normalize_width(text, ascii_only=ascii_only)
         for text in (
             model.dataset.name if model.dataset else None,
             model.preset_id,
@@ -132,14 +139,14 @@ def _header(model: Model, width: int, ascii_only: bool) -> list[Line]:
         )
         if text
     ]
-    base = settled(
+    base = normalize_width(
         model.hyperparameters.base_model or "base model not known", ascii_only=ascii_only
     )
     score = formats.score(model.quality.stars)
-    rated = "not rated" if score == formats.NOTHING else score
+    rated = "not rated" if score == formats.NO_VALUE else score
     rating: Line = [
         *star_spans(model.quality.stars, ascii_only=ascii_only),
-        (f" {rated}   ", "figure"),
+        (f" {rated}   ", "strong"),
         *badge_spans(model.quality.convergence, ascii_only=ascii_only),
     ]
     return [
@@ -151,7 +158,7 @@ def _header(model: Model, width: int, ascii_only: bool) -> list[Line]:
 
 
 def _tiles(model: Model, width: int, ascii_only: bool) -> list[Line]:
-    known = dict(figures(model))
+    known = dict(metrics_of(model))
     rows = [_SHOWN_FIGURES[:_TILES], _SHOWN_FIGURES[_TILES:]]
     widths = [
         max(max(cell_len(label), cell_len(known[label])) for label in column)
@@ -164,7 +171,7 @@ def _tiles(model: Model, width: int, ascii_only: bool) -> list[Line]:
             lines.append(_BLANK)
         labels: list[Span] = [(label, "label") for label in row]
         texts: list[Span] = [
-            (known[label], "faint" if known[label] == formats.NOTHING else "figure")
+            (known[label], "faint" if known[label] == formats.NO_VALUE else "strong")
             for label in row
         ]
         for spans in (labels, texts):
@@ -186,7 +193,7 @@ def _in_columns(
 def _chart(
     preview: Preview, width: int, height: int, open_key: str, ascii_only: bool
 ) -> list[Line]:
-    series = Series.of_points(preview.curve)
+    series = Series.from_points(preview.curve)
     if not len(series):
         fetch = f"no curve yet; {open_key} fetches it"
         why = fetch if preview.model.job_id else "no training job"

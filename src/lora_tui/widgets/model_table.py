@@ -15,7 +15,7 @@ from textual.strip import Strip
 from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit
-from lora_tui.widgets.model_columns import WIDE, Look, Placed, arrange
+from lora_tui.widgets.model_columns import WIDE, ColumnLayout, RenderContext, layout_columns
 from lora_tui.widgets.model_view import ModelRows, ModelView
 from lora_tui.widgets.styled_lines import Span
 
@@ -47,7 +47,7 @@ class ModelTable(ModelView):
         self._sort = Sort.CREATED
         self._descending = True
         self._chosen: tuple[str, ...] = ()
-        self._columns: list[Placed] = []
+        self._columns: list[ColumnLayout] = []
         self._columns_for: tuple[object, ...] = ()
 
     @property
@@ -64,7 +64,7 @@ class ModelTable(ModelView):
     @property
     def shown_columns(self) -> tuple[str, ...]:
         """The keys of those that there is room for."""
-        return tuple(placed.column.key for placed in self._columns)
+        return tuple(layout.column.key for layout in self._columns)
 
     def reload(
         self,
@@ -138,10 +138,10 @@ class ModelTable(ModelView):
         if offset is None:
             return
         if offset.y < _HEADER:
-            for placed in self._columns:
-                left = _GUTTER + placed.left
-                if placed.column.sort and left <= offset.x < left + placed.width:
-                    self.post_message(self.SortChosen(placed.column.sort))
+            for layout in self._columns:
+                left = _GUTTER + layout.left
+                if layout.column.sort and left <= offset.x < left + layout.width:
+                    self.post_message(self.SortChosen(layout.column.sort))
             return
         index = self.scroll_offset.y + offset.y - _HEADER
         if index >= self.total:
@@ -175,32 +175,32 @@ class ModelTable(ModelView):
     def _arrange(self, width: int) -> None:
         wanted = (width, self._chosen, self._sort)
         if self._columns_for != wanted:
-            self._columns = arrange(width - _GUTTER - _MARGIN, self._chosen, sort=self._sort)
+            self._columns = layout_columns(width - _GUTTER - _MARGIN, self._chosen, sort=self._sort)
             self._columns_for = wanted
 
     def _header(self, width: int) -> Strip:
         plain, chosen = self._style("header"), self._style("sorted")
         segments = [Segment(" " * _GUTTER, plain)]
         position = 0
-        for placed in self._columns:
-            segments.append(Segment(" " * (placed.left - position), plain))
-            is_sorted = placed.column.sort is self._sort
-            title = self._sorted_title(placed) if is_sorted else placed.column.title
-            overhang = max(0, len(title) - placed.width)
-            text = fit(title, placed.width + overhang, right=placed.column.right)
+        for layout in self._columns:
+            segments.append(Segment(" " * (layout.left - position), plain))
+            is_sorted = layout.column.sort is self._sort
+            title = self._sorted_title(layout) if is_sorted else layout.column.title
+            overhang = max(0, len(title) - layout.width)
+            text = fit(title, layout.width + overhang, right=layout.column.right)
             segments.append(Segment(text, chosen if is_sorted else plain))
-            position = placed.left + placed.width + overhang
+            position = layout.left + layout.width + overhang
         return Strip(segments).adjust_cell_length(width, plain)
 
-    def _sorted_title(self, placed: Placed) -> str:
+    def _sorted_title(self, layout: ColumnLayout) -> str:
         """The title with its arrow, on the side where there is room."""
         arrow = "↓" if self._descending else "↑"
-        title = placed.column.title
+        title = layout.column.title
         if self.ascii_only:
             arrow = "v" if self._descending else "^"
-            blank = " " if len(title) + 2 <= placed.width else ""
-            return f"{arrow}{blank}{title}" if placed.column.right else f"{title}{blank}{arrow}"
-        return f"{arrow}{title}" if placed.column.right else f"{title}{arrow}"
+            blank = " " if len(title) + 2 <= layout.width else ""
+            return f"{arrow}{blank}{title}" if layout.column.right else f"{title}{blank}{arrow}"
+        return f"{arrow}{title}" if layout.column.right else f"{title}{arrow}"
 
     def _line(self, row: ModelSummary, width: int, *, is_cursor: bool) -> Strip:
         wide = width - _GUTTER - _MARGIN >= WIDE
@@ -212,12 +212,12 @@ class ModelTable(ModelView):
             Segment(mark + " ", self._style("mark", is_cursor)),
         ]
         position = 0
-        for placed in self._columns:
-            segments.append(Segment(" " * (placed.left - position), plain))
-            look = Look(placed.width, wide, self.ascii_only)
-            spans = placed.column.cell(row, look)
-            segments.extend(self._cell(spans, placed, is_cursor))
-            position = placed.left + placed.width
+        for layout in self._columns:
+            segments.append(Segment(" " * (layout.left - position), plain))
+            context = RenderContext(layout.width, wide, self.ascii_only)
+            spans = layout.column.cell(row, context)
+            segments.extend(self._cell(spans, layout, is_cursor))
+            position = layout.left + layout.width
         return Strip(segments).adjust_cell_length(width, plain)
 
     def _placeholder(self, number: int, width: int) -> Strip:
@@ -226,23 +226,23 @@ class ModelTable(ModelView):
             return Strip.blank(width, self._style("plain"))
         bar, style = "-" if self.ascii_only else "━", self._style("skeleton")
         segments = [Segment(" " * _GUTTER)]
-        for place, placed in enumerate(self._columns):
+        for place, layout in enumerate(self._columns):
             # lengths differ as those of words do, and not from one moment to the next
             share = (5, 9, 7, 10, 6)[(number * 3 + place * 2) % 5]
-            length = max(1, placed.width * share // 10)
-            segments.append(Segment(" " * (placed.left + _GUTTER - _length(segments)), style))
+            length = max(1, layout.width * share // 10)
+            segments.append(Segment(" " * (layout.left + _GUTTER - _length(segments)), style))
             segments.append(Segment(bar * length, style))
         return Strip(segments).adjust_cell_length(width, self._style("plain"))
 
-    def _cell(self, spans: Sequence[Span], placed: Placed, is_cursor: bool) -> list[Segment]:
+    def _cell(self, spans: Sequence[Span], layout: ColumnLayout, is_cursor: bool) -> list[Segment]:
         """The spans in the cell's width; all but the last are short ones of our own."""
         segments = []
-        left = placed.width
+        left = layout.width
         for text, style in spans[:-1]:
             segments.append(Segment(text, self._style(style, is_cursor)))
             left -= len(text)
         text, style = spans[-1]
-        fitted = fit(text, left, right=placed.column.right, ascii_only=self.ascii_only)
+        fitted = fit(text, left, right=layout.column.right, ascii_only=self.ascii_only)
         segments.append(Segment(fitted, self._style(style, is_cursor)))
         return segments
 

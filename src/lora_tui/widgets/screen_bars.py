@@ -18,7 +18,7 @@ from lora_tui.cache.metadata import SyncErrorKind, SyncState, get_sync_state
 from lora_tui.cache.records import unread_count
 from lora_tui.cache.transfers import active_transfers
 from lora_tui.widgets.bindings import is_typed
-from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.states import SYNC_ERROR_WORDS
 from lora_tui.widgets.transfer_bar import bar, share
 
@@ -40,8 +40,8 @@ class TitleBar(Widget):
     def render(self) -> Content:
         """One line; the detail is cut where it is too long."""
         width = self.size.width
-        title = settled(self.title_text, ascii_only=self._ascii_only)
-        aside = settled(self.aside, ascii_only=self._ascii_only)
+        title = normalize_width(self.title_text, ascii_only=self._ascii_only)
+        aside = normalize_width(self.aside, ascii_only=self._ascii_only)
         if cell_len(title) + cell_len(aside) + 6 > width:
             aside = ""
         gap = "  " if aside else ""
@@ -78,7 +78,7 @@ class StatusBar(Widget):
         self._ascii_only = ascii_only
         self._read()
 
-    def look(self) -> None:
+    def update_from_cache(self) -> None:
         """The cache has changed: show what it says now."""
         self._read()
         self.refresh()
@@ -215,7 +215,7 @@ class KeyBar(Widget):
             binding = active.binding
             applies = binding.show and active.enabled and not is_typed(self.screen, binding.key)
             if applies and binding.action not in hints:
-                shown = settled(self.app.get_key_display(binding), ascii_only=ascii_only)
+                shown = normalize_width(self.app.get_key_display(binding), ascii_only=ascii_only)
                 hints[binding.action] = KeyHint(
                     binding.key, shown, binding.description, binding.action
                 )

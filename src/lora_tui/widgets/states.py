@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from lora_tui.cache.metadata import SyncErrorKind
 from lora_tui.widgets.bindings import key_of
-from lora_tui.widgets.cells import settled
+from lora_tui.widgets.cells import normalize_width
 
 SYNC_ERROR_WORDS: Final = {
     SyncErrorKind.UNREACHABLE: "offline",
@@ -20,7 +20,7 @@ SYNC_ERROR_WORDS: Final = {
 }
 
 
-def way_on_from_trouble(app: App[Any], *, signed_out: bool) -> str:
+def recovery_hint(app: App[Any], *, signed_out: bool) -> str:
     """What to press where a sync has failed."""
     if signed_out:
         return f"{key_of(app, 'app.login')} signs in"
@@ -30,20 +30,20 @@ def way_on_from_trouble(app: App[Any], *, signed_out: bool) -> str:
 class StatePanel(Static):
     """A heading, a sentence, and what to press next; in the middle of where the list would be."""
 
-    def say(self, heading: str, *lines: str, warning: bool = False) -> None:
+    def show_message(self, heading: str, *lines: str, warning: bool = False) -> None:
         """Show it; nothing in the text is taken for markup."""
         ascii_only = self.app.has_class("-ascii")
         style = "bold $text-warning" if warning else "bold $primary"
         parts: list[tuple[str, str]] = [(heading, style)]
         for line in lines:
-            parts.append((f"\n\n{settled(line, ascii_only=ascii_only)}", "$secondary"))
+            parts.append((f"\n\n{normalize_width(line, ascii_only=ascii_only)}", "$secondary"))
         self.update(Content.assemble(*parts))
 
 
 class OfflineBanner(Static):
     """One line: what keeps us from syncing, how old the data is, why, and how to try again."""
 
-    def say(
+    def show_error(
         self,
         age: str,
         reason: str,
@@ -54,8 +54,8 @@ class OfflineBanner(Static):
     ) -> None:
         """Show it; the reason may be remote text. `signed_out`: only a login helps."""
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
-        reason = settled(reason, ascii_only=ascii_only)
-        way_on = way_on_from_trouble(self.app, signed_out=signed_out)
+        reason = normalize_width(reason, ascii_only=ascii_only)
+        way_on = recovery_hint(self.app, signed_out=signed_out)
         words = (
             "signed out"
             if signed_out

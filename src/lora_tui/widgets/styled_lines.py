@@ -41,12 +41,12 @@ def badge_spans(convergence: str, *, shape: bool = True, ascii_only: bool = Fals
 Line = Sequence[Span]
 
 
-def drawn(*roles: str) -> set[str]:
+def line_styles(*roles: str) -> set[str]:
     """The component classes for the styles of spans; styled_lines.tcss says how each looks."""
-    return {f"drawn--{role}" for role in roles}
+    return {f"line--{role}" for role in roles}
 
 
-class DrawnLines(Widget):
+class StyledLines(Widget):
     """Override `lines`, and declare the styles of their spans as COMPONENT_CLASSES = drawn(…).
 
     Text goes in as it is: nothing here parses markup.
@@ -65,7 +65,7 @@ class DrawnLines(Widget):
     def render(self) -> Content:
         """The lines, one below the other."""
         styles = {
-            name.removeprefix("drawn--"): self.get_visual_style(name)
+            name.removeprefix("line--"): self.get_visual_style(name)
             for name in self.COMPONENT_CLASSES
         }
         return Content("\n").join(

@@ -11,7 +11,7 @@ from lora_tui import formats
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.rate import seconds_left
-from lora_tui.widgets.cells import fit, fit_start, settled, short_path, wrapped
+from lora_tui.widgets.cells import fit, fit_end, normalize_width, short_path, wrap
 from lora_tui.widgets.styled_lines import Line
 from lora_tui.widgets.transfer_bar import bar, share, state_span
 
@@ -39,7 +39,7 @@ _GONE: Final = "not on the disk any more: a new download fetches it"
 _CHANGED: Final = "other bytes are there now: move them away, fetch it again"
 
 
-def heading(model: str, directory: Path, width: int, *, ascii_only: bool = False) -> Line:
+def group_heading(model: str, directory: Path, width: int, *, ascii_only: bool = False) -> Line:
     """The model that the files below belong to, and where they are put."""
     name = terminal_safe(model, limit=200)
     title = fit(name, max(20, width * 3 // 5), ascii_only=ascii_only).rstrip()
@@ -47,7 +47,7 @@ def heading(model: str, directory: Path, width: int, *, ascii_only: bool = False
     rest = width - cell_len(title) - 2
     return [
         (title, "heading"),
-        ("  " + fit_start(place, rest, ascii_only=ascii_only), "faint"),
+        ("  " + fit_end(place, rest, ascii_only=ascii_only), "faint"),
     ]
 
 
@@ -74,18 +74,18 @@ def transfer_lines(
         (fit("" if rate is None else formats.rate(rate), rate_width, right=True), "muted"),
         (fit(_left(row, rate), _LEFT, right=True), "muted"),
     ]
-    note = note_of(row)
+    note = transfer_note(row)
     if not note:
         return [line]
     calm = row.state in (TransferState.RUNNING, TransferState.DONE)
     kind = "muted" if calm else "failed"
     indent = " " * (_INDENT + _STATE)
-    text = settled(note, ascii_only=ascii_only)
-    more = wrapped(text, width - len(indent))[:_MOST_NOTE]
+    text = normalize_width(note, ascii_only=ascii_only)
+    more = wrap(text, width - len(indent))[:_MOST_NOTE]
     return [line, *([(indent + piece, kind)] for piece in more)]
 
 
-def note_of(row: Transfer) -> str:
+def transfer_note(row: Transfer) -> str:
     """Why a file is missing, how to get it, or that only part of it was verified."""
     if row.state is TransferState.FAILED:
         return terminal_safe(row.error or "", limit=400)

@@ -9,9 +9,9 @@ from typing import Final
 
 from lora_tui import formats
 
-LEAST_SPAN: Final = 1e-9
+MIN_SPAN: Final = 1e-9
 """Relative to the values: below it a range is a single value with rounding errors."""
-TINY: Final = 1e-90
+NEAR_ZERO: Final = 1e-90
 """Differences below it are none, and on a logarithmic axis it counts as zero."""
 _PLAIN_BELOW: Final = 1e7
 _MOST_DECIMALS: Final = 6
@@ -34,8 +34,8 @@ def padded_range(values: Sequence[float], *, margin: float = 0.0) -> tuple[float
     """A range with room in it around finite values; a single value stands in its middle."""
     low, high = min(values), max(values)
     size = max(abs(low), abs(high))
-    if high - low <= max(size * LEAST_SPAN, TINY):
-        room = size * 0.05 if size > TINY else 1.0
+    if high - low <= max(size * MIN_SPAN, NEAR_ZERO):
+        room = size * 0.05 if size > NEAR_ZERO else 1.0
         return low - room, high + room
     room = (high - low) * margin
     return low - room, high + room

@@ -15,15 +15,15 @@ from itertools import pairwise
 from typing import Final
 
 from lora_tui.curves.series import Series, Smoothing
-from lora_tui.widgets.charts.axes import TINY, linear_ticks, log_ticks
+from lora_tui.widgets.charts.axes import NEAR_ZERO, linear_ticks, log_ticks
 from lora_tui.widgets.charts.canvas import Grid, Layer
 from lora_tui.widgets.charts.plot_frame import (
-    BELOW,
+    BELOW_AXIS,
     PlotLayer,
     Scale,
     bottom_axis,
     crossed_rows,
-    lines_of,
+    line_segments,
     log_losses,
     loss_range,
     plot_row,
@@ -32,8 +32,8 @@ from lora_tui.widgets.charts.plot_frame import (
 )
 from lora_tui.widgets.styled_lines import Span
 
-LEAST_WIDTH: Final = 24
-LEAST_HEIGHT: Final = 5
+MIN_PLOT_WIDTH: Final = 24
+MIN_PLOT_HEIGHT: Final = 5
 BEST: Final = ("◆", "@")
 """Where the validation loss was best; in ASCII the second."""
 _MARKS: Final = 2
@@ -70,11 +70,11 @@ class Plot:
     """What the plot reaches from and to."""
     is_log: bool
     """Whether the losses could be drawn on a logarithmic axis."""
-    has_unshown: bool = False
+    has_hidden_points: bool = False
     """Whether there are losses that this axis can't show, and marks for them."""
 
     @cached_property
-    def stops(self) -> Sequence[int]:
+    def point_cells(self) -> Sequence[int]:
         """The cells that a point stands in, ascending."""
         return sorted(set(self.cells))
 
@@ -88,16 +88,16 @@ def draw_curve(
 ) -> Plot:
     """Draw a curve, or what of it lies in `window`, into `width` by `height` cells.
 
-    With no point, or too little room (`LEAST_WIDTH`, `LEAST_HEIGHT`), the rows are blank.
+    With no point, or too little room (`MIN_PLOT_WIDTH`, `MIN_PLOT_HEIGHT`), the rows are blank.
     Styles of the spans: axis, grid, label, raw, training, validation, best.
     """
-    if not len(series) or width < LEAST_WIDTH or height < LEAST_HEIGHT:
+    if not len(series) or width < MIN_PLOT_WIDTH or height < MIN_PLOT_HEIGHT:
         blank = ((" " * max(0, width), "label"),)
         return Plot((blank,) * max(0, height), 0, max(0, width), (), (), (0.0, 1.0), is_log=False)
     part = _Part.of(series, style, window, buckets=4 * width)
     logged = part.shown(part.training, part.validation)
     losses = [*logged, *part.shown(part.smoothed)] if style.smoothing else logged
-    is_log = style.log_scale and max(logged) > TINY
+    is_log = style.log_scale and max(logged) > NEAR_ZERO
     if is_log:
         losses = log_losses(losses, logged)
     low, high = loss_range(losses, is_log)
@@ -110,7 +110,7 @@ def draw_curve(
     across = Scale(*part.window, grid.columns, is_open=window is not None)
     down = Scale(low, high, grid.rows, is_log=is_log, is_open=window is not None)
     layers, raw = _layers(part, grid, across, down, style)
-    has_unshown = any(any(layer.masks) for layer, _, _ in layers[:_MARKS])
+    has_hidden_points = any(any(layer.masks) for layer, _, _ in layers[:_MARKS])
     marks = {
         grid.rows // grid.down - 1 - down.dot(value) // grid.down: label
         for value, label in zip(ticks.values, ticks.labels, strict=True)
@@ -142,7 +142,7 @@ def draw_curve(
         ),
         part.window,
         is_log,
-        has_unshown,
+        has_hidden_points,
     )
 
 
@@ -173,8 +173,8 @@ class _Part:
     def of(cls, series: Series, style: PlotStyle, window: Window | None, buckets: int) -> _Part:
         numbers: Sequence[int] = range(len(series))
         if window is not None:
-            numbers = series.within(*window, over_time=style.over_time) or numbers
-        numbers = series.picked(numbers, buckets)
+            numbers = series.indices_in(*window, over_time=style.over_time) or numbers
+        numbers = series.decimate(numbers, buckets)
         points = series.points(numbers, over_time=style.over_time)
         xs = [point.step for point in points]
         low, high = window or step_range(series.extent(over_time=style.over_time))
@@ -183,11 +183,11 @@ class _Part:
             numbers,
             xs,
             [low <= x <= high for x in xs],
-            [False, *(series.is_interrupted(*pair) for pair in pairwise(numbers))],
+            [False, *(series.has_gap_between(*pair) for pair in pairwise(numbers))],
             [point.training_loss for point in points],
             [trend[number] for number in numbers],
             [point.validation_loss for point in points],
-            series.best,
+            series.best_index,
             (low, high),
         )
 
@@ -212,7 +212,7 @@ def _layers(
         losses: Sequence[float | None], breaks: Sequence[bool], *, dashed: bool = False
     ) -> tuple[Layer, Layer]:
         line, feet = Layer(grid), Layer(grid)
-        runs, below = lines_of(part.xs, losses, breaks, across, down)
+        runs, below = line_segments(part.xs, losses, breaks, across, down)
         for dots in runs:
             line.draw(dots, dashed=dashed)
         for dot in below:
@@ -231,7 +231,7 @@ def _layers(
     training = draw(part.smoothed, part.breaks)[0] if style.smoothing else logged
     raw = logged if style.smoothing else Layer(grid)
     letters = ("o", "*", ".") if style.ascii_only else (None, None, None)
-    foot = BELOW[style.ascii_only]
+    foot = BELOW_AXIS[style.ascii_only]
     return [
         (validation_feet, "validation", foot),
         (feet, "training", foot),

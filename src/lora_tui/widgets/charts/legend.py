@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from lora_tui import formats
 from lora_tui.curves.series import Reading, Smoothing
 from lora_tui.widgets.charts.curve_plot import BEST, PlotStyle
-from lora_tui.widgets.charts.plot_frame import BELOW
+from lora_tui.widgets.charts.plot_frame import BELOW_AXIS
 from lora_tui.widgets.styled_lines import Span
 
 SMOOTHED: Final = {
@@ -29,21 +29,21 @@ def legend(
     *,
     is_log: bool,
     has_validation: bool,
-    has_unshown: bool = False,
-    zoomed: float = 1.0,
+    has_hidden_points: bool = False,
+    zoom_factor: float = 1.0,
     over_time: bool = False,
 ) -> list[Span]:
     """At most `width` cells; names go first where there is no room, then how it is shown."""
     heading: Span = ("Loss", "heading")
     if reading is not None:
-        heading = (_place(reading, over_time=over_time), "figure")
+        heading = (_place(reading, over_time=over_time), "strong")
     entries = _entries(style, reading, has_validation=has_validation)
-    if has_unshown:
-        entries.append(_Entry("training", BELOW[style.ascii_only], "0 or less"))
+    if has_hidden_points:
+        entries.append(_Entry("training", BELOW_AXIS[style.ascii_only], "0 or less"))
     named = [heading, *_spans(entries, with_names=True)]
     if _cells(named) > width:
         named = [heading, *_spans(entries, with_names=False)]
-    aside = _aside(style, is_log=is_log, zoomed=zoomed, over_time=over_time)
+    aside = _aside(style, is_log=is_log, zoom_factor=zoom_factor, over_time=over_time)
     while aside:
         text = (" - " if style.ascii_only else " · ").join(aside)
         room = width - _cells(named) - cell_len(text)
@@ -91,16 +91,18 @@ def _entries(style: PlotStyle, reading: Reading | None, *, has_validation: bool)
     return entries
 
 
-def _aside(style: PlotStyle, *, is_log: bool, zoomed: float, over_time: bool) -> list[str]:
+def _aside(style: PlotStyle, *, is_log: bool, zoom_factor: float, over_time: bool) -> list[str]:
     """The least important first."""
     words = []
     if over_time:
         words.append("over time")
     if style.log_scale:
         words.append("log scale" if is_log else "no log scale: not positive")
-    if zoomed > 1:
+    if zoom_factor > 1:
         times = "x" if style.ascii_only else "×"
-        words.append(f"{zoomed:,.0f}{times}" if zoomed >= 9.95 else f"{zoomed:.1f}{times}")
+        words.append(
+            f"{zoom_factor:,.0f}{times}" if zoom_factor >= 9.95 else f"{zoom_factor:.1f}{times}"
+        )
     return words
 
 

@@ -12,25 +12,25 @@ from textual.reactive import reactive
 
 from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint
-from lora_tui.widgets.cells import fit, settled, wrapped
+from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.charts.curve_plot import Plot, Window, draw_curve, with_crosshair
 from lora_tui.widgets.charts.legend import legend
 from lora_tui.widgets.charts.plot_frame import step_range
-from lora_tui.widgets.charts.zoomed_chart import ZoomedChart
-from lora_tui.widgets.styled_lines import Line, drawn
+from lora_tui.widgets.charts.zoomable_chart import ZoomableChart
+from lora_tui.widgets.styled_lines import Line, line_styles
 
 _LEGEND_ROWS: Final = 1
 _FEWEST: Final = 4
 """Points that the closest view still shows."""
-_NONE: Final = Series.of_points(())
+_NONE: Final = Series.from_points(())
 
 
-class LossChart(ZoomedChart):
+class LossChart(ZoomableChart):
     """Shows a curve, or says in words why there is none. Its height comes from its styles."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading",
-        "figure",
+        "strong",
         "value",
         "muted",
         "label",
@@ -43,7 +43,7 @@ class LossChart(ZoomedChart):
         "crosshair",
     )
 
-    chosen: reactive[int | None] = reactive(None)
+    selected: reactive[int | None] = reactive(None)
     """Which point the crosshair is at; None for no crosshair."""
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
@@ -67,15 +67,15 @@ class LossChart(ZoomedChart):
 
         A curve that has grown keeps the view and the crosshair where they are.
         """
-        series = curve if isinstance(curve, Series) else Series.of_points(curve)
-        if not series.same_as(self._series):
+        series = curve if isinstance(curve, Series) else Series.from_points(curve)
+        if not series.has_same_points(self._series):
             if len(series) < len(self._series) or (
                 len(self._series) and series.steps[0] != self._series.steps[0]
             ):
-                self.chosen = self.window = None
-            elif self.chosen is not None and len(series) != len(self._series):
-                step = self._series.steps[self.chosen]
-                self.chosen = min(bisect_left(series.steps, step), len(series) - 1)
+                self.selected = self.window = None
+            elif self.selected is not None and len(series) != len(self._series):
+                step = self._series.steps[self.selected]
+                self.selected = min(bisect_left(series.steps, step), len(series) - 1)
             self._series, self._drawn = series, None
         self._message = otherwise
         self.refresh()
@@ -88,8 +88,8 @@ class LossChart(ZoomedChart):
         numbers = self._plot().numbers if self.window is not None else ()
         self.plot_style = replace(self.plot_style, over_time=over_time)
         if numbers:
-            across = self._series.across(over_time=over_time)
-            self.look_at(across[numbers[0]], across[numbers[-1]])
+            across = self._series.x_values(over_time=over_time)
+            self.set_window(across[numbers[0]], across[numbers[-1]])
 
     def lines(self, width: int) -> Sequence[Line]:
         """Legend, then the plot, as high as the widget is."""
@@ -103,8 +103,8 @@ class LossChart(ZoomedChart):
             rows = with_crosshair(plot, cell, ascii_only=self.ascii_only)
         reading = (
             None
-            if self.chosen is None
-            else self._series.reading(self.chosen, self.plot_style.smoothing or Smoothing.NORMAL)
+            if self.selected is None
+            else self._series.reading(self.selected, self.plot_style.smoothing or Smoothing.NORMAL)
         )
         style = self.plot_style
         return [
@@ -114,8 +114,8 @@ class LossChart(ZoomedChart):
                 width,
                 is_log=plot.is_log,
                 has_validation=bool(self._series.validation),
-                has_unshown=plot.has_unshown,
-                zoomed=self.zoomed,
+                has_hidden_points=plot.has_hidden_points,
+                zoom_factor=self.zoom_factor,
                 over_time=style.over_time and self.has_times,
             ),
             *rows,
@@ -127,37 +127,37 @@ class LossChart(ZoomedChart):
         return self._plot() if self.has_curve else None
 
     @property
-    def whole(self) -> Window:
+    def full_range(self) -> Window:
         """The run, in steps or in seconds."""
         return step_range(self._series.extent(over_time=self.plot_style.over_time))
 
-    def shows_enough(self, low: float, high: float) -> bool:
+    def can_show(self, low: float, high: float) -> bool:
         """Whether there are some points in that part."""
-        shown = self._series.within(low, high, over_time=self.plot_style.over_time)
+        shown = self._series.indices_in(low, high, over_time=self.plot_style.over_time)
         return len(shown) >= min(_FEWEST, len(self._series))
 
     def crosshair_cell(self) -> int | None:
         """Where in the view the chosen point is."""
         plot = self.drawing
-        if plot is None or self.chosen is None or not plot.cells:
+        if plot is None or self.selected is None or not plot.cells:
             return None
         low, high = plot.window
-        at = self._series.across(over_time=self.plot_style.over_time)[self.chosen]
+        at = self._series.x_values(over_time=self.plot_style.over_time)[self.selected]
         if not low <= at <= high:
             return None
-        place = bisect_left(plot.numbers, self.chosen)
+        place = bisect_left(plot.numbers, self.selected)
         return plot.cells[min(place, len(plot.cells) - 1)]
 
-    def read_at(self, cell: int) -> None:
+    def move_crosshair_to(self, cell: int) -> None:
         """Choose the newest of the points that stand there."""
         plot = self._plot()
-        self.chosen = max(
+        self.selected = max(
             number for number, at in zip(plot.numbers, plot.cells, strict=True) if at == cell
         )
 
     def hide_crosshair(self) -> None:
         """No point is chosen any more."""
-        self.chosen = None
+        self.selected = None
 
     def _plot(self) -> Plot:
         size = self.content_size
@@ -172,7 +172,7 @@ class LossChart(ZoomedChart):
 
 def _message_lines(message: str, width: int, height: int, *, ascii_only: bool) -> list[Line]:
     lines: list[Line] = [[("Loss", "heading")]]
-    texts = wrapped(settled(message, ascii_only=ascii_only), max(1, width - 4))
+    texts = wrap(normalize_width(message, ascii_only=ascii_only), max(1, width - 4))
     lines += [[("", "muted")]] * max(0, (height - len(texts)) // 2 - 1)
     for text in texts:
         indent = " " * max(0, (width - cell_len(text)) // 2)

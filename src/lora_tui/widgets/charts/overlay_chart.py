@@ -12,24 +12,30 @@ from lora_tui import formats
 from lora_tui.curves.series import Series, Smoothing
 from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.compare import LETTERS
-from lora_tui.widgets.cells import fit, settled
+from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.charts.curve_plot import Window
 from lora_tui.widgets.charts.legend import SMOOTHED
-from lora_tui.widgets.charts.overlay_plot import Curve, Overlay, curve_of, draw_overlay, step_at
-from lora_tui.widgets.charts.plot_frame import BELOW, crossed_rows, step_range
-from lora_tui.widgets.charts.zoomed_chart import ZoomedChart
-from lora_tui.widgets.styled_lines import Line, Span, drawn
+from lora_tui.widgets.charts.overlay_plot import (
+    Curve,
+    Overlay,
+    draw_overlay,
+    overlay_curve,
+    step_at,
+)
+from lora_tui.widgets.charts.plot_frame import BELOW_AXIS, crossed_rows, step_range
+from lora_tui.widgets.charts.zoomable_chart import ZoomableChart
+from lora_tui.widgets.styled_lines import Line, Span, line_styles
 
 _CLOSEST: Final = 2000.0
 """So many times closer than the whole one may look."""
 
 
-class OverlayChart(ZoomedChart):
+class OverlayChart(ZoomableChart):
     """Says in its first line what is drawn; its height comes from its styles."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = drawn(
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading",
-        "figure",
+        "strong",
         "value",
         "muted",
         "label",
@@ -39,13 +45,13 @@ class OverlayChart(ZoomedChart):
         *(f"series{number}" for number in range(MAX_COMPARED)),
     )
 
-    at: reactive[float | None] = reactive(None)
+    crosshair: reactive[float | None] = reactive(None)
     """The step, or the percent of the run, that the crosshair is at; None for no crosshair."""
-    front: reactive[int | None] = reactive(None)
+    front_curve: reactive[int | None] = reactive(None)
     """The place of the curve that lies over the others; None for that of the first."""
     validation: reactive[bool] = reactive(False)
     """The validation losses instead of the training losses."""
-    shares: reactive[bool] = reactive(False)
+    by_percent: reactive[bool] = reactive(False)
     """Over percent of the run instead of steps."""
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
@@ -63,13 +69,13 @@ class OverlayChart(ZoomedChart):
         self._curves, self._drawn = tuple(curves), None
         lengths = [curve.steps[-1] for curve in self._curves if len(curve)]
         if lengths and not self._axis_chosen:
-            self._draw_over(shares=max(lengths) > 2 * min(lengths))
+            self._draw_over(by_percent=max(lengths) > 2 * min(lengths))
         self.refresh()
 
-    def toggle_shares(self) -> None:
+    def toggle_percent(self) -> None:
         """Over percent of the run, or over steps; either way all of it."""
         self._axis_chosen = True
-        self._draw_over(shares=not self.shares)
+        self._draw_over(by_percent=not self.by_percent)
 
     @property
     def has_curve(self) -> bool:
@@ -82,36 +88,36 @@ class OverlayChart(ZoomedChart):
         return self._overlay() if self.has_curve else None
 
     @property
-    def whole(self) -> Window:
+    def full_range(self) -> Window:
         """From the first step of any run to the last of any."""
-        if self.shares:
+        if self.by_percent:
             return (0.0, 100.0)
         ends = [end for s in self._curves if len(s) for end in s.extent(over_time=False)]
         return step_range(ends) if ends else (0.0, 1.0)
 
-    def shows_enough(self, low: float, high: float) -> bool:
+    def can_show(self, low: float, high: float) -> bool:
         """Whether it is not too close."""
-        left, right = self.whole
+        left, right = self.full_range
         return (high - low) * _CLOSEST >= right - left
 
     def crosshair_cell(self) -> int | None:
         """The cell of the newest point up to `at`."""
         overlay = self.drawing
-        if overlay is None or self.at is None:
+        if overlay is None or self.crosshair is None:
             return None
         low, high = overlay.window
-        if not overlay.columns or not low <= self.at <= high:
+        if not overlay.columns or not low <= self.crosshair <= high:
             return None
-        at = self.at
-        return min(overlay.stops, key=lambda cell: abs(overlay.columns[cell] - at))
+        at = self.crosshair
+        return min(overlay.point_cells, key=lambda cell: abs(overlay.columns[cell] - at))
 
-    def read_at(self, cell: int) -> None:
+    def move_crosshair_to(self, cell: int) -> None:
         """Read the values at the last point that stands there."""
-        self.at = self._overlay().columns[cell]
+        self.crosshair = self._overlay().columns[cell]
 
     def hide_crosshair(self) -> None:
         """Nothing is read any more."""
-        self.at = None
+        self.crosshair = None
 
     def readings(self) -> list[float | None]:
         """What each curve is at the crosshair; None before it begins and after it ends."""
@@ -123,7 +129,7 @@ class OverlayChart(ZoomedChart):
         overlay = self._overlay()
         cell = self.crosshair_cell()
         heading = self._what(overlay, width) if cell is None else self._read(width)
-        if overlay.is_drawn:
+        if overlay.has_curve:
             rows = overlay.rows
             if cell is not None:
                 rows = crossed_rows(rows, overlay.left + cell, ascii_only=self.ascii_only)
@@ -132,7 +138,7 @@ class OverlayChart(ZoomedChart):
             "No validation losses were logged" if self.validation else "No curve is known here yet"
         )
         blank: Line = [("", "muted")]
-        text = settled(reason, ascii_only=self.ascii_only)
+        text = normalize_width(reason, ascii_only=self.ascii_only)
         indent = " " * max(0, (width - cell_len(text)) // 2)
         return [
             heading,
@@ -140,33 +146,33 @@ class OverlayChart(ZoomedChart):
             [(indent + text, "muted")],
         ]
 
-    def _draw_over(self, *, shares: bool) -> None:
-        if shares is not self.shares:
-            self.window = self.at = None
-            self.shares = shares
+    def _draw_over(self, *, by_percent: bool) -> None:
+        if by_percent is not self.by_percent:
+            self.window = self.crosshair = None
+            self.by_percent = by_percent
 
     def _what(self, overlay: Overlay, width: int) -> Line:
         """Which losses, and how they are drawn."""
         loss = "Validation loss" if self.validation else "Training loss"
         facts = [SMOOTHED[self._smooths]]
-        facts.append("over percent of the run" if self.shares else "over steps")
+        facts.append("over percent of the run" if self.by_percent else "over steps")
         if self.plot_style.log_scale:
             facts.append("log scale" if overlay.is_log else "no log scale: not positive")
-            if overlay.has_unshown:
-                facts.append(f"{BELOW[self.ascii_only]} 0 or less")
-        if self.zoomed > 1:
-            facts.insert(0, f"{self.zoomed:,.3g}{'x' if self.ascii_only else '×'}")
+            if overlay.has_hidden_points:
+                facts.append(f"{BELOW_AXIS[self.ascii_only]} 0 or less")
+        if self.zoom_factor > 1:
+            facts.insert(0, f"{self.zoom_factor:,.3g}{'x' if self.ascii_only else '×'}")
         text = "  " + (" - " if self.ascii_only else " · ").join(facts)
         return [(loss, "heading"), (fit(text, max(0, width - cell_len(loss))), "muted")]
 
     def _read(self, width: int) -> Line:
         """The place, and each model's letter and value; closer together where there is no room."""
-        number = f"{self.at:,.10g}" if not self.shares else f"{self.at:.1f} %"
-        place = number if self.shares else f"step {number}"
+        number = f"{self.crosshair:,.10g}" if not self.by_percent else f"{self.crosshair:.1f} %"
+        place = number if self.by_percent else f"step {number}"
         values = [formats.loss(value) for value in self.readings()]
         forms = ((place, "  ", " "), (number, "  ", " "), (number, " ", " "), (number, " ", ""))
         for shown, gap, between in forms:
-            spans: list[Span] = [(shown, "figure")]
+            spans: list[Span] = [(shown, "strong")]
             for curve, value in enumerate(values):
                 spans += [(f"{gap}{LETTERS[curve]}{between}", f"series{curve}"), (value, "value")]
             if sum(cell_len(text) for text, _ in spans) <= width:
@@ -174,9 +180,9 @@ class OverlayChart(ZoomedChart):
         return _cut(spans, width)
 
     def _reading(self, series: Series) -> float | None:
-        if self.at is None or not len(series):
+        if self.crosshair is None or not len(series):
             return None
-        number = series.newest(step_at(series, self.at, shares=self.shares))
+        number = series.index_at(step_at(series, self.crosshair, by_percent=self.by_percent))
         if number is None:
             return None
         reading = series.reading(number, self._smooths or Smoothing.NORMAL)
@@ -186,16 +192,16 @@ class OverlayChart(ZoomedChart):
 
     @property
     def _smooths(self) -> Smoothing:
-        """See `curve_of`."""
+        """See `overlay_curve`."""
         return Smoothing.OFF if self.validation else self.plot_style.smoothing
 
     def _shown(self, width: int, smoothing: Smoothing) -> list[Curve]:
         return [
-            curve_of(
+            overlay_curve(
                 series,
                 validation=self.validation,
                 smoothing=smoothing,
-                shares=self.shares,
+                by_percent=self.by_percent,
                 buckets=4 * max(1, width),
                 window=self.window,
             )
@@ -204,7 +210,7 @@ class OverlayChart(ZoomedChart):
 
     def _overlay(self) -> Overlay:
         width, height = self.content_size
-        view = (self.plot_style, self.validation, self.shares, self.window, self.front)
+        view = (self.plot_style, self.validation, self.by_percent, self.window, self.front_curve)
         key = (width, height, *view)
         if self._drawn is None or self._drawn[0] != key:
             is_smoothed_log = self._smooths and self.plot_style.log_scale
@@ -215,7 +221,7 @@ class OverlayChart(ZoomedChart):
                 max(0, height - 1),
                 self.plot_style,
                 self.window,
-                self.front,
+                self.front_curve,
                 self._shown(width, Smoothing.OFF) if is_smoothed_log else (),
             )
             self._drawn = (key, overlay)

@@ -10,15 +10,15 @@ from functools import cached_property
 from typing import Final
 
 from lora_tui.curves.series import Series, Smoothing
-from lora_tui.widgets.charts.axes import TINY, linear_ticks, log_ticks
+from lora_tui.widgets.charts.axes import NEAR_ZERO, linear_ticks, log_ticks
 from lora_tui.widgets.charts.canvas import Dot, Grid, Layer
-from lora_tui.widgets.charts.curve_plot import LEAST_HEIGHT, LEAST_WIDTH, PlotStyle, Window
+from lora_tui.widgets.charts.curve_plot import MIN_PLOT_HEIGHT, MIN_PLOT_WIDTH, PlotStyle, Window
 from lora_tui.widgets.charts.plot_frame import (
-    BELOW,
+    BELOW_AXIS,
     PlotLayer,
     Scale,
     bottom_axis,
-    lines_of,
+    line_segments,
     log_losses,
     loss_range,
     plot_row,
@@ -41,9 +41,9 @@ class Overlay:
     rows: tuple[tuple[Span, ...], ...]
     is_log: bool
     """Whether the losses could be drawn on a logarithmic axis."""
-    has_unshown: bool = False
+    has_hidden_points: bool = False
     """Whether there are losses that this axis can't show, and marks for them."""
-    is_drawn: bool = True
+    has_curve: bool = True
     """Whether there was anything to draw."""
     left: int = 0
     """The cell where the plot begins, right of the axis."""
@@ -55,17 +55,17 @@ class Overlay:
     """The cells of the plot that a point stands in, and the last such point of any curve."""
 
     @cached_property
-    def stops(self) -> Sequence[int]:
+    def point_cells(self) -> Sequence[int]:
         """Those cells, ascending."""
         return sorted(self.columns)
 
 
-def curve_of(
+def overlay_curve(
     series: Series,
     *,
     validation: bool,
     smoothing: Smoothing,
-    shares: bool,
+    by_percent: bool,
     buckets: int,
     window: Window | None = None,
 ) -> Curve:
@@ -79,11 +79,11 @@ def curve_of(
         return ()
     numbers: Sequence[int] = range(len(series))
     if window is not None:
-        low, high = (step_at(series, at, shares=shares) for at in window)
-        numbers = series.within(low, high)
+        low, high = (step_at(series, at, by_percent=by_percent) for at in window)
+        numbers = series.indices_in(low, high)
         if validation:
             numbers = _to_validated(series, numbers)
-    numbers = series.picked(numbers, buckets) if numbers else ()
+    numbers = series.decimate(numbers, buckets) if numbers else ()
     if validation:
         losses = [(p.step, p.validation_loss) for p in series.points(numbers)]
         curve = [(step, loss) for step, loss in losses if loss is not None]
@@ -91,19 +91,19 @@ def curve_of(
         column = series.trend(smoothing)
         curve = []
         for place, number in enumerate(numbers):
-            if place and series.is_interrupted(numbers[place - 1], number):
+            if place and series.has_gap_between(numbers[place - 1], number):
                 curve.append((series.steps[number], math.nan))
             curve.append((series.steps[number], column[number]))
-    if not shares:
+    if not by_percent:
         return curve
     first, last = series.steps[0], series.steps[-1]
     length = last - first or 1.0
     return [((step - first) / length * 100, loss) for step, loss in curve]
 
 
-def step_at(series: Series, at: float, *, shares: bool) -> float:
+def step_at(series: Series, at: float, *, by_percent: bool) -> float:
     """The step of a run that a place of the chart means."""
-    if not shares:
+    if not by_percent:
         return at
     first, last = series.steps[0], series.steps[-1]
     return first + at / 100 * (last - first)
@@ -121,21 +121,21 @@ def draw_overlay(
 ) -> Overlay:
     """Draw curves into `width` by `height` cells, or what of them lies in `window`.
 
-    Of the style, smoothing is up to `curve_of`. The curve `front` lies over the others.
+    Of the style, smoothing is up to `overlay_curve`. The curve `front` lies over the others.
     Where curves are smoothed, `logged` are the same as logged: a logarithmic axis reaches no lower.
 
     With nothing to draw or too little room the rows are blank. Styles of the spans: axis, grid,
     label, and for each curve in order series0, series1, …
     """
     steps = [step for curve in curves for step, _ in curve]
-    if not steps or width < LEAST_WIDTH or height < LEAST_HEIGHT:
+    if not steps or width < MIN_PLOT_WIDTH or height < MIN_PLOT_HEIGHT:
         blank = ((" " * max(0, width), "label"),)
-        return Overlay((blank,) * max(0, height), is_log=False, is_drawn=bool(steps))
+        return Overlay((blank,) * max(0, height), is_log=False, has_curve=bool(steps))
     reach = window or step_range(steps)
     points = [point for curve in curves for point in curve if not math.isnan(point[1])]
     losses = _losses(curves, reach)
     losses_logged = _losses(logged or curves, reach)
-    is_log = style.log_scale and max(losses_logged) > TINY
+    is_log = style.log_scale and max(losses_logged) > NEAR_ZERO
     low, high = loss_range(log_losses(losses, losses_logged) if is_log else losses, is_log)
     rows = height - 2
     most = max(2, min(rows // 2, 3 + rows // 4))
@@ -151,7 +151,7 @@ def draw_overlay(
     layers: list[PlotLayer] = []
     lettered, feet = _Letters(grid), Layer(grid)
     for number, curve in enumerate(curves):
-        runs, below = lines_of(
+        runs, below = line_segments(
             [step for step, _ in curve],
             [None if math.isnan(loss) else loss for _, loss in curve],
             [math.isnan(loss) for _, loss in [(0.0, 0.0), *curve[:-1]][: len(curve)]],
@@ -178,7 +178,7 @@ def draw_overlay(
         plot_row(
             row,
             grid,
-            [*tops, (feet, "label", BELOW[style.ascii_only]), *layers],
+            [*tops, (feet, "label", BELOW_AXIS[style.ascii_only]), *layers],
             marks.get(row),
             gutter,
             ascii_only=style.ascii_only,
@@ -190,7 +190,7 @@ def draw_overlay(
     return Overlay(
         tuple(drawn),
         is_log,
-        has_unshown=any(feet.masks),
+        has_hidden_points=any(feet.masks),
         left=gutter + 1,
         width=grid.width,
         window=reach,
@@ -209,10 +209,10 @@ def _to_validated(series: Series, numbers: Sequence[int]) -> Sequence[int]:
     """As far as the next validation loss on either side, where there is one."""
     if not numbers:
         return numbers
-    first = bisect_left(series.validated, numbers[0]) - 1
-    last = bisect_right(series.validated, numbers[-1])
-    start = series.validated[first] if first >= 0 else numbers[0]
-    end = series.validated[last] if last < len(series.validated) else numbers[-1]
+    first = bisect_left(series.validation_indices, numbers[0]) - 1
+    last = bisect_right(series.validation_indices, numbers[-1])
+    start = series.validation_indices[first] if first >= 0 else numbers[0]
+    end = series.validation_indices[last] if last < len(series.validation_indices) else numbers[-1]
     return range(start, end + 1)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from lora_tui.widgets.charts.axes import (
-    LEAST_SPAN,
-    TINY,
+    MIN_SPAN,
+    NEAR_ZERO,
     Ticks,
     linear_ticks,
     padded_range,
@@ -29,11 +29,11 @@ _BEYOND: Final = 8
 """So many times its own size a picture goes on beyond its edges, for what `is_open`."""
 
 
-BELOW: Final = ("▼", "v")
+BELOW_AXIS: Final = ("▼", "v")
 """The mark at the foot of a logarithmic axis for a loss of zero or less; also in ASCII."""
 
 
-def lines_of(
+def line_segments(
     xs: Sequence[float],
     losses: Sequence[float | None],
     breaks: Sequence[bool],
@@ -52,7 +52,7 @@ def lines_of(
             lines.append([])
         if loss is None:
             continue
-        if down.is_log and loss <= TINY:
+        if down.is_log and loss <= NEAR_ZERO:
             feet.append((across.dot(x), down.dots - 1))
             lines.append([])
         else:
@@ -93,7 +93,7 @@ def loss_range(losses: Sequence[float], is_log: bool) -> tuple[float, float]:
     if not is_log:
         return padded_range(losses, margin=0.03)
     low, high = min(losses), max(losses)
-    if high <= low * (1 + LEAST_SPAN):  # one value, and the rounding errors of a mean of it
+    if high <= low * (1 + MIN_SPAN):  # one value, and the rounding errors of a mean of it
         return low / _ROOM_OF_ONE, high * _ROOM_OF_ONE
     low, high = padded_range([math.log10(low), math.log10(high)], margin=0.03)
     return 10**low, 10**high
@@ -105,7 +105,7 @@ def log_losses(drawn: Sequence[float], logged: Sequence[float]) -> list[float]:
     None is below the least positive one that was logged: a mean of losses of either sign may come
     as near to zero as rounding errors do, and is drawn at the foot.
     """
-    positive = [loss for loss in logged if loss > TINY]
+    positive = [loss for loss in logged if loss > NEAR_ZERO]
     least = min(positive)
     return [loss for loss in drawn if loss >= least] or positive
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from lora_tui.widgets.charts.axes import LEAST_SPAN
+from lora_tui.widgets.charts.axes import MIN_SPAN
 
 _ASCII_LEVELS: Final = " .:-=+*#"
 _ASCII_HEIGHTS: Final = "_.-'"
@@ -38,7 +38,7 @@ def sparkline(values: tuple[float, ...], width: int, *, ascii_only: bool = False
 
 
 @lru_cache(maxsize=512)
-def area(
+def area_chart(
     values: tuple[float, ...], width: int, height: int, *, ascii_only: bool = False
 ) -> tuple[str, ...]:
     """Like `sparkline`, `height` cells high, the top row first."""
@@ -91,6 +91,6 @@ def _levels(values: Sequence[float], highest: int) -> list[int]:
     low, high = min(values), max(values)
     span = high - low
     # means of one value differ by rounding errors
-    if span <= max(abs(low), abs(high)) * LEAST_SPAN or not math.isfinite(span):
+    if span <= max(abs(low), abs(high)) * MIN_SPAN or not math.isfinite(span):
         return [1] * len(values)
     return [1 + round(math.sqrt((value - low) / span) * (highest - 1)) for value in values]

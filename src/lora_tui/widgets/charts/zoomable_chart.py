@@ -12,13 +12,13 @@ from textual.reactive import reactive
 
 from lora_tui.curves.series import Smoothing
 from lora_tui.widgets.charts.curve_plot import PlotStyle, Window
-from lora_tui.widgets.styled_lines import DrawnLines
+from lora_tui.widgets.styled_lines import StyledLines
 
 _WHEEL: Final = 1.25
 _WHEEL_PAN: Final = 0.1
 
 
-class Drawing(Protocol):
+class DrawnPlot(Protocol):
     """A drawn plot, as far as looking around in it goes."""
 
     @property
@@ -34,11 +34,11 @@ class Drawing(Protocol):
         """What the plot reaches from and to."""
 
     @property
-    def stops(self) -> Sequence[int]:
+    def point_cells(self) -> Sequence[int]:
         """The cells of the plot that a point stands in, ascending."""
 
 
-class ZoomedChart(DrawnLines):
+class ZoomableChart(StyledLines):
     """Override what raises NotImplementedError here."""
 
     plot_style: reactive[PlotStyle] = reactive(PlotStyle())
@@ -47,7 +47,7 @@ class ZoomedChart(DrawnLines):
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(ascii_only=ascii_only, id=id)
-        self.set_reactive(ZoomedChart.plot_style, PlotStyle(ascii_only=ascii_only))
+        self.set_reactive(ZoomableChart.plot_style, PlotStyle(ascii_only=ascii_only))
         self._strength = Smoothing.NORMAL
         self._hovering = False
         self._dragged_from: int | None = None
@@ -58,16 +58,16 @@ class ZoomedChart(DrawnLines):
         raise NotImplementedError
 
     @property
-    def drawing(self) -> Drawing | None:
+    def drawing(self) -> DrawnPlot | None:
         """What is drawn now; None where nothing is."""
         raise NotImplementedError
 
     @property
-    def whole(self) -> Window:
+    def full_range(self) -> Window:
         """From where to where there is something to see."""
         raise NotImplementedError
 
-    def shows_enough(self, low: float, high: float) -> bool:
+    def can_show(self, low: float, high: float) -> bool:
         """Whether a part is not too small to be looked at."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class ZoomedChart(DrawnLines):
         """Where in the view the crosshair is; None where there is none, or it is elsewhere."""
         raise NotImplementedError
 
-    def read_at(self, cell: int) -> None:
+    def move_crosshair_to(self, cell: int) -> None:
         """Put the crosshair at what stands in a cell of the plot."""
         raise NotImplementedError
 
@@ -84,9 +84,9 @@ class ZoomedChart(DrawnLines):
         raise NotImplementedError
 
     @property
-    def zoomed(self) -> float:
+    def zoom_factor(self) -> float:
         """How many times closer than the whole the view is."""
-        left, right = self.whole
+        left, right = self.full_range
         return 1.0 if self.window is None else (right - left) / (self.window[1] - self.window[0])
 
     def toggle_log_scale(self) -> None:
@@ -97,7 +97,7 @@ class ZoomedChart(DrawnLines):
         """The trend of the training loss, or the loss as it was logged."""
         self._smooth(Smoothing.OFF if self.plot_style.smoothing else self._strength)
 
-    def next_strength(self) -> None:
+    def next_smoothing(self) -> None:
         """Smoothed more strongly; from the strongest to the lightest."""
         after = self._strength + 1 if self.plot_style.smoothing else self._strength
         self._strength = Smoothing(after) if after <= max(Smoothing) else Smoothing.LIGHT
@@ -119,29 +119,29 @@ class ZoomedChart(DrawnLines):
             cell = self.crosshair_cell()
         share = 0.5 if cell is None else (cell + 0.5) / max(1, plot.width)
         at = low + (high - low) * min(1.0, max(0.0, share))
-        self.look_at(at - (at - low) / factor, at + (high - at) / factor)
+        self.set_window(at - (at - low) / factor, at + (high - at) / factor)
 
     def pan(self, share: float) -> None:
         """Move the view by a share of its width."""
         if self.window is None:
             return
         low, high = self.window
-        left, right = self.whole
+        left, right = self.full_range
         by = (high - low) * share
         by = max(left - low, min(right - high, by))
-        self.look_at(low + by, high + by)
+        self.set_window(low + by, high + by)
 
     def show_whole(self) -> None:
         """Back to the whole."""
         self.window = None
 
-    def look_at(self, low: float, high: float) -> None:
+    def set_window(self, low: float, high: float) -> None:
         """Show this part; all of it where that is about the whole, none too close."""
-        left, right = self.whole
+        left, right = self.full_range
         low, high = max(left, low), min(right, high)
         if high - low >= (right - left) * 0.995:
             self.window = None
-        elif high > low and self.shows_enough(low, high):
+        elif high > low and self.can_show(low, high):
             self.window = (low, high)
 
     def move_crosshair(self, columns: int) -> None:
@@ -151,22 +151,22 @@ class ZoomedChart(DrawnLines):
         the view takes the view along.
         """
         plot = self.drawing
-        if plot is None or not plot.stops:
+        if plot is None or not plot.point_cells:
             return
         self._hovering = False
-        stops = plot.stops
+        point_cells = plot.point_cells
         cell = self.crosshair_cell()
         if cell is None:
-            self.read_at(stops[0] if columns > 0 else stops[-1])
+            self.move_crosshair_to(point_cells[0] if columns > 0 else point_cells[-1])
             return
-        place = bisect_left(stops, cell) + columns
-        if self.window is not None and not 0 <= place < len(stops):
+        place = bisect_left(point_cells, cell) + columns
+        if self.window is not None and not 0 <= place < len(point_cells):
             self.pan(columns / max(1, plot.width))
             moved = self.drawing
-            stops = moved.stops if moved is not None else ()
-            place = len(stops) - 1 if columns > 0 else 0
-        if stops:
-            self.read_at(stops[max(0, min(place, len(stops) - 1))])
+            point_cells = moved.point_cells if moved is not None else ()
+            place = len(point_cells) - 1 if columns > 0 else 0
+        if point_cells:
+            self.move_crosshair_to(point_cells[max(0, min(place, len(point_cells) - 1))])
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """The crosshair follows the pointer; with the button held, the curve does."""
@@ -176,9 +176,9 @@ class ZoomedChart(DrawnLines):
         if self._dragged_from is not None and event.button:
             self.pan((self._dragged_from - cell) / max(1, plot.width))
             self._dragged_from = cell
-        elif plot.stops:
+        elif plot.point_cells:
             self._hovering = True
-            self.read_at(min(plot.stops, key=lambda at: abs(at - cell)))
+            self.move_crosshair_to(min(plot.point_cells, key=lambda at: abs(at - cell)))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Take hold of the curve, where a part of it is shown."""
@@ -231,7 +231,7 @@ class ZoomedChart(DrawnLines):
         event.stop()
         event.prevent_default()
 
-    def _under(self, event: events.MouseEvent) -> tuple[Drawing | None, int | None]:
+    def _under(self, event: events.MouseEvent) -> tuple[DrawnPlot | None, int | None]:
         """The plot, and the cell of it that the pointer is at."""
         offset = event.get_content_offset(self)
         plot = self.drawing
