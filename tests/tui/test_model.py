@@ -82,7 +82,7 @@ async def test_the_second_opinion_stands_beside_the_stars_with_its_reasons(
     app = open_app()
     async with model_page(app, WIDE):
         text = screen_text(app)
-    assert "Second opinion  sound" in text
+    assert "Second opinion  healthy" in text
     assert "Nearly agrees: it would give 5 stars, 1 more than the" in text
     assert "✓ The smoothed training loss fell from" in text
 
