@@ -15,6 +15,7 @@ from contextlib import closing
 from figures import figure, milliseconds, report
 from lora_tui.cache import models
 from lora_tui.cache.connection import open_cache
+from lora_tui.cache.facets import facet_counts
 from lora_tui.cache.models import ModelList, ModelQuery, Sort
 from made_up import filled
 
@@ -91,7 +92,7 @@ def questions(db: sqlite3.Connection, size: int) -> dict[str, Callable[[], objec
         "search, two words": search("support 2026"),
         "search, no match": search("zzz"),
         "filter by stars": filtered,
-        "facets": lambda: models.facet_counts(db),
+        "facets": lambda: facet_counts(db),
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from lora_tui.cache import metadata, metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.facets import count_anew
+from lora_tui.cache.facets import recount
 from lora_tui.cache.filter_result import microseconds
 from lora_tui.cache.model_row import COLUMNS
 from lora_tui.clock import timestamp_text
@@ -86,7 +86,7 @@ def fill(path: Path, count: int) -> None:
                 while page := list(islice(rows, PAGE)):
                     models.put_models(db, page)
                 _copy(db, count)
-            count_anew(db)
+            recount(db)
             for number in range(min(count, CURVES)):
                 metrics.put_stored_curve(db, identifier("job", number), curve(number))
             state = metadata.SyncState(NEWEST, NEWEST, running=False, error=None)

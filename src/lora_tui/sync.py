@@ -31,10 +31,10 @@ from typing import Final
 
 from lora_tui import clock
 from lora_tui.cache import metadata, records
+from lora_tui.cache.cache_file import sync_holder, sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import database_explained, path_of, transaction
 from lora_tui.cache.integrity import check_if_due
-from lora_tui.cache.lock import sync_holder, sync_lock
 from lora_tui.cache.remote_tables import (
     TABLES,
     RemoteTable,

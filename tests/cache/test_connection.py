@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.cache.connection import delete_cache, open_cache, transaction
+from lora_tui.cache.cache_file import delete_cache
+from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.errors import CacheError, DamagedCacheError
 
 

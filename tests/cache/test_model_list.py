@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from lora_tui.cache import model_list, models, records
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import put_downloaded
+from lora_tui.cache.facets import facet_counts
 from lora_tui.cache.model_row import COLUMNS, columns
 from lora_tui.cache.models import ModelList, ModelQuery, Sort
 from lora_tui.cache.schema import migrate
@@ -341,7 +342,7 @@ def test_each_filter_leaves_what_it_names(
 
 def test_facets_count_every_value(db: sqlite3.Connection) -> None:
     put(db, row(1), row(2, configuration={"preset_id": "balanced"}), row(3, dataset_id="d2"))
-    facets = models.facet_counts(db)
+    facets = facet_counts(db)
     assert list(facets.datasets.items()) == [("Support mails", 2), ("Other", 1)]
     assert facets.presets == {None: 2, "balanced": 1}
     assert facets.convergences == {"unknown": 3}
@@ -374,7 +375,7 @@ def test_facets_and_length_follow_every_new_changed_and_deleted_model(
             else:
                 kept[number] = facet_values
                 put(db, row_with(number, *facet_values))
-            facets, columns_ = models.facet_counts(db), list(zip(*kept.values(), strict=True))
+            facets, columns_ = facet_counts(db), list(zip(*kept.values(), strict=True))
             datasets, convergences, stars, presets, base_models = columns_ or [()] * 5
             names_ = [{"d1": "One", "d2": "Two"}[d] for d in datasets if d]
             assert facets.datasets == Counter(names_)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from lora_tui.cache import metadata
+from lora_tui.cache.cache_file import sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import downloaded_to, put_downloaded
-from lora_tui.cache.lock import sync_lock
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.rebuild import clear_cache, rebuild_cache
 from lora_tui.cache.transfer_queue import Wanted, enqueue, update

@@ -12,8 +12,9 @@ import pytest
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import metadata
+from lora_tui.cache.cache_file import delete_cache
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import delete_cache, open_cache, transaction
+from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.config.preferences import Preferences
 from lora_tui.engine.writers import Writers

@@ -17,8 +17,8 @@ import pytest
 
 from lora_tui.account.sessions import load_session
 from lora_tui.cache import metadata, models
+from lora_tui.cache.cache_file import sync_lock
 from lora_tui.cache.connection import open_cache
-from lora_tui.cache.lock import sync_lock
 from lora_tui.config.profile import Profile, load_profile
 from lora_tui.errors import CacheError
 from lora_tui.gateway.paging import Page

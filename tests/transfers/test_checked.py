@@ -11,8 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lora_tui.cache.transfers import TransferState
-from lora_tui.cache.verification import Checked
+from lora_tui.cache.transfers import Checked, TransferState
 from lora_tui.errors import IntegrityError
 from lora_tui.library.shelf import FileState, examine
 from lora_tui.sandbox import Sandbox

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import preview
-from lora_tui.cache.preview import read_preview
+from lora_tui.cache.runs import read_preview
 from lora_tui.widgets.model_preview import ModelPreview, preview_lines
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import HOSTILE_NAMES, Library, model_row

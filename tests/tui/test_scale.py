@@ -12,7 +12,7 @@ import pytest
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import metadata
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.facets import count_anew
+from lora_tui.cache.facets import recount
 from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.clock import timestamp_text
 from lora_tui.widgets.card_grid import CardGrid
@@ -33,7 +33,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library.fill(count=1)
     with closing(open_cache(path)) as db, transaction(db):
         copies(db, COUNT - 1)
-        count_anew(db)
+        recount(db)
         state = metadata.SyncState(NOW, NOW, running=False, error=None)
         metadata.put_sync_state(db, state, process_id=0)
     return path

@@ -20,7 +20,7 @@ from textual.screen import Screen
 
 import lora_tui.screens
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache.connection import delete_cache
+from lora_tui.cache.cache_file import delete_cache
 from tests.tui.conftest import Open, until
 from tests.tui.every_screen import SCREENS, FakeLogin, Way, fill, with_every_screen
 from tests.tui.library import FakeWriters, Library, notice_row

@@ -1,16 +1,61 @@
-"""The cache as files on the disk: removes them, and sets damaged ones aside."""
+"""The cache as files on the disk: one sync at a time, removal, and damaged files set aside."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from lora_tui.cache.connection import explained
+from lora_tui.files import lock_holder, locked_file
+from lora_tui.processes import LockHolder
 from lora_tui.sqlite_file import SIDE_FILES
 
 
-def remove_files(path: Path) -> bool:
+@contextmanager
+def sync_lock(
+    cache: Path, *, patience: float = 0.0, on_wait: Callable[[], None] | None = None
+) -> Iterator[bool]:
+    """Yields whether this caller may sync, or replace, the cache of this path.
+
+    Held until the block ends, or the process does. Waits up to `patience` seconds for another
+    caller to end (for one that is suspended only a few), after telling so by `on_wait`. Raises
+    DiskError.
+    """
+    path = _lock_file(cache)
+    with ExitStack() as stack:
+        with explained(path):
+            _move_obstacle(path, cache)
+            holder = stack.enter_context(locked_file(path, patience=patience, on_wait=on_wait))
+        yield holder is None
+
+
+def sync_holder(cache: Path) -> LockHolder:
+    """The process that syncs the cache of this path now, as far as the system tells."""
+    return lock_holder(_lock_file(cache))
+
+
+def delete_cache(path: Path) -> bool:
+    """Remove the cache's files and its damaged copies; True where there was a cache. DiskError."""
+    with explained(path):
+        return _remove_files(path)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged cache to `NAME.damaged-<n>`; returns its new path. Raises OSError."""
+    number = 1
+    while os.path.lexists(kept := path.with_name(f"{path.name}.damaged-{number}")):
+        number += 1
+    for suffix in (*SIDE_FILES, ""):  # the file itself last: until then it can be tried again
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
+    return kept
+
+
+def _remove_files(path: Path) -> bool:
     """Remove the cache's files and its damaged copies; True where there was a cache.
 
     Whatever is in their place goes too; of a link only the link. Raises OSError.
@@ -24,26 +69,17 @@ def remove_files(path: Path) -> bool:
         files.append(lock)
     for file in files:
         if file.is_dir() and not file.is_symlink():
-            import shutil
-
             shutil.rmtree(file)
         else:
             file.unlink(missing_ok=True)
     return existed
 
 
-def move_obstacle(path: Path, cache: Path) -> None:
+def _move_obstacle(path: Path, cache: Path) -> None:
     """Rename what is in the place of the lock file and is no file. Raises OSError."""
     if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
         path.rename(cache.with_name(f"{cache.name}.damaged-lock-{os.urandom(4).hex()}"))
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged cache to `NAME.damaged-<n>`; returns its new path. Raises OSError."""
-    number = 1
-    while os.path.lexists(kept := path.with_name(f"{path.name}.damaged-{number}")):
-        number += 1
-    for suffix in (*SIDE_FILES, ""):  # the file itself last: until then it can be tried again
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
-    return kept
+def _lock_file(cache: Path) -> Path:
+    return cache.with_name(f"{cache.name}.lock")

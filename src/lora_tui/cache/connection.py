@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from lora_tui.cache.cache_file import remove_files
 from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.metadata import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_value
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
@@ -136,12 +135,6 @@ def database_explained(path: Path | None = None) -> Iterator[None]:
         raise explanation from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:  # the latter of SQLite's own words
         raise DamagedCacheError(_DAMAGED, details=f"{details}: {error}") from error
-
-
-def delete_cache(path: Path) -> bool:
-    """Remove the cache's files and its damaged copies; True where there was a cache. DiskError."""
-    with explained(path):
-        return remove_files(path)
 
 
 def path_of(connection: sqlite3.Connection) -> Path:

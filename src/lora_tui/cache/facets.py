@@ -1,7 +1,7 @@
-"""How many models have which value of what one filters by, kept as the models are written.
+"""How many models have each value that one can filter by, kept while the models are written.
 
-Counting a hundred thousand takes longer than a frame. Triggers would keep the counts too, but make
-writing take half as long again; so all writers of models go through `counted`.
+Counting a hundred thousand models takes longer than a frame. Triggers would keep the counts too,
+but make writing take half as long again; so all writers of models go through `keep_counts`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from lora_tui.cache.filter_result import DOWNLOADED_IDS
+from lora_tui.clock import microseconds
 
 FACETS: Final = ("dataset_id", "convergence", "stars", "preset_id", "base_model")
 """The columns of models whose values are counted; an unknown value is kept as ''."""
 
 
 @contextmanager
-def counted(db: sqlite3.Connection, ids: Sequence[str]) -> Iterator[None]:
+def keep_counts(db: sqlite3.Connection, ids: Sequence[str]) -> Iterator[None]:
     """Write or delete these models within. Call inside the transaction that does."""
     changes = Counter({value: -total for value, total in _count(db, ids).items()})
     yield
@@ -30,7 +34,7 @@ def counted(db: sqlite3.Connection, ids: Sequence[str]) -> Iterator[None]:
     )
 
 
-def count_anew(db: sqlite3.Connection) -> None:
+def recount(db: sqlite3.Connection) -> None:
     """Count all models, however they came to be there. Call inside a transaction."""
     db.execute("DELETE FROM model_counts")
     for facet in FACETS:
@@ -38,7 +42,7 @@ def count_anew(db: sqlite3.Connection) -> None:
         db.execute(f"INSERT INTO model_counts {sql}")
 
 
-def counts(db: sqlite3.Connection) -> dict[str, dict[Any, int]]:
+def value_counts(db: sqlite3.Connection) -> dict[str, dict[Any, int]]:
     """By facet and value, the most frequent first; None is the unknown value."""
     found: dict[str, dict[Any, int]] = {facet: {} for facet in FACETS}
     sql = "SELECT facet, value, total FROM model_counts WHERE total ORDER BY total DESC, value"
@@ -51,6 +55,45 @@ def count_all(db: sqlite3.Connection) -> int:
     """How many models there are: each has one value of each facet."""
     sql = "SELECT ifnull(sum(total), 0) FROM model_counts WHERE facet = 'convergence'"
     return int(db.execute(sql).fetchone()[0])
+
+
+class Facets(NamedTuple):
+    """What the models can be filtered by, each value with how many models have it."""
+
+    convergences: dict[str, int]
+    stars: dict[int | None, int]
+    datasets: dict[str, int]
+    """By name; datasets that the cache does not know are left out."""
+    presets: dict[str | None, int]
+    base_models: dict[str | None, int]
+    downloaded: int
+
+
+def facet_counts(db: sqlite3.Connection) -> Facets:
+    """Every value that a filter can be set to; the most frequent first."""
+    found = value_counts(db)
+    names = dict(tuple(row) for row in db.execute("SELECT id, name FROM datasets"))
+    datasets: Counter[str] = Counter()
+    for dataset_id, total in found["dataset_id"].items():
+        if dataset_id in names:
+            datasets[names[dataset_id]] += total
+    (downloaded,) = db.execute(
+        f"SELECT count(*) FROM models WHERE id IN ({DOWNLOADED_IDS})"
+    ).fetchone()
+    return Facets(
+        convergences=found["convergence"],
+        stars=found["stars"],
+        datasets=dict(datasets.most_common()),
+        presets=found["preset_id"],
+        base_models=found["base_model"],
+        downloaded=int(downloaded),
+    )
+
+
+def totals_since(db: sqlite3.Connection, moments: Iterable[datetime]) -> list[int]:
+    """How many models were made at each of the moments or later."""
+    sql = "SELECT count(*) FROM models WHERE created_at >= ?"
+    return [int(db.execute(sql, [microseconds(moment)]).fetchone()[0]) for moment in moments]
 
 
 def _count(db: sqlite3.Connection, ids: Sequence[str]) -> Counter[tuple[str, Any]]:

@@ -11,11 +11,10 @@ import sqlite3
 from typing import Final
 
 from lora_tui.cache.full_text import select_numbers
-from lora_tui.cache.model_order import Sort
-from lora_tui.cache.model_query import ModelQuery
+from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.clock import microseconds
 
-WHOLE: Final = "SELECT model_id FROM library WHERE intact"
+DOWNLOADED_IDS: Final = "SELECT model_id FROM library WHERE intact"
 """The ids of the models that lie whole on this disk, as SQL."""
 
 
@@ -81,6 +80,6 @@ def _filters(query: ModelQuery) -> tuple[list[str], list[object]]:
     if query.downloaded is not None:
         conditions.append(
             f"m.n {'' if query.downloaded else 'NOT '}IN"
-            f" (SELECT n FROM models WHERE id IN ({WHOLE}))"
+            f" (SELECT n FROM models WHERE id IN ({DOWNLOADED_IDS}))"
         )
     return conditions, values

@@ -15,7 +15,7 @@ from typing import Final
 from lora_tui import clock
 from lora_tui.cache import metadata
 from lora_tui.cache.connection import path_of, transaction
-from lora_tui.cache.facets import FACETS, counts
+from lora_tui.cache.facets import FACETS, value_counts
 from lora_tui.cache.full_text import has_word_index
 from lora_tui.cache.metrics import sum_of_points
 from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums
@@ -112,7 +112,7 @@ def _damages(db: sqlite3.Connection) -> Iterator[str]:
 
 
 def _derived(db: sqlite3.Connection) -> Iterator[str]:
-    kept = counts(db)
+    kept = value_counts(db)
     for facet in FACETS:
         there = dict(
             tuple(row) for row in db.execute(f"SELECT {facet}, count(*) FROM models GROUP BY 1")

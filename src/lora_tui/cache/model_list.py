@@ -12,9 +12,14 @@ from typing import Final
 
 from lora_tui.cache.facets import count_all
 from lora_tui.cache.filter_result import find_matches
-from lora_tui.cache.model_order import index_of, key_columns, order_by
-from lora_tui.cache.model_query import ModelQuery
-from lora_tui.cache.model_ranges import Range, ranges
+from lora_tui.cache.model_query import (
+    ModelQuery,
+    Range,
+    index_of,
+    key_columns,
+    order_by,
+    ranges,
+)
 
 _FEW_MATCHES: Final = 1_000
 """So few are sorted when asked for; more are picked out of the order's index."""

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from lora_tui.cache.facets import counted, counts
-from lora_tui.cache.filter_result import WHOLE
+from lora_tui.cache.facets import keep_counts
 from lora_tui.cache.full_text import beginning_of_id, index_words
-from lora_tui.cache.model_json import COLUMNS, JOINS, listed_row, whole_row
 from lora_tui.cache.model_list import ModelList
-from lora_tui.cache.model_order import Sort, natural_direction
-from lora_tui.cache.model_query import ModelQuery
+from lora_tui.cache.model_query import ModelQuery, Sort, natural_direction
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
-from lora_tui.clock import microseconds, moment_of
+from lora_tui.clock import moment_of
+from lora_tui.json_values import parse_json
 
 if TYPE_CHECKING:  # parsing rows is what `list` need not load
     from lora_tui.domain import Model, Row
 
 __all__ = [
-    "Facets",
     "ModelList",
     "ModelQuery",
     "ModelSummary",
     "Sort",
     "count_models",
     "delete_models",
-    "facet_counts",
     "find_models",
     "get_model",
     "get_row",
@@ -42,7 +37,6 @@ __all__ = [
     "select_rows",
     "sizes_of",
     "summaries",
-    "totals_since",
 ]
 
 
@@ -103,14 +97,14 @@ def select_rows(
     for n in ModelList(db, query).window(offset, limit):
         found = _rows_of(db, "m.n = ?", n)
         if found is not None:
-            rows.append(listed_row(found))
+            rows.append(_listed_row(found))
     return rows
 
 
 def get_row(db: sqlite3.Connection, model_id: str) -> dict[str, Any] | None:
     """One model as the backend's row, with the whole rows of its `dataset` and `job` embedded."""
     found = _rows_of(db, "m.id = ?", model_id)
-    return None if found is None else whole_row(found)
+    return None if found is None else _whole_row(found)
 
 
 def get_model(db: sqlite3.Connection, model_id: str) -> Model | None:
@@ -159,52 +153,15 @@ def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
     values = [columns(row) for row in rows]
     ids = [str(value[0]) for value in values]
-    with counted(db, ids), keep_sums(db, "models", ids):
+    with keep_counts(db, ids), keep_sums(db, "models", ids):
         db.executemany(UPSERT, [(*value, checksum(value)) for value in values])
     index_words(db, ids)
 
 
 def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
     """Forget models. Call inside a transaction."""
-    with counted(db, ids), keep_sums(db, "models", ids):
+    with keep_counts(db, ids), keep_sums(db, "models", ids):
         db.executemany("DELETE FROM models WHERE id = ?", [(model_id,) for model_id in ids])
-
-
-class Facets(NamedTuple):
-    """What the models can be filtered by, each value with how many models have it."""
-
-    convergences: dict[str, int]
-    stars: dict[int | None, int]
-    datasets: dict[str, int]
-    """By name; datasets that the cache does not know are left out."""
-    presets: dict[str | None, int]
-    base_models: dict[str | None, int]
-    downloaded: int
-
-
-def facet_counts(db: sqlite3.Connection) -> Facets:
-    """Every value that a filter can be set to; the most frequent first."""
-    found = counts(db)
-    names = dict(tuple(row) for row in db.execute("SELECT id, name FROM datasets"))
-    datasets: Counter[str] = Counter()
-    for dataset_id, total in found["dataset_id"].items():
-        if dataset_id in names:
-            datasets[names[dataset_id]] += total
-    (downloaded,) = db.execute(f"SELECT count(*) FROM models WHERE id IN ({WHOLE})").fetchone()
-    return Facets(
-        convergences=found["convergence"],
-        stars=found["stars"],
-        datasets=dict(datasets.most_common()),
-        presets=found["preset_id"],
-        base_models=found["base_model"],
-        downloaded=int(downloaded),
-    )
-
-
-def totals_since(db: sqlite3.Connection, moments: Iterable[datetime]) -> list[int]:
-    """How many models were made at each of the moments or later."""
-    sql = "SELECT count(*) FROM models WHERE created_at >= ?"
-    return [int(db.execute(sql, [microseconds(moment)]).fetchone()[0]) for moment in moments]
 
 
 _SUMMARY: Final = (
@@ -222,10 +179,48 @@ _FROM: Final = (
 )
 
 
+_ROW_COLUMNS: Final = (
+    f"{columns_of('models', 'm')}, {columns_of('datasets', 'd')}, {columns_of('jobs', 'j')}"
+)
+_ROW: Final = 1
+"""The place of the backend's own row among the summed columns of each table."""
+_ROW_JOINS: Final = (
+    "LEFT JOIN datasets d ON d.id = m.dataset_id LEFT JOIN jobs j ON j.id = m.job_id"
+)
+
+
 def _rows_of(db: sqlite3.Connection, condition: str, value: object) -> sqlite3.Row | None:
-    sql = f"SELECT {COLUMNS} FROM models m {JOINS} WHERE {condition}"
+    sql = f"SELECT {_ROW_COLUMNS} FROM models m {_ROW_JOINS} WHERE {condition}"
     found: sqlite3.Row | None = db.execute(sql, [value]).fetchone()
     return found
+
+
+def _whole_row(found: Sequence[object]) -> dict[str, Any]:
+    """A model of these COLUMNS, with the whole rows of its `dataset` and `job` embedded.
+
+    Raises DamagedCacheError where one of the three does not match its checksum.
+    """
+    rows, start = [], 0
+    for table in ("models", "datasets", "jobs"):
+        values = found[start : start + len(SUMMED[table]) + 1]
+        check_row(values)
+        rows.append(parse_json(str(values[_ROW])) if values[_ROW] else None)
+        start += len(values)
+    row: dict[str, Any] = rows[0] or {}
+    row["dataset"], row["job"] = rows[1:]
+    return row
+
+
+def _listed_row(found: Sequence[object]) -> dict[str, Any]:
+    """A model of these COLUMNS as a list has it."""
+    row = _whole_row(found)
+    row["dataset"] = _only(row["dataset"], ("name",))
+    row["job"] = _only(row["job"], ("preset_id", "created_at"))
+    return row
+
+
+def _only(row: dict[str, Any] | None, keys: tuple[str, ...]) -> dict[str, Any] | None:
+    return None if row is None else {key: row.get(key) for key in keys}
 
 
 def _summary(row: sqlite3.Row) -> ModelSummary:

@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lora_tui.cache.cache_file import set_aside
+from lora_tui.cache.cache_file import delete_cache, set_aside, sync_holder, sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import (
     database_explained,
-    delete_cache,
     explained,
     open_cache,
     transaction,
 )
 from lora_tui.cache.integrity import find_damage
-from lora_tui.cache.lock import sync_holder, sync_lock
 from lora_tui.cache.metadata import Owner, get_owner
 from lora_tui.errors import CacheError, DamagedCacheError
 from lora_tui.files import make_private_directory

@@ -1,14 +1,23 @@
-"""A run by what the cache has of its curve: all logged points, else the downsampled curve."""
+"""What the cache knows of a model's run: its series and the second opinion; a model at a glance."""
 
 from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from lora_tui.cache.metrics import get_curve, get_logged
+from lora_tui.cache.downloaded import downloaded_to
+from lora_tui.cache.metrics import get_curve, get_logged, get_points
+from lora_tui.cache.models import get_model
+from lora_tui.cache.transfers import Transfer, transfers_of
 from lora_tui.curves.gc_pause import gc_paused
 from lora_tui.curves.series import Series
-from lora_tui.opinion import Opinion, second_opinion
+from lora_tui.domain import CurvePoint, Model
+from lora_tui.opinion import Comparison, Opinion, compare_with_rating, second_opinion
+
+_MOST_POINTS: Final = 2_000
+"""With more points an opinion takes longer than a key press may; the model's page shows it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,36 @@ def get_run_version(db: sqlite3.Connection, job_id: str) -> tuple[object, ...] |
     return None if found is None else tuple(found)
 
 
+@dataclass(frozen=True)
+class Preview:
+    """One model, its curve, what we think of it, and its files on this disk."""
+
+    model: Model
+    curve: tuple[CurvePoint, ...]
+    opinion: Opinion | None
+    comparison: Comparison | None
+    transfers: tuple[Transfer, ...]
+    directory: Path | None
+    """Where the whole model lies."""
+
+
+def read_preview(db: sqlite3.Connection, model_id: str) -> Preview | None:
+    """None where the cache has no such model."""
+    model = get_model(db, model_id)
+    if model is None:
+        return None
+    curve = get_curve(db, model.job_id)
+    opinion = _quick_opinion(db, model.job_id, curve)
+    return Preview(
+        model,
+        curve,
+        opinion,
+        compare_with_rating(opinion, model.quality) if opinion else None,
+        tuple(transfers_of(db, model_id)),
+        downloaded_to(db, model_id),
+    )
+
+
 def _read(db: sqlite3.Connection, job_id: str) -> Run:
     logged = get_logged(db, job_id)
     series = Series.from_logged(logged)
@@ -51,3 +90,14 @@ def _read(db: sqlite3.Connection, job_id: str) -> Run:
         return Run(series, second_opinion(logged))
     downsampled = series.points(range(len(series)))
     return Run(series, second_opinion(downsampled, downsampled=True) if downsampled else None)
+
+
+def _quick_opinion(
+    db: sqlite3.Connection, job_id: str, curve: tuple[CurvePoint, ...]
+) -> Opinion | None:
+    """The opinion that the model's page shows; None where computing it takes long."""
+    counted = db.execute("SELECT total FROM curves WHERE job_id = ?", [job_id]).fetchone()
+    if counted is None or counted[0] > _MOST_POINTS:
+        return None
+    points = get_points(db, job_id) or curve
+    return second_opinion(points, downsampled=points is curve) if points else None

@@ -260,9 +260,9 @@ def _m006_model_counts(db: Database) -> None:
         "CREATE TABLE model_counts (facet TEXT NOT NULL, value NOT NULL, total INTEGER NOT NULL,"
         " PRIMARY KEY (facet, value)) WITHOUT ROWID"
     )
-    from lora_tui.cache.facets import count_anew
+    from lora_tui.cache.facets import recount
 
-    count_anew(db.conn)
+    recount(db.conn)
 
 
 def _m007_what_was_checked(db: Database) -> None:

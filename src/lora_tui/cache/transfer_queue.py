@@ -22,13 +22,13 @@ from lora_tui import clock
 from lora_tui.cache.transfers import (
     ACTIVE,
     STOPPED,
+    Checked,
     Transfer,
     TransferState,
     get_transfer,
     queue_of,
     select,
 )
-from lora_tui.cache.verification import Checked
 from lora_tui.clock import timestamp_text
 from lora_tui.errors import InUseError
 

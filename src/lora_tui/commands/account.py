@@ -8,7 +8,7 @@ import sys
 from lora_tui.account import login as accounts
 from lora_tui.account import sessions
 from lora_tui.account.sessions import SignedIn
-from lora_tui.cache.connection import delete_cache
+from lora_tui.cache.cache_file import delete_cache
 from lora_tui.commands.context import Context
 from lora_tui.errors import UsageError
 from lora_tui.secret import Secret

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.account import sessions
 from lora_tui.account.login import Login, sign_in
-from lora_tui.cache.connection import delete_cache
+from lora_tui.cache.cache_file import delete_cache
 from lora_tui.cache.metadata import Owner
 from lora_tui.commands.context import Context
 from lora_tui.config.profile import (

@@ -17,7 +17,7 @@ from lora_tui import formats
 from lora_tui.cache import downloaded, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.verification import Checked
+from lora_tui.cache.transfers import Checked
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.profile import expanded, find_paths
 from lora_tui.domain import Model

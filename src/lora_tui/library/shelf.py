@@ -10,7 +10,7 @@ from os.path import lexists
 from pathlib import Path
 from typing import Any
 
-from lora_tui.cache.verification import Checked, checked_of
+from lora_tui.cache.transfers import Checked, checked_of
 from lora_tui.domain import Model
 from lora_tui.errors import IntegrityError
 from lora_tui.files import read_regular_file

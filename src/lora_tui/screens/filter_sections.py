@@ -10,7 +10,8 @@ from enum import Enum
 from typing import Any, Final
 
 from lora_tui import clock, formats
-from lora_tui.cache.models import Facets, ModelQuery, facet_counts, totals_since
+from lora_tui.cache.facets import Facets, facet_counts, totals_since
+from lora_tui.cache.models import ModelQuery
 from lora_tui.domain import CONVERGENCES
 
 

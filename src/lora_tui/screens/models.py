@@ -412,7 +412,7 @@ class ModelsScreen(CacheScreen):
             shown.call_later(self.while_alive(self._show_preview))
 
     def _show_preview(self) -> None:
-        from lora_tui.cache.preview import read_preview
+        from lora_tui.cache.runs import read_preview
         from lora_tui.widgets.model_preview import ModelPreview
 
         self._preview_due = False

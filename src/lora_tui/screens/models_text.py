@@ -11,8 +11,7 @@ from textual.app import App
 
 from lora_tui import formats
 from lora_tui.cache.metadata import SyncState
-from lora_tui.cache.model_order import Sort
-from lora_tui.cache.model_query import ModelQuery
+from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.cache.models import sizes_of
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import StatePanel, recovery_hint

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_tui.cache.transfers import Transfer
-from lora_tui.cache.verification import Checked, checked_of, md5_of_etag
+from lora_tui.cache.transfers import Checked, Transfer, checked_of, md5_of_etag
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, IntegrityError
 from lora_tui.transfers.fetch import Fetched, FetchOptions, fetch

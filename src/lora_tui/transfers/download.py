@@ -13,8 +13,7 @@ from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.transfer_queue import Wanted
-from lora_tui.cache.transfers import ACTIVE, Transfer, TransferState
-from lora_tui.cache.verification import Checked
+from lora_tui.cache.transfers import ACTIVE, Checked, Transfer, TransferState
 from lora_tui.domain import Model
 from lora_tui.errors import HiddenFilesError, LoraTuiError, NotFoundError, PartlyFailedError
 from lora_tui.processes import LockHolder

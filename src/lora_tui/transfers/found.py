@@ -11,7 +11,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import downloaded_models, put_downloaded, put_found
 from lora_tui.cache.transfer_queue import Wanted
-from lora_tui.cache.verification import Checked, checked_of
+from lora_tui.cache.transfers import Checked, checked_of
 from lora_tui.domain import Model
 from lora_tui.transfers.record import MANIFEST, is_outdated, read_record, recorded_files
 

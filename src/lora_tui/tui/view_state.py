@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from lora_tui.cache.model_order import Sort
+from lora_tui.cache.model_query import Sort
 from lora_tui.files import disk_error, write_private_file
 from lora_tui.json_values import parse_json
 

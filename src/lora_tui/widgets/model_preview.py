@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 from rich.cells import cell_len
 
 from lora_tui import formats
-from lora_tui.cache.preview import Preview
+from lora_tui.cache.runs import Preview
 from lora_tui.config.keys import DEFAULT_KEYS
 from lora_tui.curves.series import Series
 from lora_tui.domain import Model
