@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache import preview
+from lora_tui.cache import runs
 from lora_tui.cache.runs import read_preview
 from lora_tui.widgets.model_preview import ModelPreview, preview_lines
 from tests.tui.conftest import Open, screen_text, until
@@ -68,7 +68,7 @@ async def test_keys_in_a_row_are_answered_before_the_pane_is_read(
             read.append(model_id)
             return read_preview(app.db, model_id)
 
-        monkeypatch.setattr(preview, "read_preview", counted)
+        monkeypatch.setattr(runs, "read_preview", counted)
         for _ in range(20):
             app.simulate_key("j")
         await until(pilot, lambda: "Customer Support Emails - 2026-11-03" in pane_text(app))
