@@ -90,7 +90,7 @@ def fill(path: Path, count: int) -> None:
             for number in range(min(count, CURVES)):
                 metrics.put_stored_curve(db, identifier("job", number), curve(number))
             state = metadata.SyncState(NEWEST, NEWEST, running=False, error=None)
-            metadata.put_sync_state(db, state, process_id=0)
+            metadata.put_sync_state(db, state, process="")
         db.execute("PRAGMA journal_mode = WAL")
 
 

@@ -165,3 +165,16 @@ class PartlyFailedError(LoraTuiError):
     """Some of it was done, some was not; the message counts both."""
 
     exit_code = ExitCode.PARTLY_FAILED
+
+
+def not_enough_space(
+    needed: int, free: int, directory: object, *, margin: int, instead: str
+) -> DiskError:
+    """The error of too little room for `needed` bytes beside a margin that stays free."""
+    with_margin = f", incl. a margin of {margin:,} that stays free" if margin else ""
+    return DiskError(
+        "There is not enough space on the disk",
+        details=f"{needed + margin:,} bytes are needed{with_margin};"
+        f" {free:,} are free in {directory}",
+        remedy=f"free some space, or {instead}",
+    )

@@ -17,6 +17,8 @@ from lora_tui.files import (
     PRIVATE_MODE,
     Reason,
     disk_error_reason,
+    file_system_of,
+    has_locks,
     make_private_directory,
     read_regular_file,
 )
@@ -122,9 +124,27 @@ def database_error_reason(error: OSError | sqlite3.Error, path: Path | None) -> 
     if isinstance(error, OSError):
         return disk_error_reason(error)
     code = sqlite_code(error)
+    if path is not None and lacks_locks(error, path):
+        return Reason(
+            f"the file system ({file_system_of(path.parent)}) has no file locks",
+            "use a directory on a local disk",
+        )
     if code in _HIDE_ERRNO and path is not None and (found := _ask_file_system(path)) is not None:
         return found
     return _BY_SQLITE_CODE.get(code, Reason(str(error), None))
+
+
+def lacks_locks(error: sqlite3.Error, path: Path) -> bool:
+    """Whether SQLite failed because the file system of its file has no locks."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code in _OF_LOCKS:
+        return True
+    if sqlite_code(error) != sqlite3.SQLITE_BUSY:  # ENOLCK is told as this
+        return False
+    try:
+        return not has_locks(path.parent)
+    except OSError:
+        return False
 
 
 def sqlite_code(error: BaseException) -> int | None:
@@ -139,6 +159,14 @@ _NO_ACCESS: Final = Reason(
 _DAMAGED: Final = Reason("the file is damaged", "move it away; a new one will be created", False)
 _HELD: Final = Reason(
     "another process holds it", "end the other lora-tui, or wait for it; then try again", False
+)
+_OF_LOCKS: Final = (
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_IOERR_LOCK,
+    sqlite3.SQLITE_IOERR_RDLOCK,
+    sqlite3.SQLITE_IOERR_UNLOCK,
+    sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
+    sqlite3.SQLITE_IOERR_SHMLOCK,
 )
 _HIDE_ERRNO: Final = (
     sqlite3.SQLITE_IOERR,

@@ -19,7 +19,6 @@ read in up to three steps:
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -58,6 +57,7 @@ from lora_tui.fetching.prefetch import prefetch_pages
 from lora_tui.fetching.rows import OVERLAP, RowReader
 from lora_tui.gateway.paging import Cursor, Page, RowLimit, is_uuid, next_cursor, repeated_rows
 from lora_tui.gateway.rest import Rest
+from lora_tui.processes import new_identity
 
 __all__ = ("Progress", "SyncReport", "pull_curve", "sync_cache")
 
@@ -393,4 +393,4 @@ def _missing_rows(reader: RowReader, db: sqlite3.Connection) -> str | None:
 
 def _note(db: sqlite3.Connection, state: metadata.SyncState) -> None:
     with transaction(db, Topic.SYNC):
-        metadata.put_sync_state(db, state, process_id=os.getpid())
+        metadata.put_sync_state(db, state, process=new_identity())

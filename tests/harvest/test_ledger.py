@@ -24,7 +24,7 @@ from lora_tui.harvest import (
     ledger_path,
 )
 from lora_tui.harvest.backoff import FIRST_WAIT, LONGEST_WAIT, wait_after
-from lora_tui.harvest.holder import is_alive, new_holder
+from lora_tui.processes import is_process_alive, new_identity
 from tests.harvest.world import World, failures, printed
 
 MINUTE = timedelta(minutes=1)
@@ -220,7 +220,7 @@ def test_a_job_whose_process_died_waits_again(ledger: Ledger) -> None:
     ledger.queue([{"id": "a"}])
     ledger.started("a", "Model", "host/999999999/x")
     assert ledger.jobs()[0].state is State.WAITING
-    holder = new_holder()
+    holder = new_identity()
     ledger.started("a", "Model", holder)
     assert ledger.jobs()[0].state is State.RUNNING
     ledger.queue([{"id": "a"}], "another harvester")
@@ -230,16 +230,16 @@ def test_a_job_whose_process_died_waits_again(ledger: Ledger) -> None:
 
 
 def test_a_new_process_with_the_number_of_a_dead_one_is_not_that_one() -> None:
-    mine = new_holder()
+    mine = new_identity()
     host, number, _ = mine.split("/")
-    assert is_alive(mine)
-    assert not is_alive(f"{host}/{number}/another")
-    assert not is_alive("")
-    assert not is_alive("host/not a number/x")
+    assert is_process_alive(mine)
+    assert not is_process_alive(f"{host}/{number}/another")
+    assert not is_process_alive("")
+    assert not is_process_alive("host/not a number/x")
 
 
 def test_a_running_job_shows_how_far_each_file_is(ledger: Ledger) -> None:
-    ledger.started("a", "Model", new_holder())
+    ledger.started("a", "Model", new_identity())
     before = ledger.version()
     ledger.progress("a", "weights", 10, 100)
     ledger.stored("a", "config", 7)

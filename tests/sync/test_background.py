@@ -174,5 +174,5 @@ def test_a_process_that_was_killed_is_not_syncing(writers: Syncing) -> None:
     with closing(open_cache(writers.path)) as db:
         with transaction(db):
             state = metadata.SyncState(None, None, running=True, error=None)
-            metadata.put_sync_state(db, state, process_id=2**22 + 1)
+            metadata.put_sync_state(db, state, process=str(2**22 + 1))
         assert not metadata.get_sync_state(db).running

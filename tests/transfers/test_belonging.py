@@ -22,11 +22,11 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.transfers import Checked, TransferState
 from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError
 from lora_tui.filenames import same_file_key
+from lora_tui.files import Presence
 from lora_tui.library.shelf import FileState, examine
 from lora_tui.processes import LockHolder
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.directory import model_directory
-from lora_tui.transfers.owner import Owner
 from lora_tui.transfers.part import part_of
 from lora_tui.transfers.plan import plan
 from lora_tui.transfers.record import read_record, record_file
@@ -295,9 +295,10 @@ def test_a_file_that_a_suspended_process_has_in_hand_is_given_up_with_its_name(
     world: World, suspended: int, then: TransferState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_tui.transfers.run.SUSPENDED_SECONDS", 0.1)
-    owner = Owner(world.cache_path)
-    token = f"{suspended}-{owner.token.partition('-')[2]}"
-    owner._path.rename(owner._path.with_name(token))
+    owners = world.cache_path.with_name(f"{world.cache_path.name}.owners")
+    token = f"{suspended}-0123abcd"
+    presence = Presence(owners, token)
+    (owners / token).write_text(str(suspended))
     with world.cache() as db, transaction(db, Topic.TRANSFERS):
         (number,) = queue.enqueue(db, MODEL, plan(world.model(), world.directory))
         queue.claim(db, token, [number])
@@ -309,7 +310,7 @@ def test_a_file_that_a_suspended_process_has_in_hand_is_given_up_with_its_name(
     assert caught.value.exit_code == 1
     assert f"process {suspended}, which is suspended" in str(caught.value.details)
     assert f"kill -CONT {suspended}" in str(caught.value.remedy)
-    os.close(owner._descriptor)
+    presence.close()
 
 
 NAMES = [

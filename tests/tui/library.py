@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint
 from lora_tui.errors import LoraTuiError, NotFoundError
+from lora_tui.processes import new_identity
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 USER: Final = "5f1c2b9e-7d43-5a80-9c1e-0d6f3ab24e71"
@@ -162,7 +162,7 @@ class Library:
             synced, synced, running=running, error=error, error_kind=error_kind
         )
         with closing(open_cache(self.path)) as db, transaction(db, Topic.SYNC):
-            metadata.put_sync_state(db, state, process_id=os.getpid())
+            metadata.put_sync_state(db, state, process=new_identity())
 
     def put_transfer(self, *, done: int, total: int) -> None:
         """A file of model 0 on its way."""

@@ -12,7 +12,7 @@ import pytest
 from lora_tui.app import LoraTuiApp
 from lora_tui.clock import timestamp_text
 from lora_tui.config.profile import Paths, Profile
-from lora_tui.harvest.holder import new_holder
+from lora_tui.processes import new_identity
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
 from lora_tui.tui.cache_app import CacheApp
@@ -68,7 +68,7 @@ def put_all_states(app: LoraTuiApp, library: Library) -> None:
     """One job that runs, one that failed, one that is dead, one that is done; two that wait."""
     assert app.harvest is not None
     library.put_jobs(job_row(6, 4), job_row(7, 23), job_row(8, 50))
-    holder = new_holder()
+    holder = new_identity()
     with app.harvest.open_ledger() as ledger:
         jobs = [job_row(number, minutes) for number, minutes in enumerate((3, 9, 55, 12))]
         ledger.queue(jobs)

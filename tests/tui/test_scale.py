@@ -35,7 +35,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copies(db, COUNT - 1)
         recount(db)
         state = metadata.SyncState(NOW, NOW, running=False, error=None)
-        metadata.put_sync_state(db, state, process_id=0)
+        metadata.put_sync_state(db, state, process="")
     return path
 
 

@@ -19,6 +19,7 @@ from lora_tui.processes import LockHolder, database_writer
 from lora_tui.sqlite_file import (
     database_error,
     has_damaged_header,
+    lacks_locks,
     make_private_database,
     sqlite_code,
     use_wal,
@@ -204,7 +205,7 @@ def _explanation(error: sqlite3.Error, details: str, path: Path | None) -> LoraT
     misleads = code in _MISLEADING and path is not None and has_damaged_header(path)
     if code in _OF_DAMAGE or misleads or _tells_of_damage(text):
         return DamagedCacheError(_DAMAGED, details=f"{details}: {text}")
-    if code in _OF_THE_DISK:
+    if code in _OF_THE_DISK or (path is not None and lacks_locks(error, path)):
         return database_error(error, "The cache can't be read or written", path, instead=_INSTEAD)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         holder = database_writer(path) if path else LockHolder()

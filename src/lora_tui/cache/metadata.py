@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing, suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from lora_tui import clock
-from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.clock import now, parse_timestamp, timestamp_text
 from lora_tui.errors import (
     DeniedError,
     LoraTuiError,
@@ -20,6 +19,7 @@ from lora_tui.errors import (
     SessionEndedError,
     UnreachableError,
 )
+from lora_tui.processes import is_process_alive
 from lora_tui.text import terminal_safe
 
 DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
@@ -33,6 +33,8 @@ _OWNER_EMAIL: Final = "owner.email"
 
 MODELS_READ: Final = "sync.models"
 """When the models were read to their end; `sync.success` waits for all tables."""
+_ELSEWHERE: Final = timedelta(hours=1)
+"""How long a sync of another container is believed to run, of which nothing else can be told."""
 
 
 class Owner(NamedTuple):
@@ -85,7 +87,7 @@ def get_sync_state(db: sqlite3.Connection) -> SyncState:
     return SyncState(
         last_success=parse_timestamp(get_value(db, "sync.success")),
         last_attempt=parse_timestamp(get_value(db, "sync.attempt")),
-        running=_is_alive(get_value(db, "sync.running")),
+        running=_is_running(get_value(db, "sync.running"), get_value(db, "sync.attempt")),
         error=get_value(db, "sync.error"),
         error_kind=_error_kind(get_value(db, "sync.trouble")),
     )
@@ -96,12 +98,12 @@ def models_as_of(db: sqlite3.Connection) -> datetime | None:
     return parse_timestamp(get_value(db, MODELS_READ) or get_value(db, "sync.success"))
 
 
-def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process_id: int) -> None:
-    """Replace the state; `process_id` is who runs. Call inside a transaction."""
+def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process: str) -> None:
+    """Replace the state; `process` is the identity of who syncs. Call inside a transaction."""
     for key, value in (
         ("sync.success", timestamp_text(state.last_success) if state.last_success else None),
         ("sync.attempt", timestamp_text(state.last_attempt) if state.last_attempt else None),
-        ("sync.running", str(process_id) if state.running else None),
+        ("sync.running", process if state.running else None),
         ("sync.error", None if state.error is None else terminal_safe(state.error)),
         ("sync.trouble", state.error_kind),
     ):
@@ -191,14 +193,10 @@ def _error_kind(value: str | None) -> SyncErrorKind | None:
     return SyncErrorKind(value) if value in list(SyncErrorKind) else SyncErrorKind.OTHER
 
 
-def _is_alive(process_id: str | None) -> bool:
+def _is_running(process: str | None, attempt: str | None) -> bool:
     """A process that was killed in the middle of a sync is not running one."""
-    if process_id is None or not process_id.isdecimal():
-        return False
-    try:
-        os.kill(int(process_id), 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
+    alive = process is not None and is_process_alive(process)
+    if alive is not None:
+        return alive
+    began = parse_timestamp(attempt)
+    return began is not None and now() - began < _ELSEWHERE

@@ -19,6 +19,7 @@ from lora_tui.config.file import SECRET_KEYS
 from lora_tui.config.profile import DEFAULT_PROFILE, Paths, Profile, read_profiles, switch_of
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
 from lora_tui.errors import DamagedCacheError
+from lora_tui.files import file_system_of, has_locks
 from lora_tui.sqlite_file import check_regular_files
 
 _SMALLEST: Final = (80, 24)
@@ -66,6 +67,7 @@ def check_directories(paths: Paths, downloads: Path) -> Iterator[Finding]:
         ("downloads directory", downloads, False),
     ):
         yield _directory(name, place, private=private)
+    yield from _locks(paths.state_dir, paths.cache_dir, paths.config_file.parent, downloads)
     sessions = sorted((paths.state_dir / "sessions").glob("*.json"))
     exposed = [file for file in sessions if _is_exposed(file)]
     if exposed:
@@ -141,6 +143,24 @@ def _is_there(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def _locks(*directories: Path) -> Iterator[Finding]:
+    """A warning where a file system has no file locks."""
+    for directory in dict.fromkeys(directories):
+        existing = next((path for path in (directory, *directory.parents) if _is_there(path)), None)
+        try:
+            if existing is None or has_locks(existing):
+                continue
+        except OSError:
+            continue  # what is the matter with a directory, its own check says
+        yield warning(
+            "file locks",
+            f"{directory} is on a file system without file locks ({file_system_of(existing)}):"
+            " lock files are used instead, and SQLite may refuse to work there",
+            "set LORA_TUI_HOME, or the downloads directory, to a directory on a local disk",
+        )
+        return
 
 
 def _directory(name: str, place: Path, *, private: bool) -> Finding:

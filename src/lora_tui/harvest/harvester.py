@@ -14,8 +14,8 @@ from lora_tui.gateway import Gateway
 from lora_tui.gateway.gpu import Worker
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
-from lora_tui.harvest.holder import new_holder
 from lora_tui.harvest.ledger import Ledger, ledger_path
+from lora_tui.processes import new_identity
 from lora_tui.secret import Secret
 
 LEASE_SECONDS: Final = 60
@@ -36,7 +36,7 @@ class Harvester:
     allow_private_urls: bool = False
     """Whether the worker's answer may lead to private addresses; only a test set-up wants that."""
     lease_seconds: int = LEASE_SECONDS
-    holder: str = field(default_factory=new_holder)
+    holder: str = field(default_factory=new_identity)
     """The name that its leases are held under."""
     beat: Callable[[], None] = lambda: None
     """Called every now and then while a file moves: a sign of life."""

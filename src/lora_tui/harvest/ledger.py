@@ -18,13 +18,12 @@ from typing import Any, Final, Self
 
 from lora_tui import clock
 from lora_tui.config.profile import Profile
-from lora_tui.files import make_private_directory
+from lora_tui.files import Presence, is_alive, make_private_directory
 from lora_tui.harvest.backoff import NEVER_LONGER, wait_after
-from lora_tui.harvest.holder import is_alive
 from lora_tui.harvest.job_state import FileState, JobState, State
 from lora_tui.harvest.ledger_file import nowhere, open_or_renew
 from lora_tui.harvest.urgency import seconds_left
-from lora_tui.processes import database_writer
+from lora_tui.processes import database_writer, is_process_alive
 from lora_tui.sqlite_file import database_error, database_error_reason, sqlite_code
 from lora_tui.text import terminal_safe
 
@@ -80,6 +79,8 @@ class Ledger:
         self._path = path
         self._lock = threading.RLock()
         self._patient, self._wait = True, 0
+        self._presence: dict[str, Presence] = {}
+        """Of each harvester of this process, for other containers that share the directory."""
         try:
             make_private_directory(path.parent)
             self._db = open_or_renew(path)
@@ -101,6 +102,9 @@ class Ledger:
         """Close the file."""
         with self._lock:
             self._db.close()
+            for presence in self._presence.values():
+                presence.close()
+            self._presence.clear()
 
     # What a harvest writes ---------------------------------------------------------------------
 
@@ -154,6 +158,7 @@ class Ledger:
 
     def started(self, job_id: str, name: str, holder: str) -> None:
         """Work on a job begins."""
+        self._show_presence(holder)
         with self._writing() as db:
             db.execute("DELETE FROM files WHERE job_id = ?", (job_id,))
             self._set(db, job_id, state=State.RUNNING, name=terminal_safe(name), holder=holder)
@@ -278,7 +283,7 @@ class Ledger:
             ):
                 file = FileState(row["name"], row["done"], row["total"], bool(row["stored"]))
                 files.setdefault(row["job_id"], []).append(file)
-        jobs = [_job(row, tuple(files.get(row["job_id"], ()))) for row in rows]
+        jobs = [self._job(row, tuple(files.get(row["job_id"], ()))) for row in rows]
         active = [job for job in jobs if job.state is not State.DONE]
         finished = [job for job in jobs if job.state is State.DONE and job.updated_at]
         finished.sort(key=lambda job: str(job.updated_at), reverse=True)
@@ -344,7 +349,7 @@ class Ledger:
         for row in db.execute("SELECT * FROM jobs WHERE state = 'running'").fetchall():
             if row["holder"] == holder:
                 self._set(db, row["job_id"], state=State.WAITING, holder="")
-            elif not is_alive(row["holder"]):
+            elif not self._is_alive(row["holder"]):
                 self._bury(db, row)
 
     def _bury(self, db: sqlite3.Connection, row: sqlite3.Row) -> None:
@@ -438,27 +443,39 @@ class Ledger:
             reason = f"it is held by {holder}; {holder.remedy}"
         _log.warning("the harvest's state could not be noted: %s (%s)", reason, self._path)
 
+    def _job(self, row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:
+        state = State(row["state"])
+        if state is State.RUNNING and not self._is_alive(row["holder"]):
+            state = State.WAITING
+        return JobState(
+            job_id=row["job_id"],
+            external_job_id=row["external_job_id"],
+            name=row["name"],
+            completed_at=clock.parse_timestamp(row["completed_at"]),
+            state=state,
+            attempts=row["attempts"],
+            next_try=clock.parse_timestamp(row["next_try"]),
+            reason=row["reason"],
+            details=row["details"],
+            remedy=row["remedy"],
+            stars=row["stars"],
+            artifact_id=row["artifact_id"],
+            updated_at=clock.parse_timestamp(row["updated_at"]),
+            files=files,
+        )
 
-def _job(row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:
-    state = State(row["state"])
-    if state is State.RUNNING and not is_alive(row["holder"]):
-        state = State.WAITING
-    return JobState(
-        job_id=row["job_id"],
-        external_job_id=row["external_job_id"],
-        name=row["name"],
-        completed_at=clock.parse_timestamp(row["completed_at"]),
-        state=state,
-        attempts=row["attempts"],
-        next_try=clock.parse_timestamp(row["next_try"]),
-        reason=row["reason"],
-        details=row["details"],
-        remedy=row["remedy"],
-        stars=row["stars"],
-        artifact_id=row["artifact_id"],
-        updated_at=clock.parse_timestamp(row["updated_at"]),
-        files=files,
-    )
+    def _show_presence(self, holder: str) -> None:
+        with self._lock:
+            if holder not in self._presence and is_process_alive(holder):
+                with suppress(OSError):  # other containers can't tell then that this one lives
+                    self._presence[holder] = Presence(self._owners, holder)
+
+    def _is_alive(self, holder: str) -> bool:
+        return is_alive(holder, self._owners)
+
+    @property
+    def _owners(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.owners")
 
 
 def _queued(job: Mapping[str, Any], now: str) -> _Queued:

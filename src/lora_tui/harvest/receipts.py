@@ -10,6 +10,7 @@ and nothing else: where one is missing or damaged, the file is fetched and sent.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,9 +19,10 @@ from typing import Any, Final, Self
 
 from lora_tui.files import write_private_file
 from lora_tui.gateway.storage import ObjectInfo
-from lora_tui.harvest.holder import is_alive
 from lora_tui.harvest.record import Identity, stored_name
+from lora_tui.processes import is_process_alive
 
+_ELSEWHERE_SECONDS: Final = 3_600.0
 _OWNER: Final = "."
 """The entry that says whose they are; no file is called so."""
 
@@ -118,7 +120,7 @@ class Receipts:
         if (entry.get("size"), entry.get("version")) != (size, version):
             return None
         holder = str(entry.get("holder"))
-        if holder != self._holder and is_alive(holder):
+        if holder != self._holder and self._may_be_alive(holder):
             return None  # its harvester is still at it
         url = entry.get("upload")
         return url if isinstance(url, str) else None
@@ -127,6 +129,14 @@ class Receipts:
         """The job is finished, or given up."""
         with suppress(OSError):  # the directory is gone, or read-only: a later cycle does it
             self._file.unlink(missing_ok=True)
+
+    def _may_be_alive(self, holder: str) -> bool:
+        """Whether a harvester runs; one of another container is believed to for an hour."""
+        alive = is_process_alive(holder)
+        if alive is None:
+            with suppress(OSError):
+                return time.time() - self._file.stat().st_mtime < _ELSEWHERE_SECONDS
+        return bool(alive)
 
     def _receipt(self, name: str) -> Receipt | None:
         entry = self._entries.get(name)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from lora_tui.files import make_private_directory, not_enough_space, translate_disk_errors
+from lora_tui.errors import not_enough_space
+from lora_tui.files import make_private_directory, translate_disk_errors
 from lora_tui.harvest.structure import Inspector
 
 _PIECE: Final = 1 << 20

@@ -29,7 +29,6 @@ from lora_tui.errors import (
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.rest import Rest
 from lora_tui.harvest.harvester import LEASE_SECONDS, spool_directory
-from lora_tui.harvest.holder import new_holder
 from lora_tui.harvest.lease import Lease
 from lora_tui.harvest.publish import check_stored, give_up_deleted, publish, write_artifact
 from lora_tui.harvest.receipts import Owner, Receipts
@@ -38,6 +37,7 @@ from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.store import store_file
 from lora_tui.json_values import mapping
+from lora_tui.processes import new_identity
 from lora_tui.push.directory import LocalAdapter, LocalFile, readable, settings_of
 from lora_tui.push.trainer_state import TrainingLog
 from lora_tui.text import terminal_safe
@@ -155,7 +155,7 @@ def push(
     gateway: Gateway, profile: Profile, plan: Plan, on_file: Callable[[StoredFile], None]
 ) -> Pushed:
     """Carry the plan out. Raises the error family; the same push again goes on from there."""
-    identity, spool_dir, holder = plan.identity, spool_directory(profile), new_holder()
+    identity, spool_dir, holder = plan.identity, spool_directory(profile), new_identity()
     receipts = Receipts(spool_dir, identity.artifact_id, holder, Owner.of(identity))
     rest = gateway.rest
     try:

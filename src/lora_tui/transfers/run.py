@@ -38,7 +38,7 @@ from lora_tui.processes import LockHolder
 from lora_tui.transfers.bring import bring
 from lora_tui.transfers.fetch import CancelledError, FetchOptions
 from lora_tui.transfers.limit import RateLimit
-from lora_tui.transfers.owner import Owner, holder_of
+from lora_tui.transfers.owner import Owner
 
 _LOOK_SECONDS: Final = 0.1
 _WATCH_SECONDS: Final = 10.0
@@ -132,7 +132,7 @@ class Runner:
         this thread, of each step of each file, `on_held` once of each that another process has.
         """
         seen: dict[int, Transfer] = {}
-        others = _InOtherHands(self._own().token, on_held)
+        others = _InOtherHands(self._own(), on_held)
         recovered_at = time.monotonic()
         while True:
             if self._broken is not None:
@@ -330,7 +330,7 @@ class Runner:
 class _InOtherHands:
     """Of the files that are waited for, those that another process has in hand."""
 
-    def __init__(self, own: str, on_held: Callable[[Transfer, LockHolder], None] | None) -> None:
+    def __init__(self, own: Owner, on_held: Callable[[Transfer, LockHolder], None] | None) -> None:
         self._own = own
         self._on_held = on_held
         self._since: dict[int, tuple[Transfer, str, float]] = {}
@@ -343,18 +343,18 @@ class _InOtherHands:
         now = time.monotonic()
         for row in rows:
             owner = owners.get(row.id)
-            if owner is None or owner == self._own:
+            if owner is None or owner == self._own.token:
                 self._since.pop(row.id, None)
                 continue
             before = self._since.get(row.id)
             if before is None or before[:2] != (row, owner):
                 self._since[row.id] = (row, owner, now)
                 if self._on_held is not None and (before is None or before[1] != owner):
-                    self._on_held(row, holder_of(owner))
+                    self._on_held(row, self._own.process_of(owner))
                 continue
             waited = now - before[2]
             if waited >= min(SUSPENDED_SECONDS, _SILENT_SECONDS):
-                holder = holder_of(owner)
+                holder = self._own.process_of(owner)
                 if holder.suspended or waited >= _SILENT_SECONDS:
                     what = "Another lora-tui is downloading this file"
                     given_up[row.id] = in_use_error(what, holder, row.target)

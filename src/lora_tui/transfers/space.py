@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.cache.transfer_queue import Wanted
-from lora_tui.files import not_enough_space
+from lora_tui.errors import not_enough_space
 from lora_tui.transfers.part import Part, part_of
 
 _MARGIN: Final = 64 << 20
