@@ -311,7 +311,7 @@ def child(home: Path, url: str, facts: Path) -> None:
     from lora_tui.cache.connection import open_cache, transaction
     from lora_tui.cache.models import get_model, put_models
     from lora_tui.transfers.download import download
-    from lora_tui.transfers.run import Runner, Tools
+    from lora_tui.transfers.runner import Runner, Tools
     from lora_tui.tui.background import in_background
 
     cache_path = home / "cache.sqlite3"

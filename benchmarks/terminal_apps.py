@@ -64,7 +64,7 @@ def models(path: str, *, downloading: bool) -> None:
 
     writers = Writers(Path(path), Path(path).parent)
     if downloading:
-        from lora_tui.transfers.run import Runner, Tools
+        from lora_tui.transfers.runner import Runner, Tools
 
         url = os.environ["BENCH_URL"]
         tools = Tools(sign=lambda _: url, delay=lambda *_: None, files_at_once=1)

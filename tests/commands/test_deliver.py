@@ -15,7 +15,7 @@ import pytest
 
 from lora_tui.domain import Model
 from lora_tui.sandbox import Sandbox
-from lora_tui.transfers.plan import choose_files
+from lora_tui.transfers.download import choose_files
 from tests.conftest import Run
 
 

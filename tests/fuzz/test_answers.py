@@ -26,7 +26,7 @@ from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.spool import Spool
 from lora_tui.secret import Secret
-from lora_tui.transfers.connection import Line
+from lora_tui.transfers.connection import RangeConnection
 from tests.fuzz.conftest import examples
 
 SECRET: Final = "planted-secret-0123456789"
@@ -165,7 +165,7 @@ def _session(liar: Liar) -> Session:
 
 
 def _first_bytes(liar: Liar) -> None:
-    line = Line(stall_seconds=5)
+    line = RangeConnection(stall_seconds=5)
     try:
         with line.ask(f"{liar.url}/x?token={SECRET}", 0, None, None, probe=True) as answer:
             answer.read_into(memoryview(bytearray(100_000)))

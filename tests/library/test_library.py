@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from lora_tui.cli.run import main
-from lora_tui.library.shelf import FileState, examine
+from lora_tui.library.contents import FileState, examine
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 

@@ -17,9 +17,9 @@ from typing import Any, Final
 from lora_tui.cache.connection import open_cache
 from lora_tui.cache.models import get_model
 from lora_tui.errors import LoraTuiError
-from lora_tui.transfers import fetch
+from lora_tui.transfers import fetch_bytes
 from lora_tui.transfers.download import download
-from lora_tui.transfers.run import Runner, Tools
+from lora_tui.transfers.runner import Runner, Tools
 from tests.transfers.file_server import MODEL, no_delay
 
 _FORKS: Final = multiprocessing.get_context("forkserver")
@@ -63,7 +63,7 @@ def child(home: Path, url: str, *, limit: int = 0, cache: Path) -> Iterator[Chil
 def _work(sender: Connection, home: Path, url: str, limit: int, cache: Path) -> None:
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    fetch._NOTE_SECONDS = 0.05  # type: ignore[misc]
+    fetch_bytes.NOTE_SECONDS = 0.05  # type: ignore[misc]
     runner = Runner(cache, Tools(sign=lambda _: url, delay=no_delay))
     with closing(open_cache(cache)) as db:
         model = get_model(db, MODEL)

@@ -25,7 +25,7 @@ from lora_tui.cache.transfers import Transfer
 from lora_tui.domain import Model
 from lora_tui.processes import LockHolder
 from lora_tui.transfers.download import Outcome, download
-from lora_tui.transfers.run import Runner, Tools
+from lora_tui.transfers.runner import Runner, Tools
 
 MODEL = "00000000-0000-4000-8000-000000000001"
 NAME = "weights.bin"

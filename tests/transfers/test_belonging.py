@@ -23,14 +23,13 @@ from lora_tui.cache.transfers import Checked, TransferState
 from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError
 from lora_tui.filenames import same_file_key
 from lora_tui.files import Presence
-from lora_tui.library.shelf import FileState, examine
+from lora_tui.library.contents import FileState, examine
 from lora_tui.processes import LockHolder
 from lora_tui.sandbox import Sandbox
-from lora_tui.transfers.directory import model_directory
+from lora_tui.transfers.download import plan
+from lora_tui.transfers.model_directory import model_directory, read_record, record_file
 from lora_tui.transfers.part import part_of
-from lora_tui.transfers.plan import plan
-from lora_tui.transfers.record import read_record, record_file
-from lora_tui.transfers.run import Runner
+from lora_tui.transfers.runner import Runner
 from tests.conftest import Run
 from tests.transfers.conftest import MakeWorld
 from tests.transfers.file_server import MODEL, FileServer, World, made_up
@@ -294,7 +293,7 @@ def suspended() -> Iterator[int]:
 def test_a_file_that_a_suspended_process_has_in_hand_is_given_up_with_its_name(
     world: World, suspended: int, then: TransferState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.transfers.run.SUSPENDED_SECONDS", 0.1)
+    monkeypatch.setattr("lora_tui.transfers.runner.SUSPENDED_SECONDS", 0.1)
     owners = world.cache_path.with_name(f"{world.cache_path.name}.owners")
     token = f"{suspended}-0123abcd"
     presence = Presence(owners, token)

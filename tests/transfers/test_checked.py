@@ -13,7 +13,7 @@ import pytest
 
 from lora_tui.cache.transfers import Checked, TransferState
 from lora_tui.errors import IntegrityError
-from lora_tui.library.shelf import FileState, examine
+from lora_tui.library.contents import FileState, examine
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.verify import check_structure
 from lora_tui.widgets.file_list import FilesState, file_lines

@@ -22,7 +22,7 @@ from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import DiskError, IntegrityError, LoraTuiError, PartlyFailedError
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.control import cancel_model
-from lora_tui.transfers.fetch import CancelledError
+from lora_tui.transfers.fetch_bytes import CancelledError
 
 ADAPTER = "adapter_model.safetensors"
 SIGNED = "/storage/v1/object/sign/lora-models/"

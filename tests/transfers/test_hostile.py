@@ -19,7 +19,7 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway import wire
-from lora_tui.transfers import growth, source
+from lora_tui.transfers import connection_scaling, source
 from tests.raw_server import RawServer, chunked, for_ever, head, whole
 from tests.transfers.file_server import Behaviour, FileServer, World
 
@@ -330,8 +330,8 @@ def test_connections_that_wait_in_vain_are_ended_and_one_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that answers one connection at a time, and lets all others wait for their bytes."""
-    monkeypatch.setattr(growth, "_STEADY_SECONDS", 0.2)
-    monkeypatch.setattr(growth, "_WORTHWHILE_SECONDS", 0.1)
+    monkeypatch.setattr(connection_scaling, "STEADY_SECONDS", 0.2)
+    monkeypatch.setattr(connection_scaling, "WORTHWHILE_SECONDS", 0.1)
     content = bytes(6_000_000)
     server = FileServer(Behaviour(content=content, rate=4e6))
     server.behaviour.stall_after = lambda: 0 if server.open_now > 1 else None

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from lora_tui.errors import DiskError, LoraTuiError
+from lora_tui.transfers.model_directory import claim_directory
 from lora_tui.transfers.part import part_of
-from lora_tui.transfers.record import claim_directory
 from tests.raw_server import RawServer, head, whole
 from tests.transfers.conftest import MakeWorld
 from tests.transfers.file_server import FileServer, World, leftovers, made_up
@@ -141,7 +141,7 @@ def test_what_takes_the_place_of_the_unfinished_file_does_not_become_the_file(
 def test_nothing_is_written_through_a_link_that_takes_the_place_of_the_directory(
     world: World, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.transfers.fetch._NOTE_SECONDS", 0.0)
+    monkeypatch.setattr("lora_tui.transfers.fetch_bytes.NOTE_SECONDS", 0.0)
     outside = tmp_path / "outside"
     outside.mkdir()
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from lora_tui.config.profile import bytes_of
 from lora_tui.errors import DiskError
-from lora_tui.transfers.growth import Growth
-from lora_tui.transfers.limit import RateLimit
+from lora_tui.transfers.connection_scaling import ConnectionScaling
 from lora_tui.transfers.part import Version, open_part, part_of
 from lora_tui.transfers.pieces import Piece, Pieces
+from lora_tui.transfers.rate import RateLimit
 from tests.transfers.file_server import World
 
 
@@ -161,39 +161,39 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         bytes_of(text)
 
 
-def run_growth(rate: object, *, size: float = 1e9, seconds: float = 4.0) -> Growth:
+def run_scaling(rate: object, *, size: float = 1e9, seconds: float = 4.0) -> ConnectionScaling:
     """Let time pass; `rate` says how fast so many connections are."""
-    growth, done, now = Growth(8), 1.0, 0.0
+    scaling, done, now = ConnectionScaling(8), 1.0, 0.0
     while done < size and now < seconds:
-        growth.observe(now, int(done), int(size - done), growth.allowed)
-        done += rate(growth.allowed) * 0.05  # type: ignore[operator]
+        scaling.observe(now, int(done), int(size - done), scaling.allowed)
+        done += rate(scaling.allowed) * 0.05  # type: ignore[operator]
         now += 0.05
-    return growth
+    return scaling
 
 
 def test_a_server_that_holds_each_connection_back_gets_several() -> None:
-    assert run_growth(lambda connections: connections * 2e6).allowed == 8
+    assert run_scaling(lambda connections: connections * 2e6).allowed == 8
 
 
 def test_a_line_that_is_full_with_one_connection_keeps_one() -> None:
-    growth = run_growth(lambda connections: 5e6)
-    assert growth.allowed == 1
-    assert growth.chunk(1 << 30) is None
+    scaling = run_scaling(lambda connections: 5e6)
+    assert scaling.allowed == 1
+    assert scaling.chunk(1 << 30) is None
 
 
 def test_a_line_as_fast_as_the_machine_keeps_one_connection() -> None:
-    assert run_growth(lambda connections: connections * 300e6, size=1e12).allowed == 1
+    assert run_scaling(lambda connections: connections * 300e6, size=1e12).allowed == 1
 
 
 def test_a_server_that_holds_back_what_comes_after_a_fast_start_gets_several() -> None:
-    growth, done = Growth(8), 1
+    scaling, done = ConnectionScaling(8), 1
     for tick in range(60):
-        growth.observe(tick * 0.05, done, 1 << 40, growth.allowed)
-        done += int((300e6 if tick < 20 else growth.allowed * 10e6) * 0.05)
-    assert growth.allowed == 8
+        scaling.observe(tick * 0.05, done, 1 << 40, scaling.allowed)
+        done += int((300e6 if tick < 20 else scaling.allowed * 10e6) * 0.05)
+    assert scaling.allowed == 8
 
 
-class Line:
+class SimulatedServer:
     """A server in made-up time: seconds to the first byte of each answer, then so many bytes."""
 
     def __init__(
@@ -203,7 +203,7 @@ class Line:
         rate: Callable[[int], float],
     ) -> None:
         """Both are asked with how many connections there are."""
-        self.growth, self.pieces, self.total = Growth(8), Pieces(total), total
+        self.scaling, self.pieces, self.total = ConnectionScaling(8), Pieces(total), total
         self.requests = self.most = 0
         self.now = 0.0
         self._first_byte, self._rate = first_byte, rate
@@ -211,10 +211,10 @@ class Line:
 
     def run(self, *, step: float = 0.05) -> None:
         """Fetch all of it, as the readers do."""
-        growth, pieces = self.growth, self.pieces
+        scaling, pieces = self.scaling, self.pieces
         while not pieces.complete:
             receiving = sum(self.now >= at for _, at in self._hands)
-            allowed = growth.observe(self.now, pieces.done, pieces.missing, receiving)
+            allowed = scaling.observe(self.now, pieces.done, pieces.missing, receiving)
             for piece, at in sorted(self._hands, key=lambda hand: self.now < hand[1])[allowed:]:
                 self._hands.remove((piece, at))
                 pieces.release(piece)
@@ -227,12 +227,12 @@ class Line:
                 if self.now >= at:
                     count = min(piece.missing, int(self._rate(len(self._hands)) * step))
                     pieces.advance(piece, count)
-                    one = growth.allowed == 1
+                    one = scaling.allowed == 1
                     if not piece.missing and not (one and pieces.go_on(piece, self.total)):
                         self._hands.remove(hand)
 
     def _ask(self) -> bool:
-        piece = self.pieces.take(self.growth.chunk(self.pieces.missing))
+        piece = self.pieces.take(self.scaling.chunk(self.pieces.missing))
         if piece is not None:
             self.requests += 1
             self._hands.append((piece, self.now + self._first_byte(len(self._hands) + 1)))
@@ -241,38 +241,38 @@ class Line:
 
 def test_a_server_that_takes_longer_the_more_it_is_asked_is_left_with_one_connection() -> None:
     """The storage on a disk reads the whole object before it sends the first byte of a part."""
-    line = Line(400 << 20, lambda connections: 2.0 * connections, lambda n: 12e6)
+    line = SimulatedServer(400 << 20, lambda connections: 2.0 * connections, lambda n: 12e6)
     line.run()
     alone = 2.0 + (400 << 20) / 12e6
-    assert line.growth.allowed == 1
+    assert line.scaling.allowed == 1
     assert line.requests < 30
     assert line.now < 1.3 * alone
 
 
 def test_a_file_that_is_here_before_a_second_answer_would_begin_keeps_one_connection() -> None:
-    line = Line(30 << 20, lambda _: 2.0, lambda _: 5e6)
+    line = SimulatedServer(30 << 20, lambda _: 2.0, lambda _: 5e6)
     line.run()
     assert (line.requests, line.most) == (1, 1)
 
 
 def test_several_connections_are_kept_where_they_bring_more_though_each_waits() -> None:
-    line = Line(400 << 20, lambda _: 0.5, lambda _: 5e6)
+    line = SimulatedServer(400 << 20, lambda _: 0.5, lambda _: 5e6)
     line.run()
-    assert line.growth.allowed == 8
+    assert line.scaling.allowed == 8
     assert line.now < 0.3 * (400 << 20) / 5e6
 
 
 def test_connections_that_stop_bringing_more_become_fewer() -> None:
-    line = Line(400 << 20, lambda _: 0.1, lambda _: 0.0)
+    line = SimulatedServer(400 << 20, lambda _: 0.1, lambda _: 0.0)
     line._rate = lambda n: 5e6 if line.now < 4 else 5e6 / n
     line.run()
-    assert line.growth.allowed < 8
+    assert line.scaling.allowed < 8
 
 
 def test_what_a_resume_finds_on_the_disk_is_not_the_rate_of_the_line() -> None:
-    growth = Growth(8)
+    scaling = ConnectionScaling(8)
     for tick in range(40):
-        assert growth.observe(tick * 0.05, 1 << 30, 1 << 30, 1) == 1
+        assert scaling.observe(tick * 0.05, 1 << 30, 1 << 30, 1) == 1
 
 
 @pytest.mark.parametrize(
@@ -283,13 +283,13 @@ def test_all_connections_end_together_and_the_checksum_is_not_far_behind(
 ) -> None:
     """Connections of so many MiB a second share half a gigabyte."""
     total = 512 << 20
-    growth, pieces = Growth(8), Pieces(total)
-    growth.observe(0.0, 0, total, 1)
-    growth.observe(0.0, 1, total, 1)
+    scaling, pieces = ConnectionScaling(8), Pieces(total)
+    scaling.observe(0.0, 0, total, 1)
+    scaling.observe(0.0, 1, total, 1)
     for tick in (1, 2, 3):
-        growth.observe(tick * 0.1, int(tick * 0.1 * 32 * 2**20), total, 1)
-    assert growth.allowed == 8
-    hands: list[Piece | None] = [pieces.take(growth.chunk(total)) for _ in speeds]
+        scaling.observe(tick * 0.1, int(tick * 0.1 * 32 * 2**20), total, 1)
+    assert scaling.allowed == 8
+    hands: list[Piece | None] = [pieces.take(scaling.chunk(total)) for _ in speeds]
     tick, step = 0, 0.01
     idle = lag = 0.0
     while not pieces.complete:
@@ -300,7 +300,7 @@ def test_all_connections_end_together_and_the_checksum_is_not_far_behind(
             while budget > 0:
                 piece = hands[number]
                 if piece is None or not piece.missing:
-                    piece = hands[number] = pieces.take(growth.chunk(pieces.missing))
+                    piece = hands[number] = pieces.take(scaling.chunk(pieces.missing))
                 if piece is None:
                     idle += step
                     break
@@ -313,7 +313,7 @@ def test_all_connections_end_together_and_the_checksum_is_not_far_behind(
 
 
 def test_a_small_file_keeps_one_connection() -> None:
-    assert run_growth(lambda connections: 2e6, size=1.5e6).allowed == 1
+    assert run_scaling(lambda connections: 2e6, size=1.5e6).allowed == 1
 
 
 def test_the_note_of_a_part_holds_no_address(tmp_path: Path) -> None:
@@ -378,7 +378,8 @@ def test_a_note_vouches_only_for_bytes_that_are_on_the_disk(
     note = tmp_path / "weights.bin.part.json"
     synced_before_the_note: list[bool] = []
     monkeypatch.setattr(
-        "lora_tui.transfers.part._to_disk", lambda _: synced_before_the_note.append(note.exists())
+        "lora_tui.transfers.part.flush_to_disk",
+        lambda _: synced_before_the_note.append(note.exists()),
     )
     with open_part(tmp_path / "weights.bin") as part:
         part.write(memoryview(b"bytes"), 0)

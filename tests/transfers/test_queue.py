@@ -25,10 +25,9 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.transfers.control import Control, control
-from lora_tui.transfers.fetch import CancelledError
-from lora_tui.transfers.owner import Owner
+from lora_tui.transfers.fetch_bytes import CancelledError
 from lora_tui.transfers.part import part_of
-from lora_tui.transfers.run import Runner
+from lora_tui.transfers.runner import QueueOwner, Runner
 from tests.transfers.file_server import MODEL, FileServer, World
 
 Wait = Callable[[Callable[[], bool]], None]
@@ -124,7 +123,7 @@ def test_what_a_dead_process_had_in_hand_is_queued_again_and_what_a_living_one_h
     world: World,
 ) -> None:
     put(world, "a", "b")
-    living, dead = Owner(world.cache_path), Owner(world.cache_path)
+    living, dead = QueueOwner(world.cache_path), QueueOwner(world.cache_path)
     with world.cache() as db, transaction(db):
         assert queue.claim(db, living.token) is not None
         assert queue.claim(db, dead.token) is not None
@@ -139,10 +138,10 @@ def test_what_a_dead_process_had_in_hand_is_queued_again_and_what_a_living_one_h
 def test_a_running_application_takes_over_what_another_process_left(
     world: World, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.transfers.run._WATCH_SECONDS", 0.05)
+    monkeypatch.setattr("lora_tui.transfers.runner.WATCH_SECONDS", 0.05)
     runner.start()
     put(world, "weights.bin")
-    dead = Owner(world.cache_path)
+    dead = QueueOwner(world.cache_path)
     with world.cache() as db, transaction(db):
         queue.claim(db, dead.token)
     dead.close()
@@ -152,9 +151,9 @@ def test_a_running_application_takes_over_what_another_process_left(
 def test_a_download_takes_over_a_file_whose_process_dies_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.transfers.run._WATCH_SECONDS", 0.05)
+    monkeypatch.setattr("lora_tui.transfers.runner.WATCH_SECONDS", 0.05)
     put(world, "weights.bin")
-    other = Owner(world.cache_path)
+    other = QueueOwner(world.cache_path)
     with world.cache() as db, transaction(db):
         queue.claim(db, other.token)
     dies = iter([other.close])
@@ -165,7 +164,7 @@ def test_a_download_takes_over_a_file_whose_process_dies_meanwhile(
 def test_a_file_goes_on_once_a_full_disk_takes_the_cache_s_writes_again(
     world: World, server: FileServer, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.transfers.run._WATCH_SECONDS", 0.05)
+    monkeypatch.setattr("lora_tui.transfers.runner.WATCH_SECONDS", 0.05)
     server.behaviour.rate = 1_000_000
     full, refused = threading.Event(), threading.Event()
 
@@ -175,7 +174,7 @@ def test_a_file_goes_on_once_a_full_disk_takes_the_cache_s_writes_again(
             raise DiskError("The disk is full: the cache can't be written")
         return transaction(db, *topics)
 
-    monkeypatch.setattr("lora_tui.transfers.run.transaction", transaction_on)
+    monkeypatch.setattr("lora_tui.transfers.runner.transaction", transaction_on)
     put(world, "weights.bin")
     runner.start()
     until(lambda: rows(world)[0].bytes_done > 0)
@@ -193,7 +192,7 @@ def test_whatever_ends_the_process_a_model_whose_files_are_all_done_counts_as_do
         raise CacheError("The cache is held by another process")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lora_tui.transfers.run.put_downloaded", cut_off)
+        patch.setattr("lora_tui.transfers.runner.put_downloaded", cut_off)
         with pytest.raises(CacheError):
             world.download()
     assert world.row().state is TransferState.FAILED

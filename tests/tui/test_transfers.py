@@ -23,7 +23,7 @@ from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.transfers.control import Control, control
-from lora_tui.transfers.fetch import CancelledError
+from lora_tui.transfers.fetch_bytes import CancelledError
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import HOSTILE_NAMES, NOW, FakeWriters, Library, identifier, model_row
 

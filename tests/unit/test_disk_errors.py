@@ -19,7 +19,7 @@ from lora_tui.harvest import ledger_file
 from lora_tui.harvest.spool import Spool
 from lora_tui.reports.exports import write_new_file
 from lora_tui.sqlite_file import database_error
-from lora_tui.transfers import space
+from lora_tui.transfers import part
 from tests.conftest import Run
 
 REASONS = [
@@ -161,7 +161,7 @@ def test_a_lack_of_space_names_the_margin_that_stays_free(tmp_path: Path) -> Non
         spool.announce(1 << 60)
     needed = f"{(1 << 60) + (64 << 20):,} bytes are needed, incl. a margin of {64 << 20:,}"
     assert needed in str(caught.value.details)
-    assert space._MARGIN == 64 << 20
+    assert part.SPACE_MARGIN == 64 << 20
 
 
 def test_a_configuration_that_can_not_be_read_says_why(tmp_path: Path) -> None:

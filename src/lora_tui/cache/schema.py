@@ -167,7 +167,7 @@ def _m002_transfer_queue(db: Database) -> None:
     table = db.table("transfers")
     for column, kind in {
         "position": int,  # the order of the queue; may be negative
-        "owner": str,  # which runner has it in hand (transfers/owner.py)
+        "owner": str,  # which runner has it in hand (transfers/runner.py)
         "force": int,
         "expected_sha256": str,
         "error_kind": str,  # the class of the error, for the exit code

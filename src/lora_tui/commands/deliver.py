@@ -99,7 +99,7 @@ def print_urls(context: Context) -> ExitCode:
     """Print signed URLs, for curl or aria2c. They are stored nowhere."""
     context.require_network()
     from lora_tui.engine.online import OnlineWriters
-    from lora_tui.transfers.plan import choose_files
+    from lora_tui.transfers.download import choose_files
 
     with closing(OnlineWriters(context.profile)) as online:
         model = _model(context, context.arguments.model)

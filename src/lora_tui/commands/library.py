@@ -28,9 +28,16 @@ from lora_tui.errors import (
     NotFoundError,
     UsageError,
 )
-from lora_tui.library.presence import note_verdicts
-from lora_tui.library.removal import remove
-from lora_tui.library.shelf import Adapter, FileState, LocalFile, directories, examine, is_adapter
+from lora_tui.library.contents import (
+    Adapter,
+    FileState,
+    LocalFile,
+    directories,
+    examine,
+    is_adapter,
+    remove,
+)
+from lora_tui.library.presence import record_damage
 from lora_tui.text import terminal_safe
 
 _MOST_EXTRA: Final = 20
@@ -75,7 +82,7 @@ def verify(context: Context) -> ExitCode:
             raise NotFoundError("There is nothing to verify", details=str(root))
     with _cache(context) as db:
         if db is not None:
-            note_verdicts(db, adapters)
+            record_damage(db, adapters)
     files = [file for adapter in adapters for file in adapter.files]
     broken = [file for file in files if file.broken]
     to_come = [file for file in files if file.to_come]

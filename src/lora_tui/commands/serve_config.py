@@ -8,8 +8,7 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.errors import NotFoundError
 from lora_tui.library.served import find_directory, served_adapter
-from lora_tui.transfers.directory import model_directory
-from lora_tui.transfers.record import is_outdated
+from lora_tui.transfers.model_directory import is_outdated, model_directory
 
 
 def serve_config(context: Context) -> None:

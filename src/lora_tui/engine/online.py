@@ -30,14 +30,14 @@ from lora_tui.errors import (
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.http import RETRY
+from lora_tui.library.import_existing import import_existing
 from lora_tui.processes import LockHolder
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.control import Control, control
-from lora_tui.transfers.directory import model_directory
 from lora_tui.transfers.download import Outcome, download
-from lora_tui.transfers.found import find_downloads
-from lora_tui.transfers.limit import RateLimit
-from lora_tui.transfers.run import Runner, Tools
+from lora_tui.transfers.model_directory import model_directory
+from lora_tui.transfers.rate import RateLimit
+from lora_tui.transfers.runner import Runner, Tools
 
 _LOOK_EVERY: Final = 600.0
 """Seconds between two checks of the whole cache in a running application."""
@@ -115,7 +115,7 @@ class OnlineWriters:
             )
             if not report.skipped:
                 self._looked = time.monotonic() if check_cache else self._looked
-                find_downloads(db, self._profile.downloads_dir)
+                import_existing(db, self._profile.downloads_dir)
             return report
 
     def load_curve(self, job_id: str) -> None:

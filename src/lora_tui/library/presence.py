@@ -23,8 +23,8 @@ from lora_tui.cache.downloaded import (
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.domain import ArtifactFile
-from lora_tui.library.shelf import ALTERED, Adapter
-from lora_tui.transfers.record import record_of, recorded_files
+from lora_tui.library.contents import ALTERED, Adapter
+from lora_tui.transfers.model_directory import record_of, recorded_files
 from lora_tui.transfers.verify import sha256_of
 
 
@@ -45,7 +45,7 @@ def check_presence(db: Connection) -> None:
     _check_models(db)
 
 
-def note_verdicts(db: Connection, adapters: Iterable[Adapter]) -> None:
+def record_damage(db: Connection, adapters: Iterable[Adapter]) -> None:
     """Write down what a thorough reading has found broken, which a look could not see."""
     damaged = {
         adapter.directory / file.name

@@ -10,7 +10,7 @@ from lora_tui.adapters.snippets import ServedAdapter
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
 from lora_tui.filenames import slug
-from lora_tui.transfers.record import read_record
+from lora_tui.transfers.model_directory import read_record
 
 
 def find_directory(model_id: str, *places: Path | None) -> Path | None:

@@ -132,7 +132,7 @@ class Answer:
         self._response.abort()
 
 
-class Line:
+class RangeConnection:
     """One connection to the storage, used again where the answer before was read to its end."""
 
     def __init__(self, *, stall_seconds: float) -> None:

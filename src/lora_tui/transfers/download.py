@@ -1,10 +1,11 @@
-"""One download from beginning to end: planned, queued, waited for, and what became of it."""
+"""One download from beginning to end: planned, checked for space, queued, and waited for."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Final
@@ -14,14 +15,78 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.cache.transfers import ACTIVE, Checked, Transfer, TransferState
-from lora_tui.domain import Model
-from lora_tui.errors import HiddenFilesError, LoraTuiError, NotFoundError, PartlyFailedError
+from lora_tui.domain import ArtifactFile, Model
+from lora_tui.errors import (
+    HiddenFilesError,
+    LoraTuiError,
+    NotFoundError,
+    PartlyFailedError,
+    not_enough_space,
+)
 from lora_tui.processes import LockHolder
-from lora_tui.transfers.fetch import CancelledError
-from lora_tui.transfers.plan import plan
-from lora_tui.transfers.record import check_directory
-from lora_tui.transfers.run import Runner
-from lora_tui.transfers.space import check_space_for_all
+from lora_tui.transfers.fetch_bytes import CancelledError
+from lora_tui.transfers.model_directory import check_directory, local_names
+from lora_tui.transfers.part import ANOTHER_DIRECTORY, part_of
+from lora_tui.transfers.runner import Runner
+
+
+def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> list[Wanted]:
+    """The files to fetch, all or those named, each with a target inside `directory`.
+
+    Raises what `choose_files` raises.
+    """
+    local = local_names(model, directory)
+    return [
+        Wanted(
+            file=file.name,
+            object_path=file.path,
+            target=directory / local[file.name],
+            size=file.size,
+            sha256=file.sha256,
+        )
+        for file in choose_files(model, names)
+    ]
+
+
+def choose_files(model: Model, names: Sequence[str] | None = None) -> list[ArtifactFile]:
+    """The files that a user means: all, or those named.
+
+    A name is given as the artifact has it, or as it is shown, or as a pattern of the shell's kind
+    (`*.json`); where a file is called like the pattern, it is that file alone. Raises NotFoundError
+    where nothing fits, or the model has no file at all.
+    """
+    if not model.files:
+        raise NotFoundError(
+            "The model has no files",
+            details=model.name,
+            remedy="its training job was stored without artifacts; harvest it again",
+        )
+    if names is None:
+        return list(model.files)
+    return list(dict.fromkeys(file for name in names for file in _named(model, name)))
+
+
+def _named(model: Model, name: str) -> list[ArtifactFile]:
+    for names in ([file.name for file in model.files], [file.label for file in model.files]):
+        if name in names:
+            return [model.files[names.index(name)]]
+    if any(sign in name for sign in "*?["):
+        found = [file for file in model.files if _fits(file, name)]
+        if found:
+            return found
+        message = "No file of the model fits this pattern"
+    else:
+        message = "The model has no such file"
+    raise NotFoundError(
+        message,
+        details=f"asked for {name!r}; it has {', '.join(file.label for file in model.files)}",
+        remedy="name one of these, or a pattern in quotes such as '*.json'",
+    )
+
+
+def _fits(file: ArtifactFile, pattern: str) -> bool:
+    return fnmatchcase(file.name, pattern) or fnmatchcase(file.label, pattern)
+
 
 _ROUNDS: Final = 3
 
@@ -134,3 +199,24 @@ def _failure(done: Sequence[str], failed: Sequence[tuple[str, LoraTuiError]]) ->
             remedy="the artifact is incomplete in the bucket; harvest it again or ask its owner",
         )
     return first
+
+
+def check_space_for_all(wanted: Sequence[Wanted], directory: Path) -> None:
+    """Raises DiskError unless all that is still missing of the files fits on the disk."""
+    missing = sum(max(0, (file.size or 0) - _here(file.target)) for file in wanted)
+    place = next(path for path in (directory, *directory.parents) if path.is_dir())
+    usage = os.statvfs(place)
+    free = usage.f_bavail * usage.f_frsize
+    if missing > free:
+        raise not_enough_space(missing, free, place, margin=0, instead=ANOTHER_DIRECTORY)
+
+
+def _here(target: Path) -> int:
+    """Bytes on the disk of this file, finished or not (a `.part` may have holes)."""
+    for path in (target, part_of(target)):
+        try:
+            facts = path.stat(follow_symlinks=False)
+        except OSError:
+            continue
+        return min(facts.st_size, facts.st_blocks * 512)
+    return 0

@@ -19,7 +19,7 @@ from os.path import lexists
 from pathlib import Path
 from typing import Final
 
-from lora_tui.errors import DiskError
+from lora_tui.errors import DiskError, not_enough_space
 from lora_tui.files import (
     PUBLIC_MODE,
     FileLock,
@@ -34,6 +34,10 @@ from lora_tui.transfers.pieces import Pieces
 SUFFIXES: Final = (".part", ".part.json", ".part.new")
 """What lora-tui puts beside a file that it fetches; earlier versions left a `.part.new`."""
 
+ANOTHER_DIRECTORY: Final = "choose another directory with --to"
+
+SPACE_MARGIN: Final = 64 << 20
+"""Bytes that stay free on the disk."""
 _LARGEST_NOTE: Final = 16 << 20
 _LONGEST: Final = 1 << 40
 """Bytes; no bucket has a file of that length."""
@@ -105,6 +109,17 @@ class Part:
                     remedy="move it away, choose another directory with --to, or use --force",
                 )
 
+    def check_space(self, needed: int) -> None:
+        """Raises DiskError unless `needed` bytes, less those that it occupies, fit on its disk."""
+        usage = os.fstatvfs(self.descriptor)
+        free = usage.f_bavail * usage.f_frsize
+        missing = needed - os.fstat(self.descriptor).st_size
+        margin = min(SPACE_MARGIN, needed)
+        if missing > 0 and missing + margin > free:
+            raise not_enough_space(
+                missing, free, self.path.parent, margin=margin, instead=ANOTHER_DIRECTORY
+            )
+
     def resume(self) -> tuple[Version, Pieces] | None:
         """What an earlier attempt left; None where there is nothing that can be relied on."""
         found = _read_note(self._note)
@@ -125,7 +140,7 @@ class Part:
             count = os.pwrite(self.descriptor, data, at)
             data, at = data[count:], at + count
 
-    def begin_anew(self) -> None:
+    def restart(self) -> None:
         """Forget what was fetched."""
         if self.in_its_directory:
             self._note.unlink(missing_ok=True)
@@ -135,7 +150,7 @@ class Part:
         """Write down what is missing; `gaps` were missing before the call."""
         if not version.resumable or not self.exists or not self.in_its_directory:
             return
-        _to_disk(self.descriptor)
+        flush_to_disk(self.descriptor)
         data = {"etag": version.etag, "total": version.total, "missing": gaps}
         write_file(self._note, json.dumps(data), mode=PUBLIC_MODE)
 
@@ -183,7 +198,7 @@ def part_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
-def is_begun(target: Path) -> bool:
+def has_partial_download(target: Path) -> bool:
     """Whether an unfinished download of `target` left a `.part` and a note: it is none of the
     user's own."""
     path = part_of(target)
@@ -246,11 +261,11 @@ def explained_disk(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise disk_error(
-            error, "The file can't be written", path, instead="choose another directory with --to"
+            error, "The file can't be written", path, instead=ANOTHER_DIRECTORY
         ) from error
 
 
-def _to_disk(descriptor: int) -> None:
+def flush_to_disk(descriptor: int) -> None:
     if sys.platform == "darwin":
         os.fsync(descriptor)
     else:

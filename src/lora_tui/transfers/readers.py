@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from lora_tui.errors import UnreachableError
-from lora_tui.transfers.connection import Answer, ChangedError, Line
-from lora_tui.transfers.limit import RateLimit
+from lora_tui.transfers.connection import Answer, ChangedError, RangeConnection
 from lora_tui.transfers.pieces import UNKNOWN_END, Piece, Pieces
+from lora_tui.transfers.rate import RateLimit
 from lora_tui.transfers.source import Source
 
 _BUFFER: Final = 1 << 20
@@ -29,7 +29,7 @@ class _Reader:
     """One thread with one connection."""
 
     piece: Piece
-    line: Line
+    line: RangeConnection
     thread: threading.Thread | None = None
     answer: Answer | None = None
     """While there is one, the thread may write; otherwise it touches nothing."""
@@ -59,11 +59,11 @@ class Readers:
 
     def start(self) -> bool:
         """One more reader; False where there is nothing for it to do."""
-        growth, pieces = self._source.growth, self._source.pieces
-        piece = pieces.take(growth.chunk(pieces.missing) if self._readers else None)
+        scaling, pieces = self._source.scaling, self._source.pieces
+        piece = pieces.take(scaling.chunk(pieces.missing) if self._readers else None)
         if piece is None:
             return False
-        reader = _Reader(piece, Line(stall_seconds=self._stall_seconds))
+        reader = _Reader(piece, RangeConnection(stall_seconds=self._stall_seconds))
         reader.thread = threading.Thread(
             target=self._read, args=(reader,), name="download", daemon=True
         )
@@ -107,7 +107,7 @@ class Readers:
 
     def _read(self, reader: _Reader) -> None:
         """The life of a reader: gap after gap, until there is none or the line breaks."""
-        growth, pieces = self._source.growth, self._source.pieces
+        scaling, pieces = self._source.scaling, self._source.pieces
         line = reader.line
         error: BaseException | None = None
         try:
@@ -118,7 +118,7 @@ class Readers:
                 pieces.release(reader.piece)
                 if reader.leave or self._halt.is_set():
                     break
-                piece = pieces.take(growth.chunk(pieces.missing))
+                piece = pieces.take(scaling.chunk(pieces.missing))
                 if piece is not None:
                     reader.piece = piece
         except BaseException as caught:
@@ -132,7 +132,9 @@ class Readers:
                 self._ended.append((reader, error))
                 self._wake.notify_all()
 
-    def _read_piece(self, reader: _Reader, piece: Piece, line: Line, buffer: memoryview) -> Pieces:
+    def _read_piece(
+        self, reader: _Reader, piece: Piece, line: RangeConnection, buffer: memoryview
+    ) -> Pieces:
         """Fill one gap; the gaps that it belongs to."""
         source = self._source
         version, pieces = source.version, source.pieces
@@ -156,7 +158,7 @@ class Readers:
                         return pieces
                     reader.piece = piece = first
                 if not answer.ranged and piece.at and len(self._readers) > 1:
-                    source.growth.refuse()
+                    source.scaling.refuse()
                     reader.leave = True
                     return pieces
                 self._skip(answer, piece.at - answer.start, buffer)
@@ -181,7 +183,7 @@ class Readers:
         while not self._halt.is_set() and not reader.leave:
             wanted = min(size, piece.end - piece.at)
             if wanted <= 0:
-                one = self._source.growth.allowed == 1
+                one = self._source.scaling.allowed == 1
                 if one and pieces.go_on(piece, answer.end or piece.end):
                     continue
                 self._see_the_end(answer, pieces, piece, buffer)

@@ -9,10 +9,9 @@ from typing import Final
 
 from lora_tui.errors import BackendError, IntegrityError
 from lora_tui.transfers.connection import Answer, ChangedError
-from lora_tui.transfers.growth import Growth
+from lora_tui.transfers.connection_scaling import ConnectionScaling
 from lora_tui.transfers.part import Part, Version
 from lora_tui.transfers.pieces import Pieces
-from lora_tui.transfers.space import check_space
 
 MOST_BYTES: Final = 5 << 30
 """Of one file; the bucket takes no more."""
@@ -29,7 +28,7 @@ class Source:
     ) -> None:
         self.part = part
         self.expected = expected_size
-        self.growth = Growth(connections)
+        self.scaling = ConnectionScaling(connections)
         self.version: Version | None = None
         self.pieces = Pieces(None)
         resumed = part.resume()
@@ -86,12 +85,12 @@ class Source:
             )
         if total is not None:
             self.check_size(total)
-        self.part.begin_anew()
-        check_space(self.part, total or 0)
+        self.part.restart()
+        self.part.check_space(total or 0)
         self.version = version
         self.pieces = Pieces(total)
         if answer.refused_part:
-            self.growth.refuse()
+            self.scaling.refuse()
 
     def _is_suspect(self, answer: Answer) -> bool:
         """Whether it calls itself a page, or has another size than the manifest says."""
@@ -122,8 +121,8 @@ class Source:
                 details=f"more than {most:,}",
             )
 
-    def begin_anew(self, *, changed: bool = False) -> None:
+    def restart(self, *, changed: bool = False) -> None:
         """Forget what was fetched."""
         self._changed = self._changed or changed
-        self.part.begin_anew()
+        self.part.restart()
         self.version, self.pieces = None, Pieces(None)

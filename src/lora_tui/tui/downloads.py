@@ -99,7 +99,7 @@ class Downloads:
             ended()
 
         def failed(error: LoraTuiError) -> None:
-            from lora_tui.transfers.fetch import CancelledError
+            from lora_tui.transfers.fetch_bytes import CancelledError
 
             if not isinstance(error, CancelledError):
                 app.show_error(error)

@@ -10,9 +10,8 @@ from pathlib import Path
 from lora_tui.cache.transfers import Checked, Transfer, checked_of, md5_of_etag
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, IntegrityError
-from lora_tui.transfers.fetch import Fetched, FetchOptions, fetch
-from lora_tui.transfers.part import Part, open_part
-from lora_tui.transfers.record import (
+from lora_tui.transfers.fetch_bytes import FetchedBytes, FetchOptions, fetch_bytes
+from lora_tui.transfers.model_directory import (
     claim_directory,
     is_this_version,
     record_file,
@@ -20,11 +19,12 @@ from lora_tui.transfers.record import (
     recorded_files,
     release_directory,
 )
+from lora_tui.transfers.part import Part, open_part
 from lora_tui.transfers.verify import check_structure, md5_of, sha256_of
 
 
 @dataclass(frozen=True)
-class Brought:
+class FetchedFile:
     """A file in its place."""
 
     size: int
@@ -36,13 +36,13 @@ class Brought:
     """What the storage calls this version of the object."""
 
 
-def bring(
+def fetch_file(
     row: Transfer,
     model: Model,
     options: FetchOptions,
     verifying: Callable[[int], None],
     etag_of: Callable[[str], str | None] = lambda _path: None,
-) -> Brought:
+) -> FetchedFile:
     """Bring one file into its place. `verifying` is told when all its bytes are there.
 
     What is at the target already is kept where it is this file of this version of the model;
@@ -56,7 +56,7 @@ def bring(
             part.check_ours()
         claim_directory(directory, model, force=row.force)
         try:
-            return _bring(part, row, model, options, verifying, etag_of)
+            return _fetch_into(part, row, model, options, verifying, etag_of)
         except BaseException:
             if part.is_empty():
                 part.discard()
@@ -65,14 +65,14 @@ def bring(
             raise
 
 
-def _bring(
+def _fetch_into(
     part: Part,
     row: Transfer,
     model: Model,
     options: FetchOptions,
     verifying: Callable[[int], None],
     etag_of: Callable[[str], str | None],
-) -> Brought:
+) -> FetchedFile:
     if _is_there(row.target):
         here = _already_here(row, model, etag_of)
         if here is not None:
@@ -81,27 +81,27 @@ def _bring(
         if not row.force:
             raise _in_the_way(row, model)
     resumed = part.resume() is not None
-    fetched, checked = _fetch(part, row, options, verifying, again=resumed)
+    fetched, checked = _fetch_checked(part, row, options, verifying, again=resumed)
     modified = os.fstat(part.descriptor).st_mtime_ns
-    brought = Brought(fetched.size, fetched.sha256, modified, checked, fetched.etag)
+    file = FetchedFile(fetched.size, fetched.sha256, modified, checked, fetched.etag)
     part.check_in_place()
-    _record(row, model, brought)
+    _record(row, model, file)
     if not row.force and _is_there(row.target):
         raise _in_the_way(row, model)
     part.move_to(row.target)
-    return brought
+    return file
 
 
-def _fetch(
+def _fetch_checked(
     part: Part,
     row: Transfer,
     options: FetchOptions,
     verifying: Callable[[int], None],
     *,
     again: bool,
-) -> tuple[Fetched, Checked]:
+) -> tuple[FetchedBytes, Checked]:
     """The file whole and right. With `again`, bytes of an earlier attempt get a second chance."""
-    fetched = fetch(part, options, expected_size=row.bytes_total)
+    fetched = fetch_bytes(part, options, expected_size=row.bytes_total)
     verifying(fetched.size)
     part.check_in_place()
     try:
@@ -110,25 +110,25 @@ def _fetch(
         if not again:
             part.discard()
             raise
-    part.begin_anew()
-    return _fetch(part, row, options, verifying, again=False)
+    part.restart()
+    return _fetch_checked(part, row, options, verifying, again=False)
 
 
-def _record(row: Transfer, model: Model, brought: Brought) -> None:
+def _record(row: Transfer, model: Model, file: FetchedFile) -> None:
     record_file(
         row.target.parent,
         model,
         row.target.name,
-        sha256=brought.sha256,
-        size=brought.size,
+        sha256=file.sha256,
+        size=file.size,
         remote_name=row.file,
-        checked=brought.checked,
-        etag=brought.etag,
+        checked=file.checked,
+        etag=file.etag,
         force=row.force,
     )
 
 
-def _check(path: Path, row: Transfer, fetched: Fetched) -> Checked:
+def _check(path: Path, row: Transfer, fetched: FetchedBytes) -> Checked:
     """The strongest comparison that can be made. Raises IntegrityError."""
     if row.expected_sha256 is not None and fetched.sha256 != row.expected_sha256:
         raise IntegrityError(
@@ -153,7 +153,7 @@ def _check(path: Path, row: Transfer, fetched: Fetched) -> Checked:
 
 def _already_here(
     row: Transfer, model: Model, etag_of: Callable[[str], str | None]
-) -> Brought | None:
+) -> FetchedFile | None:
     """The file at the target, where it is this file of this version of the model."""
     try:
         if row.target.is_symlink() or not row.target.is_file():
@@ -173,7 +173,7 @@ def _already_here(
     if checked is None:
         return None
     known = etag if isinstance(etag, str) else None
-    return Brought(facts.st_size, digest, facts.st_mtime_ns, checked, known)
+    return FetchedFile(facts.st_size, digest, facts.st_mtime_ns, checked, known)
 
 
 def _compared_with_storage(

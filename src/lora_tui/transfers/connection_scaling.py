@@ -6,8 +6,8 @@ from collections import deque
 from typing import Final
 
 _LISTEN_SECONDS: Final = 0.15
-_STEADY_SECONDS: Final = 3.0
-_WORTHWHILE_SECONDS: Final = 1.0
+STEADY_SECONDS: Final = 3.0
+WORTHWHILE_SECONDS: Final = 1.0
 _WORTHWHILE_WAITS: Final = 4
 """The rest must take this many times as long as the first byte of an answer."""
 _RISING: Final = 1.25
@@ -22,7 +22,7 @@ _CHUNKS_TO_GO: Final = 4
 """Of each connection, as far as they are neither too long nor too short."""
 
 
-class Growth:
+class ConnectionScaling:
     """Decides, from the progress of a file, how many connections are worth using.
 
     It starts with one. When the rate of that one has stopped rising and there is enough left to
@@ -88,11 +88,11 @@ class Growth:
     def _watch_one(self, now: float, done: int, missing: int) -> None:
         self._seen.append((now, done))
         elapsed, rate = self._so_far()
-        if elapsed < _LISTEN_SECONDS or (elapsed < _STEADY_SECONDS and self._is_rising()):
+        if elapsed < _LISTEN_SECONDS or (elapsed < STEADY_SECONDS and self._is_rising()):
             return
         self._seen.clear()
         self._seen.append((now, done))
-        seconds = max(_WORTHWHILE_SECONDS, _WORTHWHILE_WAITS * self._wait)
+        seconds = max(WORTHWHILE_SECONDS, _WORTHWHILE_WAITS * self._wait)
         if rate < _FAST and missing > rate * seconds:
             self._rate_of_one = rate
             self.allowed = self._most
@@ -104,7 +104,7 @@ class Growth:
         if self._all_after is None and receiving >= self.allowed:
             self._all_after = elapsed
         gained = rate >= self._rate_of_one * _GAIN
-        if elapsed < _STEADY_SECONDS:
+        if elapsed < STEADY_SECONDS:
             if self._kept or self._all_after is None:
                 return
             # the first verdict may come sooner, once each of them has had time to show its rate
@@ -114,7 +114,7 @@ class Growth:
                 return
         if gained:
             self._kept = True
-        elif missing > rate * _STEADY_SECONDS:
+        elif missing > rate * STEADY_SECONDS:
             self.allowed = self.allowed // 2 if self._kept else 1
             self._settled = self.allowed == 1
         self._seen.clear()

@@ -1,14 +1,17 @@
-"""`lora-tui.json` beside the files of a model: whose directory it is, and what each file was.
+"""The directory of a model on this disk, and its record `lora-tui.json`.
 
-id, name, version, …  of the model; the directory is that model's and no other's
+The record says whose directory it is, and what each file in it was:
+
+id, name, version, …  of the model; the directory belongs to that model alone
 model_files           remote name → name on this disk, and size and sha256 where known
 files                 name on this disk → what was fetched: sha256, size, object (its remote
-                      name), checked (checked.py), etag, updated_at (of the model, then)
+                      name), checked (cache/verification.py), etag, updated_at (of the model, then)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from os.path import lexists
 from pathlib import Path
@@ -19,11 +22,69 @@ from lora_tui.cache.transfers import Checked
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, InUseError
-from lora_tui.filenames import distinct_file_names, safe_file_name, same_file_key
+from lora_tui.filenames import distinct_file_names, safe_file_name, same_file_key, slug
 from lora_tui.files import PUBLIC_MODE, locked_directory, read_regular_file, write_file
 from lora_tui.json_values import json_text, mapping, parse_json
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import SUFFIXES, explained_disk, part_of
+
+
+def model_directory(model: Model, downloads: Path, *, replace: bool = False) -> Path:
+    """`<downloads>/<name slug>-<short id>`, or with the whole id where another model has that.
+
+    A model that was renamed since stays where it is: of the directories that hold something of
+    it, the one with the most files. One that holds an earlier version is left alone, unless it is
+    to be `replace`d: a server may have it loaded. The new version gets a directory of its own.
+    """
+    short, whole = f"-{slug(model.id[:8])}", f"-{slug(model.id, limit=80)}"
+    there = [path for path in _named_by(downloads, short) if _holds(path, model)]
+    usable = [path for path in there if replace or not is_outdated(model, path)]
+    names = [f"{slug(model.name)}{ending}" for ending in (short, whole)]
+    if usable:
+        return max(usable, key=lambda path: (len(_files(path)), path.name == names[0]))
+    if there:
+        names = [f"{name}-{_version_mark(model)}" for name in names]
+    named = [downloads / name for name in names]
+    return next((path for path in named if _is_free(path, model)), named[-1])
+
+
+def _named_by(downloads: Path, ending: str) -> Iterator[Path]:
+    with suppress(OSError):
+        for path in sorted(downloads.iterdir()):
+            if ending in path.name and path.is_dir() and not path.is_symlink():
+                yield path
+
+
+def _version_mark(model: Model) -> str:
+    checksums = sorted(f"{file.name} {file.sha256}" for file in model.files)
+    return hashlib.sha256("\n".join(checksums).encode(errors="surrogatepass")).hexdigest()[:6]
+
+
+def _is_free(path: Path, model: Model) -> bool:
+    if path.is_symlink():
+        return False
+    try:
+        check_directory(path, model)
+    except DiskError:
+        return False
+    return True
+
+
+def _holds(directory: Path, model: Model) -> bool:
+    """Whether lora-tui put something of this model there, if only the beginning of a file."""
+    record = read_record(directory)
+    if record:
+        return record.get("id") == model.id
+    try:
+        names = [path.name for path in directory.iterdir()]
+    except OSError:
+        return False
+    return bool(names) and all(name.endswith(SUFFIXES) for name in names)
+
+
+def _files(directory: Path) -> list[str]:
+    return [name for name in recorded_files(read_record(directory)) if (directory / name).is_file()]
+
 
 MANIFEST: Final = "lora-tui.json"
 """The record's name."""

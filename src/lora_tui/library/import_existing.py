@@ -13,10 +13,10 @@ from lora_tui.cache.downloaded import downloaded_models, put_downloaded, put_fou
 from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.cache.transfers import Checked, checked_of
 from lora_tui.domain import Model
-from lora_tui.transfers.record import MANIFEST, is_outdated, read_record, recorded_files
+from lora_tui.transfers.model_directory import MANIFEST, is_outdated, read_record, recorded_files
 
 
-def find_downloads(db: sqlite3.Connection, downloads: Path) -> int:
+def import_existing(db: sqlite3.Connection, downloads: Path) -> int:
     """Enter the models that lie whole in a directory under `downloads`; how many those were.
 
     Done once in a new cache, when the models are in it. Only models of this cache's owner count.

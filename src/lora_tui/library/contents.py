@@ -1,4 +1,4 @@
-"""Finds the adapters that lora-tui has put on this disk, and says what state each is in."""
+"""Finds the adapters that lora-tui has put on this disk, checks their state, removes them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from typing import Any
 from lora_tui.cache.transfers import Checked, checked_of
 from lora_tui.domain import Model
 from lora_tui.errors import IntegrityError
-from lora_tui.files import read_regular_file
+from lora_tui.files import read_regular_file, remove_abandoned_files
 from lora_tui.json_values import integer
 from lora_tui.text import terminal_safe
-from lora_tui.transfers.part import SUFFIXES, is_begun, part_of
-from lora_tui.transfers.record import (
+from lora_tui.transfers.model_directory import (
     MANIFEST,
     expected_files,
     local_names,
     read_record,
     recorded_files,
+)
+from lora_tui.transfers.part import (
+    SUFFIXES,
+    discard_part,
+    explained_disk,
+    has_partial_download,
+    part_of,
 )
 from lora_tui.transfers.verify import check_structure, sha256_of
 
@@ -151,14 +157,18 @@ def _may_hold_one(directory: Path) -> bool:
         return True
 
 
-def begun_downloads(directory: Path) -> list[str]:
+def partial_downloads(directory: Path) -> list[str]:
     """The names of the files whose unfinished downloads lie there, by the notes beside them.
 
     Other programs write files that end in `.part` too. Raises OSError.
     """
     parts = sorted(path.name for path in directory.iterdir() if path.name.endswith(".part"))
     names = [part.removesuffix(".part") for part in parts]
-    return [name for name in names if name not in ("", MANIFEST) and is_begun(directory / name)]
+    return [
+        name
+        for name in names
+        if name not in ("", MANIFEST) and has_partial_download(directory / name)
+    ]
 
 
 def examine(
@@ -296,7 +306,7 @@ def _promised(model: Model | None, facts: Mapping[str, Any]) -> str | None:
 
 
 def _unfinished(directory: Path, known: set[str]) -> Iterator[LocalFile]:
-    for name in begun_downloads(directory):
+    for name in partial_downloads(directory):
         if name not in known:
             size = part_of(directory / name).lstat().st_size
             reason = "its download is not finished"
@@ -304,7 +314,7 @@ def _unfinished(directory: Path, known: set[str]) -> Iterator[LocalFile]:
 
 
 def _extra(directory: Path, known: set[str]) -> Iterator[LocalFile]:
-    begun = [*known, *begun_downloads(directory)]
+    begun = [*known, *partial_downloads(directory)]
     ours = {MANIFEST, *known, *(f"{name}{suffix}" for name in begun for suffix in SUFFIXES)}
     for path in sorted(directory.iterdir()):
         hidden = path.name.startswith(".lora-tui-")
@@ -328,3 +338,29 @@ def _unrecorded(directory: Path) -> Iterator[LocalFile]:
             yield LocalFile(path.name, FileState.DAMAGED, size, str(error))
         else:
             yield LocalFile(path.name, FileState.UNRECORDED, size, checked=Checked.STRUCTURE)
+
+
+def remove(directory: Path) -> int:
+    """Remove the recorded files, what unfinished downloads left, the record, and the directory
+    where nothing else is in it; how many files those were.
+
+    Raises DiskError, also where a file is being downloaded.
+    """
+    with explained_disk(directory / MANIFEST):
+        check_record(directory)
+    record = read_record(directory)
+    names = list(recorded_files(record))
+    count = 0
+    with explained_disk(directory):
+        begun = partial_downloads(directory)
+        for name in dict.fromkeys([*names, *expected_files(record), *begun]):
+            discard_part(directory / name)
+        for name in [*names, MANIFEST]:
+            path = directory / name
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+                count += 1
+        remove_abandoned_files(directory)
+        if not directory.is_symlink() and not any(directory.iterdir()):
+            directory.rmdir()
+    return count

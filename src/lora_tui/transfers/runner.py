@@ -1,11 +1,13 @@
-"""Works off the queue: some files at a time, each in a thread, the cache saying what is to be done.
+"""The workers of the download queue in this process, and the token that marks their files.
 
-Whoever runs it (the application, `lora-tui download`), the queue is the same one; a file is taken
-in hand by one process at a time, and what a dead process had in hand is queued again.
+Several processes share one queue. The token names a file that this process keeps locked; the system
+releases the lock however the process ends, so a process number that is used again deceives nobody.
 """
 
 from __future__ import annotations
 
+import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -20,7 +22,7 @@ from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import put_downloaded
-from lora_tui.cache.metadata import Owner as CacheOwner
+from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import (
     ACTIVE,
@@ -33,15 +35,15 @@ from lora_tui.cache.transfers import (
 )
 from lora_tui.domain import Model
 from lora_tui.errors import InUseError, LoraTuiError, NotFoundError
-from lora_tui.files import SUSPENDED_SECONDS, in_use_error
+from lora_tui.files import SUSPENDED_SECONDS, Presence, in_use_error, is_present, present_process
 from lora_tui.processes import LockHolder
-from lora_tui.transfers.bring import bring
-from lora_tui.transfers.fetch import CancelledError, FetchOptions
-from lora_tui.transfers.limit import RateLimit
-from lora_tui.transfers.owner import Owner
+from lora_tui.transfers.fetch_bytes import CancelledError, FetchOptions
+from lora_tui.transfers.fetch_file import fetch_file
+from lora_tui.transfers.part import explained_disk
+from lora_tui.transfers.rate import RateLimit
 
 _LOOK_SECONDS: Final = 0.1
-_WATCH_SECONDS: Final = 10.0
+WATCH_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 90.0
 """Seconds that another process may hold a file without progress; longer than its own waits."""
 
@@ -67,15 +69,13 @@ class Tools:
 class Runner:
     """The queue's workers in this process. Every method may be called from any thread."""
 
-    def __init__(
-        self, cache_path: Path, tools: Tools, cache_owner: CacheOwner | None = None
-    ) -> None:
+    def __init__(self, cache_path: Path, tools: Tools, cache_owner: Owner | None = None) -> None:
         """`cache_owner`: whose the cache must be."""
         self._cache_path, self._cache_owner = cache_path, cache_owner
         self._tools = tools
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._owner: Owner | None = None
+        self._owner: QueueOwner | None = None
         self._workers: list[threading.Thread] = []
         self._wanted: set[int] = set()
         self._unreleased: set[int] = set()
@@ -99,7 +99,7 @@ class Runner:
 
     def _watch(self) -> None:
         """Another process may die, or queue something, at any time."""
-        while not self._stop.wait(_WATCH_SECONDS):
+        while not self._stop.wait(WATCH_SECONDS):
             with suppress(LoraTuiError):  # a cache that is busy or gone: the next look may succeed
                 self.recover()
                 self._look()
@@ -137,7 +137,7 @@ class Runner:
         while True:
             if self._broken is not None:
                 raise self._broken
-            if time.monotonic() - recovered_at >= _WATCH_SECONDS:
+            if time.monotonic() - recovered_at >= WATCH_SECONDS:
                 recovered_at = time.monotonic()
                 self.recover()  # whoever has one in hand may have died
             self._look()
@@ -172,10 +172,10 @@ class Runner:
                 self._owner.close()
                 self._owner = None
 
-    def _own(self) -> Owner:
+    def _own(self) -> QueueOwner:
         with self._lock:
             if self._owner is None:
-                self._owner = Owner(self._cache_path)
+                self._owner = QueueOwner(self._cache_path)
             return self._owner
 
     def _look(self) -> None:
@@ -290,7 +290,7 @@ class Runner:
                 limit=self._tools.limit,
                 stall_seconds=self._tools.stall_seconds,
             )
-            brought = bring(
+            fetched = fetch_file(
                 row,
                 model,
                 options,
@@ -303,11 +303,11 @@ class Runner:
                     row.id,
                     owner,
                     TransferState.DONE,
-                    bytes_done=brought.size,
-                    bytes_total=brought.size,
-                    sha256=brought.sha256,
-                    modified=brought.modified,
-                    checked=brought.checked,
+                    bytes_done=fetched.size,
+                    bytes_total=fetched.size,
+                    sha256=fetched.sha256,
+                    modified=fetched.modified,
+                    checked=fetched.checked,
                 ):
                     _conclude(db, model, row.target.parent)
         except CancelledError:
@@ -330,7 +330,9 @@ class Runner:
 class _InOtherHands:
     """Of the files that are waited for, those that another process has in hand."""
 
-    def __init__(self, own: Owner, on_held: Callable[[Transfer, LockHolder], None] | None) -> None:
+    def __init__(
+        self, own: QueueOwner, on_held: Callable[[Transfer, LockHolder], None] | None
+    ) -> None:
         self._own = own
         self._on_held = on_held
         self._since: dict[int, tuple[Transfer, str, float]] = {}
@@ -372,3 +374,26 @@ def _conclude(db: Connection, model: Model, directory: Path) -> None:
     ):
         put_downloaded(db, model.id, directory)
         publish(db, (Topic.MODELS,))
+
+
+class QueueOwner:
+    """An owner of transfers in the cache at `cache_path`. Close it at the end."""
+
+    def __init__(self, cache_path: Path) -> None:
+        """Raises DiskError."""
+        self._directory = cache_path.with_name(f"{cache_path.name}.owners")
+        self.token = f"{os.getpid()}-{secrets.token_hex(4)}"
+        with explained_disk(self._directory):
+            self._presence = Presence(self._directory, self.token)
+
+    def close(self) -> None:
+        """Own nothing any more."""
+        self._presence.close()
+
+    def is_alive(self, token: str) -> bool:
+        """Whether the process of an owner still runs, on this machine or another one."""
+        return token == self.token or is_present(self._directory, token)
+
+    def process_of(self, token: str) -> LockHolder:
+        """The process of an owner."""
+        return present_process(self._directory, token)

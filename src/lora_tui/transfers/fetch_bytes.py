@@ -1,8 +1,8 @@
-"""Brings all bytes of one file into its `.part`, over one connection or several.
+"""Fetches all bytes of one file into its `.part`, over one connection or several.
 
-The thread that calls `fetch` conducts: it starts readers (readers.py), tells progress and decides
-on retries. Nothing of two versions of an object is ever mixed: an answer of another version ends
-all readers, and begins anew.
+The thread that calls `fetch_bytes` is the conductor: it starts readers (readers.py), reports
+progress and decides on retries. Bytes of two versions of an object are never mixed: a response of
+another version ends all readers, and the file is fetched again from its start.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from lora_tui.transfers.connection import (
     UntrustedError,
 )
 from lora_tui.transfers.digest import GrowingDigest
-from lora_tui.transfers.limit import RateLimit
 from lora_tui.transfers.part import Part, explained_disk
+from lora_tui.transfers.rate import RateLimit
 from lora_tui.transfers.readers import Readers
 from lora_tui.transfers.source import Source
 
 _TICK_SECONDS: Final = 0.05
 _TELL_SECONDS: Final = 0.1
-_NOTE_SECONDS: Final = 1.0
+NOTE_SECONDS: Final = 1.0
 _SLOW_LIMIT: Final = 8 << 20
 """Bytes a second of a limit below which one connection is enough."""
 _MOST_CHANGES: Final = 5
@@ -45,7 +45,7 @@ class CancelledError(LoraTuiError):
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedBytes:
     """A whole file in its `.part`, not yet verified or renamed."""
 
     size: int
@@ -74,7 +74,9 @@ class FetchOptions:
     """A connection on which nothing comes for so long is given up."""
 
 
-def fetch(part: Part, options: FetchOptions, *, expected_size: int | None = None) -> Fetched:
+def fetch_bytes(
+    part: Part, options: FetchOptions, *, expected_size: int | None = None
+) -> FetchedBytes:
     """Fetch what `part` lacks, and compute its checksum meanwhile.
 
     Raises UnreachableError when the attempts are used up, NotFoundError where the object is gone,
@@ -97,7 +99,7 @@ class _Fetch:
         self._noted_at = time.monotonic()
         self._noting: threading.Thread | None = None
 
-    def run(self) -> Fetched:
+    def run(self) -> FetchedBytes:
         try:
             self._until_complete()
             total = self._source.pieces.total or 0
@@ -106,10 +108,10 @@ class _Fetch:
             self._join_noting()
             self._part.finish(total)
             version = self._source.version
-            return Fetched(total, sha256, version.etag if version else None)
+            return FetchedBytes(total, sha256, version.etag if version else None)
         except BaseException as error:
             if isinstance(error, IntegrityError) or not self._source.resumable:
-                self._source.begin_anew()  # nobody could go on with these bytes
+                self._source.restart()  # nobody could go on with these bytes
             raise
         finally:
             self._digest.close()
@@ -183,14 +185,14 @@ class _Fetch:
         self._retries += 1
         if isinstance(error, (ExpiredLinkError, BusyError)) and self._source.forget_link():
             return  # it has expired: the next reader has a new one
-        self._source.growth.lost_one(others)
+        self._source.scaling.lost_one(others)
 
     def _adjust(self, readers: Readers) -> None:
         """Start and dismiss readers."""
         pieces = self._source.pieces
         if not self._source.resumable or not len(readers):
             return
-        allowed = self._source.growth.observe(
+        allowed = self._source.scaling.observe(
             time.monotonic(), pieces.done, pieces.missing, readers.receiving
         )
         limit = self._options.limit
@@ -204,7 +206,7 @@ class _Fetch:
         self._join_noting()
         self._digest.close()
         self._digest = GrowingDigest(self._part.descriptor)
-        self._source.begin_anew(changed=changed)
+        self._source.restart(changed=changed)
 
     def _check_stop(self) -> None:
         if self._options.stop.is_set():
@@ -223,7 +225,7 @@ class _Fetch:
     def _note_now_and_then(self) -> None:
         """In a thread: bringing a second's bytes to the disk may take longer than a second."""
         now = time.monotonic()
-        if now - self._noted_at < _NOTE_SECONDS:
+        if now - self._noted_at < NOTE_SECONDS:
             return
         if self._noting is None or not self._noting.is_alive():
             self._noted_at = now
