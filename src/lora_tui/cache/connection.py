@@ -159,7 +159,6 @@ def _migrate(connection: sqlite3.Connection) -> None:
         found = _version(connection)
         if found < SCHEMA_VERSION:
             migrate(connection)
-        if found == 0:
             put_value(connection, DOWNLOADS_UNKNOWN, "1")
         connection.execute("COMMIT")
     except BaseException as error:

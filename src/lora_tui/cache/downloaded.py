@@ -6,12 +6,13 @@ That is true as of the last look at the disk (library/presence.py), which writes
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lora_tui import clock
 from lora_tui.cache.transfer_queue import Wanted
-from lora_tui.cache.transfers import FETCHED, Transfer, TransferState, queue_of
+from lora_tui.cache.transfers import FETCHED, Checked, Transfer, TransferState, queue_of
 from lora_tui.clock import timestamp_text
 
 
@@ -91,3 +92,55 @@ def put_look(
 def put_intact(db: sqlite3.Connection, model_id: str, intact: bool) -> None:
     """Whether the model still lies whole where it was put. Call inside a transaction."""
     db.execute("UPDATE library SET intact = ? WHERE model_id = ?", [intact, model_id])
+
+
+def read_records(db: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
+    """The rows that only a cache of an older schema knows, by table: downloads, and its owner.
+
+    `put_records` puts them into the tables of today. Raises sqlite3.Error.
+    """
+    records: dict[str, list[dict[str, Any]]] = {}
+    for table, condition in (
+        ("library", "1"),
+        ("transfers", "1 ORDER BY id DESC"),  # of two rows of one place the last one counts
+        ("facts", "key LIKE 'owner.%'"),
+    ):
+        found = db.execute(f"SELECT * FROM {table} WHERE {condition}")
+        names = [column[0] for column in found.description]
+        records[table] = [dict(zip(names, row, strict=True)) for row in found]
+    for row in records["transfers"]:
+        row["position"], row["force"] = row.get("position", row["id"]), row.get("force", 0)
+        if row["state"] in [state.value for state in FETCHED]:
+            row.setdefault("checked", _checked_by_older_version(row))
+    return records
+
+
+def put_records(db: sqlite3.Connection, records: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Insert rows of another cache by the columns that both have. Call inside a transaction.
+
+    Rows with values of a wrong type and rows that are there already are left out.
+    """
+    for table, rows in records.items():
+        types = {row[1]: row[2] for row in db.execute(f"PRAGMA table_info({table})")}
+        for row in rows:
+            if any(not _fits(row[name], types[name]) for name in row if name in types):
+                continue
+            names = [name for name in row if name in types and (table, name) != ("transfers", "id")]
+            db.execute(
+                f"INSERT OR IGNORE INTO {table} ({', '.join(names)})"
+                f" VALUES ({', '.join('?' for _ in names)})",
+                [row[name] for name in names],
+            )
+
+
+def _checked_by_older_version(row: Mapping[str, Any]) -> str:
+    """How a version that did not note it has verified a file."""
+    if row.get("expected_sha256") is not None:
+        return Checked.SHA256.value
+    has_structure = str(row["file"]).endswith((".safetensors", ".json"))
+    return (Checked.STRUCTURE if has_structure else Checked.LENGTH).value
+
+
+def _fits(value: object, declared: str) -> bool:
+    """Whether the value has the column's declared type."""
+    return value is None or isinstance(value, int if declared == "INTEGER" else str)

@@ -20,6 +20,7 @@ from lora_tui.cache.connection import (
     open_cache,
     transaction,
 )
+from lora_tui.cache.downloaded import put_records
 from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.metadata import Owner, get_owner
 from lora_tui.errors import CacheError, DamagedCacheError
@@ -67,7 +68,7 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
         delete_cache(new)
         with closing(open_cache(new, owner)) as db:
             with transaction(db, *Topic):
-                _put_back(db, _finished_downloads(path))
+                put_records(db, _finished_downloads(path))
             (downloads,) = db.execute("SELECT count(*) FROM library").fetchone()
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with explained(path):
@@ -88,7 +89,7 @@ def clear_cache(path: Path, owner: Owner | None) -> bool:
         existed = delete_cache(path)
     if owner is not None and any(saved.values()):
         with closing(open_cache(path, owner)) as db, transaction(db, *Topic):
-            _put_back(db, saved)
+            put_records(db, saved)
     return existed
 
 
@@ -149,24 +150,3 @@ def _holds(is_true: Any, row: Mapping[str, Any]) -> bool:
         return bool(is_true(row))
     except (OSError, LookupError, TypeError, ValueError):  # not there, or garbage
         return False
-
-
-def _fits(value: object, declared: str) -> bool:
-    """Whether the value has the column's declared type; else it is garbage."""
-    return value is None or isinstance(value, int if declared == "INTEGER" else str)
-
-
-def _put_back(db: sqlite3.Connection, saved: Mapping[str, list[dict[str, Any]]]) -> None:
-    for table, rows in saved.items():
-        ours = {row[1]: row[2] for row in db.execute(f"PRAGMA table_info({table})")}
-        for row in rows:
-            if any(not _fits(row[name], ours[name]) for name in row if name in ours):
-                continue
-            columns = [
-                name for name in row if name in ours and (table, name) != ("transfers", "id")
-            ]
-            db.execute(
-                f"INSERT OR IGNORE INTO {table} ({', '.join(columns)})"
-                f" VALUES ({', '.join('?' for _ in columns)})",
-                [row[name] for name in columns],
-            )

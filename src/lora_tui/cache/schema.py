@@ -1,7 +1,8 @@
-"""The cache's schema, as migrations. A cache is rebuildable, but finished downloads are not lost.
+"""The cache's tables and indexes.
 
-`PRAGMA user_version` repeats the number of the last migration, so that an up-to-date cache is
-recognised without importing sqlite-utils.
+`PRAGMA user_version` has the schema's number, so that an up-to-date cache is recognised without
+importing sqlite-utils. A cache of an older number, which no release has written, is rebuilt: its
+downloads are kept, and the next sync brings back the rest.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # `list` waits for this module
+if TYPE_CHECKING:
     from sqlite_utils import Database
 
 SCHEMA_VERSION = 8
@@ -34,261 +35,113 @@ TABLES = frozenset(
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the cache to `SCHEMA_VERSION`; each migration is one transaction."""
+    """Create the tables, or rebuild those of an older schema. Call inside a transaction."""
     from sqlite_utils import Database, Migrations
 
+    from lora_tui.cache.downloaded import put_records, read_records
+
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    records = read_records(connection) if version else {}
+    if version:
+        _drop_all(connection)
     migrations = Migrations("lora_tui")
     migrations()(_m001_tables)
-    migrations()(_m002_transfer_queue)
-    migrations()(_m003_points_by_written_time)
-    migrations()(_m004_model_lists)
-    migrations()(_m005_looks_at_the_disk)
-    migrations()(_m006_model_counts)
-    migrations()(_m007_what_was_checked)
-    migrations()(_m008_sums)
     migrations.apply(Database(connection))
+    put_records(connection, records)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
+def _drop_all(connection: sqlite3.Connection) -> None:
+    connection.execute("DROP TABLE IF EXISTS models_words")  # with the tables behind it
+    tables = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    )
+    for (name,) in tables.fetchall():
+        connection.execute(f'DROP TABLE "{name}"')
+
+
 def _m001_tables(db: Database) -> None:
-    db.table("models").create(
-        {
-            "id": str,
-            "row": str,  # the remote row, as JSON: what `show --json` prints
-            "name": str,
-            "version": str,
-            "description": str,
-            "status": str,
-            "dataset_id": str,
-            "job_id": str,
-            "preset_id": str,
-            "base_model": str,
-            "stars": int,
-            "convergence": str,
-            "final_loss": float,
-            "perplexity": float,
-            "cost": float,
-            "duration_hours": float,
-            "size": int,
-            "created_at": str,
-            "updated_at": str,
-        },
-        pk="id",
-        not_null={"row", "name", "created_at", "updated_at"},
-    )
-    db.table("models").create_index(["created_at", "id"])
-    db.table("models").create_index(["dataset_id"])
-    db.table("models").create_index(["job_id"])
-    db.table("datasets").create(
-        {"id": str, "row": str, "name": str, "updated_at": str},
-        pk="id",
-        not_null={"row", "name"},
-    )
-    db.table("jobs").create(
-        {
-            "id": str,
-            "row": str,
-            "status": str,
-            "external_job_id": str,
-            "artifact_id": str,
-            "completed_at": str,
-            "updated_at": str,
-        },
-        pk="id",
-        not_null={"row", "status"},
-    )
-    db.table("notifications").create(
-        {"id": str, "row": str, "read": int, "created_at": str, "announced": int},
-        pk="id",
-        not_null={"row", "read", "announced"},
-        defaults={"announced": 0},
-    )
-    db.table("metrics").create(
-        {
-            "job_id": str,
-            "timestamp": str,
-            "id": str,
-            "step": float,
-            "epoch": float,
-            "training_loss": float,
-            "validation_loss": float,
-        },
-        pk=("job_id", "timestamp", "id"),
-    )
-    db.table("curves").create(
-        {
-            "job_id": str,
-            "points": str,  # down-sampled by LTTB: [[step, training, validation|null], …]
-            "sparkline": str,  # [training loss, …]
-            "total": int,  # raw points behind it
-            "last_timestamp": str,
-            "last_id": str,
-        },
-        pk="job_id",
-        not_null={"points", "sparkline", "total"},
-    )
-    db.table("transfers").create(
-        {
-            "id": int,
-            "model_id": str,
-            "file": str,
-            "object_path": str,
-            "target": str,
-            "state": str,
-            "bytes_done": int,
-            "bytes_total": int,
-            "attempts": int,
-            "sha256": str,
-            "error": str,
-            "created_at": str,
-            "updated_at": str,
-        },
-        pk="id",
-        not_null={"model_id", "file", "object_path", "target", "state", "bytes_done", "attempts"},
-        defaults={"bytes_done": 0, "attempts": 0},
-    )
-    db.table("transfers").create_index(["model_id", "file"], unique=True)
-    db.table("library").create(
-        {"model_id": str, "directory": str, "completed_at": str},
-        pk="model_id",
-        not_null={"directory", "completed_at"},
-    )
-    db.table("marks").create(  # how far each remote table has been read
-        {"name": str, "moment": str, "id": str},
-        pk="name",
-        not_null={"moment", "id"},
-    )
-    db.table("facts").create({"key": str, "value": str}, pk="key", not_null={"value"})
-    db.table("generations").create({"topic": str, "n": int}, pk="topic", not_null={"n"})
-
-
-def _m002_transfer_queue(db: Database) -> None:
-    """An order, an owner, and one row for each place on the disk instead of one for each file."""
-    table = db.table("transfers")
-    for column, kind in {
-        "position": int,  # the order of the queue; may be negative
-        "owner": str,  # which runner has it in hand (transfers/runner.py)
-        "force": int,
-        "expected_sha256": str,
-        "error_kind": str,  # the class of the error, for the exit code
-    }.items():
-        table.add_column(column, kind)
-    db.execute("UPDATE transfers SET position = id, force = 0")
-    db.execute(
-        "DELETE FROM transfers WHERE id NOT IN (SELECT max(id) FROM transfers GROUP BY target)"
-    )
-    db.execute("DROP INDEX idx_transfers_model_id_file")
-    table.create_index(["target"], unique=True)
-    table.create_index(["model_id"])
-    table.create_index(["state"])
-
-
-def _m003_points_by_written_time(db: Database) -> None:
-    """Points were kept by the time as it was sent; now by our one written form. Fetch them anew."""
-    db.execute("DELETE FROM metrics")
-    db.execute("DELETE FROM curves WHERE last_id IS NOT NULL")
-
-
-def _m004_model_lists(db: Database) -> None:
-    """An index for each order of the list in each direction, one for the filters, and words.
-
-    Models get a number of their own (`n`), which ends every index and names the row in the word
-    index. `created_at` becomes microseconds since 1970 (0: unknown): a fifth of the text's size
-    in sixteen indexes.
-    """
-    db.execute(
-        "CREATE TABLE numbered_models (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
-        " row TEXT NOT NULL, name TEXT NOT NULL, version TEXT, description TEXT, status TEXT,"
-        " dataset_id TEXT, job_id TEXT, preset_id TEXT, base_model TEXT, stars INTEGER,"
-        " convergence TEXT, final_loss REAL, perplexity REAL, cost REAL, duration_hours REAL,"
-        " size INTEGER, created_at INTEGER NOT NULL, updated_at TEXT NOT NULL)"
-    )
-    others = (
-        "id, row, name, version, description, status, dataset_id, job_id, preset_id, base_model,"
-        " stars, convergence, final_loss, perplexity, cost, duration_hours, size"
-    )
-    db.execute(
-        f"INSERT INTO numbered_models ({others}, created_at, updated_at) SELECT {others},"
-        " coalesce(CAST(strftime('%s', substr(created_at, 1, 19)) AS INTEGER) * 1000000"
-        " + CAST(substr(created_at, 21, 6) AS INTEGER), 0), updated_at"
-        " FROM models ORDER BY created_at, id"
-    )
-    db.execute("DROP TABLE models")
-    db.execute("ALTER TABLE numbered_models RENAME TO models")
-    db.execute("CREATE INDEX models_job ON models (job_id)")
-    db.execute(
-        "CREATE INDEX models_filters ON models"
-        " (dataset_id, convergence, stars, preset_id, base_model, created_at)"
-    )
-    for direction in ("ASC", "DESC"):
-        ending = direction.lower()
-        db.execute(f"CREATE INDEX models_created_at_{ending} ON models (created_at {direction})")
-        db.execute(
-            f"CREATE INDEX models_name_{ending} ON models"
-            f" (name COLLATE NOCASE {direction}, created_at DESC)"
-        )
-        for column in ("stars", "cost", "final_loss", "duration_hours", "size", "perplexity"):
-            db.execute(
-                f"CREATE INDEX models_{column}_{ending} ON models"
-                f" ({column} IS NULL, {column} {direction}, created_at DESC)"
-            )
-    try:
-        db.execute(
-            "CREATE VIRTUAL TABLE models_words USING fts5(name, dataset, base_model, description,"
-            " tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2')"
-        )
-    except sqlite3.OperationalError:
-        return  # this SQLite was built without FTS5: searches read the table instead
-    for statement in _WORD_TRIGGERS:
+    for statement in _TABLES:
         db.execute(statement)
-    db.execute(
-        "INSERT INTO models_words (rowid, name, dataset, base_model, description)"
-        " SELECT m.n, m.name, d.name, m.base_model, m.description FROM models m"
-        " LEFT JOIN datasets d ON d.id = m.dataset_id"
-    )
-
-
-def _m005_looks_at_the_disk(db: Database) -> None:
-    """Whether what was downloaded is still there, and of when the file is that was verified."""
-    db.table("library").add_column("intact", int, not_null_default=1)
-    db.table("transfers").add_column("modified", int)
-
-
-def _m006_model_counts(db: Database) -> None:
-    """How many models have which value of what one filters by."""
-    db.execute(
-        "CREATE TABLE model_counts (facet TEXT NOT NULL, value NOT NULL, total INTEGER NOT NULL,"
-        " PRIMARY KEY (facet, value)) WITHOUT ROWID"
-    )
-    from lora_tui.cache.facets import recount
-
-    recount(db.conn)
-
-
-def _m007_what_was_checked(db: Database) -> None:
-    """What a file that is done was compared with (checked.py)."""
-    db.table("transfers").add_column("checked", str)
-    db.execute(
-        "UPDATE transfers SET checked = CASE WHEN expected_sha256 IS NOT NULL THEN 'sha256'"
-        " WHEN file LIKE '%.safetensors' OR file LIKE '%.json' THEN 'structure'"
-        " ELSE 'length' END WHERE state IN ('done', 'missing', 'changed')"
-    )
-
-
-def _m008_sums(db: Database) -> None:
-    """A checksum of each row, and of each table; how many points a curve was drawn of."""
-    for table in ("models", "datasets", "jobs", "notifications", "curves"):
-        db.execute(f"ALTER TABLE {table} ADD COLUMN sum INTEGER")
-    db.execute("ALTER TABLE curves ADD COLUMN points_sum INTEGER")
-    db.execute(
-        "CREATE TABLE sums (name TEXT PRIMARY KEY, n INTEGER NOT NULL, total INTEGER NOT NULL)"
-        " WITHOUT ROWID"
-    )
+    for direction in ("ASC", "DESC"):
+        for statement in _LIST_INDEXES:
+            db.execute(statement.format(direction=direction, ending=direction.lower()))
+    try:
+        db.execute(_WORDS)
+    except sqlite3.OperationalError:
+        pass  # this SQLite was built without FTS5: searches read the table instead
+    else:
+        for statement in _WORD_TRIGGERS:
+            db.execute(statement)
     from lora_tui.cache.sums import recompute_sums
 
     recompute_sums(db.conn)
 
 
+_TABLES = (
+    # `row` is the backend's row, as JSON; `sum` the checksum of the row (sums.py)
+    "CREATE TABLE datasets (id TEXT PRIMARY KEY, row TEXT NOT NULL, name TEXT NOT NULL,"
+    " updated_at TEXT, sum INTEGER)",
+    "CREATE TABLE jobs (id TEXT PRIMARY KEY, row TEXT NOT NULL, status TEXT NOT NULL,"
+    " external_job_id TEXT, artifact_id TEXT, completed_at TEXT, updated_at TEXT, sum INTEGER)",
+    "CREATE TABLE notifications (id TEXT PRIMARY KEY, row TEXT NOT NULL, read INTEGER NOT NULL,"
+    " created_at TEXT, announced INTEGER NOT NULL DEFAULT 0, sum INTEGER)",
+    # `n` ends every index and is the row of the word index; `created_at` is in microseconds since
+    # 1970 (0: unknown), a fifth of the text's size in sixteen indexes
+    "CREATE TABLE models (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, row TEXT NOT NULL,"
+    " name TEXT NOT NULL, version TEXT, description TEXT, status TEXT, dataset_id TEXT,"
+    " job_id TEXT, preset_id TEXT, base_model TEXT, stars INTEGER, convergence TEXT,"
+    " final_loss REAL, perplexity REAL, cost REAL, duration_hours REAL, size INTEGER,"
+    " created_at INTEGER NOT NULL, updated_at TEXT NOT NULL, sum INTEGER)",
+    "CREATE INDEX models_job ON models (job_id)",
+    "CREATE INDEX models_filters ON models"
+    " (dataset_id, convergence, stars, preset_id, base_model, created_at)",
+    # how many models have which value of what one filters by (facets.py)
+    "CREATE TABLE model_counts (facet TEXT NOT NULL, value NOT NULL, total INTEGER NOT NULL,"
+    " PRIMARY KEY (facet, value)) WITHOUT ROWID",
+    "CREATE TABLE metrics (job_id TEXT, timestamp TEXT, id TEXT, step REAL, epoch REAL,"
+    " training_loss REAL, validation_loss REAL, PRIMARY KEY (job_id, timestamp, id))",
+    # down-sampled points [[step, training, validation|null], ...]; how many points it was drawn
+    # from, and their checksum
+    "CREATE TABLE curves (job_id TEXT PRIMARY KEY, points TEXT NOT NULL, sparkline TEXT NOT NULL,"
+    " total INTEGER NOT NULL, last_timestamp TEXT, last_id TEXT, sum INTEGER, points_sum INTEGER)",
+    # `position` is the order of the queue and may be negative; `owner` is the runner that has the
+    # file in hand (transfers/runner.py); `error_kind` is the error's class, for the exit code;
+    # `checked` is what a complete file was compared with; `modified` the file's time
+    "CREATE TABLE transfers (id INTEGER PRIMARY KEY, model_id TEXT NOT NULL, file TEXT NOT NULL,"
+    " object_path TEXT NOT NULL, target TEXT NOT NULL, state TEXT NOT NULL,"
+    " bytes_done INTEGER NOT NULL DEFAULT 0, bytes_total INTEGER,"
+    " attempts INTEGER NOT NULL DEFAULT 0, sha256 TEXT, error TEXT, created_at TEXT,"
+    " updated_at TEXT, position INTEGER, owner TEXT, force INTEGER, expected_sha256 TEXT,"
+    " error_kind TEXT, modified INTEGER, checked TEXT)",
+    "CREATE UNIQUE INDEX transfers_target ON transfers (target)",
+    "CREATE INDEX transfers_model ON transfers (model_id)",
+    "CREATE INDEX transfers_state ON transfers (state)",
+    # models that were downloaded whole; `intact` is whether all files are still there
+    "CREATE TABLE library (model_id TEXT PRIMARY KEY, directory TEXT NOT NULL,"
+    " completed_at TEXT NOT NULL, intact INTEGER NOT NULL DEFAULT 1)",
+    # how far each remote table has been read
+    "CREATE TABLE marks (name TEXT PRIMARY KEY, moment TEXT NOT NULL, id TEXT NOT NULL)",
+    "CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE generations (topic TEXT PRIMARY KEY, n INTEGER NOT NULL)",
+    "CREATE TABLE sums (name TEXT PRIMARY KEY, n INTEGER NOT NULL, total INTEGER NOT NULL)"
+    " WITHOUT ROWID",
+)
+_LIST_INDEXES = (
+    "CREATE INDEX models_created_at_{ending} ON models (created_at {direction})",
+    "CREATE INDEX models_name_{ending} ON models"
+    " (name COLLATE NOCASE {direction}, created_at DESC)",
+    *(
+        f"CREATE INDEX models_{column}_{{ending}} ON models"
+        f" ({column} IS NULL, {column} {{direction}}, created_at DESC)"
+        for column in ("stars", "cost", "final_loss", "duration_hours", "size", "perplexity")
+    ),
+)
+"""One for each order of the list in each direction (model_query.py)."""
+_WORDS = (
+    "CREATE VIRTUAL TABLE models_words USING fts5(name, dataset, base_model, description,"
+    " tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2')"
+)
 _WORD_TRIGGERS = (
     "CREATE TRIGGER models_words_delete AFTER DELETE ON models BEGIN"
     " DELETE FROM models_words WHERE rowid = old.n; END",
@@ -303,8 +156,8 @@ _WORD_TRIGGERS = (
         )
     ),
 )
-"""What `put_models` does not see: models that are deleted, datasets that get another name.
+"""They update the index for deleted models and renamed datasets.
 
-It writes the words of new models itself, all at once: for each row that a trigger writes, FTS5
-would write out what it has gathered, which takes eight times as long.
+`put_models` writes the words of new models itself, all at once: FTS5 would flush its buffer for
+each row that a trigger writes, which takes eight times as long.
 """

@@ -1,0 +1,82 @@
+"""A cache of an earlier version: the last one opens as it is, older ones keep their downloads."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from lora_tui.cache import metadata, metrics, models, records
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.downloaded import downloaded_to, fetched
+from lora_tui.cache.integrity import find_damage
+from lora_tui.cache.metadata import Owner
+from lora_tui.cache.models import ModelQuery
+from lora_tui.cache.schema import SCHEMA_VERSION
+from lora_tui.cache.transfers import Checked, TransferState, queue_of
+from lora_tui.errors import CacheError
+from tests.tui.library import NOW, USER, identifier, model_row
+
+DATA: Final = Path(__file__).parent / "data"
+"""Caches as SQL, written by the code of commit 7430ff5: with its last schema, and with older ones
+as its migrations left them."""
+OWNER: Final = Owner(USER, "https://project.example")
+MODEL: Final = identifier("model", 0)
+DIRECTORY: Final = Path("/data/adapters/first")
+
+
+def cache_of_schema(version: int, path: Path) -> Path:
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((DATA / f"schema-{version}.sql").read_text(encoding="utf-8"))
+    return path
+
+
+def names(db: sqlite3.Connection, query: ModelQuery) -> list[str]:
+    return [model.name for model in models.select_models(db, query, offset=0, limit=9)]
+
+
+def test_a_cache_of_the_version_before_opens_as_it_is(tmp_path: Path) -> None:
+    path = cache_of_schema(8, tmp_path / "cache.sqlite3")
+    with closing(open_cache(path, OWNER)) as db:
+        assert find_damage(db) is None
+        assert names(db, ModelQuery()) == [model_row(0)["name"], model_row(1)["name"]]
+        assert names(db, ModelQuery(search="SQL")) == [model_row(1)["name"]]
+        assert models.get_row(db, MODEL) is not None
+        assert len(metrics.get_points(db, identifier("job", 0))) == 4
+        assert records.unread_count(db) == 1
+        assert metadata.get_sync_state(db).last_success == NOW
+        assert metadata.get_cursor(db, "notifications") is not None
+        assert downloaded_to(db, MODEL) == DIRECTORY
+        with transaction(db):
+            models.put_models(db, [model_row(2)])
+        assert find_damage(db) is None
+
+
+@pytest.mark.parametrize("version", [1, 3, 5, 7])
+def test_a_cache_of_an_older_schema_is_rebuilt_and_keeps_its_downloads(
+    version: int, tmp_path: Path
+) -> None:
+    path = cache_of_schema(version, tmp_path / "cache.sqlite3")
+    with closing(open_cache(path, OWNER)) as db:
+        assert find_damage(db) is None
+        assert names(db, ModelQuery()) == []
+        assert metadata.get_sync_state(db).last_success is None
+        assert metadata.get_cursor(db, "model_artifacts") is None
+        assert downloaded_to(db, MODEL) == DIRECTORY
+        (transfer,) = fetched(db)
+        assert (transfer.state, transfer.target.parent) == (TransferState.DONE, DIRECTORY)
+        assert transfer.checked is (Checked.STRUCTURE if version == 1 else Checked.SHA256)
+        assert [row.id for row in queue_of(db)] == [transfer.id]
+    with closing(open_cache(path, OWNER)) as db:  # it is rebuilt once
+        assert db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+        assert downloaded_to(db, MODEL) == DIRECTORY
+
+
+def test_a_rebuilt_cache_still_belongs_to_its_account(tmp_path: Path) -> None:
+    path = cache_of_schema(5, tmp_path / "cache.sqlite3")
+    open_cache(path).close()
+    with pytest.raises(CacheError, match="another account"):
+        open_cache(path, Owner("somebody-else", OWNER.project))
