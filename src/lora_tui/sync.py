@@ -32,7 +32,7 @@ from lora_tui import clock
 from lora_tui.cache import metadata, records
 from lora_tui.cache.cache_file import sync_holder, sync_lock
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import database_explained, path_of, transaction
+from lora_tui.cache.connection import path_of, transaction, translate_database_errors
 from lora_tui.cache.integrity import check_if_due
 from lora_tui.cache.remote_tables import (
     TABLES,
@@ -121,7 +121,7 @@ def sync_cache(
     path = path_of(db)
     with sync_lock(path, patience=patience, on_wait=on_wait) as is_ours:
         if is_ours:
-            with database_explained(path):
+            with translate_database_errors(path):
                 if check_cache:
                     check_if_due(db)
                 return _sync(rest, db, user_id, full, progress or (lambda _table, _rows: None))

@@ -18,7 +18,7 @@ from lora_tui.errors import ExitCode
 from tests.cache.damage import DAMAGES, copy_home, damage
 from tests.conftest import Run
 from tests.fuzz.values import ROWS
-from tests.sync.lying_server import LyingProject, served
+from tests.sync.faulty_server import FaultyProject, served
 from tests.sync.test_odd_rows import sign_in
 from tests.tui.library import identifier, model_row, notice_row
 
@@ -38,7 +38,7 @@ class Truth:
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Truth]:
-    project = LyingProject()
+    project = FaultyProject()
     project.tables = {
         "datasets": [
             ROWS["datasets"] | {"id": identifier("dataset", n), "name": f"Set {n}"}

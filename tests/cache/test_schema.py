@@ -11,7 +11,7 @@ import pytest
 
 from lora_tui.cache import metadata, metrics, models, records
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.downloaded import downloaded_to, fetched
+from lora_tui.cache.downloaded import downloaded_files, downloaded_to
 from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import ModelQuery
@@ -66,7 +66,7 @@ def test_a_cache_of_an_older_schema_is_rebuilt_and_keeps_its_downloads(
         assert metadata.get_sync_state(db).last_success is None
         assert metadata.get_cursor(db, "model_artifacts") is None
         assert downloaded_to(db, MODEL) == DIRECTORY
-        (transfer,) = fetched(db)
+        (transfer,) = downloaded_files(db)
         assert (transfer.state, transfer.target.parent) == (TransferState.DONE, DIRECTORY)
         assert transfer.checked is (Checked.STRUCTURE if version == 1 else Checked.SHA256)
         assert [row.id for row in queue_of(db)] == [transfer.id]

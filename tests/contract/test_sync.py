@@ -304,7 +304,7 @@ def test_a_notification_that_is_read_elsewhere_is_read_here_and_the_other_way_ro
         equal()
 
 
-@pytest.mark.parametrize("limit", [2, 7])  # pages of one row: tests/sync/test_machine.py
+@pytest.mark.parametrize("limit", [2, 7])  # pages of one row: tests/sync/test_state_machine.py
 def test_page_boundaries_inside_equal_timestamps_lose_nothing(
     backend: Backend,
     alice: Person,

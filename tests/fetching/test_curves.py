@@ -15,7 +15,7 @@ from lora_tui.cache.integrity import check_integrity, find_damage
 from lora_tui.errors import QueryTimeoutError
 from lora_tui.gateway.rest import Rest
 from lora_tui.sync import pull_curve, sync_cache
-from tests.sync.lying_server import TIMED_OUT, USER, LyingProject, serving
+from tests.sync.faulty_server import TIMED_OUT, USER, FaultyProject, serving
 from tests.tui.library import identifier, model_row
 
 JOB: Final = identifier("job", 0)
@@ -36,18 +36,18 @@ def logged(count: int, *, first: int = 0, loss: float = 2.0) -> list[dict[str, A
 
 
 @pytest.fixture
-def project() -> LyingProject:
-    return LyingProject()
+def project() -> FaultyProject:
+    return FaultyProject()
 
 
 @pytest.fixture
-def rest(project: LyingProject) -> Iterator[Rest]:
+def rest(project: FaultyProject) -> Iterator[Rest]:
     with serving(project) as rest:
         yield rest
 
 
 def test_points_that_the_server_no_longer_has_leave_with_a_full_sync(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables |= {"model_artifacts": [model_row(0, job_id=JOB)], "metrics_points": logged(25)}
     sync_cache(rest, db, USER)
@@ -67,7 +67,7 @@ def test_points_that_the_server_no_longer_has_leave_with_a_full_sync(
 
 
 def test_a_full_sync_that_breaks_off_within_a_curve_leaves_it_as_it_was(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables |= {"model_artifacts": [model_row(0, job_id=JOB)], "metrics_points": logged(25)}
     sync_cache(rest, db, USER)
@@ -89,7 +89,7 @@ def test_a_full_sync_that_breaks_off_within_a_curve_leaves_it_as_it_was(
 
 
 def test_a_curve_whose_points_were_never_read_stays_with_a_full_sync(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     stored = [[step, 2.0 - step / 10, None] for step in range(9)]
     row = model_row(0, job_id=JOB)
@@ -104,7 +104,7 @@ def test_a_curve_whose_points_were_never_read_stays_with_a_full_sync(
 
 
 def test_a_cache_is_whole_while_the_points_of_a_curve_still_come(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables["metrics_points"] = logged(25)
     pull_curve(rest, db, JOB)
@@ -126,7 +126,7 @@ def test_a_cache_is_whole_while_the_points_of_a_curve_still_come(
 
 
 def test_points_that_came_before_a_cut_are_drawn_the_next_time(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables["metrics_points"] = logged(25)
     pull_curve(rest, db, JOB)
@@ -143,7 +143,7 @@ def test_points_that_came_before_a_cut_are_drawn_the_next_time(
 
 
 def test_a_stored_curve_stays_where_the_server_has_no_points(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     row = model_row(0, job_id=JOB)
     row["training_summary"] |= {"loss_curve": [[step, 2.0, None] for step in range(9)]}

@@ -14,26 +14,26 @@ from hypothesis import given
 from tests.conftest import Run
 from tests.fuzz.conftest import examples
 from tests.fuzz.values import ROWS, WRONG, odd_tables
-from tests.sync.lying_server import USER, LyingProject, served
+from tests.sync.faulty_server import USER, FaultyProject, served
 from tests.tui.library import identifier, model_row
 
 GOOD: Final = identifier("model_artifacts", 99)
 
 
 @pytest.fixture(scope="module")
-def project() -> LyingProject:
-    return LyingProject()
+def project() -> FaultyProject:
+    return FaultyProject()
 
 
 @pytest.fixture(scope="module")
-def url(project: LyingProject) -> Iterator[str]:
+def url(project: FaultyProject) -> Iterator[str]:
     with served(project) as url:
         yield url
 
 
 @pytest.fixture
 def tables(
-    project: LyingProject, url: str, monkeypatch: pytest.MonkeyPatch, home: Path
+    project: FaultyProject, url: str, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> dict[str, list[Any]]:
     """Those of the project that the environment names; each with a good row."""
     sign_in(monkeypatch, url, home)
@@ -112,7 +112,7 @@ def test_any_value_in_any_column_leaves_its_row_and_all_others(
     ids=lambda value: str(value[:14]),
 )
 def test_what_is_hardly_json_costs_no_other_row(
-    tables: dict[str, list[Any]], project: LyingProject, run: Run, bad: bytes
+    tables: dict[str, list[Any]], project: FaultyProject, run: Run, bad: bytes
 ) -> None:
     def sent(_table: str, rows: list[Any]) -> bytes:
         good = [json.dumps(row).encode() for row in rows]
@@ -180,7 +180,7 @@ def test_doctor_counts_the_rows_that_can_not_be_read_as_they_should(
 @examples(5)
 def test_a_sync_of_any_rows_ends_well_and_every_command_shows_them(
     tables: dict[str, list[Any]],
-    project: LyingProject,
+    project: FaultyProject,
     url: str,
     run: Run,
     tmp_path_factory: pytest.TempPathFactory,

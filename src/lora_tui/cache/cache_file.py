@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from lora_tui.cache.connection import explained
+from lora_tui.cache.connection import translate_errors
 from lora_tui.files import lock_holder, locked_file
 from lora_tui.processes import LockHolder
 from lora_tui.sqlite_file import SIDE_FILES
@@ -27,7 +27,7 @@ def sync_lock(
     """
     path = _lock_file(cache)
     with ExitStack() as stack:
-        with explained(path):
+        with translate_errors(path):
             _move_obstacle(path, cache)
             holder = stack.enter_context(locked_file(path, patience=patience, on_wait=on_wait))
         yield holder is None
@@ -40,7 +40,7 @@ def sync_holder(cache: Path) -> LockHolder:
 
 def delete_cache(path: Path) -> bool:
     """Remove the cache's files and its damaged copies; True where there was a cache. DiskError."""
-    with explained(path):
+    with translate_errors(path):
         return _remove_files(path)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.metadata import DOWNLOADS_UNKNOWN, Owner, claim, get_owner, put_value
 from lora_tui.cache.schema import SCHEMA_VERSION, TABLES, migrate
-from lora_tui.cache.sums import SUMMED, find_fault, schema_sum, table_sums
+from lora_tui.cache.sums import SUMMED, find_damaged_index, schema_sum, table_sums
 from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
 from lora_tui.files import disk_error
 from lora_tui.processes import LockHolder, database_writer
@@ -61,11 +61,11 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
     DamagedCacheError, CacheError for a file of a newer version or of another account or project,
     and DiskError where the directory refuses.
     """
-    with explained(path):
+    with translate_errors(path):
         make_private_database(path)
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
-        with explained(path):
+        with translate_errors(path):
             connection.row_factory = sqlite3.Row
             use_wal(connection, patience=_BUSY_SECONDS)
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -83,7 +83,7 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
             if version < SCHEMA_VERSION:
                 _migrate(connection)
             _check_tables(connection)
-            fault = find_fault(connection)
+            fault = find_damaged_index(connection)
             if fault is not None:
                 raise DamagedCacheError(_DAMAGED, details=f"{path}: {fault}")
             if owner is not None:
@@ -97,7 +97,7 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
 @contextmanager
 def transaction(connection: sqlite3.Connection, *topics: Topic) -> Iterator[None]:
     """Write to the cache: all or nothing; the feed then says that `topics` changed."""
-    with explained(path_of(connection)):
+    with translate_errors(path_of(connection)):
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -111,17 +111,17 @@ def transaction(connection: sqlite3.Connection, *topics: Topic) -> Iterator[None
 
 
 @contextmanager
-def explained(path: Path | None = None) -> Iterator[None]:
+def translate_errors(path: Path | None = None) -> Iterator[None]:
     """Turn what SQLite and the file system raise into the error family."""
     try:
-        with database_explained(path):
+        with translate_database_errors(path):
             yield
     except OSError as error:
         raise disk_error(error, "The cache can't be opened", path, instead=_INSTEAD) from error
 
 
 @contextmanager
-def database_explained(path: Path | None = None) -> Iterator[None]:
+def translate_database_errors(path: Path | None = None) -> Iterator[None]:
     """Turn what SQLite raises into the error family, for a block that does other things as well.
 
     Also what can only come of bytes that nobody wrote: text that is not UTF-8, broken JSON.
@@ -140,7 +140,7 @@ def database_explained(path: Path | None = None) -> Iterator[None]:
 
 def path_of(connection: sqlite3.Connection) -> Path:
     """The file behind a connection."""
-    with database_explained():
+    with translate_database_errors():
         return Path(connection.execute("PRAGMA database_list").fetchone()[2])
 
 

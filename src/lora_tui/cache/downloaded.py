@@ -24,7 +24,7 @@ def put_downloaded(db: sqlite3.Connection, model_id: str, directory: Path) -> No
     )
 
 
-def put_found(db: sqlite3.Connection, model_id: str, files: Sequence[Wanted]) -> None:
+def put_existing_files(db: sqlite3.Connection, model_id: str, files: Sequence[Wanted]) -> None:
     """Enter files that an earlier cache fetched; the next look checks them. In a transaction."""
     (last,) = db.execute("SELECT coalesce(max(position), 0) FROM transfers").fetchone()
     moment = timestamp_text(clock.now())
@@ -50,7 +50,7 @@ def put_found(db: sqlite3.Connection, model_id: str, files: Sequence[Wanted]) ->
         )
 
 
-def forget_downloaded(db: sqlite3.Connection, model_id: str) -> None:
+def delete_downloaded(db: sqlite3.Connection, model_id: str) -> None:
     """The model does not lie on this disk any more. Call inside a transaction."""
     db.execute("DELETE FROM library WHERE model_id = ?", [model_id])
     marks = ", ".join("?" for _ in FETCHED)
@@ -73,12 +73,12 @@ def downloaded_models(db: sqlite3.Connection) -> dict[str, Path]:
     return {model_id: Path(directory) for model_id, directory in rows}
 
 
-def fetched(db: sqlite3.Connection) -> list[Transfer]:
+def downloaded_files(db: sqlite3.Connection) -> list[Transfer]:
     """Every file that was done, whatever has become of it."""
     return [row for row in queue_of(db) if row.state in FETCHED]
 
 
-def put_look(
+def put_file_state(
     db: sqlite3.Connection, row: Transfer, state: TransferState, modified: int | None
 ) -> None:
     """What a look at the disk found, unless the row is another one by now. In a transaction."""

@@ -51,7 +51,7 @@ def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:
     )
 
 
-def beginning_of_id(word: str) -> str | None:
+def id_prefix(word: str) -> str | None:
     """What an id begins with that this word means, as the cache writes ids; None where none can.
 
     Programs also write UUIDs in braces, without hyphens or in capitals.
@@ -113,7 +113,7 @@ def _anywhere(word: str) -> str:
 
 
 def _beginning_of_searched_id(word: str) -> str | None:
-    beginning = beginning_of_id(word)
+    beginning = id_prefix(word)
     return None if beginning is None or len(beginning) < _LEAST_OF_ID else beginning
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui.cache.facets import keep_counts
-from lora_tui.cache.full_text import beginning_of_id, index_words
+from lora_tui.cache.full_text import id_prefix, index_words
 from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_query import ModelQuery, Sort, natural_direction
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
@@ -131,7 +131,7 @@ def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
     """The models that `reference` can mean: an id, the beginning of one, or an exact name."""
     base = f"SELECT {_SUMMARY} {_FROM} WHERE"
     last = "ORDER BY m.created_at DESC, m.id LIMIT 20"
-    beginning = beginning_of_id(reference)
+    beginning = id_prefix(reference)
     # the index of names knows no case, so it finds the candidates
     attempts = [
         ("m.id = ?", beginning or reference.strip().lower()),

@@ -15,10 +15,10 @@ from typing import Any, Final
 from lora_tui.cache.cache_file import delete_cache, set_aside, sync_holder, sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import (
-    database_explained,
-    explained,
     open_cache,
     transaction,
+    translate_database_errors,
+    translate_errors,
 )
 from lora_tui.cache.downloaded import put_records
 from lora_tui.cache.integrity import find_damage
@@ -71,7 +71,7 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
                 put_records(db, _finished_downloads(path))
             (downloads,) = db.execute("SELECT count(*) FROM library").fetchone()
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        with explained(path):
+        with translate_errors(path):
             kept = set_aside(path)
             new.rename(path)
         return Rebuilt(kept, int(downloads))
@@ -83,7 +83,7 @@ def clear_cache(path: Path, owner: Owner | None) -> bool:
     What is left is the records of finished downloads, in a new cache, where there are any. Without
     an owner it is the one whom the cache names.
     """
-    with explained(path):
+    with translate_errors(path):
         owner = owner or _owner_in(path)
         saved = _finished_downloads(path)
         existed = delete_cache(path)
@@ -109,7 +109,7 @@ def _is_sound(path: Path, owner: Owner) -> bool:
             return find_damage(db) is None
     except sqlite3.OperationalError as error:
         if sqlite_code(error) == sqlite3.SQLITE_BUSY:
-            with database_explained(path):  # another process writes to it: that is no damage
+            with translate_database_errors(path):  # another process writes to it: that is no damage
                 raise
         return False
     except (DamagedCacheError, sqlite3.DatabaseError):

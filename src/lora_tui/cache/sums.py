@@ -94,7 +94,7 @@ def table_sums(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     return {name: (n, total) for name, n, total in db.execute("SELECT name, n, total FROM sums")}
 
 
-def find_fault(db: sqlite3.Connection) -> str | None:
+def find_damaged_index(db: sqlite3.Connection) -> str | None:
     """The first fault in the tables that a list is made of, by checks that take little time.
 
     A list could be in a wrong order, or lack a model, by a damaged index; so SQLite compares the

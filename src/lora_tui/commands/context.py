@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_tui.account import sessions
 from lora_tui.cache import models
-from lora_tui.cache.connection import database_explained, open_cache
+from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import ModelSummary
 from lora_tui.commands.output import Output
@@ -67,7 +67,7 @@ class Context:
         """The signed-in user's cache, open."""
         path = self.cache_path()
         with (
-            database_explained(path),
+            translate_database_errors(path),
             closing(open_cache(path, self.cache_owner())) as connection,
         ):
             yield connection

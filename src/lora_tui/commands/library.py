@@ -162,7 +162,7 @@ def _remove(context: Context) -> ExitCode:
     with _cache(context) as db:
         if db is not None and adapter.model_id is not None:
             with transaction(db, Topic.TRANSFERS, Topic.MODELS):
-                downloaded.forget_downloaded(db, adapter.model_id)
+                downloaded.delete_downloaded(db, adapter.model_id)
     if context.json:
         context.print_data({"directory": str(adapter.directory), "removed": count})
     else:

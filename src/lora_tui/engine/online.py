@@ -15,7 +15,7 @@ from lora_tui.account.login import session_auth
 from lora_tui.adapters.inspection import Adapter, read_remote
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import database_explained, open_cache, transaction
+from lora_tui.cache.connection import open_cache, transaction, translate_database_errors
 from lora_tui.cache.metadata import note_email
 from lora_tui.cache.transfers import Transfer
 from lora_tui.config.profile import Profile
@@ -222,7 +222,7 @@ class OnlineWriters:
     def _cache(self) -> Iterator[sqlite3.Connection]:
         owner = sessions.cache_owner(self._profile, self.user_id)
         with (
-            database_explained(self.cache_path),
+            translate_database_errors(self.cache_path),
             closing(open_cache(self.cache_path, owner)) as connection,
         ):
             note_email(connection, self._session.email)

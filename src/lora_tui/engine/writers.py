@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Self
 
-from lora_tui.cache.connection import database_explained, open_cache
+from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Writers:
         if self._closed:  # the cache may be deleted by now: opening it would make it again
             raise UnreachableError("The application is ending")
         with (
-            database_explained(self.cache_path),
+            translate_database_errors(self.cache_path),
             closing(open_cache(self.cache_path, self._owner)) as db,
         ):
             yield db

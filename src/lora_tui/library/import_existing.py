@@ -9,7 +9,7 @@ from pathlib import Path
 from lora_tui.cache import metadata, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.downloaded import downloaded_models, put_downloaded, put_found
+from lora_tui.cache.downloaded import downloaded_models, put_downloaded, put_existing_files
 from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.cache.transfers import Checked, checked_of
 from lora_tui.domain import Model
@@ -33,7 +33,7 @@ def import_existing(db: sqlite3.Connection, downloads: Path) -> int:
     }
     with transaction(db, *((Topic.TRANSFERS, Topic.MODELS) if found else ())):
         for model_id, (model, directory) in found.items():
-            put_found(db, model_id, _files(model, directory))
+            put_existing_files(db, model_id, _files(model, directory))
             put_downloaded(db, model_id, directory)
         metadata.put_value(db, metadata.DOWNLOADS_UNKNOWN, None)
     return len(found)

@@ -14,11 +14,11 @@ from sqlite3 import Connection
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import (
+    downloaded_files,
     downloaded_models,
     downloaded_to,
-    fetched,
+    put_file_state,
     put_intact,
-    put_look,
 )
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import Transfer, TransferState
@@ -30,7 +30,7 @@ from lora_tui.transfers.verify import sha256_of
 
 def check_presence(db: Connection) -> None:
     """Look at every file that was downloaded, and write down what differs from what is known."""
-    before = {row.id: row for row in fetched(db)}
+    before = {row.id: row for row in downloaded_files(db)}
     looks = {number: _look(row) for number, row in before.items()}
     news = {
         number: look
@@ -41,7 +41,7 @@ def check_presence(db: Connection) -> None:
         shown = any(state is not before[number].state for number, (state, _) in news.items())
         with transaction(db, *((Topic.TRANSFERS,) if shown else ())):
             for number, (state, modified) in news.items():
-                put_look(db, before[number], state, modified)
+                put_file_state(db, before[number], state, modified)
     _check_models(db)
 
 
@@ -53,11 +53,15 @@ def record_damage(db: Connection, adapters: Iterable[Adapter]) -> None:
         for file in adapter.files
         if file.state in ALTERED
     }
-    news = [row for row in fetched(db) if row.target in damaged and row.state is TransferState.DONE]
+    news = [
+        row
+        for row in downloaded_files(db)
+        if row.target in damaged and row.state is TransferState.DONE
+    ]
     if news:
         with transaction(db, Topic.TRANSFERS):
             for row in news:
-                put_look(db, row, TransferState.CHANGED, _modified(row.target))
+                put_file_state(db, row, TransferState.CHANGED, _modified(row.target))
     check_presence(db)
 
 
@@ -95,7 +99,7 @@ def _look(row: Transfer) -> tuple[TransferState, int | None]:
 def _check_models(db: Connection) -> None:
     """Each model that was downloaded whole: is it still?"""
     rows: dict[tuple[str, Path], dict[str, Transfer]] = {}
-    for row in fetched(db):
+    for row in downloaded_files(db):
         rows.setdefault((row.model_id, row.target.parent), {})[row.file] = row
     news = {}
     for model_id, directory in downloaded_models(db).items():

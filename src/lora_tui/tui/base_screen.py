@@ -22,7 +22,7 @@ from textual.renderables.background_screen import BackgroundScreen
 from textual.screen import ModalScreen, Screen
 
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import database_explained, open_existing
+from lora_tui.cache.connection import open_existing, translate_database_errors
 from lora_tui.errors import LoraTuiError
 from lora_tui.tui import background
 from lora_tui.widgets.bindings import key_of
@@ -191,7 +191,7 @@ class CacheScreen(BaseScreen[None]):
         path, owner = self.lora.cache_path, self.lora.cache_owner
 
         def ask() -> Found:
-            with database_explained(path), closing(open_existing(path, owner)) as db:
+            with translate_database_errors(path), closing(open_existing(path, owner)) as db:
                 return query(db)
 
         self.start(ask, then, name="read", exclusive=exclusive)

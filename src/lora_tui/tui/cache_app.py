@@ -22,7 +22,7 @@ from textual.timer import Timer
 from textual.worker import WorkerFailed
 
 from lora_tui.cache.changes import ChangeFeed, Topic
-from lora_tui.cache.connection import database_explained, open_cache
+from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner, get_sync_state
 from lora_tui.config.preferences import Preferences
 from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
@@ -302,7 +302,7 @@ class CacheApp(BaseApp):
         """End in order where the cache is damaged; the caller rebuilds it and starts again."""
         cause = error.error if isinstance(error, WorkerFailed) else error
         try:
-            with database_explained(self.cache_path):
+            with translate_database_errors(self.cache_path):
                 raise cause
         except DamagedCacheError as damage:
             self.damage = damage

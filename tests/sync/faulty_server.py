@@ -24,7 +24,7 @@ _BEYOND: Final = re.compile(
 Row = dict[str, Any]
 
 
-class LyingProject:
+class FaultyProject:
     """Tables of dictionaries. A column `stored` is what a row is really ordered by; never sent."""
 
     def __init__(self) -> None:
@@ -117,14 +117,14 @@ def _get(row: Any, name: str, otherwise: object = None) -> Any:
 
 
 @contextmanager
-def serving(project: LyingProject) -> Iterator[Rest]:
+def serving(project: FaultyProject) -> Iterator[Rest]:
     """The tables of this project, as our gateway sees them."""
     with served(project) as url, Rest(url, httpx.Auth()) as rest:
         yield rest
 
 
 @contextmanager
-def served(project: LyingProject) -> Iterator[str]:
+def served(project: FaultyProject) -> Iterator[str]:
     """The URL of this project."""
 
     class Handler(BaseHTTPRequestHandler):

@@ -16,7 +16,7 @@ import pytest
 
 from lora_tui.cache import metadata, models
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import database_explained, open_cache, transaction
+from lora_tui.cache.connection import open_cache, transaction, translate_database_errors
 from lora_tui.cache.metadata import Owner
 from lora_tui.errors import CacheError, DamagedCacheError, DiskError
 
@@ -106,7 +106,7 @@ def test_it_remembers_its_owner_and_is_refused_to_another_user_or_project(
 
 @pytest.mark.parametrize("text", ["fts5: no such table: models", "no such table: temp.matches"])
 def test_words_that_only_look_like_damage_do_not_cost_the_cache(text: str) -> None:
-    with pytest.raises(CacheError) as caught, database_explained():
+    with pytest.raises(CacheError) as caught, translate_database_errors():
         raise sqlite3.OperationalError(text)
     assert not isinstance(caught.value, DamagedCacheError)
 
@@ -141,7 +141,7 @@ def test_garbage_in_the_middle_is_found_when_it_is_read(tmp_path: Path) -> None:
         file.write(b"\xde\xad\xbe\xef" * 1024 * 20)
     with (  # noqa: PT012 - it may show at the opening or at the reading
         pytest.raises(DamagedCacheError),
-        database_explained(path),
+        translate_database_errors(path),
         closing(open_cache(path)) as db,
     ):
         for number in range(400):
@@ -154,7 +154,7 @@ def test_a_row_that_is_not_json_any_more_is_damage(tmp_path: Path) -> None:
     with closing(open_cache(path)) as db:
         fill(db, 1)
         db.execute("UPDATE models SET row = substr(row, 20)")
-        with pytest.raises(DamagedCacheError), database_explained(path):
+        with pytest.raises(DamagedCacheError), translate_database_errors(path):
             models.get_row(db, str(row(0)["id"]))
 
 

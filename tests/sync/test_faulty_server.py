@@ -15,7 +15,7 @@ from lora_tui.errors import BackendError, DeniedError
 from lora_tui.gateway import paging
 from lora_tui.gateway.rest import Rest
 from lora_tui.sync import pull_curve, sync_cache
-from tests.sync.lying_server import TIMED_OUT, USER, LyingProject, serving
+from tests.sync.faulty_server import TIMED_OUT, USER, FaultyProject, serving
 from tests.tui.library import identifier, model_row, notice_row
 
 JOB = identifier("job", 0)
@@ -23,12 +23,12 @@ DENIED = {"code": "42501", "message": "permission denied for table datasets"}
 
 
 @pytest.fixture
-def project() -> LyingProject:
-    return LyingProject()
+def project() -> FaultyProject:
+    return FaultyProject()
 
 
 @pytest.fixture
-def rest(project: LyingProject) -> Iterator[Rest]:
+def rest(project: FaultyProject) -> Iterator[Rest]:
     with serving(project) as rest:
         yield rest
 
@@ -70,7 +70,7 @@ def points(count: int, **columns: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_page_that_is_always_the_same_does_not_make_a_sync_endless(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection, full: bool
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection, full: bool
 ) -> None:
     project.tables["model_artifacts"] = [model_row(number) for number in range(5)]
     project.repeats = True
@@ -82,7 +82,7 @@ def test_a_page_that_is_always_the_same_does_not_make_a_sync_endless(
 
 
 def test_a_repeated_page_that_hides_the_others_is_told_and_removes_nothing(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(9)]
     project.tables["model_artifacts"] = rows
@@ -99,7 +99,7 @@ def test_a_repeated_page_that_hides_the_others_is_told_and_removes_nothing(
 
 @pytest.mark.parametrize("max_rows", [1, 4, 100])
 def test_times_stored_finer_than_they_are_sent_end_and_bring_every_row(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection, max_rows: int
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection, max_rows: int
 ) -> None:
     rows = models_of_one_moment(11)
     project.tables["model_artifacts"] = rows
@@ -118,7 +118,7 @@ def test_times_stored_finer_than_they_are_sent_end_and_bring_every_row(
 
 @pytest.mark.parametrize("max_rows", [3, 100])
 def test_points_stored_finer_than_they_are_sent_end_and_all_come(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection, max_rows: int
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection, max_rows: int
 ) -> None:
     rows = points(10, timestamp="2026-11-20T10:00:00.5+00:00")
     for place, row in enumerate(sorted(rows, key=lambda row: row["id"], reverse=True)):
@@ -132,7 +132,7 @@ def test_points_stored_finer_than_they_are_sent_end_and_all_come(
 
 
 def test_points_that_repeat_for_ever_end(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables["metrics_points"] = points(20)
     project.repeats, project.max_rows = True, 5
@@ -145,7 +145,7 @@ def test_points_that_repeat_for_ever_end(
 # Rows without end -------------------------------------------------------------------------------
 
 
-class Endless(LyingProject):
+class Endless(FaultyProject):
     """There is always another row, of a later time."""
 
     def _chosen(self, table: str, query: dict[str, str]) -> list[dict[str, Any]]:
@@ -192,7 +192,7 @@ def test_rows_and_points_without_end_end_with_a_sentence(
 
 
 def test_a_curve_is_written_as_it_comes(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.tables["metrics_points"] = points(50)
     project.max_rows = 10
@@ -210,7 +210,7 @@ def test_a_curve_is_written_as_it_comes(
 
 
 def test_a_very_long_curve_is_drawn_with_its_ends_and_its_extremes(
-    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, project: LyingProject, rest: Rest
+    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, project: FaultyProject, rest: Rest
 ) -> None:
     rows = points(3000)
     rows[1234]["training_loss"], rows[2001]["training_loss"] = 9.0, 0.1
@@ -229,7 +229,7 @@ def test_a_very_long_curve_is_drawn_with_its_ends_and_its_extremes(
 
 @pytest.mark.parametrize("total", ["rows sent", "0", "999", "-7", "*", "nonsense"])
 def test_whatever_a_count_says_every_row_and_every_point_comes(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection, total: str
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection, total: str
 ) -> None:
     rows = [model_row(number) for number in range(23)]
     project.tables |= {"model_artifacts": rows, "metrics_points": points(35)}
@@ -242,7 +242,7 @@ def test_whatever_a_count_says_every_row_and_every_point_comes(
 
 
 def test_a_wrong_count_does_not_make_each_sync_read_everything(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables["model_artifacts"] = [model_row(number) for number in range(7)]
     project.total = lambda _sent, all_there: str(all_there + 3)
@@ -256,7 +256,7 @@ def test_a_wrong_count_does_not_make_each_sync_read_everything(
 
 @pytest.mark.parametrize("known", [False, True])
 def test_rows_in_no_order_are_no_reason_to_remove_any(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection, known: bool
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection, known: bool
 ) -> None:
     rows = [model_row(number) for number in range(12)]
     project.tables["model_artifacts"] = rows
@@ -270,7 +270,7 @@ def test_rows_in_no_order_are_no_reason_to_remove_any(
 
 
 def test_rows_asked_for_by_id_all_come_from_a_project_that_gives_few(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(30)]
     project.tables["model_artifacts"] = rows
@@ -290,7 +290,7 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_waits")
 def test_a_count_that_takes_too_long_does_not_stop_the_reading(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(5)]
     project.tables |= {"model_artifacts": rows, "metrics_points": points(9)}
@@ -304,7 +304,7 @@ def test_a_count_that_takes_too_long_does_not_stop_the_reading(
 
 @pytest.mark.usefixtures("no_waits")
 def test_a_page_that_takes_too_long_is_asked_for_in_smaller_ones(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(50)]
     project.tables["model_artifacts"] = rows
@@ -317,7 +317,7 @@ def test_a_page_that_takes_too_long_is_asked_for_in_smaller_ones(
 
 @pytest.mark.usefixtures("no_waits")
 def test_a_table_that_takes_too_long_is_no_matter_of_the_network_and_the_others_come(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(5)]
     project.tables["model_artifacts"] = rows
@@ -330,7 +330,7 @@ def test_a_table_that_takes_too_long_is_no_matter_of_the_network_and_the_others_
 
 
 def test_one_table_that_is_refused_does_not_keep_the_others_away(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(5)]
     project.tables["model_artifacts"] = rows
@@ -341,7 +341,7 @@ def test_one_table_that_is_refused_does_not_keep_the_others_away(
 
 
 def test_rows_too_large_to_come_together_come_alone_and_the_largest_in_part(
-    project: LyingProject, rest: Rest, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    project: FaultyProject, rest: Rest, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_tui.gateway.http._MOST_BYTES", 20_000)
     rows = [model_row(number, description="x" * 3_000) for number in range(12)]
