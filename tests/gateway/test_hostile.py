@@ -226,8 +226,12 @@ def parts(longest: int, *lines: str, cut: int | None = None) -> Callable[[str], 
         parts(10_000, "Content-Encoding: Identity"),
         parts(10_000, "Content-Encoding: identity, identity"),
         parts(10_000, "Content-Encoding: "),
+        parts(10_000, "Content-Encoding: aws-chunked"),
     ],
-    ids=["short", "short with ETag", "cut", "Identity", "identity twice", "no encoding"],
+    ids=[
+        *("short", "short with ETag", "cut", "Identity", "identity twice", "no encoding"),
+        "aws-chunked",
+    ],
 )
 def test_the_beginning_of_a_file_is_read_however_it_comes(
     serve: Callable[..., RawServer], answer: Callable[[str], Iterator[bytes]]

@@ -170,6 +170,7 @@ def test_a_key_never_follows_a_redirect() -> None:
         (404, {"code": "PGRST205"}, errors.NotFoundError),
         (406, {"code": "PGRST116"}, errors.NotFoundError),
         (400, {"statusCode": "404", "error": "not_found"}, errors.NotFoundError),
+        (400, {"error": "not_found", "message": "Object not found"}, errors.NotFoundError),
         (409, {"code": "23505"}, errors.ConflictError),
         (400, {"statusCode": "409", "error": "Duplicate"}, errors.ConflictError),
         (429, {}, errors.UnreachableError),

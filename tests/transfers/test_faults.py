@@ -36,7 +36,7 @@ def test_a_part_that_was_not_asked_for_is_not_put_in_its_place(
 ) -> None:
     server.behaviour.shift = 1_000
     server.behaviour.drop = lambda: 900_000 if server.drops == 0 else None
-    with pytest.raises(BackendError, match="another part"):
+    with pytest.raises(BackendError, match="different part"):
         world.download()
     assert not world.target.exists()
 

@@ -8,8 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
-from lora_tui.adapters.lora_header import LoraHeader, bytes_needed, read_header
-from lora_tui.adapters.safetensors_header import PREFIX_BYTES
+from lora_tui.adapters.lora_header import LoraHeader, bytes_needed, read_file_header, read_header
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.files import disk_error
@@ -47,11 +46,7 @@ def read_local(path: Path) -> Adapter:
             path = _weights_in(path)
         if not path.is_file():
             raise UsageError("That is neither a file nor a directory", details=str(path))
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            beginning = file.read(PREFIX_BYTES)
-            beginning += file.read(bytes_needed(beginning, size) - PREFIX_BYTES)
-        facts = read_header(beginning, file_size=size)
+        facts = read_file_header(path)
         config = path.with_name(CONFIG)
         content = None
         if config.is_file():

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from lora_tui.adapters.safetensors_header import (
@@ -88,6 +89,15 @@ def bytes_needed(beginning: bytes, file_size: int | None = None) -> int:
     Raises IntegrityError.
     """
     return PREFIX_BYTES + header_length(beginning, file_size)
+
+
+def read_file_header(path: Path) -> LoraHeader:
+    """The facts of the adapter in a file on this disk. Raises IntegrityError, OSError."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        beginning = file.read(PREFIX_BYTES)
+        beginning += file.read(bytes_needed(beginning, size) - PREFIX_BYTES)
+    return read_header(beginning, file_size=size)
 
 
 def read_header(beginning: bytes, *, file_size: int | None = None) -> LoraHeader:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,6 +61,12 @@ class Header:
     """By name, as the file has it: anybody's text."""
     metadata: object
     """Whatever stands under `__metadata__`."""
+
+
+def read_header_at(read_at: Callable[[int, int], bytes], file_size: int | None = None) -> Header:
+    """The header of a file; `read_at(count, offset)` reads bytes of it. Raises IntegrityError."""
+    length = header_length(read_at(PREFIX_BYTES, 0), file_size)
+    return parse_header(read_at(length, PREFIX_BYTES), file_size=file_size)
 
 
 def header_length(beginning: bytes, file_size: int | None = None) -> int:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-LOOK: Final = 64 << 10
+PREFIX_BYTES: Final = 64 << 10
 """Bytes at the start of a file that are enough to tell."""
 
 _PAGE: Final = re.compile(
@@ -37,17 +37,17 @@ _STATUSES: Final = ("statusCode", "status", "status_code", "code")
 _FAILURES: Final = ("error", "fail", "failed", "failure")
 
 
-def is_html_name(name: str) -> bool:
-    """Whether a file of this name may be an HTML page."""
-    return name.lower().endswith(_HTML_ENDS)
+def find_error_page(
+    start: bytes, size: int | None, name: str, content_type: str | None = None
+) -> str | None:
+    """What was sent instead of the file `name`, as a sentence; None where it may be that file.
 
-
-def error_in(start: bytes, size: int | None, name: str) -> str | None:
-    """What the file is instead of `name`, as a sentence; None where it may be what it says.
-
-    `start` are its first bytes, up to `LOOK`; `size` is that of all of it, None where not known.
+    `start` are its first bytes, up to `PREFIX_BYTES`; `size` is that of all of it, None where not
+    known; `content_type` is what the response calls it.
     """
     name = name.lower()
+    if "html" in (content_type or "").lower() and not name.endswith(_HTML_ENDS):
+        return "The file is an HTML page, such as a server sends for an error"
     start = _as_utf8(start).lstrip(_SPACE)
     markup, cut_short = _without_comments(start)
     loose = name.endswith(_MARKDOWN_ENDS)
@@ -61,7 +61,7 @@ def error_in(start: bytes, size: int | None, name: str) -> str | None:
         return "The file is an XML document, such as a storage sends for an error"
     if size is not None and size <= 200 and _ERROR_LINE.fullmatch(start):
         return "The file is the error of a server, in a line"
-    if start[:1] == b"{" and (size is None or size <= LOOK) and is_error_body(start):
+    if start[:1] == b"{" and (size is None or size <= PREFIX_BYTES) and is_error_body(start):
         return "The file is a JSON document that tells of an error"
     return None
 

@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from lora_tui.errors import UnreachableError
+from lora_tui.errors import BackendError, UnreachableError
 from lora_tui.gateway.environment import httpx_proxy, tls_context
-from lora_tui.gateway.headers import byte_count
+from lora_tui.gateway.headers import byte_count, content_span
 from lora_tui.gateway.network import Network
+from lora_tui.gateway.responses import require_encoding
 from lora_tui.gateway.wire import (
     Body,
     BrokenOffError,
@@ -75,6 +76,21 @@ class FileResponse:
         """The value of a header; None where it is missing."""
         value = self.headers.get(name)
         return None if value is None else str(value)
+
+    def require_unencoded(self, what: str) -> None:
+        """Raises BackendError unless the body is the file itself; see `require_encoding`."""
+        require_encoding(",".join(map(str, self.headers.get_all("Content-Encoding", []))), what)
+
+    def span(self, start: int, length: int | None, sender: str) -> tuple[int, int, int | None]:
+        """Start and end (the byte after) of a 206 response, and the file's size where it tells.
+
+        `start` is what was requested, `length` that of the body. Raises BackendError where they
+        differ from what the response says of itself.
+        """
+        span = content_span(self.header("Content-Range"))
+        if span is None or span[0] != start or length not in (None, span[1] - span[0]):
+            raise BackendError(f"{sender} sent a different part of the file than was requested")
+        return span
 
 
 class FileConnection(Protocol):

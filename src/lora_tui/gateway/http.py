@@ -31,7 +31,7 @@ from lora_tui.gateway.environment import httpx_proxy, tls_context
 from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.network import Network
 from lora_tui.gateway.redaction import without_secrets
-from lora_tui.gateway.responses import Refusal, error_of, refusal_of
+from lora_tui.gateway.responses import Refusal, error_of, refusal_of, require_encoding
 from lora_tui.gateway.upload_body import Direct
 from lora_tui.text import terminal_safe
 
@@ -244,11 +244,13 @@ class _Reading(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response = self._transport.handle_request(request)
-        coding = response.headers.get("content-encoding", "").strip().lower()
-        if coding not in ("", "identity", *_CODINGS):
-            # several at once as well: two of them unpack a piece to a million times its size
+        try:
+            require_encoding(
+                response.headers.get("content-encoding"), "The server's answer", allowed=_CODINGS
+            )
+        except BackendError:
             response.close()
-            raise BackendError("The server sends its answer in an encoding that was not requested")
+            raise
         body, began = bytearray(), time.monotonic()
         try:
             for piece in response.iter_bytes():

@@ -16,10 +16,10 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway.error_pages import error_in, is_html_name
+from lora_tui.gateway.error_pages import find_error_page
 from lora_tui.gateway.headers import byte_count, content_span, strong_etag
 from lora_tui.gateway.http import open_body
-from lora_tui.gateway.responses import error_of
+from lora_tui.gateway.responses import error_of, require_encoding
 
 _MOST_ERROR_BYTES: Final = 64 << 10
 _WHAT: Final = "read the beginning of the file"
@@ -86,10 +86,7 @@ def _ask(url: str, start: int, most: int, etag: str | None, *, last: bool) -> _P
             if not response.is_success:
                 received, _ = _received(response, _MOST_ERROR_BYTES, last=True)
                 raise _refusal(response, received)
-            if not _is_unencoded(response):
-                raise BackendError(
-                    f"Could not {_WHAT}: the server sends it in an encoding that was not requested"
-                )
+            require_encoding(response.headers.get("content-encoding"), "The file in the bucket")
             return _part(response, start, most, last=last)
     raise AssertionError("not reached")
 
@@ -123,9 +120,7 @@ def _is_of_another(part: _Part, known: _Part) -> bool:
 def _check_no_page(response: httpx.Response, content: bytes, total: int | None) -> None:
     """Raises InterceptedError where a page, or an error, came in place of the file."""
     name = PurePosixPath(unquote(response.request.url.path)).name
-    if is_html_name(name):
-        return
-    if "html" in response.headers.get("content-type", "").lower() or error_in(content, total, name):
+    if find_error_page(content, total, name, response.headers.get("content-type")):
         raise InterceptedError(
             f"Could not {_WHAT}: something before the storage answered in its place,"
             " with a page or an error"
@@ -145,11 +140,6 @@ def _received(response: httpx.Response, most: int, *, last: bool) -> tuple[bytes
             raise
         return bytes(received[:most]), len(received) < most
     return bytes(received[:most]), False
-
-
-def _is_unencoded(response: httpx.Response) -> bool:
-    coding = response.headers.get("content-encoding", "")
-    return {token.strip().lower() for token in coding.split(",")} <= {"", "identity"}
 
 
 def _refusal(response: httpx.Response, received: bytes) -> Exception:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from lora_tui.gateway.headers import with_pause
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.json_values import parse_json
 from lora_tui.secret import MASK
+from lora_tui.text import terminal_safe
 
 
 def check(response: httpx.Response, what: str) -> httpx.Response:
@@ -172,30 +173,56 @@ def read_json(response: httpx.Response, what: str) -> Any:
         ) from None
 
 
+def require_encoding(value: str | None, what: str, *, allowed: Collection[str] = ()) -> None:
+    """Raises BackendError where a Content-Encoding was not requested: `what` is not readable then.
+
+    At most one of `allowed` may be applied. `aws-chunked` says how an AWS SDK had sent the body;
+    some storages keep that word as metadata, and the bytes are the plain ones.
+    """
+    codings = {part.strip().lower() for part in (value or "").split(",")}
+    if codings <= {"", "identity", "aws-chunked"}:
+        return
+    if (value or "").strip().lower() in allowed:  # several at once unpack to a million times more
+        return
+    raise BackendError(
+        f"{what} is in an encoding that was not requested",
+        details=f"Content-Encoding: {terminal_safe(value, limit=60)}",
+        remedy="a proxy or a CDN in between must not compress files",
+    )
+
+
 def error_body(response: httpx.Response) -> Mapping[str, Any]:
     """The JSON object of a refusal; empty where there is none."""
-    try:
-        body = parse_json(response.content)
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
+    return _json_object(response.content)
 
 
 def status_of(response: httpx.Response) -> int:
     """The status that is meant: Storage answers 400 and writes the real one into the body."""
-    if response.status_code == 400:
-        body = error_body(response)
-        meant = str(body.get("statusCode", ""))
-        if re.fullmatch(r"[45]\d\d", meant, re.ASCII):
-            return int(meant)
-        if _code(body) in ("NoSuchKey", "NoSuchBucket"):
-            return 404
-    return response.status_code
+    return meant_status(response.status_code, response.content)
+
+
+def meant_status(status: int, body: bytes) -> int:
+    """The same, of a status and a body."""
+    if status != 400:
+        return status
+    answer = _json_object(body)
+    meant = str(answer.get("statusCode", ""))
+    if re.fullmatch(r"[45]\d\d", meant, re.ASCII):
+        return int(meant)
+    return 404 if _code(answer) in _NO_OBJECT else 400
 
 
 def error_details(response: httpx.Response) -> str | None:
     """What the server wrote about a refusal, without anything secret in it."""
     return _details(response, error_body(response))
+
+
+def _json_object(content: bytes) -> Mapping[str, Any]:
+    try:
+        body = parse_json(content)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _code(body: Mapping[str, Any]) -> str:
@@ -267,6 +294,7 @@ def _details(response: httpx.Response, body: Mapping[str, Any]) -> str | None:
 
 _ANYBODYS: Final = (409, 413, 423, 429)
 """Statuses that mean the same whoever answers them."""
+_NO_OBJECT: Final = ("NoSuchKey", "NoSuchBucket", "not_found")
 _OF_A_PROJECT: Final = ("/rest/v1", "/auth/v1", "/storage/v1")
 _OWN_SHAPES: Final = (
     ("code", "message"),  # PostgREST, and Auth of newer versions

@@ -249,19 +249,6 @@ class Body:
         self._response.close()  # the connection may be used again
 
 
-def is_unencoded(headers: Message) -> bool:
-    """Whether the body is the file itself, not a compressed form that was not requested.
-
-    `aws-chunked` is how an AWS SDK had sent it; some storages keep that word as metadata.
-    """
-    return names_no_encoding(",".join(map(str, headers.get_all("Content-Encoding", []))))
-
-
-def names_no_encoding(text: str) -> bool:
-    """Whether a Content-Encoding leaves the bytes as they are."""
-    return {part.strip().lower() for part in text.split(",")} <= {"", "identity", "aws-chunked"}
-
-
 def _content_length(headers: Message) -> int | None:
     values = set(_tokens(headers, "Content-Length"))
     if not values:

@@ -21,9 +21,8 @@ from lora_tui.filenames import safe_file_name
 from lora_tui.gateway.environment import proxy_for
 from lora_tui.gateway.file_connection import FileBody, FileResponse
 from lora_tui.gateway.gpu import Worker, WorkerResult
-from lora_tui.gateway.headers import content_span, strong_etag, with_pause
+from lora_tui.gateway.headers import strong_etag, with_pause
 from lora_tui.gateway.http import RETRY
-from lora_tui.gateway.wire import is_unencoded
 from lora_tui.harvest.connection import broken, get_file
 from lora_tui.harvest.failures import (
     RefusedResultError,
@@ -227,10 +226,7 @@ def _read_head(answer: FileResponse, start: int) -> tuple[FileBody, int, int | N
     """The body, where it starts, and how long the file is in all (None where it is not said)."""
     status = answer.status
     if status in (200, 206):
-        if not is_unencoded(answer.headers):
-            raise BackendError(
-                "The worker's storage sends the file in an encoding that was not requested"
-            )
+        answer.require_unencoded("The file at the worker's storage")
         try:
             body = answer.body()
         except http.client.HTTPException as error:
@@ -242,12 +238,10 @@ def _read_head(answer: FileResponse, start: int) -> tuple[FileBody, int, int | N
             raise BackendError("The worker's storage does not tell where the file ends")
         return body, 0, body.length
     if status == 206:
-        span = content_span(answer.header("Content-Range"))
-        if span is None or span[0] != start or span[2] is None:
-            raise BackendError("The worker's storage sent a different part than was requested")
-        if body.length not in (None, span[1] - span[0]):
-            raise BackendError("The worker's storage sent a different part than was requested")
-        return body, span[0], span[2]
+        first, _, total = answer.span(start, body.length, "The worker's storage")
+        if total is None:
+            raise BackendError("The worker's storage does not tell how long the file is")
+        return body, first, total
     details = with_pause(f"HTTP {status}", answer.header("Retry-After"))
     if status == 416:
         raise _changed()

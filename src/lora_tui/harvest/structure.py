@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.adapters.config import MAX_CONFIG_BYTES
-from lora_tui.adapters.safetensors_header import PREFIX_BYTES, header_length, parse_header
+from lora_tui.adapters.safetensors_header import PREFIX_BYTES, header_length, read_header_at
 from lora_tui.errors import IntegrityError
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.verify import check_structure
@@ -151,9 +151,7 @@ class Inspector:
                 raise IntegrityError(f"The file's contents don't match its name ({end})")
 
     def _check_weights(self, descriptor: int, total: int | None) -> None:
-        prefix = os.pread(descriptor, PREFIX_BYTES, 0)
-        size = header_length(prefix, total)
-        header = parse_header(os.pread(descriptor, size, PREFIX_BYTES), file_size=total)
+        header = read_header_at(lambda count, at: os.pread(descriptor, count, at), total)
         if not header.data_bytes:
             raise IntegrityError("The safetensors file holds no tensor data")
 

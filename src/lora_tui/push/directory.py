@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
-from lora_tui.adapters.lora_header import LoraHeader, bytes_needed, read_header
-from lora_tui.adapters.safetensors_header import PREFIX_BYTES
+from lora_tui.adapters.lora_header import LoraHeader, read_file_header
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
 from lora_tui.files import translate_disk_errors
 from lora_tui.harvest.structure import DamagedFileError, Inspector
@@ -75,11 +74,7 @@ def read_directory(directory: Path) -> LocalAdapter:
     """
     weights, config = _checked(directory / WEIGHTS), _checked(directory / CONFIG)
     with readable():
-        with weights.open("rb") as file:
-            size = weights.stat().st_size
-            beginning = file.read(PREFIX_BYTES)
-            beginning += file.read(bytes_needed(beginning, size) - PREFIX_BYTES)
-        facts = read_header(beginning, file_size=size)
+        facts = read_file_header(weights)
         with config.open("rb") as file:
             settings = read_config(file.read(MAX_CONFIG_BYTES + 1))
         _require_agreement(facts, settings)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import json
-import re
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +17,7 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway.error_pages import LOOK, error_in, is_html_name
+from lora_tui.gateway.error_pages import PREFIX_BYTES, find_error_page
 from lora_tui.gateway.file_connection import (
     FileBody,
     FileConnection,
@@ -27,21 +25,19 @@ from lora_tui.gateway.file_connection import (
     file_connection,
 )
 from lora_tui.gateway.headers import content_span, strong_etag, with_pause
+from lora_tui.gateway.responses import meant_status
 from lora_tui.gateway.wire import (
     BrokenOffError,
     EndlessError,
     MalformedError,
     SlowError,
-    is_unencoded,
 )
-from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import Version
 
 _CONNECT_SECONDS: Final = 15.0
 _FEW: Final = 4 << 10
-"""Bytes that tell whether more than `LOOK` of them are a page."""
+"""Bytes that tell whether more than `PREFIX_BYTES` of them are a page."""
 _MOST_ERROR_BYTES: Final = 64 << 10
-_NO_OBJECT: Final = ("NoSuchKey", "NoSuchBucket", "not_found")
 _BETWEEN: Final = "try again later; if it persists, a proxy or a CDN in between may be broken"
 
 
@@ -104,16 +100,14 @@ class Answer:
 
         It reads the beginning of the body, so only for an answer that is given up or is a page.
         """
-        found = self.is_html and not is_html_name(name)
-        if not found and self.start == 0 and not is_html_name(name):
-            total = self.version.total
-            buffer = memoryview(bytearray(LOOK if total is None or total <= LOOK else _FEW))
-            try:
+        total, start = self.version.total, b""
+        if self.start == 0 and not self.is_html:
+            count = PREFIX_BYTES if total is None or total <= PREFIX_BYTES else _FEW
+            buffer = memoryview(bytearray(count))
+            with suppress(UnreachableError):
                 start = bytes(buffer[: self.read_into(buffer)])
-            except UnreachableError:
-                start = b""
-            found = error_in(start, total, name) is not None
-        if not found:
+        content_type = self._response.header("Content-Type")
+        if find_error_page(start, total, name, content_type) is None:
             return None
         return PageError(
             "Something before the storage answered in its place, with a page or an error",
@@ -230,13 +224,7 @@ def _answer(
     is_html = "html" in (response.header("Content-Type") or "").lower()
     etag = strong_etag(response.header("ETag"))
     if status in (200, 206):
-        if not is_unencoded(response.headers):
-            coding = terminal_safe(response.header("Content-Encoding"), limit=60)
-            raise BackendError(
-                "The storage sends the file in an encoding that was not requested",
-                details=f"Content-Encoding: {coding}",
-                remedy="a proxy or a CDN in between must not compress files",
-            )
+        response.require_unencoded("The file in the bucket")
         try:
             body = response.body()
         except http.client.HTTPException as error:
@@ -249,12 +237,7 @@ def _answer(
         version = Version(etag, body.length)
         return Answer(0, body.length, version, False, asked_for_part, is_html, body, response)
     if status == 206:
-        span = content_span(response.header("Content-Range"))
-        if span is None or body.length not in (None, span[1] - span[0]):
-            raise BackendError("The storage sent an invalid range")
-        start, end, total = span
-        if start != asked_from:
-            raise BackendError("The server answered with another part of the file than asked for")
+        start, end, total = response.span(asked_from, body.length, "The storage")
         return Answer(start, end, Version(etag, total), True, False, is_html, body, response)
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")
@@ -285,22 +268,14 @@ def _answer(
 
 
 def _meant_status(response: FileResponse) -> int:
-    """Storage answers 400 and writes into the body what it means: that there is no such object."""
+    """The status that a refusal means; Storage may write it into the body."""
     if response.status != 400:
         return response.status
     try:
-        text = response.body().read_all(_MOST_ERROR_BYTES)
-        body = json.loads(text)
-    except (OSError, ValueError, RecursionError, AttributeError, http.client.HTTPException):
+        body = response.body().read_all(_MOST_ERROR_BYTES)
+    except (OSError, ValueError, AttributeError, http.client.HTTPException):
         return 400
-    if not isinstance(body, dict):
-        return 400
-    meant = str(body.get("statusCode", ""))
-    if re.fullmatch(r"404|410|429|5\d\d", meant, re.ASCII):
-        return int(meant)
-    if any(body.get(key) in _NO_OBJECT for key in ("code", "error")) and not meant:
-        return 404
-    return 400
+    return meant_status(response.status, body)
 
 
 def _unreachable(error: Exception) -> UnreachableError:

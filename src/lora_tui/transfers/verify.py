@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from lora_tui.adapters.safetensors_header import PREFIX_BYTES, header_length, parse_header
+from lora_tui.adapters.safetensors_header import read_header_at
 from lora_tui.errors import IntegrityError
-from lora_tui.gateway.error_pages import LOOK, error_in
+from lora_tui.gateway.error_pages import PREFIX_BYTES, find_error_page
 from lora_tui.transfers.json_check import check_document
 
 _LARGEST_JSON: Final = 128 << 20
@@ -73,7 +74,7 @@ def check_structure(path: Path, name: str, *, proven: bool = False) -> bool:
 def check_no_error_page(path: Path, name: str) -> None:
     """Raises IntegrityError where a server's error was sent in place of the file."""
     with path.open("rb") as file:
-        problem = error_in(file.read(LOOK), path.stat().st_size, name)
+        problem = find_error_page(file.read(PREFIX_BYTES), path.stat().st_size, name)
     if problem is not None:
         raise IntegrityError(problem)
 
@@ -88,7 +89,7 @@ def check_json(path: Path, name: str = "") -> None:
     with path.open("rb") as file:
         check_document(file)
         file.seek(0)
-        start = file.read(LOOK).removeprefix(b"\xef\xbb\xbf").lstrip()
+        start = file.read(PREFIX_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start.startswith(b"{" if PurePosixPath(name).name in _OBJECTS else (b"{", b"[")):
         raise IntegrityError("The JSON in the file is not an object")
 
@@ -97,8 +98,7 @@ def check_safetensors(path: Path) -> None:
     """Raises IntegrityError unless header and length agree."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        length = header_length(file.read(PREFIX_BYTES), size)
-        parse_header(file.read(length), file_size=size)
+        read_header_at(lambda count, at: os.pread(file.fileno(), count, at), size)
 
 
 def check_zip(path: Path) -> None:
