@@ -16,7 +16,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.config.profile import Profile
 from lora_tui.sandbox import Sandbox
-from tests.commands.test_deliver import whole_model
+from tests.commands.models import whole_model
 from tests.conftest import Run
 from tests.tui.test_terminal import shell
 

@@ -22,7 +22,7 @@ import pytest
 from lora_tui.cli.command_table import COMMANDS
 from lora_tui.cli.run import main
 from lora_tui.sandbox import Sandbox
-from tests.commands.test_deliver import whole_model
+from tests.commands.models import whole_model
 from tests.conftest import Run, set_environment
 from tests.push.adapter import trainer_state, write_adapter
 

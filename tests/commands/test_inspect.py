@@ -15,7 +15,7 @@ import pytest
 
 from lora_tui.gateway.read_prefix import read_prefix
 from lora_tui.sandbox import Sandbox
-from tests.commands.test_deliver import whole_model
+from tests.commands.models import whole_model
 from tests.conftest import Run
 
 WHOLE = 256 << 20

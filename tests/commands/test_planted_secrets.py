@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from lora_tui.sandbox import Sandbox
-from tests.commands.test_deliver import whole_model
+from tests.commands.models import whole_model
 from tests.conftest import Run
 from tests.push.adapter import write_adapter
 

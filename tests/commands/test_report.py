@@ -16,7 +16,7 @@ from lora_tui.domain import ArtifactFile, CurvePoint, Model
 from lora_tui.reports.curve_svg import curve_svg
 from lora_tui.reports.model_card import ModelCard, to_html, to_markdown
 from lora_tui.sandbox import Sandbox
-from tests.commands.test_deliver import whole_model
+from tests.commands.models import whole_model
 from tests.conftest import Run
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y> [a](javascript:b) |\n# `c` ![d](//e)"

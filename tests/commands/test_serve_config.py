@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from lora_tui.sandbox import Sandbox
-from tests.commands.test_deliver import whole_model
+from tests.commands.models import whole_model
 from tests.conftest import Run
 
 

@@ -23,7 +23,7 @@ from lora_tui.config.profile import Profile
 from lora_tui.gateway import Gateway, auth
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
-from tests.commands.test_deliver import whole_model
+from tests.commands.models import whole_model
 from tests.conftest import Run
 
 

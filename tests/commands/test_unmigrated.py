@@ -13,7 +13,7 @@ from lora_tui.cache.connection import open_cache
 from lora_tui.cache.transfers import transfers_of
 from lora_tui.config.profile import load_profile
 from lora_tui.sandbox import Sandbox
-from tests.commands.test_deliver import whole_model
+from tests.commands.models import whole_model
 from tests.conftest import Run, set_environment
 
 

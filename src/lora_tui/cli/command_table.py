@@ -79,7 +79,7 @@ COMMANDS = (
     ),
     Command(
         "sync",
-        "deliver:sync_cache",
+        "sync:sync_cache",
         "Update the cache",
         options.sync_options,
         examples=(
@@ -125,7 +125,7 @@ COMMANDS = (
     ),
     Command(
         "download",
-        "deliver:download_model",
+        "download:download_model",
         "Download a model and verify its files",
         options.download_options,
         examples=(
@@ -151,7 +151,7 @@ COMMANDS = (
     ),
     Command(
         "urls",
-        "deliver:print_urls",
+        "urls:print_urls",
         "Print signed URLs, valid for an hour",
         options.urls_options,
         examples=(("urls 3f2a adapter_model.safetensors", "a link for curl or aria2c"),),

@@ -21,7 +21,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
 _WITHOUT_LOG = ("list:list_models", "show:show_model")
 """They have nothing to log, and loading the logger would be a tenth of their time."""
 
-_ACTING = ("deliver:download_model", "deliver:sync_cache", "harvest:retry", "push:push")
+_ACTING = ("download:download_model", "sync:sync_cache", "harvest:retry", "push:push")
 """They have not done what they should where nobody reads on, and they end because of that."""
 
 
@@ -179,7 +179,7 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
     try:
         return command(context) or ExitCode.OK
     except DamagedCacheError:
-        fills_it = arguments.run == "deliver:sync_cache"
+        fills_it = arguments.run == "sync:sync_cache"
         context.replace_damaged_cache(then=None if fills_it else "run `lora-tui sync`")
         return command(context) or ExitCode.OK
 

@@ -1,9 +1,9 @@
-"""`sync`, `download` and `urls`: what needs the network and a signed-in user."""
+"""`download`: fetch the files of a model, verified."""
 
 from __future__ import annotations
 
 from contextlib import closing, suppress
-from typing import Any, Final
+from typing import Any
 
 from lora_tui import formats
 from lora_tui.cache import models
@@ -11,42 +11,9 @@ from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.profile import expanded
 from lora_tui.domain import Model
-from lora_tui.errors import ExitCode, HiddenFilesError, LoraTuiError, NotFoundError
+from lora_tui.errors import NotFoundError
 from lora_tui.json_values import json_text
 from lora_tui.text import terminal_safe
-
-URL_SECONDS: Final = 3600
-SYNC_PATIENCE: Final = 600.0
-
-
-def sync_cache(context: Context) -> None:
-    """Bring the cache up to the backend, telling how far it is."""
-    context.require_network()
-    from lora_tui.engine.online import OnlineWriters
-
-    with closing(OnlineWriters(context.profile)) as online:
-        report = online.sync(
-            full=context.arguments.full,
-            progress=_progress_line(context),
-            patience=SYNC_PATIENCE,
-            on_wait=lambda: context.say("Another lora-tui is syncing this cache; waiting for it."),
-        )
-    if context.can_redraw:
-        context.talk.rewrite_line("")
-    if context.json:
-        context.print_data(
-            {
-                "written": report.written,
-                "removed": report.removed,
-                "curves": report.curves,
-                "full": report.full,
-            }
-        )
-        return
-    written = ", ".join(f"{count:,} {table}" for table, count in report.written.items() if count)
-    removed = sum(report.removed.values())
-    gone = f"; {removed:,} removed" if removed else ""
-    context.say(f"Synced: {written or 'nothing new'}{gone}; {report.curves:,} loss curves")
 
 
 def download_model(context: Context) -> None:
@@ -58,7 +25,7 @@ def download_model(context: Context) -> None:
 
     writers = OnlineWriters(context.profile, limit_rate=arguments.limit_rate)
     with closing(writers) as online:
-        model = _model(context, arguments.model)
+        model = require_model(context, arguments.model)
         directory = expanded(arguments.to, "--to").absolute() if arguments.to else None
         bars = _Events(context) if arguments.events else _Bars(context)
         with bars:
@@ -95,55 +62,13 @@ def download_model(context: Context) -> None:
     context.out.write(f"{outcome.directory}\n")
 
 
-def print_urls(context: Context) -> ExitCode:
-    """Print signed URLs, for curl or aria2c. They are stored nowhere."""
-    context.require_network()
-    from lora_tui.engine.online import OnlineWriters
-    from lora_tui.transfers.download import choose_files
-
-    with closing(OnlineWriters(context.profile)) as online:
-        model = _model(context, context.arguments.model)
-        files = choose_files(model, context.arguments.file or None)
-        signed = online.sign_many([file.path for file in files])
-    urls: dict[str, str] = {}
-    for file in files:
-        answer = signed[file.path]
-        if isinstance(answer, LoraTuiError):
-            context.say(f"{file.label}: {answer}")
-        else:
-            urls[file.name] = answer
-    if not urls:
-        hidden = [error for error in signed.values() if isinstance(error, HiddenFilesError)]
-        raise hidden[0] if hidden else NotFoundError("None of the files is available")
-    if context.json:
-        data: dict[str, Any] = {
-            "model_id": model.id,
-            "model_name": model.name,
-            "download_urls": urls,
-            "expires_in_seconds": URL_SECONDS,
-        }
-        context.print_data(data)
-    else:
-        context.out.writelines(f"{url}\n" for url in urls.values())
-    return ExitCode.OK if len(urls) == len(files) else ExitCode.PARTLY_FAILED
-
-
-def _model(context: Context, reference: str) -> Model:
+def require_model(context: Context, reference: str) -> Model:
+    """The model that a reference names. Raises NotFoundError, UsageError."""
     with context.cache() as db:
         model = models.get_model(db, resolve(db, reference).id)
     if model is None:
         raise NotFoundError("Model not found or access denied")
     return model
-
-
-def _progress_line(context: Context) -> Any:
-    if not context.can_redraw or context.json:
-        return None
-
-    def tell(table: str, rows: int) -> None:
-        context.talk.rewrite_line(f"{table}: {rows:,}")
-
-    return tell
 
 
 class _Events:

@@ -1,0 +1,51 @@
+"""`sync`: bring the cache up to the backend."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any, Final
+
+from lora_tui.commands.context import Context
+
+SYNC_PATIENCE: Final = 600.0
+"""Seconds to wait for another process that syncs this cache."""
+
+
+def sync_cache(context: Context) -> None:
+    """Bring the cache up to the backend, telling how far it is."""
+    context.require_network()
+    from lora_tui.engine.online import OnlineWriters
+
+    with closing(OnlineWriters(context.profile)) as online:
+        report = online.sync(
+            full=context.arguments.full,
+            progress=_progress_line(context),
+            patience=SYNC_PATIENCE,
+            on_wait=lambda: context.say("Another lora-tui is syncing this cache; waiting for it."),
+        )
+    if context.can_redraw:
+        context.talk.rewrite_line("")
+    if context.json:
+        context.print_data(
+            {
+                "written": report.written,
+                "removed": report.removed,
+                "curves": report.curves,
+                "full": report.full,
+            }
+        )
+        return
+    written = ", ".join(f"{count:,} {table}" for table, count in report.written.items() if count)
+    removed = sum(report.removed.values())
+    gone = f"; {removed:,} removed" if removed else ""
+    context.say(f"Synced: {written or 'nothing new'}{gone}; {report.curves:,} loss curves")
+
+
+def _progress_line(context: Context) -> Any:
+    if not context.can_redraw or context.json:
+        return None
+
+    def tell(table: str, rows: int) -> None:
+        context.talk.rewrite_line(f"{table}: {rows:,}")
+
+    return tell
