@@ -71,9 +71,10 @@ screenshots: $(DEV_READY) ## draw the documentation's pictures anew
 	$(BIN)/python scripts/screenshots.py $(ARGS)
 
 .PHONY: reference
-reference: $(DEV_READY) ## write docs/commands.md and docs/keys.md from the program itself
+reference: $(DEV_READY) ## write docs/commands.md, docs/keys.md and the tables of docs/configuration.md from the program
 	@$(BIN)/python scripts/command_reference.py
 	@$(BIN)/python scripts/key_reference.py
+	@$(BIN)/python scripts/settings_reference.py
 
 .PHONY: man
 man: $(DEV_READY) ## write docs/lora-tui.1 anew, the manual page

@@ -22,7 +22,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.clock import now
-from lora_tui.config.profile import load_profile
+from lora_tui.config.load import load_profile
 from lora_tui.secret import Secret
 
 MODELS = 10_000

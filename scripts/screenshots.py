@@ -21,9 +21,9 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfer_queue import Wanted, enqueue, update
 from lora_tui.cache.transfers import TransferState, transfers_of
-from lora_tui.config.preferences import Preferences
-from lora_tui.config.profile import Profile, find_paths
-from lora_tui.config.settings import Settings
+from lora_tui.config.paths import find_paths
+from lora_tui.config.shown import Settings
+from lora_tui.config.table import Preferences, Profile
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.writers import Writers
 from lora_tui.sandbox import Sandbox

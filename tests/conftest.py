@@ -15,7 +15,8 @@ from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 
 from lora_tui.cli.run import main
-from lora_tui.config.profile import Profile, load_profile
+from lora_tui.config.load import load_profile
+from lora_tui.config.table import Profile
 from lora_tui.sandbox import Sandbox
 from tests.certificates import certificate, trust
 from tests.seeded import seed_from_copy

@@ -22,7 +22,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import put_models
 from lora_tui.cli.run import main
-from lora_tui.config.profile import load_profile
+from lora_tui.config.load import load_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))

@@ -12,9 +12,9 @@ from textual.binding import BindingType
 from textual.types import CSSPathType
 
 from lora_tui.account.login import Login
-from lora_tui.config.file import set_preference
-from lora_tui.config.preferences import Preferences
-from lora_tui.config.profile import Paths, Profile
+from lora_tui.config.paths import Paths
+from lora_tui.config.table import Preferences, Profile
+from lora_tui.config.write import set_value
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.connect import ConnectScreen
 from lora_tui.screens.login import LoginScreen
@@ -46,7 +46,7 @@ class FirstRunApp(BaseApp):
         """The next colours, from now on."""
         if self.use_theme(self.next_theme()):
             try:
-                set_preference(self._paths.config_file, "theme", self.theme)
+                set_value(self._paths.config_file, self._profile_name, "theme", self.theme)
             except LoraTuiError as error:
                 self.show_error(error)
 

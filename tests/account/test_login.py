@@ -11,7 +11,8 @@ import pytest
 
 from lora_tui.account import login, sessions
 from lora_tui.account.login import Login
-from lora_tui.config.profile import Profile, load_profile
+from lora_tui.config.load import load_profile
+from lora_tui.config.table import Profile
 from lora_tui.errors import AuthenticationError
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run

@@ -14,7 +14,7 @@ from lora_tui.account.sessions import load_session
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.connection import open_cache
 from lora_tui.cache.downloaded import downloaded_to
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.errors import DamagedCacheError
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run

@@ -14,7 +14,7 @@ import pytest
 from lora_tui.cache import models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.sandbox import Sandbox
 from tests.commands.models import whole_model
 from tests.conftest import Run

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.config.demo import note_backend
-from lora_tui.config.profile import find_paths
+from lora_tui.config.paths import find_paths
 from lora_tui.errors import ExitCode
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Ran, Run

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Ran, Run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.account.sessions import load_session
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Ran, Run
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lora_tui.account.sessions import load_session
-from lora_tui.config.profile import Paths, Profile, find_paths
+from lora_tui.config.paths import Paths, find_paths
+from lora_tui.config.table import Profile
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 

@@ -8,7 +8,7 @@ import pytest
 
 from lora_tui.account.login import Login, check_project
 from lora_tui.cli.run import main
-from lora_tui.config.profile import load_profile
+from lora_tui.config.load import load_profile
 from lora_tui.errors import ConfigError, UnreachableError
 from lora_tui.gateway.http import build_client
 from lora_tui.sandbox import Sandbox

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lora_tui.account.sessions import load_session
-from lora_tui.config.profile import load_profile
+from lora_tui.config.load import load_profile
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Ran, Run, set_environment
 from tests.front import HTML, Front

@@ -19,7 +19,7 @@ from keyring.errors import KeyringError
 
 from lora_tui.account import sessions
 from lora_tui.account.login import session_auth
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.gateway import Gateway, auth
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret

@@ -11,7 +11,7 @@ import pytest
 
 from lora_tui.cache.connection import open_cache
 from lora_tui.cache.transfers import transfers_of
-from lora_tui.config.profile import load_profile
+from lora_tui.config.load import load_profile
 from lora_tui.sandbox import Sandbox
 from tests.commands.models import whole_model
 from tests.conftest import Run, set_environment

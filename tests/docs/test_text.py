@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from lora_tui.cli.grammar import build_parser
-from lora_tui.config.preferences import load_preferences
-from lora_tui.config.profile import KEYS, load_profile
+from lora_tui.config.load import load_preferences, load_profile
+from lora_tui.config.table import KEYS
 from lora_tui.errors import ExitCode, UsageError
 from tests.docs.documents import ROOT, USER_DOCUMENTS, blocks, inline_code, name
 
@@ -108,7 +108,7 @@ def test_every_setting_is_documented() -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "src" / "lora_tui").rglob("*.py"))
     variables = re.findall(r'"(LORA_TUI_[A-Z_]+|SUPABASE_[A-Z_]+|GPU_CLUSTER_[A-Z_]+)"', sources)
     assert variables
-    assert (KEYS | set(variables)) - {word.rstrip(",:") for word in documented} == set()
+    assert ({*KEYS, *variables}) - {word.rstrip(",:") for word in documented} == set()
 
 
 def test_the_configuration_files_shown_are_ones_that_work(home: Path) -> None:
@@ -151,10 +151,10 @@ def test_every_document_is_reached_from_the_readme() -> None:
     assert set(USER_DOCUMENTS) - reached == set()
 
 
-@pytest.mark.parametrize("page", ["command", "key"])
-def test_the_references_are_those_of_the_program(page: str) -> None:
-    made = runpy.run_path(str(ROOT / "scripts" / f"{page}_reference.py"))["reference"]()
-    assert (ROOT / "docs" / f"{page}s.md").read_text() == made, "run `make reference`"
+@pytest.mark.parametrize("kind", ["command", "key", "settings"])
+def test_the_references_are_those_of_the_program(kind: str) -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / f"{kind}_reference.py"))
+    assert script["DOCUMENT"].read_text() == script["reference"](), "run `make reference`"
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:

@@ -20,7 +20,7 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache import metadata
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
-from lora_tui.config.profile import load_profile
+from lora_tui.config.load import load_profile
 from lora_tui.json_values import identifier
 from tests.conftest import Run
 from tests.fuzz.conftest import examples

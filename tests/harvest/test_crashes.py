@@ -36,7 +36,7 @@ REMOTE_WRITES = ("claim", *_FILES, "artifact", "notification", "link")
 _KILLED = """
 import os, signal, sys, threading
 from lora_tui import harvest
-from lora_tui.config.profile import load_profile
+from lora_tui.config.load import load_profile
 from tests.harvest.mortal import mortal
 harvest.run_cycle(
     mortal(

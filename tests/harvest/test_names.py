@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lora_tui import harvest
-from lora_tui.config.profile import load_profile
+from lora_tui.config.load import load_profile
 from lora_tui.gateway.gpu import WorkerResult
 from lora_tui.harvest.failures import RefusedResultError
 from lora_tui.harvest.record import stored_name

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.writers import Writers
 from lora_tui.harvest import State

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from httpx_retries import Retry
 
-from lora_tui.config.profile import Paths
+from lora_tui.config.paths import Paths
 from lora_tui.errors import BackendError, DiskError, LoraTuiError
 from lora_tui.gateway import wire
 from lora_tui.gateway.resumable import CHUNK

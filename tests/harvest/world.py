@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 
 from lora_tui import harvest
-from lora_tui.config.profile import Paths, Profile
+from lora_tui.config.paths import Paths
+from lora_tui.config.table import Profile
 from lora_tui.harvest import CycleResult, Event, Harvester
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret

@@ -16,7 +16,7 @@ from lora_tui.cache.cache_file import delete_cache
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
-from lora_tui.config.preferences import Preferences
+from lora_tui.config.table import Preferences
 from lora_tui.engine.writers import Writers
 from lora_tui.errors import DamagedCacheError, LoraTuiError, UnreachableError
 from lora_tui.widgets.model_table import ModelTable

@@ -19,7 +19,8 @@ from lora_tui.account.sessions import load_session
 from lora_tui.cache import metadata, models
 from lora_tui.cache.cache_file import sync_lock
 from lora_tui.cache.connection import open_cache
-from lora_tui.config.profile import Profile, load_profile
+from lora_tui.config.load import load_profile
+from lora_tui.config.table import Profile
 from lora_tui.errors import CacheError
 from lora_tui.gateway.paging import Page
 from lora_tui.gateway.rest import Rest

@@ -12,7 +12,7 @@ import pytest
 
 from lora_tui.cache import metadata, metrics, models
 from lora_tui.cache.connection import open_cache
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import UnreachableError
 from lora_tui.sandbox import Sandbox

@@ -16,7 +16,7 @@ from lora_tui.cache import downloaded, models, transfers
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import ModelQuery, get_row, put_models
 from lora_tui.cache.transfers import Transfer, TransferState
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.domain import Model
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import DiskError, IntegrityError, LoraTuiError, PartlyFailedError

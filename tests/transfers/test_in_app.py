@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.transfers import TransferState, queue_of
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.writers import Writers
 from lora_tui.sandbox import Sandbox

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.config.profile import bytes_of
+from lora_tui.config.kinds import bytes_of
 from lora_tui.errors import DiskError
 from lora_tui.transfers.connection_scaling import ConnectionScaling
 from lora_tui.transfers.part import Version, open_part, part_of

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from textual.pilot import Pilot
 
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
-from lora_tui.config.preferences import Preferences
+from lora_tui.config.table import Preferences
 from lora_tui.screens.model import ModelScreen
 from tests.tui.library import NOW, FakeWriters, Library
 from tests.tui.whole_model import MODEL, put_model, put_points
@@ -67,7 +66,7 @@ def open_app(library: Library, writers: FakeWriters) -> Open:
     """Makes the application on the library; arguments are preferences, or its constructor's."""
 
     def make(**arguments: Any) -> LoraTuiApp:
-        wishes = {f.name: arguments.pop(f.name) for f in fields(Preferences) if f.name in arguments}
+        wishes = {name: arguments.pop(name) for name in Preferences._fields if name in arguments}
         arguments = {"profile": "demo", "sync_on_start": False, **arguments}
         arguments["preferences"] = Preferences(**wishes)
         app = LoraTuiApp(library.path, writers, **arguments)

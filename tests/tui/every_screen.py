@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.config.profile import Paths, Profile
-from lora_tui.config.settings import Settings
+from lora_tui.config.paths import Paths
+from lora_tui.config.shown import Settings
+from lora_tui.config.table import Profile
 from lora_tui.errors import AuthenticationError
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest

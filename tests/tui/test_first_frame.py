@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lora_tui.config.profile import load_profile
+from lora_tui.config.load import load_profile
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library
 

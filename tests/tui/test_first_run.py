@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lora_tui.account import sessions
-from lora_tui.config.preferences import Preferences, load_preferences
-from lora_tui.config.profile import Paths, find_paths, load_profile
+from lora_tui.config.load import load_preferences, load_profile
+from lora_tui.config.paths import Paths, find_paths
+from lora_tui.config.table import Preferences
 from lora_tui.first_run import FirstRunApp
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.connect import ConnectScreen

@@ -13,9 +13,9 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from lora_tui.account.login import Login
-from lora_tui.config.preferences import THEME_NAMES, Preferences
-from lora_tui.config.profile import Profile, find_paths
-from lora_tui.config.settings import Settings
+from lora_tui.config.paths import find_paths
+from lora_tui.config.shown import Settings
+from lora_tui.config.table import THEME_NAMES, Preferences, Profile
 from lora_tui.first_run import FirstRunApp
 from tests.tui.conftest import Open
 from tests.tui.library import Library, notice_row

@@ -11,7 +11,8 @@ import pytest
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.clock import timestamp_text
-from lora_tui.config.profile import Paths, Profile
+from lora_tui.config.paths import Paths
+from lora_tui.config.table import Profile
 from lora_tui.processes import new_identity
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest

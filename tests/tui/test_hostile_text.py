@@ -15,8 +15,9 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache import records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.config.profile import Paths, Profile
-from lora_tui.config.settings import Settings
+from lora_tui.config.paths import Paths
+from lora_tui.config.shown import Settings
+from lora_tui.config.table import Profile
 from lora_tui.errors import LoraTuiError, SessionEndedError
 from lora_tui.json_values import replace_surrogates
 from lora_tui.secret import Secret

@@ -10,7 +10,8 @@ from textual.command import CommandPalette
 from lora_tui.account.login import Login
 from lora_tui.app import LoraTuiApp
 from lora_tui.config.keys import keymap_of
-from lora_tui.config.profile import Profile, find_paths
+from lora_tui.config.paths import find_paths
+from lora_tui.config.table import Profile
 from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.help import HelpScreen
 from lora_tui.screens.models import ModelsScreen

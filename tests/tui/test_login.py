@@ -12,8 +12,9 @@ import pytest
 from lora_tui.account import sessions
 from lora_tui.account.login import Login
 from lora_tui.app import LoraTuiApp
-from lora_tui.config.profile import Paths, Profile
-from lora_tui.config.settings import Settings
+from lora_tui.config.paths import Paths
+from lora_tui.config.shown import Settings
+from lora_tui.config.table import Profile
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import AuthenticationError, SessionEndedError
 from lora_tui.sandbox import Sandbox
@@ -40,7 +41,7 @@ def sandbox() -> Iterator[Sandbox]:
 def login(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Login:
     """At the sandbox, with somebody signed in whose session is of yesterday."""
     del home
-    from lora_tui.config.profile import load_profile
+    from lora_tui.config.load import load_profile
 
     set_environment(sandbox, monkeypatch)
     profile = load_profile()
@@ -172,7 +173,8 @@ async def test_where_nobody_can_sign_in_no_form_is_offered(
 
 @pytest.mark.parametrize("theme", ["dark", "mono"])
 def test_picture(library: Library, open_app: Open, snap_compare, theme: str) -> None:  # type: ignore[no-untyped-def]
-    from lora_tui.config.profile import Profile, find_paths
+    from lora_tui.config.paths import find_paths
+    from lora_tui.config.table import Profile
 
     library.fill()
     library.put_state(error="The session has ended")

@@ -14,8 +14,9 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
-from lora_tui.config.profile import Profile, find_paths
-from lora_tui.config.settings import Settings
+from lora_tui.config.paths import find_paths
+from lora_tui.config.shown import Settings
+from lora_tui.config.table import Profile
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.card_grid import CardGrid

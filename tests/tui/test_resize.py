@@ -8,9 +8,9 @@ import pytest
 from textual import events
 
 from lora_tui.account.login import Login
-from lora_tui.config.preferences import Preferences
-from lora_tui.config.profile import Paths, Profile, find_paths
-from lora_tui.config.settings import Settings
+from lora_tui.config.paths import Paths, find_paths
+from lora_tui.config.shown import Settings
+from lora_tui.config.table import Preferences, Profile
 from lora_tui.first_run import FirstRunApp
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library, notice_row

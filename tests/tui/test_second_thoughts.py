@@ -17,9 +17,10 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.transfer_queue import Wanted
 from lora_tui.cache.transfers import TransferState
-from lora_tui.config.preferences import load_preferences
-from lora_tui.config.profile import Profile, find_paths
-from lora_tui.config.settings import Settings
+from lora_tui.config.load import load_preferences
+from lora_tui.config.paths import find_paths
+from lora_tui.config.shown import Settings
+from lora_tui.config.table import Profile
 from lora_tui.reports.exports import write_new_file
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.transfers import TransfersScreen

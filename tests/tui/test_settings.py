@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.config.preferences import load_preferences
-from lora_tui.config.profile import Profile, find_paths
-from lora_tui.config.settings import Settings
+from lora_tui.config.load import load_preferences
+from lora_tui.config.paths import find_paths
+from lora_tui.config.shown import Settings
+from lora_tui.config.table import Profile
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.settings import SettingsScreen
 from tests.tui.conftest import Open, screen_text, toasts, until

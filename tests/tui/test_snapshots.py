@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.config.preferences import THEME_NAMES
+from lora_tui.config.table import THEME_NAMES
 from tests.tui.conftest import Open
 from tests.tui.library import HOSTILE_NAMES, Library, model_row, notice_row
 

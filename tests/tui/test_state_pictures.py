@@ -20,8 +20,9 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metadata import SyncErrorKind
 from lora_tui.cache.runs import Run
 from lora_tui.clock import timestamp_text
-from lora_tui.config.profile import Profile, find_paths
-from lora_tui.config.settings import Settings
+from lora_tui.config.paths import find_paths
+from lora_tui.config.shown import Settings
+from lora_tui.config.table import Profile
 from lora_tui.curves.series import Logged, Series
 from lora_tui.domain import MetricPoint
 from lora_tui.screens import model as model_screen

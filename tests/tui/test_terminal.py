@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.config.profile import find_paths
+from lora_tui.config.paths import find_paths
 
 ESCAPES = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_].*?\x1b\\|[ -/]*[0-~])", re.S

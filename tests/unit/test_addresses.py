@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 
 from lora_tui.addresses import is_public, is_public_host
-from lora_tui.config.profile import checked_url
+from lora_tui.config.kinds import checked_url
 from lora_tui.errors import ConfigError
 from lora_tui.harvest.failures import RefusedResultError
 from lora_tui.harvest.guard import target_of

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.config.preferences import load_preferences
-from lora_tui.config.profile import load_profile
+from lora_tui.config.load import load_preferences, load_profile
 from lora_tui.errors import ConfigError, ExitCode
 
 KEYS = {"SUPABASE_URL": "https://project.example", "SUPABASE_ANON_KEY": "sb_publishable_x"}

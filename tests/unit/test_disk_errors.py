@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.config.profile import read_document
+from lora_tui.config.load import read_document
 from lora_tui.errors import ConfigError, DiskError
 from lora_tui.files import disk_error
 from lora_tui.harvest import ledger_file

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from lora_tui.account.sessions import refresh_lock, signed_in
-from lora_tui.config.file import set_value
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
+from lora_tui.config.write import set_value
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.harvest.ledger import Ledger
 from lora_tui.sandbox import Sandbox

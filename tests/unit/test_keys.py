@@ -117,7 +117,7 @@ def test_every_binding_can_be_moved_and_is_watched_where_it_listens() -> None:
         "columns": ("the columns",),
         "sort_menu": ("the orders",),
         "choose_files": ("the choice of files",),
-        "serve": ("the snippets",),
+        "snippets": ("the snippets",),
         "confirm": ("a question",),
         "help": ("the help",),
         "welcome": ("the welcome",),

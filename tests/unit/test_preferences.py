@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.config.preferences import Preferences, load_preferences
-from lora_tui.config.profile import Profile, find_paths
-from lora_tui.config.settings import DEFAULT, FILE, Settings
+from lora_tui.config.load import load_preferences
+from lora_tui.config.paths import find_paths
+from lora_tui.config.shown import DEFAULT, FILE, Settings
+from lora_tui.config.table import Preferences, Profile
 from lora_tui.errors import ConfigError
 
 WRITTEN = """\

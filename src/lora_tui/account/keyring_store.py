@@ -6,10 +6,9 @@ Imported only where a token is read or written; LORA_TUI_NO_KEYRING=1 leaves it 
 from __future__ import annotations
 
 import importlib
-import os
 from typing import Any, Final
 
-from lora_tui.config.profile import switch_of
+from lora_tui.config.table import variables
 
 _SERVICE: Final = "lora-tui"
 _LEAST_PRIORITY: Final = 1
@@ -54,7 +53,7 @@ def remove(name: str) -> None:
 
 
 def _backend() -> Any:
-    if switch_of("LORA_TUI_NO_KEYRING", os.environ):
+    if variables().no_keyring:
         return None
     try:
         keyring = importlib.import_module("keyring")

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from lora_tui.account import sessions
 from lora_tui.account.sessions import Session, SignedIn
-from lora_tui.config.file import set_values
-from lora_tui.config.profile import Paths, Profile, check_in_header, checked_url
+from lora_tui.config.kinds import check_in_header, checked_url
+from lora_tui.config.paths import Paths
+from lora_tui.config.table import Profile
+from lora_tui.config.write import set_values
 from lora_tui.errors import AuthenticationError, ConfigError, LoraTuiError
 from lora_tui.secret import Secret
 

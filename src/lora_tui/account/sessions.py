@@ -26,7 +26,7 @@ from lora_tui.account.files import (
 )
 from lora_tui.cache.metadata import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.errors import AuthenticationError, DiskError
 from lora_tui.files import (
     disk_error,
@@ -127,7 +127,7 @@ def nobody_signed_in(profile: Profile) -> AuthenticationError:
         )
     return AuthenticationError(
         f"Nobody is signed in to profile {profile.name}",
-        remedy="run `lora-tui login`, or try `lora-tui demo`",
+        remedy="run `lora-tui login`",
     )
 
 

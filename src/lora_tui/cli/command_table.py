@@ -233,7 +233,7 @@ COMMANDS = (
     ),
     Command(
         "config",
-        "upkeep:config",
+        "config:config",
         "Show or change the configuration",
         options.config_options,
         examples=(
@@ -244,14 +244,14 @@ COMMANDS = (
     ),
     Command(
         "cache",
-        "upkeep:cache",
+        "cache:cache",
         "Show or remove the local cache",
         options.cache_options,
         examples=(("cache clear", "remove it; the next sync fetches everything"),),
     ),
     Command(
         "schema",
-        "upkeep:schema",
+        "schema:schema",
         "Print the SQL migration to apply",
         examples=(("schema", "SQL for the project's editor; it only adds"),),
     ),

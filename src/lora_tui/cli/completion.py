@@ -150,7 +150,7 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
     elif action.dest == "profile":
         yield from ((name, "") for name in _profiles(line))
     elif action.dest == "key":
-        from lora_tui.config.profile import KEYS
+        from lora_tui.config.table import KEYS
 
         yield from ((key, "") for key in sorted(KEYS))
     elif action.dest == "to" or action.metavar == "DIR":
@@ -208,7 +208,8 @@ def _rows(line: _Line, query: str, values: tuple[object, ...]) -> list[tuple[str
 
 def _cache(line: _Line) -> sqlite3.Connection:
     from lora_tui.account import sessions
-    from lora_tui.config.profile import expanded, load_profile
+    from lora_tui.config.kinds import expanded
+    from lora_tui.config.load import load_profile
 
     config = line.values.get("config")
     profile = load_profile(
@@ -226,7 +227,9 @@ def _cache(line: _Line) -> sqlite3.Connection:
 
 def _profiles(line: _Line) -> list[str]:
     from lora_tui.config.demo import known_demos
-    from lora_tui.config.profile import expanded, find_paths, read_profiles
+    from lora_tui.config.kinds import expanded
+    from lora_tui.config.load import read_profiles
+    from lora_tui.config.paths import find_paths
 
     config: Any = line.values.get("config")
     paths = find_paths(config_file=expanded(config, "--config") if config else None)

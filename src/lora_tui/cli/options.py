@@ -277,7 +277,7 @@ def completion_options(parser: ArgumentParser) -> None:
 
 
 def _rate(text: str) -> float:
-    from lora_tui.config.profile import bytes_of
+    from lora_tui.config.kinds import bytes_of
 
     return bytes_of(text)
 

@@ -17,7 +17,8 @@ from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import ModelSummary
 from lora_tui.commands.output import Output
-from lora_tui.config.profile import Profile, load_profile
+from lora_tui.config.load import load_profile
+from lora_tui.config.table import Profile
 from lora_tui.errors import (
     CacheError,
     NotFoundError,

@@ -19,7 +19,8 @@ from lora_tui.config.demo import (
     note_backend,
     state_directory,
 )
-from lora_tui.config.profile import Paths, Profile, find_paths
+from lora_tui.config.paths import Paths, find_paths
+from lora_tui.config.table import Profile
 from lora_tui.tui.sandbox_process import explained, sandbox_process
 from lora_tui.tui.terminal import require_terminal
 

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 from lora_tui.account import sessions
 from lora_tui.commands.context import Context
-from lora_tui.config.profile import Profile, find_paths
+from lora_tui.config.paths import find_paths
+from lora_tui.config.table import Profile
 from lora_tui.doctor import machine
 from lora_tui.doctor.findings import Finding, Verdict, attempt, failed, failure, skipped
 from lora_tui.errors import AuthenticationError, ConfigError, ExitCode, LoraTuiError

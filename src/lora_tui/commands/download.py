@@ -9,7 +9,7 @@ from lora_tui import formats
 from lora_tui.cache import models
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.commands.context import Context, resolve
-from lora_tui.config.profile import expanded
+from lora_tui.config.kinds import expanded
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError
 from lora_tui.json_values import json_text

@@ -9,7 +9,7 @@ from lora_tui import formats
 from lora_tui.adapters.inspection import CONFIG, Adapter, read_local
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
-from lora_tui.config.profile import expanded
+from lora_tui.config.kinds import expanded
 from lora_tui.errors import ExitCode, NotFoundError
 from lora_tui.text import terminal_safe
 

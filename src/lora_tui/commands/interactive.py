@@ -13,12 +13,9 @@ from lora_tui.account.login import Login, sign_in
 from lora_tui.cache.cache_file import delete_cache
 from lora_tui.cache.metadata import Owner
 from lora_tui.commands.context import Context
-from lora_tui.config.profile import (
-    DEFAULT_PROFILE,
-    Profile,
-    find_paths,
-    load_profile,
-)
+from lora_tui.config.load import DEFAULT_PROFILE, load_profile
+from lora_tui.config.paths import find_paths
+from lora_tui.config.table import Profile
 from lora_tui.engine.writers import Writers
 from lora_tui.errors import (
     AuthenticationError,
@@ -74,7 +71,7 @@ def run_online(context: Context, profile: Profile, session: Session, *, sync: bo
 
 def _first_run(context: Context) -> Profile | None:
     """The profile that was connected; None where the demo was shown, or the user left."""
-    from lora_tui.config.preferences import load_preferences
+    from lora_tui.config.load import load_preferences
     from lora_tui.first_run import FirstRunApp
 
     arguments = context.arguments
@@ -90,7 +87,7 @@ def _first_run(context: Context) -> Profile | None:
 
 def _signs_in(profile: Profile, reason: AuthenticationError) -> bool:
     """Ask for a login before the application opens; whether there is one now."""
-    from lora_tui.config.preferences import load_preferences
+    from lora_tui.config.load import load_preferences
     from lora_tui.first_run import SignInApp
 
     preferences = load_preferences(profile.paths.config_file)
@@ -110,8 +107,8 @@ def _run(
     """The application, after the user has left it."""
     gc.disable()  # what is made until the first frame stays; the application enables it then
     from lora_tui.app import LoraTuiApp
-    from lora_tui.config.preferences import load_preferences
-    from lora_tui.config.settings import Settings
+    from lora_tui.config.load import load_preferences
+    from lora_tui.config.shown import Settings
     from lora_tui.tui.background_harvest import BackgroundHarvest
 
     cache_path = writers.cache_path

@@ -19,7 +19,8 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.transfers import Checked
 from lora_tui.commands.context import Context, resolve
-from lora_tui.config.profile import expanded, find_paths
+from lora_tui.config.kinds import expanded
+from lora_tui.config.paths import find_paths
 from lora_tui.domain import Model
 from lora_tui.errors import (
     AuthenticationError,

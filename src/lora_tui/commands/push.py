@@ -7,7 +7,7 @@ from typing import Any
 from lora_tui import formats
 from lora_tui.account.login import sign_in
 from lora_tui.commands.context import Context
-from lora_tui.config.profile import expanded
+from lora_tui.config.kinds import expanded
 from lora_tui.harvest.record import StoredFile
 from lora_tui.json_values import mapping
 from lora_tui.push import (

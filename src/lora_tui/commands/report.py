@@ -11,7 +11,7 @@ from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.commands.show import facts_of, opinion_lines
-from lora_tui.config.profile import expanded
+from lora_tui.config.kinds import expanded
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.filenames import slug

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from lora_tui.config.profile import DEMO_PROFILES, Paths, Profile
+from lora_tui.config.load import DEMO_PROFILES
+from lora_tui.config.paths import Paths
+from lora_tui.config.table import Profile
 from lora_tui.errors import ConfigError, UnreachableError
 from lora_tui.files import disk_error, read_regular_file, write_private_file
 from lora_tui.secret import Secret

@@ -15,8 +15,9 @@ from lora_tui import clock, formats
 from lora_tui.cache import metadata
 from lora_tui.cache.integrity import check_integrity
 from lora_tui.cache.schema import SCHEMA_VERSION
-from lora_tui.config.file import SECRET_KEYS
-from lora_tui.config.profile import DEFAULT_PROFILE, Paths, Profile, read_profiles, switch_of
+from lora_tui.config.load import DEFAULT_PROFILE, read_profiles
+from lora_tui.config.paths import Paths
+from lora_tui.config.table import SECRET_KEYS, Profile, setting_of
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
 from lora_tui.errors import DamagedCacheError
 from lora_tui.files import file_system_of, has_locks
@@ -123,7 +124,7 @@ def check_terminal(stream: OutputStream, environment: Mapping[str, str] = os.env
         )
     if columns < _SMALLEST[0] or lines < _SMALLEST[1]:
         return warning("terminal", seen, "80×24 and more shows everything")
-    if "utf" not in encoding and not switch_of("LORA_TUI_ASCII", environment):
+    if "utf" not in encoding and not setting_of("ascii").from_environment(environment):
         return warning("terminal", seen, "set LORA_TUI_ASCII=1, or a UTF-8 locale")
     return ok("terminal", seen)
 

@@ -13,7 +13,7 @@ import httpx
 from lora_tui import clock
 from lora_tui.account import sessions
 from lora_tui.account.sessions import Session
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.doctor.findings import (
     TABLE_REMEDY,
     Finding,

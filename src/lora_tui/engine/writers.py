@@ -19,7 +19,7 @@ from lora_tui.errors import UnreachableError
 if TYPE_CHECKING:
     from lora_tui.adapters.inspection import Adapter
     from lora_tui.cache.metadata import Owner
-    from lora_tui.config.profile import Profile
+    from lora_tui.config.table import Profile
     from lora_tui.engine.online import OnlineWriters
     from lora_tui.transfers.control import Control
 

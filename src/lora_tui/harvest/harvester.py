@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.errors import ConfigError
 from lora_tui.files import disk_error, make_private_directory
 from lora_tui.gateway import Gateway

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from lora_tui import clock
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.files import Presence, is_alive, make_private_directory
 from lora_tui.harvest.backoff import NEVER_LONGER, wait_after
 from lora_tui.harvest.job_state import FileState, JobState, State

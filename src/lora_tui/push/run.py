@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.clock import timestamp_text
-from lora_tui.config.profile import Profile
+from lora_tui.config.table import Profile
 from lora_tui.domain import Quality
 from lora_tui.errors import (
     ConfigError,

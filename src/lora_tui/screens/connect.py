@@ -13,7 +13,9 @@ from textual.widgets import Button, Footer, Input, Static
 
 from lora_tui.account import login as accounts
 from lora_tui.account.login import Login
-from lora_tui.config.profile import Paths, Profile, checked_url
+from lora_tui.config.kinds import checked_url
+from lora_tui.config.paths import Paths
+from lora_tui.config.table import Profile
 from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
 from lora_tui.tui.base_screen import BaseScreen

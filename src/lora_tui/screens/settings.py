@@ -14,8 +14,9 @@ from textual.content import Content
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
+from lora_tui.account import sessions
 from lora_tui.cache.changes import Topic
-from lora_tui.config.settings import ACCOUNT, FILE, Setting, Settings
+from lora_tui.config.shown import FILE, SettingLine, Settings
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.columns import ColumnScreen
 from lora_tui.screens.list_screen import LIST_KEYS, FullList
@@ -30,6 +31,7 @@ _LABEL: Final = 16
 _SOURCE: Final = 20
 _WIDEST: Final = 110
 _COLUMNS: Final = "columns"
+_ACCOUNT: Final = "account"
 _AFTER: Final = 2
 """Where the columns stand: after the colours and ASCII."""
 
@@ -58,7 +60,7 @@ class SettingsScreen(CacheScreen):
         """Read the file. Raises ConfigError where it is broken."""
         super().__init__()
         self._settings = settings
-        self._rows: list[Setting] = []
+        self._rows: list[SettingLine] = []
 
     def compose(self) -> ComposeResult:
         """The list, and below it the line in which a value is typed."""
@@ -123,7 +125,7 @@ class SettingsScreen(CacheScreen):
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         setting = self._rows[event.option_index]
-        if setting.key == ACCOUNT:
+        if setting.key == _ACCOUNT:
             self.lora.action_sign_out()
         elif setting.key == _COLUMNS:
             self._choose_columns()
@@ -135,7 +137,7 @@ class SettingsScreen(CacheScreen):
             self._change(setting, setting.choices[after])
         else:
             line = self.query_one(Input)
-            line.value = setting.value if setting.typed is None else setting.typed
+            line.value = setting.typed
             line.placeholder = setting.explanation
             self.query_one("#setting-label", Label).update(setting.label)
             self.query_one("#setting-typed").add_class("-open")
@@ -147,7 +149,7 @@ class SettingsScreen(CacheScreen):
             self._change(self._chosen, event.value)
 
     @property
-    def _chosen(self) -> Setting | None:
+    def _chosen(self) -> SettingLine | None:
         index = self.query_one(OptionList).highlighted if self.is_mounted else None
         return self._rows[index] if index is not None and index < len(self._rows) else None
 
@@ -159,7 +161,7 @@ class SettingsScreen(CacheScreen):
         self.query_one("#setting-typed").remove_class("-open")
         self.query_one(SettingList).focus()
 
-    def _change(self, setting: Setting, value: str) -> None:
+    def _change(self, setting: SettingLine, value: str) -> None:
         def changed(_: None) -> None:
             try:
                 self.lora.take_preferences()
@@ -182,26 +184,41 @@ class SettingsScreen(CacheScreen):
             partial(self._settings.change, setting.key, value), changed, name="settings"
         )
 
-    def _show_changed(self, setting: Setting, value: str) -> None:
+    def _show_changed(self, setting: SettingLine, value: str) -> None:
         """Leave the line in which it was typed, unless something else is typed there by now."""
         is_chosen = self._chosen is not None and self._chosen.key == setting.key
         if self._typing and is_chosen and self.query_one(Input).value == value:
             self._close_input()
         self._show()
 
-    def _all(self) -> list[Setting]:
+    def _all(self) -> list[SettingLine]:
         """What the file and the environment say, and what the list of models remembers."""
         keys = self.lora.view_state.columns
         shown = ", ".join(column.label for column in COLUMNS if column.key in keys)
-        columns = Setting(
+        columns = SettingLine(
             _COLUMNS,
             "Columns",
             shown or "those that fit best",
-            "remembered" if keys else "default",
-            "of the list of models",
+            source="remembered" if keys else "default",
+            explanation="of the list of models",
+            is_changeable=True,
         )
         settings = self._settings.all()
-        return [*settings[:_AFTER], columns, *settings[_AFTER:]]
+        return [
+            *settings[:_AFTER],
+            columns,
+            *settings[_AFTER:],
+            *self._account(),
+            SettingLine("file", "Configuration", str(self._settings.file)),
+            SettingLine("cache", "Cache", str(self._settings.cache_path)),
+        ]
+
+    def _account(self) -> list[SettingLine]:
+        account = sessions.account_of(self._settings.profile)
+        if account is None:
+            return []
+        who = account.email or account.user_id
+        return [SettingLine(_ACCOUNT, "Account", who, explanation="choosing it signs out")]
 
     def _choose_columns(self) -> None:
         keys = self.lora.view_state.columns
@@ -221,7 +238,7 @@ class SettingsScreen(CacheScreen):
         listing.add_options([Option(self._line(setting)) for setting in self._rows])
         listing.highlighted = highlighted
 
-    def _line(self, setting: Setting) -> Content:
+    def _line(self, setting: SettingLine) -> Content:
         width = max(40, min(_WIDEST, self.size.width - 8))
         room = width - _LABEL - _SOURCE - 1
         value = terminal_safe(setting.value, limit=500)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from lora_tui.errors import ConfigError, LoraTuiError
 
 if TYPE_CHECKING:  # the application makes one before its first frame; it is used after it
-    from lora_tui.config.profile import Profile
+    from lora_tui.config.table import Profile
     from lora_tui.harvest.ledger import Ledger
 
 _INTERVAL: Final = 60.0

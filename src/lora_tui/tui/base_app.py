@@ -14,7 +14,7 @@ from textual.filter import Monochrome, NoColor
 from textual.notifications import SeverityLevel
 
 from lora_tui.config.keys import keys_of
-from lora_tui.config.preferences import THEME_NAMES, Preferences
+from lora_tui.config.table import THEME_NAMES, Preferences
 from lora_tui.errors import LoraTuiError
 from lora_tui.text import terminal_safe
 from lora_tui.tui import background

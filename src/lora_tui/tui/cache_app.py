@@ -24,7 +24,7 @@ from textual.worker import WorkerFailed
 from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner, get_sync_state
-from lora_tui.config.preferences import Preferences
+from lora_tui.config.table import Preferences
 from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
 from lora_tui.tui.announcements import Announcements
 from lora_tui.tui.base_app import BaseApp
@@ -34,7 +34,7 @@ from lora_tui.tui.view_state import ViewMemory, ViewState
 
 if TYPE_CHECKING:
     from lora_tui.account.login import Login
-    from lora_tui.config.settings import Settings
+    from lora_tui.config.shown import Settings
     from lora_tui.engine.writers import Writers
     from lora_tui.tui.background_harvest import BackgroundHarvest
 

@@ -10,7 +10,7 @@ from textual.keys import key_to_character
 from textual.screen import Screen
 
 from lora_tui.config.keys import DEFAULT_KEYS, keys_of
-from lora_tui.config.preferences import Preferences
+from lora_tui.config.table import Preferences
 
 
 def bound(

@@ -1,0 +1,108 @@
+"""`config`: show the configuration in force, and change it."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+from typing import Any
+
+from lora_tui import formats
+from lora_tui.commands.context import Context
+from lora_tui.config.keys import DEFAULT_KEYS, Keymap, keys_of, spelled
+from lora_tui.config.load import load_preferences, read_profiles
+from lora_tui.config.paths import find_paths
+from lora_tui.config.table import PROFILE_SETTINGS, PROFILES, UI_SETTINGS, setting_of, variables
+from lora_tui.errors import UsageError
+from lora_tui.secret import MASK
+
+
+def config(context: Context) -> None:
+    """Print the path of the file, the settings in force, or names; or set a value."""
+    arguments = context.arguments
+    path = find_paths(config_file=arguments.config).config_file
+    if arguments.action == "set":
+        _set(context, path)
+        return
+    if arguments.key is not None:
+        raise UsageError(f"`config {arguments.action}` takes no key")
+    if arguments.action == "path":
+        if context.json:
+            context.print_data({"path": str(path)})
+        else:
+            context.out.write(f"{path}\n")
+    elif arguments.action == "profiles":
+        names = sorted(read_profiles(path))
+        if context.json:
+            context.print_data({"profiles": names})
+        else:
+            context.out.writelines(f"{name}\n" for name in names)
+    elif arguments.action == "keys":
+        _print_keys(context, load_preferences(path).keys)
+    else:
+        _show(context, path)
+
+
+def _show(context: Context, path: Path) -> None:
+    """Print the settings in force, secrets masked, and the keys that were moved."""
+    preferences, profile = load_preferences(path), context.profile
+    shown: dict[str, Any] = {"profile": profile.name}
+    for settings, values in ((PROFILE_SETTINGS, profile), (UI_SETTINGS, preferences)):
+        for setting in settings:
+            value = getattr(values, setting.field)
+            value = str(value) if isinstance(value, Path) else value
+            shown[setting.key] = MASK if setting.masked and value else value
+    moved = {name: _keys_written(name, preferences.keys) for name in preferences.keys}
+    if context.json:
+        context.print_data({**shown, "keys": moved})
+        return
+    for key, value in {**shown, **moved}.items():
+        context.out.write(f"{key:<20} {formats.NO_VALUE if value is None else value}\n")
+
+
+def _print_keys(context: Context, moved: Keymap) -> None:
+    """Print all actions that can be moved to other keys, with the keys that they have."""
+    if context.json:
+        context.print_data({name: _keys_written(name, moved) for name in DEFAULT_KEYS})
+        return
+    for name in DEFAULT_KEYS:
+        mark = "   (moved)" if name in moved else ""
+        context.out.write(f"{name:<24} {_keys_written(name, moved)}{mark}\n")
+
+
+def _keys_written(name: str, moved: Keymap) -> str:
+    """The keys of an action as the configuration file has them."""
+    return ",".join("comma" if key == "comma" else spelled(key) for key in keys_of(name, moved))
+
+
+def _set(context: Context, path: Path) -> None:
+    from lora_tui.config.write import set_value  # late: most calls of `config` only read
+
+    arguments = context.arguments
+    key, value = arguments.key, arguments.value
+    if key is None:
+        raise UsageError(
+            "A key and a value are needed", remedy="like this: lora-tui config set url https://host"
+        )
+    setting = setting_of(key)
+    if value is None and not setting.secret:
+        raise UsageError(
+            f"A value for {key} is needed", remedy=f"like this: lora-tui config set {key} VALUE"
+        )
+    if value in (None, "-"):
+        if sys.stdin.isatty():
+            value = getpass.getpass(f"{key}: ")
+        else:
+            value = sys.stdin.readline().rstrip("\n")
+    elif value and setting.secret:
+        context.say(
+            f"Other users could read that in the list of processes, and your shell remembers it:"
+            f" next time `lora-tui config set {key} -` asks for it."
+        )
+    profile = arguments.profile or variables().profile
+    set_value(path, profile, key, value)
+    if context.json:
+        context.print_data({"path": str(path), "profile": profile, "key": key})
+        return
+    where = f"of profile {profile}" if setting.table == PROFILES else "for all profiles"
+    context.say(f"{'Set' if value else 'Removed'} {key} {where} in {path}")

@@ -1,0 +1,256 @@
+"""Kinds of values that a setting can have: how each is written, checked and shown.
+
+`written` is the value as the configuration file has it (text, number, true or false). Checks raise
+ConfigError with `what`, the name of the setting and its place, and never quote a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from lora_tui.errors import ConfigError
+
+Written = str | bool | int | float
+
+ON: Final = "on"
+OFF: Final = "off"
+_TRUE: Final = ("1", "true", "yes", ON)
+_FALSE: Final = ("0", "false", "no", OFF)
+
+
+class Kind:
+    """One kind of value. This class itself is for text in one line."""
+
+    choices: tuple[str, ...] = ()
+    """All values in the order of the Settings screen, where they can be listed."""
+
+    def read(self, written: object, what: str) -> Any:
+        """The value for the program, of what is written in the file."""
+        if not isinstance(written, str):
+            raise ConfigError(f"{what} must be a text in quotes")
+        return self.of_text(written.strip(), what)
+
+    def of_text(self, text: str, what: str) -> Any:
+        """The value for the program, of the text in an environment variable."""
+        del what
+        return text
+
+    def written(self, text: str, what: str) -> Written:
+        """What the file gets for a text that a user typed; it is one that can be read back."""
+        if not text.isprintable():
+            raise ConfigError(f"{what} takes one line of text")
+        self.of_text(text, what)
+        return text
+
+    def shown(self, written: object) -> str:
+        """For the Settings screen."""
+        return str(written)
+
+    def typed(self, written: object) -> str:
+        """What the line for typing begins with on that screen."""
+        return self.shown(written)
+
+
+class Url(Kind):
+    """The address of a service; see `checked_url`."""
+
+    def of_text(self, text: str, what: str) -> str:
+        """Without a slash at the end."""
+        return checked_url(text, what)
+
+    def written(self, text: str, what: str) -> str:
+        """The checked address."""
+        return checked_url(text, what)
+
+
+class Key(Kind):
+    """A key or token that is sent in a header."""
+
+    def of_text(self, text: str, what: str) -> str:
+        """As it is."""
+        check_in_header(text, what)
+        return text
+
+
+class Directory(Kind):
+    """A directory; `~` stands for the home directory."""
+
+    def of_text(self, text: str, what: str) -> Path:
+        """With `~` filled in."""
+        return expanded(text, what)
+
+
+class Rate(Kind):
+    """Bytes a second, such as 800K or 5M."""
+
+    def read(self, written: object, what: str) -> float:
+        """In bytes a second; a plain number is accepted too."""
+        return self.of_text(str(written), what)
+
+    def of_text(self, text: str, what: str) -> float:
+        """In bytes a second."""
+        try:
+            return bytes_of(text)
+        except ValueError:
+            raise ConfigError(
+                f"{what} is no rate", remedy='write it like this: "5M" or "800K"'
+            ) from None
+
+    def shown(self, written: object) -> str:
+        """With its unit of time."""
+        return f"{written} a second"
+
+    def typed(self, written: object) -> str:
+        """Without it."""
+        return str(written)
+
+
+class Switch(Kind):
+    """True or false; on and off for users."""
+
+    choices = (OFF, ON)
+
+    def read(self, written: object, what: str) -> bool:
+        """True or false."""
+        if not isinstance(written, bool):
+            raise ConfigError(f"{what} is true or false, without quotes")
+        return written
+
+    def of_text(self, text: str, what: str) -> bool:
+        """True or false, of any usual word for it."""
+        word = text.lower()
+        if word not in _TRUE + _FALSE:
+            raise ConfigError(f"{what} is neither true nor false", remedy="set it to true or false")
+        return word in _TRUE
+
+    def written(self, text: str, what: str) -> bool:
+        """True or false."""
+        return self.of_text(text, what)
+
+    def shown(self, written: object) -> str:
+        """On or off."""
+        return ON if written else OFF
+
+
+class Choice(Kind):
+    """One of some words."""
+
+    def __init__(self, words: tuple[str, ...], unset: str) -> None:
+        """`unset`: the word for no choice, which is not written into the file."""
+        self.words = words
+        self.choices = (unset, *words)
+
+    def read(self, written: object, what: str) -> str:
+        """The word."""
+        if written not in self.words:
+            raise ConfigError(
+                f"{what} has a value that is not known", remedy=f"one of {', '.join(self.words)}"
+            )
+        return str(written)
+
+    def of_text(self, text: str, what: str) -> str:
+        """The word."""
+        return self.read(text, what)
+
+
+class Number(Kind):
+    """A number with limits: whole, or of seconds."""
+
+    def __init__(self, least: int, most: int, *, unit: str = "") -> None:
+        """`unit`: written behind the number on the Settings screen; fractions are allowed then."""
+        self.least, self.most, self.unit = least, most, unit
+
+    def read(self, written: object, what: str) -> Any:
+        """The number."""
+        whole = isinstance(written, int) and not isinstance(written, bool)
+        fits = whole or (bool(self.unit) and isinstance(written, float))
+        if not fits or not self.least <= written <= self.most:  # type: ignore[operator]
+            name = "a number of seconds" if self.unit else "a whole number"
+            raise ConfigError(f"{what} is {name} from {self.least} to {self.most:,}")
+        return written
+
+    def of_text(self, text: str, what: str) -> Any:
+        """The number."""
+        return self.read(self._number(text), what)
+
+    def written(self, text: str, what: str) -> Written:
+        """The number, without a fraction that is zero."""
+        number: Written = self.of_text(text, what)
+        return number
+
+    def shown(self, written: object) -> str:
+        """With its unit."""
+        return f"{written:g} {self.unit}".rstrip() if self.unit else str(written)
+
+    def _number(self, text: str) -> Written:
+        digits = text.removesuffix(self.unit).strip() if self.unit else text
+        try:
+            number = float(digits) if self.unit else int(digits)
+        except ValueError:
+            return text
+        return int(number) if number == number // 1 else number
+
+
+def checked_url(value: str, what: str) -> str:
+    """A project's address, without a slash at its end. Raises ConfigError."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
+        raise ConfigError(f"{what} is not a URL", remedy="write it like this: https://host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError(f"{what} must be a URL without credentials and without a query")
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname):
+        raise ConfigError(
+            f"{what} is not encrypted: keys would be sent in clear text",
+            remedy="use https:// (plain http is accepted for this machine only)",
+        )
+    return value.rstrip("/")
+
+
+def check_in_header(value: str, what: str) -> None:
+    """Raise ConfigError where a key can't be sent in a header; it is not quoted."""
+    if not fits_header(value):
+        raise ConfigError(
+            f"{what} can't be a key: it has a line break, a control character"
+            " or a letter beyond ASCII in it",
+            remedy="copy it again, as one line; a long key may have been wrapped",
+        )
+
+
+def fits_header(text: str) -> bool:
+    """Whether a key or token can be sent in a header: one line of ASCII, and not empty."""
+    return bool(text) and text.isascii() and text.isprintable()
+
+
+def bytes_of(text: str) -> float:
+    """`800K`, `5M`, `1.5G` (powers of 1024, as in curl) or plain bytes. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text.strip().upper(), re.ASCII)
+    if match is None or not float(match[1]) > 0:
+        raise ValueError("not an amount of bytes")
+    return float(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2]]
+
+
+def expanded(path: str, what: str) -> Path:
+    """A path with `~` filled in. Raises ConfigError where the home directory is not known."""
+    if "\0" in path:
+        raise ConfigError(f"{what} contains a null character")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"{what} begins with ~, but the home directory is not known",
+            details=path,
+            remedy="give the whole path, or set HOME",
+        ) from None
+
+
+def _is_this_machine(host: str) -> bool:
+    from lora_tui.addresses import is_loopback  # late: most addresses are https
+
+    return is_loopback(host)

@@ -1,0 +1,167 @@
+"""Loads the configuration: the profile and the preferences in force.
+
+The first of these that sets a value counts: command-line flag, environment (NAME, or the file that
+NAME_FILE names), the configuration file, the default. Nothing here prints a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from lora_tui.config.paths import find_paths
+from lora_tui.config.table import (
+    PROFILE_SETTINGS,
+    PROFILES,
+    UI,
+    UI_SETTINGS,
+    Preferences,
+    Profile,
+    Setting,
+    unreadable,
+    variables,
+)
+from lora_tui.errors import ConfigError, NotConfiguredError
+
+DEFAULT_PROFILE: Final = "default"
+DEMO_PROFILES: Final = ("demo", "demo-hostile")
+"""Of `lora-tui demo` and `lora-tui demo --hostile`, where the file has none of these names."""
+
+
+def load_profile(
+    *,
+    name: str | None = None,
+    config_file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Profile:
+    """The profile to work with. Raises ConfigError where none is configured or one is wrong."""
+    paths = find_paths(environment, config_file)
+    profiles = read_profiles(paths.config_file, required=config_file is not None)
+    chosen = name or variables(environment).profile
+    check_profile_name(chosen)
+    if chosen in DEMO_PROFILES and chosen not in profiles:
+        from lora_tui.config.demo import profile_from_note
+
+        return profile_from_note(paths, chosen)
+    if chosen not in profiles and (chosen != DEFAULT_PROFILE or "SUPABASE_URL" not in environment):
+        if name or profiles:
+            known = ", ".join(sorted(profiles)) or "none"
+            raise ConfigError(
+                f"There is no profile named {chosen}",
+                details=f"profiles in {paths.config_file}: {known}",
+            )
+        raise NotConfiguredError(
+            "Nothing is configured yet",
+            remedy="try `lora-tui demo`, or set SUPABASE_URL and SUPABASE_ANON_KEY,"
+            " or run `lora-tui config set url https://…` and `lora-tui config set anon_key …`",
+        )
+    table = profiles.get(chosen, {})
+    values = _values(PROFILE_SETTINGS, table, f"profile {chosen}", environment)
+    for setting in PROFILE_SETTINGS:
+        if setting.field not in values and setting.field not in Profile._field_defaults:
+            raise ConfigError(
+                f"{setting.variable} is not set",
+                remedy=f"set {setting.variable}, or {setting.key} in [profiles.{chosen}]"
+                f" of {paths.config_file}",
+            )
+    values.setdefault("downloads_dir", paths.downloads_dir)
+    return Profile(name=chosen, paths=paths, **values)
+
+
+def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) -> Preferences:
+    """The preferences of this file; the environment overrides it. Raises ConfigError."""
+    from lora_tui.config.keys import keymap_of  # late: no command but `config` needs it
+
+    document = read_document(path)
+    table = document.get(UI, {})
+    if not isinstance(table, dict):
+        raise ConfigError("[ui] must be a table", details=str(path))
+    unknown = sorted(set(table) - {setting.key for setting in UI_SETTINGS})
+    if unknown:
+        raise ConfigError(
+            f"[ui] has a key that is not known: {unknown[0]}",
+            remedy=f"known keys: {', '.join(setting.key for setting in UI_SETTINGS)}",
+        )
+    preferences = Preferences(
+        **_values(UI_SETTINGS, table, "[ui]", environment), keys=keymap_of(document)
+    )
+    if not writes_unicode(sys.stdout):
+        preferences = preferences._replace(ascii_only=True)
+    return preferences
+
+
+def writes_unicode(stream: TextIO) -> bool:
+    """Whether every character can be written to a stream.
+
+    While the application runs, stdout is an object of Textual's without an encoding; then the
+    process's own stdout counts.
+    """
+    encoding = getattr(stream, "encoding", None) or getattr(sys.__stdout__, "encoding", None)
+    return "utf" in (encoding or "ascii").lower()
+
+
+def read_document(path: Path, *, required: bool = False) -> dict[str, Any]:
+    """The whole file; empty where there is none. Raises ConfigError where it can't be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if required:
+            raise ConfigError("The configuration file does not exist", details=str(path)) from None
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(error, "The configuration file", path) from error
+    import tomllib  # late: without a file its parser is not needed
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # the parser's message names line and column, never the value, which may be a secret
+        raise ConfigError(
+            f"The configuration file is not valid TOML: {error}", details=str(path)
+        ) from None
+
+
+def read_profiles(path: Path, *, required: bool = False) -> dict[str, dict[str, Any]]:
+    """The `[profiles.NAME]` tables of the file; empty where there is no file."""
+    profiles = read_document(path, required=required).get(PROFILES, {})
+    if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
+        raise ConfigError("Each profile is a table: [profiles.NAME]", details=str(path))
+    known = sorted(setting.key for setting in PROFILE_SETTINGS)
+    for name, table in profiles.items():
+        check_profile_name(name, path)
+        unknown = sorted(set(table).difference(known))
+        if unknown:
+            raise ConfigError(
+                f"Profile {name} has a key that is not known: {unknown[0]}",
+                details=str(path),
+                remedy=f"known keys: {', '.join(known)}",
+            )
+    return profiles
+
+
+def check_profile_name(name: str, path: Path | None = None) -> None:
+    """Raise ConfigError where this can't be a profile's name, which becomes part of file names.
+
+    `path` is the file that has the name; None where the user gave it.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}", name):
+        raise ConfigError(
+            "A profile's name is made of letters, digits, dots, hyphens and underscores",
+            details=None if path is None else f"{name!r} in {path}",
+            remedy="choose another --profile" if path is None else "rename it in the file",
+        )
+
+
+def _values(
+    settings: Iterable[Setting],
+    table: Mapping[str, Any],
+    place: str,
+    environment: Mapping[str, str],
+) -> dict[str, Any]:
+    """The values that are set, by the names of the fields."""
+    found = {s.field: s.value(table, place, environment) for s in settings}
+    return {field: value for field, value in found.items() if value is not None}

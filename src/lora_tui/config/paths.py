@@ -1,0 +1,79 @@
+"""Where files lie: the directories, and the file names of a profile and its users."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from lora_tui.config.kinds import expanded
+from lora_tui.errors import ConfigError
+
+HOME_VARIABLE = "LORA_TUI_HOME"
+
+try:  # like `random` of the standard library: hashlib loads OpenSSL, which delays `list`
+    from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
+except ImportError:
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found,no-redef,unused-ignore]
+    except ImportError:
+        from hashlib import sha256
+
+
+class Paths(NamedTuple):
+    """The directories. One variable, LORA_TUI_HOME, moves all of them."""
+
+    config_file: Path
+    cache_dir: Path
+    state_dir: Path
+    """Sessions, and what must outlive a cleared cache."""
+    downloads_dir: Path
+
+
+def find_paths(
+    environment: Mapping[str, str] = os.environ, config_file: Path | None = None
+) -> Paths:
+    """The directories of this system, or all under LORA_TUI_HOME. Nothing is created."""
+    home = environment.get(HOME_VARIABLE)
+    if home:
+        root = expanded(home, HOME_VARIABLE).absolute()
+        return Paths(
+            config_file=config_file or root / "config.toml",
+            cache_dir=root / "cache",
+            state_dir=root / "state",
+            downloads_dir=root / "downloads",
+        )
+    from platformdirs import PlatformDirs
+
+    if os.environ.get("HOME") == "":
+        del os.environ["HOME"]  # an empty one is none: the system knows where the home is
+    dirs = PlatformDirs("lora-tui", appauthor=False)
+    try:
+        return Paths(
+            config_file=config_file or dirs.user_config_path / "config.toml",
+            cache_dir=dirs.user_cache_path,
+            state_dir=dirs.user_state_path,
+            downloads_dir=dirs.user_downloads_path / "lora-tui",
+        )
+    except RuntimeError:
+        raise ConfigError(
+            "There is no home directory: HOME is not set, and the user id"
+            f" {os.getuid()} has no entry in passwd",
+            remedy="set HOME or LORA_TUI_HOME to a directory that you own",
+        ) from None
+
+
+def project_key(profile: str, project: str) -> str:
+    """The name of the files of a profile and a project; `project` is mostly its URL."""
+    return f"{profile}-{digest(project)[:8]}"
+
+
+def cache_name(key: str, user_id: str) -> str:
+    """The file name of a user's cache; `key` is the `project_key`."""
+    return f"{key}-{digest(user_id)[:12]}.sqlite3"
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of a text, in hexadecimal: no address and no id is in a file name."""
+    return str(sha256(text.encode()).hexdigest())

@@ -1,0 +1,346 @@
+"""The one table of settings: each row is one field of `Profile`, `Preferences` or `Variables`.
+
+A row gives name, type and default, and its `Setting` the kind of value, the environment variable,
+the help, and where it may be changed. The configuration file, the environment, `config`, the
+Settings screen, docs/configuration.md and their tests read these rows; a new setting is a new row.
+"""
+
+# No `from __future__ import annotations` here: the annotations are the table.
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+
+from lora_tui.config.kinds import Choice, Directory, Key, Kind, Number, Rate, Switch, Url
+from lora_tui.config.paths import Paths, cache_name, project_key
+from lora_tui.errors import ConfigError
+from lora_tui.files import disk_error_reason
+from lora_tui.secret import Secret
+
+THEME_NAMES: Final = ("dark", "light", "high-contrast", "ansi", "mono")
+PROFILES, UI = "profiles", "ui"
+"""Tables of the configuration file; a profile's own is [profiles.NAME]."""
+
+
+class Setting:
+    """What a row says beside its name, type and default."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        help: str,
+        *,
+        variable: str = "",
+        key: str = "",
+        secret: bool = False,
+        masked: bool = False,
+        label: str = "",
+        hint: str = "",
+        unset: str = "",
+        at_once: bool = False,
+        flag: str = "",
+    ) -> None:
+        """`help` completes "KEY: …" in docs/configuration.md.
+
+        `variable`: the environment variable; NAME_FILE names a file that holds the value. `key`:
+        the name in the file, where the field has another. `secret`: the value is a Secret, and
+        the file becomes private. `masked`: not printed, like a secret. `label`, `hint`: shown on
+        the Settings screen, which has only rows with a label. `unset`: what no value means.
+        `at_once`: a change on that screen needs no restart. `flag`: the command-line option.
+        """
+        self.kind, self.help, self.variable, self.key = kind, help, variable, key
+        self.secret, self.masked = secret, masked or secret
+        self.label, self.hint, self.unset = label, hint, unset
+        self.at_once, self.flag = at_once, flag
+        self.table = self.field = ""
+        self.default: Any = None
+
+    def value(self, table: Mapping[str, Any], place: str, environment: Mapping[str, str]) -> Any:
+        """The value in force; None where it is not set. Raises ConfigError.
+
+        `table` is the table of the file that holds the key, `place` its name for messages.
+        """
+        value = self.from_environment(environment)
+        written = table.get(self.key)
+        if value is None and written is not None and not _is_blank(written):
+            value = self.kind.read(written, f"{self.key} of {place}")
+        return Secret(value) if self.secret and value is not None else value
+
+    def from_environment(self, environment: Mapping[str, str]) -> Any:
+        """The value that the environment sets; None where it sets none. Raises ConfigError."""
+        text, _ = self.text_in(environment)
+        return self.kind.of_text(text, self.variable) if text else None
+
+    def text_in(self, environment: Mapping[str, str]) -> tuple[str, str]:
+        """The text in the variable, or in the file that NAME_FILE names, and that variable's name.
+
+        Both are empty where neither is set. Raises ConfigError.
+        """
+        if not self.variable:
+            return "", ""
+        text = environment.get(self.variable, "").strip()
+        if text:
+            return text, self.variable
+        name = f"{self.variable}_FILE"
+        text = _read_text(environment[name], name).strip() if environment.get(name) else ""
+        return text, name if text else ""
+
+
+class Profile(NamedTuple):
+    """One Supabase project, with what is needed to reach it: the rows of [profiles.NAME]."""
+
+    name: str
+    paths: Paths
+    url: Annotated[str, Setting(Url(), "the project's URL", variable="SUPABASE_URL")]
+    anon_key: Annotated[
+        str,
+        Setting(
+            Key(),
+            "the project's public key (anon or publishable)",
+            variable="SUPABASE_ANON_KEY",
+            masked=True,
+        ),
+    ]
+    email: Annotated[
+        str | None,
+        Setting(
+            Kind(), "the account to sign in with, without a question", variable="LORA_TUI_EMAIL"
+        ),
+    ] = None
+    password: Annotated[
+        Secret | None,
+        Setting(Kind(), "its password", variable="LORA_TUI_PASSWORD", secret=True),
+    ] = None
+    access_token: Annotated[
+        Secret | None,
+        Setting(
+            Key(),
+            "a session that was made elsewhere, used instead of a login",
+            variable="LORA_TUI_ACCESS_TOKEN",
+            secret=True,
+        ),
+    ] = None
+    service_key: Annotated[
+        Secret | None,
+        Setting(
+            Key(),
+            "the service role key, for `--harvest` and `push`",
+            variable="SUPABASE_SERVICE_ROLE_KEY",
+            secret=True,
+        ),
+    ] = None
+    gpu_url: Annotated[
+        str | None,
+        Setting(Url(), "the GPU worker, for `--harvest`", variable="GPU_CLUSTER_API_URL"),
+    ] = None
+    gpu_key: Annotated[
+        Secret | None,
+        Setting(Key(), "the key of the GPU worker", variable="GPU_CLUSTER_API_KEY", secret=True),
+    ] = None
+    allow_private_urls: Annotated[
+        bool,
+        Setting(
+            Switch(),
+            "whether the worker's files may come from a private network (for tests)",
+            variable="LORA_TUI_ALLOW_PRIVATE_URLS",
+        ),
+    ] = False
+    downloads_dir: Annotated[
+        Path,
+        Setting(
+            Directory(),
+            "the directory for adapters",
+            key="downloads",
+            label="Downloads",
+            hint="the directory for adapters",
+            unset="`lora-tui` in your downloads directory",
+        ),
+    ] = Path()
+    parallel_downloads: Annotated[
+        int,
+        Setting(
+            Number(1, 16),
+            "how many files are fetched at once, 1 to 16",
+            label="Files at once",
+            hint="1 to 16; each may use several connections",
+        ),
+    ] = 3
+    limit_rate: Annotated[
+        float | None,
+        Setting(
+            Rate(),
+            "bytes a second of all downloads together: `800K`, `5M`",
+            variable="LORA_TUI_LIMIT_RATE",
+            label="Bandwidth",
+            hint="bytes a second of all downloads: 800K, 5M; empty: no limit",
+            unset="no limit",
+            flag="--limit-rate",
+        ),
+    ] = None
+    background_harvest: Annotated[
+        bool,
+        Setting(
+            Switch(),
+            "whether the application harvests from its start on",
+            label="Harvest",
+            hint="on: from the start on; the Harvest screen can start it too",
+        ),
+    ] = False
+    identity: str = ""
+    """What names the project instead of its URL; for the demo, whose port changes."""
+
+    @property
+    def key(self) -> str:
+        """The name of the files that belong to this profile and this project."""
+        return project_key(self.name, self.identity or self.url)
+
+    def cache_path(self, user_id: str) -> Path:
+        """The cache of one user of this project."""
+        return self.paths.cache_dir / cache_name(self.key, user_id)
+
+
+class Preferences(NamedTuple):
+    """How the application looks, sounds and is operated: the rows of [ui]."""
+
+    theme: Annotated[
+        str | None,
+        Setting(
+            Choice(THEME_NAMES, "automatic"),
+            f"the colours: {', '.join(f'`{name}`' for name in THEME_NAMES)}",
+            label="Colours",
+            hint="automatic suits the terminal; ansi: its 16; mono: none",
+            unset="automatic",
+            at_once=True,
+        ),
+    ] = None
+    ascii_only: Annotated[
+        bool,
+        Setting(
+            Switch(),
+            "ASCII alone, for terminals and fonts without stars, dots and lines",
+            variable="LORA_TUI_ASCII",
+            key="ascii",
+            label="Only ASCII",
+            hint="for terminals and fonts without stars, dots and lines",
+        ),
+    ] = False
+    bell: Annotated[
+        bool,
+        Setting(
+            Switch(),
+            "a sound when a download has ended",
+            label="Bell",
+            hint="when a download has ended",
+            at_once=True,
+        ),
+    ] = True
+    sync_interval: Annotated[
+        float,
+        Setting(
+            Number(15, 86_400, unit="s"),
+            "seconds between two syncs, 15 or more",
+            label="Sync every",
+            hint="seconds, 15 at least; less often while offline",
+            at_once=True,
+        ),
+    ] = 60.0
+    mouse: Annotated[
+        bool,
+        Setting(
+            Switch(),
+            "clicks and the wheel; without it the terminal selects text",
+            label="Mouse",
+            hint="off: the terminal selects text as it does elsewhere",
+        ),
+    ] = True
+    keys: Mapping[str, str] = {}
+    """The actions that were moved to other keys ([keys]): action → keys with commas between."""
+
+
+class Variables(NamedTuple):
+    """What only the environment (or a flag) sets."""
+
+    profile: Annotated[
+        str,
+        Setting(Kind(), "the profile to use", variable="LORA_TUI_PROFILE", flag="--profile"),
+    ] = "default"
+    home: Annotated[
+        Path | None,
+        Setting(
+            Directory(),
+            "one directory for all files: configuration, cache, sessions, downloads",
+            variable="LORA_TUI_HOME",
+            unset="the directories of your system",
+        ),
+    ] = None
+    no_keyring: Annotated[
+        bool,
+        Setting(
+            Switch(),
+            "whether the session is kept in a file although there is a keyring",
+            variable="LORA_TUI_NO_KEYRING",
+        ),
+    ] = False
+    no_color: Annotated[
+        str,
+        Setting(
+            Kind(), "no colours, whatever its value is", variable="NO_COLOR", flag="--no-color"
+        ),
+    ] = ""
+
+
+def _rows(fields: type[Any], table: str) -> Iterator[Setting]:
+    for name, annotation in fields.__annotations__.items():
+        for setting in getattr(annotation, "__metadata__", ()):
+            setting.table, setting.field = table, name
+            setting.key = setting.key or (name if table else "")
+            setting.default = fields._field_defaults.get(name)
+            yield setting
+
+
+PROFILE_SETTINGS: Final = tuple(_rows(Profile, PROFILES))
+UI_SETTINGS: Final = tuple(_rows(Preferences, UI))
+VARIABLES: Final = tuple(_rows(Variables, ""))
+SETTINGS: Final = (*PROFILE_SETTINGS, *UI_SETTINGS, *VARIABLES)
+
+_BY_KEY: Final = {setting.key: setting for setting in (*PROFILE_SETTINGS, *UI_SETTINGS)}
+KEYS: Final = tuple(sorted(_BY_KEY))
+"""All that `config set` can set."""
+SECRET_KEYS: Final = frozenset(setting.key for setting in SETTINGS if setting.secret)
+
+
+def setting_of(key: str) -> Setting:
+    """The row of a key in the file. Raises ConfigError where there is none."""
+    if key not in _BY_KEY:
+        raise ConfigError(
+            f"There is no setting named {key!r}", remedy=f"known ones: {', '.join(KEYS)}"
+        )
+    return _BY_KEY[key]
+
+
+def variables(environment: Mapping[str, str] = os.environ) -> Variables:
+    """What the environment sets. Raises ConfigError."""
+    found = {s.field: s.from_environment(environment) for s in VARIABLES}
+    return Variables(**{field: value for field, value in found.items() if value is not None})
+
+
+def _is_blank(written: object) -> bool:
+    return isinstance(written, str) and not written.strip()
+
+
+def _read_text(file: str, what: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(error, what, file) from None
+
+
+def unreadable(error: OSError | UnicodeDecodeError, what: str, path: Path | str) -> ConfigError:
+    """The error for a file of the configuration that can't be read."""
+    if isinstance(error, UnicodeDecodeError):
+        return ConfigError(f"{what} can't be read: it is not UTF-8 text", details=str(path))
+    reason = disk_error_reason(error)
+    return ConfigError(
+        f"{what} can't be read: {reason.words}", details=str(path), remedy=reason.remedy_or(None)
+    )
