@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lora_tui.account import keyring_store
-from lora_tui.account.files import (
+from lora_tui.account.tokens import (
     claims_of,
-    digest,
     is_session_of,
     is_user_id,
-    read_object,
+    parse_object,
     read_session_file,
-    session_name,
 )
 from lora_tui.cache.metadata import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
+from lora_tui.config.paths import digest
 from lora_tui.config.table import Profile
 from lora_tui.errors import AuthenticationError, DiskError
 from lora_tui.files import (
@@ -159,7 +158,7 @@ def load_session(profile: Profile) -> Session | None:
                 remedy="unlock the keyring, or run `lora-tui login` again"
                 " (LORA_TUI_NO_KEYRING=1 keeps it in a file)",
             )
-        session = _session(read_object(text))
+        session = _session(parse_object(text))
         return session if session and session.user_id == data.get("user_id") else None
     return _session(data)
 
@@ -345,7 +344,7 @@ def _clear_place(path: Path) -> None:
 
 def _read_file(file: Path) -> Mapping[str, Any]:
     try:
-        return read_session_file(str(file))
+        return read_session_file(file)
     except OSError as error:
         raise disk_error(error, "The stored session can't be read", file) from error
 
@@ -382,13 +381,13 @@ def _file(profile: Profile) -> Path:
 
 
 def _profile_file(profile: Profile) -> Path:
-    return profile.paths.state_dir / session_name(profile.key)
+    return profile.paths.state_dir / "sessions" / f"{profile.key}.json"
 
 
 def _account_file(profile: Profile, email: str) -> Path:
     """The file of an account's own session, beside the profile's."""
     own = digest(email.strip().casefold())[:12]
-    return profile.paths.state_dir / session_name(f"{profile.key}-{own}")
+    return profile.paths.state_dir / "sessions" / f"{profile.key}-{own}.json"
 
 
 def _project(profile: Profile) -> str:

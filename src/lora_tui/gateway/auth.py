@@ -11,8 +11,8 @@ from typing import Any, Final
 import httpx
 
 from lora_tui import clock
-from lora_tui.account.files import is_session_of, is_user_id
 from lora_tui.account.sessions import Session, email_of, expiry_of, session_of_token
+from lora_tui.account.tokens import is_session_of, is_user_id
 from lora_tui.errors import (
     AuthenticationError,
     BackendError,
