@@ -354,7 +354,7 @@ def test_interrupted_after_any_request_it_hides_nothing_and_ends_equal(
     kept = seed.artifact(backend.alice)
     if full:
         sync()
-    send = alice.gateway.rest._send
+    send = alice.gateway.rest.send
     left = 0
 
     def send_or_break(query: Any) -> httpx.Response:
@@ -364,7 +364,7 @@ def test_interrupted_after_any_request_it_hides_nothing_and_ends_equal(
             raise UnreachableError("The connection broke")
         return send(query)
 
-    monkeypatch.setattr(alice.gateway.rest, "_send", send_or_break)
+    monkeypatch.setattr(alice.gateway.rest, "send", send_or_break)
     # other tests leave rows and curves of this person, each of which asks for more
     for requests in (*range(1, 60), *range(60, 1_000, 20)):
         left = requests

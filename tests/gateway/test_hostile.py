@@ -150,7 +150,7 @@ def test_an_answer_that_breaks_off_is_none(ask: Ask, answer: bytes) -> None:
 def test_rows_without_end_are_not_read_to_their_end(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "_MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(http, "MOST_RESPONSE_BYTES", 1 << 20)
 
     def answer(_request: str) -> Iterator[bytes]:
         yield head("Transfer-Encoding: chunked")

@@ -238,7 +238,7 @@ def test_what_is_no_json_is_one_clear_error(content: bytes) -> None:
 
 
 def test_a_small_answer_can_not_unpack_to_a_huge_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_MOST_BYTES", 100_000)
+    monkeypatch.setattr(http, "MOST_RESPONSE_BYTES", 100_000)
     bomb = gzip.compress(b"0" * 1_000_000)
     script = Script(
         lambda _: httpx.Response(

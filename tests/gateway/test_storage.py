@@ -262,7 +262,7 @@ def test_full_paths_in_a_list_are_understood() -> None:
 def test_a_list_that_comes_again_and_again_ends(
     monkeypatch: pytest.MonkeyPatch, fresh: bool
 ) -> None:
-    monkeypatch.setattr("lora_tui.gateway.storage._MOST_OBJECTS", 1000)
+    monkeypatch.setattr("lora_tui.gateway.storage.MOST_OBJECTS", 1000)
     asked: list[int] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

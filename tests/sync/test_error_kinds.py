@@ -50,7 +50,7 @@ def test_a_failed_sync_notes_the_kind_of_trouble_until_one_works(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(rest, "_send", fails)
+        patch.setattr(rest, "send", fails)
         with pytest.raises(type(error)):
             sync_cache(rest, db, backend.alice.user_id)
     state = metadata.get_sync_state(db)

@@ -176,8 +176,8 @@ class Endless(FaultyProject):
 def test_rows_and_points_without_end_end_with_a_sentence(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, total: str
 ) -> None:
-    monkeypatch.setattr(paging, "_MORE_THAN_COUNTED", 60)
-    monkeypatch.setattr(paging, "_MOST_ROWS", 120)
+    monkeypatch.setattr(paging, "MORE_THAN_COUNTED", 60)
+    monkeypatch.setattr(paging, "MOST_ROWS", 120)
     project = Endless()
     project.total = lambda _sent, _all: total
     with serving(project) as rest:
@@ -343,7 +343,7 @@ def test_one_table_that_is_refused_does_not_keep_the_others_away(
 def test_rows_too_large_to_come_together_come_alone_and_the_largest_in_part(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.gateway.http._MOST_BYTES", 20_000)
+    monkeypatch.setattr("lora_tui.gateway.http.MOST_RESPONSE_BYTES", 20_000)
     rows = [model_row(number, description="x" * 3_000) for number in range(12)]
     rows[4]["configuration"] = {"hyperparameters": {"notes": "y" * 50_000}}
     project.tables["model_artifacts"] = rows

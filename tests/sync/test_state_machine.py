@@ -54,7 +54,7 @@ class World(RuleBasedStateMachine):
         self._empty_the_backend()
         self.path = self.directory / f"{uuid.uuid4()}.sqlite3"
         self.db = open_cache(self.path)
-        self.send = Rest._send.__get__(self.rest)
+        self.send = Rest.send.__get__(self.rest)
         self.dataset = self.seed.dataset(self.backend.alice)
         self.jobs: list[Row] = []
         self.models: list[Row] = []
@@ -195,11 +195,11 @@ class World(RuleBasedStateMachine):
                 before_request(number)
             return self.send(query)
 
-        self.rest._send = send  # type: ignore[method-assign]
+        self.rest.send = send  # type: ignore[method-assign]
         try:
             sync_cache(self.rest, self.db, self.backend.alice.user_id, full=full)
         finally:
-            del self.rest._send
+            del self.rest.send
 
     def _shown_models_stay(self, full: bool) -> _Stay:
         """A full sync hides nothing that is there, however far it came."""

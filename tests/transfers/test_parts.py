@@ -206,7 +206,7 @@ class SimulatedServer:
         self.scaling, self.pieces, self.total = ConnectionScaling(8), Pieces(total), total
         self.requests = self.most = 0
         self.now = 0.0
-        self._first_byte, self._rate = first_byte, rate
+        self._first_byte, self.rate = first_byte, rate
         self._hands: list[tuple[Piece, float]] = []
 
     def run(self, *, step: float = 0.05) -> None:
@@ -225,7 +225,7 @@ class SimulatedServer:
             for hand in list(self._hands):
                 piece, at = hand
                 if self.now >= at:
-                    count = min(piece.missing, int(self._rate(len(self._hands)) * step))
+                    count = min(piece.missing, int(self.rate(len(self._hands)) * step))
                     pieces.advance(piece, count)
                     one = scaling.allowed == 1
                     if not piece.missing and not (one and pieces.go_on(piece, self.total)):
@@ -264,7 +264,7 @@ def test_several_connections_are_kept_where_they_bring_more_though_each_waits() 
 
 def test_connections_that_stop_bringing_more_become_fewer() -> None:
     line = SimulatedServer(400 << 20, lambda _: 0.1, lambda _: 0.0)
-    line._rate = lambda n: 5e6 if line.now < 4 else 5e6 / n
+    line.rate = lambda n: 5e6 if line.now < 4 else 5e6 / n
     line.run()
     assert line.scaling.allowed < 8
 

@@ -97,7 +97,7 @@ def test_a_header_longer_than_that_of_any_adapter_is_not_read(tmp_path: Path) ->
 
 def is_json(content: bytes, piece: int) -> bool:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(json_check, "_PIECE", piece)
+        patched.setattr(json_check, "PIECE_BYTES", piece)
         try:
             json_check.check_document(io.BytesIO(content))
         except IntegrityError:

@@ -48,7 +48,7 @@ REFUSED_AGAIN: Final = 2
 """So many times a request is repeated that was refused with 401: one refusal may be a mishap of
 the platform, and nothing has been done yet, whatever the method."""
 
-_MOST_BYTES: Final = 64 << 20
+MOST_RESPONSE_BYTES: Final = 64 << 20
 """Of an answer; a page of a thousand rows has two to twenty megabytes."""
 _MOST_ERROR_BYTES: Final = 256 << 10
 """Of a refusal: whatever comes after them is not read."""
@@ -257,7 +257,7 @@ class _Reading(httpx.BaseTransport):
                 body += piece
                 if not response.is_success and len(body) > _MOST_ERROR_BYTES:
                     break
-                if len(body) > _MOST_BYTES:
+                if len(body) > MOST_RESPONSE_BYTES:
                     raise TooLargeAnswerError("The server's answer is too large")
                 seconds = time.monotonic() - began
                 if seconds > _PATIENCE and len(body) < _SLOWEST * seconds:

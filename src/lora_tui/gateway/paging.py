@@ -25,8 +25,8 @@ _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 _NARROWER: Final = 10
 _FEWEST: Final = 10
 """The smallest page after a query that took too long."""
-_MORE_THAN_COUNTED: Final = 100_000
-_MOST_ROWS: Final = 5_000_000
+MORE_THAN_COUNTED: Final = 100_000
+MOST_ROWS: Final = 5_000_000
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
@@ -121,7 +121,7 @@ class RowLimit:
     def __init__(self, what: str, count: Callable[[], int | None]) -> None:
         """`count` is asked for the number of rows only where very many have come."""
         self._what, self._count = what, count
-        self._read, self._most = 0, _MORE_THAN_COUNTED
+        self._read, self._most = 0, MORE_THAN_COUNTED
         self._counted = False
 
     def add(self, rows: int) -> None:
@@ -133,7 +133,7 @@ class RowLimit:
             self._counted = True
             total = self._count()
             self._most = (
-                _MOST_ROWS if total is None else min(_MOST_ROWS, _MORE_THAN_COUNTED + 2 * total)
+                MOST_ROWS if total is None else min(MOST_ROWS, MORE_THAN_COUNTED + 2 * total)
             )
         if self._read > self._most:
             raise BackendError(

@@ -77,6 +77,15 @@ class Rest:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
+    def send(self, query: Any) -> httpx.Response:
+        """Send a query of the builder; the response, whatever its status. Raises UnreachableError.
+
+        The query's own `execute` drops the status of a refusal and takes any text for rows.
+        """
+        response: httpx.Response = query.request.send(httpx.Headers())
+        self.server_time = server_time_of(response) or self.server_time
+        return response
+
     # What the sync reads ----------------------------------------------------------------------
 
     def page(
@@ -312,7 +321,7 @@ class Rest:
 
     def _lease(self, act: str, **parameters: Any) -> bool | None:
         what = f"{act} the harvest lease"
-        response = self._send(self._tables.rpc(f"{act}_harvest_lease", parameters))
+        response = self.send(self._tables.rpc(f"{act}_harvest_lease", parameters))
         missing = response.status_code == 404 and is_own_word(response)
         if missing or error_body(response).get("code") == "PGRST202":
             return None
@@ -363,7 +372,7 @@ class Rest:
         return rows[0]
 
     def _rows(self, query: Any, what: str) -> list[Row]:
-        return rows_of(self._send(query), what)[0]
+        return rows_of(self.send(query), what)[0]
 
     def _counted(self, query: Any, what: str) -> tuple[list[Row], int | None]:
         """The rows, and how many there are without limit and offset."""
@@ -372,19 +381,13 @@ class Rest:
 
     def _answer(self, query: Any, what: str) -> tuple[list[Row], int, int | None]:
         """The rows, how many things among them are none, and how many rows there are in all."""
-        response = self._send(query)
+        response = self.send(query)
         total = total_of(response)
         if response.status_code == 416:  # the page lies beyond the last row
             return [], 0, total or 0
         rows, others = rows_of(response, what)
         self._counts_beyond |= total is not None and total > len(rows) + others
         return rows, others, total
-
-    def _send(self, query: Any) -> httpx.Response:
-        # The query's own `execute` drops the status of a refusal and takes any text for rows.
-        response: httpx.Response = query.request.send(httpx.Headers())
-        self.server_time = server_time_of(response) or self.server_time
-        return response
 
 
 def server_time_of(response: httpx.Response) -> datetime | None:

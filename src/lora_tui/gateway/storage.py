@@ -33,7 +33,7 @@ BUCKET: Final = "lora-models"
 LINK_SECONDS: Final = 3600
 
 _OBJECTS_A_PAGE: Final = 100
-_MOST_OBJECTS: Final = 200_000
+MOST_OBJECTS: Final = 200_000
 """The most objects of a folder; a server that lists more is taken for faulty."""
 _PATHS_A_REMOVAL: Final = 500
 _AS_THEY_ARE: Final = "!$&'()*+,;=:@"
@@ -163,7 +163,7 @@ class Storage:
                     yield _described(f"{start}{name}", entry)
             if len(entries) < _OBJECTS_A_PAGE or len(seen) == before:
                 return  # a page that brings nothing new is one that comes again and again
-            if len(seen) > _MOST_OBJECTS:
+            if len(seen) > MOST_OBJECTS:
                 raise BackendError(f"Could not {what}: the server sends them without end")
             offset += len(entries)
 

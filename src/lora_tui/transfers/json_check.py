@@ -15,7 +15,7 @@ from lora_tui.errors import IntegrityError
 MOST_DEPTH: Final = 1000
 """The deepest nesting; the programs that load adapters allow less."""
 
-_PIECE: Final = 256 << 10
+PIECE_BYTES: Final = 256 << 10
 _LONGEST_WORD: Final = 64 << 10
 """Bytes; a longer number is refused."""
 _BOM: Final = b"\xef\xbb\xbf"
@@ -75,7 +75,7 @@ def check_document(file: BinaryIO) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         first = True
-        while piece := file.read(_PIECE):
+        while piece := file.read(PIECE_BYTES):
             decoder.decode(piece)
             checker.feed(piece.removeprefix(_BOM) if first else piece)
             first = False
