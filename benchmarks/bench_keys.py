@@ -66,7 +66,8 @@ def main() -> None:
 def enqueue(cache: Path, directory: Path) -> None:
     """The same file under several names."""
     wanted = [
-        queue.Wanted(f"{n}-{NAME}", NAME, directory / f"{n}-{NAME}", None) for n in range(FILES)
+        queue.FileRequest(f"{n}-{NAME}", NAME, directory / f"{n}-{NAME}", None)
+        for n in range(FILES)
     ]
     with closing(open_cache(cache)) as db, transaction(db, Topic.TRANSFERS):
         queue.enqueue(db, model_row(0)["id"], wanted)

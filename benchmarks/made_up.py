@@ -17,7 +17,7 @@ from typing import Any, Final
 from lora_tui.cache import metadata, metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.facets import recount
+from lora_tui.cache.facets import FACETS
 from lora_tui.cache.filter_result import microseconds
 from lora_tui.cache.model_row import COLUMNS
 from lora_tui.clock import timestamp_text
@@ -231,3 +231,11 @@ def identifier(kind: str, number: int) -> str:
 
 def _dataset_name(number: int) -> str:
     return f"{_FIELDS[number % len(_FIELDS)]} {_KINDS[number // len(_FIELDS) % len(_KINDS)]}"
+
+
+def recount(db: sqlite3.Connection) -> None:
+    """Count all models, however they came to be there. Call inside a transaction."""
+    db.execute("DELETE FROM model_counts")
+    for facet in FACETS:
+        sql = f"SELECT '{facet}', ifnull({facet}, ''), count(*) FROM models GROUP BY 2"
+        db.execute(f"INSERT INTO model_counts {sql}")

@@ -19,7 +19,7 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import get_model
-from lora_tui.cache.transfer_queue import Wanted, enqueue, update
+from lora_tui.cache.transfer_queue import FileRequest, enqueue
 from lora_tui.cache.transfers import TransferState, transfers_of
 from lora_tui.config.paths import find_paths
 from lora_tui.config.shown import Settings
@@ -134,9 +134,12 @@ def _queue(cache_path: Path) -> None:
             file = max(model.files, key=lambda file: file.size or 0)
             size = (_MIB * len(model.name)) * 3
             target = _ADAPTERS / model.name / file.name
-            enqueue(db, model_id, [Wanted(file.name, file.path, target, size)])
+            enqueue(db, model_id, [FileRequest(file.name, file.path, target, size)])
             (transfer,) = transfers_of(db, model_id)
-            update(db, transfer.id, state, bytes_done=int(size * share))
+            db.execute(
+                "UPDATE transfers SET state = ?, bytes_done = ? WHERE id = ?",
+                [state.value, int(size * share), transfer.id],
+            )
 
 
 def _profile(sandbox: Sandbox) -> Profile:

@@ -146,7 +146,7 @@ def test_pages_show_each_model_once_and_positions_agree(
             for model in models.select_models(db, query, offset=offset, limit=7)
         ]
         assert len(set(paged)) == len(paged) == len(ratings) == models.count_models(db, query)
-        assert [models.position_of(db, query, model_id) for model_id in paged] == list(
+        assert [models.ModelList(db, query).position(model_id) for model_id in paged] == list(
             range(len(paged))
         )
 

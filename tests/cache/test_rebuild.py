@@ -15,9 +15,10 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import downloaded_to, put_downloaded
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.rebuild import clear_cache, rebuild_cache
-from lora_tui.cache.transfer_queue import Wanted, enqueue, update
+from lora_tui.cache.transfer_queue import FileRequest, enqueue
 from lora_tui.cache.transfers import TransferState, transfers_of
 from lora_tui.errors import CacheError
+from tests.tui.library import set_transfer
 
 OWNER = Owner("a11ce000-0000-4000-8000-000000000001", "https://one.example")
 
@@ -40,8 +41,8 @@ def downloaded(path: Path, tmp_path: Path) -> Path:
             ("three", directory, TransferState.QUEUED),
         ):
             name = "a.bin" if state is TransferState.DONE else "b.bin"
-            [number] = enqueue(db, model, [Wanted(name, f"u/{model}/{name}", place / name, 5)])
-            update(db, number, state, bytes_done=5 if state is TransferState.DONE else 0)
+            [number] = enqueue(db, model, [FileRequest(name, f"u/{model}/{name}", place / name, 5)])
+            set_transfer(db, number, state, bytes_done=5 if state is TransferState.DONE else 0)
         put_downloaded(db, "one", directory)
         put_downloaded(db, "two", tmp_path / "gone")
     return directory

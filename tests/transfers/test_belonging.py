@@ -33,6 +33,7 @@ from lora_tui.transfers.runner import Runner
 from tests.conftest import Run
 from tests.transfers.conftest import MakeWorld
 from tests.transfers.file_server import MODEL, FileServer, World, made_up
+from tests.tui.library import set_transfer
 
 OTHER = "00000000-0000-4000-8000-000000000002"
 
@@ -243,7 +244,7 @@ def test_a_link_where_a_model_is_to_be_put_is_not_followed(
     world.directory.rename(tmp_path / "moved")
     world.directory.symlink_to(tmp_path / "elsewhere")
     with world.cache() as db, transaction(db, Topic.TRANSFERS):
-        queue.update(db, world.row().id, TransferState.QUEUED)
+        set_transfer(db, world.row().id, TransferState.QUEUED)
     with closing(Runner(world.cache_path, world.tools())) as running, world.cache() as db:
         running.start()
         rows = running.wait_for(db, [world.row().id])
@@ -301,7 +302,7 @@ def test_a_file_that_a_suspended_process_has_in_hand_is_given_up_with_its_name(
     with world.cache() as db, transaction(db, Topic.TRANSFERS):
         (number,) = queue.enqueue(db, MODEL, plan(world.model(), world.directory))
         queue.claim(db, token, [number])
-        queue.update(db, number, then)
+        set_transfer(db, number, then)
     told: list[LockHolder] = []
     with pytest.raises(InUseError) as caught:
         world.download(on_held=lambda _, holder: told.append(holder))

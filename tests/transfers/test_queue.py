@@ -14,7 +14,7 @@ from lora_tui.cache import transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import downloaded_to
-from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfer_queue import FileRequest
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.errors import (
     BackendError,
@@ -48,7 +48,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def put(world: World, *names: str) -> list[int]:
-    wanted = [Wanted(name, f"a/b/{name}", world.directory / name, None) for name in names]
+    wanted = [FileRequest(name, f"a/b/{name}", world.directory / name, None) for name in names]
     with world.cache() as db, transaction(db, Topic.TRANSFERS):
         return queue.enqueue(db, MODEL, wanted)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -12,10 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from lora_tui import clock
 from lora_tui.adapters.inspection import Adapter
 from lora_tui.cache import metadata, metrics, models, records, transfer_queue, transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.facets import FACETS
+from lora_tui.cache.transfers import TransferState
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint
 from lora_tui.errors import LoraTuiError, NotFoundError
@@ -123,6 +127,43 @@ def curve(number: int) -> list[CurvePoint]:
     return points
 
 
+def set_transfer(
+    db: sqlite3.Connection,
+    transfer_id: int,
+    state: TransferState,
+    *,
+    bytes_done: int | None = None,
+    bytes_total: int | None = None,
+    sha256: str | None = None,
+    error: str | None = None,
+    attempts: int | None = None,
+) -> None:
+    """Write the state of a transfer, whichever it has. Call inside a transaction."""
+    db.execute(
+        "UPDATE transfers SET state = ?, bytes_done = coalesce(?, bytes_done),"
+        " bytes_total = coalesce(?, bytes_total), sha256 = coalesce(?, sha256), error = ?,"
+        " attempts = coalesce(?, attempts), updated_at = ? WHERE id = ?",
+        [
+            state.value,
+            bytes_done,
+            bytes_total,
+            sha256,
+            error,
+            attempts,
+            timestamp_text(clock.now()),
+            transfer_id,
+        ],
+    )
+
+
+def recount_facets(db: sqlite3.Connection) -> None:
+    """Count the models by facet, however they were inserted. Call inside a transaction."""
+    db.execute("DELETE FROM model_counts")
+    for facet in FACETS:
+        sql = f"SELECT '{facet}', ifnull({facet}, ''), count(*) FROM models GROUP BY 2"
+        db.execute(f"INSERT INTO model_counts {sql}")
+
+
 _filled: Final[dict[object, bytes]] = {}
 
 
@@ -166,12 +207,12 @@ class Library:
 
     def put_transfer(self, *, done: int, total: int) -> None:
         """A file of model 0 on its way."""
-        wanted = transfer_queue.Wanted("weights", "path", self.path.parent / "weights", total)
+        wanted = transfer_queue.FileRequest("weights", "path", self.path.parent / "weights", total)
         with closing(open_cache(self.path)) as db, transaction(db, Topic.TRANSFERS):
             transfer_queue.enqueue(db, identifier("model", 0), [wanted])
             (transfer,) = transfers.active_transfers(db)
             running = transfers.TransferState.RUNNING
-            transfer_queue.update(db, transfer.id, running, bytes_done=done)
+            set_transfer(db, transfer.id, running, bytes_done=done)
 
     def delete_models(self, *numbers: int) -> None:
         """They are gone."""

@@ -211,7 +211,8 @@ def add_points(library: Library, first: int, count: int) -> None:
         for number in range(first, first + count)
     ]
     with closing(open_cache(library.path)) as db, transaction(db, Topic.CURVES):
-        metrics.put_points(db, JOB, points)
+        metrics.add_points(db, JOB, points)
+        metrics.draw_curve(db, JOB)
 
 
 async def test_keys_are_answered_while_a_long_run_is_read_and_judged(

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from lora_tui.cache import metrics
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.metrics import get_curve, put_points
+from lora_tui.cache.metrics import get_curve
 from lora_tui.curves.downsample_and_smooth import downsample, trend
 from lora_tui.curves.series import Logged, Series, Smoothing
 from lora_tui.domain import CurvePoint, MetricPoint, Training, curve_from_points
@@ -308,7 +309,8 @@ def test_losses_that_are_no_numbers_leave_a_gap_in_the_line(tmp_path: Path) -> N
     logged = [Logged(p.step, p.training_loss, None) for p in points]
     with closing(open_cache(tmp_path / "cache.sqlite3")) as db, transaction(db, Topic.CURVES):
         named = [replace(p, id=f"{n:03}", timestamp=moment(n)) for n, p in enumerate(points)]
-        put_points(db, "job", named)
+        metrics.add_points(db, "job", named)
+        metrics.draw_curve(db, "job")
         cached = get_curve(db, "job")
     stored = json.loads(json.dumps([[p.step, p.training_loss] for p in points]))
     for series in (

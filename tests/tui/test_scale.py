@@ -12,13 +12,12 @@ import pytest
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import metadata
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.facets import recount
 from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.clock import timestamp_text
 from lora_tui.widgets.card_grid import CardGrid
 from lora_tui.widgets.model_table import ModelTable
 from tests.tui.conftest import Open, screen_text
-from tests.tui.library import NOW, FakeWriters, Library, identifier
+from tests.tui.library import NOW, FakeWriters, Library, identifier, recount_facets
 
 SIZE = (100, 30)
 COUNT = 100_000
@@ -33,7 +32,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library.fill(count=1)
     with closing(open_cache(path)) as db, transaction(db):
         copies(db, COUNT - 1)
-        recount(db)
+        recount_facets(db)
         state = metadata.SyncState(NOW, NOW, running=False, error=None)
         metadata.put_sync_state(db, state, process="")
     return path

@@ -15,7 +15,7 @@ import pytest
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfer_queue import FileRequest
 from lora_tui.cache.transfers import TransferState
 from lora_tui.config.load import load_preferences
 from lora_tui.config.paths import find_paths
@@ -26,17 +26,17 @@ from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.transfers.control import Control
 from tests.tui.conftest import Open, screen_text, toasts, until
-from tests.tui.library import FakeWriters, Library, identifier
+from tests.tui.library import FakeWriters, Library, identifier, set_transfer
 
 SIZE = (100, 30)
 
 
 def put(library: Library, state: TransferState, done: int) -> int:
     """A file of model 0."""
-    wanted = [Wanted("weights", "path", library.path.parent / "weights", 4096)]
+    wanted = [FileRequest("weights", "path", library.path.parent / "weights", 4096)]
     with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
         (number,) = queue.enqueue(db, identifier("model", 0), wanted)
-        queue.update(db, number, state, bytes_done=done)
+        set_transfer(db, number, state, bytes_done=done)
     return number
 
 

@@ -50,7 +50,8 @@ def log(library: Library, losses: Sequence[float | None]) -> None:
         for number, loss in enumerate(losses)
     ]
     with closing(open_cache(library.path)) as db, transaction(db, Topic.CURVES):
-        metrics.put_points(db, JOB, points)
+        metrics.add_points(db, JOB, points)
+        metrics.draw_curve(db, JOB)
 
 
 def falling(count: int) -> list[float]:

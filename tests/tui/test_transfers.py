@@ -17,7 +17,7 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfer_queue import FileRequest
 from lora_tui.cache.transfers import TransferState
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.model import ModelScreen
@@ -25,7 +25,15 @@ from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.fetch_bytes import CancelledError
 from tests.tui.conftest import Open, screen_text, toasts, until
-from tests.tui.library import HOSTILE_NAMES, NOW, FakeWriters, Library, identifier, model_row
+from tests.tui.library import (
+    HOSTILE_NAMES,
+    NOW,
+    FakeWriters,
+    Library,
+    identifier,
+    model_row,
+    set_transfer,
+)
 
 MODEL = identifier("model", 0)
 NAMES = ("weights.safetensors", "config.json", "tokenizer.json")
@@ -35,7 +43,7 @@ def put(library: Library, *states: TransferState) -> list[int]:
     """A file of model 0 in each of these states."""
     directory = library.path.parent / "downloads"
     wanted = [
-        Wanted(name, f"path/{name}", directory / name, 1000)
+        FileRequest(name, f"path/{name}", directory / name, 1000)
         for name, _ in zip(NAMES, states, strict=False)
     ]
     with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
@@ -43,13 +51,13 @@ def put(library: Library, *states: TransferState) -> list[int]:
         for number, state in zip(ids, states, strict=True):
             error = "The link broke" if state is TransferState.FAILED else None
             done = 1000 if state is TransferState.DONE else 340
-            queue.update(db, number, state, bytes_done=done, error=error)
+            set_transfer(db, number, state, bytes_done=done, error=error)
     return ids
 
 
 def set_state(library: Library, number: int, state: TransferState) -> None:
     with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
-        queue.update(db, number, state)
+        set_transfer(db, number, state)
 
 
 async def test_every_file_is_shown_with_its_state_progress_and_reason(
@@ -141,10 +149,10 @@ async def test_nothing_is_said_of_a_size_that_is_not_known(
     library: Library, open_app: Open, width: int
 ) -> None:
     library.fill()
-    wanted = [Wanted("weights", "path", library.path.parent / "weights", None)]
+    wanted = [FileRequest("weights", "path", library.path.parent / "weights", None)]
     with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
         (number,) = queue.enqueue(db, MODEL, wanted)
-        queue.update(db, number, TransferState.RUNNING, bytes_done=0)
+        set_transfer(db, number, TransferState.RUNNING, bytes_done=0)
     app = open_app()
     async with app.run_test(size=(width, 24)) as pilot:
         await pilot.press("t")
@@ -152,7 +160,7 @@ async def test_nothing_is_said_of_a_size_that_is_not_known(
         assert "0 B" not in text
         assert text.count("–") >= 2
         with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
-            queue.update(db, number, TransferState.RUNNING, bytes_done=2048)
+            set_transfer(db, number, TransferState.RUNNING, bytes_done=2048)
         await until(pilot, lambda: "2.0 KiB" in screen_text(app))
 
 
@@ -265,16 +273,16 @@ def put_model_files(
 ) -> dict[str, int]:
     """Files of a model: so many bytes of each that runs, or the state of any other; their rows."""
     directory = Path("/", "home", "somebody", "models") / place
-    wanted = [Wanted(name, f"path/{name}", directory / name, FILES[name]) for name in done]
+    wanted = [FileRequest(name, f"path/{name}", directory / name, FILES[name]) for name in done]
     with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
         ids = queue.enqueue(db, identifier("model", model), wanted)
         for number, (name, how) in zip(ids, done.items(), strict=True):
             if isinstance(how, int):
-                queue.update(db, number, TransferState.RUNNING, bytes_done=how)
+                set_transfer(db, number, TransferState.RUNNING, bytes_done=how)
             elif how is not TransferState.QUEUED:
                 whole = how not in (TransferState.PAUSED, TransferState.FAILED)
                 error = "The checksum is wrong: these are not the bytes that were stored"
-                queue.update(
+                set_transfer(
                     db,
                     number,
                     how,
@@ -334,8 +342,8 @@ class TestPictures:
         with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
             state = TransferState.RUNNING
             weights, tokenizer = (running[name] for name in list(running)[:2])
-            queue.update(db, weights, state, bytes_done=29_800_000)
-            queue.update(db, tokenizer, state, bytes_done=4_600_000, attempts=2)
+            set_transfer(db, weights, state, bytes_done=29_800_000)
+            set_transfer(db, tokenizer, state, bytes_done=4_600_000, attempts=2)
         assert isinstance(pilot.app, LoraTuiApp)
         pilot.app.poll_cache()
         await pilot.pause()
@@ -380,9 +388,9 @@ class TestPictures:
         library.put_state()
         for number, name in enumerate(HOSTILE_NAMES):
             target = Path("/", "home", "somebody", "models") / str(number) / "file"
-            wanted = Wanted(f"{name}.bin", "path", target, 10_000)
+            wanted = FileRequest(f"{name}.bin", "path", target, 10_000)
             with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
                 (row,) = queue.enqueue(db, identifier("model", number), [wanted])
                 state = TransferState.FAILED if number % 2 else TransferState.RUNNING
-                queue.update(db, row, state, bytes_done=1_000 * number, error=name)
+                set_transfer(db, row, state, bytes_done=1_000 * number, error=name)
         assert snap_compare(open_app(), terminal_size=(100, 40), run_before=self._shown)

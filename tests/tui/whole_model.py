@@ -13,7 +13,7 @@ from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import put_downloaded
-from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfer_queue import FileRequest
 from lora_tui.cache.transfers import TransferState
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import MetricPoint
@@ -113,7 +113,8 @@ def put_points(library: Library, count: int = 400) -> None:
         for number in range(count)
     ]
     with closing(open_cache(library.path)) as db, transaction(db, Topic.CURVES):
-        metrics.put_points(db, JOB, points)
+        metrics.add_points(db, JOB, points)
+        metrics.draw_curve(db, JOB)
 
 
 def queue_files(library: Library) -> None:
@@ -121,7 +122,10 @@ def queue_files(library: Library) -> None:
         queue.enqueue(
             db,
             MODEL,
-            [Wanted(name, f"u/m/{name}", DIRECTORY / name, size) for name, size in FILES.items()],
+            [
+                FileRequest(name, f"u/m/{name}", DIRECTORY / name, size)
+                for name, size in FILES.items()
+            ],
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui import clock
-from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfer_queue import FileRequest
 from lora_tui.cache.transfers import FETCHED, Checked, Transfer, TransferState, queue_of
 from lora_tui.clock import timestamp_text
 
@@ -24,7 +24,7 @@ def put_downloaded(db: sqlite3.Connection, model_id: str, directory: Path) -> No
     )
 
 
-def put_existing_files(db: sqlite3.Connection, model_id: str, files: Sequence[Wanted]) -> None:
+def put_existing_files(db: sqlite3.Connection, model_id: str, files: Sequence[FileRequest]) -> None:
     """Enter files that an earlier cache fetched; the next look checks them. In a transaction."""
     (last,) = db.execute("SELECT coalesce(max(position), 0) FROM transfers").fetchone()
     moment = timestamp_text(clock.now())

@@ -34,14 +34,6 @@ def keep_counts(db: sqlite3.Connection, ids: Sequence[str]) -> Iterator[None]:
     )
 
 
-def recount(db: sqlite3.Connection) -> None:
-    """Count all models, however they came to be there. Call inside a transaction."""
-    db.execute("DELETE FROM model_counts")
-    for facet in FACETS:
-        sql = f"SELECT '{facet}', ifnull({facet}, ''), count(*) FROM models GROUP BY 2"
-        db.execute(f"INSERT INTO model_counts {sql}")
-
-
 def value_counts(db: sqlite3.Connection) -> dict[str, dict[Any, int]]:
     """By facet and value, the most frequent first; None is the unknown value."""
     found: dict[str, dict[Any, int]] = {facet: {} for facet in FACETS}

@@ -88,12 +88,6 @@ def known_points(db: sqlite3.Connection, job_id: str, since: str) -> set[str]:
     return {str(row[0]) for row in db.execute(sql, [job_id, since])}
 
 
-def put_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
-    """Add points and draw the curve anew. Call inside a transaction."""
-    add_points(db, job_id, points)
-    draw_curve(db, job_id)
-
-
 def add_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
     """Add points; `draw_curve` shows them. Call inside a transaction."""
     _insert(db, "metrics", job_id, points)

@@ -31,7 +31,6 @@ __all__ = [
     "get_row",
     "names_of",
     "natural_direction",
-    "position_of",
     "put_models",
     "select_models",
     "select_rows",
@@ -82,11 +81,6 @@ def summaries(db: sqlite3.Connection, numbers: Sequence[int]) -> list[ModelSumma
     sql = f"SELECT m.n, {_SUMMARY} {_FROM} WHERE m.n IN (SELECT value FROM json_each(?))"
     found = {row["n"]: _summary(row) for row in db.execute(sql, [json.dumps(numbers)])}
     return [found[n] for n in numbers if n in found]
-
-
-def position_of(db: sqlite3.Connection, query: ModelQuery, model_id: str) -> int | None:
-    """Where a model stands in the list, from 0; None where the query does not match it."""
-    return ModelList(db, query).position(model_id)
 
 
 def select_rows(

@@ -34,7 +34,7 @@ from lora_tui.errors import InUseError
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FileRequest:
     """A file to be queued."""
 
     file: str
@@ -47,7 +47,7 @@ class Wanted:
 
 
 def enqueue(
-    db: sqlite3.Connection, model_id: str, files: Sequence[Wanted], *, force: bool = False
+    db: sqlite3.Connection, model_id: str, files: Sequence[FileRequest], *, force: bool = False
 ) -> list[int]:
     """Queue files of a model, at the end; the numbers of their rows, in the same order.
 
@@ -93,7 +93,7 @@ def enqueue(
     return ids
 
 
-def _check_place(db: sqlite3.Connection, model_id: str, wanted: Wanted) -> None:
+def _check_place(db: sqlite3.Connection, model_id: str, wanted: FileRequest) -> None:
     for row in select(db, "WHERE target = ?", [str(wanted.target)]):
         if row.state in ACTIVE and (row.model_id, row.file) != (model_id, wanted.file):
             raise InUseError(
@@ -235,7 +235,7 @@ def move(db: sqlite3.Connection, transfer_id: int, by: int) -> None:
     )
 
 
-def forget(db: sqlite3.Connection, ids: Collection[int]) -> list[Transfer]:
+def remove(db: sqlite3.Connection, ids: Collection[int]) -> list[Transfer]:
     """Take files that are not active off the list; those that went. Call inside a transaction."""
     gone = [
         row
@@ -245,35 +245,6 @@ def forget(db: sqlite3.Connection, ids: Collection[int]) -> list[Transfer]:
     ]
     db.executemany("DELETE FROM transfers WHERE id = ?", [(row.id,) for row in gone])
     return gone
-
-
-def update(
-    db: sqlite3.Connection,
-    transfer_id: int,
-    state: TransferState,
-    *,
-    bytes_done: int | None = None,
-    bytes_total: int | None = None,
-    sha256: str | None = None,
-    error: str | None = None,
-    attempts: int | None = None,
-) -> None:
-    """Set a row, whoever has it; None leaves a figure as it was. Call inside a transaction."""
-    db.execute(
-        "UPDATE transfers SET state = ?, bytes_done = coalesce(?, bytes_done),"
-        " bytes_total = coalesce(?, bytes_total), sha256 = coalesce(?, sha256), error = ?,"
-        " attempts = coalesce(?, attempts), updated_at = ? WHERE id = ?",
-        [
-            state.value,
-            bytes_done,
-            bytes_total,
-            sha256,
-            error,
-            attempts,
-            timestamp_text(clock.now()),
-            transfer_id,
-        ],
-    )
 
 
 def _change(

@@ -10,7 +10,7 @@ from lora_tui.cache import metadata, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import downloaded_models, put_downloaded, put_existing_files
-from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfer_queue import FileRequest
 from lora_tui.cache.transfers import Checked, checked_of
 from lora_tui.domain import Model
 from lora_tui.transfers.model_directory import MANIFEST, is_outdated, read_record, recorded_files
@@ -52,11 +52,11 @@ def _is_whole(model: Model, directory: Path) -> bool:
     return bool(model.files) and there >= {file.name for file in model.files}
 
 
-def _has_size(file: Wanted) -> bool:
+def _has_size(file: FileRequest) -> bool:
     return file.target.is_file() and file.target.stat().st_size == file.size
 
 
-def _files(model: Model, directory: Path) -> list[Wanted]:
+def _files(model: Model, directory: Path) -> list[FileRequest]:
     """The model's files by the record in `directory`."""
     paths = {file.name: file.path for file in model.files}
     found = []
@@ -64,5 +64,5 @@ def _files(model: Model, directory: Path) -> list[Wanted]:
         of, size, sha256 = entry.get("object"), entry.get("size"), entry.get("sha256")
         if of in paths and isinstance(size, int) and isinstance(sha256, str):
             checked = checked_of(entry.get("checked")) or Checked.LENGTH
-            found.append(Wanted(of, paths[of], directory / name, size, sha256, checked))
+            found.append(FileRequest(of, paths[of], directory / name, size, sha256, checked))
     return found

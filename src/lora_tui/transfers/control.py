@@ -49,7 +49,7 @@ def control(db: Connection, what: Control, ids: Collection[int]) -> None:
                 for number in ids:
                     queue.move(db, number, -1 if what is Control.UP else 1)
             case Control.FORGET:
-                gone = queue.forget(db, ids)
+                gone = queue.remove(db, ids)
     for row in gone:
         if row.state is not TransferState.DONE:
             discard_part(row.target)

@@ -13,7 +13,7 @@ from typing import Final
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.transfer_queue import Wanted
+from lora_tui.cache.transfer_queue import FileRequest
 from lora_tui.cache.transfers import ACTIVE, Checked, Transfer, TransferState
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import (
@@ -30,14 +30,14 @@ from lora_tui.transfers.part import ANOTHER_DIRECTORY, part_of
 from lora_tui.transfers.runner import Runner
 
 
-def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> list[Wanted]:
+def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> list[FileRequest]:
     """The files to fetch, all or those named, each with a target inside `directory`.
 
     Raises what `choose_files` raises.
     """
     local = local_names(model, directory)
     return [
-        Wanted(
+        FileRequest(
             file=file.name,
             object_path=file.path,
             target=directory / local[file.name],
@@ -151,7 +151,7 @@ def _queue_and_wait(
     runner: Runner,
     db: Connection,
     model: Model,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[FileRequest],
     force: bool,
     on_change: Callable[[Transfer], None] | None,
     on_held: Callable[[Transfer, LockHolder], None] | None,
@@ -175,7 +175,7 @@ def _queue_and_wait(
     return rows
 
 
-def _is_of(row: Transfer, wanted: Wanted) -> bool:
+def _is_of(row: Transfer, wanted: FileRequest) -> bool:
     asked = (wanted.file, wanted.object_path, wanted.sha256)
     same = (row.file, row.object_path, row.expected_sha256) == asked
     return same or row.state is not TransferState.DONE
@@ -201,7 +201,7 @@ def _failure(done: Sequence[str], failed: Sequence[tuple[str, LoraTuiError]]) ->
     return first
 
 
-def check_space_for_all(wanted: Sequence[Wanted], directory: Path) -> None:
+def check_space_for_all(wanted: Sequence[FileRequest], directory: Path) -> None:
     """Raises DiskError unless all that is still missing of the files fits on the disk."""
     missing = sum(max(0, (file.size or 0) - _here(file.target)) for file in wanted)
     place = next(path for path in (directory, *directory.parents) if path.is_dir())
