@@ -94,6 +94,16 @@ def test_what_needs_the_backend_of_a_demo_that_ended_says_so(run: Run, command: 
     assert "Start `lora-tui demo` in another terminal" in ran.err
 
 
+def test_doctor_names_the_demo_and_says_that_it_does_not_run(run: Run) -> None:
+    with Sandbox.start(models=0) as sandbox:
+        note_backend(find_paths(), "demo", sandbox.environment())
+    ran = run("--profile", "demo", "doctor")
+    assert ran.code == ExitCode.PARTLY_FAILED
+    assert "profile demo from the demo" in ran.out
+    assert ran.out.count("FAILED") == 1
+    assert "The demo is not running" in ran.out
+
+
 @pytest.mark.parametrize("profile", ["demo", "demo-hostile"])
 @pytest.mark.parametrize("command", ["list", "show x", "whoami", "sync"])
 def test_a_demo_that_never_ran_is_named(run: Run, profile: str, command: str) -> None:

@@ -12,7 +12,13 @@ from lora_tui.config.paths import find_paths
 from lora_tui.config.table import Profile
 from lora_tui.doctor import machine
 from lora_tui.doctor.findings import Finding, Verdict, attempt, failed, failure, skipped
-from lora_tui.errors import AuthenticationError, ConfigError, ExitCode, LoraTuiError
+from lora_tui.errors import (
+    AuthenticationError,
+    ConfigError,
+    ExitCode,
+    LoraTuiError,
+    UnreachableError,
+)
 
 _WIDTH = 26
 
@@ -70,6 +76,11 @@ def _findings(context: Context) -> Iterator[Finding]:
     yield from _cache(profile)
     if context.arguments.offline:
         yield skipped("network", "--offline was given", "leave out --offline")
+        return
+    try:
+        context.require_network()
+    except UnreachableError as error:  # the demo is not running
+        yield failure("network", error)
         return
     yield from _project(profile)
 

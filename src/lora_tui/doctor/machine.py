@@ -46,7 +46,8 @@ def check_config(profile: Profile) -> Finding:
             f"{path} holds secrets ({', '.join(held)}) and others can read it",
             f"run `chmod 600 {path}`",
         )
-    source = str(path) if profile.name in profiles else "the environment"
+    origin = "the demo" if profile.identity else "the environment"
+    source = str(path) if profile.name in profiles else origin
     return ok("config", f"profile {profile.name} from {source}: {profile.url}")
 
 
