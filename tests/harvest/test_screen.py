@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.config.table import Profile
@@ -19,6 +16,7 @@ from lora_tui.screens.harvest import HarvestScreen
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
 from tests.harvest.world import World
+from tests.tui.conftest import until
 
 
 def profile_of(world: World, **changes: Any) -> Profile:
@@ -40,7 +38,7 @@ def open_app(world: World) -> Any:
             Writers(writers.cache_path, profile.downloads_dir, connect=lambda: writers),
             profile="test",
             sync_on_start=False,
-            harvest=BackgroundHarvest(profile, interval=3600),
+            harvest=BackgroundHarvest(profile, interval=1),
         )
         app.animation_level = "none"
         return app
@@ -48,12 +46,6 @@ def open_app(world: World) -> Any:
     yield make
     for writers in opened:
         writers.close()
-
-
-async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.02)
-    await pilot.pause()
 
 
 def models_in(app: LoraTuiApp) -> int:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
 from contextlib import closing
-from typing import Any
-
-from textual.pilot import Pilot
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.transfers import TransferState, queue_of
@@ -17,6 +12,7 @@ from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.writers import Writers
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.transfers import TransfersScreen
+from tests.tui.conftest import until
 
 SIGNED = "/storage/v1/object/sign/lora-models/"
 
@@ -25,10 +21,9 @@ def writers_over(online: OnlineWriters, profile: Profile) -> Writers:
     return Writers(online.cache_path, profile.downloads_dir, connect=lambda: online)
 
 
-async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
-    while not condition():
-        await pilot.pause()
-        await asyncio.sleep(0.01)
+def offers(app: LoraTuiApp, what: str) -> bool:
+    """Whether the screen has seen files that this key applies to; until then it ignores the key."""
+    return app.screen.check_action("all", (what,)) is True
 
 
 async def test_a_download_is_paused_left_and_finished_by_the_next_start(
@@ -48,9 +43,11 @@ async def test_a_download_is_paused_left_and_finished_by_the_next_start(
             await until(pilot, lambda: isinstance(app.screen, TransfersScreen))
             await until(pilot, lambda: TransferState.RUNNING in states())
             await until(pilot, lambda: any(row.bytes_done for row in queue_of(app.db)))
+            await until(pilot, lambda: offers(app, "pause"))
             await pilot.press("P")
             await until(pilot, lambda: TransferState.PAUSED in states())
             assert TransferState.RUNNING not in states()
+            await until(pilot, lambda: offers(app, "resume"))
             await pilot.press("A")
             await until(pilot, lambda: TransferState.PAUSED not in states())
             await until(pilot, lambda: TransferState.RUNNING in states())

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from textual.app import App
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
@@ -25,7 +26,8 @@ Open = Callable[..., LoraTuiApp]
 
 @pytest.fixture(autouse=True)
 def settled_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What differs between machines: the time, its zone, and what the terminal says of itself."""
+    """What differs between machines and runs: time, zone, the terminal, a cursor that blinks."""
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda _field: None)
     monkeypatch.setattr(clock, "now", lambda: NOW)
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -58,8 +58,6 @@ def looks(widget: Widget) -> list[str]:
 
 async def focus_is_visible(app: App[Any], pilot: Pilot[Any], keys: Sequence[str]) -> int:
     """Walk with each of these keys; how many widgets had the focus."""
-    for field in app.screen.query(Input):
-        field.cursor_blink = False
     visited: list[Widget] = []
     for key in keys:
         for _ in app.screen.focus_chain:
@@ -130,7 +128,6 @@ async def test_the_place_where_one_types_is_seen(
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("slash", "a")
         line = app.screen.query_one("#search-input", Input)
-        line.cursor_blink = False
         await pilot.pause()
         styles = [s.style for s in app.screen._compositor.render_strips()[line.region.y] if s.style]
         text, cursor = styles[3], styles[4]

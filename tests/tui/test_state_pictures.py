@@ -141,8 +141,6 @@ def test_settings(
 
     async def shown(pilot: Pilot[Any]) -> None:
         await pilot.press("comma", *keys)
-        for field in app.screen.query("Input"):
-            field.cursor_blink = False  # type: ignore[attr-defined]
 
     assert snap_compare(app, terminal_size=SMALL, run_before=shown)
 
