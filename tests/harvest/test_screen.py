@@ -162,7 +162,7 @@ async def test_a_ledger_that_the_disk_does_not_give_is_said_and_ends_nothing(
     world: World, open_app: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run(limit=1)
-    monkeypatch.setattr("lora_tui.app._HARVEST_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(LoraTuiApp, "HARVEST_POLL_SECONDS", 0.05)
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("h")

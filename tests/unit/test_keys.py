@@ -108,7 +108,6 @@ def test_every_binding_can_be_moved_and_is_watched_where_it_listens() -> None:
         "model": ("a model",),
         "compare": ("the comparison",),
         "chart_screen": ("a model", "the comparison"),
-        "scrolling": ("a model", "the comparison"),
         "transfers": ("the downloads",),
         "notifications": ("the notifications",),
         "harvest": ("the harvest",),
