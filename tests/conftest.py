@@ -33,6 +33,13 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that compare a picture."""
+    for item in items:
+        if "snap_compare" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.picture)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def seeded_once() -> Iterator[None]:
     """To make the rows of a sandbox takes longer than most of what is asked of them."""

@@ -208,6 +208,7 @@ def reference_order(db: sqlite3.Connection, sort: Sort, reverse: bool) -> list[i
 texts = st.text(alphabet="abAB12éÉüß-_.+% ", max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=6), texts)
 def test_a_search_finds_what_reading_every_text_finds(

@@ -52,6 +52,7 @@ def many_models(backend: Backend, seed: Seed, count: int) -> None:
         seed.artifact(backend.alice, seed.job(backend.alice, dataset), name=f"Model {number}")
 
 
+@pytest.mark.slow
 def test_killed_at_any_request_it_goes_on_from_there(
     empty_sandbox: Sandbox, backend: Backend, seed: Seed, home_profile: Profile
 ) -> None:
@@ -87,6 +88,7 @@ def test_killed_at_any_request_it_goes_on_from_there(
         assert_equal(db, seed.rows, backend.alice.user_id)
 
 
+@pytest.mark.slow
 def test_a_second_sync_waits_for_the_first_and_says_so(
     backend: Backend, seed: Seed, home_profile: Profile, run: Run
 ) -> None:

@@ -31,6 +31,7 @@ def with_odd_ids(table: str, changed: Callable[[int, int], bool]) -> Callable[[s
     return rewrite
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["first", "last", "all"])
 def test_a_row_with_an_id_that_is_no_uuid_stops_no_table(
     which: str, configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch

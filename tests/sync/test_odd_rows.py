@@ -84,6 +84,7 @@ def test_a_size_that_no_number_of_sqlite_can_hold_is_not_known(
     assert run("list", "--sort", "size").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, len(WRONG), 16))
 def test_any_value_in_any_column_leaves_its_row_and_all_others(
     tables: dict[str, list[Any]], run: Run, start: int
@@ -127,6 +128,7 @@ def test_what_is_hardly_json_costs_no_other_row(
     assert run("show", GOOD).code == 0
 
 
+@pytest.mark.slow
 def test_a_name_of_ten_megabytes_is_cut(tables: dict[str, list[Any]], run: Run) -> None:
     row = model_row(1, name="Long " + "x" * 10_000_000)
     tables["model_artifacts"].append(row)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -30,6 +31,8 @@ from lora_tui.sync import sync_cache
 from tests.backends.backend import Backend
 from tests.backends.seed import Row, Seed
 from tests.sync.equality import assert_equal
+
+pytestmark = pytest.mark.slow
 
 WHICH: Final = st.integers(0, 99)
 DELETED: Final = "2026-11-24T00:00:00+00:00"

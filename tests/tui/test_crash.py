@@ -9,8 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from lora_tui.errors import ExitCode
 from tests.tui.library import USER
+
+pytestmark = pytest.mark.slow
 
 _CLAIMS = json.dumps({"sub": USER, "email": "a@b.example", "exp": 4102444800}).encode()
 ACCESS_TOKEN = f"e30.{base64.urlsafe_b64encode(_CLAIMS).decode().rstrip('=')}.x"

@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import Run
 from tests.tui.test_terminal import DEMO, ESCAPES, Terminal, demo
 
+pytestmark = pytest.mark.slow
+
 
 def plain(terminal: Terminal) -> str:
     """What was written, without escape sequences."""

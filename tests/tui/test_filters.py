@@ -48,6 +48,7 @@ def title(app: LoraTuiApp) -> str:
 _DATE = ("tab",) * 5
 
 
+@pytest.mark.slow
 async def test_the_list_behind_follows_each_choice_at_once_and_its_title_says_it_in_words(
     app: LoraTuiApp,
 ) -> None:
@@ -184,6 +185,7 @@ async def test_hundreds_of_datasets_are_narrowed_by_what_is_typed(
         await until(pilot, lambda: "1 of 401 models" in screen_text(app))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(40, 10), (160, 48)])
 async def test_hostile_names_stay_within_their_lines(
     library: Library, open_app: Open, size: tuple[int, int]

@@ -16,9 +16,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lora_tui.config.load import load_profile
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library
+
+pytestmark = pytest.mark.slow
 
 USER = "00000000-0000-4000-8000-000000000001"
 RECORD = """

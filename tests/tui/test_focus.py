@@ -21,6 +21,8 @@ from tests.tui.conftest import Open
 from tests.tui.library import Library, notice_row
 from tests.tui.test_harvest import Made, job_row, make  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.slow
+
 SIZE: Final = (100, 30)
 SCREENS: Final[dict[str, Sequence[str]]] = {
     "models": (),

@@ -35,6 +35,8 @@ from tests.tui.library import (
 )
 from tests.tui.whole_model import put_model, put_points
 
+pytestmark = pytest.mark.slow
+
 MARKUP = "planted [red]x[/red] [/]"
 
 

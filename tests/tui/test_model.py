@@ -394,6 +394,7 @@ async def test_odd_json_leaves_a_page_that_can_be_read(library: Library, open_ap
     assert "names no training job" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 async def test_no_remote_text_can_run_the_terminal_or_the_markup(
     library: Library, open_app: Open, name: str
@@ -417,6 +418,7 @@ async def test_no_remote_text_can_run_the_terminal_or_the_markup(
         assert "[red]Markup[/red]" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ascii_only", [False, True])
 async def test_any_size_is_drawn_while_the_terminal_is_resized(
     model: Library, open_app: Open, ascii_only: bool

@@ -377,6 +377,7 @@ async def test_d_downloads_the_model_under_the_cursor(
         assert writers.asked == [("download", identifier("model", 1))]
 
 
+@pytest.mark.slow
 async def test_a_list_of_ten_thousand_reads_only_what_is_on_the_screen(
     library: Library, open_app: Open
 ) -> None:

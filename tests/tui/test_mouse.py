@@ -56,6 +56,7 @@ def app(library: Library, make: Made, home: Path) -> App[Any]:  # noqa: F811
     return make(settings=Settings(profile, Path("c"), environment={}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPENED_BY)
 async def test_a_click_on_back_in_the_footer_goes_back(app: App[Any], name: str) -> None:
     async with app.run_test(size=SIZE) as pilot:

@@ -11,6 +11,7 @@ from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "opens", [("s",), ("ctrl+p",), ("ctrl+p", "s"), ("f",), ("C",), ("v", "s")]
 )

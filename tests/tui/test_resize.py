@@ -15,6 +15,8 @@ from lora_tui.first_run import FirstRunApp
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library, notice_row
 
+pytestmark = pytest.mark.slow
+
 SIZES = ((1, 1), (200, 60), (79, 4))
 PLACES = {
     "models": (),

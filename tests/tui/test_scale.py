@@ -19,6 +19,8 @@ from lora_tui.widgets.model_table import ModelTable
 from tests.tui.conftest import Open, screen_text
 from tests.tui.library import NOW, FakeWriters, Library, identifier, recount_facets
 
+pytestmark = pytest.mark.slow
+
 SIZE = (100, 30)
 COUNT = 100_000
 CARDS_PER_PAGE = 64

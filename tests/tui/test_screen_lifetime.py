@@ -26,6 +26,8 @@ from tests.tui.every_screen import SCREENS, FakeLogin, Way, fill, with_every_scr
 from tests.tui.library import FakeWriters, Library, notice_row
 from tests.tui.whole_model import MODEL
 
+pytestmark = pytest.mark.slow
+
 SCREENS_DIRECTORY = Path(lora_tui.screens.__file__).parent
 SIZES = ((80, 24), (70, 20))
 TURNS = (2, 0, 4)

@@ -22,6 +22,8 @@ import pytest
 
 from lora_tui.config.paths import find_paths
 
+pytestmark = pytest.mark.slow
+
 ESCAPES = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_].*?\x1b\\|[ -/]*[0-~])", re.S
 )

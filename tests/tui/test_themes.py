@@ -65,6 +65,7 @@ def test_the_terminal_is_known_by_its_environment(
     assert open_app().theme == theme
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("theme", "allowed"),
     [

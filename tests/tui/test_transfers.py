@@ -77,6 +77,7 @@ async def test_every_file_is_shown_with_its_state_progress_and_reason(
         await until(pilot, lambda: not isinstance(app.screen, TransfersScreen))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "key", "what"),
     [

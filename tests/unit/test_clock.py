@@ -42,6 +42,7 @@ def test_what_is_no_timestamp_is_none(value: object) -> None:
     assert parse_timestamp(value) is None
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_no_text_makes_it_fail(text: str) -> None:
     parse_timestamp(text)
