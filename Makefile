@@ -15,6 +15,11 @@ DEMO_READY := $(VENV)/.ready-demo
 DEV_READY := $(VENV)/.ready-dev
 NODE_READY := $(LITE)/node_modules/.ready
 
+# Where bytecode is not written, each of the many programs that tests start would compile it anew.
+COMPILE = $(BIN)/python -m compileall -q src tests
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
+QUICK := tests/unit tests/cache tests/sync tests/tui
+
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,8 +30,13 @@ demo: $(DEMO_READY) ## open the application on made-up data: no account, no netw
 
 .PHONY: test
 test: $(DEV_READY) $(NODE_READY) ## all tests
-	@$(BIN)/python -m compileall -q src # or each of the many programs that tests start compiles it anew
-	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
+	@$(COMPILE)
+	$(PYTEST) -n 3 --dist loadfile $(ARGS)
+
+.PHONY: quick
+quick: $(DEV_READY) ## the tests for the edit loop, in a minute: no pictures, no programs, nothing slow
+	@$(COMPILE)
+	$(PYTEST) -q -n 3 --dist worksteal -m "not slow and not picture" $(QUICK) $(ARGS)
 
 .PHONY: contract
 contract: $(DEV_READY) ## Storage's answers, row by row: the sandbox, or the server of LORA_TUI_CONTRACT_URL

@@ -68,6 +68,7 @@ def steady(count: int = 300) -> list[CurvePoint]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 class TestOnRunsOfKnownTruth:
     """Seeded curves; 200 a family give the same picture."""
@@ -128,6 +129,7 @@ def test_no_curve_is_too_odd_for_an_opinion(points: list[Logged]) -> None:
         assert "nan" not in found.sentence
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.sampled_from((0.001, 0.5, 7.0, 1000.0)))
 def test_the_unit_of_the_loss_changes_no_finding_but_the_gap(seed: int, unit: float) -> None:
     points = falling(random.Random(seed), noise=0.04)
@@ -144,6 +146,7 @@ def test_the_unit_of_the_loss_changes_no_finding_but_the_gap(seed: int, unit: fl
     assert kinds(before) - of_numbers == kinds(after) - of_numbers
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.floats(0.2, 5.0))
 def test_one_odd_point_at_the_end_moves_the_rule_but_not_the_opinion(
     seed: int, factor: float
