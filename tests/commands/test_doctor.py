@@ -82,7 +82,7 @@ def test_a_wrong_secret_is_named_and_not_shown(
 def test_nobody_signed_in(configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LORA_TUI_PASSWORD")
     ran = run("doctor", "--json")
-    assert by_name(ran)["auth"]["remedy"] == "run `lora-tui login`"
+    assert "run `lora-tui login`" in by_name(ran)["auth"]["remedy"]
     assert by_name(ran)["worker"]["verdict"] == "ok"
 
 

@@ -1,4 +1,4 @@
-"""`doctor`: what works and what does not, each with what was seen and what would mend it."""
+"""`doctor`: check this machine, the project and the worker, and suggest fixes."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _WIDTH = 26
 
 
 def doctor(context: Context) -> ExitCode:
-    """Print each finding as it comes; with --json all of them in one document."""
+    """Print each finding as it comes, or with --json all of them in one document."""
     findings: list[Finding] = []
     for finding in _findings(context):
         findings.append(finding)
         if not context.json:
             _print(context, finding)
-    broken = sum(finding.verdict is Verdict.FAILED for finding in findings)
+    failures = sum(finding.verdict is Verdict.FAILED for finding in findings)
     if context.json:
         context.print_data(
             {
-                "ok": not broken,
+                "ok": not failures,
                 "checks": [
                     {
                         "check": finding.check,
@@ -47,10 +47,10 @@ def doctor(context: Context) -> ExitCode:
             }
         )
     else:
-        doubtful = sum(finding.verdict is Verdict.WARNING for finding in findings)
-        warned = "1 warning" if doubtful == 1 else f"{doubtful} warnings"
-        context.say(f"{len(findings)} checks: {broken} failed, {warned}")
-    return ExitCode.PARTLY_FAILED if broken else ExitCode.OK
+        warnings = sum(finding.verdict is Verdict.WARNING for finding in findings)
+        warned = "1 warning" if warnings == 1 else f"{warnings} warnings"
+        context.say(f"{len(findings)} checks: {failures} failed, {warned}")
+    return ExitCode.PARTLY_FAILED if failures else ExitCode.OK
 
 
 def _findings(context: Context) -> Iterator[Finding]:
@@ -71,7 +71,7 @@ def _findings(context: Context) -> Iterator[Finding]:
     yield machine.check_terminal(context.out)
     if profile is None:
         for name in ("cache", "network", "auth"):
-            yield skipped(name, "nothing is configured that could be looked at")
+            yield skipped(name, "nothing is configured")
         return
     yield from _cache(profile)
     if context.arguments.offline:
@@ -98,21 +98,19 @@ def _cache(profile: Profile) -> Iterator[Finding]:
         yield failure("session", error)
         signed_in = None
     if signed_in is None:
-        yield skipped("cache", "nobody is signed in, and each user has a cache of their own")
+        yield skipped("cache", "nobody is signed in, and each user has a separate cache")
         return
     path = profile.cache_path(signed_in.user_id)
     found = attempt("cache", lambda: machine.check_cache(path))
     yield found
     if found.verdict is Verdict.OK:
-        from lora_tui.doctor.rows import check_rows
-
-        yield from check_rows(path)
+        yield from machine.check_rows(path)
 
 
 def _project(profile: Profile) -> Iterator[Finding]:
     from lora_tui.account.login import session_auth
-    from lora_tui.doctor import openness, project
-    from lora_tui.doctor.view import View
+    from lora_tui.doctor import project, rls_checks
+    from lora_tui.doctor.project import ProjectView
     from lora_tui.gateway.auth import KeyAuth
 
     reached = True
@@ -123,31 +121,33 @@ def _project(profile: Profile) -> Iterator[Finding]:
         with ExitStack() as stack:
             service = None
             if profile.service_key is not None:
-                service = stack.enter_context(View(profile.url, KeyAuth(profile.service_key)))
+                service = stack.enter_context(
+                    ProjectView(profile.url, KeyAuth(profile.service_key))
+                )
             accepted = attempt("service key", lambda: project.check_service_key(service))
             if accepted.verdict is not Verdict.OK:
                 service = None
-            public = stack.enter_context(View(profile.url, KeyAuth(profile.anon_key)))
+            public = stack.enter_context(ProjectView(profile.url, KeyAuth(profile.anon_key)))
             try:
                 auth = session_auth(profile)
                 signed_in = project.check_account(profile, auth)
             except AuthenticationError as error:
                 yield failed("auth", str(error), error.remedy or "run `lora-tui login`")
-                yield from openness.check_publicity(public)
+                yield from rls_checks.check_without_session(public)
             except LoraTuiError as error:
                 yield failure("auth", error)
             else:
                 yield signed_in
-                user = stack.enter_context(View(profile.url, auth))
+                user = stack.enter_context(ProjectView(profile.url, auth))
                 user_id = auth.session.user_id
                 yield from project.check_tables(user, user_id)
-                yield from openness.check_openness(user, public, service, user_id)
+                yield from rls_checks.check_rls(user, public, service, user_id)
             yield accepted
             yield attempt("bucket", lambda: project.check_bucket(profile))
     yield attempt(
         "worker",
         lambda: project.check_worker(profile),
-        "check GPU_CLUSTER_API_URL and GPU_CLUSTER_API_KEY; both are of one endpoint",
+        "check that GPU_CLUSTER_API_URL and GPU_CLUSTER_API_KEY belong to the same endpoint",
     )
 
 

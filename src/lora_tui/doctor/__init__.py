@@ -1,1 +1,4 @@
-"""What works here and what does not: checks that each end in a finding with evidence and remedy."""
+"""The checks of `lora-tui doctor`: each returns a verdict, its evidence, and a fix.
+
+May import account, gateway, cache, config, and the layers below them; no screens, no engine.
+"""

@@ -1,4 +1,4 @@
-"""A finding: what was checked, how it stands, what shows it, and what would mend it."""
+"""The result of one check: its name, a verdict, the evidence, and a fix."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SCHEMA_REMEDY: Final = (
 )
 
 TABLE_REMEDY: Final = (
-    "see whether the table is there and exposed to the API, and whether its users may select"
+    "check that the table exists, that the API exposes it, and that users may select from it"
 )
-VERBOSE_REMEDY: Final = "run it again with -vv, which shows what was asked and answered"
+VERBOSE_REMEDY: Final = "run it again with -vv, which logs requests and responses"
 
 
 class Verdict(StrEnum):
-    """How a check ended. Only FAILED counts as one that does not work."""
+    """The result of a check. Only FAILED makes `doctor` exit with 7."""
 
     OK = "ok"
     WARNING = "warning"
@@ -30,44 +30,44 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The end of one check."""
+    """The result of one check."""
 
     check: str
-    """A short name that scripts can rely on: `config`, `table notifications`."""
+    """A short name, stable for scripts: `config`, `table notifications`."""
     verdict: Verdict
     evidence: str
-    """A sentence: what was seen."""
+    """What the check saw, as a sentence."""
     remedy: str | None = None
 
 
 def ok(check: str, evidence: str) -> Finding:
-    """It works."""
+    """Return a finding that the check passed."""
     return Finding(check, Verdict.OK, evidence)
 
 
 def warning(check: str, evidence: str, remedy: str | None = None) -> Finding:
-    """It works, but not as well as it could."""
+    """Return a finding that something works, but could be better."""
     return Finding(check, Verdict.WARNING, evidence, remedy)
 
 
 def failed(check: str, evidence: str, remedy: str | None = None) -> Finding:
-    """It does not work, or it is not safe."""
+    """Return a finding that something does not work, or is not safe."""
     return Finding(check, Verdict.FAILED, evidence, remedy)
 
 
 def skipped(check: str, why: str, remedy: str | None = None) -> Finding:
-    """It could not be checked, or there is nothing to check."""
+    """Return a finding that this could not be checked, or that there is nothing to check."""
     return Finding(check, Verdict.SKIPPED, why, remedy)
 
 
 def failure(check: str, error: LoraTuiError, otherwise: str = VERBOSE_REMEDY) -> Finding:
-    """An error of the family as a finding; `otherwise` is the remedy where it brings none."""
+    """Return an error as a finding; `otherwise` is the fix if the error has no remedy."""
     details = f" ({error.details})" if error.details else ""
     return failed(check, f"{error}{details}", error.remedy or otherwise)
 
 
 def attempt(check: str, examine: Callable[[], Finding], otherwise: str = VERBOSE_REMEDY) -> Finding:
-    """The finding of `examine`, or the error that it raised as one."""
+    """Return the finding of `examine`, or that of the error that it raised."""
     try:
         return examine()
     except LoraTuiError as error:

@@ -1,33 +1,49 @@
-"""Checks of this machine: configuration, directories, cache, terminal. No network, no change."""
+"""Checks of this machine: configuration, directories, cache, terminal; reads only, no network."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
 import stat
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from lora_tui import clock, formats
 from lora_tui.cache import metadata
 from lora_tui.cache.integrity import check_integrity
 from lora_tui.cache.schema import SCHEMA_VERSION
+from lora_tui.clock import parse_timestamp
 from lora_tui.config.load import DEFAULT_PROFILE, read_profiles
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import SECRET_KEYS, Profile, setting_of
 from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
+from lora_tui.domain.invalid_values import invalid_columns
 from lora_tui.errors import DamagedCacheError
 from lora_tui.files import file_system_of, has_locks
 from lora_tui.sqlite_file import check_regular_files
+from lora_tui.text import terminal_safe
 
 _SMALLEST: Final = (80, 24)
+_TABLES: Final = (
+    ("datasets", "datasets"),
+    ("training_jobs", "jobs"),
+    ("model_artifacts", "models"),
+    ("notifications", "notifications"),
+)
+_ROWS_REMEDY: Final = (
+    "correct these values in the project's table editor, then run `lora-tui sync --full`;"
+    " until then the rows are shown without them"
+)
+_MOST_EXAMPLES: Final = 3
 
 
 class OutputStream(Protocol):
-    """What `check_terminal` asks of an output; a text stream has it."""
+    """The part of a text stream that `check_terminal` uses."""
 
     @property
     def encoding(self) -> str: ...
@@ -36,7 +52,7 @@ class OutputStream(Protocol):
 
 
 def check_config(profile: Profile) -> Finding:
-    """Which profile is in force; whether others could read the secrets in its file."""
+    """Check which profile is in force, and that others can't read the secrets in its file."""
     path = profile.paths.config_file
     profiles = read_profiles(path)
     held = sorted(SECRET_KEYS & {key for table in profiles.values() for key in table})
@@ -52,7 +68,7 @@ def check_config(profile: Profile) -> Finding:
 
 
 def check_unconfigured(paths: Paths) -> Finding:
-    """What to say where there is no profile to work with and none is asked for."""
+    """Return the finding that nothing is configured."""
     return failed(
         "config",
         f"nothing is configured: neither SUPABASE_URL nor {paths.config_file}",
@@ -62,28 +78,28 @@ def check_unconfigured(paths: Paths) -> Finding:
 
 
 def check_directories(paths: Paths, downloads: Path) -> Iterator[Finding]:
-    """Whether each directory is there or can be made, and whether it is private."""
+    """Check that each directory exists or can be created, and that it is private."""
     for name, place, private in (
         ("state directory", paths.state_dir, True),
         ("cache directory", paths.cache_dir, True),
         ("downloads directory", downloads, False),
     ):
-        yield _directory(name, place, private=private)
-    yield from _locks(paths.state_dir, paths.cache_dir, paths.config_file.parent, downloads)
+        yield _check_directory(name, place, private=private)
+    yield from _check_locks(paths.state_dir, paths.cache_dir, paths.config_file.parent, downloads)
     sessions = sorted((paths.state_dir / "sessions").glob("*.json"))
     exposed = [file for file in sessions if _is_exposed(file)]
     if exposed:
         yield failed(
             "session files",
             f"others can read {exposed[0]}",
-            f"run `chmod 600 {exposed[0]}`, and `lora-tui logout` and `login` to be sure",
+            f"run `chmod 600 {exposed[0]}`, then `lora-tui logout` and `lora-tui login`",
         )
 
 
 def check_cache(path: Path) -> Finding:
-    """Whether the cache can be read, and how old it is."""
+    """Check that the cache can be read; the evidence says how old it is."""
     if not os.path.lexists(path):
-        return warning("cache", f"there is none yet at {path}", "run `lora-tui sync`")
+        return warning("cache", f"{path} does not exist yet", "run `lora-tui sync`")
     try:
         check_regular_files(path)
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
@@ -105,10 +121,21 @@ def check_cache(path: Path) -> Finding:
     return ok("cache", f"{total:,} models, {size}, synced {age}, at {path}")
 
 
+def check_rows(path: Path) -> Iterator[Finding]:
+    """Yield one finding per table: how many of its cached rows hold invalid values."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            for remote, cached in _TABLES:
+                yield _check_rows_of(db, remote, cached)
+            yield _check_points(db)
+    except (sqlite3.Error, ValueError):
+        yield skipped("rows", "the cache can't be read", "run `lora-tui sync`")
+
+
 def check_terminal(stream: OutputStream, environment: Mapping[str, str] = os.environ) -> Finding:
-    """Size, colours and characters of the terminal on `stream`."""
+    """Check the size, the colours and the encoding of the terminal that `stream` writes to."""
     if not stream.isatty():
-        return skipped("terminal", "this output goes to no terminal")
+        return skipped("terminal", "the output is not a terminal")
     columns, lines = shutil.get_terminal_size()
     encoding = (stream.encoding or "ascii").lower()
     term = environment.get("TERM", "")
@@ -121,17 +148,17 @@ def check_terminal(stream: OutputStream, environment: Mapping[str, str] = os.env
     seen = f"{columns}×{lines}, {colours}, {encoding}, TERM={term or 'not set'}"
     if term in ("", "dumb"):
         return failed(
-            "terminal", seen, "set TERM to what the terminal is, for example xterm-256color"
+            "terminal", seen, "set TERM to the type of the terminal, for example xterm-256color"
         )
     if columns < _SMALLEST[0] or lines < _SMALLEST[1]:
-        return warning("terminal", seen, "80×24 and more shows everything")
+        return warning("terminal", seen, "make it at least 80×24")
     if "utf" not in encoding and not setting_of("ascii").from_environment(environment):
         return warning("terminal", seen, "set LORA_TUI_ASCII=1, or a UTF-8 locale")
     return ok("terminal", seen)
 
 
 def _is_exposed(file: Path) -> bool:
-    """Whether others can read it; a link or a pipe with a session's name holds no session."""
+    """Return whether others can read a session file; links and pipes hold no session."""
     try:
         mode = file.lstat().st_mode
     except OSError:
@@ -140,22 +167,22 @@ def _is_exposed(file: Path) -> bool:
 
 
 def _is_there(path: Path) -> bool:
-    """Also where it may not be looked at."""
+    """Return whether the path exists; False if that can't be determined."""
     try:
         return path.exists()
     except OSError:
         return False
 
 
-def _locks(*directories: Path) -> Iterator[Finding]:
-    """A warning where a file system has no file locks."""
+def _check_locks(*directories: Path) -> Iterator[Finding]:
+    """Warn about the first directory whose file system has no file locks."""
     for directory in dict.fromkeys(directories):
         existing = next((path for path in (directory, *directory.parents) if _is_there(path)), None)
         try:
             if existing is None or has_locks(existing):
                 continue
         except OSError:
-            continue  # what is the matter with a directory, its own check says
+            continue  # `_check_directory` reports it
         yield warning(
             "file locks",
             f"{directory} is on a file system without file locks ({file_system_of(existing)}):"
@@ -165,17 +192,62 @@ def _locks(*directories: Path) -> Iterator[Finding]:
         return
 
 
-def _directory(name: str, place: Path, *, private: bool) -> Finding:
+def _check_directory(name: str, place: Path, *, private: bool) -> Finding:
     existing = next((path for path in (place, *place.parents) if _is_there(path)), Path("/"))
     if not existing.is_dir():
-        return failed(name, f"{existing} is no directory", "move it away, or set LORA_TUI_HOME")
+        return failed(name, f"{existing} is not a directory", "move it away, or set LORA_TUI_HOME")
     if not os.access(existing, os.W_OK | os.X_OK):
         return failed(
-            name, f"{existing} can't be written", "mend its permissions, or set LORA_TUI_HOME"
+            name, f"{existing} can't be written to", "fix its permissions, or set LORA_TUI_HOME"
         )
     if existing != place:
-        return ok(name, f"{place} will be made when it is needed")
+        return ok(name, f"{place} will be created when it is needed")
     if private and stat.S_IMODE(place.stat().st_mode) & 0o022:
         return failed(name, f"others can write to {place}", f"run `chmod go-w {place}`")
     free = formats.size(shutil.disk_usage(place).free)
     return ok(name, f"{place}, {free} free")
+
+
+def _check_rows_of(db: sqlite3.Connection, remote: str, cached: str) -> Finding:
+    name = f"rows of {remote}"
+    total, odd = 0, 0
+    columns: Counter[str] = Counter()
+    examples: list[str] = []
+    for row_id, text in db.execute(f"SELECT id, row FROM {cached}"):  # noqa: S608 - ours
+        total += 1
+        row: Any = json.loads(text)
+        found = invalid_columns(remote, row if isinstance(row, dict) else {})
+        columns.update(found)
+        if found:
+            odd += 1
+            examples.append(row_id)
+    lost = metadata.get_value(db, f"{metadata.UNREADABLE}{remote}") or "0"
+    if not odd and lost == "0":
+        return ok(name, f"all {total:,} are readable")
+    parts = []
+    if odd:
+        named = ", ".join(
+            terminal_safe(column) for column, _ in columns.most_common(_MOST_EXAMPLES)
+        )
+        ids = ", ".join(terminal_safe(row_id, limit=40) for row_id in examples[:_MOST_EXAMPLES])
+        more = " and others" if odd > _MOST_EXAMPLES else ""
+        parts.append(f"{odd:,} of {total:,} hold values of the wrong type ({named}): {ids}" + more)
+    if lost != "0":
+        parts.append(f"{lost} have no usable id, or are not JSON objects, and are not shown")
+    return warning(name, "; ".join(parts), _ROWS_REMEDY)
+
+
+def _check_points(db: sqlite3.Connection) -> Finding:
+    name = "rows of metrics_points"
+    (total,) = db.execute("SELECT count(*) FROM metrics").fetchone()
+    doubtful = db.execute(
+        "SELECT timestamp FROM metrics WHERE id = '' OR timestamp NOT GLOB '????-??-??T*'"
+    )
+    odd = sum(parse_timestamp(text) is None for (text,) in doubtful)
+    if not odd:
+        return ok(name, f"all {total:,} are readable")
+    return warning(
+        name,
+        f"{odd:,} of {total:,} have no valid timestamp, so their order is uncertain",
+        _ROWS_REMEDY,
+    )

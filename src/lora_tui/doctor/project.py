@@ -1,12 +1,12 @@
-"""Checks of the project and the GPU worker, over the network; nothing there is changed."""
+"""Checks of the project and the GPU worker, over the network; they change nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final, Self
 
 import httpx
 
@@ -23,13 +23,13 @@ from lora_tui.doctor.findings import (
     skipped,
     warning,
 )
-from lora_tui.doctor.view import View
 from lora_tui.errors import AuthenticationError, DeniedError, NotFoundError
 from lora_tui.gateway.auth import KeyAuth, SessionAuth, fetch_user
 from lora_tui.gateway.gpu import ResultGoneError, Worker
 from lora_tui.gateway.http import RETRY, RetryPolicy, build_client
 from lora_tui.gateway.responses import check, is_own_word, read_json
-from lora_tui.gateway.storage import BUCKET
+from lora_tui.gateway.rest import Rest
+from lora_tui.gateway.storage import BUCKET, Storage
 from lora_tui.text import terminal_safe
 
 TABLES: Final = (
@@ -44,11 +44,80 @@ TABLES: Final = (
 _SKEW_FAILS: Final = timedelta(seconds=60)
 _SKEW_WARNS: Final = timedelta(seconds=5)
 _ONCE_MORE: Final = RetryPolicy(total=1, status_forcelist=RETRY.status_forcelist)
+_NO_ID = "00000000-0000-0000-0000-000000000000"
 _NO_JOB: Final = "lora-tui-doctor"
 
 
+class ProjectView:
+    """A project as one role sees it, with queries that do not filter by owner. To be closed."""
+
+    def __init__(self, url: str, auth: httpx.Auth) -> None:
+        self._client = build_client(url, auth=auth)
+        self.rest = Rest(url, auth, client=self._client)
+        self.storage = Storage(url, auth, client=self._client)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def sample(self, table: str) -> None:
+        """Read one row of any owner. Raises the error of the request."""
+        self._rows(table, {"select": "id"})
+
+    def has_any(self, table: str) -> bool:
+        """Return whether the role sees any row."""
+        return bool(self._rows(table, {"select": "id"}))
+
+    def has_foreign(self, table: str, user_id: str) -> bool:
+        """Return whether the role sees a row of another user."""
+        return bool(self._rows(table, {"select": "id", "user_id": f"neq.{user_id}"}))
+
+    def jobs_with_metrics(self) -> Iterator[str]:
+        """Yield the ids of the jobs whose metrics the role sees; one request each."""
+        last = _NO_ID
+        while True:
+            rows = self._rows(
+                "metrics_points",
+                {"select": "job_id", "job_id": f"gt.{last}", "order": "job_id.asc"},
+            )
+            if not rows:
+                return
+            last = str(rows[0].get("job_id"))
+            yield last
+
+    def object_paths(self, user_id: str, *, limit: int) -> list[str]:
+        """Return the path of one file of each of the user's newest models."""
+        rows = self._rows(
+            "model_artifacts",
+            {
+                "select": "artifacts",
+                "user_id": f"eq.{user_id}",
+                "deleted_at": "is.null",
+                "order": "created_at.desc",
+            },
+            limit=limit,
+        )
+        artifacts = [row.get("artifacts") for row in rows]
+        firsts = [next(iter(a.values()), None) for a in artifacts if isinstance(a, dict)]
+        return [path for path in firsts if isinstance(path, str) and path]
+
+    def _rows(
+        self, table: str, query: Mapping[str, str], *, limit: int = 1
+    ) -> list[Mapping[str, Any]]:
+        what = f"read {table}"
+        response = self._client.get(f"/rest/v1/{table}", params={**query, "limit": str(limit)})
+        rows = read_json(check(response, what), what)
+        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
 def check_network(profile: Profile) -> Iterator[Finding]:
-    """Whether the project answers at all, accepts its key, and has our time of day."""
+    """Check that the project responds, accepts its key, and agrees with this machine's clock."""
     with build_client(profile.url, auth=KeyAuth(profile.anon_key), retry=_ONCE_MORE) as client:
         start = time.monotonic()
         response: httpx.Response | None = None
@@ -60,11 +129,11 @@ def check_network(profile: Profile) -> Iterator[Finding]:
             if response.status_code in (401, 403) and is_own_word(response):
                 return failed(
                     "network",
-                    f"{host} answers, but does not accept the project's key",
-                    "check SUPABASE_URL and SUPABASE_ANON_KEY; both are of one project",
+                    f"{host} responds, but does not accept the project's key",
+                    "check that SUPABASE_URL and SUPABASE_ANON_KEY belong to the same project",
                 )
             check(response, "reach the project")
-            return ok("network", f"{host} answers in {took * 1000:,.0f} ms")
+            return ok("network", f"{host} responded in {took * 1000:,.0f} ms")
 
         yield attempt("network", reach)
         if response is not None:
@@ -72,25 +141,25 @@ def check_network(profile: Profile) -> Iterator[Finding]:
 
 
 def check_account(profile: Profile, auth: SessionAuth) -> Finding:
-    """Whether the backend takes the session for the user whose it is."""
+    """Check that the project accepts the session, as one of the same user."""
     session: Session = auth.session
     with build_client(profile.url, auth=auth) as client:
         user_id, email = fetch_user(
             profile.url, profile.anon_key, session.access_token, client=client
         )
     if user_id != session.user_id:
-        return failed("auth", "the session is another user's", "run `lora-tui login`")
+        return failed("auth", "the session belongs to another user", "run `lora-tui login`")
     place = "given" if profile.access_token else f"kept in a {sessions.kept_in(profile)}"
     return ok("auth", f"signed in as {terminal_safe(email or user_id)}; the session is {place}")
 
 
-def check_tables(user: View, user_id: str) -> Iterator[Finding]:
-    """Whether each table that we read can be read."""
+def check_tables(user: ProjectView, user_id: str) -> Iterator[Finding]:
+    """Check that each table that lora-tui reads can be read."""
     for table in TABLES:
         name = f"table {table}"
 
         def read(table: str = table, name: str = name) -> Finding:
-            if table == "metrics_points":  # it has no owner of its own
+            if table == "metrics_points":  # it has no owner column
                 user.sample(table)
                 return ok(name, "it can be read")
             return ok(name, f"{user.rest.count(table, user_id):,} rows are yours")
@@ -99,9 +168,9 @@ def check_tables(user: View, user_id: str) -> Iterator[Finding]:
 
 
 def check_bucket(profile: Profile) -> Finding:
-    """Whether the bucket is there and private; only the service role may look."""
+    """Check that the bucket exists and is private; this needs the service role key."""
     if profile.service_key is None:
-        return skipped("bucket", "only the service role key can tell, and none is set")
+        return skipped("bucket", "this needs the service role key, and none is set")
     with build_client(profile.url, auth=KeyAuth(profile.service_key)) as client:
         response = client.get(f"/storage/v1/bucket/{BUCKET}")
         try:
@@ -112,32 +181,34 @@ def check_bucket(profile: Profile) -> Finding:
             return failed(
                 "bucket",
                 f"there is no bucket {BUCKET}",
-                f"make a private bucket named {BUCKET} in the project's storage",
+                f"create a private bucket named {BUCKET} in the project's storage",
             )
     if isinstance(body, dict) and body.get("public") is True:
         return failed(
             "bucket",
-            f"{BUCKET} is public: whoever guesses a path can read every adapter",
+            f"{BUCKET} is public: anybody who guesses a path can read an adapter",
             f"make {BUCKET} private in the project's storage settings",
         )
-    return ok("bucket", f"{BUCKET} is there, and private")
+    return ok("bucket", f"{BUCKET} exists and is private")
 
 
-def check_service_key(service: View | None) -> Finding:
-    """Whether the key that the harvest needs is one of this project."""
+def check_service_key(service: ProjectView | None) -> Finding:
+    """Check that the service role key, which the harvest needs, belongs to this project."""
     if service is None:
         return skipped("service key", "none is set; only --harvest needs it")
     try:
         waiting = len(service.rest.waiting_jobs())
     except AuthenticationError as error:
         return failed(
-            "service key", str(error), "check SUPABASE_SERVICE_ROLE_KEY; it is of this project"
+            "service key",
+            str(error),
+            "check that SUPABASE_SERVICE_ROLE_KEY belongs to this project",
         )
     return ok("service key", f"it is accepted; {waiting} jobs wait to be harvested")
 
 
 def check_worker(profile: Profile) -> Finding:
-    """Whether the GPU worker answers and takes the key: it is asked for a job that is none."""
+    """Check that the GPU worker responds and accepts the key; asks for a job that can't exist."""
     if not profile.gpu_url or not profile.gpu_key:
         missing = "GPU_CLUSTER_API_KEY" if profile.gpu_url else "GPU_CLUSTER_API_URL"
         return skipped("worker", f"{missing} is not set; only --harvest needs it")
@@ -145,24 +216,26 @@ def check_worker(profile: Profile) -> Finding:
         with Worker(profile.gpu_url, profile.gpu_key) as worker:
             worker.result(_NO_JOB)
     except ResultGoneError:
-        return ok("worker", "it answers, and accepts the key")
+        return ok("worker", "it responds and accepts the key")
     except AuthenticationError:
         return failed(
-            "worker", "it does not accept the key", "check GPU_CLUSTER_API_KEY and its endpoint"
+            "worker",
+            "it does not accept the key",
+            "check that GPU_CLUSTER_API_KEY belongs to the endpoint",
         )
     return warning(
         "worker",
-        "it answers, but knows a job that was never given to it",
-        "check GPU_CLUSTER_API_URL; it ends with the endpoint's id",
+        "it responds, but knows a job that was never submitted",
+        "check GPU_CLUSTER_API_URL; it must end with the endpoint's id",
     )
 
 
 def _clock_skew(response: httpx.Response) -> Finding:
     try:
-        theirs = parsedate_to_datetime(response.headers.get("date", ""))
-        skew = clock.now() - theirs
+        server_time = parsedate_to_datetime(response.headers.get("date", ""))
+        skew = clock.now() - server_time
     except (ValueError, TypeError):
-        return skipped("clock", "the server does not tell its time")
+        return skipped("clock", "the server sends no date")
     direction = "ahead of" if skew > timedelta() else "behind"
     seen = f"this machine's clock is {abs(skew).total_seconds():,.0f} s {direction} the server's"
     remedy = "set the clock of this machine (`timedatectl set-ntp true`)"

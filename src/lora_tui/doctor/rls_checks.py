@@ -1,7 +1,7 @@
-"""Whether a signed-in user sees what is not theirs, and may fetch what is: the deployed holes.
+"""Checks of row-level security: a user must not see rows of others, and may fetch their own files.
 
-Only reads. That nothing of others is seen proves little where others have nothing, so each finding
-says what it rests on: a foreign row, the service role's view, or our migration.
+Reads only. Seeing no foreign row proves little if no other user has rows, so each finding says what
+its verdict is based on: a foreign row, the rows that the service role sees, or our migration.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from lora_tui.doctor.findings import (
     skipped,
     warning,
 )
-from lora_tui.doctor.view import View
+from lora_tui.doctor.project import ProjectView
 from lora_tui.errors import AuthenticationError, DeniedError, LoraTuiError, NotFoundError
 from lora_tui.gateway.storage import Storage
 
 OPEN_TABLES: Final = ("metrics_points", "notifications", "cost_records")
 
-_PUBLIC: Final = "rows can be read with the public key alone, by anybody, without signing in"
+_PUBLIC: Final = "anybody can read rows with the public key, without signing in"
 _MOST_JOBS: Final = 25
 _MOST_FILES: Final = 3
 _NO_ID: Final = "00000000-0000-0000-0000-000000000000"
 
 
-def check_publicity(public: View) -> Iterator[Finding]:
-    """What can be told with nobody signed in: whether the open tables are open to all the world."""
+def check_without_session(public: ProjectView) -> Iterator[Finding]:
+    """Check, without a session, that the public key alone can't read the tables."""
     for table in OPEN_TABLES:
         name = f"privacy of {table}"
-        yield attempt(name, partial(_publicity, name, table, public), TABLE_REMEDY)
+        yield attempt(name, partial(_check_public_access, name, table, public), TABLE_REMEDY)
 
 
-def check_openness(
-    user: View, public: View, service: View | None, user_id: str
+def check_rls(
+    user: ProjectView, public: ProjectView, service: ProjectView | None, user_id: str
 ) -> Iterator[Finding]:
-    """Our migration, the tables that are open as deployed, and the policy for downloads."""
+    """Check the migration, the privacy of the tables, and the storage policy for downloads."""
     migrated = _is_migrated(user)
     if migrated:
         yield ok("migration", "it is applied")
@@ -51,16 +51,18 @@ def check_openness(
         yield warning("migration", "it is not applied", SCHEMA_REMEDY)
     for table in OPEN_TABLES:
         name = f"privacy of {table}"
-        privacy = partial(_privacy, name, table, user, public, service, user_id, migrated=migrated)
+        privacy = partial(
+            _check_privacy, name, table, user, public, service, user_id, migrated=migrated
+        )
         yield attempt(name, privacy, TABLE_REMEDY)
     yield attempt(
         "storage policy",
-        lambda: _storage_policy(user, service, user_id, migrated=migrated),
+        lambda: _check_storage_policy(user, service, user_id, migrated=migrated),
     )
 
 
-def _is_migrated(user: View) -> bool:
-    """Whether the lease that our migration brings is there; a user may not call it."""
+def _is_migrated(user: ProjectView) -> bool:
+    """Return whether the lease function of our migration exists; users are denied to call it."""
     try:
         return user.rest.renew_lease(_NO_ID, "lora-tui doctor", 1) is not None
     except DeniedError:
@@ -69,26 +71,26 @@ def _is_migrated(user: View) -> bool:
         return False
 
 
-def _publicity(name: str, table: str, public: View) -> Finding:
+def _check_public_access(name: str, table: str, public: ProjectView) -> Finding:
     if _is_public(table, public):
         return failed(name, _PUBLIC, SCHEMA_REMEDY)
-    return skipped(name, "nobody is signed in; the public key alone shows no row")
+    return skipped(name, "nobody is signed in; the public key alone reads no row")
 
 
-def _is_public(table: str, public: View) -> bool:
-    """Whether whoever has the project's public key, which every browser is given, sees a row."""
+def _is_public(table: str, public: ProjectView) -> bool:
+    """Return whether the public key, which every browser gets, can read a row."""
     try:
         return public.has_any(table)
     except (AuthenticationError, DeniedError):
         return False
 
 
-def _privacy(
+def _check_privacy(
     name: str,
     table: str,
-    user: View,
-    public: View,
-    service: View | None,
+    user: ProjectView,
+    public: ProjectView,
+    service: ProjectView | None,
     user_id: str,
     *,
     migrated: bool,
@@ -96,46 +98,46 @@ def _privacy(
     if _is_public(table, public):
         return failed(name, _PUBLIC, SCHEMA_REMEDY)
     if _sees_foreign(table, user, user_id):
-        return failed(
-            name, "rows of other users can be read by anybody who signs in", SCHEMA_REMEDY
-        )
+        return failed(name, "anybody who signs in can read rows of other users", SCHEMA_REMEDY)
     if service is not None and _sees_foreign(table, service, user_id, ours=user):
-        return ok(name, "others have rows, and none of them can be seen")
+        return ok(name, "other users have rows, and none of them can be read")
     if migrated:
-        return ok(name, "no row of anybody else can be seen")
+        return ok(name, "no row of another user can be read")
     return warning(
         name,
-        "no row of anybody else can be seen; perhaps only because there is none",
+        "no row of another user can be read, perhaps because there is none",
         SCHEMA_REMEDY,
     )
 
 
-def _sees_foreign(table: str, view: View, user_id: str, *, ours: View | None = None) -> bool:
-    """Whether this view of the table holds a row of somebody else."""
+def _sees_foreign(
+    table: str, view: ProjectView, user_id: str, *, ours: ProjectView | None = None
+) -> bool:
+    """Return whether this role sees a row of another user in the table."""
     if table != "metrics_points":
         return view.has_foreign(table, user_id)
     jobs = set((ours or view).rest.ids("training_jobs", user_id))
     return any(job not in jobs for job in islice(view.jobs_with_metrics(), _MOST_JOBS))
 
 
-def _storage_policy(user: View, service: View | None, user_id: str, *, migrated: bool) -> Finding:
+def _check_storage_policy(
+    user: ProjectView, service: ProjectView | None, user_id: str, *, migrated: bool
+) -> Finding:
     name = "storage policy"
     paths = user.object_paths(user_id, limit=_MOST_FILES)
     if not paths:
         if migrated:
-            return ok(name, "our migration brings it; there is no model to try it on")
-        return skipped(name, "there is no model of yours to try it on")
+            return ok(name, "the migration adds it; there is no model to try it with")
+        return skipped(name, "you have no model to try it with")
     if _can_sign(user.storage, paths):
-        return ok(name, "your own session can make download links")
+        return ok(name, "your session can create download links")
     if service is not None and not _can_sign(service.storage, paths):
         return warning(
             name,
             "the files of your newest models are missing from the bucket",
             "harvest their jobs again while the worker has the results",
         )
-    return failed(
-        name, "your own session can't make download links for your own files", SCHEMA_REMEDY
-    )
+    return failed(name, "your session can't create download links for your files", SCHEMA_REMEDY)
 
 
 def _can_sign(storage: Storage, paths: list[str]) -> bool:
