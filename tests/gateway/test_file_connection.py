@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from lora_tui.errors import UnreachableError
-from lora_tui.gateway import wire
+from lora_tui.gateway import limits
 from lora_tui.gateway.file_connection import FileConnection, file_connection
 from lora_tui.gateway.http import RetryPolicy, build_client
-from lora_tui.gateway.wire import BrokenOffError, EndlessError, SlowError
+from lora_tui.gateway.limits import BrokenOffError, EndlessError, SlowError
 from tests.proxies import Proxy, SocksProxy
 from tests.raw_server import RawServer, chunked, for_ever, head, whole
 
@@ -122,7 +122,7 @@ def test_a_head_without_end_is_an_error(connect: Open, flood: bytes) -> None:
 
 
 def test_a_trickle_is_an_error(connect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "SLOW_SECONDS", 0.05)
     pause = threading.Event()
 
     def trickle(_request: str) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lora_tui import errors
-from lora_tui.gateway import http, wire
+from lora_tui.gateway import http, limits
 from lora_tui.gateway.auth import KeyAuth
 from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.http import RetryPolicy, build_client
@@ -107,7 +107,7 @@ def test_a_few_interim_answers_are_passed_over(ask: Ask) -> None:
 
 
 def test_a_head_that_only_trickles_is_given_up(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "HEAD_SECONDS", 0.1)
     pause = threading.Event()
 
     def answer(_request: str) -> Iterator[bytes]:
@@ -121,7 +121,7 @@ def test_a_head_that_only_trickles_is_given_up(ask: Ask, monkeypatch: pytest.Mon
 
 
 def test_a_body_that_only_trickles_is_given_up(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "SLOW_SECONDS", 0.1)
     pause = threading.Event()
 
     def answer(_request: str) -> Iterator[bytes]:

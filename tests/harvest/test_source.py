@@ -22,7 +22,7 @@ from httpx_retries import Retry
 
 from lora_tui.config.paths import Paths
 from lora_tui.errors import BackendError, DiskError, LoraTuiError
-from lora_tui.gateway import wire
+from lora_tui.gateway import limits
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest import Event, FileStored
@@ -169,7 +169,7 @@ def test_a_redirect_into_our_own_network_is_refused(
         )
         monkeypatch.setattr("lora_tui.harvest.guard.is_public", lambda text: text == "127.0.0.2")
         monkeypatch.setattr(
-            "lora_tui.gateway.wire.socket.create_connection",
+            "lora_tui.gateway.limits.socket.create_connection",
             lambda address, timeout: _connected("127.0.0.1", address[1], timeout),
         )
         url = f"http://files.example:{outside}/f"
@@ -294,7 +294,7 @@ def test_chunks_without_end_stop_at_what_the_bucket_takes(
 
 
 def test_a_trickle_is_given_up(raw_worker: RawWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "SLOW_SECONDS", 0.05)
     pause = threading.Event()
 
     def answer(_request: str) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway import wire
+from lora_tui.gateway import limits
 from lora_tui.transfers import connection_scaling, source
 from tests.raw_server import RawServer, chunked, for_ever, head, whole
 from tests.transfers.file_server import Behaviour, FileServer, World
@@ -223,7 +223,7 @@ def test_chunks_without_end_stop_at_what_the_bucket_takes(
 def test_a_trickle_is_tried_again_and_then_named(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "SLOW_SECONDS", 0.1)
     pause = threading.Event()
 
     def answer(_request: str) -> Iterator[bytes]:

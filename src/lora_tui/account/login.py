@@ -197,14 +197,14 @@ class Login:
 
 def check_project(url: str, anon_key: str) -> None:
     """Raise ConfigError where the project refuses the key or is none, or UnreachableError."""
-    from lora_tui.gateway.responses import check, is_own_word
+    from lora_tui.gateway.responses import check, is_from_service
 
     if not url or not anon_key:
         raise ConfigError("The project's URL and its public key are both needed")
     check_in_header(anon_key.strip(), "The public key")
     with _client(checked_url(url, "The project's URL"), anon_key) as client:
         response = client.get("/auth/v1/health")
-        if response.status_code in (401, 403) and is_own_word(response):
+        if response.status_code in (401, 403) and is_from_service(response):
             raise ConfigError(
                 "The project does not accept this key",
                 remedy="copy the public (anon or publishable) key from the project's API settings",

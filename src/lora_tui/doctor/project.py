@@ -27,7 +27,7 @@ from lora_tui.errors import AuthenticationError, DeniedError, NotFoundError
 from lora_tui.gateway.auth import KeyAuth, SessionAuth, fetch_user
 from lora_tui.gateway.gpu import ResultGoneError, Worker
 from lora_tui.gateway.http import RETRY, RetryPolicy, build_client
-from lora_tui.gateway.responses import check, is_own_word, read_json
+from lora_tui.gateway.responses import check, is_from_service, read_json
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import BUCKET, Storage
 from lora_tui.text import terminal_safe
@@ -126,7 +126,7 @@ def check_network(profile: Profile) -> Iterator[Finding]:
             nonlocal response
             response = client.get("/auth/v1/health")
             host, took = response.request.url.host, time.monotonic() - start
-            if response.status_code in (401, 403) and is_own_word(response):
+            if response.status_code in (401, 403) and is_from_service(response):
                 return failed(
                     "network",
                     f"{host} responds, but does not accept the project's key",

@@ -197,7 +197,7 @@ class OnlineWriters:
         if path.partition("/")[0] != self.user_id:
             return error
         with suppress(LoraTuiError):
-            if not self.storage.shows_folder(self.user_id):
+            if not self.storage.has_visible_objects(self.user_id):
                 return HiddenFilesError(
                     "No storage policy of the project lets you read your own files:"
                     " the SQL of `lora-tui schema` is not applied",

@@ -1,7 +1,8 @@
-"""Every remote byte but those of downloads: Supabase's Auth, tables and bucket, the GPU worker.
+"""Everything that is sent over a network: Supabase's Auth, tables and bucket, and the GPU worker.
 
-Synchronous; call it from a thread. Importing it loads httpx, so nothing that only reads the cache
-imports it at module level. All failures are of the error family.
+It may import account (sessions), config, domain and the modules of the root; not the cache. Calls
+block, so call it from a thread. Importing it loads httpx, so nothing that only reads the cache
+imports it at module level. All failures are LoraTuiErrors.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ class Gateway:
 
     @classmethod
     def of(cls, url: str, auth: httpx.Auth) -> Self:
-        """As whoever `auth` stands for."""
+        """A gateway whose requests are authorised by `auth`."""
         client = build_client(url, auth=auth)
         return cls(Rest(url, auth, client=client), Storage(url, auth, client=client))
 
     @classmethod
     def for_service(cls, url: str, service_key: Secret) -> Self:
-        """As the service role, which sees every row: for the harvest alone."""
+        """A gateway of the service role, which sees every row: only for the harvest."""
         return cls.of(url, KeyAuth(service_key))
 
     def close(self) -> None:

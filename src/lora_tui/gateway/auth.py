@@ -20,17 +20,17 @@ from lora_tui.errors import (
     SessionEndedError,
     UnreachableError,
 )
-from lora_tui.gateway.http import REFUSED_AGAIN, RENEWABLE, REPEATABLE, RETRY, build_client
+from lora_tui.gateway.http import RENEWABLE, REPEATABLE, RETRY, UNAUTHORIZED_REPEATS, build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import (
-    Refusal,
+    TokenRefusal,
     check,
+    effective_status,
     error_body,
-    error_details,
-    is_own_word,
+    is_from_service,
     read_json,
-    refusal_of,
-    status_of,
+    refusal_details,
+    token_refusal,
 )
 from lora_tui.secret import Secret
 
@@ -48,7 +48,7 @@ __all__ = [
 REFRESH_BEFORE: Final = timedelta(seconds=60)
 """A session with less than this left is refreshed before it is used."""
 _DIGITS: Final = 18
-_OTHER_THAN_THE_PASSWORD: Final = (
+_NOT_THE_PASSWORD: Final = (
     "user_banned",
     "email_provider_disabled",
     "provider_disabled",
@@ -73,8 +73,8 @@ def sign_in(
             params={"grant_type": "password"},
             json={"email": email, "password": password.reveal()},
         )
-        if status_of(response) in (400, 403, 422) and is_own_word(response):
-            raise _not_signed_in(response)
+        if effective_status(response) in (400, 403, 422) and is_from_service(response):
+            raise _sign_in_error(response)
         _refuse_bad_key(response)
         return _session(read_json(check(response, "sign in"), "sign in"))
 
@@ -82,17 +82,17 @@ def sign_in(
 def refresh(
     url: str, anon_key: str, session: Session, *, client: httpx.Client | None = None
 ) -> Session:
-    """The session's successor; the old refresh token is used up by this.
+    """A renewed session; the old refresh token is used up by this.
 
     Raises SessionEndedError where the service refuses it several times in a row, UnreachableError
-    for every other trouble.
+    for every other failure.
     """
     if not session.refresh_token:
         raise SessionEndedError("The session has ended")
     with _client(url, anon_key, client) as http:
         attempts = RETRY
         while True:
-            # Sent again at once after a lost answer, the same token still counts: Supabase allows
+            # The same token may be sent again at once after a lost response: Supabase allows
             # its reuse for some seconds. Not repeating it would lose the session for certain.
             response = http.post(
                 "/auth/v1/token",
@@ -103,8 +103,8 @@ def refresh(
             _refuse_bad_key(response)
             if not _is_refused(response):
                 break
-            if attempts.attempts_made >= REFUSED_AGAIN:  # it holds
-                raise SessionEndedError("The session has ended", details=error_details(response))
+            if attempts.attempts_made >= UNAUTHORIZED_REPEATS:  # it holds
+                raise SessionEndedError("The session has ended", details=refusal_details(response))
             attempts = attempts.increment()
             attempts.sleep(response)
         return _session(
@@ -120,7 +120,7 @@ def fetch_user(
         response = http.get("/auth/v1/user", headers=_bearer(access_token))
         _refuse_bad_key(response)
         if _is_refused(response):
-            raise SessionEndedError("The session has ended", details=error_details(response))
+            raise SessionEndedError("The session has ended", details=refusal_details(response))
         body = read_json(check(response, "read the account"), "read the account")
     user_id = body.get("id") if isinstance(body, dict) else None
     if not is_user_id(user_id):
@@ -131,7 +131,7 @@ def fetch_user(
 def sign_out(
     url: str, anon_key: str, session: Session, *, client: httpx.Client | None = None
 ) -> None:
-    """End the session at the backend; one that has ended already is no error."""
+    """End the session at the backend. Succeeds if it has ended already."""
     with _client(url, anon_key, client) as http:
         response = http.post(
             "/auth/v1/logout",
@@ -150,9 +150,9 @@ def session_from_tokens(
     *,
     client: httpx.Client | None = None,
 ) -> Session:
-    """A session of tokens made elsewhere, once the backend has said whose they are."""
+    """A session made of existing tokens. Asks the backend whose they are."""
     session = session_of_token(access_token)._replace(refresh_token=refresh_token)
-    if refresh_token and _nearly_over(session):
+    if refresh_token and _expires_soon(session):
         return refresh(url, anon_key, session, client=client)
     user_id, email = fetch_user(url, anon_key, access_token, client=client)
     if user_id != session.user_id:
@@ -161,7 +161,7 @@ def session_from_tokens(
 
 
 class KeyAuth(httpx.Auth):
-    """A project key alone: `apikey` always, `Authorization` only where the key is a JWT."""
+    """Authorises by a project key: `apikey` always, `Authorization` only if the key is a JWT."""
 
     def __init__(self, key: Secret | str) -> None:
         self._key = key if isinstance(key, Secret) else Secret(key, public=True)
@@ -174,11 +174,11 @@ class KeyAuth(httpx.Auth):
 
 
 class SessionAuth(httpx.Auth):
-    """A user's session on each request, renewed before it ends and once after a refusal.
+    """Authorises by a user's session; renews it before it expires, and once after a refusal.
 
-    Thread-safe: of many requests that find the session over, one renews it. `lock` is held while
-    the session is renewed (a lock between processes), `reload` is asked first (another process
-    may have renewed it), `on_refresh` is told the new one.
+    Thread-safe: if many requests find the session expired, one of them renews it. `lock` is held
+    while the session is renewed (a lock between processes), `reload` is called first (another
+    process may have renewed it), `on_refresh` is called with the new session.
     """
 
     def __init__(
@@ -201,67 +201,69 @@ class SessionAuth(httpx.Auth):
         self._client = client
         self._thread_lock = threading.Lock()
         self._used_up: set[Secret] = set()
-        """Refresh tokens that we have used: a stored session with one of them is behind ours."""
+        """Used refresh tokens: a stored session with one of them is older than ours."""
 
     @property
     def session(self) -> Session:
-        """The session in force."""
+        """The current session."""
         return self._session
 
     def sync_auth_flow(
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         session = self._session
-        if session.refresh_token and _nearly_over(session):
+        if session.refresh_token and _expires_soon(session):
             try:
-                session = self._renewed(session)
+                session = self._renew(session)
             except UnreachableError:
                 if session.expires_at <= clock.now():
-                    raise  # else it still serves: the next request tries again
-        self._stamp(request, session)
+                    raise  # else the session is still valid: the next request tries again
+        self._add_headers(request, session)
         request.extensions[RENEWABLE] = bool(session.refresh_token)
         response = yield request
         request.extensions[RENEWABLE] = False
-        refusal = refusal_of(response)
+        refusal = token_refusal(response)
         if refusal is None:
             return
-        if not self._session.refresh_token and refusal is not Refusal.EXPIRED:
-            return  # what was refused may pass, or be mended: `error_of` says it
-        session = self._renewed(session)
+        if not self._session.refresh_token and refusal is not TokenRefusal.EXPIRED:
+            return  # not the session's fault: `error_of` names the reason
+        session = self._renew(session)
         if isinstance(request.stream, httpx.ByteStream):
-            self._stamp(request, session)
+            self._add_headers(request, session)
             yield request
-        # A body that streams is gone: its sender gets the refusal, and the next attempt passes.
+        # A streamed body can't be sent again: its sender gets the refusal, and tries again.
 
-    def _stamp(self, request: httpx.Request, session: Session) -> None:
+    def _add_headers(self, request: httpx.Request, session: Session) -> None:
         request.headers["apikey"] = self._anon_key.reveal()
         request.headers.update(_bearer(session.access_token))
 
-    def _renewed(self, stale: Session) -> Session:
+    def _renew(self, stale: Session) -> Session:
         with self._thread_lock:
             if self._session.access_token != stale.access_token:
                 return self._session
             with self._process_lock():
-                latest = self._latest(stale)
-                if latest.access_token != stale.access_token and not _nearly_over(latest):
+                latest = self._reload_session(stale)
+                if latest.access_token != stale.access_token and not _expires_soon(latest):
                     self._session = latest
                     return latest
                 renewed = refresh(self._url, self._anon_key.reveal(), latest, client=self._client)
                 self._used_up.add(latest.refresh_token)
-                self._session = renewed  # before anything else can fail: there is no other now
+                self._session = (
+                    renewed  # store it before anything else can fail: the old session is used up
+                )
                 if self._on_refresh is not None:
                     self._on_refresh(renewed)
             return renewed
 
-    def _latest(self, ours: Session) -> Session:
-        """The stored session where another process put it there; clocks are not asked."""
+    def _reload_session(self, ours: Session) -> Session:
+        """The stored session if another process has replaced ours; compares tokens, not times."""
         stored = self._reload() if self._reload is not None else None
         if stored is None or stored.user_id != ours.user_id:
             return ours
         return ours if stored.refresh_token in self._used_up else stored
 
 
-def _not_signed_in(response: httpx.Response) -> AuthenticationError:
+def _sign_in_error(response: httpx.Response) -> AuthenticationError:
     """The error for an e-mail address and password that Auth refuses."""
     body = error_body(response)
     code = body.get("error_code") or body.get("error") or body.get("code")
@@ -270,10 +272,10 @@ def _not_signed_in(response: httpx.Response) -> AuthenticationError:
             "This e-mail address is not confirmed yet",
             remedy="open the link in the confirmation e-mail",
         )
-    if body.get("error_code") in _OTHER_THAN_THE_PASSWORD:
+    if body.get("error_code") in _NOT_THE_PASSWORD:
         return AuthenticationError(
             "The project does not let this account sign in",
-            details=error_details(response),
+            details=refusal_details(response),
             remedy="ask who runs the project",
         )
     return AuthenticationError(
@@ -284,25 +286,25 @@ def _not_signed_in(response: httpx.Response) -> AuthenticationError:
 
 
 def _is_refused(response: httpx.Response) -> bool:
-    """Whether Auth itself refuses the session, and not the time or something before Auth."""
+    """Whether Auth itself refuses the session; False for clock differences and for proxies."""
     return (
-        status_of(response) in (400, 401, 403, 404, 422)
-        and is_own_word(response)
-        and refusal_of(response) is not Refusal.FUTURE
+        effective_status(response) in (400, 401, 403, 404, 422)
+        and is_from_service(response)
+        and token_refusal(response) is not TokenRefusal.FUTURE
     )
 
 
 def _refuse_bad_key(response: httpx.Response) -> None:
-    """401 without a code of Auth's own comes from the door: the project's key is wrong."""
+    """Raise for a 401 without a code of Auth: the API gateway sends it for a wrong project key."""
     body = error_body(response)
     if (
         response.status_code == 401
-        and is_own_word(response)
+        and is_from_service(response)
         and not (body.get("error_code") or body.get("error"))
     ):
         raise ConfigError(
             "The project does not accept its key",
-            details=error_details(response),
+            details=refusal_details(response),
             remedy="check SUPABASE_URL and SUPABASE_ANON_KEY; both are of one project",
         )
 
@@ -317,7 +319,7 @@ def _client(url: str, anon_key: str, given: httpx.Client | None) -> Iterator[htt
 
 
 def _session(body: Any, before: Session | None = None) -> Session:
-    """Of an answer to a login; whatever could not be sent or stored is none."""
+    """The session in a response to a login. Raises BackendError if it is malformed."""
     none = BackendError("The answer to the login holds no session")
     if not isinstance(body, dict):
         raise none
@@ -340,22 +342,22 @@ def _session(body: Any, before: Session | None = None) -> Session:
 
 
 def _expiry(body: Mapping[str, Any], access_token: str) -> datetime | None:
-    """By the time that is left where it is given: our clock may differ from the server's."""
+    """When it expires; by `expires_in` if given, as our clock may differ from the server's."""
     seconds = body.get("expires_in")
     if isinstance(seconds, str) and seconds.isascii() and seconds.isdecimal():
         seconds = int(seconds[:_DIGITS])
     if isinstance(seconds, int | float) and not isinstance(seconds, bool):
-        with suppress(OverflowError, ValueError):  # no number of seconds that a date could hold
+        with suppress(OverflowError, ValueError):  # more seconds than a date can hold
             return clock.now() + timedelta(seconds=seconds)
     return expiry_of(access_token)
 
 
-def _nearly_over(session: Session) -> bool:
+def _expires_soon(session: Session) -> bool:
     return session.expires_at - clock.now() < REFRESH_BEFORE
 
 
 def _bearer(token: Secret) -> dict[str, str]:
-    """The header for a user's token; a project key of the new kind never goes in there."""
+    """The Authorization header of a token. Empty for new project keys, which are no JWTs."""
     if token.reveal().startswith("sb_"):
         raise AuthenticationError("A project key is no access token")
     return {"Authorization": f"Bearer {token.reveal()}"}

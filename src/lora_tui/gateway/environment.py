@@ -21,10 +21,10 @@ SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
 
 def proxy_for(url: str) -> str | None:
-    """The environment's proxy for this host; never for this machine, where http is allowed.
+    """The environment's proxy for the host of a URL; None for this machine.
 
-    http_proxy, https_proxy, all_proxy and no_proxy in either case, the lower one first. Raises
-    ConfigError for a proxy of a kind that can't be used.
+    Reads http_proxy, https_proxy, all_proxy and no_proxy; lower case wins over upper case. Raises
+    ConfigError for a proxy of an unsupported kind.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -41,7 +41,7 @@ def proxy_for(url: str) -> str | None:
         usable = found.scheme in SCHEMES and bool(found.hostname) and (found.port or 1) > 0
     except ValueError:
         usable = False
-    if not usable:  # it may hold a password: no more of it than the scheme is shown
+    if not usable:  # it may hold a password: only its scheme is shown
         kind = terminal_safe(proxy.partition("://")[0], limit=20)
         raise ConfigError(
             f"The proxy that {name}_proxy names can't be used",
@@ -52,7 +52,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def httpx_proxy(url: str) -> httpx.Proxy | None:
-    """The same for httpx; a proxy that speaks TLS is held to the same authorities as any server."""
+    """The same for httpx; the certificate of a TLS proxy is checked like that of any server."""
     proxy = proxy_for(url)
     if proxy is None:
         return None
@@ -62,7 +62,7 @@ def httpx_proxy(url: str) -> httpx.Proxy | None:
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """Whom to trust: the CA file or directories that the environment names, as curl reads it.
+    """The trusted certificate authorities, as the environment names them.
 
     CURL_CA_BUNDLE, else SSL_CERT_FILE and SSL_CERT_DIR together, else REQUESTS_CA_BUNDLE; else the
     usual authorities. Read once in a process. Raises ConfigError.
@@ -78,7 +78,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 def _excepted(parts: SplitResult) -> bool:
-    """Whether no_proxy names the host; it may also give networks, as 10.0.0.0/8."""
+    """Whether no_proxy names the host or its network, as in 10.0.0.0/8."""
     if proxy_bypass(parts.netloc.rpartition("@")[2]):
         return True
     try:
@@ -96,7 +96,7 @@ def _excepted(parts: SplitResult) -> bool:
 
 
 def _trust(context: ssl.SSLContext, name: str, place: str) -> None:
-    directories = place.split(os.pathsep)  # of certificates under their hashes
+    directories = place.split(os.pathsep)  # with certificates that are named by their hashes
     try:
         if all(Path(directory).is_dir() for directory in directories):
             context.load_verify_locations(capath=place)

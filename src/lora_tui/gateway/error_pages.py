@@ -1,4 +1,4 @@
-"""Tells a server's error, sent in place of a file, from the file: HTML, XML, JSON of an error."""
+"""Recognises an error (HTML, XML, JSON) that a server sent in place of a file."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A direct connection is `http.client`, which reads into the caller's buffer: httpx manages a third
 of that rate (docs/architecture.md). Behind a proxy httpx is used, which knows every kind of proxy.
-Both apply the limits of wire.py to heads and to slowness.
+Both apply the limits of limits.py to heads and to slowness.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ import httpx
 from lora_tui.errors import BackendError, UnreachableError
 from lora_tui.gateway.environment import httpx_proxy, tls_context
 from lora_tui.gateway.headers import byte_count, content_span
-from lora_tui.gateway.network import Network
-from lora_tui.gateway.responses import require_encoding
-from lora_tui.gateway.wire import (
+from lora_tui.gateway.limited_transport import LimitedTransport
+from lora_tui.gateway.limits import (
     Body,
     BrokenOffError,
     Connection,
@@ -33,6 +32,7 @@ from lora_tui.gateway.wire import (
     MalformedError,
     SlowError,
 )
+from lora_tui.gateway.responses import require_encoding
 
 
 class ProxyRefusedError(UnreachableError):
@@ -159,7 +159,7 @@ class _DirectConnection(Connection):
 
 class _ProxiedConnection:
     def __init__(self, proxy: httpx.Proxy, connect_seconds: float, stall_seconds: float) -> None:
-        self._network = Network(verify=tls_context(), proxy=proxy)
+        self._network = LimitedTransport(verify=tls_context(), proxy=proxy)
         self._seconds = httpx.Timeout(stall_seconds, connect=connect_seconds).as_dict()
         self.is_open = False
 
@@ -189,7 +189,7 @@ class _ProxiedConnection:
 
 
 class _ProxiedBody:
-    """The body of a response of httpx, with the methods of wire.Body."""
+    """The body of a response of httpx, with the methods of limits.Body."""
 
     def __init__(self, response: httpx.Response) -> None:
         self._pieces = response.iter_raw()
@@ -262,7 +262,7 @@ def _shut_down(sock: socket.socket | None) -> None:
 
 @contextmanager
 def _as_http_client() -> Iterator[None]:
-    """Raise what `http.client` and wire.py would raise in place of httpx's errors."""
+    """Raise what `http.client` and limits.py would raise in place of httpx's errors."""
     try:
         yield
     except httpx.ProxyError as error:

@@ -1,7 +1,7 @@
 """The GPU worker's API: the state of a training job, and the addresses of its files.
 
-Only what the worker itself says about this very job is final: that it failed, was cancelled, ran
-out of time, or that its result is gone. Any other answer may be a temporary fault.
+A response is final only if it names this job and says that it failed, was cancelled or timed out,
+or that its result is gone. Any other response may be a temporary fault.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from lora_tui.errors import (
 )
 from lora_tui.gateway.http import build_client
 from lora_tui.gateway.redaction import without_secrets
-from lora_tui.gateway.responses import check, error_body, is_own_word, read_json
+from lora_tui.gateway.responses import check, error_body, is_from_service, read_json
 from lora_tui.json_values import parse_json
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
 
 _MOST_FILES: Final = 1000
 _ABSENT: Final = (404, 405, 501)
-"""The answers of a worker that lacks the planned endpoint."""
+"""Statuses of a worker that does not have the planned endpoint."""
 _FILES: Final = ("model_files", "download_urls")
 _METADATA: Final = ("model_metadata", "metadata")
 _NAME_KEYS: Final = ("name", "file_name", "filename", "file", "path", "key")
 _URL_KEYS: Final = ("url", "download_url", "presigned_url", "signed_url", "href")
 _RUNNING: Final = ("IN_QUEUE", "IN_PROGRESS")
-_ENDED_BADLY: Final = {
+_FAILED_STATES: Final = {
     "FAILED": "failed",
     "CANCELLED": "was cancelled",
     "TIMED_OUT": "ran out of time",
@@ -43,27 +43,27 @@ _ENDED_BADLY: Final = {
 
 
 class ResultGoneError(NotFoundError):
-    """The worker knows no such result: final once its promise to keep it is over."""
+    """The worker has no such result. Final once the time for which it keeps results is over."""
 
     default_remedy = "harvest more often: the worker keeps a result for about 30 minutes"
 
 
 class ResultPendingError(BackendError):
-    """The worker is not done with the job."""
+    """The job is still queued or running."""
 
     default_remedy = "it is harvested by the next cycle"
 
 
 class WorkerJobFailedError(BackendError):
-    """The job failed, was cancelled or ran out of time at the worker."""
+    """The job failed, was cancelled or timed out."""
 
 
 class WorkerKeyRefusedError(AuthenticationError):
-    """The worker refused the key several times; even that may be temporary."""
+    """The worker refused the key several times. It may be temporary."""
 
 
 class WorkerUnreachableError(UnreachableError):
-    """The worker can't be reached, or fails, or something else answers in its place."""
+    """The worker can't be reached, fails, or a proxy answers in its place."""
 
     default_remedy = (
         "check the GPU worker, and GPU_CLUSTER_API_URL if it persists; lora-tui asks again"
@@ -73,17 +73,17 @@ class WorkerUnreachableError(UnreachableError):
         message = str(error) if answered else f"The GPU worker can't be reached: {error}"
         super().__init__(message, details=error.details)
         self.answered = answered
-        """Whether there was an answer, which may be about this job alone."""
+        """Whether the worker responded; then the failure may concern this job alone."""
 
 
 class MalformedResultError(BackendError):
-    """The worker's answer names no usable files; a later answer may."""
+    """The response names no usable files; a later response may."""
 
     default_remedy = "lora-tui asks again; check what the GPU worker answers for this job"
 
 
 class MalformedJobError(MalformedResultError):
-    """The project's own row of the job lacks what a harvest needs; asking again changes nothing."""
+    """The job's row in the project lacks a value that the harvest needs. Final."""
 
     default_remedy = "correct the job's row in the project, then `lora-tui harvest retry`"
 
@@ -94,12 +94,12 @@ class WorkerResult:
 
     status: str
     files: Mapping[str, str] = field(repr=False)
-    """File name → presigned URL on some other host, valid for a day; the URL is the key."""
+    """File name → presigned URL on another host, valid for a day. The URL is a secret."""
     metadata: Mapping[str, Any]
 
 
 class Worker:
-    """A RunPod endpoint. The key goes to its host only; close it at the end."""
+    """A RunPod endpoint. The key is sent to its host only. Close it at the end."""
 
     def __init__(self, url: str, api_key: Secret, *, client: httpx.Client | None = None) -> None:
         self._url = url.rstrip("/")
@@ -119,8 +119,8 @@ class Worker:
         """The files of a completed job.
 
         Raises ResultGoneError, ResultPendingError, WorkerJobFailedError, MalformedJobError,
-        MalformedResultError, AuthenticationError for a key that is refused, WorkerUnreachableError,
-        and what else a refusal stands for.
+        MalformedResultError, WorkerKeyRefusedError, WorkerUnreachableError, and what `check`
+        raises for other statuses.
         """
         job = quote(external_job_id, safe="")
         if job in ("", ".", ".."):
@@ -132,14 +132,14 @@ class Worker:
                 return _planned(response, external_job_id)
             except (ResultPendingError, WorkerJobFailedError):
                 raise
-            except LoraTuiError as error:  # the other path may know better
+            except LoraTuiError as error:  # the other endpoint may know more
                 unclear = error
         response = self._get(f"status/{job}")
         if response.status_code in _ABSENT and isinstance(unclear, MalformedResultError):
             raise unclear
         if response.status_code in _ABSENT and isinstance(unclear, UnreachableError):
             raise WorkerUnreachableError(unclear, answered=True) from unclear
-        if response.status_code == 404 and is_own_word(response):
+        if response.status_code == 404 and is_from_service(response):
             raise ResultGoneError(
                 "The GPU worker no longer has this result: it keeps one for about 30 minutes"
             )
@@ -165,17 +165,17 @@ class _WorkerAuth(httpx.Auth):
 
 
 def _planned(response: httpx.Response, job_id: str) -> WorkerResult:
-    """What the planned endpoint says; a refusal counts where it is a word about this very job."""
+    """The response of the planned endpoint; a refusal counts only if it is about this job."""
     if not response.is_success:
         body = error_body(response)
         status = terminal_safe(body.get("status"), limit=40).upper()
-        if body.get("id") is not None and status in (*_RUNNING, *_ENDED_BADLY):
+        if body.get("id") is not None and status in (*_RUNNING, *_FAILED_STATES):
             return _completed(body, job_id)
     return _completed(_body(response), job_id, default="COMPLETED")
 
 
 def _body(response: httpx.Response) -> Mapping[str, Any]:
-    """Raises MalformedResultError where the answer is no JSON object, and what `check` raises."""
+    """The JSON object of a response. Raises MalformedResultError, and what `check` raises."""
     what = "fetch the result from the GPU worker"
     try:
         body = read_json(check(response, what), what)
@@ -200,7 +200,7 @@ def _body(response: httpx.Response) -> Mapping[str, Any]:
 
 
 def _completed(body: Mapping[str, Any], job_id: str, *, default: str | None = None) -> WorkerResult:
-    """`default` is the status where the answer tells none."""
+    """The result of a completed job; `default` is the status if the response has none."""
     named = body.get("id")
     if named is not None and str(named) != job_id:
         raise MalformedResultError(
@@ -209,13 +209,13 @@ def _completed(body: Mapping[str, Any], job_id: str, *, default: str | None = No
     status = terminal_safe(body.get("status", default), limit=40).upper()
     if status in _RUNNING:
         raise ResultPendingError("The GPU worker is not done with this job", details=status)
-    if status in _ENDED_BADLY:
-        if named is None:  # final only where it is certain which job is meant
+    if status in _FAILED_STATES:
+        if named is None:  # final only if the response names the job
             raise MalformedResultError(
-                f"The GPU worker says that a job {_ENDED_BADLY[status]}, but not which one"
+                f"The GPU worker says that a job {_FAILED_STATES[status]}, but not which one"
             )
         raise WorkerJobFailedError(
-            f"The job {_ENDED_BADLY[status]} at the GPU worker",
+            f"The job {_FAILED_STATES[status]} at the GPU worker",
             details=without_secrets(body.get("error")) or None,
         )
     if status != "COMPLETED":
@@ -227,7 +227,7 @@ def _completed(body: Mapping[str, Any], job_id: str, *, default: str | None = No
 
 
 def _outputs(output: object) -> Iterator[Mapping[str, Any]]:
-    """The objects in an output: one, the text of one, or a list of what a handler has yielded."""
+    """The objects in an output: an object, its JSON text, or a list of what a handler yielded."""
     output = _decoded(output)
     for part in output if isinstance(output, list) else [output]:
         found = _decoded(part)
@@ -238,7 +238,7 @@ def _outputs(output: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _files(outputs: list[Mapping[str, Any]]) -> Mapping[str, str]:
-    """All files of the lists that have usable addresses; of two with one name, the first."""
+    """File name → URL, of all lists that are usable; for a repeated name, the first."""
     refusal: MalformedResultError | None = None
     files: dict[str, str] = {}
     for output in outputs:
@@ -247,7 +247,7 @@ def _files(outputs: list[Mapping[str, Any]]) -> Mapping[str, str]:
             if not value:
                 continue
             try:
-                usable = _usable(value)
+                usable = _usable_files(value)
             except MalformedResultError as error:
                 refusal = refusal or error
                 continue
@@ -269,7 +269,7 @@ def _without_query(url: str) -> str:
     return url.partition("?")[0]
 
 
-def _usable(value: object) -> Mapping[str, str]:
+def _usable_files(value: object) -> Mapping[str, str]:
     entries = _entries(value)
     if entries is None:
         raise MalformedResultError(
@@ -292,7 +292,7 @@ def _usable(value: object) -> Mapping[str, str]:
 
 
 def _entries(value: object) -> list[tuple[object, object]] | None:
-    """Name and address of each file: of a table, or of a list; None where it is neither."""
+    """Name and URL of each file, from an object or a list; None if it is neither."""
     if isinstance(value, dict):
         return [(name, _url_of(entry)) for name, entry in value.items()]
     if not isinstance(value, list):
@@ -317,7 +317,7 @@ def _url_of(entry: object) -> object:
 
 
 def _last_segment(url: object) -> object:
-    """The name of a file that has no other than that in its address."""
+    """The last part of a URL's path, for a file without a name."""
     if not isinstance(url, str) or not _is_web_address(url):
         return None
     return unquote(urlsplit(url).path.rpartition("/")[2])
@@ -343,7 +343,7 @@ def _is_web_address(value: object) -> bool:
 
 
 def _decoded(value: object) -> object:
-    """The value itself, or what the text stands for where it is the text of JSON."""
+    """The value itself, or the parsed value if it is JSON text."""
     if not isinstance(value, str):
         return value
     try:

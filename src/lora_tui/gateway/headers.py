@@ -1,4 +1,4 @@
-"""Headers that tell of bytes, read without believing them: lengths, ranges, validators."""
+"""Parses untrusted headers: lengths, ranges, validators and Retry-After."""
 
 from __future__ import annotations
 
@@ -13,21 +13,12 @@ _LONG_PAUSE: Final = 60.0
 
 
 def byte_count(text: str | None) -> int | None:
-    """A number of bytes; None where it is none that a file could have."""
+    """A number of bytes; None if it is not a number that a file could have."""
     return int(text) if text is not None and re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
 
 
-def content_range(text: str | None) -> tuple[int, int | None] | None:
-    """Where a part begins and how long the whole is, None where that is not told.
-
-    None for both where the header makes no sense.
-    """
-    part = content_span(text)
-    return None if part is None else (part[0], part[2])
-
-
 def content_span(text: str | None) -> tuple[int, int, int | None] | None:
-    """Where a part begins, where it ends (the byte after it), and how long the whole is."""
+    """Start, end (the byte after it) and total size of a Content-Range; None if it is invalid."""
     found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", text or "", re.ASCII)
     if not found:
         return None
@@ -36,12 +27,12 @@ def content_span(text: str | None) -> tuple[int, int, int | None] | None:
 
 
 def strong_etag(text: str | None) -> str | None:
-    """A strong ETag guards a resume; a weak one promises nothing about bytes."""
+    """The ETag if it is a strong one; weak ones do not identify bytes."""
     return text if text and text.startswith('"') and text.isascii() else None
 
 
 def retry_seconds(text: str | None) -> float | None:
-    """The pause that a Retry-After asks for, in seconds or as a date; None where it is neither."""
+    """The seconds of a Retry-After, which is a number or a date; None if it is neither."""
     text = (text or "").strip()
     if re.fullmatch(r"\d{1,18}", text, re.ASCII):
         return float(text)
@@ -53,8 +44,8 @@ def retry_seconds(text: str | None) -> float | None:
         return None
 
 
-def with_pause(details: str, retry_after: str | None) -> str:
-    """The same details; a Retry-After that is too long to wait for is added."""
+def with_retry_after(details: str, retry_after: str | None) -> str:
+    """The details, with the Retry-After if it is too long to wait for."""
     seconds = retry_seconds(retry_after)
     if seconds is None or seconds <= _LONG_PAUSE:
         return details

@@ -1,7 +1,7 @@
 """The one HTTP client: TLS, proxies, time-outs, the retry policy, failures turned into errors.
 
-Answers are small (rows, links), so each is read whole, up to a bound, before it is handed on: an
-answer that breaks off half-way counts as a failed attempt and is retried like any other.
+Responses are small (rows, links), so each is read completely, up to a limit, before it is returned:
+a response that breaks off counts as a failed attempt and is retried.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ from lora_tui.errors import (
 )
 from lora_tui.gateway.environment import httpx_proxy, tls_context
 from lora_tui.gateway.headers import retry_seconds
-from lora_tui.gateway.network import Network
+from lora_tui.gateway.limited_transport import LimitedTransport
 from lora_tui.gateway.redaction import without_secrets
-from lora_tui.gateway.responses import Refusal, error_of, refusal_of, require_encoding
-from lora_tui.gateway.upload_body import Direct
+from lora_tui.gateway.responses import TokenRefusal, error_of, require_encoding, token_refusal
+from lora_tui.gateway.upload_body import UploadTransport
 from lora_tui.text import terminal_safe
 
 TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=30.0, pool=30.0)
 """Seconds of silence in each phase."""
 TOTAL_SECONDS: Final = 30.0
-"""No new attempt begins after this much time, and all waits together are at most this long."""
+"""No attempt starts after this time, and all waits together take no longer."""
 REPEATABLE: Final[Mapping[str, Any]] = {"repeatable": True}
-"""`extensions` of a POST that may be sent twice without harm (sign, list): it is retried too."""
+"""`extensions` of a POST that is safe to repeat (sign, list): it is retried like a GET."""
 
 RENEWABLE: Final = "renewable"
-"""The extension of a request whose sender renews the session when it is refused."""
-REFUSED_AGAIN: Final = 2
-"""So many times a request is repeated that was refused with 401: one refusal may be a mishap of
-the platform, and nothing has been done yet, whatever the method."""
+"""The extension of a request whose sender renews the session after a refusal."""
+UNAUTHORIZED_REPEATS: Final = 2
+"""How often a request of any method is repeated after a 401: the server has done nothing yet, and
+a single refusal may be a fault of the platform."""
 
 MOST_RESPONSE_BYTES: Final = 64 << 20
-"""Of an answer; a page of a thousand rows has two to twenty megabytes."""
+"""The limit of a response; a page of a thousand rows has two to twenty megabytes."""
 _MOST_ERROR_BYTES: Final = 256 << 10
-"""Of a refusal: whatever comes after them is not read."""
+"""The limit of an error response; the rest is not read."""
 _CODINGS: Final = ("gzip", "deflate")
-_SLOWEST: Final = 256
-_PATIENCE: Final = 60.0
-"""Fewer bytes a second than `_SLOWEST` of an answer, after so many seconds: it is given up."""
+_SLOWEST_RATE: Final = 256
+_SLOW_AFTER_SECONDS: Final = 60.0
+"""A response is given up if it is slower than `_SLOWEST_RATE` (bytes/s) after this many seconds."""
 _QUOTED: Final = re.compile(r"b['\"]")
-"""Bytes in the text of an error."""
+"""A bytes literal in the text of an error."""
 _log: Final = logging.getLogger("lora_tui.gateway")
 
-# These log whole URLs, and a signed URL is a key. `_Client` logs what may be seen.
+# These log whole URLs, and a signed URL is a secret. `_Client` logs requests without it.
 for _name in ("httpx", "httpcore", "httpx_retries"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 class RetryPolicy(Retry):
-    """The library's policy with a deadline, and no second try for a certificate it can't trust."""
+    """The library's policy with a deadline; certificates that are not trusted are not retried."""
 
     deadline: float = math.inf
-    """By `time.monotonic`; set for each request."""
+    """As `time.monotonic()` counts; set for each request."""
 
     def until(self, deadline: float) -> RetryPolicy:
         """The same policy with this deadline."""
@@ -109,8 +109,7 @@ RETRY: Final = RetryPolicy(
     total_timeout=TOTAL_SECONDS,
 )
 """Waits of up to 0.5, 1, 2 and 4 s, each drawn at random from zero up, or what Retry-After asks
-for (at most 20 s). What the body of an answer says can make more of them worth another attempt:
-see `_attempts_worth`."""
+for (at most 20 s). `_attempts_worth` retries more responses, depending on their bodies."""
 
 
 def build_client(
@@ -128,8 +127,8 @@ def build_client(
     transport is raised as UnreachableError; statuses are left to `check`. `transport` replaces
     the network.
     """
-    network = transport or Direct(
-        base_url, Network(verify=tls_context(), proxy=httpx_proxy(base_url))
+    network = transport or UploadTransport(
+        base_url, LimitedTransport(verify=tls_context(), proxy=httpx_proxy(base_url))
     )
     return _Client(
         base_url=base_url,
@@ -141,17 +140,17 @@ def build_client(
         },
         timeout=timeout,
         follow_redirects=False,
-        transport=_Retrying(_Reading(network), retry),
+        transport=_Retries(_WholeResponses(network), retry),
     )
 
 
 @contextmanager
-def open_body(url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-    """The answer of a GET whose body is read by the caller, or not at all: for a part of a file.
+def open_stream(url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+    """The response to a GET whose body the caller reads: for a part of a file.
 
-    The one answer that is not read whole before it is handed on; it is retried up to its headers.
+    Attempts are repeated until the headers have arrived; failures of the body are not retried.
     """
-    network = Network(verify=tls_context(), proxy=httpx_proxy(url))
+    network = LimitedTransport(verify=tls_context(), proxy=httpx_proxy(url))
     headers = {"User-Agent": f"lora-tui/{__version__}", **headers}
     with httpx.Client(
         transport=RetryTransport(transport=network, retry=RETRY), timeout=TIMEOUT
@@ -164,22 +163,22 @@ def open_body(url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
             finally:
                 response.close()
         except httpx.HTTPError as error:
-            # `from None`: the URL is a key, and stays out of the traceback
+            # `from None`: the URL is a secret, and stays out of the traceback
             raise _unreachable(error, request) from None
 
 
 class _Client(httpx.Client):
-    """httpx's client, with failures as our error family and a log line without secrets."""
+    """httpx's client; raises LoraTuiErrors, and logs requests without secrets."""
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         start = time.monotonic()
         try:
             response = super().send(request, **options)
         except httpx.HTTPError as error:
-            # `from None`: the request, and with it the keys, stays out of the traceback
+            # `from None`: the request holds keys, and stays out of the traceback
             raise _unreachable(error, request) from None
-        # httpx ties an answer, and the body of its request, into a cycle through this stream:
-        # without it an uploaded piece is freed at once, not when the collector comes by
+        # this stream makes a reference cycle of response and request body: without it an uploaded
+        # piece is freed at once, not at the next garbage collection
         response.stream = httpx.ByteStream(b"")
         _log.debug(
             "%s %s%s %d in %.0f ms",
@@ -192,7 +191,7 @@ class _Client(httpx.Client):
         return response
 
 
-class _Retrying(RetryTransport):
+class _Retries(RetryTransport):
     """Applies the policy to one request at a time."""
 
     def __init__(self, transport: httpx.BaseTransport, retry: RetryPolicy) -> None:
@@ -209,7 +208,7 @@ class _Retrying(RetryTransport):
             request.extensions["retry"] = attempts
             response = super().handle_request(request)
             response.request = request
-            # the library notes how many attempts it has made by itself
+            # the library counts its own attempts
             attempts = response.extensions.get("retry", attempts)
             most = _attempts_worth(response)
             if attempts.attempts_made >= most or attempts.is_exhausted():
@@ -219,25 +218,25 @@ class _Retrying(RetryTransport):
 
 
 def _attempts_worth(response: httpx.Response) -> float:
-    """How often the same request may be sent again after this answer, by what its body says."""
+    """How often a request may be sent again after this response, depending on its body."""
     request = response.request
     if response.status_code == 500 and request.method == "GET":
-        # the database would take as long again
+        # the query would take as long again
         return 0 if isinstance(error_of(response, "ask"), QueryTimeoutError) else math.inf
     if not isinstance(request.stream, httpx.ByteStream):
-        return 0  # the body is gone
-    refusal = refusal_of(response)
-    if refusal is Refusal.FUTURE:
+        return 0  # a streamed body can't be sent again
+    refusal = token_refusal(response)
+    if refusal is TokenRefusal.FUTURE:
         return math.inf
     if response.status_code != 401:
         return 0
     if refusal is not None and request.extensions.get(RENEWABLE):
-        return 0  # a new session answers it better
-    return REFUSED_AGAIN
+        return 0  # the sender renews the session instead
+    return UNAUTHORIZED_REPEATS
 
 
-class _Reading(httpx.BaseTransport):
-    """Reads the body of each answer, decompressed, as part of the attempt."""
+class _WholeResponses(httpx.BaseTransport):
+    """Reads and decompresses the body of each response as part of the attempt."""
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
         self._transport = transport
@@ -260,7 +259,7 @@ class _Reading(httpx.BaseTransport):
                 if len(body) > MOST_RESPONSE_BYTES:
                     raise TooLargeAnswerError("The server's answer is too large")
                 seconds = time.monotonic() - began
-                if seconds > _PATIENCE and len(body) < _SLOWEST * seconds:
+                if seconds > _SLOW_AFTER_SECONDS and len(body) < _SLOWEST_RATE * seconds:
                     raise httpx.ReadTimeout("the answer comes too slowly", request=request)
         finally:
             response.close()
@@ -283,7 +282,7 @@ class _Reading(httpx.BaseTransport):
 def _unreachable(error: httpx.HTTPError, request: httpx.Request) -> LoraTuiError:
     host = terminal_safe(request.url.host, limit=100)
     details = type(error).__name__
-    # what is wrong with a header is told by quoting it, and ours hold keys
+    # such an error quotes the wrong header, and ours hold keys
     if not isinstance(error, httpx.ProtocolError) or not _QUOTED.search(str(error)):
         details = f"{details}: {without_secrets(error, limit=200)}".rstrip(": ")
     causes = list(_causes(error))

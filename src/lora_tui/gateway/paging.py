@@ -1,8 +1,8 @@
-"""Reads a table page by page, and checks that each page leads beyond the one before it.
+"""Reads a table page by page, and checks that each page is beyond the previous one.
 
 A keyset page asks for the rows after the last row that was read. A faulty server may repeat a page,
-or store times with more digits than it sends, and reading would never end. So reading goes on from
-a cursor only if it lies beyond the previous one.
+or store times with more digits than it sends, and reading would never end. So reading continues
+from a cursor only if it is beyond the previous one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from lora_tui.errors import BackendError, QueryTimeoutError, TooLargeAnswerError
 Row = dict[str, Any]
 
 ROWS_A_PAGE: Final = 1000
-"""What PostgREST gives at most, silently; a project may have set less."""
+"""The default limit of PostgREST, which cuts silently; a project may have a lower one."""
 FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 _NARROWER: Final = 10
 _FEWEST: Final = 10
-"""The smallest page after a query that took too long."""
+"""The smallest page to ask for after queries that timed out."""
 MORE_THAN_COUNTED: Final = 100_000
 MOST_ROWS: Final = 5_000_000
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
@@ -32,22 +32,22 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place in a table that is ordered by (key, id): the row that was read last."""
+    """The position of the last row that was read, in a table ordered by (key, id)."""
 
     updated_at: str
-    """The value of the key column, in the form that the backend sent it."""
+    """The value of the key column, as the backend sent it."""
     id: str
 
     @classmethod
     def at(cls, moment: str) -> Self:
-        """The cursor before all rows of this moment."""
+        """The cursor before all rows of a time."""
         return cls(moment, FIRST_ID)
 
     @classmethod
     def of(cls, row: Row, key: str) -> Self | None:
-        """The cursor of a row; None where its time or its id can't be used in a query.
+        """The cursor of a row; None if its time or id can't be used in a query.
 
-        A query that names an id which is no UUID is refused whole, whatever else it asks for.
+        PostgREST refuses a query with an id that is not a UUID.
         """
         row_id, value = row.get("id"), row.get(key)
         if not isinstance(row_id, str) or not is_uuid(row_id):
@@ -59,37 +59,37 @@ class Cursor:
         return cls(str(value), row_id)
 
     def is_beyond(self, other: Cursor | None) -> bool:
-        """Whether it lies after another place."""
+        """Whether it is after another cursor."""
         return other is None or self.place > other.place
 
     def condition(self, key: str) -> str:
-        """The filter for what comes after it in the order of (key, id)."""
+        """The PostgREST filter of the rows after it."""
         at = _quoted(self.updated_at)
         return f"{key}.gt.{at},and({key}.eq.{at},id.gt.{_quoted(self.id)})"
 
     @property
     def place(self) -> tuple[datetime, str]:
-        """For comparisons; in a walk by id all moments are equal."""
+        """Time and id, for comparisons; in a walk by id all times are equal."""
         return (parse_timestamp(self.updated_at) or _NO_TIME, self.id)
 
 
 def is_uuid(text: str) -> bool:
-    """Whether it is an id as the backend writes them, which a query can name."""
+    """Whether it is a UUID as the backend writes them."""
     return _UUID.fullmatch(text) is not None
 
 
 class Page(NamedTuple):
-    """An answer with rows."""
+    """One page of rows."""
 
     rows: list[Row]
     full: bool
-    """Whether more may follow: no answer of the project has had more rows than this one."""
+    """Whether more rows may follow: no page of the project so far had more rows."""
     last: bool = False
-    """Whether the server says that none follow, and can be believed."""
+    """Whether the server's count says that no rows follow, and its counts are reliable."""
 
 
 def next_cursor(rows: Sequence[Row], key: str, after: Cursor | None) -> Cursor | None:
-    """The cursor to go on from after these rows; None where it would not lie beyond `after`."""
+    """The cursor after these rows; None if it is not beyond `after`."""
     for row in reversed(rows):
         cursor = Cursor.of(row, key)
         if cursor is not None:
@@ -98,13 +98,13 @@ def next_cursor(rows: Sequence[Row], key: str, after: Cursor | None) -> Cursor |
 
 
 class PageSize:
-    """How many rows to ask for; fewer once a query took too long or an answer was too large."""
+    """How many rows to ask for; halved after a timed-out query or a response that is too large."""
 
     def __init__(self, limit: int = ROWS_A_PAGE) -> None:
         self.limit = limit
 
     def read(self, ask: Callable[[int], Page]) -> Page:
-        """The answer of `ask` for a number of rows. Raises its error for the smallest number."""
+        """Call `ask` with a number of rows. Raises its error if the smallest number fails too."""
         while True:
             try:
                 return ask(self.limit)
@@ -116,16 +116,16 @@ class PageSize:
 
 
 class RowLimit:
-    """Ends a reading that returns far more rows than the server counts."""
+    """Stops reading when far more rows arrive than the server counts."""
 
     def __init__(self, what: str, count: Callable[[], int | None]) -> None:
-        """`count` is asked for the number of rows only where very many have come."""
+        """`count` gives the number of rows; it is called only after very many have arrived."""
         self._what, self._count = what, count
         self._read, self._most = 0, MORE_THAN_COUNTED
         self._counted = False
 
     def add(self, rows: int) -> None:
-        """Count rows that were read. Raises BackendError where there are too many."""
+        """Add rows that were read. Raises BackendError if there are too many."""
         self._read += rows
         if self._read <= self._most:
             return
@@ -146,7 +146,7 @@ class RowLimit:
 def walk_by_id(read: Callable[[Cursor | None], Page], what: str) -> Iterator[list[Row]]:
     """All rows in the order of their ids, page by page.
 
-    Raises BackendError where the server does not get further.
+    Raises BackendError if a page is not beyond the previous one.
     """
     after: Cursor | None = None
     while True:
@@ -162,7 +162,7 @@ def walk_by_id(read: Callable[[Cursor | None], Page], what: str) -> Iterator[lis
 
 
 def repeated_rows(what: str) -> BackendError:
-    """The error for a server that answers with the same page again and again."""
+    """The error for a server that repeats a page."""
     return BackendError(
         f"Could not read {what} to the end: the server sends the same rows again and again",
         remedy="what was read is kept;"

@@ -1,4 +1,4 @@
-"""The first bytes of a file behind a signed link, and no more of it than that."""
+"""Reads the first bytes of a file by a signed link."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from lora_tui.errors import (
 )
 from lora_tui.gateway.error_pages import find_error_page
 from lora_tui.gateway.headers import byte_count, content_span, strong_etag
-from lora_tui.gateway.http import open_body
+from lora_tui.gateway.http import open_stream
 from lora_tui.gateway.responses import error_of, require_encoding
 
 _MOST_ERROR_BYTES: Final = 64 << 10
 _WHAT: Final = "read the beginning of the file"
 _MOST_FAILURES: Final = 3
-"""Answers that bring nothing new, one after the other."""
+"""Responses in a row without a new byte."""
 _FREE_ANSWERS: Final = 16
 _LEAST_BYTES: Final = 4 << 10
-"""That each further answer must have brought, on average."""
+"""Bytes that each further response must deliver on average."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What one answer brought."""
+    """The content of one response."""
 
     start: int
     content: bytes
     total: int | None
     etag: str | None
     at_end: bool
-    """Whether the file certainly has no more, or the answer was the whole file."""
+    """Whether the file has no more bytes, or the response was the whole file."""
 
 
 def read_prefix(url: str, most: int) -> tuple[bytes, int | None]:
-    """Up to `most` bytes from the file's start, and the size of the whole file where it is told.
+    """Up to `most` bytes from the start of a file, and the file's size if the server tells it.
 
-    A server that knows no ranges sends the whole file; the connection is closed at `most` bytes.
-    Where an answer is shorter than what was asked for, or breaks off, the rest is asked for.
-    Raises NotFoundError, UnreachableError and BackendError, without any of the URL.
+    A server without range support sends the whole file; the connection is closed at `most` bytes.
+    If a response is too short or breaks off, the rest is requested. Raises NotFoundError,
+    UnreachableError and BackendError, whose texts hold no part of the URL.
     """
     received, failures, answers = b"", 0, 0
     known: _Part | None = None
@@ -69,18 +69,18 @@ def read_prefix(url: str, most: int) -> tuple[bytes, int | None]:
 
 
 def _ask(url: str, start: int, most: int, etag: str | None, *, last: bool) -> _Part:
-    """One answer. Where `last`, one that breaks off before its first byte is an error."""
+    """One response. With `last`, raises if it breaks off before its first byte."""
     for ranged in (True, False):
         headers = {"Accept-Encoding": "identity"}
         if ranged:
             headers["Range"] = f"bytes={start}-{most - 1}"
             if start and etag:
                 headers["If-Range"] = etag
-        with open_body(url, headers) as response:
+        with open_stream(url, headers) as response:
             if response.status_code == 416 and start:
                 return _Part(start, b"", None, etag, at_end=True)
             if ranged and not start and response.status_code in (416, 500):
-                continue  # an empty object has no part: some stores refuse, others fail
+                continue  # an empty object has no ranges: some stores answer 416, others 500
             if response.status_code == 416:
                 raise IntegrityError("The file is empty")
             if not response.is_success:
@@ -118,7 +118,7 @@ def _is_of_another(part: _Part, known: _Part) -> bool:
 
 
 def _check_no_page(response: httpx.Response, content: bytes, total: int | None) -> None:
-    """Raises InterceptedError where a page, or an error, came in place of the file."""
+    """Raises InterceptedError if it is a page or an error document in place of the file."""
     name = PurePosixPath(unquote(response.request.url.path)).name
     if find_error_page(content, total, name, response.headers.get("content-type")):
         raise InterceptedError(
@@ -128,7 +128,7 @@ def _check_no_page(response: httpx.Response, content: bytes, total: int | None) 
 
 
 def _received(response: httpx.Response, most: int, *, last: bool) -> tuple[bytes, bool]:
-    """The first bytes of the body; whether it broke off before all of them were there."""
+    """The first bytes of the body, and whether it broke off before `most` bytes."""
     received = bytearray()
     try:
         for piece in response.iter_raw():

@@ -1,4 +1,4 @@
-"""Text of other machines for messages and logs, without the keys and links that it may hold."""
+"""Removes keys, tokens and links from remote text, for messages and logs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _WORDS: Final = (
     r"(?:(?<!mon)key(?!s\b|words?\b|board|error)|secret|passw(?:or)?d|passphrase|signature"
     r"|credential|token(?!i[sz]|s?[_-]?ids?\b|s\b[\"']?\s*[:=]\s*\d{1,9}(?!\w)))"
 )
-"""What the name of a secret has in it: not `KeyError`, `tokenizer`, `pad_token_id`, or a count."""
+"""Part of a secret's name; not of `KeyError`, `tokenizer`, `pad_token_id`, or a count."""
 _NO_SECRETS: Final = (
     r"(?!(?:invalid|missing|expired|required|unexpected|unknown|wrong|not|is|was|the|none|null"
     r"|true|false)\b(?![\w=:/+-]))"
 )
-"""What a sentence says about a key after a colon."""
+"""Words that may follow a colon and are no secret, as in "key: invalid"."""
 _SECRETS: Final = (
     (re.compile(r"eyJ[\w-]+\.[\w-]+(\.[\w-]*)?"), MASK),
     (re.compile(r"(?<![A-Za-z0-9])(?:sb_[a-z]+|rpa|gh[a-z]|github_pat)_[\w-]{4,}"), MASK),

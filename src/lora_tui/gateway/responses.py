@@ -1,4 +1,4 @@
-"""What an answer stands for: success, JSON, or the error of the family that a refusal means."""
+"""Reads responses: their JSON, or the LoraTuiError that an error status means."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lora_tui.errors import (
     TooLargeError,
     UnreachableError,
 )
-from lora_tui.gateway.headers import with_pause
+from lora_tui.gateway.headers import with_retry_after
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.json_values import parse_json
 from lora_tui.secret import MASK
@@ -30,7 +30,7 @@ from lora_tui.text import terminal_safe
 
 
 def check(response: httpx.Response, what: str) -> httpx.Response:
-    """The response itself where it is a success, else the error of the family it stands for.
+    """The response itself if it is a success. Raises the LoraTuiError of its status.
 
     `what` completes "Could not …", as in "read the models".
     """
@@ -40,9 +40,9 @@ def check(response: httpx.Response, what: str) -> httpx.Response:
 
 
 def error_of(response: httpx.Response, what: str) -> LoraTuiError:
-    """The error that an unsuccessful response stands for, without anything secret in it."""
+    """The error of an unsuccessful response; its text holds no secret."""
     body = error_body(response)
-    status = status_of(response)
+    status = effective_status(response)
     code = _code(body)
     details = _details(response, body)
     if code == "57014" or "statement timeout" in _text(body):
@@ -52,12 +52,12 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
     if (
         300 <= status < 400
         or (status >= 500 and _is_html(response))
-        or (status < 500 and status not in _ANYBODYS and not is_own_word(response))
+        or (status < 500 and status not in _SENDER_INDEPENDENT and not is_from_service(response))
     ):
-        return intercepted(response, what)
-    refusal = refusal_of(response)
+        return intercepted_error(response, what)
+    refusal = token_refusal(response)
     if refusal is not None:
-        return _not_accepted(response.request, what, refusal, details)
+        return _token_error(response.request, what, refusal, details)
     if code == "23503":
         return MissingReferenceError(
             f"Could not {what}: a row that it refers to no longer exists",
@@ -73,7 +73,7 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
         )
     if status == 429 or status >= 500:
         pause = response.headers.get("retry-after")
-        details = with_pause(details or f"HTTP {status}", pause) if pause else details
+        details = with_retry_after(details or f"HTTP {status}", pause) if pause else details
     if status == 429:
         return UnreachableError(
             f"Could not {what}: the server asks to slow down",
@@ -89,28 +89,28 @@ def error_of(response: httpx.Response, what: str) -> LoraTuiError:
     return BackendError(f"Could not {what}: the server refuses ({status})", details=details)
 
 
-class Refusal(Enum):
-    """Why a server does not accept the token that came along."""
+class TokenRefusal(Enum):
+    """Why a server does not accept the token of a request."""
 
     EXPIRED = auto()
     SIGNATURE = auto()
-    """It was signed with another secret than the project's."""
+    """It was not signed with the project's secret."""
     FUTURE = auto()
-    """Two parts of the platform disagree about the time: this passes."""
+    """Its start is in the future: clocks of the platform disagree. Temporary."""
     OTHER = auto()
 
 
-def refusal_of(response: httpx.Response) -> Refusal | None:
-    """Why the token is not accepted; None where that is not what the answer says.
+def token_refusal(response: httpx.Response) -> TokenRefusal | None:
+    """Why the token is not accepted; None if the response has another reason.
 
-    PostgREST answers 401 then, Auth 403, Storage 400 with the reason in the body. A 401 that does
-    not come from the service (HTML of a proxy) says nothing about the token.
+    PostgREST answers 401, Auth 403, Storage 400 with the reason in the body. A 401 that does not
+    come from the service (HTML of a proxy) says nothing about the token.
     """
     if response.status_code not in (400, 401, 403):
         return None
     body = error_body(response)
     code, text = _code(body), _text(body)
-    if response.status_code == 401 and not is_own_word(response):
+    if response.status_code == 401 and not is_from_service(response):
         return None
     if code == "42501" or (
         response.status_code == 400 and "statusCode" not in body and code not in _TOKEN_CODES
@@ -119,34 +119,34 @@ def refusal_of(response: httpx.Response) -> Refusal | None:
     for refusal, pattern in _REFUSALS:
         if pattern.search(text):
             return refusal
-    if status_of(response) == 401 or code in _TOKEN_CODES:
-        return Refusal.OTHER
+    if effective_status(response) == 401 or code in _TOKEN_CODES:
+        return TokenRefusal.OTHER
     return None
 
 
-def is_own_word(response: httpx.Response) -> bool:
-    """Whether the service itself gave this refusal, and not something before it.
+def is_from_service(response: httpx.Response) -> bool:
+    """Whether an error response comes from the service itself, and not from a proxy before it.
 
     The services of a project answer with JSON of a few known shapes; a CDN, a proxy or the login
-    page of a network answers with HTML, with JSON of its own, or with nothing. Of the GPU worker
-    no shape is promised: all but HTML is taken for its word.
+    page of a network answers with HTML, with other JSON, or with nothing. The GPU worker has no
+    known shape: any response but HTML counts as its own.
     """
     if "tus-resumable" in response.headers:
         return True
-    if not any(part in response.request.url.path for part in _OF_A_PROJECT):
+    if not any(part in response.request.url.path for part in _PROJECT_PATHS):
         return not _is_html(response)
-    if response.request.method == "HEAD":  # it has no body to tell
+    if response.request.method == "HEAD":  # it has no body
         return not _is_html(response)
     if response.status_code == 401 and not response.content.strip():
         return True
     body = error_body(response)
-    return any(all(body.get(key) for key in shape) for shape in _OWN_SHAPES) or (
+    return any(all(body.get(key) for key in shape) for shape in _ERROR_SHAPES) or (
         response.status_code == 401 and isinstance(body.get("message"), str)
     )
 
 
-def intercepted(response: httpx.Response, what: str) -> InterceptedError:
-    """The error for an answer that is not the service's own."""
+def intercepted_error(response: httpx.Response, what: str) -> InterceptedError:
+    """The error for a response that does not come from the service."""
     status = response.status_code
     if 300 <= status < 400:
         return InterceptedError(f"Could not {what}: the server redirects to another address")
@@ -158,15 +158,12 @@ def intercepted(response: httpx.Response, what: str) -> InterceptedError:
 
 
 def read_json(response: httpx.Response, what: str) -> Any:
-    """The JSON of a checked response.
-
-    Raises InterceptedError where it is a page instead, BackendError where it is anything else.
-    """
+    """The JSON of a successful response. Raises InterceptedError for a page, else BackendError."""
     try:
         return parse_json(response.content)
     except (ValueError, RecursionError):
         if _is_html(response):
-            raise intercepted(response, what) from None
+            raise intercepted_error(response, what) from None
         raise BackendError(
             f"Could not {what}: the answer is not JSON",
             remedy="check the configured URL; a proxy or login page may answer in its place",
@@ -174,15 +171,15 @@ def read_json(response: httpx.Response, what: str) -> Any:
 
 
 def require_encoding(value: str | None, what: str, *, allowed: Collection[str] = ()) -> None:
-    """Raises BackendError where a Content-Encoding was not requested: `what` is not readable then.
+    """Raises BackendError if `what` has a Content-Encoding that was not requested.
 
-    At most one of `allowed` may be applied. `aws-chunked` says how an AWS SDK had sent the body;
-    some storages keep that word as metadata, and the bytes are the plain ones.
+    At most one of `allowed` may be applied. `aws-chunked` counts as none: some storages keep it as
+    metadata of how an AWS SDK uploaded the object.
     """
     codings = {part.strip().lower() for part in (value or "").split(",")}
     if codings <= {"", "identity", "aws-chunked"}:
         return
-    if (value or "").strip().lower() in allowed:  # several at once unpack to a million times more
+    if (value or "").strip().lower() in allowed:  # several at once could expand a million times
         return
     raise BackendError(
         f"{what} is in an encoding that was not requested",
@@ -192,17 +189,17 @@ def require_encoding(value: str | None, what: str, *, allowed: Collection[str] =
 
 
 def error_body(response: httpx.Response) -> Mapping[str, Any]:
-    """The JSON object of a refusal; empty where there is none."""
+    """The JSON object of an error response; empty if there is none."""
     return _json_object(response.content)
 
 
-def status_of(response: httpx.Response) -> int:
-    """The status that is meant: Storage answers 400 and writes the real one into the body."""
-    return meant_status(response.status_code, response.content)
+def effective_status(response: httpx.Response) -> int:
+    """The status of a response; Storage answers 400 and writes the real one into the body."""
+    return effective_status_of(response.status_code, response.content)
 
 
-def meant_status(status: int, body: bytes) -> int:
-    """The same, of a status and a body."""
+def effective_status_of(status: int, body: bytes) -> int:
+    """The same, from a status and a body."""
     if status != 400:
         return status
     answer = _json_object(body)
@@ -212,8 +209,8 @@ def meant_status(status: int, body: bytes) -> int:
     return 404 if _code(answer) in _NO_OBJECT else 400
 
 
-def error_details(response: httpx.Response) -> str | None:
-    """What the server wrote about a refusal, without anything secret in it."""
+def refusal_details(response: httpx.Response) -> str | None:
+    """The server's text about an error, without secrets."""
     return _details(response, error_body(response))
 
 
@@ -239,22 +236,22 @@ def _is_html(response: httpx.Response) -> bool:
     return "html" in kind or response.content[:200].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
-def _not_accepted(
-    request: httpx.Request, what: str, refusal: Refusal, details: str | None
+def _token_error(
+    request: httpx.Request, what: str, refusal: TokenRefusal, details: str | None
 ) -> AuthenticationError:
-    """A login is mended by another login, a key in the configuration is not."""
+    """The error of a refused token: a session needs a new login, a key another configuration."""
     key = request.headers.get("apikey")
     token = request.headers.get("authorization", "").partition(" ")[2]
     is_login = bool(key and token and token != key)
     token_name = "session" if is_login else "key"
-    if refusal is Refusal.FUTURE:
+    if refusal is TokenRefusal.FUTURE:
         return AuthenticationError(
             f"Could not {what}: for the server the {token_name} is from the future",
             details=details,
             remedy="the clocks of the project disagree, which passes: try again in a few minutes"
             + (", or run `lora-tui login`" if is_login else ""),
         )
-    if is_login and refusal is Refusal.SIGNATURE:
+    if is_login and refusal is TokenRefusal.SIGNATURE:
         return AuthenticationError(
             f"Could not {what}: the session is signed with another secret;"
             " the project's JWT secret has changed",
@@ -292,11 +289,11 @@ def _details(response: httpx.Response, body: Mapping[str, Any]) -> str | None:
     return without_secrets(text) or None
 
 
-_ANYBODYS: Final = (409, 413, 423, 429)
-"""Statuses that mean the same whoever answers them."""
+_SENDER_INDEPENDENT: Final = (409, 413, 423, 429)
+"""Statuses that mean the same from a service and from a proxy."""
 _NO_OBJECT: Final = ("NoSuchKey", "NoSuchBucket", "not_found")
-_OF_A_PROJECT: Final = ("/rest/v1", "/auth/v1", "/storage/v1")
-_OWN_SHAPES: Final = (
+_PROJECT_PATHS: Final = ("/rest/v1", "/auth/v1", "/storage/v1")
+_ERROR_SHAPES: Final = (
     ("code", "message"),  # PostgREST, and Auth of newer versions
     ("code", "msg"),  # Auth
     ("error_code",),
@@ -307,19 +304,19 @@ _OWN_SHAPES: Final = (
 _TOKEN_CODES: Final = ("PGRST301", "PGRST302", "PGRST303", "bad_jwt", "InvalidJWT")
 _REFUSALS: Final = (
     (
-        Refusal.FUTURE,
+        TokenRefusal.FUTURE,
         re.compile(
             r'at future|in the future|not yet valid|not valid yet|before issued|"(nbf|iat)" claim'
         ),
     ),
-    (Refusal.EXPIRED, re.compile(r'jwt expired|token is expired|"exp" claim')),
+    (TokenRefusal.EXPIRED, re.compile(r'jwt expired|token is expired|"exp" claim')),
     (
-        Refusal.SIGNATURE,
+        TokenRefusal.SIGNATURE,
         re.compile(
             r"signature verification failed|invalid ?signature|signature is invalid"
             r"|no suitable key|unable to (parse or )?verify signature"
         ),
     ),
-    (Refusal.OTHER, re.compile(r"invalid compact jws|invalid jwt|jwt malformed|jws")),
+    (TokenRefusal.OTHER, re.compile(r"invalid compact jws|invalid jwt|jwt malformed|jws")),
 )
-"""What the services write, in lower case."""
+"""The services' messages, in lower case."""

@@ -35,7 +35,7 @@ from lora_tui.gateway.paging import (
     next_cursor,
     walk_by_id,
 )
-from lora_tui.gateway.responses import check, error_body, is_own_word, read_json
+from lora_tui.gateway.responses import check, error_body, is_from_service, read_json
 from lora_tui.json_values import parse_json_leniently
 
 _WITH_DELETED_AT: Final = ("datasets", "model_artifacts")
@@ -322,7 +322,7 @@ class Rest:
     def _lease(self, act: str, **parameters: Any) -> bool | None:
         what = f"{act} the harvest lease"
         response = self.send(self._tables.rpc(f"{act}_harvest_lease", parameters))
-        missing = response.status_code == 404 and is_own_word(response)
+        missing = response.status_code == 404 and is_from_service(response)
         if missing or error_body(response).get("code") == "PGRST202":
             return None
         answer = read_json(check(response, what), what)

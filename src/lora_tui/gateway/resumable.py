@@ -1,6 +1,6 @@
-"""One upload in resumable pieces (TUS 1.0.0), going on where a connection or a run broke off.
+"""One upload in pieces (TUS 1.0.0), resumed after a broken connection or a restart.
 
-Only the id of the upload is taken from an answer; host and path are always ours.
+Only the id of the upload is taken from a response; host and path are always our own.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import httpx
 from lora_tui.errors import BackendError, ConflictError, LoraTuiError, UnreachableError
 from lora_tui.gateway.headers import byte_count
 from lora_tui.gateway.http import REPEATABLE, RetryPolicy
-from lora_tui.gateway.responses import check, error_of, is_own_word, refusal_of
-from lora_tui.gateway.upload_body import DIRECT, UPLOAD_TIMEOUT, exactly
+from lora_tui.gateway.responses import check, error_of, is_from_service, token_refusal
+from lora_tui.gateway.upload_body import LARGE_BODY, UPLOAD_TIMEOUT, exact_bytes
 
 CHUNK: Final = 6 * 1024 * 1024
-"""Bytes of each piece but the last; the service demands exactly this."""
+"""Bytes of each piece but the last; the service requires exactly this size."""
 
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _LOCKED: Final = (409, 423)
-"""An earlier connection still holds the upload, on servers that don't end it."""
+"""Statuses of an upload that an earlier connection still holds."""
 _RAN_OUT: Final = (403, 404, 410)
 
 
@@ -50,7 +50,7 @@ class ResumableUpload:
         self._what = what
         self._size = size
         self._headers = headers
-        # read anew from each request: without it no piece of a file that replaces one is taken
+        # the server reads it from each request: without it, pieces of a replacement are refused
         self._common = {**_TUS, "x-upsert": "true" if upsert else "false"}
         self._upsert = upsert
         self._is_stored = is_stored
@@ -58,27 +58,27 @@ class ResumableUpload:
         self._on_progress = on_progress
 
     def run(self, open_at: Callable[[int], Iterator[bytes]], upload_url: str | None) -> None:
-        """Send all that is missing."""
+        """Send everything that the server does not have yet."""
         offset = None
-        url = self._ours(upload_url) if upload_url else ""
+        url = self._own_url(upload_url) if upload_url else ""
         if url:
             offset = self._stored(url, of_an_earlier_run=True)
             if offset == self._size and not self._is_stored():
-                offset = None  # it was stored, and removed or replaced since
+                offset = None  # it was stored once, then removed or replaced
         if offset is None:
             url, offset = self._create(), 0
         self._on_progress(offset)
         attempts, furthest = self._retry, offset
         while offset < self._size:
             failure: httpx.Response | LoraTuiError | None = None
-            for piece in _pieces(exactly(open_at(offset), self._size - offset)):
+            for piece in _pieces(exact_bytes(open_at(offset), self._size - offset)):
                 length = sum(map(len, piece))
                 failure = self._append(url, offset, piece, length)
                 if failure is not None:
                     break
                 offset += length
                 self._on_progress(offset)
-            # from the furthest: an upload that is lost again and again comes to an end
+            # counted from the furthest offset, so that an upload which is lost repeatedly ends
             if offset - furthest > CHUNK // 100:
                 attempts, furthest = self._retry, offset
             if failure is None:
@@ -101,12 +101,12 @@ class ResumableUpload:
             self._base, headers={**self._common, **self._headers}, extensions=dict(REPEATABLE)
         )
         location = check(response, self._what).headers.get("location", "")
-        url = self._ours(location)
+        url = self._own_url(location)
         self._on_created(url)
         return url
 
     def _stored(self, url: str, *, of_an_earlier_run: bool = False) -> int | None:
-        """How many bytes the server has; None where it no longer knows the upload."""
+        """How many bytes the server has; None if it no longer knows the upload."""
         attempts = self._retry
         while True:
             response = self._client.head(url, headers=self._common)
@@ -116,10 +116,10 @@ class ResumableUpload:
                 raise self._error(response)
             attempts = attempts.increment()
             attempts.sleep(response)
-        if response.status_code in _RAN_OUT and is_own_word(response):
+        if response.status_code in _RAN_OUT and is_from_service(response):
             return None
         if of_an_earlier_run and response.status_code == 400:
-            return None  # an address of another kind of server; a login's fault shows at the next
+            return None  # a URL of another server; a refused login fails at the next request
         offset = byte_count(check(response, self._what).headers.get("upload-offset"))
         if offset is None or offset > self._size:
             raise BackendError(f"Could not {self._what}: the server tells no usable offset")
@@ -128,7 +128,7 @@ class ResumableUpload:
     def _append(
         self, url: str, offset: int, piece: list[memoryview], length: int
     ) -> httpx.Response | LoraTuiError | None:
-        """None where the piece is stored; else what stands against it, if time may mend that."""
+        """Send one piece. None if it was stored, or the retryable failure; raises the others."""
         try:
             response = self._client.patch(
                 url,
@@ -140,7 +140,7 @@ class ResumableUpload:
                     "Content-Length": str(length),
                 },
                 timeout=UPLOAD_TIMEOUT,
-                extensions=dict(DIRECT),
+                extensions=dict(LARGE_BODY),
             )
         except UnreachableError as error:
             return error
@@ -149,11 +149,11 @@ class ResumableUpload:
             return None if stored == str(offset + length) else response
         if response.status_code == 409 and not self._upsert and "exist" in response.text.lower():
             raise ConflictError(f"Could not {self._what}: it is already there")
-        # 404 and 410: the upload ran out; 409 of one that replaces: it is complete, or moved on
+        # 404, 410: the upload expired; 409 of a replacement: it is complete, or its offset moved
         if response.status_code in (404, 410, 429, *_LOCKED) or response.status_code >= 500:
             return response
-        if refusal_of(response) is not None:
-            return response  # it may pass; where it holds, asking for the offset says so
+        if token_refusal(response) is not None:
+            return response  # retryable; if it persists, the request for the offset fails too
         raise error_of(response, self._what)
 
     def _error(self, failure: httpx.Response | LoraTuiError) -> LoraTuiError:
@@ -168,8 +168,8 @@ class ResumableUpload:
             return BackendError(f"Could not {self._what}: the server does not keep what we send")
         return error_of(failure, self._what)
 
-    def _ours(self, location: str) -> str:
-        """The upload's address at our own host: a key goes nowhere else."""
+    def _own_url(self, location: str) -> str:
+        """The upload's URL on our own host: keys are sent to no other."""
         path = f"/{urlsplit(location).path}".rstrip("/")
         _, found, upload_id = path.rpartition("/upload/resumable/")
         if not found or not upload_id or ".." in upload_id:
@@ -185,7 +185,7 @@ def metadata(**values: str) -> str:
 
 
 def _pieces(source: Iterator[bytes]) -> Iterator[list[memoryview]]:
-    """Pieces of CHUNK bytes, each once it is whole; the parts that they are made of, not copied."""
+    """Pieces of CHUNK bytes, each as the list of its parts (not copied)."""
     piece: list[memoryview] = []
     missing = CHUNK
     for data in source:

@@ -1,7 +1,7 @@
-"""The bucket: signed links, what is stored, uploads at once or in resumable pieces, removal.
+"""The bucket: signed links, lists of objects, uploads (also in resumable pieces), removal.
 
-Only the token of a signed link is taken from an answer; host and path are always ours. Raises the
-error family.
+Only the token of a signed link is taken from a response; host and path are always our own. Raises
+LoraTuiErrors.
 """
 
 from __future__ import annotations
@@ -27,23 +27,28 @@ from lora_tui.gateway.http import REPEATABLE, RETRY, RetryPolicy, build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import check, error_of, read_json
 from lora_tui.gateway.resumable import ResumableUpload, metadata
-from lora_tui.gateway.upload_body import UPLOAD_TIMEOUT, accepted, content_type_of, exactly
+from lora_tui.gateway.upload_body import (
+    UPLOAD_TIMEOUT,
+    checked_content_type,
+    content_type_of,
+    exact_bytes,
+)
 
 BUCKET: Final = "lora-models"
 LINK_SECONDS: Final = 3600
 
 _OBJECTS_A_PAGE: Final = 100
 MOST_OBJECTS: Final = 200_000
-"""The most objects of a folder; a server that lists more is taken for faulty."""
+"""The limit of objects in a folder; a server that lists more is considered faulty."""
 _PATHS_A_REMOVAL: Final = 500
-_AS_THEY_ARE: Final = "!$&'()*+,;=:@"
-"""Signs that stay as they are in a URL: the service makes a link's token over the URL after
-JavaScript's decodeURI, which leaves `%3D` and its like alone, so that the link would never fit."""
+_UNQUOTED: Final = "!$&'()*+,;=:@"
+"""Characters that must not be percent-encoded: the service computes a link's token over the URL
+after JavaScript's decodeURI, which leaves `%3D` and the like, so the token would not match."""
 
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What the service says about one object."""
+    """The metadata of one object."""
 
     path: str
     size: int | None
@@ -81,8 +86,8 @@ class Storage:
         self.close()
 
     def sign(self, path: str, *, expires_in: int = LINK_SECONDS) -> str:
-        """A link to an object that is valid for so many seconds: whoever has it, may read."""
-        if "?" in path:  # the service signs such a name only where it stands in the body
+        """A link to an object, valid for `expires_in` seconds; anyone who has it can read it."""
+        if "?" in path:  # the service signs such a name only in the body of a request
             answer = self._sign_batch([path], expires_in).get(path)
             if isinstance(answer, LoraTuiError):
                 raise answer
@@ -99,7 +104,7 @@ class Storage:
     ) -> dict[str, str | LoraTuiError]:
         """A link, or the reason why there is none, for each path.
 
-        Raises only what would be the same for all: AuthenticationError, UnreachableError.
+        Raises only errors that concern all paths: AuthenticationError, UnreachableError.
         """
         wanted = list(dict.fromkeys(paths))
         answers = self._sign_batch(wanted, expires_in) if len(wanted) > 1 else {}
@@ -118,11 +123,11 @@ class Storage:
         what = f"look up {_name(path)}"
         response = self._client.get(self._object("info", path))
         if response.is_success:
-            return _described(path, read_json(response, what))
+            return _object_info(path, read_json(response, what))
         error = error_of(response, what)
         if not isinstance(error, NotFoundError) and response.status_code != 404:
             raise error
-        # Not every stack has this call; the list tells a missing object from a missing call.
+        # Not every stack has this call; a list tells whether the object or the call is missing.
         folder, _, _ = path.rpartition("/")
         for found in self.list(folder):
             if found.path == path:
@@ -130,7 +135,7 @@ class Storage:
         raise error
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """The objects directly in a folder, by name; folders in it are left out."""
+        """The objects directly in a folder, by name, without its subfolders."""
         folder = prefix.strip("/")
         start = f"{folder}/" if folder else ""
         offset = 0
@@ -157,18 +162,18 @@ class Storage:
                 seen.add(str(entry.get("name")))
                 if not (entry.get("id") and entry.get("name")):
                     continue
-                # some stacks name objects by their whole path, and those of inner folders too
+                # some stacks list whole paths, and objects of subfolders too
                 name = str(entry["name"]).removeprefix(start)
                 if "/" not in name:
-                    yield _described(f"{start}{name}", entry)
+                    yield _object_info(f"{start}{name}", entry)
             if len(entries) < _OBJECTS_A_PAGE or len(seen) == before:
-                return  # a page that brings nothing new is one that comes again and again
+                return  # a page without a new name is a repetition
             if len(seen) > MOST_OBJECTS:
                 raise BackendError(f"Could not {what}: the server sends them without end")
             offset += len(entries)
 
-    def shows_folder(self, prefix: str) -> bool:
-        """Whether a folder shows anything at all, other folders included."""
+    def has_visible_objects(self, prefix: str) -> bool:
+        """Whether anything in a folder can be listed, subfolders included."""
         response = self._client.post(
             f"{self._base}/object/list/{quote(self._bucket, safe='')}",
             json={"prefix": _checked(prefix), "limit": 1, "offset": 0},
@@ -189,14 +194,14 @@ class Storage:
     ) -> None:
         """Store an object in one request; not retried, because the body can be read only once.
 
-        Raises ConflictError where the object is there and `upsert` is off, IntegrityError where
-        the body is not of that size. The service has a limit here (50 MB unless configured).
+        Raises ConflictError if the object exists and `upsert` is off, IntegrityError if the body
+        is not of that size, TooLargeError (the service's default limit is 50 MB).
         """
         response = self._client.post(
-            f"{self._base}/object/{quote(self._bucket, safe='')}/{encoded(path)}",
-            content=exactly(body, size),
+            f"{self._base}/object/{quote(self._bucket, safe='')}/{quoted_path(path)}",
+            content=exact_bytes(body, size),
             headers={
-                "Content-Type": accepted(content_type or content_type_of(path)),
+                "Content-Type": checked_content_type(content_type or content_type_of(path)),
                 "Content-Length": str(size),
                 "x-upsert": "true" if upsert else "false",
             },
@@ -217,12 +222,12 @@ class Storage:
         on_created: Callable[[str], None] | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Store an object in pieces (TUS 1.0.0), going on where a connection or a run broke off.
+        """Store an object in pieces (TUS 1.0.0), resumed after broken connections and restarts.
 
-        `open_at(offset)` gives the bytes from there to the end. `on_created` is told the address
-        of the upload, which a later call may pass as `upload_url` while the server keeps it (1 to
-        24 hours; then it begins anew); `on_progress` is told how many bytes are stored. Raises
-        what `upload` raises.
+        `open_at(offset)` gives the bytes from an offset to the end. `on_created` is called with the
+        URL of the upload, which a later call may pass as `upload_url` while the server keeps it (1
+        to 24 hours; then the upload starts again); `on_progress` is called with the number of
+        stored bytes. Raises what `upload` raises.
         """
         upload = ResumableUpload(
             client=self._client,
@@ -235,7 +240,7 @@ class Storage:
                 "Upload-Metadata": metadata(
                     bucketName=self._bucket,
                     objectName=_checked(path),
-                    contentType=accepted(content_type or content_type_of(path)),
+                    contentType=checked_content_type(content_type or content_type_of(path)),
                     cacheControl="3600",
                 ),
             },
@@ -248,7 +253,7 @@ class Storage:
             upload.run(open_at, upload_url)
 
     def delete(self, paths: Iterable[str]) -> int:
-        """Remove objects; those that are not there are no error. How many were removed."""
+        """Remove objects, and return how many were removed. Missing objects are no error."""
         wanted = [_checked(path) for path in paths]
         removed = 0
         for start in range(0, len(wanted), _PATHS_A_REMOVAL):
@@ -263,7 +268,7 @@ class Storage:
 
     @contextmanager
     def _limit_named(self, path: str, size: int) -> Iterator[None]:
-        """If the block fails because the file is too large, name the limit and where it is set."""
+        """Add to a TooLargeError of the block which limit it is, and where it is set."""
         try:
             yield
         except TooLargeError as error:
@@ -285,7 +290,7 @@ class Storage:
             ) from None
 
     def _size_limit(self) -> int | None:
-        """The bucket's size limit in bytes; None where it has none, or it may not be read."""
+        """The bucket's size limit in bytes; None if it has none, or can't be read."""
         try:
             response = self._client.get(f"{self._base}/bucket/{quote(self._bucket, safe='')}")
             body = read_json(check(response, "look up the bucket"), "look up the bucket")
@@ -301,7 +306,7 @@ class Storage:
             return False
 
     def _sign_batch(self, paths: Sequence[str], expires_in: int) -> dict[str, str | LoraTuiError]:
-        """What one request for all of them gives; empty where the stack can't do that."""
+        """The links that one request for all paths gives; empty if the stack has no such call."""
         response = self._client.post(
             f"{self._base}/object/sign/{quote(self._bucket, safe='')}",
             json={"expiresIn": expires_in, "paths": [_checked(path) for path in paths]},
@@ -337,16 +342,16 @@ class Storage:
         return f"{self._object('sign', path)}?{query}"
 
     def _object(self, act: str, path: str) -> str:
-        return f"{self._base}/object/{act}/{quote(self._bucket, safe='')}/{encoded(path)}"
+        return f"{self._base}/object/{act}/{quote(self._bucket, safe='')}/{quoted_path(path)}"
 
 
-def encoded(path: str) -> str:
-    """An object's path for a URL, as the service signs and finds it. Raises NotFoundError."""
-    return "/".join(quote(segment, safe=_AS_THEY_ARE) for segment in _checked(path).split("/"))
+def quoted_path(path: str) -> str:
+    """The path of an object, quoted for a URL as the service signs it. Raises NotFoundError."""
+    return "/".join(quote(segment, safe=_UNQUOTED) for segment in _checked(path).split("/"))
 
 
 def _checked(path: str) -> str:
-    """A path of an object, which no client on the way may shorten to another one."""
+    """The path itself. Raises NotFoundError if it has parts such as `..`."""
     if not path or any(segment in ("", ".", "..") for segment in path.split("/")):
         raise NotFoundError(
             "The stored path of this file is not valid", details=without_secrets(path) or None
@@ -358,7 +363,7 @@ def _name(path: str) -> str:
     return without_secrets(path.rpartition("/")[2], limit=120) or "the file"
 
 
-def _described(path: str, answer: Any) -> ObjectInfo:
+def _object_info(path: str, answer: Any) -> ObjectInfo:
     body = answer if isinstance(answer, Mapping) else {}
     metadata = body.get("metadata")
     inner: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}

@@ -1,8 +1,7 @@
 """Bodies of uploads: their size and type, and the transport that sends large ones.
 
 httpx takes more than twice the processor time for the same bytes (docs/architecture.md), so large
-bodies go straight over `http.client`. All else that httpx does for a request, it does for these
-too.
+bodies are sent by `http.client`; httpx still does everything else for these requests.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ import httpx
 
 from lora_tui.errors import IntegrityError
 from lora_tui.gateway.environment import proxy_for
-from lora_tui.gateway.wire import Body, Connection
+from lora_tui.gateway.limits import Body, Connection
 
-# The server answers an upload when it has stored all of it.
+# The server responds to an upload when it has stored all of it.
 UPLOAD_TIMEOUT: Final = httpx.Timeout(connect=10.0, read=120.0, write=60.0, pool=30.0)
 
 _BINARY: Final = "application/octet-stream"
@@ -29,19 +28,19 @@ _PIECE: Final = 256 * 1024
 
 
 def content_type_of(path: str) -> str:
-    """The type to store a file under: the bucket takes three."""
+    """The content type of a file in the bucket, which allows three."""
     return next((kind for end, kind in _TYPES.items() if path.lower().endswith(end)), _BINARY)
 
 
-def accepted(content_type: str) -> str:
-    """The type itself; ValueError where the bucket does not take it."""
+def checked_content_type(content_type: str) -> str:
+    """The type itself. Raises ValueError if the bucket does not allow it."""
     if content_type not in (_BINARY, *_TYPES.values()):
         raise ValueError(f"the bucket does not take {content_type}")
     return content_type
 
 
-def exactly(body: BinaryIO | Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The bytes of the body. Raises IntegrityError where they are more or fewer than `size`."""
+def exact_bytes(body: BinaryIO | Iterator[bytes], size: int) -> Iterator[bytes]:
+    """The bytes of the body. Raises IntegrityError if they are not exactly `size` bytes."""
     read = getattr(body, "read", None)
     source: Iterator[bytes] = iter(lambda: read(_PIECE), b"") if read else iter(body)
     seen = 0
@@ -58,27 +57,27 @@ def exactly(body: BinaryIO | Iterator[bytes], size: int) -> Iterator[bytes]:
         )
 
 
-DIRECT: Final[Mapping[str, Any]] = {"direct": True}
-"""`extensions` of a request that goes this way."""
+LARGE_BODY: Final[Mapping[str, Any]] = {"direct": True}
+"""`extensions` of a request that is sent by `http.client`."""
 
 _MOST_BYTES: Final = 1 << 20
-"""Of an answer: it says whether the body was kept, or why not."""
+"""The limit of a response, which says whether the body was stored."""
 
 
-class Direct(httpx.BaseTransport):
-    """Sends what asks for it over connections of its own, everything else by `others`.
+class UploadTransport(httpx.BaseTransport):
+    """Sends LARGE_BODY requests by `http.client`, all others by `others`.
 
-    Behind a proxy it sends nothing: there the line is not so fast that it would matter.
+    Behind a proxy all requests go by `others`: such a line is slow enough for httpx.
     """
 
     def __init__(self, base_url: str, others: httpx.BaseTransport) -> None:
         self._others = others
-        self._usable = proxy_for(base_url) is None
+        self._usable_files = proxy_for(base_url) is None
         self._idle: list[_Connection] = []
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if not (self._usable and request.extensions.get("direct")):
+        if not (self._usable_files and request.extensions.get("direct")):
             return self._others.handle_request(request)
         connection = self._connection(request)
         try:
@@ -108,14 +107,14 @@ class Direct(httpx.BaseTransport):
 
 
 class _Connection(Connection):
-    """One connection to the client's host."""
+    """One connection to the host of the client."""
 
     def is_alive(self) -> bool:
-        """Whether the server has not closed it meanwhile: then there would be something to read."""
+        """Whether it is open: a connection that the server has closed is readable."""
         return self.sock is not None and not select.select([self.sock], [], [], 0)[0]
 
     def exchange(self, request: httpx.Request) -> httpx.Response:
-        """Send the request, and read the whole answer. Raises httpx.TransportError."""
+        """Send the request, and read the whole response. Raises httpx.TransportError."""
         seconds = request.extensions.get("timeout", {})
         if self.sock is None:
             self.timeout = seconds.get("connect")
@@ -127,7 +126,7 @@ class _Connection(Connection):
             with _translated(httpx.WriteError, httpx.WriteTimeout):
                 self._send(request)
         except httpx.WriteError:
-            whole = False  # a server that refuses may answer before it has read all
+            whole = False  # a server that refuses may respond before it has read everything
         self.sock.settimeout(seconds.get("read"))
         with _translated(httpx.ReadError, httpx.ReadTimeout):
             answer = self.getresponse()

@@ -15,7 +15,7 @@ from lora_tui import __version__
 from lora_tui.errors import UnreachableError
 from lora_tui.gateway.environment import proxy_for
 from lora_tui.gateway.file_connection import FileResponse, file_connection
-from lora_tui.gateway.wire import BrokenOffError, SlowError
+from lora_tui.gateway.limits import BrokenOffError, SlowError
 from lora_tui.harvest.failures import SourceUnreachableError
 from lora_tui.harvest.guard import target_of
 

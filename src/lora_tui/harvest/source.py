@@ -21,7 +21,7 @@ from lora_tui.filenames import safe_file_name
 from lora_tui.gateway.environment import proxy_for
 from lora_tui.gateway.file_connection import FileBody, FileResponse
 from lora_tui.gateway.gpu import Worker, WorkerResult
-from lora_tui.gateway.headers import strong_etag, with_pause
+from lora_tui.gateway.headers import strong_etag, with_retry_after
 from lora_tui.gateway.http import RETRY
 from lora_tui.harvest.connection import broken, get_file
 from lora_tui.harvest.failures import (
@@ -242,7 +242,7 @@ def _read_head(answer: FileResponse, start: int) -> tuple[FileBody, int, int | N
         if total is None:
             raise BackendError("The worker's storage does not tell how long the file is")
         return body, first, total
-    details = with_pause(f"HTTP {status}", answer.header("Retry-After"))
+    details = with_retry_after(f"HTTP {status}", answer.header("Retry-After"))
     if status == 416:
         raise _changed()
     if status in (400, 401, 403):

@@ -24,14 +24,14 @@ from lora_tui.gateway.file_connection import (
     FileResponse,
     file_connection,
 )
-from lora_tui.gateway.headers import content_span, strong_etag, with_pause
-from lora_tui.gateway.responses import meant_status
-from lora_tui.gateway.wire import (
+from lora_tui.gateway.headers import content_span, strong_etag, with_retry_after
+from lora_tui.gateway.limits import (
     BrokenOffError,
     EndlessError,
     MalformedError,
     SlowError,
 )
+from lora_tui.gateway.responses import effective_status_of
 from lora_tui.transfers.part import Version
 
 _CONNECT_SECONDS: Final = 15.0
@@ -241,7 +241,7 @@ def _answer(
         return Answer(start, end, Version(etag, total), True, False, is_html, body, response)
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")
-    details = with_pause(f"HTTP {status}", response.header("Retry-After"))
+    details = with_retry_after(f"HTTP {status}", response.header("Retry-After"))
     if 300 <= status < 400:
         raise InvalidAnswerError(
             "The storage redirects to another address",
@@ -275,7 +275,7 @@ def _meant_status(response: FileResponse) -> int:
         body = response.body().read_all(_MOST_ERROR_BYTES)
     except (OSError, ValueError, AttributeError, http.client.HTTPException):
         return 400
-    return meant_status(response.status, body)
+    return effective_status_of(response.status, body)
 
 
 def _unreachable(error: Exception) -> UnreachableError:

@@ -1,8 +1,8 @@
-"""Reads `http.client` responses with limits: on their heads, on slowness, and with a definite end.
+"""Limits on responses of `http.client`: the size of heads, slowness, and a definite end.
 
-`http.client` alone accepts a truncated chunked body as complete, reads interim answers (1xx)
-without limit, and applies its timeout to each single byte. The hot loops (transfers, harvest,
-uploads) use this: `Response` is the class of their responses, `Body` reads the body.
+`http.client` alone accepts a truncated chunked body as complete, reads interim responses (1xx)
+without limit, and applies its timeout to each single byte. Downloads, uploads and the harvest use
+`Connection`, whose responses are `Response`s; `Body` reads a body.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from lora_tui.gateway.environment import tls_context
 from lora_tui.gateway.headers import byte_count
 
 MOST_HEAD_BYTES: Final = 64 << 10
-"""Of all heads of an answer: of the interim ones (1xx) too."""
+"""The limit of all heads of a response, interim ones (1xx) included."""
 HEAD_SECONDS: Final = 30.0
-"""From the first byte of an answer to the end of its head."""
+"""The limit from the first byte of a response to the end of its head."""
 SLOWEST: Final = 1024
-"""Bytes a second; an answer that is slower over `SLOW_SECONDS` of waiting is given up."""
+"""Bytes a second; a response that is slower over `SLOW_SECONDS` of waiting is given up."""
 SLOW_SECONDS: Final = 15.0
 
 _LONGEST_LINE: Final = 4096
 _FRAMING: Final = 64 << 10
 _FRAMING_SHARE: Final = 16
-"""The most bytes of chunk sizes, extensions and trailers: so many, and a share of the payload."""
+"""The limit of chunk sizes, extensions and trailers: so many bytes, and a share of the payload."""
 
 
 class BrokenOffError(http.client.HTTPException):
-    """The connection ended before the answer did."""
+    """The connection ended before the response."""
 
 
 class MalformedError(http.client.HTTPException):
-    """The answer can't be read: contradictory lengths, or malformed chunks."""
+    """The response can't be read: contradictory lengths, or malformed chunks."""
 
 
 class EndlessError(http.client.HTTPException):
-    """The answer's head or its chunk framing is too long."""
+    """The head or the chunk framing of a response is too long."""
 
 
 class SlowError(TimeoutError):
-    """The bytes come too slowly."""
+    """The response is too slow."""
 
 
 class ReceiveRate:
-    """Watches one answer as its bytes come; only the time spent waiting for them counts."""
+    """Measures one response as its bytes arrive; only the time spent waiting counts."""
 
     def __init__(self) -> None:
         self._in_head = True
@@ -61,11 +61,11 @@ class ReceiveRate:
         self._count = 0
 
     def end_of_head(self) -> None:
-        """From here on it is the body."""
+        """The head is complete; the next bytes are of the body."""
         self._in_head = False
 
     def add(self, count: int, waited: float) -> None:
-        """Count bytes, and the seconds that they took. Raises EndlessError, SlowError."""
+        """Add bytes that arrived, and the seconds of waiting. Raises EndlessError, SlowError."""
         if self._in_head:
             now = time.monotonic()
             self._began = now if self._began is None else self._began
@@ -92,7 +92,7 @@ class Response(http.client.HTTPResponse):
         super().__init__(_Watched(sock, self._pace), *arguments, **options)  # type: ignore[arg-type]
 
     def begin(self) -> None:
-        """Read the head; those of interim answers are passed over."""
+        """Read the head; heads of interim responses are skipped."""
         while True:
             try:
                 super().begin()
@@ -168,7 +168,7 @@ class Body:
     def read_into(self, buffer: memoryview) -> int:
         """Fill the buffer; fewer bytes at the end, then 0.
 
-        What came before a failure is handed out first. Raises OSError (SlowError among them) and
+        Bytes that arrived before a failure are returned first. Raises OSError (also SlowError),
         HTTPException.
         """
         filled = 0
@@ -186,11 +186,11 @@ class Body:
         return filled
 
     def read_some(self, buffer: memoryview) -> int:
-        """What has come by now; 0 at the end. Raises what `read_into` raises."""
+        """Read what has arrived; 0 at the end. Raises what `read_into` raises."""
         return self._read_once(buffer)
 
     def read_all(self, most: int) -> bytes:
-        """All of it, but no more than so many bytes."""
+        """Read all of it, but no more than `most` bytes."""
         buffer = memoryview(bytearray(most if self.length is None else min(most, self.length)))
         return bytes(buffer[: self.read_into(buffer)])
 
@@ -220,7 +220,7 @@ class Body:
         return count
 
     def _next_chunk(self, file: io.BufferedReader) -> int:
-        """How long the next chunk is; 0 where there is none, with the trailers read."""
+        """The length of the next chunk; 0 after the last one, when the trailers are read."""
         if not self._first_chunk and self._line(file):
             raise MalformedError("a chunk is longer than it says")
         self._first_chunk = False
@@ -265,21 +265,21 @@ def _tokens(headers: Message, name: str) -> list[str]:
 
 
 class _Watched:
-    """The part of a socket that a response needs; it measures the pace of reading."""
+    """The methods of a socket that a response needs; measures the rate of reading."""
 
     def __init__(self, sock: socket.socket, pace: ReceiveRate) -> None:
         self._socket = sock
         self._pace = pace
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """The bytes that come."""
+        """The incoming bytes, as a file."""
         return io.BufferedReader(_Incoming(self._socket, self._socket.makefile("rb"), self._pace))
 
 
 class _Incoming(io.RawIOBase):
     def __init__(self, sock: socket.socket, holder: Any, pace: ReceiveRate) -> None:
         self._socket = sock
-        self._holder = holder  # keeps the socket open for as long as the answer is
+        self._holder = holder  # keeps the socket open as long as the response
         self._pace = pace
 
     def readable(self) -> bool:

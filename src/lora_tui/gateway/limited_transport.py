@@ -1,4 +1,4 @@
-"""A transport for httpx that limits the size of an answer's head and its slowness."""
+"""A transport of httpx that limits the size of response heads and slow responses."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import httpcore
 import httpx
 from socksio.exceptions import SOCKSError
 
-from lora_tui.gateway.wire import EndlessError, ReceiveRate, SlowError
+from lora_tui.gateway.limits import EndlessError, ReceiveRate, SlowError
 
 _END_OF_HEAD: Final = "http11.receive_response_headers.complete"
 
 
-class Network(httpx.HTTPTransport):
-    """httpx's transport over connections that are watched (wire.py)."""
+class LimitedTransport(httpx.HTTPTransport):
+    """httpx's transport with the limits of limits.py."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # httpx has no parameter for it; tests/gateway/test_hostile.py sees that it works
+        # httpx has no parameter for it; tests/gateway/test_hostile.py checks that it works
         self._backend = _Backend(self._pool._network_backend)
         self._pool._network_backend = self._backend
 
@@ -31,7 +31,7 @@ class Network(httpx.HTTPTransport):
         request.extensions = {**request.extensions, "trace": _trace}
         try:
             return super().handle_request(request)
-        except SOCKSError as error:  # httpx lets it through
+        except SOCKSError as error:  # httpx does not translate it
             raise httpx.ProxyError("the SOCKS proxy sent an invalid answer") from error
 
     @property
@@ -43,7 +43,7 @@ class Network(httpx.HTTPTransport):
 
 
 _here: Final = threading.local()
-"""The pace of the answer that this thread reads: httpx reads in the thread that asks."""
+"""The rate of the response that this thread reads: httpx reads in the calling thread."""
 
 
 def _trace(name: str, _info: Mapping[str, Any]) -> None:
@@ -53,7 +53,7 @@ def _trace(name: str, _info: Mapping[str, Any]) -> None:
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Makes the connections."""
+    """Makes the connections, and remembers the newest."""
 
     def __init__(self, backend: httpcore.NetworkBackend) -> None:
         self._backend = backend
@@ -72,7 +72,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """One connection, in the clear: of TLS it is the inner one."""
+    """One connection, above TLS: it measures plain bytes."""
 
     def __init__(self, stream: httpcore.NetworkStream, backend: _Backend) -> None:
         self._stream = stream
@@ -95,7 +95,7 @@ class _Stream(httpcore.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if self._read_since:  # another request, and another answer
+        if self._read_since:  # a new request, so a new response
             self._pace, self._read_since = ReceiveRate(), False
         self._stream.write(buffer, timeout)
 
