@@ -19,11 +19,10 @@ from lora_tui.sqlite_file import SIDE_FILES
 def sync_lock(
     cache: Path, *, patience: float = 0.0, on_wait: Callable[[], None] | None = None
 ) -> Iterator[bool]:
-    """Yields whether this caller may sync, or replace, the cache of this path.
+    """Yield whether this caller may sync or replace the cache; holds the lock during the block.
 
-    Held until the block ends, or the process does. Waits up to `patience` seconds for another
-    caller to end (for one that is suspended only a few), after telling so by `on_wait`. Raises
-    DiskError.
+    If another process has the lock, calls `on_wait` and waits up to `patience` seconds (fewer for a
+    suspended process). Raises DiskError.
     """
     path = _lock_file(cache)
     with ExitStack() as stack:
@@ -34,7 +33,7 @@ def sync_lock(
 
 
 def sync_holder(cache: Path) -> LockHolder:
-    """The process that syncs the cache of this path now, as far as the system tells."""
+    """The process that is syncing this cache, as far as the system tells."""
     return lock_holder(_lock_file(cache))
 
 
@@ -49,7 +48,10 @@ def set_aside(path: Path) -> Path:
     number = 1
     while os.path.lexists(kept := path.with_name(f"{path.name}.damaged-{number}")):
         number += 1
-    for suffix in (*SIDE_FILES, ""):  # the file itself last: until then it can be tried again
+    for suffix in (
+        *SIDE_FILES,
+        "",
+    ):  # the file itself last, so that a retry finds it
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
     return kept
@@ -58,7 +60,7 @@ def set_aside(path: Path) -> Path:
 def _remove_files(path: Path) -> bool:
     """Remove the cache's files and its damaged copies; True where there was a cache.
 
-    Whatever is in their place goes too; of a link only the link. Raises OSError.
+    Directories and links in their place are removed too. Raises OSError.
     """
     existed = os.path.lexists(path)
     files = [path.with_name(path.name + suffix) for suffix in (*SIDE_FILES, "")]
@@ -76,7 +78,7 @@ def _remove_files(path: Path) -> bool:
 
 
 def _move_obstacle(path: Path, cache: Path) -> None:
-    """Rename what is in the place of the lock file and is no file. Raises OSError."""
+    """Rename a lock file that is not a regular file. Raises OSError."""
     if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
         path.rename(cache.with_name(f"{cache.name}.damaged-lock-{os.urandom(4).hex()}"))
 

@@ -1,8 +1,8 @@
-"""The change feed: which parts of the cache have changed, in this process or in another.
+"""The change feed: reports which parts of the cache this or another process has changed.
 
-Every writer's transaction counts up the generation of the topics it touched. A reader asks
-SQLite's `data_version`, which moves when any other connection commits, and only then compares the
-generations. So one mechanism serves threads and processes alike, and an idle check costs
+Each writing transaction increments the generation of the topics that it changed. A reader reads
+SQLite's `data_version`, which changes when another connection commits, and only then compares the
+generations. This works for threads and for processes, and a check without changes takes
 microseconds.
 """
 
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class Topic(StrEnum):
-    """What a screen can wait for."""
+    """A part of the cache whose changes a screen can wait for."""
 
     MODELS = "models"
     DATASETS = "datasets"
@@ -26,7 +26,7 @@ class Topic(StrEnum):
 
 
 def publish(connection: sqlite3.Connection, topics: Iterable[Topic]) -> None:
-    """Count up the generation of each topic, inside the writer's transaction."""
+    """Increment the generation of each topic. Call inside the transaction that writes."""
     connection.executemany(
         "INSERT INTO generations (topic, n) VALUES (?, 1)"
         " ON CONFLICT (topic) DO UPDATE SET n = n + 1",
@@ -35,7 +35,7 @@ def publish(connection: sqlite3.Connection, topics: Iterable[Topic]) -> None:
 
 
 class ChangeFeed:
-    """Reports what has changed since it was last asked. Bound to the connection's thread."""
+    """Reports what has changed since the last call of `poll`. Use it in the connection's thread."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""Opening the cache: one private file a profile and user, WAL, and errors that say what to do."""
+"""Opens the cache, one private file for each profile and user, and runs transactions on it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _CACHE_KIB: Final = 32_768
 _DAMAGED: Final = "The cache file is damaged"
 _INSTEAD: Final = "set LORA_TUI_HOME to another directory"
 _NO_VERSION: Final = 1_000_000
-"""A number that a schema will never have."""
+"""A schema number that is never reached; a larger one means a damaged header."""
 _OF_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG)
 _MISLEADING: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_ERROR)
-"""What SQLite says of a header whose version numbers are garbage."""
+"""Codes that SQLite also raises for a damaged header."""
 _OF_THE_DISK: Final = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -44,22 +44,21 @@ _OF_THE_DISK: Final = (
 
 
 def open_existing(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
-    """Like `open_cache`, but a cache that was removed meanwhile is not made again.
+    """Like `open_cache`, but raises CacheError instead of creating a file.
 
-    Raises CacheError for that. A thread may still read while its user signs out.
+    For threads that may still read while the user signs out and the cache is removed.
     """
     if not path.exists():
-        raise CacheError("The cache was removed meanwhile")
+        raise CacheError("The cache was removed")
     return open_cache(path, owner)
 
 
 def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
-    """Open the cache at `path`, made and migrated where that is needed.
+    """Open the cache at `path`; create it, or bring its schema up to date, if necessary.
 
-    A connection belongs to one thread; open another one elsewhere, SQLite keeps them apart.
-    Nothing is written outside `transaction`. A new cache becomes `owner`'s. Raises
-    DamagedCacheError, CacheError for a file of a newer version or of another account or project,
-    and DiskError where the directory refuses.
+    Use a connection in one thread only, and write only inside `transaction`. A new cache becomes
+    the `owner`'s. Raises DamagedCacheError; CacheError for a file of a newer version or of another
+    account or project; DiskError if the file can't be created or read.
     """
     with translate_errors(path):
         make_private_database(path)
@@ -69,7 +68,7 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
             connection.row_factory = sqlite3.Row
             use_wal(connection, patience=_BUSY_SECONDS)
             connection.execute("PRAGMA synchronous = NORMAL")
-            # room for the leaves of all indexes: a page of a sync touches most of them
+            # large enough for the leaf pages of all indexes, most of which a sync writes to
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             version = _version(connection)
             if not 0 <= version < _NO_VERSION or not _is_utf_8(connection):
@@ -96,7 +95,7 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, *topics: Topic) -> Iterator[None]:
-    """Write to the cache: all or nothing; the feed then says that `topics` changed."""
+    """Write to the cache, all or nothing; the change feed then reports `topics`."""
     with translate_errors(path_of(connection)):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -104,7 +103,7 @@ def transaction(connection: sqlite3.Connection, *topics: Topic) -> Iterator[None
             publish(connection, topics)
             connection.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # what went wrong first is what counts
+            with suppress(sqlite3.Error):  # the first error is the one to report
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             raise
@@ -112,7 +111,7 @@ def transaction(connection: sqlite3.Connection, *topics: Topic) -> Iterator[None
 
 @contextmanager
 def translate_errors(path: Path | None = None) -> Iterator[None]:
-    """Turn what SQLite and the file system raise into the error family."""
+    """Translate errors of SQLite and of the file system into the error family."""
     try:
         with translate_database_errors(path):
             yield
@@ -122,19 +121,19 @@ def translate_errors(path: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def translate_database_errors(path: Path | None = None) -> Iterator[None]:
-    """Turn what SQLite raises into the error family, for a block that does other things as well.
+    """Translate errors of SQLite into the error family; for a block that does other things too.
 
-    Also what can only come of bytes that nobody wrote: text that is not UTF-8, broken JSON.
+    Text that is not UTF-8 and broken JSON are damage as well: the cache never writes them.
     """
     details = str(path) if path else "cache"
     try:
         yield
     except sqlite3.Error as error:
-        explanation = _explanation(error, details, path)
-        if explanation is None:
+        translated = _translated(error, details, path)
+        if translated is None:
             raise
-        raise explanation from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:  # the latter of SQLite's own words
+        raise translated from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:  # the latter from SQLite's messages
         raise DamagedCacheError(_DAMAGED, details=f"{details}: {error}") from error
 
 
@@ -153,7 +152,7 @@ def _is_utf_8(connection: sqlite3.Connection) -> bool:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    """Two processes that start together take turns: the second finds the work done."""
+    """Create or update the tables, unless another process has just done it."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         found = _version(connection)
@@ -165,7 +164,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        # tables that were not left by any version of ours
+        # no version of ours left these tables
         if sqlite_code(error) == sqlite3.SQLITE_ERROR:
             raise DamagedCacheError(_DAMAGED, details=str(error)) from error
         raise
@@ -177,7 +176,7 @@ def _check_tables(connection: sqlite3.Connection) -> None:
     }
     missing = sorted(TABLES - there)
     if missing:
-        raise DamagedCacheError(_DAMAGED, details=f"there is no table {', '.join(missing)}")
+        raise DamagedCacheError(_DAMAGED, details=f"missing tables: {', '.join(missing)}")
     kept = table_sums(connection)
     if kept.get("schema") != (0, schema_sum(connection)) or kept.keys() < SUMMED.keys() - {
         "curves"
@@ -187,7 +186,7 @@ def _check_tables(connection: sqlite3.Connection) -> None:
 
 def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> None:
     if get_owner(connection) == owner:
-        return  # the ordinary case takes no lock
+        return  # without a lock
     with transaction(connection):
         ours = claim(connection, owner)
     if not ours:
@@ -198,11 +197,11 @@ def _check_owner(connection: sqlite3.Connection, owner: Owner, path: Path) -> No
         )
 
 
-def _explanation(error: sqlite3.Error, details: str, path: Path | None) -> LoraTuiError | None:
-    """What a user can make of it; None where the mistake is ours."""
+def _translated(error: sqlite3.Error, details: str, path: Path | None) -> LoraTuiError | None:
+    """The error for the user; None for a bug of ours."""
     code, text = sqlite_code(error), str(error)
     misleads = code in _MISLEADING and path is not None and has_damaged_header(path)
-    if code in _OF_DAMAGE or misleads or _tells_of_damage(text):
+    if code in _OF_DAMAGE or misleads or _is_message_of_damage(text):
         return DamagedCacheError(_DAMAGED, details=f"{details}: {text}")
     if code in _OF_THE_DISK or (path is not None and lacks_locks(error, path)):
         return database_error(error, "The cache can't be read or written", path, instead=_INSTEAD)
@@ -218,10 +217,10 @@ def _explanation(error: sqlite3.Error, details: str, path: Path | None) -> LoraT
     return None
 
 
-def _tells_of_damage(text: str) -> bool:
-    """Whether these words of SQLite are about a table that every cache has, or garbled text.
+def _is_message_of_damage(text: str) -> bool:
+    """Whether SQLite reports a missing table of ours or invalid text.
 
-    Only as a whole: an error may quote a search, and what a user types must not look like damage.
+    Compares the whole message: it may quote a search, and what a user types is no damage.
     """
     missing = text.removeprefix("no such table: ").removeprefix("main.")
     return text.startswith("Could not decode to UTF-8") or (text != missing and missing in TABLES)

@@ -1,6 +1,6 @@
-"""What the cache says of finished downloads: which models lie whole on this disk, and where.
+"""Finished downloads in the cache: which models are complete on this disk, and where.
 
-That is true as of the last look at the disk (library/presence.py), which writes it here.
+library/presence.py compares these records with the disk and updates them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lora_tui.clock import timestamp_text
 
 
 def put_downloaded(db: sqlite3.Connection, model_id: str, directory: Path) -> None:
-    """Remember that all files of a model lie in `directory`. Call inside a transaction."""
+    """Record that all files of a model are in `directory`. Call inside a transaction."""
     db.execute(
         "INSERT OR REPLACE INTO library (model_id, directory, completed_at) VALUES (?, ?, ?)",
         [model_id, str(directory), timestamp_text(clock.now())],
@@ -25,7 +25,7 @@ def put_downloaded(db: sqlite3.Connection, model_id: str, directory: Path) -> No
 
 
 def put_existing_files(db: sqlite3.Connection, model_id: str, files: Sequence[FileRequest]) -> None:
-    """Enter files that an earlier cache fetched; the next look checks them. In a transaction."""
+    """Record files that were downloaded with an earlier cache. Call inside a transaction."""
     (last,) = db.execute("SELECT coalesce(max(position), 0) FROM transfers").fetchone()
     moment = timestamp_text(clock.now())
     for position, file in enumerate(files, start=last + 1):
@@ -51,7 +51,7 @@ def put_existing_files(db: sqlite3.Connection, model_id: str, files: Sequence[Fi
 
 
 def delete_downloaded(db: sqlite3.Connection, model_id: str) -> None:
-    """The model does not lie on this disk any more. Call inside a transaction."""
+    """Delete the records of a model that was removed from the disk. Call inside a transaction."""
     db.execute("DELETE FROM library WHERE model_id = ?", [model_id])
     marks = ", ".join("?" for _ in FETCHED)
     db.execute(
@@ -61,27 +61,27 @@ def delete_downloaded(db: sqlite3.Connection, model_id: str) -> None:
 
 
 def downloaded_to(db: sqlite3.Connection, model_id: str) -> Path | None:
-    """Where the whole model lies on this disk; None where it does not."""
+    """The directory that has all files of the model; None if there is none."""
     sql = "SELECT directory FROM library WHERE model_id = ? AND intact"
     found = db.execute(sql, [model_id]).fetchone()
     return None if found is None else Path(found[0])
 
 
 def downloaded_models(db: sqlite3.Connection) -> dict[str, Path]:
-    """Model id → where it was put, of all that were ever downloaded whole."""
+    """Model id → directory, for all models that were ever downloaded completely."""
     rows = db.execute("SELECT model_id, directory FROM library ORDER BY completed_at")
     return {model_id: Path(directory) for model_id, directory in rows}
 
 
 def downloaded_files(db: sqlite3.Connection) -> list[Transfer]:
-    """Every file that was done, whatever has become of it."""
+    """Every file that was downloaded, including those that are missing or changed now."""
     return [row for row in queue_of(db) if row.state in FETCHED]
 
 
 def put_file_state(
     db: sqlite3.Connection, row: Transfer, state: TransferState, modified: int | None
 ) -> None:
-    """What a look at the disk found, unless the row is another one by now. In a transaction."""
+    """Record the state of a file on the disk, unless its row has changed. In a transaction."""
     db.execute(
         "UPDATE transfers SET state = ?, modified = ?"
         " WHERE id = ? AND state = ? AND sha256 IS ? AND owner IS NULL",
@@ -90,19 +90,19 @@ def put_file_state(
 
 
 def put_intact(db: sqlite3.Connection, model_id: str, intact: bool) -> None:
-    """Whether the model still lies whole where it was put. Call inside a transaction."""
+    """Record whether all files of the model are still there. Call inside a transaction."""
     db.execute("UPDATE library SET intact = ? WHERE model_id = ?", [intact, model_id])
 
 
 def read_records(db: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
-    """The rows that only a cache of an older schema knows, by table: downloads, and its owner.
+    """The rows of a cache of an older schema that a sync can't restore: downloads and the owner.
 
-    `put_records` puts them into the tables of today. Raises sqlite3.Error.
+    Table → rows, for `put_records`. Raises sqlite3.Error.
     """
     records: dict[str, list[dict[str, Any]]] = {}
     for table, condition in (
         ("library", "1"),
-        ("transfers", "1 ORDER BY id DESC"),  # of two rows of one place the last one counts
+        ("transfers", "1 ORDER BY id DESC"),  # the last row of a target wins
         ("facts", "key LIKE 'owner.%'"),
     ):
         found = db.execute(f"SELECT * FROM {table} WHERE {condition}")
@@ -118,7 +118,7 @@ def read_records(db: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
 def put_records(db: sqlite3.Connection, records: Mapping[str, list[dict[str, Any]]]) -> None:
     """Insert rows of another cache by the columns that both have. Call inside a transaction.
 
-    Rows with values of a wrong type and rows that are there already are left out.
+    Skips rows with values of a wrong type, and rows that exist already.
     """
     for table, rows in records.items():
         types = {row[1]: row[2] for row in db.execute(f"PRAGMA table_info({table})")}
@@ -134,7 +134,7 @@ def put_records(db: sqlite3.Connection, records: Mapping[str, list[dict[str, Any
 
 
 def _checked_by_older_version(row: Mapping[str, Any]) -> str:
-    """How a version that did not note it has verified a file."""
+    """How an older version, which did not record it, has verified a file."""
     if row.get("expected_sha256") is not None:
         return Checked.SHA256.value
     has_structure = str(row["file"]).endswith((".safetensors", ".json"))

@@ -1,7 +1,7 @@
-"""How many models have each value that one can filter by, kept while the models are written.
+"""Counts the models by each value that one can filter by; updated when models are written.
 
-Counting a hundred thousand models takes longer than a frame. Triggers would keep the counts too,
-but make writing take half as long again; so all writers of models go through `keep_counts`.
+Counting a hundred thousand models takes longer than a frame. Triggers would make writing 1.5 times
+as slow, so all writers of models use `keep_counts`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from lora_tui.cache.filter_result import DOWNLOADED_IDS
 from lora_tui.clock import microseconds
 
 FACETS: Final = ("dataset_id", "convergence", "stars", "preset_id", "base_model")
-"""The columns of models whose values are counted; an unknown value is kept as ''."""
+"""The columns of models whose values are counted; an unknown value is stored as ''."""
 
 
 @contextmanager
 def keep_counts(db: sqlite3.Connection, ids: Sequence[str]) -> Iterator[None]:
-    """Write or delete these models within. Call inside the transaction that does."""
+    """Update the counts for models that the block writes or deletes. Use inside a transaction."""
     changes = Counter({value: -total for value, total in _count(db, ids).items()})
     yield
     changes.update(_count(db, ids))
@@ -35,7 +35,7 @@ def keep_counts(db: sqlite3.Connection, ids: Sequence[str]) -> Iterator[None]:
 
 
 def value_counts(db: sqlite3.Connection) -> dict[str, dict[Any, int]]:
-    """By facet and value, the most frequent first; None is the unknown value."""
+    """Facet → value → number of models, the most frequent first; None is the unknown value."""
     found: dict[str, dict[Any, int]] = {facet: {} for facet in FACETS}
     sql = "SELECT facet, value, total FROM model_counts WHERE total ORDER BY total DESC, value"
     for facet, value, total in db.execute(sql):
@@ -44,13 +44,13 @@ def value_counts(db: sqlite3.Connection) -> dict[str, dict[Any, int]]:
 
 
 def count_all(db: sqlite3.Connection) -> int:
-    """How many models there are: each has one value of each facet."""
+    """The number of models: each has one value of each facet."""
     sql = "SELECT ifnull(sum(total), 0) FROM model_counts WHERE facet = 'convergence'"
     return int(db.execute(sql).fetchone()[0])
 
 
 class Facets(NamedTuple):
-    """What the models can be filtered by, each value with how many models have it."""
+    """The values that models can be filtered by, each with the number of models that have it."""
 
     convergences: dict[str, int]
     stars: dict[int | None, int]
@@ -83,7 +83,7 @@ def facet_counts(db: sqlite3.Connection) -> Facets:
 
 
 def totals_since(db: sqlite3.Connection, moments: Iterable[datetime]) -> list[int]:
-    """How many models were made at each of the moments or later."""
+    """For each moment, the number of models that were created at it or later."""
     sql = "SELECT count(*) FROM models WHERE created_at >= ?"
     return [int(db.execute(sql, [microseconds(moment)]).fetchone()[0]) for moment in moments]
 

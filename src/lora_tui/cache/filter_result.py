@@ -1,8 +1,7 @@
-"""Which models a search and filters leave: found once, then kept for the connection.
+"""Finds the models that match a search and filters, and keeps the result for the connection.
 
-The numbers of the matching models go into a temporary table, so that the windows of a list, its
-length and the place of a model in it are all answered from one search. It is made anew when the
-question differs or anything in the cache has changed.
+The numbers of the matching models are stored in a temporary table, which serves the windows of a
+list, its length and the position of a model. It is rebuilt when the query or the cache changes.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.clock import microseconds
 
 DOWNLOADED_IDS: Final = "SELECT model_id FROM library WHERE intact"
-"""The ids of the models that lie whole on this disk, as SQL."""
+"""SQL: the ids of the models whose files are all on this disk."""
 
 
 def find_matches(db: sqlite3.Connection, query: ModelQuery) -> int:
-    """Fill `temp.matches` (n) with the numbers of the models that match; how many there are."""
+    """Fill `temp.matches` (n) with the numbers of the matching models; returns how many match."""
     question = repr(query._replace(sort=Sort.CREATED, reverse=False))
     (version,) = db.execute("PRAGMA data_version").fetchone()
     db.execute("CREATE TEMP TABLE IF NOT EXISTS matches (n INTEGER PRIMARY KEY)")

@@ -1,4 +1,4 @@
-"""The words of the models: an FTS5 index that finds them, and the plain reading where it can't."""
+"""Full-text search of the models: by an FTS5 index, or by LIKE where the index does not help."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 from lora_tui.text import terminal_safe
 
 COLUMNS: Final = ("name", "dataset", "base_model", "description")
-"""What is searched; words of one of them don't run on into the next."""
+"""The columns that are searched."""
 _MOST_WORDS: Final = 100
 """The most words of a search; SQLite combines at most 500 SELECTs."""
 _LEAST_OF_ID: Final = 4
@@ -28,7 +28,7 @@ _ID_CHARACTERS: Final = frozenset("0123456789abcdef-")
 
 
 def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:
-    """Bring the index up to these models. Call inside the transaction that wrote them."""
+    """Update the index for these models. Call inside the transaction that wrote them."""
     if not has_word_index(db):
         return
     chosen = (
@@ -52,9 +52,9 @@ def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:
 
 
 def id_prefix(word: str) -> str | None:
-    """What an id begins with that this word means, as the cache writes ids; None where none can.
+    """The word as the beginning of an id, in the form of the cache; None if it can't be one.
 
-    Programs also write UUIDs in braces, without hyphens or in capitals.
+    Accepts UUIDs in braces, without hyphens and in capitals.
     """
     beginning = word.strip().removeprefix("{").removesuffix("}").lower()
     if not beginning or not _ID_CHARACTERS.issuperset(beginning):
@@ -67,12 +67,11 @@ def id_prefix(word: str) -> str | None:
 
 
 def select_numbers(db: sqlite3.Connection, search: str) -> tuple[str, list[object]]:
-    """A SELECT of the numbers of the models in which all words occur; empty for no words.
+    """A SELECT, with its values, of the numbers of the models that match; "" for no words.
 
-    A word is found where a word of the text begins with it, whatever its case and accents; one of
-    signs alone is not in the index, so the texts themselves are looked through for it. A word of
-    four or more hexadecimal digits is also found where the model's id begins with it, with its
-    hyphens or without, in braces or not.
+    A word matches if a word of a text begins with it, ignoring case and accents. The index has no
+    words of punctuation alone, so the texts are searched for those. A word of four or more
+    hexadecimal digits also matches the beginning of a model's id, in any form.
     """
     words = list(dict.fromkeys(terminal_safe(search).split()))[:_MOST_WORDS]
     if not words:

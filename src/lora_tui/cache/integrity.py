@@ -1,7 +1,7 @@
-"""Checks a whole cache file: its structure, its checksums, and whatever is derived from its rows.
+"""Checks a whole cache file: its structure, its checksums, and the values derived from its rows.
 
 SQLite finds a broken structure and indexes that differ from their table. Our checksums (sums.py)
-find well-formed values that were altered. Derived values are computed again and compared.
+find altered values. Derived values are computed again and compared.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ _CHECKED: Final = "sync.looked_over"
 
 
 def find_damage(db: sqlite3.Connection) -> str | None:
-    """The first fault found in the cache, in words; None where it is healthy.
+    """A sentence about the first damage found; None for a healthy cache.
 
-    Raises sqlite3.OperationalError where another process holds a lock, which is no damage.
+    Raises sqlite3.OperationalError if another process holds a lock.
     """
     try:
         return next(_damages(db), None)
@@ -65,7 +65,7 @@ def find_damage(db: sqlite3.Connection) -> str | None:
 
 
 def check_integrity(db: sqlite3.Connection) -> None:
-    """Raises DamagedCacheError where the cache is damaged."""
+    """Raise DamagedCacheError if the cache is damaged."""
     damage = find_damage(db)
     if damage is not None:
         raise DamagedCacheError("The cache file is damaged", details=damage)
@@ -74,7 +74,7 @@ def check_integrity(db: sqlite3.Connection) -> None:
 def check_if_due(db: sqlite3.Connection) -> None:
     """Check a small cache; a large one once a day, or after a sync that was killed.
 
-    Raises DamagedCacheError where the cache is damaged.
+    Raises DamagedCacheError if the cache is damaged.
     """
     if path_of(db).stat().st_size > QUICKLY_READ:
         is_running = metadata.get_sync_state(db).running
@@ -149,4 +149,4 @@ def _check_words(db: sqlite3.Connection) -> None:
             raise
     finally:
         if db.in_transaction and db.isolation_level is not None:
-            db.rollback()  # Python began one for it; the connection of a cache never does
+            db.rollback()  # Python opens one here, unless autocommit is on as in `open_cache`

@@ -1,4 +1,4 @@
-"""What the cache knows about itself: whose it is, when it was last true, how far it has read."""
+"""What the cache stores about itself: its owner, the last sync, the cursors of the sync."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from lora_tui.processes import is_process_alive
 from lora_tui.text import terminal_safe
 
 DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
-"""Set in a new cache: downloads that are on the disk are not in it yet."""
+"""Set in a new cache until the downloads on the disk were imported."""
 
 UNREADABLE: Final = "unreadable."
-"""With a table's name: how many of its rows a sync could not store at all."""
+"""Prefix of a table's name: the number of its rows that a sync could not store."""
 
 
 _OWNER_EMAIL: Final = "owner.email"
 
 MODELS_READ: Final = "sync.models"
-"""When the models were read to their end; `sync.success` waits for all tables."""
+"""The time of the last sync that read all models; `sync.success` is for all tables."""
 _ELSEWHERE: Final = timedelta(hours=1)
-"""How long a sync of another container is believed to run, of which nothing else can be told."""
+"""How long a sync of another container, whose processes can't be seen, counts as running."""
 
 
 class Owner(NamedTuple):
@@ -42,7 +42,7 @@ class Owner(NamedTuple):
 
     user_id: str
     project: str
-    """The project's URL, or what it is known by instead."""
+    """The project's URL, or the name that replaces it (the demo)."""
 
 
 class SyncErrorKind(StrEnum):
@@ -66,19 +66,19 @@ class SyncErrorKind(StrEnum):
 
 
 class SyncState(NamedTuple):
-    """How old the data is and how the last attempt to renew it ended."""
+    """The age of the data, and the result of the last sync."""
 
     last_success: datetime | None
     last_attempt: datetime | None
     running: bool
     error: str | None
-    """Why the last attempt failed; None where it did not."""
+    """The sentence of the error that ended the last sync; None if it succeeded."""
     error_kind: SyncErrorKind | None = None
-    """What kind of failure that was; None where it did not fail, or in an older cache."""
+    """None if the last sync succeeded, or in a cache of an older version."""
 
     @property
     def online(self) -> bool:
-        """Whether the backend answered when it was last asked."""
+        """Whether the last sync succeeded."""
         return self.error is None and self.last_success is not None
 
 
@@ -94,12 +94,12 @@ def get_sync_state(db: sqlite3.Connection) -> SyncState:
 
 
 def models_as_of(db: sqlite3.Connection) -> datetime | None:
-    """How old the models are; they may be newer than the last sync that read everything."""
+    """The time of the last sync that read all models; it may have failed in another table."""
     return parse_timestamp(get_value(db, MODELS_READ) or get_value(db, "sync.success"))
 
 
 def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process: str) -> None:
-    """Replace the state; `process` is the identity of who syncs. Call inside a transaction."""
+    """Replace the state; `process` identifies the syncing process. Call inside a transaction."""
     for key, value in (
         ("sync.success", timestamp_text(state.last_success) if state.last_success else None),
         ("sync.attempt", timestamp_text(state.last_attempt) if state.last_attempt else None),
@@ -111,7 +111,7 @@ def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process: str) ->
 
 
 def claim(db: sqlite3.Connection, owner: Owner) -> bool:
-    """Whether the cache is this owner's; one that is nobody's becomes it. In a transaction."""
+    """Whether the cache is this owner's; one without an owner becomes it. In a transaction."""
     held = (get_value(db, "owner.user"), get_value(db, "owner.project"))
     if held == (None, None):
         put_value(db, "owner.user", owner.user_id)
@@ -121,7 +121,7 @@ def claim(db: sqlite3.Connection, owner: Owner) -> bool:
 
 
 def get_owner(db: sqlite3.Connection) -> Owner | None:
-    """Whose rows these are; None in a cache that nobody has claimed."""
+    """The owner; None for a new cache."""
     user_id, project = get_value(db, "owner.user"), get_value(db, "owner.project")
     return None if user_id is None or project is None else Owner(user_id, project)
 
@@ -151,13 +151,13 @@ def find_owner(caches: Iterable[Path], email: str, project: str) -> str | None:
 
 
 def get_value(db: sqlite3.Connection, key: str) -> str | None:
-    """One remembered value."""
+    """The value that is stored under a key; None if there is none."""
     found = db.execute("SELECT value FROM facts WHERE key = ?", [key]).fetchone()
     return None if found is None else str(found[0])
 
 
 def put_value(db: sqlite3.Connection, key: str, value: str | None) -> None:
-    """Remember a value, or forget it (None). Call inside a transaction."""
+    """Store a value, or delete it (None). Call inside a transaction."""
     if value is None:
         db.execute("DELETE FROM facts WHERE key = ?", [key])
     else:
@@ -174,27 +174,27 @@ def is_due(db: sqlite3.Connection, key: str, every: timedelta) -> bool:
 
 
 def get_cursor(db: sqlite3.Connection, name: str) -> tuple[str, str] | None:
-    """How far the remote table `name` has been read: (timestamp, id)."""
+    """The (timestamp, id) of the last row that a sync read from the remote table `name`."""
     found = db.execute("SELECT moment, id FROM marks WHERE name = ?", [name]).fetchone()
     return None if found is None else (str(found[0]), str(found[1]))
 
 
 def put_cursor(db: sqlite3.Connection, name: str, moment: str, row_id: str) -> None:
-    """Move the mark, in the same transaction as the rows that it stands for."""
+    """Store the cursor. Call inside the transaction that writes the rows up to it."""
     db.execute(
         "INSERT OR REPLACE INTO marks (name, moment, id) VALUES (?, ?, ?)", [name, moment, row_id]
     )
 
 
 def _error_kind(value: str | None) -> SyncErrorKind | None:
-    """A kind that a newer version noted is none that we know."""
+    """OTHER for a kind that only a newer version knows."""
     if value is None:
         return None
     return SyncErrorKind(value) if value in list(SyncErrorKind) else SyncErrorKind.OTHER
 
 
 def _is_running(process: str | None, attempt: str | None) -> bool:
-    """A process that was killed in the middle of a sync is not running one."""
+    """Whether the process that noted the sync is still alive."""
     alive = process is not None and is_process_alive(process)
     if alive is not None:
         return alive

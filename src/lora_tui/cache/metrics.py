@@ -1,6 +1,6 @@
 """Metric points and loss curves in the cache.
 
-Remote points are only added to as a rule, and so are these; a full sync replaces them.
+An ordinary sync only adds points; a full sync replaces those of a job.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ CHART_POINTS = 600
 SPARKLINE_POINTS = 48
 _COLUMNS = "job_id, timestamp, id, step, epoch, training_loss, validation_loss"
 _DRAWN_WHOLE = 100_000
-"""A curve with more points is reduced when it is drawn, in bounded memory."""
+"""With more points a curve is down-sampled while it is read, to bound the memory."""
 
 
 def get_curve(db: sqlite3.Connection, job_id: str) -> tuple[CurvePoint, ...]:
-    """The down-sampled curve, at most `CHART_POINTS` long; empty where it is not cached."""
+    """The down-sampled curve, at most `CHART_POINTS` long; empty if it is not cached."""
     sql = f"SELECT {columns_of('curves', 'c')} FROM curves c WHERE c.job_id = ?"
     found = db.execute(sql, [job_id]).fetchone()
     if found is None:
@@ -43,7 +43,7 @@ def get_points(db: sqlite3.Connection, job_id: str) -> list[MetricPoint]:
 
 
 def get_logged(db: sqlite3.Connection, job_id: str) -> list[Logged]:
-    """All raw points of a job, in order, with the time since the first: for long runs too."""
+    """All points of a job in order, with the seconds since the first one; fast for long runs."""
     sql = (
         "SELECT step, training_loss, validation_loss, timestamp FROM metrics"
         " WHERE job_id = ? ORDER BY timestamp, id"
@@ -59,7 +59,7 @@ def get_logged(db: sqlite3.Connection, job_id: str) -> list[Logged]:
 
 
 def last_point(db: sqlite3.Connection, job_id: str) -> tuple[str, str] | None:
-    """(timestamp, id) of the newest cached point: where the next page starts."""
+    """The (timestamp, id) of the newest cached point."""
     found = db.execute(
         "SELECT last_timestamp, last_id FROM curves WHERE job_id = ? AND last_id IS NOT NULL",
         [job_id],
@@ -68,13 +68,13 @@ def last_point(db: sqlite3.Connection, job_id: str) -> tuple[str, str] | None:
 
 
 def is_drawn(db: sqlite3.Connection, job_id: str) -> bool:
-    """Whether the curve is that of the points that are there."""
+    """Whether the curve was drawn from the cached points."""
     sql = "SELECT 1 FROM curves WHERE job_id = ? AND points_sum IS NOT NULL"
     return db.execute(sql, [job_id]).fetchone() is not None
 
 
 def has_only_stored_curve(db: sqlite3.Connection, job_id: str) -> bool:
-    """Whether there is a curve that came with a model, and no point."""
+    """Whether the curve came with a model, and no points are cached."""
     sql = (
         "SELECT 1 FROM curves c WHERE job_id = ? AND points_sum IS NULL AND last_id IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM metrics m WHERE m.job_id = c.job_id)"
@@ -83,31 +83,31 @@ def has_only_stored_curve(db: sqlite3.Connection, job_id: str) -> bool:
 
 
 def known_points(db: sqlite3.Connection, job_id: str, since: str) -> set[str]:
-    """The ids of the cached points from a moment (in our written form) on."""
+    """The ids of the cached points since a time (in the form of `timestamp_text`)."""
     sql = "SELECT id FROM metrics WHERE job_id = ? AND timestamp >= ?"
     return {str(row[0]) for row in db.execute(sql, [job_id, since])}
 
 
 def add_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
-    """Add points; `draw_curve` shows them. Call inside a transaction."""
+    """Add points; call `draw_curve` afterwards. Call inside a transaction."""
     _insert(db, "metrics", job_id, points)
-    # until it is drawn anew the checksum is that of the points before
+    # the curve is outdated until it is drawn again
     db.execute("UPDATE curves SET points_sum = NULL WHERE job_id = ?", [job_id])
 
 
 def begin_replacement(db: sqlite3.Connection) -> None:
-    """Make room for points that will replace those of a job, beside them: on disk, not shared."""
+    """Create a temporary table for the points that will replace those of a job."""
     db.execute("DROP TABLE IF EXISTS temp.points_read")
     db.execute(f"CREATE TEMP TABLE points_read ({_COLUMNS}, PRIMARY KEY (job_id, timestamp, id))")
 
 
 def add_replacement(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
-    """Add points to those that `replace_points` puts in place."""
+    """Add points to the temporary table."""
     _insert(db, "temp.points_read", job_id, points)
 
 
 def replace_points(db: sqlite3.Connection, job_id: str) -> None:
-    """Put the points that were read in the place of those that are there, and draw the curve.
+    """Replace the points of a job by those of the temporary table, and draw the curve.
 
     Call inside a transaction.
     """
@@ -121,7 +121,7 @@ def replace_points(db: sqlite3.Connection, job_id: str) -> None:
 
 
 def end_replacement(db: sqlite3.Connection) -> None:
-    """Give the room back."""
+    """Drop the temporary table."""
     db.execute("DROP TABLE IF EXISTS temp.points_read")
 
 
@@ -144,7 +144,7 @@ def _insert(db: sqlite3.Connection, table: str, job_id: str, points: Sequence[Me
 
 
 def draw_curve(db: sqlite3.Connection, job_id: str) -> None:
-    """Draw the curve again from all stored points. Call inside a transaction."""
+    """Draw the curve from all cached points. Call inside a transaction."""
     curve = _drawn(db, job_id)
     total, points_sum = sum_of_points(db, job_id)
     last = db.execute(
@@ -167,7 +167,7 @@ def draw_curve(db: sqlite3.Connection, job_id: str) -> None:
 
 
 def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurvePoint]) -> None:
-    """Keep the curve that came with a model, unless there are points. Call in a transaction."""
+    """Store the curve that came with a model, unless there is one. Call inside a transaction."""
     points = _points_json(downsample(curve, CHART_POINTS))
     values = (job_id, points, _sparkline_json(curve), 0, None, None)
     db.execute(
@@ -178,7 +178,7 @@ def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurveP
 
 
 def sum_of_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int]:
-    """The number of stored points of a job, and their checksum."""
+    """The number of cached points of a job, and their checksum."""
     sql = (
         "SELECT timestamp, id, step, epoch, training_loss, validation_loss FROM metrics"
         " WHERE job_id = ? ORDER BY timestamp, id"
@@ -190,7 +190,7 @@ def sum_of_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int]:
 
 
 def jobs_without_curve(db: sqlite3.Connection, newest: int) -> list[str]:
-    """Jobs of the newest models, of so many, whose curve has never been fetched."""
+    """The jobs of the `newest` models whose curve has never been fetched."""
     sql = (
         "SELECT m.job_id FROM (SELECT job_id, created_at FROM models WHERE job_id <> ''"
         " ORDER BY created_at DESC, id LIMIT ?) m LEFT JOIN curves c ON c.job_id = m.job_id"
@@ -200,7 +200,7 @@ def jobs_without_curve(db: sqlite3.Connection, newest: int) -> list[str]:
 
 
 def jobs_with_points(db: sqlite3.Connection) -> list[str]:
-    """Jobs whose points have been read, also where there were none or not all came."""
+    """Jobs whose points have been fetched, even if there were none or not all came."""
     sql = (
         "SELECT job_id FROM curves WHERE points_sum IS NOT NULL OR last_id IS NOT NULL"
         " UNION SELECT job_id FROM metrics"
@@ -209,13 +209,13 @@ def jobs_with_points(db: sqlite3.Connection) -> list[str]:
 
 
 def delete_curves(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
-    """Forget the points and curves of jobs. Call inside a transaction."""
+    """Delete the points and curves of jobs. Call inside a transaction."""
     for table in ("metrics", "curves"):
         db.executemany(f"DELETE FROM {table} WHERE job_id = ?", [(job_id,) for job_id in job_ids])
 
 
 def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
-    """The points that a chart can draw; of very many, the extremes of each section."""
+    """The points that a chart can draw; of very many, the extremes of each group."""
     sql = (
         "SELECT step, training_loss, validation_loss FROM metrics"
         " WHERE job_id = ? ORDER BY timestamp, id"
@@ -228,7 +228,7 @@ def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
     for number, (step, training, validation) in enumerate(db.execute(sql, [job_id])):
         if training is None:
             gap = bool(points or some)
-            points += _extremes(some)  # no stretch reaches across a gap
+            points += _extremes(some)  # no group reaches across a gap
             some = []
             continue
         at = float(number) if step is None else step
@@ -241,7 +241,7 @@ def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
 
 
 def _extremes(points: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
-    """The lowest, the highest and the last validated one, in their order; the first after a gap."""
+    """Of a group: the minimum, the maximum, the last validated point, and one after a gap."""
     if len(points) < 3:
         return points
     places = range(len(points))
@@ -255,7 +255,7 @@ def _extremes(points: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
 
 
 def _moment(text: str) -> datetime | None:
-    """Our written form is read ten times as fast as any other."""
+    """Read `timestamp_text`'s form fast, and any other form."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -264,7 +264,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _written(timestamp: str) -> str:
-    """Time in the form whose text order is time order, however the backend wrote it."""
+    """The time in the form of `timestamp_text`, whose text order is time order."""
     moment = parse_timestamp(timestamp)
     return timestamp if moment is None else timestamp_text(moment)
 

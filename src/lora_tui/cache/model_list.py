@@ -1,7 +1,7 @@
-"""A list of models as the cache orders it: windows of it, and where a model stands in it.
+"""Reads windows of the sorted list of models, and finds the position of a model in it.
 
-A window is read from the edge of a window that was read before, so going through a list costs the
-same at its end as at its beginning; a jump is counted from the nearer end.
+A window is sought from the edge of one that was read before (keyset), so scrolling costs the same
+anywhere in the list; a jump counts rows from the nearer end.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from lora_tui.cache.model_query import (
 )
 
 _FEW_MATCHES: Final = 1_000
-"""So few are sorted when asked for; more are picked out of the order's index."""
+"""Up to this number matches are sorted; more are read in the order of the index."""
 _COUNTED: Final = 1_000
-"""Rows that are counted rather than sought: about as dear as seeking."""
+"""Up to this number of rows counting costs no more than seeking."""
 
 Keys = Mapping[str, object]
 
 
 class ModelList:
-    """The answer to a query: numbers of models (`models.n`) by their place, from 0.
+    """The result of a query: numbers of models (`models.n`) by their position, from 0.
 
-    `total` is as it was when the list was made: make another one when the cache has changed.
+    `total` is counted once; make a new list when the cache has changed.
     """
 
     def __init__(self, db: sqlite3.Connection, query: ModelQuery) -> None:
@@ -43,7 +43,7 @@ class ModelList:
         self._ends: dict[int, Keys] = {}
 
     def window(self, offset: int, limit: int) -> list[int]:
-        """The models from `offset` on, at most `limit` of them."""
+        """The numbers of at most `limit` models from `offset` on."""
         limit = min(limit, self.total - offset)
         if limit <= 0:
             return []
@@ -63,7 +63,7 @@ class ModelList:
         return [int(str(row["n"])) for row in rows]
 
     def position(self, model_id: str) -> int | None:
-        """Where a model stands; None where it is not in the list."""
+        """The position of a model; None if it is not in the list."""
         self._refresh_matches()
         sql = f"SELECT {key_columns(self._query.sort)} FROM models m WHERE m.id = ?"
         row = self._db.execute(sql, [model_id]).fetchone()
@@ -81,7 +81,7 @@ class ModelList:
         return count_all(self._db)
 
     def _refresh_matches(self) -> None:
-        """Another list may have used the connection's table of matches in between."""
+        """Find the matches again if another list has used the table of matches."""
         if not self._query.is_everything:
             find_matches(self._db, self._query)
 

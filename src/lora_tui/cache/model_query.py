@@ -27,12 +27,12 @@ class Sort(StrEnum):
 
 
 class ModelQuery(NamedTuple):
-    """Which models, in which order. `reverse` turns the natural direction of `sort` around."""
+    """Filters and an order. `reverse` reverses the natural direction of `sort`."""
 
     sort: Sort = Sort.CREATED
     reverse: bool = False
     search: str = ""
-    """Words that must all begin a word of name, dataset, base model or description, or the id."""
+    """Words; each must begin a word of the name, dataset, base model or description, or the id."""
     convergences: frozenset[str] = frozenset()
     min_stars: int = 0
     dataset: str = ""
@@ -42,21 +42,21 @@ class ModelQuery(NamedTuple):
     created_from: datetime | None = None
     created_before: datetime | None = None
     downloaded: bool | None = None
-    """Whether all files lie on this disk; None does not ask."""
+    """Only models whose files are all on this disk (True), only others (False), or all."""
 
     @property
     def is_everything(self) -> bool:
-        """Whether no model is left out."""
+        """Whether there are no filters."""
         return self.unfiltered == self
 
     @property
     def unfiltered(self) -> ModelQuery:
-        """The same order of all models."""
+        """The same order without filters."""
         return ModelQuery(sort=self.sort, reverse=self.reverse)
 
 
 _KEYS = {
-    # column, whether it descends by nature, whether it may be unknown, collation
+    # column, whether its natural direction is descending, whether it may be NULL, collation
     Sort.CREATED: ("created_at", True, False, ""),
     Sort.QUALITY: ("stars", True, True, ""),
     Sort.NAME: ("name", False, False, " COLLATE NOCASE"),
@@ -74,13 +74,15 @@ def column_of(sort: Sort) -> str:
 
 
 def natural_direction(sort: Sort) -> bool:
-    """Whether the list descends by this order unless it is reversed."""
+    """Whether the natural direction of this order is descending."""
     return _KEYS[sort][1]
 
 
 def terms(sort: Sort, *, reverse: bool) -> list[tuple[str, str, bool]]:
-    """The terms of the order: the column whose value counts (empty: whether it is known), the
-    expression that SQL orders by, and whether it descends. The last one is unique."""
+    """The terms of the order as (column, SQL expression, descending); the last one is unique.
+
+    The column is "" for the term that puts NULL last.
+    """
     column, descends, may_be_unknown, collation = _KEYS[sort]
     order = [(column, f"m.{column}{collation}", descends is not reverse)]
     if may_be_unknown:
@@ -91,9 +93,9 @@ def terms(sort: Sort, *, reverse: bool) -> list[tuple[str, str, bool]]:
 
 
 def order_by(sort: Sort, *, reverse: bool, backwards: bool = False, fixed: int = 0) -> str:
-    """The ORDER BY of a list, or of a `Range` of it; `backwards` gives the same from its end.
+    """The ORDER BY of a list, or of a `Range` of it; `backwards` reads it from its end.
 
-    Terms that are fixed are left out: SQLite does not see by itself that they don't matter.
+    Leaves out the first `fixed` terms, so that SQLite uses the index and does not sort.
     """
     return "ORDER BY " + ", ".join(
         f"{expression} {'DESC' if descends is not backwards else 'ASC'}"
@@ -102,8 +104,10 @@ def order_by(sort: Sort, *, reverse: bool, backwards: bool = False, fixed: int =
 
 
 def index_of(sort: Sort, *, reverse: bool) -> str:
-    """The name of the order's index. Queries name it: the planner, which knows no statistics, is
-    drawn to the index of dates."""
+    """The name of the order's index.
+
+    Queries name it, because the planner has no statistics and would choose the index of dates.
+    """
     return f"models_{column_of(sort)}_{'desc' if natural_direction(sort) is not reverse else 'asc'}"
 
 
@@ -113,18 +117,18 @@ def key_columns(sort: Sort) -> str:
 
 
 class Range(NamedTuple):
-    """A stretch of an order's index: a condition on `models m` with the values of its marks."""
+    """A part of an order's index: a condition on `models m` with the values of its parameters."""
 
     condition: str
     values: tuple[object, ...]
     fixed: int
-    """So many leading terms of the order have one value in all of it."""
+    """The number of leading terms that have the same value in the whole range."""
 
 
 def ranges(sort: Sort, *, reverse: bool, row: Mapping[str, object], after: bool) -> list[Range]:
-    """What stands before or after a model: ranges of the order's index that do not overlap.
+    """The models before or after a model, as disjoint ranges of the index, the nearest first.
 
-    The nearest one comes first. `row` has the `key_columns` of the model.
+    `row` has the `key_columns` of the model.
     """
     found: list[Range] = []
     same, values = "", tuple[object, ...]()
@@ -141,7 +145,7 @@ def ranges(sort: Sort, *, reverse: bool, row: Mapping[str, object], after: bool)
             continue
         sign = ">" if descends is not after else "<"
         found.append(Range(f"{same}{expression} {sign} ?", (*values, value), place))
-        # not `=`: SQLite would put the value into `IS NULL` too, and miss the index of that
+        # with `=` SQLite would also replace the column in `IS NULL`, and not use that index
         same += f"{expression} IS ? AND "
         values = (*values, value)
     return found[::-1]

@@ -1,7 +1,7 @@
-"""A backend's row of a model → the columns that the list is sorted, searched and drawn by.
+"""Converts a backend's row of a model into the columns of the list.
 
-The same values as `Model.from_row` gives, and cleaned alike; but a sync flattens a hundred
-thousand rows, and most of what a `Model` holds is not in the list.
+The values equal those of `Model.from_row`. A sync converts a hundred thousand rows, and most of a
+`Model` is not in the list.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UPSERT: Final = (
     " ON CONFLICT (id) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _WRITTEN[1:])
 )
-"""Inserts or replaces a model, by the values of `columns` and their checksum."""
+"""Inserts or replaces a model; its parameters are `columns` and their checksum."""
 
 
 def columns(row: Row) -> tuple[object, ...]:
@@ -66,7 +66,7 @@ def columns(row: Row) -> tuple[object, ...]:
 
 
 def _size(artifacts: object, manifest: object) -> int | None:
-    """Bytes of all files together; None unless every size is known."""
+    """The size of all files in bytes; None unless every size is known."""
     described = mapping(manifest)
     sizes = []
     for name, path in mapping(artifacts).items():

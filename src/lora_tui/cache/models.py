@@ -1,4 +1,4 @@
-"""Models in the cache: sync and harvest write them, the screens and commands read them."""
+"""Models in the cache: sync and harvest write them, screens and commands read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_su
 from lora_tui.clock import moment_of
 from lora_tui.json_values import parse_json
 
-if TYPE_CHECKING:  # parsing rows is what `list` need not load
+if TYPE_CHECKING:  # `list` does not need the domain
     from lora_tui.domain import Model, Row
 
 __all__ = [
@@ -61,23 +61,23 @@ class ModelSummary(NamedTuple):
     created_at: datetime | None
     downloaded: bool
     sparkline: tuple[float, ...] = ()
-    """Training loss over the run, down-sampled; empty where it is not cached."""
+    """Down-sampled training loss; empty if it is not cached."""
 
 
 def count_models(db: sqlite3.Connection, query: ModelQuery) -> int:
-    """How many models the query matches."""
+    """The number of models that match."""
     return ModelList(db, query).total
 
 
 def select_models(
     db: sqlite3.Connection, query: ModelQuery, *, offset: int, limit: int
 ) -> list[ModelSummary]:
-    """A window of the list: stable order, unknown values last in both directions."""
+    """A window of the list, in a stable order; unknown values are last in both directions."""
     return summaries(db, ModelList(db, query).window(offset, limit))
 
 
 def summaries(db: sqlite3.Connection, numbers: Sequence[int]) -> list[ModelSummary]:
-    """The lines of a window of a `ModelList`; those that were deleted in between are left out."""
+    """The models with these numbers, from a window of a `ModelList`, without deleted ones."""
     sql = f"SELECT m.n, {_SUMMARY} {_FROM} WHERE m.n IN (SELECT value FROM json_each(?))"
     found = {row["n"]: _summary(row) for row in db.execute(sql, [json.dumps(numbers)])}
     return [found[n] for n in numbers if n in found]
@@ -86,7 +86,7 @@ def summaries(db: sqlite3.Connection, numbers: Sequence[int]) -> list[ModelSumma
 def select_rows(
     db: sqlite3.Connection, query: ModelQuery, *, offset: int, limit: int
 ) -> list[dict[str, Any]]:
-    """Like `select_models`, as the backend's rows with `dataset` and `job` embedded."""
+    """Like `select_models`, but backend rows with `dataset` and `job` embedded."""
     rows = []
     for n in ModelList(db, query).window(offset, limit):
         found = _rows_of(db, "m.n = ?", n)
@@ -96,13 +96,13 @@ def select_rows(
 
 
 def get_row(db: sqlite3.Connection, model_id: str) -> dict[str, Any] | None:
-    """One model as the backend's row, with the whole rows of its `dataset` and `job` embedded."""
+    """The backend row of a model with the rows of its `dataset` and `job` embedded, or None."""
     found = _rows_of(db, "m.id = ?", model_id)
     return None if found is None else _whole_row(found)
 
 
 def get_model(db: sqlite3.Connection, model_id: str) -> Model | None:
-    """One model with its dataset and job; None where the cache has no such model."""
+    """One model with its dataset and job; None if it is not in the cache."""
     from lora_tui.domain import Model
 
     row = get_row(db, model_id)
@@ -110,23 +110,23 @@ def get_model(db: sqlite3.Connection, model_id: str) -> Model | None:
 
 
 def names_of(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, str]:
-    """The names of those of the models that are in the cache, by id."""
+    """Id → name, for the models that are in the cache."""
     sql = "SELECT id, name FROM models WHERE id IN (SELECT value FROM json_each(?))"
     return {str(row[0]): str(row[1]) for row in db.execute(sql, [json.dumps(list(ids))])}
 
 
 def sizes_of(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int | None]:
-    """Bytes of all files of those of the models that are in the cache, by id."""
+    """Id → size of all files in bytes, for the models that are in the cache."""
     sql = "SELECT id, size FROM models WHERE id IN (SELECT value FROM json_each(?))"
     return {str(row[0]): row[1] for row in db.execute(sql, [json.dumps(list(ids))])}
 
 
 def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
-    """The models that `reference` can mean: an id, the beginning of one, or an exact name."""
+    """The models that `reference` names: by an id, the beginning of one, or an exact name."""
     base = f"SELECT {_SUMMARY} {_FROM} WHERE"
     last = "ORDER BY m.created_at DESC, m.id LIMIT 20"
     beginning = id_prefix(reference)
-    # the index of names knows no case, so it finds the candidates
+    # the index of names ignores case, so it finds candidates
     attempts = [
         ("m.id = ?", beginning or reference.strip().lower()),
         ("m.name = ? COLLATE NOCASE AND m.name = ?", reference),
@@ -142,7 +142,7 @@ def find_models(db: sqlite3.Connection, reference: str) -> list[ModelSummary]:
 
 
 def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Insert or replace models by the backend's rows. Call inside a transaction."""
+    """Insert or replace models from backend rows. Call inside a transaction."""
     from lora_tui.cache.model_row import UPSERT, columns
 
     values = [columns(row) for row in rows]
@@ -153,7 +153,7 @@ def put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 
 def delete_models(db: sqlite3.Connection, ids: Sequence[str]) -> None:
-    """Forget models. Call inside a transaction."""
+    """Delete models. Call inside a transaction."""
     with keep_counts(db, ids), keep_sums(db, "models", ids):
         db.executemany("DELETE FROM models WHERE id = ?", [(model_id,) for model_id in ids])
 
@@ -190,9 +190,9 @@ def _rows_of(db: sqlite3.Connection, condition: str, value: object) -> sqlite3.R
 
 
 def _whole_row(found: Sequence[object]) -> dict[str, Any]:
-    """A model of these COLUMNS, with the whole rows of its `dataset` and `job` embedded.
+    """The backend row of a model from the values of `_ROW_COLUMNS`.
 
-    Raises DamagedCacheError where one of the three does not match its checksum.
+    Raises DamagedCacheError if the model, dataset or job does not match its checksum.
     """
     rows, start = [], 0
     for table in ("models", "datasets", "jobs"):
@@ -206,7 +206,7 @@ def _whole_row(found: Sequence[object]) -> dict[str, Any]:
 
 
 def _listed_row(found: Sequence[object]) -> dict[str, Any]:
-    """A model of these COLUMNS as a list has it."""
+    """Like `_whole_row`, with the few keys of `dataset` and `job` that a list has."""
     row = _whole_row(found)
     row["dataset"] = _only(row["dataset"], ("name",))
     row["job"] = _only(row["job"], ("preset_id", "created_at"))

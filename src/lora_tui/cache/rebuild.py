@@ -1,6 +1,6 @@
-"""A damaged cache is set aside and begun anew; the records of finished downloads are saved.
+"""Replaces a damaged cache, or clears one, and keeps the records of finished downloads.
 
-Everything else in a cache is the backend's, and the next sync brings it back.
+The next sync brings back everything else from the backend.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ _PATIENCE: Final = 60.0
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What became of a damaged cache."""
+    """The result of replacing a damaged cache."""
 
     kept: Path
-    """Where the damaged file is now."""
+    """The new path of the damaged file."""
     downloads: int
-    """Downloaded models whose records were saved."""
+    """The number of downloaded models whose records were kept."""
 
     @property
     def sentence(self) -> str:
-        """For the user."""
+        """A sentence for the user."""
         count = "1 download is" if self.downloads == 1 else f"{self.downloads} downloads are"
         saved = f"; {count} still known" if self.downloads else ""
         return f"The cache was damaged; it was set aside as {self.kept.name} and begun anew{saved}"
 
 
 def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
-    """Put a new cache in the place of a damaged one; None where another process has done so.
+    """Replace a damaged cache by a new one; None if another process has already done so.
 
-    Raises CacheError where another process is using it, DiskError.
+    Raises CacheError if another process uses it; DiskError.
     """
     make_private_directory(path.parent)
     with sync_lock(path, patience=_PATIENCE) as ours:
@@ -61,9 +61,9 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
                 details=f"{path} is held by {holder}",
                 remedy=holder.remedy,
             )
-        if _is_sound(path, owner):
+        if _is_healthy(path, owner):
             return None
-        # the records are safe in the new file before the old one moves
+        # the new file has the records before the old one is renamed
         new = path.with_name(f"{path.name}.new")
         delete_cache(new)
         with closing(open_cache(new, owner)) as db:
@@ -78,10 +78,9 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
 
 
 def clear_cache(path: Path, owner: Owner | None) -> bool:
-    """Remove everything that the backend has as well; True where there was a cache.
+    """Remove the cache, and put its records of finished downloads into a new one.
 
-    What is left is the records of finished downloads, in a new cache, where there are any. Without
-    an owner it is the one whom the cache names.
+    Returns whether there was a cache. Without an owner the one in the cache is used.
     """
     with translate_errors(path):
         owner = owner or _owner_in(path)
@@ -102,14 +101,14 @@ def _owner_in(path: Path) -> Owner | None:
         return None
 
 
-def _is_sound(path: Path, owner: Owner) -> bool:
-    """Read it from end to end."""
+def _is_healthy(path: Path, owner: Owner) -> bool:
+    """Whether the whole cache is healthy."""
     try:
         with closing(open_cache(path, owner)) as db:
             return find_damage(db) is None
     except sqlite3.OperationalError as error:
         if sqlite_code(error) == sqlite3.SQLITE_BUSY:
-            with translate_database_errors(path):  # another process writes to it: that is no damage
+            with translate_database_errors(path):  # another process writes to it
                 raise
         return False
     except (DamagedCacheError, sqlite3.DatabaseError):
@@ -117,7 +116,7 @@ def _is_sound(path: Path, owner: Owner) -> bool:
 
 
 def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows that can still be read and that the disk confirms."""
+    """The rows that can be read and that match the disk, by table."""
     saved: dict[str, list[dict[str, Any]]] = {}
     try:
         check_regular_files(damaged)
@@ -128,14 +127,14 @@ def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
         ("transfers", "target", _is_finished),
     ):
         rows: dict[Any, dict[str, Any]] = {}
-        for direction in ("ASC", "DESC"):  # up to the damage from either side
+        for direction in ("ASC", "DESC"):  # from both ends up to the damage
             try:
                 with closing(sqlite3.connect(f"{damaged.as_uri()}?mode=ro", uri=True)) as db:
                     db.row_factory = sqlite3.Row
                     for row in db.execute(f"SELECT * FROM {table} ORDER BY rowid {direction}"):
                         rows[row[key]] = dict(row)
             except (sqlite3.Error, LookupError, ValueError, TypeError, MemoryError):
-                continue  # a ValueError is text that is not UTF-8, in what SQLite says of it
+                continue  # ValueError: a message of SQLite that is not UTF-8
         saved[table] = [row for row in rows.values() if _holds(is_true, row)]
     return saved
 

@@ -10,7 +10,7 @@ from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_su
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.json_values import parse_json, row_json
 
-if TYPE_CHECKING:  # parsing rows is what an unread count need not load
+if TYPE_CHECKING:  # counting unread notifications does not need the domain
     from lora_tui.domain import Job, Notification, Row
 
 
@@ -53,7 +53,7 @@ def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 
 def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Insert or replace notifications; whether one was announced stays. In a transaction."""
+    """Insert or replace notifications; keeps `announced`. Call inside a transaction."""
     from lora_tui.domain import Notification
 
     notices = [(Notification.from_row(row), row) for row in rows]
@@ -66,7 +66,7 @@ def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 
 def delete_records(db: sqlite3.Connection, table: str, ids: Sequence[str]) -> None:
-    """Forget datasets, jobs or notifications. Call inside a transaction."""
+    """Delete datasets, jobs or notifications. Call inside a transaction."""
     with keep_sums(db, table, ids):
         db.executemany(f"DELETE FROM {table} WHERE id = ?", [(row_id,) for row_id in ids])
 
@@ -77,7 +77,7 @@ def _put(
     values: Sequence[tuple[object, ...]],
     others: Mapping[str, Sequence[object]] | None = None,
 ) -> None:
-    """Insert or replace rows by their summed columns, and by `others`, which have no checksum."""
+    """Insert or replace rows; `others` are columns that the checksum does not cover."""
     more = others or {}
     columns = (*SUMMED[table], "sum", *more)
     sql = (
@@ -96,13 +96,13 @@ def _put(
 
 
 def unread_ids(db: sqlite3.Connection, limit: int) -> list[str]:
-    """The newest unread notifications."""
+    """The ids of the newest unread notifications."""
     sql = "SELECT id FROM notifications WHERE read = 0 ORDER BY created_at DESC, id LIMIT ?"
     return [str(row[0]) for row in db.execute(sql, [limit])]
 
 
 def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
-    """Completed jobs that nobody has made a model of, the longest waiting first."""
+    """Completed jobs without a model, the oldest first."""
     from lora_tui.domain import Job
 
     sql = (
@@ -132,13 +132,13 @@ def get_notifications(db: sqlite3.Connection, *, limit: int = 200) -> list[Notif
 
 
 def unread_count(db: sqlite3.Connection) -> int:
-    """How many notifications are unread."""
+    """The number of unread notifications."""
     (total,) = db.execute("SELECT count(*) FROM notifications WHERE read = 0").fetchone()
     return int(total)
 
 
 def unannounced(db: sqlite3.Connection) -> list[Notification]:
-    """Unread notifications that no toast has shown yet, the oldest first."""
+    """Unread notifications that were not shown as toasts yet, the oldest first."""
     sql = (
         f"SELECT {columns_of('notifications', 'n')} FROM notifications n"
         " WHERE read = 0 AND announced = 0 ORDER BY created_at, id"
@@ -152,7 +152,7 @@ def unannounced(db: sqlite3.Connection) -> list[Notification]:
 
 
 def mark_announced(db: sqlite3.Connection, ids: Iterable[str]) -> None:
-    """Remember that these were shown as toasts. Call inside a transaction."""
+    """Record that these were shown as toasts. Call inside a transaction."""
     db.executemany("UPDATE notifications SET announced = 1 WHERE id = ?", [(i,) for i in ids])
 
 
@@ -162,7 +162,7 @@ def mark_read(db: sqlite3.Connection, notification_id: str) -> None:
 
 
 def _row(values: Sequence[Any]) -> Row:
-    """The backend's row, of the summed columns of a table and their checksum."""
+    """The backend's row from the values of `columns_of`."""
     check_row(values)
     row: Row = parse_json(values[1])
     return row

@@ -1,4 +1,4 @@
-"""What the cache knows of a model's run: its series and the second opinion; a model at a glance."""
+"""Reads a training run: its series, the second opinion on it, and the preview of a model."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _MOST_POINTS: Final = 2_000
 
 @dataclass(frozen=True)
 class Run:
-    """What a chart draws, and what is to be said of it."""
+    """The series of a run and the second opinion on it."""
 
     series: Series
     opinion: Opinion | None
-    """None where nothing is cached."""
+    """None if nothing is cached."""
 
 
 def get_run(db: sqlite3.Connection, job_id: str) -> Run:
-    """Both; takes seconds for a run of a million points."""
+    """Read a run; takes seconds for a million points."""
     with gc_paused():
-        return _read(db, job_id)  # whose points are gone again when the collector goes on
+        return _read(db, job_id)  # its temporary points are freed before the collector runs again
 
 
 def get_opinion(db: sqlite3.Connection, job_id: str) -> Opinion | None:
-    """The second opinion alone."""
+    """The second opinion on a run; None if nothing is cached."""
     logged = get_logged(db, job_id)
     if logged:
         return second_opinion(logged)
@@ -45,7 +45,7 @@ def get_opinion(db: sqlite3.Connection, job_id: str) -> Opinion | None:
 
 
 def get_run_version(db: sqlite3.Connection, job_id: str) -> tuple[object, ...] | None:
-    """Another one whenever points have come; None where nothing is cached. Costs nothing."""
+    """A value that changes when points come; None if nothing is cached. A fast query."""
     sql = "SELECT total, last_timestamp, last_id FROM curves WHERE job_id = ?"
     found = db.execute(sql, [job_id]).fetchone()
     return None if found is None else tuple(found)
@@ -53,7 +53,7 @@ def get_run_version(db: sqlite3.Connection, job_id: str) -> tuple[object, ...] |
 
 @dataclass(frozen=True)
 class Preview:
-    """One model, its curve, what we think of it, and its files on this disk."""
+    """One model, its curve, the second opinion, and its files on this disk."""
 
     model: Model
     curve: tuple[CurvePoint, ...]
@@ -61,11 +61,11 @@ class Preview:
     comparison: Comparison | None
     transfers: tuple[Transfer, ...]
     directory: Path | None
-    """Where the whole model lies."""
+    """The directory that has all files of the model."""
 
 
 def read_preview(db: sqlite3.Connection, model_id: str) -> Preview | None:
-    """None where the cache has no such model."""
+    """Read the preview; None if the model is not in the cache."""
     model = get_model(db, model_id)
     if model is None:
         return None

@@ -1,8 +1,8 @@
-"""Checksums of the cache's rows: SQLite has none of its pages, so it does not see a flipped bit.
+"""Checksums of rows and tables: SQLite has none, so it would not detect a flipped bit.
 
-Each row of the backend has one of its own, and `sums` has the rows and the sum of each table. The
-first is looked at wherever a row is read; both together tell that no row was lost, came back, or
-is an older one than was written (integrity.py).
+Each row has a checksum, which is compared whenever the row is read. The table `sums` has the number
+of rows and the sum of the checksums of each table, which detects lost and outdated rows
+(integrity.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # `list` waits for this module
     from collections.abc import Iterable, Sequence
 
 _LISTED = {"models": 200, "datasets": 1_000, "jobs": 500}
-"""Tables of which a list is made, each with so many rows as SQLite checks in a few milliseconds."""
+"""Table → the most rows that SQLite checks in a few milliseconds."""
 SUMMED = {
     "models": (
         *("id", "row", "name", "version", "description", "status", "dataset_id", "job_id"),
@@ -31,27 +31,27 @@ SUMMED = {
     "notifications": ("id", "row", "created_at"),
     "curves": ("job_id", "points", "sparkline", "total", "last_timestamp", "last_id"),
 }
-"""The columns that the checksum of a row is made of, by table."""
+"""Table → the columns that the checksum of a row covers."""
 
 
 def checksum(values: Iterable[object]) -> int:
-    """The checksum of the values of a row, the same for written and for read values."""
+    """The checksum of the values of a row; equal for written and for read values."""
     return crc32("\x1f".join(map(str, values)).encode("utf-8", "surrogatepass"))
 
 
 def columns_of(table: str, alias: str) -> str:
-    """The summed columns of a table and the sum, for a SELECT that `check_row` looks at."""
+    """SQL: the columns of a table that its checksum covers, and the checksum, for `check_row`."""
     return ", ".join(f"{alias}.{name}" for name in (*SUMMED[table], "sum"))
 
 
 def matches_checksum(values: Sequence[object]) -> bool:
-    """Whether the values (of `columns_of`) match their checksum; a join's missing row does, too."""
+    """Whether the values of `columns_of` match their checksum; NULLs of a left join do, too."""
     *row, found = values
     return found is None or found == checksum(row)
 
 
 def check_row(values: Sequence[object]) -> None:
-    """Raises DamagedCacheError where a row does not match its checksum."""
+    """Raise DamagedCacheError if the values of `columns_of` do not match their checksum."""
     if not matches_checksum(values):
         raise DamagedCacheError(
             "The cache file is damaged", details="a row in it does not match its checksum"
@@ -59,7 +59,7 @@ def check_row(values: Sequence[object]) -> None:
 
 
 class keep_sums:  # noqa: N801 - used like a function; contextlib would cost `list` its import
-    """Keeps a table's sums true while the block writes or deletes rows with these ids.
+    """Updates the sums of a table for rows that the block writes or deletes.
 
     Use it inside that transaction.
     """
@@ -90,16 +90,15 @@ class keep_sums:  # noqa: N801 - used like a function; contextlib would cost `li
 
 
 def table_sums(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
-    """The rows and the sum of each table that has them, as they were kept while writing."""
+    """Table → (number of rows, sum of checksums), as stored."""
     return {name: (n, total) for name, n, total in db.execute("SELECT name, n, total FROM sums")}
 
 
 def find_damaged_index(db: sqlite3.Connection) -> str | None:
-    """The first fault in the tables that a list is made of, by checks that take little time.
+    """A sentence about the first damaged index of a small table; None if there is none.
 
-    A list could be in a wrong order, or lack a model, by a damaged index; so SQLite compares the
-    indexes of small tables with their rows whenever a cache is opened. Large ones wait for the
-    next sync (integrity.py).
+    A damaged index could hide a model or show a wrong order, so small tables are checked whenever
+    a cache is opened. Large ones are checked by the next sync (integrity.py).
     """
     kept = table_sums(db)
     for table, most in _LISTED.items():
@@ -116,7 +115,7 @@ def recompute_sums(db: sqlite3.Connection) -> None:
     for table, columns in SUMMED.items():
         key, total = columns[0], 0
         keys = [row[0] for row in db.execute(f"SELECT {key} FROM {table}")]
-        for value in keys:  # one at a time: a cache may be larger than the memory
+        for value in keys:  # one row at a time: a cache may be larger than the memory
             sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {key} = ?"
             found = checksum(db.execute(sql, [value]).fetchone())
             db.execute(f"UPDATE {table} SET sum = ? WHERE {key} = ?", [found, value])

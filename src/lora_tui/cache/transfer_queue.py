@@ -1,14 +1,14 @@
-"""The download queue in the cache: what is wanted, who has it in hand, how far each file is.
+"""The download queue in the cache: which files, in which order, and who works on each.
 
     queued ──claim──► running ──► verifying ──► done ◄──► missing · changed
-      ▲ ▲               │ │           │           (what the disk says: finished.py)
-      │ └──owner died───┴─┼───────────┤                    │
+      ▲ ▲               │ │           │           (by the disk: downloaded.py)
+      │ └──owner dead───┴─┼───────────┤                    │
       │                   ▼           ▼                    │
       └──resume/retry── paused · cancelled · failed        │
       └──retry─────────────────────────────────────────────┘
 
-One row for each place on the disk. A row that is in hand names its owner; only that owner writes
-progress, and it stops when its row says something else than it wrote (`report` is False).
+There is one row for each target path. A row that a process works on has an owner; only the owner
+writes progress, and it stops when the row has changed (`report` returns False).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from lora_tui.errors import InUseError
 
 @dataclass(frozen=True)
 class FileRequest:
-    """A file to be queued."""
+    """A file to add to the queue."""
 
     file: str
     object_path: str
@@ -43,16 +43,16 @@ class FileRequest:
     size: int | None
     sha256: str | None = None
     checked: Checked | None = None
-    """For a file that is already here: how it was verified."""
+    """How a file that is already on the disk was verified."""
 
 
 def enqueue(
     db: sqlite3.Connection, model_id: str, files: Sequence[FileRequest], *, force: bool = False
 ) -> list[int]:
-    """Queue files of a model, at the end; the numbers of their rows, in the same order.
+    """Append files of a model to the queue; returns the ids of their rows in the same order.
 
-    A target that was fetched before starts anew; one that is in hand is left to whoever has it.
-    Call inside a transaction. Raises InUseError where another model's file is to go to that place.
+    A target that was downloaded before starts again; one that has an owner stays as it is. Call
+    inside a transaction. Raises InUseError if another model's file is being written to a target.
     """
     for wanted in files:
         _check_place(db, model_id, wanted)
@@ -107,7 +107,7 @@ def _check_place(db: sqlite3.Connection, model_id: str, wanted: FileRequest) -> 
 def claim(
     db: sqlite3.Connection, owner: str, only: Collection[int] | None = None
 ) -> Transfer | None:
-    """Take the next queued file in hand; None where there is none. Call inside a transaction."""
+    """Make `owner` the owner of the next queued file and return it, or None. In a transaction."""
     for row in select(db, "WHERE state = 'queued' AND owner IS NULL ORDER BY position, id", []):
         if only is None or row.id in only:
             db.execute(
@@ -134,10 +134,9 @@ def report(
     error: str | None = None,
     error_kind: str | None = None,
 ) -> bool:
-    """Write how far a file in hand is; None leaves a figure as it was.
+    """Write the progress of a file; None leaves a value unchanged. Call inside a transaction.
 
-    False, and nothing is written, where the user has stopped it or it is another's by now. Call
-    inside a transaction.
+    Returns False, and writes nothing, if the user has stopped the file or it has another owner.
     """
     changed = db.execute(
         "UPDATE transfers SET state = ?, bytes_done = coalesce(?, bytes_done),"
@@ -163,10 +162,7 @@ def report(
 
 
 def release(db: sqlite3.Connection, transfer_id: int, owner: str) -> None:
-    """Nobody has it in hand any more; what was still running is queued again.
-
-    Call inside a transaction.
-    """
+    """Remove the owner of a file; if it was running, queue it again. Call inside a transaction."""
     db.execute(
         "UPDATE transfers SET owner = NULL,"
         " state = CASE WHEN state IN ('running', 'verifying') THEN 'queued' ELSE state END"
@@ -176,35 +172,35 @@ def release(db: sqlite3.Connection, transfer_id: int, owner: str) -> None:
 
 
 def owners(db: sqlite3.Connection) -> list[str]:
-    """Who has files in hand, or had them when it died."""
+    """The owners of files, including owners that have died."""
     found = db.execute("SELECT DISTINCT owner FROM transfers WHERE owner IS NOT NULL")
     return [owner for (owner,) in found]
 
 
 def holders(db: sqlite3.Connection, ids: Collection[int]) -> dict[int, str]:
-    """Those of these files that a process is working on, with its owner token."""
+    """Id → owner token, for those of these files that have an owner."""
     rows = db.execute("SELECT id, owner FROM transfers WHERE owner IS NOT NULL")
     return {number: owner for number, owner in rows if number in ids}
 
 
 def release_all(db: sqlite3.Connection, owner: str) -> None:
-    """That owner is no more: what it had in hand is queued again. Call inside a transaction."""
+    """Release all files of an owner that has died. Call inside a transaction."""
     for (number,) in db.execute("SELECT id FROM transfers WHERE owner = ?", [owner]).fetchall():
         release(db, number, owner)
 
 
 def pause(db: sqlite3.Connection, ids: Collection[int]) -> None:
-    """Stop these for now. Call inside a transaction."""
+    """Pause these files. Call inside a transaction."""
     _change(db, ids, TransferState.PAUSED, ACTIVE)
 
 
 def cancel(db: sqlite3.Connection, ids: Collection[int]) -> None:
-    """Stop these for good; what was fetched is kept for a retry. Call inside a transaction."""
+    """Cancel these files; their partial data is kept for a retry. Call inside a transaction."""
     _change(db, ids, TransferState.CANCELLED, (*ACTIVE, TransferState.PAUSED))
 
 
 def requeue(db: sqlite3.Connection, ids: Collection[int]) -> None:
-    """Resume what was paused, retry what failed, was cancelled or has gone from the disk.
+    """Queue files again that are paused, failed, cancelled, missing or changed.
 
     Call inside a transaction.
     """
@@ -236,7 +232,7 @@ def move(db: sqlite3.Connection, transfer_id: int, by: int) -> None:
 
 
 def remove(db: sqlite3.Connection, ids: Collection[int]) -> list[Transfer]:
-    """Take files that are not active off the list; those that went. Call inside a transaction."""
+    """Remove inactive files from the queue; returns those removed. Call inside a transaction."""
     gone = [
         row
         for number in ids

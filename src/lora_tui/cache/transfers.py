@@ -15,7 +15,7 @@ from lora_tui.clock import parse_timestamp
 
 
 class TransferState(StrEnum):
-    """Where a file stands."""
+    """The state of a file."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -25,9 +25,9 @@ class TransferState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     MISSING = "missing"
-    """It was done, and is not on the disk any more."""
+    """It was downloaded, and is not on the disk any more."""
     CHANGED = "changed"
-    """It was done, and other bytes are in its place by now."""
+    """It was downloaded, and has been changed or replaced since."""
 
 
 ACTIVE = (TransferState.QUEUED, TransferState.RUNNING, TransferState.VERIFYING)
@@ -40,12 +40,12 @@ STOPPED = (
     TransferState.MISSING,
     TransferState.CHANGED,
 )
-"""What a resume or a retry queues again."""
+"""The states that a resume or a retry queues again."""
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """One file on its way to this disk. No URL is kept: signed URLs are secrets of an hour."""
+    """One file of the queue. Signed URLs are secrets, so they are not stored."""
 
     id: int
     model_id: str
@@ -56,25 +56,25 @@ class Transfer:
     bytes_done: int
     bytes_total: int | None
     attempts: int
-    """How often it was tried again after a failure."""
+    """The number of retries after failures."""
     sha256: str | None
-    """Of what was stored, once it is done."""
+    """Of the downloaded file."""
     error: str | None
     updated_at: datetime | None
     expected_sha256: str | None = None
-    """What the model's manifest promises."""
+    """The checksum in the model's manifest."""
     force: bool = False
     """Whether another file at the target may be replaced."""
     error_kind: str | None = None
-    """The class of the error."""
+    """The class name of the error."""
     modified: int | None = None
-    """When the file was written, in nanoseconds, as far as its state is of that file."""
+    """The file's modification time in nanoseconds when its state was determined."""
     checked: Checked | None = None
     """How a finished file was verified."""
 
 
 def transfers_of(db: sqlite3.Connection, model_id: str) -> list[Transfer]:
-    """The files of one model that were ever asked for; of each, the place asked for last."""
+    """The files of one model; for a file with several targets, the latest one."""
     rows = select(db, "WHERE model_id = ? ORDER BY updated_at, id", [model_id])
     newest: dict[str, Transfer] = {}
     for row in rows:
@@ -85,7 +85,7 @@ def transfers_of(db: sqlite3.Connection, model_id: str) -> list[Transfer]:
 
 
 def queue_of(db: sqlite3.Connection) -> list[Transfer]:
-    """Every file that is on the list: unfinished ones in order, then what is done, newest first."""
+    """All files: unfinished ones in the order of the queue, then finished ones, newest first."""
     rows = select(db, "ORDER BY position, id", [])
     open_rows = [row for row in rows if row.state is not TransferState.DONE]
     done = [row for row in rows if row.state is TransferState.DONE]
@@ -93,17 +93,17 @@ def queue_of(db: sqlite3.Connection) -> list[Transfer]:
 
 
 def get_transfer(db: sqlite3.Connection, transfer_id: int) -> Transfer:
-    """One file by the number that the queue gave it."""
+    """The file with this id."""
     return select(db, "WHERE id = ?", [transfer_id])[0]
 
 
 def get_transfers(db: sqlite3.Connection, ids: Collection[int]) -> list[Transfer]:
-    """Those of these that are still on the list."""
+    """The files with these ids that still exist."""
     return [row for number in ids for row in select(db, "WHERE id = ?", [number])]
 
 
 def active_transfers(db: sqlite3.Connection) -> list[Transfer]:
-    """What is queued, running or being verified, in order."""
+    """The files that are queued, running or being verified, in order."""
     marks = ", ".join("?" for _ in ACTIVE)
     return select(
         db, f"WHERE state IN ({marks}) ORDER BY position, id", [state.value for state in ACTIVE]
@@ -111,7 +111,7 @@ def active_transfers(db: sqlite3.Connection) -> list[Transfer]:
 
 
 def select(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[Transfer]:
-    """Those that the rest of a SELECT (WHERE, ORDER BY) finds."""
+    """The files that the rest of a SELECT (WHERE, ORDER BY) finds."""
     sql = (
         "SELECT id, model_id, file, object_path, target, state, bytes_done, bytes_total,"
         " attempts, sha256, error, updated_at, expected_sha256, force, error_kind, modified,"
@@ -143,30 +143,30 @@ def select(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[
 
 
 class Checked(StrEnum):
-    """The strongest check that a file has passed. Each includes its length."""
+    """The strongest check that a file has passed. Each includes a check of its length."""
 
     SHA256 = "sha256"
-    """With the manifest's checksum."""
+    """Compared with the manifest's checksum."""
     ETAG = "etag-md5"
-    """With the storage's ETag, which is the MD5 of the bytes."""
+    """Compared with the storage's ETag, which is the MD5 of the bytes."""
     STRUCTURE = "structure"
-    """There was no checksum; what is inside (safetensors, JSON, zip) makes sense."""
+    """There was no checksum; the structure (safetensors, JSON, zip) is valid."""
     LENGTH = "length"
-    """There was no checksum, and nothing inside that could be looked at."""
+    """There was neither a checksum nor a structure to check."""
 
     @property
     def proven(self) -> bool:
-        """Whether every byte was compared with what was stored."""
+        """Whether a checksum of all bytes was compared."""
         return self in (Checked.SHA256, Checked.ETAG)
 
     @property
     def sentence(self) -> str:
-        """For a line about one file."""
+        """A phrase for a line about one file."""
         return _SENTENCES[self]
 
     @property
     def word(self) -> str:
-        """For a narrow column."""
+        """A word for a narrow column."""
         return "verified" if self.proven else self.value
 
 
@@ -179,12 +179,12 @@ _SENTENCES: Final = {
 
 
 def checked_of(value: object) -> Checked | None:
-    """From the text of a record or of the cache; None for an unknown text or none."""
+    """The check that a text of a record or of the cache names; None for any other value."""
     return Checked(value) if isinstance(value, str) and value in list(Checked) else None
 
 
 def md5_of_etag(etag: str | None) -> str | None:
-    """The MD5 in an ETag, in lower case; None for any other, as `md5-N` of an upload in parts."""
+    """The MD5 in an ETag, in lower case; None for other ETags (of multipart uploads)."""
     found = _MD5.fullmatch(etag or "")
     return found[1].lower() if found else None
 
