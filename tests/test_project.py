@@ -187,6 +187,10 @@ def test_every_package_and_module_of_the_root_has_a_layer() -> None:
     assert there - {"__init__"} - named == set()
 
 
+def test_the_root_of_the_package_has_at_most_sixteen_modules() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 16
+
+
 def test_no_module_is_longer_than_five_hundred_lines() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in MODULES}
     assert [str(path) for path, length in lengths.items() if length > 500] == []

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from lora_tui.addresses import is_public, is_public_host
+from lora_tui.config.addresses import is_public, is_public_host
 from lora_tui.config.kinds import checked_url
 from lora_tui.errors import ConfigError
 from lora_tui.harvest.failures import RefusedResultError

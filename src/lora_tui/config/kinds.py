@@ -251,6 +251,6 @@ def expanded(path: str, what: str) -> Path:
 
 
 def _is_this_machine(host: str) -> bool:
-    from lora_tui.addresses import is_loopback  # late: most addresses are https
+    from lora_tui.config.addresses import is_loopback  # late: most addresses are https
 
     return is_loopback(host)

@@ -13,7 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from lora_tui.addresses import is_loopback
+from lora_tui.config.addresses import is_loopback
 from lora_tui.errors import ConfigError
 from lora_tui.text import terminal_safe
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from lora_tui.addresses import is_public, is_public_host
+from lora_tui.config.addresses import is_public, is_public_host
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.text import terminal_safe
 
