@@ -76,4 +76,5 @@ def cache_name(key: str, user_id: str) -> str:
 
 def digest(text: str) -> str:
     """The SHA-256 of a text, in hexadecimal: no address and no id is in a file name."""
-    return str(sha256(text.encode()).hexdigest())
+    # half of a surrogate pair can stand in an address that was typed, or in a profile's name
+    return str(sha256(text.encode(errors="surrogatepass")).hexdigest())
