@@ -1,10 +1,11 @@
-"""The one clock, and the one reader of timestamps."""
+"""The one clock, the one reader of timestamps, and the one formula for waits between attempts."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache
+from typing import NamedTuple
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WRITTEN = len("2026-11-23T09:16:55.591234+00:00")
@@ -15,6 +16,31 @@ _zone_of_user: tzinfo | None = None
 def now() -> datetime:
     """This moment in UTC. Tests replace this function, nothing else asks for the time of day."""
     return datetime.now(UTC)
+
+
+class Backoff(NamedTuple):
+    """Waits that double from attempt to attempt, varied at random."""
+
+    first: float
+    """Seconds before the first repetition."""
+    longest: float
+    """Seconds; no wait is doubled beyond this."""
+    least: float = 1.0
+    """The smallest factor that chance applies to a wait."""
+    most: float = 1.0
+    """The largest one."""
+
+    def wait(self, attempt: int, chance: float | None = None) -> float:
+        """Seconds to wait before repetition number `attempt`, counted from 1.
+
+        `chance` in [0, 1] is drawn here where it is not given.
+        """
+        if chance is None:
+            from random import random  # late: `list` waits for this module
+
+            chance = random()  # noqa: S311 - not for secrets
+        doubled = min(self.longest, self.first * 2.0 ** min(attempt - 1, 30))
+        return doubled * (self.least + (self.most - self.least) * chance)
 
 
 def parse_timestamp(value: object) -> datetime | None:

@@ -9,7 +9,7 @@ import pytest
 
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.auth import Session, SessionAuth, sign_in
-from lora_tui.gateway.http import RETRY
+from lora_tui.gateway.retry import RETRY
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 

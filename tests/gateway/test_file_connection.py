@@ -12,8 +12,9 @@ import pytest
 from lora_tui.errors import UnreachableError
 from lora_tui.gateway import limits
 from lora_tui.gateway.file_connection import FileConnection, file_connection
-from lora_tui.gateway.http import RetryPolicy, build_client
+from lora_tui.gateway.http import build_client
 from lora_tui.gateway.limits import BrokenOffError, EndlessError, SlowError
+from lora_tui.gateway.retry import RetryPolicy
 from tests.proxies import Proxy, SocksProxy
 from tests.raw_server import RawServer, chunked, for_ever, head, whole
 

@@ -15,9 +15,10 @@ from lora_tui import errors
 from lora_tui.gateway import http, limits
 from lora_tui.gateway.auth import KeyAuth
 from lora_tui.gateway.headers import retry_seconds
-from lora_tui.gateway.http import RetryPolicy, build_client
+from lora_tui.gateway.http import build_client
 from lora_tui.gateway.read_prefix import read_prefix
 from lora_tui.gateway.responses import check
+from lora_tui.gateway.retry import RetryPolicy
 from lora_tui.gateway.storage import Storage
 from tests.raw_server import RawServer, chunked, for_ever, head, whole
 

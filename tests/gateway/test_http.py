@@ -15,10 +15,11 @@ import httpx
 import pytest
 
 from lora_tui import errors
-from lora_tui.gateway import Gateway, http
+from lora_tui.gateway import Gateway, http, retry
 from lora_tui.gateway.auth import KeyAuth, Session
-from lora_tui.gateway.http import RETRY, build_client
+from lora_tui.gateway.http import build_client
 from lora_tui.gateway.responses import check, read_json
+from lora_tui.gateway.retry import RETRY
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from tests.gateway.conftest import AT_ONCE, Script
@@ -89,7 +90,7 @@ def test_an_endless_retry_after_is_bounded(waits: list[float]) -> None:
     script = Script.of(httpx.Response(503, headers={"Retry-After": "86400"}))
     client(script, retry=RETRY).get("/x")
     assert max(waits) <= 20
-    assert sum(waits) <= http.TOTAL_SECONDS
+    assert sum(waits) <= retry.TOTAL_SECONDS
 
 
 def test_waits_are_random_and_their_bound_doubles(waits: list[float]) -> None:
@@ -106,7 +107,8 @@ def test_waits_are_random_and_their_bound_doubles(waits: list[float]) -> None:
 
 def test_no_attempt_begins_after_thirty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     time = [0.0]
-    monkeypatch.setattr(http, "time", SimpleNamespace(monotonic=lambda: time[0]))
+    for module in (http, retry):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: time[0]))
 
     def slow(request: httpx.Request) -> httpx.Response:
         time[0] += 20

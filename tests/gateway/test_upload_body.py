@@ -22,8 +22,9 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.auth import KeyAuth
-from lora_tui.gateway.http import RetryPolicy, build_client
+from lora_tui.gateway.http import build_client
 from lora_tui.gateway.resumable import CHUNK
+from lora_tui.gateway.retry import RetryPolicy
 from lora_tui.gateway.storage import Storage
 from lora_tui.secret import Secret
 from tests.certificates import server_side

@@ -23,7 +23,7 @@ from lora_tui.harvest import (
     State,
     ledger_path,
 )
-from lora_tui.harvest.backoff import FIRST_WAIT, LONGEST_WAIT, wait_after
+from lora_tui.harvest.schedule import JOB_BACKOFF, wait_after
 from lora_tui.processes import is_process_alive, new_identity
 from tests.harvest.world import World, failures, printed
 
@@ -186,14 +186,14 @@ def test_what_the_worker_drops_next_comes_first_and_a_warning_is_given_once(
 def test_waits_double_up_to_an_hour() -> None:
     waits = [wait_after(attempts, None) for attempts in range(1, 40)]
     for number, wait in enumerate(waits):
-        meant = min(LONGEST_WAIT, FIRST_WAIT * 2**number)
+        meant = min(JOB_BACKOFF.longest, JOB_BACKOFF.first * 2**number)
         assert 0.75 * meant <= wait <= 1.25 * meant
 
 
 def test_a_result_that_is_soon_gone_is_tried_again_while_it_is_there() -> None:
     assert all(wait_after(9, 600.0) <= 250 for _ in range(50))
     assert all(wait_after(9, 3.0) >= 7.5 for _ in range(50))
-    assert wait_after(9, -60.0) >= 0.75 * LONGEST_WAIT
+    assert wait_after(9, -60.0) >= 0.75 * JOB_BACKOFF.longest
 
 
 def test_attempts_and_reasons_outlive_the_process(ledger: Ledger, tmp_path: Path) -> None:

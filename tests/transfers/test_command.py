@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.engine.online import _delay
 from lora_tui.errors import ExitCode
+from lora_tui.gateway.retry import download_wait
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 
@@ -65,14 +65,14 @@ def test_a_download_that_is_cut_off_goes_on_when_it_is_run_again(
 
 
 def test_a_retry_waits_as_long_as_the_server_asks_and_gives_up_in_the_end() -> None:
-    assert _delay(1, "7") == 7.0
-    assert _delay(1, "3600") == 20.0
-    soon = _delay(1, "soon")
+    assert download_wait(1, "7") == 7.0
+    assert download_wait(1, "3600") == 20.0
+    soon = download_wait(1, "soon")
     assert soon is not None
     assert 0 <= soon <= 0.5
-    assert _delay(10, None) is None
+    assert download_wait(10, None) is None
 
 
 def test_a_server_that_asks_for_a_pause_of_a_year_is_given_up_soon() -> None:
-    waits = [_delay(attempt, "31536000") for attempt in range(1, 5)]
+    waits = [download_wait(attempt, "31536000") for attempt in range(1, 5)]
     assert waits == [20.0, 20.0, None, None]

@@ -30,14 +30,14 @@ SIGNED = "/storage/v1/object/sign/lora-models/"
 
 @pytest.fixture
 def online(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnlineWriters]:
-    monkeypatch.setattr("lora_tui.engine.online.RETRY", no_waiting())
+    monkeypatch.setattr("lora_tui.gateway.retry.RETRY", no_waiting())
     with closing(OnlineWriters(profile)) as writers:
         writers.sync()
         yield writers
 
 
 def no_waiting() -> object:
-    from lora_tui.gateway.http import RETRY
+    from lora_tui.gateway.retry import RETRY
 
     return RETRY.copy_with(backoff_factor=0.0)
 

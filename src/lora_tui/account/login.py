@@ -231,7 +231,8 @@ def new_profile(name: str, paths: Paths, url: str, anon_key: str) -> Profile:
 def _client(url: str, anon_key: str, *, patient: bool = False) -> httpx.Client:
     """A client for requests of the project's key; it tries once more only, unless `patient`."""
     from lora_tui.gateway.auth import KeyAuth
-    from lora_tui.gateway.http import RETRY, RetryPolicy, build_client
+    from lora_tui.gateway.http import build_client
+    from lora_tui.gateway.retry import RETRY, RetryPolicy
 
     once_more = RetryPolicy(total=1, status_forcelist=RETRY.status_forcelist)
     return build_client(url, auth=KeyAuth(anon_key), retry=RETRY if patient else once_more)

@@ -26,9 +26,10 @@ from lora_tui.doctor.findings import (
 from lora_tui.errors import AuthenticationError, DeniedError, NotFoundError
 from lora_tui.gateway.auth import KeyAuth, SessionAuth, fetch_user
 from lora_tui.gateway.gpu import ResultGoneError, Worker
-from lora_tui.gateway.http import RETRY, RetryPolicy, build_client
+from lora_tui.gateway.http import build_client
 from lora_tui.gateway.responses import check, is_from_service, read_json
 from lora_tui.gateway.rest import Rest
+from lora_tui.gateway.retry import RETRY, RetryPolicy
 from lora_tui.gateway.storage import BUCKET, Storage
 from lora_tui.text import terminal_safe
 

@@ -28,8 +28,7 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway import Gateway
-from lora_tui.gateway.headers import retry_seconds
-from lora_tui.gateway.http import RETRY
+from lora_tui.gateway.retry import download_wait
 from lora_tui.library.import_existing import import_existing
 from lora_tui.processes import LockHolder
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
@@ -41,12 +40,6 @@ from lora_tui.transfers.runner import Runner, Tools
 
 _LOOK_EVERY: Final = 600.0
 """Seconds between two checks of the whole cache in a running application."""
-_ATTEMPTS: Final = 10
-"""Failed attempts of a download in a row without a byte; they outlast an outage of a minute."""
-
-_LONGEST_PAUSE: Final = 600.0
-_ATTEMPTS_BEFORE_LONG_PAUSE: Final = 3
-"""Attempts when the server asks for a pause of more than `_LONGEST_PAUSE` seconds."""
 
 
 class OnlineWriters:
@@ -66,7 +59,7 @@ class OnlineWriters:
             Tools(
                 sign=self.sign,
                 etag_of=self._etag_of,
-                delay=_delay,
+                delay=download_wait,
                 files_at_once=profile.parallel_downloads,
                 limit=RateLimit(limit) if limit else None,
             ),
@@ -227,14 +220,3 @@ class OnlineWriters:
         ):
             note_email(connection, self._session.email)
             yield connection
-
-
-def _delay(attempt: int, retry_after: str | None) -> float | None:
-    """The one retry policy, for a transfer: seconds until the next attempt, None for none."""
-    retry = RETRY.copy_with(total=_ATTEMPTS, attempts_made=attempt, total_timeout=None)
-    if retry.is_exhausted():
-        return None
-    asked = retry_seconds(retry_after)
-    if asked is not None and asked > _LONGEST_PAUSE and attempt >= _ATTEMPTS_BEFORE_LONG_PAUSE:
-        return None
-    return retry.backoff_strategy() if asked is None else min(asked, retry.max_backoff_wait)

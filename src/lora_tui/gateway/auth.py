@@ -20,7 +20,7 @@ from lora_tui.errors import (
     SessionEndedError,
     UnreachableError,
 )
-from lora_tui.gateway.http import RENEWABLE, REPEATABLE, RETRY, UNAUTHORIZED_REPEATS, build_client
+from lora_tui.gateway.http import RENEWABLE, REPEATABLE, UNAUTHORIZED_REPEATS, build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import (
     TokenRefusal,
@@ -32,6 +32,7 @@ from lora_tui.gateway.responses import (
     refusal_details,
     token_refusal,
 )
+from lora_tui.gateway.retry import RETRY
 from lora_tui.secret import Secret
 
 __all__ = [
@@ -105,8 +106,7 @@ def refresh(
                 break
             if attempts.attempts_made >= UNAUTHORIZED_REPEATS:  # it holds
                 raise SessionEndedError("The session has ended", details=refusal_details(response))
-            attempts = attempts.increment()
-            attempts.sleep(response)
+            attempts = attempts.wait(response)
         return _session(
             read_json(check(response, "renew the session"), "renew the session"), session
         )

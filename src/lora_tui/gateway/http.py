@@ -1,4 +1,4 @@
-"""The one HTTP client: TLS, proxies, time-outs, the retry policy, failures turned into errors.
+"""The one HTTP client: TLS, proxies, time-outs, failures turned into errors.
 
 Responses are small (rows, links), so each is read completely, up to a limit, before it is returned:
 a response that breaks off counts as a failed attempt and is retried.
@@ -28,17 +28,15 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.environment import httpx_proxy, tls_context
-from lora_tui.gateway.headers import retry_seconds
 from lora_tui.gateway.limited_transport import LimitedTransport
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import TokenRefusal, error_of, require_encoding, token_refusal
+from lora_tui.gateway.retry import RETRY, TOTAL_SECONDS, RetryPolicy, causes_of
 from lora_tui.gateway.upload_body import UploadTransport
 from lora_tui.text import terminal_safe
 
 TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=30.0, pool=30.0)
 """Seconds of silence in each phase."""
-TOTAL_SECONDS: Final = 30.0
-"""No attempt starts after this time, and all waits together take no longer."""
 REPEATABLE: Final[Mapping[str, Any]] = {"repeatable": True}
 """`extensions` of a POST that is safe to repeat (sign, list): it is retried like a GET."""
 
@@ -63,53 +61,6 @@ _log: Final = logging.getLogger("lora_tui.gateway")
 # These log whole URLs, and a signed URL is a secret. `_Client` logs requests without it.
 for _name in ("httpx", "httpcore", "httpx_retries"):
     logging.getLogger(_name).setLevel(logging.ERROR)
-
-
-class RetryPolicy(Retry):
-    """The library's policy with a deadline; certificates that are not trusted are not retried."""
-
-    deadline: float = math.inf
-    """As `time.monotonic()` counts; set for each request."""
-
-    def until(self, deadline: float) -> RetryPolicy:
-        """The same policy with this deadline."""
-        policy = self.copy_with()
-        assert isinstance(policy, RetryPolicy)
-        policy.deadline = deadline
-        return policy
-
-    def increment(self) -> RetryPolicy:
-        policy = super().increment()
-        assert isinstance(policy, RetryPolicy)
-        policy.deadline = self.deadline
-        return policy
-
-    def parse_retry_after(self, retry_after: str) -> float:
-        seconds = retry_seconds(retry_after)
-        if seconds is None:
-            raise ValueError("neither seconds nor a date")
-        return seconds
-
-    def is_exhausted(self) -> bool:
-        return super().is_exhausted() or time.monotonic() >= self.deadline
-
-    def is_retryable_exception(self, exception: Exception) -> bool:
-        return super().is_retryable_exception(exception) and not any(
-            isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(exception)
-        )
-
-
-RETRY: Final = RetryPolicy(
-    total=4,
-    allowed_methods=("GET", "HEAD", "PUT", "DELETE", "OPTIONS"),
-    status_forcelist=(429, 502, 503, 504),
-    backoff_factor=0.25,
-    backoff_jitter=1.0,
-    max_backoff_wait=20.0,
-    total_timeout=TOTAL_SECONDS,
-)
-"""Waits of up to 0.5, 1, 2 and 4 s, each drawn at random from zero up, or what Retry-After asks
-for (at most 20 s). `_attempts_worth` retries more responses, depending on their bodies."""
 
 
 def build_client(
@@ -203,7 +154,7 @@ class _Retries(RetryTransport):
         if request.extensions.get("repeatable"):
             policy = policy.copy_with(allowed_methods=(request.method,))
         assert isinstance(policy, RetryPolicy)
-        attempts: Retry = policy.until(time.monotonic() + TOTAL_SECONDS)
+        attempts = policy.until(time.monotonic() + TOTAL_SECONDS)
         while True:
             request.extensions["retry"] = attempts
             response = super().handle_request(request)
@@ -213,8 +164,7 @@ class _Retries(RetryTransport):
             most = _attempts_worth(response)
             if attempts.attempts_made >= most or attempts.is_exhausted():
                 return response
-            attempts = attempts.increment()
-            attempts.sleep(response)
+            attempts = attempts.wait(response)
 
 
 def _attempts_worth(response: httpx.Response) -> float:
@@ -285,7 +235,7 @@ def _unreachable(error: httpx.HTTPError, request: httpx.Request) -> LoraTuiError
     # such an error quotes the wrong header, and ours hold keys
     if not isinstance(error, httpx.ProtocolError) or not _QUOTED.search(str(error)):
         details = f"{details}: {without_secrets(error, limit=200)}".rstrip(": ")
-    causes = list(_causes(error))
+    causes = list(causes_of(error))
     if isinstance(error, httpx.DecodingError):
         return BackendError(f"The answer of {host} is damaged", details=details)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
@@ -303,12 +253,3 @@ def _unreachable(error: httpx.HTTPError, request: httpx.Request) -> LoraTuiError
     if isinstance(error, httpx.ConnectError):
         return UnreachableError(f"{host} can't be reached", details=details)
     return UnreachableError(f"The connection to {host} broke", details=details)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    causes: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in causes:
-        causes.append(current)
-        current = current.__cause__ or current.__context__
-    return causes

@@ -14,8 +14,9 @@ import httpx
 
 from lora_tui.errors import BackendError, ConflictError, LoraTuiError, UnreachableError
 from lora_tui.gateway.headers import byte_count
-from lora_tui.gateway.http import REPEATABLE, RetryPolicy
+from lora_tui.gateway.http import REPEATABLE
 from lora_tui.gateway.responses import check, error_of, is_from_service, token_refusal
+from lora_tui.gateway.retry import RetryPolicy
 from lora_tui.gateway.upload_body import LARGE_BODY, UPLOAD_TIMEOUT, exact_bytes
 
 CHUNK: Final = 6 * 1024 * 1024
@@ -85,8 +86,7 @@ class ResumableUpload:
                 continue
             if attempts.is_exhausted():
                 raise self._error(failure)
-            attempts = attempts.increment()
-            attempts.sleep(failure)
+            attempts = attempts.wait(failure)
             stored = self._stored(url)
             if stored is None:
                 url, stored = self._create(), 0
@@ -114,8 +114,7 @@ class ResumableUpload:
                 break
             if attempts.is_exhausted():
                 raise self._error(response)
-            attempts = attempts.increment()
-            attempts.sleep(response)
+            attempts = attempts.wait(response)
         if response.status_code in _RAN_OUT and is_from_service(response):
             return None
         if of_an_earlier_run and response.status_code == 400:

@@ -23,10 +23,11 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.headers import byte_count
-from lora_tui.gateway.http import REPEATABLE, RETRY, RetryPolicy, build_client
+from lora_tui.gateway.http import REPEATABLE, build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import check, error_of, read_json
 from lora_tui.gateway.resumable import ResumableUpload, metadata
+from lora_tui.gateway.retry import RETRY, RetryPolicy
 from lora_tui.gateway.upload_body import (
     UPLOAD_TIMEOUT,
     checked_content_type,

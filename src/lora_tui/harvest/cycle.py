@@ -12,7 +12,7 @@ from lora_tui.harvest.events import CycleStarted
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job_pool import CycleResult, Emit, JobPool
 from lora_tui.harvest.leftovers import remove_leftovers
-from lora_tui.harvest.urgency import by_urgency
+from lora_tui.harvest.schedule import by_urgency
 from lora_tui.harvest.watch import Watch, warn_of_expiring
 
 __all__ = ["CycleResult", "run_cycle"]

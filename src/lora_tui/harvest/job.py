@@ -18,7 +18,7 @@ from lora_tui.clock import parse_timestamp
 from lora_tui.domain import Quality
 from lora_tui.errors import LoraTuiError, MissingReferenceError
 from lora_tui.gateway.gpu import ResultGoneError
-from lora_tui.gateway.http import RETRY
+from lora_tui.gateway.retry import RETRY
 from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
 from lora_tui.harvest.failures import JobDeletedError, ResultNotThereError, is_permanent
 from lora_tui.harvest.harvester import Harvester
@@ -32,10 +32,10 @@ from lora_tui.harvest.publish import (
 )
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import Identity, StoredFile, artifact_row
+from lora_tui.harvest.schedule import is_promise_over
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.store import TakenError, store_file
 from lora_tui.harvest.structure import DamagedFileError
-from lora_tui.harvest.urgency import is_promise_over
 from lora_tui.json_values import mapping
 
 _PROGRESS_SECONDS: Final = 0.5
@@ -228,7 +228,7 @@ def _store_files(
         try:
             file = store()
         except DamagedFileError as error:  # a page of an overloaded host, say: once more at once
-            RETRY.increment().sleep(error)
+            RETRY.wait(error)
             file = store()
         files.append(file)
         emit(

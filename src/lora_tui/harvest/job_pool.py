@@ -38,8 +38,8 @@ from lora_tui.harvest.failures import (
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
 from lora_tui.harvest.pace import SOON, Pace, should_yield
+from lora_tui.harvest.schedule import by_urgency, seconds_left
 from lora_tui.harvest.store import TakenError
-from lora_tui.harvest.urgency import by_urgency, seconds_left
 from lora_tui.text import terminal_safe
 
 Row = Mapping[str, Any]

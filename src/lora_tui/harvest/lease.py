@@ -13,7 +13,7 @@ from typing import Self
 
 from lora_tui.errors import LoraTuiError
 from lora_tui.gateway.rest import Rest
-from lora_tui.harvest.retry import repeated
+from lora_tui.gateway.retry import repeat
 
 
 class LeaseLostError(LoraTuiError):
@@ -39,7 +39,7 @@ class Lease:
     def claim(cls, rest: Rest, job_id: str, holder: str, seconds: int) -> Self | None:
         """None where another harvester has the job."""
         before = time.monotonic()
-        answer = repeated(lambda: rest.claim_lease(job_id, holder, seconds))
+        answer = repeat(lambda: rest.claim_lease(job_id, holder, seconds))
         if answer is False:
             return None
         lease = cls(rest, job_id, holder, seconds, real=answer is not None)
@@ -57,7 +57,7 @@ class Lease:
         For what must not be done to another's job, not even once. Raises UnreachableError.
         """
         renew = self._rest.renew_lease
-        return repeated(lambda: renew(self._job_id, self._holder, self._seconds)) is True
+        return repeat(lambda: renew(self._job_id, self._holder, self._seconds)) is True
 
     def __enter__(self) -> Self:
         if self.exclusive:

@@ -19,10 +19,9 @@ from typing import Any, Final, Self
 from lora_tui import clock
 from lora_tui.config.table import Profile
 from lora_tui.files import Presence, is_alive, make_private_directory
-from lora_tui.harvest.backoff import NEVER_LONGER, wait_after
 from lora_tui.harvest.job_state import FileState, JobState, State
 from lora_tui.harvest.ledger_file import nowhere, open_or_renew
-from lora_tui.harvest.urgency import seconds_left
+from lora_tui.harvest.schedule import LONGEST_WAIT, seconds_left, wait_after
 from lora_tui.processes import database_writer, is_process_alive
 from lora_tui.sqlite_file import database_error, database_error_reason, sqlite_code
 from lora_tui.text import terminal_safe
@@ -147,7 +146,7 @@ class Ledger:
     def not_due(self) -> tuple[frozenset[str], frozenset[str]]:
         """The jobs that must not be tried now: those whose time has not come, and the dead."""
         now = clock.now()
-        latest = now + timedelta(seconds=NEVER_LONGER)
+        latest = now + timedelta(seconds=LONGEST_WAIT)
         later, dead = set(), set()
         for job in self.jobs():
             if job.state is State.DEAD:

@@ -6,20 +6,18 @@ the time, or a gateway is restarted. So a single refusal does not end the servic
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
 from typing import Final
 
 from lora_tui import formats
 from lora_tui.errors import AuthenticationError, LoraTuiError, UsageError
-from lora_tui.gateway.http import RETRY
+from lora_tui.gateway.retry import RETRY
 from lora_tui.harvest.cycle import CycleResult, run_cycle
 from lora_tui.harvest.events import CycleFinished, Event
 from lora_tui.harvest.harvester import Harvester
+from lora_tui.harvest.schedule import wait_between_cycles
 
-_JITTER: Final = 0.1
-_LONGEST_WAIT: Final = 900.0
 _TRIES: Final = 3
 """Of a cycle in a row, where the key is refused: of the only one, and of a service's first."""
 _REFUSED_CYCLES: Final = 5
@@ -66,8 +64,7 @@ def run_once(
         except AuthenticationError as error:
             if number == tries or stop.is_set():
                 raise
-            attempts = attempts.increment()
-            attempts.sleep(error)
+            attempts = attempts.wait(error)
         else:
             return CycleResult(harvested, failed, elsewhere, result.left)
     raise AssertionError("the last try returns or raises")
@@ -118,10 +115,10 @@ def run_forever(
             failures = refused = 0
             refused_for = 0.0
         first = False
-        pause = max(interval, min(interval * 2**failures, _LONGEST_WAIT))
+        pause = wait_between_cycles(interval, failures)
         if refused:
             refused_for += pause
-        if wait(pause * random.uniform(1 - _JITTER, 1 + _JITTER)):  # noqa: S311 - not for secrets
+        if wait(pause):
             return
 
 

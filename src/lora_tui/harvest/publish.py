@@ -11,10 +11,10 @@ from typing import Any
 from lora_tui.errors import ConflictError, IntegrityError, LoraTuiError, MissingReferenceError
 from lora_tui.gateway.paging import Cursor, next_cursor
 from lora_tui.gateway.rest import Rest
+from lora_tui.gateway.retry import repeat
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest.receipts import Receipts
 from lora_tui.harvest.record import Identity, StoredFile, notification_row
-from lora_tui.harvest.retry import repeated
 from lora_tui.json_values import mapping
 
 Row = Mapping[str, Any]
@@ -42,7 +42,7 @@ def check_stored(storage: Storage, identity: Identity, files: Iterable[StoredFil
 def write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:
     """The job's artifact, and whether somebody else wrote it (or we, in an attempt that broke)."""
     try:
-        return repeated(lambda: rest.insert_artifact(row)), False
+        return repeat(lambda: rest.insert_artifact(row)), False
     except ConflictError:
         there = rest.artifact_by_job(str(row["job_id"]))
         if there is None:
@@ -61,8 +61,8 @@ def publish(
     if foreign:
         give_up(storage, receipts, identity)  # no artifact will ever name what we stored
     if not artifact.get("deleted_at") and not (foreign and _is_announced(rest, artifact)):
-        repeated(lambda: rest.insert_notification(notification_row(artifact)))
-    linked = repeated(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
+        repeat(lambda: rest.insert_notification(notification_row(artifact)))
+    linked = repeat(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
     if not linked and give_up_deleted(rest, storage, receipts, identity):
         raise MissingReferenceError("Could not link the job: it was deleted meanwhile")
     if linked and not foreign:

@@ -22,7 +22,7 @@ from lora_tui.gateway.environment import proxy_for
 from lora_tui.gateway.file_connection import FileBody, FileResponse
 from lora_tui.gateway.gpu import Worker, WorkerResult
 from lora_tui.gateway.headers import strong_etag, with_retry_after
-from lora_tui.gateway.http import RETRY
+from lora_tui.gateway.retry import RETRY
 from lora_tui.harvest.connection import broken, get_file
 from lora_tui.harvest.failures import (
     RefusedResultError,
@@ -96,8 +96,7 @@ class SourceFiles:
                     attempts = RETRY
                 if attempts.is_exhausted():
                     raise
-                attempts = attempts.increment()
-                attempts.sleep(_paced(error))
+                attempts = attempts.wait(_paced(error))
             else:
                 spool.finish()
                 return

@@ -12,10 +12,10 @@ from typing import Final
 from lora_tui import clock
 from lora_tui.errors import ConflictError, IntegrityError, NotFoundError
 from lora_tui.gateway.resumable import CHUNK
+from lora_tui.gateway.retry import repeat
 from lora_tui.gateway.storage import ObjectInfo, Storage
 from lora_tui.harvest.receipts import Receipt, Receipts
 from lora_tui.harvest.record import StoredFile
-from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.spool import Contents, Spool
 from lora_tui.harvest.structure import DamagedFileError, Inspector
 
@@ -122,7 +122,7 @@ def _send(
 ) -> None:
     """Raises ConflictError where the object is there and is not to be replaced."""
     if size <= STANDARD_LIMIT:
-        repeated(lambda: storage.upload(path, spool.read_from(0), size=size, upsert=replace))
+        repeat(lambda: storage.upload(path, spool.read_from(0), size=size, upsert=replace))
         return
     version = spool.version
     storage.upload_resumable(

@@ -18,7 +18,7 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.events import Event, ResultExpiring
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job_pool import JobPool
-from lora_tui.harvest.urgency import EXPIRING_SECONDS, seconds_left
+from lora_tui.harvest.schedule import EXPIRING_SECONDS, seconds_left
 
 _LOOK: Final = 2.0
 _WARN: Final = 15.0

@@ -28,12 +28,12 @@ from lora_tui.errors import (
 )
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.rest import Rest
+from lora_tui.gateway.retry import repeat
 from lora_tui.harvest.harvester import LEASE_SECONDS, spool_directory
 from lora_tui.harvest.lease import Lease
 from lora_tui.harvest.publish import check_stored, give_up_deleted, publish, write_artifact
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.record import NAMESPACE, Identity, StoredFile, artifact_row
-from lora_tui.harvest.retry import repeated
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.store import store_file
 from lora_tui.json_values import mapping
@@ -255,7 +255,7 @@ def _read_into(file: LocalFile, spool: Spool) -> None:
 def _write_job(rest: Rest, job: Row) -> None:
     row = {key: value for key, value in job.items() if key != "dataset"}
     try:
-        repeated(lambda: rest.insert_job(row))
+        repeat(lambda: rest.insert_job(row))
     except ConflictError:
         if rest.job(str(row["user_id"]), str(row["id"])) is None:
             raise
@@ -269,7 +269,7 @@ def _write_points(rest: Rest, job_id: str, points: Sequence[Row]) -> None:
         return
     for start in range(0, len(points), _POINTS_AT_ONCE):
         piece = points[start : start + _POINTS_AT_ONCE]
-        repeated(partial(rest.insert_metric_points, piece))
+        repeat(partial(rest.insert_metric_points, piece))
 
 
 def _is_plain(text: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+from lora_tui.clock import Backoff
 from lora_tui.errors import AuthenticationError, LoraTuiError, SessionEndedError
 
 INTERVAL: Final = 60.0
@@ -16,6 +17,7 @@ LONGEST: Final = 900.0
 """Seconds between two attempts at most, while they fail."""
 JITTER: Final = 0.2
 """Share of a delay by which it varies either way, so that many clients don't come at once."""
+BACKOFF: Final = Backoff(INTERVAL, LONGEST, least=1 - JITTER, most=1 + JITTER)
 REFUSALS_THAT_HOLD: Final = 3
 """The refused syncs in a row that count as a bad login; fewer may be a fault of the platform."""
 
@@ -54,6 +56,6 @@ class SyncSchedule:
 
         The interval doubles with each failure in a row, up to `LONGEST`.
         """
-        doublings = min(self.failures, 10)
-        seconds = min(max(LONGEST, self.interval), self.interval * 2.0**doublings)
-        return min(max(LONGEST, self.interval), seconds * (1 - JITTER + 2 * JITTER * chance))
+        longest = max(BACKOFF.longest, self.interval)
+        backoff = BACKOFF._replace(first=self.interval, longest=longest)
+        return min(longest, backoff.wait(self.failures + 1, chance))
