@@ -162,6 +162,37 @@ def test_a_stop_does_not_wait_for_a_file_that_would_take_hours(
     assert slow["id"] not in world.artifacts()
 
 
+class Stall(Trickle):
+    """A file of which half comes, and then nothing more."""
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        self.asked += 1
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[:40_000])
+        self.go_on.wait()
+
+
+def test_a_stop_does_not_wait_for_the_attempts_of_a_file_that_has_stalled(
+    world: World, worker: HostileWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.harvest.pace.STALLED_SECONDS", 0.1)
+    monkeypatch.setattr("lora_tui.harvest.spool.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("lora_tui.harvest.connection.TIMEOUT_SECONDS", 2.0)
+    stalled, _ = world.jobs()
+    completed(world, stalled, left=300)
+    stall = worker.files_of(stalled["external_job_id"])[WEIGHTS] = Stall()
+    stop = threading.Event()
+    with cycle(world, worker, stall, stop=stop) as events:
+        wait_until(lambda: bool(of(events, FileStored)) and stall.asked == 1)
+        stop.set()
+        wait_until(lambda: bool(of(events, CycleFinished)))
+        assert not stall.go_on.is_set()
+        assert stall.asked == 1, "no further attempt"
+    assert stalled["id"] not in world.artifacts()
+
+
 @pytest.mark.parametrize(
     ("left", "waiting", "expected"),
     [

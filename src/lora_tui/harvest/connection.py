@@ -19,7 +19,7 @@ from lora_tui.gateway.limits import BrokenOffError, SlowError
 from lora_tui.harvest.failures import SourceUnreachableError
 from lora_tui.harvest.guard import target_of
 
-_TIMEOUT: Final = 30.0
+TIMEOUT_SECONDS: Final = 30.0
 """Seconds without a single byte."""
 
 
@@ -43,8 +43,8 @@ def get_file(
     with closing(
         file_connection(
             url,
-            connect_seconds=_TIMEOUT,
-            stall_seconds=_TIMEOUT,
+            connect_seconds=TIMEOUT_SECONDS,
+            stall_seconds=TIMEOUT_SECONDS,
             addresses=target.addresses,
         )
     ) as connection:

@@ -58,17 +58,18 @@ def harvest_job(
     *,
     yielding: bool = False,
     on_progress: Progress = lambda _name, _done, _total: None,
+    check_stop: Callable[[], None] = lambda: None,
 ) -> bool:
     """Make the job's model. False where another harvester does, or did so meanwhile.
 
     With `yielding` it raises TakenError where no lease tells who is at the job, and there are files
-    of it that this machine did not store. `on_progress` may raise StoppedError to end within a
-    file. Raises StoppedError, and of the error family what stands
-    against it (failures.py).
+    of it that this machine did not store. `check_stop` is called every second, and may
+    raise StoppedError to end within a file. Raises StoppedError, and of the error family the
+    failures of failures.py.
     """
     identity = Identity.of(job)
     try:
-        return _claimed(harvester, job, identity, emit, stopping, yielding, on_progress)
+        return _claimed(harvester, job, identity, emit, stopping, yielding, on_progress, check_stop)
     except MissingReferenceError as error:
         receipts = _receipts(harvester, identity)
         if not give_up_deleted(harvester.rest, harvester.storage, receipts, identity):
@@ -87,6 +88,7 @@ def _claimed(
     stopping: Callable[[], bool],
     yielding: bool,
     on_progress: Progress,
+    check_stop: Callable[[], None],
 ) -> bool:
     """Make the job's model under a lease, where there is one to be had."""
     lease = Lease.claim(harvester.rest, identity.job_id, harvester.holder, harvester.lease_seconds)
@@ -107,6 +109,7 @@ def _claimed(
                     stopping,
                     yielding=yielding,
                     on_progress=on_progress,
+                    check_stop=check_stop,
                 )
         except LeaseLostError:
             return False
@@ -152,6 +155,7 @@ def _harvest(
     *,
     yielding: bool,
     on_progress: Progress,
+    check_stop: Callable[[], None],
 ) -> bool:
     emit(_started(identity, dry_run=False))
     artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
@@ -165,6 +169,7 @@ def _harvest(
             stopping,
             yielding=yielding,
             on_progress=on_progress,
+            check_stop=check_stop,
         )
         pages = harvester.rest.metric_points(identity.job_id)
         row = artifact_row(job, (point for page in pages for point in page), files)
@@ -204,6 +209,7 @@ def _store_files(
     *,
     yielding: bool,
     on_progress: Progress,
+    check_stop: Callable[[], None],
 ) -> list[StoredFile]:
     """All of them or an error. The small ones first: they show others that somebody is at it."""
     source = _source(harvester, identity)
@@ -223,6 +229,7 @@ def _store_files(
             spool_dir=harvester.spool_dir,
             receipts=receipts,
             on_growth=_progress(harvester, identity.job_id, name, on_progress),
+            check_stop=check_stop,
             yielding=yielding,
         )
         try:

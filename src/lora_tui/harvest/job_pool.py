@@ -354,12 +354,12 @@ class JobPool:
             self.emit,
             self._stopping,
             yielding=job_id not in self._held_elsewhere,
-            on_progress=lambda name, done, total: self._moved(job_id, name, done, total),
+            on_progress=lambda name, done, total: self._pace.moved(job_id, name, done, total),
+            check_stop=lambda: self._check_stop(job_id),
         )
 
-    def _moved(self, job_id: str, name: str, done: int, total: int | None) -> None:
-        """Raises StoppedError where a stop is asked for, and the end of the file is far."""
-        self._pace.moved(job_id, name, done, total)
+    def _check_stop(self, job_id: str) -> None:
+        """Raise StoppedError where a stop is asked for, and the end of the job's file is far."""
         if self._stop.is_set() and self._pace.speed(job_id).seconds_left > _STOP_SECONDS:
             raise StoppedError
 

@@ -18,7 +18,7 @@ LONGEST_WAIT: Final = 10 * 60.0
 """Seconds that a job may wait for another one where the expiry of its result is unknown."""
 
 _WINDOW: Final = 15.0
-_STALLED: Final = 10.0
+STALLED_SECONDS: Final = 10.0
 _LEAST: Final = 3.0
 """Seconds; what has moved for less time than this is not judged."""
 _UNKNOWN: Final = 60.0
@@ -96,7 +96,7 @@ def _seconds_left(file: _File, rate: float, now: float) -> float:
     if now - file.begun < _LEAST:
         return 0.0
     still = now - file.samples[-1][0]  # a sample is added whenever bytes come
-    if still >= _STALLED and (file.total is None or file.done < file.total):
+    if still >= STALLED_SECONDS and (file.total is None or file.done < file.total):
         return math.inf
     if file.total is None:
         return math.inf if now - file.begun >= _UNKNOWN else 0.0

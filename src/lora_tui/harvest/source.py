@@ -81,7 +81,8 @@ class SourceFiles:
         """Bring all of one file into the spool, going on where a connection breaks off.
 
         Raises SourceGoneError, SourceForbiddenError, RefusedResultError, SourceUnreachableError,
-        IntegrityError, DiskError, and what `Worker.result` raises where a URL has expired.
+        IntegrityError, DiskError, what `Worker.result` raises where a URL has expired, and
+        SpoolClosedError.
         """
         download = _Download(spool, allow_private_urls=self._allow_private_urls)
         attempts = RETRY
@@ -94,9 +95,11 @@ class SourceFiles:
             except SourceUnreachableError as error:
                 if spool.length - before >= _PROGRESS:
                     attempts = RETRY
+                spool.require_open()
                 if attempts.is_exhausted():
                     raise
                 attempts = attempts.wait(_paced(error))
+                spool.require_open()
             else:
                 spool.finish()
                 return

@@ -19,6 +19,8 @@ from lora_tui.errors import not_enough_space
 from lora_tui.files import make_private_directory, translate_disk_errors
 from lora_tui.harvest.structure import Inspector
 
+CHECK_SECONDS: Final = 1.0
+"""How often a reader that waits for bytes asks whether it should stop."""
 _PIECE: Final = 1 << 20
 """Bytes that are read at once."""
 _MARGIN: Final = 64 << 20
@@ -49,14 +51,17 @@ class Spool:
         *,
         on_growth: Callable[[int, int | None], None] | None = None,
         inspector: Inspector | None = None,
+        check_stop: Callable[[], None] | None = None,
     ) -> None:
         """`on_growth` is told, by the writer's thread, the bytes so far and in all.
 
+        `check_stop` is called by the reader while it waits for bytes; what it raises, it gets.
         The last byte is not read before `inspector` has looked at the whole.
         """
         self._directory = directory
         self._inspector = inspector
         self._on_growth = on_growth or (lambda _done, _total: None)
+        self._check_stop = check_stop or (lambda: None)
         self._version: str | None = None
         with translate_disk_errors(_WHAT, directory, instead=_INSTEAD):
             make_private_directory(directory)  # somebody may have removed it meanwhile
@@ -130,6 +135,11 @@ class Spool:
             self._announced = self._finished = True
             self._changed.notify_all()
 
+    def require_open(self) -> None:
+        """Raises SpoolClosedError where the reader has given up."""
+        if self._closed:
+            raise SpoolClosedError
+
     def fail(self, error: BaseException) -> None:
         """The rest can't be had; the reader gets the reason."""
         with self._changed:
@@ -147,19 +157,18 @@ class Spool:
     def wait_for_total(self) -> int | None:
         """How long the file will be; None where its source does not say. Raises what failed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._announced or self._error is not None)
-            self._raise()
+            self._wait(lambda: self._announced)
             return self._length if self._finished else self._total
 
     def wait_for_end(self) -> Contents:
         """Size and checksum, once all of it has arrived. Raises what failed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._finished or self._error is not None)
-            self._raise()
+            self._wait(lambda: self._finished)
             return Contents(self._length, self._digest.hexdigest())
 
     def read_from(self, offset: int) -> Iterator[bytes]:
         """The bytes from there to the end, a piece as soon as it is whole. Raises what failed."""
+        self._check_stop()
         while True:
             available = self._wait_for(offset + _PIECE) - offset
             if available <= 0:
@@ -186,16 +195,16 @@ class Spool:
     def _wait_for(self, length: int) -> int:
         """The length, once it is at least that or final."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    (self._length >= length and self._length != self._total)
-                    or self._finished
-                    or self._error is not None
-                )
+            self._wait(
+                lambda: (self._length >= length and self._length != self._total) or self._finished
             )
-            self._raise()
             return self._length
 
-    def _raise(self) -> None:
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition. Raises what failed, and what `check_stop` raises."""
+        while not self._changed.wait_for(
+            lambda: self._error is not None or condition(), CHECK_SECONDS
+        ):
+            self._check_stop()
         if self._error is not None:
             raise self._error

@@ -38,6 +38,7 @@ def store_file(
     spool_dir: Path,
     receipts: Receipts,
     on_growth: Callable[[int, int | None], None] | None = None,
+    check_stop: Callable[[], None] | None = None,
     yielding: bool = False,
 ) -> StoredFile:
     """Store what `fill` writes (it runs in a thread) as the object `path`.
@@ -47,9 +48,11 @@ def store_file(
     source still calls the file by the same strong ETag; with that and a receipt the rest of the
     source is not even read. What can't be used (structure.py) never becomes a whole object.
     Raises what `fill` raises, what Storage raises, DamagedFileError, IntegrityError where the
-    service has another size than we sent, and with `yielding` TakenError.
+    service has another size than we sent, with `yielding` TakenError, and what `check_stop` raises.
     """
-    with Spool(spool_dir, on_growth=on_growth, inspector=Inspector(name)) as spool:
+    with Spool(
+        spool_dir, on_growth=on_growth, inspector=Inspector(name), check_stop=check_stop
+    ) as spool:
         thread = threading.Thread(
             target=_fill, args=(spool, fill), name=f"fetch {name}", daemon=True
         )
