@@ -65,7 +65,7 @@ def session_auth(profile: Profile) -> SessionAuth:
         """Store a renewed session, unless another process has signed out or in meanwhile."""
         stored = sessions.signed_in(profile)
         if stored is not None and stored.user_id == session.user_id:
-            sessions.keep_session(profile, session)
+            sessions.keep_session(profile, session._replace(email=stored.email or session.email))
 
     return SessionAuth(
         profile.url,
@@ -90,7 +90,9 @@ def new_session(
     email = email.strip()
     with _client(profile.url, profile.anon_key, patient=patient) as client:
         session = auth.sign_in(profile.url, profile.anon_key, email, password, client=client)
-    return session if session.email else session._replace(email=email)
+    # The account of this address, whatever the server calls it: commands find the session by it.
+    same = session.email.casefold() == email.casefold()
+    return session if same else session._replace(email=email)
 
 
 def sign_out(profile: Profile, *, offline: bool = False) -> SignedOut:
