@@ -206,7 +206,7 @@ LIST_LOADS = {
     *("__future__", "_locale", "errno", "locale"),  # argparse's own, once it reads a command line
     *("binascii", "json", "json.decoder", "json.encoder", "json.scanner", "_json"),  # the session
     *("_sha2", "_sha256", "unicodedata"),  # names of files, widths of names
-    *("contextlib", "importlib", "importlib._bootstrap", "importlib._bootstrap_external"),
+    *("gc", "contextlib", "importlib", "importlib._bootstrap", "importlib._bootstrap_external"),
     *("pathlib", "fnmatch", "ntpath", "urllib", "urllib.parse", "ipaddress"),
     *("typing", "_typing", "typing.io", "typing.re"),
     *("tomllib", "tomllib._parser", "tomllib._re", "tomllib._types", "string", "_string"),
@@ -214,12 +214,13 @@ LIST_LOADS = {
     *(f"lora_tui.account{name}" for name in ("", ".tokens", ".keyring_store", ".sessions")),
     *(f"lora_tui.cli{name}" for name in ("", ".command_table", ".grammar", ".options", ".run")),
     *(f"lora_tui.commands{name}" for name in ("", ".context", ".list", ".output")),
-    *(f"lora_tui.config{name}" for name in ("", ".kinds", ".load", ".paths", ".table")),
+    *(f"lora_tui.config{name}" for name in ("", ".addresses", ".kinds", ".load", ".paths")),
+    "lora_tui.config.table",
     *(f"lora_tui.cache{name}" for name in ("", ".changes", ".connection", ".facets")),
     *(f"lora_tui.cache.{name}" for name in ("filter_result", "full_text", "metadata")),
     *(f"lora_tui.cache.{name}" for name in ("model_list", "model_query", "models")),
     *("lora_tui.cache.schema", "lora_tui.cache.sums"),
-    *(f"lora_tui.{name}" for name in ("addresses", "clock", "errors", "files", "formats")),
+    *(f"lora_tui.{name}" for name in ("clock", "errors", "files", "formats")),
     *(f"lora_tui.{name}" for name in ("json_values", "processes", "secret", "sqlite_file", "text")),
 }
 """All that `list` may load beyond `import sqlite3, argparse`; each module delays the output."""
