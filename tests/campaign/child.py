@@ -14,13 +14,13 @@ from pathlib import Path
 
 from lora_tui import clock
 from lora_tui.cli.run import main
-from lora_tui.harvest import ledger
+from lora_tui.harvest import schedule
 
 
 def run() -> int:
     skew, limit, arguments = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     clock.now = lambda: datetime.now(UTC) + timedelta(seconds=float(skew.read_text()))
-    ledger.FIRST_WAIT, ledger.LONGEST_WAIT = 0.1, 0.5  # type: ignore[misc]
+    schedule.JOB_BACKOFF = schedule.JOB_BACKOFF._replace(first=0.1, longest=0.5)  # type: ignore[misc]
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     return int(main(arguments))

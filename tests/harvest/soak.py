@@ -18,10 +18,9 @@ from tests.harvest.world import World
 # The service as it is, but for its waits: between attempts, and before a failed job's next try.
 _SERVICE = """
 import sys
-from lora_tui.harvest import ledger
+from lora_tui.harvest import schedule
 from lora_tui.cli.run import main
-ledger.FIRST_WAIT = 0.5
-ledger.LONGEST_WAIT = 2.0
+schedule.JOB_BACKOFF = schedule.JOB_BACKOFF._replace(first=0.5, longest=2.0)
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -14,8 +14,8 @@ import pytest
 from lora_tui.gateway.gpu import WorkerResult
 from lora_tui.harvest import FileStored, JobHarvested, ResultLost
 from lora_tui.harvest.failures import RefusedResultError
-from lora_tui.harvest.guard import target_of
 from lora_tui.harvest.source import MOST_FILES, SourceFiles, checked_files
+from lora_tui.harvest.source_connection import target_of
 from lora_tui.harvest.spool import Spool
 from tests.harvest.world import World, failures, printed
 

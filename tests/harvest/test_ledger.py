@@ -53,10 +53,10 @@ def fail(ledger: Ledger, job_id: str, *, permanent: bool = False) -> datetime | 
 
 def spoil(ledger: Ledger) -> None:
     """As a failing disk would, under those who have it open."""
-    with sqlite3.connect(ledger._path) as db:
+    with sqlite3.connect(ledger.path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    size = ledger._path.stat().st_size
-    with ledger._path.open("r+b") as file:
+    size = ledger.path.stat().st_size
+    with ledger.path.open("r+b") as file:
         file.write(b"\xff" * size)
     ledger._db.execute("PRAGMA shrink_memory")
 
@@ -109,9 +109,9 @@ def test_a_ledger_that_is_damaged_meanwhile_is_made_anew(world: World) -> None:
 def test_a_ledger_that_another_process_holds_stops_no_harvest(
     pair: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.harvest.ledger_file._BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("lora_tui.harvest.ledger_schema.BUSY_SECONDS", 0.0)
     harvester = pair.harvester()
-    with closing(sqlite3.connect(harvester.ledger._path)) as other:
+    with closing(sqlite3.connect(harvester.ledger.path)) as other:
         other.execute("BEGIN IMMEDIATE")
         result, events = pair.run(harvester)
     assert failures(events) == {}
@@ -347,9 +347,9 @@ def test_an_odd_byte_in_the_ledger_ends_nothing(ledger: Ledger, damage: str) -> 
     ledger.queue(queue)
     ledger.stored("a", "weights.bin", 10)
     ledger.close()
-    with closing(sqlite3.connect(ledger._path)) as db, db:
+    with closing(sqlite3.connect(ledger.path)) as db, db:
         db.execute(damage)
-    with Ledger(ledger._path) as again:
+    with Ledger(ledger.path) as again:
         again.jobs()
         again.queue(queue, "me")
         again.not_due()
@@ -363,14 +363,14 @@ def test_a_ledger_of_another_version_is_used_or_kept_aside(
 ) -> None:
     fail(ledger, "a")
     ledger.close()
-    with closing(sqlite3.connect(ledger._path)) as db, db:
+    with closing(sqlite3.connect(ledger.path)) as db, db:
         db.execute("PRAGMA user_version = 2")
-    with Ledger(ledger._path) as again:
+    with Ledger(ledger.path) as again:
         assert [job.attempts for job in again.jobs()] == [1]
-    with closing(sqlite3.connect(ledger._path)) as db, db:
+    with closing(sqlite3.connect(ledger.path)) as db, db:
         db.execute("ALTER TABLE jobs RENAME COLUMN state TO phase")
-    with Ledger(ledger._path) as again:
+    with Ledger(ledger.path) as again:
         assert again.jobs() == []
     assert "written by another version of lora-tui (2)" in caplog.text
     assert "damaged" not in caplog.text
-    assert ledger._path.with_name(ledger._path.name + ".version2").exists()
+    assert ledger.path.with_name(ledger.path.name + ".version2").exists()

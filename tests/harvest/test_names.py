@@ -16,8 +16,8 @@ import pytest
 from lora_tui import harvest
 from lora_tui.config.load import load_profile
 from lora_tui.gateway.gpu import WorkerResult
+from lora_tui.harvest.artifact_rows import stored_name
 from lora_tui.harvest.failures import RefusedResultError
-from lora_tui.harvest.record import stored_name
 from lora_tui.harvest.source import checked_files
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run

@@ -12,7 +12,7 @@ import pytest
 
 from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.domain import MetricPoint, curve_from_points
-from lora_tui.harvest.points import Points
+from lora_tui.harvest.artifact_rows import Points
 from lora_tui.quality import calculate_quality_metrics
 
 Row = dict[str, Any]

@@ -15,8 +15,7 @@ import pytest
 from lora_tui import cli
 from lora_tui.errors import UsageError
 from lora_tui.harvest import run_cycle
-from lora_tui.harvest.health import HealthFile
-from lora_tui.harvest.metrics import Metrics
+from lora_tui.harvest.monitoring import HealthFile, Metrics
 from tests.harvest.test_crashes import environment
 from tests.harvest.world import World
 
@@ -105,7 +104,7 @@ def test_a_health_file_that_can_not_be_written_does_not_stop_the_harvest(
 
 
 def test_a_moving_file_is_a_sign_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lora_tui.harvest.health._LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("lora_tui.harvest.monitoring.LEAST_SECONDS", 0.0)
     health = HealthFile(tmp_path / "health.json")
     (tmp_path / "health.json").unlink()
     health.beat()

@@ -21,7 +21,7 @@ from lora_tui.harvest import (
     TransferSlow,
     describe,
 )
-from lora_tui.harvest.pace import should_yield
+from lora_tui.harvest.schedule import should_yield
 from tests.harvest.hostile import WEIGHTS, HostileWorker
 from tests.harvest.test_crashes import wait_until
 from tests.harvest.world import Row, World
@@ -59,9 +59,14 @@ def worker() -> Iterator[HostileWorker]:
 @pytest.fixture
 def world(new_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> World:
     """Two jobs wait; what goes on beside a cycle is looked at all the time."""
-    for name in ("watch._LOOK", "watch._WARN", "watch._READ_QUEUE", "pace._LEAST"):
+    for name in (
+        "cycle.LOOK_SECONDS",
+        "cycle.WARN_SECONDS",
+        "cycle.READ_QUEUE_SECONDS",
+        "schedule.LEAST_SECONDS",
+    ):
         monkeypatch.setattr(f"lora_tui.harvest.{name}", 0.05)
-    monkeypatch.setattr("lora_tui.harvest.job._PROGRESS_SECONDS", 0.02)
+    monkeypatch.setattr("lora_tui.harvest.job.PROGRESS_SECONDS", 0.02)
     return new_world(waiting_jobs=2)
 
 
@@ -177,9 +182,9 @@ class Stall(Trickle):
 def test_a_stop_does_not_wait_for_the_attempts_of_a_file_that_has_stalled(
     world: World, worker: HostileWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.harvest.pace.STALLED_SECONDS", 0.1)
+    monkeypatch.setattr("lora_tui.harvest.schedule.STALLED_SECONDS", 0.1)
     monkeypatch.setattr("lora_tui.harvest.spool.CHECK_SECONDS", 0.05)
-    monkeypatch.setattr("lora_tui.harvest.connection.TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr("lora_tui.harvest.source_connection.TIMEOUT_SECONDS", 2.0)
     stalled, _ = world.jobs()
     completed(world, stalled, left=300)
     stall = worker.files_of(stalled["external_job_id"])[WEIGHTS] = Stall()

@@ -27,9 +27,9 @@ from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import Storage
 from lora_tui.harvest import Event, FileStored
 from lora_tui.harvest import source as source_module
+from lora_tui.harvest.artifact_rows import StoredFile, artifact_id_of
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.harvest.receipts import Receipts
-from lora_tui.harvest.record import StoredFile, artifact_id_of
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.spool import Contents, Spool, SpoolClosedError
 from lora_tui.harvest.store import store_file
@@ -164,10 +164,12 @@ def test_a_redirect_into_our_own_network_is_refused(
         )
         # `localhost` stands for a host out there: the first answer leads from it to a number
         monkeypatch.setattr(
-            "lora_tui.harvest.guard._resolve",
+            "lora_tui.harvest.source_connection.resolve",
             lambda host, _port: ["127.0.0.2"] if host == "files.example" else [host],
         )
-        monkeypatch.setattr("lora_tui.harvest.guard.is_public", lambda text: text == "127.0.0.2")
+        monkeypatch.setattr(
+            "lora_tui.harvest.source_connection.is_public", lambda text: text == "127.0.0.2"
+        )
         monkeypatch.setattr(
             "lora_tui.gateway.limits.socket.create_connection",
             lambda address, timeout: _connected("127.0.0.1", address[1], timeout),

@@ -158,7 +158,7 @@ def test_a_dataset_that_is_deleted_meanwhile_is_said_and_nothing_stays_behind(
     def delete(*_arguments: object) -> None:
         service.delete(f"/rest/v1/datasets?id=eq.{mine['id']}").raise_for_status()
 
-    monkeypatch.setattr(push_command, "_tell", delete)
+    monkeypatch.setattr(push_command, "report_stored", delete)
     directory = write_adapter(tmp_path / "out", state=STATE)
     objects = stored_objects(service, configured.user_id)
     ran = run("push", str(directory), "--dataset", "short-lived")

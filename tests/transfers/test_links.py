@@ -10,7 +10,7 @@ import pytest
 
 from lora_tui.errors import DiskError
 from lora_tui.files import remove_abandoned_files, replacing_file, write_file
-from lora_tui.harvest.health import HealthFile
+from lora_tui.harvest.monitoring import HealthFile
 from tests.transfers.file_server import World
 
 SECRET = "what must stay as it is"

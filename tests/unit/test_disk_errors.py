@@ -15,7 +15,7 @@ import pytest
 from lora_tui.config.load import read_document
 from lora_tui.errors import ConfigError, DiskError
 from lora_tui.files import disk_error
-from lora_tui.harvest import ledger_file
+from lora_tui.harvest import ledger_schema
 from lora_tui.harvest.spool import Spool
 from lora_tui.reports.exports import write_new_file
 from lora_tui.sqlite_file import database_error
@@ -76,7 +76,7 @@ def refused(number: int) -> Callable[..., Any]:
 def test_a_full_disk_under_the_state_of_the_harvest_is_no_matter_of_owners(
     configured: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_file.os, "open", refused(errno.ENOSPC))
+    monkeypatch.setattr(ledger_schema.os, "open", refused(errno.ENOSPC))
     ran = configured("harvest", "status")
     assert ran.code == 1
     assert "the disk is full" in ran.err
@@ -90,7 +90,7 @@ def test_a_full_disk_under_the_state_of_the_harvest_is_no_matter_of_owners(
 def test_other_refusals_under_it_are_said_as_what_they_are(
     configured: Run, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
-    monkeypatch.setattr(ledger_file.os, "open", refused(number))
+    monkeypatch.setattr(ledger_schema.os, "open", refused(number))
     ran = configured("harvest", "status")
     assert ran.code == 1
     assert words in ran.err

@@ -17,8 +17,8 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metadata import SyncState, get_sync_state, put_sync_state
 from lora_tui.files import Presence, is_present
-from lora_tui.harvest.job_state import State
 from lora_tui.harvest.ledger import Ledger
+from lora_tui.harvest.ledger_schema import State
 from lora_tui.processes import is_process_alive, new_identity
 
 HARVESTS = """

@@ -14,8 +14,8 @@ import lora_tui.harvest as harvesting
 from lora_tui import clock, formats
 from lora_tui.commands.context import Context
 from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
-from lora_tui.harvest.job_state import JobState, State
 from lora_tui.harvest.ledger import Ledger, ledger_path
+from lora_tui.harvest.ledger_schema import JobState, State
 from lora_tui.json_values import json_text
 
 _ORDER = (State.RUNNING, State.WAITING, State.FAILED, State.DEAD, State.DONE)
@@ -33,7 +33,7 @@ def run(context: Context) -> None:
         harvester = stack.enter_context(closing(harvesting.connect(context.profile)))
         listeners: list[Callable[[harvesting.Event], None]] = [_printer(context)]
         if arguments.health_file:
-            from lora_tui.harvest.health import HealthFile
+            from lora_tui.harvest.monitoring import HealthFile
 
             health_file = Path(arguments.health_file)
             if health_file.exists() and not health_file.is_file():  # it would be replaced
@@ -42,7 +42,7 @@ def run(context: Context) -> None:
             harvester = replace(harvester, beat=health.beat)
             listeners.append(health.note)
         if arguments.metrics_port:
-            from lora_tui.harvest.metrics import serve_metrics
+            from lora_tui.harvest.monitoring import serve_metrics
 
             metrics = stack.enter_context(closing(serve_metrics(arguments.metrics_port)))
             listeners.append(metrics.note)

@@ -8,7 +8,7 @@ from lora_tui import formats
 from lora_tui.account.login import sign_in
 from lora_tui.commands.context import Context
 from lora_tui.config.kinds import expanded
-from lora_tui.harvest.record import StoredFile
+from lora_tui.harvest.artifact_rows import StoredFile
 from lora_tui.json_values import mapping
 from lora_tui.push import (
     LocalAdapter,
@@ -47,7 +47,9 @@ def push(context: Context) -> None:
         if arguments.dry_run:
             _print_plan(context, plan)
             return
-        pushed = carry_out(gateway, context.profile, plan, lambda file: _tell(context, file))
+        pushed = carry_out(
+            gateway, context.profile, plan, lambda file: report_stored(context, file)
+        )
     if context.json:
         context.print_data(
             {
@@ -87,7 +89,7 @@ def _remarks(adapter: LocalAdapter, log: TrainingLog) -> list[str]:
     return lines
 
 
-def _tell(context: Context, file: StoredFile) -> None:
+def report_stored(context: Context, file: StoredFile) -> None:
     what = "sent" if file.sent else "was there"
     context.say(f"{file.name}  {formats.size(file.size)}  {what}")
 

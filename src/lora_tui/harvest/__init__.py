@@ -22,8 +22,8 @@ from lora_tui.harvest.events import (
     describe,
 )
 from lora_tui.harvest.harvester import Harvester, connect
-from lora_tui.harvest.job_state import FileState, JobState, State
 from lora_tui.harvest.ledger import Ledger, ledger_path
+from lora_tui.harvest.ledger_schema import FileState, JobState, State
 from lora_tui.harvest.loop import run_forever, run_once
 
 __all__ = [

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from lora_tui import clock, formats
-from lora_tui.harvest.pace import Speed
+from lora_tui.harvest.schedule import Speed
 from lora_tui.secret import without_held
 from lora_tui.text import terminal_safe
 

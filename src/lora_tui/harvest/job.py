@@ -8,10 +8,10 @@ and paths are made from the job's id, what is there already is found and not mad
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from lora_tui import clock
 from lora_tui.clock import parse_timestamp
@@ -19,6 +19,7 @@ from lora_tui.domain import Quality
 from lora_tui.errors import LoraTuiError, MissingReferenceError
 from lora_tui.gateway.gpu import ResultGoneError
 from lora_tui.gateway.retry import RETRY
+from lora_tui.harvest.artifact_rows import Identity, StoredFile, artifact_row
 from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
 from lora_tui.harvest.failures import JobDeletedError, ResultNotThereError, is_permanent
 from lora_tui.harvest.harvester import Harvester
@@ -31,16 +32,14 @@ from lora_tui.harvest.publish import (
     write_artifact,
 )
 from lora_tui.harvest.receipts import Owner, Receipts
-from lora_tui.harvest.record import Identity, StoredFile, artifact_row
 from lora_tui.harvest.schedule import is_promise_over
 from lora_tui.harvest.source import SourceFiles
 from lora_tui.harvest.store import TakenError, store_file
 from lora_tui.harvest.structure import DamagedFileError
-from lora_tui.json_values import mapping
+from lora_tui.json_values import Row, mapping
 
-_PROGRESS_SECONDS: Final = 0.5
+PROGRESS_SECONDS: Final = 0.5
 
-Row = Mapping[str, Any]
 Emit = Callable[[Event], None]
 Progress = Callable[[str, int, int | None], None]
 """Told the file, the bytes of it that have arrived, and all of them."""
@@ -260,7 +259,7 @@ def _progress(
     def note(done: int, total: int | None) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= _PROGRESS_SECONDS:
+        if now - last >= PROGRESS_SECONDS:
             last = now
             harvester.ledger.progress(job_id, name, done, total)
             harvester.beat()

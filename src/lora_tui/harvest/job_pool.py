@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lora_tui import clock
 from lora_tui.errors import AuthenticationError, LoraTuiError, UnreachableError
@@ -37,12 +37,11 @@ from lora_tui.harvest.failures import (
 )
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
-from lora_tui.harvest.pace import SOON, Pace, should_yield
-from lora_tui.harvest.schedule import by_urgency, seconds_left
+from lora_tui.harvest.schedule import SOON, Pace, by_urgency, seconds_left, should_yield
 from lora_tui.harvest.store import TakenError
+from lora_tui.json_values import Row
 from lora_tui.text import terminal_safe
 
-Row = Mapping[str, Any]
 Emit = Callable[[Event], None]
 
 _UNREACHABLE_IN_A_ROW: Final = 3

@@ -19,8 +19,13 @@ from typing import Any, Final, Self
 from lora_tui import clock
 from lora_tui.config.table import Profile
 from lora_tui.files import Presence, is_alive, make_private_directory
-from lora_tui.harvest.job_state import FileState, JobState, State
-from lora_tui.harvest.ledger_file import nowhere, open_or_renew
+from lora_tui.harvest.ledger_schema import (
+    FileState,
+    JobState,
+    State,
+    open_in_memory,
+    open_ledger_file,
+)
 from lora_tui.harvest.schedule import LONGEST_WAIT, seconds_left, wait_after
 from lora_tui.processes import database_writer, is_process_alive
 from lora_tui.sqlite_file import database_error, database_error_reason, sqlite_code
@@ -28,7 +33,7 @@ from lora_tui.text import terminal_safe
 
 _DONE_KEPT: Final = timedelta(days=14)
 _DEATHS: Final = 3
-_SHORT_WAIT: Final = 100
+SHORT_WAIT_MS: Final = 100
 """Milliseconds, for a file that another process has held once."""
 _Queued = tuple[str, str, str | None, str, str]
 _INSERT: Final = (
@@ -75,14 +80,14 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         """Open it, made where there is none, made anew where it is damaged. Raises DiskError."""
-        self._path = path
+        self.path = path
         self._lock = threading.RLock()
         self._patient, self._wait = True, 0
         self._presence: dict[str, Presence] = {}
         """Of each harvester of this process, for other containers that share the directory."""
         try:
             make_private_directory(path.parent)
-            self._db = open_or_renew(path)
+            self._db = open_ledger_file(path)
         except (OSError, sqlite3.Error) as error:
             raise database_error(
                 error,
@@ -326,7 +331,7 @@ class Ledger:
             _log.warning(
                 "%d damaged entries of the harvest's state were reset: %s; their jobs begin anew",
                 len(rows),
-                self._path,
+                self.path,
             )
 
     def _begin_anew(self, db: sqlite3.Connection, waiting: Sequence[_Queued]) -> None:
@@ -390,19 +395,19 @@ class Ledger:
                     if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)):
                         raise
                     self._db.close()
-                    self._db = open_or_renew(self._path)
+                    self._db = open_ledger_file(self.path)
                     return self._db.execute(sql, values).fetchall()
             except (OSError, sqlite3.Error) as error:
                 raise database_error(
                     error,
                     "The harvest's state can't be read",
-                    self._path,
+                    self.path,
                     instead="move that file away: losing it loses no model",
                 ) from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction; where the file takes none, what is written goes nowhere."""
+        """A transaction; where the file takes none, what is written goes open_in_memory."""
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -410,7 +415,7 @@ class Ledger:
             except sqlite3.Error as error:
                 self._say_unnoted(error)
                 self._be_patient(False)
-                with closing(nowhere()) as db:
+                with closing(open_in_memory()) as db:
                     yield db
                 return
             try:
@@ -431,16 +436,18 @@ class Ledger:
             with suppress(sqlite3.Error):
                 if not patient:
                     (self._wait,) = self._db.execute("PRAGMA busy_timeout").fetchone()
-                self._db.execute(f"PRAGMA busy_timeout = {self._wait if patient else _SHORT_WAIT}")
+                self._db.execute(
+                    f"PRAGMA busy_timeout = {self._wait if patient else SHORT_WAIT_MS}"
+                )
 
     def _say_unnoted(self, error: sqlite3.Error) -> None:
         if not self._patient:
             return  # it was said
-        reason = database_error_reason(error, self._path).words
+        reason = database_error_reason(error, self.path).words
         if sqlite_code(error) == sqlite3.SQLITE_BUSY:
-            holder = database_writer(self._path)
+            holder = database_writer(self.path)
             reason = f"it is held by {holder}; {holder.remedy}"
-        _log.warning("the harvest's state could not be noted: %s (%s)", reason, self._path)
+        _log.warning("the harvest's state could not be noted: %s (%s)", reason, self.path)
 
     def _job(self, row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:
         state = State(row["state"])
@@ -474,7 +481,7 @@ class Ledger:
 
     @property
     def _owners(self) -> Path:
-        return self._path.with_name(f"{self._path.name}.owners")
+        return self.path.with_name(f"{self.path.name}.owners")
 
 
 def _queued(job: Mapping[str, Any], now: str) -> _Queued:

@@ -5,19 +5,16 @@ Each step may be repeated: ids are made from the job's id, and what is there alr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from lora_tui.errors import ConflictError, IntegrityError, LoraTuiError, MissingReferenceError
 from lora_tui.gateway.paging import Cursor, next_cursor
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.retry import repeat
 from lora_tui.gateway.storage import Storage
+from lora_tui.harvest.artifact_rows import Identity, StoredFile, notification_row
 from lora_tui.harvest.receipts import Receipts
-from lora_tui.harvest.record import Identity, StoredFile, notification_row
-from lora_tui.json_values import mapping
-
-Row = Mapping[str, Any]
+from lora_tui.json_values import Row, mapping
 
 
 def check_stored(storage: Storage, identity: Identity, files: Iterable[StoredFile]) -> None:

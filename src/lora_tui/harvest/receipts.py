@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from lora_tui.files import write_private_file
 from lora_tui.gateway.storage import ObjectInfo
-from lora_tui.harvest.record import Identity, stored_name
+from lora_tui.harvest.artifact_rows import Identity, stored_name
 from lora_tui.processes import is_process_alive
 
 _ELSEWHERE_SECONDS: Final = 3_600.0

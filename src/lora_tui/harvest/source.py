@@ -23,7 +23,7 @@ from lora_tui.gateway.file_connection import FileBody, FileResponse
 from lora_tui.gateway.gpu import Worker, WorkerResult
 from lora_tui.gateway.headers import strong_etag, with_retry_after
 from lora_tui.gateway.retry import RETRY
-from lora_tui.harvest.connection import broken, get_file
+from lora_tui.harvest.artifact_rows import stored_name
 from lora_tui.harvest.failures import (
     RefusedResultError,
     SourceBusyError,
@@ -31,8 +31,7 @@ from lora_tui.harvest.failures import (
     SourceGoneError,
     SourceUnreachableError,
 )
-from lora_tui.harvest.guard import target_of
-from lora_tui.harvest.record import stored_name
+from lora_tui.harvest.source_connection import broken, get_file, target_of
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.structure import require_weights
 from lora_tui.text import terminal_safe

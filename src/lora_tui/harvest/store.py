@@ -14,8 +14,8 @@ from lora_tui.errors import ConflictError, IntegrityError, NotFoundError
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.retry import repeat
 from lora_tui.gateway.storage import ObjectInfo, Storage
+from lora_tui.harvest.artifact_rows import StoredFile
 from lora_tui.harvest.receipts import Receipt, Receipts
-from lora_tui.harvest.record import StoredFile
 from lora_tui.harvest.spool import Contents, Spool
 from lora_tui.harvest.structure import DamagedFileError, Inspector
 

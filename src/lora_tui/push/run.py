@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -29,20 +29,18 @@ from lora_tui.errors import (
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.retry import repeat
+from lora_tui.harvest.artifact_rows import NAMESPACE, Identity, StoredFile, artifact_row
 from lora_tui.harvest.harvester import LEASE_SECONDS, spool_directory
 from lora_tui.harvest.lease import Lease
 from lora_tui.harvest.publish import check_stored, give_up_deleted, publish, write_artifact
 from lora_tui.harvest.receipts import Owner, Receipts
-from lora_tui.harvest.record import NAMESPACE, Identity, StoredFile, artifact_row
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.store import store_file
-from lora_tui.json_values import mapping
+from lora_tui.json_values import Row, mapping
 from lora_tui.processes import new_identity
 from lora_tui.push.directory import LocalAdapter, LocalFile, readable, settings_of
 from lora_tui.push.trainer_state import TrainingLog
 from lora_tui.text import terminal_safe
-
-Row = Mapping[str, Any]
 
 _PIECE: Final = 1 << 20
 _POINTS_AT_ONCE: Final = 500

@@ -15,7 +15,7 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.records import jobs_without_model
 from lora_tui.domain import Job
 from lora_tui.errors import LoraTuiError
-from lora_tui.harvest.job_state import JobState, State
+from lora_tui.harvest.ledger_schema import JobState, State
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.tui.background_harvest import BackgroundHarvest
 from lora_tui.widgets.bindings import bound, key_of

@@ -12,7 +12,7 @@ from textual.content import Content
 
 from lora_tui import formats
 from lora_tui.config.keys import DEFAULT_KEYS
-from lora_tui.harvest.job_state import FileState, JobState, State
+from lora_tui.harvest.ledger_schema import FileState, JobState, State
 from lora_tui.harvest.schedule import EXPIRING_SECONDS, seconds_left
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.cells import fit

@@ -1,10 +1,4 @@
-"""What is left of jobs that became no model here: objects that nothing names, and receipts.
-
-Where a lease proves that nobody else is at a job, its objects go when it fails for good (job.py).
-Without leases another harvester may be about to publish them, so they stay until they are too old
-for that: whoever is at a job replaces files that are a day old (store.py), and looks once more that
-all are there before a model names them (publish.py).
-"""
+"""Removes objects and receipts of jobs that became no model."""
 
 from __future__ import annotations
 
@@ -15,11 +9,11 @@ from lora_tui import clock
 from lora_tui.errors import AuthenticationError, LoraTuiError
 from lora_tui.gateway.gpu import MalformedJobError
 from lora_tui.gateway.storage import ObjectInfo
+from lora_tui.harvest.artifact_rows import Identity, artifact_id_of
 from lora_tui.harvest.harvester import Harvester
-from lora_tui.harvest.job_state import State
+from lora_tui.harvest.ledger_schema import State
 from lora_tui.harvest.publish import remove_unnamed
 from lora_tui.harvest.receipts import Owner, Receipts
-from lora_tui.harvest.record import Identity, artifact_id_of
 from lora_tui.harvest.store import KEPT
 
 

@@ -1,4 +1,4 @@
-"""The SQLite file that the ledger is kept in: its tables, its opening, its renewal."""
+"""What the ledger holds: the state of each job, and the SQLite file that it is kept in."""
 
 from __future__ import annotations
 
@@ -6,12 +6,61 @@ import logging
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from lora_tui.sqlite_file import use_wal
 
-_BUSY_SECONDS: Final = 15.0
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    FAILED = "failed"
+    """It is tried again at `next_try`."""
+    DEAD = "dead"
+    """It failed for good: only `retry` brings it back."""
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class FileState:
+    """One file on its way from the worker to the bucket."""
+
+    name: str
+    done: int
+    """Bytes that have arrived."""
+    total: int | None
+    stored: bool
+
+
+@dataclass(frozen=True)
+class JobState:
+    """One job as this machine knows it."""
+
+    job_id: str
+    external_job_id: str
+    name: str
+    """Of the model to come; may be empty before the first try."""
+    completed_at: datetime | None
+    state: State
+    attempts: int
+    """Those that failed."""
+    next_try: datetime | None
+    reason: str | None
+    details: str | None
+    remedy: str | None
+    stars: int | None
+    artifact_id: str | None
+    updated_at: datetime | None
+    files: tuple[FileState, ...] = ()
+
+
+BUSY_SECONDS: Final = 15.0
 _VERSION: Final = 1
 _log: Final = logging.getLogger("lora_tui.harvest")
 
@@ -45,7 +94,7 @@ CREATE TABLE IF NOT EXISTS files (
 """
 
 
-def open_or_renew(path: Path) -> sqlite3.Connection:
+def open_ledger_file(path: Path) -> sqlite3.Connection:
     """Open it, made where there is none, made anew where it is damaged or can't be read by us.
 
     Raises OSError, sqlite3.Error.
@@ -80,10 +129,10 @@ class _OtherVersionError(sqlite3.DatabaseError):
 
 def _open(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _prepare(db)
-        use_wal(db, patience=_BUSY_SECONDS)
+        use_wal(db, patience=BUSY_SECONDS)
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA foreign_keys = ON")
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -120,7 +169,7 @@ def _add_columns(db: sqlite3.Connection) -> None:
 
 def _fits(db: sqlite3.Connection) -> bool:
     """Whether the tables have all our columns, and need no others to be filled."""
-    with closing(nowhere()) as ours:
+    with closing(open_in_memory()) as ours:
         for table in ("jobs", "files"):
             known, found = _columns(ours, table), _columns(db, table)
             if known.keys() - found.keys():
@@ -136,7 +185,7 @@ def _columns(db: sqlite3.Connection, table: str) -> dict[str, bool]:
     return {row["name"]: bool(row["notnull"]) and row["dflt_value"] is None for row in rows}
 
 
-def nowhere() -> sqlite3.Connection:
+def open_in_memory() -> sqlite3.Connection:
     """The same tables in memory, for what the file does not take."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     _prepare(db)

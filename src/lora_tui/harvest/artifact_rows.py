@@ -1,4 +1,4 @@
-"""The rows that a harvest writes, from what it has read: pure, and the same however often asked."""
+"""The rows that a harvest writes: pure, and the same whenever they are made again."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import math
 import re
 import unicodedata
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from lora_tui.clock import parse_timestamp
 from lora_tui.curves.downsample_and_smooth import downsample
-from lora_tui.domain import CurvePoint, Quality
+from lora_tui.domain import CurvePoint, MetricPoint, Quality
 from lora_tui.gateway.gpu import MalformedJobError
-from lora_tui.harvest.points import Points
-from lora_tui.json_values import mapping, number
+from lora_tui.json_values import Row, mapping, number
 from lora_tui.quality import calculate_quality_metrics
-
-Row = Mapping[str, Any]
 
 NAMESPACE: Final = uuid.UUID("5b0ad6ff-7f0c-4b0f-9c39-6f6b6a0a1d52")
 """Never change it: all ids that a harvest gives come from here."""
@@ -207,3 +205,113 @@ def _json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_json(inner) for inner in value]
     return value
+
+
+_ID_BYTES: Final = 16
+
+
+class Points(Sequence[CurvePoint]):
+    """The points that a chart can draw, in their order; `ends` are the rows that a rating reads.
+
+    Rows come in the order of (timestamp, id). Where a server gives some twice, or in another
+    order, they are put right.
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._steps, self._training, self._validation = array("d"), array("d"), array("d")
+        moments, ids = array("d"), bytearray()
+        self._first: Row | None = None
+        self._last: Row | None = None
+        first_key: tuple[float, bytes] | None = None
+        last_key: tuple[float, bytes] | None = None
+        previous: tuple[float, bytes] | None = None
+        ordered = True
+        for position, row in enumerate(rows):
+            point = MetricPoint.from_row(row)
+            moment = parse_timestamp(row.get("timestamp"))
+            seconds = moment.timestamp() if moment else math.nan
+            name = _id(row.get("id"), position)
+            key = (seconds, name)
+            if moment is not None:
+                ordered = ordered and (previous is None or key > previous)
+                previous = key
+            if self._first is None or (moment is not None and first_key and key < first_key):
+                self._first, first_key = row, key
+            if moment is None or last_key is None or key >= last_key or math.isnan(last_key[0]):
+                self._last, last_key = row, key
+            self._steps.append(math.nan if point.step is None else point.step)
+            self._training.append(_or_nan(point.training_loss))
+            self._validation.append(_or_nan(point.validation_loss))
+            moments.append(seconds)
+            ids += name
+        if not ordered:
+            self._put_right(moments, bytes(ids))
+        self._drawn = array(
+            "L", (n for n, loss in enumerate(self._training) if not math.isnan(loss))
+        )
+
+    @property
+    def ends(self) -> tuple[Row, ...]:
+        """The first row and the last one; one where there is but one, none where there is none."""
+        if self._first is None or self._last is None:
+            return ()
+        return (self._first, self._last) if len(self._steps) > 1 else (self._last,)
+
+    def __len__(self) -> int:
+        return len(self._drawn)
+
+    @overload
+    def __getitem__(self, place: int) -> CurvePoint: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[CurvePoint]: ...
+    def __getitem__(self, place: int | slice) -> CurvePoint | list[CurvePoint]:
+        places = range(len(self._drawn))
+        if isinstance(place, slice):
+            return [self._point(chosen) for chosen in places[place]]
+        return self._point(places[place])
+
+    def __iter__(self) -> Iterator[CurvePoint]:
+        return map(self._point, range(len(self._drawn)))
+
+    def _point(self, place: int) -> CurvePoint:
+        position = self._drawn[place]
+        step, validation = self._steps[position], self._validation[position]
+        return CurvePoint(
+            step=float(position) if math.isnan(step) else step,
+            training_loss=self._training[position],
+            validation_loss=None if math.isnan(validation) else validation,
+            after_gap=place > 0 and self._drawn[place - 1] != position - 1,
+        )
+
+    def _put_right(self, moments: array[float], ids: bytes) -> None:
+        """In the order of (timestamp, id), each id once; what has no timestamp stays in front."""
+
+        def key(position: int) -> tuple[float, bytes]:
+            seconds = moments[position]
+            return (-math.inf if math.isnan(seconds) else seconds, _of(ids, position))
+
+        order = array("L")
+        before = None
+        for position in sorted(range(len(moments)), key=key):
+            if _of(ids, position) != before:
+                order.append(position)
+            before = _of(ids, position)
+        for name in ("_steps", "_training", "_validation"):
+            column = getattr(self, name)
+            setattr(self, name, array("d", (column[position] for position in order)))
+
+
+def _id(value: object, position: int) -> bytes:
+    """Sixteen bytes that tell one point from another, in the order of the ids."""
+    try:
+        return uuid.UUID(str(value)).bytes
+    except ValueError:
+        return str(value).encode()[:8].ljust(8, b"\0") + position.to_bytes(8, "big")
+
+
+def _of(ids: bytes, position: int) -> bytes:
+    return ids[position * _ID_BYTES : (position + 1) * _ID_BYTES]
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

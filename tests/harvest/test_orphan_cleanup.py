@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from lora_tui.harvest import FileStored
-from lora_tui.harvest.record import artifact_id_of
+from lora_tui.harvest.artifact_rows import artifact_id_of
 from tests.harvest.hostile import WEIGHTS, HostileWorker
 from tests.harvest.mortal import CrashError, mortal
 from tests.harvest.world import World, failures
@@ -45,7 +45,7 @@ def test_objects_of_a_job_that_failed_for_good_go_when_nobody_can_publish_them_a
     assert len(objects_of(world, lost["id"])) == 3
     assert len(world.artifacts()) == 1
 
-    monkeypatch.setattr("lora_tui.harvest.leftovers.KEPT", timedelta(0))
+    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.KEPT", timedelta(0))
     world.run()
     assert objects_of(world, lost["id"]) == []
     assert receipts(world) == []
@@ -56,7 +56,7 @@ def test_objects_of_a_job_that_is_tried_again_stay(
     unfinished: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = unfinished
-    monkeypatch.setattr("lora_tui.harvest.leftovers.KEPT", timedelta(0))
+    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.KEPT", timedelta(0))
     world.sandbox.faults(path="/v2", fail_next=-1)
     world.run()
     assert len(objects_of(world, world.jobs()[0]["id"])) == 3
@@ -108,7 +108,7 @@ def test_objects_of_a_job_that_is_no_more_go_in_time(
     world.change(f"training_jobs?id=eq.{job['id']}", status="cancelled")
     world.run()
     assert len(objects_of(world, job["id"])) == 3
-    monkeypatch.setattr("lora_tui.harvest.leftovers.KEPT", timedelta(0))
+    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.KEPT", timedelta(0))
     world.run()
     assert objects_of(world, job["id"]) == []
 

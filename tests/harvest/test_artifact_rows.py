@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from lora_tui.domain import Training
 from lora_tui.gateway.gpu import MalformedJobError
-from lora_tui.harvest.record import StoredFile, artifact_id_of, artifact_row, notification_row
+from lora_tui.harvest.artifact_rows import (
+    StoredFile,
+    artifact_id_of,
+    artifact_row,
+    notification_row,
+)
 
 JOB: dict[str, Any] = {
     "id": "6d0cbbd0-8f0c-4a54-9f0e-1f5a5b1f3c11",

@@ -1,19 +1,76 @@
-"""Where a file may be fetched from: the worker's answer must not lead us into our own network.
-
-The name is resolved once, and the connection is made to the address that was checked: a name that
-resolves to another address a moment later changes nothing.
-"""
+"""One GET at the storage of the GPU worker, only to addresses on the public internet."""
 
 from __future__ import annotations
 
+import http.client
 import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+from lora_tui import __version__
 from lora_tui.config.addresses import is_public, is_public_host
+from lora_tui.errors import UnreachableError
+from lora_tui.gateway.environment import proxy_for
+from lora_tui.gateway.file_connection import FileResponse, file_connection
+from lora_tui.gateway.limits import BrokenOffError, SlowError
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.text import terminal_safe
+
+TIMEOUT_SECONDS: Final = 30.0
+"""Seconds without a single byte."""
+
+
+@contextmanager
+def get_file(
+    url: str, start: int, validator: str | None, *, allow_private: bool
+) -> Iterator[FileResponse]:
+    """The answer to a GET from byte `start` on; the connection is closed at the end of the block.
+
+    Raises SourceUnreachableError, what `target_of` raises, and ConfigError for a proxy of a kind
+    that can't be used.
+    """
+    target = target_of(url, allow_private=allow_private, by_proxy=proxy_for(url) is not None)
+    headers = {
+        "User-Agent": f"lora-tui/{__version__}",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+    }
+    if start and validator:
+        headers |= {"Range": f"bytes={start}-", "If-Range": validator}
+    with closing(
+        file_connection(
+            url,
+            connect_seconds=TIMEOUT_SECONDS,
+            stall_seconds=TIMEOUT_SECONDS,
+            addresses=target.addresses,
+        )
+    ) as connection:
+        try:
+            response = connection.get(url, headers)
+        except UnreachableError as error:  # the proxy
+            raise SourceUnreachableError(
+                str(error), details=error.details, remedy=error.remedy
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise broken(error) from None
+        yield response
+
+
+def broken(error: Exception) -> SourceUnreachableError:
+    """The failure of a connection, without the error's own text: that may hold the URL, a key."""
+    if isinstance(error, SlowError):
+        return SourceUnreachableError(
+            "The worker's storage sends almost nothing", details=str(error)
+        )
+    if isinstance(error, BrokenOffError):
+        return SourceUnreachableError("The connection to the worker's storage broke off")
+    return SourceUnreachableError(
+        "The connection to the worker's storage failed", details=type(error).__name__
+    )
+
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -53,7 +110,7 @@ def target_of(url: str, *, allow_private: bool, by_proxy: bool = False) -> Targe
     if not allow_private and not is_public_host(host):
         raise private
     try:
-        addresses = _resolve(host, port)
+        addresses = resolve(host, port)
     except SourceUnreachableError:
         if not by_proxy:
             raise
@@ -70,7 +127,7 @@ def target_of(url: str, *, allow_private: bool, by_proxy: bool = False) -> Targe
     )
 
 
-def _resolve(host: str, port: int) -> list[str]:
+def resolve(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
