@@ -22,12 +22,14 @@ from lora_tui.config.table import (
     Preferences,
     Profile,
     Setting,
+    Variables,
+    setting_of,
     unreadable,
     variables,
 )
 from lora_tui.errors import ConfigError, NotConfiguredError
 
-DEFAULT_PROFILE: Final = "default"
+DEFAULT_PROFILE: Final = Variables().profile
 DEMO_PROFILES: Final = ("demo", "demo-hostile")
 """Of `lora-tui demo` and `lora-tui demo --hostile`, where the file has none of these names."""
 
@@ -47,7 +49,8 @@ def load_profile(
         from lora_tui.config.demo import profile_from_note
 
         return profile_from_note(paths, chosen)
-    if chosen not in profiles and (chosen != DEFAULT_PROFILE or "SUPABASE_URL" not in environment):
+    has_url = bool(setting_of("url").text_in(environment)[0])
+    if chosen not in profiles and (chosen != DEFAULT_PROFILE or not has_url):
         if name or profiles:
             known = ", ".join(sorted(profiles)) or "none"
             raise ConfigError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
 from lora_tui.config.kinds import Choice, Directory, Key, Kind, Number, Rate, Switch, Url
-from lora_tui.config.paths import Paths, cache_name, project_key
+from lora_tui.config.paths import HOME_VARIABLE, Paths, cache_name, project_key
 from lora_tui.errors import ConfigError
 from lora_tui.files import disk_error_reason
 from lora_tui.secret import Secret
@@ -80,8 +80,8 @@ class Setting:
         if not self.variable:
             return "", ""
         text = environment.get(self.variable, "").strip()
-        if text:
-            return text, self.variable
+        if text or not self.table:
+            return text, self.variable if text else ""
         name = f"{self.variable}_FILE"
         text = _read_text(environment[name], name).strip() if environment.get(name) else ""
         return text, name if text else ""
@@ -270,7 +270,7 @@ class Variables(NamedTuple):
         Setting(
             Directory(),
             "one directory for all files: configuration, cache, sessions, downloads",
-            variable="LORA_TUI_HOME",
+            variable=HOME_VARIABLE,
             unset="the directories of your system",
         ),
     ] = None
