@@ -1,7 +1,4 @@
-"""The small application of the first run: it ends with a profile that works, the demo, or nothing.
-
-It runs before there is a cache, so it has nothing to show but the way there.
-"""
+"""Two small applications that run before there is a cache: the first run, and a sign-in."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from lora_tui.widgets.bindings import bound
 
 
 class FirstRunApp(BaseApp):
-    """Nothing is configured: the demo, or an account."""
+    """Shown where nothing is configured: the demo, or connecting an account."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS_PATH: ClassVar[CSSPathType | None] = "tui/base_app.tcss"
@@ -39,11 +36,11 @@ class FirstRunApp(BaseApp):
         self.connected: Profile | None = None
 
     def on_mount(self) -> None:
-        """Two ways on."""
+        """Show the welcome screen."""
         self.push_screen(WelcomeScreen(str(self._paths.config_file)))
 
     def action_other_theme(self) -> None:
-        """The next colours, from now on."""
+        """Switch to the next theme and store it."""
         if self.use_theme(self.next_theme()):
             try:
                 set_value(self._paths.config_file, self._profile_name, "theme", self.theme)
@@ -66,7 +63,7 @@ class FirstRunApp(BaseApp):
 
 
 class SignInApp(BaseApp):
-    """A project is configured, but nobody is signed in to it."""
+    """Shown where a project is configured and nobody is signed in."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS_PATH: ClassVar[CSSPathType | None] = "tui/base_app.tcss"
@@ -77,7 +74,7 @@ class SignInApp(BaseApp):
         self.signed_in = False
 
     def on_mount(self) -> None:
-        """The form alone."""
+        """Show the form."""
 
         def signed_in(_place: str) -> None:
             self.signed_in = True

@@ -9,11 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lora_tui import clock
 from lora_tui.account import login, sessions
 from lora_tui.account.login import Login
 from lora_tui.config.load import load_profile
 from lora_tui.config.table import Profile
 from lora_tui.errors import AuthenticationError
+from lora_tui.gateway import auth
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 
@@ -328,3 +330,29 @@ def test_the_writers_of_the_application_sign_in_the_same_way(
     assert login.sign_in(profile) == session
     assert sign_ins(configured) == 1
     assert sessions.signed_in(profile) == sessions.SignedIn(session.user_id, configured.email)
+
+
+def test_a_session_that_was_ended_elsewhere_is_replaced_with_the_configured_password(
+    configured: Sandbox, run: Run, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("sync").code == 0
+    end_elsewhere(profile, configured)
+    configured.forget_requests()
+    assert run("sync").code == 0
+    assert run("sync").code == 0
+    assert sign_ins(configured) == 1
+    monkeypatch.setenv("LORA_TUI_PASSWORD", "wr0ng")
+    end_elsewhere(profile, configured)
+    ran = run("sync")
+    assert (ran.code, "Wrong e-mail address or password" in ran.err) == (4, True)
+    monkeypatch.delenv("LORA_TUI_PASSWORD")
+    ran = run("sync")
+    assert (ran.code, "The session has ended" in ran.err) == (4, True)
+
+
+def end_elsewhere(profile: Profile, sandbox: Sandbox) -> None:
+    """End the stored session at the backend, and let its access token expire here."""
+    session = sessions.load_session(profile)
+    assert session is not None
+    auth.sign_out(sandbox.url, sandbox.anon_key, session)
+    sessions.save_session(profile, session._replace(expires_at=clock.now()))

@@ -56,7 +56,7 @@ def test_a_key_is_named_as_one_writes_it(text: str, moved: dict[str, str] | None
         ('app.sync = ""', "app.sync"),
         ('app.sync = "\\u001b"', "app.sync"),
         ('app.sync = "ctrl+q"', "always quits"),
-        ('search.keep = "k"', "one types there"),
+        ('search.keep = "k"', "needed for typing text"),
         ('app.sync = "t"', "gives t to app.sync and to app.transfers"),
         ('models.sort = "h"', "gives h to app.harvest and to models.sort"),
         ('app.sync = "space"', "space to app.sync and to models.mark"),

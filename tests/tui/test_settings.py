@@ -82,7 +82,7 @@ async def test_the_line_in_which_one_types_says_what_for_and_how_to_leave(
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("comma", *"jjjj", "enter")
         line = screen_text(app).splitlines()[-5:]
-        assert any("Sync every" in text and "esc leaves" in text for text in line)
+        assert any("Sync every" in text and "esc cancels" in text for text in line)
 
 
 async def test_what_can_not_be_changed_says_why(
@@ -93,7 +93,7 @@ async def test_what_can_not_be_changed_says_why(
     app = open_app(settings=fixed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("comma", "j", "enter")
-        await until(pilot, lambda: any("LORA_TUI_ASCII decides" in toast for toast in toasts(app)))
+        await until(pilot, lambda: any("set by LORA_TUI_ASCII" in toast for toast in toasts(app)))
 
 
 async def test_t_is_remembered(app: LoraTuiApp, settings: Settings) -> None:

@@ -1,1 +1,4 @@
-"""The signed-in account of a profile: its session, where that is kept, signing in and out."""
+"""The account of a profile: sign-in, sign-out, and the stored session.
+
+`login` may import the gateway; the other modules import config, cache and the base modules only.
+"""

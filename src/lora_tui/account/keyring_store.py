@@ -1,6 +1,6 @@
-"""The desktop's keyring, where there is one: the optional package `keyring` with a real backend.
+"""Texts in the desktop's keyring: the optional package `keyring` with a backend that encrypts.
 
-Imported only where a token is read or written; LORA_TUI_NO_KEYRING=1 leaves it alone.
+The package is imported only to read or write a token, and not with LORA_TUI_NO_KEYRING=1.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from lora_tui.config.table import variables
 
 _SERVICE: Final = "lora-tui"
 _LEAST_PRIORITY: Final = 1
-"""What the package gives a backend that it recommends; those that keep plain text have less."""
+"""The priority of backends that the package recommends; backends of plain text have less."""
 
 
 def write(name: str, text: str) -> bool:
-    """Keep the text under this name; False where there is no keyring that takes it."""
+    """Store the text under this name; False where no keyring accepts it."""
     backend = _backend()
     if backend is None:
         return False
     try:
         backend.set_password(_SERVICE, name, text)
     except Exception as error:  # a backend raises whatever its bus or library does
-        _note("the keyring does not take the session", error)
+        _note("the keyring does not accept the session", error)
         return False
     return True
 
 
 def read(name: str) -> str | None:
-    """The text that was kept; None where it is gone, locked, or there is no keyring."""
+    """The stored text; None where it is gone, the keyring is locked, or there is none."""
     backend = _backend()
     if backend is None:
         return None
@@ -42,14 +42,14 @@ def read(name: str) -> str | None:
 
 
 def remove(name: str) -> None:
-    """Forget it; what is not there is no error."""
+    """Remove the text; no error where there is none."""
     backend = _backend()
     if backend is None:
         return
     try:
         backend.delete_password(_SERVICE, name)
     except Exception as error:
-        _note("the keyring does not forget the session", error)
+        _note("the keyring does not remove the session", error)
 
 
 def _backend() -> Any:
@@ -65,7 +65,7 @@ def _backend() -> Any:
 
 
 def _note(what: str, error: Exception) -> None:
-    """A backend's error by its class alone: the text may hold what was to be kept."""
+    """Log an error of a backend by its class alone: its text may hold the token."""
     import logging  # `list` loads this module, and has nothing to log
 
     logging.getLogger("lora_tui.account.sessions").info("%s: %s", what, type(error).__name__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from lora_tui.account import sessions
@@ -58,7 +59,10 @@ def sign_in(profile: Profile) -> Session:
 
 
 def session_auth(profile: Profile) -> SessionAuth:
-    """The session of `sign_in` on each request, renewed in turns with other processes."""
+    """The session of `sign_in` on each request, renewed in turns with other processes.
+
+    Where the session has ended at the backend, a configured password makes a new one.
+    """
     from lora_tui.gateway.auth import SessionAuth
 
     def keep(session: Session) -> None:
@@ -67,10 +71,15 @@ def session_auth(profile: Profile) -> SessionAuth:
         if stored is not None and stored.user_id == session.user_id:
             sessions.keep_session(profile, session._replace(email=stored.email or session.email))
 
+    email, password = profile.email, profile.password
+    sign_in_again = None
+    if email and password and not profile.access_token:
+        sign_in_again = partial(new_session, profile, email, password)
     return SessionAuth(
         profile.url,
         profile.anon_key,
         sign_in(profile),
+        sign_in_again=sign_in_again,
         on_refresh=keep,
         reload=lambda: sessions.load_session(profile),
         lock=lambda: sessions.refresh_lock(profile),

@@ -1,7 +1,7 @@
-"""The signed-in account of a profile and its session.
+"""The stored session of a profile, and the account in force.
 
-The tokens are in the keyring where there is one, else in a private file. The file says in either
-case whose session it is, so that what only reads the cache never opens a keyring.
+The tokens are in the keyring where there is one, else in a private file. The file names the account
+in both cases, so that commands that only read the cache never open a keyring.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ KEYRING: Final = "keyring"
 FILE: Final = "file"
 
 _RENEWAL_SECONDS: Final = 60.0
-"""How long another process may take to renew the session: a few requests, tried again."""
+"""The longest wait while another process renews the session, which is a few requests."""
 
 _LONGEST_EMAIL: Final = 1000
 
@@ -66,7 +66,7 @@ class SignedIn(NamedTuple):
 
 
 def cache_owner(profile: Profile, user_id: str) -> Owner:
-    """Whose cache it is that a user of this project has."""
+    """The owner of the cache of a user of this project."""
     return Owner(user_id, _project(profile))
 
 
@@ -201,9 +201,9 @@ def delete_session(profile: Profile) -> bool:
 
 @contextmanager
 def refresh_lock(profile: Profile) -> Iterator[None]:
-    """Held while a session is refreshed: refresh tokens rotate, two processes must take turns.
+    """A lock between processes, held while a session is renewed: a refresh token works once.
 
-    Raises DiskError, and InUseError where another process does not give it back.
+    Raises DiskError, and InUseError where another process holds it for too long.
     """
     path = _profile_file(profile).with_suffix(".lock")
     with ExitStack() as stack:
@@ -220,7 +220,10 @@ def refresh_lock(profile: Profile) -> Iterator[None]:
 
 
 def session_of_token(token: Secret) -> Session:
-    """Read who an access token belongs to and when it ends; the backend checks its signature."""
+    """The account of an access token and when it ends; only the backend checks the signature.
+
+    Raises AuthenticationError where it is no access token.
+    """
     claims = claims_of(token.reveal())
     user_id, expiry = claims.get("sub"), _moment(claims.get("exp"))
     if not is_session_of(user_id, token.reveal(), "") or expiry is None:
@@ -238,12 +241,12 @@ def session_of_token(token: Secret) -> Session:
 
 
 def expiry_of(token: str) -> datetime | None:
-    """When an access token ends, as it says itself."""
+    """When an access token ends, by its claims; None where they do not say."""
     return _moment(claims_of(token).get("exp"))
 
 
 def email_of(data: Mapping[str, Any]) -> str:
-    """The address of an account; empty where there is none that could be shown."""
+    """The e-mail address of an account; empty where there is none of a usual length."""
     email = data.get("email")
     return email if isinstance(email, str) and len(email) <= _LONGEST_EMAIL else ""
 
@@ -300,7 +303,7 @@ def _save(profile: Profile, file: Path, session: Session) -> str:
         "email": session.email,
     }
     name = _keyring_name(profile, file)
-    # the demo's session is make-believe, and its backend another one each time
+    # the demo's session is not worth a keyring: its backend is new each time
     if not profile.identity and keyring_store.write(name, json.dumps(data)):
         _write_file(file, {"kept_in": KEYRING, "user_id": session.user_id, "email": session.email})
         return KEYRING

@@ -1,1 +1,4 @@
-"""Configuration: which project, which account, which directories, which preferences."""
+"""Configuration: one table of settings, and what reads, writes and shows it.
+
+It imports the base modules of the root only, and nothing that delays `lora-tui list`.
+"""

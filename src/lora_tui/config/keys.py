@@ -1,4 +1,4 @@
-"""Which keys do what: the defaults, and what `[keys]` of the configuration says instead."""
+"""The keys of each action: the defaults, and those that `[keys]` of the configuration moves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lora_tui.errors import ConfigError
 from lora_tui.text import terminal_safe
 
 Keymap = Mapping[str, str]
-"""Action → its keys, as Textual names them, with commas between."""
+"""Action → its keys as Textual names them, separated by commas."""
 
 DEFAULT_KEYS: Final[Keymap] = {
     "app.sync": "r",
@@ -158,8 +158,8 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "the connection": ("connect.",),
     "the login": ("login.",),
 }
-"""What listens at the same time: there a key means one thing. A name that ends in a dot is all of
-its kind."""
+"""Place → the actions that it has at the same time, where a key can have one action only. A name
+that ends in a dot stands for all actions that begin with it."""
 
 _TYPING: Final = ("search.", "connect.", "login.")
 _RESERVED: Final = {
@@ -194,10 +194,10 @@ _SIGNS: Final = {
 
 
 def keymap_of(document: Mapping[str, Any]) -> dict[str, str]:
-    """What `[keys]` of the configuration moves.
+    """The actions that `[keys]` of the configuration moves, with their new keys.
 
-    Raises ConfigError where an action or a key does not exist, or where one key would do two
-    things.
+    Raises ConfigError where an action or a key does not exist, or where one key has two actions in
+    the same place.
     """
     table = document.get("keys", {})
     if not isinstance(table, dict):
@@ -206,11 +206,11 @@ def keymap_of(document: Mapping[str, Any]) -> dict[str, str]:
     for action, value in _flat(table):
         if action not in DEFAULT_KEYS:
             raise ConfigError(
-                f"[keys] names an action that there is not: {terminal_safe(action, limit=60)}",
-                remedy="`lora-tui config keys` names them all",
+                f"[keys] names an unknown action: {terminal_safe(action, limit=60)}",
+                remedy="`lora-tui config keys` lists all actions",
             )
         if not isinstance(value, str) or not value.strip():
-            raise ConfigError(f"{action} of [keys] takes one key, or some with commas between")
+            raise ConfigError(f"{action} of [keys] takes one key, or several separated by commas")
         moved[action] = ",".join(_key(action, name) for name in _names(value))
     for place in PLACES:
         _refuse_conflict(place, moved)
@@ -218,23 +218,23 @@ def keymap_of(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def keys_of(action: str, moved: Keymap) -> list[str]:
-    """The keys that do `action`, the one to name first."""
+    """The keys of `action`; the first is the one that hints show."""
     return moved.get(action, DEFAULT_KEYS[action]).split(",")
 
 
 def actions_in(place: str) -> list[str]:
-    """All that listens there."""
+    """All actions of a place."""
     kinds = PLACES[place]
     return [a for a in DEFAULT_KEYS if a in kinds or f"{a.partition('.')[0]}." in kinds]
 
 
 def spelled(key: str) -> str:
-    """As one writes it: a sign in place of its name."""
+    """A key as a user types it: the character instead of its name."""
     return _SIGNS.get(key, key)
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, object]]:
-    """`app.sync = "z"` is a table in a table where TOML reads it; `"app.sync" = "z"` is not."""
+    """Action and value of each entry: TOML reads `app.sync = "z"` as a nested table."""
     for name, value in table.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{before}{name}.")
@@ -247,7 +247,7 @@ def _names(value: str) -> list[str]:
 
 
 def _key(action: str, name: str) -> str:
-    """As Textual calls it."""
+    """The key as Textual names it. Raises ConfigError where there is no such key."""
     *modifiers, last = name.lower().split("+") if len(name) > 1 else [name]
     sign = next((named for named, character in _SIGNS.items() if character == last), last)
     plain = len(last) == 1 and last.isascii() and last.isalnum()
@@ -255,7 +255,7 @@ def _key(action: str, name: str) -> str:
     shown = terminal_safe(name, limit=40) or "nothing"
     if not known or not _MODIFIERS.issuperset(modifiers):
         raise ConfigError(
-            f"{action} of [keys] names a key that there is not: {shown}",
+            f"{action} of [keys] names an unknown key: {shown}",
             remedy="a character, or a name such as f5, ctrl+s, shift+down, pagedown, enter, space",
         )
     key = "+".join([*modifiers, sign])
@@ -263,7 +263,8 @@ def _key(action: str, name: str) -> str:
         raise ConfigError(f"{action} of [keys] can't be {name}: that {_RESERVED[key]}")
     if action.startswith(_TYPING) and not modifiers and (plain or sign in _SIGNS or key == "space"):
         raise ConfigError(
-            f"{action} of [keys] can't be {name}: one types there", remedy="take one such as f5"
+            f"{action} of [keys] can't be {name}: it is needed for typing text",
+            remedy="use a key such as f5",
         )
     return key
 

@@ -18,7 +18,7 @@ from lora_tui.config.table import (
     Setting,
 )
 
-FLAG, FILE, DEFAULT = "flag", "file", "default"
+FLAG, FILE, DEFAULT = "--no-color", "file", "default"
 """Sources of a value, beside the name of an environment variable."""
 _NO_COLOR: Final = "NO_COLOR"
 
@@ -30,7 +30,7 @@ class SettingLine(NamedTuple):
     label: str
     value: str
     source: str = ""
-    """FLAG, FILE, DEFAULT, or the name of an environment variable."""
+    """FLAG, FILE, DEFAULT, or the name of an environment variable; may be empty."""
     explanation: str = ""
     choices: tuple[str, ...] = ()
     """All values, where they can be listed; else the value is typed."""

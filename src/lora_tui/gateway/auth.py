@@ -178,7 +178,8 @@ class SessionAuth(httpx.Auth):
 
     Thread-safe: if many requests find the session expired, one of them renews it. `lock` is held
     while the session is renewed (a lock between processes), `reload` is called first (another
-    process may have renewed it), `on_refresh` is called with the new session.
+    process may have renewed it), `on_refresh` is called with the new session. `sign_in_again`
+    makes a new session where Auth refuses to renew this one; it may raise what `sign_in` raises.
     """
 
     def __init__(
@@ -190,6 +191,7 @@ class SessionAuth(httpx.Auth):
         on_refresh: Callable[[Session], None] | None = None,
         reload: Callable[[], Session | None] | None = None,
         lock: Callable[[], AbstractContextManager[None]] = nullcontext,
+        sign_in_again: Callable[[], Session] | None = None,
         client: httpx.Client | None = None,
     ) -> None:
         self._url = url
@@ -198,6 +200,7 @@ class SessionAuth(httpx.Auth):
         self._on_refresh = on_refresh
         self._reload = reload
         self._process_lock = lock
+        self._sign_in_again = sign_in_again
         self._client = client
         self._thread_lock = threading.Lock()
         self._used_up: set[Secret] = set()
@@ -246,13 +249,25 @@ class SessionAuth(httpx.Auth):
                 if latest.access_token != stale.access_token and not _expires_soon(latest):
                     self._session = latest
                     return latest
-                renewed = refresh(self._url, self._anon_key.reveal(), latest, client=self._client)
+                renewed = self._successor(latest)
                 self._used_up.add(latest.refresh_token)
                 self._session = (
                     renewed  # store it before anything else can fail: the old session is used up
                 )
                 if self._on_refresh is not None:
                     self._on_refresh(renewed)
+            return renewed
+
+    def _successor(self, session: Session) -> Session:
+        """The renewed session, or a new one of the same account. Raises SessionEndedError."""
+        try:
+            return refresh(self._url, self._anon_key.reveal(), session, client=self._client)
+        except SessionEndedError:
+            if self._sign_in_again is None:
+                raise
+            renewed = self._sign_in_again()
+            if renewed.user_id != session.user_id:
+                raise
             return renewed
 
     def _reload_session(self, ours: Session) -> Session:

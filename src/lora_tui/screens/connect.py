@@ -1,4 +1,4 @@
-"""Connects an account: project, key, login; each checked as soon as it can be."""
+"""Connect an account: project, key and login, each checked as soon as it is typed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WHERE: Final = (
 
 
 class ConnectScreen(BaseScreen[Profile | None]):
-    """Answers the profile that now is in the file, with a session; None where one went back."""
+    """Returns the profile that was added to the file, signed in; None where the user went back."""
 
     CSS_PATH = "connect.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -44,10 +44,10 @@ class ConnectScreen(BaseScreen[Profile | None]):
         super().__init__()
         self._profile_name, self._paths = name, paths
         self._checked: tuple[str, str] | None = None
-        """URL and key that the project has accepted, or that are being asked about."""
+        """URL and key that were checked, or are being checked."""
         self._busy = False
         self._said_of_project = False
-        """Whether the message line speaks of the project, not of the login."""
+        """Whether the message line is about the project, not about the login."""
 
     def compose(self) -> ComposeResult:
         """The project, then the account."""
@@ -65,12 +65,12 @@ class ConnectScreen(BaseScreen[Profile | None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """From the top."""
+        """Focus the first field."""
         self.query_one("#url", Field).input.focus()
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        """What was said of the former value is not true of this one."""
+        """Remove the verdict on the former value."""
         field = event.input.parent
         if isinstance(field, Field):
             field.show(FieldState.UNKNOWN)
@@ -87,7 +87,7 @@ class ConnectScreen(BaseScreen[Profile | None]):
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
-        """On to the next field; from the last that is needed, connect."""
+        """Focus the next field; connect from the last one that is needed."""
         fields = list(self.query(Field))
         field = event.input.parent
         assert isinstance(field, Field)
@@ -101,7 +101,7 @@ class ConnectScreen(BaseScreen[Profile | None]):
 
     @on(Button.Pressed)
     def action_submit(self) -> None:
-        """Sign in with what was typed; go on only where all of it works."""
+        """Sign in with the typed values; close only where all of them work."""
         if self._busy:
             return
         url, key = self._url(), self.query_one("#key", Field)
@@ -130,7 +130,7 @@ class ConnectScreen(BaseScreen[Profile | None]):
         self.start(call, connected, failed=failed, name="login")
 
     def _url(self) -> str | None:
-        """The address, where it is one; else the field says what is wrong."""
+        """The URL; None where it is not one, which the field then says."""
         field = self.query_one("#url", Field)
         try:
             return checked_url(field.value, "This")
@@ -142,7 +142,7 @@ class ConnectScreen(BaseScreen[Profile | None]):
             return None
 
     def _ask_project(self) -> None:
-        """Whether it is there and takes the key; once for each pair."""
+        """Check that the project answers and accepts the key; once for each pair."""
         url, key = self._url(), self.query_one("#key", Field).value
         if url is None or not key or self._checked == (url, key):
             return
@@ -170,6 +170,6 @@ class ConnectScreen(BaseScreen[Profile | None]):
         self.start(check, answers, failed=failed, name="check", exclusive="check")
 
     def on_resize(self, event: events.Resize) -> None:
-        """A low terminal shows the fields rather than the help."""
+        """On a low or narrow terminal hide the help texts."""
         self.set_class(event.size.height < 20, "-low")
         self.set_class(event.size.width < 70, "-narrow")

@@ -1,4 +1,4 @@
-"""Signs in again where the session has ended; what is below stays as it is."""
+"""Sign in again after the session has ended; the screen below stays as it is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lora_tui.widgets.forms import Dialog, Field
 
 
 class LoginScreen(Modal[None]):
-    """Calls `signed_in` with the place of the new session, also where one has not waited for it."""
+    """Calls `signed_in` with the place of the new session, even if the form was left before."""
 
     CSS_PATH = "login.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -33,7 +33,7 @@ class LoginScreen(Modal[None]):
         self._busy = False
 
     def compose(self) -> ComposeResult:
-        """Why, who, the password."""
+        """The reason, the account, the password."""
         between = " - " if self.app.has_class("-ascii") else " · "
         yield Dialog(
             Static(self._reason, markup=False, id="reason"),
@@ -45,7 +45,7 @@ class LoginScreen(Modal[None]):
         )
 
     def on_mount(self) -> None:
-        """Begin with what is not known yet."""
+        """Focus the first field that is empty."""
         empty = "password" if self._login.email else "email"
         self.query_one(f"#{empty}", Field).input.focus()
 

@@ -1,4 +1,4 @@
-"""What the connecting and the signing-in form share: account fields, one message line, a button."""
+"""Parts that the Connect and the Sign in form share: account fields, message line, button."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from lora_tui.widgets.forms import Field
 
 
 def account_fields(email: str = "") -> Iterator[Widget]:
-    """Who signs in: e-mail and password, or a token instead of both."""
+    """The fields for e-mail address and password, or for a token instead."""
     yield Field("E-mail", id="email", value=email, placeholder="you@example.org")
     yield Field("Password", id="password", is_secret=True)
     yield Field("or token", id="token", is_secret=True, placeholder="an access token instead")
 
 
 class FormFoot(Static):
-    """What is going on or went wrong, in a line or two; never markup."""
+    """The message line: progress, or an error and its remedy; never markup."""
 
     def __init__(self) -> None:
         super().__init__(markup=False, id="message")
 
     def say(self, text: str, style: str = "$secondary") -> None:
-        """One sentence."""
+        """Show one sentence."""
         ascii_only = self.app.has_class("-ascii")
         self.update(Content.styled(normalize_width(text, ascii_only=ascii_only), style))
 
     def fail(self, error: LoraTuiError) -> None:
-        """What went wrong, and the remedy below it."""
+        """Show an error, and its remedy below it."""
         ascii_only = self.app.has_class("-ascii")
         arrow = "> " if ascii_only else "→ "
         lines = [(normalize_width(str(error), ascii_only=ascii_only), "$text-error")]
@@ -53,7 +53,7 @@ def sign_in_call(
     with_password: Callable[[str, Secret], str],
     with_token: Callable[[Secret], str],
 ) -> Callable[[], str] | str:
-    """What is to be called, or the id of the field that is still empty."""
+    """The sign-in to call, or the id of the field that is still empty."""
     email, password, token = (
         form.query_one(f"#{name}", Field).value for name in ("email", "password", "token")
     )

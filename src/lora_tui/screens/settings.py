@@ -1,4 +1,4 @@
-"""Settings: each with its value and where that comes from; a change is written and counts."""
+"""The settings with their values and sources; a change is written and applied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from lora_tui.account import sessions
 from lora_tui.cache.changes import Topic
-from lora_tui.config.shown import FILE, SettingLine, Settings
+from lora_tui.config.shown import FILE, FLAG, SettingLine, Settings
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.columns import ColumnScreen
 from lora_tui.screens.list_screen import LIST_KEYS, FullList
@@ -33,7 +33,7 @@ _WIDEST: Final = 110
 _COLUMNS: Final = "columns"
 _ACCOUNT: Final = "account"
 _AFTER: Final = 2
-"""Where the columns stand: after the colours and ASCII."""
+"""The columns come after so many settings: the colours and ASCII."""
 
 
 class SettingList(FullList, inherit_bindings=False):
@@ -46,9 +46,9 @@ class SettingList(FullList, inherit_bindings=False):
 
 
 class SettingsScreen(CacheScreen):
-    """Shows what the file and the environment say, and writes the file."""
+    """Shows the values in force, and writes changes into the configuration file."""
 
-    ABOUT = "What counts now, and what says so: the file, a variable of the environment, a flag."
+    ABOUT = "The values in force, and their sources: the file, an environment variable, a flag."
     CSS_PATH = ["list_screen.tcss", "settings.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
@@ -63,7 +63,7 @@ class SettingsScreen(CacheScreen):
         self._rows: list[SettingLine] = []
 
     def compose(self) -> ComposeResult:
-        """The list, and below it the line in which a value is typed."""
+        """The list, and below it the line for typing a value."""
         yield TitleBar("Settings", ascii_only=self.ascii_only)
         yield SettingList(id="settings", markup=False)
         with Horizontal(id="setting-typed"):
@@ -71,8 +71,8 @@ class SettingsScreen(CacheScreen):
             yield Input(id="setting-input", compact=True, select_on_focus=False)
             between = " - " if self.ascii_only else " · "
             yield Label(
-                f"{key_of(self.app, 'settings.change')} keeps{between}"
-                f"{key_of(self.app, 'screen.back')} leaves",
+                f"{key_of(self.app, 'settings.change')} saves{between}"
+                f"{key_of(self.app, 'screen.back')} cancels",
                 id="setting-keys",
                 markup=False,
             )
@@ -80,7 +80,7 @@ class SettingsScreen(CacheScreen):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """From the top."""
+        """Show the list and highlight its first line."""
         self._rows = self._all()
         self._show()
         listing = self.query_one(SettingList)
@@ -88,29 +88,29 @@ class SettingsScreen(CacheScreen):
         listing.focus()
 
     def on_resize(self) -> None:  # type: ignore[override]
-        """The lines are as wide as the list."""
+        """Draw the lines in the new width."""
         self.call_after_refresh(self.while_alive(self._show))
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
-        """The status bar tells of syncs."""
+        """Update the status bar, which shows syncs."""
         del topics
         self.query_one(StatusBar).update_from_cache()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What the environment says can't be changed here."""
+        """Disable the reset where the environment or a flag sets the value."""
         del parameters
         chosen = self._chosen
         return action != "default" or (chosen is not None and chosen.is_changeable)
 
     def action_back(self) -> None:
-        """Out of the line, or to where one came from."""
+        """Close the line for typing, or the screen."""
         if self._typing:
             self._close_input()
         else:
             self.dismiss()
 
     def action_default(self) -> None:
-        """Take the setting out of the file."""
+        """Remove the setting from the file."""
         if self._typing or self._chosen is None:
             return
         if self._chosen.key == _COLUMNS:
@@ -130,7 +130,8 @@ class SettingsScreen(CacheScreen):
         elif setting.key == _COLUMNS:
             self._choose_columns()
         elif not setting.is_changeable:
-            reason = f"{setting.source} decides it" if setting.source.isupper() else "for reading"
+            is_set = setting.source == FLAG or setting.source.isupper()  # a variable's name
+            reason = f"set by {setting.source}" if is_set else "shown for information"
             self.notify(f"{setting.label} can't be changed here: {reason}", severity="warning")
         elif setting.choices:
             after = (setting.choices.index(setting.value) + 1) % len(setting.choices)
@@ -179,20 +180,20 @@ class SettingsScreen(CacheScreen):
             if not setting.at_once:
                 self.lora.notify(f"{setting.label} takes effect at the next start")
 
-        # what was changed counts, even where one has left the screen before it was written
+        # a change is applied even if the screen was closed before it was written
         self.lora.start(
             partial(self._settings.change, setting.key, value), changed, name="settings"
         )
 
     def _show_changed(self, setting: SettingLine, value: str) -> None:
-        """Leave the line in which it was typed, unless something else is typed there by now."""
+        """Close the line for typing, unless another value is being typed by now."""
         is_chosen = self._chosen is not None and self._chosen.key == setting.key
         if self._typing and is_chosen and self.query_one(Input).value == value:
             self._close_input()
         self._show()
 
     def _all(self) -> list[SettingLine]:
-        """What the file and the environment say, and what the list of models remembers."""
+        """All lines: settings, the columns of the list of models, the account, the files."""
         keys = self.lora.view_state.columns
         shown = ", ".join(column.label for column in COLUMNS if column.key in keys)
         columns = SettingLine(

@@ -1,4 +1,4 @@
-"""The first thing that somebody sees who has configured nothing: look around, or connect."""
+"""The welcome screen, shown where nothing is configured: connect an account, or try the demo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHOICES: Final = (
 
 
 class WelcomeScreen(BaseScreen[None]):
-    """Tells its application what was chosen."""
+    """Posts `Chosen` to its application."""
 
     CSS_PATH = "welcome.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -50,7 +50,7 @@ class WelcomeScreen(BaseScreen[None]):
         self._config_file = config_file
 
     def compose(self) -> ComposeResult:
-        """In the middle: what this is, and two ways on."""
+        """The name of the program and the two choices, centred."""
         with Middle(), Center(), Vertical(id="welcome"):
             yield Static("lora-tui", id="welcome-name")
             yield Static("Your fine-tuned LoRA adapters, in the terminal", id="welcome-what")
@@ -70,17 +70,17 @@ class WelcomeScreen(BaseScreen[None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """On the first."""
+        """Highlight the first choice."""
         choices = self.query_one(OptionList)
         choices.highlighted = 0
         choices.focus()
 
     def action_select(self) -> None:
-        """Take the highlighted one; for a key that is not the list's own."""
+        """Choose the highlighted line, for a key that is not the list's own."""
         self.query_one(OptionList).action_select()
 
     def action_cursor(self, lines: int) -> None:
-        """Move."""
+        """Move the highlight by this many lines (1 or -1)."""
         choices = self.query_one(OptionList)
         if lines > 0:
             choices.action_cursor_down()

@@ -1,4 +1,4 @@
-"""How the list was last looked at (view, order, preview, columns), kept until the next start."""
+"""How the list of models is shown (view, order, preview, columns), stored for the next start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class View(StrEnum):
 
 @dataclass(frozen=True)
 class ViewState:
-    """What is remembered; the defaults are those of a first start."""
+    """The stored state; its defaults are those of the first start."""
 
     view: View = View.TABLE
     sort: Sort = Sort.CREATED
@@ -36,7 +36,7 @@ class ViewState:
 
 
 class ViewMemory:
-    """The state, and the file that it is kept in; without one it is forgotten at the end."""
+    """The state and its file; without a file the state is lost at the end."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
@@ -44,7 +44,7 @@ class ViewMemory:
         self.state = self._written = ViewState() if path is None else _read(path)
 
     def write(self) -> None:
-        """Keep the newest state, unless that was done. Any thread may call. Raises DiskError."""
+        """Write the state if it has changed. Any thread may call. Raises DiskError."""
         with self._lock:
             state = self.state
             if self._path is not None and state != self._written:
@@ -53,7 +53,7 @@ class ViewMemory:
 
 
 def _read(path: Path) -> ViewState:
-    """What can be made out; a file that is damaged or missing is no reason to complain."""
+    """The state in the file; defaults for what is missing or damaged."""
     try:
         data = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
