@@ -18,6 +18,7 @@ from lora_tui.errors import AuthenticationError
 from lora_tui.gateway import auth
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
+from tests.front import Front
 
 
 def use(
@@ -356,3 +357,23 @@ def end_elsewhere(profile: Profile, sandbox: Sandbox) -> None:
     assert session is not None
     auth.sign_out(sandbox.url, sandbox.anon_key, session)
     sessions.save_session(profile, session._replace(expires_at=clock.now()))
+
+
+def test_an_account_that_the_backend_gives_another_address_is_found_by_the_configured_one(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(path: str, body: bytes) -> bytes:
+        is_login = path.startswith("/auth/v1/token")
+        return body.replace(configured.email.encode(), b"new@name.example") if is_login else body
+
+    with Front(configured.url, rewrite=rename) as front:
+        monkeypatch.setenv("SUPABASE_URL", front.url)
+        configured.forget_requests()
+        assert run("sync").code == 0
+        assert run("sync").code == 0
+        assert sign_ins(configured) == 1
+        assert run("whoami").out == f"{configured.email}\n"
+        assert len(run("list", "--json").data["models"]) == 6
+        for file in (home / "state" / "sessions").glob("*.json"):
+            file.unlink()
+        assert len(run("list", "--json").data["models"]) == 6
