@@ -96,7 +96,7 @@ class Rate(Kind):
             return bytes_of(text)
         except ValueError:
             raise ConfigError(
-                f"{what} is no rate", remedy='write it like this: "5M" or "800K"'
+                f"{what} is not a rate", remedy='write it like this: "5M" or "800K"'
             ) from None
 
     def shown(self, written: object) -> str:
