@@ -311,7 +311,7 @@ def child(home: Path, url: str, facts: Path) -> None:
     from lora_tui.cache.connection import open_cache, transaction
     from lora_tui.cache.models import get_model, put_models
     from lora_tui.transfers.download import download
-    from lora_tui.transfers.runner import Runner, Tools
+    from lora_tui.transfers.runner import Runner, RunnerOptions
     from lora_tui.tui.background import in_background
 
     cache_path = home / "cache.sqlite3"
@@ -333,7 +333,7 @@ def child(home: Path, url: str, facts: Path) -> None:
         mine = open_cache(cache_path)
         model = get_model(mine, model_id)
         assert model is not None
-        runner = Runner(cache_path, Tools(sign=lambda _: url, delay=lambda *_: None))
+        runner = Runner(cache_path, RunnerOptions(sign=lambda _: url, delay=lambda *_: None))
         start = time.perf_counter()
         outcome = download(runner, mine, model, home / "downloads")
         seconds = time.perf_counter() - start

@@ -64,10 +64,10 @@ def models(path: str, *, downloading: bool) -> None:
 
     writers = Writers(Path(path), Path(path).parent)
     if downloading:
-        from lora_tui.transfers.runner import Runner, Tools
+        from lora_tui.transfers.runner import Runner, RunnerOptions
 
         url = os.environ["BENCH_URL"]
-        tools = Tools(sign=lambda _: url, delay=lambda *_: None, files_at_once=1)
+        tools = RunnerOptions(sign=lambda _: url, delay=lambda *_: None, files_at_once=1)
         Runner(Path(path), tools).start()
     LoraTuiApp(Path(path), writers, profile="bench", sync_on_start=False).run()
 

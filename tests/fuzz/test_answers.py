@@ -167,7 +167,7 @@ def _session(liar: Liar) -> Session:
 def _first_bytes(liar: Liar) -> None:
     line = RangeConnection(stall_seconds=5)
     try:
-        with line.ask(f"{liar.url}/x?token={SECRET}", 0, None, None, probe=True) as answer:
+        with line.request(f"{liar.url}/x?token={SECRET}", 0, None, None, probe=True) as answer:
             answer.read_into(memoryview(bytearray(100_000)))
     finally:
         line.close()

@@ -19,7 +19,7 @@ from lora_tui.cache.models import get_model
 from lora_tui.errors import LoraTuiError
 from lora_tui.transfers import fetch_bytes
 from lora_tui.transfers.download import download
-from lora_tui.transfers.runner import Runner, Tools
+from lora_tui.transfers.runner import Runner, RunnerOptions
 from tests.transfers.file_server import MODEL, no_delay
 
 _FORKS: Final = multiprocessing.get_context("forkserver")
@@ -64,7 +64,7 @@ def _work(sender: Connection, home: Path, url: str, limit: int, cache: Path) -> 
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     fetch_bytes.NOTE_SECONDS = 0.05  # type: ignore[misc]
-    runner = Runner(cache, Tools(sign=lambda _: url, delay=no_delay))
+    runner = Runner(cache, RunnerOptions(sign=lambda _: url, delay=no_delay))
     with closing(open_cache(cache)) as db:
         model = get_model(db, MODEL)
         assert model is not None

@@ -24,8 +24,8 @@ from lora_tui.cache.models import get_model, put_models
 from lora_tui.cache.transfers import Transfer
 from lora_tui.domain import Model
 from lora_tui.processes import LockHolder
-from lora_tui.transfers.download import Outcome, download
-from lora_tui.transfers.runner import Runner, Tools
+from lora_tui.transfers.download import DownloadResult, download
+from lora_tui.transfers.runner import Runner, RunnerOptions
 
 MODEL = "00000000-0000-4000-8000-000000000001"
 NAME = "weights.bin"
@@ -264,8 +264,8 @@ class World:
         assert model is not None
         return model
 
-    def tools(self, **changes: Any) -> Tools:
-        return Tools(**{"sign": self.server.sign, "delay": no_delay, **changes})
+    def tools(self, **changes: Any) -> RunnerOptions:
+        return RunnerOptions(**{"sign": self.server.sign, "delay": no_delay, **changes})
 
     def download(
         self,
@@ -275,7 +275,7 @@ class World:
         on_change: Callable[[Transfer], None] | None = None,
         on_held: Callable[[Transfer, LockHolder], None] | None = None,
         **tools: Any,
-    ) -> Outcome:
+    ) -> DownloadResult:
         """Download with a runner of its own, in this thread."""
         runner = Runner(self.cache_path, self.tools(**tools))
         try:

@@ -26,7 +26,7 @@ from lora_tui.files import Presence
 from lora_tui.library.contents import FileState, examine
 from lora_tui.processes import LockHolder
 from lora_tui.sandbox import Sandbox
-from lora_tui.transfers.download import plan
+from lora_tui.transfers.download import plan_files
 from lora_tui.transfers.model_directory import model_directory, read_record, record_file
 from lora_tui.transfers.part import part_of
 from lora_tui.transfers.runner import Runner
@@ -266,7 +266,7 @@ def test_a_place_that_another_download_has_is_not_waited_for(
 ) -> None:
     second = World(world.home, server, model_id=OTHER)
     with world.cache() as db, transaction(db, Topic.TRANSFERS):
-        (number,) = queue.enqueue(db, MODEL, plan(world.model(), world.directory))
+        (number,) = queue.enqueue(db, MODEL, plan_files(world.model(), world.directory))
         queue.claim(db, "somebody", [number])
     with pytest.raises(InUseError, match="Another model's file"):
         second.download()
@@ -300,7 +300,7 @@ def test_a_file_that_a_suspended_process_has_in_hand_is_given_up_with_its_name(
     presence = Presence(owners, token)
     (owners / token).write_text(str(suspended))
     with world.cache() as db, transaction(db, Topic.TRANSFERS):
-        (number,) = queue.enqueue(db, MODEL, plan(world.model(), world.directory))
+        (number,) = queue.enqueue(db, MODEL, plan_files(world.model(), world.directory))
         queue.claim(db, token, [number])
         set_transfer(db, number, then)
     told: list[LockHolder] = []
@@ -340,7 +340,7 @@ def test_every_file_of_a_model_lies_there_whatever_the_names_and_keeps_its_name(
     # what is added later takes no name that is in use, and moves none
     made.more = ["Z", *NAMES]
     made.put_model()
-    later = {file.file: file.target.name for file in plan(made.model(), made.directory)}
+    later = {file.file: file.target.name for file in plan_files(made.model(), made.directory)}
     assert later == {**local, "Z": later["Z"]}
     assert same_file_key(later["Z"]) not in {same_file_key(name) for name in on_disk}
 
@@ -350,7 +350,7 @@ def test_a_record_that_names_wild_places_is_not_believed(world: World) -> None:
     for wild in ("../x", "lora-tui.json", "x.part", ".hidden", "", "a" * 400, 5):
         record: dict[str, Any] = {"id": MODEL, "model_files": {world.name: {"name": wild}}}
         (world.directory / "lora-tui.json").write_text(json.dumps(record))
-        (wanted,) = plan(world.model(), world.directory)
+        (wanted,) = plan_files(world.model(), world.directory)
         assert wanted.target == world.target
 
 

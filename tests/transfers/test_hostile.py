@@ -19,7 +19,7 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway import limits
-from lora_tui.transfers import connection_scaling, source
+from lora_tui.transfers import connection_scaling, remote_file
 from tests.raw_server import RawServer, chunked, for_ever, head, whole
 from tests.transfers.file_server import Behaviour, FileServer, World
 
@@ -208,7 +208,7 @@ def test_a_frame_without_end_is_given_up(serve: Serve, frame: bytes) -> None:
 def test_chunks_without_end_stop_at_what_the_bucket_takes(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(remote_file, "MOST_BYTES", 100_000)
 
     def answer(_request: str) -> Iterator[bytes]:
         yield head(CHUNKED)

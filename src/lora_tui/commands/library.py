@@ -33,9 +33,9 @@ from lora_tui.library.contents import (
     Adapter,
     FileState,
     LocalFile,
-    directories,
+    adapter_directories,
     examine,
-    is_adapter,
+    has_record,
     remove,
 )
 from lora_tui.library.presence import record_damage
@@ -86,20 +86,20 @@ def verify(context: Context) -> ExitCode:
             record_damage(db, adapters)
     files = [file for adapter in adapters for file in adapter.files]
     broken = [file for file in files if file.broken]
-    to_come = [file for file in files if file.to_come]
+    pending = [file for file in files if file.pending]
     unreadable = [file for file in files if file.unreadable]
     if context.json:
-        whole = not broken and not to_come and not unreadable
+        whole = not broken and not pending and not unreadable
         context.print_data({"ok": whole, "adapters": [_facts(adapter) for adapter in adapters]})
     else:
         for adapter in adapters:
             _print_files(context, adapter)
-        _say_result(context, files, len(broken), len(to_come))
+        _say_result(context, files, len(broken), len(pending))
         if unreadable:
             context.say(f"{len(unreadable)} can't be read; see their permissions and the disk")
     if broken:
         return ExitCode.INTEGRITY
-    return ExitCode.PARTLY_FAILED if to_come or unreadable else ExitCode.OK
+    return ExitCode.PARTLY_FAILED if pending or unreadable else ExitCode.OK
 
 
 def _print_files(context: Context, adapter: Adapter) -> None:
@@ -127,19 +127,19 @@ def _words(file: LocalFile) -> str:
     return "unchanged since its download, when only its length could be checked"
 
 
-def _say_result(context: Context, files: Sequence[LocalFile], broken: int, to_come: int) -> None:
+def _say_result(context: Context, files: Sequence[LocalFile], broken: int, pending: int) -> None:
     good = sum(file.state in (FileState.OK, FileState.OUTDATED) for file in files)
     unproven = sum(
         file.state is FileState.OK and not (file.checked and file.checked.proven) for file in files
     )
     count = "1 file" if good == 1 else f"{good} files"
-    line = f"{count} as downloaded, {broken} broken, {to_come} not downloaded"
+    line = f"{count} as downloaded, {broken} broken, {pending} not downloaded"
     if unproven:
         line += f"; of {unproven} no checksum is known"
     context.say(line)
     if broken:
         context.say("`lora-tui download MODEL --force` downloads the broken files again")
-    elif to_come:
+    elif pending:
         context.say("`lora-tui download MODEL` downloads the missing files")
 
 
@@ -173,7 +173,7 @@ def _remove(context: Context) -> ExitCode:
 
 def _chosen(context: Context, wanted: str) -> Adapter:
     path = expanded(wanted, "The directory").absolute()
-    if is_adapter(path):
+    if has_record(path):
         return examine(path, thorough=False)
     adapters = _adapters(context, _root(context), thorough=False)
     found = [
@@ -218,7 +218,7 @@ def _adapters(
             model_of = lambda model_id: models.get_model(db, model_id)  # noqa: E731
         return [
             examine(directory, thorough=thorough, model_of=model_of)
-            for directory in directories(root, others)
+            for directory in adapter_directories(root, others)
         ]
 
 

@@ -1,4 +1,4 @@
-"""The writers that reach the network: one signed-in connection behind the screens and commands."""
+"""The calls that need the network, over one signed-in connection."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from lora_tui.library.import_existing import import_existing
 from lora_tui.processes import LockHolder
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.control import Control, control
-from lora_tui.transfers.download import Outcome, download
+from lora_tui.transfers.download import DownloadResult, download
 from lora_tui.transfers.model_directory import model_directory
 from lora_tui.transfers.rate import RateLimit
-from lora_tui.transfers.runner import Runner, Tools
+from lora_tui.transfers.runner import Runner, RunnerOptions
 
 _LOOK_EVERY: Final = 600.0
-"""Seconds between two checks of the whole cache in a running application."""
+"""Seconds between two checks of the whole cache in the application."""
 
 
 class OnlineWriters:
     """The part of `Writers` that needs the network; the commands use it too. Thread-safe."""
 
     def __init__(self, profile: Profile, *, limit_rate: float | None = None) -> None:
-        """Sign in. `limit_rate` is in bytes a second, of all downloads together."""
+        """Sign in. `limit_rate`: bytes a second of all downloads together."""
         self._profile = profile
         self._auth = session_auth(profile)
         self._session = self._auth.session
@@ -56,7 +56,7 @@ class OnlineWriters:
         limit = limit_rate or profile.limit_rate
         self._runner = Runner(
             self.cache_path,
-            Tools(
+            RunnerOptions(
                 sign=self.sign,
                 etag_of=self._etag_of,
                 delay=download_wait,
@@ -68,7 +68,7 @@ class OnlineWriters:
 
     @property
     def user_id(self) -> str:
-        """Whose rows these are."""
+        """The id of the signed-in user."""
         return self._session.user_id
 
     @property
@@ -91,8 +91,8 @@ class OnlineWriters:
     ) -> SyncReport:
         """Bring the cache up to the backend; see `sync_cache`.
 
-        Where another process syncs this cache for longer than `patience` seconds, its result will
-        do.
+        If another process syncs this cache for longer than `patience` seconds, it is left to that
+        one.
         """
         check_cache = self._looked is None or time.monotonic() - self._looked > _LOOK_EVERY
         with self._cache() as db:
@@ -125,8 +125,8 @@ class OnlineWriters:
         force: bool = False,
         on_change: Callable[[Transfer], None] | None = None,
         on_held: Callable[[Transfer, LockHolder], None] | None = None,
-    ) -> Outcome:
-        """Fetch all files of a model, or those named; says what became of each.
+    ) -> DownloadResult:
+        """Download all files of a model, or those named; the result of each.
 
         Raises PartlyFailedError, NotFoundError, IntegrityError, DiskError, UnreachableError.
         """
@@ -146,7 +146,7 @@ class OnlineWriters:
             )
 
     def directory_of(self, model: Model, *, replace: bool = False) -> Path:
-        """Where this model is put unless the user says otherwise; see `model_directory`."""
+        """The default directory of a model; see `model_directory`."""
         downloads = Path(os.path.realpath(self._profile.downloads_dir))
         return model_directory(model, downloads, replace=replace)
 
@@ -171,7 +171,7 @@ class OnlineWriters:
         return read_remote(model, self.sign)
 
     def sign(self, path: str) -> str:
-        """A link to one of the user's files. Raises HiddenFilesError where none can be seen."""
+        """A link to one of the user's files. Raises HiddenFilesError if no file can be seen."""
         try:
             return self.storage.sign(path)
         except NotFoundError as error:
@@ -186,7 +186,7 @@ class OnlineWriters:
         }
 
     def _explained(self, path: str, error: NotFoundError) -> NotFoundError:
-        """Without a policy each file looks as if it were not there, and the whole folder empty."""
+        """The error, or HiddenFilesError: without a storage policy every file looks missing."""
         if path.partition("/")[0] != self.user_id:
             return error
         with suppress(LoraTuiError):
@@ -209,7 +209,7 @@ class OnlineWriters:
         try:
             return self.storage.info(path).etag
         except (NotFoundError, BackendError, UnreachableError):
-            return None  # then what was written down at the download has to do
+            return None  # then the record of the download is compared
 
     @contextmanager
     def _cache(self) -> Iterator[sqlite3.Connection]:

@@ -1,7 +1,7 @@
-"""What a screen may ask for: each call changes the cache, and the screen shows the cache.
+"""The calls that screens make: each changes the cache, and the screen shows the cache.
 
-Every call blocks and is made in a thread, never on the UI's event loop. Progress and results are
-read from the cache; only failures come back, as the error family.
+Every call blocks, so it is made in a thread. Screens read progress and results from the cache; a
+call returns nothing, or raises a LoraTuiError.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Writers:
     """The writers behind the screens. Safe to call from any thread.
 
-    What needs the network is made by `connect` at the first call that needs it, in the thread that
-    calls: the list is drawn before a network is loaded. What `connect` raises, the call raises, and
-    the next call tries again. Without `connect` (--offline) such a call raises UnreachableError.
+    The first call that needs the network calls `connect`, in its own thread, so that the list is
+    drawn before network modules are loaded. If `connect` raises, the call raises, and the next one
+    tries again. Without `connect` (--offline) such a call raises UnreachableError.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Writers:
         owner: Owner | None = None,
         connect: Callable[[], OnlineWriters] | None = None,
     ) -> None:
-        """`owner`: whose the cache is. `downloads_dir`: where `save_text` puts a file."""
+        """`owner`: the owner of the cache. `downloads_dir`: the directory of `save_text`."""
         self.cache_path = cache_path
         self._downloads_dir = downloads_dir
         self._owner = owner
@@ -66,7 +66,7 @@ class Writers:
         )
 
     def close(self) -> None:
-        """End transfers that run (the next start goes on with them); no later call connects."""
+        """Stop transfers (the next start resumes them); later calls raise UnreachableError."""
         with self._lock:
             self._closed = True
             connected = self._connected
@@ -74,32 +74,32 @@ class Writers:
             connected.close()
 
     def sync(self, *, full: bool = False) -> None:
-        """Bring the cache up to the backend; where another process does it, return at once.
+        """Update the cache from the backend; if another process does it, return at once.
 
         Raises UnreachableError, AuthenticationError.
         """
         self._online().sync(full=full)
 
     def load_curve(self, job_id: str) -> None:
-        """Fetch the metric points of a job whose model is looked at, if new ones are there."""
+        """Fetch new metric points of a job whose model is shown."""
         self._online().load_curve(job_id)
 
     def download(self, model_id: str, files: Sequence[str] | None = None) -> None:
-        """Fetch all files of a model, or those named; returns when they are done or failed.
+        """Download all files of a model, or those named; returns when they are done or failed.
 
         Raises PartlyFailedError, NotFoundError, IntegrityError, DiskError, UnreachableError.
         """
         self._online().download(model_id, files)
 
     def cancel_download(self, model_id: str) -> None:
-        """Stop fetching this model; what was fetched is kept for a resume."""
+        """Cancel the download of a model; partial files are kept for a resume."""
         from lora_tui.transfers.control import cancel_model
 
         with self._cache() as db:
             cancel_model(db, model_id)
 
     def resume_downloads(self) -> None:
-        """Have what is queued fetched, now and later; returns at once. Nothing is, offline."""
+        """Fetch what is queued, now and later; returns at once. Does nothing offline."""
         if self._connect is not None:
             self._online().resume_downloads()
 
@@ -108,14 +108,14 @@ class Writers:
         self._online().control_downloads(what, ids)
 
     def check_downloads(self) -> None:
-        """Look whether what was downloaded is still on this disk, unchanged. No network."""
+        """Check whether downloaded files still exist unchanged. No network."""
         from lora_tui.library.presence import check_presence
 
         with self._cache() as db:
             check_presence(db)
 
     def save_text(self, name: str, text: str) -> Path:
-        """Write a text into the downloads directory under a free name; where it is. No network.
+        """Write a text into the downloads directory, under an unused name. No network.
 
         Raises DiskError.
         """
@@ -124,19 +124,19 @@ class Writers:
         return write_new_file(self._downloads_dir, name, text)
 
     def read_adapter(self, model_id: str) -> Adapter:
-        """What the header of its file in the bucket tells, by a few kilobytes of it.
+        """Read the header of a model's weights in the bucket, a few kilobytes.
 
         Raises IntegrityError, NotFoundError, UsageError, UnreachableError, BackendError.
         """
         return self._online().read_adapter(model_id)
 
     def mark_notification_read(self, notification_id: str) -> None:
-        """Mark it as read in the cache, and in the backend where that is allowed."""
+        """Mark it as read in the cache, and in the backend if policies allow it."""
         self._online().mark_notification_read(notification_id)
 
     @contextmanager
     def _cache(self) -> Iterator[Connection]:
-        if self._closed:  # the cache may be deleted by now: opening it would make it again
+        if self._closed:  # the cache may be deleted by now: opening it would create it
             raise UnreachableError("The application is ending")
         with (
             translate_database_errors(self.cache_path),

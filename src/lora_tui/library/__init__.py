@@ -1,1 +1,4 @@
-"""What lies on this disk: found, compared with what it should be, and removed."""
+"""Downloaded adapters on this disk: found, checked, imported into a new cache, removed.
+
+It may import transfers, adapters, cache, domain and the modules of the root; no network.
+"""

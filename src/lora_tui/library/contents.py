@@ -1,4 +1,4 @@
-"""Finds the adapters that lora-tui has put on this disk, checks their state, removes them."""
+"""Finds downloaded adapters on this disk, tells the state of their files, removes them."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from lora_tui.transfers.model_directory import (
 from lora_tui.transfers.part import (
     SUFFIXES,
     discard_part,
-    explained_disk,
     has_partial_download,
     part_of,
+    translate_write_errors,
 )
 from lora_tui.transfers.verify import check_structure, sha256_of
 
 
 class FileState(StrEnum):
-    """How a file on this disk compares with what it should be; the worst last."""
+    """The state of a file on this disk, from best to worst."""
 
     OK = "ok"
     EXTRA = "extra"
-    """It is beside the model's files but not one of them."""
+    """It is in the directory, but not one of the model's files."""
     UNRECORDED = "unrecorded"
-    """Its structure is right; there is no record to compare it with."""
+    """Its structure is valid; there is no record of its checksum."""
     OUTDATED = "outdated"
-    """As it was downloaded; the project has another version now."""
+    """Unchanged since its download; the project has another version now."""
     PARTIAL = "partial"
     """Its download is not finished."""
     UNREADABLE = "unreadable"
-    """The disk or its permissions refuse it, so nobody knows."""
+    """It can't be read: an error of the disk, or its permissions."""
     MISSING = "missing"
     WRONG_SIZE = "wrong-size"
     CHANGED = "changed"
-    """Of the right size; the bytes are others."""
+    """It has the right size and other bytes."""
     DAMAGED = "damaged"
-    """It can't be used: its structure is wrong, or it is no file."""
+    """Its structure is invalid, or it is not a regular file."""
 
 
 ALTERED = (FileState.WRONG_SIZE, FileState.CHANGED, FileState.DAMAGED)
@@ -63,31 +63,30 @@ class LocalFile:
     """One file of an adapter."""
 
     name: str
-    """As it is on the disk."""
+    """Its name on the disk."""
     state: FileState
     size: int | None
     """Bytes on the disk."""
     reason: str | None = None
-    """What is wrong, where something is."""
+    """What is wrong; None if nothing is."""
     checked: Checked | None = None
-    """What its bytes were compared with at the source; None where nobody knows, or it is altered.
-    """
+    """How it was verified; None if that is not known, or the file has changed."""
     fetched: bool = True
-    """Whether it was downloaded once; else its download is still to come."""
+    """Whether it was downloaded once."""
 
     @property
     def broken(self) -> bool:
-        """Whether it was here as it should be, and is not any more."""
+        """Whether it was downloaded, and is missing or changed now."""
         return self.state in ALTERED or (self.state is FileState.MISSING and self.fetched)
 
     @property
     def unreadable(self) -> bool:
-        """Whether nothing can be said of it."""
+        """Whether its state is unknown."""
         return self.state is FileState.UNREADABLE
 
     @property
-    def to_come(self) -> bool:
-        """Whether the model has this file, and it was never here whole."""
+    def pending(self) -> bool:
+        """Whether it is a file of the model that was never completely downloaded."""
         return self.state is FileState.PARTIAL or (
             self.state is FileState.MISSING and not self.fetched
         )
@@ -110,10 +109,10 @@ class Adapter:
 
     @property
     def state(self) -> FileState:
-        """That of its worst file; `partial` where files were never downloaded."""
+        """The state of its worst file; `partial` if files were never downloaded."""
         order = list(FileState)
         states = [
-            FileState.PARTIAL if file.to_come else file.state
+            FileState.PARTIAL if file.pending else file.state
             for file in self.files
             if file.state is not FileState.EXTRA
         ]
@@ -121,15 +120,15 @@ class Adapter:
 
     @property
     def checked(self) -> Checked | None:
-        """The weakest check among its files that are as downloaded."""
+        """The weakest check of its unchanged files; None if one is not known."""
         order = list(Checked)
         found = [file.checked for file in self.files if file.state is FileState.OK]
         known = [checked for checked in found if checked is not None]
         return max(known, key=order.index) if known and len(known) == len(found) else None
 
 
-def directories(root: Path, elsewhere: Iterable[Path] = ()) -> list[Path]:
-    """Where adapters lie: `root` itself, its children, and the directories named besides.
+def adapter_directories(root: Path, elsewhere: Iterable[Path] = ()) -> list[Path]:
+    """Where adapters lie: `root` itself, its children, and the adapter_directories named besides.
 
     Those that can't be looked into are among them. Raises OSError where `root` is one of these.
     """
@@ -137,20 +136,20 @@ def directories(root: Path, elsewhere: Iterable[Path] = ()) -> list[Path]:
     if (root / MANIFEST).is_file():
         children = [root]
     elif root.is_dir():
-        children = sorted(path for path in root.iterdir() if _may_hold_one(path))
-    others = [path for path in elsewhere if _may_hold_one(path)]
+        children = sorted(path for path in root.iterdir() if _may_have_record(path))
+    others = [path for path in elsewhere if _may_have_record(path)]
     return list(dict.fromkeys([*children, *others]))
 
 
-def is_adapter(directory: Path) -> bool:
-    """Whether a record lies in it that can be seen."""
+def has_record(directory: Path) -> bool:
+    """Whether a directory has a readable record."""
     try:
         return (directory / MANIFEST).is_file()
     except OSError:
         return False
 
 
-def _may_hold_one(directory: Path) -> bool:
+def _may_have_record(directory: Path) -> bool:
     try:
         return (directory / MANIFEST).is_file()
     except OSError:
@@ -158,9 +157,9 @@ def _may_hold_one(directory: Path) -> bool:
 
 
 def partial_downloads(directory: Path) -> list[str]:
-    """The names of the files whose unfinished downloads lie there, by the notes beside them.
+    """The names of the files with partial downloads in a directory.
 
-    Other programs write files that end in `.part` too. Raises OSError.
+    Only those with a note, as other programs write `.part` files too. Raises OSError.
     """
     parts = sorted(path.name for path in directory.iterdir() if path.name.endswith(".part"))
     names = [part.removesuffix(".part") for part in parts]
@@ -177,10 +176,10 @@ def examine(
     thorough: bool,
     model_of: Callable[[str], Model | None] = lambda _model_id: None,
 ) -> Adapter:
-    """Compare an adapter with its record, and with the project's manifest where that is known.
+    """Compare an adapter with its record, and with the project's manifest if known.
 
-    `thorough` reads every byte and names what is there besides; else sizes alone are compared. A
-    directory without a record is looked at for its structure. What can't be read is `unreadable`.
+    `thorough` reads every byte and lists extra files; else only sizes are compared. Without a
+    record, the structure of the files is checked. Files that can't be read are `unreadable`.
     """
     try:
         return _adapter(directory, thorough, model_of)
@@ -224,7 +223,7 @@ def _name(text: object) -> str:
 
 
 def check_record(directory: Path) -> None:
-    """Raises OSError where there is a record that can't be read: its files are not unrecorded."""
+    """Raises OSError if a record exists that can't be read."""
     try:
         read_regular_file(directory / MANIFEST, 1)
     except OSError as error:
@@ -292,7 +291,7 @@ def _to_come(directory: Path, name: str) -> LocalFile:
 
 
 def _expected_by(model: Model | None, directory: Path) -> dict[str, Mapping[str, Any]]:
-    """The files of the model as the cache has it; a record of an earlier version names none."""
+    """The model's files by the cache, for records of an earlier version, which lack them."""
     if model is None:
         return {}
     names = local_names(model, directory)
@@ -300,7 +299,7 @@ def _expected_by(model: Model | None, directory: Path) -> dict[str, Mapping[str,
 
 
 def _promised(model: Model | None, facts: Mapping[str, Any]) -> str | None:
-    """The checksum that the project's manifest has for it today."""
+    """The current checksum of the file in the project's manifest."""
     files = model.files if model is not None else ()
     return next((file.sha256 for file in files if file.name == facts.get("object")), None)
 
@@ -341,17 +340,17 @@ def _unrecorded(directory: Path) -> Iterator[LocalFile]:
 
 
 def remove(directory: Path) -> int:
-    """Remove the recorded files, what unfinished downloads left, the record, and the directory
-    where nothing else is in it; how many files those were.
+    """Remove the recorded files, partial downloads, the record, and the directory if it is empty
+    then; returns the number of files.
 
-    Raises DiskError, also where a file is being downloaded.
+    Raises DiskError, also if a file is being downloaded.
     """
-    with explained_disk(directory / MANIFEST):
+    with translate_write_errors(directory / MANIFEST):
         check_record(directory)
     record = read_record(directory)
     names = list(recorded_files(record))
     count = 0
-    with explained_disk(directory):
+    with translate_write_errors(directory):
         begun = partial_downloads(directory)
         for name in dict.fromkeys([*names, *expected_files(record), *begun]):
             discard_part(directory / name)

@@ -1,4 +1,4 @@
-"""Finds finished downloads on this disk that a new cache does not know of, by their records."""
+"""Imports finished downloads on this disk into a new cache, by their records."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lora_tui.transfers.model_directory import MANIFEST, is_outdated, read_recor
 
 
 def import_existing(db: sqlite3.Connection, downloads: Path) -> int:
-    """Enter the models that lie whole in a directory under `downloads`; how many those were.
+    """Import the models that are complete in a directory under `downloads`; how many there are.
 
-    Done once in a new cache, when the models are in it. Only models of this cache's owner count.
+    Done once in a new cache, after its first sync. Only models of the cache's owner are imported.
     """
     if metadata.get_value(db, metadata.DOWNLOADS_UNKNOWN) is None:
         return 0
@@ -47,7 +47,7 @@ def _recorded(db: sqlite3.Connection, downloads: Path) -> Iterator[tuple[Path, M
 
 
 def _is_whole(model: Model, directory: Path) -> bool:
-    """Whether each file of the model is there, in the size that was written down."""
+    """Whether each file of the model exists in its recorded size."""
     there = {file.file for file in _files(model, directory) if _has_size(file)}
     return bool(model.files) and there >= {file.name for file in model.files}
 

@@ -1,6 +1,6 @@
-"""Keeps the cache's word on finished downloads true: are the files still there, and unchanged?
+"""Checks whether finished downloads still exist unchanged, and updates the cache.
 
-A look costs one `stat` a file. Only a file whose time of writing differs is read, and once.
+A check needs one `stat` a file. A file is read once, if its modification time differs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lora_tui.transfers.verify import sha256_of
 
 
 def check_presence(db: Connection) -> None:
-    """Look at every file that was downloaded, and write down what differs from what is known."""
+    """Check every downloaded file, and update the states that differ."""
     before = {row.id: row for row in downloaded_files(db)}
     looks = {number: _look(row) for number, row in before.items()}
     news = {
@@ -46,7 +46,7 @@ def check_presence(db: Connection) -> None:
 
 
 def record_damage(db: Connection, adapters: Iterable[Adapter]) -> None:
-    """Write down what a thorough reading has found broken, which a look could not see."""
+    """Store what a thorough check found broken, which a `stat` does not show."""
     damaged = {
         adapter.directory / file.name
         for adapter in adapters
@@ -73,16 +73,16 @@ def _modified(path: Path) -> int | None:
 
 
 def _look(row: Transfer) -> tuple[TransferState, int | None]:
-    """The state of a file, and the time of writing that this is of."""
+    """The state of a file, and the modification time that it belongs to."""
     known = (row.state, row.modified)
     try:
         facts = row.target.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        # what comes back in place of a changed file is to be read again
+        # a file that replaces a changed one must be read
         changed = row.state is TransferState.CHANGED
         return TransferState.MISSING, None if changed else row.modified
     except OSError:
-        return known  # a disk that fails tells nothing
+        return known  # an error of the disk says nothing about the file
     modified = facts.st_mtime_ns
     if not stat.S_ISREG(facts.st_mode) or facts.st_size != row.bytes_done:
         return TransferState.CHANGED, modified
@@ -97,7 +97,7 @@ def _look(row: Transfer) -> tuple[TransferState, int | None]:
 
 
 def _check_models(db: Connection) -> None:
-    """Each model that was downloaded whole: is it still?"""
+    """Update which downloaded models are still complete."""
     rows: dict[tuple[str, Path], dict[str, Transfer]] = {}
     for row in downloaded_files(db):
         rows.setdefault((row.model_id, row.target.parent), {})[row.file] = row
@@ -106,7 +106,7 @@ def _check_models(db: Connection) -> None:
         try:
             intact = _is_intact(db, model_id, directory, rows.get((model_id, directory), {}))
         except OSError:
-            continue  # a disk that fails tells nothing
+            continue  # an error of the disk says nothing about the file
         if intact is not (downloaded_to(db, model_id) is not None):
             news[model_id] = intact
     if news:
@@ -125,7 +125,7 @@ def _is_intact(
         return False
     if model is None or all(file.name in rows for file in model.files):
         return directory.is_dir()
-    # files that were taken off the list of transfers are known by the record beside them
+    # files that were removed from the list of transfers are in the record
     recorded = {
         str(entry.get("object")): directory / name
         for name, entry in recorded_files(record_of(directory, model_id)).items()
@@ -137,6 +137,6 @@ def _is_intact(
 
 
 def _is_outdated(rows: Mapping[str, Transfer], file: ArtifactFile) -> bool:
-    """Whether the project has another version of a file than the one that was fetched."""
+    """Whether the project has another version of a file than the downloaded one."""
     row = rows.get(file.name)
     return row is not None and file.sha256 is not None and row.sha256 not in (None, file.sha256)

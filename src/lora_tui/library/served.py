@@ -1,4 +1,4 @@
-"""What a serving snippet needs to know of a model: the cache's word, and its files on this disk."""
+"""What a serving snippet needs of a model: its directory, base model and rank."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lora_tui.transfers.model_directory import read_record
 
 
 def find_directory(model_id: str, *places: Path | None) -> Path | None:
-    """The first that holds an adapter, weights and configuration, and is no other model's.
+    """The first directory with weights and configuration of this model.
 
     It is absolute, so that no name begins like an option.
     """
@@ -27,14 +27,14 @@ def find_directory(model_id: str, *places: Path | None) -> Path | None:
 
 
 def served_adapter(model: Model, directory: Path | None) -> ServedAdapter:
-    """By the adapter's own configuration where it is here, else by the job's settings."""
+    """By the adapter's configuration if it is on this disk, else by the job's settings."""
     base, rank = model.hyperparameters.base_model or "", model.hyperparameters.rank
     if directory is not None:
         try:
             with (directory / CONFIG).open("rb") as file:
                 config = read_config(file.read(MAX_CONFIG_BYTES + 1))
         except (OSError, LoraTuiError):
-            pass  # the job's own settings will do; `verify` and `inspect` tell what is wrong
+            pass  # use the job's settings; `verify` and `inspect` show what is wrong
         else:
             base = config.base_model or base
             rank = max([config.rank or 0, *config.rank_pattern.values()]) or rank

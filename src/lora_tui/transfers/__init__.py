@@ -1,1 +1,4 @@
-"""Downloads: from a plan of files to verified files in place, resumable at any byte."""
+"""Downloads of files from the bucket: queued, resumed at any byte, verified, and moved into place.
+
+It may import gateway, cache, adapters, domain and the modules of the root.
+"""

@@ -1,4 +1,4 @@
-"""One GET of a span of a file, and what the answer says of the file."""
+"""Requests ranges of a file over one connection, and checks the responses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from lora_tui.transfers.part import Version
 
 _CONNECT_SECONDS: Final = 15.0
 _FEW: Final = 4 << 10
-"""Bytes that tell whether more than `PREFIX_BYTES` of them are a page."""
+"""Bytes that are enough to recognise a page that is larger than `PREFIX_BYTES`."""
 _MOST_ERROR_BYTES: Final = 64 << 10
 _BETWEEN: Final = "try again later; if it persists, a proxy or a CDN in between may be broken"
 
@@ -50,55 +50,55 @@ class BusyError(UnreachableError):
 
 
 class UntrustedError(UnreachableError):
-    """The server's certificate can't be trusted; a second try would not change that."""
+    """The server's certificate can't be trusted; a second try would fail too."""
 
 
-class InvalidAnswerError(UnreachableError):
-    """The answer is too slow or invalid; three tries are enough to tell."""
+class InvalidResponseError(UnreachableError):
+    """The response is too slow or invalid; given up after three tries."""
 
 
-class PageError(InvalidAnswerError):
-    """A page, or the error of a service, came in place of the file."""
+class PageError(InvalidResponseError):
+    """A page or an error document was sent in place of the file."""
 
     default_remedy = InterceptedError.default_remedy
 
 
 class ChangedError(UnreachableError):
-    """The object in the bucket is not the one that the bytes so far are of."""
+    """The object in the bucket is not the version of the bytes fetched so far."""
 
 
 @dataclass
-class Answer:
-    """The body of a file, from `start` on."""
+class RangeResponse:
+    """A successful response: the bytes of the file from `start`."""
 
     start: int
     end: int | None
-    """The byte after the last one, where that is told."""
+    """The byte after the last one, if the response tells it."""
     version: Version
     ranged: bool
-    """Whether it is the part that was asked for; else it is the whole file."""
+    """Whether it is the requested range; else it is the whole file."""
     refused_part: bool
-    """Whether a part was asked for, and the whole file came."""
+    """Whether a range was requested, and the whole file was sent."""
     is_html: bool
-    """Whether it calls itself an HTML page."""
+    """Whether its content type is HTML."""
     _body: FileBody
     _response: FileResponse
 
     @property
-    def certain_end(self) -> bool:
-        """Whether the end of the body is told from a broken connection."""
-        # a part without the length of the whole tells where the part ends, not the file
+    def has_certain_end(self) -> bool:
+        """Whether the end of the body can be told from a broken connection."""
+        # a range without the total length tells the end of the range, not of the file
         return not self.ranged and self._body.has_certain_end
 
     @property
-    def tells_length(self) -> bool:
-        """Whether its head says how long the file is."""
+    def has_length(self) -> bool:
+        """Whether its head tells the length of the file."""
         return self.version.total is not None
 
     def page(self, name: str) -> PageError | None:
-        """The error where this can be told to be no file called `name`, but a page or an error.
+        """The error if it is a page or an error document in place of the file `name`.
 
-        It reads the beginning of the body, so only for an answer that is given up or is a page.
+        Reads the start of the body, so call it only for responses that are discarded.
         """
         total, start = self.version.total, b""
         if self.start == 0 and not self.is_html:
@@ -115,19 +115,19 @@ class Answer:
         )
 
     def read_into(self, buffer: memoryview) -> int:
-        """Fill the buffer; 0 at the end. Raises UnreachableError, also for a stalled line."""
+        """Fill the buffer; 0 at the end. Raises UnreachableError, also if nothing arrives."""
         try:
             return self._body.read_into(buffer)
         except (OSError, ValueError, AttributeError, http.client.HTTPException) as error:
             raise _unreachable(error) from None
 
     def abort(self) -> None:
-        """Wake up a thread that waits for bytes; its read fails."""
+        """Make a read that waits in another thread fail at once."""
         self._response.abort()
 
 
 class RangeConnection:
-    """One connection to the storage, used again where the answer before was read to its end."""
+    """One connection to the storage, reused if the previous response was read to its end."""
 
     def __init__(self, *, stall_seconds: float) -> None:
         self._stall_seconds = stall_seconds
@@ -136,16 +136,15 @@ class RangeConnection:
         self._aborted = False
 
     @contextmanager
-    def ask(
+    def request(
         self, url: str, start: int, end: int | None, etag: str | None, *, probe: bool = False
-    ) -> Iterator[Answer]:
-        """Ask for the bytes from `start` up to `end`, provided that the object is still `etag`.
+    ) -> Iterator[RangeResponse]:
+        """Request the bytes from `start` up to `end`, if the object still has this ETag.
 
-        `probe` asks for the whole file as a part of it: the answer tells whether parts can be had.
+        `probe` requests the whole file as a range, to learn whether the server supports ranges.
 
-        Raises ExpiredLinkError where the link is refused, NotFoundError, UnreachableError
-        (BusyError, ChangedError and UntrustedError among them), BackendError. No error's text
-        holds any of the URL.
+        Raises ExpiredLinkError for a refused link, NotFoundError, UnreachableError (also BusyError,
+        ChangedError, UntrustedError), BackendError. No error text holds a part of the URL.
         """
         headers = {
             "User-Agent": f"lora-tui/{__version__}",
@@ -162,8 +161,8 @@ class RangeConnection:
             if probe and response.status == 206 and _tells_no_length(response):
                 response = self._without_range(url, headers)
                 asked_for_part = False
-            # an empty object has no part, one that became shorter not this one: some stores say
-            # 416 then, others that they failed
+            # an empty object has no ranges, and one that became shorter not this one: some stores
+            # answer 416, others 500
             if asked_for_part and (response.status == 500 or (probe and response.status == 416)):
                 whole = self._without_range(url, headers)
                 if probe or (whole.status == 200 and strong_etag(whole.header("ETag")) != etag):
@@ -171,16 +170,16 @@ class RangeConnection:
             yield _answer(response, start, asked_for_part=asked_for_part)
         finally:
             if self._response is None or not self._response.is_read():
-                self.close()  # there is more to come on it, that nobody wants
+                self.close()  # the rest of the response would arrive first
 
     def abort(self) -> None:
-        """Wake up a thread that waits for an answer; its `ask` fails."""
+        """Make a `request` that waits in another thread fail at once."""
         self._aborted = True
         if self._connection is not None:
             self._connection.abort()
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
         self._connection = self._response = None
@@ -219,7 +218,7 @@ def _answer(
     asked_from: int,
     *,
     asked_for_part: bool,
-) -> Answer:
+) -> RangeResponse:
     status = response.status
     is_html = "html" in (response.header("Content-Type") or "").lower()
     etag = strong_etag(response.header("ETag"))
@@ -235,15 +234,17 @@ def _answer(
             ) from None
     if status == 200:
         version = Version(etag, body.length)
-        return Answer(0, body.length, version, False, asked_for_part, is_html, body, response)
+        return RangeResponse(
+            0, body.length, version, False, asked_for_part, is_html, body, response
+        )
     if status == 206:
         start, end, total = response.span(asked_from, body.length, "The storage")
-        return Answer(start, end, Version(etag, total), True, False, is_html, body, response)
+        return RangeResponse(start, end, Version(etag, total), True, False, is_html, body, response)
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")
     details = with_retry_after(f"HTTP {status}", response.header("Retry-After"))
     if 300 <= status < 400:
-        raise InvalidAnswerError(
+        raise InvalidResponseError(
             "The storage redirects to another address",
             details=details,
             remedy=InterceptedError.default_remedy,
@@ -254,7 +255,7 @@ def _answer(
         )
     status = _meant_status(response)
     if status in (400, 401, 403):
-        # an expired link; where it is refused for good the attempts run out and say so
+        # an expired link, or one that is always refused: then the attempts are used up
         raise ExpiredLinkError("The signed link was refused", details=details)
     if status in (404, 410):
         raise NotFoundError("The file is missing from the bucket")
@@ -268,7 +269,7 @@ def _answer(
 
 
 def _meant_status(response: FileResponse) -> int:
-    """The status that a refusal means; Storage may write it into the body."""
+    """The status of an error response; Storage may write it into the body."""
     if response.status != 400:
         return response.status
     try:
@@ -287,11 +288,11 @@ def _unreachable(error: Exception) -> UnreachableError:
             remedy="check the URL and the clock; for a private CA set SSL_CERT_FILE",
         )
     if isinstance(error, SlowError):
-        return InvalidAnswerError("The storage sends almost nothing", details=str(error))
+        return InvalidResponseError("The storage sends almost nothing", details=str(error))
     if isinstance(error, BrokenOffError):
         return UnreachableError("The connection ended in the middle of a file")
     if isinstance(error, (EndlessError, MalformedError)):
-        return InvalidAnswerError(
+        return InvalidResponseError(
             "The storage sent an invalid answer", details=str(error), remedy=_BETWEEN
         )
     if isinstance(error, TimeoutError):

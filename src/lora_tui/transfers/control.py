@@ -1,4 +1,4 @@
-"""What a user can do to files of the queue; whoever has one in hand sees it in the cache."""
+"""What a user can do with files of the queue. The fetching process reads it in the cache."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Control(StrEnum):
 
     PAUSE = "pause"
     RESUME = "resume"
-    """What is paused goes on; what failed or was cancelled is tried again."""
+    """Resume a paused file; retry a failed or cancelled one."""
     CANCEL = "cancel"
     UP = "up"
     DOWN = "down"
     FORGET = "forget"
-    """Off the list, and its partial file off the disk; a finished file stays."""
+    """Remove from the list, with its partial file; a finished file stays."""
 
 
 def cancel_model(db: Connection, model_id: str) -> None:
@@ -35,7 +35,7 @@ def cancel_model(db: Connection, model_id: str) -> None:
 
 
 def control(db: Connection, what: Control, ids: Collection[int]) -> None:
-    """Do it. Raises DiskError where a partial file can't be removed."""
+    """Apply it to these files. Raises DiskError if a partial file can't be removed."""
     gone = []
     with transaction(db, Topic.TRANSFERS):
         match what:

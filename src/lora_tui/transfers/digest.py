@@ -1,8 +1,7 @@
-"""The checksum of a file while it is still growing, computed in a thread of its own.
+"""Computes the checksum of a file while it is being fetched, in its own thread.
 
-It reads what was written, so it vouches for the bytes on the disk and not for those on the wire;
-and it follows the part that is gapless from the start, so it does not matter in which order the
-bytes come. `hashlib` releases the GIL.
+It reads the file, so the checksum is of the bytes on the disk, not of those received. It follows
+the part without gaps from the start, so bytes may arrive in any order. `hashlib` releases the GIL.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ _BLOCK: Final = 1 << 20
 _WORTH_A_THREAD: Final = 4 << 20
 
 
-class GrowingDigest:
-    """SHA-256 of an open file that others write. Bound to one version of it."""
+class IncrementalDigest:
+    """SHA-256 of one version of an open file that other threads write."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -32,7 +31,7 @@ class GrowingDigest:
         self._thread: threading.Thread | None = None
 
     def follow(self, frontier: int) -> None:
-        """Everything before `frontier` is written now."""
+        """Tell that everything before `frontier` has been written."""
         with self._moved:
             self._frontier = max(self._frontier, frontier)
             self._moved.notify()
@@ -52,7 +51,7 @@ class GrowingDigest:
         return self._digest.hexdigest()
 
     def close(self, *, drain: bool = False) -> None:
-        """End the thread, at once or when it has seen everything that it was told of."""
+        """End the thread, at once or (`drain`) after everything that was written."""
         with self._moved:
             self._ended = True
             if not drain:
@@ -81,7 +80,7 @@ class GrowingDigest:
             pass
 
     def _add(self, frontier: int, buffer: memoryview) -> bool:
-        """Take in one block before `frontier`; False where the file ends too early."""
+        """Add one block before `frontier`; False if the file ends too early."""
         room = buffer[: min(len(buffer), frontier - self._at)]
         count = os.preadv(self._descriptor, [room], self._at)
         self._digest.update(room[:count])

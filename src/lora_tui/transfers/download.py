@@ -30,7 +30,9 @@ from lora_tui.transfers.part import ANOTHER_DIRECTORY, part_of
 from lora_tui.transfers.runner import Runner
 
 
-def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> list[FileRequest]:
+def plan_files(
+    model: Model, directory: Path, names: Sequence[str] | None = None
+) -> list[FileRequest]:
     """The files to fetch, all or those named, each with a target inside `directory`.
 
     Raises what `choose_files` raises.
@@ -49,11 +51,11 @@ def plan(model: Model, directory: Path, names: Sequence[str] | None = None) -> l
 
 
 def choose_files(model: Model, names: Sequence[str] | None = None) -> list[ArtifactFile]:
-    """The files that a user means: all, or those named.
+    """The files that a user selects: all, or those named.
 
-    A name is given as the artifact has it, or as it is shown, or as a pattern of the shell's kind
-    (`*.json`); where a file is called like the pattern, it is that file alone. Raises NotFoundError
-    where nothing fits, or the model has no file at all.
+    A name is the artifact's name, the displayed name, or a shell pattern (`*.json`); if a file has
+    exactly the name of the pattern, only that file. Raises NotFoundError if nothing matches, or the
+    model has no files.
     """
     if not model.files:
         raise NotFoundError(
@@ -92,14 +94,14 @@ _ROUNDS: Final = 3
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of the files of one model."""
+class DownloadResult:
+    """The result of a download of one model."""
 
     directory: Path
     done: tuple[str, ...]
     failed: tuple[tuple[str, LoraTuiError], ...]
     checked: Mapping[str, Checked]
-    """What each file that is here was compared with."""
+    """How each downloaded file was verified."""
 
 
 def download(
@@ -112,21 +114,20 @@ def download(
     force: bool = False,
     on_change: Callable[[Transfer], None] | None = None,
     on_held: Callable[[Transfer, LockHolder], None] | None = None,
-) -> Outcome:
-    """Bring files of `model` into `directory`; a file that fails does not stop the others.
+) -> DownloadResult:
+    """Download files of `model` into `directory`; a file that fails does not stop the others.
 
-    `on_held` is told of files that another process has in hand already. Raises NotFoundError where
-    no file could be had because none is there, PartlyFailedError where some failed, the file's own
-    error where all failed, DiskError where there is no room for all of them or the directory is
-    another model's, InUseError where another process does not get on with a file, CancelledError
-    where the user stopped or paused it.
+    `on_held` is called for files that another process is fetching. Raises NotFoundError if none of
+    the files exists, PartlyFailedError if some failed, the first file's error if all failed,
+    DiskError if there is not enough space or the directory belongs to another model, InUseError if
+    another process makes no progress with a file, CancelledError if the user stopped or paused it.
     """
     runner.recover()
-    # a link that the user names is followed now; one that is put there later is not
+    # a link that the user names is followed here, once; one that is made later is not
     real = Path(os.path.realpath(directory))
     if not force:
         check_directory(real, model)
-    wanted = plan(model, real, names)
+    wanted = plan_files(model, real, names)
     check_space_for_all(wanted, real)
     rows = _queue_and_wait(runner, db, model, wanted, force, on_change, on_held)
     ids = {row.id for row in rows}
@@ -144,7 +145,7 @@ def download(
     if failed:
         raise _failure(done, failed)
     checked = {row.file: row.checked for row in here if row.checked is not None}
-    return Outcome(directory, done, failed, checked)
+    return DownloadResult(directory, done, failed, checked)
 
 
 def _queue_and_wait(
@@ -156,7 +157,7 @@ def _queue_and_wait(
     on_change: Callable[[Transfer], None] | None,
     on_held: Callable[[Transfer, LockHolder], None] | None,
 ) -> list[Transfer]:
-    """The rows when they are no longer active, each of the version that is wanted."""
+    """The rows when none is active any more, each of the wanted version."""
     rows: list[Transfer] = []
     left = list(wanted)
     for _ in range(_ROUNDS):
@@ -164,7 +165,7 @@ def _queue_and_wait(
             ids = queue.enqueue(db, model.id, left, force=force)
         runner.start(ids)
         found = runner.wait_for(db, ids, on_change, on_held)
-        if len(found) < len(ids):  # somebody took one off the list
+        if len(found) < len(ids):  # one was removed from the list
             return rows + found
         # another process may have been fetching an earlier version, or another model's file
         old = {row.target for row, file in zip(found, left, strict=True) if not _is_of(row, file)}
@@ -202,8 +203,8 @@ def _failure(done: Sequence[str], failed: Sequence[tuple[str, LoraTuiError]]) ->
 
 
 def check_space_for_all(wanted: Sequence[FileRequest], directory: Path) -> None:
-    """Raises DiskError unless all that is still missing of the files fits on the disk."""
-    missing = sum(max(0, (file.size or 0) - _here(file.target)) for file in wanted)
+    """Raises DiskError if the missing bytes of all files do not fit on the disk."""
+    missing = sum(max(0, (file.size or 0) - _bytes_on_disk(file.target)) for file in wanted)
     place = next(path for path in (directory, *directory.parents) if path.is_dir())
     usage = os.statvfs(place)
     free = usage.f_bavail * usage.f_frsize
@@ -211,8 +212,8 @@ def check_space_for_all(wanted: Sequence[FileRequest], directory: Path) -> None:
         raise not_enough_space(missing, free, place, margin=0, instead=ANOTHER_DIRECTORY)
 
 
-def _here(target: Path) -> int:
-    """Bytes on the disk of this file, finished or not (a `.part` may have holes)."""
+def _bytes_on_disk(target: Path) -> int:
+    """Bytes that a file, finished or partial, occupies (a `.part` may have holes)."""
     for path in (target, part_of(target)):
         try:
             facts = path.stat(follow_symlinks=False)

@@ -19,25 +19,25 @@ from lora_tui.gateway.file_connection import ProxyRefusedError
 from lora_tui.transfers.connection import (
     BusyError,
     ChangedError,
-    InvalidAnswerError,
+    InvalidResponseError,
     UntrustedError,
 )
-from lora_tui.transfers.digest import GrowingDigest
-from lora_tui.transfers.part import Part, explained_disk
+from lora_tui.transfers.digest import IncrementalDigest
+from lora_tui.transfers.part import Part, translate_write_errors
 from lora_tui.transfers.rate import RateLimit
 from lora_tui.transfers.readers import Readers
-from lora_tui.transfers.source import Source
+from lora_tui.transfers.remote_file import RemoteFile
 
 _TICK_SECONDS: Final = 0.05
 _TELL_SECONDS: Final = 0.1
 NOTE_SECONDS: Final = 1.0
 _SLOW_LIMIT: Final = 8 << 20
-"""Bytes a second of a limit below which one connection is enough."""
+"""Bytes a second; with a lower rate limit one connection is enough."""
 _MOST_CHANGES: Final = 5
 _MOST_INVALID_ANSWERS: Final = 3
 _MANY_RETRIES: Final = 50
 _LEAST_BYTES_A_RETRY: Final = 1 << 10
-"""The bytes that each further retry must have brought, else the download is given up."""
+"""Bytes that each further retry must have fetched, else the download is given up."""
 
 
 class CancelledError(LoraTuiError):
@@ -51,39 +51,39 @@ class FetchedBytes:
     size: int
     sha256: str
     etag: str | None = None
-    """As the answers had it, where it is a strong one."""
+    """The ETag of the responses, if it is a strong one."""
 
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """What a fetch needs besides the file itself."""
+    """How to fetch: links, callbacks and limits."""
 
     sign: Callable[[], str] = field(repr=False)
-    """Makes a signed URL: once at the start and again when one is refused. Kept in memory only."""
+    """Makes a signed URL: at the start and when one is refused. Kept in memory only."""
     progress: Callable[[int, int | None, int], None]
-    """Told bytes done, bytes in all and retries so far, ten times a second; what it raises ends
-    the fetch."""
+    """Called with bytes done, total bytes and retries, ten times a second; what it raises ends the
+    fetch."""
     wait: Callable[[int, str | None], bool]
     """Called after the n-th failed attempt (from 1), with the server's Retry-After: sleeps, and
-    says whether to try again."""
+    returns whether to try again."""
     stop: threading.Event
     connections: int = 8
-    """The most at the same time."""
+    """The maximum for the file."""
     limit: RateLimit | None = None
     stall_seconds: float = 20.0
-    """A connection on which nothing comes for so long is given up."""
+    """A connection is given up after this time without a byte."""
 
 
 def fetch_bytes(
     part: Part, options: FetchOptions, *, expected_size: int | None = None
 ) -> FetchedBytes:
-    """Fetch what `part` lacks, and compute its checksum meanwhile.
+    """Fetch the missing bytes of `part`, and compute its checksum meanwhile.
 
-    Raises UnreachableError when the attempts are used up, NotFoundError where the object is gone,
-    IntegrityError where the length is wrong, DiskError, CancelledError, what `sign` and `progress`
+    Raises UnreachableError when the attempts are used up, NotFoundError if the object is gone,
+    IntegrityError if the length is wrong, DiskError, CancelledError, and what `sign` and `progress`
     raise.
     """
-    with explained_disk(part.path):
+    with translate_write_errors(part.path):
         return _Fetch(part, options, expected_size).run()
 
 
@@ -91,8 +91,8 @@ class _Fetch:
     def __init__(self, part: Part, options: FetchOptions, expected_size: int | None) -> None:
         self._part = part
         self._options = options
-        self._source = Source(part, options.sign, expected_size, options.connections)
-        self._digest = GrowingDigest(part.descriptor)
+        self._source = RemoteFile(part, options.sign, expected_size, options.connections)
+        self._digest = IncrementalDigest(part.descriptor)
         self._retries = 0
         self._changes = 0
         self._told_at = 0.0
@@ -111,7 +111,7 @@ class _Fetch:
             return FetchedBytes(total, sha256, version.etag if version else None)
         except BaseException as error:
             if isinstance(error, IntegrityError) or not self._source.resumable:
-                self._source.restart()  # nobody could go on with these bytes
+                self._source.restart()  # these bytes can't be resumed
             raise
         finally:
             self._digest.close()
@@ -122,7 +122,7 @@ class _Fetch:
         source, attempt, senseless = self._source, 0, 0
         while not source.pieces.complete:
             if source.version is not None and not source.resumable:
-                self._begin_anew()  # nothing would tell whether the rest is of the same object
+                self._restart()  # without an ETag the rest may be of another version
             before = source.pieces.done
             try:
                 self._read()
@@ -131,14 +131,14 @@ class _Fetch:
                 self._changes += 1
                 if self._changes > _MOST_CHANGES:
                     raise UnreachableError("The file in the bucket keeps changing") from error
-                self._begin_anew(changed=True)
+                self._restart(changed=True)
                 failure: LoraTuiError = error
             except (ExpiredLinkError, BusyError) as error:
-                source.forget_link()  # some stacks answer 500 to a link that has expired
+                source.discard_link()  # some stacks answer 500 to an expired link
                 failure = error
             except (UntrustedError, ProxyRefusedError):
                 raise
-            except InvalidAnswerError as error:
+            except InvalidResponseError as error:
                 senseless += 1
                 if senseless >= _MOST_INVALID_ANSWERS:
                     raise
@@ -146,12 +146,12 @@ class _Fetch:
             except UnreachableError as error:
                 failure = error
             if source.resumable and source.pieces.done > before:
-                attempt = 0  # it moved: a slow and broken line is still a line
+                attempt = 0  # there was progress: a connection that keeps breaking still works
             attempt += 1
             self._retries += 1
             if self._retries > _MANY_RETRIES + source.pieces.done // _LEAST_BYTES_A_RETRY:
                 raise failure
-            self._tell()
+            self._report_progress()
             if not self._options.wait(attempt, getattr(failure, "retry_after", None)):
                 self._check_stop()
                 if isinstance(failure, ExpiredLinkError):
@@ -160,34 +160,34 @@ class _Fetch:
             self._check_stop()
 
     def _read(self) -> None:
-        """Read until nothing is missing. Raises what ended the last reader."""
+        """Read until nothing is missing. Raises the error of the last reader."""
         options = self._options
         readers = Readers(self._source, stall_seconds=options.stall_seconds, limit=options.limit)
         try:
             readers.start()
             while len(readers):
                 for error, others in readers.wait(_TICK_SECONDS):
-                    self._bear(error, others=others)
+                    self._handle_failure(error, others=others)
                 self._check_stop()
-                self._tell_now_and_then()
+                self._report_progress_sometimes()
                 self._digest.follow(self._source.pieces.frontier)
-                self._note_now_and_then()
-                self._adjust(readers)
+                self._write_note_sometimes()
+                self._scale_readers(readers)
         finally:
             readers.stop()
 
-    def _bear(self, error: BaseException, *, others: int) -> None:
-        """Go on with the other connections where that makes sense; else raise."""
+    def _handle_failure(self, error: BaseException, *, others: int) -> None:
+        """Continue with the other connections if that can work; else raise the error."""
         if isinstance(error, ChangedError) or not others:
             raise error
         if not isinstance(error, (UnreachableError, ExpiredLinkError)):
             raise error
         self._retries += 1
-        if isinstance(error, (ExpiredLinkError, BusyError)) and self._source.forget_link():
-            return  # it has expired: the next reader has a new one
-        self._source.scaling.lost_one(others)
+        if isinstance(error, (ExpiredLinkError, BusyError)) and self._source.discard_link():
+            return  # the link has expired: the next reader makes a new one
+        self._source.scaling.connection_lost(others)
 
-    def _adjust(self, readers: Readers) -> None:
+    def _scale_readers(self, readers: Readers) -> None:
         """Start and dismiss readers."""
         pieces = self._source.pieces
         if not self._source.resumable or not len(readers):
@@ -202,28 +202,28 @@ class _Fetch:
             pass
         readers.keep(allowed)
 
-    def _begin_anew(self, *, changed: bool = False) -> None:
+    def _restart(self, *, changed: bool = False) -> None:
         self._join_noting()
         self._digest.close()
-        self._digest = GrowingDigest(self._part.descriptor)
+        self._digest = IncrementalDigest(self._part.descriptor)
         self._source.restart(changed=changed)
 
     def _check_stop(self) -> None:
         if self._options.stop.is_set():
             raise CancelledError("The download was stopped")
 
-    def _tell_now_and_then(self) -> None:
+    def _report_progress_sometimes(self) -> None:
         now = time.monotonic()
         if now - self._told_at >= _TELL_SECONDS:
             self._told_at = now
-            self._tell()
+            self._report_progress()
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         pieces = self._source.pieces
         self._options.progress(pieces.done, pieces.total, self._retries)
 
-    def _note_now_and_then(self) -> None:
-        """In a thread: bringing a second's bytes to the disk may take longer than a second."""
+    def _write_note_sometimes(self) -> None:
+        """In a thread, as flushing a second's bytes to the disk may take longer than a second."""
         now = time.monotonic()
         if now - self._noted_at < NOTE_SECONDS:
             return
@@ -242,5 +242,5 @@ class _Fetch:
         if version is None or not self._part.exists:
             return
         gaps = pieces.gaps()
-        with suppress(OSError):  # a full disk: the note before this one stays true
+        with suppress(OSError):  # a full disk: the previous note remains valid
             self._part.note(version, gaps)

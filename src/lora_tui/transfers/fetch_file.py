@@ -1,4 +1,4 @@
-"""One file of the queue: fetched, checked, written down, and only then given its name."""
+"""Fetches one file of the queue: bytes, checks, record, and the final name last."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from lora_tui.transfers.verify import check_structure, md5_of, sha256_of
 
 @dataclass(frozen=True)
 class FetchedFile:
-    """A file in its place."""
+    """A file under its final name."""
 
     size: int
     sha256: str
     modified: int
-    """When it was written, in nanoseconds."""
+    """Its modification time, in nanoseconds."""
     checked: Checked
     etag: str | None = None
-    """What the storage calls this version of the object."""
+    """The storage's ETag of this version."""
 
 
 def fetch_file(
@@ -43,12 +43,12 @@ def fetch_file(
     verifying: Callable[[int], None],
     etag_of: Callable[[str], str | None] = lambda _path: None,
 ) -> FetchedFile:
-    """Bring one file into its place. `verifying` is told when all its bytes are there.
+    """Fetch one file to its target. `verifying` is called when all bytes have arrived.
 
-    What is at the target already is kept where it is this file of this version of the model;
-    `etag_of` asks the storage for the ETag of an object path. Raises what `fetch` raises,
-    IntegrityError where the bytes are wrong (the `.part` is removed then), DiskError where another
-    file is in the way or the directory is another model's.
+    An existing file is kept if it is this version of the file; `etag_of` asks the storage for the
+    ETag of an object path. Raises what `fetch_bytes` raises, IntegrityError if the bytes are wrong
+    (the `.part` is removed then), DiskError if another file has the name or the directory belongs
+    to another model.
     """
     directory = row.target.parent
     with open_part(row.target) as part:
@@ -74,12 +74,12 @@ def _fetch_into(
     etag_of: Callable[[str], str | None],
 ) -> FetchedFile:
     if _is_there(row.target):
-        here = _already_here(row, model, etag_of)
+        here = _existing_file(row, model, etag_of)
         if here is not None:
             _record(row, model, here)
             return here
         if not row.force:
-            raise _in_the_way(row, model)
+            raise _conflict_error(row, model)
     resumed = part.resume() is not None
     fetched, checked = _fetch_checked(part, row, options, verifying, again=resumed)
     modified = os.fstat(part.descriptor).st_mtime_ns
@@ -87,7 +87,7 @@ def _fetch_into(
     part.check_in_place()
     _record(row, model, file)
     if not row.force and _is_there(row.target):
-        raise _in_the_way(row, model)
+        raise _conflict_error(row, model)
     part.move_to(row.target)
     return file
 
@@ -100,7 +100,7 @@ def _fetch_checked(
     *,
     again: bool,
 ) -> tuple[FetchedBytes, Checked]:
-    """The file whole and right. With `again`, bytes of an earlier attempt get a second chance."""
+    """The fetched and checked file. With `again`, it is fetched once more if the check fails."""
     fetched = fetch_bytes(part, options, expected_size=row.bytes_total)
     verifying(fetched.size)
     part.check_in_place()
@@ -129,7 +129,7 @@ def _record(row: Transfer, model: Model, file: FetchedFile) -> None:
 
 
 def _check(path: Path, row: Transfer, fetched: FetchedBytes) -> Checked:
-    """The strongest comparison that can be made. Raises IntegrityError."""
+    """Verify it by the strongest available check. Raises IntegrityError."""
     if row.expected_sha256 is not None and fetched.sha256 != row.expected_sha256:
         raise IntegrityError(
             "The checksum is wrong: these are not the bytes that were stored",
@@ -151,10 +151,10 @@ def _check(path: Path, row: Transfer, fetched: FetchedBytes) -> Checked:
     return Checked.ETAG
 
 
-def _already_here(
+def _existing_file(
     row: Transfer, model: Model, etag_of: Callable[[str], str | None]
 ) -> FetchedFile | None:
-    """The file at the target, where it is this file of this version of the model."""
+    """The file at the target, if it is the wanted version."""
     try:
         if row.target.is_symlink() or not row.target.is_file():
             return None
@@ -164,7 +164,7 @@ def _already_here(
         digest = sha256_of(row.target)
         if row.expected_sha256 is not None:
             checked = Checked.SHA256 if digest == row.expected_sha256 else None
-            etag = _entry(row, model).get("etag") if checked else None
+            etag = _record_entry(row, model).get("etag") if checked else None
         else:
             etag = etag_of(row.object_path)
             checked = _compared_with_storage(row, model, digest, etag)
@@ -179,11 +179,11 @@ def _already_here(
 def _compared_with_storage(
     row: Transfer, model: Model, digest: str, etag: str | None
 ) -> Checked | None:
-    """Without a manifest: by the current ETag and what was recorded at the download."""
+    """How the file is verified without a manifest: by the current ETag, or the record."""
     expected = md5_of_etag(etag)
     if expected is not None:
         return Checked.ETAG if md5_of(row.target) == expected else None
-    record, entry = record_of(row.target.parent, model.id), _entry(row, model)
+    record, entry = record_of(row.target.parent, model.id), _record_entry(row, model)
     if entry.get("object") != row.file or entry.get("sha256") != digest:
         return None
     before = entry.get("etag")
@@ -194,8 +194,8 @@ def _compared_with_storage(
     return (checked_of(entry.get("checked")) or Checked.LENGTH) if same else None
 
 
-def _in_the_way(row: Transfer, model: Model) -> DiskError:
-    entry = _entry(row, model)
+def _conflict_error(row: Transfer, model: Model) -> DiskError:
+    entry = _record_entry(row, model)
     if entry.get("object") != row.file:
         what = "Another file of that name is there already"
     elif not row.target.is_file() or sha256_of(row.target) != entry.get("sha256"):
@@ -209,8 +209,8 @@ def _in_the_way(row: Transfer, model: Model) -> DiskError:
     )
 
 
-def _entry(row: Transfer, model: Model) -> dict[str, object]:
-    """The record of the target, where it is this model's."""
+def _record_entry(row: Transfer, model: Model) -> dict[str, object]:
+    """The record's entry of the target; empty if the directory is another model's."""
     files = recorded_files(record_of(row.target.parent, model.id))
     return dict(files.get(row.target.name, {}))
 

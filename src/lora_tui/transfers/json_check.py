@@ -1,7 +1,7 @@
-"""Checks whether a file is one JSON document, piece by piece, so memory stays small.
+"""Checks whether a file is one JSON document, piece by piece, in little memory.
 
-`json.loads` builds all that a document holds, up to thirty times its size. This looks at its
-grammar alone: regular expressions pass over runs of plain values, the rest goes by a stack.
+`json.loads` needs up to thirty times the size of a document. This checks only the grammar: regular
+expressions skip runs of plain values, a stack follows the nesting.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import BinaryIO, Final
 from lora_tui.errors import IntegrityError
 
 MOST_DEPTH: Final = 1000
-"""The deepest nesting; the programs that load adapters allow less."""
+"""The limit of nesting; programs that load adapters allow less."""
 
 PIECE_BYTES: Final = 256 << 10
 _LONGEST_WORD: Final = 64 << 10
-"""Bytes; a longer number is refused."""
+"""Bytes; longer numbers are refused."""
 _BOM: Final = b"\xef\xbb\xbf"
 _MOST_REPEATS: Final = 1000
-"""Of a group in one match, so that what a match keeps for going back stays small."""
+"""Of a group in one match, to limit the memory of backtracking."""
 _REPEATED: Final = b"{0,%d}" % _MOST_REPEATS
 
 # No possessive quantifiers and no atomic groups: CPython before 3.11.5 gets them wrong. A match
-# that fails still goes back over each byte once only, as no two ways lead over the same bytes.
+# that fails backtracks over each byte only once, as no two alternatives match the same bytes.
 _SPACE: Final = rb"[ \t\n\r]*"
 _CHARACTERS: Final = rb'[^"\\\x00-\x1f]*'
 _INNER: Final = (
@@ -52,7 +52,7 @@ def _more(pattern: bytes) -> bytes:
 
 
 _PLAIN: Final = _or_of_them(_or_of_them(_SCALAR))
-"""What is passed over at once."""
+"""What is skipped at once."""
 _GAP: Final = re.compile(_SPACE)
 _REST_OF_STRING: Final = re.compile(_INNER)
 _VALUE_WORD: Final = re.compile(_WORD)
@@ -62,8 +62,8 @@ _LONGEST_ESCAPE: Final = 6
 
 _PENDING: Final = re.compile(rb"[-+.0-9A-Za-z]*")
 _VALUE, _FIRST_VALUE, _KEY, _FIRST_KEY, _COLON, _NEXT = range(6)
-"""What may come: a value, one or the end of the list, a key, one or the end of the table, the colon
-after it, what follows a value."""
+"""What may come next: a value; a value or the end of the list; a key; a key or the end of the
+object; a colon; a comma or the end."""
 
 
 def check_document(file: BinaryIO) -> None:
@@ -189,7 +189,7 @@ class _Checker:
     def _word(self, at: int, last: bool) -> int:
         text = self._text
         if not last and _PENDING.match(text, at).end() == len(text):  # type: ignore[union-attr]
-            return at  # it may go on
+            return at  # it may continue in the next piece
         word = _VALUE_WORD.match(text, at)
         if word is None:
             raise self._wrong(at)

@@ -5,7 +5,7 @@ The record says whose directory it is, and what each file in it was:
 id, name, version, …  of the model; the directory belongs to that model alone
 model_files           remote name → name on this disk, and size and sha256 where known
 files                 name on this disk → what was fetched: sha256, size, object (its remote
-                      name), checked (cache/verification.py), etag, updated_at (of the model, then)
+                      name), checked (how it was verified), etag, updated_at (of the model, then)
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from lora_tui.filenames import distinct_file_names, safe_file_name, same_file_ke
 from lora_tui.files import PUBLIC_MODE, locked_directory, read_regular_file, write_file
 from lora_tui.json_values import json_text, mapping, parse_json
 from lora_tui.text import terminal_safe
-from lora_tui.transfers.part import SUFFIXES, explained_disk, part_of
+from lora_tui.transfers.part import SUFFIXES, part_of, translate_write_errors
 
 
 def model_directory(model: Model, downloads: Path, *, replace: bool = False) -> Path:
-    """`<downloads>/<name slug>-<short id>`, or with the whole id where another model has that.
+    """`<downloads>/<name slug>-<short id>`, or with the whole id if another model uses that.
 
-    A model that was renamed since stays where it is: of the directories that hold something of
-    it, the one with the most files. One that holds an earlier version is left alone, unless it is
-    to be `replace`d: a server may have it loaded. The new version gets a directory of its own.
+    A renamed model keeps its directory: of those with files of it, the one with the most. A
+    directory with an earlier version is used only with `replace`, as a server may have it loaded;
+    else the new version gets its own directory.
     """
     short, whole = f"-{slug(model.id[:8])}", f"-{slug(model.id, limit=80)}"
     there = [path for path in _named_by(downloads, short) if _holds(path, model)]
@@ -71,7 +71,7 @@ def _is_free(path: Path, model: Model) -> bool:
 
 
 def _holds(directory: Path, model: Model) -> bool:
-    """Whether lora-tui put something of this model there, if only the beginning of a file."""
+    """Whether it holds files of this model, also partial ones."""
     record = read_record(directory)
     if record:
         return record.get("id") == model.id
@@ -87,13 +87,13 @@ def _files(directory: Path) -> list[str]:
 
 
 MANIFEST: Final = "lora-tui.json"
-"""The record's name."""
+"""The name of the record."""
 
 _MOST_BYTES: Final = 16 << 20
 
 
 def read_record(directory: Path) -> Mapping[str, Any]:
-    """The whole of it; empty where there is none, or what is there is no record."""
+    """The record of a directory; empty if there is none, or it is invalid."""
     try:
         return mapping(parse_json(read_regular_file(directory / MANIFEST, _MOST_BYTES)))
     except (OSError, ValueError, RecursionError):
@@ -101,22 +101,22 @@ def read_record(directory: Path) -> Mapping[str, Any]:
 
 
 def recorded_files(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name on this disk → what is known of the files that lora-tui put there."""
+    """Name on this disk → entry, of the files that lora-tui downloaded."""
     return {
         name: mapping(facts)
         for name, facts in mapping(record.get("files")).items()
-        if _is_plain(name)
+        if _is_file_name(name)
     }
 
 
 def record_of(directory: Path, model_id: str) -> Mapping[str, Any]:
-    """The record where the directory is this model's; else empty."""
+    """The record if the directory belongs to this model; else empty."""
     record = read_record(directory)
     return record if record.get("id") == model_id else {}
 
 
 def local_names(model: Model, directory: Path) -> dict[str, str]:
-    """Remote name → the name on this disk, of every file of the model.
+    """Remote name → name on this disk, of every file of the model.
 
     A file keeps the name that the record in `directory` gives it.
     """
@@ -135,17 +135,17 @@ def local_names(model: Model, directory: Path) -> dict[str, str]:
 
 
 def expected_files(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name on this disk → size and sha256, where known, of every file that the model had."""
+    """Name on this disk → size and sha256, if known, of every file that the model had."""
     found: dict[str, Mapping[str, Any]] = {}
     for remote, facts in mapping(record.get("model_files")).items():
         name = mapping(facts).get("name")
-        if isinstance(name, str) and _is_plain(name):
+        if isinstance(name, str) and _is_file_name(name):
             found[name] = {**mapping(facts), "object": remote}
     return found
 
 
 def check_directory(directory: Path, model: Model) -> None:
-    """Raises DiskError where files of another model lie there, or another program's record."""
+    """Raises DiskError if it holds files of another model, or another program's record."""
     record = read_record(directory)
     owner = record.get("id")
     place = directory / MANIFEST
@@ -168,12 +168,12 @@ def check_directory(directory: Path, model: Model) -> None:
 
 
 def claim_directory(directory: Path, model: Model, *, force: bool = False) -> None:
-    """Write down that the directory is this model's, before anything of it is put there.
+    """Record that the directory belongs to this model, before any file is written.
 
     With `force` another's record stays until the first file of this model replaces it, in
     `record_file`. Raises what `check_directory` raises.
     """
-    with explained_disk(directory / MANIFEST), locked_directory(directory):
+    with translate_write_errors(directory / MANIFEST), locked_directory(directory):
         try:
             check_directory(directory, model)
         except DiskError:
@@ -185,7 +185,7 @@ def claim_directory(directory: Path, model: Model, *, force: bool = False) -> No
 
 
 def release_directory(directory: Path, model_id: str) -> None:
-    """Remove the record where no file of the model is there, after a failed download."""
+    """Remove the record if there is no file of the model, after a failed download."""
     with suppress(OSError, InUseError), locked_directory(directory):
         record = record_of(directory, model_id)
         begun = any(lexists(part_of(directory / name)) for name in expected_files(record))
@@ -205,12 +205,11 @@ def record_file(
     etag: str | None,
     force: bool = False,
 ) -> None:
-    """Write down a file. Done before it gets its name: a crash in between costs nothing.
+    """Record a file. Call it before the file gets its name: then a crash in between is harmless.
 
-    Raises DiskError, also where another model has taken the directory over meanwhile and this one
-    may not (`force`).
+    Raises DiskError, also if another model has claimed the directory meanwhile (unless `force`).
     """
-    with explained_disk(directory / MANIFEST), locked_directory(directory):
+    with translate_write_errors(directory / MANIFEST), locked_directory(directory):
         if not force:
             check_directory(directory, model)
         files = dict(recorded_files(record_of(directory, model.id)))
@@ -226,16 +225,16 @@ def record_file(
 
 
 def is_this_version(entry: Mapping[str, Any], record: Mapping[str, Any], model: Model) -> bool:
-    """Whether a file was fetched when the model was as it is now, by the times alone."""
+    """Whether a file was fetched from the model's current version, judged by times alone."""
     moment = entry.get("updated_at")
     if moment is not None:
         return bool(moment == _moment_of(model))
-    fetched = clock.parse_timestamp(record.get("downloaded_at"))  # by an earlier lora-tui
+    fetched = clock.parse_timestamp(record.get("downloaded_at"))  # written by an earlier lora-tui
     return fetched is not None and (model.updated_at is None or model.updated_at <= fetched)
 
 
 def is_outdated(model: Model, directory: Path) -> bool:
-    """Whether a file in it is of an earlier version than the project has, as far as is known."""
+    """Whether a file in it is known to be of an earlier version than the project's."""
     today = {file.name: file.sha256 for file in model.files}
     files = recorded_files(record_of(directory, model.id)).values()
     return any(
@@ -275,6 +274,6 @@ def _moment_of(model: Model) -> str | None:
     return timestamp_text(model.updated_at) if model.updated_at else None
 
 
-def _is_plain(name: str) -> bool:
-    """Whether it can be the name of a file in the directory: a record may hold anything."""
+def _is_file_name(name: str) -> bool:
+    """Whether it can be the name of a file in the directory; a record is not trusted."""
     return name == Path(name).name and name not in ("", "..", MANIFEST) and "\0" not in name

@@ -1,8 +1,8 @@
-"""The unfinished file `<name>.part`: locked by one process, with a note of what it lacks.
+"""The partial file `<name>.part`: locked by one process, with a note of its missing bytes.
 
-The note (`<name>.part.json`) says which version of the object the bytes are of, and which are
-missing. It is written after the bytes it vouches for are on the disk, so it never promises too
-much: whatever ends the process, or the machine, the next attempt goes on from a true state.
+The note (`<name>.part.json`) says which version of the object the bytes belong to, and which are
+missing. It is written after the bytes are on the disk, so it never claims too much: after a crash
+of the process or the machine, the next attempt resumes from a correct state.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lora_tui.gateway.headers import strong_etag
 from lora_tui.transfers.pieces import Pieces
 
 SUFFIXES: Final = (".part", ".part.json", ".part.new")
-"""What lora-tui puts beside a file that it fetches; earlier versions left a `.part.new`."""
+"""Names of files beside a download; earlier versions left a `.part.new`."""
 
 ANOTHER_DIRECTORY: Final = "choose another directory with --to"
 
@@ -40,19 +40,19 @@ SPACE_MARGIN: Final = 64 << 20
 """Bytes that stay free on the disk."""
 _LARGEST_NOTE: Final = 16 << 20
 _LONGEST: Final = 1 << 40
-"""Bytes; no bucket has a file of that length."""
+"""Bytes; larger than any file in a bucket."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """Which bytes these are: a strong ETag and the length, as the server tells them."""
+    """A version of an object: its strong ETag and length, as the server sends them."""
 
     etag: str | None
     total: int | None
 
     @property
     def resumable(self) -> bool:
-        """Whether bytes of two answers are known to be of the same object."""
+        """Whether bytes of two responses can be combined."""
         return self.etag is not None and self.total is not None
 
 
@@ -60,7 +60,7 @@ class Part:
     """An open, locked `.part`. Make one with `open_part`."""
 
     def __init__(self, path: Path, descriptor: int, directory: int, *, found: bool) -> None:
-        """`directory`: the descriptor of the one that it lies in; `found`: it was there before."""
+        """`directory`: the descriptor of its directory; `found`: whether the file existed."""
         self.path = path
         self.descriptor = descriptor
         self._directory = directory
@@ -70,16 +70,16 @@ class Part:
 
     @property
     def exists(self) -> bool:
-        """Whether it is still there under its own name."""
+        """Whether it still exists under its name."""
         return not self._moved and _is_same(self.path, self.descriptor)
 
     @property
     def in_its_directory(self) -> bool:
-        """Whether its directory is still the one in which it was opened."""
+        """Whether its directory is still the one that was opened."""
         return _is_same(self.path.parent, self._directory)
 
     def check_in_place(self) -> None:
-        """Raises DiskError where another program put something else in its place."""
+        """Raises DiskError if another program replaced it or its directory."""
         if not self.in_its_directory:
             raise DiskError(
                 "The model's directory was replaced during the download",
@@ -94,9 +94,9 @@ class Part:
             )
 
     def check_ours(self) -> None:
-        """Raises DiskError where the file or the note is nothing that lora-tui writes.
+        """Raises DiskError if the file or the note was not written by lora-tui.
 
-        Only the directory's record tells more; ask where that does not know the file.
+        Call it for files that the directory's record does not know.
         """
         if _read_note(self._note) is not None:
             return
@@ -110,7 +110,7 @@ class Part:
                 )
 
     def check_space(self, needed: int) -> None:
-        """Raises DiskError unless `needed` bytes, less those that it occupies, fit on its disk."""
+        """Raises DiskError unless `needed` bytes, minus those that it occupies, fit on the disk."""
         usage = os.fstatvfs(self.descriptor)
         free = usage.f_bavail * usage.f_frsize
         missing = needed - os.fstat(self.descriptor).st_size
@@ -121,16 +121,16 @@ class Part:
             )
 
     def resume(self) -> tuple[Version, Pieces] | None:
-        """What an earlier attempt left; None where there is nothing that can be relied on."""
+        """Version and pieces of an earlier attempt; None if there are none, or they are invalid."""
         found = _read_note(self._note)
         if found is None:
             return None
         version, total, gaps = found
         reach = max(_ends(gaps, total), default=0)
         if os.fstat(self.descriptor).st_size < reach:
-            return None  # the bytes are not there: another program was at it
+            return None  # the file was cut by another program
         if not gaps:
-            # the bucket may have another object by now: its answer to this byte tells
+            # the object may have changed: the response to a request of this byte tells
             gaps = [(total - 1, total)]
         return version, Pieces(total, gaps)
 
@@ -141,13 +141,13 @@ class Part:
             data, at = data[count:], at + count
 
     def restart(self) -> None:
-        """Forget what was fetched."""
+        """Delete the note and all bytes."""
         if self.in_its_directory:
             self._note.unlink(missing_ok=True)
         os.ftruncate(self.descriptor, 0)
 
     def note(self, version: Version, gaps: list[tuple[int, int]]) -> None:
-        """Write down what is missing; `gaps` were missing before the call."""
+        """Write the note; `gaps` are the missing spans."""
         if not version.resumable or not self.exists or not self.in_its_directory:
             return
         flush_to_disk(self.descriptor)
@@ -155,12 +155,12 @@ class Part:
         write_file(self._note, json.dumps(data), mode=PUBLIC_MODE)
 
     def finish(self, total: int) -> None:
-        """All `total` bytes are there: bring them safely to the disk."""
+        """Flush the complete file of `total` bytes to the disk."""
         os.ftruncate(self.descriptor, total)
         os.fsync(self.descriptor)
 
     def move_to(self, target: Path) -> None:
-        """Give it its final name, atomically and for good. Raises DiskError, OSError."""
+        """Rename it to its final name, atomically and durably. Raises DiskError, OSError."""
         self.check_in_place()
         self.path.replace(target)
         self._moved = True
@@ -171,7 +171,7 @@ class Part:
                 remedy="see what is there now; then run the same command again",
             )
         self._note.unlink(missing_ok=True)
-        with suppress(OSError):  # SMB and FUSE can't; the file has its name all the same
+        with suppress(OSError):  # SMB and FUSE can't; the file is renamed all the same
             directory = os.open(target.parent, os.O_RDONLY)
             try:
                 os.fsync(directory)
@@ -189,26 +189,25 @@ class Part:
         self._moved = True
 
     def is_empty(self) -> bool:
-        """Whether nothing was fetched so far."""
+        """Whether it has no bytes yet."""
         return os.fstat(self.descriptor).st_size == 0
 
 
 def part_of(target: Path) -> Path:
-    """Where the bytes of `target` are gathered."""
+    """The path of the partial file of `target`."""
     return target.with_name(f"{target.name}.part")
 
 
 def has_partial_download(target: Path) -> bool:
-    """Whether an unfinished download of `target` left a `.part` and a note: it is none of the
-    user's own."""
+    """Whether `target` has a `.part` with a note, so that it is not a file of the user."""
     path = part_of(target)
     return _is_file(path) and _read_note(_note_of(path)) is not None
 
 
 def discard_part(target: Path) -> None:
-    """Remove what an unfinished download of `target` left. Raises DiskError where it is in use.
+    """Remove the partial file of `target` and its note; only regular files are removed.
 
-    What is no file is not ours.
+    Raises DiskError if it is in use.
     """
     path = part_of(target)
     if _is_file(path) and path.lstat().st_nlink == 1:
@@ -220,13 +219,13 @@ def discard_part(target: Path) -> None:
 
 @contextmanager
 def open_part(target: Path) -> Iterator[Part]:
-    """Open and lock the `.part` of `target`, with its directory made where it is missing.
+    """Open and lock the `.part` of `target`; makes the directory if it is missing.
 
-    One that is empty at the end is removed. Raises DiskError where the disk refuses, or another
-    process (or thread) has it, or a link is where its directory was.
+    If it is empty at the end, it is removed. Raises DiskError for errors of the disk, if another
+    process or thread has it, or if its directory is a link.
     """
     path = part_of(target)
-    with explained_disk(path):
+    with translate_write_errors(path):
         if path.parent.is_symlink():
             raise DiskError(
                 "The model's directory was replaced by a link",
@@ -255,8 +254,8 @@ def open_part(target: Path) -> Iterator[Part]:
 
 
 @contextmanager
-def explained_disk(path: Path) -> Iterator[None]:
-    """What the file system refuses, as DiskError."""
+def translate_write_errors(path: Path) -> Iterator[None]:
+    """Raise every OSError of the block as DiskError."""
     try:
         yield
     except OSError as error:
@@ -283,7 +282,7 @@ def _open_locked(path: Path, directory: int) -> FileLock:
                     details=f"{path} is held by {holder}",
                     remedy=holder.remedy,
                 )
-            # its previous holder may have renamed it to its final name: then it is not a .part
+            # its previous holder may have renamed it to its final name
             if _is_same(path, lock.descriptor):
                 return lock
         except BaseException:
@@ -293,25 +292,25 @@ def _open_locked(path: Path, directory: int) -> FileLock:
 
 
 def _open(path: Path, directory: int) -> int:
-    """Make or open it; whatever else has its name is not written to. Raises OSError, DiskError."""
+    """Create or open it; only a regular file is opened. Raises OSError, DiskError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path.name, flags, 0o644, dir_fd=directory)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
-            raise _no_file(path) from error
+            raise _not_a_file_error(path) from error
         raise
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
-            raise _no_file(path)
+            raise _not_a_file_error(path)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _no_file(path: Path) -> DiskError:
+def _not_a_file_error(path: Path) -> DiskError:
     return DiskError(
         "Something else has the name of the unfinished file",
         details=str(path),
@@ -340,7 +339,7 @@ def _note_of(part: Path) -> Path:
 
 
 def _read_note(path: Path) -> tuple[Version, int, list[tuple[int, int]]] | None:
-    """Version, length and gaps; None where it is no note that lora-tui could have written."""
+    """Version, length and gaps of a note; None if it is invalid."""
     try:
         note = json.loads(read_regular_file(path, _LARGEST_NOTE))
         etag, total = note["etag"], note["total"]
@@ -352,12 +351,12 @@ def _read_note(path: Path) -> tuple[Version, int, list[tuple[int, int]]] | None:
         return None
     if strong_etag(etag) is None or not etag.isprintable():
         return None  # it is sent to the server
-    if not 0 < total <= _LONGEST or not _sound(gaps, total):
+    if not 0 < total <= _LONGEST or not _are_valid(gaps, total):
         return None
     return Version(etag, total), total, gaps
 
 
-def _sound(gaps: list[tuple[int, int]], total: int) -> bool:
+def _are_valid(gaps: list[tuple[int, int]], total: int) -> bool:
     at = 0
     for start, end in gaps:
         if not at <= start < end <= total:
@@ -367,7 +366,7 @@ def _sound(gaps: list[tuple[int, int]], total: int) -> bool:
 
 
 def _ends(gaps: list[tuple[int, int]], total: int) -> Iterator[int]:
-    """Where each span that is there ends."""
+    """The end of each fetched span."""
     at = 0
     for start, end in gaps:
         if start > at:

@@ -1,4 +1,4 @@
-"""Which bytes of a file are still missing, and which connection fetches which of them."""
+"""The missing spans of a file, and their distribution over connections."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 UNKNOWN_END: Final = 1 << 62
-"""The end of a file whose length nobody has told yet."""
+"""The end of a file of unknown length."""
 
 _LEAST: Final = 256 << 10
-"""Bytes of a part that is worth a request of its own."""
+"""The smallest span that is worth its own request."""
 _FAR: Final = 16
-"""Chunks by which the first gap may be behind before others help with it."""
+"""Chunks by which the first gap may fall behind before others help with it."""
 
 
 @dataclass(eq=False)
 class Piece:
-    """A gap: the bytes from `at` up to but not including `end`. `Pieces` alone changes it."""
+    """A gap: the bytes from `at` up to `end` (exclusive). Changed only by `Pieces`."""
 
     at: int
     end: int
@@ -26,7 +26,7 @@ class Piece:
 
     @property
     def missing(self) -> int:
-        """Bytes to go."""
+        """Missing bytes."""
         return self.end - self.at
 
 
@@ -34,7 +34,7 @@ class Pieces:
     """The gaps of one file. Safe to use from several threads."""
 
     def __init__(self, total: int | None, missing: Iterable[tuple[int, int]] | None = None) -> None:
-        """All of it is missing, unless `missing` says which spans are."""
+        """`missing`: the missing spans; by default the whole file."""
         self._lock = threading.Lock()
         self._total = total
         spans = [(0, UNKNOWN_END if total is None else total)] if missing is None else missing
@@ -42,12 +42,12 @@ class Pieces:
 
     @property
     def total(self) -> int | None:
-        """Bytes of the whole file, where that is known."""
+        """Bytes of the whole file, if known."""
         return self._total
 
     @property
     def done(self) -> int:
-        """Bytes that are there."""
+        """Fetched bytes."""
         with self._lock:
             if self._total is None:
                 return self._gaps[0].at if self._gaps else 0
@@ -55,7 +55,7 @@ class Pieces:
 
     @property
     def missing(self) -> int:
-        """Bytes to go, as far as that is known."""
+        """Missing bytes, as far as is known."""
         with self._lock:
             return 0 if self._total is None else sum(gap.missing for gap in self._gaps)
 
@@ -67,7 +67,7 @@ class Pieces:
 
     @property
     def frontier(self) -> int:
-        """Everything before this is there."""
+        """The offset up to which there is no gap."""
         with self._lock:
             return self._gaps[0].at if self._gaps else self._total or 0
 
@@ -77,11 +77,11 @@ class Pieces:
             return [(gap.at, gap.end) for gap in self._gaps]
 
     def take(self, chunk: int | None = None) -> Piece | None:
-        """The first gap that nobody fetches; None where there is nothing to do.
+        """The first free gap; None if there is nothing to do.
 
-        With `chunk`, at most about so many bytes of it, so that the bytes come roughly in order.
-        Where every gap is being fetched, a part of the largest: what lies beyond its next chunk,
-        or at the end of a file its second half. So too of the first gap, where it is far behind.
+        With `chunk`, about that many bytes of it, so that bytes arrive roughly in order. If every
+        gap is taken, a part of the largest: what follows its next chunk, or at the end of a file
+        its second half. The same for the first gap, if it is far behind.
         """
         with self._lock:
             free = next((gap for gap in self._gaps if not gap.taken), None)
@@ -99,9 +99,9 @@ class Pieces:
             return free
 
     def go_on(self, piece: Piece, reach: int) -> bool:
-        """Give whoever has filled this piece what follows on it, up to `reach`, if it is free.
+        """Extend a filled piece by the free gap after it, up to `reach`; whether it was extended.
 
-        So an answer that is still coming need not be asked for again.
+        So the rest of the current response can be used.
         """
         with self._lock:
             number = next((n for n, gap in enumerate(self._gaps) if gap.at >= piece.end), None)
@@ -129,7 +129,7 @@ class Pieces:
             del self._gaps[number]
 
     def _share(self, gap: Piece, chunk: int) -> Piece | None:
-        """A part of a gap that somebody fetches, where it is worth while."""
+        """A part of a taken gap, if it is large enough."""
         if not gap.taken:
             return gap
         if gap.missing < 2 * _LEAST:
@@ -143,19 +143,19 @@ class Pieces:
         return rest
 
     def advance(self, piece: Piece, count: int) -> None:
-        """`count` bytes have been written at `piece.at`; its end may have moved meanwhile."""
+        """Note that `count` bytes were written at `piece.at`; its end may have moved meanwhile."""
         with self._lock:
             piece.at = min(piece.at + count, piece.end)
             if piece.at == piece.end and piece in self._gaps:
                 self._gaps.remove(piece)
 
     def release(self, piece: Piece) -> None:
-        """Somebody else may fetch the rest of it."""
+        """Free the rest of a piece for other readers."""
         with self._lock:
             piece.taken = False
 
-    def end_here(self, piece: Piece) -> None:
-        """The file of unknown length ends where this piece is."""
+    def set_end(self, piece: Piece) -> None:
+        """Set the length of a file of unknown length: it ends at `piece.at`."""
         with self._lock:
             self._total = piece.at
             self._gaps.clear()

@@ -15,7 +15,7 @@ _BURST_SECONDS: Final = 0.1
 
 
 class RateLimit:
-    """A token bucket. A reader asks before it reads, and is told how much it may."""
+    """A token bucket, shared by all connections. Call `take` before each read."""
 
     def __init__(self, bytes_a_second: float, *, now: Callable[[], float] = time.monotonic) -> None:
         self.bytes_a_second = bytes_a_second
@@ -26,7 +26,7 @@ class RateLimit:
 
     @property
     def burst(self) -> int:
-        """The most bytes at once."""
+        """The maximum of bytes at once."""
         return max(1, int(self.bytes_a_second * _BURST_SECONDS))
 
     def take(self, wanted: int) -> tuple[int, float]:
@@ -46,18 +46,18 @@ _WINDOW: Final = timedelta(seconds=6)
 
 
 class RateMeter:
-    """Give it every reading of the transfers; it remembers the last seconds of each that runs."""
+    """Measures the rate of running transfers over the last seconds."""
 
     def __init__(self) -> None:
         self._seen: dict[int, deque[tuple[datetime, int]]] = {}
 
     def observe(self, transfers: Iterable[Transfer]) -> None:
-        """Note how far each file is. One that does not run is forgotten."""
+        """Add the current progress of each file. Files that do not run are dropped."""
         for transfer in transfers:
             if transfer.state is not TransferState.RUNNING or transfer.updated_at is None:
                 self._seen.pop(transfer.id, None)
                 continue
-            # the first report of a resume jumps from nothing to what was there: not a rate
+            # the first report after a resume jumps from zero: not a rate
             if transfer.bytes_done <= 0:
                 self._seen.pop(transfer.id, None)
                 continue
@@ -70,7 +70,7 @@ class RateMeter:
                 seen.popleft()
 
     def rate(self, transfer: Transfer) -> float | None:
-        """Bytes a second over the last seconds; None where that is not known yet."""
+        """Bytes a second over the last seconds; None if not known yet."""
         seen = self._seen.get(transfer.id)
         if not seen or len(seen) < 2:
             return None
@@ -79,7 +79,7 @@ class RateMeter:
 
 
 def seconds_left(transfers: Iterable[Transfer], rate: float | None) -> float | None:
-    """How long these files will take at `rate`; None where a size or the rate is not known."""
+    """Remaining seconds at `rate`; None if a size or the rate is not known."""
     if not rate or rate <= 0:
         return None
     missing = 0

@@ -1,7 +1,7 @@
-"""The threads that read a file at the same time, each over a connection of its own.
+"""The threads that read one file in parallel, each over its own connection.
 
-A reader fills gap after gap (pieces.py), writes what comes where it belongs, and ends when nothing
-is missing, when it is dismissed, or with the error that its line broke with.
+A reader takes one gap after another (pieces.py), writes the bytes at their offset, and ends when
+nothing is missing, when it is dismissed, or with the error of its connection.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from lora_tui.errors import UnreachableError
-from lora_tui.transfers.connection import Answer, ChangedError, RangeConnection
+from lora_tui.transfers.connection import ChangedError, RangeConnection, RangeResponse
 from lora_tui.transfers.pieces import UNKNOWN_END, Piece, Pieces
 from lora_tui.transfers.rate import RateLimit
-from lora_tui.transfers.source import Source
+from lora_tui.transfers.remote_file import RemoteFile
 
 _BUFFER: Final = 1 << 20
 _SMALLEST_READ: Final = 4 << 10
@@ -31,15 +31,17 @@ class _Reader:
     piece: Piece
     line: RangeConnection
     thread: threading.Thread | None = None
-    answer: Answer | None = None
-    """While there is one, the thread may write; otherwise it touches nothing."""
+    answer: RangeResponse | None = None
+    """The thread writes to the file only while this is set."""
     leave: bool = False
 
 
 class Readers:
-    """Those that work now, all on one version. One thread conducts them."""
+    """The running readers, all of one version of the object. Controlled by one thread."""
 
-    def __init__(self, source: Source, *, stall_seconds: float, limit: RateLimit | None) -> None:
+    def __init__(
+        self, source: RemoteFile, *, stall_seconds: float, limit: RateLimit | None
+    ) -> None:
         self._source = source
         self._stall_seconds = stall_seconds
         self._limit = limit
@@ -54,11 +56,11 @@ class Readers:
 
     @property
     def receiving(self) -> int:
-        """How many have an answer and read it."""
+        """How many are reading a response."""
         return sum(reader.answer is not None for reader in self._readers)
 
     def start(self) -> bool:
-        """One more reader; False where there is nothing for it to do."""
+        """Start one more reader; False if there is no gap for it."""
         scaling, pieces = self._source.scaling, self._source.pieces
         piece = pieces.take(scaling.chunk(pieces.missing) if self._readers else None)
         if piece is None:
@@ -72,17 +74,17 @@ class Readers:
         return True
 
     def keep(self, count: int) -> None:
-        """Dismiss those beyond so many, the ones first that still wait for their first byte."""
+        """Dismiss all but `count`; first those that wait for their first byte."""
         ranked = sorted(self._readers, key=lambda reader: (reader.leave, reader.answer is None))
         with self._lock:
             for reader in ranked[count:]:
                 if not reader.leave:
                     reader.leave = True
-                    # it may wait for long, and the server work for it
+                    # it could wait long, and load the server
                     (reader.answer or reader.line).abort()
 
     def wait(self, seconds: float) -> list[tuple[BaseException, int]]:
-        """Until one ends, but no longer: the errors of those that did, and how many were left."""
+        """Wait until a reader ends: the errors of ended readers, each with the number left."""
         with self._wake:
             self._wake.wait_for(lambda: self._ended, seconds)
             ended, self._ended = self._ended, []
@@ -94,7 +96,7 @@ class Readers:
         return errors
 
     def stop(self) -> None:
-        """When this returns, no reader writes any more."""
+        """Stop all readers; none writes after the return."""
         with self._lock:
             self._halt.set()
             writing = [reader for reader in self._readers if reader.answer is not None]
@@ -106,7 +108,7 @@ class Readers:
                 reader.thread.join()
 
     def _read(self, reader: _Reader) -> None:
-        """The life of a reader: gap after gap, until there is none or the line breaks."""
+        """Main function of a reader: reads gaps until there is none, or the connection fails."""
         scaling, pieces = self._source.scaling, self._source.pieces
         line = reader.line
         error: BaseException | None = None
@@ -135,7 +137,7 @@ class Readers:
     def _read_piece(
         self, reader: _Reader, piece: Piece, line: RangeConnection, buffer: memoryview
     ) -> Pieces:
-        """Fill one gap; the gaps that it belongs to."""
+        """Fill one gap. Returns the gaps of the file, which the first response may replace."""
         source = self._source
         version, pieces = source.version, source.pieces
         etag = version.etag if version is not None else None
@@ -143,15 +145,15 @@ class Readers:
         if piece.at and not known:
             raise ChangedError("The server gives no way to go on in the middle of a file")
         end = piece.end if known else None
-        probe = source.unheard_of  # an empty file has no part
-        with line.ask(source.link(), piece.at, end, etag, probe=probe) as answer:
+        probe = source.is_unknown  # an empty file has no ranges
+        with line.request(source.link(), piece.at, end, etag, probe=probe) as answer:
             try:
                 with self._lock:
                     if self._halt.is_set():
                         return pieces
                     source.agree(answer)
                     reader.answer = answer
-                if source.pieces is not pieces:  # the first answer told how long the file is
+                if source.pieces is not pieces:  # the first response told the length of the file
                     pieces = source.pieces
                     first = pieces.take()
                     if first is None:
@@ -168,16 +170,21 @@ class Readers:
                 with self._lock:
                     reader.answer = None
 
-    def _skip(self, answer: Answer, count: int, buffer: memoryview) -> None:
-        """Pass over what is there already, where the server sends the whole file regardless."""
+    def _skip(self, answer: RangeResponse, count: int, buffer: memoryview) -> None:
+        """Skip bytes that are on the disk, when the server sends the whole file."""
         while count > 0 and not self._halt.is_set():
-            passed = answer.read_into(buffer[: self._permitted(min(len(buffer), count))])
+            passed = answer.read_into(buffer[: self._wait_for_rate(min(len(buffer), count))])
             if not passed:
                 raise UnreachableError("The connection ended in the middle of a file")
             count -= passed
 
     def _copy(
-        self, reader: _Reader, answer: Answer, pieces: Pieces, piece: Piece, buffer: memoryview
+        self,
+        reader: _Reader,
+        answer: RangeResponse,
+        pieces: Pieces,
+        piece: Piece,
+        buffer: memoryview,
     ) -> None:
         size = _FIRST_READ
         while not self._halt.is_set() and not reader.leave:
@@ -186,14 +193,14 @@ class Readers:
                 one = self._source.scaling.allowed == 1
                 if one and pieces.go_on(piece, answer.end or piece.end):
                     continue
-                self._see_the_end(answer, pieces, piece, buffer)
+                self._read_end(answer, pieces, piece, buffer)
                 return
-            wanted = self._permitted(wanted)
+            wanted = self._wait_for_rate(wanted)
             began = time.monotonic()
             count = answer.read_into(buffer[:wanted])
             if not count:
-                if piece.end == UNKNOWN_END and answer.certain_end:
-                    pieces.end_here(piece)
+                if piece.end == UNKNOWN_END and answer.has_certain_end:
+                    pieces.set_end(piece)
                     return
                 raise UnreachableError("The connection ended in the middle of a file")
             if piece.end == UNKNOWN_END:
@@ -201,20 +208,20 @@ class Readers:
             self._source.part.write(buffer[:count], piece.at)
             pieces.advance(piece, count)
             took = time.monotonic() - began
-            # large reads cost the least, small ones keep a slow line responsive
+            # large reads are cheaper, small ones keep a slow connection responsive
             if took < _LIVELY_SECONDS:
                 size = min(len(buffer), 2 * size)
             elif took > _SLOW_SECONDS:
                 size = max(_SMALLEST_READ, size // 2)
 
-    def _see_the_end(
-        self, answer: Answer, pieces: Pieces, piece: Piece, buffer: memoryview
+    def _read_end(
+        self, answer: RangeResponse, pieces: Pieces, piece: Piece, buffer: memoryview
     ) -> None:
-        """Where the answer did not say how long it is: that it ends where the manifest says."""
-        if not answer.tells_length and piece.end == pieces.total and answer.read_into(buffer[:1]):
+        """Check that a response without a length ends where the manifest says."""
+        if not answer.has_length and piece.end == pieces.total and answer.read_into(buffer[:1]):
             self._source.check_length(piece.end + 1)
 
-    def _permitted(self, wanted: int) -> int:
+    def _wait_for_rate(self, wanted: int) -> int:
         if self._limit is None:
             return wanted
         count, seconds = self._limit.take(wanted)

@@ -1,7 +1,7 @@
 """The workers of the download queue in this process, and the token that marks their files.
 
-Several processes share one queue. The token names a file that this process keeps locked; the system
-releases the lock however the process ends, so a process number that is used again deceives nobody.
+Several processes share one queue. The token names a presence file (files.py), so a reused process
+number is not mistaken for the owner.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ from lora_tui.files import SUSPENDED_SECONDS, Presence, in_use_error, is_present
 from lora_tui.processes import LockHolder
 from lora_tui.transfers.fetch_bytes import CancelledError, FetchOptions
 from lora_tui.transfers.fetch_file import fetch_file
-from lora_tui.transfers.part import explained_disk
+from lora_tui.transfers.part import translate_write_errors
 from lora_tui.transfers.rate import RateLimit
 
 _LOOK_SECONDS: Final = 0.1
 WATCH_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 90.0
-"""Seconds that another process may hold a file without progress; longer than its own waits."""
+"""Seconds without progress after which another process is not waited for any more."""
 
 
 @dataclass(frozen=True)
-class Tools:
-    """What the runner needs from outside, and how hard it may work."""
+class RunnerOptions:
+    """Callbacks and limits of the runner."""
 
     sign: Callable[[str], str] = field(repr=False)
-    """Object path → signed URL. Raises NotFoundError where the object is not there."""
+    """Object path → signed URL. Raises NotFoundError if there is no such object."""
     delay: Callable[[int, str | None], float | None]
     """The retry policy: seconds to wait after the n-th failure in a row (from 1), given the
-    server's Retry-After; None where it is to be given up."""
+    server's Retry-After; None to give up."""
     etag_of: Callable[[str], str | None] = lambda _path: None
-    """Object path → its ETag today; None where the storage does not tell."""
+    """Object path → its current ETag; None if the storage does not tell."""
     files_at_once: int = 3
     connections: int = 8
-    """To one file at the most."""
+    """The maximum for one file."""
     limit: RateLimit | None = None
     stall_seconds: float = 20.0
 
@@ -69,8 +69,10 @@ class Tools:
 class Runner:
     """The queue's workers in this process. Every method may be called from any thread."""
 
-    def __init__(self, cache_path: Path, tools: Tools, cache_owner: Owner | None = None) -> None:
-        """`cache_owner`: whose the cache must be."""
+    def __init__(
+        self, cache_path: Path, tools: RunnerOptions, cache_owner: Owner | None = None
+    ) -> None:
+        """`cache_owner`: the required owner of the cache."""
         self._cache_path, self._cache_owner = cache_path, cache_owner
         self._tools = tools
         self._stop = threading.Event()
@@ -79,15 +81,15 @@ class Runner:
         self._workers: list[threading.Thread] = []
         self._wanted: set[int] = set()
         self._unreleased: set[int] = set()
-        """Rows that nobody works on any more, though the cache could not be told so."""
+        """Rows that could not be released in the cache."""
         self._everything = False
         self._errors: dict[int, LoraTuiError] = {}
-        """Of this process: with details and remedy, which the cache does not keep."""
+        """Errors of this process, with details and remedy, which the cache does not keep."""
         self._broken: LoraTuiError | None = None
-        """Why a worker could not even write to the cache."""
+        """The error of a worker that could not write to the cache."""
 
     def start(self, ids: Collection[int] | None = None) -> None:
-        """Work off these files; None: everything that is queued, now and later."""
+        """Fetch these files; None: everything that is queued, now and later."""
         with self._lock:
             self._broken = None
             if ids is not None:
@@ -95,17 +97,17 @@ class Runner:
             elif not self._everything:
                 self._everything = True
                 threading.Thread(target=self._watch, name="queue", daemon=True).start()
-        self._look()
+        self._spawn_workers()
 
     def _watch(self) -> None:
-        """Another process may die, or queue something, at any time."""
+        """Look regularly for files that other processes queued or left when they died."""
         while not self._stop.wait(WATCH_SECONDS):
-            with suppress(LoraTuiError):  # a cache that is busy or gone: the next look may succeed
+            with suppress(LoraTuiError):  # a cache that is busy or gone: tried again
                 self.recover()
-                self._look()
+                self._spawn_workers()
 
     def recover(self) -> None:
-        """Queue again what a dead process, or a dead worker of ours, had in hand."""
+        """Queue the files again that a dead process or a failed worker had claimed."""
         own = self._own()
         with closing(open_cache(self._cache_path, self._cache_owner)) as db:
             dead = [owner for owner in queue.owners(db) if not own.is_alive(owner)]
@@ -125,22 +127,23 @@ class Runner:
         on_change: Callable[[Transfer], None] | None = None,
         on_held: Callable[[Transfer, LockHolder], None] | None = None,
     ) -> list[Transfer]:
-        """Return when none of these files is active any more, whichever process has it in hand.
+        """Wait until none of these files is active, in this process or another.
 
-        A file that another process has in hand is given up when that is suspended, or silent for
-        too long: it is still active then, and `error_of` says who holds it. `on_change` is told, in
-        this thread, of each step of each file, `on_held` once of each that another process has.
+        A file of another process is given up if that process is suspended, or makes no progress
+        for too long: the file is still active then, and `error_of` names the process. `on_change`
+        is called in this thread for each step of each file, `on_held` once for each file of
+        another process.
         """
         seen: dict[int, Transfer] = {}
-        others = _InOtherHands(self._own(), on_held)
+        others = _OtherProcesses(self._own(), on_held)
         recovered_at = time.monotonic()
         while True:
             if self._broken is not None:
                 raise self._broken
             if time.monotonic() - recovered_at >= WATCH_SECONDS:
                 recovered_at = time.monotonic()
-                self.recover()  # whoever has one in hand may have died
-            self._look()
+                self.recover()  # its process may have died
+            self._spawn_workers()
             rows = get_transfers(db, ids)
             for row in rows:
                 if seen.get(row.id) != row:
@@ -155,7 +158,7 @@ class Runner:
                 raise CancelledError("The download was interrupted; it goes on with the next start")
 
     def error_of(self, row: Transfer) -> LoraTuiError:
-        """Why a file failed."""
+        """The error of a failed file."""
         known = self._errors.get(row.id)
         if known is not None and (str(known) == row.error or isinstance(known, InUseError)):
             return known
@@ -163,7 +166,7 @@ class Runner:
         return LoraTuiError(row.error or "") if not isinstance(kind, type) else kind(row.error)
 
     def close(self) -> None:
-        """Stop; what was running is queued again, for the next start."""
+        """Stop all workers; their files are queued again for the next start."""
         self._stop.set()
         for worker in list(self._workers):
             worker.join(timeout=5.0)
@@ -178,8 +181,8 @@ class Runner:
                 self._owner = QueueOwner(self._cache_path)
             return self._owner
 
-    def _look(self) -> None:
-        """Have as many workers as there may be and is work for."""
+    def _spawn_workers(self) -> None:
+        """Start workers, up to the limit and the number of queued files."""
         if self._stop.is_set():
             return
         owner = self._own()
@@ -187,7 +190,7 @@ class Runner:
             queued = [
                 row
                 for row in active_transfers(db)
-                if row.state is TransferState.QUEUED and self._may(row.id)
+                if row.state is TransferState.QUEUED and self._is_wanted(row.id)
             ]
         with self._lock:
             self._workers = [worker for worker in self._workers if worker.is_alive()]
@@ -196,22 +199,22 @@ class Runner:
                 if self._stop.is_set():
                     return
                 worker = threading.Thread(
-                    target=self._live, args=(owner.token,), name="transfers", daemon=True
+                    target=self._worker_main, args=(owner.token,), name="transfers", daemon=True
                 )
                 self._workers.append(worker)
                 worker.start()
 
-    def _may(self, transfer_id: int) -> bool:
+    def _is_wanted(self, transfer_id: int) -> bool:
         return self._everything or transfer_id in self._wanted
 
-    def _live(self, owner: str) -> None:
+    def _worker_main(self, owner: str) -> None:
         try:
             self._work(owner)
         except LoraTuiError as error:
             self._broken = error
 
     def _work(self, owner: str) -> None:
-        """The life of a worker: file after file, until none is queued."""
+        """Process queued files until there is none."""
         with closing(open_cache(self._cache_path, self._cache_owner)) as db:
             while not self._stop.is_set():
                 with transaction(db, Topic.TRANSFERS):
@@ -219,7 +222,7 @@ class Runner:
                 if row is None:
                     return
                 try:
-                    self._one(db, row, owner)
+                    self._process(db, row, owner)
                 finally:
                     self._release(db, row, owner)
 
@@ -231,7 +234,7 @@ class Runner:
             self._unreleased.add(row.id)
             raise
 
-    def _one(self, db: Connection, row: Transfer, owner: str) -> None:
+    def _process(self, db: Connection, row: Transfer, owner: str) -> None:
         last = (-1, -1)
 
         def progress(done: int, total: int | None, retries: int) -> None:
@@ -309,9 +312,9 @@ class Runner:
                     modified=fetched.modified,
                     checked=fetched.checked,
                 ):
-                    _conclude(db, model, row.target.parent)
+                    _mark_downloaded(db, model, row.target.parent)
         except CancelledError:
-            return  # the row says already what the user wants; `release` does the rest
+            return  # the row has its new state already; `_release` does the rest
         except LoraTuiError as error:
             self._fail(db, row, owner, error)
         except Exception as error:
@@ -327,8 +330,8 @@ class Runner:
             queue.report(db, row.id, owner, TransferState.FAILED, error=str(error), error_kind=kind)
 
 
-class _InOtherHands:
-    """Of the files that are waited for, those that another process has in hand."""
+class _OtherProcesses:
+    """Watches the progress of files that other processes have claimed."""
 
     def __init__(
         self, own: QueueOwner, on_held: Callable[[Transfer, LockHolder], None] | None
@@ -336,10 +339,10 @@ class _InOtherHands:
         self._own = own
         self._on_held = on_held
         self._since: dict[int, tuple[Transfer, str, float]] = {}
-        """Row as it was last, its owner, and since when nothing of it has changed."""
+        """Row id → the last row, its owner, and the time of its last change."""
 
     def look(self, db: Connection, rows: Sequence[Transfer]) -> dict[int, LoraTuiError]:
-        """The files whose holders gave no sign for too long, and what to say of each."""
+        """Row id → error, of the files whose processes make no progress."""
         owners = queue.holders(db, [row.id for row in rows if row.state in ACTIVE])
         given_up: dict[int, LoraTuiError] = {}
         now = time.monotonic()
@@ -363,8 +366,8 @@ class _InOtherHands:
         return given_up
 
 
-def _conclude(db: Connection, model: Model, directory: Path) -> None:
-    """Where that was the last file, the model lies on this disk. Call inside a transaction."""
+def _mark_downloaded(db: Connection, model: Model, directory: Path) -> None:
+    """Mark the model as downloaded if all files are done. Call inside a transaction."""
     rows = {row.file: row for row in transfers_of(db, model.id)}
     if all(
         file.name in rows
@@ -383,11 +386,11 @@ class QueueOwner:
         """Raises DiskError."""
         self._directory = cache_path.with_name(f"{cache_path.name}.owners")
         self.token = f"{os.getpid()}-{secrets.token_hex(4)}"
-        with explained_disk(self._directory):
+        with translate_write_errors(self._directory):
             self._presence = Presence(self._directory, self.token)
 
     def close(self) -> None:
-        """Own nothing any more."""
+        """Give up the token."""
         self._presence.close()
 
     def is_alive(self, token: str) -> bool:

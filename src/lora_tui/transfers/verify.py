@@ -1,4 +1,4 @@
-"""Checks the contents of a file on this disk: structure, checksum, error pages."""
+"""Checks the contents of files on this disk: checksums, structure, error pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OBJECTS: Final = (
     "adapter_config.json", "config.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "generation_config.json",
 )  # fmt: skip
-"""JSON files that are an object wherever they come from."""
+"""JSON files that are always objects."""
 _TORCH: Final = re.compile(
     r".*\.(pt|pth|ckpt|pkl)|(training_args|adapter_model|pytorch_model|optimizer|scheduler"
     r"|scaler|rng_state|random_states)\b.*\.bin",
@@ -32,24 +32,23 @@ _ZIP_TAIL: Final = 22 + 0xFFFF
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def md5_of(path: Path) -> str:
-    """Its MD5, which storages use as an ETag, in hexadecimal."""
+    """The MD5 of a file, in hexadecimal; storages use it as an ETag."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, _md5).hexdigest()
 
 
 def check_structure(path: Path, name: str, *, proven: bool = False) -> bool:
-    """Look into what `name` says it is; whether there was something to look at.
+    """Check the structure of a file by its name; whether there is a check for this kind.
 
-    safetensors, JSON, and what PyTorch saves (a zip or a pickle, which is not read). Of every other
-    file only that it is not an error page of a server. Where a checksum has `proven` that these are
-    the bytes that were stored, only safetensors are looked into. Raises IntegrityError with the
-    reason.
+    Checks safetensors, JSON, zip archives, and what PyTorch saves (pickles are not read); of every
+    other file only that it is not an error page. If a checksum has `proven` the bytes, only
+    safetensors are checked. Raises IntegrityError with the reason.
     """
     lower = name.lower()
     if not proven:
@@ -72,7 +71,7 @@ def check_structure(path: Path, name: str, *, proven: bool = False) -> bool:
 
 
 def check_no_error_page(path: Path, name: str) -> None:
-    """Raises IntegrityError where a server's error was sent in place of the file."""
+    """Raises IntegrityError if it is the error of a server in place of the file."""
     with path.open("rb") as file:
         problem = find_error_page(file.read(PREFIX_BYTES), path.stat().st_size, name)
     if problem is not None:
@@ -82,7 +81,7 @@ def check_no_error_page(path: Path, name: str) -> None:
 def check_json(path: Path, name: str = "") -> None:
     """Raises IntegrityError unless the file is one JSON document: an object or a list.
 
-    Some files, by their `name`, are objects always.
+    Some files, by their `name`, must be objects.
     """
     if path.stat().st_size > _LARGEST_JSON:
         raise IntegrityError("The file is too large to be a JSON document of an adapter")
@@ -95,7 +94,7 @@ def check_json(path: Path, name: str = "") -> None:
 
 
 def check_safetensors(path: Path) -> None:
-    """Raises IntegrityError unless header and length agree."""
+    """Raises IntegrityError unless the header fits the length of the file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         read_header_at(lambda count, at: os.pread(file.fileno(), count, at), size)
@@ -108,7 +107,7 @@ def check_zip(path: Path) -> None:
         start = file.read(len(_ZIP))
         file.seek(max(0, size - _ZIP_TAIL))
         end = file.read(_ZIP_TAIL)
-    if start not in (_ZIP, _ZIP_END):  # the latter: an archive of nothing
+    if start not in (_ZIP, _ZIP_END):  # the latter: an empty archive
         raise IntegrityError("The file is not a zip archive")
     if not _has_end(end, size):
         raise IntegrityError("The file is a zip archive that was cut short")
@@ -117,7 +116,7 @@ def check_zip(path: Path) -> None:
 def check_torch(path: Path, *, strict: bool = True) -> bool:
     """Whether the file is a zip, a pickle or a tar, as PyTorch saves them. Nothing is unpickled.
 
-    Raises IntegrityError where a zip is cut short, and with `strict` where it is none of these.
+    Raises IntegrityError if a zip is cut short, and with `strict` if it is none of these.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -137,13 +136,13 @@ def check_torch(path: Path, *, strict: bool = True) -> bool:
 
 
 def _has_end(end: bytes, size: int) -> bool:
-    """Whether the directory of the archive is where its end says it is."""
+    """Whether the archive's directory is where its end record says."""
     at = end.rfind(_ZIP_END)
     if at < 0 or len(end) - at < 22:
         return False
     length, offset = (int.from_bytes(end[at + i : at + i + 4], "little") for i in (12, 16))
     if offset == 0xFFFF_FFFF or length == 0xFFFF_FFFF:
-        return True  # zip64 says it elsewhere
+        return True  # zip64 has it elsewhere
     return offset + length <= size - len(end) + at
 
 

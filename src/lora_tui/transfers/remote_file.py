@@ -1,4 +1,4 @@
-"""The object that a file is fetched from, as all its readers see it: link, version, gaps."""
+"""The object that a file is fetched from, shared by its readers: link, version, missing spans."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Callable
 from typing import Final
 
 from lora_tui.errors import BackendError, IntegrityError
-from lora_tui.transfers.connection import Answer, ChangedError
+from lora_tui.transfers.connection import ChangedError, RangeResponse
 from lora_tui.transfers.connection_scaling import ConnectionScaling
 from lora_tui.transfers.part import Part, Version
 from lora_tui.transfers.pieces import Pieces
 
 MOST_BYTES: Final = 5 << 30
-"""Of one file; the bucket takes no more."""
+"""The limit of one file in the bucket."""
 
 _LINK_IS_NEW_SECONDS: Final = 5.0
-"""A link that is refused sooner is refused for another reason than its age."""
+"""A link that is refused within this time has not expired."""
 
 
-class Source:
-    """Which bytes these are, which of them are missing, and by which link they are had."""
+class RemoteFile:
+    """Link, version and missing spans of one object."""
 
     def __init__(
         self, part: Part, sign: Callable[[], str], expected_size: int | None, connections: int
@@ -42,33 +42,33 @@ class Source:
 
     @property
     def resumable(self) -> bool:
-        """Whether bytes of several answers may be put together."""
+        """Whether bytes of several responses can be combined."""
         return self.version is not None and self.version.resumable
 
     @property
-    def unheard_of(self) -> bool:
-        """Whether there was no answer yet, of any version."""
+    def is_unknown(self) -> bool:
+        """Whether there was no response yet."""
         return self.version is None and not self._changed
 
     def link(self) -> str:
-        """The signed URL; a new one where there is none."""
+        """The signed URL; makes one if there is none."""
         with self._sign_lock:
             if self._url is None:
                 self._url = self._sign()
                 self._signed_at = time.monotonic()
             return self._url
 
-    def forget_link(self) -> bool:
-        """Have the next reader sign anew; whether this one was old enough to have expired."""
+    def discard_link(self) -> bool:
+        """Discard the link; whether it was old enough to have expired."""
         self._url = None
         return time.monotonic() - self._signed_at >= _LINK_IS_NEW_SECONDS
 
-    def agree(self, answer: Answer) -> None:
-        """The first answer says which version it is to be; every other must be of the same.
+    def agree(self, answer: RangeResponse) -> None:
+        """Set the version from the first response; raise unless later ones have the same.
 
-        The readers call it one at a time.
+        The readers call it one at a time. Raises ChangedError, BackendError, IntegrityError.
         """
-        total = answer.version.total if answer.tells_length else self.expected
+        total = answer.version.total if answer.has_length else self.expected
         if total is None and self.version is not None and answer.ranged:
             total = self.version.total  # `Content-Range: bytes 5-9/*`
         version = Version(answer.version.etag, total)
@@ -78,7 +78,7 @@ class Source:
             return
         if self._is_suspect(answer) and (page := answer.page(self._name)) is not None:
             raise page
-        if total is None and not answer.certain_end:
+        if total is None and not answer.has_certain_end:
             raise BackendError(
                 "The storage does not say how long the file is",
                 remedy="a proxy may have removed the length; try without it",
@@ -92,9 +92,9 @@ class Source:
         if answer.refused_part:
             self.scaling.refuse()
 
-    def _is_suspect(self, answer: Answer) -> bool:
-        """Whether it calls itself a page, or has another size than the manifest says."""
-        if self.expected is None or not answer.tells_length:
+    def _is_suspect(self, answer: RangeResponse) -> bool:
+        """Whether it may be a page: by its type, or by a size that differs from the manifest's."""
+        if self.expected is None or not answer.has_length:
             return answer.is_html
         return answer.version.total != self.expected
 
@@ -103,7 +103,7 @@ class Source:
         return self.part.path.name.removesuffix(".part")
 
     def check_size(self, total: int) -> None:
-        """Raises IntegrityError where it is not the manifest's."""
+        """Raises IntegrityError if it is not the manifest's size."""
         if self.expected is not None and total != self.expected:
             raise IntegrityError(
                 "The stored file has another size than its manifest says",
@@ -111,7 +111,7 @@ class Source:
             )
 
     def check_length(self, length: int) -> None:
-        """Raises IntegrityError where so many bytes are more than the file can have."""
+        """Raises IntegrityError if the file can't have that many bytes."""
         most = MOST_BYTES if self.expected is None else self.expected
         if length > most:
             raise IntegrityError(
@@ -122,7 +122,7 @@ class Source:
             )
 
     def restart(self, *, changed: bool = False) -> None:
-        """Forget what was fetched."""
+        """Discard everything that was fetched."""
         self._changed = self._changed or changed
         self.part.restart()
         self.version, self.pieces = None, Pieces(None)
