@@ -128,9 +128,9 @@ class Adapter:
 
 
 def adapter_directories(root: Path, elsewhere: Iterable[Path] = ()) -> list[Path]:
-    """Where adapters lie: `root` itself, its children, and the adapter_directories named besides.
+    """The directories of adapters: `root` or its children, and those of `elsewhere`.
 
-    Those that can't be looked into are among them. Raises OSError where `root` is one of these.
+    Includes directories that can't be read. Raises OSError if `root` can't be read.
     """
     children: list[Path] = []
     if (root / MANIFEST).is_file():
