@@ -166,11 +166,12 @@ def test_a_file_goes_on_once_a_full_disk_takes_the_cache_s_writes_again(
 ) -> None:
     monkeypatch.setattr("lora_tui.transfers.runner.WATCH_SECONDS", 0.05)
     server.behaviour.rate = 1_000_000
-    full, refused = threading.Event(), threading.Event()
+    full = threading.Event()
+    refused: list[int] = []
 
     def transaction_on(db: Any, *topics: Topic) -> Any:
         if full.is_set():
-            refused.set()
+            refused.append(1)
             raise DiskError("The disk is full: the cache can't be written")
         return transaction(db, *topics)
 
@@ -179,7 +180,8 @@ def test_a_file_goes_on_once_a_full_disk_takes_the_cache_s_writes_again(
     runner.start()
     until(lambda: rows(world)[0].bytes_done > 0)
     full.set()
-    until(lambda: refused.is_set() and server.open_now == 0)
+    # progress, failure and release: the worker has ended then
+    until(lambda: len(refused) >= 3 and server.open_now == 0)
     full.clear()
     server.behaviour.rate = None
     until(lambda: rows(world)[0].state is TransferState.DONE)
