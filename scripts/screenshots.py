@@ -151,7 +151,7 @@ def _profile(sandbox: Sandbox) -> Profile:
         anon_key=sandbox.anon_key,
         email=sandbox.email,
         password=Secret(sandbox.password),
-        downloads_dir=_ADAPTERS,
+        downloads=_ADAPTERS,
         service_key=Secret(sandbox.service_key),
         gpu_url=sandbox.gpu_url,
         gpu_key=Secret(sandbox.gpu_key),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from platformdirs import PlatformDirs
 
 from lora_tui.config.load import load_preferences, load_profile
+from lora_tui.config.paths import find_paths
 from lora_tui.errors import ConfigError, ExitCode
 
 KEYS = {"SUPABASE_URL": "https://project.example", "SUPABASE_ANON_KEY": "sb_publishable_x"}
@@ -95,3 +97,20 @@ def test_any_other_word_for_a_switch_is_a_usage_error(tmp_path: Path) -> None:
         load_profile(environment=environment)
     with pytest.raises(ConfigError, match="LORA_TUI_ASCII"):
         load_preferences(tmp_path / "none", {"LORA_TUI_ASCII": "maybe"})
+
+
+@pytest.mark.parametrize("base", ["", "~/x", "x", "/somewhere"])
+def test_directories_are_those_of_platformdirs(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LORA_TUI_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, base)
+    directories = PlatformDirs("lora-tui", appauthor=False)
+    assert find_paths() == (
+        directories.user_config_path / "config.toml",
+        directories.user_cache_path,
+        directories.user_state_path,
+        None,
+    )

@@ -415,7 +415,7 @@ def test_another_machine_finishes_what_one_left_between_a_large_file_and_the_mod
         config_file=tmp_path / "config.toml",
         cache_dir=tmp_path / "cache",
         state_dir=tmp_path / "state",
-        downloads_dir=tmp_path / "downloads",
+        home=tmp_path,
     )
     result, events = world.run(world.harvester(paths=another), limit=1)
     assert result.harvested == 1, events

@@ -59,7 +59,7 @@ class World(AbstractContextManager["World"]):
             config_file=self.home / "config.toml",
             cache_dir=self.home / "cache",
             state_dir=self.home / "state",
-            downloads_dir=self.home / "downloads",
+            home=self.home,
         )
         settings: dict[str, Any] = {
             "name": "test",

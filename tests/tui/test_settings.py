@@ -24,7 +24,7 @@ SIZE = (80, 24)
 def settings(home: Path) -> Settings:
     del home
     paths = find_paths()
-    profile = Profile("work", paths, "https://p.example", "k", downloads_dir=paths.downloads_dir)
+    profile = Profile("work", paths, "https://p.example", "k")
     return Settings(profile, Path("/home/you/.cache/lora-tui/work.sqlite3"), environment={})
 
 
@@ -113,7 +113,7 @@ def test_picture(
     del home
     library.fill(count=3)
     paths = find_paths({"LORA_TUI_HOME": "/nowhere/lora-tui"})
-    profile = Profile("work", paths, "https://p.example", "k", downloads_dir=paths.downloads_dir)
+    profile = Profile("work", paths, "https://p.example", "k")
     settings = Settings(profile, Path("/nowhere/lora-tui/cache/work.sqlite3"), environment={})
     assert snap_compare(open_app(settings=settings), press=["comma", "j"], terminal_size=size)
 

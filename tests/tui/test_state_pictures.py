@@ -135,7 +135,7 @@ def test_settings(
     del home
     library.fill(count=3)
     paths = find_paths({"LORA_TUI_HOME": "/nowhere/lora-tui"})
-    profile = Profile("work", paths, "https://p.example", "k", downloads_dir=paths.downloads_dir)
+    profile = Profile("work", paths, "https://p.example", "k")
     settings = Settings(profile, Path("/nowhere/lora-tui/cache/work.sqlite3"), environment={})
     app = open_app(settings=settings, theme=theme)
 

@@ -235,7 +235,6 @@ def new_profile(name: str, paths: Paths, url: str, anon_key: str) -> Profile:
         paths=paths,
         url=checked_url(url.strip(), "The project's URL"),
         anon_key=anon_key.strip(),
-        downloads_dir=paths.downloads_dir,
     )
 
 

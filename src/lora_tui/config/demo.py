@@ -73,7 +73,6 @@ def demo_profile(paths: Paths, name: str, backend: Mapping[str, str]) -> Profile
         gpu_key=Secret(backend["GPU_CLUSTER_API_KEY"]),
         email=backend["LORA_TUI_EMAIL"],
         password=Secret(backend["LORA_TUI_PASSWORD"]),
-        downloads_dir=paths.downloads_dir,
         allow_private_urls=True,
         identity=name,
     )

@@ -71,7 +71,6 @@ def load_profile(
                 remedy=f"set {setting.variable}, or {setting.key} in [profiles.{chosen}]"
                 f" of {paths.config_file}",
             )
-    values.setdefault("downloads_dir", paths.downloads_dir)
     return Profile(name=chosen, paths=paths, **values)
 
 

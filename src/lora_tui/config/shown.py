@@ -94,7 +94,7 @@ class Settings:
         text, variable = setting.text_in(self._environment)
         value = setting.kind.written(text, variable) if text else table.get(setting.key)
         if value is None or value == "":
-            is_directory = setting.field == "downloads_dir"
+            is_directory = setting.field == "downloads"
             value = self.profile.paths.downloads_dir if is_directory else setting.default
         line = self._line(setting, table, value)
         # the demo's profile is not in the file

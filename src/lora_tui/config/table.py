@@ -146,17 +146,16 @@ class Profile(NamedTuple):
             variable="LORA_TUI_ALLOW_PRIVATE_URLS",
         ),
     ] = False
-    downloads_dir: Annotated[
-        Path,
+    downloads: Annotated[
+        Path | None,
         Setting(
             Directory(),
             "the directory for adapters",
-            key="downloads",
             label="Downloads",
             hint="the directory for adapters",
             unset="`lora-tui` in your downloads directory",
         ),
-    ] = Path()
+    ] = None
     parallel_downloads: Annotated[
         int,
         Setting(
@@ -194,6 +193,11 @@ class Profile(NamedTuple):
     def key(self) -> str:
         """The name of the files that belong to this profile and this project."""
         return project_key(self.name, self.identity or self.url)
+
+    @property
+    def downloads_dir(self) -> Path:
+        """The directory for adapters."""
+        return self.downloads or self.paths.downloads_dir
 
     def cache_path(self, user_id: str) -> Path:
         """The cache of one user of this project."""
