@@ -68,6 +68,14 @@ def test_a_profile_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_profile(name="work", environment={"LORA_TUI_HOME": str(tmp_path)})
 
 
+@pytest.mark.parametrize("key", ["sb_publishable_YOUR_KEY", "sb_publishable_…"])
+def test_a_key_pasted_from_the_documentation_is_named_as_such(tmp_path: Path, key: str) -> None:
+    environment = {**KEYS, "LORA_TUI_HOME": str(tmp_path), "SUPABASE_ANON_KEY": key}
+    with pytest.raises(ConfigError, match="SUPABASE_ANON_KEY is the placeholder") as refused:
+        load_profile(environment=environment)
+    assert "API settings" in (refused.value.remedy or "")
+
+
 def test_the_caches_of_two_users_and_two_projects_are_four_files(tmp_path: Path) -> None:
     home = {"LORA_TUI_HOME": str(tmp_path)}
     paths = {

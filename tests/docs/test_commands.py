@@ -72,9 +72,9 @@ def test_a_reader_who_types_all_of_it_meets_no_error(
     fill_in = {
         "https://your-project.supabase.co": sandbox.url,
         "https://api.runpod.ai/v2/your-endpoint": sandbox.gpu_url,
-        "sb_publishable_…": sandbox.anon_key,
-        "sb_secret_…": sandbox.service_key,
-        "rpa_…": sandbox.gpu_key,
+        "sb_publishable_YOUR_KEY": sandbox.anon_key,
+        "sb_secret_YOUR_KEY": sandbox.service_key,
+        "rpa_YOUR_KEY": sandbox.gpu_key,
         "you@example.com": sandbox.email,
         "OTHER": second,
         "MODEL": first,

@@ -213,8 +213,17 @@ def checked_url(value: str, what: str) -> str:
     return value.rstrip("/")
 
 
+_PLACEHOLDERS = ("_YOUR_KEY", "_…")
+"""The ends of the keys that the documentation shows, in this version and in earlier ones."""
+
+
 def check_in_header(value: str, what: str) -> None:
-    """Raise ConfigError where a key can't be sent in a header; it is not quoted."""
+    """Raise ConfigError if a key can't be sent in a header; the message does not quote it."""
+    if value.endswith(_PLACEHOLDERS):
+        raise ConfigError(
+            f"{what} is the placeholder of the documentation, not a key",
+            remedy="copy your key from the project's API settings",
+        )
     if not fits_header(value):
         raise ConfigError(
             f"{what} can't be a key: it has a line break, a control character"
