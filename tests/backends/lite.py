@@ -6,16 +6,19 @@ Install it with `make setup`. A missing installation is a failure of the test, n
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import importlib.util
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -30,6 +33,8 @@ MIGRATION: Final = (
 )
 
 _CLI: Final = Path(__file__).with_name("lite") / "node_modules/@supabase/lite/dist/cli/index.js"
+_LOCK: Final = Path(__file__).with_name("lite") / "package-lock.json"
+_KEPT: Final = Path(__file__).parents[2] / ".pytest_cache" / "lite"
 _COMMAND_SECONDS: Final = 60.0
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
@@ -45,31 +50,54 @@ class LiteError(Exception):
 @contextmanager
 def lite_backend(*, migrated: bool = True) -> Iterator[Backend]:
     """A running one with the deployed schema, and our migration where `migrated`."""
-    with lite_project() as project:
-        project.apply(DEPLOYED_SCHEMA, *([MIGRATION] if migrated else []))
-        with project.running() as url:
-            yield project.backend(url)
+    scripts = (DEPLOYED_SCHEMA, MIGRATION) if migrated else (DEPLOYED_SCHEMA,)
+    with lite_project(*scripts) as project, project.running() as url:
+        yield project.backend(url)
 
 
 @contextmanager
-def lite_project() -> Iterator[LiteProject]:
-    """An empty project in a temporary directory that is removed at the end."""
+def lite_project(*scripts: Path) -> Iterator[LiteProject]:
+    """A project with these SQL files applied, in a temporary directory that is removed at the end.
+
+    To apply them takes seconds, so that is done once, and each project is a copy.
+    """
+    prepared = _prepared(scripts)
     with tempfile.TemporaryDirectory(prefix="lora-tui-lite-") as directory:
-        yield LiteProject(Path(directory))
+        shutil.copytree(prepared, directory, dirs_exist_ok=True, symlinks=True)
+        yield LiteProject(Path(directory), applied=len(scripts))
+
+
+def _prepared(scripts: Sequence[Path]) -> Path:
+    """The directory that projects with these files are copied from; kept between runs."""
+    digest = hashlib.sha256()
+    for file in (_LOCK, *(Path(__file__), *scripts)):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    place = _KEPT / digest.hexdigest()[:16]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other workers of this run wait
+        if not place.exists():
+            with tempfile.TemporaryDirectory(dir=_KEPT) as directory:
+                _cli(Path(directory), "init", "--pglite")
+                LiteProject(Path(directory)).apply(*scripts)
+                Path(directory).rename(place)
+                Path(directory).mkdir()  # for its removal
+    return place
 
 
 class LiteProject:
     """A project directory: its database, configuration and keys. One process at a time uses it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, applied: int = 0) -> None:
+        """`directory` holds an initialized project; `applied` SQL files have been applied to it."""
         self._directory = directory
-        self._applied = 0
+        self._applied = applied
         self._accounts: list[Account] = []
-        self._cli("init", "--pglite")
         self._settings = directory / "supabase" / "config.toml"
         self._configure(r'jwt_secret = ".*"', f'jwt_secret = "{secrets.token_urlsafe(48)}"')
-        with self._settings.open("a") as settings:
-            settings.write('\n[storage]\nenabled = true\nfile_size_limit = "5GiB"\n')
+        if "[storage]" not in self._settings.read_text():
+            with self._settings.open("a") as settings:
+                settings.write('\n[storage]\nenabled = true\nfile_size_limit = "5GiB"\n')
         keys = dict(
             line.split("=", 1) for line in (directory / ".env").read_text().splitlines() if line
         )
@@ -84,7 +112,7 @@ class LiteProject:
             self._applied += 1
             name = f"{20260101000000 + self._applied}_{script.stem}.sql"
             (migrations / name).write_text(script.read_text())
-        output = self._cli("migration", "up")
+        output = _cli(self._directory, "migration", "up")
         if output.count("Applied") != len(scripts):
             raise LiteError(f"not every migration was applied:\n{output}")
 
@@ -123,7 +151,7 @@ class LiteProject:
                 process = subprocess.Popen(
                     [*_command("--import", _END_WITH_US), "start", "--no-admin"],
                     cwd=self._directory,
-                    env=self._environment(),
+                    env=_environment(self._directory),
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -177,33 +205,36 @@ class LiteProject:
             raise LiteError(f"lite's configuration has no line like {pattern}")
         self._settings.write_text(text)
 
-    def _cli(self, *arguments: str) -> str:
-        try:
-            done = subprocess.run(
-                [*_command(), *arguments],
-                cwd=self._directory,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=_COMMAND_SECONDS,
-                text=True,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise LiteError(f"`lite {' '.join(arguments)}` did not end") from error
-        if done.returncode != 0:
-            raise LiteError(f"`lite {' '.join(arguments)}` failed:\n{done.stdout}")
-        return done.stdout
 
-    def _environment(self) -> dict[str, str]:
-        return {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(self._directory),
-            "LITE_TELEMETRY": "0",
-            "DO_NOT_TRACK": "1",
-            "EXPERIMENTAL_STORAGE": "1",
-            "NO_COLOR": "1",
-        }
+def _cli(directory: Path, *arguments: str) -> str:
+    """What lite's command line prints in this directory. Raises LiteError."""
+    try:
+        done = subprocess.run(
+            [*_command(), *arguments],
+            cwd=directory,
+            env=_environment(directory),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_COMMAND_SECONDS,
+            text=True,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LiteError(f"`lite {' '.join(arguments)}` did not end") from error
+    if done.returncode != 0:
+        raise LiteError(f"`lite {' '.join(arguments)}` failed:\n{done.stdout}")
+    return done.stdout
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(directory),
+        "LITE_TELEMETRY": "0",
+        "DO_NOT_TRACK": "1",
+        "EXPERIMENTAL_STORAGE": "1",
+        "NO_COLOR": "1",
+    }
 
 
 def _command(*node_options: str) -> list[str]:

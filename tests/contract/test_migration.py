@@ -21,8 +21,7 @@ ALL = ("datasets", "training_jobs", "model_artifacts", *TABLES)
 
 
 def test_applied_twice_to_a_project_in_use_it_closes_the_holes_and_loses_nothing() -> None:
-    with lite_project() as project:
-        project.apply(DEPLOYED_SCHEMA)
+    with lite_project(DEPLOYED_SCHEMA) as project:
         with project.running() as url:
             backend = project.backend(url)
             path = _fill(backend)
@@ -32,8 +31,7 @@ def test_applied_twice_to_a_project_in_use_it_closes_the_holes_and_loses_nothing
             with signed_in(backend, backend.alice) as alice, pytest.raises(NotFoundError):
                 alice.gateway.storage.sign(path)
 
-        project.apply(MIGRATION)
-        project.apply(MIGRATION)
+        project.apply(MIGRATION, MIGRATION)
 
         with project.running() as url:
             backend = project.backend(url)
