@@ -23,6 +23,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.clock import now
 from lora_tui.config.load import load_profile
+from lora_tui.config.paths import find_paths
 from lora_tui.secret import Secret
 
 MODELS = 10_000
@@ -52,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         environment = make_account(home)
         script = str(Path(sys.executable).with_name("lora-tui"))
-        (cache,) = Path(home).glob("cache/*.sqlite3")
+        cache = load_profile().cache_path(USER)
         commands = {
             "python -c pass": [sys.executable, "-c", "pass"],
             PEER: [sys.executable, "-c", QUERY, str(cache)],
@@ -102,26 +103,27 @@ def others(environment: dict[str, str]) -> dict[str, list[str]]:
 def make_account(home: str) -> dict[str, str]:
     """A home with a filled cache, a configuration file and a stored session, as `login` and `sync`
     leave them; returns the environment that leads there."""
-    # Python writes the bytecode of what it loads, as on a user's machine
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
-        "LORA_TUI_HOME": home,
+    ours = ("PYTHON", "LORA_TUI_", "SUPABASE_", "XDG_")
+    for name in [name for name in os.environ if name.startswith(ours)]:
+        del os.environ[name]  # of PYTHON*: bytecode is written, as on a user's machine
+    os.environ |= {
+        "HOME": home,
         "LORA_TUI_NO_KEYRING": "1",
         "HF_HOME": f"{home}/hf",
         "HF_HUB_OFFLINE": "1",
         "WANDB_MODE": "offline",
     }
-    Path(home, "config.toml").write_text(
-        '[profiles.default]\nurl = "http://127.0.0.1:9"\nanon_key = "anon"\n'
-    )
-    profile = load_profile(environment=environment)
+    file = find_paths().config_file
+    file.parent.mkdir(parents=True)
+    file.write_text('[profiles.default]\nurl = "http://127.0.0.1:9"\nanon_key = "anon"\n')
+    profile = load_profile()
     nothing = Secret("none")
     save_session(profile, Session(nothing, nothing, now(), USER, "a@b.example"))
     cache = open_cache(profile.cache_path(USER), cache_owner(profile, USER))
     with transaction(cache, Topic.MODELS):
         put_models(cache, (model_row(number) for number in range(MODELS)))
     cache.close()
-    return environment
+    return dict(os.environ)
 
 
 def model_row(number: int) -> dict[str, object]:
