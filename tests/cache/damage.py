@@ -1,4 +1,4 @@
-"""Damages to a cache as disks, crashes and people do them, drawn by a seed."""
+"""Ways to damage a cache as disks, crashes and people do, chosen by a seed."""
 
 from __future__ import annotations
 

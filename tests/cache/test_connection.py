@@ -1,4 +1,4 @@
-"""The cache file is private, and what is wrong with it is said in one line."""
+"""Opening the cache: the file is private, and errors take one line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def modes(directory: Path) -> set[int]:
     return {stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()}
 
 
-def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+def test_the_cache_is_private(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "cache.sqlite3"
     with closing(open_cache(path)) as db:
         with transaction(db):
@@ -28,7 +28,7 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_file_that_was_readable_by_others_is_closed_to_them(tmp_path: Path) -> None:
+def test_a_cache_that_others_could_read_becomes_private(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     path.touch(0o644)
     open_cache(path).close()
@@ -36,7 +36,7 @@ def test_a_file_that_was_readable_by_others_is_closed_to_them(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\0" * 99])
-def test_a_damaged_file_is_named_damaged_with_a_remedy(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_reported_with_a_remedy(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "cache.sqlite3"
     path.write_bytes(content)
     with pytest.raises(CacheError) as caught:
@@ -45,7 +45,7 @@ def test_a_damaged_file_is_named_damaged_with_a_remedy(tmp_path: Path, content: 
     assert path.read_bytes() == content
 
 
-def test_a_cache_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+def test_a_cache_of_a_newer_version_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     open_cache(path).close()
     with closing(sqlite3.connect(path)) as db:
@@ -54,7 +54,7 @@ def test_a_cache_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         open_cache(path)
 
 
-def test_a_directory_in_its_place_is_damage(tmp_path: Path) -> None:
+def test_a_directory_in_place_of_the_cache_is_damage(tmp_path: Path) -> None:
     (tmp_path / "cache.sqlite3").mkdir()
     with pytest.raises(DamagedCacheError):
         open_cache(tmp_path / "cache.sqlite3")

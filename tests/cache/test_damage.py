@@ -1,4 +1,4 @@
-"""Whatever happens to the cache's file is found or harmless, and `cache clear` always works.
+"""Every damage of the cache file is detected or harmless, and `cache clear` always works.
 
 LORA_TUI_DAMAGES=2000 draws so many damages instead of the few of each kind.
 """
@@ -71,7 +71,7 @@ def one_line(text: str) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_every_damage_is_found_or_harmless(
+def test_every_damage_is_detected_or_harmless(
     truth: Truth, run: Run, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not truth.said:

@@ -1,4 +1,4 @@
-"""What can happen to the cache's file: told apart, explained, and nothing of it half-written."""
+"""Errors of the cache file are told apart and reported, and nothing is half-written."""
 
 from __future__ import annotations
 
@@ -86,9 +86,7 @@ def in_child(act: Callable[[], None], *, as_nobody: bool = False) -> str:
         Owner(ALICE.user_id, "https://two.example"),
     ],
 )
-def test_it_remembers_its_owner_and_is_refused_to_another_user_or_project(
-    tmp_path: Path, other: Owner
-) -> None:
+def test_a_cache_is_refused_to_another_user_or_project(tmp_path: Path, other: Owner) -> None:
     path = tmp_path / "cache.sqlite3"
     with closing(open_cache(path, ALICE)) as db:
         fill(db, 1)
@@ -105,7 +103,7 @@ def test_it_remembers_its_owner_and_is_refused_to_another_user_or_project(
 
 
 @pytest.mark.parametrize("text", ["fts5: no such table: models", "no such table: temp.matches"])
-def test_words_that_only_look_like_damage_do_not_cost_the_cache(text: str) -> None:
+def test_a_search_that_looks_like_an_error_message_is_no_damage(text: str) -> None:
     with pytest.raises(CacheError) as caught, translate_database_errors():
         raise sqlite3.OperationalError(text)
     assert not isinstance(caught.value, DamagedCacheError)
@@ -122,7 +120,7 @@ def test_a_missing_table_is_damage(tmp_path: Path, table: str) -> None:
     assert table in str(caught.value.details)
 
 
-def test_tables_of_somebody_else_are_damage(tmp_path: Path) -> None:
+def test_tables_of_another_program_are_damage(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE models (id TEXT)")
@@ -130,7 +128,7 @@ def test_tables_of_somebody_else_are_damage(tmp_path: Path) -> None:
         open_cache(path)
 
 
-def test_garbage_in_the_middle_is_found_when_it_is_read(tmp_path: Path) -> None:
+def test_garbage_in_the_file_is_detected_when_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     with closing(open_cache(path)) as db:
         fill(db, 400)
@@ -149,7 +147,7 @@ def test_garbage_in_the_middle_is_found_when_it_is_read(tmp_path: Path) -> None:
         db.execute("SELECT sum(length(row)) FROM models").fetchone()
 
 
-def test_a_row_that_is_not_json_any_more_is_damage(tmp_path: Path) -> None:
+def test_a_row_with_invalid_json_is_damage(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     with closing(open_cache(path)) as db:
         fill(db, 1)
@@ -161,7 +159,7 @@ def test_a_row_that_is_not_json_any_more_is_damage(tmp_path: Path) -> None:
 # The disk ---------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_said_and_keeps_nothing_half(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_half_written(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     with closing(open_cache(path)) as db:
         fill(db, 3)
@@ -177,7 +175,7 @@ def test_a_full_disk_is_said_and_keeps_nothing_half(tmp_path: Path) -> None:
         assert db.execute("SELECT count(*) FROM models").fetchone()[0] == 500
 
 
-def test_a_quota_that_is_used_up_is_said_and_keeps_nothing_half(tmp_path: Path) -> None:
+def test_an_exceeded_quota_is_reported_and_nothing_is_half_written(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     with closing(open_cache(path)) as db:
         fill(db, 3)
@@ -195,14 +193,14 @@ def test_a_quota_that_is_used_up_is_said_and_keeps_nothing_half(tmp_path: Path) 
         assert db.execute("SELECT count(*) FROM models").fetchone()[0] == 3
 
 
-def test_a_directory_that_can_not_be_written_is_said(open_directory: Path) -> None:
+def test_a_read_only_directory_is_reported(open_directory: Path) -> None:
     open_directory.chmod(0o555)
     said = in_child(lambda: open_cache(open_directory / "cache.sqlite3").close(), as_nobody=True)
     assert said.startswith("DiskError: The cache can't be")
     assert "LORA_TUI_HOME" in said
 
 
-def test_a_file_that_can_not_be_written_is_said(open_directory: Path) -> None:
+def test_a_read_only_file_is_reported(open_directory: Path) -> None:
     path = open_directory / "cache.sqlite3"
     open_cache(path).close()
     path.chmod(0o444)

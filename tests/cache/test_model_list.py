@@ -1,4 +1,4 @@
-"""The list at any size: every order from an index, every page once, a search that finds words."""
+"""Large lists: every order uses an index, every window is right, searches find words."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ values = st.one_of(st.none(), st.integers(1, 4))
     st.integers(1, 9),
     st.sampled_from([None, 0, 10**9]),
 )
-def test_pages_read_in_any_direction_are_the_list_that_sorting_gives(
+def test_windows_read_in_any_direction_equal_the_sorted_list(
     rows: list[tuple[int | None, int | None, int | None, int]],
     sort: Sort,
     reverse: bool,
@@ -211,9 +211,7 @@ texts = st.text(alphabet="abAB12éÉüß-_.+% ", max_size=12)
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=6), texts)
-def test_a_search_finds_what_reading_every_text_finds(
-    rows: list[tuple[str, str, str]], search: str
-) -> None:
+def test_a_search_equals_reading_every_text(rows: list[tuple[str, str, str]], search: str) -> None:
     with closing(memory()) as db:
         for number, (name, dataset, description) in enumerate(rows):
             with transaction(db):
@@ -253,7 +251,7 @@ def tokens(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", plain.lower())
 
 
-def test_accents_and_case_do_not_matter_to_a_search(db: sqlite3.Connection) -> None:
+def test_a_search_ignores_accents_and_case(db: sqlite3.Connection) -> None:
     put(db, row(1, name="Énergie Modèle"))
     for search in ("energie", "ÉNERGIE", "mode", "énergie modele"):
         assert names(db, search=search) == {"Énergie Modèle"}
@@ -325,7 +323,7 @@ def test_two_lists_on_one_connection_do_not_mix(db: sqlite3.Connection) -> None:
         ({"search": "\x1b"}, {"Model 1", "Model 2", "Model 3", "Model 4"}),
     ],
 )
-def test_each_filter_leaves_what_it_names(
+def test_each_filter_keeps_the_models_that_it_names(
     db: sqlite3.Connection, filters: dict[str, Any], expected: set[str]
 ) -> None:
     put(

@@ -1,4 +1,4 @@
-"""The list that the cache gives: sorted, searched, filtered, stable."""
+"""The list of models: sorted, searched, filtered, in a stable order."""
 
 from __future__ import annotations
 
@@ -67,18 +67,18 @@ def test_unrated_models_come_last_in_both_directions(db: sqlite3.Connection) -> 
     assert names(db, sort=Sort.QUALITY, reverse=True) == ["Model 1", "Model 3", "Model 2"]
 
 
-def test_the_best_means_the_lowest_loss(db: sqlite3.Connection) -> None:
+def test_the_lowest_loss_comes_first(db: sqlite3.Connection) -> None:
     for number, loss in ((1, 0.5), (2, 1.5), (3, 0.1)):
         put(db, row(number, quality_metrics={"final_training_loss": loss}))
     assert names(db, sort=Sort.LOSS) == ["Model 3", "Model 1", "Model 2"]
 
 
-def test_names_sort_without_regard_to_case(db: sqlite3.Connection) -> None:
+def test_sorting_by_name_ignores_case(db: sqlite3.Connection) -> None:
     put(db, row(1, name="beta"), row(2, name="Alpha"), row(3, name="gamma"))
     assert names(db, sort=Sort.NAME) == ["Alpha", "beta", "gamma"]
 
 
-def test_all_words_of_a_search_must_occur_somewhere(db: sqlite3.Connection) -> None:
+def test_every_word_of_a_search_must_occur(db: sqlite3.Connection) -> None:
     base = {"hyperparameters": {"base_model": "Qwen/Qwen2.5-7B"}}
     put(db, row(1, configuration=base), row(2))
     assert names(db, search="support qwen") == ["Model 1"]
@@ -86,7 +86,7 @@ def test_all_words_of_a_search_must_occur_somewhere(db: sqlite3.Connection) -> N
 
 
 @pytest.mark.parametrize("text", ["%", "_", "\\", "'; DROP TABLE models; --", '"'])
-def test_signs_in_a_search_mean_themselves(db: sqlite3.Connection, text: str) -> None:
+def test_punctuation_in_a_search_is_literal(db: sqlite3.Connection, text: str) -> None:
     put(db, row(1))
     put(db, row(2, description=f"with {text} in it"))
     assert names(db, search=text) == ["Model 2"]
@@ -151,7 +151,7 @@ def test_pages_show_each_model_once_and_positions_agree(
         )
 
 
-def test_another_connection_learns_what_changed(tmp_path: Path) -> None:
+def test_the_change_feed_reports_changes_of_another_connection(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     with closing(open_cache(path)) as writer, closing(open_cache(path)) as reader:
         feed = ChangeFeed(reader)
@@ -166,7 +166,7 @@ def rows_until_a_failure() -> Iterator[dict[str, Any]]:
     raise KeyError
 
 
-def test_a_failed_transaction_leaves_nothing_and_tells_nobody(tmp_path: Path) -> None:
+def test_a_failed_transaction_changes_nothing_and_is_not_reported(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     with closing(open_cache(path)) as writer, closing(open_cache(path)) as reader:
         feed = ChangeFeed(reader)

@@ -1,4 +1,4 @@
-"""A damaged cache is set aside and begun anew; what only it knew is not lost."""
+"""A damaged cache is renamed and rebuilt, and keeps its records of downloads."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def spoil_the_header(path: Path) -> None:
         file.write(b"\x00" * 100)
 
 
-def test_the_damaged_file_is_kept_beside_a_new_one(path: Path, downloaded: Path) -> None:
+def test_a_damaged_file_is_kept_beside_the_new_one(path: Path, downloaded: Path) -> None:
     spoil_the_header(path)
     damaged = path.read_bytes()
     rebuilt = rebuild_cache(path, OWNER)
@@ -75,9 +75,7 @@ def test_the_damaged_file_is_kept_beside_a_new_one(path: Path, downloaded: Path)
     assert again.kept.name == "cache.sqlite3.damaged-2"
 
 
-def test_finished_downloads_are_still_known_if_the_disk_confirms_them(
-    path: Path, downloaded: Path
-) -> None:
+def test_records_of_downloads_that_exist_on_the_disk_are_kept(path: Path, downloaded: Path) -> None:
     spoil_a_table(path)
     rebuilt = rebuild_cache(path, OWNER)
     assert rebuilt is not None
@@ -89,9 +87,7 @@ def test_finished_downloads_are_still_known_if_the_disk_confirms_them(
         assert transfers_of(db, "two") == transfers_of(db, "three") == []
 
 
-def test_damage_elsewhere_in_the_file_does_not_cost_the_records(
-    path: Path, downloaded: Path
-) -> None:
+def test_damage_elsewhere_keeps_the_records_of_downloads(path: Path, downloaded: Path) -> None:
     with closing(open_cache(path)) as db, transaction(db):
         root = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'models'").fetchone()[0]
     with closing(open_cache(path)) as db:
@@ -105,7 +101,7 @@ def test_damage_elsewhere_in_the_file_does_not_cost_the_records(
         assert downloaded_to(db, "one") == downloaded
 
 
-def test_a_cache_that_is_sound_is_left_alone(path: Path, downloaded: Path) -> None:
+def test_a_healthy_cache_is_not_rebuilt(path: Path, downloaded: Path) -> None:
     """Another process was quicker: what it has built is not thrown away."""
     assert rebuild_cache(path, OWNER) is None
     assert [file.name for file in path.parent.glob("*damaged*")] == []
@@ -113,7 +109,7 @@ def test_a_cache_that_is_sound_is_left_alone(path: Path, downloaded: Path) -> No
         assert len(transfers_of(db, "three")) == 1
 
 
-def test_it_is_not_taken_away_from_a_process_that_is_syncing(
+def test_a_cache_is_not_rebuilt_while_a_process_syncs_it(
     path: Path, downloaded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil_a_table(path)
@@ -123,7 +119,7 @@ def test_it_is_not_taken_away_from_a_process_that_is_syncing(
     assert rebuild_cache(path, OWNER) is not None
 
 
-def test_clearing_keeps_the_records_of_finished_downloads_alone(
+def test_clearing_keeps_only_the_records_of_finished_downloads(
     path: Path, downloaded: Path
 ) -> None:
     with closing(open_cache(path)) as db, transaction(db):

@@ -38,7 +38,7 @@ def names(db: sqlite3.Connection, query: ModelQuery) -> list[str]:
     return [model.name for model in models.select_models(db, query, offset=0, limit=9)]
 
 
-def test_a_cache_of_the_version_before_opens_as_it_is(tmp_path: Path) -> None:
+def test_a_cache_of_the_previous_version_opens_unchanged(tmp_path: Path) -> None:
     path = cache_of_schema(8, tmp_path / "cache.sqlite3")
     with closing(open_cache(path, OWNER)) as db:
         assert find_damage(db) is None

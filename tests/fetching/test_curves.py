@@ -1,4 +1,4 @@
-"""Curves: what a full sync reads again, and what is there while points still come."""
+"""Fetching metric points: new ones, all of them again, and interrupted fetches."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def rest(project: FaultyProject) -> Iterator[Rest]:
         yield rest
 
 
-def test_points_that_the_server_no_longer_has_leave_with_a_full_sync(
+def test_a_full_sync_removes_points_that_the_server_no_longer_has(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables |= {"model_artifacts": [model_row(0, job_id=JOB)], "metrics_points": logged(25)}
@@ -66,7 +66,7 @@ def test_points_that_the_server_no_longer_has_leave_with_a_full_sync(
     assert len(metrics.get_curve(db, JOB)) == 3
 
 
-def test_a_full_sync_that_breaks_off_within_a_curve_leaves_it_as_it_was(
+def test_a_full_sync_interrupted_within_a_curve_does_not_change_it(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables |= {"model_artifacts": [model_row(0, job_id=JOB)], "metrics_points": logged(25)}
@@ -88,7 +88,7 @@ def test_a_full_sync_that_breaks_off_within_a_curve_leaves_it_as_it_was(
     assert [point.step for point in metrics.get_points(db, JOB)] == list(range(100, 125))
 
 
-def test_a_curve_whose_points_were_never_read_stays_with_a_full_sync(
+def test_a_full_sync_keeps_a_curve_whose_points_were_never_fetched(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     stored = [[step, 2.0 - step / 10, None] for step in range(9)]
@@ -103,7 +103,7 @@ def test_a_curve_whose_points_were_never_read_stays_with_a_full_sync(
     assert not [asked for asked in project.asked if asked.startswith("metrics_points")]
 
 
-def test_a_cache_is_whole_while_the_points_of_a_curve_still_come(
+def test_the_cache_is_healthy_while_the_points_of_a_curve_come(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables["metrics_points"] = logged(25)
@@ -125,7 +125,7 @@ def test_a_cache_is_whole_while_the_points_of_a_curve_still_come(
     assert len(metrics.get_points(db, JOB)) == 60
 
 
-def test_points_that_came_before_a_cut_are_drawn_the_next_time(
+def test_points_from_an_interrupted_fetch_are_drawn_by_the_next_one(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables["metrics_points"] = logged(25)
@@ -142,7 +142,7 @@ def test_points_that_came_before_a_cut_are_drawn_the_next_time(
     assert len(metrics.get_curve(db, JOB)) == 40
 
 
-def test_a_stored_curve_stays_where_the_server_has_no_points(
+def test_a_stored_curve_stays_if_the_server_has_no_points(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     row = model_row(0, job_id=JOB)

@@ -1,4 +1,4 @@
-"""While a page is written the next one is on its way, and nothing is lost where that breaks."""
+"""The next page is requested while one is processed, and errors lose nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def beyond(page: Page, after: Cursor | None) -> Cursor | None:
     return next_cursor(page.rows, "id", after)
 
 
-def test_the_next_page_is_asked_for_before_this_one_is_done() -> None:
+def test_the_next_page_is_requested_while_this_one_is_processed() -> None:
     asked = threading.Event()
 
     def read(after: Cursor | None) -> Page:
@@ -37,7 +37,7 @@ def test_the_next_page_is_asked_for_before_this_one_is_done() -> None:
     assert seen == [FIRST, SECOND]
 
 
-def test_what_breaks_the_next_page_comes_after_this_one_was_used() -> None:
+def test_an_error_of_the_next_page_is_raised_after_this_one_was_used() -> None:
     def read(after: Cursor | None) -> Page:
         if after is None:
             return FIRST
@@ -49,7 +49,7 @@ def test_what_breaks_the_next_page_comes_after_this_one_was_used() -> None:
         next(read_ahead)
 
 
-def test_nothing_is_asked_for_after_an_empty_page_or_one_that_gets_no_further() -> None:
+def test_nothing_is_requested_after_an_empty_page_or_one_that_does_not_advance() -> None:
     asked: list[Cursor | None] = []
 
     def repeats(after: Cursor | None) -> Page:

@@ -1,4 +1,4 @@
-"""A sandbox without rows, somebody signed in to it, and a cache of one's own."""
+"""Fixtures: an empty sandbox, a signed-in account, and a cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What "the cache equals the backend" means: every row of a user, with every value."""
+"""Compares the cache with the backend: every row of a user, with every value."""
 
 from __future__ import annotations
 

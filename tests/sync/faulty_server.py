@@ -1,4 +1,4 @@
-"""A project that is not what it should be: PostgREST as the sync asks it, with lies by choice."""
+"""A PostgREST server with selectable faults, for the requests of a sync."""
 
 from __future__ import annotations
 

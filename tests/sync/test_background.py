@@ -1,4 +1,4 @@
-"""The application keeps its cache true by itself, and survives what happens to the file."""
+"""The application syncs in the background, and survives changes of the cache file."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_it_syncs_at_the_start_and_on_r(writers: Syncing) -> None:
+async def test_the_application_syncs_at_the_start_and_on_r(writers: Syncing) -> None:
     app = application(writers)
     async with app.run_test() as pilot:
         await until(lambda: writers.syncs == 1 and not app.is_syncing)
@@ -76,14 +76,14 @@ async def test_it_syncs_at_the_start_and_on_r(writers: Syncing) -> None:
         await until(lambda: writers.syncs == 2 and not app.is_syncing)
 
 
-async def test_it_syncs_at_the_interval_that_the_user_wants(writers: Syncing) -> None:
+async def test_the_application_syncs_at_the_configured_interval(writers: Syncing) -> None:
     wanted = Preferences(sync_interval=0.02)
     app = LoraTuiApp(writers.path, writers, profile="test", preferences=wanted)
     async with app.run_test():
         await until(lambda: writers.syncs >= 4)
 
 
-async def test_it_backs_off_while_it_is_offline_and_r_asks_at_once(writers: Syncing) -> None:
+async def test_the_interval_grows_while_offline_and_r_syncs_at_once(writers: Syncing) -> None:
     writers.failure = UnreachableError("no network")
     app = application(writers)
     async with app.run_test() as pilot:
@@ -97,7 +97,7 @@ async def test_it_backs_off_while_it_is_offline_and_r_asks_at_once(writers: Sync
         await until(lambda: app.sync_schedule.failures == 0)
 
 
-async def test_what_comes_in_moves_neither_the_cursor_nor_the_scroll(writers: Syncing) -> None:
+async def test_new_models_move_neither_the_cursor_nor_the_scroll_position(writers: Syncing) -> None:
     for _ in range(40):
         writers.add_model()
     app = application(writers)
@@ -118,7 +118,7 @@ async def test_what_comes_in_moves_neither_the_cursor_nor_the_scroll(writers: Sy
         assert table.cursor - table.scroll_offset.y == line
 
 
-async def test_a_first_sync_leaves_the_list_at_its_newest_model_until_somebody_moves(
+async def test_during_the_first_sync_the_cursor_stays_on_the_newest_model_until_it_is_moved(
     writers: Syncing,
 ) -> None:
     app = application(writers)
@@ -138,7 +138,7 @@ async def test_a_first_sync_leaves_the_list_at_its_newest_model_until_somebody_m
         assert table.current.name == "Model 29"
 
 
-async def test_a_cache_that_is_cleared_by_another_process_is_opened_anew(writers: Syncing) -> None:
+async def test_a_cache_that_another_process_clears_is_opened_again(writers: Syncing) -> None:
     app = application(writers)
     async with app.run_test():
         await until(lambda: writers.syncs == 1)
@@ -147,7 +147,7 @@ async def test_a_cache_that_is_cleared_by_another_process_is_opened_anew(writers
     assert app.damage is None
 
 
-async def test_damage_that_a_sync_meets_ends_the_application_without_a_crash(
+async def test_damage_found_by_a_sync_ends_the_application_without_a_crash(
     writers: Syncing,
 ) -> None:
     writers.failure = DamagedCacheError("The cache file is damaged")
@@ -157,7 +157,7 @@ async def test_damage_that_a_sync_meets_ends_the_application_without_a_crash(
     assert app.return_code in (None, 0)
 
 
-async def test_damage_that_a_screen_meets_ends_the_application_without_a_crash(
+async def test_damage_found_by_a_screen_ends_the_application_without_a_crash(
     writers: Syncing,
 ) -> None:
     app = application(writers)

@@ -1,4 +1,4 @@
-"""A sync that fails says what kind of trouble it met, and a later one that works forgets it."""
+"""A failed sync stores the kind of its error, and the next successful one clears it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.backends.backend import Backend
         (BackendError("Nonsense came back"), SyncErrorKind.OTHER),
     ],
 )
-def test_a_failed_sync_notes_the_kind_of_trouble_until_one_works(
+def test_a_failed_sync_stores_the_kind_of_its_error_until_one_succeeds(
     rest: Rest,
     db: sqlite3.Connection,
     backend: Backend,

@@ -1,4 +1,4 @@
-"""A server that repeats itself, lies or takes too long: the sync ends, and keeps what is true."""
+"""Servers that repeat pages, count wrongly or are slow: the sync ends and the cache is right."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def points(count: int, **columns: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_page_that_is_always_the_same_does_not_make_a_sync_endless(
+def test_a_sync_ends_if_the_server_always_sends_the_same_page(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection, full: bool
 ) -> None:
     project.tables["model_artifacts"] = [model_row(number) for number in range(5)]
@@ -81,7 +81,7 @@ def test_a_page_that_is_always_the_same_does_not_make_a_sync_endless(
     assert len(project.asked) < 60
 
 
-def test_a_repeated_page_that_hides_the_others_is_told_and_removes_nothing(
+def test_a_repeated_page_that_hides_rows_is_reported_and_removes_nothing(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(9)]
@@ -98,7 +98,7 @@ def test_a_repeated_page_that_hides_the_others_is_told_and_removes_nothing(
 
 
 @pytest.mark.parametrize("max_rows", [1, 4, 100])
-def test_times_stored_finer_than_they_are_sent_end_and_bring_every_row(
+def test_all_rows_come_if_the_server_sends_times_with_fewer_digits_than_it_stores(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection, max_rows: int
 ) -> None:
     rows = models_of_one_moment(11)
@@ -117,7 +117,7 @@ def test_times_stored_finer_than_they_are_sent_end_and_bring_every_row(
 
 
 @pytest.mark.parametrize("max_rows", [3, 100])
-def test_points_stored_finer_than_they_are_sent_end_and_all_come(
+def test_all_points_come_if_the_server_sends_times_with_fewer_digits_than_it_stores(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection, max_rows: int
 ) -> None:
     rows = points(10, timestamp="2026-11-20T10:00:00.5+00:00")
@@ -131,7 +131,7 @@ def test_points_stored_finer_than_they_are_sent_end_and_all_come(
         assert len(project.asked) < 40
 
 
-def test_points_that_repeat_for_ever_end(
+def test_a_curve_ends_if_the_server_repeats_its_points(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables["metrics_points"] = points(20)
@@ -173,7 +173,7 @@ class Endless(FaultyProject):
 
 
 @pytest.mark.parametrize("total", ["*", "12", "999999999", "-1", "x"])
-def test_rows_and_points_without_end_end_with_a_sentence(
+def test_endless_rows_and_points_end_with_an_error(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, total: str
 ) -> None:
     monkeypatch.setattr(paging, "MORE_THAN_COUNTED", 60)
@@ -191,7 +191,7 @@ def test_rows_and_points_without_end_end_with_a_sentence(
     assert len(project.asked) < 60
 
 
-def test_a_curve_is_written_as_it_comes(
+def test_each_page_of_a_curve_is_written_as_it_comes(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.tables["metrics_points"] = points(50)
@@ -209,7 +209,7 @@ def test_a_curve_is_written_as_it_comes(
     assert len(metrics.get_curve(db, JOB)) == 50
 
 
-def test_a_very_long_curve_is_drawn_with_its_ends_and_its_extremes(
+def test_a_very_long_curve_keeps_its_ends_and_extremes(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, project: FaultyProject, rest: Rest
 ) -> None:
     rows = points(3000)
@@ -228,7 +228,7 @@ def test_a_very_long_curve_is_drawn_with_its_ends_and_its_extremes(
 
 
 @pytest.mark.parametrize("total", ["rows sent", "0", "999", "-7", "*", "nonsense"])
-def test_whatever_a_count_says_every_row_and_every_point_comes(
+def test_all_rows_and_points_come_if_the_server_counts_wrongly(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection, total: str
 ) -> None:
     rows = [model_row(number) for number in range(23)]
@@ -241,7 +241,7 @@ def test_whatever_a_count_says_every_row_and_every_point_comes(
         assert len(metrics.get_points(db, JOB)) == 35
 
 
-def test_a_wrong_count_does_not_make_each_sync_read_everything(
+def test_after_a_wrong_count_the_next_sync_does_not_compare_again(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     project.tables["model_artifacts"] = [model_row(number) for number in range(7)]
@@ -255,7 +255,7 @@ def test_a_wrong_count_does_not_make_each_sync_read_everything(
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_rows_in_no_order_are_no_reason_to_remove_any(
+def test_rows_in_no_order_remove_nothing(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection, known: bool
 ) -> None:
     rows = [model_row(number) for number in range(12)]
@@ -269,7 +269,7 @@ def test_rows_in_no_order_are_no_reason_to_remove_any(
     assert model_ids(db) == ids(rows)
 
 
-def test_rows_asked_for_by_id_all_come_from_a_project_that_gives_few(
+def test_all_rows_by_id_come_if_the_project_limits_rows(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(30)]
@@ -289,7 +289,7 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_waits")
-def test_a_count_that_takes_too_long_does_not_stop_the_reading(
+def test_a_count_that_times_out_does_not_stop_a_sync(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(5)]
@@ -303,7 +303,7 @@ def test_a_count_that_takes_too_long_does_not_stop_the_reading(
 
 
 @pytest.mark.usefixtures("no_waits")
-def test_a_page_that_takes_too_long_is_asked_for_in_smaller_ones(
+def test_a_page_that_times_out_is_read_in_smaller_pages(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(50)]
@@ -316,7 +316,7 @@ def test_a_page_that_takes_too_long_is_asked_for_in_smaller_ones(
 
 
 @pytest.mark.usefixtures("no_waits")
-def test_a_table_that_takes_too_long_is_no_matter_of_the_network_and_the_others_come(
+def test_a_table_that_times_out_is_not_offline_and_the_others_come(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(5)]
@@ -329,7 +329,7 @@ def test_a_table_that_takes_too_long_is_no_matter_of_the_network_and_the_others_
     assert model_ids(db) == ids(rows)
 
 
-def test_one_table_that_is_refused_does_not_keep_the_others_away(
+def test_a_denied_table_does_not_stop_the_others(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection
 ) -> None:
     rows = [model_row(number) for number in range(5)]
@@ -340,7 +340,7 @@ def test_one_table_that_is_refused_does_not_keep_the_others_away(
     assert model_ids(db) == ids(rows)
 
 
-def test_rows_too_large_to_come_together_come_alone_and_the_largest_in_part(
+def test_large_rows_come_one_by_one_and_the_largest_without_its_large_columns(
     project: FaultyProject, rest: Rest, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_tui.gateway.http.MOST_RESPONSE_BYTES", 20_000)

@@ -1,4 +1,4 @@
-"""A sync may end at any moment, and may meet another one: nothing is lost, nothing is half."""
+"""Syncs that are killed or run at the same time: nothing is lost or half-written."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def many_models(backend: Backend, seed: Seed, count: int) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_any_request_it_goes_on_from_there(
+def test_a_sync_killed_at_any_request_continues_there(
     empty_sandbox: Sandbox, backend: Backend, seed: Seed, home_profile: Profile
 ) -> None:
     many_models(backend, seed, 24)
@@ -89,7 +89,7 @@ def test_killed_at_any_request_it_goes_on_from_there(
 
 
 @pytest.mark.slow
-def test_a_second_sync_waits_for_the_first_and_says_so(
+def test_a_second_sync_waits_for_the_first_and_reports_it(
     backend: Backend, seed: Seed, home_profile: Profile, run: Run
 ) -> None:
     seed.artifact(backend.alice)
@@ -112,7 +112,7 @@ def test_a_second_sync_waits_for_the_first_and_says_so(
         assert_equal(db, seed.rows, backend.alice.user_id)
 
 
-def test_a_sync_in_the_background_leaves_it_to_the_one_that_runs(
+def test_a_background_sync_is_skipped_while_another_one_runs(
     backend: Backend, rest: Rest, db: sqlite3.Connection, cache: Path
 ) -> None:
     with sync_lock(cache):
@@ -124,7 +124,7 @@ def test_a_sync_in_the_background_leaves_it_to_the_one_that_runs(
     assert not sync_cache(rest, db, backend.alice.user_id).skipped
 
 
-def test_two_threads_and_a_reader_do_not_disturb_each_other(
+def test_two_syncing_threads_and_a_reader_work_together(
     backend: Backend, seed: Seed, rest: Rest, cache: Path
 ) -> None:
     many_models(backend, seed, 12)
@@ -154,7 +154,7 @@ def test_two_threads_and_a_reader_do_not_disturb_each_other(
         assert_equal(db, seed.rows, backend.alice.user_id)
 
 
-def test_many_processes_that_start_together_make_one_cache(tmp_path: Path) -> None:
+def test_many_processes_that_start_together_create_one_cache(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from lora_tui.cache.connection import open_cache;"
         "sys.stdin.read(); open_cache(Path(sys.argv[1])).close()"
@@ -178,7 +178,7 @@ def test_many_processes_that_start_together_make_one_cache(tmp_path: Path) -> No
         process.stderr.close()
 
 
-def test_an_end_of_one_connection_leaves_the_locks_of_the_others(tmp_path: Path) -> None:
+def test_closing_one_connection_keeps_the_locks_of_the_others(tmp_path: Path) -> None:
     """Closing any handle of a file would drop this process's locks on it, and let others in."""
     path = tmp_path / "cache.sqlite3"
     outsider = (
@@ -199,7 +199,7 @@ def test_an_end_of_one_connection_leaves_the_locks_of_the_others(tmp_path: Path)
         db.execute("ROLLBACK")
 
 
-def test_a_bulk_of_equal_timestamps_is_not_fetched_again_at_each_sync(
+def test_many_equal_timestamps_are_not_fetched_again_by_each_sync(
     empty_sandbox: Sandbox,
     backend: Backend,
     seed: Seed,
@@ -219,7 +219,7 @@ def test_a_bulk_of_equal_timestamps_is_not_fetched_again_at_each_sync(
     assert len(asked) <= 5
 
 
-def test_what_comes_in_while_ids_are_compared_stays(
+def test_rows_that_are_written_during_a_comparison_stay(
     backend: Backend,
     seed: Seed,
     rest: Rest,
@@ -279,7 +279,7 @@ def test_a_sync_for_another_user_is_refused(backend: Backend, rest: Rest, tmp_pa
         sync_cache(rest, db, backend.bob.user_id)
 
 
-def test_curves_come_unasked_for_the_newest_models_alone(
+def test_a_sync_fetches_the_curves_of_the_newest_models_only(
     backend: Backend,
     seed: Seed,
     rest: Rest,
@@ -294,7 +294,7 @@ def test_curves_come_unasked_for_the_newest_models_alone(
     assert sync_cache(rest, db, backend.alice.user_id).curves == 1
 
 
-def test_a_server_whose_clock_is_set_back_hides_no_change(
+def test_no_change_is_lost_when_the_clock_of_the_server_is_set_back(
     empty_sandbox: Sandbox, backend: Backend, seed: Seed, rest: Rest, db: sqlite3.Connection
 ) -> None:
     dataset = seed.dataset(backend.alice)

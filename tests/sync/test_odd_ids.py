@@ -1,4 +1,4 @@
-"""Rows whose id is printable and no UUID: no query names it, and the others are read."""
+"""Rows whose id is not a UUID can't be queried by id; all others are read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def with_odd_ids(table: str, changed: Callable[[int, int], bool]) -> Callable[[s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["first", "last", "all"])
-def test_a_row_with_an_id_that_is_no_uuid_stops_no_table(
+def test_a_row_whose_id_is_not_a_uuid_does_not_stop_its_table(
     which: str, configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen: dict[str, Callable[[int, int], bool]] = {
@@ -52,7 +52,7 @@ def test_a_row_with_an_id_that_is_no_uuid_stops_no_table(
             assert run("list", "--json").data["models"]
 
 
-def test_the_list_tells_how_old_the_models_are_where_another_table_can_not_be_read(
+def test_the_list_shows_the_age_of_the_models_if_another_table_can_not_be_read(
     configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Front(configured.url) as front:

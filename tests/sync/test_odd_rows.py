@@ -1,4 +1,4 @@
-"""Whatever a column holds, the row shows with what can be read of it, and the rest goes on."""
+"""Rows with invalid values: their valid values are shown, and other rows are not affected."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def listed(run: Run) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("column", ["training_summary", "quality_metrics", "configuration"])
-def test_a_json_column_of_another_kind_stops_nothing(
+def test_a_json_column_of_a_wrong_type_does_not_stop_a_sync(
     tables: dict[str, list[Any]], run: Run, column: str
 ) -> None:
     values = (5, "5", [1], True, 1.5, [[]], "loss_curve", ["loss_curve"])
@@ -68,9 +68,7 @@ def test_a_json_column_of_another_kind_stops_nothing(
     assert run("sync", "--full").code == 0
 
 
-def test_a_size_that_no_number_of_sqlite_can_hold_is_not_known(
-    tables: dict[str, list[Any]], run: Run
-) -> None:
+def test_a_size_too_large_for_sqlite_is_unknown(tables: dict[str, list[Any]], run: Run) -> None:
     sizes: tuple[object, ...] = (2**63, 2**63 - 1, -(2**70), 10**400, "9" * 30, 1e30)
     for number, size in enumerate(sizes):
         files = {name: {"size": size} for name in ("a.bin", "b.bin")}
@@ -86,7 +84,7 @@ def test_a_size_that_no_number_of_sqlite_can_hold_is_not_known(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, len(WRONG), 16))
-def test_any_value_in_any_column_leaves_its_row_and_all_others(
+def test_any_value_in_any_column_keeps_its_row_and_the_others(
     tables: dict[str, list[Any]], run: Run, start: int
 ) -> None:
     for place, value in enumerate(WRONG[start : start + 16]):
@@ -112,7 +110,7 @@ def test_any_value_in_any_column_leaves_its_row_and_all_others(
     ],
     ids=lambda value: str(value[:14]),
 )
-def test_what_is_hardly_json_costs_no_other_row(
+def test_odd_json_does_not_affect_other_rows(
     tables: dict[str, list[Any]], project: FaultyProject, run: Run, bad: bytes
 ) -> None:
     def sent(_table: str, rows: list[Any]) -> bytes:
@@ -137,7 +135,7 @@ def test_a_name_of_ten_megabytes_is_cut(tables: dict[str, list[Any]], run: Run) 
     assert "Long x" in run("show", row["id"]).out
 
 
-def test_two_ids_that_look_the_same_are_two_models(tables: dict[str, list[Any]], run: Run) -> None:
+def test_two_ids_that_look_alike_are_two_models(tables: dict[str, list[Any]], run: Run) -> None:
     tables["model_artifacts"] += [
         model_row(number, id=row_id, name=f"Model {number}")
         for number, row_id in enumerate(("same", "same\u200b", "same\x00", "same "))
@@ -148,9 +146,7 @@ def test_two_ids_that_look_the_same_are_two_models(tables: dict[str, list[Any]],
         assert sorted(model["name"] for model in models)[1:] == [f"Model {n}" for n in range(4)]
 
 
-def test_doctor_counts_the_rows_that_can_not_be_read_as_they_should(
-    tables: dict[str, list[Any]], run: Run
-) -> None:
+def test_doctor_counts_rows_with_invalid_values(tables: dict[str, list[Any]], run: Run) -> None:
     tables["model_artifacts"] += [
         model_row(1, training_summary=5),
         model_row(2, configuration={"files": {"a.bin": {"size": 2**63}}}, updated_at="yesterday"),
@@ -180,7 +176,7 @@ def test_doctor_counts_the_rows_that_can_not_be_read_as_they_should(
 
 @given(tables=odd_tables())
 @examples(5)
-def test_a_sync_of_any_rows_ends_well_and_every_command_shows_them(
+def test_a_sync_of_any_rows_succeeds_and_every_command_shows_them(
     tables: dict[str, list[Any]],
     project: FaultyProject,
     url: str,

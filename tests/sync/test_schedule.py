@@ -1,4 +1,4 @@
-"""The application syncs by itself: regularly, and ever less often while that fails."""
+"""When the next background sync is due: regularly, and less often while syncs fail."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def delays(schedule: SyncSchedule) -> tuple[float, float, float]:
     return tuple(found)  # type: ignore[return-value]
 
 
-def test_it_comes_about_once_an_interval() -> None:
+def test_a_sync_is_due_about_once_an_interval() -> None:
     shortest, middle, longest = delays(SyncSchedule().after(None))
     assert middle == pytest.approx(INTERVAL)
     assert shortest == pytest.approx(INTERVAL * (1 - JITTER))
     assert longest == pytest.approx(INTERVAL * (1 + JITTER))
 
 
-def test_it_backs_off_while_there_is_no_network_and_comes_back_at_once() -> None:
+def test_the_interval_grows_without_a_network_and_is_reset_by_a_success() -> None:
     schedule = SyncSchedule()
     middles = []
     for _ in range(6):
@@ -37,7 +37,7 @@ def test_it_backs_off_while_there_is_no_network_and_comes_back_at_once() -> None
     assert schedule.after(None) == SyncSchedule()
 
 
-def test_one_refusal_of_the_login_is_tried_again_and_several_in_a_row_hold() -> None:
+def test_one_refused_login_is_retried_and_several_in_a_row_lengthen_the_interval() -> None:
     schedule = SyncSchedule().after(AuthenticationError("not accepted"))
     assert not schedule.refused
     assert not schedule.after(OFFLINE).after(AuthenticationError("not accepted")).refused
@@ -47,7 +47,7 @@ def test_one_refusal_of_the_login_is_tried_again_and_several_in_a_row_hold() -> 
     assert schedule.after(None) == SyncSchedule()
 
 
-def test_a_session_that_has_ended_is_said_at_once_and_looked_at_now_and_then() -> None:
+def test_an_ended_session_is_reported_at_once_and_retried_rarely() -> None:
     """Somebody may sign in by `lora-tui login` in another terminal."""
     schedule = SyncSchedule().after(SessionEndedError("ended"))
     assert schedule.refused
@@ -60,7 +60,7 @@ def test_a_session_that_has_ended_is_said_at_once_and_looked_at_now_and_then() -
     outcomes=st.lists(st.sampled_from([None, OFFLINE, LoraTuiError("odd")]), max_size=2000),
     chance=st.floats(0, 1, exclude_max=True),
 )
-def test_no_delay_is_shorter_than_most_of_an_interval_or_longer_than_the_longest(
+def test_every_delay_is_within_its_limits(
     outcomes: list[LoraTuiError | None], chance: float
 ) -> None:
     schedule = SyncSchedule()

@@ -1,4 +1,4 @@
-"""Whatever happens remotely and to the syncs, a sync that is left in peace ends with equality."""
+"""After any changes in the backend and any faults, an undisturbed sync makes the cache equal."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ class _Stay:
         return ids
 
 
-def test_a_sync_left_in_peace_ends_with_equality_whatever_happened_before(
+def test_an_undisturbed_sync_makes_the_cache_equal_whatever_happened_before(
     empty_sandbox: Sandbox, backend: Backend, seed: Seed, rest: Rest, tmp_path: Path
 ) -> None:
     World.sandbox, World.backend, World.seed = empty_sandbox, backend, seed

@@ -1,4 +1,4 @@
-"""After a sync the cache says what the backend says."""
+"""After a sync the cache equals the backend."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def run_sync(online: OnlineWriters, db: sqlite3.Connection, *, full: bool = Fals
     return sync_cache(online.rest, db, online.user_id, full=full)
 
 
-def test_the_first_sync_brings_everything_that_is_mine_and_not_deleted(
+def test_the_first_sync_brings_all_own_rows_that_are_not_deleted(
     online: OnlineWriters, db: sqlite3.Connection, owner: Owner
 ) -> None:
     run_sync(online, db)
@@ -116,7 +116,7 @@ def test_a_soft_deleted_model_disappears(
     assert model["id"] not in cached(db, "models")
 
 
-def test_a_model_deleted_for_good_disappears_with_a_full_sync(
+def test_a_model_whose_row_was_deleted_disappears_with_a_full_sync(
     online: OnlineWriters, db: sqlite3.Connection, owner: Owner
 ) -> None:
     run_sync(online, db)
@@ -127,7 +127,7 @@ def test_a_model_deleted_for_good_disappears_with_a_full_sync(
     assert model["id"] not in cached(db, "models")
 
 
-def test_a_sync_that_breaks_off_goes_on_and_loses_nothing(
+def test_an_interrupted_sync_continues_and_loses_nothing(
     online: OnlineWriters, db: sqlite3.Connection, owner: Owner, configured: Sandbox
 ) -> None:
     configured.faults(path="/rest/v1/model_artifacts", fail_next=-1, status=400)
@@ -153,7 +153,7 @@ def test_pages_smaller_than_the_table_still_bring_every_row(
     assert cached(db, "jobs") == {row["id"] for row in owner.rows("training_jobs")}
 
 
-def test_a_curve_of_more_than_a_thousand_points_is_whole(
+def test_a_curve_of_more_than_a_thousand_points_is_complete(
     online: OnlineWriters, db: sqlite3.Connection, owner: Owner
 ) -> None:
     lengths = {}
@@ -178,7 +178,7 @@ def test_a_notification_read_elsewhere_is_read_here(
     assert read == 1
 
 
-def test_a_backend_that_is_down_is_unreachable_and_the_cache_still_answers(
+def test_without_a_backend_a_sync_is_unreachable_and_the_cache_can_be_read(
     online: OnlineWriters, db: sqlite3.Connection, configured: Sandbox
 ) -> None:
     run_sync(online, db)
