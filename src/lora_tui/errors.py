@@ -148,7 +148,7 @@ class CacheError(LoraTuiError):
 
 
 class DamagedCacheError(CacheError):
-    """The cache's file does not match its checksum; it is set aside and built anew."""
+    """The cache file is damaged; it is renamed and replaced by a new one."""
 
 
 class DiskError(LoraTuiError):

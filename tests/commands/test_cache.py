@@ -48,7 +48,7 @@ def test_a_sync_replaces_a_damaged_cache_and_finds_the_downloads(cache: Path, ru
     ran = run("sync")
     assert ran.code == 0
     assert ran.err.splitlines()[0] == (
-        f"The cache was damaged; it was set aside as {cache.name}.damaged-1 and begun anew."
+        f"The cache was damaged and replaced; the old file is now {cache.name}.damaged-1."
     )
     assert len(run("list", "--json").data["models"]) == 6
     with closing(open_cache(cache)) as db:
@@ -144,7 +144,7 @@ def test_the_application_starts_on_a_new_cache_where_the_old_one_is_damaged(
     ran = run()
     assert ran.code == 0
     assert ran.err == (
-        f"The cache was damaged; it was set aside as {cache.name}.damaged-1 and begun anew;"
+        f"The cache was damaged and replaced; the old file is now {cache.name}.damaged-1;"
         " 1 download is still known.\n"
     )
     [app] = started

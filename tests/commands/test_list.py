@@ -52,7 +52,7 @@ def test_a_page_beyond_the_last_is_empty(configured: Sandbox, run: Run) -> None:
     run("sync")
     ran = run("list", "--limit", "4", "--page", "99")
     assert (ran.code, ran.out) == (0, "")
-    assert "none of 6 models" in ran.err
+    assert "No models on this page, 6 in all" in ran.err
     assert run("list", "--json", "--limit", "4", "--page", "99").data == {
         "models": [],
         "pagination": {"page": 99, "limit": 4, "total": 6, "totalPages": 2},

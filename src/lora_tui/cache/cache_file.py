@@ -1,4 +1,4 @@
-"""The cache as files on the disk: one sync at a time, removal, and damaged files set aside."""
+"""The cache as files on the disk: the lock of a sync, removal, and renaming a damaged one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def delete_cache(path: Path) -> bool:
         return _remove_files(path)
 
 
-def set_aside(path: Path) -> Path:
+def rename_damaged(path: Path) -> Path:
     """Rename a damaged cache to `NAME.damaged-<n>`; returns its new path. Raises OSError."""
     number = 1
     while os.path.lexists(kept := path.with_name(f"{path.name}.damaged-{number}")):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lora_tui.cache.cache_file import delete_cache, set_aside, sync_holder, sync_lock
+from lora_tui.cache.cache_file import delete_cache, rename_damaged, sync_holder, sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import (
     open_cache,
@@ -44,7 +44,7 @@ class Rebuilt:
         """A sentence for the user."""
         count = "1 download is" if self.downloads == 1 else f"{self.downloads} downloads are"
         saved = f"; {count} still known" if self.downloads else ""
-        return f"The cache was damaged; it was set aside as {self.kept.name} and begun anew{saved}"
+        return f"The cache was damaged and replaced; the old file is now {self.kept.name}{saved}"
 
 
 def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
@@ -72,7 +72,7 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
             (downloads,) = db.execute("SELECT count(*) FROM library").fetchone()
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with translate_errors(path):
-            kept = set_aside(path)
+            kept = rename_damaged(path)
             new.rename(path)
         return Rebuilt(kept, int(downloads))
 

@@ -82,7 +82,7 @@ class Context:
         from lora_tui.cache.rebuild import rebuild_cache
 
         rebuilt = rebuild_cache(self.cache_path(), self.cache_owner())
-        sentence = rebuilt.sentence if rebuilt else "The cache was damaged, and has been begun anew"
+        sentence = rebuilt.sentence if rebuilt else "The cache was damaged and replaced"
         if then is not None:
             raise CacheError(sentence, remedy=then)
         self.say(f"{sentence}.")

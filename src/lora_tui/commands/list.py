@@ -26,7 +26,9 @@ def list_models(context: Context) -> None:
     limit, page = arguments.limit, arguments.page
     with context.cache() as db:
         if query.downloaded is not None:
-            from lora_tui.library.presence import check_presence  # only who asks pays for it
+            from lora_tui.library.presence import (
+                check_presence,
+            )  # late: seldom needed
 
             check_presence(db)
         total = models.count_models(db, query)
@@ -145,8 +147,11 @@ def _remark(offset: int, shown: int, total: int, last_sync: datetime | None) -> 
     """Which models the page shows, and how old the cache is."""
     if last_sync is None:
         return "The cache was never synced: run `lora-tui sync`."
-    which = f"{offset + 1}–{offset + shown} of {total}" if shown else f"none of {total}"
-    return f"{which} models, as of {formats.age(last_sync, clock.now())}"
+    if shown:
+        which = f"{offset + 1}–{offset + shown} of {total} models"
+    else:
+        which = f"No models on this page, {total} in all" if total else "No matching models"
+    return f"{which}, as of {formats.age(last_sync, clock.now())}"
 
 
 def _print_csv(context: Context, found: Iterable[ModelSummary]) -> None:
