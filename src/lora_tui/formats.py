@@ -1,4 +1,7 @@
-"""The one place that turns figures into words: stars, losses, sizes, money, times and ages."""
+"""Formats every number that a person reads: stars, losses, counts, sizes, money, times, ages.
+
+May import only `clock`.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,18 @@ from datetime import datetime, timedelta
 from lora_tui import clock
 
 NO_VALUE = "–"
-_TOO_LONG = 1e15
-"""From this number on, scientific notation: all digits would fill the screen."""
+"""Shown where a value is unknown or not finite."""
+_MAX_PLAIN = 1e15
+"""Larger numbers are written in scientific notation, so that their digits do not fill the screen."""
+_MAX_PLAIN_LOSS = 1e6
+_MAX_PLAIN_PERPLEXITY = 1e7
 _MONTHS = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
 )  # fmt: skip
 
 
 def stars(score: int | None, *, ascii_only: bool = False) -> str:
-    """Five places wide: `★★★☆☆`, or `***..` where only ASCII can be shown."""
+    """Five cells wide: `★★★☆☆`, or `***..` with `ascii_only`."""
     full, empty = ("*", ".") if ascii_only else ("★", "☆")
     if score is None:
         return NO_VALUE.ljust(5) if not ascii_only else "-".ljust(5)
@@ -25,52 +31,86 @@ def stars(score: int | None, *, ascii_only: bool = False) -> str:
 
 
 def score(value: int | None) -> str:
-    """`4/5`."""
+    """Stars out of five: `4/5`."""
     return NO_VALUE if value is None else f"{value}/5"
 
 
 def loss(value: float | None) -> str:
-    """Four decimals, as the web pages show it."""
-    return _fixed(value, 4)
+    """Nats a token with four decimals, as the web pages show them; `1.23e+07` from a million on."""
+    return _fixed(value, 4, scientific_from=_MAX_PLAIN_LOSS)
 
 
 def perplexity(value: float | None) -> str:
-    """Two decimals; by powers of ten where it has run away."""
-    if value is not None and math.isfinite(value) and abs(value) >= 1e7:
-        return f"{value:.2e}"
-    return _fixed(value, 2)
+    """Two decimals; `1.23e+07` from ten million on."""
+    return _fixed(value, 2, scientific_from=_MAX_PLAIN_PERPLEXITY)
 
 
 def count(value: float | None) -> str:
-    """Whole, with thousands separators."""
+    """A whole number with thousands separators: `1,234`."""
     if value is None or not math.isfinite(value):
         return NO_VALUE
-    return f"{value:.2e}" if abs(value) >= _TOO_LONG else f"{round(value):,}"
+    return f"{value:.2e}" if abs(value) >= _MAX_PLAIN else f"{round(value):,}"
+
+
+def counted(value: float, one: str, many: str = "") -> str:
+    """A count with its noun: `1 point`, `2 points`; `many` is the plural that is not one + s."""
+    return f"{count(value)} {one if value == 1 else many or one + 's'}"
+
+
+def large_count(value: float) -> str:
+    """A large count in words: `1.3 billion`, `20.2 million`; empty below a million."""
+    for unit, length in (("billion", 1e9), ("million", 1e6)):
+        if value >= length:
+            return f"{value / length:.1f} {unit}"
+    return ""
+
+
+def step(value: float) -> str:
+    """A training step: `1,200`, or `0.5` where steps are fractions."""
+    return f"{value:,.10g}"
 
 
 def percent(value: float | None) -> str:
-    """One decimal and the sign."""
+    """A number of percent with one decimal: `34.5 %`."""
     if value is None or not math.isfinite(value):
         return NO_VALUE
-    return f"{value:.2e} %" if abs(value) >= _TOO_LONG else f"{value:.1f} %"
+    return f"{value:.2e} %" if abs(value) >= _MAX_PLAIN else f"{value:.1f} %"
+
+
+def share(value: float | None) -> str:
+    """A part of 1 as whole percent: `34 %`."""
+    if value is None or not math.isfinite(value):
+        return NO_VALUE
+    return f"{value * 100:.2e} %" if abs(value) >= _MAX_PLAIN else f"{value * 100:,.0f} %"
+
+
+def zoom(factor: float, *, ascii_only: bool = False) -> str:
+    """A magnification: `2.5×`, `40×`; `2.5x` with `ascii_only`."""
+    digits = f"{factor:,.0f}" if factor >= 9.95 else f"{factor:.1f}"
+    return f"{digits}{'x' if ascii_only else '×'}"
 
 
 def money(value: float | None) -> str:
-    """US dollars with cents."""
+    """US dollars with cents: `$1,234.50`."""
     if value is None or not math.isfinite(value):
         return NO_VALUE
     amount = abs(value)
-    digits = f"{amount:.2e}" if amount >= _TOO_LONG else f"{amount:,.2f}"
+    digits = f"{amount:.2e}" if amount >= _MAX_PLAIN else f"{amount:,.2f}"
     return f"-${digits}" if value < 0 else f"${digits}"
 
 
+def hourly_price(value: float | None) -> str:
+    """US dollars per hour: `$2.50/h`."""
+    return NO_VALUE if value is None or not math.isfinite(value) else f"{money(value)}/h"
+
+
 def hours(value: float | None) -> str:
-    """Hours with two decimals."""
+    """Hours with two decimals: `1.25 h`."""
     return NO_VALUE if value is None or not math.isfinite(value) else f"{_fixed(value, 2)} h"
 
 
 def size(value: float | None) -> str:
-    """Bytes in powers of 1024, three significant digits: `24.0 MiB`."""
+    """Bytes in powers of 1024 with three significant digits: `24.0 MiB`."""
     if value is None:
         return NO_VALUE
     amount = float(value)
@@ -83,13 +123,23 @@ def size(value: float | None) -> str:
     return f"{amount:.0f} {unit}" if abs(amount) >= 100 else f"{amount:.1f} {unit}"
 
 
-def rate(bytes_a_second: float | None) -> str:
-    """Bytes a second."""
-    return NO_VALUE if bytes_a_second is None else f"{size(bytes_a_second)}/s"
+def exact_bytes(value: int) -> str:
+    """All digits of a number of bytes: `1 byte`, `1,234 bytes`."""
+    return "1 byte" if value == 1 else f"{value:,} bytes"
+
+
+def gigabytes(value: float | None) -> str:
+    """The memory of a GPU, as its vendor writes it: `80 GB`."""
+    return NO_VALUE if value is None or not math.isfinite(value) else f"{value:g} GB"
+
+
+def rate(bytes_per_second: float | None) -> str:
+    """Bytes per second: `24.0 MiB/s`."""
+    return NO_VALUE if bytes_per_second is None else f"{size(bytes_per_second)}/s"
 
 
 def duration(seconds: float | None) -> str:
-    """`1:02:03`, `02:03`; for what remains or has passed."""
+    """Time passed or remaining: `1:02:03`, `02:03`; `--:--` where it is unknown."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return "--:--"
     whole = round(seconds)
@@ -118,12 +168,12 @@ def age(moment: datetime | None, now: datetime) -> str:
 
 
 def date(moment: datetime | None) -> str:
-    """`2026-11-23`, in the local zone of the user."""
+    """`2026-11-23`, in the user's time zone."""
     return NO_VALUE if moment is None else clock.local(moment).strftime("%Y-%m-%d")
 
 
 def short_date(moment: datetime | None, now: datetime) -> str:
-    """`Nov 23` where it was within the last year, else `Nov'25`; six cells wide."""
+    """Six cells wide, in the user's time zone: `Nov 23` within the last year, else `Nov'25`."""
     if moment is None:
         return NO_VALUE
     local = clock.local(moment)
@@ -133,21 +183,28 @@ def short_date(moment: datetime | None, now: datetime) -> str:
 
 
 def date_time(moment: datetime | None) -> str:
-    """`2026-11-23 09:16`, in the local zone of the user."""
+    """`2026-11-23 09:16`, in the user's time zone."""
     return NO_VALUE if moment is None else clock.local(moment).strftime("%Y-%m-%d %H:%M")
 
 
 def number(value: float | None) -> str:
-    """A hyperparameter as people write it: `2e-4`, `0.05`, `16`."""
+    """A hyperparameter with at most six significant digits: `2e-4`, `0.05`, `16`."""
     if value is None:
         return NO_VALUE
     if value != 0 and abs(value) < 1e-3:
-        mantissa, _, exponent = f"{value:.6e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+        return scientific(value, 6)
     return f"{value:.6g}"
 
 
-def _fixed(value: float | None, decimals: int) -> str:
+def scientific(value: float, digits: int) -> str:
+    """`1.5e-7`, with at most `digits` digits after the point and no trailing zeros."""
+    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def _fixed(value: float | None, decimals: int, *, scientific_from: float = _MAX_PLAIN) -> str:
     if value is None or not math.isfinite(value):
         return NO_VALUE
-    return f"{value:.2e}" if abs(value) >= _TOO_LONG else f"{value:,.{decimals}f}"
+    return f"{value:.2e}" if abs(value) >= scientific_from else f"{value:,.{decimals}f}"
