@@ -1,4 +1,4 @@
-"""The second opinion finds what is there, and nothing else."""
+"""The second opinion detects known properties of made-up curves, and nothing else."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def steady(count: int = 300) -> list[CurvePoint]:
 class TestOnRunsOfKnownTruth:
     """Seeded curves; 200 a family give the same picture."""
 
-    def test_what_is_there_is_found_and_nothing_else(self, family: Family) -> None:
+    def test_every_known_property_is_detected_and_no_other(self, family: Family) -> None:
         found = [
             kinds(second_opinion(family.make(random.Random(f"{family.name}-{seed}"))))
             for seed in range(CURVES_A_FAMILY)
@@ -101,7 +101,7 @@ class TestOnRunsOfKnownTruth:
         ("not_a_number", {Kind.NOT_A_NUMBER, Kind.DIVERGENCE}, {1}),
     ],
 )
-def test_it_tells_the_families_of_the_sandbox(
+def test_the_loss_curves_of_the_sandbox_are_told_apart(
     family: str, expected: set[Kind], stars: set[int]
 ) -> None:
     for seed, count in enumerate((200, 500, 1200, 3000)):
@@ -116,7 +116,7 @@ def test_it_tells_the_families_of_the_sandbox(
 
 
 @given(st.lists(logged, max_size=60))
-def test_no_curve_is_too_odd_for_an_opinion(points: list[Logged]) -> None:
+def test_any_list_of_points_gives_an_opinion(points: list[Logged]) -> None:
     opinion = second_opinion(points)
     assert opinion.findings
     assert [f.severity for f in opinion.findings] == sorted(
@@ -148,7 +148,7 @@ def test_the_unit_of_the_loss_changes_no_finding_but_the_gap(seed: int, unit: fl
 
 @pytest.mark.slow
 @given(st.integers(0, 10_000), st.floats(0.2, 5.0))
-def test_one_odd_point_at_the_end_moves_the_rule_but_not_the_opinion(
+def test_an_outlier_at_the_end_changes_the_rating_but_not_the_opinion(
     seed: int, factor: float
 ) -> None:
     points = falling(random.Random(seed), noise=0.02)
@@ -159,19 +159,19 @@ def test_one_odd_point_at_the_end_moves_the_rule_but_not_the_opinion(
     assert Kind.DIVERGENCE not in kinds(changed)
 
 
-def test_an_odd_last_point_is_named() -> None:
+def test_an_outlier_at_the_end_is_reported() -> None:
     points = steady()
     points[-1] = CurvePoint(points[-1].step, 2.9)
     opinion = second_opinion(points)
-    assert finding(opinion, Kind.OUTLIER_END).startswith("The last point (2.9000) is far off")
+    assert finding(opinion, Kind.OUTLIER_END).startswith(
+        "The last training loss (2.9000) is far from the level"
+    )
     comparison = compare_with_rating(opinion, quality_of(points))
     assert comparison.agrees is False
-    assert comparison.sentence == (
-        "Disagrees: it would give 5 stars, 4 more than the stored rating."
-    )
+    assert comparison.sentence == ("Suggested rating: 5/5, 4 stars more than the stored rating.")
 
 
-def test_a_validation_loss_that_turned_names_the_step_and_the_way_out() -> None:
+def test_overfitting_names_the_best_step_and_a_remedy() -> None:
     points = [
         CurvePoint(
             float(step),
@@ -183,16 +183,16 @@ def test_a_validation_loss_that_turned_names_the_step_and_the_way_out() -> None:
     opinion = second_opinion(points)
     assert opinion.verdict is Verdict.SUSPICIOUS
     assert opinion.recommendation == (
-        "Validation was best at step 1,200 of 3,000: fewer epochs, or stop early."
+        "Validation was best at step 1,200 of 3,000: train fewer epochs, or stop early."
     )
     assert "the gap to training is 1.4952 at the end" in finding(opinion, Kind.OVERFIT)
 
 
-def test_a_last_point_without_validation_does_not_hide_the_last_recorded_one() -> None:
+def test_the_last_recorded_validation_loss_is_used_where_the_last_point_has_none() -> None:
     points = steady(305)
     found = second_opinion(points).findings
     assert found[0].sentence == (
-        "The last point has no validation loss, so the stored rating knows none."
+        "The last point has no validation loss: the stored rating ignores validation loss."
     )
     assert found[2].sentence == (
         "The last recorded validation loss is 1.0777 at step 2,990; the gap to training is 0.0344."
@@ -202,9 +202,9 @@ def test_a_last_point_without_validation_does_not_hide_the_last_recorded_one() -
 @pytest.mark.parametrize(
     ("count", "sentence"),
     [
-        (0, "No training loss was recorded: there is nothing to judge by."),
-        (1, "Only 1 training loss was recorded; fewer than 20 don't tell a trend from noise."),
-        (19, "Only 19 training losses were recorded; fewer than 20 don't tell a trend from noise."),
+        (0, "No training loss was recorded."),
+        (1, "Only 1 training loss was recorded; an opinion needs at least 20."),
+        (19, "Only 19 training losses were recorded; an opinion needs at least 20."),
     ],
 )
 def test_too_few_points_give_no_stars(count: int, sentence: str) -> None:
@@ -219,10 +219,10 @@ def test_a_single_spike_is_a_note_and_costs_no_star() -> None:
     points[150] = CurvePoint(points[150].step, points[150].training_loss + 1.0)
     opinion = second_opinion(points)
     assert (opinion.verdict, opinion.stars) == (Verdict.HEALTHY, second_opinion(steady()).stars)
-    assert finding(opinion, Kind.SPIKES).startswith("A spike at step 1,500 stands ")
+    assert finding(opinion, Kind.SPIKES).startswith("A spike at step 1,500 is ")
 
 
-def test_losses_that_are_no_number_are_counted_even_when_the_run_recovers() -> None:
+def test_losses_that_are_not_numbers_are_counted_even_where_the_run_recovers() -> None:
     points: list[CurvePoint | Logged] = list(steady())
     points[100:103] = [Logged(1000.0 + 10 * i, None, None) for i in range(3)]
     opinion = second_opinion(points)
@@ -232,18 +232,18 @@ def test_losses_that_are_no_number_are_counted_even_when_the_run_recovers() -> N
     )
 
 
-def test_a_curve_thinned_for_its_looks_is_not_asked_for_its_noise() -> None:
+def test_a_down_sampled_curve_is_not_checked_for_spikes_and_plateaus() -> None:
     points = downsample(falling(random.Random(3), noise=0.05), 120)
     opinion = second_opinion(points, downsampled=True)
     assert Kind.DOWNSAMPLED in kinds(opinion)
     assert not kinds(opinion) & {Kind.SPIKES, Kind.PLATEAU}
 
 
-def test_it_agrees_where_the_rule_saw_enough() -> None:
+def test_it_agrees_with_the_rating_of_a_steady_run() -> None:
     points = steady(300)
     comparison = compare_with_rating(second_opinion(points), quality_of(points))
     assert comparison.agrees
-    assert comparison.sentence == "Agrees with the stored rating of 5 stars."
+    assert comparison.sentence == "Agrees with the stored rating: 5/5."
 
 
 def test_a_very_long_run_is_judged_like_a_short_one() -> None:

@@ -1,8 +1,10 @@
-"""The second opinion on a training run: what the whole curve says, as sentences with numbers.
+"""The second opinion on a training run: findings from the whole loss curve, as sentences.
 
-The pipeline's rule (quality.py) reads the first point and the last. This reads all of them, and
-robustly: medians instead of single points, noise measured from the curve itself. It is shown
-beside the stored rating and never stored over it. Pure functions; losses in nats a token.
+The rating (`quality.py`) uses only the first and the last point. The second opinion uses all points
+and robust statistics: medians, and a noise level measured from the curve. It is shown beside the
+stored rating and never replaces it. Losses are in nats a token.
+
+Pure functions. May import `curves`, `domain`, `quality` and `formats`.
 """
 
 from lora_tui.opinion.findings import (

@@ -1,15 +1,13 @@
-"""The parts of a second opinion: findings with a severity, a verdict, recommendations."""
+"""The result of a second opinion: findings with a severity, a verdict, recommendations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from lora_tui import formats
-
 
 class Kind(StrEnum):
-    """What a finding is about."""
+    """The subject of a finding."""
 
     REDUCTION = "reduction"
     NOT_A_NUMBER = "not a number"
@@ -26,7 +24,7 @@ class Kind(StrEnum):
 
 
 class Severity(IntEnum):
-    """How much a finding weighs."""
+    """How serious a finding is; SERIOUS is the highest."""
 
     GOOD = 0
     NOTE = 1
@@ -35,7 +33,7 @@ class Severity(IntEnum):
 
 
 class Verdict(StrEnum):
-    """All findings in one word."""
+    """The summary of all findings."""
 
     HEALTHY = "healthy"
     MINOR_ISSUES = "minor issues"
@@ -45,20 +43,20 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the curve shows."""
+    """One observation about the curve."""
 
     kind: Kind
     severity: Severity
     sentence: str
     advice: str | None = None
-    """What to do differently next time, where that follows."""
+    """What to change in the next run; None where the finding suggests nothing."""
     step: float | None = None
-    """Where on the curve it is, as the trainer counted steps."""
+    """The training step that the finding is about; None for the whole curve."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The validation losses of a run that are recorded and finite."""
+    """The last and the best of the finite validation losses of a run."""
 
     last: float
     last_step: float
@@ -68,40 +66,25 @@ class Validation:
 
 @dataclass(frozen=True)
 class Opinion:
-    """The findings, the weightiest first, and what follows from them."""
+    """The findings, the most serious first, with the verdict and the suggested rating."""
 
     verdict: Verdict
     findings: tuple[Finding, ...]
     stars: int | None
-    """What it would give; None where the curve does not carry a judgement."""
+    """Suggested rating, 1 to 5; None with too few points."""
     validation: Validation | None = None
     """None where no validation loss was recorded."""
 
     @property
     def recommendation(self) -> str | None:
-        """The advice of the weightiest finding that has one."""
+        """The advice of the most serious finding that has one."""
         return next((finding.advice for finding in self.findings if finding.advice), None)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the opinion stands to the stored rating."""
+    """How the suggested rating compares with the stored one."""
 
     agrees: bool | None
-    """None where either of them can't tell."""
+    """Whether they differ by at most one star; None where either is unknown."""
     sentence: str
-
-
-def nats(value: float) -> str:
-    """Four decimals; by powers of ten where it has run away."""
-    return formats.loss(value) if abs(value) < 1e6 else f"{value:.2e}"
-
-
-def whole(value: float) -> str:
-    """With thousands separators."""
-    return formats.count(value)
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """`1 point`, `2 points`."""
-    return f"{formats.count(count)} {one if count == 1 else many or one + 's'}"

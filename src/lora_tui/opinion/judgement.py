@@ -1,11 +1,12 @@
-"""The second opinion on a run: findings, verdict, stars, and how it compares with the rating."""
+"""Builds the second opinion on a run, and compares it with the stored rating."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lora_tui import formats
 from lora_tui.domain import Quality
-from lora_tui.opinion.findings import Comparison, Finding, Kind, Opinion, Severity, Verdict, counted
+from lora_tui.opinion.findings import Comparison, Finding, Kind, Opinion, Severity, Verdict
 from lora_tui.opinion.measurements import MIN_POINTS, LoggedPoint, Run
 from lora_tui.opinion.training_loss import (
     divergence,
@@ -22,10 +23,10 @@ from lora_tui.quality import rate_reduction
 
 
 def second_opinion(points: Sequence[LoggedPoint], *, downsampled: bool = False) -> Opinion:
-    """Judge a run by its logged points, in their order.
+    """Judge a run by its logged points, in the order in which they were logged.
 
-    Down-sampled points (`curves.downsample`) are too few and too extreme to measure noise, so
-    spikes and plateaus are not looked for.
+    `downsampled` says that the points were chosen by `downsample`. Such points exaggerate noise, so
+    spikes and plateaus are not checked.
     """
     run = Run.from_points(points)
     findings = [*non_finite_losses(run), *too_few_points(run)]
@@ -35,8 +36,8 @@ def second_opinion(points: Sequence[LoggedPoint], *, downsampled: bool = False) 
         findings.append(reduction(run, has_diverged=has_diverged))
         if downsampled:
             sentence = (
-                f"Only {counted(len(points), 'point')} of the curve "
-                f"{'is' if len(points) == 1 else 'are'} here: spikes and plateaus can't be seen."
+                f"Based on {formats.counted(len(points), 'sampled point')}: "
+                "spikes and plateaus were not checked."
             )
             findings.append(Finding(Kind.DOWNSAMPLED, Severity.NOTE, sentence))
         else:
@@ -64,9 +65,10 @@ def _verdict(findings: Sequence[Finding], run: Run) -> Verdict:
 
 
 def _stars(findings: Sequence[Finding], run: Run, verdict: Verdict) -> int | None:
-    """The rule's own steps on the smoothed reduction, so that it differs only by what it saw.
+    """The thresholds of the rating applied to the smoothed reduction.
 
-    A run that broke keeps one star, another serious finding leaves two, warnings take one off.
+    Divergence or losses that are not numbers give one star. Another serious finding gives at most
+    two. A warning removes one star.
     """
     serious = {finding.kind for finding in findings if finding.severity is Severity.SERIOUS}
     if Kind.NOT_A_NUMBER in serious or Kind.DIVERGENCE in serious:
@@ -80,24 +82,18 @@ def _stars(findings: Sequence[Finding], run: Run, verdict: Verdict) -> int | Non
 
 
 def compare_with_rating(opinion: Opinion, quality: Quality) -> Comparison:
-    """Whether the opinion bears out the stored stars, in words."""
+    """Compare the suggested rating with the stored one."""
     ours, stored = opinion.stars, quality.stars
     if ours is None:
-        return Comparison(None, "The curve neither bears out the stored rating nor denies it.")
+        return Comparison(None, "Not enough data to confirm or question the stored rating.")
     if stored is None:
-        return Comparison(
-            None, f"No rating is stored; the whole curve would earn {_starred(ours)}."
-        )
+        return Comparison(None, f"No rating is stored. Suggested rating: {formats.score(ours)}.")
     if ours == stored:
-        return Comparison(True, f"Agrees with the stored rating of {_starred(stored)}.")
+        return Comparison(True, f"Agrees with the stored rating: {formats.score(stored)}.")
     more = "more" if ours > stored else "fewer"
     difference = abs(ours - stored)
-    word = "Nearly agrees" if difference == 1 else "Disagrees"
     return Comparison(
         difference == 1,
-        f"{word}: it would give {_starred(ours)}, {difference} {more} than the stored rating.",
+        f"Suggested rating: {formats.score(ours)}, {formats.counted(difference, 'star')} {more} "
+        f"than the stored rating.",
     )
-
-
-def _starred(stars: int) -> str:
-    return counted(stars, "star")

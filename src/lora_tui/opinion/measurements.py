@@ -1,4 +1,4 @@
-"""A run's logged losses, and what is measured of them: level, noise, start and end."""
+"""Measures a run's logged losses: level, noise, start and end."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Final, Protocol
 from lora_tui.curves.downsample_and_smooth import rolling_level, rolling_median
 
 MIN_POINTS: Final = 20
-"""Fewer do not tell a trend from noise: a median of five at either end is half of the run."""
+"""With fewer points a trend can't be told from noise."""
 
 _CORRELATION: Final = 2.0
-"""Noise of neighbouring batches is alike; errors of medians are so much larger than if not."""
+"""Factor on the errors of medians, because the noise of neighbouring batches is correlated."""
 SIGMA: Final = 1.4826
-"""From the median of absolute deviations to the standard deviation of normal noise."""
+"""Factor from the median absolute deviation to the standard deviation of normal noise."""
 _LARGEST: Final = 1e12
 _LEVEL_HALF, _NOISE_HALF = 10, 50
 
 
 class LoggedPoint(Protocol):
-    """A logged point: MetricPoint and CurvePoint are some. None is a loss that is no number."""
+    """A logged point, such as MetricPoint and CurvePoint. A loss of None is not a number."""
 
     @property
     def step(self) -> float | None: ...
@@ -34,19 +34,19 @@ class LoggedPoint(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """A run's finite training losses with what is measured of them, and its validation losses."""
+    """A run's finite training losses with their level and noise, and its validation losses."""
 
     steps: tuple[float, ...]
     losses: tuple[float, ...]
     levels: list[float]
-    """The losses without their noise."""
+    """The rolling level of the losses, one for each."""
     noises: list[float]
-    """The standard deviation of the noise, near each point."""
+    """The standard deviation of the noise near each point."""
     validations: tuple[tuple[float, float], ...]
-    """(step, loss), finite."""
+    """(step, loss) pairs; the losses are finite."""
     last_has_validation: bool
     bad: tuple[float, ...]
-    """The steps at which the training loss is no number."""
+    """The steps at which the training loss is not a finite number."""
     bad_validations: tuple[float, ...]
     ends_bad: bool
     last_step: float
@@ -54,6 +54,7 @@ class Run:
 
     @classmethod
     def from_points(cls, points: Sequence[LoggedPoint]) -> Run:
+        """Measure the points; a missing step counts as the index of its point."""
         logged = [
             (
                 float(index) if point.step is None or not math.isfinite(point.step) else point.step,
@@ -86,23 +87,25 @@ class Run:
 
     @property
     def start(self) -> float:
-        """The level at the start: few points, because the loss falls fast there."""
+        """The level at the start, from few points because the loss falls fast there."""
         return median(self.losses[: _clip(len(self.losses) // 50, 5, 25)])
 
     @property
     def end_count(self) -> int:
+        """How many points at the end `end` is the median of."""
         return _clip(len(self.losses) // 20, 5, 50)
 
     @property
     def end(self) -> float:
+        """The level at the end."""
         return median(self.losses[-self.end_count :])
 
     def error(self, count: int, near: int) -> float:
-        """The standard error of a median of so many losses around a point."""
+        """The standard error of a median of `count` losses around the point at index `near`."""
         return 1.25 * _CORRELATION * self.noises[near] / math.sqrt(count)
 
     def level_at(self, step: float) -> float:
-        """The level of the training loss nearest to a step."""
+        """The level of the training loss at the point nearest to a step."""
         index = min(range(len(self.steps)), key=lambda at: abs(self.steps[at] - step))
         return self.levels[index]
 

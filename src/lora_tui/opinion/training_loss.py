@@ -7,25 +7,25 @@ from statistics import median
 from typing import Final
 
 from lora_tui import formats
-from lora_tui.opinion.findings import Finding, Kind, Severity, counted, nats, whole
+from lora_tui.opinion.findings import Finding, Kind, Severity
 from lora_tui.opinion.measurements import MIN_POINTS, Run
 
 
 def non_finite_losses(run: Run) -> list[Finding]:
-    """Where losses are no number."""
+    """Find training and validation losses that are NaN or infinite."""
     findings = []
     if run.bad:
-        where = f"first at step {whole(run.bad[0])} of {whole(run.last_step)}"
-        ending = "; the run ends that way" if run.ends_bad else ""
+        where = f"first at step {formats.count(run.bad[0])} of {formats.count(run.last_step)}"
+        ending = ", and at the end of the run" if run.ends_bad else ""
         findings.append(
             Finding(
                 Kind.NOT_A_NUMBER,
                 Severity.SERIOUS if run.ends_bad else Severity.WARNING,
                 f"The training loss is not a number at {formats.count(len(run.bad))} of "
-                f"{counted(run.total, 'point')}, {where}{ending}.",
-                "Lower the learning rate or clip the gradients; don't serve these weights untested."
+                f"{formats.counted(run.total, 'point')}, {where}{ending}.",
+                "Lower the learning rate or clip the gradients. Test the weights before serving."
                 if run.ends_bad
-                else "Look at the batches around that step; clip the gradients.",
+                else "Check the batches around that step, or clip the gradients.",
                 run.bad[0],
             )
         )
@@ -35,8 +35,8 @@ def non_finite_losses(run: Run) -> list[Finding]:
                 Kind.NOT_A_NUMBER,
                 Severity.WARNING,
                 f"The validation loss is not a number at "
-                f"{counted(len(run.bad_validations), 'point')}, first at step "
-                f"{whole(run.bad_validations[0])}.",
+                f"{formats.counted(len(run.bad_validations), 'point')}, first at step "
+                f"{formats.count(run.bad_validations[0])}.",
                 "Check the validation set for empty examples.",
                 run.bad_validations[0],
             )
@@ -45,31 +45,31 @@ def non_finite_losses(run: Run) -> list[Finding]:
 
 
 def too_few_points(run: Run) -> list[Finding]:
-    """Whether there are too few of them."""
+    """Find that the run has too few training losses to judge it."""
     count = len(run.losses)
     if count >= MIN_POINTS:
         return []
     if count == 0:
-        sentence = "No training loss was recorded: there is nothing to judge by."
+        sentence = "No training loss was recorded."
     else:
         sentence = (
-            f"Only {counted(count, 'training loss', 'training losses')} "
-            f"{'was' if count == 1 else 'were'} recorded; fewer than {MIN_POINTS} "
-            "don't tell a trend from noise."
+            f"Only {formats.counted(count, 'training loss', 'training losses')} "
+            f"{'was' if count == 1 else 'were'} recorded; an opinion needs at least {MIN_POINTS}."
         )
     advice = None if run.total == 0 else "Log the loss more often."
     return [Finding(Kind.FEW_POINTS, Severity.NOTE, sentence, advice)]
 
 
 def reduction(run: Run, *, has_diverged: bool) -> Finding:
-    """How far the smoothed loss fell; what that means unless the run has diverged."""
+    """Report how far the smoothed loss fell; judge it unless the run diverged."""
     start, end = run.start, run.end
     fell = reduction_percent(start, end)
+    change = f"from {formats.loss(start)} to {formats.loss(end)}"
     if end > start:
-        sentence = f"The smoothed training loss rose from {nats(start)} to {nats(end)}."
+        sentence = f"The smoothed training loss rose {change}."
     else:
         share = "" if math.isnan(fell) else f" ({formats.percent(fell)})"
-        sentence = f"The smoothed training loss fell from {nats(start)} to {nats(end)}{share}."
+        sentence = f"The smoothed training loss fell {change}{share}."
     if has_diverged:
         return Finding(Kind.REDUCTION, Severity.NOTE, sentence)
     if fell > 15:
@@ -78,34 +78,34 @@ def reduction(run: Run, *, has_diverged: bool) -> Finding:
         return Finding(
             Kind.REDUCTION,
             Severity.NOTE,
-            f"{sentence} It learned little.",
-            "Try a higher learning rate or rank, unless the base model knows this data already.",
+            f"{sentence} The model learned little.",
+            "Try a higher learning rate or rank, unless the base model already knows this data.",
         )
     return Finding(
         Kind.REDUCTION,
         Severity.WARNING,
-        f"{sentence} It learned next to nothing.",
-        "Check the learning rate, and whether the data has the format that the trainer expects.",
+        f"{sentence} The model learned almost nothing.",
+        "Check the learning rate and the format of the training data.",
     )
 
 
 def reduction_percent(start: float, end: float) -> float:
-    """By how many percent a loss fell; NaN where it began at zero or below."""
+    """The reduction of a loss in percent; NaN where it started at zero or below."""
     return (start - end) / start * 100 if start > 0 else math.nan
 
 
 LOST_SHARE: Final = 0.15
-"""Of what was learned: a rise from the lowest level that is more than the end of a cycle."""
+"""A smaller rise, as a share of the reduction, is normal at the end of a learning rate cycle."""
 DIVERGED_SHARE: Final = 0.5
-"""Half of what was learned is lost again: the run has diverged."""
+"""From this share of the reduction on, a rise is serious."""
 RISE_ERRORS: Final = 6.0
-"""Standard errors a rise must exceed. The lowest of about 20 levels is 2 below the mean already."""
+"""Standard errors that a rise must exceed. The lowest of 20 levels is already 2 below the mean."""
 RISE_SHARE: Final = 0.10
-"""… and so much of the level: less is within what a slow drift of the batches does."""
+"""Share of the level that a rise must exceed; less may be a slow drift between batches."""
 
 
 def divergence(run: Run) -> list[Finding]:
-    """A rise from the lowest level that is more than noise and gave back what was learned."""
+    """Detect a rise from the lowest level that exceeds the noise and undoes the reduction."""
     lowest = min(range(len(run.levels)), key=run.levels.__getitem__)
     low, end, start = run.levels[lowest], run.end, run.start
     rise = end - low
@@ -116,33 +116,34 @@ def divergence(run: Run) -> list[Finding]:
     if share < LOST_SHARE:
         return []
     step = run.steps[lowest]
-    lost = "all" if share >= 1 else f"{share:.0%}"
+    lost = "all" if share >= 1 else formats.share(share)
     return [
         Finding(
             Kind.DIVERGENCE,
             Severity.SERIOUS if share >= DIVERGED_SHARE else Severity.WARNING,
-            f"The training loss turned at step {whole(step)} of {whole(run.last_step)}: from "
-            f"{nats(low)} it rose to {nats(end)}, losing {lost} of what was learned.",
-            f"Lower the learning rate or clip the gradients; a checkpoint near step {whole(step)} "
-            "would be better.",
+            f"The training loss rose from {formats.loss(low)} at step {formats.count(step)} of "
+            f"{formats.count(run.last_step)} to {formats.loss(end)}, which undid {lost} of the "
+            "reduction.",
+            "Lower the learning rate or clip the gradients. A checkpoint near step "
+            f"{formats.count(step)} would be better.",
             step,
         )
     ]
 
 
 PLATEAU_MIN_REDUCTION: Final = 0.05
-"""A run that learned less than this has nothing to be a tenth of."""
+"""Relative reduction below which a plateau is not checked."""
 PLATEAU_LATEST_START: Final = 0.3
-"""It must begin before this share of the run. A run should decay about five times; then the last
-70 % still buy a fifth of the reduction."""
+"""A plateau must start before this share of the run. In a run that decays five times, the last 70 %
+still contribute a fifth of the reduction."""
 PLATEAU_MAX_GAIN: Final = 0.10
-"""… so a tenth or less, with the error of the measurement added, is a plateau. It wastes money,
-not quality: a note, never a warning."""
+"""The largest share of the reduction, with its error, that a plateau contributes. A plateau wastes
+money, not quality, so it is a note and never a warning."""
 _SHARES: Final = tuple(share / 20 for share in range(2, round(20 * PLATEAU_LATEST_START) + 1))
 
 
 def plateau(run: Run) -> list[Finding]:
-    """The longest rest of the run that bought a tenth of the reduction or less."""
+    """Detect a final plateau: the longest end of the run that hardly reduced the loss."""
     count, total = len(run.losses), run.start - run.end
     if total <= max(PLATEAU_MIN_REDUCTION * abs(run.start), 3 * run.error(run.end_count, -1)):
         return []
@@ -150,22 +151,21 @@ def plateau(run: Run) -> list[Finding]:
         first = int(count * share)
         rest = run.losses[first:]
         head, tail = max(5, len(rest) // 6), max(5, len(rest) // 4)
-        bought = median(rest[:head]) - median(rest[-tail:])
+        gain = median(rest[:head]) - median(rest[-tail:])
         error = math.hypot(
             run.error(head, min(count - 1, first + head // 2)), run.error(tail, -1 - tail // 2)
         )
-        if abs(bought) + error <= PLATEAU_MAX_GAIN * total:
-            remaining = 1 - share
+        if abs(gain) + error <= PLATEAU_MAX_GAIN * total:
             step = run.steps[first]
             return [
                 Finding(
                     Kind.PLATEAU,
                     Severity.NOTE,
-                    f"The last {remaining:.0%} of the run bought "
-                    f"{max(0.0, bought) / total:.0%} of the reduction: it stood still from about "
-                    f"step {whole(step)} of {whole(run.last_step)}.",
-                    "Fewer epochs would give the same model for less; or change the learning rate, "
-                    "rank or data to learn more.",
+                    f"Plateau from about step {formats.count(step)} of "
+                    f"{formats.count(run.last_step)}: the last {formats.share(1 - share)} of the "
+                    f"run contributed {formats.share(max(0.0, gain) / total)} of the reduction.",
+                    "Train fewer epochs for the same result at a lower cost, or change the "
+                    "learning rate, the rank or the data.",
                     step,
                 )
             ]
@@ -173,22 +173,22 @@ def plateau(run: Run) -> list[Finding]:
 
 
 SPIKE_NOISES: Final = 8.0
-"""A spike stands so many standard deviations of the local noise above both of its sides. Normal
-noise reaches 3.5 in 3,000 points; real batches have longer tails, and their noise is known only
-to about a tenth."""
+"""Height of a spike over its neighbours, in standard deviations of the local noise. Normal noise
+reaches 3.5 in 3,000 points; real batches have longer tails."""
 SPIKE_SHARE: Final = 0.10
-"""… and so much of the level there, so that a smooth curve's last digits are no spikes."""
+"""Height of a spike as a share of the level; it excludes rounding errors on smooth curves."""
 MANY_SPIKES: Final = 3
-"""One or two come from an odd batch; more are a habit of the run."""
+"""From this number on, spikes are a warning. One or two may come from an unusual batch."""
 OUTLIER_NOISES: Final = 6.0
-"""How far the last point may be off the end's level; the rule reads that point alone."""
+"""Distance of an outlier from the level at the end, in standard deviations of the noise."""
 _SIDE: Final = 8
+"""Points on each side that a spike is compared with."""
 
 
 def spikes(run: Run) -> list[Finding]:
-    """Losses far above their surroundings, told as one finding with the highest of them."""
+    """Detect losses far above their neighbours; one finding names the highest."""
     events: list[tuple[float, float, float]] = []
-    """(height, noises, step), neighbours as one."""
+    """(height, height in noise, step); neighbouring points count as one spike."""
     newest = -2
     losses = run.losses
     for index in range(_SIDE, len(losses) - _SIDE):
@@ -196,7 +196,7 @@ def spikes(run: Run) -> list[Finding]:
         height = losses[index] - run.levels[index]
         if height <= max(SPIKE_NOISES * noise, SPIKE_SHARE * abs(run.levels[index])):
             continue
-        # against the higher side: neither a steep start nor a step upwards is a spike
+        # compare with the higher side: a steep start or a step upwards is no spike
         sides = (losses[index - _SIDE : index], losses[index + 1 : index + 1 + _SIDE])
         level = max(median(side) for side in sides)
         height = losses[index] - level
@@ -212,14 +212,16 @@ def spikes(run: Run) -> list[Finding]:
         return []
     height, noises, step = max(events)
     many = len(events) >= MANY_SPIKES
-    times = "" if noises > 1e4 else f", {noises:.0f} times the noise there"
-    first = "A spike" if len(events) == 1 else f"{counted(len(events), 'spike')}; the highest"
+    times = "" if noises > 1e4 else f", {formats.count(noises)} times the local noise"
+    spike = "A spike" if len(events) == 1 else formats.counted(len(events), "spike")
+    first = spike if len(events) == 1 else f"{spike}; the highest"
     return [
         Finding(
             Kind.SPIKES,
             Severity.WARNING if many else Severity.NOTE,
-            f"{first} at step {whole(step)} stands {nats(height)} above its surroundings{times}.",
-            "Clip the gradients, use larger batches, or look for odd examples in the data."
+            f"{first} at step {formats.count(step)} is {formats.loss(height)} above its neighbours"
+            f"{times}.",
+            "Clip the gradients, use larger batches, or look for unusual examples in the data."
             if many
             else None,
             step,
@@ -228,7 +230,7 @@ def spikes(run: Run) -> list[Finding]:
 
 
 def outlier_at_end(run: Run) -> list[Finding]:
-    """The rule reads the last point alone; say so where that point misleads."""
+    """Detect a last point that misleads the stored rating, which uses only that point."""
     last, end = run.losses[-1], run.end
     away = last - end
     if abs(away) <= max(OUTLIER_NOISES * run.noises[-1], SPIKE_SHARE * abs(end)):
@@ -237,8 +239,8 @@ def outlier_at_end(run: Run) -> list[Finding]:
         Finding(
             Kind.OUTLIER_END,
             Severity.NOTE,
-            f"The last point ({nats(last)}) is far off the level at the end ({nats(end)}); "
-            "the stored rating reads that point alone.",
+            f"The last training loss ({formats.loss(last)}) is far from the level at the end "
+            f"({formats.loss(end)}). The stored rating uses only the last value.",
             step=run.steps[-1],
         )
     ]
