@@ -41,7 +41,7 @@ def test_an_adapter_in_the_bucket_is_told_without_downloading_it(
     assert [(r["status"], r["sent"]) for r in fetched] == [(206, _ranged(fetched[0]))]
     assert facts["header_bytes"] + 8 <= fetched[0]["sent"] < facts["bytes"]
     text = run("inspect", model)
-    assert "file and configuration agree" in text.out
+    assert "weights and configuration agree" in text.out
     assert "Base model" in text.out
 
 

@@ -113,7 +113,7 @@ def test_hostile_text_is_text_in_markdown() -> None:
     assert not re.search(r"(?<!\\)<", prose)
     assert re.findall(r"(?<!\\)\]\(", prose) == ["]("]  # our own picture
     assert [line for line in prose.splitlines() if line.startswith("#")] == [
-        prose.splitlines()[0], "## Loss", "## Facts", "## Files",
+        prose.splitlines()[0], "## Loss", "## Metadata", "## Files",
     ]  # fmt: skip
     assert "\n`````\n``` breaks\n````out\n`````\n" in text
 

@@ -98,7 +98,7 @@ async def test_a_failed_job_shows_its_reason_and_can_be_tried_again(
         await pilot.press("h")
         await until(pilot, lambda: "1 dead" in text(app))
         assert "30 minutes" in text(app)
-        assert "not tried again by itself" in text(app)
+        assert "No automatic retry" in text(app)
         world.sandbox.clear_faults()
         await pilot.press("x")
         await until(pilot, lambda: "1 waiting" in text(app))

@@ -293,7 +293,7 @@ class FakeWriters:
     def read_adapter(self, model_id: str) -> Adapter:
         self.asked.append(("read_adapter", model_id))
         if self.on_read_adapter is None:
-            raise NotFoundError("There is no safetensors file to look into")
+            raise NotFoundError("No safetensors file to inspect")
         return self.on_read_adapter(model_id)
 
     def mark_notification_read(self, notification_id: str) -> None:

@@ -142,7 +142,7 @@ async def test_an_empty_cache_and_a_failed_sync_name_the_moved_keys(
     library.put_state(error="The network is down")
     app = open_app(keys=MOVED)
     async with app.run_test(size=SIZE):
-        assert "Z tries again" in screen_text(app)
+        assert "Z retries" in screen_text(app)
 
 
 async def test_while_one_types_the_footer_has_no_key_that_would_be_typed(app: LoraTuiApp) -> None:

@@ -68,7 +68,7 @@ def test_a_time_that_is_missing_or_runs_backwards_has_no_length() -> None:
     assert "○ Started" in text[3]
     assert "not recorded" in text[3]
     assert not any("00:00" in line and "━" in line for line in text)
-    assert "in all" not in text[0]
+    assert "in total" not in text[0]
 
 
 def test_the_timeline_fits_its_place_and_a_terminal_of_ascii() -> None:

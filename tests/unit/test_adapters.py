@@ -104,11 +104,11 @@ def test_a_configuration_that_fits_is_agreed_with() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"r": 16}, "has rank 8, the configuration says 16"),
-        ({"r": None}, "names no rank"),
-        ({"lora_alpha": "16"}, "names no alpha"),
+        ({"r": 16}, "has rank 8, the configuration has 16"),
+        ({"r": None}, "has no rank"),
+        ({"lora_alpha": "16"}, "has no alpha"),
         ({"lora_alpha": -4}, "an alpha of -4"),
-        ({"target_modules": ["q_proj", "v_proj"]}, "nothing for the target module v_proj"),
+        ({"target_modules": ["q_proj", "v_proj"]}, "no weights for the target module v_proj"),
         ({"target_modules": ["v_proj"]}, "q_proj is not among the target_modules"),
         ({"peft_type": "IA3"}, "a IA3 adapter"),
         ({"use_dora": True}, "DoRA"),
@@ -135,9 +135,9 @@ def test_a_pair_that_does_not_fit_is_a_problem() -> None:
     shapes = {Q.format(0, "A"): [8, 64], Q.format(0, "B"): [32, 4], Q.format(1, "A"): [8, 64]}
     problems = read_header(header(tensors(shapes))).problems
     assert len(problems) == 2
-    assert "don't fit" in problems[0]
+    assert "do not match" in problems[0]
     assert "only one of its two" in problems[1]
-    assert read_header(header({})).problems == ("the file holds no LoRA matrices",)
+    assert read_header(header({})).problems == ("the file has no LoRA matrices",)
 
 
 A = {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]}

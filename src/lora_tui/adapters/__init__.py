@@ -1,1 +1,4 @@
-"""What the files of an adapter say: configuration, header, and the snippets that load it."""
+"""Reads the files of an adapter: configuration and header; writes snippets that load it.
+
+May import `domain`, `text`, `errors`, `files` and, for remote files, `gateway`.
+"""

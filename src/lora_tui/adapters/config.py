@@ -1,4 +1,7 @@
-"""The `adapter_config.json` of an adapter, and whether its weights agree with it."""
+"""Reads `adapter_config.json` and compares it with the header of the weights.
+
+Pure functions on untrusted bytes; regular expressions of the configuration are never run.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from lora_tui import formats
 from lora_tui.adapters.lora_header import LoraHeader, first_few
 from lora_tui.adapters.safetensors_header import json_table
 from lora_tui.errors import IntegrityError
@@ -15,20 +19,20 @@ from lora_tui.text import terminal_safe
 
 MAX_CONFIG_BYTES: Final = 4 << 20
 
-_LARGEST_FIGURE: Final = 1 << 62
+_MAX_NUMBER: Final = 1 << 62
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.]{1,300}")
 
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """The part of `adapter_config.json` that the file can be held against."""
+    """The settings of `adapter_config.json` that the header can be compared with."""
 
     peft_type: str
     base_model: str
     rank: int | None
     alpha: float | None
     target_modules: tuple[str, ...] | None
-    """None where the configuration gives a pattern, or leaves the choice to PEFT."""
+    """None where the configuration has a pattern or leaves the choice to PEFT."""
     modules_to_save: tuple[str, ...]
     rank_pattern: Mapping[str, int]
     rslora: bool
@@ -36,16 +40,16 @@ class AdapterConfig:
 
     @property
     def scaling(self) -> float | None:
-        """What the product of the two matrices is multiplied with, for modules of rank `rank`."""
+        """The factor of the product of both matrices, for modules of rank `rank`."""
         if self.rank is None or self.alpha is None:
             return None
         return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
 
 def read_config(content: bytes) -> AdapterConfig:
-    """Read an `adapter_config.json`. Raises IntegrityError where it is no table of settings."""
+    """Read an `adapter_config.json`. Raises IntegrityError where it is not a JSON object."""
     if len(content) > MAX_CONFIG_BYTES:
-        raise IntegrityError("adapter_config.json is larger than any configuration")
+        raise IntegrityError("adapter_config.json is too large")
     table = json_table(content, "adapter_config.json")
     targets = table.get("target_modules")
     pattern = table.get("rank_pattern")
@@ -66,45 +70,44 @@ def read_config(content: bytes) -> AdapterConfig:
     )
 
 
-def config_mismatches(facts: LoraHeader, config: AdapterConfig) -> tuple[str, ...]:
-    """Sentences: where the file is not the adapter that its configuration describes."""
+def config_mismatches(header: LoraHeader, config: AdapterConfig) -> tuple[str, ...]:
+    """Sentences: how the weights differ from what the configuration describes."""
     found: list[str] = []
     if config.peft_type and config.peft_type != "LORA":
         found.append(f"the configuration describes a {config.peft_type} adapter, not LORA")
     if config.rank is None:
-        found.append("the configuration names no rank (r)")
+        found.append("the configuration has no rank (r)")
     if config.alpha is None:
-        found.append("the configuration names no alpha (lora_alpha)")
+        found.append("the configuration has no alpha (lora_alpha)")
     elif config.alpha <= 0:
-        found.append(f"an alpha of {config.alpha:g} turns the adapter off or around")
-    # A key that is more than a plain name is a regular expression of somebody else's: it is not
-    # run, and no rank is held against it.
-    unread = [key for key in config.rank_pattern if not _PLAIN_NAME.fullmatch(key.lstrip("^"))]
-    if config.rank is not None and not unread:
+        found.append(f"an alpha of {formats.number(config.alpha)} disables or inverts the adapter")
+    # a key that is not a plain name is an untrusted regular expression: ranks are not compared
+    patterns = [key for key in config.rank_pattern if not _PLAIN_NAME.fullmatch(key.lstrip("^"))]
+    if config.rank is not None and not patterns:
         wrong = [
             (module, wanted)
-            for module in facts.modules
-            if module.rank != (wanted := _wanted_rank(module.name, config, config.rank))
+            for module in header.modules
+            if module.rank != (wanted := _expected_rank(module.name, config, config.rank))
         ]
         found += first_few(
-            [f"{m.name} has rank {m.rank}, the configuration says {want}" for m, want in wrong]
+            [f"{m.name} has rank {m.rank}, the configuration has {want}" for m, want in wrong]
         )
     if config.target_modules is not None:
         known = {*config.target_modules, *config.modules_to_save}
-        strangers = [m.name for m in facts.modules if known.isdisjoint(_endings(m.name))]
-        found += first_few([f"{name} is not among the target_modules" for name in strangers])
-        there = {ending for module in facts.modules for ending in _endings(module.name)}
+        unexpected = [m.name for m in header.modules if known.isdisjoint(_endings(m.name))]
+        found += first_few([f"{name} is not among the target_modules" for name in unexpected])
+        there = {ending for module in header.modules for ending in _endings(module.name)}
         missing = [name for name in config.target_modules if name not in there]
         found += first_few(
-            [f"the file has nothing for the target module {name}" for name in missing]
+            [f"the file has no weights for the target module {name}" for name in missing]
         )
-    if config.dora and not any("lora_magnitude_vector" in name for name in facts.other_tensors):
-        found.append("the configuration says DoRA, the file has no magnitudes")
+    if config.dora and not any("lora_magnitude_vector" in name for name in header.other_tensors):
+        found.append("the configuration says DoRA, but the file has no magnitudes")
     return tuple(found)
 
 
-def _wanted_rank(name: str, config: AdapterConfig, usual: int) -> int:
-    """The first key of rank_pattern that names the module, as PEFT chooses."""
+def _expected_rank(name: str, config: AdapterConfig, usual: int) -> int:
+    """The rank by the first matching key of rank_pattern, as PEFT chooses it."""
     keys = {*_endings(name), f"^{name}"} & config.rank_pattern.keys()
     if not keys:
         return usual
@@ -114,7 +117,7 @@ def _wanted_rank(name: str, config: AdapterConfig, usual: int) -> int:
 
 
 def _endings(name: str) -> list[str]:
-    """`a.b.c`, `b.c` and `c`: what a configuration may call the module."""
+    """The names that a configuration may use for `a.b.c`: `a.b.c`, `b.c` and `c`."""
     parts = name.split(".")
     return [".".join(parts[start:]) for start in range(len(parts))]
 
@@ -125,7 +128,7 @@ def _names(value: object) -> tuple[str, ...]:
 
 
 def _whole(value: object) -> int | None:
-    return value if type(value) is int and 0 < value < _LARGEST_FIGURE else None
+    return value if type(value) is int and 0 < value < _MAX_NUMBER else None
 
 
 def _number(value: object) -> float | None:

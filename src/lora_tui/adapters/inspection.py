@@ -1,4 +1,4 @@
-"""Looks into the adapter of a model by its header alone: on this disk, or in the bucket."""
+"""Inspects an adapter by reading only its header and configuration, locally or from the bucket."""
 
 from __future__ import annotations
 
@@ -18,34 +18,37 @@ WEIGHTS: Final = "adapter_model.safetensors"
 CONFIG: Final = "adapter_config.json"
 
 _FIRST_READ: Final = 128 * 1024
-"""Bytes; holds the header of most adapters, so one request is enough."""
+"""Bytes; enough for the header of most adapters, so that one request suffices."""
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter that was looked at."""
+    """An inspected adapter."""
 
     file: str
     header: LoraHeader
     config: AdapterConfig | None
     model: Model | None = None
-    """Where it was looked at in the bucket, whose it is."""
+    """The model, where the adapter was read from the bucket."""
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences: what in the file, or between it and its configuration, can't be right."""
+        """Sentences about invalid weights, or weights that do not match the configuration."""
         if self.config is None:
             return self.header.problems
         return (*self.header.problems, *config_mismatches(self.header, self.config))
 
 
 def read_local(path: Path) -> Adapter:
-    """A file, or the one of a directory. Raises IntegrityError, DiskError, UsageError."""
+    """Inspect a safetensors file, or the only one of a directory.
+
+    Raises IntegrityError, DiskError, NotFoundError and UsageError.
+    """
     try:
         if path.is_dir():
             path = _weights_in(path)
         if not path.is_file():
-            raise UsageError("That is neither a file nor a directory", details=str(path))
+            raise UsageError("Neither a file nor a directory", details=str(path))
         facts = read_file_header(path)
         config = path.with_name(CONFIG)
         content = None
@@ -58,7 +61,7 @@ def read_local(path: Path) -> Adapter:
 
 
 def read_remote(model: Model, sign: Callable[[str], str]) -> Adapter:
-    """A few kilobytes of what is in the bucket; `sign` makes a link of a path.
+    """Read a few kilobytes from the bucket; `sign` returns a signed URL for a path.
 
     Raises IntegrityError, NotFoundError, UsageError and what the network raises.
     """
@@ -66,11 +69,11 @@ def read_remote(model: Model, sign: Callable[[str], str]) -> Adapter:
 
     weights = _weights_of(model)
     url = sign(weights.path)
-    beginning, size = read_prefix(url, _FIRST_READ)
-    needed = bytes_needed(beginning, size)
-    if needed > len(beginning) == _FIRST_READ:
-        beginning, size = read_prefix(url, needed)
-    facts = read_header(beginning, file_size=size)
+    prefix, size = read_prefix(url, _FIRST_READ)
+    needed = bytes_needed(prefix, size)
+    if needed > len(prefix) == _FIRST_READ:
+        prefix, size = read_prefix(url, needed)
+    facts = read_header(prefix, file_size=size)
     config = next((file for file in model.files if _base_name(file) == CONFIG), None)
     content = None
     if config is not None:
@@ -100,13 +103,13 @@ def _base_name(file: ArtifactFile) -> str:
 def _only_one(names: list[str], where: str) -> str:
     if not names:
         raise NotFoundError(
-            "There is no safetensors file to look into",
+            "No safetensors file to inspect",
             details=where,
-            remedy="weights in a .bin file are a pickle, which is not opened: it can run code",
+            remedy="a .bin file is a pickle, which could run code; convert it to safetensors",
         )
     if len(names) > 1:
         raise UsageError(
-            "There are several safetensors files",
+            "Several safetensors files",
             details=", ".join(terminal_safe(name, limit=80) for name in names[:5]),
             remedy="name one of them",
         )

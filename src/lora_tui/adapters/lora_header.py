@@ -1,7 +1,6 @@
-"""What a safetensors header tells about an adapter, and whether its configuration agrees with it.
+"""Reads the LoRA modules and their ranks from the header of a safetensors file.
 
-Pure: bytes in, frozen facts out. The bytes are anybody's: every count and length is bounded, and no
-pattern of theirs is run.
+Pure functions on untrusted bytes: every count and length is bounded.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lora_tui import formats
 from lora_tui.adapters.safetensors_header import (
     PREFIX_BYTES,
     Tensor,
@@ -22,10 +22,10 @@ from lora_tui.adapters.safetensors_header import (
 from lora_tui.errors import IntegrityError
 from lora_tui.text import terminal_safe
 
-_MOST_TENSORS: Final = 200_000
-_MOST_METADATA: Final = 20
-_MOST_NAMED: Final = 3
-# PEFT's names, with or without the adapter's own, and those of kohya's trainers
+_MAX_TENSORS: Final = 200_000
+_MAX_METADATA: Final = 20
+_MAX_LISTED: Final = 3
+# names of PEFT, with or without the name of the adapter, and of kohya's trainers
 _LORA_TENSOR: Final = re.compile(
     r"(?P<module>.+)\.lora_(?P<side>A|B|down|up|embedding_A|embedding_B)(\.[^.]+)??(\.weight)?"
 )
@@ -34,86 +34,95 @@ _INPUT_SIDES: Final = ("A", "down", "embedding_A")
 
 @dataclass(frozen=True)
 class LoraModule:
-    """One module of the base model that the adapter changes by a product of two small matrices."""
+    """One module of the base model that the adapter changes."""
 
     name: str
-    """As the file has it, without what PEFT puts before it; safe for a terminal."""
+    """As in the file, without the prefix of PEFT; safe for a terminal."""
     rank: int
     parameters: int
 
     @property
     def target(self) -> str:
-        """The last part of the name, as `target_modules` has it: `q_proj`."""
+        """The last part of the name, as in `target_modules`: `q_proj`."""
         return self.name.rpartition(".")[2]
 
 
 @dataclass(frozen=True)
 class LoraHeader:
-    """What is known of an adapter without reading one of its numbers."""
+    """The structure of an adapter, from its header alone."""
 
     header_bytes: int
     data_bytes: int
     tensors: int
     parameters: int
     dtypes: Mapping[str, int]
-    """dtype → parameters of it."""
+    """dtype → number of parameters of that type."""
     modules: tuple[LoraModule, ...]
     other_tensors: tuple[str, ...]
-    """Names of tensors that belong to no pair: saved modules, biases, magnitudes."""
+    """Names of tensors outside LoRA pairs: saved modules, biases, magnitudes."""
     metadata: Mapping[str, str]
     problems: tuple[str, ...]
-    """Sentences: what in the pairs can't be right."""
+    """Sentences about invalid LoRA pairs."""
 
     @property
     def size(self) -> int:
-        """Bytes of the whole file."""
+        """Size of the whole file in bytes."""
         return PREFIX_BYTES + self.header_bytes + self.data_bytes
 
     @property
     def ranks(self) -> Mapping[int, int]:
-        """rank → how many modules have it."""
+        """rank → number of modules with that rank."""
         return dict(sorted(Counter(module.rank for module in self.modules).items()))
 
     @property
+    def ranks_text(self) -> str:
+        """`16`, or `8 (12 modules), 16 (84 modules)`; empty without modules."""
+        ranks = self.ranks
+        return ", ".join(
+            f"{rank} ({formats.counted(count, 'module')})" if len(ranks) > 1 else str(rank)
+            for rank, count in ranks.items()
+        )
+
+    @property
     def ranks_by_target(self) -> Mapping[str, tuple[int, ...]]:
-        """Target module → the ranks that modules of this name have."""
+        """Target module → the ranks of its modules."""
         found: dict[str, set[int]] = {}
         for module in self.modules:
             found.setdefault(module.target, set()).add(module.rank)
         return {target: tuple(sorted(ranks)) for target, ranks in sorted(found.items())}
 
 
-def bytes_needed(beginning: bytes, file_size: int | None = None) -> int:
-    """How many bytes from the start of the file `read_header` needs, by the first eight of them.
+def bytes_needed(prefix: bytes, file_size: int | None = None) -> int:
+    """How many bytes of the file `read_header` needs, from the first eight bytes.
 
     Raises IntegrityError.
     """
-    return PREFIX_BYTES + header_length(beginning, file_size)
+    return PREFIX_BYTES + header_length(prefix, file_size)
 
 
 def read_file_header(path: Path) -> LoraHeader:
     """The facts of the adapter in a file on this disk. Raises IntegrityError, OSError."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        beginning = file.read(PREFIX_BYTES)
-        beginning += file.read(bytes_needed(beginning, size) - PREFIX_BYTES)
-    return read_header(beginning, file_size=size)
+        prefix = file.read(PREFIX_BYTES)
+        prefix += file.read(bytes_needed(prefix, size) - PREFIX_BYTES)
+    return read_header(prefix, file_size=size)
 
 
-def read_header(beginning: bytes, *, file_size: int | None = None) -> LoraHeader:
-    """The facts of an adapter whose file begins with these bytes, the whole header among them.
+def read_header(prefix: bytes, *, file_size: int | None = None) -> LoraHeader:
+    """Read the header from a prefix of the file, at least `bytes_needed` long.
 
-    `file_size`, where it is known, must be what the header promises. Raises IntegrityError.
+    A known `file_size` must match the header. Raises IntegrityError.
     """
-    needed = bytes_needed(beginning, file_size)
-    if len(beginning) < needed:
-        raise IntegrityError("The safetensors file is cut short within its header")
-    header = parse_header(beginning[PREFIX_BYTES:needed], file_size=file_size)
+    needed = bytes_needed(prefix, file_size)
+    if len(prefix) < needed:
+        raise IntegrityError("The safetensors file ends inside its header")
+    header = parse_header(prefix[PREFIX_BYTES:needed], file_size=file_size)
     tensors = header.tensors
-    if len(tensors) > _MOST_TENSORS:
+    if len(tensors) > _MAX_TENSORS:
         raise IntegrityError(
-            "The safetensors header names more tensors than an adapter can have",
-            details=f"{len(tensors):,} tensors",
+            "The safetensors header lists more tensors than any adapter has",
+            details=formats.counted(len(tensors), "tensor"),
         )
     modules, others, problems = _pairs(tensors)
     dtypes: Counter[str] = Counter()
@@ -153,7 +162,7 @@ def _pairs(
             problems.append(f"{name} has only one of its two matrices")
         elif down.shape[0] != up.shape[1]:
             problems.append(
-                f"the matrices of {name} don't fit: {list(down.shape)} and {list(up.shape)}"
+                f"the matrices of {name} do not match: {list(down.shape)} and {list(up.shape)}"
             )
         elif rank == 0:
             problems.append(f"{name} has rank 0")
@@ -165,31 +174,35 @@ def _pairs(
             )
         )
     if not modules:
-        problems.append("the file holds no LoRA matrices")
+        problems.append("the file has no LoRA matrices")
     return (
-        tuple(sorted(modules, key=lambda module: _natural(module.name))),
+        tuple(sorted(modules, key=lambda module: _natural_order(module.name))),
         tuple(sorted(others)),
         tuple(first_few(problems)),
     )
 
 
 def first_few(sentences: list[str]) -> list[str]:
-    """The first few of many alike, and how many more there are."""
-    more = len(sentences) - _MOST_NAMED
-    return sentences if more <= 0 else [*sentences[:_MOST_NAMED], f"… and {more:,} more like this"]
+    """The first few of similar sentences, and how many more there are."""
+    more = len(sentences) - _MAX_LISTED
+    return (
+        sentences
+        if more <= 0
+        else [*sentences[:_MAX_LISTED], f"… and {formats.count(more)} more like this"]
+    )
 
 
 def _metadata(value: object) -> Mapping[str, str]:
     table = value if isinstance(value, dict) else {}
     return {
         terminal_safe(key, limit=60): terminal_safe(text, limit=200)
-        for key, text in list(table.items())[:_MOST_METADATA]
+        for key, text in list(table.items())[:_MAX_METADATA]
         if isinstance(text, str)
     }
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Layer 9 before layer 10."""
+def _natural_order(name: str) -> list[tuple[int, str]]:
+    """A sort key that puts layer 9 before layer 10."""
     return [
         (int(part), "") if part.isdecimal() and len(part) < 10 else (-1, part)
         for part in name.split(".")

@@ -1,8 +1,8 @@
-"""The header of a safetensors file: which tensors it holds, and whether they fill it exactly.
+"""Parses the header of a safetensors file and checks that its tensors fill the file exactly.
 
-Pure: bytes in, frozen facts out. The bytes are anybody's: every count and length is bounded. The
-format: 8 bytes little-endian header length, a JSON header that maps each tensor to dtype, shape
-and data_offsets, then the tensors' bytes, gapless and to the end of the file.
+Pure functions on untrusted bytes: every count and length is bounded. The format: 8 bytes with the
+little-endian length of the header, a JSON header that maps each tensor to dtype, shape and
+data_offsets, then the bytes of the tensors without gaps up to the end of the file.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ PREFIX_BYTES: Final = 8
 MAX_HEADER_BYTES: Final = 32 << 20
 """Bytes; the format allows 100 MB, an adapter of 100,000 tensors needs 15 MB."""
 
-_MOST_SIGNS: Final = {b"{": 120_000, b"[": 250_000, b",": 1_500_000}
-"""The most of each character, which costs an object in memory; enough for the largest adapters."""
-_MOST_DIMENSIONS: Final = 32
-_LARGEST_FIGURE: Final = 1 << 62
+_MAX_OCCURRENCES: Final = {b"{": 120_000, b"[": 250_000, b",": 1_500_000}
+"""How often a character may occur, because each creates an object; enough for any adapter."""
+_MAX_DIMENSIONS: Final = 32
+_MAX_NUMBER: Final = 1 << 62
 _BITS: Final = {
     "F64": 64, "I64": 64, "U64": 64, "C64": 64,
     "F32": 32, "I32": 32, "U32": 32,
@@ -35,32 +35,32 @@ _BITS: Final = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor, by its entry in the header."""
+    """One entry of the header."""
 
     dtype: str
     """Safe for a terminal."""
     shape: tuple[int, ...]
     start: int
-    """Bytes from the end of the header."""
+    """Offset in bytes from the end of the header."""
     end: int
 
     @property
     def parameters(self) -> int:
-        """How many numbers it holds."""
+        """The number of values in the tensor."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Header:
-    """A header whose tensors lie one after the other without a gap."""
+    """A checked header: its tensors follow one another without a gap."""
 
     length: int
-    """Bytes of the JSON."""
+    """Length of the JSON in bytes."""
     data_bytes: int
     tensors: Mapping[str, Tensor]
-    """By name, as the file has it: anybody's text."""
+    """By name as in the file; the names are untrusted text."""
     metadata: object
-    """Whatever stands under `__metadata__`."""
+    """The value of `__metadata__`, unchecked."""
 
 
 def read_header_at(read_at: Callable[[int, int], bytes], file_size: int | None = None) -> Header:
@@ -69,11 +69,11 @@ def read_header_at(read_at: Callable[[int, int], bytes], file_size: int | None =
     return parse_header(read_at(length, PREFIX_BYTES), file_size=file_size)
 
 
-def header_length(beginning: bytes, file_size: int | None = None) -> int:
-    """Bytes of the JSON header, from the first eight of the file. Raises IntegrityError."""
-    if len(beginning) < PREFIX_BYTES:
+def header_length(prefix: bytes, file_size: int | None = None) -> int:
+    """Bytes of the JSON header, from the first eight bytes of the file. Raises IntegrityError."""
+    if len(prefix) < PREFIX_BYTES:
         raise IntegrityError("The file is too short to be a safetensors file")
-    length = int.from_bytes(beginning[:PREFIX_BYTES], "little")
+    length = int.from_bytes(prefix[:PREFIX_BYTES], "little")
     if file_size is not None and length > file_size - PREFIX_BYTES:
         raise IntegrityError("The safetensors header is longer than the file")
     if length > MAX_HEADER_BYTES:
@@ -84,12 +84,12 @@ def header_length(beginning: bytes, file_size: int | None = None) -> int:
 
 
 def parse_header(text: bytes, *, file_size: int | None = None) -> Header:
-    """Read the JSON of a header. `file_size`, where it is known, must be what it promises.
+    """Parse the JSON of a header. A known `file_size` must match the tensors.
 
     Raises IntegrityError.
     """
-    if any(text.count(sign) > most for sign, most in _MOST_SIGNS.items()):
-        raise IntegrityError("The safetensors header holds more than that of any adapter")
+    if any(text.count(sign) > most for sign, most in _MAX_OCCURRENCES.items()):
+        raise IntegrityError("The safetensors header has more entries than any adapter")
     table = json_table(text, "The safetensors header")
     metadata = table.pop("__metadata__", {})
     tensors = {name: _tensor(name, entry) for name, entry in table.items()}
@@ -98,30 +98,30 @@ def parse_header(text: bytes, *, file_size: int | None = None) -> Header:
         if tensor.start != end:
             raise IntegrityError("The tensors in the safetensors file overlap or leave gaps")
         end = tensor.end
-    promised = PREFIX_BYTES + len(text) + end
-    if file_size is not None and promised != file_size:
+    expected = PREFIX_BYTES + len(text) + end
+    if file_size is not None and expected != file_size:
         raise IntegrityError(
             "The safetensors file is cut short or padded",
-            details=f"{file_size} bytes, its header promises {promised}",
+            details=f"{file_size} bytes instead of {expected}",
         )
     return Header(len(text), end, tensors, metadata)
 
 
 def json_table(content: bytes, what: str) -> dict[str, Any]:
-    """A JSON object in which no name occurs twice. Raises IntegrityError."""
+    """Parse a JSON object without duplicate keys. Raises IntegrityError."""
     try:
-        table = json.loads(content, object_pairs_hook=_without_repeats)
+        table = json.loads(content, object_pairs_hook=_reject_duplicates)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{what} is not valid JSON") from error
     if not isinstance(table, dict):
-        raise IntegrityError(f"{what} is not a table")
+        raise IntegrityError(f"{what} is not a JSON object")
     return table
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        raise ValueError("a name occurs twice")
+        raise ValueError("duplicate key")
     return table
 
 
@@ -135,17 +135,17 @@ def _tensor(name: str, entry: object) -> Tensor:
     dtype, shape, offsets = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
     if not isinstance(dtype, str) or not isinstance(shape, list) or not isinstance(offsets, list):
         raise broken
-    if len(offsets) != 2 or len(shape) > _MOST_DIMENSIONS:
+    if len(offsets) != 2 or len(shape) > _MAX_DIMENSIONS:
         raise broken
     for figure in (*shape, *offsets):
-        if type(figure) is not int or not 0 <= figure < _LARGEST_FIGURE:
+        if type(figure) is not int or not 0 <= figure < _MAX_NUMBER:
             raise broken
     start, end = offsets
     tensor = Tensor(terminal_safe(dtype, limit=20) or "?", tuple(shape), start, end)
     bits = _BITS.get(dtype)
     if end < start or (bits is not None and bits * tensor.parameters != (end - start) * 8):
         raise broken
-    # of a type that we don't know, one number takes at least four bits
+    # a value of an unknown type takes at least four bits
     if bits is None and tensor.parameters > (end - start) * 2:
         raise broken
     return tensor

@@ -1,7 +1,7 @@
-"""The snippet that loads an adapter into vLLM, PEFT, llama.cpp or Ollama.
+"""Writes the snippet that loads an adapter into vLLM, PEFT, llama.cpp or Ollama.
 
-Pure: facts in, text out. Names come from a backend and end up in somebody's shell: what is not a
-plain name is left out, and everything else is quoted for the place where it stands.
+Pure functions. Names are untrusted and end up in a shell: a base model name that is not plain is
+replaced by a placeholder, and everything else is quoted for its context.
 """
 
 from __future__ import annotations
@@ -17,39 +17,42 @@ from typing import Final
 from lora_tui.errors import UsageError
 
 PLACEHOLDER_DIRECTORY: Final = "/download/the/adapter/first"
-"""Stands in a snippet for the directory of an adapter that is not on this disk."""
+"""Placeholder for the directory of an adapter that was not downloaded."""
 PLACEHOLDER_BASE: Final = "NAME-OF-THE-BASE-MODEL"
 
-# `org/name` as model hubs have it; it can be no option, no path upwards and no shell syntax
+# `org/name` as on model hubs: no option, no `..` and no shell syntax
 _BASE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 _VLLM_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 @dataclass(frozen=True)
 class ServedAdapter:
-    """What a snippet needs to know of an adapter."""
+    """The properties of an adapter that snippets use."""
 
     name: str
-    """What it is to be called there: letters, digits and hyphens."""
+    """The name under which it is served: letters, digits and hyphens."""
     directory: PurePath | None
-    """Where its files lie; None where they were not downloaded."""
+    """The directory of its files; None where they were not downloaded."""
     base_model: str
-    """As the adapter or its job names it; may be empty, or anything."""
+    """Untrusted name from the adapter or its job; may be empty."""
     rank: int | None = None
 
     @property
     def directory_text(self) -> str:
-        """The directory, or what stands for it."""
+        """The directory, or a placeholder."""
         return PLACEHOLDER_DIRECTORY if self.directory is None else str(self.directory)
 
     @property
     def base_name(self) -> str:
-        """The base model where its name is a plain one, or what stands for it."""
+        """The base model if its name is plain, else a placeholder."""
         return self.base_model if _BASE.fullmatch(self.base_model) else PLACEHOLDER_BASE
 
 
 def snippet(served: ServedAdapter, program: str) -> str:
-    """Text to paste: for a shell, for Python, or a Modelfile. Raises UsageError."""
+    """The snippet for one of `PROGRAMS`: shell commands, Python or a Modelfile.
+
+    Raises UsageError where the program can't load the adapter.
+    """
     return _SNIPPETS[program](served)
 
 
@@ -60,8 +63,8 @@ def _vllm(served: ServedAdapter) -> str:
     rank = next((rank for rank in _VLLM_RANKS if rank >= (served.rank or 16)), None)
     if rank is None:
         raise UsageError(
-            f"vLLM takes adapters up to rank {_VLLM_RANKS[-1]}",
-            details=f"this one has rank {served.rank}",
+            f"vLLM supports adapters up to rank {_VLLM_RANKS[-1]}",
+            details=f"this adapter has rank {served.rank}",
             remedy="merge it into its base model: see `--for peft`",
         )
     return (
@@ -79,7 +82,7 @@ def _peft(served: ServedAdapter) -> str:
         f'base = AutoModelForCausalLM.from_pretrained({served.base_name!r}, dtype="auto")\n'
         f"model = PeftModel.from_pretrained(base, {served.directory_text!r})\n"
         f"tokenizer = AutoTokenizer.from_pretrained({served.base_name!r})\n"
-        "# to serve it as a model of its own: model.merge_and_unload().save_pretrained(…)\n"
+        "# to serve it as a merged model: model.merge_and_unload().save_pretrained(…)\n"
     )
 
 
@@ -98,13 +101,13 @@ def _ollama(served: ServedAdapter) -> str:
     place = served.directory_text
     if '"' in place or any(ord(character) < 32 for character in place):
         raise UsageError(
-            "A Modelfile can't name this directory",
+            "A Modelfile can't contain this path",
             details=repr(place),
             remedy="download it elsewhere: `lora-tui download MODEL --to DIR`",
         )
     return (
         f"# save as Modelfile, then: ollama create {served.name} -f Modelfile\n"
-        f"# FROM names {served.base_name} as Ollama has it, or a directory with its weights\n"
+        f"# FROM: the name of {served.base_name} in Ollama, or a directory with its weights\n"
         f"FROM {PLACEHOLDER_BASE}\n"
         f'ADAPTER "{place}"\n'
     )
@@ -118,4 +121,4 @@ _SNIPPETS: Final[Mapping[str, Callable[[ServedAdapter], str]]] = {
 }
 
 PROGRAMS: Final = tuple(_SNIPPETS)
-"""What there is a snippet for."""
+"""The programs that `snippet` supports."""

@@ -1,4 +1,4 @@
-"""`compare`: two to six models side by side, from the cache alone."""
+"""The command `compare`: a table of two to six models from the cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLUMN_WIDTH = 28
 
 
 def compare_models(context: Context) -> None:
-    """Print the table as text, JSON, CSV or Markdown."""
+    """Print the comparison as text, JSON, CSV or Markdown."""
     arguments = context.arguments
     comparison = _comparison(context)
     everything = bool(arguments.all)
@@ -35,7 +35,7 @@ def _comparison(context: Context) -> Comparison:
     if not MIN_COMPARED <= len(references) <= MAX_COMPARED:
         raise UsageError(
             f"compare takes {MIN_COMPARED} to {MAX_COMPARED} models, not {len(references)}",
-            remedy="`lora-tui list` shows what there is to name",
+            remedy="`lora-tui list` shows the models",
         )
     with context.cache() as db:
         found: dict[str, Model] = {}
@@ -56,7 +56,7 @@ def _print(context: Context, comparison: Comparison, *, everything: bool) -> Non
         context.out.write(f"{letter}  {model.id[:8]}  {model.name}\n")
     rows = comparison.shown(everything=everything)
     if not rows:
-        context.say("They differ in nothing; --all shows what they share.")
+        context.say("No differences. --all shows every property.")
         return
     header = ("", *LETTERS[: len(comparison.models)])
     lines = [
@@ -79,4 +79,4 @@ def _print(context: Context, comparison: Comparison, *, everything: bool) -> Non
         context.out.write("  ".join(cells).rstrip() + "\n")
     hidden = len(comparison.shown(everything=True)) - len(rows)
     if hidden:
-        context.say(f"{formats.count(hidden)} more that are the same for all: --all shows them.")
+        context.say(f"{formats.count(hidden)} more with equal values: --all shows them.")

@@ -1,4 +1,4 @@
-"""`inspect`: what kind of adapter a file is, by its header alone, here or in the bucket."""
+"""The command `inspect`: prints what the header of an adapter says, local or in the bucket."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from lora_tui.text import terminal_safe
 
 
 def inspect(context: Context) -> ExitCode:
-    """Print an adapter's facts. What is on this disk goes before a model of that name."""
+    """Print the header and the configuration of an adapter.
+
+    A local file or directory takes precedence over a model of the same name. Returns INTEGRITY
+    where the adapter has problems.
+    """
     target = context.arguments.target
     path = expanded(target, "The path")
     if path.exists() or path.is_symlink():
         adapter = read_local(path)
     elif "/" in target or target.endswith(".safetensors"):
-        raise NotFoundError("There is no such file", details=str(path))
+        raise NotFoundError("No such file", details=str(path))
     elif context.arguments.offline:
         adapter = _downloaded(context, target)
     else:
@@ -40,8 +44,8 @@ def _downloaded(context: Context, reference: str) -> Adapter:
     with context.cache() as db:
         directory = downloaded_to(db, resolve(db, reference).id)
     if directory is None or not directory.is_dir():
-        context.require_network()  # says that --offline is in the way
-        raise NotFoundError("The model is not on this disk")
+        context.require_network()  # raises the error about --offline
+        raise NotFoundError("The model was not downloaded")
     return read_local(directory)
 
 
@@ -55,57 +59,61 @@ def _remote(context: Context, reference: str) -> Adapter:
 
 
 def _lines(adapter: Adapter) -> list[tuple[str, str]]:
-    facts, config = adapter.header, adapter.config
-    ranks = ", ".join(
-        f"{rank} ({count:,} modules)" if len(facts.ranks) > 1 else str(rank)
-        for rank, count in facts.ranks.items()
-    )
+    header, config = adapter.header, adapter.config
     lines = [
         *([("Name", adapter.model.name), ("Id", adapter.model.id)] if adapter.model else []),
         ("File", terminal_safe(adapter.file, limit=500)),
-        ("Size", f"{formats.size(facts.size)} ({facts.size:,} bytes)"),
-        ("Parameters", f"{facts.parameters:,} in {facts.tensors:,} tensors"),
-        ("Type", ", ".join(facts.dtypes) or formats.NO_VALUE),
-        ("Rank", ranks or formats.NO_VALUE),
-        ("Modules", f"{len(facts.modules):,}"),
+        ("Size", f"{formats.size(header.size)} ({formats.exact_bytes(header.size)})"),
+        (
+            "Parameters",
+            f"{formats.count(header.parameters)} in {formats.counted(header.tensors, 'tensor')}",
+        ),
+        ("Type", ", ".join(header.dtypes) or formats.NO_VALUE),
+        ("Rank", header.ranks_text or formats.NO_VALUE),
+        ("Modules", formats.count(len(header.modules))),
         *(
             (f"  {terminal_safe(target, limit=17)}", f"rank {', '.join(map(str, found))}")
-            for target, found in list(facts.ranks_by_target.items())[:40]
+            for target, found in list(header.ranks_by_target.items())[:40]
         ),
-        ("Other tensors", f"{len(facts.other_tensors):,}"),
+        ("Other tensors", formats.count(len(header.other_tensors))),
         ("", ""),
     ]
     if config is None:
-        return [*lines, ("Configuration", f"there is no {CONFIG} to check it against")]
+        return [*lines, ("Configuration", f"no {CONFIG} found")]
     lines += [
         ("Base model", config.base_model or formats.NO_VALUE),
         ("Rank (r)", formats.count(config.rank)),
         ("Alpha", formats.number(config.alpha)),
         ("Scaling", formats.number(config.scaling)),
-        ("Agreement", "file and configuration agree" if not adapter.problems else "no, see below"),
+        (
+            "Agreement",
+            "weights and configuration agree"
+            if not adapter.problems
+            else "problems found, see below",
+        ),
     ]
     return lines
 
 
 def _as_json(adapter: Adapter) -> dict[str, Any]:
-    facts, config, model = adapter.header, adapter.config, adapter.model
+    header, config, model = adapter.header, adapter.config, adapter.model
     return {
         "model_id": model.id if model else None,
         "model_name": model.name if model else None,
         "file": adapter.file,
-        "bytes": facts.size,
-        "header_bytes": facts.header_bytes,
-        "tensors": facts.tensors,
-        "parameters": facts.parameters,
-        "dtypes": dict(facts.dtypes),
-        "ranks": {str(rank): count for rank, count in facts.ranks.items()},
-        "target_modules": {name: list(found) for name, found in facts.ranks_by_target.items()},
+        "bytes": header.size,
+        "header_bytes": header.header_bytes,
+        "tensors": header.tensors,
+        "parameters": header.parameters,
+        "dtypes": dict(header.dtypes),
+        "ranks": {str(rank): count for rank, count in header.ranks.items()},
+        "target_modules": {name: list(found) for name, found in header.ranks_by_target.items()},
         "modules": [
             {"name": module.name, "rank": module.rank, "parameters": module.parameters}
-            for module in facts.modules
+            for module in header.modules
         ],
-        "other_tensors": list(facts.other_tensors),
-        "metadata": dict(facts.metadata),
+        "other_tensors": list(header.other_tensors),
+        "metadata": dict(header.metadata),
         "config": None
         if config is None
         else {

@@ -1,4 +1,4 @@
-"""`report`: a model as a document to hand on, from the cache alone."""
+"""The command `report`: writes the card of a model from the cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PROGRAMS = ("vllm", "peft")
 
 
 def report(context: Context) -> None:
-    """Print the document, or write it to a file, whole or not at all."""
+    """Print the document, or write it to a file atomically."""
     arguments = context.arguments
     with context.cache() as db:
         model = models.get_model(db, resolve(db, arguments.model).id)
@@ -57,31 +57,31 @@ def report(context: Context) -> None:
     elif path is None:
         context.out.write(text)
     else:
-        context.say(f"Written: {path}")
+        context.say(f"Written to {path}")
 
 
 def _snippets(model: Model) -> list[tuple[str, str]]:
-    """No directory of this machine: the document is for others."""
+    """Snippets without local paths, because the document is for other people."""
     hyper = model.hyperparameters
     served = ServedAdapter(slug(model.name), None, hyper.base_model or "", hyper.rank)
     found = []
     for program in _PROGRAMS:
-        with suppress(UsageError):  # such as a rank that vLLM does not take
+        with suppress(UsageError):  # for example a rank that vLLM does not support
             found.append((program, snippet(served, program)))
     return found
 
 
 def _write(path: Path, text: str) -> None:
     try:
-        if path.exists() and not path.is_file():  # a device, a pipe: written to, never replaced
+        if path.exists() and not path.is_file():  # write to a device, never replace it
             path.write_text(text, encoding="utf-8")
             return
-        path = path.resolve()  # a link stays one
+        path = path.resolve()  # keep a symbolic link
         write_file(path, text, mode=PUBLIC_MODE)
     except OSError as error:
         raise disk_error(
             error,
             "The report can't be written",
             path,
-            instead="name a file in a directory that you may write to",
+            instead="choose a directory that you may write to",
         ) from error

@@ -1,4 +1,4 @@
-"""`serve-config`: the snippet that loads a model of the cache where it is to be served."""
+"""The command `serve-config`: prints the snippet that loads a model into a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lora_tui.transfers.model_directory import is_outdated, model_directory
 
 
 def serve_config(context: Context) -> None:
-    """Print the snippet; what is still missing in it is told on stderr. No network."""
+    """Print the snippet on stdout and what is still missing on stderr; uses no network."""
     program = context.arguments.program
     with context.cache() as db:
         model = models.get_model(db, resolve(db, context.arguments.model).id)
@@ -24,7 +24,7 @@ def serve_config(context: Context) -> None:
         model.id,
         noted,
         model_directory(model, downloads),
-        model_directory(model, downloads, replace=True),  # better an earlier version than none
+        model_directory(model, downloads, replace=True),  # an earlier version is better than none
     )
     served = served_adapter(model, directory)
     text = snippet(served, program)
@@ -44,15 +44,13 @@ def serve_config(context: Context) -> None:
     context.out.write(text)
     if directory is None:
         context.say(
-            f"It is not on this disk: run `lora-tui download {model.id[:8]}`, then this again."
-            f" Until then {PLACEHOLDER_DIRECTORY} stands for its directory."
+            f"The model was not downloaded: run `lora-tui download {model.id[:8]}`, then repeat"
+            f" this command. {PLACEHOLDER_DIRECTORY} is a placeholder for its directory."
         )
     elif is_outdated(model, directory):
         context.say(
-            "The files there are of an earlier version of the model:"
+            "These files belong to an earlier version of the model:"
             f" `lora-tui download {model.id[:8]} --to DIR` downloads the current one."
         )
     if PLACEHOLDER_BASE in text:
-        context.say(
-            f"Replace {PLACEHOLDER_BASE}: it is not known here under a name that can be used."
-        )
+        context.say(f"Replace {PLACEHOLDER_BASE}: the name of the base model is unknown or unsafe.")

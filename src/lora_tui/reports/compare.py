@@ -1,4 +1,4 @@
-"""Models side by side: a table of what they share and where they differ. Pure functions."""
+"""Compares models: a table with one row a property. Pure functions."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ BEST_MARK: Final = "(best)"
 
 @dataclass(frozen=True)
 class Row:
-    """One property of all the models, in their order."""
+    """One property of all compared models, in their order."""
 
     group: str
     label: str
     values: tuple[Any, ...]
-    """As JSON has them: number, text, or None."""
+    """For JSON and CSV: numbers, texts or None."""
     texts: tuple[str, ...]
-    """As people read them."""
+    """Formatted for people."""
     best: frozenset[int]
-    """Which models are better here than some other; empty where better has no meaning."""
+    """Indices of the models with the best value; empty where no value is better than another."""
     format_difference: Callable[[Any], str] = field(default=str, compare=False)
-    """How a difference of two numbers is written, without its sign."""
+    """Formats the absolute difference of two values."""
 
     @property
     def differs(self) -> bool:
-        """Whether people could tell the models apart by it."""
+        """Whether the formatted values differ."""
         return len(set(self.texts)) > 1
 
     def differences_from(self, reference: int) -> tuple[str, ...]:
-        """The texts, with numbers as what they are more or less than that of one model."""
+        """The texts, with each number as its difference from the model at index `reference`."""
         base, same = self.values[reference], self.texts[reference]
         if not _is_number(base):
             return self.texts
@@ -59,20 +59,20 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The whole table; a model is called by its letter."""
+    """The whole table; models are labelled by `LETTERS`."""
 
     models: tuple[Model, ...]
     rows: tuple[Row, ...]
 
     def shown(self, *, everything: bool) -> tuple[Row, ...]:
-        """The rows that differ; or all of them but those of which nothing is known."""
+        """The rows that differ; with `everything` all rows that have any value."""
         if not everything:
             return tuple(row for row in self.rows if row.differs)
         return tuple(row for row in self.rows if set(row.texts) != {formats.NO_VALUE})
 
 
 def compare_models(models: Sequence[Model], opinions: Sequence[Opinion | None]) -> Comparison:
-    """Two to six models with the second opinions on their runs, in the same order."""
+    """Compare `MIN_COMPARED` to `MAX_COMPARED` models; `opinions` are in the same order."""
     pairs = list(zip(models, opinions, strict=True))
     rows = [
         _row(column.group, column.label, [column.read(*pair) for pair in pairs], column)
@@ -86,7 +86,7 @@ def compare_models(models: Sequence[Model], opinions: Sequence[Opinion | None]) 
 
 
 def to_markdown(comparison: Comparison, *, everything: bool = False) -> str:
-    """A heading, who is who, and the table; the best of a row is in words, not in colour."""
+    """A Markdown table with one column a model; the best value of a row ends in `(best)`."""
     header = ["", *(f"{letter}: {model.name}" for letter, model in _named(comparison))]
     rows = [
         [
@@ -103,7 +103,7 @@ def to_markdown(comparison: Comparison, *, everything: bool = False) -> str:
 
 
 def to_csv(comparison: Comparison, *, everything: bool = False) -> str:
-    """A line a property: group, property, a column a model (by its id), and the ids of the best."""
+    """CSV with one line a property: group, property, one column a model id, ids of the best."""
     ids = [model.id for model in comparison.models]
     names = ["", "name", *(model.name for model in comparison.models), ""]
     rows = [
@@ -132,7 +132,10 @@ def to_data(comparison: Comparison, *, everything: bool = False) -> dict[str, An
 
 @dataclass(frozen=True)
 class _Column:
-    """How a property is read, written and judged. `sign` is 1 where more is better, -1 for less."""
+    """How a property is read, formatted and judged.
+
+    `sign` is 1 where a higher value is better, -1 where a lower one is, else 0.
+    """
 
     group: str
     label: str
@@ -149,7 +152,7 @@ def _row(group: str, label: str, values: Sequence[Any], column: _Column) -> Row:
 
 
 def _best(values: Sequence[Any], texts: Sequence[str], sign: int) -> frozenset[int]:
-    """All that read the same as the best one; none where all read the same or one stands alone."""
+    """The models whose text equals that of the best value; none where all known texts are equal."""
     known = [index for index, value in enumerate(values) if value is not None]
     if sign == 0 or len({texts[index] for index in known}) < 2:
         return frozenset()
@@ -158,7 +161,7 @@ def _best(values: Sequence[Any], texts: Sequence[str], sign: int) -> frozenset[i
 
 
 def _others(group: str, settings: Sequence[Sequence[tuple[str, str]]]) -> list[Row]:
-    """What is not known by name, under its own key."""
+    """Rows for settings that this version does not know, labelled by their keys."""
     by_model = [dict(pairs) for pairs in settings]
     keys = dict.fromkeys(key for pairs in settings for key, _ in pairs)
     column = _Column(group, "", lambda *_: None)
@@ -185,21 +188,13 @@ def _best_step(_: Model, opinion: Opinion | None) -> float | None:
     return opinion.validation.best_step if opinion and opinion.validation else None
 
 
-def _gigabytes(value: float) -> str:
-    return f"{value:g} GB"
-
-
-def _an_hour(value: float) -> str:
-    return f"{formats.money(value)} an hour"
-
-
 _SCORES, _RUN, _SETTINGS = "Scores", "Run", "Hyperparameters"
 _COLUMNS: Final = (
     _Column(_SCORES, "Rating", lambda m, _: m.quality.stars, formats.score, 1),
     _Column(_SCORES, "Convergence", lambda m, _: m.quality.convergence),
     _Column(_SCORES, "Second opinion", lambda _, o: None if o is None else o.verdict.value),
     _Column(
-        _SCORES, "It would give", lambda _, o: None if o is None else o.stars, formats.score, 1
+        _SCORES, "Suggested rating", lambda _, o: None if o is None else o.stars, formats.score, 1
     ),
     _Column(_SCORES, "Training loss", _training_loss, formats.loss, -1),
     _Column(
@@ -229,8 +224,8 @@ _COLUMNS: Final = (
     _Column(_SETTINGS, "Weight decay", lambda m, _: m.hyperparameters.weight_decay, formats.number),
     _Column("GPU", "GPU", lambda m, _: m.gpu.type),
     _Column("GPU", "GPUs", lambda m, _: m.gpu.count, formats.count),
-    _Column("GPU", "GPU memory", lambda m, _: m.gpu.memory_gb, _gigabytes),
-    _Column("GPU", "GPU price", lambda m, _: m.gpu.cost_per_hour, _an_hour, -1),
+    _Column("GPU", "GPU memory", lambda m, _: m.gpu.memory_gb, formats.gigabytes),
+    _Column("GPU", "GPU price", lambda m, _: m.gpu.cost_per_hour, formats.hourly_price, -1),
     _Column("Dataset", "Dataset", lambda m, _: m.dataset.name if m.dataset else None),
     _Column(
         "Dataset",

@@ -1,4 +1,4 @@
-"""A loss curve as an SVG picture that stands alone: numbers in, markup out, no text of others."""
+"""Draws a loss curve as a self-contained SVG; it contains numbers only, no remote text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _TICKS: Final = 4
 
 
 def curve_svg(curve: Sequence[CurvePoint]) -> str | None:
-    """Training loss as a line, validation loss dashed with its points; None without two points."""
+    """Training loss as a line, validation loss as a dashed line with dots.
+
+    None for a curve of fewer than two points.
+    """
     if len(curve) < 2:
         return None
     losses = [point.training_loss for point in curve]
@@ -61,7 +64,7 @@ def curve_svg(curve: Sequence[CurvePoint]) -> str | None:
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    """From a range of values to one of the picture; the middle where all values are one."""
+    """A linear scale from values to pixels; the middle where low and high are equal."""
     span = high - low
 
     def place(value: float) -> float:
@@ -71,7 +74,7 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
 
 
 def _runs(curve: Sequence[CurvePoint]) -> list[list[CurvePoint]]:
-    """The sections without a gap."""
+    """Split the curve at its gaps."""
     runs: list[list[CurvePoint]] = []
     for point in curve:
         if point.after_gap or not runs:
@@ -81,6 +84,6 @@ def _runs(curve: Sequence[CurvePoint]) -> list[list[CurvePoint]]:
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
-    """A line through the points; a single one is a dot."""
+    """SVG path data through the points; a single point is a dot."""
     ends = points if len(points) > 1 else [*points, *points]
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in ends)

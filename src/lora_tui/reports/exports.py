@@ -1,4 +1,4 @@
-"""Tables as Markdown and CSV, in which remote text stays text; and a file of one's own for them."""
+"""Writes tables as Markdown and CSV, with remote text escaped, and exports as new files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lora_tui.errors import DiskError
 from lora_tui.filenames import safe_file_name
 from lora_tui.files import disk_error
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$@&]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
-_FORMULA = ("=", "+", "-", "@", "\N{MINUS SIGN}")
-_BREAKS = ("\t", "\r", "\n", "\v", "\f", "\x85", "\u2028", "\u2029")
-_UNSEEN = re.compile(
+_MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]()<>#+!|~$@&]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\N{MINUS SIGN}")
+_LINE_BREAKS = ("\t", "\r", "\n", "\v", "\f", "\x85", "\u2028", "\u2029")
+_INVISIBLE = re.compile(
     r"\A[\s\x00-\x1f\x7f-\xa0\xad\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]+"
 )
-_MOST_NAMES = 1_000
+_MAX_ATTEMPTS = 1_000
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -33,12 +33,12 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Text that renders as itself: no markup, no link, no HTML, no cell or line of its own."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    """Escape text for Markdown: it renders literally, on one line, inside one table cell."""
+    return _MARKDOWN_SIGNS.sub(r"\\\1", " ".join(text.split()))
 
 
 def csv_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """RFC 4180 with plain line feeds; a text that a spreadsheet would run is quoted."""
+    """CSV by RFC 4180 with `\\n` line ends; texts are passed through `escape_formula`."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([escape_formula(cell) for cell in line] for line in (header, *rows))
@@ -46,23 +46,28 @@ def csv_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def escape_formula(value: Any) -> Any:
-    """A spreadsheet runs what begins like a formula; a leading quote makes it text."""
+    """Put a quote before text that a spreadsheet would run as a formula."""
     if not isinstance(value, str):
         return value
-    # programs pass over what is not seen, and take full-width and small forms for the plain ones
-    seen = _UNSEEN.sub("", value)
+    # spreadsheets skip invisible characters and accept full-width and small forms of these signs
+    seen = _INVISIBLE.sub("", value)
     first = unicodedata.normalize("NFKC", seen[:1])[:1]
-    if first in _FORMULA or any(sign in value[: len(value) - len(seen)] for sign in _BREAKS):
+    if first in _FORMULA_SIGNS or any(
+        sign in value[: len(value) - len(seen)] for sign in _LINE_BREAKS
+    ):
         return f"'{value}"
     return value
 
 
 def write_new_file(directory: Path, name: str, text: str) -> Path:
-    """Write a file that was not there before: `name`, or `name` with a number. Raises DiskError."""
+    """Write `text` to a new file: `name`, or `name` with a number where that exists.
+
+    Raises DiskError.
+    """
     stem, dot, suffix = safe_file_name(name).rpartition(".")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for number in range(1, _MOST_NAMES):
+        for number in range(1, _MAX_ATTEMPTS):
             path = directory / (
                 f"{stem}{dot}{suffix}" if number == 1 else f"{stem}-{number}{dot}{suffix}"
             )

@@ -1,6 +1,6 @@
-"""A model as a document of its own, Markdown or HTML: nothing in it is fetched from anywhere.
+"""Writes the card of a model as a self-contained Markdown or HTML document.
 
-Pure. What a backend has written is text in it, never markup: each piece is escaped where it stands.
+Pure functions. Remote text is escaped wherever it is inserted.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _STYLE: Final = (
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What stands in the document."""
+    """The content of the document."""
 
     model: Model
     metadata: Sequence[Row]
-    """Label and value, in reading order; an empty label is a gap."""
+    """Label and value in reading order; an empty label separates groups."""
     opinion: Sequence[str]
-    """The second opinion in sentences; empty where there is no curve."""
+    """The second opinion as sentences; empty without a curve."""
     curve: Sequence[CurvePoint]
     snippets: Sequence[Row]
-    """Program, and what loads the model there."""
+    """Program, and the snippet that loads the model there."""
 
 
 def to_markdown(card: ModelCard) -> str:
-    """GitHub's Markdown; the curve is a picture within the text."""
+    """GitHub Markdown; the curve is embedded as an image."""
     model = card.model
     lines = [f"# {markdown_text(model.name)}", "", markdown_text(_verdict(model)), ""]
     lines += [f"- {markdown_text(sentence)}" for sentence in card.opinion]
@@ -50,7 +50,7 @@ def to_markdown(card: ModelCard) -> str:
     if picture is not None:
         data = base64.b64encode(picture.encode()).decode()
         lines += ["", "## Loss", "", f"![Loss by step](data:image/svg+xml;base64,{data})"]
-    lines += ["", "## Facts", "", "| | |", "|---|---|"]
+    lines += ["", "## Metadata", "", "| | |", "|---|---|"]
     lines += [f"| {markdown_text(a)} | {markdown_text(b)} |" for a, b in card.metadata if a]
     lines += ["", "## Files", "", "| file | size | SHA-256 |", "|---|---|---|"]
     lines += [
@@ -64,7 +64,7 @@ def to_markdown(card: ModelCard) -> str:
 
 
 def to_html(card: ModelCard) -> str:
-    """One page without a script, which may load nothing."""
+    """One HTML page without scripts; its policy forbids loading anything."""
     model, e = card.model, html.escape
     picture = curve_svg(card.curve)
     rows = "".join(f"<tr><th>{e(a)}</th><td>{e(b)}</td></tr>" for a, b in card.metadata if a)
@@ -85,7 +85,7 @@ def to_html(card: ModelCard) -> str:
         f"<h1>{e(model.name)}</h1>\n<p>{e(_verdict(model))}</p>\n"
         + (f"<ul>{opinion}</ul>\n" if opinion else "")
         + (f"<h2>Loss</h2>\n{picture}\n" if picture is not None else "")
-        + f"<h2>Facts</h2>\n<table>{rows}</table>\n"
+        + f"<h2>Metadata</h2>\n<table>{rows}</table>\n"
         "<h2>Files</h2>\n<table><tr><th>file</th><th>size</th><th>SHA-256</th></tr>"
         f"{files}</table>\n<h2>Serving</h2>\n{snippets}\n</body></html>\n"
     )

@@ -1,4 +1,4 @@
-"""The models as cards, twelve a page; only the visible lines are drawn."""
+"""Shows the models as cards, twelve per page; only the visible lines are drawn."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from lora_tui.widgets.model_view import ModelRows, ModelView
 from lora_tui.widgets.styled_lines import Line, Span, badge_spans, star_spans
 
 MIN_CARD_HEIGHT: Final = 4
-_LEAST_CURVE: Final = 4
-_MOST_CURVE: Final = 24
+_MIN_CURVE: Final = 4
+_MAX_CURVE: Final = 24
 _WITH_DATE: Final = 26
-"""From here on the longest convergence leaves room for a date."""
+"""The least width of a card that shows a date beside the longest convergence."""
 
 
 @dataclass(frozen=True)
 class CardContext:
-    """How a card is drawn."""
+    """The size of a card and how it is drawn."""
 
     width: int
     height: int
@@ -39,10 +39,10 @@ class CardContext:
 
 
 def card_lines(model: ModelSummary, context: CardContext, *, is_marked: bool = False) -> list[Line]:
-    """`context.height` lines of exactly `context.width` cells; the higher, the more of the curve.
+    """The lines of a card: `context.height` lines of exactly `context.width` cells.
 
-    Name; stars and convergence; dataset; base model, from five lines on; the curve and the
-    figures, in one line below six, then in lines of their own.
+    Name; stars and convergence; dataset; base model (from five lines on); curve and metrics, in one
+    line if the card has five lines or fewer. A higher card has a higher curve.
     """
     width, height, ascii_only = context.width, context.height, context.ascii_only
     dataset = normalize_width(model.dataset_name or "no dataset", ascii_only=ascii_only)
@@ -53,20 +53,20 @@ def card_lines(model: ModelSummary, context: CardContext, *, is_marked: bool = F
         lines.append(_text(f"{dataset}{between}{base}" if base else dataset, context))
     else:
         lines.append(_text(dataset, context))
-        lines.append(_text(base or "base model not known", context, "muted" if base else "faint"))
+        lines.append(_text(base or "base model unknown", context, "muted" if base else "faint"))
     room = height - len(lines)
     if room == 1:
-        return [*lines, _curve_and_figures(model, context)]
+        return [*lines, _curve_and_metrics(model, context)]
     if room > 3:
         lines.append(_text("", context))
         room -= 1
     lines += _curve(model, context, room - 1)
-    lines.append(_spread(_figures(model), width, ascii_only=ascii_only))
+    lines.append(_spread(_metrics(model), width, ascii_only=ascii_only))
     return lines
 
 
 def placeholder_lines(number: int, context: CardContext) -> list[Line]:
-    """A card where a model is about to appear."""
+    """A placeholder for a card while models are loading."""
     bar = "-" if context.ascii_only else "━"
     lines: list[Line] = []
     for line in range(context.height):
@@ -95,15 +95,15 @@ def _rating_line(model: ModelSummary, context: CardContext) -> Line:
     return _with_end(spans, (date, "muted"), context)
 
 
-def _curve_and_figures(model: ModelSummary, context: CardContext) -> Line:
-    """The curve at the left, and the figures that leave it a few cells."""
-    figures = _figures(model)[:2]
-    while len(figures) > 1 and _needed(figures) + 1 + _LEAST_CURVE > context.width:
-        figures.pop()
-    texts = [normalize_width(text, ascii_only=context.ascii_only) for text, _ in figures]
+def _curve_and_metrics(model: ModelSummary, context: CardContext) -> Line:
+    """The curve at the left, and as many metrics as leave room for it."""
+    metrics = _metrics(model)[:2]
+    while len(metrics) > 1 and _needed(metrics) + 1 + _MIN_CURVE > context.width:
+        metrics.pop()
+    texts = [normalize_width(text, ascii_only=context.ascii_only) for text, _ in metrics]
     ends = "  ".join(texts)
-    room = min(_MOST_CURVE, context.width - cell_len(ends) - 1)
-    if room < _LEAST_CURVE:
+    room = min(_MAX_CURVE, context.width - cell_len(ends) - 1)
+    if room < _MIN_CURVE:
         return _text(ends, context, "plain")
     (curve,) = _curve(model, CardContext(room, context.height, context.ascii_only), 1)
     gap = " " * (context.width - room - cell_len(ends))
@@ -118,26 +118,26 @@ def _curve(model: ModelSummary, context: CardContext, height: int) -> list[Line]
     return [[(row, "curve")] for row in rows]
 
 
-def _figures(model: ModelSummary) -> list[Span]:
-    """Those that are known, the most important first."""
-    figures = [
+def _metrics(model: ModelSummary) -> list[Span]:
+    """The known metrics, the most important first."""
+    metrics = [
         ("", formats.money(model.cost), "plain"),
         ("", formats.size(model.size), "muted"),
         ("loss ", formats.loss(model.final_loss), "plain"),
         ("", formats.hours(model.duration_hours), "muted"),
         ("ppl ", formats.perplexity(model.perplexity), "muted"),
     ]
-    known = [(name + text, style) for name, text, style in figures if text != formats.NO_VALUE]
+    known = [(name + text, style) for name, text, style in metrics if text != formats.NO_VALUE]
     return known or [(formats.NO_VALUE, "faint")]
 
 
-def _spread(figures: Sequence[Span], width: int, *, ascii_only: bool) -> Line:
-    """As many of the figures as fit, in columns of equal width."""
-    count = len(figures)
-    while count > 1 and _needed(figures[:count]) > width:
+def _spread(metrics: Sequence[Span], width: int, *, ascii_only: bool) -> Line:
+    """As many of the metrics as fit, evenly spaced."""
+    count = len(metrics)
+    while count > 1 and _needed(metrics[:count]) > width:
         count -= 1
     texts = [
-        (normalize_width(text, ascii_only=ascii_only), style) for text, style in figures[:count]
+        (normalize_width(text, ascii_only=ascii_only), style) for text, style in metrics[:count]
     ]
     free = width - sum(cell_len(text) for text, _ in texts)
     line: list[Span] = []
@@ -152,12 +152,12 @@ def _spread(figures: Sequence[Span], width: int, *, ascii_only: bool) -> Line:
     return line
 
 
-def _needed(figures: Sequence[Span]) -> int:
-    return sum(cell_len(text) for text, _ in figures) + 2 * (len(figures) - 1)
+def _needed(metrics: Sequence[Span]) -> int:
+    return sum(cell_len(text) for text, _ in metrics) + 2 * (len(metrics) - 1)
 
 
 def _with_end(spans: Sequence[Span], end: Span, context: CardContext) -> Line:
-    """The spans, and at the right end another one if there is room; cut where there is not."""
+    """The spans, and `end` at the right if there is room; the last span is cut to fit."""
     end = (normalize_width(end[0], ascii_only=context.ascii_only), end[1])
     used = sum(cell_len(text) for text, _ in spans)
     room = context.width - used
@@ -174,38 +174,38 @@ def _text(text: str, context: CardContext, style: str = "muted") -> Line:
 
 CARDS_PER_PAGE: Final = 12
 _COLUMNS: Final = (1, 2, 3, 4, 6)
-_LEAST_WIDTH: Final = 26
-_MOST_HEIGHT: Final = 14
+_MIN_WIDTH: Final = 26
+_MAX_HEIGHT: Final = 14
 _SHAPE: Final = 4.0
-"""How much wider than high a card is best, in cells."""
+"""The preferred ratio of width to height of a card, in cells."""
 _EDGES: Final = 3
-"""The cursor's bar and a blank left of a card's text, and a blank right of it."""
+"""Cells beside the text: the cursor bar and a blank at the left, a blank at the right."""
 _PAGER: Final = 1
 
 
 @dataclass(frozen=True)
 class CardLayout:
-    """How the cards of a page stand."""
+    """The grid of cards on a page."""
 
     columns: int
     width: int
-    """Of a card with the gap at its right, in cells."""
+    """Width of a card with the gap at its right, in cells."""
     height: int
-    """Of a card with the gap below it."""
+    """Height of a card with the gap below it, in cells."""
 
     @property
     def rows(self) -> int:
-        """Of a full page."""
+        """Rows of cards on a full page."""
         return CARDS_PER_PAGE // self.columns
 
 
 def card_layout(width: int, height: int) -> CardLayout:
-    """As few columns as show a whole page in cards of a good shape; else as many as fit."""
-    possible = [columns for columns in _COLUMNS if width // columns >= _LEAST_WIDTH] or [1]
+    """Choose the columns that show a whole page in cards of the best shape; else all that fit."""
+    possible = [columns for columns in _COLUMNS if width // columns >= _MIN_WIDTH] or [1]
     whole = []
     for columns in possible:
         # the last row needs no gap below it
-        card = min(_MOST_HEIGHT, (height + 1) // (CARDS_PER_PAGE // columns))
+        card = min(_MAX_HEIGHT, (height + 1) // (CARDS_PER_PAGE // columns))
         if card > MIN_CARD_HEIGHT:
             shape = width / columns / card
             whole.append((abs(math.log(shape / _SHAPE)), columns, card))
@@ -216,14 +216,14 @@ def card_layout(width: int, height: int) -> CardLayout:
 
 
 class CardGrid(ModelView):
-    """Shows a page of the rows as cards; the last line is the pager and stays."""
+    """Shows one page of rows as cards; the last line is a fixed pager."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("cards.next", "move(1)", "Next model", show=False),
         bound("cards.previous", "move(-1)", "Previous model", show=False),
         bound("list.down", "row(1)", "Next row", show=False),
         bound("list.up", "row(-1)", "Previous row", show=False),
-        bound("cards.mark_next", "extend(1)", "Mark onwards", show=False),
+        bound("cards.mark_next", "extend(1)", "Mark forwards", show=False),
         bound("cards.mark_previous", "extend(-1)", "Mark backwards", show=False),
         bound("models.mark_down", "extend_row(1)", "Mark downwards", show=False),
         bound("models.mark_up", "extend_row(-1)", "Mark upwards", show=False),
@@ -236,12 +236,12 @@ class CardGrid(ModelView):
 
     @property
     def page(self) -> int:
-        """Which page is shown, from 0."""
+        """The index of the page shown, from 0."""
         return self.cursor // CARDS_PER_PAGE
 
     @property
     def pages(self) -> int:
-        """How many there are; an empty list has one."""
+        """The number of pages; an empty list has one."""
         return max(1, -(-self.total // CARDS_PER_PAGE))
 
     def reload(
@@ -300,23 +300,23 @@ class CardGrid(ModelView):
         self.move_to(self.cursor + cards)
 
     def action_row(self, rows: int) -> None:
-        """Move the cursor by a row, into the next page or the one before at its end."""
+        """Move the cursor by a row, to the next or previous page at the end of a page."""
         self.move_to(self._across(rows))
 
     def action_extend(self, cards: int) -> None:
-        """Mark from here on by `cards`."""
+        """Mark the models over which the cursor moves by `cards`."""
         self.move_to(self.cursor + cards, marking=True)
 
     def action_extend_row(self, rows: int) -> None:
-        """Mark from here on by a row."""
+        """Mark the models over which the cursor moves by a row."""
         self.move_to(self._across(rows), marking=True)
 
     def action_page(self, pages: int) -> None:
-        """To the same place of the next page, or of the one before."""
+        """Move to the same place on the next or previous page."""
         self.move_to(self.cursor + pages * CARDS_PER_PAGE)
 
     def on_click(self, event: events.Click) -> None:
-        """A click moves the cursor, a double click opens; the pager's halves turn pages."""
+        """A click moves the cursor, a double click opens, a click on the pager turns the page."""
         offset = event.get_content_offset(self)
         if offset is None:
             return
@@ -332,21 +332,21 @@ class CardGrid(ModelView):
                 self.action_open()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """The wheel turns the page where there is nothing to scroll (any more)."""
+        """Turn to the next page at the end of this one."""
         if self.scroll_offset.y >= self.max_scroll_y and self.page + 1 < self.pages:
             event.stop()
             event.prevent_default()
             self.move_to((self.page + 1) * CARDS_PER_PAGE)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Back to the page before."""
+        """Turn to the previous page at the start of this one."""
         if self.scroll_offset.y <= 0 and self.page > 0:
             event.stop()
             event.prevent_default()
             self.move_to(self.page * CARDS_PER_PAGE - 1)
 
     def on_resize(self) -> None:
-        """As many columns as the width has room for."""
+        """Lay the cards out again."""
         self.redraw()
 
     @property
@@ -358,7 +358,7 @@ class CardGrid(ModelView):
         return self._layout_of.columns - 1
 
     def _across(self, rows: int) -> int:
-        """The place below (or above) the cursor; the last model where the last row ends early."""
+        """The index `rows` below the cursor; the last model where the last row is shorter."""
         index = self.cursor + rows * self._layout_of.columns
         if index < 0:
             return self.cursor
@@ -379,7 +379,7 @@ class CardGrid(ModelView):
         self.virtual_size = Size(self.size.width, max(0, rows * layout.height - 1) + _PAGER)
 
     def _show_cursor(self) -> bool:
-        """Scroll the cursor's card into view; whether that was needed."""
+        """Scroll the card of the cursor into view; returns whether that was needed."""
         top = self.scroll_offset.y
         first = self.cursor % CARDS_PER_PAGE // self._layout_of.columns * self._layout_of.height
         last = first + self._layout_of.height - 2
@@ -421,11 +421,11 @@ class CardGrid(ModelView):
         return found
 
     def _pager(self, width: int) -> Strip:
-        """`page 2 of 4`, with the keys that turn pages where there are any to turn."""
+        """`page 2 of 4`, with the keys that turn pages where there are several."""
         plain, key = self._style("muted"), self._style("sorted")
         if self.total == 0:
             return Strip.blank(width, plain)
-        text = f"  page {self.page + 1:,} of {self.pages:,}  "
+        text = f"  page {formats.count(self.page + 1)} of {formats.count(self.pages)}  "
         before, after = self.page > 0, self.page + 1 < self.pages
         segments = [
             Segment("[" if before else " ", key),

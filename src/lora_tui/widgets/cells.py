@@ -1,4 +1,4 @@
-"""Text in cells of the terminal: measured by what it occupies, cut with an ellipsis, padded."""
+"""Fits text into cells of a terminal: measures, cuts, pads and wraps it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _REGIONAL_A: Final = 0x1F1E6
 
 
 def normalize_width(text: str, *, ascii_only: bool = False) -> str:
-    """The text without what terminals measure differently from one another.
+    """Remove characters whose width differs between terminals.
 
     Flags become their two letters; skin tones and variation selectors are dropped. With
-    `ascii_only`, accents are dropped and what has no ASCII form becomes `?`.
+    `ascii_only`, accents are dropped and characters without an ASCII form become `?`.
     """
     if text.isascii():
         return text
@@ -44,7 +44,7 @@ def normalize_width(text: str, *, ascii_only: bool = False) -> str:
 
 
 def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False) -> str:
-    """Exactly `width` cells: padded on one side, or cut with an ellipsis at the end."""
+    """Pad or cut the text to exactly `width` cells; a cut text ends in an ellipsis."""
     if width <= 0:
         return ""
     text = normalize_width(text, ascii_only=ascii_only)
@@ -61,7 +61,7 @@ def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False)
 
 
 def fit_end(text: str, width: int, *, ascii_only: bool = False) -> str:
-    """The text, or its end where it is too long: of a path the end tells more."""
+    """The text, or an ellipsis and its end where it is too long; for paths."""
     text = normalize_width(text, ascii_only=ascii_only)
     if cell_len(text) <= width:
         return text
@@ -73,7 +73,7 @@ def fit_end(text: str, width: int, *, ascii_only: bool = False) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` cells, broken between words where that is possible."""
+    """Break the text into lines of at most `width` cells, between words where possible."""
     if width <= 0:
         return []
     lines: list[str] = []
@@ -93,7 +93,7 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def short_path(path: Path) -> str:
-    """The path for a terminal, with `~` for the user's home."""
+    """The path, safe for a terminal, with `~` for the home directory."""
     text = terminal_safe(str(path), limit=4_000)
-    home = os.path.expanduser("~")  # noqa: PTH111 - Path's own fails where there is none
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home fails without a home
     return f"~{text[len(home) :]}" if text == home or text.startswith(home + "/") else text

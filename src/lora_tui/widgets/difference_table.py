@@ -1,4 +1,4 @@
-"""Models side by side: who is who, and the table of what differs."""
+"""Shows compared models: the list of their names, and the table of their properties."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from lora_tui.widgets.styled_lines import (
     star_spans,
 )
 
-LABEL: Final = 16
-_LEAST_COLUMN, _MOST_COLUMN = 9, 30
-_MOST_LINES: Final = 3
+LABEL: Final = 17
+_MIN_COLUMN, _MAX_COLUMN = 9, 30
+_MAX_LINES: Final = 3
 _BREAKABLE: Final = re.compile(r"[^\s/_-]*[\s/_-]+|[^\s/_-]+")
-"""A piece of text after which a line may end."""
+"""Matches text up to a place where a line may break."""
 _SERIES: Final = tuple(f"series{number}" for number in range(MAX_COMPARED))
 
 
 class ComparedModels(StyledLines):
-    """A line a model: its letter, its line in the chart, its name, stars and verdict."""
+    """One line per model: letter, colour in the chart, name, stars and convergence."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "value", "muted", "faint", "stars", "excellent", "good", "fair", "poor", "overfit", *_SERIES
@@ -42,12 +42,12 @@ class ComparedModels(StyledLines):
     _without_curve: frozenset[int] = frozenset()
 
     def show(self, comparison: Comparison, without_curve: frozenset[int]) -> None:
-        """Show these models; those without a curve by their places."""
+        """Show these models; `without_curve` has the indices of models without a curve."""
         self._comparison, self._without_curve = comparison, without_curve
         self.refresh(layout=True)
 
     def lines(self, width: int) -> Sequence[Line]:
-        """What does not fit is cut from the names."""
+        """One line per model; long names are cut."""
         models = self._comparison.models if self._comparison else ()
         names = [normalize_width(model.name, ascii_only=self.ascii_only) for model in models]
         longest = max(map(cell_len, names), default=0)
@@ -78,7 +78,7 @@ class ComparedModels(StyledLines):
 
 
 class DifferenceHeader(StyledLines):
-    """The letters above the columns of the table; they stay while it scrolls."""
+    """The letters above the columns; they stay while the table scrolls."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles("heading", "muted", *_SERIES)
 
@@ -86,7 +86,7 @@ class DifferenceHeader(StyledLines):
     _reference: int | None = None
 
     def show(self, comparison: Comparison, reference: int | None = None) -> None:
-        """Show the letters of these models; the reference is marked."""
+        """Show the letters of these models; the reference model is marked."""
         self._comparison, self._reference = comparison, reference
         self.refresh(layout=True)
 
@@ -105,7 +105,7 @@ class DifferenceHeader(StyledLines):
 
 
 class DifferenceTable(StyledLines):
-    """The rows; the best of each has a sign."""
+    """The rows of the comparison; the best value of a row is marked."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading", "label", "value", "strong", "muted", "faint", "done"
@@ -118,7 +118,7 @@ class DifferenceTable(StyledLines):
     def show(
         self, comparison: Comparison, *, everything: bool, reference: int | None = None
     ) -> None:
-        """Show what differs, or everything; with a reference, by how much from that model."""
+        """Show differing or all rows; with `reference` as differences from that model."""
         self._comparison, self._everything = comparison, everything
         self._reference = reference
         self.refresh(layout=True)
@@ -137,12 +137,12 @@ class DifferenceTable(StyledLines):
 
 
 def column_width(models: int, width: int) -> tuple[int, int]:
-    """Cells of a model's column beside the labels, and of the gap after it: 2, or 1 if need be."""
+    """The width of a model's column and of the gap after it, in cells."""
     room = 0
     for gap in (2, 1):
         room = (width - LABEL + gap) // max(1, models) - gap
-        if room >= _LEAST_COLUMN:
-            return min(_MOST_COLUMN, room), gap
+        if room >= _MIN_COLUMN:
+            return min(_MAX_COLUMN, room), gap
     return max(1, room), 1
 
 
@@ -155,7 +155,7 @@ def table_lines(
     ascii_only: bool = False,
     all_key: str = DEFAULT_KEYS["compare.everything"],
 ) -> list[Line]:
-    """Rows by group; long values are wrapped in their columns."""
+    """The rows by group; long values are wrapped in their columns."""
     rows = comparison.shown(everything=everything)
     columns = column_width(len(comparison.models), width)
     lines: list[Line] = []
@@ -167,13 +167,13 @@ def table_lines(
         texts = row.texts if reference is None else row.differences_from(reference)
         lines += _row_lines(row, texts, *columns, ascii_only=ascii_only)
     if not rows:
-        lines.append([("They differ in nothing that is recorded.", "muted")])
+        lines.append([("No differences.", "muted")])
     else:
         sign = "<" if ascii_only else "◂"
-        lines += [[("", "muted")], [(f"{sign} ", "done"), ("best of the row", "faint")]]
+        lines += [[("", "muted")], [(f"{sign} ", "done"), ("best value", "faint")]]
     hidden = len(comparison.shown(everything=True)) - len(rows)
     if hidden:
-        text = f"{formats.count(hidden)} more are the same for all: {all_key} shows them"
+        text = f"{formats.count(hidden)} more with equal values: {all_key} shows them"
         lines.append([(fit(text, width).rstrip(), "faint")])
     return lines
 
@@ -218,7 +218,7 @@ def _cell_lines(text: str, width: int, *, ascii_only: bool) -> list[str]:
         lines += chop_cells(part.rstrip(), width)
         lines[-1] += part[len(part.rstrip()) :]
     lines = [line.rstrip() for line in lines if line] or [""]
-    if len(lines) <= _MOST_LINES:
+    if len(lines) <= _MAX_LINES:
         return lines
-    rest = "".join(lines[_MOST_LINES - 1 :])
-    return [*lines[: _MOST_LINES - 1], fit(rest, width, ascii_only=ascii_only).rstrip()]
+    rest = "".join(lines[_MAX_LINES - 1 :])
+    return [*lines[: _MAX_LINES - 1], fit(rest, width, ascii_only=ascii_only).rstrip()]

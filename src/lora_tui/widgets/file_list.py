@@ -1,4 +1,4 @@
-"""The files of a model: size, checksum, whether each is here, how far it is, why it failed."""
+"""Shows the files of a model: size, checksum, and the state of each download."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from lora_tui.widgets.transfer_line import transfer_note
 
 _STATE: Final = 12
 _SIZE: Final = 10
-_MOST_NAME: Final = 64
+_MAX_NAME: Final = 64
 _CHECKSUM: Final = "  sha256 "
 
 
 @dataclass(frozen=True)
 class FilesState:
-    """What is known of a model's files."""
+    """The files of a model with their transfers."""
 
     files: tuple[ArtifactFile, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     directory: Path | None = None
-    """Where the whole model lies."""
+    """The directory of the downloaded model."""
     rates: Mapping[int, float] = field(default_factory=dict)
-    """Bytes a second, by the id of the transfer."""
+    """Bytes per second by transfer id."""
 
 
 class FileList(StyledLines):
-    """Shows the state of the files; `show` is to be called whenever the transfers changed."""
+    """Shows the files; call `show` when the transfers have changed."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading", "value", "muted", "faint", "label", "done", "active", "waiting", "failed"
@@ -70,13 +70,13 @@ class FileList(StyledLines):
 
 
 def file_lines(state: FilesState, width: int, *, ascii_only: bool = False) -> list[Line]:
-    """A heading with the total; of each file a line, its checksum, how far or why not."""
+    """A heading with the total, then for each file its line, checksum and progress or error."""
     transfers = {transfer.file: transfer for transfer in state.transfers}
     sizes = [_size(file, transfers.get(file.name)) for file in state.files]
     lines: list[Line] = [_heading(sizes, width)]
     if not state.files:
-        return [*lines, [("this model was stored without files", "faint")]]
-    name_width = max(8, min(_MOST_NAME, width - _SIZE - _STATE - 2))
+        return [*lines, [("This model has no files.", "faint")]]
+    name_width = max(8, min(_MAX_NAME, width - _SIZE - _STATE - 2))
     for file, size in zip(state.files, sizes, strict=True):
         transfer = transfers.get(file.name)
         lines.append(
@@ -91,18 +91,18 @@ def file_lines(state: FilesState, width: int, *, ascii_only: bool = False) -> li
             digest = fit(file.sha256, width - len(_CHECKSUM), ascii_only=ascii_only).rstrip()
             lines.append([(_CHECKSUM, "faint"), (digest, "faint")])
         if transfer is not None:
-            lines += _more(transfer, state.rates.get(transfer.id), width, ascii_only=ascii_only)
-    return [*lines, *_conclusion(state, width, ascii_only=ascii_only)]
+            lines += _details(transfer, state.rates.get(transfer.id), width, ascii_only=ascii_only)
+    return [*lines, *_footer(state, width, ascii_only=ascii_only)]
 
 
 def _size(file: ArtifactFile, transfer: Transfer | None) -> int | None:
-    """What the manifest says, else what the bucket said when the file was fetched."""
+    """The size from the manifest, else the one that the bucket reported for the download."""
     return transfer.bytes_total if file.size is None and transfer is not None else file.size
 
 
 def _heading(sizes: Sequence[int | None], width: int) -> Line:
     known = [size for size in sizes if size is not None]
-    text = f"{len(sizes)} file{'' if len(sizes) == 1 else 's'}"
+    text = formats.counted(len(sizes), "file")
     if known and len(known) == len(sizes):
         text += f", {formats.size(sum(known))}"
     return [("Files", "heading"), (f"  {text}"[: max(0, width - 5)], "muted")]
@@ -110,14 +110,14 @@ def _heading(sizes: Sequence[int | None], width: int) -> Line:
 
 def _state(file: ArtifactFile, transfer: Transfer | None, *, ascii_only: bool) -> list[Span]:
     if transfer is None:
-        return [("- " if ascii_only else "· ", "faint"), ("not here", "faint")]
+        return [("- " if ascii_only else "· ", "faint"), ("not downloaded", "faint")]
     known = None not in (file.sha256, transfer.sha256)
     if transfer.state is TransferState.DONE and known and file.sha256 != transfer.sha256:
         return [("- outdated" if ascii_only else "· outdated", "waiting")]
     return [state_span(transfer, ascii_only=ascii_only)]
 
 
-def _more(transfer: Transfer, rate: float | None, width: int, *, ascii_only: bool) -> list[Line]:
+def _details(transfer: Transfer, rate: float | None, width: int, *, ascii_only: bool) -> list[Line]:
     if transfer.state in (TransferState.RUNNING, TransferState.VERIFYING):
         return [
             progress_line(
@@ -139,8 +139,8 @@ def _more(transfer: Transfer, rate: float | None, width: int, *, ascii_only: boo
     return []
 
 
-def _conclusion(state: FilesState, width: int, *, ascii_only: bool) -> list[Line]:
-    """The total while a download runs; where the files lie; nothing where none was asked for."""
+def _footer(state: FilesState, width: int, *, ascii_only: bool) -> list[Line]:
+    """The total of a running download and the directory; empty without either."""
     lines: list[Line] = []
     active = [transfer for transfer in state.transfers if transfer.state in ACTIVE]
     directory = state.directory

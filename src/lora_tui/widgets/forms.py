@@ -1,4 +1,4 @@
-"""The frame of a dialog, and a labelled input with its error."""
+"""The frame of a dialog, and a labelled input with its state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lora_tui.widgets.cells import normalize_width
 
 
 class Dialog(Vertical):
-    """A titled frame that is as large as what stands in it."""
+    """A titled frame as large as its content."""
 
     def __init__(
         self,
@@ -25,12 +25,12 @@ class Dialog(Vertical):
         keys: Iterable[tuple[str, str]] = (),
         note: str = "",
     ) -> None:
-        """`keys`: names of actions, as `[keys]` has them, with what each does in a word."""
+        """`keys`: names of actions as in `[keys]`, each with a short description."""
         super().__init__(*children)
         self._title, self._keys, self._note = title, keys, note
 
     def on_mount(self) -> None:
-        """Put title and keys into the frame."""
+        """Show title and keys on the border."""
         ascii_only = self.app.has_class("-ascii")
         self.border_title = Content(normalize_width(self._title, ascii_only=ascii_only))
         between = " - " if ascii_only else " · "
@@ -39,7 +39,7 @@ class Dialog(Vertical):
 
 
 class FieldState(Enum):
-    """What is known: its sign, its sign in ASCII, its style."""
+    """State of an input: sign, ASCII sign, style."""
 
     UNKNOWN = ("", "", "$secondary")
     CHECKING = ("…", "...", "$secondary")
@@ -48,7 +48,7 @@ class FieldState(Enum):
 
 
 class Field(Horizontal):
-    """`value` is without the blanks around it; a password never shows."""
+    """A label, an input and its state. The text of a secret is never shown."""
 
     def __init__(
         self,
@@ -67,26 +67,26 @@ class Field(Horizontal):
         self._verdict = Static(markup=False, classes="field-verdict")
 
     def compose(self) -> ComposeResult:
-        """From left to right."""
+        """Label, input and state."""
         yield Label(self._label, classes="field-label", markup=False)
         yield self.input
         yield self._verdict
 
     def on_descendant_focus(self) -> None:
-        """The label shows where one is, besides the cursor."""
+        """Highlight the label of the focused input."""
         self.add_class("-focused")
 
     def on_descendant_blur(self) -> None:
-        """Elsewhere."""
+        """Stop highlighting the label."""
         self.remove_class("-focused")
 
     @property
     def value(self) -> str:
-        """What was typed."""
+        """The text without surrounding blanks."""
         return self.input.value.strip()
 
     def show(self, verdict: FieldState, words: str = "") -> None:
-        """The sign never comes without words, and is no colour alone."""
+        """Show the state as a sign with words; colour alone carries no meaning."""
         ascii_only = self.app.has_class("-ascii")
         sign, plain, style = verdict.value
         text = f"{plain if ascii_only else sign} {normalize_width(words, ascii_only=ascii_only)}"

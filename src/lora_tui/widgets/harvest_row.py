@@ -1,4 +1,4 @@
-"""How a job of the harvest looks in a list: its state, its model to be, how far, and why not."""
+"""Shows a job of the harvest in a list: state, name, progress, and the reason of a failure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lora_tui.widgets.styled_lines import Line, Span
 from lora_tui.widgets.transfer_bar import bar, share
 
 _STATE: Final = 12
-_MOST_FILES: Final = 8
-_MOST_OF_A_REASON: Final = 3
+_MAX_FILES: Final = 8
+_MAX_REASON_LINES: Final = 3
 _FILE: Final = 30
 _BAR: Final = 30
-_LEAST_NAME: Final = 24
+_MIN_NAME: Final = 24
 _SIGNS: Final = {
     # state → (sign, its ASCII form, style)
     State.RUNNING: ("↑", "^", "active"),
@@ -52,10 +52,10 @@ def job_entry(
     ascii_only: bool = False,
     retry_key: str = DEFAULT_KEYS["harvest.retry"],
 ) -> Content:
-    """One line of what it is and how it stands, and below it what there is to say."""
+    """One line with state and name, and below it files, the reason of a failure, or the expiry."""
     lines = [_head(job, now, width, ascii_only=ascii_only)]
     room = max(0, width - _STATE)
-    for line in _below(job, now, room, retry_key, ascii_only=ascii_only):
+    for line in _details(job, now, room, retry_key, ascii_only=ascii_only):
         used = sum(cell_len(text) for text, _ in line)
         lines.append([(" " * _STATE, "muted"), *line] if used else [])
     parts: list[tuple[str, str]] = []
@@ -70,7 +70,7 @@ def _head(job: JobState, now: datetime, width: int, *, ascii_only: bool) -> Line
     sign, plain, style = _SIGNS[job.state]
     aside = _aside(job, now, ascii_only=ascii_only)
     room = width - _STATE
-    if room - cell_len(aside) - 2 < _LEAST_NAME:
+    if room - cell_len(aside) - 2 < _MIN_NAME:
         aside = ""
     name = terminal_safe(job.name or job.external_job_id or job.job_id, limit=300)
     name_width = max(0, room - (cell_len(aside) + 2 if aside else 0))
@@ -82,21 +82,21 @@ def _head(job: JobState, now: datetime, width: int, *, ascii_only: bool) -> Line
 
 
 def _aside(job: JobState, now: datetime, *, ascii_only: bool) -> str:
-    """What stands at the right of the name."""
+    """The text at the right of the name."""
     match job.state:
         case State.RUNNING:
             stored = sum(file.stored for file in job.files)
-            return f"{stored} {'file' if stored == 1 else 'files'} stored"
+            return f"{formats.counted(stored, 'file')} stored"
         case State.WAITING:
             return f"completed {formats.age(job.completed_at, now)}"
         case State.DONE:
             rating = formats.stars(job.stars, ascii_only=ascii_only)
             return f"{rating}  {formats.age(job.updated_at, now)}"
         case _:
-            return "1 try" if job.attempts == 1 else f"{job.attempts} tries"
+            return formats.counted(job.attempts, "attempt")
 
 
-def _below(
+def _details(
     job: JobState, now: datetime, width: int, retry_key: str, *, ascii_only: bool
 ) -> list[Line]:
     def line(text: str, role: str) -> Line:
@@ -104,27 +104,27 @@ def _below(
 
     match job.state:
         case State.RUNNING:
-            files = job.files[-_MOST_FILES:]
+            files = job.files[-_MAX_FILES:]
             if not files:
-                return [line("asking the worker for its files", "muted")]
+                return [line("Requesting the file list from the worker", "muted")]
             return [_file(file, width, ascii_only=ascii_only) for file in files]
         case State.FAILED | State.DEAD:
             reason = f"{job.reason} ({job.details})" if job.details else str(job.reason)
             words = wrap(terminal_safe(reason, limit=600), max(1, width))
-            lines = [line(text, "value") for text in words[:_MOST_OF_A_REASON]]
-            lines.append(line(_next(job, now, retry_key), "muted"))
+            lines = [line(text, "value") for text in words[:_MAX_REASON_LINES]]
+            lines.append(line(_retry_text(job, now, retry_key), "muted"))
             if job.remedy and job.state is State.DEAD:
                 lines.append(line(job.remedy, "muted"))
             return lines
         case State.WAITING:
-            text, role = _window(job, now)
+            text, role = _expiry(job, now)
             return [line(text, role)] if text else []
         case _:
             return []
 
 
 def _file(file: FileState, width: int, *, ascii_only: bool) -> Line:
-    """`adapter_model.safetensors  ━━━━━━────  62 %  of 512 MB`."""
+    """`adapter_model.safetensors  ━━━━━━────  62 %  of 512 MiB`."""
     name_width = min(_FILE, max(10, width // 3))
     name: Span = (fit(file.name, name_width, ascii_only=ascii_only), "muted")
     if file.stored:
@@ -140,21 +140,21 @@ def _file(file: FileState, width: int, *, ascii_only: bool) -> Line:
     return [name, ("  ", "muted"), (full, "active"), (rest, "faint"), (words, "value")]
 
 
-def _window(job: JobState, now: datetime) -> Span:
-    """Whether the worker still has the result."""
+def _expiry(job: JobState, now: datetime) -> Span:
+    """When the worker deletes the result."""
     left = seconds_left(job.completed_at, now)
     if left is None:
         return "", "muted"
     if left <= 0:
-        return "the worker keeps a result for 30 min: it may be gone by now", "failed"
+        return "Result expired: the worker keeps it for 30 min only", "failed"
     role = "waiting" if left <= EXPIRING_SECONDS else "muted"
-    return f"the worker keeps its result for {ceil(left / 60)} min more", role
+    return f"Result expires in {ceil(left / 60)} min", role
 
 
-def _next(job: JobState, now: datetime, retry_key: str) -> str:
+def _retry_text(job: JobState, now: datetime, retry_key: str) -> str:
     if job.next_try is None:
-        return f"not tried again by itself; {retry_key} tries it again"
+        return f"No automatic retry; {retry_key} retries"
     seconds = (job.next_try - now).total_seconds()
-    again = f"tried again in {formats.duration(seconds)}" if seconds > 0 else "tried again next"
+    again = f"Retry in {formats.duration(seconds)}" if seconds > 0 else "Retry next"
     left = seconds_left(job.completed_at, now)
     return f"{again}; result expires in {ceil(left / 60)} min" if left and left > 0 else again

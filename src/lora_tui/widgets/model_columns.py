@@ -1,4 +1,4 @@
-"""The columns of the list of models: what each shows, and which of them a width has room for."""
+"""Defines the columns of the list of models, and chooses those that fit into a width."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lora_tui.widgets.charts.sparkline import sparkline
 from lora_tui.widgets.styled_lines import Span, badge_spans, star_spans
 
 WIDE: Final = 100
-"""From this width on, columns stand two cells apart and verdicts have their shape."""
+"""From this width on columns are two cells apart and a convergence has its symbol."""
 
 
 @dataclass(frozen=True)
 class RenderContext:
-    """How a cell is drawn."""
+    """The width of a cell and how it is drawn."""
 
     width: int
     wide: bool
@@ -29,27 +29,27 @@ Cell = Callable[[ModelSummary, RenderContext], Sequence[Span]]
 
 @dataclass(frozen=True)
 class Column:
-    """One column; `most` is what it grows to where there is room."""
+    """A column of the list."""
 
     key: str
-    """What settings call it."""
+    """Its name in the settings."""
     title: str
     label: str
-    """What it is called where one chooses columns."""
+    """Its name in the dialog that chooses columns."""
     cell: Cell
     importance: int
-    """Those of a higher number are left out first where there is no room for all."""
+    """Columns with a higher number are left out first."""
     least: int
     most: int = 0
     right: bool = False
     sort: Sort | None = None
     narrow_width: int = 0
-    """The width below `WIDE`, where it differs."""
+    """The least width below `WIDE`, if it differs."""
 
 
 @dataclass(frozen=True)
 class ColumnLayout:
-    """A column with its place in the line."""
+    """A column with its position in the line, in cells."""
 
     column: Column
     left: int
@@ -59,10 +59,10 @@ class ColumnLayout:
 def layout_columns(
     width: int, chosen: Collection[str] = (), *, sort: Sort | None = None
 ) -> list[ColumnLayout]:
-    """The columns that fit into `width` cells, from left to right.
+    """Choose the columns that fit into `width` cells, from left to right.
 
-    `chosen` are the keys of those that are wanted; none means those that fit best. The name is
-    always there, and what the list is sorted by comes before what is more important otherwise.
+    `chosen` has the keys of the wanted columns; empty means the most important ones. The name is
+    always shown, and the column by which the list is sorted takes precedence.
     """
     wide = width >= WIDE
     gap = 2 if wide else 1
@@ -80,13 +80,13 @@ def layout_columns(
 
 
 def valid_column_keys(keys: Iterable[object]) -> tuple[str, ...]:
-    """Those of the keys that are columns, in the order of the list, each once."""
+    """The keys that name columns, in the order of the list and without duplicates."""
     wanted = {key for key in keys if isinstance(key, str)}
     return tuple(column.key for column in COLUMNS if column.key in wanted)
 
 
 def _name_width(width: int, wide: bool, *, is_free: bool) -> int:
-    """More than the least, so that names can be told apart before further columns come."""
+    """The width of the name: more than the least, so that long names can be told apart."""
     name = COLUMNS[0]
     least = _least(name, wide)
     return max(least, min(_COMFORTABLE_NAME, width * 40 // 100)) if is_free else least
@@ -95,7 +95,7 @@ def _name_width(width: int, wide: bool, *, is_free: bool) -> int:
 def _choose(
     room: int, wide: bool, gap: int, chosen: Collection[str], sort: Sort | None
 ) -> list[Column]:
-    """The name, and the most important columns that fit into the room beside it."""
+    """The name and the most important columns that fit beside it."""
     wanted = [column for column in COLUMNS[1:] if not chosen or column.key in chosen]
     fitting = {"name"}
     for column in sorted(
@@ -110,7 +110,7 @@ def _choose(
 
 
 def _grow(least: Mapping[str, int], spare: int) -> dict[str, int]:
-    """The widths: each growing column gets its share of what is left, the name the rest."""
+    """Distribute spare cells: each growing column gets its share, the name the rest."""
     widths = dict(least)
     for key, share in _SHARES.items():
         if key in widths and spare > 0:
@@ -202,8 +202,8 @@ COLUMNS: Final = (
     Column("size", "Size", "Size of the files", _size, 9, 8, right=True, sort=Sort.SIZE),
     Column("downloaded", "", "Downloaded", _downloaded, 6, 1),
 )  # fmt: skip
-"""All columns in their order; the name comes first and is always shown."""
+"""All columns in their order; the name is always shown."""
 _COMFORTABLE_NAME: Final = 44
-# Percent of the cells that the columns before it left over.
+# percent of the cells that the columns before it left
 _SHARES: Final = {"name": 75, "dataset": 50, "base_model": 60, "curve": 100}
 _MOST: Final = {column.key: column.most for column in COLUMNS}

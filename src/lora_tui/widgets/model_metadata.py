@@ -1,4 +1,4 @@
-"""The metadata of a model as sections of label and value."""
+"""Shows the metadata of a model as sections of labels and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_RECORDED: Final = "not recorded"
 
 @dataclass(frozen=True)
 class MetadataRow:
-    """One line: what it is, its value, and a remark beside the value."""
+    """A label, its value, and a note beside the value."""
 
     label: str
     value: str
@@ -27,21 +27,21 @@ class MetadataRow:
 
 @dataclass(frozen=True)
 class Section:
-    """Facts under a heading; none at all reads as `not recorded`."""
+    """Rows under a heading; without rows it reads `not recorded`."""
 
     heading: str
-    facts: tuple[MetadataRow, ...]
+    rows: tuple[MetadataRow, ...]
 
 
 class ModelMetadata(StyledLines):
-    """The sections, one below the other."""
+    """Shows the sections, one below the other."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles("heading", "label", "value", "faint")
 
     _sections: Sequence[Section] = ()
 
     def show(self, model: Model, *more: Section) -> None:
-        """Show the facts of this model; `more` goes before what is told of the model itself."""
+        """Show the metadata of this model; `more` sections are inserted after the GPU."""
         sections = metadata_sections(model)
         self._sections = [*sections[:2], *more, *sections[2:]]
         self.refresh(layout=True)
@@ -52,7 +52,7 @@ class ModelMetadata(StyledLines):
 
 
 def metadata_sections(model: Model) -> list[Section]:
-    """What the pages of the web application show of a model, and what they leave out."""
+    """Hyperparameters, GPU, other settings, dataset, training job and the model itself."""
     return [
         Section("Hyperparameters", _hyperparameters(model.hyperparameters)),
         Section("GPU", _gpu(model.gpu)),
@@ -66,20 +66,20 @@ def metadata_sections(model: Model) -> list[Section]:
 def section_lines(
     sections: Sequence[Section], width: int, *, ascii_only: bool = False
 ) -> list[Line]:
-    """Labels in one column, values in the next, long ones wrap below themselves."""
+    """Labels in one column, values in the next; long values are wrapped."""
     lines: list[Line] = []
     room = max(1, width - _LABEL)
     for section in sections:
         if lines:
             lines.append([("", "label")])
         lines.append([(section.heading, "heading")])
-        if not section.facts:
+        if not section.rows:
             lines.append([(_NOT_RECORDED, "faint")])
-        for fact in section.facts:
-            value = normalize_width(fact.value, ascii_only=ascii_only)
-            label = fit(fact.label, _LABEL - 2, ascii_only=ascii_only) + "  "
-            style = "faint" if fact.value == formats.NO_VALUE else "value"
-            note = normalize_width(fact.note, ascii_only=ascii_only)
+        for row in section.rows:
+            value = normalize_width(row.value, ascii_only=ascii_only)
+            label = fit(row.label, _LABEL - 2, ascii_only=ascii_only) + "  "
+            style = "faint" if row.value == formats.NO_VALUE else "value"
+            note = normalize_width(row.note, ascii_only=ascii_only)
             for number, text in enumerate(wrap(value, room)):
                 lines.append([(label if number == 0 else " " * _LABEL, "label"), (text, style)])
             if note and len(wrap(f"{value}  {note}", room)) == 1:
@@ -91,13 +91,13 @@ def _hyperparameters(settings: Hyperparameters) -> tuple[MetadataRow, ...]:
     known = (
         ("Base model", settings.base_model),
         ("Rank", _whole(settings.rank)),
-        ("Alpha", _figure(settings.alpha)),
-        ("Dropout", _figure(settings.dropout)),
-        ("Learning rate", _figure(settings.learning_rate)),
+        ("Alpha", _number(settings.alpha)),
+        ("Dropout", _number(settings.dropout)),
+        ("Learning rate", _number(settings.learning_rate)),
         ("Batch size", _whole(settings.batch_size)),
-        ("Epochs", _figure(settings.epochs)),
+        ("Epochs", _number(settings.epochs)),
         ("Warm-up steps", _whole(settings.warmup_steps)),
-        ("Weight decay", _figure(settings.weight_decay)),
+        ("Weight decay", _number(settings.weight_decay)),
     )
     return _known_and_others(known, settings.other_settings)
 
@@ -106,10 +106,10 @@ def _gpu(gpu: Gpu) -> tuple[MetadataRow, ...]:
     known = (
         ("Type", gpu.type),
         ("Count", _whole(gpu.count)),
-        ("Memory", None if gpu.memory_gb is None else f"{gpu.memory_gb:g} GB"),
+        ("Memory", None if gpu.memory_gb is None else formats.gigabytes(gpu.memory_gb)),
         (
             "Price",
-            None if gpu.cost_per_hour is None else f"{formats.money(gpu.cost_per_hour)} an hour",
+            None if gpu.cost_per_hour is None else formats.hourly_price(gpu.cost_per_hour),
         ),
     )
     return _known_and_others(known, gpu.other_settings)
@@ -160,77 +160,68 @@ def _job(model: Model) -> tuple[MetadataRow, ...]:
     job = model.job
     if job is None:
         return ()
-    facts = [
+    rows = [
         MetadataRow("Preset", model.preset_id or formats.NO_VALUE),
         MetadataRow("Status", job.status),
         MetadataRow("Created", formats.date_time(job.created_at)),
-        MetadataRow("Worker's id", job.external_job_id or formats.NO_VALUE),
+        MetadataRow("Worker job id", job.external_job_id or formats.NO_VALUE),
     ]
     if job.error_message:
-        facts.append(MetadataRow("Error", job.error_message))
-    return tuple(facts)
+        rows.append(MetadataRow("Error", job.error_message))
+    return tuple(rows)
 
 
 def _model(model: Model) -> tuple[MetadataRow, ...]:
-    facts = [MetadataRow("Name", model.name), MetadataRow("Id", model.id)]
+    rows = [MetadataRow("Name", model.name), MetadataRow("Id", model.id)]
     if model.description:
-        facts.append(MetadataRow("Description", model.description))
+        rows.append(MetadataRow("Description", model.description))
     if model.deployed_at is not None:
-        facts.append(MetadataRow("Deployed", formats.date_time(model.deployed_at)))
+        rows.append(MetadataRow("Deployed", formats.date_time(model.deployed_at)))
     if model.parent_model_id:
-        facts.append(MetadataRow("Parent", model.parent_model_id))
-    return tuple(facts)
+        rows.append(MetadataRow("Parent", model.parent_model_id))
+    return tuple(rows)
 
 
-def _figure(value: float | None) -> str | None:
+def _number(value: float | None) -> str | None:
     return None if value is None else formats.number(value)
 
 
 def _whole(value: int | None) -> str | None:
-    return None if value is None else f"{value:,}"
+    return None if value is None else formats.count(value)
 
 
-_MOST_TARGETS: Final = 12
+_MAX_TARGETS: Final = 12
 
 
 def adapter_section(adapter: Adapter | str) -> Section:
-    """The facts; or in words why there are none."""
+    """The header of the inspected adapter, or a sentence why it is unknown."""
     if isinstance(adapter, str):
         return Section("Adapter", (MetadataRow("Header", adapter),))
-    facts, config = adapter.header, adapter.config
-    ranks = ", ".join(
-        f"{rank} ({formats.count(count)} modules)" if len(facts.ranks) > 1 else str(rank)
-        for rank, count in facts.ranks.items()
-    )
-    targets = list(facts.ranks_by_target)
-    more = len(targets) - _MOST_TARGETS
-    named = ", ".join(targets[:_MOST_TARGETS]) + (f" and {more} more" if more > 0 else "")
+    header, config = adapter.header, adapter.config
+    targets = list(header.ranks_by_target)
+    more = len(targets) - _MAX_TARGETS
+    named = ", ".join(targets[:_MAX_TARGETS]) + (f" and {more} more" if more > 0 else "")
     lines = [
         MetadataRow(
-            "Read from", "the bucket" if adapter.model else "this disk", adapter.file[-40:]
+            "Read from", "the bucket" if adapter.model else "local file", adapter.file[-40:]
         ),
-        MetadataRow("Parameters", formats.count(facts.parameters), _short(facts.parameters)),
-        MetadataRow("Type", ", ".join(facts.dtypes) or formats.NO_VALUE),
-        MetadataRow("Rank", ranks or formats.NO_VALUE),
-        MetadataRow("Modules", formats.count(len(facts.modules))),
+        MetadataRow(
+            "Parameters", formats.count(header.parameters), formats.large_count(header.parameters)
+        ),
+        MetadataRow("Type", ", ".join(header.dtypes) or formats.NO_VALUE),
+        MetadataRow("Rank", header.ranks_text or formats.NO_VALUE),
+        MetadataRow("Modules", formats.count(len(header.modules))),
         MetadataRow("Targets", named or formats.NO_VALUE),
-        MetadataRow("Tensors", formats.count(facts.tensors)),
+        MetadataRow("Tensors", formats.count(header.tensors)),
     ]
-    if facts.other_tensors:
-        lines.append(MetadataRow("Other tensors", formats.count(len(facts.other_tensors))))
+    if header.other_tensors:
+        lines.append(MetadataRow("Other tensors", formats.count(len(header.other_tensors))))
     if config is None:
-        lines.append(MetadataRow("Configuration", "there is none to check it against"))
+        lines.append(MetadataRow("Configuration", "not found"))
     else:
-        lines.append(MetadataRow("Scaling", formats.number(config.scaling), "alpha over rank"))
+        lines.append(MetadataRow("Scaling", formats.number(config.scaling), "alpha / rank"))
     if adapter.problems:
         lines += [MetadataRow("Problem", problem) for problem in adapter.problems]
     elif config is not None:
-        lines.append(MetadataRow("Agreement", "file and configuration agree"))
+        lines.append(MetadataRow("Agreement", "weights and configuration agree"))
     return Section("Adapter", tuple(lines))
-
-
-def _short(parameters: int) -> str:
-    for unit, length in (("billion", 1e9), ("million", 1e6)):
-        if parameters >= length:
-            return f"{parameters / length:.1f} {unit}"
-    return ""

@@ -1,4 +1,4 @@
-"""The parts at the top of a model's page: header, metrics, second opinion and timeline."""
+"""The parts of a model's page: header, metrics, second opinion and timeline of the job."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lora_tui.widgets.styled_lines import (
 
 
 class ModelHeader(StyledLines):
-    """Two lines; empty until `show` is called."""
+    """Shows name, version, status, rating and origin in two lines."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "title", "muted", "strong", "faint", "stars", "excellent", "good", "fair", "poor", "overfit"
@@ -44,7 +44,7 @@ class ModelHeader(StyledLines):
 
 
 def header_lines(model: Model, width: int, *, ascii_only: bool = False) -> list[Line]:
-    """Two lines; what does not fit is cut on the left side of each, never the figures."""
+    """Two lines: name with version and status; stars and convergence with the origin."""
     between = " - " if ascii_only else " · "
     version = normalize_width(model.version, ascii_only=ascii_only)
     aside = f"{version}{between}{normalize_width(model.status, ascii_only=ascii_only)}"
@@ -78,7 +78,7 @@ def _score(model: Model) -> str:
 
 
 def _origin(parts: Sequence[str], between: str, room: int, ascii_only: bool) -> str:
-    """Dataset, preset and date at the right end; the first of them is shortened."""
+    """Dataset, preset and date, right-aligned; the dataset is shortened to fit."""
     if not parts or room < 8:
         return ""
     rest = "".join(between + normalize_width(part, ascii_only=ascii_only) for part in parts[1:])
@@ -92,21 +92,21 @@ def _origin(parts: Sequence[str], between: str, room: int, ascii_only: bool) -> 
 
 _IN_ONE_ROW: Final = 124
 _SHORT: Final = {
-    "Training loss": "Train. loss",
-    "Validation loss": "Valid. loss",
+    "Training loss": "Train loss",
+    "Validation loss": "Val. loss",
     "Loss reduction": "Reduction",
 }
 
 
 class MetricTiles(StyledLines):
-    """Four tiles a row, or all eight where the width allows it."""
+    """Shows the metrics as tiles: eight in a row where the width allows it, else four."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles("label", "strong", "faint")
 
     _model: Model | None = None
 
     def show(self, model: Model) -> None:
-        """Show the figures of this model."""
+        """Show the metrics of this model."""
         self._model = model
         self.refresh(layout=True)
 
@@ -118,7 +118,7 @@ class MetricTiles(StyledLines):
 
 
 def metrics_of(model: Model) -> list[tuple[str, str]]:
-    """Label and figure of each tile."""
+    """Label and value of each metric."""
     quality, training = model.quality, model.training
     final = quality.final_training_loss
     return [
@@ -136,7 +136,7 @@ def metrics_of(model: Model) -> list[tuple[str, str]]:
 def tile_lines(
     tiles: Sequence[tuple[str, str]], width: int, *, ascii_only: bool = False
 ) -> list[Line]:
-    """Label above figure, in columns of equal width; an empty line between rows of tiles."""
+    """Label above value, in columns of equal width; an empty line between rows of tiles."""
     columns = len(tiles) if width >= _IN_ONE_ROW else 4
     cell = width // columns
     lines: list[Line] = []
@@ -168,7 +168,7 @@ _INDENT: Final = 2
 
 
 class OpinionPanel(StyledLines):
-    """Nothing at all until `show` is called."""
+    """Shows a second opinion; hidden without one."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading", "strong", "value", "muted", "done", "overfit", "failed"
@@ -192,7 +192,7 @@ class OpinionPanel(StyledLines):
 def opinion_lines(
     opinion: Opinion, comparison: Comparison, width: int, *, ascii_only: bool = False
 ) -> list[Line]:
-    """A sign before each finding says how much it weighs; colour repeats it."""
+    """Verdict, comparison with the rating, findings with a sign for their severity, advice."""
     worst = max((finding.severity for finding in opinion.findings), default=Severity.NOTE)
     style = "muted" if opinion.stars is None else _SIGNS[worst][2]
     lines: list[Line] = [
@@ -222,16 +222,16 @@ _MOST_BAR: Final = 24
 
 @dataclass(frozen=True)
 class Stage:
-    """A moment of the line, and what is done after it until the next."""
+    """A moment of the timeline, and what happens between it and the next."""
 
     name: str
     moment: datetime | None
     then: str
-    """`waiting`, `training`: what the time after it is spent with."""
+    """What happens until the next stage: `waiting`, `training`."""
 
 
 class JobTimeline(StyledLines):
-    """Nothing at all for a model of which no time is known."""
+    """Shows the timeline of a job; hidden where no time is known."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading", "label", "value", "muted", "faint", "done", "active", "waiting", "axis"
@@ -240,7 +240,7 @@ class JobTimeline(StyledLines):
     _stages: Sequence[Stage] = ()
 
     def show(self, model: Model) -> None:
-        """Show this model's."""
+        """Show the timeline of this model."""
         self._stages = stages_of(model)
         self.display = any(stage.moment for stage in self._stages)
         self.refresh(layout=True)
@@ -251,7 +251,7 @@ class JobTimeline(StyledLines):
 
 
 def stages_of(model: Model) -> list[Stage]:
-    """The moments that the job and the model tell of."""
+    """The stages of the job and the model, in order."""
     job = model.job
     ended = "Completed" if job is None or job.status == "completed" else job.status.capitalize()
     stages = []
@@ -259,16 +259,16 @@ def stages_of(model: Model) -> list[Stage]:
         stages += [
             Stage("Queued", job.queued_at or job.created_at, "waiting"),
             Stage("Started", job.started_at, "training"),
-            Stage(ended, job.completed_at, "until it was stored"),
+            Stage(ended, job.completed_at, "until stored"),
         ]
-    stages.append(Stage("Harvested", model.created_at, "until it was deployed"))
+    stages.append(Stage("Harvested", model.created_at, "until deployed"))
     if model.deployed_at is not None:
         stages.append(Stage("Deployed", model.deployed_at, ""))
     return stages
 
 
 def timeline_lines(stages: Sequence[Stage], width: int, *, ascii_only: bool = False) -> list[Line]:
-    """A line a stage, and between two of them how long it took, as a bar of that share."""
+    """One line per stage, and between two stages their distance in time as a bar."""
     if not stages:
         return []
     dot, hollow, upright, bar = ("*", "o", "|", "=") if ascii_only else ("●", "○", "│", "━")
@@ -276,7 +276,7 @@ def timeline_lines(stages: Sequence[Stage], width: int, *, ascii_only: bool = Fa
     total = sum(span for span in spans if span is not None)
     lines: list[Line] = [[("Timeline", "heading")]]
     if total and len([span for span in spans if span is not None]) == len(spans):
-        lines[0] = [("Timeline", "heading"), (f"  {formats.duration(total)} in all", "muted")]
+        lines[0] = [("Timeline", "heading"), (f"  {formats.duration(total)} in total", "muted")]
     room = max(4, min(_MOST_BAR, width - _LABEL - 30))
     for number, stage in enumerate(stages):
         known = stage.moment is not None
@@ -310,7 +310,7 @@ def timeline_lines(stages: Sequence[Stage], width: int, *, ascii_only: bool = Fa
 
 
 def _seconds(before: Stage, after: Stage) -> float | None:
-    """None where either is unknown, or the clocks disagree."""
+    """Seconds between two stages; None where one is unknown or they are out of order."""
     if before.moment is None or after.moment is None or after.moment < before.moment:
         return None
     return (after.moment - before.moment).total_seconds()

@@ -1,4 +1,4 @@
-"""The pane beside the list: the model under the cursor at a glance, as high as there is room."""
+"""The pane beside the list: a summary of the model under the cursor."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BLANK: Final[Line] = (("", "muted"),)
 
 
 class ModelPreview(StyledLines):
-    """Shows what `show` was given last; nothing in it can have the focus."""
+    """Shows the model passed to `show`; it can't have the focus."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading",
@@ -98,7 +98,7 @@ def preview_lines(
     ascii_only: bool = False,
     open_key: str = DEFAULT_KEYS["list.open"],
 ) -> list[Line]:
-    """At most `height` lines: what it is, its figures, its curve, what we think, its files.
+    """At most `height` lines: header, metrics, curve, second opinion, files.
 
     The curve takes what the rest leaves; where that is too little, the last lines are left out.
     """
@@ -140,7 +140,7 @@ def _header(model: Model, width: int, ascii_only: bool) -> list[Line]:
         if text
     ]
     base = normalize_width(
-        model.hyperparameters.base_model or "base model not known", ascii_only=ascii_only
+        model.hyperparameters.base_model or "base model unknown", ascii_only=ascii_only
     )
     score = formats.score(model.quality.stars)
     rated = "not rated" if score == formats.NO_VALUE else score
@@ -182,7 +182,7 @@ def _tiles(model: Model, width: int, ascii_only: bool) -> list[Line]:
 def _in_columns(
     spans: Sequence[Span], widths: Sequence[int], room: int, ascii_only: bool
 ) -> list[Span]:
-    """Each span in its width, the last ones in what is left of the room."""
+    """Put each span into its column; the last columns share the remaining room."""
     line: list[Span] = []
     for (text, style), width in zip(spans, widths, strict=True):
         line.append((fit(text, min(width, room), ascii_only=ascii_only), style))
@@ -195,8 +195,8 @@ def _chart(
 ) -> list[Line]:
     series = Series.from_points(preview.curve)
     if not len(series):
-        fetch = f"no curve yet; {open_key} fetches it"
-        why = fetch if preview.model.job_id else "no training job"
+        fetch = f"No curve yet. Press {open_key} to fetch it."
+        why = fetch if preview.model.job_id else "No training job"
         return [[("Loss", "heading"), (f"  {why}", "faint")]]
     style = PlotStyle(ascii_only=ascii_only)
     plot = draw_curve(series, width, height - 1, style)

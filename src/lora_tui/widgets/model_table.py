@@ -1,4 +1,4 @@
-"""The list of models: a virtual table that reads only the lines on the screen out of the cache."""
+"""Shows the models as a virtual table that reads only visible rows from the cache."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from lora_tui.widgets.model_view import ModelRows, ModelView
 from lora_tui.widgets.styled_lines import Span
 
 _GUTTER: Final = 3
-"""The cursor's bar, the mark and a blank, left of the first column."""
+"""Cells left of the first column: the cursor bar, the mark and a blank."""
 _MARGIN: Final = 1
 _HEADER: Final = 1
 
 
 class ModelTable(ModelView):
-    """Shows the rows as lines; the first line is the header and stays."""
+    """Shows one row a line; the first line is a fixed header."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("list.down", "move(1)", "Next model", show=False),
@@ -36,7 +36,7 @@ class ModelTable(ModelView):
     ]
 
     class SortChosen(Message):
-        """The heading of a column that can be sorted by was clicked."""
+        """The heading of a sortable column was clicked."""
 
         def __init__(self, sort: Sort) -> None:
             super().__init__()
@@ -52,7 +52,7 @@ class ModelTable(ModelView):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The keys of the columns that are wanted; none means those that fit best."""
+        """The keys of the wanted columns; empty means the most important that fit."""
         return self._chosen
 
     @columns.setter
@@ -63,7 +63,7 @@ class ModelTable(ModelView):
 
     @property
     def shown_columns(self) -> tuple[str, ...]:
-        """The keys of those that there is room for."""
+        """The keys of the columns that fit."""
         return tuple(layout.column.key for layout in self._columns)
 
     def reload(
@@ -125,11 +125,11 @@ class ModelTable(ModelView):
         self.move_to(self.cursor + lines)
 
     def action_page(self, pages: int) -> None:
-        """Move the cursor by screens."""
+        """Move the cursor by pages."""
         self.move_to(self.cursor + pages * max(1, self._visible_rows - 1))
 
     def action_extend(self, lines: int) -> None:
-        """Mark from here on by `lines`."""
+        """Mark the models over which the cursor moves by `lines`."""
         self.move_to(self.cursor + lines, marking=True)
 
     def on_click(self, event: events.Click) -> None:
@@ -157,7 +157,7 @@ class ModelTable(ModelView):
             self.move_to(self.cursor)
 
     def _show_cursor(self) -> bool:
-        """Scroll the cursor's line into view; whether that was needed."""
+        """Scroll the line of the cursor into view; returns whether that was needed."""
         top = self.scroll_offset.y
         if self.cursor < top:
             wanted = self.cursor
@@ -193,7 +193,7 @@ class ModelTable(ModelView):
         return Strip(segments).adjust_cell_length(width, plain)
 
     def _sorted_title(self, layout: ColumnLayout) -> str:
-        """The title with its arrow, on the side where there is room."""
+        """The title with the arrow of the sort order."""
         arrow = "↓" if self._descending else "↑"
         title = layout.column.title
         if self.ascii_only:
@@ -221,13 +221,13 @@ class ModelTable(ModelView):
         return Strip(segments).adjust_cell_length(width, plain)
 
     def _placeholder(self, number: int, width: int) -> Strip:
-        """A line where a model is about to appear; they are fewer the further down."""
+        """A placeholder line while models are loading, in the upper two thirds of the table."""
         if number >= self._visible_rows * 2 // 3:
             return Strip.blank(width, self._style("plain"))
         bar, style = "-" if self.ascii_only else "━", self._style("skeleton")
         segments = [Segment(" " * _GUTTER)]
         for place, layout in enumerate(self._columns):
-            # lengths differ as those of words do, and not from one moment to the next
+            # lengths vary like words, but stay the same between two frames
             share = (5, 9, 7, 10, 6)[(number * 3 + place * 2) % 5]
             length = max(1, layout.width * share // 10)
             segments.append(Segment(" " * (layout.left + _GUTTER - _length(segments)), style))
@@ -235,7 +235,7 @@ class ModelTable(ModelView):
         return Strip(segments).adjust_cell_length(width, self._style("plain"))
 
     def _cell(self, spans: Sequence[Span], layout: ColumnLayout, is_cursor: bool) -> list[Segment]:
-        """The spans in the cell's width; all but the last are short ones of our own."""
+        """Fit the spans into the cell by padding or cutting the last one."""
         segments = []
         left = layout.width
         for text, style in spans[:-1]:

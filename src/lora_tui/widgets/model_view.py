@@ -1,4 +1,4 @@
-"""The list of models as its two views share it: a window of rows, one cursor, the marks."""
+"""The base of the two views of the list of models, with its rows, cursor and marks."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _PAGE: Final = 64
 _PAGES_KEPT: Final = 8
 
 Fetch = Callable[[int, int], Sequence[ModelSummary]]
-"""Offset and limit → the models of that window."""
+"""Offset and limit → the models in that range."""
 
 
 class ModelRows:
-    """A window of `fetch(offset, limit)`; a long list costs no more than what is looked at."""
+    """The rows of the list, fetched in pages when they are needed, with one cursor and marks."""
 
     def __init__(self, fetch: Fetch) -> None:
         self.fetch = fetch
         self.marked: set[str] = set()
         self.cursor = 0
         self.moved = False
-        """Whether the cursor was ever put elsewhere by somebody, or anything marked."""
+        """Whether the user has moved the cursor or marked a model."""
         self.total = 0
         self._current_id: str | None = None
         self._pages: OrderedDict[int, Sequence[ModelSummary]] = OrderedDict()
         self._anchor: int | None = None
-        """Where the range that is being marked began."""
+        """The start of the range that is being marked."""
         self._marked_before: frozenset[str] = frozenset()
 
     @property
@@ -43,7 +43,7 @@ class ModelRows:
         return self.row(self.cursor)
 
     def row(self, index: int) -> ModelSummary | None:
-        """The model at a place of the list; None where there is none (any more)."""
+        """The model at an index; None where there is none."""
         if not 0 <= index < self.total:
             return None
         number, place = divmod(index, _PAGE)
@@ -57,7 +57,7 @@ class ModelRows:
         return page[place] if place < len(page) else None
 
     def move_to(self, index: int) -> None:
-        """Put the cursor there, or on the nearest model that there is."""
+        """Move the cursor to an index, or to the nearest valid one."""
         self._anchor = None
         self.moved = self.moved or index != self.cursor
         self._put_cursor(index)
@@ -69,7 +69,7 @@ class ModelRows:
             self.marked ^= {self.current.id}
 
     def extend_to(self, index: int) -> None:
-        """Move the cursor and mark all on the way; on the way back, unmark what was added."""
+        """Move the cursor and mark the models passed; moving back unmarks them again."""
         if self._anchor is None:
             self._anchor, self._marked_before = self.cursor, frozenset(self.marked)
         left = self.cursor
@@ -85,9 +85,9 @@ class ModelRows:
                 self.marked.discard(row.id)
 
     def reload(self, total: int, locate: Callable[[str], int | None], *, at_top: bool) -> None:
-        """The list has changed: forget what was read, and keep the cursor on its model.
+        """Forget the fetched rows after a change, and keep the cursor on its model.
 
-        `locate` tells where a model stands now; it is asked only if the model has moved. Where it
+        `locate` returns the index of a model id; it is called only if the model has moved. Where it
         is gone the cursor stays at its place; with `at_top` it goes to the first model.
         """
         before = self._current_id
@@ -107,7 +107,7 @@ class ModelRows:
 
 
 class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
-    """Draws `rows` line by line; remote text goes into segments as it is, nothing parses markup."""
+    """Draws `rows` line by line; markup in remote text is not interpreted."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -144,14 +144,14 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
     ]
 
     class Opened(Message):
-        """A model is to be opened."""
+        """The user opens a model."""
 
         def __init__(self, model_id: str) -> None:
             super().__init__()
             self.model_id = model_id
 
     class Moved(Message):
-        """The cursor or a mark moved."""
+        """The cursor or the marks have changed."""
 
     def __init__(self, rows: ModelRows, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -162,12 +162,12 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def total(self) -> int:
-        """How many models the list has."""
+        """The number of models in the list."""
         return self.rows.total
 
     @property
     def cursor(self) -> int:
-        """At which place of the list the cursor is."""
+        """The index of the cursor."""
         return self.rows.cursor
 
     @property
@@ -182,7 +182,7 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def skeleton(self) -> bool:
-        """Whether placeholders stand where the first models are about to appear."""
+        """Whether placeholders are shown while models are loading."""
         return self._loading_rows
 
     @skeleton.setter
@@ -199,15 +199,15 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
         descending: bool,
         locate: Callable[[str], int | None],
     ) -> None:
-        """The list has changed: read it anew, and keep the cursor on its model."""
+        """Read the list again after a change, and keep the cursor on its model."""
         raise NotImplementedError
 
     def redraw(self) -> None:
-        """The rows, their cursor or their marks have changed elsewhere: draw all of it."""
+        """Draw everything again after the other view has changed rows, cursor or marks."""
         raise NotImplementedError
 
     def move_to(self, index: int, *, marking: bool = False) -> None:
-        """Put the cursor on a model and bring it into view; `marking` marks all on the way."""
+        """Move the cursor to an index and scroll to it; `marking` marks the models passed."""
         raise NotImplementedError
 
     def check_action(
@@ -215,7 +215,7 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
         action: str,
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
-        """An empty list has nothing to open or to mark."""
+        """Disable opening and marking in an empty list."""
         return self.total > 0 or action not in ("open", "mark")
 
     def action_open(self) -> None:
@@ -224,17 +224,17 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(self.Opened(self.current.id))
 
     def action_mark(self) -> None:
-        """Mark or unmark the model under the cursor, and go to the next."""
+        """Mark or unmark the model under the cursor, and move to the next."""
         if self.current is not None:
             self.rows.toggle_mark()
             self.move_to(self.cursor + 1)
 
     def action_first(self) -> None:
-        """To the first model."""
+        """Move to the first model."""
         self.move_to(0)
 
     def action_last(self) -> None:
-        """To the last model."""
+        """Move to the last model."""
         self.move_to(self.total - 1)
 
     def notify_style_update(self) -> None:
@@ -243,12 +243,12 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
         super().notify_style_update()
 
     def on_focus(self) -> None:
-        """The cursor looks different with the focus."""
+        """Draw the cursor as focused."""
         self._styles.clear()
         self.refresh()
 
     def on_blur(self) -> None:
-        """The cursor looks different without the focus."""
+        """Draw the cursor as not focused."""
         self._styles.clear()
         self.refresh()
 
@@ -260,7 +260,7 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
             self.rows.move_to(index)
 
     def _style(self, name: str, is_cursor: bool = False, ground: str = "") -> Style:
-        """The style of a part; on the cursor's ground, or on that of a card."""
+        """The style of a part, on the background of the cursor or of a card."""
         key = (ground + name, is_cursor)
         style = self._styles.get(key)
         if style is None:
@@ -268,7 +268,7 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
             if is_cursor:
                 cursor = self.get_component_rich_style("models--cursor")
                 style += Style(bgcolor=cursor.bgcolor, bold=name == "name" or style.bold)
-                # of a terminal's own colours some can't be seen on some
+                # some colours of a terminal's own palette are unreadable on others
                 if name == "name" or self.app.native_ansi_color:
                     style += Style(color=cursor.color)
             elif ground:

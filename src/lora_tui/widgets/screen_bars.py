@@ -1,4 +1,4 @@
-"""The bars of a screen: the title above; the status and the keys below."""
+"""The bars of a screen: the title at the top, status and keys at the bottom."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lora_tui.widgets.transfer_bar import bar, share
 
 
 class TitleBar(Widget):
-    """`title` in bold, `detail` after it, `aside` at the right. All of it may be remote text."""
+    """Shows title, detail, and `aside` at the right; all of them may be remote text."""
 
     ALLOW_SELECT = False
 
@@ -38,7 +38,7 @@ class TitleBar(Widget):
         self.set_reactive(TitleBar.title_text, title)
 
     def render(self) -> Content:
-        """One line; the detail is cut where it is too long."""
+        """One line; a long detail is cut."""
         width = self.size.width
         title = normalize_width(self.title_text, ascii_only=self._ascii_only)
         aside = normalize_width(self.aside, ascii_only=self._ascii_only)
@@ -59,17 +59,17 @@ _BETWEEN: Final = "  "
 
 
 class StatusBar(Widget):
-    """Reads the cache itself: call `look` when it has changed, and nothing newer shows before.
+    """Shows the profile and the state of the sync from the cache; call `update_from_cache`.
 
-    A bar that said "synced" while the list beside it is still empty would invite keys too early.
+    It changes only then, so that it never says "synced" before the list shows the models.
     """
 
     DEFAULT_CLASSES = "status-bar"
     ALLOW_SELECT = False
 
     note: reactive[str] = reactive("")
-    """What the screen adds at the right, `12 of 37`; parts are two blanks apart, the last of them
-    stays the longest where there is little room."""
+    """Text of the screen at the right, such as `12 of 37`. Parts are separated by two blanks; in a
+    narrow terminal the first parts are left out."""
 
     def __init__(self, db: sqlite3.Connection, profile: str, *, ascii_only: bool = False) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class StatusBar(Widget):
         self._read()
 
     def update_from_cache(self) -> None:
-        """The cache has changed: show what it says now."""
+        """Show the current state of the cache."""
         self._read()
         self.refresh()
 
@@ -89,11 +89,11 @@ class StatusBar(Widget):
         self._transfers = active_transfers(self._db)
 
     def on_mount(self) -> None:
-        """An age grows without anything happening."""
+        """Refresh the age of the data regularly."""
         self.set_interval(_AGE_SECONDS, self.refresh)
 
     def render(self) -> Content:
-        """What fits, the most important first."""
+        """The parts that fit, the most important first."""
         left = [(f" {self._profile}", "bold $primary"), *self._connection(self._state)]
         right = self._right()
         width = self.size.width
@@ -125,7 +125,7 @@ class StatusBar(Widget):
     def _right(self) -> list[tuple[str, str]]:
         parts = []
         if self._unread:
-            parts.append((f"{self._unread} unread", "$text-accent"))
+            parts.append((f"{formats.count(self._unread)} unread", "$text-accent"))
         progress = self._progress()
         if progress:
             parts.append((progress, "$primary"))
@@ -156,23 +156,23 @@ _HELP: Final = "help"
 
 @dataclass(frozen=True)
 class KeyHint:
-    """One key and what it does."""
+    """A key and its action."""
 
     key: str
-    """As the application is told that it was pressed."""
+    """The key that `App.simulate_key` takes."""
     shown: str
     description: str
     action: str
 
     @property
     def width(self) -> int:
-        """Cells, with a blank on each side of the key and one after the words."""
+        """Width in cells, with a blank on each side of the key and after the description."""
         return cell_len(self.shown) + cell_len(self.description) + 3
 
 
-def fitting(hints: list[KeyHint], width: int) -> list[KeyHint]:
-    """The first ones that fit, in their order; help is left out last of all."""
-    room = width + 1  # the blank after the last words may fall off the edge
+def fit_hints(hints: list[KeyHint], width: int) -> list[KeyHint]:
+    """The first hints that fit, in their order; help is left out last."""
+    room = width + 1  # the last blank may be cut off
     needed = [hint for hint in hints if hint.action == _HELP and hint.width <= room]
     room -= sum(hint.width for hint in needed)
     for hint in hints:
@@ -183,16 +183,16 @@ def fitting(hints: list[KeyHint], width: int) -> list[KeyHint]:
 
 
 class KeyBar(Widget):
-    """Shows what the bindings of the screen say; a click on a key presses it."""
+    """Shows the active bindings of the screen; a click on a key presses it."""
 
     ALLOW_SELECT = False
 
     def on_mount(self) -> None:
-        """Follow the bindings."""
+        """Refresh when the bindings change."""
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def render(self) -> Content:
-        """Keys stand out, words are quiet."""
+        """The keys in bold with their descriptions."""
         parts: list[tuple[str, str]] = []
         for hint in self._shown():
             parts.append((f" {hint.shown} ", "bold $footer-key-foreground"))
@@ -200,7 +200,7 @@ class KeyBar(Widget):
         return Content.assemble(*parts)
 
     def on_click(self, event: events.Click) -> None:
-        """As if the key had been pressed."""
+        """Press the key under the pointer."""
         offset = event.get_content_offset(self)
         at = 0
         for hint in self._shown() if offset is not None else ():
@@ -219,7 +219,7 @@ class KeyBar(Widget):
                 hints[binding.action] = KeyHint(
                     binding.key, shown, binding.description, binding.action
                 )
-        return fitting(list(hints.values()), self.size.width)
+        return fit_hints(list(hints.values()), self.size.width)
 
     def _changed(self, _screen: Screen[object]) -> None:
         self.refresh()

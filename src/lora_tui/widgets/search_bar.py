@@ -1,4 +1,4 @@
-"""The line in which one types what to search for; the list follows every letter."""
+"""The search input above the list; the list is filtered with every letter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lora_tui.widgets.bindings import bound
 
 
 class SearchInput(Input):
-    """An input whose keys stand in the footer."""
+    """The input, with its keys in the key bar."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("search.keep", "submit", "Keep", tooltip="Keep the search and go to the list"),
@@ -23,18 +23,18 @@ class SearchInput(Input):
 
 
 class SearchBar(Horizontal):
-    """Hidden until `open`; `Changed` follows every letter, `Left` gives the focus back."""
+    """Hidden until `open`; posts `Changed` for every letter and `Left` when the user is done."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("search.clear", "clear_or_leave", "Clear", tooltip="Clear the search, then leave it"),
-        bound("search.leave", "leave", "To the list", show=False),
+        bound("search.leave", "leave", "Go to the list", show=False),
     ]
 
     class Changed(Message):
-        """There are other words to search for: see `text`."""
+        """The text has changed."""
 
     class Left(Message):
-        """The list is to have the focus."""
+        """The focus should return to the list."""
 
     def compose(self) -> ComposeResult:
         """A prompt and the input."""
@@ -48,20 +48,20 @@ class SearchBar(Horizontal):
 
     @property
     def text(self) -> str:
-        """What has been typed."""
+        """The text of the input."""
         return self.query_one(Input).value
 
     def open(self) -> None:
-        """Show it and take the focus."""
+        """Show the search and focus its input."""
         self.show()
         self.screen.set_focus(self.query_one(Input))
 
     def show(self) -> None:
-        """Show it without the focus."""
+        """Show the search without focusing it."""
         self.add_class("-open")
 
     def type(self, event: events.Key) -> bool:
-        """A key that was meant for it though it had no focus yet; whether it is still open then."""
+        """Insert a key pressed before the input had the focus; returns whether it stays open."""
         field = self.query_one(Input)
         if event.is_printable and event.character is not None:
             field.insert_text_at_cursor(event.character)
@@ -75,12 +75,12 @@ class SearchBar(Horizontal):
         return True
 
     def clear(self) -> None:
-        """Empty it and hide it."""
+        """Clear the text and hide the search."""
         self.query_one(Input).value = ""
         self.remove_class("-open")
 
     def action_clear_or_leave(self) -> None:
-        """The first escape empties the search, the second leaves it."""
+        """Clear the text; if it is empty, return to the list."""
         field = self.query_one(Input)
         if field.value:
             field.value = ""
@@ -88,7 +88,7 @@ class SearchBar(Horizontal):
             self.action_leave()
 
     def action_leave(self) -> None:
-        """Keep what was typed; an empty search is hidden."""
+        """Return to the list and keep the text; an empty search is hidden."""
         if not self.query_one(Input).value:
             self.remove_class("-open")
         self.post_message(self.Left())

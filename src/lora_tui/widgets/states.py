@@ -1,4 +1,4 @@
-"""What stands where there is no list: empty, loading, failed, no match; and the offline banner."""
+"""Panels for empty, loading and failed lists, the offline banner, and the size notice."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SYNC_ERROR_WORDS: Final = {
 
 
 def recovery_hint(app: App[Any], *, signed_out: bool) -> str:
-    """What to press where a sync has failed."""
+    """The key that helps after a failed sync."""
     if signed_out:
         return f"{key_of(app, 'app.login')} signs in"
-    return f"{key_of(app, 'app.sync')} tries again"
+    return f"{key_of(app, 'app.sync')} retries"
 
 
 class StatePanel(Static):
-    """A heading, a sentence, and what to press next; in the middle of where the list would be."""
+    """Shows a heading, a sentence and the next key in place of a list."""
 
     def show_message(self, heading: str, *lines: str, warning: bool = False) -> None:
-        """Show it; nothing in the text is taken for markup."""
+        """Show heading and lines; markup in them is not interpreted."""
         ascii_only = self.app.has_class("-ascii")
         style = "bold $text-warning" if warning else "bold $primary"
         parts: list[tuple[str, str]] = [(heading, style)]
@@ -41,7 +41,7 @@ class StatePanel(Static):
 
 
 class OfflineBanner(Static):
-    """One line: what keeps us from syncing, how old the data is, why, and how to try again."""
+    """One line: the kind of sync error, the age of the data, the key that helps, the reason."""
 
     def show_error(
         self,
@@ -52,10 +52,10 @@ class OfflineBanner(Static):
         ascii_only: bool,
         signed_out: bool = False,
     ) -> None:
-        """Show it; the reason may be remote text. `signed_out`: only a login helps."""
+        """Show an error. `reason` may be remote text; with `signed_out` only a login helps."""
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
         reason = normalize_width(reason, ascii_only=ascii_only)
-        way_on = recovery_hint(self.app, signed_out=signed_out)
+        hint = recovery_hint(self.app, signed_out=signed_out)
         words = (
             "signed out"
             if signed_out
@@ -64,10 +64,10 @@ class OfflineBanner(Static):
         self.update(
             Content.assemble(
                 (f" {sign} {words.capitalize()}", "bold $text-warning"),
-                (f"{between}data of {age}{between}{way_on}{between}{reason}", "$text-warning"),
+                (f"{between}data from {age}{between}{hint}{between}{reason}", "$text-warning"),
             )
         )
 
 
 class TooSmall(Static):
-    """All that a terminal which is too small shows."""
+    """Replaces the screen in a terminal that is too small."""

@@ -1,4 +1,4 @@
-"""Spans of styled text, and the widget that shows lines of them in the width that it has."""
+"""Lines of styled text: the types, spans for ratings, and the widget that shows lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.widget import Widget
 from lora_tui import formats
 
 Span = tuple[str, str]
-"""Text and the name of the style that it is shown in."""
+"""A text and the name of its style."""
 
 _SHAPES: Final = {
     "excellent": ("◆", "excellent"),
@@ -24,14 +24,14 @@ _SHAPES: Final = {
 
 
 def star_spans(score: int | None, *, ascii_only: bool = False) -> list[Span]:
-    """Five cells: those that are earned, and those that are not."""
+    """Five cells of full and empty stars."""
     text = formats.stars(score, ascii_only=ascii_only)
     earned = 0 if score is None else min(5, max(0, score))
     return [(text[:earned], "stars"), (text[earned:], "faint")]
 
 
 def badge_spans(convergence: str, *, shape: bool = True, ascii_only: bool = False) -> list[Span]:
-    """The convergence in words; with its shape in front where there is room for it."""
+    """The convergence, with its symbol unless `shape` is false."""
     symbol, style = _SHAPES.get(convergence, ("·", "faint"))
     if not shape or ascii_only:
         return [(convergence, style)]
@@ -42,14 +42,14 @@ Line = Sequence[Span]
 
 
 def line_styles(*roles: str) -> set[str]:
-    """The component classes for the styles of spans; styled_lines.tcss says how each looks."""
+    """The component classes for style names; styled_lines.tcss defines them."""
     return {f"line--{role}" for role in roles}
 
 
 class StyledLines(Widget):
-    """Override `lines`, and declare the styles of their spans as COMPONENT_CLASSES = drawn(…).
+    """Override `lines`, and declare its styles as COMPONENT_CLASSES = line_styles(…).
 
-    Text goes in as it is: nothing here parses markup.
+    Markup in texts is not interpreted.
     """
 
     ALLOW_SELECT = False
@@ -59,11 +59,11 @@ class StyledLines(Widget):
         self.ascii_only = ascii_only
 
     def lines(self, width: int) -> Sequence[Line]:
-        """What to show, each line at most `width` cells."""
+        """The lines to show, each at most `width` cells."""
         raise NotImplementedError
 
     def render(self) -> Content:
-        """The lines, one below the other."""
+        """All lines."""
         styles = {
             name.removeprefix("line--"): self.get_visual_style(name)
             for name in self.COMPONENT_CLASSES
@@ -75,9 +75,9 @@ class StyledLines(Widget):
 
     def get_content_height(
         self,
-        container: Size,  # noqa: ARG002 - as Textual calls it
+        container: Size,  # noqa: ARG002 - signature of Textual
         viewport: Size,  # noqa: ARG002
         width: int,
     ) -> int:
-        """As many rows as there are lines."""
+        """The number of lines."""
         return len(self.lines(width))

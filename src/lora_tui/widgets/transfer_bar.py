@@ -1,4 +1,4 @@
-"""How a download looks wherever it is shown: its state in a word, its bar, its figures."""
+"""Shows the progress of a download: state, bar, size, rate and time left."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WORDS: Final[dict[TransferState, tuple[str, str, str, str]]] = {
 
 
 def state_span(transfer: Transfer, *, ascii_only: bool = False) -> Span:
-    """`↓ 34 %`, `✓ verified`, `✓ length` where that alone was checked, …"""
+    """`↓ 34 %`, `✓ verified`, or `✓ length` where only that was checked."""
     sign, ascii_sign, word, style = _WORDS[transfer.state]
     if transfer.state is TransferState.DONE and transfer.checked is not None:
         word = transfer.checked.word
@@ -48,9 +48,9 @@ def progress_line(
     ascii_only: bool = False,
     longest: int = _MOST,
 ) -> Line:
-    """A bar and the figures beside it; the figures give way where there is little room.
+    """A bar with size, rate and time left; in a narrow terminal the rate is left out first.
 
-    `rate` is in bytes a second, `left` in seconds; `longest` is the bar's most cells.
+    `rate` is in bytes per second, `left` in seconds, `longest` the width limit of the bar.
     """
     amount = (
         share(done, total) if total is None else f"{formats.size(done)} of {formats.size(total)}"
@@ -61,7 +61,7 @@ def progress_line(
     if left is not None:
         texts.append(f"{formats.duration(left)} left")
     if retries:
-        texts.append(f"{retries} {'retry' if retries == 1 else 'retries'}")
+        texts.append(formats.counted(retries, "retry", "retries"))
     while len(texts) > 1 and width - 4 - cell_len("  ".join(texts)) < _LEAST:
         texts.pop(1)
     words = "  ".join(texts)
@@ -73,7 +73,7 @@ def progress_line(
 
 
 def bar(done: int, total: int, width: int, *, ascii_only: bool = False) -> tuple[str, str]:
-    """The full part and the rest, together `width` cells."""
+    """The full and the empty part of a bar of `width` cells."""
     part = min(1.0, done / total) if total > 0 else 1.0
     full = int(part * width)
     filled, empty = ("#", "-") if ascii_only else ("━", "─")
@@ -81,7 +81,7 @@ def bar(done: int, total: int, width: int, *, ascii_only: bool = False) -> tuple
 
 
 def share(done: int, total: int | None) -> str:
-    """`34 %`, or the bytes where the total is not known; nothing is known of a file not begun."""
+    """`34 %`, or the bytes done where the total is unknown."""
     if total is None:
         return formats.size(done or None)
-    return f"{100 if total <= 0 else min(100, 100 * done // total)} %"
+    return formats.share(1.0 if total <= 0 else min(100, 100 * done // total) / 100)

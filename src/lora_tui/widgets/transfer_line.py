@@ -1,4 +1,4 @@
-"""A file of the transfers screen: one line of columns, and one more where there is more to say."""
+"""Shows a file of the transfers screen: a line of columns, and notes below it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _WITH_A_BAR: Final = (
     TransferState.CANCELLED,
     TransferState.FAILED,
 )
-_GONE: Final = "not on the disk any more: a new download fetches it"
-_CHANGED: Final = "other bytes are there now: move them away, fetch it again"
+_GONE: Final = "File deleted. Download it again."
+_CHANGED: Final = "File changed since the download. Move it away and download it again."
 
 
 def group_heading(model: str, directory: Path, width: int, *, ascii_only: bool = False) -> Line:
-    """The model that the files below belong to, and where they are put."""
+    """The name of the model and its directory, above its files."""
     name = terminal_safe(model, limit=200)
     title = fit(name, max(20, width * 3 // 5), ascii_only=ascii_only).rstrip()
     place = short_path(directory)
@@ -54,10 +54,10 @@ def group_heading(model: str, directory: Path, width: int, *, ascii_only: bool =
 def transfer_lines(
     row: Transfer, width: int, *, rate: float | None = None, ascii_only: bool = False
 ) -> list[Line]:
-    """State, name, bar, size, rate and time left; below it why a file is not here."""
+    """State, name, bar, size, rate and time left; notes and errors below."""
     roomy = width >= _ROOMY
     size_width = _LONG if roomy else _SHORT
-    tight = width < _TIGHT  # the total above has a bar and a rate
+    tight = width < _TIGHT  # the total above shows bar and rate
     rate_width = 0 if tight else _RATE
     rest = width - _INDENT - _STATE - size_width - rate_width - _LEFT - 1
     wanted = rest // 2 if roomy else rest // 4
@@ -86,7 +86,7 @@ def transfer_lines(
 
 
 def transfer_note(row: Transfer) -> str:
-    """Why a file is missing, how to get it, or that only part of it was verified."""
+    """Why a file is missing, or how far it was verified; empty if there is nothing to note."""
     if row.state is TransferState.FAILED:
         return terminal_safe(row.error or "", limit=400)
     if row.state is TransferState.MISSING:
@@ -96,7 +96,7 @@ def transfer_note(row: Transfer) -> str:
     if row.state is TransferState.DONE and row.checked is not None and not row.checked.proven:
         return row.checked.sentence
     if row.state is TransferState.RUNNING and row.attempts:
-        return f"{row.attempts} {'retry' if row.attempts == 1 else 'retries'}"
+        return formats.counted(row.attempts, "retry", "retries")
     return ""
 
 
