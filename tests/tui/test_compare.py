@@ -138,7 +138,7 @@ async def test_the_best_has_a_sign_that_needs_no_colour(models: Library, open_ap
         text = screen_text(app)
     assert "0.4000 ◂" in text
     assert "0.4100 ◂" not in text
-    assert "◂ best of the row" in text
+    assert "◂ best value" in text
 
 
 async def test_b_tells_numbers_against_one_model_after_the_other(
@@ -407,7 +407,7 @@ async def test_scrolling_reaches_the_end_of_the_table(models: Library, open_app:
         assert screen.query_one(DifferenceTable).region.height > 10
         await pilot.press("G")
         await pilot.pause()
-        assert "best of the row" in screen_text(app)
+        assert "best value" in screen_text(app)
         await pilot.press("g")
         await pilot.pause()
         assert "Rating" in screen_text(app)

@@ -83,7 +83,7 @@ async def test_the_second_opinion_stands_beside_the_stars_with_its_reasons(
     async with model_page(app, WIDE):
         text = screen_text(app)
     assert "Second opinion  healthy" in text
-    assert "Nearly agrees: it would give 5 stars, 1 more than the" in text
+    assert "Suggested rating: 5/5, 1 star more than the stored" in text
     assert "✓ The smoothed training loss fell from" in text
 
 
@@ -390,7 +390,7 @@ async def test_odd_json_leaves_a_page_that_can_be_read(library: Library, open_ap
         text = screen_text(app)
     assert "not rated" in text
     assert "not recorded" in text
-    assert "stored without files" in text
+    assert "This model has no files." in text
     assert "names no training job" in text
 
 

@@ -122,7 +122,7 @@ async def test_the_header_of_a_downloaded_adapter_is_read_unasked_and_checked(
     db.close()
     app = open_app()
     async with model_page(app, HIGH) as pilot:
-        await until(pilot, lambda: "this disk" in screen_text(app))
+        await until(pilot, lambda: "local file" in screen_text(app))
         assert "has rank 16" in screen_text(app)
     assert ("read_adapter", MODEL) not in writers.asked
 

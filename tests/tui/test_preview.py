@@ -35,8 +35,8 @@ async def test_the_pane_tells_rating_figures_curve_opinion_and_files(
         await pilot.press("j", "j", "j", "j")
         await until(pilot, lambda: "Python Code Review - 2026-11-19" in pane_text(app))
         for shown in ("1/5", "○ poor", "Validation loss", "0.6400", "$7.48", "━━ smoothed",
-                      "Second opinion", "turned at step 720", "adapter_model.safetensors",
-                      "24.0 MiB", "not downloaded",
+                      "Second opinion", "at step 720", "adapter_model.safetensors",
+                      "24.0 MiB", "remote",
                       "meta-llama/Llama-3.1-8B-Instruct"):  # fmt: skip
             assert shown in pane_text(app)
 

@@ -134,7 +134,7 @@ def report(
 ) -> None:
     with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
         number = next(t.id for t in transfers.transfers_of(db, MODEL) if t.file == file)
-        queue.update(db, number, state, bytes_done=done, error=error)
+        queue.report(db, number, state, bytes_done=done, error=error)
 
 
 def finish(library: Library) -> None:

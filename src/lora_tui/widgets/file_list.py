@@ -110,7 +110,7 @@ def _heading(sizes: Sequence[int | None], width: int) -> Line:
 
 def _state(file: ArtifactFile, transfer: Transfer | None, *, ascii_only: bool) -> list[Span]:
     if transfer is None:
-        return [("- " if ascii_only else "· ", "faint"), ("not downloaded", "faint")]
+        return [("- " if ascii_only else "· ", "faint"), ("remote", "faint")]
     known = None not in (file.sha256, transfer.sha256)
     if transfer.state is TransferState.DONE and known and file.sha256 != transfer.sha256:
         return [("- outdated" if ascii_only else "· outdated", "waiting")]
