@@ -230,8 +230,8 @@ async def test_x_stops_a_running_download(
 
 async def test_a_file_that_failed_says_why(model: Library, open_app: Open) -> None:
     queue_files(model)
-    finish(model)
     report(model, "tokenizer.json", TransferState.FAILED, 0, "The checksum is wrong")
+    finish(model)
     app = open_app()
     async with model_page(app, WIDE):
         text = screen_text(app)

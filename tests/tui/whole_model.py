@@ -22,6 +22,7 @@ from tests.tui.library import NOW, Library, identifier, model_row
 NARROW, WIDE, HIGH = (80, 24), (160, 48), (160, 80)
 MODEL, JOB = identifier("model", 0), identifier("job", 0)
 MIB = 1024 * 1024
+OWNER = "a download"
 DIRECTORY = Path("/data/models/customer-support-emails")
 FILES = {
     "adapter_model.safetensors": 48 * MIB,
@@ -134,7 +135,8 @@ def report(
 ) -> None:
     with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
         number = next(t.id for t in transfers.transfers_of(db, MODEL) if t.file == file)
-        queue.report(db, number, state, bytes_done=done, error=error)
+        queue.claim(db, OWNER, [number])
+        queue.report(db, number, OWNER, state, bytes_done=done, error=error)
 
 
 def finish(library: Library) -> None:
