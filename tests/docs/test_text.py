@@ -185,3 +185,16 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
         and forbidden.search(path.read_text(errors="ignore"))
     ]
     assert found == []
+
+
+def test_each_function_of_the_tour_is_in_the_file_that_it_names() -> None:
+    text = " ".join((ROOT / "docs" / "tour.md").read_text().split())
+    calls = re.findall(r"`(\w+)` \(`([\w/]+\.py)`\)", text)
+    assert len(calls) > 30
+    sources = {file: (ROOT / "src" / "lora_tui" / file).read_text() for _, file in calls}
+    missing = [
+        (called, file)
+        for called, file in calls
+        if not re.search(rf"^ *(?:async )?(?:def|class) {called}\b", sources[file], re.MULTILINE)
+    ]
+    assert missing == []
