@@ -126,7 +126,7 @@ async def test_hints_name_the_moved_keys(app: LoraTuiApp, library: Library) -> N
         await pilot.press("end")
         assert ": A shows them" in screen_text(app)
         await pilot.press("escape", "W")
-        assert "D downloads the model" in screen_text(app)
+        assert "Press D in the list" in screen_text(app)
         await pilot.press("escape", "f3", *"nothing at all", "enter")
         await until(pilot, lambda: "No model matches" in screen_text(app))
         assert "backspace clears" in screen_text(app) or "⌫ clears" in screen_text(app)

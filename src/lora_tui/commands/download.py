@@ -1,4 +1,4 @@
-"""`download`: fetch the files of a model, verified."""
+"""`download`: fetch and verify the files of a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lora_tui.text import terminal_safe
 
 
 def download_model(context: Context) -> None:
-    """Fetch a model's files, verified, into a directory."""
+    """Fetch and verify a model's files into a directory."""
     context.require_network()
     arguments = context.arguments
     from lora_tui.engine.online import OnlineWriters
@@ -72,9 +72,9 @@ def require_model(context: Context, reference: str) -> Model:
 
 
 class _Events:
-    """Progress of a download as one JSON object a line, for a program that follows it.
+    """Progress of a download as JSON objects, one a line, for another program.
 
-    One that stops reading (`head`) does not end the download.
+    The download continues if that program stops reading (`head`).
     """
 
     def __init__(self, context: Context) -> None:
@@ -87,7 +87,7 @@ class _Events:
         pass
 
     def update(self, transfer: Transfer) -> None:
-        """Print one step of one file."""
+        """Print one change of one file."""
         event = {
             "event": "transfer",
             "model_id": transfer.model_id,
@@ -107,7 +107,7 @@ class _Events:
 
 
 class _Bars:
-    """Progress of a download: bars on a terminal, a line a finished file otherwise."""
+    """Progress of a download: bars on a terminal, else one line for each finished file."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -145,7 +145,7 @@ class _Bars:
             self._rich.stop()
 
     def update(self, transfer: Transfer) -> None:
-        """Show one step of one file."""
+        """Show one change of one file."""
         name = terminal_safe(transfer.file, limit=60)
         again = f" ({transfer.attempts} retries)" if transfer.attempts else ""
         if self._rich is not None:
@@ -172,7 +172,7 @@ class _Bars:
 
 
 def _say(context: Context, line: str) -> None:
-    """Nobody may read stderr any more; that does not end a download."""
+    """Print to stderr; a closed stderr does not end the download."""
     with suppress(BrokenPipeError):
         context.say(line)
 

@@ -1,6 +1,6 @@
-"""`library` and `verify`: what lies on this disk, whether it is what it should be, and its removal.
+"""`library` and `verify`: list, check and remove downloaded adapters.
 
-Neither needs the network or a login; with a cache at hand they also know what the project has now.
+Neither needs the network or a login; with a cache they also know the project's current versions.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MOST_EXTRA: Final = 20
 
 
 def library(context: Context) -> ExitCode:
-    """List what is here, or remove one."""
+    """List downloaded adapters, or remove one."""
     if context.arguments.action == "remove":
         return _remove(context)
     if context.arguments.model is not None:
@@ -71,7 +71,7 @@ def library(context: Context) -> ExitCode:
 
 
 def verify(context: Context) -> ExitCode:
-    """Read every byte of what is here, and say what is not as it should be."""
+    """Check every byte of downloaded files, and report what is wrong."""
     given = context.arguments.directory
     root = expanded(given, "The directory").absolute() if given else _root(context)
     if given and not root.is_dir():
@@ -117,9 +117,9 @@ def _words(file: LocalFile) -> str:
     if file.reason is not None:
         return file.reason
     if file.state is FileState.UNRECORDED:
-        return "its structure is right; there is no checksum to compare"
+        return "its structure is valid; there is no checksum to compare"
     if file.checked is Checked.SHA256:
-        return "its sha256 is right"
+        return "its SHA-256 is correct"
     if file.checked is Checked.ETAG:
         return "unchanged since its download, when its MD5 matched the ETag"
     if file.checked is Checked.STRUCTURE:
@@ -135,7 +135,7 @@ def _say_result(context: Context, files: Sequence[LocalFile], broken: int, pendi
     count = "1 file" if good == 1 else f"{good} files"
     line = f"{count} as downloaded, {broken} broken, {pending} not downloaded"
     if unproven:
-        line += f"; of {unproven} no checksum is known"
+        line += f"; {unproven} without a known checksum"
     context.say(line)
     if broken:
         context.say("`lora-tui download MODEL --force` downloads the broken files again")
@@ -147,12 +147,12 @@ def _remove(context: Context) -> ExitCode:
     wanted = context.arguments.model
     if not wanted:
         raise UsageError(
-            "Say which one", remedy="write `lora-tui library remove`, then a model or a directory"
+            "No model is named", remedy="use `lora-tui library remove MODEL`, or name a directory"
         )
     adapter = _chosen(context, wanted)
     if not context.arguments.yes:
         if not sys.stdin.isatty() or context.json:
-            raise UsageError("Removing needs a confirmation", remedy="say --yes")
+            raise UsageError("Removing needs a confirmation", remedy="add --yes")
         place = terminal_safe(str(adapter.directory), limit=1_000)
         context.talk.write(f"Remove {adapter.name} from {place}? [y/N] ")
         context.talk.flush()
@@ -188,12 +188,12 @@ def _chosen(context: Context, wanted: str) -> Adapter:
                 found = [adapter for adapter in adapters if adapter.model_id == model_id]
     if not found:
         raise NotFoundError(
-            "That is not on this disk", remedy="run `lora-tui library` to see what is"
+            "No such adapter is on this disk", remedy="run `lora-tui library` to list them"
         )
     if len(found) > 1:
         candidates = ", ".join(str(adapter.directory) for adapter in found[:10])
         raise UsageError(
-            f"{len(found)} of them are on this disk",
+            f"{len(found)} adapters on this disk match",
             details=candidates,
             remedy="name the directory",
         )
@@ -224,7 +224,7 @@ def _adapters(
 
 @contextmanager
 def _cache(context: Context) -> Iterator[Connection | None]:
-    """The cache, where somebody is signed in and has one."""
+    """The cache of the signed-in user; None if there is none."""
     try:
         path = context.cache_path()
     except (ConfigError, AuthenticationError):

@@ -12,7 +12,7 @@ SYNC_PATIENCE: Final = 600.0
 
 
 def sync_cache(context: Context) -> None:
-    """Bring the cache up to the backend, telling how far it is."""
+    """Update the cache from the backend, and report progress."""
     context.require_network()
     from lora_tui.engine.online import OnlineWriters
 

@@ -14,7 +14,7 @@ URL_SECONDS: Final = 3600
 
 
 def print_urls(context: Context) -> ExitCode:
-    """Print signed URLs, for curl or aria2c. They are stored nowhere."""
+    """Print signed URLs, for curl or aria2c. They are not stored."""
     context.require_network()
     from lora_tui.engine.online import OnlineWriters
     from lora_tui.transfers.download import choose_files

@@ -1,4 +1,4 @@
-"""The small form in which one chooses which files of a model to download."""
+"""The dialog that selects which files of a model to download."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SIZE: Final = 11
 
 
 class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
-    """Answers the names of the chosen files; None where nothing is to be downloaded.
+    """Returns the names of the selected files; None to download nothing.
 
-    What is not here yet is chosen to begin with.
+    Files that are not on this disk yet are selected at first.
     """
 
     CSS_PATH = "choose_files.tcss"
@@ -43,7 +43,7 @@ class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
     def __init__(
         self, files: tuple[ArtifactFile, ...], here: Collection[str], *, ascii_only: bool = False
     ) -> None:
-        """`here` are the names of those that were downloaded and verified."""
+        """`here`: the names of the files that are downloaded and verified."""
         super().__init__()
         self._files, self._here, self._ascii_only = files, here, ascii_only
         self._chosen = {number for number, file in enumerate(files) if file.name not in here}
@@ -66,18 +66,18 @@ class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
         self.query_one(OptionList).highlighted = 0
 
     def action_accept(self) -> None:
-        """Download what is chosen."""
+        """Download the selected files."""
         names = tuple(self._files[number].name for number in sorted(self._chosen))
         self.dismiss(names or None)
 
     def action_switch(self) -> None:
-        """Choose the highlighted file, or not any more."""
+        """Select or deselect the highlighted file."""
         number = self.query_one(OptionList).highlighted
         if number is not None:
             self._choose(self._chosen ^ {number})
 
     def action_choose(self, everything: bool) -> None:
-        """All of them, or none."""
+        """Select all files, or none."""
         self._choose(set(range(len(self._files))) if everything else set())
 
     def action_cursor(self, lines: int) -> None:

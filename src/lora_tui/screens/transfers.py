@@ -1,4 +1,4 @@
-"""Transfers: every download, how far each is, and what one can do to it."""
+"""The Transfers screen: every download, its progress, and the actions on it."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _COUNTED: Final = (
     ("paused", (TransferState.PAUSED,)),
     ("stopped", (TransferState.CANCELLED,)),
     ("failed", (TransferState.FAILED,)),
-    ("gone or changed", (TransferState.MISSING, TransferState.CHANGED)),
+    ("missing/changed", (TransferState.MISSING, TransferState.CHANGED)),
     ("done", (TransferState.DONE,)),
 )
 
 
 class TransferList(FullList, inherit_bindings=False):
-    """The list."""
+    """The list of files."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("list.open", "select", "Model", tooltip="Open the model"),
@@ -58,52 +58,52 @@ class TransferList(FullList, inherit_bindings=False):
 
 
 class TransfersScreen(ListScreen[Transfer]):
-    """Unfinished downloads in the order of the queue, then those that are done."""
+    """Unfinished downloads in the order of the queue, then finished ones."""
 
-    ABOUT = "Downloads go on while you look elsewhere, and after a quit at the next start."
+    ABOUT = "Downloads continue on other screens, and after a restart."
     CSS_PATH = ["list_screen.tcss", "transfers.tcss"]  # noqa: RUF012 - Textual's own
     HEADING = "Transfers"
     TOPICS = frozenset({Topic.TRANSFERS, Topic.MODELS})
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("app.transfers", "back", "Back", show=False),
-        bound("transfers.pause", "control('pause')", "Pause", tooltip="Stop it for now"),
+        bound("transfers.pause", "control('pause')", "Pause", tooltip="Pause this file"),
         bound(
-            "transfers.pause", "control('resume')", "Resume", show=False, tooltip="Go on with it"
+            "transfers.pause", "control('resume')", "Resume", show=False, tooltip="Resume this file"
         ),
         bound(
             "transfers.resume",
             "control('resume')",
             "Resume",
-            tooltip="Go on with it, or try it again",
+            tooltip="Resume or retry this file",
         ),
         bound(
             "transfers.cancel",
             "control('cancel')",
             "Stop",
-            tooltip="Stop it; what was fetched is kept",
+            tooltip="Cancel this file; the downloaded part is kept",
         ),
-        bound("transfers.up", "control('up')", "Up", tooltip="Fetch it earlier"),
-        bound("transfers.down", "control('down')", "Down", tooltip="Fetch it later"),
+        bound("transfers.up", "control('up')", "Up", tooltip="Move up in the queue"),
+        bound("transfers.down", "control('down')", "Down", tooltip="Move down in the queue"),
         bound(
             "transfers.forget",
             "control('forget')",
             "Remove",
-            tooltip="Off the list; a finished file stays",
+            tooltip="Remove from the list; a finished file is kept",
         ),
         bound(
             "transfers.pause_all",
             "all('pause')",
             "Pause all",
             show=False,
-            tooltip="Stop all for now",
+            tooltip="Pause all files",
         ),
         bound(
             "transfers.resume_all",
             "all('resume')",
             "Resume all",
             show=False,
-            tooltip="Go on with all",
+            tooltip="Resume all files",
         ),
     ]
 
@@ -113,41 +113,41 @@ class TransfersScreen(ListScreen[Transfer]):
         self._meter = RateMeter()
 
     def compose_list(self) -> ComposeResult:
-        """The progress of all, and the list."""
+        """The total progress, and the list."""
         yield Static(id="total", markup=False)
         yield TransferList(id="transfers", markup=False)
 
     def identity(self, row: Transfer) -> int:
-        """Its number in the queue."""
+        """The id of the file in the queue."""
         return row.id
 
     def refresh_list(self) -> None:
-        """Read the list anew; the cursor stays on its file."""
+        """Read the list again; the cursor stays on its file."""
         self._rows = queue_of(self.db)
         self._meter.observe(self._rows)
         self.show_rows(self._with_headings())
         self._show_total()
 
     def say_empty(self, panel: StatePanel) -> None:
-        """How to begin a download."""
+        """Say how to start a download."""
         panel.show_message(
             "No downloads",
-            f"{key_of(self.app, 'models.download')} downloads the model that you are at",
+            f"Press {key_of(self.app, 'models.download')} in the list of models to download one",
         )
 
     def open_row(self, row: Transfer) -> None:
-        """Show its model."""
+        """Open the model of the file."""
         self.open_model(row.model_id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what applies to the chosen file is offered."""
+        """Offer only what applies to the selected file."""
         if action not in ("control", "all"):
             return True
         rows = self._rows if action == "all" else [row for row in [self.chosen] if row]
         return any(_applies(Control(str(parameters[0])), row) for row in rows)
 
     def action_control(self, what: str) -> None:
-        """Do it to the chosen file."""
+        """Apply an action to the selected file."""
         row = self.chosen
         if row is None:
             return
@@ -157,7 +157,7 @@ class TransfersScreen(ListScreen[Transfer]):
             self._ask(Control(what), [row])
 
     def _forget_part(self, row: Transfer) -> None:
-        """After a question: hours may have gone into what was fetched."""
+        """Ask first, as the partial file is deleted."""
         from lora_tui.screens.confirm import ConfirmScreen
 
         def answered(wanted: bool | None) -> None:
@@ -165,11 +165,11 @@ class TransfersScreen(ListScreen[Transfer]):
                 self._ask(Control.FORGET, [row])
 
         fetched = f"{formats.size(row.bytes_done)} of {terminal_safe(row.file, limit=100)}"
-        question = f"{fetched} were fetched already and leave the disk too. Remove it?"
+        question = f"{fetched} are already downloaded, and will be deleted. Remove it?"
         self.app.push_screen(ConfirmScreen("Remove", question), self.while_alive(answered))
 
     def action_all(self, what: str) -> None:
-        """Do it to every file that it applies to."""
+        """Apply an action to every file that it fits."""
         self._ask(Control(what), self._rows)
 
     def _ask(self, what: Control, rows: Sequence[Transfer]) -> None:
@@ -177,7 +177,7 @@ class TransfersScreen(ListScreen[Transfer]):
         self.lora.ask(partial(self.lora.writers.control_downloads, what, ids))
 
     def _show_total(self) -> None:
-        """How many files are in each state; bytes, rate and time left of those under way."""
+        """Show the number of files in each state; bytes, rate and remaining time of active ones."""
         counts = [
             f"{count} {word}"
             for word, states in _COUNTED
@@ -205,7 +205,7 @@ class TransfersScreen(ListScreen[Transfer]):
         total.update(_styled([line]))
 
     def _with_headings(self) -> list[tuple[Transfer | None, Content]]:
-        """What the list shows: a heading (None) wherever the model changes, and the files."""
+        """The lines of the list: the files, and a heading (None) for each model."""
         names = names_of(self.db, list({row.model_id for row in self._rows}))
         shown: list[tuple[Transfer | None, Content]] = []
         before: tuple[str, Path] | None = None

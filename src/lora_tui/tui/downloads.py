@@ -1,4 +1,4 @@
-"""Starts downloads for the screens, and says once how each has ended, whoever began it."""
+"""Starts downloads for the screens, and notifies once when each has ended."""
 
 from __future__ import annotations
 
@@ -19,52 +19,54 @@ if TYPE_CHECKING:
 class Downloads:
     """The downloads of the application's cache.
 
-    A model that was asked for here is announced by the call that waits for it, which knows the
-    remedy of an error; any other (of an earlier run, of another process, resumed after a pause)
-    by `look`, from its rows.
+    A download that was started here is reported by the call that waits for it, which knows the
+    remedy of an error; any other (of an earlier run, of another process, resumed after a pause) is
+    reported by `look`, from its rows.
     """
 
     def __init__(self, app: CacheApp) -> None:
         self._app = app
         self._asked: set[str] = set()
-        """Models that a call of ours waits for."""
+        """Ids of models whose download was started here."""
         self._under_way: set[str] = set()
-        """Models of which files were active at the last look, whoever asked for them."""
+        """Ids of models with active files at the last look, whoever started them."""
         self._goes_on = False
         self._looking = False
 
     @property
     def running(self) -> bool:
-        """Whether the end of the application would stop one."""
+        """Whether quitting would interrupt a download."""
         return bool(self._asked) or (self._goes_on and bool(active_transfers(self._app.db)))
 
     def watch(self) -> None:
-        """What is under way from now on will be announced when it ends."""
+        """Report downloads that are active from now on when they end."""
         self._under_way = {row.model_id for row in active_transfers(self._app.db)}
 
     def go_on(self) -> None:
-        """What an earlier run left unfinished is to be fetched: say so; `fetch` begins."""
+        """Announce the downloads that an earlier run left unfinished; `fetch` resumes them."""
         files = len(active_transfers(self._app.db))
         if files:
             what = "1 file is" if files == 1 else f"{files} files are"
             key = key_of(self._app, "app.transfers")
-            self._app.notify(f"{what} still to come; {key} shows them", title="Downloads go on")
+            self._app.notify(
+                f"{what} in the queue; press {key} to see them", title="Resuming downloads"
+            )
         self._goes_on = True
 
     def fetch(self) -> None:
-        """Have it fetched, beside the screen."""
+        """Resume queued downloads in the background."""
         self._app.ask(self._app.writers.resume_downloads)
 
     def start(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
-        """Fetch all files of a model, or those named; say when it is done."""
+        """Download all files of a model, or those named; notify when it has ended."""
         if model_id in self._asked:
-            self._app.notify(f"{name} is being downloaded already")
+            self._app.notify(f"{name} is already being downloaded")
             return
         self._asked.add(model_id)
         self._fetch(model_id, name, files)
 
     def look(self) -> None:
-        """The rows have changed: say how those have ended that nobody here waits for."""
+        """Report downloads that have ended and were not started here; call it when rows change."""
         active = {row.model_id for row in active_transfers(self._app.db)}
         ended, self._under_way = self._under_way - active - self._asked, active
         names = names_of(self._app.db, list(ended))
@@ -80,7 +82,7 @@ class Downloads:
                 self._say_done(name, rows)
 
     def look_at_disk(self) -> None:
-        """Have the rows of finished files compared with the disk, beside the screen."""
+        """Check finished files on the disk, in the background."""
         if not self._looking:
             self._looking = True
 
@@ -107,12 +109,12 @@ class Downloads:
             elif not any(
                 row.state is TransferState.PAUSED for row in transfers_of(app.db, model_id)
             ):
-                app.notify(f"{name}\nwhat was fetched is kept", title="Download stopped")
+                app.notify(f"{name}\nThe downloaded part is kept", title="Download stopped")
             ended()
 
         def ended() -> None:
             self._asked.discard(model_id)
-            self._under_way.discard(model_id)  # it has been announced
+            self._under_way.discard(model_id)  # it has been reported
             app.poll_cache()
 
         fetch = partial(app.writers.download, model_id, files)
