@@ -22,6 +22,7 @@ from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.login import LoginScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
+from lora_tui.secret import Secret
 from lora_tui.widgets.forms import Field
 from tests.conftest import set_environment
 from tests.tui.conftest import Open, screen_text, toasts, until
@@ -230,3 +231,28 @@ async def test_one_refusal_leaves_the_application_signed_in(
         assert not isinstance(app.screen, LoginScreen)
         assert not app.login_refused
         assert "signs in" not in screen_text(app)
+
+
+async def test_with_an_access_token_signing_out_is_refused_before_any_question(
+    library: Library, open_app: Open, login: Login
+) -> None:
+    library.fill(count=1)
+    session = sessions.load_session(login.profile)
+    assert session is not None
+    given = Login(login.profile._replace(access_token=session.access_token))
+    app = open_app(login=given)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: any("LORA_TUI_ACCESS_TOKEN" in toast for toast in toasts(app)))
+        assert not isinstance(app.screen, ConfirmScreen)
+    assert sessions.load_session(login.profile) == session
+
+
+def test_with_an_access_token_no_form_sends_a_password(login: Login, sandbox: Sandbox) -> None:
+    session = sessions.load_session(login.profile)
+    assert session is not None
+    given = Login(login.profile._replace(access_token=session.access_token))
+    sandbox.forget_requests()
+    with pytest.raises(AuthenticationError, match="LORA_TUI_ACCESS_TOKEN"):
+        given.with_password(sandbox.email, Secret(sandbox.password))
+    assert not sandbox.requests()

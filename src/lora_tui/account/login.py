@@ -159,6 +159,7 @@ class Login:
 
         Raises AuthenticationError, ConfigError (the key), UnreachableError, DiskError.
         """
+        require_no_token(self.profile, "sign in")
         return self._store(new_session(self.profile, email, password))
 
     def with_token(self, token: Secret) -> str:
@@ -166,6 +167,7 @@ class Login:
         from lora_tui.gateway import auth
 
         profile = self.profile
+        require_no_token(profile, "sign in")
         if token.reveal().startswith("sb_") or token.reveal() == profile.anon_key:
             raise AuthenticationError(
                 "That is a key of the project, not an access token",
@@ -180,7 +182,6 @@ class Login:
 
     def _store(self, session: Session) -> str:
         profile = self.profile
-        require_no_token(profile, "sign in")
         before = None if self._is_new else sessions.account_of(profile)
         if before is not None and before.user_id != session.user_id:
             raise AuthenticationError(

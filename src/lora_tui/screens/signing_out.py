@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lora_tui.account.login import require_no_token
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfers import active_transfers
+from lora_tui.errors import AuthenticationError
 from lora_tui.screens.confirm import ConfirmScreen
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ def sign_out(app: CacheApp, login: Login) -> None:
 
         app.start(login.sign_out, leave, name="sign out")
 
+    try:
+        require_no_token(login.profile, "sign out")
+    except AuthenticationError as error:
+        app.show_error(error)
+        return
     app.push_screen(ConfirmScreen("Sign out", _question(app)), confirmed)
 
 
