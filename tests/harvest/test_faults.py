@@ -15,7 +15,7 @@ from lora_tui.gateway.gpu import WorkerResult
 from lora_tui.harvest import FileStored, JobHarvested, ResultLost
 from lora_tui.harvest.failures import RefusedResultError
 from lora_tui.harvest.source import MOST_FILES, SourceFiles, checked_files
-from lora_tui.harvest.source_connection import target_of
+from lora_tui.harvest.source_connection import resolve_target
 from lora_tui.harvest.spool import Spool
 from tests.harvest.world import World, failures, printed
 
@@ -226,11 +226,11 @@ def test_loopback_urls_are_refused_and_never_asked_without_the_setting(world: Wo
 )
 def test_addresses_that_are_not_public_are_refused(url: str) -> None:
     with pytest.raises(RefusedResultError):
-        target_of(url, allow_private=False)
+        resolve_target(url, allow_private=False)
 
 
 def test_a_public_address_is_accepted_as_it_stands() -> None:
-    target = target_of("https://93.184.216.34:8443/a/b?c=d", allow_private=False)
+    target = resolve_target("https://93.184.216.34:8443/a/b?c=d", allow_private=False)
     assert target.addresses == ("93.184.216.34",)
     assert (target.secure, target.port, target.request) == (True, 8443, "/a/b?c=d")
     assert "c=d" not in repr(target)
@@ -245,7 +245,7 @@ def test_a_name_with_one_private_address_among_others_is_refused(
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_o: found)
     with pytest.raises(RefusedResultError):
-        target_of("https://files.example/f", allow_private=False)
+        resolve_target("https://files.example/f", allow_private=False)
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_connected_to(

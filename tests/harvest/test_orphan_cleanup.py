@@ -45,7 +45,7 @@ def test_objects_of_a_job_that_failed_for_good_go_when_nobody_can_publish_them_a
     assert len(objects_of(world, lost["id"])) == 3
     assert len(world.artifacts()) == 1
 
-    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.KEPT", timedelta(0))
+    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.ORPHAN_AGE", timedelta(0))
     world.run()
     assert objects_of(world, lost["id"]) == []
     assert receipts(world) == []
@@ -56,7 +56,7 @@ def test_objects_of_a_job_that_is_tried_again_stay(
     unfinished: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = unfinished
-    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.KEPT", timedelta(0))
+    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.ORPHAN_AGE", timedelta(0))
     world.sandbox.faults(path="/v2", fail_next=-1)
     world.run()
     assert len(objects_of(world, world.jobs()[0]["id"])) == 3
@@ -108,7 +108,7 @@ def test_objects_of_a_job_that_is_no_more_go_in_time(
     world.change(f"training_jobs?id=eq.{job['id']}", status="cancelled")
     world.run()
     assert len(objects_of(world, job["id"])) == 3
-    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.KEPT", timedelta(0))
+    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.ORPHAN_AGE", timedelta(0))
     world.run()
     assert objects_of(world, job["id"]) == []
 
@@ -116,7 +116,7 @@ def test_objects_of_a_job_that_is_no_more_go_in_time(
 def test_old_objects_are_sent_anew_so_that_nobody_takes_them_for_leftovers(
     unfinished: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.harvest.store.KEPT", timedelta(0))
+    monkeypatch.setattr("lora_tui.harvest.store.ORPHAN_AGE", timedelta(0))
     _, events = unfinished.run()
     assert all(event.sent for event in events if isinstance(event, FileStored))
     unfinished.check_complete()

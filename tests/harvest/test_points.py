@@ -12,7 +12,7 @@ import pytest
 
 from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.domain import MetricPoint, curve_from_points
-from lora_tui.harvest.artifact_rows import Points
+from lora_tui.harvest.artifact_rows import MetricColumns
 from lora_tui.quality import calculate_quality_metrics
 
 Row = dict[str, Any]
@@ -50,7 +50,7 @@ def odd_rows(seed: int, count: int) -> list[Row]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_rating_and_curve_are_those_of_all_points_at_once(count: int, seed: int) -> None:
     rows = odd_rows(seed, count)
-    points = Points(iter(rows))
+    points = MetricColumns(iter(rows))
     assert calculate_quality_metrics(points.ends) == calculate_quality_metrics(rows)
     whole = curve_from_points(MetricPoint.from_row(one) for one in rows)
     assert downsample(points, 200) == downsample(whole, 200)
@@ -60,7 +60,7 @@ def test_rating_and_curve_are_those_of_all_points_at_once(count: int, seed: int)
 def test_points_that_a_server_sends_twice_count_once(again: str) -> None:
     rows = odd_rows(3, 500)
     more = rows[:100] if again == "the first page" else sorted(rows, key=lambda one: one["id"])
-    points, once = Points(rows[:300] + more + rows), Points(rows)
+    points, once = MetricColumns(rows[:300] + more + rows), MetricColumns(rows)
     assert points.ends == once.ends
     assert list(points) == list(once)
 
@@ -70,7 +70,7 @@ def test_200_000_points_take_a_fraction_of_the_promised_memory() -> None:
     rows = [row(number) for number in range(count)]
     tracemalloc.start()
     try:
-        points = Points(rows)
+        points = MetricColumns(rows)
         curve = downsample(points, 200)
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -10,7 +10,7 @@ from lora_tui.config.addresses import is_public, is_public_host
 from lora_tui.config.kinds import checked_url
 from lora_tui.errors import ConfigError
 from lora_tui.harvest.failures import RefusedResultError
-from lora_tui.harvest.source_connection import target_of
+from lora_tui.harvest.source_connection import resolve_target
 
 PRIVATE_4 = [
     *("0.0.0.0", "0.1.2.3", "10.1.2.3", "100.64.0.1", "100.100.100.200", "127.0.0.1"),
@@ -100,7 +100,7 @@ def test_a_file_at_a_private_address_is_refused_before_any_name_is_looked_up(
 ) -> None:
     monkeypatch.delattr("socket.getaddrinfo")
     with pytest.raises(RefusedResultError, match="private"):
-        target_of(f"https://{host}/a.bin?sig=1", allow_private=False, by_proxy=by_proxy)
+        resolve_target(f"https://{host}/a.bin?sig=1", allow_private=False, by_proxy=by_proxy)
 
 
 def test_a_public_name_that_leads_to_a_private_address_is_refused(
@@ -110,7 +110,7 @@ def test_a_public_name_that_leads_to_a_private_address_is_refused(
         found = [(0, 0, 0, "", ("8.8.8.8", 443)), (0, 0, 0, "", (address, 443))]
         monkeypatch.setattr("socket.getaddrinfo", lambda *_, found=found, **__: found)
         with pytest.raises(RefusedResultError, match="private"):
-            target_of("https://files.example.com/a", allow_private=False)
+            resolve_target("https://files.example.com/a", allow_private=False)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`lora-tui --harvest`: the headless worker; `lora-tui harvest`: how it stands, and retries."""
+"""`lora-tui --harvest` runs the harvest; `lora-tui harvest` shows its state and retries jobs."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def run(context: Context) -> None:
             from lora_tui.harvest.monitoring import HealthFile
 
             health_file = Path(arguments.health_file)
-            if health_file.exists() and not health_file.is_file():  # it would be replaced
-                raise UsageError("--health-file names no ordinary file", details=str(health_file))
+            if health_file.exists() and not health_file.is_file():  # it would be overwritten
+                raise UsageError("--health-file is not a regular file", details=str(health_file))
             health = HealthFile(health_file)
             harvester = replace(harvester, beat=health.beat)
             listeners.append(health.note)
@@ -72,42 +72,42 @@ def run(context: Context) -> None:
     if result.failed:
         raise PartlyFailedError(
             f"{result.failed} of {result.failed + result.harvested} jobs failed",
-            remedy="the reasons are above; `lora-tui harvest status` tells what comes next",
+            remedy="the reasons are above; `lora-tui harvest status` shows when they are retried",
         )
 
 
 def status(context: Context) -> None:
-    """Print what this machine knows: who waits, who is under way, who failed and why."""
+    """Print the jobs that this machine knows, by state, with reasons."""
     with _ledger(context) as ledger:
         jobs = ledger.jobs()
     if context.json:
         context.print_data(
-            {state.value: [_as_json(job) for job in _in(jobs, state)] for state in _ORDER}
+            {state.value: [_as_json(job) for job in _in_state(jobs, state)] for state in _ORDER}
         )
         return
     for state in _ORDER:
-        found = _in(jobs, state)
+        found = _in_state(jobs, state)
         if found:
             context.out.write(f"{state.value} ({len(found)})\n")
-            context.out.writelines(f"  {_line(job)}\n" for job in found)
+            context.out.writelines(f"  {_job_line(job)}\n" for job in found)
     if not jobs:
-        context.say("Nothing is known here yet; `lora-tui --harvest --once` looks.")
+        context.say("No jobs are known here yet; run `lora-tui --harvest --once`.")
 
 
 def retry(context: Context) -> None:
-    """Have the next cycle try failed jobs again. Raises NotFoundError, UsageError."""
+    """Let the next cycle try failed jobs again. Raises NotFoundError, UsageError."""
     arguments = context.arguments
     if bool(arguments.job) == bool(arguments.all):
-        raise UsageError("Say which job, or --all", remedy="see `lora-tui harvest status`")
+        raise UsageError("Name a job, or use --all", remedy="see `lora-tui harvest status`")
     with _ledger(context) as ledger:
         failed = [job for job in ledger.jobs() if job.state in (State.FAILED, State.DEAD)]
-        chosen = failed if arguments.all else [_one(failed, name) for name in arguments.job]
+        chosen = failed if arguments.all else [_find_job(failed, name) for name in arguments.job]
         count = ledger.retry(job.job_id for job in chosen)
     if context.json:
         context.print_data({"retried": [job.job_id for job in chosen]})
         return
     jobs = "1 job is" if count == 1 else f"{count} jobs are"
-    context.say(f"{jobs} tried again by the next cycle.")
+    context.say(f"{jobs} retried in the next cycle.")
 
 
 def _printer(context: Context) -> Callable[[harvesting.Event], None]:
@@ -123,7 +123,7 @@ def _printer(context: Context) -> Callable[[harvesting.Event], None]:
             context.out.flush()
         except BrokenPipeError:
             raise
-        except OSError as error:  # a full disk under the log: the jobs matter more
+        except OSError as error:  # the log's disk is full: continue
             if not refused:
                 refused = True
                 context.say(f"WARNING: the events can't be printed: {error.strerror}")
@@ -135,8 +135,8 @@ def _ledger(context: Context) -> closing[Ledger]:
     return closing(Ledger(ledger_path(context.profile)))
 
 
-def _one(jobs: list[JobState], name: str) -> JobState:
-    """By an id of either kind, or a beginning of one that fits no other."""
+def _find_job(jobs: list[JobState], name: str) -> JobState:
+    """The job of an id, here or at the worker, or of a unique prefix of one."""
     exact = [job for job in jobs if name in (job.job_id, job.external_job_id)]
     found = exact or [
         job
@@ -145,19 +145,21 @@ def _one(jobs: list[JobState], name: str) -> JobState:
     ]
     if not found:
         raise NotFoundError(
-            "No failed job is called that", remedy="see `lora-tui harvest status` for their ids"
+            "There is no such failed job", remedy="see `lora-tui harvest status` for their ids"
         )
     if len(found) > 1:
         candidates = ", ".join(job.job_id for job in found[:10])
-        raise UsageError(f"{len(found)} jobs fit", details=candidates, remedy="give more of the id")
+        raise UsageError(
+            f"{len(found)} jobs match", details=candidates, remedy="give a longer part of the id"
+        )
     return found[0]
 
 
-def _in(jobs: Iterable[JobState], state: State) -> list[JobState]:
+def _in_state(jobs: Iterable[JobState], state: State) -> list[JobState]:
     return [job for job in jobs if job.state is state]
 
 
-def _line(job: JobState) -> str:
+def _job_line(job: JobState) -> str:
     parts = [job.job_id[:8], job.name or job.external_job_id]
     match job.state:
         case State.RUNNING:
@@ -171,7 +173,7 @@ def _line(job: JobState) -> str:
         case State.FAILED | State.DEAD:
             parts.append(f"{job.reason} ({job.details})" if job.details else str(job.reason))
             if job.next_try is not None:
-                parts.append(f"tried again {_until(job)}")
+                parts.append(f"retried {_next_try_text(job)}")
             if job.remedy:
                 parts.append(job.remedy)
         case State.DONE:
@@ -181,9 +183,9 @@ def _line(job: JobState) -> str:
     return "  ".join(parts)
 
 
-def _until(job: JobState) -> str:
+def _next_try_text(job: JobState) -> str:
     seconds = (job.next_try - clock.now()).total_seconds() if job.next_try else 0.0
-    return f"in {formats.duration(seconds)}" if seconds > 0 else "by the next cycle"
+    return f"in {formats.duration(seconds)}" if seconds > 0 else "in the next cycle"
 
 
 def _as_json(job: JobState) -> dict[str, Any]:

@@ -19,20 +19,20 @@ from lora_tui.push import (
     read_trainer_state,
 )
 from lora_tui.push import connect as connect_service
-from lora_tui.push import push as carry_out
-from lora_tui.push.directory import inside
+from lora_tui.push import push as run_push
+from lora_tui.push.directory import require_inside
 from lora_tui.push.trainer_state import NAME
 from lora_tui.text import terminal_safe
 
 
 def push(context: Context) -> None:
-    """Check the directory, send its files, write its rows; or say what would be done."""
+    """Check the directory, send its files and write its rows, or print the plan."""
     context.require_network()
     arguments = context.arguments
     user_id = sign_in(context.profile).user_id
     adapter = read_directory(expanded(arguments.directory, "The directory"))
     log = _log(adapter, arguments.metrics)
-    for line in _remarks(adapter, log):
+    for line in _notes(adapter, log):
         context.say(line)
     with connect_service(context.profile) as gateway:
         plan = plan_push(
@@ -47,9 +47,7 @@ def push(context: Context) -> None:
         if arguments.dry_run:
             _print_plan(context, plan)
             return
-        pushed = carry_out(
-            gateway, context.profile, plan, lambda file: report_stored(context, file)
-        )
+        pushed = run_push(gateway, context.profile, plan, lambda file: report_stored(context, file))
     if context.json:
         context.print_data(
             {
@@ -65,32 +63,35 @@ def push(context: Context) -> None:
         return
     context.out.write(f"{pushed.model_id}\n")
     stars = formats.score(pushed.quality.stars)
-    what = "was there already" if pushed.existed else "is stored"
-    context.say(f"{pushed.name} {what}, {stars} stars. `lora-tui sync` brings it to the list.")
+    what = "existed already" if pushed.existed else "is stored"
+    context.say(f"{pushed.name} {what}, {stars} stars. Run `lora-tui sync` to see it in the list.")
 
 
 def _log(adapter: LocalAdapter, named: str | None) -> TrainingLog:
     path = expanded(named, "The file") if named else adapter.directory / NAME
     if not named and path.is_file():
-        inside(path)
+        require_inside(path)
     return read_trainer_state(path) if named or path.is_file() else TrainingLog()
 
 
-def _remarks(adapter: LocalAdapter, log: TrainingLog) -> list[str]:
+def _notes(adapter: LocalAdapter, log: TrainingLog) -> list[str]:
     lines = []
     unused = [name for name in adapter.left_out if name != NAME]
     if unused:
         names = ", ".join(unused[:8]) + (", …" if len(unused) > 8 else "")
-        lines.append(f"Left out, as no part of an adapter: {names}")
+        lines.append(f"Not part of an adapter, not sent: {names}")
     if not log.steps:
-        lines.append(f"No metrics (there is no {NAME}): the model is rated 3/5, unknown.")
+        lines.append(f"No metrics (no {NAME}): the model is rated 3/5, unknown.")
     if log.left_out:
-        lines.append(f"{log.left_out:,} logged losses are no numbers that can be stored.")
+        lines.append(
+            f"{log.left_out:,} logged losses can't be stored (NaN, infinite or too large)."
+        )
     return lines
 
 
 def report_stored(context: Context, file: StoredFile) -> None:
-    what = "sent" if file.sent else "was there"
+    """Print one stored file."""
+    what = "sent" if file.sent else "already stored"
     context.say(f"{file.name}  {formats.size(file.size)}  {what}")
 
 
@@ -98,8 +99,8 @@ def _print_plan(context: Context, plan: Plan) -> None:
     if context.json:
         context.print_data({**_as_json(plan, dry_run=True), "existed": plan.artifact is not None})
         return
-    job = "a new row" if plan.new_job else "there already"
-    model = "to be stored" if plan.artifact is None else "there already: nothing to do"
+    job = "new" if plan.new_job else "exists"
+    model = "new" if plan.artifact is None else "exists: nothing to do"
     for label, value in (
         ("Model", f"{plan.model_id} ({model})"),
         ("Name", terminal_safe(plan.name, limit=200)),

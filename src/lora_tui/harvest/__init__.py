@@ -1,7 +1,8 @@
 """Harvest: each completed training job becomes one stored, rated and announced model.
 
-Whatever dies on the way, the next run finishes it: ids are made from the job's id, every step may
-be repeated, and the job leaves the queue by the very last write. docs/architecture.md tells why.
+The next run finishes what a crash interrupted: ids are derived from the job's id, every step can be
+repeated, and the job leaves the queue with the last write. Imports transfers, adapters, gateway and
+what lies below them.
 """
 
 from __future__ import annotations

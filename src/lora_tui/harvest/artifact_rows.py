@@ -20,11 +20,11 @@ from lora_tui.json_values import Row, mapping, number
 from lora_tui.quality import calculate_quality_metrics
 
 NAMESPACE: Final = uuid.UUID("5b0ad6ff-7f0c-4b0f-9c39-6f6b6a0a1d52")
-"""Never change it: all ids that a harvest gives come from here."""
+"""Never change it: all ids of a harvest are derived from it."""
 MOST_CURVE_POINTS: Final = 200
 _LONGEST_NAME: Final = 200
 _TAKEN_AS_IT_IS: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9 !&$@=+,;:'()._-]{0,199}", re.ASCII)
-"""Names that the bucket takes, and gives back by any kind of request."""
+"""Names that the bucket accepts in every kind of request."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class StoredFile:
     """Bytes."""
     sha256: str
     sent: bool = True
-    """False where it was there before."""
+    """False where it existed before."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which job it is, whose, and what its artifact is called by."""
+    """A job, its owner, and the id and name of its artifact."""
 
     job_id: str
     user_id: str
@@ -54,7 +54,7 @@ class Identity:
 
     @classmethod
     def of(cls, job: Row) -> Identity:
-        """Raises MalformedJobError where the row lacks what an artifact must have."""
+        """Of a job's row. Raises MalformedJobError where it names no owner or no dataset."""
         try:
             job_id, user_id, dataset_id = (
                 str(uuid.UUID(str(job.get(column)))) for column in ("id", "user_id", "dataset_id")
@@ -73,18 +73,18 @@ class Identity:
 
     @property
     def folder(self) -> str:
-        """Where the artifact's files are in the bucket."""
+        """The folder of the artifact's files in the bucket."""
         return f"{self.user_id}/{self.artifact_id}"
 
     def path(self, file: str) -> str:
-        """Where one of them is."""
+        """The path of a file in the bucket."""
         return f"{self.folder}/{stored_name(file)}"
 
 
 def stored_name(file: str) -> str:
-    """What a file is called in the bucket: as it is, where the bucket takes that.
+    """The name of a file in the bucket: unchanged where the bucket accepts it.
 
-    Else by letters, digits and a mark that only this name has; the artifact keeps the name itself.
+    Else letters, digits and a hash of the name; the artifact's row keeps the name itself.
     """
     if _TAKEN_AS_IT_IS.fullmatch(file):
         return file
@@ -97,7 +97,7 @@ def stored_name(file: str) -> str:
 
 
 def artifact_id_of(job_id: str) -> str:
-    """The id of the one artifact that we would make of a job."""
+    """The id of the artifact that we make of a job."""
     return str(uuid.uuid5(NAMESPACE, job_id))
 
 
@@ -108,7 +108,7 @@ def artifact_row(job: Row, points: Iterable[Row], files: Sequence[StoredFile]) -
     MalformedJobError.
     """
     identity = Identity.of(job)
-    run = Points(points)
+    run = MetricColumns(points)
     row = {
         "id": identity.artifact_id,
         "user_id": identity.user_id,
@@ -131,7 +131,7 @@ def artifact_row(job: Row, points: Iterable[Row], files: Sequence[StoredFile]) -
 
 
 def notification_row(artifact: Row) -> dict[str, Any]:
-    """The row of `notifications` that announces an artifact, ours or not; one id an artifact."""
+    """The row of `notifications` that announces an artifact; its id follows from the artifact's."""
     artifact_id = str(artifact["id"])
     stars = Quality.from_json(artifact.get("quality_metrics")).stars
     score = "" if stars is None else f" Quality score: {stars}/5 stars"
@@ -173,7 +173,7 @@ def _summary(job: Row, curve: Sequence[CurvePoint]) -> dict[str, Any]:
 
 
 def _losses(point: CurvePoint) -> list[list[float | None]]:
-    """Of a point behind a gap first two nulls, which is how a stored curve tells of the gap."""
+    """The losses of a point; two nulls precede them after a gap."""
     losses = [point.training_loss, point.validation_loss]
     return [[None, None], losses] if point.after_gap else [losses]
 
@@ -189,7 +189,7 @@ def _hours(job: Row) -> float | None:
 
 
 def _figure(value: object) -> float | int | None:
-    """As JSON writes it: 3, not 3.0, and never a string, so that the backend sorts it as one."""
+    """A number for JSON: 3, not 3.0, and never a string."""
     found = number(value)
     if found is None or not found.is_integer():
         return found
@@ -197,7 +197,7 @@ def _figure(value: object) -> float | int | None:
 
 
 def _json(value: Any) -> Any:
-    """The value without what JSON can't hold."""
+    """The value without NaN and infinities."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
@@ -210,11 +210,11 @@ def _json(value: Any) -> Any:
 _ID_BYTES: Final = 16
 
 
-class Points(Sequence[CurvePoint]):
-    """The points that a chart can draw, in their order; `ends` are the rows that a rating reads.
+class MetricColumns(Sequence[CurvePoint]):
+    """The metric points of a run as columns, read page by page; `ends` are the rows for the rating.
 
-    Rows come in the order of (timestamp, id). Where a server gives some twice, or in another
-    order, they are put right.
+    200,000 points take some 10 MB. Rows come in the order of (timestamp, id); repeated rows are
+    dropped, and rows in another order sorted.
     """
 
     def __init__(self, rows: Iterable[Row]) -> None:
@@ -245,14 +245,14 @@ class Points(Sequence[CurvePoint]):
             moments.append(seconds)
             ids += name
         if not ordered:
-            self._put_right(moments, bytes(ids))
+            self._sort(moments, bytes(ids))
         self._drawn = array(
             "L", (n for n, loss in enumerate(self._training) if not math.isnan(loss))
         )
 
     @property
     def ends(self) -> tuple[Row, ...]:
-        """The first row and the last one; one where there is but one, none where there is none."""
+        """The first and the last row; a single one, or none, where there are no more."""
         if self._first is None or self._last is None:
             return ()
         return (self._first, self._last) if len(self._steps) > 1 else (self._last,)
@@ -283,33 +283,33 @@ class Points(Sequence[CurvePoint]):
             after_gap=place > 0 and self._drawn[place - 1] != position - 1,
         )
 
-    def _put_right(self, moments: array[float], ids: bytes) -> None:
-        """In the order of (timestamp, id), each id once; what has no timestamp stays in front."""
+    def _sort(self, moments: array[float], ids: bytes) -> None:
+        """Sort by (timestamp, id) and drop repeated ids; points without a timestamp come first."""
 
         def key(position: int) -> tuple[float, bytes]:
             seconds = moments[position]
-            return (-math.inf if math.isnan(seconds) else seconds, _of(ids, position))
+            return (-math.inf if math.isnan(seconds) else seconds, _id_at(ids, position))
 
         order = array("L")
         before = None
         for position in sorted(range(len(moments)), key=key):
-            if _of(ids, position) != before:
+            if _id_at(ids, position) != before:
                 order.append(position)
-            before = _of(ids, position)
+            before = _id_at(ids, position)
         for name in ("_steps", "_training", "_validation"):
             column = getattr(self, name)
             setattr(self, name, array("d", (column[position] for position in order)))
 
 
 def _id(value: object, position: int) -> bytes:
-    """Sixteen bytes that tell one point from another, in the order of the ids."""
+    """Sixteen bytes that identify a point and sort like its id."""
     try:
         return uuid.UUID(str(value)).bytes
     except ValueError:
         return str(value).encode()[:8].ljust(8, b"\0") + position.to_bytes(8, "big")
 
 
-def _of(ids: bytes, position: int) -> bytes:
+def _id_at(ids: bytes, position: int) -> bytes:
     return ids[position * _ID_BYTES : (position + 1) * _ID_BYTES]
 
 

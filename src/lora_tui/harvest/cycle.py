@@ -14,8 +14,8 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.events import CycleStarted, Event, ResultExpiring
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job_pool import CycleResult, Emit, JobPool
-from lora_tui.harvest.orphan_cleanup import remove_leftovers
-from lora_tui.harvest.schedule import EXPIRING_SECONDS, by_urgency, seconds_left
+from lora_tui.harvest.orphan_cleanup import remove_orphans
+from lora_tui.harvest.schedule import EXPIRING_SECONDS, seconds_left, sort_by_urgency
 from lora_tui.json_values import Row
 
 __all__ = ["CycleResult", "run_cycle"]
@@ -33,24 +33,24 @@ def run_cycle(
     stop: threading.Event,
     concurrency: int = 1,
 ) -> CycleResult:
-    """Harvest what is due: what the worker will drop next comes first, then the longest waiting.
+    """Harvest the due jobs: first those whose results expire next, then the longest waiting.
 
-    `limit` is how many jobs are harvested at most. Failed ones do not count: jobs that are lost
-    stay at the head of the queue, and must not keep those behind them from their turn.
+    `limit` is the most jobs to harvest. Failed ones do not count: lost jobs stay at the head of the
+    queue and must not block the others.
     `concurrency` is how many jobs are worked on at once, each in a thread and with at most one
-    file in hand. A job that is so slow that others would be lost behind it does not count: it goes
-    on beside them. `emit` is called by one thread at a time. Raises what concerns all jobs alike:
-    the queue can't be read, a key is refused.
+    file in hand. A job so slow that others would be lost behind it does not count: it continues
+    beside them. `emit` is called by one thread at a time. Raises errors that concern all jobs: the
+    queue can't be read, a key is refused.
     """
     pool = JobPool(
         harvester, limit=limit, dry_run=dry_run, emit=emit, stop=stop, concurrency=concurrency
     )
     try:
-        jobs = _due(harvester, dry_run=dry_run, emit=pool.emit)
+        jobs = _read_due_jobs(harvester, dry_run=dry_run, emit=pool.emit)
         if dry_run:
             pool.run(jobs)
         else:
-            with Watch(harvester, pool):
+            with QueueWatcher(harvester, pool):
                 pool.run(jobs)
     except LoraTuiError as error:
         pool.finish(str(error))
@@ -58,11 +58,11 @@ def run_cycle(
     return pool.finish()
 
 
-def _due(harvester: Harvester, *, dry_run: bool, emit: Emit) -> list[Row]:
+def _read_due_jobs(harvester: Harvester, *, dry_run: bool, emit: Emit) -> list[Row]:
     queue = harvester.rest.jobs_to_harvest(limit=_MOST_JOBS)
     if not dry_run:
         harvester.ledger.queue(queue, harvester.holder)
-        remove_leftovers(harvester, queue)
+        remove_orphans(harvester, queue)
     later, dead = harvester.ledger.not_due()
     ids = {str(job["id"]) for job in queue}
     jobs = [job for job in queue if str(job["id"]) not in later | dead]
@@ -73,18 +73,18 @@ def _due(harvester: Harvester, *, dry_run: bool, emit: Emit) -> list[Row]:
     )
     if not dry_run:
         warn_of_expiring(harvester, emit)
-    return by_urgency(jobs, clock.now())
+    return sort_by_urgency(jobs, clock.now())
 
 
 LOOK_SECONDS: Final = 2.0
 WARN_SECONDS: Final = 15.0
 READ_QUEUE_SECONDS: Final = 60.0
-"""Seconds between two of each."""
+"""Seconds between two checks of each kind."""
 _log: Final = logging.getLogger("lora_tui.harvest")
 
 
-class Watch:
-    """A background thread of a cycle, as a context manager."""
+class QueueWatcher:
+    """A background thread that adds new jobs to a running cycle and warns of expiring results."""
 
     def __init__(self, harvester: Harvester, pool: JobPool) -> None:
         self._harvester = harvester
@@ -112,17 +112,17 @@ class Watch:
             try:
                 if now - read >= READ_QUEUE_SECONDS:
                     read = now
-                    self._pool.add_jobs(newcomers(self._harvester))
+                    self._pool.add_jobs(read_new_jobs(self._harvester))
                 if now - warned >= WARN_SECONDS:
                     warned = now
                     warn_of_expiring(self._harvester, self._pool.emit)
                 self._pool.yield_to_urgent()
-            except LoraTuiError as error:  # the work itself meets the same, and tells it
+            except LoraTuiError as error:  # the workers meet the same error and report it
                 _log.debug("the queue could not be looked at: %s", error)
 
 
-def newcomers(harvester: Harvester) -> list[dict[str, object]]:
-    """The jobs that are due by now, in full; those that are known already as well.
+def read_new_jobs(harvester: Harvester) -> list[dict[str, object]]:
+    """All jobs that are due now, those that the cycle already knows included.
 
     Raises the error family.
     """
@@ -133,7 +133,7 @@ def newcomers(harvester: Harvester) -> list[dict[str, object]]:
 
 
 def warn_of_expiring(harvester: Harvester, emit: Callable[[Event], None]) -> None:
-    """Tell, once a job, that the worker will soon drop a result that nobody has harvested yet."""
+    """Warn, once for each job, that the worker will soon drop a result."""
     now = clock.now()
     _, dead = harvester.ledger.not_due()
     for job in harvester.ledger.jobs(most_done=0):

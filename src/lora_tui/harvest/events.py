@@ -1,4 +1,4 @@
-"""What a harvest reports while it runs: for people as lines, for scripts as JSON objects."""
+"""The events of a harvest, as lines for people and as JSON objects for scripts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _now() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened, and when."""
+    """An event and its time."""
 
     at: str = field(default_factory=_now)
 
@@ -28,23 +28,23 @@ class CycleStarted(Event):
     """The queue was read."""
 
     waiting: int
-    """Jobs whose turn it is."""
+    """Jobs that are due."""
     dry_run: bool
     later: int = 0
     """Jobs that failed and are tried again at a later time."""
     dead: int = 0
-    """Jobs that failed for good and stay out until `lora-tui harvest retry`."""
+    """Jobs that failed permanently; only `lora-tui harvest retry` tries them again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobStarted(Event):
-    """Work on a job begins; in a dry run it ends here."""
+    """Work on a job begins; the only event of a job in a dry run."""
 
     job_id: str
     external_job_id: str
     artifact_id: str
     name: str
-    """Of the model to come."""
+    """Of the model."""
     completed_at: str | None
     dry_run: bool
 
@@ -79,7 +79,7 @@ class JobHarvested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class JobFailed(Event):
-    """There is no model of this job; the others go on."""
+    """A job failed; the others continue."""
 
     job_id: str
     external_job_id: str
@@ -87,31 +87,31 @@ class JobFailed(Event):
     details: str | None
     remedy: str | None
     permanent: bool
-    """True: it fails again however often it is tried, so it is not tried again by itself."""
+    """Whether every further attempt would fail, so that there is none."""
     next_try: str | None = None
-    """When it is tried again."""
+    """When the next attempt is due."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultExpiring(Event):
-    """A result is still at the worker and will soon be gone; told once for each job."""
+    """The worker will soon drop a result; reported once for each job."""
 
     job_id: str
     external_job_id: str
     seconds_left: int
     reason: str | None
-    """Why the last try failed, where there was one."""
+    """Why the last attempt failed, if there was one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultLost(Event):
-    """The worker dropped a result before it was harvested; told once for each job."""
+    """The worker dropped a result before it was harvested; reported once for each job."""
 
     job_id: str
     external_job_id: str
     completed_at: str | None
     reason: str | None = None
-    """Why it was not harvested before, where there was a try."""
+    """Why the last attempt failed, if there was one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ class TransferSlow(Event):
 
     @classmethod
     def of(cls, job_id: str, speed: Speed, *, waiting: int) -> Self:
-        """Of a job in hand."""
+        """The event of a running job."""
         return cls(
             job_id=job_id,
             file=speed.file,
@@ -143,23 +143,23 @@ class TransferSlow(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CycleFinished(Event):
-    """The counts of a cycle: of the jobs that were waiting, and of those that came meanwhile."""
+    """The counts of a cycle, jobs that joined it included."""
 
     harvested: int
     failed: int
     elsewhere: int
-    """Left to another harvester, or finished by one meanwhile."""
+    """Jobs that another harvester works on, or has finished."""
     left: int
-    """Not looked at: the limit was reached, a stop was asked for, or the backend is down."""
+    """Jobs not tried: the limit was reached, a stop was requested, or the backend is down."""
     dry_run: bool
     error: str | None = None
-    """What ended the cycle before its time."""
+    """Why the cycle ended early."""
 
 
 def as_json(event: Event) -> dict[str, Any]:
     """The object that `--json` prints as one line; `event` is the name, as in `job_failed`."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-    values = asdict(event)  # a file's name, say, is the worker's text
+    values = asdict(event)  # file names, for example, are text of the worker
     return {"event": name} | {
         key: without_held(value) if isinstance(value, str) else value
         for key, value in values.items()

@@ -1,4 +1,4 @@
-"""Why a job can fail, and whether it is worth another try."""
+"""The errors of a job, and which of them are permanent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class JobDeletedError(NotFoundError):
 
 
 class ResultNotThereError(NotFoundError):
-    """The worker says that there is no such result, although it promises to keep it until later."""
+    """The worker has no such result, although the time for which it keeps results is not over."""
 
     default_remedy = (
         "check GPU_CLUSTER_API_URL: the address of another endpoint answers in the same way;"
@@ -35,9 +35,9 @@ class ResultNotThereError(NotFoundError):
 
 
 class RefusedResultError(BackendError):
-    """The worker's answer asks for something that we don't do: an address, a name, a size."""
+    """The worker's answer has an address, a name or a size that we refuse."""
 
-    default_remedy = "see what the GPU worker answers; it is asked again while it has the result"
+    default_remedy = "check the GPU worker's answer; it is asked again while it has the result"
 
 
 class SourceGoneError(NotFoundError):
@@ -53,7 +53,7 @@ class SourceForbiddenError(DeniedError):
 
 
 class SourceUnreachableError(UnreachableError):
-    """The host of a file does not answer, or breaks off again and again."""
+    """The host of a file does not answer, or breaks off repeatedly."""
 
     default_remedy = "nothing to do: the next cycle goes on"
 
@@ -67,10 +67,9 @@ class SourceBusyError(SourceUnreachableError):
 
 
 _PERMANENT: Final = (ResultGoneError, WorkerJobFailedError, MalformedJobError, JobDeletedError)
-"""What the worker itself says about the job, and a row that can't become a model.
+"""What the worker says of the job itself, and rows that can't become a model.
 
-All else is tried for as long as the worker has the result: an answer that makes no sense, a file
-that is refused, missing or damaged may be another one the next time. So may a project that refuses.
+All other errors are retried while the worker has the result: the next answer or file may be valid.
 """
 
 
@@ -84,7 +83,7 @@ ANSWERED: Final = (
     SourceUnreachableError,
     IntegrityError,
 )
-"""What a job can fail with only after the worker has accepted our key."""
+"""Errors that occur only after the worker has accepted our key."""
 
 
 def is_permanent(error: Exception) -> bool:

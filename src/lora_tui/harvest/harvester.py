@@ -1,4 +1,4 @@
-"""What a harvest works with: the project as its service role, the GPU worker, a directory."""
+"""The connections of a harvest: the project as service role, the GPU worker, the ledger."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from lora_tui.processes import new_identity
 from lora_tui.secret import Secret
 
 LEASE_SECONDS: Final = 60
-"""How long a job stays claimed after its harvester died; a living one renews in time."""
+"""How long a job stays claimed after its harvester died."""
 
 
 @dataclass(frozen=True)
 class Harvester:
-    """Everything that a cycle needs; close it at the end."""
+    """Everything that a cycle needs. Close it at the end."""
 
     rest: Rest
     storage: Storage
     worker: Worker
     ledger: Ledger
-    """What this machine remembers from cycle to cycle."""
+    """The state of this machine's harvest."""
     spool_dir: Path
-    """Where a file lies between source and bucket. On a disk: files are up to 5 GiB."""
+    """The directory of temporary files, which are up to 5 GiB large."""
     allow_private_urls: bool = False
-    """Whether the worker's answer may lead to private addresses; only a test set-up wants that."""
+    """Whether files may be fetched from private addresses; for test set-ups."""
     lease_seconds: int = LEASE_SECONDS
     holder: str = field(default_factory=new_identity)
-    """The name that its leases are held under."""
+    """The owner of its leases."""
     beat: Callable[[], None] = lambda: None
-    """Called every now and then while a file moves: a sign of life."""
+    """Called regularly while a file is transferred."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -50,7 +50,7 @@ class Harvester:
 
 
 def require_keys(profile: Profile) -> tuple[Secret, str, Secret]:
-    """The service role key, the worker's address and its key. Raises ConfigError for what lacks."""
+    """The service role key, the worker's address and its key. Raises ConfigError."""
     if not profile.service_key:
         raise ConfigError(
             "The harvest needs the service role key of the project",
@@ -65,7 +65,7 @@ def require_keys(profile: Profile) -> tuple[Secret, str, Secret]:
 
 
 def spool_directory(profile: Profile) -> Path:
-    """Where files lie on their way to the bucket; made where it is not there. Raises DiskError."""
+    """The directory of temporary files, made where it is missing. Raises DiskError."""
     spool_dir = profile.paths.cache_dir / "harvest"
     try:
         make_private_directory(spool_dir)

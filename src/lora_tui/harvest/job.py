@@ -1,8 +1,8 @@
-"""One job, from the worker's answer to the announced model. Every step may be repeated.
+"""Harvests one job, from the worker's answer to the announced model. Every step can be repeated.
 
-The order is what makes a crash harmless: objects, artifact, notification, link. Until the link
-is written the job stays in the queue, so whatever is missing is done by the next run; and as ids
-and paths are made from the job's id, what is there already is found and not made twice.
+The order makes a crash harmless: objects, artifact, notification, link. Until the link is written
+the job stays in the queue, so the next run completes it; ids and paths are derived from the job's
+id, so existing objects and rows are found and not made twice.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.lease import Lease, LeaseLostError
 from lora_tui.harvest.publish import (
     check_stored,
-    give_up,
-    give_up_deleted,
+    discard_if_deleted,
+    discard_objects,
     publish,
     write_artifact,
 )
@@ -42,11 +42,11 @@ PROGRESS_SECONDS: Final = 0.5
 
 Emit = Callable[[Event], None]
 Progress = Callable[[str, int, int | None], None]
-"""Told the file, the bytes of it that have arrived, and all of them."""
+"""Gets the name of a file, the bytes received so far, and its size."""
 
 
 class StoppedError(Exception):
-    """A stop was asked for between two files; the next run goes on there."""
+    """The harvest was asked to stop; the next run continues the job."""
 
 
 def harvest_job(
@@ -59,19 +59,21 @@ def harvest_job(
     on_progress: Progress = lambda _name, _done, _total: None,
     check_stop: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Make the job's model. False where another harvester does, or did so meanwhile.
+    """Make the job's model. False where another harvester makes it, or has made it meanwhile.
 
-    With `yielding` it raises TakenError where no lease tells who is at the job, and there are files
-    of it that this machine did not store. `check_stop` is called every second, and may
+    With `yielding` it raises TakenError where there are no leases, and the bucket has files of the
+    job that this machine did not store. `check_stop` is called every second, and may
     raise StoppedError to end within a file. Raises StoppedError, and of the error family the
     failures of failures.py.
     """
     identity = Identity.of(job)
     try:
-        return _claimed(harvester, job, identity, emit, stopping, yielding, on_progress, check_stop)
+        return _harvest_under_lease(
+            harvester, job, identity, emit, stopping, yielding, on_progress, check_stop
+        )
     except MissingReferenceError as error:
         receipts = _receipts(harvester, identity)
-        if not give_up_deleted(harvester.rest, harvester.storage, receipts, identity):
+        if not discard_if_deleted(harvester.rest, harvester.storage, receipts, identity):
             raise
         raise JobDeletedError(
             "The job, its dataset or its owner was deleted while it was harvested",
@@ -79,7 +81,7 @@ def harvest_job(
         ) from None
 
 
-def _claimed(
+def _harvest_under_lease(
     harvester: Harvester,
     job: Row,
     identity: Identity,
@@ -89,7 +91,7 @@ def _claimed(
     on_progress: Progress,
     check_stop: Callable[[], None],
 ) -> bool:
-    """Make the job's model under a lease, where there is one to be had."""
+    """Make the job's model under a lease, where the project has leases."""
     lease = Lease.claim(harvester.rest, identity.job_id, harvester.holder, harvester.lease_seconds)
     if lease is None:
         return False
@@ -97,9 +99,9 @@ def _claimed(
         try:
             yielding = yielding and not lease.exclusive
             if yielding:
-                _yield_to_another(harvester, identity)
-            with _absence_judged(harvester, identity):
-                return _harvest(
+                _require_own_files(harvester, identity)
+            with _judging_absence(harvester, identity):
+                return _make_model(
                     harvester,
                     job,
                     identity,
@@ -113,26 +115,26 @@ def _claimed(
         except LeaseLostError:
             return False
         except LoraTuiError as error:
-            # only a holder of the lease knows that nobody is about to publish these objects
+            # without a lease another harvester may be about to publish these objects
             if lease.exclusive and is_permanent(error):
                 if not lease.is_still_ours():
                     return False
-                give_up(harvester.storage, _receipts(harvester, identity), identity)
+                discard_objects(harvester.storage, _receipts(harvester, identity), identity)
             raise
 
 
 def plan_job(harvester: Harvester, job: Row, emit: Emit) -> None:
-    """What `harvest_job` would begin with, without a single write. Raises what it would raise."""
+    """Check the first steps of `harvest_job` without writing. Raises what it would raise."""
     identity = Identity.of(job)
-    emit(_started(identity, dry_run=True))
+    emit(_start_event(identity, dry_run=True))
     if harvester.rest.artifact_by_job(identity.job_id) is None:
-        with _absence_judged(harvester, identity):
-            _source(harvester, identity).check()
+        with _judging_absence(harvester, identity):
+            _open_source(harvester, identity).check()
 
 
 @contextmanager
-def _absence_judged(harvester: Harvester, identity: Identity) -> Iterator[None]:
-    """Take the worker's word that a result is gone only when its promise to keep it is over."""
+def _judging_absence(harvester: Harvester, identity: Identity) -> Iterator[None]:
+    """Accept that a result is gone only after the time for which the worker keeps results."""
     try:
         yield
     except ResultGoneError as error:
@@ -144,7 +146,7 @@ def _absence_judged(harvester: Harvester, identity: Identity) -> Iterator[None]:
         ) from None
 
 
-def _harvest(
+def _make_model(
     harvester: Harvester,
     job: Row,
     identity: Identity,
@@ -156,7 +158,7 @@ def _harvest(
     on_progress: Progress,
     check_stop: Callable[[], None],
 ) -> bool:
-    emit(_started(identity, dry_run=False))
+    emit(_start_event(identity, dry_run=False))
     artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
     adopted = artifact is not None
     if artifact is None:
@@ -193,7 +195,7 @@ def _harvest(
     return True
 
 
-def _yield_to_another(harvester: Harvester, identity: Identity) -> None:
+def _require_own_files(harvester: Harvester, identity: Identity) -> None:
     names = [found.path.rpartition("/")[2] for found in harvester.storage.list(identity.folder)]
     if not _receipts(harvester, identity).all_ours(names):
         raise TakenError
@@ -210,8 +212,8 @@ def _store_files(
     on_progress: Progress,
     check_stop: Callable[[], None],
 ) -> list[StoredFile]:
-    """All of them or an error. The small ones first: they show others that somebody is at it."""
-    source = _source(harvester, identity)
+    """Store all files, small ones first: they show other harvesters that the job is in work."""
+    source = _open_source(harvester, identity)
     source.check()
     receipts = _receipts(harvester, identity)
     files = []
@@ -227,13 +229,15 @@ def _store_files(
             partial(source.download, name),
             spool_dir=harvester.spool_dir,
             receipts=receipts,
-            on_growth=_progress(harvester, identity.job_id, name, on_progress),
+            on_growth=_progress_reporter(harvester, identity.job_id, name, on_progress),
             check_stop=check_stop,
             yielding=yielding,
         )
         try:
             file = store()
-        except DamagedFileError as error:  # a page of an overloaded host, say: once more at once
+        except (
+            DamagedFileError
+        ) as error:  # such as an error page of an overloaded host: try once more
             RETRY.wait(error)
             file = store()
         files.append(file)
@@ -250,10 +254,10 @@ def _store_files(
     return files
 
 
-def _progress(
+def _progress_reporter(
     harvester: Harvester, job_id: str, name: str, on_progress: Progress
 ) -> Callable[[int, int | None], None]:
-    """Notes how far a file is, but not more often than somebody could look."""
+    """Records the progress of a file, at most every PROGRESS_SECONDS."""
     last = 0.0
 
     def note(done: int, total: int | None) -> None:
@@ -272,7 +276,7 @@ def _receipts(harvester: Harvester, identity: Identity) -> Receipts:
     return Receipts(harvester.spool_dir, identity.artifact_id, harvester.holder, Owner.of(identity))
 
 
-def _source(harvester: Harvester, identity: Identity) -> SourceFiles:
+def _open_source(harvester: Harvester, identity: Identity) -> SourceFiles:
     return SourceFiles(
         harvester.worker,
         identity.external_job_id,
@@ -280,7 +284,7 @@ def _source(harvester: Harvester, identity: Identity) -> SourceFiles:
     )
 
 
-def _started(identity: Identity, *, dry_run: bool) -> JobStarted:
+def _start_event(identity: Identity, *, dry_run: bool) -> JobStarted:
     return JobStarted(
         job_id=identity.job_id,
         external_job_id=identity.external_job_id,

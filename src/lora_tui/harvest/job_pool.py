@@ -1,4 +1,4 @@
-"""The threads of a cycle: each takes the most urgent job; and the counts of the cycle."""
+"""The threads of a cycle, each of which takes the most urgent job, and the counts of the cycle."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from lora_tui.harvest.failures import (
 )
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
-from lora_tui.harvest.schedule import SOON, Pace, by_urgency, seconds_left, should_yield
+from lora_tui.harvest.schedule import SOON, Pace, seconds_left, should_yield, sort_by_urgency
 from lora_tui.harvest.store import TakenError
 from lora_tui.json_values import Row
 from lora_tui.text import terminal_safe
@@ -47,8 +47,8 @@ Emit = Callable[[Event], None]
 _UNREACHABLE_IN_A_ROW: Final = 3
 _REFUSED_IN_A_ROW: Final = 3
 _SAMPLES: Final = 2
-"""Jobs from the end of the queue that are tried before a worker that answers counts as down."""
-_WORKER_WORKS: Final = (
+"""Jobs from the end of the queue that are tried before a worker that responds counts as down."""
+_WORKER_RESPONDED: Final = (
     *ANSWERED,
     MalformedResultError,
     ResultNotThereError,
@@ -57,19 +57,19 @@ _WORKER_WORKS: Final = (
 _MOST_SLOW: Final = 8
 """The most slow jobs that go on beside the others."""
 _STOP_SECONDS: Final = 60.0
-"""Seconds; when a stop is asked for, a file that takes longer is not finished."""
+"""After a stop, a file that needs more seconds is not finished."""
 
 
 @dataclass(frozen=True)
 class CycleResult:
-    """What became of the jobs that were due, or came meanwhile."""
+    """The counts of a cycle, jobs that joined it included."""
 
     harvested: int = 0
     failed: int = 0
     elsewhere: int = 0
-    """Left to another harvester, or finished by one meanwhile."""
+    """Jobs that another harvester works on, or has finished."""
     left: int = 0
-    """Not looked at."""
+    """Jobs not tried."""
 
 
 class JobPool:
@@ -97,50 +97,50 @@ class JobPool:
         self._threads: list[threading.Thread] = []
         self._workers = 0
         self._closed = False
-        """No thread is left for new jobs."""
+        """Whether the last thread has ended, so that no job can join."""
         self._queue: list[Row] = []
         self._running: dict[str, Row] = {}
         self._completed: set[str] = set()
-        """Jobs that became a model, here or elsewhere: they don't come back in this cycle."""
+        """Jobs that became a model; they can't join this cycle again."""
         self._pace = Pace()
         self._slow: set[str] = set()
-        """Running jobs that have given way: they go on, and others beside them."""
+        """Running jobs that don't count against the concurrency."""
         self._reported_slow: set[str] = set()
         self._unreachable = 0
         self._worker_failed = self._worker_silent = 0
-        """Jobs that the worker failed at, and those of them for which it gave no answer at all."""
+        """Jobs for which the worker failed; those for which it did not respond at all."""
         self._worker_works = False
-        """Whether it did not fail at every job so far."""
+        """Whether the worker has succeeded for a job of this cycle."""
         self._planned = 0
         self._held_elsewhere: set[str] = set()
-        """Jobs that another harvester seems to work on: they come last."""
+        """Jobs that another harvester seems to work on; they are tried last."""
         self._refused: list[tuple[Row, WorkerKeyRefusedError]] = []
-        """Jobs for which the worker did not accept the key, before it accepted it for any."""
+        """Jobs for which the worker refused the key before it accepted it for any job."""
         self._accepted = False
-        """Whether the worker has answered a question, so that the key can't be wrong."""
+        """Whether the worker has accepted the key."""
         self._retried: set[str] = set()
-        """Jobs for which it did not accept the key once: they come last, for a second try."""
+        """Jobs for which the worker refused the key once; they are tried again last."""
         self._failed: set[str] = set()
-        """Jobs whose newest try in this cycle failed."""
+        """Jobs whose last attempt in this cycle failed."""
         self._harvested = self._elsewhere = self._left = 0
 
     def emit(self, event: Event) -> None:
-        """Note what happened, and pass it on."""
+        """Record an event and pass it on."""
         with self._lock:
-            self._note(event)
+            self._record(event)
             try:
                 self._emit(event)
-            except OSError as error:  # the output is closed: not a failure of the job
+            except OSError as error:  # the output is closed; the job did not fail
                 self._fatal = self._fatal or error
 
     def run(self, jobs: Sequence[Row]) -> None:
-        """Work on the jobs until none is left. Raises what concerns them all."""
+        """Work on the jobs until none is left. Raises errors that concern all jobs."""
         with self._lock:
             self._queue = list(jobs)
             self._left = len(jobs)
             self._workers = 1
             self._start_threads()
-        self._work()
+        self._worker_main()
         while True:
             with self._lock:
                 busy = [thread for thread in self._threads if thread.is_alive()]
@@ -148,7 +148,7 @@ class JobPool:
             if not busy:
                 break
             busy[0].join()
-        self._settle_refusals()
+        self._resolve_refusals()
         if self._fatal is not None and not isinstance(self._fatal, StoppedError):
             raise self._fatal
 
@@ -172,13 +172,13 @@ class JobPool:
         return CycleResult(self._harvested, len(self._failed), self._elsewhere, self._left)
 
     def add_jobs(self, jobs: Iterable[Row]) -> None:
-        """Take in the jobs of these that this cycle does not know yet, or may try again."""
+        """Add the jobs that this cycle does not know yet, or may try again."""
         with self._lock:
             if self._closed:
                 return
             known = self._completed | self._running.keys() | {str(job["id"]) for job in self._queue}
             new = [job for job in jobs if str(job["id"]) not in known]
-            # a job that is tried again is counted once
+            # a retried job is counted once
             self._left += len(new)
             self._queue += new
             self._sort()
@@ -186,12 +186,12 @@ class JobPool:
             self._changed.notify_all()
 
     def yield_to_urgent(self) -> None:
-        """Let jobs go first that would be lost behind one that is too slow."""
+        """Start urgent jobs beside running ones that are too slow."""
         with self._lock:
             if self._closed:
                 return
             now = clock.now()
-            waiting = [_window(job, now) for job in self._queue]
+            waiting = [_seconds_left(job, now) for job in self._queue]
             for job_id in self._running:
                 speed = self._pace.speed(job_id)
                 if job_id in self._slow:
@@ -206,12 +206,12 @@ class JobPool:
 
     @property
     def _backend_is_down(self) -> bool:
-        """Whether so many jobs in a row could not reach the backend that the rest is not tried."""
+        """Whether several jobs in a row could not reach the backend."""
         return self._unreachable >= _UNREACHABLE_IN_A_ROW
 
     @property
     def _worker_is_down(self) -> bool:
-        """Whether the worker failed at every job so far, and at so many that it isn't the jobs."""
+        """Whether the worker failed for every job so far, and for several of them."""
         if self._worker_works or self._accepted:
             return False
         return (
@@ -219,25 +219,25 @@ class JobPool:
             or self._worker_failed >= _UNREACHABLE_IN_A_ROW + _SAMPLES
         )
 
-    def _pop(self) -> Row:
-        """The most urgent job; but a sample of the others where the worker fails at the first."""
+    def _take_job(self) -> Row:
+        """The most urgent job; the least urgent one where the worker failed for the first ones."""
         doubtful = self._worker_failed >= _UNREACHABLE_IN_A_ROW
         sample = doubtful and not self._worker_works and not self._accepted
         return self._queue.pop(-1 if sample else 0)
 
     @property
-    def _allowed(self) -> int:
+    def _thread_limit(self) -> int:
         return self._concurrency + len(self._slow)
 
     def _stopping(self) -> bool:
         return self._stop.is_set() or self._fatal is not None
 
     def _start_threads(self) -> None:
-        """Start as many threads as are allowed and have a job to do."""
+        """Start threads up to the limit, as far as there are jobs for them."""
         made = self._harvested + self._planned
         idle = self._workers - len(self._running)
         while (
-            self._workers < self._allowed
+            self._workers < self._thread_limit
             and idle < len(self._queue)
             and (self._limit is None or made + self._workers < self._limit)
             and not self._stopping()
@@ -245,17 +245,19 @@ class JobPool:
             self._workers += 1
             idle += 1
             number = len(self._threads) + 2
-            thread = threading.Thread(target=self._work, name=f"harvest {number}", daemon=True)
+            thread = threading.Thread(
+                target=self._worker_main, name=f"harvest {number}", daemon=True
+            )
             self._threads.append(thread)
             thread.start()
 
     def _sort(self) -> None:
-        jobs = by_urgency(self._queue, clock.now())
+        jobs = sort_by_urgency(self._queue, clock.now())
         last = self._held_elsewhere | self._retried
         self._queue = sorted(jobs, key=lambda job: str(job["id"]) in last)
 
-    def _work(self) -> None:
-        while (job := self._next()) is not None:
+    def _worker_main(self) -> None:
+        while (job := self._next_job()) is not None:
             job_id = str(job["id"])
             try:
                 self._try_job(job)
@@ -275,29 +277,29 @@ class JobPool:
                     self._slow.discard(job_id)
                     self._changed.notify_all()
 
-    def _next(self) -> Row | None:
-        """The job whose turn it is; None where this thread is needed no longer."""
+    def _next_job(self) -> Row | None:
+        """The next job; None where this thread is no longer needed."""
         with self._lock:
             while (
                 not self._stopping()
                 and not self._backend_is_down
                 and not self._worker_is_down
-                and self._workers <= self._allowed
+                and self._workers <= self._thread_limit
             ):
                 made = self._harvested + self._planned
                 if made == self._limit or not self._queue:
                     break
                 if self._limit is None or made + len(self._running) < self._limit:
-                    job = self._pop()
+                    job = self._take_job()
                     self._running[str(job["id"])] = job
                     self._pace.begun(str(job["id"]))
                     return job
-                self._changed.wait()  # one of those under way may fail, and then it is our turn
+                self._changed.wait()  # a running job may fail and free a place within the limit
             self._workers -= 1
             return None
 
     def _try_job(self, job: Row) -> None:
-        """Try one job. Raises StoppedError, TakenError, AuthenticationError."""
+        """Process one job. Raises StoppedError, TakenError, AuthenticationError."""
         job_id = str(job["id"])
         failure: JobFailed | None = None
         down = made = False
@@ -308,7 +310,7 @@ class JobPool:
                 made = self._harvest(job)
         except WorkerKeyRefusedError as error:
             self._worker_works = True
-            self._note_refusal(job, error)
+            self._record_refusal(job, error)
             return
         except (StoppedError, TakenError, AuthenticationError):
             raise
@@ -320,9 +322,9 @@ class JobPool:
                 with self._lock:
                     self._worker_failed += 1
                     self._worker_silent += not error.answered
-            elif isinstance(error, _WORKER_WORKS):
+            elif isinstance(error, _WORKER_RESPONDED):
                 self._worker_works = True
-            failure = self._tell_failure(job, error)
+            failure = self._report_failure(job, error)
             self._accepted = self._accepted or isinstance(error, ANSWERED)
         if failure is None and not made and not self._dry_run:
             self._harvester.ledger.released(job_id)
@@ -342,7 +344,7 @@ class JobPool:
 
     def _harvest(self, job: Row) -> bool:
         job_id = str(job["id"])
-        if "status" not in job:  # it came during the cycle
+        if "status" not in job:  # it joined the cycle later
             rows = self._harvester.rest.jobs_in_full([job_id])
             if not rows:
                 return False
@@ -358,12 +360,12 @@ class JobPool:
         )
 
     def _check_stop(self, job_id: str) -> None:
-        """Raise StoppedError where a stop is asked for, and the end of the job's file is far."""
+        """Raise StoppedError where a stop was requested and the current file needs more time."""
         if self._stop.is_set() and self._pace.speed(job_id).seconds_left > _STOP_SECONDS:
             raise StoppedError
 
-    def _note_refusal(self, job: Row, error: WorkerKeyRefusedError) -> None:
-        """One refusal among other answers is about one job; several in a row are about all.
+    def _record_refusal(self, job: Row, error: WorkerKeyRefusedError) -> None:
+        """Record that the worker refused the key for a job; several in a row concern all jobs.
 
         Raises WorkerKeyRefusedError.
         """
@@ -375,7 +377,7 @@ class JobPool:
                 self._queue.append(job)
                 return
             if self._accepted:
-                self._tell_failure(job, error)
+                self._report_failure(job, error)
                 self._left -= 1
                 self._failed.add(job_id)
                 return
@@ -383,19 +385,19 @@ class JobPool:
             if len(self._refused) >= _REFUSED_IN_A_ROW:
                 raise error
 
-    def _settle_refusals(self) -> None:
-        """Where the worker has accepted the key for others, those it refused are tried again."""
+    def _resolve_refusals(self) -> None:
+        """Fail the refused jobs if the key was accepted for others, else the whole cycle."""
         if not self._refused or self._fatal is not None:
             return
         if not self._accepted:
             self._fatal = self._refused[0][1]
             return
         for job, error in self._refused:
-            self._tell_failure(job, error)
+            self._report_failure(job, error)
             self._left -= 1
             self._failed.add(str(job["id"]))
 
-    def _note(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         ledger = self._harvester.ledger
         match event:
             case JobStarted(dry_run=False):
@@ -407,13 +409,13 @@ class JobPool:
             case JobHarvested():
                 ledger.done(event.job_id, event.name, event.artifact_id, event.stars)
 
-    def _tell_failure(self, job: Row, error: Exception) -> JobFailed:
-        if isinstance(error, OSError):  # what a network refuses has errors of its own
+    def _report_failure(self, job: Row, error: Exception) -> JobFailed:
+        if isinstance(error, OSError):  # errors of the network are of the error family
             error = disk_error(error, "A file can't be written on this machine")
         if isinstance(error, LoraTuiError):
             reason, details, remedy = str(error), error.details, error.remedy
         else:
-            # its text may hold anything, a URL with its key among it; the place is what helps
+            # its text may hold a secret URL, so only its place is reported
             place = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"Something unexpected happened: {type(error).__name__}"
             details, remedy = f"{Path(place.filename).name}:{place.lineno}", "please report this"
@@ -452,6 +454,6 @@ class JobPool:
         return failure
 
 
-def _window(job: Row, now: datetime) -> float | None:
-    """Seconds for which the worker still keeps the result of a job."""
+def _seconds_left(job: Row, now: datetime) -> float | None:
+    """Seconds until the worker may drop the result of a job."""
     return seconds_left(clock.parse_timestamp(job.get("completed_at")), now)

@@ -1,7 +1,7 @@
-"""The claim on one job: renewed while its harvester lives, over soon after it died.
+"""The lease of one job: renewed while its harvester runs, expired soon after it died.
 
-Where the project has no leases (our migration is not applied), every claim succeeds: two
-harvesters then do the same work twice, and still end with one artifact and one notification.
+In a project without leases (our migration is not applied) every claim succeeds: two harvesters
+then repeat work, and still make one artifact and one notification.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from lora_tui.gateway.retry import repeat
 
 
 class LeaseLostError(LoraTuiError):
-    """Another harvester may be at the job by now: leave it alone."""
+    """The lease has expired: another harvester may work on the job."""
 
 
 class Lease:
-    """A job that is ours for now; a context manager that keeps it so."""
+    """A claimed job; a context manager that renews the claim in a thread."""
 
     def __init__(self, rest: Rest, job_id: str, holder: str, seconds: int, *, real: bool) -> None:
         self._rest = rest
@@ -29,7 +29,7 @@ class Lease:
         self._holder = holder
         self._seconds = seconds
         self.exclusive = real
-        """Whether nobody else can be at the job."""
+        """Whether no other harvester can work on the job."""
         self._valid_until = time.monotonic() + seconds
         self._over = threading.Event()
         self._lost = False
@@ -52,10 +52,7 @@ class Lease:
             raise LeaseLostError("The job went to another harvester")
 
     def is_still_ours(self) -> bool:
-        """Ask the backend: this machine may have slept, and its clock with it.
-
-        For what must not be done to another's job, not even once. Raises UnreachableError.
-        """
+        """Ask the backend, since this machine may have been suspended. Raises UnreachableError."""
         renew = self._rest.renew_lease
         return repeat(lambda: renew(self._job_id, self._holder, self._seconds)) is True
 
@@ -77,7 +74,7 @@ class Lease:
         try:
             self._rest.release_lease(self._job_id, self._holder)
         except LoraTuiError:
-            return  # it runs out by itself
+            return  # it expires
 
     def _keep(self) -> None:
         while not self._over.wait(self._seconds / 3):

@@ -1,8 +1,7 @@
-"""The harvest's own state on this machine: each job, its attempts, its files, when it is due again.
+"""The state of this machine's harvest: each job, its attempts, its files, its next attempt.
 
-One small SQLite file a profile, beside the sessions, mode 0600. The harvest writes it; the Harvest
-screen and `lora-tui harvest status` read it and nothing else. Losing it loses no model: jobs that
-had failed are then tried once more.
+One SQLite file for each profile, mode 0600. The harvest writes it; the Harvest screen and `lora-tui
+harvest status` read it. Without it no model is lost: failed jobs are then tried once more.
 """
 
 from __future__ import annotations
@@ -32,21 +31,21 @@ from lora_tui.sqlite_file import database_error, database_error_reason, sqlite_c
 from lora_tui.text import terminal_safe
 
 _DONE_KEPT: Final = timedelta(days=14)
-_DEATHS: Final = 3
+_MOST_DEATHS: Final = 3
 SHORT_WAIT_MS: Final = 100
-"""Milliseconds, for a file that another process has held once."""
-_Queued = tuple[str, str, str | None, str, str]
+"""Milliseconds to wait for a file that another process has held before."""
+_QueueRow = tuple[str, str, str | None, str, str]
 _INSERT: Final = (
     "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at, first_seen)"
     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (job_id)"
 )
-_WHOLE: Final = "typeof({0}) = 'integer' AND {0} BETWEEN 0 AND {1}"
-_VALUES: Final = {
+_INTEGER: Final = "typeof({0}) = 'integer' AND {0} BETWEEN 0 AND {1}"
+_VALID: Final = {
     "jobs": (
         f"state IN ({', '.join(repr(str(state)) for state in State)})",
-        _WHOLE.format("attempts", 1_000_000),
-        f"(stars IS NULL OR {_WHOLE.format('stars', 5)})",
-        _WHOLE.format("warned", 1),
+        _INTEGER.format("attempts", 1_000_000),
+        f"(stars IS NULL OR {_INTEGER.format('stars', 5)})",
+        _INTEGER.format("warned", 1),
         *(f"typeof({name}) = 'text'" for name in ("job_id", "external_job_id", "name", "holder")),
         *(
             f"typeof({name}) IN ('text', 'null')"
@@ -58,33 +57,33 @@ _VALUES: Final = {
     "files": (
         "typeof(job_id) = 'text'",
         "typeof(name) = 'text'",
-        _WHOLE.format("done", 1 << 62),
-        f"(total IS NULL OR {_WHOLE.format('total', 1 << 62)})",
-        _WHOLE.format("stored", 1),
+        _INTEGER.format("done", 1 << 62),
+        f"(total IS NULL OR {_INTEGER.format('total', 1 << 62)})",
+        _INTEGER.format("stored", 1),
     ),
 }
-"""What each column holds, as conditions in SQL."""
+"""The valid values of each column, as conditions in SQL."""
 _log: Final = logging.getLogger("lora_tui.harvest")
 
 
 def ledger_path(profile: Profile) -> Path:
-    """Where the ledger of a profile's project lies."""
+    """The path of the ledger of a profile."""
     return profile.paths.state_dir / "harvest" / f"{profile.key}.sqlite3"
 
 
 class Ledger:
     """One open ledger; safe to use from several threads, and by several processes at once.
 
-    A write that the disk refuses is logged and given up: the harvest matters more than its notes.
+    A write that the disk refuses is logged and dropped; the harvest continues.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open it, made where there is none, made anew where it is damaged. Raises DiskError."""
+        """Open the file; it is made where it is missing or damaged. Raises DiskError."""
         self.path = path
         self._lock = threading.RLock()
         self._patient, self._wait = True, 0
         self._presence: dict[str, Presence] = {}
-        """Of each harvester of this process, for other containers that share the directory."""
+        """For each harvester of this process: other containers may share the directory."""
         try:
             make_private_directory(path.parent)
             self._db = open_ledger_file(path)
@@ -110,16 +109,16 @@ class Ledger:
                 presence.close()
             self._presence.clear()
 
-    # What a harvest writes ---------------------------------------------------------------------
+    # Written by a harvest ----------------------------------------------------------------------
 
     def queue(self, jobs: Sequence[Mapping[str, Any]], holder: str = "") -> None:
-        """Note the whole queue as the backend has it: what left it was finished elsewhere."""
+        """Record the queue of the backend; jobs that left it were finished elsewhere."""
         now = clock.timestamp_text(clock.now())
-        waiting = [_queued(job, now) for job in jobs]
+        waiting = [_queue_row(job, now) for job in jobs]
         self._reset_damaged()
         with self._writing() as db:
-            self._free_abandoned(db, holder)
-            self._begin_anew(db, waiting)
+            self._release_abandoned(db, holder)
+            self._forget_retrained(db, waiting)
             db.executemany(
                 f"{_INSERT} DO UPDATE SET external_job_id = CASE state WHEN 'running'"
                 " THEN external_job_id ELSE excluded.external_job_id END,"
@@ -136,20 +135,20 @@ class Ledger:
             db.execute("DELETE FROM jobs WHERE state = 'done' AND updated_at < ?", (oldest,))
 
     def joined(self, jobs: Sequence[Mapping[str, Any]]) -> None:
-        """Note jobs that came while a cycle goes on; what is known of others stays as it is."""
+        """Record jobs that joined a running cycle; known ones are not changed."""
         now = clock.timestamp_text(clock.now())
-        waiting = [_queued(job, now) for job in jobs]
+        waiting = [_queue_row(job, now) for job in jobs]
         with self._writing() as db:
-            self._begin_anew(db, waiting)
+            self._forget_retrained(db, waiting)
             db.executemany(f"{_INSERT} DO NOTHING", waiting)
 
     def first_seen(self, job_id: str) -> datetime | None:
-        """When this machine noted the job for the first time."""
+        """When this machine recorded the job for the first time."""
         rows = self._read("SELECT first_seen FROM jobs WHERE job_id = ?", job_id)
         return clock.parse_timestamp(rows[0]["first_seen"]) if rows else None
 
     def not_due(self) -> tuple[frozenset[str], frozenset[str]]:
-        """The jobs that must not be tried now: those whose time has not come, and the dead."""
+        """The ids of failed jobs that are not due yet, and of dead ones."""
         now = clock.now()
         latest = now + timedelta(seconds=LONGEST_WAIT)
         later, dead = set(), set()
@@ -161,24 +160,24 @@ class Ledger:
         return frozenset(later), frozenset(dead)
 
     def started(self, job_id: str, name: str, holder: str) -> None:
-        """Work on a job begins."""
+        """Record that work on a job begins."""
         self._show_presence(holder)
         with self._writing() as db:
             db.execute("DELETE FROM files WHERE job_id = ?", (job_id,))
-            self._set(db, job_id, state=State.RUNNING, name=terminal_safe(name), holder=holder)
+            self._put_job(db, job_id, state=State.RUNNING, name=terminal_safe(name), holder=holder)
 
     def progress(self, job_id: str, name: str, done: int, total: int | None) -> None:
-        """So much of a file has arrived."""
-        self._file(job_id, name, done, total, stored=False)
+        """Record how many bytes of a file have arrived."""
+        self._put_file(job_id, name, done, total, stored=False)
 
     def stored(self, job_id: str, name: str, size: int) -> None:
-        """A file is in the bucket."""
-        self._file(job_id, name, size, size, stored=True)
+        """Record that a file is in the bucket."""
+        self._put_file(job_id, name, size, size, stored=True)
 
     def done(self, job_id: str, name: str, artifact_id: str, stars: int | None) -> None:
-        """The job has its model."""
+        """Record that a job has its model."""
         with self._writing() as db:
-            self._set(
+            self._put_job(
                 db,
                 job_id,
                 state=State.DONE,
@@ -192,7 +191,7 @@ class Ledger:
             )
 
     def released(self, job_id: str) -> None:
-        """Nobody works on it here any more, and nothing came of it: it waits as before."""
+        """Record that work on a job ended without a result: it waits as before."""
         with self._writing() as db:
             db.execute(
                 "UPDATE jobs SET state = CASE WHEN attempts = 0 OR reason IS NULL"
@@ -210,7 +209,7 @@ class Ledger:
         remedy: str | None,
         permanent: bool,
     ) -> datetime | None:
-        """A try failed; when the next one is due, None where there will be none."""
+        """Record a failed attempt; the time of the next one, None where there is none."""
         now = clock.now()
         job = next((job for job in self.jobs() if job.job_id == job_id), None)
         attempts = (job.attempts if job else 0) + 1
@@ -219,7 +218,7 @@ class Ledger:
             wait = wait_after(attempts, seconds_left(job.completed_at if job else None, now))
             next_try = now + timedelta(seconds=wait)
         with self._writing() as db:
-            self._set(
+            self._put_job(
                 db,
                 job_id,
                 state=State.DEAD if permanent else State.FAILED,
@@ -233,7 +232,7 @@ class Ledger:
         return next_try
 
     def reason(self, job_id: str) -> str | None:
-        """Why the last try of a job failed; None without one."""
+        """Why the last attempt of a job failed; None without one."""
         rows = self._read("SELECT reason, details FROM jobs WHERE job_id = ?", job_id)
         if not rows or not rows[0]["reason"]:
             return None
@@ -241,7 +240,7 @@ class Ledger:
         return f"{reason} ({details})" if details else str(reason)
 
     def warn_once(self, job_id: str) -> bool:
-        """True for the first who asks about this job."""
+        """True for the first call for this job."""
         with self._writing() as db:
             done = db.execute(
                 "UPDATE jobs SET warned = 1 WHERE job_id = ? AND warned = 0", (job_id,)
@@ -250,7 +249,7 @@ class Ledger:
         return False
 
     def retry(self, job_ids: Iterable[str]) -> int:
-        """Have failed and dead jobs tried by the next cycle; how many there were."""
+        """Let the next cycle try failed and dead jobs; returns how many there were."""
         with self._writing() as db:
             return sum(
                 db.execute(
@@ -262,12 +261,12 @@ class Ledger:
             )
         return 0
 
-    # What screens and commands read -------------------------------------------------------------
+    # Read by screens and commands ---------------------------------------------------------------
 
     def jobs(self, *, most_done: int = -1) -> list[JobState]:
-        """All jobs: those that wait the longest first, the finished ones last, the newest first.
+        """All jobs: the longest waiting first; finished ones last, the newest of them first.
 
-        `most_done` is how many of the finished ones are read at most; there may be thousands.
+        `most_done` limits the finished ones; there may be thousands.
         """
         chosen = (
             "job_id IN (SELECT job_id FROM jobs WHERE state <> 'done' UNION ALL SELECT job_id FROM"
@@ -294,19 +293,21 @@ class Ledger:
         return active + finished
 
     def models_made(self) -> int:
-        """A count that grows with each job that has got its model."""
+        """The number of jobs that have become a model."""
         [(count,)] = self._read("SELECT COUNT(*) FROM jobs WHERE state = 'done'")
         return int(count)
 
     def version(self) -> tuple[int, int]:
-        """Another value whenever anything has changed since."""
+        """A value that changes with every change of the file."""
         with self._lock:
             [(version,)] = self._read("PRAGMA data_version")
             return int(version), self._db.total_changes
 
     # ------------------------------------------------------------------------------------------
 
-    def _file(self, job_id: str, name: str, done: int, total: int | None, *, stored: bool) -> None:
+    def _put_file(
+        self, job_id: str, name: str, done: int, total: int | None, *, stored: bool
+    ) -> None:
         with self._writing() as db:
             db.execute(
                 "INSERT INTO files (job_id, name, done, total, stored) VALUES (?, ?, ?, ?, ?)"
@@ -316,8 +317,8 @@ class Ledger:
             )
 
     def _reset_damaged(self) -> None:
-        """Forget rows whose values can't be ours, as a failing disk leaves them."""
-        for table, values in _VALUES.items():
+        """Delete rows with invalid values, which a failing disk may leave."""
+        for table, values in _VALID.items():
             wrong = f"NOT ({' AND '.join(values)})"
             query = f"SELECT rowid FROM {table} WHERE {wrong}"  # noqa: S608 - our own words
             rows = self._read(query)
@@ -334,48 +335,48 @@ class Ledger:
                 self.path,
             )
 
-    def _begin_anew(self, db: sqlite3.Connection, waiting: Sequence[_Queued]) -> None:
-        """Forget what was noted of a job that has been trained again, with a new id at the worker.
+    def _forget_retrained(self, db: sqlite3.Connection, waiting: Sequence[_QueueRow]) -> None:
+        """Delete the state of jobs that were trained again, with a new id at the worker.
 
-        While somebody is at it, it keeps the old id, and so is noticed afterwards.
+        A running job keeps the old id until it ends.
         """
         db.executemany(
             "DELETE FROM jobs WHERE job_id = ? AND external_job_id <> ? AND state <> 'running'",
             [(job_id, external_job_id) for job_id, external_job_id, *_ in waiting],
         )
 
-    def _free_abandoned(self, db: sqlite3.Connection, holder: str) -> None:
-        """Jobs whose harvester is gone, and those of this one: between cycles it is at none.
+    def _release_abandoned(self, db: sqlite3.Connection, holder: str) -> None:
+        """Release the running jobs of dead harvesters, and of this one between two cycles.
 
-        A job at which one harvester after another died may be the reason: it waits like one that
-        failed, so that it doesn't keep the others from their turn.
+        A job at which several harvesters died may be the cause: it waits like a failed one, so that
+        it does not block the others.
         """
         for row in db.execute("SELECT * FROM jobs WHERE state = 'running'").fetchall():
             if row["holder"] == holder:
-                self._set(db, row["job_id"], state=State.WAITING, holder="")
+                self._put_job(db, row["job_id"], state=State.WAITING, holder="")
             elif not self._is_alive(row["holder"]):
-                self._bury(db, row)
+                self._count_death(db, row)
 
-    def _bury(self, db: sqlite3.Connection, row: sqlite3.Row) -> None:
-        """Note that a harvester died at this job."""
+    def _count_death(self, db: sqlite3.Connection, row: sqlite3.Row) -> None:
+        """Count that a harvester died while it worked on this job."""
         job_id, attempts = row["job_id"], row["attempts"] + 1
-        self._set(db, job_id, state=State.WAITING, holder="", attempts=attempts)
-        if attempts < _DEATHS:
+        self._put_job(db, job_id, state=State.WAITING, holder="", attempts=attempts)
+        if attempts < _MOST_DEATHS:
             return
         now = clock.now()
         window = seconds_left(clock.parse_timestamp(row["completed_at"]), now)
         next_try = now + timedelta(seconds=wait_after(attempts, window))
-        self._set(
+        self._put_job(
             db,
             job_id,
             state=State.FAILED,
             next_try=clock.timestamp_text(next_try),
-            reason="The harvester ended abruptly while it was at this job",
+            reason="The harvester ended abruptly while it worked on this job",
             details=f"{attempts} attempts without a result",
-            remedy="look for SIGKILL and for a lack of memory in the system's log",
+            remedy="check the system's log for SIGKILL and lack of memory",
         )
 
-    def _set(self, db: sqlite3.Connection, job_id: str, **values: Any) -> None:
+    def _put_job(self, db: sqlite3.Connection, job_id: str, **values: Any) -> None:
         values["updated_at"] = clock.timestamp_text(clock.now())
         names = list(values)
         db.execute(
@@ -386,7 +387,7 @@ class Ledger:
         )
 
     def _read(self, sql: str, *values: int | str) -> list[sqlite3.Row]:
-        """All rows; a file that was damaged meanwhile is made anew. Raises DiskError."""
+        """All rows; a file that was damaged meanwhile is replaced. Raises DiskError."""
         with self._lock:
             try:
                 try:
@@ -407,14 +408,14 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction; where the file takes none, what is written goes open_in_memory."""
+        """A transaction; where the file can't be written, one of a database in memory."""
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                self._be_patient(True)
+                self._set_patience(True)
             except sqlite3.Error as error:
-                self._say_unnoted(error)
-                self._be_patient(False)
+                self._log_lost_write(error)
+                self._set_patience(False)
                 with closing(open_in_memory()) as db:
                     yield db
                 return
@@ -427,10 +428,10 @@ class Ledger:
                         self._db.execute("ROLLBACK")
                 if not isinstance(error, sqlite3.Error):
                     raise
-                self._say_unnoted(error)
+                self._log_lost_write(error)
 
-    def _be_patient(self, patient: bool) -> None:
-        """After one timeout, later notes wait only briefly for the same process."""
+    def _set_patience(self, patient: bool) -> None:
+        """After one timeout, later writes wait only briefly."""
         if patient is not self._patient:
             self._patient = patient
             with suppress(sqlite3.Error):
@@ -440,14 +441,14 @@ class Ledger:
                     f"PRAGMA busy_timeout = {self._wait if patient else SHORT_WAIT_MS}"
                 )
 
-    def _say_unnoted(self, error: sqlite3.Error) -> None:
+    def _log_lost_write(self, error: sqlite3.Error) -> None:
         if not self._patient:
-            return  # it was said
+            return  # it was logged before
         reason = database_error_reason(error, self.path).words
         if sqlite_code(error) == sqlite3.SQLITE_BUSY:
             holder = database_writer(self.path)
             reason = f"it is held by {holder}; {holder.remedy}"
-        _log.warning("the harvest's state could not be noted: %s (%s)", reason, self.path)
+        _log.warning("the harvest's state could not be written: %s (%s)", reason, self.path)
 
     def _job(self, row: sqlite3.Row, files: tuple[FileState, ...]) -> JobState:
         state = State(row["state"])
@@ -474,17 +475,17 @@ class Ledger:
         with self._lock:
             if holder not in self._presence and is_process_alive(holder):
                 with suppress(OSError):  # other containers can't tell then that this one lives
-                    self._presence[holder] = Presence(self._owners, holder)
+                    self._presence[holder] = Presence(self._presence_directory, holder)
 
     def _is_alive(self, holder: str) -> bool:
-        return is_alive(holder, self._owners)
+        return is_alive(holder, self._presence_directory)
 
     @property
-    def _owners(self) -> Path:
+    def _presence_directory(self) -> Path:
         return self.path.with_name(f"{self.path.name}.owners")
 
 
-def _queued(job: Mapping[str, Any], now: str) -> _Queued:
+def _queue_row(job: Mapping[str, Any], now: str) -> _QueueRow:
     return (
         str(job["id"]),
         terminal_safe(job.get("external_job_id"), limit=120),

@@ -16,20 +16,20 @@ from lora_tui.sqlite_file import use_wal
 
 
 class State(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     WAITING = "waiting"
     RUNNING = "running"
     FAILED = "failed"
-    """It is tried again at `next_try`."""
+    """The next attempt is due at `next_try`."""
     DEAD = "dead"
-    """It failed for good: only `retry` brings it back."""
+    """It failed permanently; only `retry` tries it again."""
     DONE = "done"
 
 
 @dataclass(frozen=True)
 class FileState:
-    """One file on its way from the worker to the bucket."""
+    """One file between the worker and the bucket."""
 
     name: str
     done: int
@@ -45,11 +45,11 @@ class JobState:
     job_id: str
     external_job_id: str
     name: str
-    """Of the model to come; may be empty before the first try."""
+    """Of the model; may be empty before the first attempt."""
     completed_at: datetime | None
     state: State
     attempts: int
-    """Those that failed."""
+    """Failed attempts."""
     next_try: datetime | None
     reason: str | None
     details: str | None
@@ -95,26 +95,26 @@ CREATE TABLE IF NOT EXISTS files (
 
 
 def open_ledger_file(path: Path) -> sqlite3.Connection:
-    """Open it, made where there is none, made anew where it is damaged or can't be read by us.
+    """Open the file, make it where it is missing, replace it where it is damaged or incompatible.
 
     Raises OSError, sqlite3.Error.
     """
     try:
         return _open(path)
     except _OtherVersionError as error:
-        aside = _set_aside(path, f".version{error.version}")
+        aside = _rename_aside(path, f".version{error.version}")
         _log.warning(
-            "the harvest's state was written by another version of lora-tui (%d) and begins anew;"
-            " the old one is kept as %s",
+            "the harvest's state was written by another version of lora-tui (%d) and starts empty;"
+            " the old file is kept as %s",
             error.version,
             aside,
         )
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
-        aside = _set_aside(path, ".damaged")
+        aside = _rename_aside(path, ".damaged")
         _log.warning(
-            "the harvest's state was damaged and is made anew: %s; the old one is kept as %s",
+            "the harvest's state was damaged and starts empty: %s; the old file is kept as %s",
             path,
             aside,
         )
@@ -139,7 +139,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if version == 0:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
         _add_columns(db)
-        if not _fits(db):
+        if not _is_compatible(db):
             if version in (0, _VERSION):
                 raise sqlite3.DatabaseError("its tables are not ours")
             raise _OtherVersionError(version)
@@ -152,23 +152,23 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _prepare(db: sqlite3.Connection) -> None:
     db.row_factory = sqlite3.Row
-    # a damaged byte costs a character, and not the whole answer
+    # a damaged byte affects one character, not the whole row
     db.text_factory = lambda value: value.decode("utf-8", "replace")
 
 
 def _add_columns(db: sqlite3.Connection) -> None:
-    """What earlier releases did not have; those that lack it can still use the file."""
+    """Add the columns that earlier releases lack; those can still use the file."""
     columns = _columns(db, "jobs")
     if not columns or "first_seen" in columns:
         return
     db.execute("BEGIN IMMEDIATE")
-    if "first_seen" not in _columns(db, "jobs"):  # another process may have been faster
+    if "first_seen" not in _columns(db, "jobs"):  # another process may have added it
         db.execute("ALTER TABLE jobs ADD COLUMN first_seen TEXT")
     db.execute("COMMIT")
 
 
-def _fits(db: sqlite3.Connection) -> bool:
-    """Whether the tables have all our columns, and need no others to be filled."""
+def _is_compatible(db: sqlite3.Connection) -> bool:
+    """Whether the tables have all our columns, and require no others."""
     with closing(open_in_memory()) as ours:
         for table in ("jobs", "files"):
             known, found = _columns(ours, table), _columns(db, table)
@@ -186,14 +186,14 @@ def _columns(db: sqlite3.Connection, table: str) -> dict[str, bool]:
 
 
 def open_in_memory() -> sqlite3.Connection:
-    """The same tables in memory, for what the file does not take."""
+    """The same tables in memory, for writes that the file refuses."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     _prepare(db)
     db.executescript(_SCHEMA)
     return db
 
 
-def _set_aside(path: Path, ending: str) -> Path:
+def _rename_aside(path: Path, ending: str) -> Path:
     for end in ("-wal", "-shm"):
         path.with_name(path.name + end).unlink(missing_ok=True)
     return path.replace(path.with_name(path.name + ending))

@@ -1,7 +1,6 @@
-"""Runs one cycle, or cycles until it is stopped, and decides when a refused key ends the service.
+"""Runs one cycle, or cycles until a stop, and ends the service after repeated refusals of a key.
 
-A key that is refused once may be accepted a moment later: two parts of a platform disagree about
-the time, or a gateway is restarted. So a single refusal does not end the service.
+A single refusal does not end it: clocks of a platform differ, or a gateway restarts.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from lora_tui.harvest.events import CycleFinished, Event
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.schedule import wait_between_cycles
 
-_TRIES: Final = 3
-"""Of a cycle in a row, where the key is refused: of the only one, and of a service's first."""
+_ATTEMPTS: Final = 3
+"""Of a single cycle, or of the first one of a service, while the key is refused."""
 _REFUSED_CYCLES: Final = 5
 _REFUSED_SECONDS: Final = 600.0
-"""So many cycles in a row, over so long: then the key is taken for wrong."""
+"""The service ends after so many refused cycles in a row that took at least so many seconds."""
 
 
 def run_once(
@@ -33,11 +32,11 @@ def run_once(
     stop: threading.Event,
     dry_run: bool = False,
     concurrency: int = 1,
-    tries: int = _TRIES,
+    tries: int = _ATTEMPTS,
 ) -> CycleResult:
-    """Run one cycle; `tries` in all where a key is refused. Raises what the last one raises.
+    """Run one cycle, up to `tries` times while a key is refused. Raises what the last one raises.
 
-    The figures are those of all of them.
+    The result counts all of them.
     """
     harvested = failed = elsewhere = 0
 
@@ -82,10 +81,9 @@ def run_forever(
 ) -> None:
     """Run a cycle every `interval` seconds until `stop` is set; then end after the current file.
 
-    While cycles fail altogether, the waits between them double, up to a quarter of an hour. `wait`
-    sleeps so many seconds and says whether to stop. Raises AuthenticationError where a key is
-    refused by the first cycle, or by several in a row over minutes, and UsageError: those need a
-    person.
+    While whole cycles fail, the waits between them double, up to a quarter of an hour. `wait` waits
+    for a number of seconds and returns whether to stop. Raises UsageError, and AuthenticationError
+    where a key is refused in the first cycle, or in several cycles in a row over minutes.
     """
     wait = wait or stop.wait
     failures = refused = 0
@@ -99,7 +97,7 @@ def run_forever(
                 emit=emit,
                 stop=stop,
                 concurrency=concurrency,
-                tries=_TRIES if first else 1,
+                tries=_ATTEMPTS if first else 1,
             )
         except UsageError:
             raise
@@ -107,9 +105,9 @@ def run_forever(
             failures += 1
             refused += 1
             if first or (refused >= _REFUSED_CYCLES and refused_for >= _REFUSED_SECONDS):
-                raise _for_good(error, refused, refused_for) from error
+                raise _final_refusal(error, refused, refused_for) from error
         except LoraTuiError:
-            failures += 1  # the cycle's last event has told what it was
+            failures += 1  # the last event of the cycle has reported it
             refused, refused_for = 0, 0.0
         else:
             failures = refused = 0
@@ -122,12 +120,12 @@ def run_forever(
             return
 
 
-def _for_good(error: AuthenticationError, cycles: int, seconds: float) -> AuthenticationError:
-    """The same error, saying why it ends the service."""
+def _final_refusal(error: AuthenticationError, cycles: int, seconds: float) -> AuthenticationError:
+    """The same error, with the reason why it ends the service."""
     when = (
         f"by {cycles} cycles in a row, over {formats.duration(seconds)}"
         if seconds
-        else f"by the first cycle, {_TRIES} times"
+        else f"by the first cycle, {_ATTEMPTS} times"
     )
     details = f"refused {when}; {error.details}" if error.details else f"refused {when}"
     return AuthenticationError(str(error), details=details, remedy=error.remedy)

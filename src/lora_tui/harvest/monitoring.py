@@ -28,7 +28,10 @@ _log: Final = logging.getLogger("lora_tui.harvest")
 
 
 class HealthFile:
-    """Pass it every event; a disk that refuses is logged, and the harvest goes on."""
+    """A small JSON object that is rewritten at every event; failed writes are logged.
+
+    A probe checks its age, and `ok`, which is false while whole cycles fail.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,7 +41,7 @@ class HealthFile:
         self._write()
 
     def note(self, event: Event) -> None:
-        """Something happened."""
+        """Record an event."""
         if isinstance(event, CycleFinished):
             self._state |= {
                 "ok": event.error is None,
@@ -54,7 +57,7 @@ class HealthFile:
         self._write()
 
     def beat(self) -> None:
-        """A file moves."""
+        """Rewrite the file while a transfer runs."""
         if time.monotonic() - self._written >= LEAST_SECONDS:
             self._write()
 
@@ -72,7 +75,7 @@ _ADDRESS: Final = "127.0.0.1"
 
 
 class Metrics:
-    """Pass it every event; close it at the end."""
+    """Prometheus metrics on this machine's own address. Close it at the end."""
 
     def __init__(self, port: int) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
@@ -109,11 +112,11 @@ class Metrics:
 
     @property
     def address(self) -> str:
-        """The address that is listened on."""
+        """The address of the server."""
         return str(self._server.server_address[0])
 
     def note(self, event: Event) -> None:
-        """Something happened."""
+        """Record an event."""
         match event:
             case CycleStarted():
                 self._queue.labels("waiting").set(event.waiting)
@@ -133,7 +136,7 @@ class Metrics:
                     self._success.set_to_current_time()
 
     def close(self) -> None:
-        """Serve no longer."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         thread: Any = self._thread

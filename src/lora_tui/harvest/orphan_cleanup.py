@@ -1,4 +1,10 @@
-"""Removes objects and receipts of jobs that became no model."""
+"""Removes objects and receipts of jobs that became no model.
+
+Under a lease the objects go at once when a job fails for good (job.py). Without leases another
+harvester may be about to publish them, so they stay until they are older than ORPHAN_AGE: files
+half as old are sent anew (store.py), and are checked once more before a model names them
+(publish.py).
+"""
 
 from __future__ import annotations
 
@@ -14,14 +20,14 @@ from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.ledger_schema import State
 from lora_tui.harvest.publish import remove_unnamed
 from lora_tui.harvest.receipts import Owner, Receipts
-from lora_tui.harvest.store import KEPT
+from lora_tui.harvest.store import ORPHAN_AGE
 
 
-def remove_leftovers(harvester: Harvester, queue: Sequence[Mapping[str, Any]]) -> None:
-    """Look at each job that this machine has stored files for, and that nobody will harvest.
+def remove_orphans(harvester: Harvester, queue: Sequence[Mapping[str, Any]]) -> None:
+    """Remove the objects and receipts of jobs that this machine began and nobody will harvest.
 
-    `queue` is all that waits at the backend. What can't be decided now stays until the next time.
-    Raises AuthenticationError.
+    `queue` is all waiting jobs of the backend. Undecided cases stay until the next cycle. Raises
+    AuthenticationError.
     """
     receipts = Receipts.all_in(harvester.spool_dir, harvester.holder)
     if not receipts:
@@ -35,7 +41,7 @@ def remove_leftovers(harvester: Harvester, queue: Sequence[Mapping[str, Any]]) -
         if state is State.RUNNING or (job is not None and state is not State.DEAD):
             continue
         try:
-            if owner is None or _is_over(harvester, found.artifact_id, owner):
+            if owner is None or _is_settled(harvester, found.artifact_id, owner):
                 found.discard()
         except AuthenticationError:
             raise
@@ -43,12 +49,12 @@ def remove_leftovers(harvester: Harvester, queue: Sequence[Mapping[str, Any]]) -
             continue
 
 
-def _is_over(harvester: Harvester, artifact_id: str, owner: Owner) -> bool:
-    """Whether nothing is left to do for this job; its objects are removed where no one can come."""
+def _is_settled(harvester: Harvester, artifact_id: str, owner: Owner) -> bool:
+    """Whether nothing is left to do for this job; objects that nobody can publish are removed."""
     artifact = harvester.rest.artifact_by_job(owner.job_id)
     if artifact is not None and str(artifact["id"]) == artifact_id:
         remove_unnamed(harvester.storage, owner.folder, artifact)
-        return True  # it is finished, here or by another machine
+        return True  # finished, by this machine or another one
     objects = list(harvester.storage.list(owner.folder))
     if artifact is None and not all(map(_is_old, objects)):
         return False
@@ -58,11 +64,11 @@ def _is_over(harvester: Harvester, artifact_id: str, owner: Owner) -> bool:
 
 def _is_old(found: ObjectInfo) -> bool:
     stored = clock.parse_timestamp(found.updated_at)
-    return stored is not None and clock.now() - stored >= KEPT
+    return stored is not None and clock.now() - stored >= ORPHAN_AGE
 
 
 def _owner_of(job: Mapping[str, Any] | None) -> Owner | None:
-    """For receipts that an earlier version wrote, which do not say whose they are."""
+    """The owner of receipts of an earlier version, which do not name it."""
     try:
         return Owner.of(Identity.of(job)) if job is not None else None
     except MalformedJobError:

@@ -1,6 +1,6 @@
-"""From stored files to a model that its owner sees: the row, the announcement, the job's link.
+"""Publishes a model whose files are stored: its row, its notification, the link from its job.
 
-Each step may be repeated: ids are made from the job's id, and what is there already is found.
+Each step can be repeated: ids are derived from the job's id, and existing rows are found.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from lora_tui.json_values import Row, mapping
 
 
 def check_stored(storage: Storage, identity: Identity, files: Iterable[StoredFile]) -> None:
-    """Look once more before a model names these files. Raises IntegrityError where one is gone.
+    """Check that the bucket still holds these files. Raises IntegrityError where one is missing.
 
-    Whoever takes an old job's files for leftovers (leftovers.py) removes them before this look.
+    A cleanup of orphans (orphan_cleanup.py) removes files only before this check.
     """
     there = {found.path: found.size for found in storage.list(identity.folder)}
     missing = [
@@ -37,7 +37,7 @@ def check_stored(storage: Storage, identity: Identity, files: Iterable[StoredFil
 
 
 def write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:
-    """The job's artifact, and whether somebody else wrote it (or we, in an attempt that broke)."""
+    """The job's artifact, and whether it existed already."""
     try:
         return repeat(lambda: rest.insert_artifact(row)), False
     except ConflictError:
@@ -50,39 +50,44 @@ def write_artifact(rest: Rest, row: Row) -> tuple[Row, bool]:
 def publish(
     rest: Rest, storage: Storage, receipts: Receipts, identity: Identity, artifact: Row
 ) -> bool:
-    """Announce the artifact, then take the job out of the queue; True for the one who did.
+    """Announce the artifact, then link the job; True where this call has linked it.
 
     Raises MissingReferenceError where the job was deleted meanwhile.
     """
     foreign = str(artifact["id"]) != identity.artifact_id
     if foreign:
-        give_up(storage, receipts, identity)  # no artifact will ever name what we stored
+        discard_objects(
+            storage, receipts, identity
+        )  # no artifact will name the files that we stored
     if not artifact.get("deleted_at") and not (foreign and _is_announced(rest, artifact)):
         repeat(lambda: rest.insert_notification(notification_row(artifact)))
     linked = repeat(lambda: rest.link_job(identity.job_id, str(artifact["id"])))
-    if not linked and give_up_deleted(rest, storage, receipts, identity):
+    if not linked and discard_if_deleted(rest, storage, receipts, identity):
         raise MissingReferenceError("Could not link the job: it was deleted meanwhile")
     if linked and not foreign:
         try:
             remove_unnamed(storage, identity.folder, artifact)
         except LoraTuiError:
-            return linked  # the receipts stay, so leftovers.py does it
+            return linked  # the receipts stay, so orphan_cleanup.py removes them
     receipts.discard()
     return linked
 
 
 def remove_unnamed(storage: Storage, folder: str, artifact: Row) -> None:
-    """Remove what an earlier try stored and the model does not name. Raises the error family."""
+    """Remove the objects that an earlier attempt stored and the model does not name.
+
+    Raises the error family.
+    """
     named = set(mapping(artifact.get("artifacts")).values())
     if not named or not all(isinstance(path, str) and path.startswith(folder) for path in named):
-        return  # nobody knows what belongs to it
+        return  # it is unknown which objects belong to the model
     unnamed = [found.path for found in storage.list(folder) if found.path not in named]
     if unnamed:
         storage.delete(unnamed)
 
 
-def give_up(storage: Storage, receipts: Receipts, identity: Identity) -> None:
-    """Remove what was stored for an artifact that will never be; if not now, the next time."""
+def discard_objects(storage: Storage, receipts: Receipts, identity: Identity) -> None:
+    """Remove the objects of an artifact that will not be written; errors are left to a cleanup."""
     receipts.discard()
     try:
         paths = [found.path for found in storage.list(identity.folder)]
@@ -92,17 +97,19 @@ def give_up(storage: Storage, receipts: Receipts, identity: Identity) -> None:
         return
 
 
-def give_up_deleted(rest: Rest, storage: Storage, receipts: Receipts, identity: Identity) -> bool:
-    """Whether the job was deleted; then what was stored for it is removed."""
+def discard_if_deleted(
+    rest: Rest, storage: Storage, receipts: Receipts, identity: Identity
+) -> bool:
+    """Whether the job was deleted; if so, its stored objects are removed."""
     job = rest.job(identity.user_id, identity.job_id)
     if job is not None or rest.artifact_by_job(identity.job_id) is not None:
         return False
-    give_up(storage, receipts, identity)
+    discard_objects(storage, receipts, identity)
     return True
 
 
 def _is_announced(rest: Rest, artifact: Row) -> bool:
-    """Whether there is a notification of an artifact that is not of our making."""
+    """Whether an artifact that we did not write has a notification."""
     user_id, created_at = str(artifact["user_id"]), artifact.get("created_at")
     after = Cursor.at(created_at) if isinstance(created_at, str) else None
     while True:

@@ -1,10 +1,9 @@
-"""What this machine has put into the bucket for a job that is not finished yet.
+"""Records which files of an unfinished job this machine has stored in the bucket.
 
-An upload in pieces leaves its address here, so that it goes on after a restart.
-
-After a crash the next run compares: a file whose receipt still fits the object in the bucket is not
-sent again, nor fetched where the source still calls it by the same strong ETag. Receipts save work
-and nothing else: where one is missing or damaged, the file is fetched and sent.
+An upload in pieces records its address here, so that it continues after a restart. After a crash a
+file is not sent again if its receipt still matches the object in the bucket, and not fetched again
+if the source still gives the same strong ETag. Receipts only save work: without one the file is
+fetched and sent.
 """
 
 from __future__ import annotations
@@ -24,27 +23,27 @@ from lora_tui.processes import is_process_alive
 
 _ELSEWHERE_SECONDS: Final = 3_600.0
 _OWNER: Final = "."
-"""The entry that says whose they are; no file is called so."""
+"""The key of the entry that names the job; no file has this name."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """One object as it was when we had stored and checked it."""
+    """A stored and checked object."""
 
     size: int
     """Bytes."""
     sha256: str
     etag: str | None
-    """The service's name for this version of the object."""
+    """Of the object in the bucket."""
     source: str | None = None
-    """The source's name for these bytes (a strong ETag); None where it has none."""
+    """The strong ETag of the source; None where it has none."""
     checked: bool = True
-    """False where a version wrote it that did not look at the structure of files."""
+    """False in receipts of versions that did not check the structure of files."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose receipts they are, so that leftovers can be told from work in progress."""
+    """The job that the receipts belong to."""
 
     job_id: str
     folder: str
@@ -67,11 +66,11 @@ class Receipts:
         self._file = directory / f"{artifact_id}.json"
         self._entries: dict[str, Any] = _read(self._file)
         self.owner = owner or _owner(self._entries.get(_OWNER))
-        """None where an earlier version wrote them."""
+        """None in receipts of an earlier version."""
 
     @classmethod
     def all_in(cls, directory: Path, holder: str) -> list[Self]:
-        """Those of every artifact that this machine has not finished."""
+        """The receipts of every artifact that this machine has not finished."""
         return [cls(directory, file.stem, holder) for file in sorted(directory.glob("*.json"))]
 
     def proves(self, name: str, there: ObjectInfo, sha256: str) -> bool:
@@ -80,7 +79,7 @@ class Receipts:
         return receipt is not None and receipt.sha256 == sha256 and _fits(receipt, there)
 
     def known(self, name: str, there: ObjectInfo, version: str | None) -> Receipt | None:
-        """The receipt of an object that holds what the source calls by this name, if it does."""
+        """The receipt of an object whose bytes the source still gives this strong ETag."""
         receipt = self._receipt(name)
         if receipt is None or version is None or receipt.source != version or not receipt.checked:
             return None
@@ -92,17 +91,17 @@ class Receipts:
         return all(name in ours for name in names)
 
     def add(self, name: str, receipt: Receipt) -> None:
-        """Note a file that is stored."""
+        """Record a stored file."""
         self._entries[name] = asdict(receipt)
         self._save()
 
     def forget(self, name: str) -> None:
-        """Forget what was noted of a file."""
+        """Remove the record of a file."""
         if self._entries.pop(name, None) is not None:
             self._save()
 
     def upload_begun(self, name: str, size: int, version: str | None, url: str) -> None:
-        """Note the address of an upload in pieces, where its bytes can be known again."""
+        """Record the address of an upload in pieces, if the source gives a strong ETag."""
         if version is not None:
             self._entries[name] = {
                 "upload": url,
@@ -113,7 +112,7 @@ class Receipts:
             self._save()
 
     def upload_of(self, name: str, size: int, version: str | None) -> str | None:
-        """The address of an upload of these very bytes that was begun and not finished."""
+        """The address of an unfinished upload of the same bytes."""
         entry = self._entries.get(name)
         if version is None or not isinstance(entry, Mapping):
             return None
@@ -121,13 +120,13 @@ class Receipts:
             return None
         holder = str(entry.get("holder"))
         if holder != self._holder and self._may_be_alive(holder):
-            return None  # its harvester is still at it
+            return None  # its harvester may still be sending
         url = entry.get("upload")
         return url if isinstance(url, str) else None
 
     def discard(self) -> None:
-        """The job is finished, or given up."""
-        with suppress(OSError):  # the directory is gone, or read-only: a later cycle does it
+        """Remove the receipts of a job that is finished or given up."""
+        with suppress(OSError):  # a later cycle removes them
             self._file.unlink(missing_ok=True)
 
     def _may_be_alive(self, holder: str) -> bool:

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 from lora_tui.clock import Backoff, parse_timestamp
 
 RESULT_SECONDS: Final = 30 * 60
-"""What the worker promises, counted from the end of the training."""
+"""How long the worker keeps a result after the end of the training."""
 EXPIRING_SECONDS: Final = 10 * 60
-"""With less than this left, a job that is still waiting is worth a warning."""
+"""A waiting job whose result expires within this time gets a warning."""
 
 JOB_BACKOFF: Final = Backoff(first=30.0, longest=3_600.0, least=0.75, most=1.25)
 """Between the attempts of a failed job."""
@@ -30,7 +30,7 @@ Job = TypeVar("Job", bound=Mapping[str, Any])
 
 
 def seconds_left(completed_at: datetime | None, now: datetime) -> float | None:
-    """Until the worker may drop the result; below zero afterwards, None where nobody knows."""
+    """Seconds until the worker may drop the result, negative afterwards; None where unknown."""
     if completed_at is None:
         return None
     return RESULT_SECONDS - (now - completed_at).total_seconds()
@@ -39,17 +39,16 @@ def seconds_left(completed_at: datetime | None, now: datetime) -> float | None:
 def is_promise_over(
     completed_at: datetime | None, first_seen: datetime | None, now: datetime
 ) -> bool:
-    """Whether the worker may have dropped the result for good.
+    """Whether the worker may have dropped the result.
 
-    Where nobody knows when the job ended, or it would be later than now, what counts is when this
-    machine saw it for the first time.
+    Where the end of the training is unknown or in the future, `first_seen` counts instead.
     """
     begin = completed_at if completed_at is not None and completed_at <= now else first_seen
     return begin is not None and abs((now - begin).total_seconds()) >= RESULT_SECONDS
 
 
-def by_urgency(jobs: Sequence[Job], now: datetime) -> list[Job]:
-    """Those whose result the worker still keeps, the next to go first; then all the others."""
+def sort_by_urgency(jobs: Sequence[Job], now: datetime) -> list[Job]:
+    """Jobs whose result the worker still keeps, the first to expire first; then the others."""
 
     def key(job: Job) -> tuple[bool, float]:
         left = seconds_left(parse_timestamp(job.get("completed_at")), now)
@@ -78,18 +77,18 @@ def wait_between_cycles(interval: float, failures: int) -> float:
 
 
 SOON: Final = 15.0
-"""Seconds; a job that ends within them keeps its thread."""
+"""Seconds; a job that ends within this time keeps its place."""
 RESERVE: Final = 5 * 60.0
-"""Seconds that a job itself needs: it has to start so long before its result expires."""
+"""Seconds that a harvest needs: it must start so long before the result expires."""
 LONGEST_QUEUEING: Final = 10 * 60.0
 """Seconds that a job may wait for another one where the expiry of its result is unknown."""
 
 _WINDOW: Final = 15.0
 STALLED_SECONDS: Final = 10.0
 LEAST_SECONDS: Final = 3.0
-"""Seconds; what has moved for less time than this is not judged."""
+"""Seconds; the rate of a younger transfer is not known yet."""
 _UNKNOWN: Final = 60.0
-"""Seconds after which a file of unknown length counts as one without an end."""
+"""Seconds after which a file of unknown size counts as endless."""
 
 
 @dataclass
@@ -106,13 +105,13 @@ class Speed:
     """The progress of a job's current file."""
 
     file: str
-    """The file that is coming; empty before the first one, and once all of it has arrived."""
+    """The current file; empty before the first one, and when it has arrived completely."""
     done: int
     """Bytes of it that have arrived."""
     total: int | None
     bytes_per_second: float
     seconds_left: float
-    """Until the end of the file at this rate; 0 where that can't be told yet."""
+    """Until the end of the file at this rate; 0 where it is not known yet."""
 
 
 class Pace:
@@ -123,11 +122,11 @@ class Pace:
         self._lock = threading.Lock()
 
     def begun(self, job_id: str) -> None:
-        """Work on a job begins."""
+        """Start to measure a job."""
         self.moved(job_id, "", 0, None)
 
     def moved(self, job_id: str, name: str, done: int, total: int | None) -> None:
-        """So many bytes of a file have arrived."""
+        """Record how many bytes of a file have arrived."""
         now = time.monotonic()
         with self._lock:
             file = self._files.get(job_id)
@@ -141,7 +140,7 @@ class Pace:
                 file.samples.popleft()
 
     def ended(self, job_id: str) -> None:
-        """Nobody works on it any more."""
+        """Forget a job."""
         with self._lock:
             self._files.pop(job_id, None)
 
@@ -167,16 +166,16 @@ def _seconds_left(file: _File, rate: float, now: float) -> float:
         return math.inf
     if file.total is None:
         return math.inf if now - file.begun >= _UNKNOWN else 0.0
-    if file.done >= file.total:  # all has arrived, and is on its way to the bucket
+    if file.done >= file.total:  # all bytes have arrived and are being stored
         return math.inf if still >= _UNKNOWN else 0.0
     return (file.total - file.done) / rate if rate else math.inf
 
 
 def should_yield(seconds_left: float, waiting: Iterable[float | None]) -> bool:
-    """Whether a job with so much left to do should let others go first.
+    """Whether waiting jobs should start beside a job that needs `seconds_left`.
 
-    `waiting` are the seconds for which the worker keeps the result of each; None or less than zero
-    where nobody knows, or where it may be gone already.
+    `waiting` are the seconds until the result of each expires; None where unknown, negative where
+    it may have expired.
     """
     if seconds_left <= SOON:
         return False

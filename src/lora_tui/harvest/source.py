@@ -1,7 +1,7 @@
-"""The files of a job at the worker's storage: their names, their URLs, and their bytes.
+"""Downloads the files of a job from the worker's storage.
 
-The hot loop is `http.client` reading into one buffer (docs/architecture.md, "Decisions"). No key
-of ours is ever sent from here: the URL is the key, and it appears in no message.
+The inner loop is `http.client` reading into one buffer (docs/architecture.md, "Decisions"). None of
+our keys is sent; the URL itself is a secret and appears in no message.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lora_tui.harvest.failures import (
     SourceGoneError,
     SourceUnreachableError,
 )
-from lora_tui.harvest.source_connection import broken, get_file, target_of
+from lora_tui.harvest.source_connection import connection_error, get_file, resolve_target
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.structure import require_weights
 from lora_tui.text import terminal_safe
@@ -41,15 +41,15 @@ MOST_BYTES: Final = 5 * 1024**3
 """Of one file; the bucket takes no more."""
 
 _NO_NAMES_ON_SOME_DISKS: Final = re.compile(r'[<>:"|?*]')
-"""Signs that a file's name in the bucket, or on the disk of a user, is made without."""
+"""Characters that are replaced in a file's name in the bucket or on a user's disk."""
 _BUFFER: Final = 1 << 20
 _MOST_REDIRECTS: Final = 3
 _PROGRESS: Final = 64 * 1024
-"""Bytes that an attempt must bring for the attempts to be counted anew."""
+"""Bytes after which the attempts are counted anew."""
 
 
 class SourceFiles:
-    """The files of one job; the worker is asked again, once a file, where a URL is refused."""
+    """The files of one job; for a refused URL the worker is asked once again."""
 
     def __init__(
         self, worker: Worker, external_job_id: str, *, allow_private_urls: bool = False
@@ -72,12 +72,12 @@ class SourceFiles:
         """
         require_weights(self._urls)
         for url in self._urls.values():
-            target_of(
+            resolve_target(
                 url, allow_private=self._allow_private_urls, by_proxy=proxy_for(url) is not None
             )
 
     def download(self, name: str, spool: Spool) -> None:
-        """Bring all of one file into the spool, going on where a connection breaks off.
+        """Download one file into the spool, resuming after a broken connection.
 
         Raises SourceGoneError, SourceForbiddenError, RefusedResultError, SourceUnreachableError,
         IntegrityError, DiskError, what `Worker.result` raises where a URL has expired, and
@@ -97,7 +97,7 @@ class SourceFiles:
                 spool.require_open()
                 if attempts.is_exhausted():
                     raise
-                attempts = attempts.wait(_paced(error))
+                attempts = attempts.wait(_retry_hint(error))
                 spool.require_open()
             else:
                 spool.finish()
@@ -120,9 +120,9 @@ class SourceFiles:
 
 
 def checked_files(result: WorkerResult) -> dict[str, str]:
-    """File name → URL, where each name can be kept as it is. Raises RefusedResultError.
+    """File name → URL. Raises RefusedResultError.
 
-    A name is the key of the artifact's files: one that is unsafe is refused, never changed.
+    Names are keys of the artifact's files: an unsafe one is refused, never changed.
     """
     if len(result.files) > MOST_FILES:
         raise RefusedResultError(
@@ -142,7 +142,7 @@ def checked_files(result: WorkerResult) -> dict[str, str]:
 
 
 class _Download:
-    """One file over as many connections as it takes."""
+    """The download of one file over several connections."""
 
     def __init__(self, spool: Spool, *, allow_private_urls: bool) -> None:
         self._spool = spool
@@ -152,18 +152,18 @@ class _Download:
         self._buffer = memoryview(bytearray(_BUFFER))
 
     def attempt(self, url: str) -> None:
-        """Fetch what is missing over one connection."""
+        """Fetch the missing bytes over one connection."""
         have = self._spool.length
-        # without a validator a range could be of another version: then all is read again
+        # without a strong ETag a range may be of another version: read all again
         start = have if self._validator else 0
-        with _answer(url, start, self._validator, self._allow_private_urls) as answer:
+        with _open_response(url, start, self._validator, self._allow_private_urls) as answer:
             body, first, total = _read_head(answer, start)
             self._validator, before = strong_etag(answer.header("ETag")), self._validator
             self._announce(total)
             if first < have:
                 self._skip(body, have - first)
             elif have and self._validator != before:
-                raise _changed()
+                raise _changed_error()
             while piece := _read(body, self._buffer):
                 self._check_length(self._spool.length + len(piece))
                 self._spool.append(piece)
@@ -173,7 +173,7 @@ class _Download:
     def _announce(self, total: int | None) -> None:
         if self._known:
             if total != self._spool.total:
-                raise _changed()
+                raise _changed_error()
             return
         if total is not None:
             self._check_length(total)
@@ -190,7 +190,7 @@ class _Download:
             raise IntegrityError("The worker's storage sends more bytes than it announced")
 
     def _skip(self, body: FileBody, length: int) -> None:
-        """Read what we have already, and see that it is the same."""
+        """Read the bytes that we have already and compare them."""
         digest = hashlib.sha256()
         while length:
             piece = _read(body, self._buffer[:length])
@@ -199,14 +199,14 @@ class _Download:
             digest.update(piece)
             length -= len(piece)
         if digest.hexdigest() != self._spool.sha256():
-            raise _changed()
+            raise _changed_error()
 
 
 @contextmanager
-def _answer(
+def _open_response(
     url: str, start: int, validator: str | None, allow_private: bool
 ) -> Iterator[FileResponse]:
-    """The answer to one GET, redirects followed; each address on the way is checked."""
+    """The response to one GET; redirects are followed and their addresses checked."""
     for _ in range(_MOST_REDIRECTS + 1):
         with get_file(url, start, validator, allow_private=allow_private) as answer:
             if answer.status not in (301, 302, 303, 307, 308):
@@ -224,7 +224,7 @@ def _answer(
 
 
 def _read_head(answer: FileResponse, start: int) -> tuple[FileBody, int, int | None]:
-    """The body, where it starts, and how long the file is in all (None where it is not said)."""
+    """The body, its offset in the file, and the size of the file (None where unknown)."""
     status = answer.status
     if status in (200, 206):
         answer.require_unencoded("The file at the worker's storage")
@@ -245,7 +245,7 @@ def _read_head(answer: FileResponse, start: int) -> tuple[FileBody, int, int | N
         return body, first, total
     details = with_retry_after(f"HTTP {status}", answer.header("Retry-After"))
     if status == 416:
-        raise _changed()
+        raise _changed_error()
     if status in (400, 401, 403):
         raise ExpiredLinkError("The worker's storage refuses a file's URL", details=details)
     if status in (404, 410):
@@ -260,21 +260,21 @@ def _read_head(answer: FileResponse, start: int) -> tuple[FileBody, int, int | N
 
 
 def _read(body: FileBody, buffer: memoryview) -> memoryview:
-    """What has arrived by now, as far as the buffer holds it; nothing at the end."""
+    """The bytes that have arrived, up to the size of the buffer; empty at the end."""
     try:
         return buffer[: body.read_some(buffer)]
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise broken(error) from None
+        raise connection_error(error) from None
 
 
-def _paced(error: SourceUnreachableError) -> httpx.Response | SourceUnreachableError:
-    """What the retry policy takes the wait from: Retry-After where there is one."""
+def _retry_hint(error: SourceUnreachableError) -> httpx.Response | SourceUnreachableError:
+    """The error for the retry policy, with its Retry-After."""
     if isinstance(error, SourceBusyError) and error.retry_after:
         return httpx.Response(503, headers={"Retry-After": error.retry_after})
     return error
 
 
-def _changed() -> IntegrityError:
+def _changed_error() -> IntegrityError:
     return IntegrityError(
         "A file changed while it was fetched from the worker's storage",
         remedy="nothing to do: the next cycle begins this file anew",

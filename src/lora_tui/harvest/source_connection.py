@@ -1,4 +1,9 @@
-"""One GET at the storage of the GPU worker, only to addresses on the public internet."""
+"""One GET at the storage of the GPU worker, only to public addresses.
+
+The name is resolved once and the connection is made to the checked address, so a name that changes
+its address meanwhile has no effect. Behind a proxy the proxy resolves names; names and addresses
+that are private as far as this machine can tell are refused there too.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +32,12 @@ TIMEOUT_SECONDS: Final = 30.0
 def get_file(
     url: str, start: int, validator: str | None, *, allow_private: bool
 ) -> Iterator[FileResponse]:
-    """The answer to a GET from byte `start` on; the connection is closed at the end of the block.
+    """The response to a GET from byte `start` on; the connection closes at the end of the block.
 
-    Raises SourceUnreachableError, what `target_of` raises, and ConfigError for a proxy of a kind
-    that can't be used.
+    Raises SourceUnreachableError, what `resolve_target` raises, and ConfigError for an unusable
+    kind of proxy.
     """
-    target = target_of(url, allow_private=allow_private, by_proxy=proxy_for(url) is not None)
+    target = resolve_target(url, allow_private=allow_private, by_proxy=proxy_for(url) is not None)
     headers = {
         "User-Agent": f"lora-tui/{__version__}",
         "Accept": "*/*",
@@ -55,12 +60,12 @@ def get_file(
                 str(error), details=error.details, remedy=error.remedy
             ) from None
         except (OSError, http.client.HTTPException) as error:
-            raise broken(error) from None
+            raise connection_error(error) from None
         yield response
 
 
-def broken(error: Exception) -> SourceUnreachableError:
-    """The failure of a connection, without the error's own text: that may hold the URL, a key."""
+def connection_error(error: Exception) -> SourceUnreachableError:
+    """The error of a connection, without its text, which may hold the secret URL."""
     if isinstance(error, SlowError):
         return SourceUnreachableError(
             "The worker's storage sends almost nothing", details=str(error)
@@ -77,22 +82,22 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Target:
-    """A URL taken apart, with the addresses that may be connected to."""
+    """A parsed URL with its checked addresses."""
 
     secure: bool
     host: str
     port: int
     request: str = field(repr=False)
-    """Path and query; the query is the key to the file."""
+    """Path and query; the query is secret."""
     addresses: tuple[str, ...]
 
 
-def target_of(url: str, *, allow_private: bool, by_proxy: bool = False) -> Target:
-    """Resolve a URL and check all that it resolves to.
+def resolve_target(url: str, *, allow_private: bool, by_proxy: bool = False) -> Target:
+    """Resolve a URL and check its addresses.
 
-    Raises RefusedResultError for what is no plain http(s) URL, or leads to an address that is not
-    public; SourceUnreachableError where the name does not resolve. With `by_proxy` it need not
-    resolve here: then there are no addresses.
+    Raises RefusedResultError for anything but a plain http(s) URL of a public address, and
+    SourceUnreachableError where the name does not resolve. With `by_proxy` the name need not
+    resolve on this machine; there are no addresses then.
     """
     try:
         parts = urlsplit(url)

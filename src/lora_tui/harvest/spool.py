@@ -1,7 +1,7 @@
-"""A file on its way: one thread writes it as it arrives, another reads it as it is sent.
+"""A temporary file between download and upload: one thread writes it while another reads it.
 
-The bytes lie in a file without a name, so that a killed process leaves nothing behind, and memory
-holds one piece at a time. The reader may start again anywhere: a retry needs no second download.
+The file has no name, so a killed process leaves nothing behind; memory holds one piece at a time.
+The reader can start again at any offset: a repeated upload needs no second download.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Contents:
 
 
 class SpoolClosedError(Exception):
-    """The reader gave up; the writer should, too."""
+    """The reader has ended; the writer should end too."""
 
 
 class Spool:
@@ -53,10 +53,10 @@ class Spool:
         inspector: Inspector | None = None,
         check_stop: Callable[[], None] | None = None,
     ) -> None:
-        """`on_growth` is told, by the writer's thread, the bytes so far and in all.
+        """`on_growth` gets the bytes so far and in all, in the writer's thread.
 
         `check_stop` is called by the reader while it waits for bytes; what it raises, it gets.
-        The last byte is not read before `inspector` has looked at the whole.
+        The last byte can be read only after `inspector` has checked the whole file.
         """
         self._directory = directory
         self._inspector = inspector
@@ -64,7 +64,7 @@ class Spool:
         self._check_stop = check_stop or (lambda: None)
         self._version: str | None = None
         with translate_disk_errors(_WHAT, directory, instead=_INSTEAD):
-            make_private_directory(directory)  # somebody may have removed it meanwhile
+            make_private_directory(directory)  # it may have been removed meanwhile
             self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
         self._changed = threading.Condition()
         self._digest = hashlib.sha256()
@@ -94,11 +94,11 @@ class Spool:
 
     @property
     def version(self) -> str | None:
-        """What the source calls these bytes (a strong ETag); None where it has no name for them."""
+        """The strong ETag of the source; None where it has none."""
         return self._version
 
     def announce(self, total: int | None, version: str | None = None) -> None:
-        """Tell how long the file will be. Raises DiskError where there is no room for it."""
+        """Set the size of the file, if it is known. Raises DiskError where it does not fit."""
         if total is not None:
             self._require_room(total)
         with self._changed:
@@ -107,7 +107,7 @@ class Spool:
 
     def append(self, data: memoryview) -> None:
         """Add bytes. Raises SpoolClosedError, DiskError, DamagedFileError."""
-        self._require_room(len(data))  # not every file says before how long it is
+        self._require_room(len(data))  # the size is not always announced
         self._digest.update(data)
         at = self._length
         with translate_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
@@ -136,12 +136,12 @@ class Spool:
             self._changed.notify_all()
 
     def require_open(self) -> None:
-        """Raises SpoolClosedError where the reader has given up."""
+        """Raises SpoolClosedError where the reader has ended."""
         if self._closed:
             raise SpoolClosedError
 
     def fail(self, error: BaseException) -> None:
-        """The rest can't be had; the reader gets the reason."""
+        """Writing failed; the reader gets the error."""
         with self._changed:
             self._error = error
             self._changed.notify_all()
@@ -149,7 +149,7 @@ class Spool:
     # The reader's side
 
     def close(self) -> None:
-        """Tell the writer that nobody reads any more."""
+        """End reading; the writer's next call raises SpoolClosedError."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""One file into the bucket: sent while it still arrives, then checked against the service."""
+"""Stores one file in the bucket: sends it while it arrives, then compares size and ETag."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lora_tui.harvest.receipts import Receipt, Receipts
 from lora_tui.harvest.spool import Contents, Spool
 from lora_tui.harvest.structure import DamagedFileError, Inspector
 
-KEPT: Final = timedelta(days=2)
-"""After so long an object that no model names is a leftover; after half of it, it is sent anew."""
+ORPHAN_AGE: Final = timedelta(days=2)
+"""An object of this age that no model names is an orphan; at half of it, it is sent anew."""
 STANDARD_LIMIT: Final = CHUNK
-"""Bytes up to which a file goes in one request; longer ones go in resumable pieces."""
+"""Bytes; larger files are sent in resumable pieces."""
 
 
 class TakenError(Exception):
-    """Another harvester stored this file while we were about to."""
+    """Another harvester works on this job."""
 
 
 def store_file(
@@ -41,12 +41,11 @@ def store_file(
     check_stop: Callable[[], None] | None = None,
     yielding: bool = False,
 ) -> StoredFile:
-    """Store what `fill` writes (it runs in a thread) as the object `path`.
+    """Store what `fill` writes, in a thread, as the object `path`.
 
-    An object that is there already with the same bytes, by its receipt or by its ETag, is not
-    sent again; an upload in pieces that an earlier run began is gone on with, provided that the
-    source still calls the file by the same strong ETag; with that and a receipt the rest of the
-    source is not even read. What can't be used (structure.py) never becomes a whole object.
+    An object with the same bytes, by its receipt or its ETag, is not sent again. An unfinished
+    upload in pieces is continued if the source still gives the same strong ETag; with a receipt the
+    source is then not read at all. Unusable files (structure.py) never become whole objects.
     Raises what `fill` raises, what Storage raises, DamagedFileError, IntegrityError where the
     service has another size than we sent, with `yielding` TakenError, and what `check_stop` raises.
     """
@@ -58,9 +57,11 @@ def store_file(
         )
         thread.start()
         try:
-            contents, sent = _contents(storage, name, path, spool, receipts, yielding=yielding)
+            contents, sent = _store_contents(
+                storage, name, path, spool, receipts, yielding=yielding
+            )
         except DamagedFileError:
-            receipts.forget(name)  # an upload of these bytes must not be gone on with
+            receipts.forget(name)  # an upload of these bytes must not be continued
             raise
         finally:
             spool.close()
@@ -83,29 +84,29 @@ def _fill(spool: Spool, fill: Callable[[Spool], None]) -> None:
         spool.fail(error)
 
 
-def _contents(
+def _store_contents(
     storage: Storage, name: str, path: str, spool: Spool, receipts: Receipts, *, yielding: bool
 ) -> tuple[Contents, bool]:
-    """What is in the file, and whether it had to be sent."""
-    there = _look_up(storage, path)
+    """Size and checksum of the file, and whether it was sent."""
+    there = _find_object(storage, path)
     total = spool.wait_for_total()
-    young = there if there is not None and _is_young(there) else None
-    if young is not None:
-        known = receipts.known(name, young, spool.version)
+    recent = there if there is not None and _is_recent(there) else None
+    if recent is not None:
+        known = receipts.known(name, recent, spool.version)
         if known is not None and known.size == total:
             return Contents(known.size, known.sha256), False
     other = there is None or there.size != total
     if total is None or total <= STANDARD_LIMIT or not other:
         contents = spool.wait_for_end()
-        if young is not None and (
-            receipts.proves(name, young, contents.sha256) or _has_checksum(young, contents, spool)
+        if recent is not None and (
+            receipts.proves(name, recent, contents.sha256) or _has_checksum(recent, contents, spool)
         ):
             return contents, False
         total = contents.size
     try:
         _send(storage, name, path, spool, receipts, total, replace=there is not None)
     except ConflictError:
-        # an attempt whose answer was lost, or another harvester: the size tells
+        # a lost response or another harvester; the caller compares the size
         if there is not None:
             raise
         if yielding:
@@ -123,7 +124,7 @@ def _send(
     *,
     replace: bool,
 ) -> None:
-    """Raises ConflictError where the object is there and is not to be replaced."""
+    """Raises ConflictError where the object exists and must not be replaced."""
     if size <= STANDARD_LIMIT:
         repeat(lambda: storage.upload(path, spool.read_from(0), size=size, upsert=replace))
         return
@@ -138,17 +139,17 @@ def _send(
     )
 
 
-def _look_up(storage: Storage, path: str) -> ObjectInfo | None:
+def _find_object(storage: Storage, path: str) -> ObjectInfo | None:
     try:
         return storage.info(path)
     except NotFoundError:
         return None
 
 
-def _is_young(there: ObjectInfo) -> bool:
-    """Whether nobody could take it for a leftover before the model is published (leftovers.py)."""
+def _is_recent(there: ObjectInfo) -> bool:
+    """Whether it can't become an orphan before the model is published (orphan_cleanup.py)."""
     stored = clock.parse_timestamp(there.updated_at)
-    return stored is None or clock.now() - stored < KEPT / 2
+    return stored is None or clock.now() - stored < ORPHAN_AGE / 2
 
 
 def _has_checksum(there: ObjectInfo, contents: Contents, spool: Spool) -> bool:

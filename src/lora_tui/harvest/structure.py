@@ -1,7 +1,7 @@
-"""Checks while a file arrives whether it can be used, so that no unusable file is published.
+"""Checks the structure of a file while it arrives, so that no unusable file is published.
 
-The first bytes are looked at when they are there, the whole when it is: weights that are cut short
-are told from their header, long before their last byte. Memory holds a header, never a file.
+The header is checked as soon as it has arrived, the whole file at its end: truncated weights are
+recognised by their header, long before the last byte. Memory holds a header, never a file.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ _CONFIG_KEYS: Final = frozenset(
     | {"fine_tune_type", "lora_parameters"}  # as MLX writes it
 )
 _OLD_TORCH: Final = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-"""How torch.save began before it wrote zips: tensors follow its pickles to the end."""
+"""The start of torch.save's old format, in which tensors follow the pickle."""
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt")
 _TARS: Final = (".tar", ".tar.gz", ".tgz")
-_TABLES: Final = (
+_OBJECTS: Final = (
     "adapter_config.json", "config.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "generation_config.json",
 )  # fmt: skip
-"""JSON files that are a table wherever they come from."""
+"""JSON files that always hold an object."""
 _CONFIG: Final = "adapter_config.json"
 _MAGIC: Final = {".gguf": b"GGUF", ".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".npy": b"\x93NUMPY"}
 _MAY_BE_EMPTY: Final = (".txt", ".md", ".jinja", ".log", ".csv", ".jsonl")
 _DESCRIPTORS: Final = Path("/dev/fd" if Path("/dev/fd").is_dir() else "/proc/self/fd")
-"""Where an open file without a name can be opened once more."""
+"""Where an open file without a name can be opened again."""
 _HEAD: Final = 512
 _MOST_SHARDS: Final = 10_000
 _NEVER: Final = 1 << 62
 
 
 class DamagedFileError(IntegrityError):
-    """A file, or a result, that nobody could use; the next try may bring a whole one."""
+    """A file or result that can't be used; the next attempt may bring a valid one."""
 
     default_remedy = "it is tried again for as long as the worker has the result"
 
@@ -64,7 +64,7 @@ def require_weights(names: Iterable[str]) -> None:
     given = list(names)
     found = [name for name in given if is_weights(name)]
     if not found:
-        raise DamagedFileError("The result holds no weights", details=_listed(given))
+        raise DamagedFileError("The result holds no weights", details=_list_names(given))
     for name in found:
         shard = _SHARD.fullmatch(name.lower())
         if shard is None:
@@ -79,11 +79,13 @@ def require_weights(names: Iterable[str]) -> None:
         if not 0 < count <= _MOST_SHARDS or present != set(range(1, count + 1)):
             raise DamagedFileError(
                 "The result holds only a part of the weights",
-                details=f"{_listed([name])}: {len(present)} of {count:,}",
+                details=f"{_list_names([name])}: {len(present)} of {count:,}",
             )
     plain = {name.lower() for name in given}
     if any(name.lower().startswith("adapter_model") for name in found) and _CONFIG not in plain:
-        raise DamagedFileError("The result holds no adapter_config.json", details=_listed(found))
+        raise DamagedFileError(
+            "The result holds no adapter_config.json", details=_list_names(found)
+        )
 
 
 def is_weights(name: str) -> bool:
@@ -93,31 +95,31 @@ def is_weights(name: str) -> bool:
 
 
 class Inspector:
-    """Looks at one file, by its name, while it arrives in an open file."""
+    """Checks one file, by its name, while it arrives."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._plain = name.lower()
         self._needed = PREFIX_BYTES
-        """Bytes that have to be there for the next look."""
+        """Bytes that the next check needs."""
 
     def look(self, descriptor: int, length: int, total: int | None) -> None:
-        """`length` bytes have arrived. Raises DamagedFileError as soon as that can be told."""
+        """Check the first `length` bytes. Raises DamagedFileError as early as possible."""
         try:
             while length >= self._needed:
-                self._needed = self._begun(descriptor, length, total)
+                self._needed = self._check_prefix(descriptor, length, total)
         except IntegrityError as error:
-            raise self._damaged(error) from None
+            raise self._damaged_error(error) from None
 
     def check(self, descriptor: int, length: int) -> None:
-        """All has arrived. Raises DamagedFileError."""
+        """Check the complete file. Raises DamagedFileError."""
         try:
-            self._whole(descriptor, length)
+            self._check_complete(descriptor, length)
         except IntegrityError as error:
-            raise self._damaged(error) from None
+            raise self._damaged_error(error) from None
 
-    def _begun(self, descriptor: int, length: int, total: int | None) -> int:
-        """How many bytes the next look needs."""
+    def _check_prefix(self, descriptor: int, length: int, total: int | None) -> int:
+        """How many bytes the next check needs."""
         if not self._plain.endswith(".safetensors"):
             return _NEVER
         prefix = os.pread(descriptor, PREFIX_BYTES, 0)
@@ -127,7 +129,7 @@ class Inspector:
         self._check_weights(descriptor, total)
         return _NEVER
 
-    def _whole(self, descriptor: int, length: int) -> None:
+    def _check_complete(self, descriptor: int, length: int) -> None:
         if length == 0:
             if self._plain.endswith(_MAY_BE_EMPTY):
                 return
@@ -137,11 +139,13 @@ class Inspector:
         if self._plain.endswith(".safetensors"):
             self._check_weights(descriptor, length)
         elif self._plain.endswith(".json"):
-            self._check_table(head)
+            self._check_object(head)
             if self._plain == _CONFIG:
                 _check_config(os.pread(descriptor, MAX_CONFIG_BYTES + 1, 0))
         elif self._plain.endswith((*_PICKLES, ".zip")):
-            _check_saved(descriptor, length, head, pickles=self._plain.endswith(_PICKLES))
+            _check_archive_or_pickle(
+                descriptor, length, head, pickles=self._plain.endswith(_PICKLES)
+            )
         elif self._plain.endswith(_TARS):
             _check_tar(_DESCRIPTORS / str(descriptor))
         elif self._plain.endswith(".gguf") and length < 32:
@@ -155,14 +159,14 @@ class Inspector:
         if not header.data_bytes:
             raise IntegrityError("The safetensors file holds no tensor data")
 
-    def _check_table(self, head: bytes) -> None:
+    def _check_object(self, head: bytes) -> None:
         start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-        if self._plain in _TABLES and not start.startswith(b"{"):
+        if self._plain in _OBJECTS and not start.startswith(b"{"):
             raise IntegrityError("The JSON in it is not an object")
         if self._plain == _CONFIG and start[1:].lstrip().startswith(b"}"):
             raise IntegrityError("The configuration is empty")
 
-    def _damaged(self, error: IntegrityError) -> DamagedFileError:
+    def _damaged_error(self, error: IntegrityError) -> DamagedFileError:
         name = terminal_safe(self._name, limit=120)
         reason = f"{error} ({error.details})" if error.details else str(error)
         return DamagedFileError(
@@ -171,7 +175,7 @@ class Inspector:
 
 
 def _check_config(content: bytes) -> None:
-    """As `push` takes it, and a loader."""
+    """Check adapter_config.json as `push` and loaders do."""
     if len(content) > MAX_CONFIG_BYTES:
         raise IntegrityError("The configuration is larger than that of any adapter")
     if content.startswith(b"\xef\xbb\xbf"):
@@ -184,8 +188,8 @@ def _check_config(content: bytes) -> None:
         raise IntegrityError("The configuration is not that of an adapter")
 
 
-def _check_saved(descriptor: int, length: int, head: bytes, *, pickles: bool) -> None:
-    """A zip has something in it, of PyTorch's a pickle; a pickle has its end."""
+def _check_archive_or_pickle(descriptor: int, length: int, head: bytes, *, pickles: bool) -> None:
+    """Check that an archive is not empty, PyTorch's holds a pickle, and a pickle is complete."""
     if head.startswith(b"PK"):
         try:
             with zipfile.ZipFile(_DESCRIPTORS / str(descriptor)) as archive:
@@ -218,7 +222,7 @@ def _check_tar(path: Path) -> None:
         raise IntegrityError("The archive holds nothing")
 
 
-def _listed(names: Iterable[str]) -> str:
+def _list_names(names: Iterable[str]) -> str:
     chosen = list(names)
     more = ", …" if len(chosen) > 8 else ""
     return ", ".join(terminal_safe(name, limit=80) for name in chosen[:8]) + more or "no files"

@@ -1,4 +1,4 @@
-"""A directory that PEFT saved an adapter to: what in it is pushed, once it is known to be sound."""
+"""Reads and checks a directory that PEFT saved an adapter to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PUSHED: Final = (
     "training_args.bin", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja",
 )  # fmt: skip
-"""What belongs to an adapter; a checkpoint has more, optimiser states that nobody serves from."""
+"""The files of an adapter; a checkpoint also has optimiser states, which are not pushed."""
 LARGEST_FILE: Final = 5 << 30
 """Bytes; the bucket takes no larger one."""
 
@@ -67,20 +67,22 @@ class LocalAdapter:
 
 
 def read_directory(directory: Path) -> LocalAdapter:
-    """Look at all that would be pushed, every byte of it.
+    """Read and check every file that would be pushed.
 
     Raises NotFoundError and UsageError where it is no adapter's directory, IntegrityError where
-    the adapter is damaged or another than its configuration says, DiskError.
+    the adapter is damaged or does not match its configuration, DiskError.
     """
-    weights, config = _checked(directory / WEIGHTS), _checked(directory / CONFIG)
-    with readable():
+    weights, config = _require_file(directory / WEIGHTS), _require_file(directory / CONFIG)
+    with translating_read_errors():
         facts = read_file_header(weights)
         with config.open("rb") as file:
             settings = read_config(file.read(MAX_CONFIG_BYTES + 1))
         _require_agreement(facts, settings)
         names = sorted(path.name for path in directory.iterdir())
         files = tuple(
-            _measured(inside(directory / name)) for name in PUSHED if (directory / name).is_file()
+            _measure(require_inside(directory / name))
+            for name in PUSHED
+            if (directory / name).is_file()
         )
         trained_at = datetime.fromtimestamp(int(weights.stat().st_mtime), UTC)
     left_out = tuple(terminal_safe(name, limit=80) for name in names if name not in PUSHED)
@@ -88,14 +90,14 @@ def read_directory(directory: Path) -> LocalAdapter:
 
 
 @contextmanager
-def readable() -> Iterator[None]:
-    """What the file system refuses of an adapter, as DiskError."""
+def translating_read_errors() -> Iterator[None]:
+    """Raise errors of the file system as DiskError."""
     with translate_disk_errors("The adapter can't be read"):
         yield
 
 
-def settings_of(adapter: LocalAdapter) -> dict[str, Any]:
-    """What the adapter tells of its training, by the names of the deployed API."""
+def training_settings(adapter: LocalAdapter) -> dict[str, Any]:
+    """The hyperparameters in the adapter's configuration, by their names in the deployed API."""
     config = adapter.config
     found: dict[str, Any] = {
         "base_model": config.base_model or None,
@@ -106,9 +108,9 @@ def settings_of(adapter: LocalAdapter) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def inside(path: Path) -> Path:
-    """The path. Raises UsageError where it is a link that leaves its directory."""
-    with readable():
+def require_inside(path: Path) -> Path:
+    """The path. Raises UsageError where it is a link to a file outside its directory."""
+    with translating_read_errors():
         left = not path.resolve().is_relative_to(path.parent.resolve())
     if left:
         raise UsageError(
@@ -120,11 +122,11 @@ def inside(path: Path) -> Path:
     return path
 
 
-def _checked(path: Path) -> Path:
+def _require_file(path: Path) -> Path:
     if not path.parent.is_dir():
         raise NotFoundError("There is no such directory", details=str(path.parent))
     if path.is_file():
-        return inside(path)
+        return require_inside(path)
     pickled = path.name == WEIGHTS and (path.parent / "adapter_model.bin").is_file()
     raise NotFoundError(
         f"The directory holds no {path.name}",
@@ -146,7 +148,7 @@ def _require_agreement(facts: LoraHeader, config: AdapterConfig) -> None:
         )
 
 
-def _measured(path: Path) -> LocalFile:
+def _measure(path: Path) -> LocalFile:
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while piece := file.read(_PIECE):

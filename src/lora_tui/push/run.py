@@ -1,7 +1,7 @@
-"""One push, in the order of a harvest: objects, job, metric points, artifact, announcement, link.
+"""Pushes an adapter in the order of a harvest: objects, job, points, artifact, notification, link.
 
-Whatever breaks off on the way, the same push again finishes it: all ids are made from the job's,
-and what is there already is found and not made twice.
+The same push finishes what an interrupted one began: all ids are derived from the job's id, so
+existing objects and rows are found and not made twice.
 """
 
 from __future__ import annotations
@@ -32,13 +32,18 @@ from lora_tui.gateway.retry import repeat
 from lora_tui.harvest.artifact_rows import NAMESPACE, Identity, StoredFile, artifact_row
 from lora_tui.harvest.harvester import LEASE_SECONDS, spool_directory
 from lora_tui.harvest.lease import Lease
-from lora_tui.harvest.publish import check_stored, give_up_deleted, publish, write_artifact
+from lora_tui.harvest.publish import check_stored, discard_if_deleted, publish, write_artifact
 from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.harvest.spool import Spool
 from lora_tui.harvest.store import store_file
 from lora_tui.json_values import Row, mapping
 from lora_tui.processes import new_identity
-from lora_tui.push.directory import LocalAdapter, LocalFile, readable, settings_of
+from lora_tui.push.directory import (
+    LocalAdapter,
+    LocalFile,
+    training_settings,
+    translating_read_errors,
+)
 from lora_tui.push.trainer_state import TrainingLog
 from lora_tui.text import terminal_safe
 
@@ -55,33 +60,33 @@ class Plan:
     job: Row
     """With its dataset's name embedded."""
     new_job: bool
-    """Whether the job's row is yet to be written."""
+    """Whether the job's row has to be written."""
     points: tuple[Row, ...]
-    """Metric points that are yet to be written, or may be."""
+    """Metric points to write, unless they exist."""
     artifact: Row | None
-    """The model, where it is there already."""
+    """The model, if it exists."""
     name: str
 
     @property
     def identity(self) -> Identity:
-        """Which job it is, whose, and what the model is called by."""
+        """The job, its owner, and the id and name of the model."""
         return Identity.of(self.job)
 
     @property
     def model_id(self) -> str:
-        """The id of the model that there is or will be."""
+        """The id of the model, existing or to be made."""
         return self.identity.artifact_id if self.artifact is None else str(self.artifact["id"])
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """What a push came to."""
+class PushResult:
+    """The result of a push."""
 
     model_id: str
     name: str
     quality: Quality
     files: tuple[StoredFile, ...]
-    """None where the model was there before."""
+    """Empty where the model existed before."""
     existed: bool
 
 
@@ -106,28 +111,28 @@ def plan_push(
     job: str | None = None,
     name: str | None = None,
 ) -> Plan:
-    """Look up what the model hangs on; nothing is written.
+    """Plan a push without writing anything.
 
-    `job` is the id of a completed job of the user, ours or the worker's: the model becomes its.
-    Without one the adapter has a job of its own, of `dataset` (an id or a name).
+    `job` is the id of a completed job of the user, here or at the worker, whose model this becomes.
+    Without it the adapter gets a job of its own for `dataset` (an id or a name).
     Raises UsageError, NotFoundError, IntegrityError.
     """
     if name is not None:
         _require_name(name)
     for word, what in ((job, "job"), (dataset, "dataset")):
-        if word is not None and not _is_plain(word):
+        if word is not None and not _is_storable(word):
             raise UsageError(
-                f"No {what} is called that: it holds control characters, or is not UTF-8",
+                f"There is no such {what}: the name has control characters, or is not UTF-8",
                 details=terminal_safe(word, limit=60) or None,
             )
     if job is not None:
-        row, new = _job_named(rest, user_id, job), False
+        row, new = _find_job(rest, user_id, job), False
     else:
         own = str(uuid.uuid5(NAMESPACE, f"push {user_id} {adapter.sha256}"))
         there = rest.job(user_id, own)
         new = there is None
         if there is None:
-            row = _new_job(rest, user_id, own, adapter, log, dataset)
+            row = _new_job_row(rest, user_id, own, adapter, log, dataset)
         else:
             row = there
             _require_same_dataset(row, dataset)
@@ -151,15 +156,15 @@ def plan_push(
 
 def push(
     gateway: Gateway, profile: Profile, plan: Plan, on_file: Callable[[StoredFile], None]
-) -> Pushed:
-    """Carry the plan out. Raises the error family; the same push again goes on from there."""
+) -> PushResult:
+    """Carry out the plan. Raises the error family; the same push continues from there."""
     identity, spool_dir, holder = plan.identity, spool_directory(profile), new_identity()
     receipts = Receipts(spool_dir, identity.artifact_id, holder, Owner.of(identity))
     rest = gateway.rest
     try:
-        return _carry_out(gateway, plan, receipts, spool_dir, holder, on_file)
+        return _push_under_lease(gateway, plan, receipts, spool_dir, holder, on_file)
     except MissingReferenceError as error:
-        if not give_up_deleted(rest, gateway.storage, receipts, identity):
+        if not discard_if_deleted(rest, gateway.storage, receipts, identity):
             raise
         what = "dataset" if plan.new_job else "job, or its dataset,"
         raise NotFoundError(
@@ -169,21 +174,21 @@ def push(
         ) from None
 
 
-def _carry_out(
+def _push_under_lease(
     gateway: Gateway,
     plan: Plan,
     receipts: Receipts,
     spool_dir: Path,
     holder: str,
     on_file: Callable[[StoredFile], None],
-) -> Pushed:
+) -> PushResult:
     rest, identity = gateway.rest, plan.identity
     if plan.new_job:
         return _push(gateway, plan, receipts, spool_dir, on_file, lambda: None)
     lease = Lease.claim(rest, identity.job_id, holder, LEASE_SECONDS)
     if lease is None:
         raise ConflictError(
-            "A harvester is at this job right now", remedy="wait until it is done, then try again"
+            "A harvester works on this job now", remedy="wait until it has ended, then try again"
         )
     with lease:
         return _push(gateway, plan, receipts, spool_dir, on_file, lease.check)
@@ -196,7 +201,7 @@ def _push(
     spool_dir: Path,
     on_file: Callable[[StoredFile], None],
     check: Callable[[], None],
-) -> Pushed:
+) -> PushResult:
     rest, identity = gateway.rest, plan.identity
     artifact, existed = plan.artifact, plan.artifact is not None
     stored: list[StoredFile] = []
@@ -214,7 +219,7 @@ def _push(
         check_stored(gateway.storage, identity, stored)
         artifact, existed = write_artifact(rest, row)
     publish(rest, gateway.storage, receipts, identity, artifact)
-    return Pushed(
+    return PushResult(
         model_id=str(artifact["id"]),
         name=terminal_safe(artifact.get("name"), limit=_LONGEST_NAME),
         quality=Quality.from_json(artifact.get("quality_metrics")),
@@ -237,14 +242,14 @@ def _store(
     if stored.sha256 != file.sha256:
         raise IntegrityError(
             f"{file.name} changed while it was sent",
-            remedy="wait until the training is done with it, then push again",
+            remedy="wait until the training has ended, then push again",
         )
     return stored
 
 
 def _read_into(file: LocalFile, spool: Spool) -> None:
     spool.announce(file.size, f'"{file.sha256}"')
-    with readable(), file.path.open("rb") as source:
+    with translating_read_errors(), file.path.open("rb") as source:
         while piece := source.read(_PIECE):
             spool.append(memoryview(piece))
     spool.finish()
@@ -260,7 +265,7 @@ def _write_job(rest: Rest, job: Row) -> None:
 
 
 def _write_points(rest: Rest, job_id: str, points: Sequence[Row]) -> None:
-    """A job that has metric points of another's keeps those alone."""
+    """Write the points, unless the job has points that are not ours."""
     ours = {point["id"] for point in points}
     there = (str(point["id"]) for page in rest.metric_points(job_id) for point in page)
     if not points or not all(point in ours for point in there):
@@ -270,22 +275,22 @@ def _write_points(rest: Rest, job_id: str, points: Sequence[Row]) -> None:
         repeat(partial(rest.insert_metric_points, piece))
 
 
-def _is_plain(text: str) -> bool:
+def _is_storable(text: str) -> bool:
     """Whether a row can hold the text: no control characters, no broken UTF-8."""
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def _require_name(name: str) -> None:
     shown = terminal_safe(name, limit=1000)
-    if not _is_plain(name):
+    if not _is_storable(name):
         raise UsageError(
-            "The name holds control characters, or is not UTF-8", details=shown[:60] or None
+            "The name has control characters, or is not UTF-8", details=shown[:60] or None
         )
     if not 0 < len(shown) <= _LONGEST_NAME:
         raise UsageError(f"A name has 1 to {_LONGEST_NAME} characters", details=shown[:60] or None)
 
 
-def _job_named(rest: Rest, user_id: str, name: str) -> Row:
+def _find_job(rest: Rest, user_id: str, name: str) -> Row:
     row = rest.job(user_id, name)
     if row is None:
         raise NotFoundError("Job not found or access denied", remedy="give its whole id")
@@ -301,13 +306,13 @@ def _require_same_dataset(job: Row, dataset: str | None) -> None:
     name = mapping(job.get("dataset")).get("name")
     if dataset is not None and dataset not in (job.get("dataset_id"), name):
         raise UsageError(
-            "This adapter was pushed before, as trained on another dataset",
+            "This adapter was pushed before, for another dataset",
             details=terminal_safe(name, limit=80),
             remedy="leave out --dataset",
         )
 
 
-def _new_job(
+def _new_job_row(
     rest: Rest,
     user_id: str,
     job_id: str,
@@ -315,8 +320,8 @@ def _new_job(
     log: TrainingLog,
     dataset: str | None,
 ) -> dict[str, Any]:
-    """The row of a training that no worker ran: without an external id, so no harvest takes it."""
-    found = _dataset(rest, user_id, dataset)
+    """The row of a training outside the worker: it has no external id, so no harvest takes it."""
+    found = _find_dataset(rest, user_id, dataset)
     completed = adapter.trained_at
     started = completed - timedelta(seconds=log.seconds) if log.seconds else None
     last = log.steps[-1] if log.steps else None
@@ -328,7 +333,7 @@ def _new_job(
         "dataset_id": str(found["id"]),
         "dataset": {"name": found.get("name")},
         "preset_id": "custom",
-        "hyperparameters": settings_of(adapter) | log.settings(),
+        "hyperparameters": training_settings(adapter) | log.settings(),
         "gpu_config": {},
         "status": "completed",
         "progress": 100,
@@ -343,7 +348,7 @@ def _new_job(
     }
 
 
-def _dataset(rest: Rest, user_id: str, reference: str | None) -> Row:
+def _find_dataset(rest: Rest, user_id: str, reference: str | None) -> Row:
     ids = rest.ids("datasets", user_id)
     rows = rest.rows_by_id("datasets", user_id, ids)
     found = [row for row in rows if reference in (row.get("id"), row.get("name"))]
@@ -351,14 +356,14 @@ def _dataset(rest: Rest, user_id: str, reference: str | None) -> Row:
         return found[0]
     if len(found) > 1:
         raise UsageError(
-            f"{len(found)} datasets are called that",
+            f"{len(found)} datasets have this name",
             details=", ".join(str(row["id"]) for row in found[:10]),
             remedy="give the id",
         )
     names = ", ".join(terminal_safe(row.get("name"), limit=60) for row in rows[:20])
     if reference is None:
         raise UsageError(
-            "Say what the adapter was trained on, with --dataset",
+            "Name the dataset of the adapter with --dataset",
             details=names or "there is no dataset",
             remedy="a model needs a dataset; one is made in the web application",
         )

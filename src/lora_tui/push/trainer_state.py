@@ -1,4 +1,4 @@
-"""The `trainer_state.json` of Hugging Face's Trainer, as metric points like a worker's."""
+"""Reads `trainer_state.json` of Hugging Face's Trainer as metric points."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST_SECONDS: Final = 10 * 365 * 86_400
 
 @dataclass(frozen=True)
 class Step:
-    """What was logged at one step; losses in nats a token."""
+    """The logged values of one step; losses in nats per token."""
 
     step: int
     epoch: int | None
@@ -41,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """A training run as its Trainer logged it."""
+    """The log of a training run."""
 
     steps: tuple[Step, ...] = ()
     left_out: int = 0
@@ -53,10 +53,10 @@ class TrainingLog:
     total_steps: int | None = None
     batch_size: int | None = None
     seconds: float | None = None
-    """How long it took, where the Trainer came to its end."""
+    """The duration, if the training was completed."""
 
     def settings(self) -> dict[str, Any]:
-        """What it tells of the hyperparameters, by the names of the deployed API."""
+        """The logged hyperparameters, by their names in the deployed API."""
         rates = [step.learning_rate for step in self.steps if step.learning_rate is not None]
         found = {
             "learning_rate": max(rates, default=None),
@@ -66,7 +66,7 @@ class TrainingLog:
         return {key: value for key, value in found.items() if value is not None}
 
     def timestamps(self, completed_at: datetime) -> list[str]:
-        """When each step was, about: spread evenly over the run, in their order, to its end."""
+        """Approximate times of the steps: spread evenly over the run."""
         span = self.seconds or float(len(self.steps))
         pause = max(timedelta(milliseconds=1), timedelta(seconds=span) / max(1, len(self.steps)))
         count = len(self.steps)
@@ -76,11 +76,11 @@ class TrainingLog:
 
 
 def read_trainer_state(path: Path) -> TrainingLog:
-    """Raises DiskError where it can't be read, IntegrityError where it is no Trainer's state."""
+    """Read the log. Raises DiskError, and IntegrityError where the file is no Trainer's state."""
     try:
-        with open(path, "rb", opener=_opened) as file:
+        with open(path, "rb", opener=_open_nonblocking) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _not_metrics(path)
+                raise _not_metrics_error(path)
             content = file.read(_LARGEST + 1)
     except OSError as error:
         raise disk_error(error, "The metrics can't be read", path) from error
@@ -89,16 +89,16 @@ def read_trainer_state(path: Path) -> TrainingLog:
     except (ValueError, RecursionError):
         state = None
     if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):
-        raise _not_metrics(path)
+        raise _not_metrics_error(path)
     return _log(state)
 
 
-def _opened(path: str, flags: int) -> int:
-    """A pipe that nobody writes to must not be waited for."""
+def _open_nonblocking(path: str, flags: int) -> int:
+    """Don't wait for a writer where the file is a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _not_metrics(path: Path) -> IntegrityError:
+def _not_metrics_error(path: Path) -> IntegrityError:
     return IntegrityError(
         "The metrics are not the state of a Trainer",
         details=str(path),
@@ -112,7 +112,7 @@ def _log(state: Mapping[str, Any]) -> TrainingLog:
     left_out, seconds = 0, None
     for item in state["log_history"]:
         entry = mapping(item)
-        step = _counted(entry.get("step"))
+        step = _count(entry.get("step"))
         if step is None:
             continue
         seconds = number(entry.get("train_runtime")) or seconds
@@ -134,11 +134,11 @@ def _log(state: Mapping[str, Any]) -> TrainingLog:
     return TrainingLog(
         steps=tuple(steps),
         left_out=left_out,
-        epochs=_counted(state.get("epoch")),
-        total_epochs=_counted(state.get("num_train_epochs")),
-        last_step=_counted(state.get("global_step")),
-        total_steps=_counted(state.get("max_steps")),
-        batch_size=_counted(state.get("train_batch_size")),
+        epochs=_count(state.get("epoch")),
+        total_epochs=_count(state.get("num_train_epochs")),
+        last_step=_count(state.get("global_step")),
+        total_steps=_count(state.get("max_steps")),
+        batch_size=_count(state.get("train_batch_size")),
         seconds=seconds if seconds is not None and 0 < seconds < _LONGEST_SECONDS else None,
     )
 
@@ -146,7 +146,7 @@ def _log(state: Mapping[str, Any]) -> TrainingLog:
 def _steps(
     training: Mapping[int, Mapping[str, Any]], validation: Mapping[int, float]
 ) -> list[Step]:
-    """In order; an evaluation between two logged steps goes with the training loss before it."""
+    """The steps in order; an evaluation gets the last training loss before it."""
     steps: list[Step] = []
     entry: Mapping[str, Any] | None = None
     for step in sorted({*training, *validation}):
@@ -157,7 +157,7 @@ def _steps(
         steps.append(
             Step(
                 step=step,
-                epoch=_counted(entry.get("epoch")),
+                epoch=_count(entry.get("epoch")),
                 training_loss=loss,
                 validation_loss=validation.get(step),
                 learning_rate=number(entry.get("learning_rate")),
@@ -174,6 +174,6 @@ def _loss(value: object) -> float | None:
     return round(loss, 6)
 
 
-def _counted(value: object) -> int | None:
+def _count(value: object) -> int | None:
     found = integer(value)
     return found if found is not None and 0 <= found <= _MOST_WHOLE else None

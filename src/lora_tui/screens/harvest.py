@@ -1,4 +1,4 @@
-"""Harvest: what waits, what becomes of it on this machine, why some failed, and another try."""
+"""The Harvest screen: jobs that wait, run, failed or became a model, and retries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _POLL_SECONDS: Final = 0.5
 _AGE_SECONDS: Final = 15.0
 _MOST_OF_A_STATE: Final = 100
 _MOST_WAITING: Final = 1_000
-_RETRIED: Final = (State.FAILED, State.DEAD)
+_CAN_BE_RETRIED: Final = (State.FAILED, State.DEAD)
 _ORDER: Final = (State.RUNNING, State.FAILED, State.DEAD, State.WAITING, State.DONE)
 
 
@@ -41,9 +41,9 @@ class JobList(FullList, inherit_bindings=False):
 
 
 class HarvestScreen(ListScreen[JobState]):
-    """Jobs that wait are in the cache, all else is in the ledger of this machine's harvest."""
+    """Jobs of the cache without a model, and those in the ledger of this machine's harvest."""
 
-    ABOUT = "Completed training jobs that become models. A worker keeps a result for half an hour."
+    ABOUT = "Completed training jobs and their models. The worker keeps a result for 30 minutes."
     CSS_PATH = ["list_screen.tcss", "harvest.tcss"]  # noqa: RUF012 - Textual's own
     HEADING = "Harvest"
     TOPICS = frozenset({Topic.JOBS, Topic.DATASETS})
@@ -56,13 +56,13 @@ class HarvestScreen(ListScreen[JobState]):
             "Start/stop",
             tooltip="Harvest in the background, or stop it",
         ),
-        bound("harvest.retry", "retry", "Retry", tooltip="Try the failed job again"),
+        bound("harvest.retry", "retry", "Retry", tooltip="Retry the failed job"),
         bound(
             "harvest.retry_all",
             "retry_all",
             "Retry all",
             show=False,
-            tooltip="Try all failed jobs again",
+            tooltip="Retry all failed jobs",
         ),
     ]
 
@@ -72,10 +72,10 @@ class HarvestScreen(ListScreen[JobState]):
         self._harvest = harvest
         self._ledger = harvest.open_ledger()
         self._done = 0
-        self._unread: LoraTuiError | None = None
+        self._read_error: LoraTuiError | None = None
         """Why the ledger can't be read."""
-        self._looked_at: tuple[object, ...] = ()
-        self._missing = harvest.missing
+        self._shown_state: tuple[object, ...] = ()
+        self._config_error = harvest.missing
 
     def compose_list(self) -> ComposeResult:
         """The list alone."""
@@ -86,28 +86,28 @@ class HarvestScreen(ListScreen[JobState]):
         return row.job_id
 
     def on_mount(self) -> None:
-        """Look again and again."""
+        """Poll the ledger."""
         self.set_interval(_POLL_SECONDS, self.while_alive(self.poll_ledger))
 
     def on_unmount(self) -> None:
-        """Give the ledger back."""
+        """Close the ledger."""
         self._ledger.close()
 
     def poll_ledger(self) -> None:
-        """Show what has changed since, and the ages now and then."""
+        """Show what has changed, and refresh the ages regularly."""
         harvest = self._harvest
         version = None
-        with suppress(LoraTuiError):  # reading the list says it
+        with suppress(LoraTuiError):  # reading the list shows the error
             version = self._ledger.version()
         age = int(clock.now().timestamp() // _AGE_SECONDS)
         state = (version, harvest.running, harvest.stopping, harvest.error, age)
-        if state != self._looked_at:
-            self._looked_at = state
+        if state != self._shown_state:
+            self._shown_state = state
             self.refresh_list()
 
     def refresh_list(self) -> None:
-        """Read the list anew; the cursor stays on its job."""
-        jobs = self._known()
+        """Read the list again; the cursor stays on its job."""
+        jobs = self._read_jobs()
         counts = {state: sum(job.state is state for job in jobs) for state in _ORDER}
         counts[State.DONE] = self._done
         jobs = [
@@ -124,31 +124,31 @@ class HarvestScreen(ListScreen[JobState]):
             retry_key=retry,
         )
         self.show_rows([(job, entry(job)) for job in jobs])
-        self._say_trouble(any_jobs=bool(jobs))
+        self._show_problem(any_jobs=bool(jobs))
         title = self.query_one(TitleBar)
         title.detail = ", ".join(
             f"{count} {state.value}" for state, count in counts.items() if count
         )
-        title.aside = self._worker()
+        title.aside = self._background_text()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Only what applies is offered."""
+        """Offer only the keys that apply."""
         if action == "retry":
             job = self.chosen
-            return job is not None and job.state in _RETRIED
+            return job is not None and job.state in _CAN_BE_RETRIED
         if action == "start_or_stop":
-            return self._missing is None
+            return self._config_error is None
         return True
 
-    def _known(self) -> list[JobState]:
-        """What the ledger knows, and the jobs that wait without it having heard of them."""
+    def _read_jobs(self) -> list[JobState]:
+        """The jobs of the ledger, and those of the cache that it does not have."""
         jobs: list[JobState] = []
-        self._unread = None
+        self._read_error = None
         try:
             jobs = self._ledger.jobs(most_done=_MOST_OF_A_STATE)
             self._done = self._ledger.models_made()
         except LoraTuiError as error:
-            self._unread = error
+            self._read_error = error
         waiting = {job.id: job for job in jobs_without_model(self.db, limit=_MOST_WAITING)}
         known = [
             replace(job, name=_name_of(waiting[job.job_id]))
@@ -160,7 +160,7 @@ class HarvestScreen(ListScreen[JobState]):
         return known + [_waiting(job) for job in waiting.values() if job.id not in found]
 
     def action_start_or_stop(self) -> None:
-        """Start the worker, or have it stop after the file in hand."""
+        """Start the background harvest, or stop it after the current file."""
         if self._harvest.running and not self._harvest.stopping:
             self._harvest.stop()
         else:
@@ -171,65 +171,65 @@ class HarvestScreen(ListScreen[JobState]):
         self.poll_ledger()
 
     def action_retry(self) -> None:
-        """Try the highlighted job again."""
+        """Retry the highlighted job."""
         job = self.chosen
-        if job is not None and job.state in _RETRIED:
+        if job is not None and job.state in _CAN_BE_RETRIED:
             self._retry([job])
 
     def action_retry_all(self) -> None:
-        """Try all that failed again."""
-        jobs = [job for job in self._known() if job.state in _RETRIED]
+        """Retry all failed jobs."""
+        jobs = [job for job in self._read_jobs() if job.state in _CAN_BE_RETRIED]
         if jobs:
             self._retry(jobs)
         else:
             self.notify("No job has failed")
 
     def open_row(self, row: JobState) -> None:
-        """Show the model that was made of it."""
+        """Open the model of a finished job."""
         if row.artifact_id is not None:
             self.open_model(row.artifact_id)
 
     def _retry(self, jobs: list[JobState]) -> None:
         self.lora.ask(partial(self._harvest.retry, [job.job_id for job in jobs]))
-        when = "now" if self._harvest.running else "by the next cycle"
-        self.notify(f"{len(jobs)} to be tried again {when}")
+        when = "now" if self._harvest.running else "in the next cycle"
+        self.notify(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} will be retried {when}")
 
-    def _worker(self) -> str:
+    def _background_text(self) -> str:
         if self._harvest.stopping:
-            return "background: stops after this file"
+            return "background: stopping after this file"
         if self._harvest.running:
             return "background: on"
         return "background: failed" if self._harvest.error else "background: off"
 
     def say_empty(self, panel: StatePanel) -> None:
-        """Where jobs come from."""
+        """Explain where jobs come from."""
         if self._harvest.running:
             panel.show_message("No jobs are waiting", "Completed jobs appear here by themselves")
         else:
             sync, start = key_of(self.app, "app.sync"), key_of(self.app, "harvest.start")
             panel.show_message(
                 "No jobs are waiting",
-                f"A sync brings what the cache does not know yet: {sync}",
-                f"{start} harvests in the background; on a server, lora-tui --harvest does",
+                f"Press {sync} to sync and look for new ones",
+                f"Press {start} to harvest in the background; on a server, run lora-tui --harvest",
             )
 
-    def _say_trouble(self, *, any_jobs: bool) -> None:
-        """Why nothing is harvested here, below the list or instead of it."""
+    def _show_problem(self, *, any_jobs: bool) -> None:
+        """Show why nothing is harvested, below the list or in its place."""
         panel = self.query_one(StatePanel)
         panel.set_class(any_jobs, "-small")
-        trouble = self._unread or self._harvest.error or self._missing
+        trouble = self._read_error or self._harvest.error or self._config_error
         if self._harvest.running:
-            trouble = self._unread
+            trouble = self._read_error
         if trouble is not None:
             lines = [line for line in (trouble.details, trouble.remedy) if line]
-            if trouble is self._missing:
-                lines.append("or leave it to a server: there, lora-tui --harvest makes the models")
+            if trouble is self._config_error:
+                lines.append("or run lora-tui --harvest on a server")
             panel.display = True
             panel.show_message(str(trouble), *lines, warning=True)
 
 
 def _waiting(job: Job) -> JobState:
-    """A job that no harvest of this machine has looked at."""
+    """The state of a job that this machine's harvest has not seen."""
     return JobState(
         job_id=job.id,
         external_job_id=job.external_job_id or "",
@@ -248,6 +248,6 @@ def _waiting(job: Job) -> JobState:
 
 
 def _name_of(job: Job) -> str:
-    """What one knows a job by before it has a model."""
+    """The name of a job before it has a model."""
     parts = [job.dataset_name or job.external_job_id or job.id, job.preset_id]
     return " - ".join(part for part in parts if part)

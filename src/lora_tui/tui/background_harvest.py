@@ -1,4 +1,4 @@
-"""The harvest inside the application: off until somebody starts it, in one thread beside the UI."""
+"""Runs the harvest inside the application, in one thread; off until it is started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INTERVAL: Final = 60.0
 
 
 class BackgroundHarvest:
-    """Starts and stops the worker. What it does, a screen reads from the ledger."""
+    """Starts and stops the harvest; its progress is in the ledger."""
 
     def __init__(self, profile: Profile, *, interval: float = _INTERVAL) -> None:
         self._profile = profile
@@ -29,11 +29,11 @@ class BackgroundHarvest:
         self._version: tuple[int, int] | None = None
         self._made = 0
         self.error: LoraTuiError | None = None
-        """Why it ended by itself."""
+        """Why it ended, if it failed."""
 
     @property
     def missing(self) -> LoraTuiError | None:
-        """What has to be configured before it can run; None where nothing is missing."""
+        """The missing setting, as an error; None where nothing is missing."""
         from lora_tui.harvest.harvester import require_keys
 
         try:
@@ -44,21 +44,21 @@ class BackgroundHarvest:
 
     @property
     def running(self) -> bool:
-        """Whether it harvests, or is about to stop after the file in hand."""
+        """Whether it runs, also while it stops."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
     def stopping(self) -> bool:
-        """Whether it ends after the file in hand."""
+        """Whether it stops after the current file."""
         return self.running and self._stop.is_set()
 
     @property
     def wanted_on_start(self) -> bool:
-        """Whether the profile says so."""
+        """Whether the profile starts it with the application."""
         return self._profile.background_harvest
 
     def models_made(self) -> int:
-        """Grows whenever a harvest on this machine has made a model. Raises DiskError."""
+        """The number of models that this machine's harvests have made. Raises DiskError."""
         if self._watched is None:
             self._watched = self.open_ledger()
         version = self._watched.version()
@@ -67,13 +67,13 @@ class BackgroundHarvest:
         return self._made
 
     def open_ledger(self) -> Ledger:
-        """A ledger to read from. Raises DiskError."""
+        """The ledger, for reading. Raises DiskError."""
         from lora_tui.harvest.ledger import Ledger, ledger_path
 
         return Ledger(ledger_path(self._profile))
 
     def start(self) -> None:
-        """Begin with the first cycle; nothing where it runs. Raises ConfigError, DiskError."""
+        """Start it, unless it runs. Raises ConfigError, DiskError."""
         if self.running and not self._stop.is_set():
             return
         from lora_tui.harvest.harvester import connect
@@ -101,7 +101,7 @@ class BackgroundHarvest:
                     )
             except LoraTuiError as error:
                 self.error = error
-            except Exception as error:  # nobody else would ever hear of it
+            except Exception as error:  # shown by the screen
                 reason = f"Something unexpected happened: {type(error).__name__}"
                 self.error = LoraTuiError(reason, remedy="please report this")
 
@@ -109,12 +109,12 @@ class BackgroundHarvest:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the file in hand; does not wait for it."""
+        """Stop after the current file; returns at once."""
         self._stop.set()
         self._wake.set()
 
     def retry(self, job_ids: Iterable[str]) -> None:
-        """Have failed jobs tried again, at once where it runs."""
+        """Retry failed jobs, at once if it runs."""
         with closing(self.open_ledger()) as ledger:
             ledger.retry(job_ids)
         self._wake.set()
