@@ -35,12 +35,12 @@ class Backoff(NamedTuple):
 
         `chance` in [0, 1] is drawn here where it is not given.
         """
-        if chance is None:
-            from random import random  # late: `list` waits for this module
-
-            chance = random()  # noqa: S311 - not for secrets
         doubled = min(self.longest, self.first * 2.0 ** min(attempt - 1, 30))
-        return doubled * (self.least + (self.most - self.least) * chance)
+        if chance is not None:
+            return doubled * (self.least + (self.most - self.least) * chance)
+        import random  # late: `list` waits for this module
+
+        return doubled * random.uniform(self.least, self.most)  # noqa: S311 - not for secrets
 
 
 def parse_timestamp(value: object) -> datetime | None:
