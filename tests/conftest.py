@@ -1,4 +1,4 @@
-"""What tests of several folders share: an own home, a sandbox of one's own, the command line."""
+"""Fixtures for tests of several folders: a home directory, sandboxes, the command line."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.seeded import seed_from_copy
 
 __all__ = ["certificate", "trust"]  # fixtures
 
-# how long an example takes is the machine's affair: no test asserts a time
+# no deadline: no test asserts a time
 settings.register_profile("lora-tui", deadline=None)
 settings.load_profile("lora-tui")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """A file's bytes in a test's name are told by their number."""
+    """Show long bytes in a test's name as their number."""
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
 
 
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def seeded_once() -> Iterator[None]:
-    """To make the rows of a sandbox takes longer than most of what is asked of them."""
+    """Generate the rows of equal sandboxes once; that takes longer than most tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lora_tui.sandbox.server.seed_backend", seed_from_copy)
         yield
@@ -50,7 +50,7 @@ def seeded_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def styles_parsed_once() -> Iterator[None]:
-    """Each application of a run has the same style sheets, and parses them when it starts."""
+    """Parse the style sheets, which all applications share, once a run."""
     parse = Stylesheet._parse_rules
     parsed: dict[Any, list[RuleSet]] = {}
 
@@ -67,7 +67,7 @@ def styles_parsed_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, and no setting of the developer's own."""
+    """An empty home directory, without the settings of the developer."""
     for name in list(os.environ):
         if name.startswith(("LORA_TUI_", "SUPABASE_", "GPU_CLUSTER_")):
             monkeypatch.delenv(name)

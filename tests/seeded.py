@@ -1,4 +1,4 @@
-"""Sandboxes of the same settings are seeded once a run: each later one gets a copy of the rows."""
+"""Seeds sandboxes of equal settings once a run; later ones get a copy of the rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lora_tui.sandbox.seed.fill import seed_backend
 from lora_tui.sandbox.seed.seeding import SeedSettings
 
 _MOST_MODELS: Final = 100
-"""More rows than of so many are not kept."""
+"""Data with more models are not kept."""
 _prepared: Final[dict[tuple[int, SeedSettings, datetime], sqlite3.Connection]] = {}
 _lock: Final = threading.Lock()
 
@@ -21,7 +21,7 @@ _lock: Final = threading.Lock()
 def seed_from_copy(
     backend: Backend, seed: int, settings: SeedSettings, now: datetime | None
 ) -> None:
-    """`seed_backend`, which a run of the tests does once for a seed, settings and a moment."""
+    """`seed_backend`, run once for each seed, settings and moment."""
     moment = now or clock.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     database = backend.database
     empty = database.row("SELECT 1 FROM sqlite_master") is None

@@ -1,1 +1,1 @@
-"""A campaign to break it: processes under faults, and what must hold whatever happened."""
+"""Runs processes under random faults, and checks what must hold afterwards."""

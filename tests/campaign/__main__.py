@@ -1,4 +1,4 @@
-"""`make campaign`: many seeds, for a time that one gives.
+"""`make campaign`: many seeds, for a given time.
 
     python -m tests.campaign [--seconds 600] [--seed 1] [--episodes 40] [--json FILE]
 

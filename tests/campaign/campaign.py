@@ -1,4 +1,4 @@
-"""Lives through a plan and counts; the figures of docs/reliability.md come from here."""
+"""Runs a plan and counts; the figures of docs/reliability.md come from here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.campaign.world import World
 
 @dataclass
 class Figures:
-    """What a campaign saw."""
+    """The counts of a campaign."""
 
     seed: int
     episodes: int = 0
@@ -50,7 +50,7 @@ def campaign(
     jobs: int = 6,
     tell: Callable[[Episode, Figures], None] | None = None,
 ) -> Figures:
-    """Run so many episodes, or for so long, in one world; then calm, and the last look.
+    """Run episodes in one world, by number or by time; then check it without faults.
 
     Odd seeds have a backend with our migration (leases, and a bucket that owners can read), even
     ones have it as it is deployed. Every second pair of seeds has Storage on files, not on s3.
@@ -62,7 +62,7 @@ def campaign(
         for episode in plan(seed, jobs):
             if figures.episodes == episodes or time.monotonic() - start > seconds:
                 break
-            ended = world.live_through(episode)
+            ended = world.run_episode(episode)
             figures.episodes += 1
             figures.processes += len(ended)
             figures.kills += sum(process.code == -9 for process in ended)

@@ -1,8 +1,8 @@
-"""`lora-tui` in a process of its own, in bad weather: CLOCK FILE_LIMIT ARGUMENTS…
+"""`lora-tui` as a child process under faults: CLOCK FILE_LIMIT ARGUMENTS…
 
-CLOCK is a file with the seconds by which the clock is wrong; it may change meanwhile.
+CLOCK is a file with the seconds that the clock is off; its content may change.
 
-The waits between attempts are short here, so that a campaign sees more trouble in its time.
+The waits between attempts are shortened, so that a campaign meets more faults.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The disk of a campaign, which can be full: a file system of its own where we may mount one."""
+"""The disk of a campaign, which can be full: its own file system if we may mount one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 _SIZE: Final = 512 << 20
 _NAME: Final = "lora-tui-campaign-"
-"""Of the file system; the number of the process behind it says whose it is."""
+"""The name of the file system; the process id follows it."""
 
 
 class Disk(AbstractContextManager["Disk"]):
@@ -29,7 +29,7 @@ class Disk(AbstractContextManager["Disk"]):
 
     @contextmanager
     def with_free(self, free: int | None) -> Iterator[None]:
-        """Meanwhile it takes so many bytes more."""
+        """Within the block the disk has only `free` bytes left."""
         if free is None or not self.real:
             yield
             return
@@ -48,7 +48,7 @@ class Disk(AbstractContextManager["Disk"]):
 
 
 def clear_up() -> None:
-    """Give back the file systems of campaigns that were killed."""
+    """Unmount the file systems of campaigns that were killed."""
     for place, name in mounted().items():
         if not Path(f"/proc/{name.removeprefix(_NAME)}").exists():
             _unmount(place)

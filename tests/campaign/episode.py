@@ -1,4 +1,4 @@
-"""One episode of a campaign: what runs, and what happens to it."""
+"""One episode of a campaign: its processes and its faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Fault = dict[str, Any]
 
 @dataclass(frozen=True)
 class Episode:
-    """Some processes at once, in some weather."""
+    """Processes that run at once, under these faults."""
 
     number: int
     commands: tuple[tuple[str, ...], ...]
@@ -20,17 +20,17 @@ class Episode:
     edits: tuple[str, ...] = ()
     """Remote changes while they run (world.py)."""
     kill_after: int | None = None
-    """SIGKILL for all of them when the backend has heard so many more requests."""
+    """Kill all of them after this many requests."""
     clock_skew: float = 0.0
-    """Seconds by which this machine's clock is wrong."""
+    """Seconds that this machine's clock is off."""
     clock_jump: tuple[int, float] | None = None
-    """When the backend has heard so many requests, the clock jumps by so many seconds."""
+    """After this many requests the clock jumps by this many seconds."""
     disk_free: int | None = None
-    """Bytes that the disk still takes while they run."""
+    """Free bytes on the disk while they run."""
     damage: int | None = None
-    """The seed of a damage that the caches have before anything runs (cache/damage.py)."""
+    """The seed of a damage to the caches before anything runs (cache/damage.py)."""
     plant: tuple[str, int] | None = None
-    """What is planted beside the downloads meanwhile, and its seed (plants.py)."""
+    """What is put beside the downloads while they run, and its seed (plants.py)."""
     suspend: tuple[int, float] | None = None
     """SIGSTOP for one of them after so many requests, SIGCONT after so many seconds."""
     take_over: int = 0

@@ -1,4 +1,4 @@
-"""What must hold whatever happened: after each episode, and once all is calm again."""
+"""What must hold after each episode, and at the end without faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ is dated by that clock, which an episode may have set a day ahead for a while.""
 
 
 def broken_by(world: World, episode: Episode, ended: list[Ended]) -> Iterator[str]:
-    """What one episode broke, a sentence each."""
+    """The violations of one episode, a sentence each."""
     for process in ended:
         yield from _badly_ended(
             world,
@@ -66,7 +66,7 @@ def broken_by(world: World, episode: Episode, ended: list[Ended]) -> Iterator[st
 
 
 def _wrongly_verified(world: World, episode: Episode, objects: dict[str, str]) -> Iterator[str]:
-    """No record, and no `verify`, says of other bytes that they are a model's."""
+    """No record and no `verify` accepts wrong bytes as those of a model."""
     paths = {row["id"]: row["artifacts"] for row in world.remote.artifacts().values()}
     for directory, record in world.records().items():
         for name, facts in record["files"].items():
@@ -95,7 +95,7 @@ def _adapters(verified: Ended) -> list[Any]:
 
 
 def _unequal(world: World, *, full: bool) -> Iterator[str]:
-    """One sync, once the trouble has ended, makes the cache equal to the backend."""
+    """One sync without faults makes the cache equal to the backend."""
     synced = world.run("sync", *(["--full"] if full else []))
     if synced.code != ExitCode.OK:
         yield f"a sync after the trouble ended with {synced.code}: {synced.err[-200:]}"
@@ -144,7 +144,7 @@ def _digest(place: Path) -> str:
 
 
 def broken_in_the_end(world: World) -> Iterator[str]:
-    """Harvest, sync and download in good weather; everything must then be there, once."""
+    """Harvest, sync and download without faults; everything must then be there exactly once."""
     for _ in range(_CALM_HARVESTS):
         world.run("harvest", "retry", "--all")
         harvested = world.run("--harvest", "--once", clock_offset=_A_LEASE_LATER)
@@ -184,7 +184,7 @@ def _badly_ended(world: World, process: Ended, *, killed: bool, planted: bool) -
     if process.hung:
         yield f"{name} hung"
     elif process.code == -signal.SIGTERM and "--interval" in name and not process.out:
-        pass  # a slow machine: it was asked to end before Python had begun
+        pass  # on a slow machine it was asked to end before Python had started
     elif process.code == -9:
         if not killed:
             yield f"{name} was killed by nobody of ours"
@@ -197,7 +197,7 @@ def _badly_ended(world: World, process: Ended, *, killed: bool, planted: bool) -
         yield f"{name} failed with {process.code} and said nothing"
     if "--json" in process.arguments and process.code >= 0:
         yield from _no_json(process)
-    # what others have planted it condemns with good reason
+    # it rightly refuses what was planted
     if "verify" in process.arguments and process.code == ExitCode.INTEGRITY and not planted:
         yield f"verify condemns what we downloaded: {process.out[-300:]}"
     sandbox = world.remote.sandbox
@@ -216,7 +216,7 @@ def _known_hashes(world: World) -> set[str]:
 
 
 def _undelivered(world: World) -> Iterator[str]:
-    """Each model has a directory with exactly its files, and nothing is left over from the way."""
+    """Each model has a directory with exactly its files and nothing temporary."""
     places: dict[str, list[Path]] = {}
     for directory, record in world.records().items():
         if not any(directory.glob("*.part*")):

@@ -1,4 +1,4 @@
-"""Lies and damages that an episode may have besides its weather, drawn from the seed."""
+"""False answers and damages that an episode may have besides its faults, drawn from the seed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ODD_ROWS: Final = ("odd model", "odd job", "odd dataset")
 
 
 def with_lies(episode: Episode, chance: random.Random, models: int) -> Episode:
-    """The episode with up to two of them, and with some of its commands in JSON."""
+    """The episode with up to two of them, and with `--json` for some commands."""
     for _ in range(chance.choice((0, 1, 1, 1, 2))):
         episode = _with(episode, chance.choice(KINDS), chance, models)
     if chance.random() < 0.4:
@@ -85,7 +85,7 @@ def _with(episode: Episode, kind: str, chance: random.Random, models: int) -> Ep
             return replace(
                 episode,
                 commands=(*episode.commands, ("--harvest", "--once")),
-                # slow enough to be met under way
+                # slow enough that it happens during a transfer
                 faults=(*episode.faults, {"path": "/storage/v1/upload", "throttle": 2_000_000}),
                 take_over=chance.randint(1, 3),
             )

@@ -1,4 +1,4 @@
-"""What a campaign does, episode by episode; the same seed gives the same plan."""
+"""The plan of a campaign, episode by episode; the same seed gives the same plan."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ _FILES: Final = ("/storage/v1/object/sign", "/worker-files")
 _HOUR: Final = 3600
 _SHIFTS: Final = tuple(hours * _HOUR for hours in (-48, -2, 2, 48))
 READERS: Final = ("verify", "library", "list")
-"""Commands that look at the disk or the cache while others write there."""
+"""Commands that read the disk or the cache while others write."""
 
 
 def plan(seed: int, models: int) -> Iterator[Episode]:
-    """Episodes without an end, for a world with so many jobs to be harvested."""
+    """Endless episodes, for a world with this many jobs to harvest."""
     chance = random.Random(seed)
     number = 0
     while True:
         number += 1
         episode = _episode(number, chance, models)
-        disk = random.Random(f"{seed} {number}")  # its own: the rest of the plan stays as it was
+        # a generator of its own, so that the rest of the plan does not change
+        disk = random.Random(f"{seed} {number}")
         if disk.random() < 0.12:
             marks = episode.marks | {"damaged cache"}
             episode = replace(episode, damage=disk.randrange(10_000), marks=marks)

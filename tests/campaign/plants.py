@@ -1,4 +1,4 @@
-"""What others put beside downloads: links, pipes, files of another model; and what lies outside."""
+"""What others put beside downloads: links, pipes, files of another model; and what is outside."""
 
 from __future__ import annotations
 

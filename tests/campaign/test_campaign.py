@@ -33,7 +33,7 @@ def test_processes_in_trouble_lose_nothing_and_leave_nothing_wrong(
 def test_what_is_broken_is_seen(tmp_path: Path) -> None:
     calm = Episode(1, (("verify",),))
     with World(tmp_path, 1, migrated=True) as world:
-        assert list(broken_by(world, calm, world.live_through(calm))) == []
+        assert list(broken_by(world, calm, world.run_episode(calm))) == []
         wrong = tmp_path / "downloads" / "a-model" / "adapter_model.safetensors"
         wrong.parent.mkdir(parents=True)
         wrong.write_bytes(b"not what anybody promised")
@@ -41,7 +41,7 @@ def test_what_is_broken_is_seen(tmp_path: Path) -> None:
         assert len(list(broken_by(world, calm, [bad]))) == 3
 
 
-def test_a_full_disk_is_full_for_the_process_alone(tmp_path: Path) -> None:
+def test_a_full_disk_is_full_for_the_process_exclusive(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     with Disk(home) as disk:

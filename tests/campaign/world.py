@@ -1,4 +1,4 @@
-"""One project and one machine that a campaign happens to."""
+"""The project and the machine of a campaign."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from tests.harvest.test_crashes import environment
 from tests.harvest.world import World as HarvestWorld
 
 PATIENCE: Final = 120.0
-"""Seconds after which a process counts as hanging."""
+"""Seconds until a process counts as hanging."""
 _SERVICE: Final = 3.0
-"""Seconds that a service has when nobody kills it; then it is asked to end."""
+"""Seconds that a service runs, if it is not killed, before it is asked to end."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _LOOK: Final = 0.02
 _ODD_JSON: Final = (5, "5", [1], True, {"final_loss": "NaN"}, {"loss_curve": 2**63}, {"a": [{}]})
@@ -52,7 +52,7 @@ class Ended:
 
 
 class _Remote(HarvestWorld):
-    """A sandbox whose odd models, which nobody has harvested, are left out of what is looked at."""
+    """A sandbox whose odd models are left out of the checks: they were not harvested."""
 
     def __init__(self, home: Path, **options: Any) -> None:
         super().__init__(home, **options)
@@ -63,7 +63,7 @@ class _Remote(HarvestWorld):
 
 
 class World(AbstractContextManager["World"]):
-    """A sandbox with finished jobs, and the home of somebody who works on it."""
+    """A sandbox with completed jobs, and a user's home directory."""
 
     def __init__(
         self, home: Path, jobs: int, *, migrated: bool, storage: StorageKind = "s3"
@@ -97,8 +97,8 @@ class World(AbstractContextManager["World"]):
 
     # What happens in it -----------------------------------------------------------------------
 
-    def live_through(self, episode: Episode) -> list[Ended]:
-        """Start the episode's processes, change rows meanwhile, kill them if it says so."""
+    def run_episode(self, episode: Episode) -> list[Ended]:
+        """Run the processes of an episode, with its remote changes and kills."""
         sandbox = self.remote.sandbox
         if episode.plant is not None:
             self._prepare()
@@ -121,16 +121,16 @@ class World(AbstractContextManager["World"]):
                 ]
                 for edit in episode.edits:
                     with suppress(AssertionError, httpx.HTTPError, ValueError):
-                        self.edit(edit)  # the weather is the same for everybody
+                        self.edit(edit)  # the faults are the same for all
                 return self._wait(processes, episode)
         finally:
             sandbox.clear_faults()
 
     def run(self, *arguments: str, days_later: int = 0, **faults: Any) -> Ended:
-        """One process, in good weather or in that which is given."""
+        """Run one process, without faults or with those given."""
         weather = (faults,) if faults else ()
         skew = days_later * 86_400.0
-        return self.live_through(Episode(0, (arguments,), weather, clock_skew=skew))[0]
+        return self.run_episode(Episode(0, (arguments,), weather, clock_skew=skew))[0]
 
     def edit(self, kind: str) -> None:
         """Change something at the backend as somebody else would."""
@@ -170,14 +170,14 @@ class World(AbstractContextManager["World"]):
                 raise ValueError(kind)
 
     def _prepare(self) -> None:
-        """See to it, in good weather, that there is a download beside which to plant something."""
+        """Download something without faults, so that something can be planted beside it."""
         models = [model for model in self.model_ids() if model is not None]
         self.run("sync")
         if models and self.deliverable:
             self.run("download", models[self._edits % len(models)])
 
     def _odd_model(self, chance: random.Random) -> None:
-        """A model with anything in its columns; of a job that was never to be harvested."""
+        """A model with random values in its columns; its job was never to be harvested."""
         job = self.seed.job(self.owner, status="cancelled", external_job_id=None, final_cost="NaN")
         size = chance.choice((2**63, 2**63 - 1, -1, "9" * 30, 1e300))
         odd = {name: chance.choice(_ODD_JSON) for name in ("training_summary", "quality_metrics")}
@@ -189,7 +189,7 @@ class World(AbstractContextManager["World"]):
     # What is there ----------------------------------------------------------------------------
 
     def model_ids(self) -> list[str | None]:
-        """By the index of the job; None where it has no model yet."""
+        """Model ids by the index of the job; None if it has no model yet."""
         artifacts = self.remote.artifacts()
         return [artifacts[job]["id"] if job in artifacts else None for job in self.jobs]
 
@@ -210,7 +210,7 @@ class World(AbstractContextManager["World"]):
         return found
 
     def records(self) -> dict[Path, Row]:
-        """What the directories with downloads say of themselves."""
+        """The records in the directories of downloads."""
         return {
             path.parent: json.loads(path.read_text())
             for path in self._delivered()
@@ -304,7 +304,7 @@ class World(AbstractContextManager["World"]):
 
 
 class _Process(AbstractContextManager["_Process"]):
-    """A child; what it says goes to files, so that it never waits for a reader."""
+    """A child process whose output goes to files, so that it never blocks."""
 
     def __init__(self, words: tuple[str, ...], command: list[str], env: dict[str, str]) -> None:
         self._words = words
@@ -341,18 +341,18 @@ class _Process(AbstractContextManager["_Process"]):
         return self._child.poll() is None
 
     def suspend(self, seconds: float) -> None:
-        """SIGSTOP, as of a machine that sleeps."""
+        """Send SIGSTOP, as if the machine slept."""
         self._child.send_signal(signal.SIGSTOP)
         self._wakes_at = time.monotonic() + seconds
 
     def ask_to_end(self) -> None:
-        """As a service manager does; once is enough."""
+        """Send SIGTERM once, as a service manager does."""
         if not self._asked:
             self._asked = True
             self._child.terminate()
 
     def killed(self, *, hung: bool = False) -> Ended:
-        """End it, if it has not ended, and say what it said."""
+        """Kill it if it still runs; its output."""
         hung = hung and self.running
         self._child.kill()
         code = self._child.wait()

@@ -26,7 +26,7 @@ BACKENDS: Final[dict[str, Callable[..., AbstractContextManager[Backend]]]] = {
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is signed in: through our gateway, and bare, with no filter of ours."""
+    """A signed-in user: by our gateway, and by a plain client without our filters."""
 
     account: Account
     gateway: Gateway
@@ -66,9 +66,9 @@ def signed_in(backend: Backend, account: Account) -> Iterator[Person]:
 
 @pytest.fixture(scope="session")
 def start() -> Iterator[Callable[[str], Backend]]:
-    """Starts a backend when it is first asked for, and ends all of them in the end.
+    """Starts a backend on first use, and stops all of them at the end.
 
-    A fixture with parameters is made anew whenever the parameter changes, which is twice a file;
+    A fixture with parameters is set up again when the parameter changes, twice a file;
     @supabase/lite takes seconds to start.
     """
     running: dict[str, Backend] = {}

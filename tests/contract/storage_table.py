@@ -1,4 +1,4 @@
-"""The table of Storage's answers (tests/contract/storage/*.toml), and who agrees with it.
+"""The table of Storage's answers (tests/contract/storage/*.toml), and which servers agree.
 
     python -m tests.contract.storage_table                    our sandbox, on both backends
     python -m tests.contract.storage_table --url U --key K    any server
@@ -106,7 +106,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Server:
-    """A server to ask. Rows of callers that it has no session for are not tried."""
+    """A server to ask. Rows of callers without a session there are skipped."""
 
     url: str
     kind: StorageKind
@@ -117,7 +117,7 @@ class Server:
 
 
 class _UnknownError(Exception):
-    """Something that a row needs is not there."""
+    """A row needs a value that is missing."""
 
 
 def rows(kind: StorageKind) -> list[Row]:
@@ -191,7 +191,7 @@ def sandbox_server(kind: StorageKind) -> Iterator[Server]:
 
 
 def given_server(options: Mapping[str, str | None]) -> Server:
-    """The server that the options name. Without a session of an owner it is asked less."""
+    """The server that the options name. Without an owner's session fewer rows are asked."""
     url, key = str(options["url"]).rstrip("/"), str(options["key"])
     keys = {"service": key} | ({"anon": options["anon-key"]} if options["anon-key"] else {})
     owner, sessions = str(uuid.uuid4()), {}
@@ -212,13 +212,13 @@ def given_server(options: Mapping[str, str | None]) -> Server:
 
 
 def options_of(environment: Mapping[str, str]) -> dict[str, str | None]:
-    """What the environment says of a server to ask: LORA_TUI_CONTRACT_URL and the others."""
+    """The server to ask, from LORA_TUI_CONTRACT_URL and the other variables."""
     names = {name: f"LORA_TUI_CONTRACT_{name.upper().replace('-', '_')}" for name in OPTIONS}
     return {name: environment.get(variable) or None for name, variable in names.items()}
 
 
 def report(outcomes: Sequence[Outcome]) -> str:
-    """Each row that does not agree, and how many do."""
+    """The rows that differ, and the number of those that agree."""
     lines = [str(outcome) for outcome in outcomes if outcome.verdict != "agrees"]
     agree = sum(outcome.verdict == "agrees" for outcome in outcomes)
     tried = sum(outcome.verdict != "not tried" for outcome in outcomes)
@@ -348,7 +348,7 @@ def _credentials(server: Server, caller: str) -> dict[str, str]:
 
 
 def _made_sessions(secret: bytes, owner: str, other: str) -> dict[str, str]:
-    """Sessions, good and bad, as Auth would sign them with this secret."""
+    """Valid and invalid sessions, signed with this secret as Auth does."""
     now = int(time.time())
     claims = {"sub": owner, "aud": "authenticated", "role": "authenticated", "iat": now}
     day = {"exp": now + 86_400}

@@ -1,4 +1,4 @@
-"""The main job from the command line, on every backend: harvest, sync, list, show, download."""
+"""Harvest, sync, list, show and download from the command line, on every backend."""
 
 from __future__ import annotations
 

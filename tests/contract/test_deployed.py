@@ -1,4 +1,4 @@
-"""The project as it is deployed, before our migration: its holes, and what we do all the same.
+"""The deployed project before our migration: its holes, and what works all the same.
 
 Where one of these tests fails, the deployed schema was modelled wrongly or has changed.
 """

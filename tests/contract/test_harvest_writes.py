@@ -1,4 +1,4 @@
-"""What the harvest writes: once in effect, however often it is tried and by how many at a time."""
+"""The harvest writes once in effect, also if repeated or run several times at once."""
 
 from __future__ import annotations
 

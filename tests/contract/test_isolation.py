@@ -1,4 +1,4 @@
-"""Who sees and changes which rows under our migration, asked without the filters of our own."""
+"""Who may read and change which rows with our migration, without our own filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metric points: all of them, in order, however many rows the backend gives at once."""
+"""Metric points come complete and in order, with any page size of the backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our migration on a project that is in use: nothing is lost, the holes are closed, twice is once.
+"""Our migration on a project in use: nothing is lost, the holes are closed, twice equals once.
 
 On PostgreSQL alone: the sandbox only imitates the result.
 """

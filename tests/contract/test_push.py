@@ -1,4 +1,4 @@
-"""What a push writes, on every backend: its job, its metric points, and nobody else's."""
+"""A push writes its job and its metric points and changes nobody else's, on every backend."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def folder(backend: Backend) -> str:
 
 
 def fetch(url: str, **headers: str) -> httpx.Response:
-    """What somebody gets who has nothing but the link."""
+    """The answer to the link alone, without a key or session."""
     return httpx.get(url, headers=headers, trust_env=False, timeout=30)
 
 

@@ -31,7 +31,7 @@ from tests.sync.equality import assert_equal
 
 @pytest.fixture(autouse=True)
 def no_rows(backend: Backend, seed: Seed) -> None:
-    """What other tests left would be synced by each test anew."""
+    """Remove what other tests left, which each test would sync again."""
     seed.remove_all(backend.alice, backend.bob)
 
 

@@ -217,7 +217,7 @@ def test_a_key_passes_as_bearer_only_beside_itself(sandbox: Sandbox) -> None:
                         assert answer.text != plain.text
 
 
-def test_the_schema_is_described_to_the_secret_key_alone(sandbox: Sandbox) -> None:
+def test_the_schema_is_described_to_the_secret_key_exclusive(sandbox: Sandbox) -> None:
     for key, status in ((sandbox.service_key, 200), (sandbox.anon_key, 403)):
         address = f"{sandbox.url}/rest/v1/"
         answer = httpx.get(address, headers={"apikey": key}, trust_env=False, verify=False)

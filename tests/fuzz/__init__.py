@@ -1,1 +1,1 @@
-"""What nobody thought of: made-up bytes, rows and answers against every border."""
+"""Random bytes, rows and answers at every border of the program."""

@@ -1,4 +1,4 @@
-"""How long the fuzzing is: short in `make test`, long with LORA_TUI_FUZZ=examples."""
+"""How many examples the fuzzing makes: few in `make test`, more with LORA_TUI_FUZZ=examples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def examples(few: int) -> settings:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A long run may take long; an example that hangs still ends the test."""
+    """Give a long run more time; an example that hangs still ends the test."""
     for item in items:
         if EXAMPLES and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(120 + 5 * EXAMPLES))

@@ -1,4 +1,4 @@
-"""A server may answer anything: what the gateway raises is always of our own family."""
+"""A server may answer anything: the gateway raises nothing but LoraTuiError."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ header_lines: st.SearchStrategy[bytes] = st.sampled_from(
 
 @st.composite
 def answers(draw: st.DrawFn) -> bytes:
-    """An HTTP answer, or something in its place."""
+    """An HTTP answer, or random bytes instead."""
     if draw(st.integers(0, 9)) == 0:
         return draw(st.binary(max_size=300))
     status = draw(
@@ -115,7 +115,7 @@ def answers(draw: st.DrawFn) -> bytes:
 
 
 class Liar:
-    """Sends what it is told to whoever asks, then closes."""
+    """A server that sends given bytes to each client, then closes."""
 
     def __init__(self) -> None:
         self.answer = b""

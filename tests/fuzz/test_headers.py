@@ -1,4 +1,4 @@
-"""A safetensors header of anybody's making is read, or refused in one sentence; nothing else."""
+"""A random safetensors header is read or refused in one sentence."""
 
 from __future__ import annotations
 

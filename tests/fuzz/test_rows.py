@@ -1,4 +1,4 @@
-"""A row may hold anything: what reaches the terminal is harmless, on every way to it."""
+"""A row may hold anything: no output acts on the terminal."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def models(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def harmless(text: str) -> bool:
-    """No character that a terminal acts upon, but the end of a line."""
+    """Whether no character but the line break acts on a terminal."""
     return not any(character in text for character in ESCAPES)
 
 

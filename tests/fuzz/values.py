@@ -12,7 +12,7 @@ from tests.tui.library import USER, identifier, model_row, notice_row
 
 
 def nested(depth: int) -> Any:
-    """A list in a list in a list, so many times."""
+    """A list nested this many times."""
     value: Any = 1
     for _ in range(depth):
         value = [value]

@@ -470,7 +470,7 @@ def test_a_lease_has_one_holder_until_it_runs_out(sandbox: Sandbox, service: Cli
     assert lease(service, "release", p_job_id=job, p_holder="b") is True
 
 
-def test_a_lease_is_for_the_service_role_alone(user: Client, service: Client) -> None:
+def test_a_lease_is_for_the_service_role_exclusive(user: Client, service: Client) -> None:
     job = a_waiting_job(service)["id"]
     arguments = {"p_job_id": job, "p_holder": "a", "p_seconds": 60}
     assert lease(user, "claim", **arguments)["code"] == "42501"

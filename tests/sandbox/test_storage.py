@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from lora_tui.sandbox import Sandbox
-from lora_tui.sandbox.storage.signing import half_decoded
+from lora_tui.sandbox.storage.signing import decode_uri
 from tests.sandbox.client import WEIGHTS, Client, clients, tus_metadata
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -66,7 +66,7 @@ def test_a_signed_url_expires(sandbox: Sandbox, user: Client) -> None:
     assert answer.json()["error"] == "InvalidJWT"
 
 
-def test_a_token_is_good_for_its_own_object_alone(reader: Client) -> None:
+def test_a_token_is_good_for_its_own_object_exclusive(reader: Client) -> None:
     token = reader.sign(reader.newest()).partition("?")[2]
     other = reader.newest(1)
     answer = reader.http.get(f"/storage/v1/object/sign/lora-models/{other}?{token}")
@@ -122,7 +122,7 @@ def test_half_of_an_escaped_path_is_decoded_as_javascript_does_it() -> None:
         ("%2525", "%25"),
         ("100%", "100%"),
     ):
-        assert half_decoded(sent) == signed
+        assert decode_uri(sent) == signed
 
 
 # Bytes

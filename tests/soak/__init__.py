@@ -1,1 +1,1 @@
-"""The application in a terminal for a long time, before a backend that fails in drawn ways."""
+"""Runs the application for a long time on a backend with random faults."""

@@ -1,4 +1,4 @@
-"""The application in a terminal of tmux: keys are typed at it, and its process is watched."""
+"""The application in tmux: types keys, and measures its process."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _AFTER_ESCAPE: Final = 0.25
 
 @dataclass(frozen=True)
 class Sample:
-    """What the process holds at a moment."""
+    """Memory, descriptors and threads of the process at a moment."""
 
     seconds: float
     megabytes: float
@@ -79,7 +79,7 @@ class Application:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is there, and no zombie."""
+        """Whether the process exists and is not a zombie."""
         try:
             return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
         except OSError:
@@ -100,11 +100,11 @@ class Application:
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
 
     def text(self) -> str:
-        """What stands on the screen."""
+        """The text of the screen."""
         return self._tmux("capture-pane", "-p")
 
     def shows(self, condition: Callable[[str], bool], seconds: float) -> bool:
-        """Whether the screen comes to that within so many seconds."""
+        """Whether the screen fulfils it within this many seconds."""
         end = time.monotonic() + seconds
         while not condition(self.text()):
             if time.monotonic() > end or not self.is_running:
@@ -131,7 +131,7 @@ class Application:
 
 
 class Typist:
-    """Somebody who looks at everything, and searches now and then."""
+    """Opens all screens in random order, and searches now and then."""
 
     def __init__(self, application: Application, seed: int) -> None:
         self._application, self._chance = application, random.Random(seed)
@@ -154,14 +154,14 @@ class Typist:
             self.back()
 
     def back(self) -> None:
-        """To the list, from wherever a key has led."""
+        """Go back to the list from any screen."""
         for _ in range(8):
             self._application.press("Escape")
             if self._is_at_list(1):
                 return
 
     def _search(self, word: str) -> None:
-        """Each letter has to arrive in the line, whatever comes back from the network meanwhile."""
+        """Type a search; every letter has to arrive."""
         self.back()
         self._application.press("r", "/")
         for letter in word:
@@ -189,7 +189,7 @@ def is_online(text: str) -> bool:
 
 
 def growth(samples: list[Sample]) -> dict[str, tuple[float, float]]:
-    """Of each figure: its highest in the second quarter, after the warm-up, and in the last."""
+    """The highest of each figure in the second quarter, after the warm-up, and in the last."""
     quarter = max(1, len(samples) // 4)
     early, late = samples[quarter : 2 * quarter] or samples, samples[-quarter:]
     return {

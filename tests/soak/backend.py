@@ -1,4 +1,4 @@
-"""A backend that is stopped, refuses and lies: it stands before a sandbox, on a port that stays."""
+"""A proxy before a sandbox that stops, refuses and sends false answers, always on one port."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
 
 
 class LyingBackend:
-    """Passes requests on to `url`, and answers as the present `weather` is."""
+    """Passes requests on to `url`, and answers as the current `weather` says."""
 
     def __init__(self, url: str, seed: int) -> None:
         parts = urlsplit(url)
@@ -73,7 +73,7 @@ class LyingBackend:
         return f"http://127.0.0.1:{self.port}"
 
     def turn(self, weather: str) -> None:
-        """From now on; a backend that was stopped is on its old port again."""
+        """Set the weather; a stopped backend listens on its old port again."""
         self.weather = weather
         if weather == STOPPED:
             self.stop()
@@ -81,7 +81,7 @@ class LyingBackend:
             self._listen()
 
     def stop(self) -> None:
-        """Refuse connections, and drop those that there are."""
+        """Refuse new connections and drop the open ones."""
         server, self._server = self._server, None
         if server is not None:
             server.shutdown()
@@ -137,7 +137,7 @@ class LyingBackend:
             connection.close()
 
     def _wrong(self, body: bytes) -> bytes:
-        """The rows with odd values; not their ids and times, by which a sync finds them again."""
+        """The rows with odd values, but with their ids and times, which a sync needs."""
         try:
             rows = json.loads(body)
         except ValueError:

@@ -1,4 +1,4 @@
-"""The ASGI application: which path is answered by whom."""
+"""The ASGI application: routes, and which function answers each of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Streamer = Callable[[Backend, Request], Awaitable[Response]]
 
 
 class _KeyConvertor(PathConvertor):
-    """The name of an object: whatever follows, line breaks too."""
+    """The name of an object: the rest of the path, which may contain line breaks."""
 
     regex = "(?s:.*)"
 
@@ -34,7 +34,7 @@ register_url_convertor("key", _KeyConvertor())
 
 
 def build_application(backend: Backend, connections: Connections) -> ASGIApp:
-    """Everything behind one port. `connections` maps a client's address to its transport."""
+    """The whole application on one port. `connections` maps client addresses to transports."""
     log = RequestLog()
 
     def small(path: str, handler: Handler, methods: Sequence[str] = ("GET",)) -> Route:
@@ -113,14 +113,14 @@ async def _faults(backend: Backend, request: Request) -> Response:
 
 
 async def _clear(backend: Backend, request: Request) -> Response:
-    """`POST /_control/clear`: every fault off."""
+    """`POST /_control/clear` switches every fault off."""
     del request
     backend.faults.clear()
     return json_response([])
 
 
 async def _requests(log: RequestLog, request: Request) -> Response:
-    """`GET /_control/requests` lists what was asked, `DELETE` forgets it."""
+    """`GET /_control/requests` lists the logged requests, `DELETE` clears the log."""
     if request.method == "DELETE":
         log.clear()
     return json_response(log.entries())

@@ -109,7 +109,7 @@ def answer_in_version(call: Call, response: Response) -> Response:
 
 
 def password_digest(password: str) -> str:
-    """What is kept of a password."""
+    """The hash of a password that is stored."""
     return hashlib.sha256(password.encode()).hexdigest()
 
 
@@ -154,7 +154,7 @@ def _refresh(backend: Backend, refresh_token: str) -> Response:
         reuse = float(backend.faults.get("refresh_reuse_seconds"))
         if (backend.now() - used_at).total_seconds() < reuse:
             return _session(backend, _new_refresh_token(backend, row["session_id"], row["user_id"]))
-        # Somebody holds a copy of an old token: the whole session ends.
+        # An old token is used again: it may have been stolen, so the whole session ends.
         database.execute(
             "UPDATE auth_refresh_tokens SET revoked = 1 WHERE session_id = ?", (row["session_id"],)
         )
@@ -191,7 +191,7 @@ def _session(backend: Backend, refresh_token: str) -> Response:
         "session_id": row["session_id"],
         "is_anonymous": False,
         **_not_before(backend, issued_at),
-        # Two tokens of the same second still differ.
+        # makes two tokens of the same second differ
         "jti": secrets.token_hex(8),
     }
     return json_response(

@@ -1,4 +1,4 @@
-"""What every part of the sandbox shares: where its state is, what its keys are, what time it is."""
+"""What all parts of the sandbox share: its state, its keys, its clock, and who a caller is."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ class Backend:
     storage: StorageKind
 
     def now(self) -> datetime:
-        """The sandbox's own time: the clock, moved by the setting `clock_offset`."""
+        """The current time plus the setting `clock_offset`."""
         return clock.now() + timedelta(seconds=float(self.faults.get("clock_offset")))
 
     def timestamp(self) -> str:
-        """This moment, as stored in the tables."""
+        """The current time as the tables store it."""
         return clock.timestamp_text(self.now())
 
     def caller(self, request: Request | Call) -> Caller:
-        """Who asks. Raises NoApiKeyError, BadTokenError or ExpiredTokenError.
+        """The caller of a request. Raises NoApiKeyError, BadTokenError or ExpiredTokenError.
 
-        A key is no token, so it passes as Bearer only where it repeats the `apikey`, as the
-        vendor's clients send it: the platform then puts the key's own role in its place.
+        A key is accepted as Bearer only if it equals the `apikey`, which is what the vendor's
+        clients send; the platform replaces it by the role of the key.
         """
         roles = {ANON_KEY: "anon", SERVICE_KEY: "service_role"}
         key = request.headers.get("apikey", "")
@@ -86,24 +86,24 @@ class Backend:
         return self.caller_of_token(token.strip())
 
     def caller_of_token(self, token: str) -> Caller:
-        """Whose session a token is of. Raises BadTokenError."""
+        """The caller that a session token names. Raises BadTokenError."""
         claims = read_token(token, self.session_secret(), now=self.now().timestamp())
         return Caller(str(claims.get("role")), claims.get("sub"), claims.get("session_id"))
 
     def session_secret(self) -> bytes:
-        """What sessions are signed with; the setting `session_secret` puts another in place."""
+        """The key that signs sessions; the setting `session_secret` replaces it."""
         switched = self.faults.get("session_secret")
         return SIGNING_SECRET if switched is None else str(switched).encode()
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request whose whole body has been read: what the handlers with small bodies get."""
+    """A request with its whole body, for handlers that take small bodies."""
 
     method: str
     path: str
     raw_path: str
-    """The path as the client wrote it, percent signs and all."""
+    """The path as the client wrote it, still percent-encoded."""
     origin: str
     query: str
     headers: Mapping[str, str]
@@ -116,7 +116,7 @@ class Call:
 
 
 async def read_call(request: Request) -> Call:
-    """Read a request to its end."""
+    """Read a request with its whole body."""
     return Call(
         method=request.method,
         path=request.url.path,

@@ -1,4 +1,4 @@
-"""Answers that no well-behaved server gives: what the middleware puts in place of the right one."""
+"""Bad answers, which the middleware sends instead of the right ones when a test asks for them."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def body_of(kind: str | None, status: int, path: str) -> tuple[bytes, bytes]:
 
 
 def without_length(message: Message, *more: tuple[bytes, bytes]) -> Message:
-    """The start of an answer whose body comes in chunks, with more header lines."""
+    """The start of an answer without Content-Length, so that it is chunked; `more` adds headers."""
     kept = [line for line in message["headers"] if line[0] != b"content-length"]
     return {**message, "headers": [*kept, *more]}
 
 
 def with_count(message: Message, off: int) -> Message:
-    """The start of an answer with another total in Content-Range."""
+    """The start of an answer with `off` added to the total in Content-Range."""
     return {
         **message,
         "headers": [
@@ -71,29 +71,29 @@ def _off(content_range: bytes, off: int) -> bytes:
 
 
 def flood(lines: int) -> list[tuple[bytes, bytes]]:
-    """So many header lines."""
+    """`lines` header lines of 80 bytes."""
     return [(b"x-flood-%d" % number, b"a" * 80) for number in range(lines)]
 
 
 def with_surrogates(body: bytes) -> bytes:
-    """JSON in which each name begins with half of a character."""
+    """JSON in which each `name` starts with a lone surrogate."""
     return body.replace(_FIRST_NAME, _FIRST_NAME + b"\\ud800")
 
 
 class Gzip:
-    """A body as it is compressed on its way."""
+    """Compresses a body piece by piece."""
 
     def __init__(self) -> None:
         self._compressor = zlib.compressobj(wbits=31)
 
     def piece(self, body: bytes, *, more: bool) -> bytes:
-        """What is to be sent for this piece."""
+        """The compressed bytes to send for this piece."""
         done = self._compressor.compress(body)
         return done if more else done + self._compressor.flush()
 
 
 def repeat_first_page(scope: Scope, pages: MutableMapping[Any, bytes]) -> None:
-    """Ask for the first page of a table again; `pages` remembers the query that asked for it."""
+    """Replace the query by that of the table's first page, which `pages` remembers."""
     query: bytes = scope["query_string"]
     key = (
         scope["method"],

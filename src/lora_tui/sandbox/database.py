@@ -61,7 +61,7 @@ class Database:
 
     @contextmanager
     def transaction(self, *, check_references: bool = True) -> Iterator[None]:
-        """All or nothing. `check_references=False` is for seeding, where tables refer in a ring."""
+        """Commit all or nothing. Seeding needs `check_references=False`: tables form a cycle."""
         with self._lock:
             if not check_references:
                 self._connection.execute("PRAGMA foreign_keys = OFF")
@@ -83,7 +83,7 @@ class Database:
 
 
 def has_other_layout(file: Path) -> bool:
-    """Whether a file of this name was made by a version of the program with other tables."""
+    """Whether the file was written by a version of the program with another LAYOUT."""
     if not file.exists():
         return False
     with closing(sqlite3.connect(file)) as connection, suppress(sqlite3.DatabaseError):
@@ -96,7 +96,7 @@ def _as_dict(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _like(value: object, pattern: str, insensitive: int) -> int | None:
-    """PostgreSQL's LIKE and ILIKE: case matters in one and, in any script, not in the other."""
+    """PostgreSQL's LIKE, or ILIKE, which ignores case in every script."""
     if value is None:
         return None
     return 1 if _like_expression(pattern, bool(insensitive)).fullmatch(str(value)) else 0

@@ -1,6 +1,6 @@
-"""What can be made to go wrong, and how odd the backend is: settings that tests and demos switch.
+"""Faults and oddities of the backend that tests and demos switch on and off.
 
-`POST /_control/faults` merges a JSON object of the settings below; null puts one back. With
+`POST /_control/faults` merges a JSON object of the settings below; null resets one. With
 `path` (a prefix such as `/rest/v1/model_artifacts`) and/or `method` they hold for those requests
 only, and the most specific rule wins. `POST /_control/clear` forgets all of them.
 
@@ -27,39 +27,39 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "drop_after": None,  # close the connection after so many bytes of an answer (0: none)
     "drop_request_after": None,  # close the connection after so many bytes of a request's body
     "drop_next": 1,  # count of drops
-    "malformed": 0,  # count of JSON answers that end in the middle, though all else is right
+    "malformed": 0,  # count of JSON answers that are cut off in the middle
     "throttle": None,  # bytes a second, each direction, a request
-    # Answers that no well-behaved server gives (wrong_answers.py)
+    # Bad answers (bad_answers.py)
     "answer_with": None,  # which body the answers of `fail_next` and `error_rate` have
     "chunked": 0,  # count of answers in chunks, without their length
-    "compressed": 0,  # count of answers that are gzip, though nobody asked
+    "compressed": 0,  # count of answers in gzip that the client did not ask for
     "trickle": None,  # seconds for which a body comes at two bytes a second, then the rest at once
-    "interim_answers": 0,  # how many 103 come before each answer
-    "header_lines": 0,  # how many more header lines each answer has
+    "interim_answers": 0,  # number of 103 answers before each answer
+    "header_lines": 0,  # number of extra header lines
     "repeat_page": False,  # each page of a table is the first one again
-    "count_off": 0,  # how much is added to the totals of tables
-    "count_times_out": 0,  # count of exact counts that the database gives up (57014)
-    "lone_surrogates": 0,  # count of JSON answers whose names hold half a character
+    "count_off": 0,  # added to the total count of a table
+    "count_times_out": 0,  # count of exact counts that time out in the database (57014)
+    "lone_surrogates": 0,  # count of JSON answers whose names hold a lone surrogate
     # Files (signed downloads and the worker's presigned ones)
-    "ignore_range": False,  # answer 200 with everything
+    "ignore_range": False,  # answer 200 with the whole file
     "change_file_midway": 0,  # count of downloads during which the object is replaced by another
     "flip_bit": 0,  # count of answers with one bit wrong
     "flip_at": None,  # offset in the file of the wrong byte; by default the middle of the answer
     "wrong_length": 0,  # serve the file as if it were so many bytes shorter
     # Life times, in seconds
     "access_token_seconds": 3600,
-    "session_starts_after": None,  # a new session holds only from so many seconds on
-    "session_secret": None,  # a text: sessions signed before it was put in place are forged ones
+    "session_starts_after": None,  # seconds until a new session becomes valid
+    "session_secret": None,  # a new signing key: sessions signed before become invalid
     "refresh_reuse_seconds": 10,
     "signed_url_seconds": None,  # overrides what the client asks for
     "presigned_seconds": 86_400,
     "upload_seconds": 86_400,  # a resumable upload's address
-    "clock_offset": 0.0,  # moves the sandbox's clock: an expiry without waiting for it
+    "clock_offset": 0.0,  # seconds added to the sandbox's clock, to make things expire
     # Limits
     "max_rows": 1000,
     "standard_upload_limit": 50 * 1024 * 1024,  # bytes in one request
     "project_upload_limit": None,  # bytes of any upload; where there is none, the bucket's limit
-    # Oddities that clients must bear
+    # Oddities that clients must accept
     "numerics_as_strings": False,
     "plain_timestamps": False,  # `2026-11-23 09:16:55.59+00`, as some stacks write them
     "signed_url_key": "signedURL",  # some stacks answer `signedUrl`
@@ -84,14 +84,14 @@ class Faults:
         self.clear()
 
     def clear(self) -> None:
-        """Back to a backend that works."""
+        """Switch every fault off."""
         with self._lock:
             self._rules: dict[tuple[str, str], dict[str, Any]] = {}
             self._random = random.Random(self._seed)
             self._recent: deque[float] = deque()
 
     def merge(self, settings: Mapping[str, Any]) -> None:
-        """Switch settings on (or, by None, back). Raises UnknownSettingError."""
+        """Switch settings on; None switches one off. Raises UnknownSettingError."""
         given = dict(settings)
         scope = (str(given.pop("path", None) or ""), str(given.pop("method", None) or "").upper())
         unknown = sorted(given.keys() - DEFAULTS.keys())
@@ -119,13 +119,13 @@ class Faults:
             ]
 
     def get(self, name: str, path: str = "", method: str = "") -> Any:
-        """The value that holds for a request; the default where nothing is switched on."""
+        """The value of a setting for a request, or its default."""
         with self._lock:
             rule = self._rule(name, path, method)
             return DEFAULTS[name] if rule is None else rule[name]
 
     def take(self, name: str, path: str = "", method: str = "") -> bool:
-        """Use up one of a count; False where there is none left."""
+        """Take one from a count; False if none is left."""
         with self._lock:
             rule = self._rule(name, path, method)
             if rule is None:
@@ -142,8 +142,8 @@ class Faults:
                 rule[name] = count - 1
             return count != 0
 
-    def unlucky(self, path: str, method: str) -> bool:
-        """Whether `error_rate` strikes this request."""
+    def fails_at_random(self, path: str, method: str) -> bool:
+        """Whether this request fails at random, by `error_rate`."""
         rate = float(self.get("error_rate", path, method))
         if not rate:
             return False
@@ -151,7 +151,7 @@ class Faults:
             return self._random.random() < rate
 
     def wait_for_rate_limit(self, path: str, method: str) -> float | None:
-        """None where the request is within `rate_limit`; else the seconds to wait."""
+        """The seconds to wait by `rate_limit`; None if the request is within it."""
         limit = self.get("rate_limit", path, method)
         if limit is None:
             return None

@@ -1,6 +1,6 @@
-"""A file over HTTP: Range, ETag, HEAD, in pieces; with the faults that files can have.
+"""A file as an HTTP response: Range, ETag, HEAD, and the faults for files.
 
-Who serves it decides what a range is: a plain bucket follows the RFC, Storage has ways of its own.
+The caller chooses how ranges are read: a plain bucket follows the RFC, Storage does not.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Span:
 
 
 class UnsatisfiableError(Exception):
-    """No byte of the file lies in the range that is asked for. `size` is that of the file."""
+    """The requested range is outside the file; `size` is the size of the file."""
 
     def __init__(self, size: int) -> None:
         super().__init__(f"of {size} bytes")
@@ -45,7 +45,7 @@ class UnsatisfiableError(Exception):
 
 
 class InvalidRangeError(UnsatisfiableError):
-    """The Range header is not one range of bytes; most servers then send the whole file."""
+    """The Range header is not a single byte range; most servers then send the whole file."""
 
 
 async def file_response(
@@ -95,7 +95,7 @@ async def file_response(
 
 
 def is_unmodified(request: Request, stored: StoredObject, *, to_the_second: bool) -> bool:
-    """Whether If-None-Match or If-Modified-Since says that the client has these bytes."""
+    """Whether the client already has these bytes, by If-None-Match or If-Modified-Since."""
     if request.headers.get("if-none-match") == f'"{stored.etag}"':
         return True
     try:
@@ -107,12 +107,12 @@ def is_unmodified(request: Request, stored: StoredObject, *, to_the_second: bool
 
 
 def whole_second(moment: datetime) -> datetime:
-    """The moment without the part of a second that HTTP can't tell."""
+    """The time without its fraction of a second, which HTTP dates lack."""
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
 class _FileResponse(Response):
-    """Sends pieces, and closes their source whether or not the client takes them all."""
+    """Sends pieces, and always closes their source."""
 
     def __init__(
         self, pieces: AsyncGenerator[bytes, None], status: int, headers: Mapping[str, str]

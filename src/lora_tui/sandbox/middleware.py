@@ -1,4 +1,4 @@
-"""The ASGI layer that logs every request and makes it slow, refused or cut off, as switched on."""
+"""The ASGI layer that logs every request and applies the faults: slow, refused, cut off."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CONTROL_PREFIX: Final = "/_control/"
 TABLES_PREFIX: Final = "/rest/v1/"
 _PIECE: Final = 16 * 1024
 _LOOK: Final = 0.5
-"""Seconds after which a slow answer looks whether it still has to be slow."""
+"""Seconds between two checks whether a slow answer still has to be slow."""
 
 Connections = MutableMapping[Any, asyncio.Transport]
 
 
 class RequestLog:
-    """The last requests, in order of arrival. Keys themselves are not kept, only their kind."""
+    """The last requests, in order of arrival, with the kind of each key but not the key."""
 
     def __init__(self) -> None:
         self._entries: deque[dict[str, Any]] = deque(maxlen=50_000)
@@ -68,7 +68,7 @@ class RequestLog:
 
 
 class FaultsMiddleware:
-    """Wraps the whole application; `/_control/` itself is never disturbed and never logged."""
+    """Wraps the whole application except `/_control/`, which has no faults and no log."""
 
     def __init__(
         self,
@@ -105,11 +105,11 @@ class FaultsMiddleware:
 
 
 class _DroppedError(Exception):
-    """Unwinds a handler that has nobody left to answer."""
+    """Ends a handler whose connection was cut."""
 
 
 class _Exchange:
-    """One request and its answer on their way through."""
+    """One request and its answer."""
 
     def __init__(self, owner: FaultsMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
         self._faults = owner.faults
@@ -129,14 +129,14 @@ class _Exchange:
         self.dropped = False
 
     async def refused(self) -> bool:
-        """Wait out the latency, then answer with a switched-on error, if there is one."""
+        """Wait for the latency, then send the error that is switched on, if any."""
         if latency := float(self._setting("latency")):
             await asyncio.sleep(latency)
         wait = self._faults.wait_for_rate_limit(self._path, self._method)
         if wait is not None:
             await self._answer(429, str(max(1, math.ceil(wait))))
             return True
-        if self._faults.take("fail_next", self._path, self._method) or self._faults.unlucky(
+        if self._faults.take("fail_next", self._path, self._method) or self._faults.fails_at_random(
             self._path, self._method
         ):
             retry_after = self._setting("retry_after")
@@ -151,7 +151,7 @@ class _Exchange:
         return False
 
     async def receive(self) -> Message:
-        """The request's body, cut off and slowed down as switched on."""
+        """The next piece of the request's body, cut off and slowed down as switched on."""
         message = self._rest or await self._receive()
         self._rest = None
         if message["type"] != "http.request":
@@ -190,7 +190,7 @@ class _Exchange:
         if self._gzip is not None:
             body = self._gzip.piece(body, more=message.get("more_body", False))
         if self._malformed and body:
-            # as long as was announced, so that only a reader of JSON can tell
+            # keeps the announced length, so that only a JSON parser notices
             body = body[: len(body) // 2].ljust(len(body), b"<")
         if drop_after and self._entry["sent"] + len(body) > drop_after and self._take_drop():
             await self._send_body(body[: int(drop_after) - self._entry["sent"]], more=True)
@@ -247,7 +247,7 @@ class _Exchange:
         return transport is None or transport.is_closing()
 
     async def _close(self) -> None:
-        """Close the socket as a broken network does: what was sent arrives, then nothing."""
+        """Close the socket as a broken network does: sent bytes arrive, then nothing."""
         self.dropped = True
         self._entry["dropped"] = True
         transport = self._connections.get(tuple(self._scope["client"]))

@@ -41,9 +41,9 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object. `etag` is without its quotes; equal bytes have the same, versions never.
+    """One object. `etag` has no quotes and depends on the bytes; `version` differs for each upload.
 
-    `metadata` is what its uploader wanted to be kept with it.
+    `metadata` is what the uploader stored with it.
     """
 
     bucket: str
@@ -93,7 +93,7 @@ class Objects:
         return self._made(stored.bucket, stored.name, stored.version, stored.recipe)
 
     def new_file(self) -> Path:
-        """A name for a file in the making, on the same file system as the finished ones."""
+        """A path for an unfinished file, on the file system of the finished ones."""
         return self._directory / f"unfinished-{uuid.uuid4().hex}"
 
     def put(
@@ -138,7 +138,7 @@ class Objects:
         return stored
 
     def replace_by_other_bytes(self, stored: StoredObject, moment: str) -> None:
-        """Give the object other bytes of equal length; whoever has the old file open keeps it."""
+        """Replace the bytes by others of equal length; open files keep the old ones."""
         data = bytearray(self.file(stored).read_bytes())
         for index in range(len(data) // 2, len(data)):
             data[index] ^= 0x55
@@ -204,13 +204,13 @@ class Objects:
 
 
 def md5_etag(file: Path) -> str:
-    """The ETag of an object that came whole."""
+    """The ETag of an object uploaded in one piece."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "md5").hexdigest()
 
 
 def multipart_etag(file: Path, parts: Sequence[int]) -> str:
-    """The ETag of an object that came in parts of these sizes: the MD5 of MD5s, and how many."""
+    """The ETag of an object uploaded in parts of these sizes: the MD5 of MD5s, and their number."""
     whole = hashlib.md5(usedforsecurity=False)
     with file.open("rb") as content:
         for size in parts:

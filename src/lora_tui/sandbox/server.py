@@ -1,4 +1,4 @@
-"""Starts and stops the sandbox: uvicorn in a thread, on loopback and a port that was free."""
+"""Starts and stops the sandbox: uvicorn in a thread, on a free port of loopback."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STOP_SECONDS = 10.0
 
 
 class Sandbox:
-    """A running sandbox. Make one with `Sandbox.start`; it is a context manager."""
+    """A running sandbox, started by `Sandbox.start`; a context manager."""
 
     anon_key = ANON_KEY
     service_key = SERVICE_KEY
@@ -101,7 +101,7 @@ class Sandbox:
             raise
 
     def stop(self) -> None:
-        """Stop serving; a temporary state is removed. Harmless when repeated."""
+        """Stop serving and remove a temporary state. May be called again."""
         self._server.stop()
         self._backend.database.close()
         if self._temporary:
@@ -114,7 +114,7 @@ class Sandbox:
             raise ValueError(answer.json()["error"])
 
     def environment(self) -> dict[str, str]:
-        """What a process of lora-tui needs to work on it as the demo account."""
+        """The environment variables with which lora-tui works on it as the demo account."""
         return {
             "SUPABASE_URL": self.url,
             "SUPABASE_ANON_KEY": self.anon_key,
@@ -131,12 +131,12 @@ class Sandbox:
         self._control("POST", "clear")
 
     def requests(self) -> list[dict[str, Any]]:
-        """What was asked so far, in order: method, path, query, status and more (middleware.py)."""
+        """The requests so far, in order: method, path, query, status and more (middleware.py)."""
         entries: list[dict[str, Any]] = self._control("GET", "requests").json()
         return entries
 
     def forget_requests(self) -> None:
-        """Empty that list."""
+        """Clear the list of requests."""
         self._control("DELETE", "requests")
 
     def __enter__(self) -> Self:
@@ -151,13 +151,13 @@ class Sandbox:
         self.stop()
 
     def _control(self, method: str, name: str, **options: Any) -> httpx.Response:
-        # plain http on this machine: to read the authorities would take most of the time
+        # plain http: loading the certificate authorities would take most of the time
         with httpx.Client(trust_env=False, timeout=30, verify=False) as client:  # noqa: S501 - no TLS
             return client.request(method, f"{self.url}/_control/{name}", **options)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn in a daemon thread; constructed means serving."""
+    """uvicorn in a daemon thread; it serves once the constructor returns."""
 
     def __init__(self, backend: Backend) -> None:
         connections: Connections = {}
@@ -192,13 +192,13 @@ class _Server(uvicorn.Server):
         self._serving.set()
 
     async def main_loop(self) -> None:
-        """Like uvicorn's own, but a stop is noticed at once."""
+        """Like uvicorn's own, but stops at once."""
         while not await self.on_tick(0):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Like uvicorn's own, which always waits a tenth of a second, but not where all is idle."""
+        """Like uvicorn's own, but without its wait of 0.1 s if no connection is open."""
         for connection in list(self.server_state.connections):
             connection.shutdown()
         for server in self.servers:
@@ -212,7 +212,7 @@ class _Server(uvicorn.Server):
     def stop(self) -> None:
         """Finish what is under way, for a second at most, and end the thread."""
         self.should_exit = True
-        with suppress(RuntimeError):  # the loop is closed: it has stopped before
+        with suppress(RuntimeError):  # the loop is closed: already stopped
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(_STOP_SECONDS)
 

@@ -12,19 +12,19 @@ from typing import Any
 
 
 class BadTokenError(Exception):
-    """Not a token, or not one of ours. `str(error)` says which."""
+    """Not a token, or not signed by us. `str(error)` says which."""
 
 
 class MalformedTokenError(BadTokenError):
-    """Not even the shape of a token."""
+    """Not three parts separated by dots."""
 
 
 class ExpiredTokenError(BadTokenError):
-    """A genuine token whose `exp` has passed."""
+    """A valid token whose `exp` has passed."""
 
 
 class EarlyTokenError(BadTokenError):
-    """A genuine token whose `nbf` is still to come."""
+    """A valid token whose `nbf` is in the future."""
 
 
 def make_token(claims: Mapping[str, Any], secret: bytes) -> str:

@@ -62,7 +62,7 @@ def status(backend: Backend, call: Call) -> Response:
 
 
 async def file(backend: Backend, request: Request) -> Response:
-    """`GET|HEAD /worker-files/{job}/{file}?X-Amz-…`: the signature in the URL is all it needs."""
+    """`GET|HEAD /worker-files/{job}/{file}?X-Amz-…`: authorized by the signature in the URL."""
     if "authorization" in request.headers:
         text = (
             "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature"

@@ -1,7 +1,7 @@
-"""The sandbox in a process of its own: how the demo starts one, and what that process does.
+"""Runs the sandbox in a child process that ends with the demo.
 
-The two talk over the child's stdin and stdout, a line of JSON each way. The child ends at the end
-of its stdin, and the system closes that pipe however the demo ends, `kill -9` included.
+Parent and child exchange one line of JSON each way, over the child's stdin and stdout. The child
+ends when its stdin is closed, which also happens if the parent is killed.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def sandbox_process(
         "hostile": hostile,
         "throttle": throttle,
     }
-    with tempfile.TemporaryFile() as complaints:
-        process = _spawn(complaints)
+    with tempfile.TemporaryFile() as stderr:
+        process = _spawn(stderr)
         try:
-            environment = _started(process, settings, complaints)
+            environment = _started(process, settings, stderr)
             try:
                 yield environment
             except UnreachableError as error:
-                raise _too_early(process, complaints) or error from error
-            ended = _too_early(process, complaints)
+                raise _unexpected_end(process, stderr) or error from error
+            ended = _unexpected_end(process, stderr)
             if ended is not None:
                 raise ended
         finally:
@@ -60,7 +60,7 @@ def sandbox_process(
 
 @contextmanager
 def explained(directory: Path) -> Iterator[None]:
-    """Turn what can go wrong when a sandbox starts into errors with a remedy."""
+    """Raise errors of a starting sandbox as LoraTuiError with a remedy."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -90,14 +90,14 @@ def main() -> int:
     return UsageError.exit_code
 
 
-def _spawn(complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(  # noqa: S603 - this interpreter, and our own module
             # -P: no module of the working directory is loaded in place of ours
             [sys.executable, "-P", "-m", __spec__.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=stderr,
             start_new_session=True,  # Ctrl+C and a hangup are for the application
         )
     except OSError as error:
@@ -105,7 +105,7 @@ def _spawn(complaints: IO[bytes]) -> subprocess.Popen[bytes]:
 
 
 def _started(
-    process: subprocess.Popen[bytes], settings: Mapping[str, Any], complaints: IO[bytes]
+    process: subprocess.Popen[bytes], settings: Mapping[str, Any], stderr: IO[bytes]
 ) -> dict[str, str]:
     """The child's environment for clients, once it serves. Raises LoraTuiError."""
     assert process.stdin is not None
@@ -114,11 +114,11 @@ def _started(
         process.stdin.write(json.dumps(settings).encode() + b"\n")
         process.stdin.flush()
     for line in process.stdout:
-        with suppress(ValueError):  # something in this Python may print a greeting
+        with suppress(ValueError):  # another module of this Python may print something first
             return _environment(json.loads(line))
     process.wait()
     raise LoraTuiError(
-        "The demo's backend did not start", details=_cause(process, complaints), remedy=_RESET
+        "The demo's backend did not start", details=_end_reason(process, stderr), remedy=_RESET
     )
 
 
@@ -130,21 +130,21 @@ def _environment(answer: Mapping[str, Any]) -> dict[str, str]:
     return environment
 
 
-def _too_early(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> UnreachableError | None:
-    """The error to raise where the child has ended although nobody asked it to."""
+def _unexpected_end(process: subprocess.Popen[bytes], stderr: IO[bytes]) -> UnreachableError | None:
+    """The error if the child has ended without being asked to, else None."""
     if process.poll() is None:
         return None
     return UnreachableError(
         "The demo's backend has ended before the demo",
-        details=_cause(process, complaints),
+        details=_end_reason(process, stderr),
         remedy="start the demo again",
     )
 
 
-def _cause(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> str:
-    """Why it ended, as far as that can be told: the last line of its stderr, else its exit code."""
-    complaints.seek(0)
-    lines = complaints.read().decode(errors="replace").split("\n")
+def _end_reason(process: subprocess.Popen[bytes], stderr: IO[bytes]) -> str:
+    """Why the child ended: the last line of its stderr, else its exit code."""
+    stderr.seek(0)
+    lines = stderr.read().decode(errors="replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
     if said:
         return said[-1]
@@ -177,7 +177,7 @@ def _serve(settings: Mapping[str, Any]) -> int:
         while os.read(0, 4096):
             pass
         if not started.is_set():
-            os._exit(0)  # nobody waits for the data that are still being made
+            os._exit(0)  # the parent is gone: no need to finish the data
         ended.set()
 
     threading.Thread(target=watch, daemon=True).start()

@@ -90,7 +90,7 @@ def _filter(column: Column, alias: str, condition: Filter) -> tuple[str, list[An
 
 
 def _quantified(column: Column, alias: str, condition: Filter) -> tuple[str, list[Any]]:
-    """`like(any).{a,b}` and its kind: each value is a condition of its own."""
+    """`like(any).{a,b}` and similar: one condition for each value."""
     parts, parameters = [], list[Any]()
     for value in condition.value:
         one = replace(condition, value=value, quantifier=None)
@@ -112,7 +112,7 @@ def _containment(column: Column, name: str, condition: Filter) -> tuple[str, lis
     value = _parsed(condition.value)
     expression, parameters = name, list[Any]()
     if condition.path.keys:
-        # asked for two paths, SQLite answers with an array: it keeps JSON apart from text
+        # for two paths SQLite returns an array, which tells JSON from text
         path = json_path(condition.path)
         expression, parameters, value = f"json_extract({name}, ?, ?)", [path, path], [value]
     given = json.dumps(value)

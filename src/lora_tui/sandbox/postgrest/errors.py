@@ -1,4 +1,4 @@
-"""PostgREST's way to refuse: a status and `{code, message, details, hint}`."""
+"""PostgREST's errors: a status and `{code, message, details, hint}`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class RestError(Exception):
-    """A refusal on its way to the client."""
+    """An error that the client gets as an answer."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ def unparsable(part: str, text: str) -> RestError:
 
 
 def aggregates_not_allowed() -> RestError:
-    """A project has to allow them, and by default it does not."""
+    """Aggregates are switched off, as by default."""
     return RestError(400, "PGRST123", "Use of aggregate functions is not allowed")
 
 
@@ -55,7 +55,7 @@ def unknown_table(name: str) -> RestError:
 
 
 def unknown_column(table: str, column: str) -> RestError:
-    """A query names a column that is not there."""
+    """A query names a column that does not exist."""
     return RestError(400, "42703", f"column {table}.{column} does not exist")
 
 
@@ -65,7 +65,7 @@ def malformed(type_name: str, text: object) -> RestError:
 
 
 def not_single(count: int) -> RestError:
-    """One row was asked for, and there is none or several."""
+    """The client asked for one row, and there are none or several."""
     return RestError(
         406,
         "PGRST116",
@@ -82,7 +82,7 @@ def forbidden(table: str) -> RestError:
 
 
 def duplicate(constraint: str, columns: Sequence[str], values: Sequence[object]) -> RestError:
-    """A unique constraint holds."""
+    """A unique constraint is violated."""
     keys, held = ", ".join(columns), ", ".join(map(str, values))
     return RestError(
         409,

@@ -1,6 +1,6 @@
 """Functions of the database that clients call by `POST /rest/v1/rpc/{name}`: the harvest leases.
 
-They do what the three functions of our migration do: a job has one holder, for a while.
+They do what the three functions of our migration do: a job has at most one holder at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lora_tui.sandbox.postgrest.tables import TABLES, constraint
 from lora_tui.sandbox.postgrest.values import to_sql
 
 _LONGEST: Final = 86_400
-"""Seconds of a lease."""
+"""Seconds that a lease lasts at most."""
 
 
 def call_function(backend: Backend, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
@@ -37,7 +37,7 @@ def call_function(backend: Backend, caller: Caller, name: str, arguments: Mappin
 
 
 def _claim(backend: Backend, arguments: Mapping[str, Any]) -> bool:
-    """`claim_harvest_lease(p_job_id, p_holder, p_seconds)`: free, run out, or one's own."""
+    """`claim_harvest_lease(p_job_id, p_holder, p_seconds)`: a free, expired or own lease."""
     job_id, holder = _job_and_holder(arguments)
     expires_at = _end(backend, arguments)
     if backend.database.row("SELECT 1 FROM training_jobs WHERE id = ?", (job_id,)) is None:
@@ -59,7 +59,7 @@ def _claim(backend: Backend, arguments: Mapping[str, Any]) -> bool:
 
 
 def _renew(backend: Backend, arguments: Mapping[str, Any]) -> bool:
-    """`renew_harvest_lease(p_job_id, p_holder, p_seconds)`: only a lease that has not run out."""
+    """`renew_harvest_lease(p_job_id, p_holder, p_seconds)`: a lease that has not expired."""
     job_id, holder = _job_and_holder(arguments)
     changed = backend.database.execute(
         "UPDATE harvest_leases SET expires_at = ?"
@@ -92,7 +92,7 @@ def _end(backend: Backend, arguments: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class _Function:
-    """A function that our migration brings; the service role alone may call it."""
+    """A function of our migration; only the service role may call it."""
 
     parameters: frozenset[str]
     run: Callable[[Backend, Mapping[str, Any]], Any]

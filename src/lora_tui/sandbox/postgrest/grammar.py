@@ -22,7 +22,7 @@ _ARROW: Final = re.compile(r"->>?")
 
 @dataclass(frozen=True)
 class Path:
-    """A column, or a place in a JSON column: `quality_metrics->overall_score`, `…->>…` as text."""
+    """A column, or a path into a JSON column: `quality_metrics->overall_score`, `…->>…` as text."""
 
     column: str
     keys: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ def parse_query(query_string: str) -> Query:
 
 
 def _with_parameter(query: Query, parts: Sequence[str], key: str, value: str) -> Query:
-    """The query with one parameter more; `dataset.name=eq.x` goes to the embed `dataset`."""
+    """The query with a parameter added; `dataset.name=eq.x` goes to the embed `dataset`."""
     head, *rest = parts
     embeds = [item for item in query.fields if isinstance(item, Embed)]
     if rest and head not in {"not", "and", "or"}:
@@ -335,7 +335,7 @@ class _Reader:
         return tuple(values)
 
     def _braces(self) -> str:
-        """The text from `{` to the `}` that closes it; commas and brackets inside end nothing."""
+        """The text from `{` to its closing `}`, with the commas and brackets between them."""
         start, depth = self._at, 0
         while self._at < len(self._text):
             character = self._text[self._at]

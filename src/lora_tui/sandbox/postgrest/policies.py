@@ -31,7 +31,7 @@ def may_insert(table: str, caller: Caller, *, migrated: bool) -> bool:
 
 
 def may_delete(table: str, caller: Caller, *, migrated: bool) -> bool:
-    """Whether any row is this caller's to delete; where not, a delete finds no rows."""
+    """Whether this caller may delete rows; if not, a delete finds none."""
     return caller.is_service or not _secured(table, migrated)
 
 

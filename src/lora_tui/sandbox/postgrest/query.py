@@ -46,7 +46,7 @@ class Reader:
         return self._shape(table, query, found)
 
     def count(self, table: Table, query: Query) -> int:
-        """How many rows match, whatever limit and offset say."""
+        """How many rows match, without limit and offset."""
         where, parameters = self.where(table, query)
         row = self.database.row(
             f"SELECT count(*) AS total FROM {table.name} AS t{where}", parameters
@@ -59,7 +59,7 @@ class Reader:
         return self._where(table, "t", query)
 
     def by_ids(self, table: Table, query: Query, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """These rows in this order as the query selects them, whoever may see them."""
+        """These rows in this order as the query selects them, without row-level security."""
         found = self._fetch(
             table,
             query,
@@ -70,7 +70,7 @@ class Reader:
         return self._shape(table, query, [by_id[key] for key in ids if key in by_id])
 
     def check(self, table: Table, query: Query) -> None:
-        """Raise RestError where the query names what is not there."""
+        """Raise RestError if the query names an unknown column or relation."""
         for item in query.fields:
             if isinstance(item, Embed):
                 relation = find_relation(table, item)
@@ -274,7 +274,7 @@ def _at(value: Any, keys: Sequence[str]) -> Any:
 
 @dataclass(frozen=True)
 class Relation:
-    """How an embed hangs on its table: rows where `table.near` equals `target.far`."""
+    """How an embed is joined to its table: `table.near` equals `target.far`."""
 
     target: Table
     near: str
@@ -284,7 +284,7 @@ class Relation:
 
 
 def find_relation(table: Table, embed: Embed) -> Relation:
-    """The one foreign key that an embed means. Raises RestError where it is none or several."""
+    """The foreign key of an embed. Raises RestError if there are none or several."""
     candidates = _outgoing(table, embed.target) + _incoming(table, embed.target)
     if embed.hint is not None:
         candidates = [

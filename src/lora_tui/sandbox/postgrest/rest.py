@@ -53,7 +53,7 @@ def description(backend: Backend, call: Call) -> Response:
 
 @dataclass(frozen=True)
 class _Request:
-    """One call, understood."""
+    """A parsed call."""
 
     backend: Backend
     call: Call
@@ -171,7 +171,7 @@ def _read(request: _Request, table: Table, query: Query) -> Response:
 
 def _write(request: _Request, table: Table, query: Query) -> Response:
     writer = Writer(request.backend, request.caller, request.reader)
-    # A mistake in `select` refuses the write, as it does in the database's one statement.
+    # a mistake in `select` fails the write: the database runs both as one statement
     request.reader.check(table, query)
     match request.call.method:
         case "POST":
@@ -265,7 +265,7 @@ def _csv_field(value: Any) -> str:
 
 
 def _ranged(request: _Request, query: Query) -> Query:
-    """The query with the Range header's window laid over its own."""
+    """The query with its limit and offset narrowed by the Range header."""
     match = _RANGE.fullmatch(request.call.headers.get("range", "").strip())
     if match is None:
         return query
@@ -303,7 +303,7 @@ def _body(request: _Request) -> Any:
 
 
 def _refusal(error: RestError, *, anonymous: bool) -> Response:
-    # Nobody signed in: what is forbidden could be allowed to somebody.
+    # without a session the answer is 401: a signed-in user might be allowed
     status = 401 if anonymous and error.status == 403 else error.status
     headers = {"www-authenticate": "Bearer"} if status == 401 else {}
     return json_response(error.body(), status, {**error.headers, **headers})

@@ -252,7 +252,7 @@ def table_statements() -> list[str]:
 
 
 def index_statements() -> list[str]:
-    """The statements that create the indexes; cheaper after the rows than before them."""
+    """The statements that create the indexes; run them after the rows, which is faster."""
     return _statements(_INDEXES)
 
 

@@ -1,4 +1,4 @@
-"""Values on their way between JSON and SQLite, by the rules of PostgreSQL's types."""
+"""Converts values between JSON and SQLite by the rules of PostgreSQL's types."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Writer:
         return ids
 
     def delete(self, table: Table, query: Query) -> list[str]:
-        """The ids of the rows that match and are the caller's to delete. Raises RestError."""
+        """Delete the matching rows that the caller may delete; their ids. Raises RestError."""
         _require_where(query, "DELETE")
         if not may_delete(table.name, self._caller, migrated=self._backend.migrated):
             return []
@@ -158,7 +158,7 @@ class Writer:
         )
 
     def _check(self, table: Table, values: Mapping[str, Any]) -> None:
-        """The constraints that SQLite would name too tersely, in PostgreSQL's order."""
+        """Check the constraints in PostgreSQL's order; SQLite's own messages say too little."""
         for name, value in values.items():
             column = table.columns[name]
             if value is None:

@@ -20,7 +20,7 @@ from lora_tui.sandbox.seed.seeding import DAYS, Rows, Seeding, SeedSettings
 
 
 def seed_backend(backend: Backend, seed: int, settings: SeedSettings, now: datetime | None) -> None:
-    """Create the tables and fill them; nothing is done where that has happened before."""
+    """Create the tables and fill them, unless that was done before."""
     database = backend.database
     if database.row("SELECT 1 FROM sqlite_master WHERE name = 'sandbox_facts'") is not None:
         return

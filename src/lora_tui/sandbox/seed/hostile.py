@@ -13,7 +13,7 @@ from lora_tui.sandbox.seed.names import OTHER
 
 
 def make_hostile(row: dict[str, Any], index: int) -> None:
-    """Change the row of a model as its index says; most stay as they are."""
+    """Change the row of the model with this index, if it is one of the hostile ones."""
     row["name"] = _NAMES.get(index, row["name"])[:200]
     if index == _PATHS:
         paths = json.loads(row["artifacts"])

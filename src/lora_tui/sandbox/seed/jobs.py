@@ -1,4 +1,4 @@
-"""Seeds training jobs with their curves and costs: finished, waiting for a harvest, under way."""
+"""Seeds training jobs with their curves and costs: completed, waiting for a harvest, unfinished."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_job(
     progress: float = 100.0,
     error: str | None = None,
 ) -> str:
-    """The row of a run; its id."""
+    """Add the row of a run; returns its id."""
     job_id = seeding.id("job", run.key)
     done = status in {"completed", "failed", "cancelled"}
     queued = run.started - timedelta(minutes=4)
@@ -79,7 +79,7 @@ def add_job(
 
 
 def add_metrics(seeding: Seeding, run: Run, job_id: str, curve: Sequence[Point]) -> None:
-    """The points of its curve."""
+    """Add the points of its curve."""
     if not curve:
         return
     chance = random.Random(run.random_seed + 1)
@@ -109,7 +109,7 @@ def add_metrics(seeding: Seeding, run: Run, job_id: str, curve: Sequence[Point])
 
 
 def add_cost(seeding: Seeding, run: Run, job_id: str) -> None:
-    """What it cost."""
+    """Add its cost record."""
     seeding.rows.add(
         "cost_records",
         id=seeding.id("cost", run.key),
@@ -126,7 +126,7 @@ def add_cost(seeding: Seeding, run: Run, job_id: str) -> None:
 def add_waiting_job(
     seeding: Seeding, datasets: Sequence[tuple[str, DatasetText]], index: int
 ) -> None:
-    """A finished run whose files still lie at the worker."""
+    """A completed run that nobody has harvested; its files are at the worker."""
     completed = seeding.now - timedelta(minutes=6 * (index + 1))
     family = ("excellent", "good", "sparse_validation", "overfit")[index % 4]
     luck = seeding.random("waiting", DEMO.email, index + 2)
@@ -160,7 +160,7 @@ def add_waiting_job(
 
 
 def add_unfinished_jobs(seeding: Seeding, datasets: Sequence[tuple[str, DatasetText]]) -> None:
-    """Runs that are under way or came to nothing, and what was said about them."""
+    """Runs that are running, queued, failed or cancelled, and their notifications."""
     cases = (
         ("running", "IN_PROGRESS", 64.0, "good", None),
         ("running", "IN_PROGRESS", 18.0, "spiky", None),
@@ -219,13 +219,13 @@ def add_unfinished_jobs(seeding: Seeding, datasets: Sequence[tuple[str, DatasetT
 
 
 def losses(point: Point) -> dict[str, Any]:
-    """The point as PostgREST would hand it to the rating."""
+    """The losses of a point as PostgREST returns them."""
     training = "NaN" if math.isnan(point.training_loss) else point.training_loss
     return {"training_loss": training, "validation_loss": point.validation_loss}
 
 
 def json_number(value: object) -> float | None:
-    """A figure as JSON can hold it."""
+    """A number that JSON can hold, or None."""
     return float(value) if isinstance(value, (int, float)) else None
 
 

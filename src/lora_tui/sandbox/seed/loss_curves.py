@@ -1,6 +1,6 @@
 """Synthetic loss curves: noisy, believable, and the same for the same random generator.
 
-Each family is a way in which fine-tuning goes. Losses are in nats a token.
+Each family is a typical course of fine-tuning. Losses are in nats per token.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def make_curve(
     randomness: random.Random,
     until: float = 1.0,
 ) -> list[Point]:
-    """`count` points of a run of this family, from its start to the share `until` of it."""
+    """`count` points of a run of this family, from its start to the fraction `until`."""
     start, floor, decays = _SHAPES[family]
     start *= randomness.uniform(0.95, 1.05)
     floor *= randomness.uniform(0.95, 1.05)
     gap = randomness.uniform(0.03, 0.12)
     every = max(2, count // 24) if family == "sparse_validation" else max(1, count // 120)
-    # What the small batches add: noise that remembers a little of the point before.
+    # noise of small batches, correlated with the previous point
     noise, roughness = 0.0, (0.035 if family != "spiky" else 0.05)
     gauss, chance = randomness.gauss, randomness.random
     points = []
@@ -92,9 +92,9 @@ def _level(
     """The training loss without its noise."""
     level = floor + (start - floor) * math.exp(-decays * max(0.0, progress - _WARM_UP / 2))
     if progress < _WARM_UP:
-        # Warm-up: the first steps of a rising learning rate disturb before they teach.
+        # warm-up: the loss rises a little before it falls
         level += 0.16 * math.sin(math.pi * progress / _WARM_UP)
-    # Each new epoch meets known examples: a small step down.
+    # a small step down at each new epoch, whose examples are known
     level -= 0.02 * (start - floor) * math.floor(progress * epochs * 0.9999)
     if family == "diverged" and progress > 0.55:
         level += 5.5 * (1 - math.exp(-9.0 * (progress - 0.55)))
@@ -105,7 +105,7 @@ def _level(
 
 def _validation(family: str, progress: float, level: float, start: float, gap: float) -> float:
     if family == "overfit":
-        # Best near 30 % of the run, then ever worse while the training loss goes on falling.
+        # best near 30 % of the run, then rising while the training loss falls
         falling = start * (0.58 + 0.42 * math.exp(-9.0 * progress))
         return falling + 1.15 * math.pow(max(0.0, progress - 0.3), 1.25)
     return level + gap * (0.4 + progress)

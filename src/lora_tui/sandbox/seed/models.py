@@ -20,9 +20,9 @@ from lora_tui.sandbox.seed.runs import FAMILY_ORDER, Run, layers_of, plan_run
 from lora_tui.sandbox.seed.seeding import DAYS, Seeding
 
 OTHER_MODELS: Final = 3
-"""Of the other account."""
+"""Models of the other account."""
 DELETED_FROM: Final = 12
-"""With so many models there is a deleted one besides."""
+"""With this many models or more, a deleted one is added."""
 _DEPLOYED: Final = 1
 _LARGE: Final = 3
 _CHILD: Final = 5  # the next older model is its parent
@@ -41,7 +41,7 @@ def add_model(
     *,
     deleted: bool = False,
 ) -> None:
-    """The model of this index with its job, curve, cost, files and notification."""
+    """Add the model of this index with its job, curve, cost, files and notification."""
     demo = owner is DEMO
     kind = "deleted" if deleted else "model"
     count = max(seeding.settings.models if demo else OTHER_MODELS, 1)

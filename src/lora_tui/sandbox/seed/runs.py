@@ -1,4 +1,4 @@
-"""Make-believe training runs: on what, how, when, at what cost, and the curve that came of it."""
+"""Plans made-up training runs: dataset, settings, times, cost and loss curve."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FAMILY_ORDER: Final = (
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: who, on what, how, when."""
+    """One training run."""
 
     key: str
     owner: Person
@@ -82,7 +82,7 @@ class Run:
         return round(self.hours * self.gpu[2], 2)
 
     def hyperparameters(self) -> dict[str, Any]:
-        """In one of the two dialects."""
+        """The JSON object, in one of the two dialects."""
         rank, epochs = ("rank", "epochs") if self.page_dialect else ("lora_rank", "num_epochs")
         return {
             "base_model": self.base_model,
@@ -97,7 +97,7 @@ class Run:
         }
 
     def gpu_config(self) -> dict[str, Any]:
-        """In one of the two dialects."""
+        """The JSON object, in one of the two dialects."""
         kind, memory, price = self.gpu
         if self.page_dialect:
             return {"type": kind, "count": 1}
@@ -109,7 +109,7 @@ class Run:
         }
 
     def curve(self, count: int, until: float = 1.0) -> list[Point]:
-        """`count` points of the run up to the share `until` of it; none where it logged nothing."""
+        """`count` points up to the fraction `until` of the run; none if it logged nothing."""
         if self.family is None:
             return []
         return make_curve(
@@ -146,7 +146,7 @@ def plan_run(
     family: str | None,
     chance: random.Random,
 ) -> Run:
-    """The run of this index; `kind` keeps runs of different purposes apart."""
+    """The run of this index; `kind` separates the runs of models, waiting and unfinished jobs."""
     dataset_id, text = datasets[(index * 3 + index // 8) % len(datasets)]
     preset = _PRESETS[(index + index // 5) % len(_PRESETS)]
     rank, alpha, dropout, rate, epochs, batch = _SETTINGS[preset]
@@ -182,7 +182,7 @@ def plan_run(
 
 
 def layers_of(rank: int, large: bool) -> int:
-    """How many layers an adapter covers, so that files stay between 0.2 and 6 MB (or are large)."""
+    """The number of layers of an adapter, so that its file has 0.2 to 6 MB (`large`: 25 MB)."""
     if large:
         return max(1, 960 // rank)
     return max(1, min(6, 96 // rank))

@@ -13,13 +13,13 @@ from lora_tui.sandbox.database import Database
 from lora_tui.sandbox.postgrest.tables import NEW_ID, NOW, TABLES
 
 DAYS: Final = 120
-"""Over which the models are spread."""
+"""Days over which the models are spread."""
 _NAMESPACE: Final = uuid.UUID("0d6c6b1e-5c55-5a0e-8d1c-6d3a4b7f9e20")
 
 
 @dataclass(frozen=True)
 class SeedSettings:
-    """What the demo account gets; nothing at all where both counts are 0."""
+    """What to generate for the demo account; no rows at all if both counts are 0."""
 
     models: int
     waiting_jobs: int
@@ -29,7 +29,7 @@ class SeedSettings:
 
 @dataclass(frozen=True)
 class Seeding:
-    """One filling of a sandbox."""
+    """The seeding of one sandbox."""
 
     rows: Rows
     seed: int
@@ -42,16 +42,16 @@ class Seeding:
         return self.settings.models > 1000
 
     def id(self, *key: object) -> str:
-        """The same for the same seed and key."""
+        """An id that depends on the seed and the key alone."""
         return str(uuid.uuid5(_NAMESPACE, "/".join(map(str, (self.seed, *key)))))
 
     def random(self, *key: object) -> random.Random:
-        """A generator of its own for each key."""
+        """A random generator that depends on the seed and the key alone."""
         return random.Random("/".join(map(str, (self.seed, *key))))
 
 
 class Rows:
-    """Rows on their way into the database; `flush` writes the last of them."""
+    """Collects rows and writes them in batches; `flush` writes the last one."""
 
     _BATCH: Final = 20_000
 

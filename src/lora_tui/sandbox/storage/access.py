@@ -38,7 +38,7 @@ Action = Callable[[Caller], Response]
 
 
 def answer(backend: Backend, call: Call, act: Action) -> Response:
-    """Act on behalf of whoever asks; a refusal becomes its answer."""
+    """Call `act` with the caller; a StorageError becomes its answer."""
     try:
         check_authorization(backend, call)
         return act(session(backend, call))
@@ -47,7 +47,7 @@ def answer(backend: Backend, call: Call, act: Action) -> Response:
 
 
 def check_authorization(backend: Backend, request: Request | Call) -> None:
-    """Raise StorageError unless there is one; the gateway makes one out of a project's key."""
+    """Raise StorageError without Authorization, unless there is a key: the gateway adds it then."""
     if "authorization" in request.headers:
         return
     try:
@@ -57,9 +57,9 @@ def check_authorization(backend: Backend, request: Request | Call) -> None:
 
 
 def session(backend: Backend, request: Request | Call) -> Caller:
-    """Who asks. Raises StorageError where no valid session or key says so.
+    """The caller. Raises StorageError without a valid session or key.
 
-    Storage itself knows no `apikey`: one that is missing or wrong leaves what is in Authorization.
+    Storage itself ignores `apikey`: if that is missing or wrong, Authorization decides.
     """
     try:
         return backend.caller(request)
@@ -74,9 +74,9 @@ def session(backend: Backend, request: Request | Call) -> Caller:
 
 
 def session_of_reader(backend: Backend, request: Request | Call) -> Caller:
-    """Who asks for the bytes of an object, or about it.
+    """The caller that reads an object or its metadata.
 
-    Without a valid session it counts as nobody, to whom a private bucket is not there.
+    Raises StorageError without a valid session: a private bucket looks missing then.
     """
     try:
         return session(backend, request)
@@ -85,7 +85,7 @@ def session_of_reader(backend: Backend, request: Request | Call) -> Caller:
 
 
 def token_message(error: BadTokenError) -> str:
-    """What Storage says of a token."""
+    """Storage's message about an invalid token."""
     match error:
         case ExpiredTokenError():
             return '"exp" claim timestamp check failed'
@@ -98,14 +98,14 @@ def token_message(error: BadTokenError) -> str:
 
 
 def check_bucket(name: str) -> str:
-    """The name. Raises StorageError where there is no such bucket."""
+    """The name of the bucket. Raises StorageError if it does not exist."""
     if name != BUCKET:
         raise bucket_not_found()
     return name
 
 
 def check_key(backend: Backend, name: str) -> None:
-    """Raise StorageError where an object can't have this name."""
+    """Raise StorageError if an object can't have this name."""
     if _KEY.fullmatch(name) is None or len(name) > LONGEST_KEY:
         raise invalid_key(name)
     if backend.storage == "file" and any(
@@ -115,13 +115,13 @@ def check_key(backend: Backend, name: str) -> None:
 
 
 def check_type(content_type: str) -> None:
-    """Raise StorageError unless the bucket takes exactly this; a parameter makes it another."""
+    """Raise StorageError unless the bucket allows exactly this type; parameters count."""
     if content_type not in BUCKET_TYPES:
         raise invalid_type(content_type)
 
 
 def check_write(backend: Backend, caller: Caller, bucket: str, name: str, *, upsert: bool) -> None:
-    """Raise StorageError where the policies, or an object of this name, stand against it."""
+    """Raise StorageError if the policies or an existing object forbid the write."""
     if not caller.is_service:
         raise access_denied("new row violates row-level security policy")
     if not upsert and find(backend, bucket, name) is not None:
@@ -129,12 +129,12 @@ def check_write(backend: Backend, caller: Caller, bucket: str, name: str, *, ups
 
 
 def find(backend: Backend, bucket: str, name: str) -> StoredObject | None:
-    """The object, whoever asks; there is but one bucket."""
+    """The object, for any caller; there is one bucket."""
     return backend.objects.find(bucket, name) if bucket == BUCKET else None
 
 
 def readable(backend: Backend, caller: Caller, bucket: str, name: str) -> StoredObject:
-    """The object, if this caller may read it; a missing one and another's look the same."""
+    """The object, if the caller may read it. Raises StorageError, also if it is another owner's."""
     found = find(backend, bucket, name)
     if found is None or not may_read(backend, caller, name):
         raise object_not_found()
@@ -176,7 +176,7 @@ def required(body: Mapping[str, Any], name: str) -> Any:
 
 
 def integer(value: object, name: str, *, least: int) -> int:
-    """A whole number, as such or as text. Raises StorageError."""
+    """An integer, given as a number or as text. Raises StorageError."""
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value):
         value = int(value)
     if value is None or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What is known about objects and the bucket; their list, and their removal."""
+"""Metadata of objects and of the bucket; lists and removal of objects."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def buckets(backend: Backend, call: Call) -> Response:
 
 
 def _order(sort: object) -> tuple[str, bool]:
-    """The column, and whether it runs downwards."""
+    """The column, and whether the order is descending."""
     asked = sort if isinstance(sort, dict) else {}
     column = asked.get("column", "name")
     if column not in _ORDERS:

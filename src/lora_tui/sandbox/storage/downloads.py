@@ -1,6 +1,6 @@
 """The bytes of an object: by a signed link, or with a session.
 
-If-Range and If-Match are ignored, so whoever goes on with a download has to compare ETags.
+If-Range and If-Match are ignored, so a client that resumes a download has to compare ETags.
 """
 
 from __future__ import annotations

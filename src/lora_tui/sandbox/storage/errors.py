@@ -1,4 +1,4 @@
-"""The refusals of Storage: the true status stands in the body, HTTP says 400 for nearly all."""
+"""Storage's errors: the real status is in the body, the HTTP status is 400 for nearly all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lora_tui.sandbox.backend import json_response
 
 
 class StorageError(Exception):
-    """A refusal. `status` is the true one, `http_status` that of the answer."""
+    """An error; `status` is the one in the body."""
 
     def __init__(
         self, status: int, error: str, message: str, code: str, *, http_status: int = 400
@@ -32,12 +32,12 @@ class StorageError(Exception):
 
 
 def object_not_found() -> StorageError:
-    """It is not there, or the caller may not know that it is."""
+    """The object does not exist, or the caller may not read it."""
     return StorageError(404, "not_found", "Object not found", "NoSuchKey")
 
 
 def bucket_not_found() -> StorageError:
-    """It is not there, or the caller has no valid session and the bucket is private."""
+    """The bucket does not exist, or it is private and there is no valid session."""
     return StorageError(404, "Bucket not found", "Bucket not found", "NoSuchBucket")
 
 
@@ -96,5 +96,5 @@ def invalid_range() -> StorageError:
 
 
 def internal_error() -> StorageError:
-    """What is left of an error that the service did not expect from its backend."""
+    """The backend failed in a way that the service did not expect."""
     return StorageError(500, "Internal", "Internal Server Error", "InternalError", http_status=500)

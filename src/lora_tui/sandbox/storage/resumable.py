@@ -1,6 +1,6 @@
-"""Resumable uploads by TUS 1.0.0, in chunks of whatever size.
+"""Resumable uploads by TUS 1.0.0, in chunks of any size.
 
-Each request is asked anew whether it may write: a PATCH without `x-upsert: true` is refused as soon
+Every request is checked whether it may write: a PATCH without `x-upsert: true` is refused as soon
 as there is an object of that name. A second client takes an upload over from the first.
 """
 
@@ -34,7 +34,7 @@ from lora_tui.sandbox.storage.access import (
     session,
 )
 from lora_tui.sandbox.storage.errors import StorageError
-from lora_tui.sandbox.storage.uploads import kept_metadata, upload_limit
+from lora_tui.sandbox.storage.uploads import parse_metadata, upload_limit
 
 PATH: Final = "/storage/v1/upload/resumable"
 _BODY_TYPE: Final = "application/offset+octet-stream"
@@ -58,7 +58,7 @@ Action = Callable[[Backend, Request, Caller], Awaitable[Response]]
 
 
 class _TusError(Exception):
-    """A refusal in plain text, as TUS servers write it."""
+    """An error in plain text, as TUS servers send it."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -66,18 +66,18 @@ class _TusError(Exception):
 
 
 class _TakenOverError(Exception):
-    """Another client wants the upload: what was stored so far is what this one is told."""
+    """Another client takes the upload over; this one is told the offset stored so far."""
 
 
 async def uploads(backend: Backend, request: Request) -> Response:
-    """`OPTIONS` tells what is spoken here, `POST` begins an upload."""
+    """`OPTIONS` lists the supported extensions, `POST` creates an upload."""
     if request.method == "OPTIONS":
         return _options(backend)
     return await _answer(backend, request, _create)
 
 
 async def upload(backend: Backend, request: Request) -> Response:
-    """`HEAD` tells the offset, `PATCH` appends, `DELETE` gives up."""
+    """`HEAD` returns the offset, `PATCH` appends, `DELETE` cancels."""
     match request.method:
         case "OPTIONS":
             return _options(backend)
@@ -109,7 +109,7 @@ async def _answer(backend: Backend, request: Request, act: Action) -> Response:
 
 
 def _malformed(request: Request) -> Response | None:
-    """The answer to headers that are not TUS; it comes before all else, and bare."""
+    """The answer to invalid TUS headers, which are checked first; it has no other headers."""
     headers = request.headers
     if headers.get("tus-resumable") != "1.0.0":
         return Response("Tus-Resumable Required\n", 412, {**_PROTOCOL, **_PLAIN})
@@ -141,14 +141,14 @@ async def _create(backend: Backend, request: Request, caller: Caller) -> Respons
     if "contentType" in metadata:
         check_type(metadata["contentType"])
     if length == 0 and backend.storage == "s3":
-        raise _TusError(404, "NotFound")  # there are no parts to make an object of
+        raise _TusError(404, "NotFound")  # an object can't be made of no parts
     seconds = re.fullmatch(r"-?\d+", metadata.get("cacheControl", ""))
     metadata["cacheControl"] = f"max-age={seconds[0]}" if seconds else "no-cache"
     version = str(uuid.uuid4())
     _insert(backend, caller, version, metadata, length)
     _file(backend, version).write_bytes(b"")
     answer = {"location": f"{origin(request)}{PATH}/{_upload_id(bucket, name, version)}"}
-    async with _alone(version) as holder:
+    async with _exclusive(version) as holder:
         if headers.get("content-type") == _BODY_TYPE:
             offset = await _receive(backend, request, _row(backend, version), holder)
             answer["upload-offset"] = str(offset)
@@ -162,9 +162,9 @@ async def _create(backend: Backend, request: Request, caller: Caller) -> Respons
 
 
 async def _tell(backend: Backend, request: Request, caller: Caller) -> Response:
-    del caller  # whoever has a session may ask
+    del caller  # any session may ask
     bucket, name, version = _address(request)
-    async with _alone(version):
+    async with _exclusive(version):
         row = _row(backend, version, bucket, name)
         length = row["length"]
         headers = {
@@ -185,7 +185,7 @@ async def _append(backend: Backend, request: Request, caller: Caller) -> Respons
         raise _TusError(403, "Content-Type header required\n")
     _row(backend, version, bucket, name)
     check_write(backend, caller, bucket, name, upsert=_upsert(request))
-    async with _alone(version) as holder:
+    async with _exclusive(version) as holder:
         row = _row(backend, version)
         if int(request.headers["upload-offset"]) != _offset(backend, row):
             raise _TusError(409, "Upload-Offset conflict\n")
@@ -206,7 +206,7 @@ async def _give_up(backend: Backend, request: Request, caller: Caller) -> Respon
     bucket, name, version = _address(request)
     _row(backend, version, bucket, name)
     check_write(backend, caller, bucket, name, upsert=_upsert(request))
-    async with _alone(version):
+    async with _exclusive(version):
         row = _row(backend, version)
         if row["finished"]:
             raise _TusError(400, "Cannot terminate an already completed upload")
@@ -272,7 +272,7 @@ async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
 
 
 def _close_parts(backend: Backend, row: Row, offset: int) -> None:
-    """Note which parts s3 has by now: it takes none under 5 MiB but the last."""
+    """Record the parts that s3 has so far: only the last may be under 5 MiB."""
     parts = json.loads(row["parts"])
     left, complete = offset - sum(parts), offset == row["length"]
     while left >= _SMALLEST_PART or (complete and left):
@@ -285,7 +285,7 @@ def _close_parts(backend: Backend, row: Row, offset: int) -> None:
 
 
 def _finish(backend: Backend, row: Row, caller: Caller) -> None:
-    """Make the object, if that has not happened yet; one that came up meanwhile is replaced."""
+    """Create the object, unless that was done before; an existing one is replaced."""
     file = _file(backend, row["version"])
     if not file.exists():
         return
@@ -298,7 +298,7 @@ def _finish(backend: Backend, row: Row, caller: Caller) -> None:
         owner=caller.user_id,
         moment=backend.timestamp(),
         cache_control=metadata["cacheControl"],
-        metadata=kept_metadata(metadata.get("metadata", "")),
+        metadata=parse_metadata(metadata.get("metadata", "")),
         parts=json.loads(row["parts"]) if backend.storage == "s3" else (),
     )
 
@@ -418,7 +418,7 @@ def _options(backend: Backend) -> Response:
 
 @dataclass
 class _Holder:
-    """The request that has an upload in hand."""
+    """The request that holds an upload."""
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """Another request wants it."""
@@ -429,8 +429,8 @@ _holders: dict[str, _Holder] = {}
 
 
 @asynccontextmanager
-async def _alone(version: str) -> AsyncIterator[_Holder]:
-    """Have an upload in hand alone; whoever has it is asked to let go, and does."""
+async def _exclusive(version: str) -> AsyncIterator[_Holder]:
+    """Hold an upload exclusively; a request that holds it is made to release it."""
     while (other := _holders.get(version)) is not None:
         other.asked.set()
         await other.free.wait()

@@ -1,4 +1,4 @@
-"""Signed links: whoever has one may read one object for a while.
+"""Signed links, which let anybody read one object for a limited time.
 
 A token holds the path that it was made for. Signing one object takes that from the URL of the
 request, decoded as JavaScript's decodeURI does it, and a fetch compares it with the name proper. So
@@ -46,7 +46,7 @@ def sign(backend: Backend, call: Call) -> Response:
         bucket, name = call.path_params["bucket"], call.path_params["name"]
         readable(backend, caller, bucket, name)
         _, _, path = call.raw_path.partition("/object/sign/")
-        url = _signed_url(backend, half_decoded(path), seconds)
+        url = _signed_url(backend, decode_uri(path), seconds)
         return json_response({backend.faults.get("signed_url_key"): url})
 
     return answer(backend, call, act)
@@ -71,9 +71,9 @@ def sign_many(backend: Backend, call: Call) -> Response:
 
 
 def read_link(backend: Backend, token: str | None, path: str) -> float:
-    """When a signed link to this bucket and path ends, in seconds since 1970.
+    """When a signed link to this bucket and path expires, in seconds since 1970.
 
-    Raises StorageError where it has ended, or is no link to it.
+    Raises StorageError if it has expired or is for another path.
     """
     if token is None:
         raise invalid_request("querystring must have required property 'token'")
@@ -86,8 +86,8 @@ def read_link(backend: Backend, token: str | None, path: str) -> float:
     return float(claims["exp"])
 
 
-def half_decoded(path: str) -> str:
-    """What JavaScript's decodeURI makes of a path: some escapes stay, in the case they came in."""
+def decode_uri(path: str) -> str:
+    """A path decoded as by JavaScript's decodeURI, which leaves some escapes as they are."""
     parts = _KEPT_ENCODED.split(path.encode("latin-1"))
     # every second part is one of the escapes
     decoded = [part if index % 2 else unquote_to_bytes(part) for index, part in enumerate(parts)]

@@ -40,7 +40,7 @@ async def upload(backend: Backend, request: Request) -> Response:
         check_bucket(bucket)
         if is_form(content_type):
             async with read_form(request, limit=limit) as form:
-                metadata = kept_metadata(form.metadata)
+                metadata = parse_metadata(form.metadata)
                 sent = _Sent(form.pieces(), form.content_type, form.cache_control, metadata)
                 stored = await _store(backend, request, caller, sent)
         else:
@@ -48,7 +48,7 @@ async def upload(backend: Backend, request: Request) -> Response:
             if int(request.headers.get("content-length") or 0) > limit:
                 raise too_large()
             cache_control = request.headers.get("cache-control", "no-cache")
-            metadata = kept_metadata(_from_base64(request.headers.get("x-metadata", "")))
+            metadata = parse_metadata(_from_base64(request.headers.get("x-metadata", "")))
             sent = _Sent(request.stream(), content_type, cache_control, metadata)
             stored = await _store(backend, request, caller, sent)
     except NoFileError:
@@ -73,8 +73,8 @@ def upload_limit(backend: Backend) -> int:
     return BUCKET_LIMIT if project is None else min(BUCKET_LIMIT, int(project))
 
 
-def kept_metadata(text: str) -> Mapping[str, Any]:
-    """What is kept with an object, from its JSON; nothing where that is none."""
+def parse_metadata(text: str) -> Mapping[str, Any]:
+    """The metadata to store with an object, from its JSON; empty if that is not an object."""
     with suppress(ValueError):
         metadata = json.loads(text)
         if isinstance(metadata, dict):
@@ -90,7 +90,7 @@ def _from_base64(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Sent:
-    """What a request brings."""
+    """The file in a request, and what is stored with it."""
 
     pieces: AsyncIterator[bytes]
     content_type: str
@@ -99,7 +99,7 @@ class _Sent:
 
 
 async def _store(backend: Backend, request: Request, caller: Caller, sent: _Sent) -> StoredObject:
-    """Stream a file to disk and make it an object; nothing is left of one that breaks off."""
+    """Stream a file to disk and make it an object; a file that breaks off is removed."""
     bucket, name = request.path_params["bucket"], request.path_params["name"]
     upsert = request.method == "PUT" or request.headers.get("x-upsert") == "true"
     check_type(sent.content_type)
@@ -135,7 +135,7 @@ _PIECE: Final = 64 * 1024
 
 
 class NoFileError(Exception):
-    """The body is no form, or a form without a file."""
+    """The body is not a form, or a form without a file."""
 
 
 class FormTooLargeError(Exception):
