@@ -56,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
     except OSError:
         _drop(sys.stderr.fileno())
+    if argv is None:
+        gc.freeze()  # else Python walks through all objects once more before it ends
     return code
 
 
