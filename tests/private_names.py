@@ -10,9 +10,13 @@ from pathlib import Path
 PRIVATE_PATH = re.compile(r"lora_tui(?:\.\w+)*\._[a-zA-Z]\w*")
 
 
+OF_NAMED_TUPLES = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}
+"""Public, although they begin with an underscore: fields of the class have the other names."""
+
+
 def is_private(name: str) -> bool:
     """Whether a name begins with one underscore; `__init__` and the like are public."""
-    return name.startswith("_") and not name.startswith("__")
+    return name.startswith("_") and not name.startswith("__") and name not in OF_NAMED_TUPLES
 
 
 def private_names_in(path: Path) -> Iterator[tuple[int, str]]:

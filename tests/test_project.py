@@ -23,6 +23,7 @@ from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import put_models
 from lora_tui.cli.run import main
 from lora_tui.config.load import load_profile
+from tests.private_names import private_names_in
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -189,6 +190,16 @@ def test_every_package_and_module_of_the_root_has_a_layer() -> None:
 
 def test_the_root_of_the_package_has_at_most_sixteen_modules() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 16
+
+
+def test_no_test_uses_a_private_name_of_the_program() -> None:
+    found = {
+        str(path.relative_to(ROOT)): names
+        for tree in ("tests", "benchmarks", "scripts")
+        for path in sorted((ROOT / tree).rglob("*.py"))
+        if "node_modules" not in path.parts and (names := sorted(private_names_in(path)))
+    }
+    assert found == {}
 
 
 def test_no_module_is_longer_than_five_hundred_lines() -> None:

@@ -109,8 +109,8 @@ def test_every_order_is_read_from_its_index_and_never_sorted(
     reverse: bool,
     filters: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(model_list, "_FEW_MATCHES", 0)
-    monkeypatch.setattr(model_list, "_COUNTED", 0)
+    monkeypatch.setattr(model_list, "FEW_MATCHES", 0)
+    monkeypatch.setattr(model_list, "MOST_COUNTED", 0)
     put(db, *(same_figures(n, known=n % 4 > 0) for n in range(40)))
     listed = ModelList(db, ModelQuery(sort=sort, reverse=reverse, **filters))
     statements: list[str] = []
@@ -147,9 +147,9 @@ def test_windows_read_in_any_direction_equal_the_sorted_list(
 ) -> None:
     """`few`: no filter, or a filter that matches all, read in either of the two ways."""
     with closing(memory()) as db, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_list, "_COUNTED", 0)
+        patch.setattr(model_list, "MOST_COUNTED", 0)
         if few is not None:
-            patch.setattr(model_list, "_FEW_MATCHES", few)
+            patch.setattr(model_list, "FEW_MATCHES", few)
         put(
             db,
             *(

@@ -113,7 +113,7 @@ def test_a_cache_is_not_rebuilt_while_a_process_syncs_it(
     path: Path, downloaded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil_a_table(path)
-    monkeypatch.setattr("lora_tui.cache.rebuild._PATIENCE", 0.01)
+    monkeypatch.setattr("lora_tui.cache.rebuild.PATIENCE", 0.01)
     with sync_lock(path), pytest.raises(CacheError, match="Another lora-tui"):
         rebuild_cache(path, OWNER)
     assert rebuild_cache(path, OWNER) is not None

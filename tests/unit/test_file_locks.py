@@ -106,7 +106,7 @@ def test_a_cache_that_a_suspended_process_writes_to_names_it(
     hold: Hold, run: Run, configured: Sandbox, profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("sync").code == 0
-    monkeypatch.setattr("lora_tui.cache.connection._BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("lora_tui.cache.connection.BUSY_SECONDS", 0.1)
     (cache,) = profile.paths.cache_dir.glob("*.sqlite3")
     pid = hold(cache)
     ran = run("sync", "--json")

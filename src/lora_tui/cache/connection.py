@@ -25,7 +25,7 @@ from lora_tui.sqlite_file import (
     use_wal,
 )
 
-_BUSY_SECONDS: Final = 15.0
+BUSY_SECONDS: Final = 15.0
 _CACHE_KIB: Final = 32_768
 _DAMAGED: Final = "The cache file is damaged"
 _INSTEAD: Final = "set LORA_TUI_HOME to another directory"
@@ -62,11 +62,11 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
     """
     with translate_errors(path):
         make_private_database(path)
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         with translate_errors(path):
             connection.row_factory = sqlite3.Row
-            use_wal(connection, patience=_BUSY_SECONDS)
+            use_wal(connection, patience=BUSY_SECONDS)
             connection.execute("PRAGMA synchronous = NORMAL")
             # large enough for the leaf pages of all indexes, most of which a sync writes to
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

@@ -19,7 +19,7 @@ from lora_tui.domain import CurvePoint, MetricPoint
 CHART_POINTS = 600
 SPARKLINE_POINTS = 48
 _COLUMNS = "job_id, timestamp, id, step, epoch, training_loss, validation_loss"
-_DRAWN_WHOLE = 100_000
+DRAWN_WHOLE = 100_000
 """With more points a curve is down-sampled while it is read, to bound the memory."""
 
 
@@ -221,7 +221,7 @@ def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
         " WHERE job_id = ? ORDER BY timestamp, id"
     )
     (total,) = db.execute("SELECT count(*) FROM metrics WHERE job_id = ?", [job_id]).fetchone()
-    stretch = 1 if total <= _DRAWN_WHOLE else 3 * -(-total // _DRAWN_WHOLE)
+    stretch = 1 if total <= DRAWN_WHOLE else 3 * -(-total // DRAWN_WHOLE)
     points: list[CurvePoint] = []
     some: list[CurvePoint] = []
     gap = False

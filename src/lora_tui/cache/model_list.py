@@ -21,9 +21,9 @@ from lora_tui.cache.model_query import (
     ranges,
 )
 
-_FEW_MATCHES: Final = 1_000
+FEW_MATCHES: Final = 1_000
 """Up to this number matches are sorted; more are read in the order of the index."""
-_COUNTED: Final = 1_000
+MOST_COUNTED: Final = 1_000
 """Up to this number of rows counting costs no more than seeking."""
 
 Keys = Mapping[str, object]
@@ -50,7 +50,7 @@ class ModelList:
         self._refresh_matches()
         end = offset + limit
         behind = self.total - end
-        if min(offset, behind) <= _COUNTED:
+        if min(offset, behind) <= MOST_COUNTED:
             rows = self._count_to(offset, limit, backwards=behind < offset)
         elif offset in self._ends:
             rows = self._seek(self._ends[offset], limit, after=True)
@@ -96,7 +96,7 @@ class ModelList:
         index = index_of(self._query.sort, reverse=self._query.reverse)
         if self._query.is_everything:
             return f"models m INDEXED BY {index}"
-        if self.total <= _FEW_MATCHES:
+        if self.total <= FEW_MATCHES:
             return "temp.matches x CROSS JOIN models m ON m.n = x.n"
         return f"models m INDEXED BY {index} CROSS JOIN temp.matches x ON x.n = m.n"
 

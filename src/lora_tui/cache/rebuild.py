@@ -27,7 +27,7 @@ from lora_tui.errors import CacheError, DamagedCacheError
 from lora_tui.files import make_private_directory
 from lora_tui.sqlite_file import check_regular_files, sqlite_code
 
-_PATIENCE: Final = 60.0
+PATIENCE: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
     Raises CacheError if another process uses it; DiskError.
     """
     make_private_directory(path.parent)
-    with sync_lock(path, patience=_PATIENCE) as ours:
+    with sync_lock(path, patience=PATIENCE) as ours:
         if not ours:
             holder = sync_holder(path)
             raise CacheError(
