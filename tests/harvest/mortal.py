@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
-from lora_tui.harvest import Harvester
+from lora_tui.harvest.harvester import Harvester
 
 
 class CrashError(BaseException):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lora_tui.errors import AuthenticationError
-from lora_tui.harvest import Event, FileStored, JobHarvested
+from lora_tui.harvest.events import Event, FileStored, JobHarvested
 from lora_tui.secret import Secret
 from tests.harvest.world import World
 

@@ -16,7 +16,7 @@ import pytest
 
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.storage import Storage
-from lora_tui.harvest import FileStored, JobHarvested
+from lora_tui.harvest.events import FileStored, JobHarvested
 from tests.harvest.mortal import CrashError, mortal
 from tests.harvest.world import World
 
@@ -35,12 +35,13 @@ REMOTE_WRITES = ("claim", *_FILES, "artifact", "notification", "link")
 # A harvester that is killed after so many remote writes.
 _KILLED = """
 import os, signal, sys, threading
-from lora_tui import harvest
+from lora_tui.harvest.harvester import connect
+from lora_tui.harvest.cycle import run_cycle
 from lora_tui.config.load import load_profile
 from tests.harvest.mortal import mortal
-harvest.run_cycle(
+run_cycle(
     mortal(
-        harvest.connect(load_profile()),
+        connect(load_profile()),
         int(sys.argv[1]),
         die=lambda: os.kill(os.getpid(), signal.SIGKILL),
     ),

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lora_tui.errors import AuthenticationError, ConfigError, UnreachableError
-from lora_tui.harvest import (
+from lora_tui.harvest.events import (
     CycleFinished,
     CycleStarted,
     Event,

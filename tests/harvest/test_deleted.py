@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from lora_tui.errors import MissingReferenceError
-from lora_tui.harvest import Event, FileStored, describe
+from lora_tui.harvest.events import Event, FileStored, describe
 from tests.harvest.world import World, failures
 
 

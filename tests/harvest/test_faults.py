@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lora_tui.gateway.gpu import WorkerResult
-from lora_tui.harvest import FileStored, JobHarvested, ResultLost
+from lora_tui.harvest.events import FileStored, JobHarvested, ResultLost
 from lora_tui.harvest.failures import RefusedResultError
 from lora_tui.harvest.source import MOST_FILES, SourceFiles, checked_files
 from lora_tui.harvest.source_connection import resolve_target

@@ -14,15 +14,9 @@ import pytest
 
 from lora_tui import clock
 from lora_tui.errors import DiskError
-from lora_tui.harvest import (
-    CycleStarted,
-    JobStarted,
-    Ledger,
-    ResultExpiring,
-    ResultLost,
-    State,
-    ledger_path,
-)
+from lora_tui.harvest.events import CycleStarted, JobStarted, ResultExpiring, ResultLost
+from lora_tui.harvest.ledger import Ledger, ledger_path
+from lora_tui.harvest.ledger_schema import State
 from lora_tui.harvest.schedule import JOB_BACKOFF, wait_after
 from lora_tui.processes import is_process_alive, new_identity
 from tests.harvest.world import World, failures, printed

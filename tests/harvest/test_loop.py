@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from lora_tui.errors import AuthenticationError
-from lora_tui.harvest import CycleFinished, Event, JobFailed, JobHarvested, run_forever
+from lora_tui.harvest.events import CycleFinished, Event, JobFailed, JobHarvested
+from lora_tui.harvest.loop import run_forever
 from lora_tui.secret import Secret
 from tests.harvest.test_crashes import environment, wait_until
 from tests.harvest.world import World

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from lora_tui import harvest
 from lora_tui.config.load import load_profile
 from lora_tui.gateway.gpu import WorkerResult
 from lora_tui.harvest.artifact_rows import stored_name
+from lora_tui.harvest.cycle import run_cycle
+from lora_tui.harvest.events import JobHarvested
 from lora_tui.harvest.failures import RefusedResultError
+from lora_tui.harvest.harvester import connect
 from lora_tui.harvest.source import checked_files
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
@@ -68,14 +70,14 @@ def test_what_is_harvested_can_be_downloaded_whatever_it_is_called(
     new_worker: Callable[[Any], Any],
 ) -> None:
     profile = load_profile()._replace(allow_private_urls=True)
-    with closing(harvest.connect(profile)) as harvester:
+    with closing(connect(profile)) as harvester:
         jobs = harvester.rest.jobs_to_harvest(limit=1)
         result = harvester.worker.result(str(jobs[0]["external_job_id"]))
         weights = {name: url for name, url in result.files.items() if name.startswith("adapter_")}
         wanted = {**weights, **files}
         body = {"status": "COMPLETED", "output": {"model_files": wanted}}
         told: list[Any] = []
-        harvest.run_cycle(
+        run_cycle(
             replace(harvester, worker=new_worker(body)),
             limit=1,
             dry_run=False,
@@ -84,7 +86,7 @@ def test_what_is_harvested_can_be_downloaded_whatever_it_is_called(
             concurrency=1,
         )
         # which of the jobs comes first depends on how soon the worker drops their files
-        (job,) = [event.job_id for event in told if isinstance(event, harvest.JobHarvested)]
+        (job,) = [event.job_id for event in told if isinstance(event, JobHarvested)]
         row = harvester.rest.artifact_by_job(job)
     assert row is not None
     assert row["artifacts"].keys() == wanted.keys()

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from lora_tui.harvest import FileStored
 from lora_tui.harvest.artifact_rows import artifact_id_of
+from lora_tui.harvest.events import FileStored
 from tests.harvest.hostile import WEIGHTS, HostileWorker
 from tests.harvest.mortal import CrashError, mortal
 from tests.harvest.world import World, failures

@@ -10,7 +10,8 @@ import pytest
 
 from lora_tui import cli
 from lora_tui.errors import AuthenticationError
-from lora_tui.harvest import CycleFinished, Event, JobHarvested, run_forever
+from lora_tui.harvest.events import CycleFinished, Event, JobHarvested
+from lora_tui.harvest.loop import run_forever
 from tests.harvest.hostile import HostileWorker, send
 from tests.harvest.test_crashes import environment
 from tests.harvest.world import World, failures

@@ -11,7 +11,7 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.config.table import Profile
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.writers import Writers
-from lora_tui.harvest import State
+from lora_tui.harvest.ledger_schema import State
 from lora_tui.screens.harvest import HarvestScreen
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lora_tui import clock
-from lora_tui.harvest import (
+from lora_tui.harvest.events import (
     CycleFinished,
     Event,
     FileStored,

@@ -25,9 +25,9 @@ from lora_tui.errors import BackendError, DiskError, LoraTuiError
 from lora_tui.gateway import limits
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.storage import Storage
-from lora_tui.harvest import Event, FileStored
 from lora_tui.harvest import source as source_module
 from lora_tui.harvest.artifact_rows import StoredFile, artifact_id_of
+from lora_tui.harvest.events import Event, FileStored
 from lora_tui.harvest.failures import RefusedResultError, SourceUnreachableError
 from lora_tui.harvest.receipts import Receipts
 from lora_tui.harvest.source import SourceFiles

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from lora_tui.harvest import FileStored, ResultLost
+from lora_tui.harvest.events import FileStored, ResultLost
 from lora_tui.harvest.structure import DamagedFileError, Inspector, require_weights
 from tests.harvest.hostile import CONFIG, WEIGHTS, Handle, HostileWorker, adapter_files, send
 from tests.harvest.world import World, failures

@@ -11,7 +11,9 @@ import pytest
 from lora_tui import clock
 from lora_tui.gateway.gpu import Worker
 from lora_tui.gateway.http import build_client
-from lora_tui.harvest import CycleFinished, Harvester, ResultLost, State
+from lora_tui.harvest.events import CycleFinished, ResultLost
+from lora_tui.harvest.harvester import Harvester
+from lora_tui.harvest.ledger_schema import State
 from lora_tui.secret import Secret
 from tests.harvest.world import Row, World, failures, printed
 

@@ -13,10 +13,13 @@ from typing import Any
 
 import httpx
 
-from lora_tui import harvest
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
-from lora_tui.harvest import CycleResult, Event, Harvester
+from lora_tui.harvest.cycle import run_cycle
+from lora_tui.harvest.events import Event, JobFailed, as_json, describe
+from lora_tui.harvest.harvester import Harvester, connect
+from lora_tui.harvest.job_pool import CycleResult
+from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 
@@ -41,7 +44,7 @@ class World(AbstractContextManager["World"]):
         )
         self._plain = httpx.Client(trust_env=False, timeout=30, verify=False)
         self._opened: list[Harvester] = []
-        self._ledgers: list[harvest.Ledger] = []
+        self._ledgers: list[Ledger] = []
 
     def __exit__(self, *_exception: object) -> None:
         for harvester in self._opened:
@@ -74,7 +77,7 @@ class World(AbstractContextManager["World"]):
         return Profile(**settings | changes)
 
     def harvester(self, **changes: Any) -> Harvester:
-        harvester = harvest.connect(self.profile(**changes))
+        harvester = connect(self.profile(**changes))
         self._opened.append(harvester)
         return harvester
 
@@ -95,7 +98,7 @@ class World(AbstractContextManager["World"]):
             if emit is not None:
                 emit(event)
 
-        result = harvest.run_cycle(
+        result = run_cycle(
             harvester or self.harvester(),
             limit=limit,
             dry_run=dry_run,
@@ -105,9 +108,9 @@ class World(AbstractContextManager["World"]):
         )
         return result, events
 
-    def ledger(self) -> harvest.Ledger:
+    def ledger(self) -> Ledger:
         """What the machine remembers; closed with the world."""
-        ledger = harvest.Ledger(harvest.ledger_path(self.profile()))
+        ledger = Ledger(ledger_path(self.profile()))
         self._ledgers.append(ledger)
         return ledger
 
@@ -231,15 +234,13 @@ class World(AbstractContextManager["World"]):
         return [entry["name"] for entry in answer.json()]
 
 
-def failures(events: Iterable[Event]) -> dict[str, harvest.JobFailed]:
+def failures(events: Iterable[Event]) -> dict[str, JobFailed]:
     """By job id."""
-    return {event.job_id: event for event in events if isinstance(event, harvest.JobFailed)}
+    return {event.job_id: event for event in events if isinstance(event, JobFailed)}
 
 
 def printed(events: Iterable[Event]) -> str:
     """Everything that a user or a log gets to see of these events."""
     return "\n".join(
-        line
-        for event in events
-        for line in (harvest.describe(event), json.dumps(harvest.as_json(event)))
+        line for event in events for line in (describe(event), json.dumps(as_json(event)))
     )

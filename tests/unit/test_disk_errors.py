@@ -16,6 +16,7 @@ from lora_tui.config.load import read_document
 from lora_tui.errors import ConfigError, DiskError
 from lora_tui.files import disk_error
 from lora_tui.harvest import ledger_schema
+from lora_tui.harvest.ledger import Ledger
 from lora_tui.harvest.spool import Spool
 from lora_tui.reports.exports import write_new_file
 from lora_tui.sqlite_file import database_error
@@ -94,6 +95,12 @@ def test_other_refusals_under_it_are_said_as_what_they_are(
     ran = configured("harvest", "status")
     assert ran.code == 1
     assert words in ran.err
+
+
+def test_a_pipe_in_the_place_of_the_state_of_the_harvest_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "state.sqlite3")
+    with pytest.raises(DiskError, match="in its place"):
+        Ledger(tmp_path / "state.sqlite3")
 
 
 def test_what_sqlite_keeps_to_itself_is_asked_of_the_file_system(tmp_path: Path) -> None:

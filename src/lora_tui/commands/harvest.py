@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lora_tui.harvest as harvesting
 from lora_tui import clock, formats
 from lora_tui.commands.context import Context
 from lora_tui.errors import NotFoundError, PartlyFailedError, UsageError
+from lora_tui.harvest.events import Event, as_json, describe
+from lora_tui.harvest.harvester import connect
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.ledger_schema import JobState, State
+from lora_tui.harvest.loop import run_forever, run_once
 from lora_tui.json_values import json_text
 
 _ORDER = (State.RUNNING, State.WAITING, State.FAILED, State.DEAD, State.DONE)
@@ -30,8 +32,8 @@ def run(context: Context) -> None:
         signal.signal(number, lambda *_: stop.set())
 
     with ExitStack() as stack:
-        harvester = stack.enter_context(closing(harvesting.connect(context.profile)))
-        listeners: list[Callable[[harvesting.Event], None]] = [_printer(context)]
+        harvester = stack.enter_context(closing(connect(context.profile)))
+        listeners: list[Callable[[Event], None]] = [_printer(context)]
         if arguments.health_file:
             from lora_tui.harvest.monitoring import HealthFile
 
@@ -47,12 +49,12 @@ def run(context: Context) -> None:
             metrics = stack.enter_context(closing(serve_metrics(arguments.metrics_port)))
             listeners.append(metrics.note)
 
-        def emit(event: harvesting.Event) -> None:
+        def emit(event: Event) -> None:
             for listener in listeners:
                 listener(event)
 
         if not (arguments.once or arguments.dry_run):
-            harvesting.run_forever(
+            run_forever(
                 harvester,
                 interval=arguments.interval,
                 limit=arguments.limit_jobs,
@@ -61,7 +63,7 @@ def run(context: Context) -> None:
                 stop=stop,
             )
             return
-        result = harvesting.run_once(
+        result = run_once(
             harvester,
             limit=arguments.limit_jobs,
             concurrency=arguments.concurrency,
@@ -110,16 +112,16 @@ def retry(context: Context) -> None:
     context.say(f"{jobs} retried in the next cycle.")
 
 
-def _printer(context: Context) -> Callable[[harvesting.Event], None]:
+def _printer(context: Context) -> Callable[[Event], None]:
     refused = False
 
-    def emit(event: harvesting.Event) -> None:
+    def emit(event: Event) -> None:
         nonlocal refused
         try:
             if context.json:
-                context.out.write(json_text(harvesting.as_json(event)) + "\n")
+                context.out.write(json_text(as_json(event)) + "\n")
             else:
-                context.out.write(harvesting.describe(event) + "\n")
+                context.out.write(describe(event) + "\n")
             context.out.flush()
         except BrokenPipeError:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -12,7 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from lora_tui.sqlite_file import use_wal
+from lora_tui.errors import DamagedCacheError
+from lora_tui.sqlite_file import SIDE_FILES, make_private_database, use_wal
 
 
 class State(StrEnum):
@@ -128,7 +130,11 @@ class _OtherVersionError(sqlite3.DatabaseError):
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        make_private_database(path)
+    except DamagedCacheError as error:  # a directory, a pipe or a broken link has its name
+        number = errno.EISDIR if path.is_dir() else errno.EEXIST
+        raise OSError(number, os.strerror(number), str(path)) from error
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _prepare(db)
@@ -194,6 +200,6 @@ def open_in_memory() -> sqlite3.Connection:
 
 
 def _rename_aside(path: Path, ending: str) -> Path:
-    for end in ("-wal", "-shm"):
+    for end in SIDE_FILES:
         path.with_name(path.name + end).unlink(missing_ok=True)
     return path.replace(path.with_name(path.name + ending))
