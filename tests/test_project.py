@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 
 import lora_tui
+from lora_tui.account.sessions import cache_owner, save_session, session_of_token
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import put_models
 from lora_tui.cli.run import main
 from lora_tui.config.load import load_profile
+from lora_tui.config.paths import find_paths
+from lora_tui.secret import Secret
 from tests.private_names import private_names_in
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -260,15 +262,21 @@ def access_token_of(user_id: str) -> str:
     "words",
     ["list", "list --json", "--json list", "--offline --profile default list --sort quality"],
 )
-def test_list_loads_only_what_it_needs(tmp_path: Path, words: str) -> None:
+def test_list_loads_only_what_it_needs(
+    tmp_path: Path, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an ordinary user has it: a configuration file and a session in the directories of XDG."""
     user_id = "00000000-0000-4000-8000-000000000001"
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("LORA_TUI", "SUPABASE"))},
-        "LORA_TUI_HOME": str(tmp_path),
-        "SUPABASE_URL": "http://127.0.0.1:9",
-        "SUPABASE_ANON_KEY": "anon",
-        "LORA_TUI_ACCESS_TOKEN": access_token_of(user_id),
-    }
+    for name in list(os.environ):
+        if name.startswith(("LORA_TUI_", "SUPABASE_", "XDG_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LORA_TUI_NO_KEYRING", "1")
+    file = find_paths().config_file
+    file.parent.mkdir(parents=True)
+    file.write_text('[profiles.default]\nurl = "http://127.0.0.1:9"\nanon_key = "anon"\n')
+    profile = load_profile()
+    save_session(profile, session_of_token(Secret(access_token_of(user_id))))
     row = {
         "id": "00000000-0000-4000-8000-00000000000a",
         "user_id": user_id,
@@ -277,8 +285,7 @@ def test_list_loads_only_what_it_needs(tmp_path: Path, words: str) -> None:
         "updated_at": "2026-11-20T10:00:00+00:00",
         "quality_metrics": {"overall_score": 4, "convergence_quality": "good"},
     }
-    path = load_profile(environment=environment).cache_path(user_id)
-    cache = open_cache(path, Owner(user_id, environment["SUPABASE_URL"]))
+    cache = open_cache(profile.cache_path(user_id), cache_owner(profile, user_id))
     with transaction(cache, Topic.MODELS):
         put_models(cache, [row])
     cache.close()
@@ -286,7 +293,6 @@ def test_list_loads_only_what_it_needs(tmp_path: Path, words: str) -> None:
     def python(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", *arguments],
-            env=environment,
             capture_output=True,
             text=True,
             timeout=60,
