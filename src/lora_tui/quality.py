@@ -1,8 +1,8 @@
-"""The star rating of a training run: the pipeline's own rule, version 1, bit for bit.
+"""The star rating of a training run: the rule of the pipeline, version 1, with identical results.
 
-The web application computes the same figures in JavaScript and stores them as JSON, so this module
-keeps JavaScript's arithmetic: division by zero does not raise, null counts as 0, and what JSON
-can't hold (NaN, infinity) is stored as null. It is pure: no I/O, no clock.
+The web application computes the same values in JavaScript and stores them as JSON, so this module
+uses the arithmetic of JavaScript: division by zero does not raise, null counts as 0, and values
+that JSON can't hold (NaN, infinity) are stored as null. Pure functions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def calculate_quality_metrics(
 
     `metrics` are rows of `metrics_points` in order of timestamp; only `training_loss` of the first
     and the last and `validation_loss` of the last are read, as number, numeric string or None.
-    `job` is accepted because the pipeline passes it; the rule does not look at it.
+    `job` is ignored; it is accepted because the pipeline passes it.
 
     Returns what the pipeline stores as `quality_metrics`: overall_score (1 to 5),
     convergence_quality, final_training_loss, final_validation_loss, perplexity and, where there
@@ -63,7 +63,7 @@ def calculate_quality_metrics(
 
 
 def rate_reduction(percent: float) -> tuple[str, int]:
-    """(convergence, stars) for a loss that fell by so many percent; NaN falls by nothing."""
+    """(convergence, stars) for a loss reduction in percent; NaN counts as no reduction."""
     for threshold, convergence, stars in _STEPS:
         if percent > threshold:
             return convergence, stars
@@ -114,7 +114,7 @@ _P5: Final = 4.13813679705723846039e-08
 
 
 def _arithmetic(row: Mapping[str, Any], key: str) -> float:
-    """The value as JavaScript's arithmetic sees it: null is 0, undefined and text are NaN."""
+    """The value in JavaScript arithmetic: null is 0, undefined and text are NaN."""
     if key not in row:
         return math.nan
     value = row[key]
@@ -137,7 +137,7 @@ def _number(value: object) -> float:
 
 
 def _divide(dividend: float, divisor: float) -> float:
-    """IEEE 754 division, which Python refuses for a zero divisor."""
+    """IEEE 754 division, also by zero, which Python rejects."""
     if divisor != 0:
         return dividend / divisor
     if dividend == 0 or math.isnan(dividend):

@@ -1,1 +1,4 @@
-"""Loss curves: columns of points, down-sampling that keeps their shape, smoothing."""
+"""Loss curves: columns of points, down-sampling, smoothing.
+
+May import `domain`.
+"""

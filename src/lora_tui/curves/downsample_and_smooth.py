@@ -1,6 +1,6 @@
-"""Loss curves: down-sampling that keeps their shape, and smoothing that shows their trend.
+"""Down-samples loss curves without changing their shape, and smooths them.
 
-Pure functions. Losses in nats a token, steps as the trainer counted them.
+Pure functions. Losses are in nats a token.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Final
 from lora_tui.domain import CurvePoint
 
 _WIDE_HALF: Final = 250
-"""From twice this on a window is wide."""
+"""A window at least twice as wide as this is computed from medians of short stretches."""
 
 
 def downsample(points: Sequence[CurvePoint], limit: int) -> list[CurvePoint]:
-    """At most `limit` of the points (at least 3), chosen so that the curve looks the same.
+    """Choose at most `limit` points that keep the shape of the curve; `limit` is at least 3.
 
     Largest-Triangle-Three-Buckets (S. Steinarsson, "Downsampling Time Series for Visual
-    Representation", 2013): the first and the last point stay; of each bucket between stays the
-    point that spans the largest triangle with the one kept before and the next bucket's mean.
-    A validation loss is rare and may sit on a point that is not chosen, so it moves to the chosen
-    point of its bucket (the last one of the bucket, which is the newest). A gap moves likewise.
+    Representation", 2013): the first and the last point are kept. Of each bucket between
+    them the point is kept that spans the largest triangle with the previously kept point and the
+    mean of the next bucket. The last validation loss of a bucket and its gap are moved to the kept
+    point, because few points have one.
     """
     limit = max(3, limit)
     if len(points) <= limit:
@@ -50,10 +50,10 @@ def downsample(points: Sequence[CurvePoint], limit: int) -> list[CurvePoint]:
 
 
 def trend(losses: Sequence[float], share: float = 1 / 20) -> list[float]:
-    """Each loss averaged with its neighbours on both sides.
+    """Average each loss with its neighbours on both sides, with exponential weights.
 
-    Weights fall off exponentially, over about `share` of the run altogether. Looking ahead as
-    well as back keeps the trend from lagging behind the curve and behind the validation loss.
+    The weights cover about `share` of the run. Averaging in both directions avoids a lag behind the
+    curve.
     """
     weight = 1 - 1 / max(1.0, len(losses) * share / 2)
     totals, shares = [0.0] * len(losses), [0.0] * len(losses)
@@ -71,9 +71,9 @@ def trend(losses: Sequence[float], share: float = 1 / 20) -> list[float]:
 
 
 def rolling_median(values: Sequence[float], half: int) -> list[float]:
-    """For each value the median of it and of `half` neighbours on either side, fewer at the ends.
+    """For each value the median of it and of `half` neighbours on each side, fewer at the ends.
 
-    Single outliers leave it as it is, which is why spikes are measured against it.
+    Outliers do not change it, so that spikes can be measured against it.
     """
     window = sorted(values[: half + 1])
     medians = []
@@ -89,10 +89,9 @@ def rolling_median(values: Sequence[float], half: int) -> list[float]:
 
 
 def rolling_level(values: Sequence[float], half: int) -> list[float]:
-    """`rolling_median` at a cost that does not grow with the width of the window.
+    """An approximate `rolling_median` whose cost does not grow with the width of the window.
 
-    Where the window is wide, the median of it is taken over medians of short stretches: the noise
-    is gone from these already, and the level does not change within one.
+    A wide window is the median over medians of short stretches.
     """
     length = half // _WIDE_HALF
     if length < 2:
@@ -105,7 +104,7 @@ def rolling_level(values: Sequence[float], half: int) -> list[float]:
 
 
 def _for_bucket(chosen: CurvePoint, bucket: Sequence[CurvePoint]) -> CurvePoint:
-    """The chosen point, with the validation loss and the gap of its bucket."""
+    """The chosen point with the last validation loss and the gap of its bucket."""
     validation = chosen.validation_loss
     if validation is None:
         losses = (p.validation_loss for p in reversed(bucket) if p.validation_loss is not None)

@@ -1,7 +1,7 @@
-"""Keeps the garbage collector quiet while a million small objects are made.
+"""Pauses the garbage collector while a million small objects are created.
 
-At that number a full collection holds every thread up, the one that answers keys too, for a quarter
-of a second at a time, and finds nothing.
+A full collection of so many objects stops every thread for a quarter of a second, including the one
+that handles keys, and frees nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _pauses = 0
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """No collection until the last of those who ask for it, in any thread, is done."""
+    """Pause garbage collection; it resumes when the last pause of any thread ends."""
     global _pauses
     with _lock:
         _pauses += 1

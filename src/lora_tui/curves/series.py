@@ -1,9 +1,7 @@
-"""A loss curve as columns, of any length, over steps or over time; and the few points of it that a
-picture of it needs.
+"""A loss curve of any length as columns, and its decimation for drawing.
 
-Pure functions and values. A million points take 40 MB, and any part of them is picked in
-milliseconds: of each stretch the first, the lowest, the highest and the last, so that no spike is
-lost.
+A million points take 40 MB. Any range is decimated in milliseconds: each bucket keeps its first,
+lowest, highest and last point, so that spikes stay visible.
 """
 
 from __future__ import annotations
@@ -22,13 +20,13 @@ from lora_tui.curves.downsample_and_smooth import trend
 from lora_tui.domain import CurvePoint
 
 MAX_MAGNITUDE: Final = 1e100
-"""Beyond it a loss has run away; it counts as this, so that differences stay finite."""
+"""Larger losses are clamped to this, so that differences stay finite."""
 _COARSE_BUCKETS: Final = 8192
-_PICK_ALL: Final = 16 * _COARSE_BUCKETS
-"""From more points than this in view, the coarse choice of the whole curve is asked instead."""
+_MAX_FULL_DECIMATION: Final = 16 * _COARSE_BUCKETS
+"""A range of more points is decimated from the coarse choice of the whole curve."""
 _PER_BUCKET: Final = 4
-_MOST_SMOOTHED: Final = 16_384
-"""Points that are smoothed one by one where the strength is changed."""
+_MAX_SMOOTHED: Final = 16_384
+"""Longer curves are smoothed as means of short stretches."""
 
 
 class Smoothing(IntEnum):
@@ -41,17 +39,17 @@ class Smoothing(IntEnum):
 
 
 _SPREAD: Final = {Smoothing.LIGHT: 1 / 80, Smoothing.STRONG: 1 / 8}
-"""Over which share of the run; NORMAL is `curves.trend`'s own."""
+"""The `share` argument of `trend`; NORMAL uses its default."""
 
 
 class Logged(NamedTuple):
-    """A point as it was logged; None is a value that is no number."""
+    """A logged point; None is a value that is not a number."""
 
     step: float | None
     training_loss: float | None
     validation_loss: float | None
     seconds: float | None = None
-    """Since the first point; None where the time is not known."""
+    """Seconds since the first point; None if unknown."""
 
 
 class Reading(NamedTuple):
@@ -61,32 +59,32 @@ class Reading(NamedTuple):
     training: float
     smoothed: float
     validation: float | None
-    """The newest that was recorded up to this step."""
+    """The last one recorded up to this step."""
     validation_step: float | None
     seconds: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The points that can be drawn: `from_points` and `from_logged` make one."""
+    """The points of a curve that can be drawn; create it by `from_points` or `from_logged`."""
 
     steps: array[float]
     training: array[float]
     smoothed: array[float]
     validation_indices: array[int]
-    """Which points have a validation loss, ascending."""
+    """Indices of the points with a validation loss, ascending."""
     validation: array[float]
     """Their validation losses."""
     seconds: array[float] | None
-    """None where a time is not known; ascending otherwise."""
+    """Ascending times; None if any time is unknown."""
     gaps: array[int]
-    """Points, ascending, before which losses were logged that are no finite numbers."""
+    """Indices of points before which losses were logged that are not finite, ascending."""
     _steps_ascend: bool
     _coarse: array[int]
 
     @classmethod
     def from_points(cls, points: Sequence[CurvePoint]) -> Series:
-        """Without what is not finite, and without times."""
+        """Create a series without times; points that are not finite become gaps."""
         logged: list[Logged] = []
         for point in points:
             if point.after_gap:
@@ -96,7 +94,7 @@ class Series:
 
     @classmethod
     def from_logged(cls, points: Sequence[Logged]) -> Series:
-        """Without what is not finite; a missing step is the running number."""
+        """Create a series; points that are not finite become gaps, a missing step is the index."""
         steps, training, seconds = array("d"), array("d"), array("d")
         validation_indices, validation = array("q"), array("d")
         gaps = array("q")
@@ -131,7 +129,7 @@ class Series:
             _ascends(steps),
             array("q"),
         )
-        if len(steps) > _PICK_ALL:
+        if len(steps) > _MAX_FULL_DECIMATION:
             coarse = series.decimate(range(len(steps)), _COARSE_BUCKETS)
             object.__setattr__(series, "_coarse", array("q", coarse))
         return series
@@ -140,7 +138,7 @@ class Series:
         return len(self.steps)
 
     def has_same_points(self, other: Series) -> bool:
-        """Whether there is nothing to draw anew."""
+        """Whether both series draw the same picture."""
         return (
             self.steps == other.steps
             and self.training == other.training
@@ -151,11 +149,11 @@ class Series:
         )
 
     def x_values(self, *, over_time: bool) -> array[float]:
-        """Where each point stands: seconds where that is wanted and known, else steps."""
+        """The x value of each point: seconds if wanted and known, else steps."""
         return self.seconds if over_time and self.seconds is not None else self.steps
 
     def extent(self, *, over_time: bool) -> tuple[float, float]:
-        """From the least to the greatest of `across`; (0, 0) without points."""
+        """The least and the greatest x value; (0, 0) without points."""
         return self._times if over_time and self.seconds is not None else self._steps
 
     @cached_property
@@ -167,7 +165,7 @@ class Series:
         return (self.seconds[0], self.seconds[-1]) if self.seconds else (0.0, 0.0)
 
     def indices_in(self, low: float, high: float, *, over_time: bool = False) -> Sequence[int]:
-        """The points from `low` to `high`, and one beyond either end for the line to come from."""
+        """Indices of the points in [low, high], and one beyond each end to continue the line."""
         across = self.x_values(over_time=over_time)
         if across is self.steps and not self._steps_ascend:
             return [number for number, at in enumerate(across) if low <= at <= high]
@@ -175,7 +173,7 @@ class Series:
         return range(max(0, first - 1), min(len(across), end + 1))
 
     def index_at(self, step: float) -> int | None:
-        """The last point up to a step; None before the first one, and after the run."""
+        """Index of the last point up to a step; None outside the run."""
         low, high = self._steps
         if not self.steps or not low <= step <= high:
             return None
@@ -184,12 +182,12 @@ class Series:
         return max(number for number, at in enumerate(self.steps) if at <= step)
 
     def decimate(self, numbers: Sequence[int], buckets: int) -> list[int]:
-        """At most about four of them a bucket, as many with a validation loss, and two a gap."""
+        """Choose about four of the indices per bucket, as many validation losses, and gap edges."""
         if len(numbers) <= _PER_BUCKET * buckets:
             return list(numbers)
         chosen = {numbers[0], numbers[-1]}
         candidates = numbers
-        if len(numbers) > _PICK_ALL and self._coarse and isinstance(numbers, range):
+        if len(numbers) > _MAX_FULL_DECIMATION and self._coarse and isinstance(numbers, range):
             first = bisect_left(self._coarse, numbers[0])
             candidates = self._coarse[first : bisect_right(self._coarse, numbers[-1])]
         chosen |= _extremes(candidates, _values(self.training, candidates), buckets)
@@ -205,11 +203,11 @@ class Series:
         return sorted(chosen.union(self.validation_indices[place] for place in places))
 
     def has_gap_between(self, before: int, after: int) -> bool:
-        """Whether there is a gap between two of the points, `before` being the earlier one."""
+        """Whether the curve has a gap between two points; `before` is the earlier one."""
         return bisect_right(self.gaps, before) < bisect_right(self.gaps, after)
 
     def points(self, numbers: Sequence[int], *, over_time: bool = False) -> list[CurvePoint]:
-        """These points, as a chart draws them."""
+        """The points at these indices; their `step` is the x value."""
         across = self.x_values(over_time=over_time)
         held_out = (
             {
@@ -225,10 +223,7 @@ class Series:
         return [CurvePoint(across[n], self.training[n], held_out.get(n)) for n in numbers]
 
     def trend(self, strength: Smoothing) -> Sequence[float]:
-        """The training loss smoothed, a value a point; the losses themselves where that is off.
-
-        Of a long run the means of short stretches are smoothed, which takes milliseconds.
-        """
+        """The smoothed training loss, one value per point; with OFF the losses themselves."""
         if strength is Smoothing.OFF:
             return self.training
         if strength is Smoothing.NORMAL:
@@ -242,7 +237,7 @@ class Series:
         return {}
 
     def reading(self, number: int, strength: Smoothing = Smoothing.NORMAL) -> Reading:
-        """The values at a point."""
+        """The values at the point with index `number`."""
         place = bisect_right(self.validation_indices, number) - 1
         return Reading(
             step=self.steps[number],
@@ -255,14 +250,14 @@ class Series:
 
     @property
     def best_index(self) -> int | None:
-        """The point with the lowest validation loss; the first of several, None without any."""
+        """The index of the lowest validation loss, the first of several; None without any."""
         if not self.validation:
             return None
         return self.validation_indices[self.validation.index(min(self.validation))]
 
 
 def _extremes(numbers: Sequence[int], values: Sequence[float], buckets: int) -> set[int]:
-    """Of as many stretches the first, the lowest, the highest and the last."""
+    """The first, lowest, highest and last index of each bucket."""
     chosen = set()
     edges = [round(bucket * len(numbers) / buckets) for bucket in range(buckets + 1)]
     for start, end in pairwise(edges):
@@ -281,7 +276,7 @@ def _values(column: array[float], numbers: Sequence[int]) -> Sequence[float]:
 
 
 def _trend(losses: array[float], share: float) -> Sequence[float]:
-    length = -(-len(losses) // _MOST_SMOOTHED)
+    length = -(-len(losses) // _MAX_SMOOTHED)
     if length < 2:
         return array("d", trend(losses, share))
     starts = range(0, len(losses), length)

@@ -1,8 +1,8 @@
-"""What the application is about: models, jobs, datasets, metric points, files, notifications.
+"""The rows of the backend as frozen dataclasses: models, jobs, datasets, metrics, notifications.
 
-Frozen dataclasses, each read from a row of the backend by its `from_row`. Reading never fails on
-odd data: numbers may come as strings, JSON columns may be null, of a wrong type or lack any key,
-and two dialects of key names are in use. All text has passed `terminal_safe` when it gets here.
+`from_row` never fails on malformed data: numbers may be strings, JSON columns may be null, have a
+wrong type or lack keys, and two dialects of key names are supported. All texts are passed through
+`terminal_safe`. May import `json_values`, `text` and `clock`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Finds the values of a backend's row that have the wrong type, column by column.
 
-Such values are left out where the row is shown. `lora-tui doctor` names them.
+Such values are not shown. `lora-tui doctor` lists them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Part = Check | Mapping[str, Any]
 def invalid_columns(table: str, row: Row) -> list[str]:
     """The columns, and the parts of JSON columns (`training_summary.final_loss`), by their names.
 
-    What is null is not odd, nor is a number that is NaN: a loss may be.
+    Null is valid, and so is NaN, because a loss may be NaN.
     """
-    return [*_odd(_TABLES[table], row, ""), *_missing(table, row)]
+    return [*_invalid(_TABLES[table], row, ""), *_missing(table, row)]
 
 
-def _odd(parts: Mapping[str, Any], values: Mapping[str, Any], place: str) -> Iterator[str]:
+def _invalid(parts: Mapping[str, Any], values: Mapping[str, Any], place: str) -> Iterator[str]:
     for name, part in parts.items():
         value = values.get(name)
         if value is None:
@@ -34,11 +34,11 @@ def _odd(parts: Mapping[str, Any], values: Mapping[str, Any], place: str) -> Ite
         elif not _is_object(value):
             yield f"{place}{name}"
         else:
-            yield from _odd(part, mapping(value), f"{place}{name}.")
+            yield from _invalid(part, mapping(value), f"{place}{name}.")
 
 
 def _missing(table: str, row: Row) -> Iterator[str]:
-    for name in ("id", *_NEVER_MISSING.get(table, ())):
+    for name in ("id", *_REQUIRED_COLUMNS.get(table, ())):
         if name not in row:
             yield name
 
@@ -59,7 +59,7 @@ def _is_number(value: object) -> bool:
     return number(value) is not None or (
         not isinstance(value, bool)
         and isinstance(value, (str, float))
-        and str(value).strip().lower() in _NO_NUMBERS
+        and str(value).strip().lower() in _NON_FINITE
     )
 
 
@@ -67,7 +67,7 @@ def _is_whole(value: object) -> bool:
     return integer(value) is not None or (number(value) is None and _is_number(value))
 
 
-def _is_truth(value: object) -> bool:
+def _is_boolean(value: object) -> bool:
     return isinstance(value, bool)
 
 
@@ -93,7 +93,7 @@ def _is_size(value: object) -> bool:
     return value is None or (size is not None and size >= 0)
 
 
-_NO_NUMBERS: Final = ("nan", "inf", "-inf", "infinity", "-infinity", "+inf", "+infinity")
+_NON_FINITE: Final = ("nan", "inf", "-inf", "infinity", "-infinity", "+inf", "+infinity")
 _HYPERPARAMETERS: Final[Mapping[str, Part]] = {
     "base_model": _is_text,
     "lora_rank": _is_whole,
@@ -172,12 +172,12 @@ _TABLES: Final[Mapping[str, Mapping[str, Part]]] = {
         "type": _is_text,
         "title": _is_text,
         "message": _is_text,
-        "read": _is_truth,
+        "read": _is_boolean,
         "metadata": {},
         "created_at": _is_time,
     },
 }
-_NEVER_MISSING: Final[Mapping[str, tuple[str, ...]]] = {
+_REQUIRED_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "datasets": ("updated_at",),
     "training_jobs": ("updated_at",),
     "model_artifacts": (

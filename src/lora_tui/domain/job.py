@@ -12,7 +12,7 @@ from lora_tui.json_values import Row, identifier, integer, mapping, number, text
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a model was trained on."""
+    """A dataset that models are trained on."""
 
     id: str
     name: str

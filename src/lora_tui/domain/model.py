@@ -29,16 +29,16 @@ class ArtifactFile:
     """One file of a model in the bucket."""
 
     name: str
-    """As the row has it: the key to ask for it by. Show `label`, never this."""
+    """The untrusted name in the row, used in requests. Show `label` instead."""
     path: str
     """The object's path in the bucket."""
     size: int | None = None
-    """Bytes, where the manifest of our harvest says so."""
+    """Bytes, from the manifest of the harvest; None if unknown."""
     sha256: str | None = None
 
     @property
     def label(self) -> str:
-        """The name as it may be shown."""
+        """The name, safe for a terminal."""
         return terminal_safe(self.name, limit=120) or "unnamed"
 
 
@@ -65,7 +65,7 @@ class Model:
     gpu: Gpu
     files: tuple[ArtifactFile, ...]
     other_settings: tuple[tuple[str, str], ...] = ()
-    """Keys of `configuration` that this version does not know by name."""
+    """Keys of `configuration` that this version does not know, with their values."""
     dataset: Dataset | None = None
     job: Job | None = None
 
@@ -106,7 +106,7 @@ class Model:
 
     @property
     def size(self) -> int | None:
-        """Bytes of all files together; None unless every size is known."""
+        """Bytes of all files; None unless every size is known."""
         return total_size(file.size for file in self.files)
 
 

@@ -1,4 +1,4 @@
-"""A message that the backend left for the user."""
+"""A message of the backend to the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lora_tui.json_values import Row, identifier, mapping, text_or_none
 
 @dataclass(frozen=True)
 class Notification:
-    """A message that the backend left for the user."""
+    """A message of the backend to the user."""
 
     id: str
     type: str

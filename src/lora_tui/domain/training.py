@@ -1,4 +1,4 @@
-"""How a model was trained: its rating, summary and curve, its hyperparameters, the GPU."""
+"""The training of a model: rating, summary, loss curve, hyperparameters, GPU, metric points."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONVERGENCES: Final = ("excellent", "good", "fair", "poor", "overfit", "unknown"
 
 @dataclass(frozen=True)
 class Quality:
-    """The stored verdict of the star rating, version 1 (quality.py). Losses in nats a token."""
+    """The stored rating, version 1 (quality.py). Losses are in nats a token."""
 
     stars: int | None
     convergence: str
@@ -50,13 +50,13 @@ class Quality:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One point of a loss curve, as charts draw it."""
+    """One point of a loss curve, for charts."""
 
     step: float
     training_loss: float
     validation_loss: float | None = None
     after_gap: bool = False
-    """Whether losses that are no numbers were logged between the point before and this one."""
+    """Whether losses that are not numbers were logged since the previous point."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Training:
     total_cost: float | None
     """US dollars."""
     loss_curve: tuple[CurvePoint, ...] = ()
-    """Down-sampled; written by our own harvest only."""
+    """Down-sampled; only the harvest of lora-tui writes it."""
 
     @classmethod
     def from_json(cls, value: object) -> Training:
@@ -121,13 +121,13 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Gpu:
-    """What the run was trained on."""
+    """The GPUs of the run."""
 
     type: str | None
     count: int | None
     memory_gb: float | None
     cost_per_hour: float | None
-    """US dollars a GPU and hour."""
+    """US dollars per GPU and hour."""
     other_settings: tuple[tuple[str, str], ...]
 
     @classmethod
@@ -156,7 +156,7 @@ class MetricPoint:
 
     @classmethod
     def from_row(cls, row: Row) -> MetricPoint:
-        """Read a row; the timestamp stays as sent, because it is the keyset."""
+        """Read a row; the timestamp keeps its text, because it is the keyset."""
         return cls(
             id=identifier(row.get("id")),
             timestamp=terminal_safe(row.get("timestamp"), limit=64),
@@ -168,7 +168,7 @@ class MetricPoint:
 
 
 def curve_from_points(points: Iterable[MetricPoint]) -> tuple[CurvePoint, ...]:
-    """The points that a chart can draw, in their order; a missing step is the running number."""
+    """The points that a chart can draw, in their order; a missing step is the index."""
     curve: list[CurvePoint] = []
     gap = False
     for index, point in enumerate(points):

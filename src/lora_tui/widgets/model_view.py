@@ -200,15 +200,12 @@ class ModelView(ScrollView, can_focus=True, inherit_bindings=False):
         locate: Callable[[str], int | None],
     ) -> None:
         """Read the list again after a change, and keep the cursor on its model."""
-        raise NotImplementedError
 
     def redraw(self) -> None:
         """Draw everything again after the other view has changed rows, cursor or marks."""
-        raise NotImplementedError
 
     def move_to(self, index: int, *, marking: bool = False) -> None:
         """Move the cursor to an index and scroll to it; `marking` marks the models passed."""
-        raise NotImplementedError
 
     def check_action(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
@@ -58,9 +59,9 @@ class StyledLines(Widget):
         super().__init__(id=id)
         self.ascii_only = ascii_only
 
+    @abstractmethod
     def lines(self, width: int) -> Sequence[Line]:
         """The lines to show, each at most `width` cells."""
-        raise NotImplementedError
 
     def render(self) -> Content:
         """All lines."""

@@ -1,4 +1,4 @@
-"""Ticks of an axis: round numbers in steps of 1, 2 or 5 times a power of ten, and their labels."""
+"""Computes the ticks of an axis: round values with a step of 1, 2 or 5 times a power of ten."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Final
 from lora_tui import formats
 
 MIN_SPAN: Final = 1e-9
-"""Relative to the values: below it a range is a single value with rounding errors."""
+"""A range smaller than this, relative to its values, counts as one value with rounding errors."""
 NEAR_ZERO: Final = 1e-90
-"""Differences below it are none, and on a logarithmic axis it counts as zero."""
+"""Smaller differences count as zero; a logarithmic axis treats smaller values as zero."""
 _PLAIN_BELOW: Final = 1e7
 _MOST_DECIMALS: Final = 6
 _DAY: Final = 86_400
@@ -24,14 +24,14 @@ _CLOCK_STEPS: Final = (
 
 @dataclass(frozen=True)
 class Ticks:
-    """Where to put ticks, in ascending order, and what to write at each."""
+    """Tick positions in ascending order, with their labels."""
 
     values: tuple[float, ...]
     labels: tuple[str, ...]
 
 
 def padded_range(values: Sequence[float], *, margin: float = 0.0) -> tuple[float, float]:
-    """A range with room in it around finite values; a single value stands in its middle."""
+    """A range around finite values with a relative margin; a single value is in its middle."""
     low, high = min(values), max(values)
     size = max(abs(low), abs(high))
     if high - low <= max(size * MIN_SPAN, NEAR_ZERO):
@@ -42,7 +42,7 @@ def padded_range(values: Sequence[float], *, margin: float = 0.0) -> tuple[float
 
 
 def linear_ticks(low: float, high: float, most: int) -> Ticks:
-    """At most `most` (at least 2) round values in [low, high], evenly spaced."""
+    """At most `most` evenly spaced round values in [low, high]; `most` counts as at least 2."""
     step = _nice_step((high - low) / (4 * max(1, most)))
     while math.floor(high / step) - math.ceil(low / step) + 1 > max(2, most):
         step = _nice_step(step * 1.01)
@@ -52,7 +52,7 @@ def linear_ticks(low: float, high: float, most: int) -> Ticks:
 
 
 def time_ticks(low: float, high: float, most: int) -> Ticks:
-    """Like `linear_ticks` for seconds: in steps that clocks have, written as people say them."""
+    """Like `linear_ticks` for seconds: steps of whole minutes, hours and days."""
     least = (high - low) / max(1, most)
     if least < 1:
         ticks = linear_ticks(low, high, most)
@@ -67,8 +67,8 @@ def time_ticks(low: float, high: float, most: int) -> Ticks:
 def log_ticks(low: float, high: float, most: int) -> Ticks:
     """Like `linear_ticks` for a logarithmic axis; both ends are positive.
 
-    Powers of ten where the range holds several, else 1-2-5 between them, else evenly spaced
-    values: an axis is never without a number.
+    Powers of ten with 1-2-5 or 1-3 between them where they fit, else evenly spaced values, so that
+    an axis always has labels.
     """
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1, 2, 5), (1, 3), (1,)):
@@ -92,7 +92,7 @@ def _log_labels(values: Sequence[float]) -> Ticks:
 
 
 def _nice_step(least: float) -> float:
-    """The smallest 1-2-5 step that is not below `least`."""
+    """The smallest 1-2-5 step of at least `least`."""
     exponent = math.floor(math.log10(least))
     for digit in (1, 2, 5, 10):
         step = float(f"{digit}e{exponent}")
@@ -102,15 +102,15 @@ def _nice_step(least: float) -> float:
 
 
 def _label(value: float, step: float) -> str:
-    """As many digits as tell a tick from its neighbours."""
-    value += 0.0  # no minus before zero
+    """The label with as many digits as neighbouring ticks need."""
+    value += 0.0  # no negative zero
     decimals = max(0, -math.floor(math.log10(step) + 1e-12))
     if value == 0:
         return f"{value:.{decimals}f}" if decimals <= _MOST_DECIMALS else "0"
     if decimals <= _MOST_DECIMALS and abs(value) < _PLAIN_BELOW:
         return f"{value:,.{decimals}f}"
     digits = max(0, math.ceil(math.log10(abs(value) / step) - 1e-9))
-    return _exponent_form(value, digits)
+    return formats.scientific(value, digits)
 
 
 def _clock_label(seconds: float) -> str:
@@ -133,12 +133,4 @@ def _clock_label(seconds: float) -> str:
 def _short(value: float) -> str:
     if 1e-4 <= value < _PLAIN_BELOW:
         return f"{value:,.10g}" if value < 1e3 else f"{value:,.0f}"
-    return _exponent_form(value, 6)
-
-
-def _exponent_form(value: float, digits: int) -> str:
-    """`1.5e-7`, with at most so many digits after the point."""
-    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
-    if "." in mantissa:
-        mantissa = mantissa.rstrip("0").rstrip(".")
-    return f"{mantissa}e{int(exponent)}"
+    return formats.scientific(value, 6)

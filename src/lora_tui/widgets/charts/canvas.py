@@ -1,4 +1,4 @@
-"""Lines drawn with dots: 2 by 4 dots a cell in braille, one dot a cell in ASCII."""
+"""Draws lines with dots: 2 by 4 dots per cell in braille, one dot per cell in ASCII."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ON, _PERIOD = 3, 6
 
 @dataclass(frozen=True)
 class Grid:
-    """How many cells there are, and how many dots a cell has across and down."""
+    """A grid of cells; each cell has `across` by `down` dots."""
 
     width: int
     height: int
@@ -38,7 +38,7 @@ class Grid:
 
 @dataclass
 class Layer:
-    """One line's dots, as a braille mask a cell; the cells are in reading order."""
+    """The dots of one line, as one braille mask per cell in reading order."""
 
     grid: Grid
     masks: list[int] = field(init=False)
@@ -47,19 +47,19 @@ class Layer:
         self.masks = [0] * (self.grid.width * self.grid.height)
 
     def draw(self, dots: Sequence[Dot], *, dashed: bool = False) -> None:
-        """Join the dots by straight lines; a single one is a dot. Outside the grid is cut off."""
+        """Draw straight lines between the dots, clipped to the grid; one dot alone is drawn too."""
         if not dots:
             return
         self._set(*dots[0])
         travelled = 0
-        for start, end in pairwise(_thinned(dots)):
+        for start, end in pairwise(_simplified(dots)):
             for step, column, row in _between(start, end, self.grid.columns):
                 if not dashed or (travelled + step) % _PERIOD < _ON:
                     self._set(column, row)
             travelled += _distance(start, end)
 
     def character(self, cell: int, ascii_mark: str | None = None) -> str | None:
-        """What stands in a cell: braille, or `ascii_mark` where that is given; None if empty."""
+        """The character of a cell: braille, or `ascii_mark` if given; None if the cell is empty."""
         mask = self.masks[cell]
         if not mask:
             return None
@@ -72,8 +72,8 @@ class Layer:
             self.masks[cell] |= _BRAILLE[row % grid.down][column % grid.across]
 
 
-def _thinned(dots: Sequence[Dot]) -> list[Dot]:
-    """Fewer dots that give the same line: of a run in one column the first, the ends, the last."""
+def _simplified(dots: Sequence[Dot]) -> list[Dot]:
+    """Remove dots that do not change the line: keep first, extremes and last of a column."""
     kept: list[Dot] = []
     for column, run in groupby(dots, key=itemgetter(0)):
         rows = [row for _, row in run]
@@ -89,9 +89,9 @@ def _distance(start: Dot, end: Dot) -> int:
 
 
 def _between(start: Dot, end: Dot, columns: int) -> Iterator[tuple[int, int, int]]:
-    """The dots from `start` (left out) to `end`: how many steps it is to each, column and row.
+    """The dots after `start` up to `end`: number of steps, column and row.
 
-    What is left or right of the grid is passed over.
+    Dots left or right of the grid are skipped.
     """
     across, down = end[0] - start[0], end[1] - start[1]
     steps = _distance(start, end)

@@ -1,9 +1,9 @@
 """Draws a loss curve, or a part of it, into rows of text. Pure functions.
 
-Three lines: the training loss as logged (faint), the training loss smoothed, and the validation
-loss, with a mark where that was best. They are told apart without colour: validation is dashed,
-and in ASCII each has its letter. Where losses were logged that are no numbers there is a gap;
-what a logarithmic axis can't show has a mark at its foot.
+Three lines: the training loss as logged (faint), the smoothed training loss, and the validation
+loss with a mark at its best value. They differ without colour: validation is dashed, and in ASCII
+each line has its own character. Losses that are not numbers leave a gap. Losses that a logarithmic
+axis can't show have a mark at the bottom.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from lora_tui.widgets.styled_lines import Span
 MIN_PLOT_WIDTH: Final = 24
 MIN_PLOT_HEIGHT: Final = 5
 BEST: Final = ("◆", "@")
-"""Where the validation loss was best; in ASCII the second."""
+"""The mark of the best validation loss; the second one for ASCII."""
 _MARKS: Final = 2
-"""So many of the layers are marks of what the axis can't show."""
+"""The number of layers with marks for losses that the axis can't show; they come first."""
 
 Window = tuple[float, float]
-"""From where to where of the curve, in steps or in seconds."""
+"""The visible range of the curve, in steps or in seconds."""
 
 
 @dataclass(frozen=True)
 class PlotStyle:
-    """What the user has chosen."""
+    """The options of a chart."""
 
     log_scale: bool = False
     smoothing: Smoothing = Smoothing.NORMAL
@@ -55,27 +55,27 @@ class PlotStyle:
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawn curve. `rows` has `height` rows of spans, each exactly `width` cells."""
+    """A drawn curve; every row is exactly as wide as requested."""
 
     rows: tuple[tuple[Span, ...], ...]
     left: int
-    """The cell where the plot begins, right of the axis."""
+    """The first cell of the plot, right of the axis."""
     width: int
     """Cells of the plot itself."""
     numbers: tuple[int, ...]
-    """The points of the series that were drawn, in order."""
+    """The indices of the drawn points of the series, in order."""
     cells: tuple[int, ...]
-    """For each of them the cell of the plot (from 0) in which it stands."""
+    """For each drawn point its cell of the plot, from 0."""
     window: Window
-    """What the plot reaches from and to."""
+    """The range that the plot covers."""
     is_log: bool
-    """Whether the losses could be drawn on a logarithmic axis."""
+    """Whether the loss axis is logarithmic."""
     has_hidden_points: bool = False
-    """Whether there are losses that this axis can't show, and marks for them."""
+    """Whether there are losses that the axis can't show."""
 
     @cached_property
     def point_cells(self) -> Sequence[int]:
-        """The cells that a point stands in, ascending."""
+        """The cells that contain a point, ascending."""
         return sorted(set(self.cells))
 
 
@@ -86,9 +86,9 @@ def draw_curve(
     style: PlotStyle = PlotStyle(),
     window: Window | None = None,
 ) -> Plot:
-    """Draw a curve, or what of it lies in `window`, into `width` by `height` cells.
+    """Draw a curve, or the part in `window`, into `width` by `height` cells.
 
-    With no point, or too little room (`MIN_PLOT_WIDTH`, `MIN_PLOT_HEIGHT`), the rows are blank.
+    Without points, or in less than `MIN_PLOT_WIDTH` by `MIN_PLOT_HEIGHT` cells, the rows are blank.
     Styles of the spans: axis, grid, label, raw, training, validation, best.
     """
     if not len(series) or width < MIN_PLOT_WIDTH or height < MIN_PLOT_HEIGHT:
@@ -149,20 +149,20 @@ def draw_curve(
 def with_crosshair(
     plot: Plot, cell: int, *, ascii_only: bool = False
 ) -> tuple[tuple[Span, ...], ...]:
-    """The plot's rows with an upright line in a cell of the plot, behind the curves."""
+    """The rows of the plot with a vertical line at a cell of the plot, behind the curves."""
     return crossed_rows(plot.rows, plot.left + cell, ascii_only=ascii_only)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The points that are drawn, and the window that they are drawn in."""
+    """The points to draw and their window."""
 
     numbers: Sequence[int]
     xs: Sequence[float]
     inside: Sequence[bool]
-    """Whether each is in the window; one beyond either end may not be."""
+    """Whether each point is in the window; the first and last may be outside."""
     breaks: Sequence[bool]
-    """Whether the training loss is interrupted before each."""
+    """Whether the training loss has a gap before each point."""
     training: Sequence[float]
     smoothed: Sequence[float]
     validation: Sequence[float | None]
@@ -192,7 +192,7 @@ class _Part:
         )
 
     def shown(self, *columns: Sequence[float | None]) -> list[float]:
-        """The losses that must fit into the picture: all inside, or all where none is."""
+        """The losses that the axis must cover: those in the window, or all if there are none."""
         shown = self.inside if any(self.inside) else [True] * len(self.inside)
         return [
             loss
@@ -205,7 +205,7 @@ class _Part:
 def _layers(
     part: _Part, grid: Grid, across: Scale, down: Scale, style: PlotStyle
 ) -> tuple[list[PlotLayer], PlotLayer]:
-    """The marks and lines, the top one first; and the losses as logged, which stand behind them."""
+    """The marks and lines, the top one first, and the logged losses behind them."""
     unbroken = [False] * len(part.xs)
 
     def draw(

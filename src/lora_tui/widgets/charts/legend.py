@@ -1,4 +1,4 @@
-"""The line above a loss chart: what each curve is, its value at the crosshair, how it is shown."""
+"""The line above a loss chart: names of the curves, values at the crosshair, chart options."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def legend(
     zoom_factor: float = 1.0,
     over_time: bool = False,
 ) -> list[Span]:
-    """At most `width` cells; names go first where there is no room, then how it is shown."""
+    """At most `width` cells; in a narrow chart the names are left out first, then the options."""
     heading: Span = ("Loss", "heading")
     if reading is not None:
         heading = (_place(reading, over_time=over_time), "strong")
@@ -55,7 +55,7 @@ def legend(
 
 @dataclass(frozen=True)
 class _Entry:
-    """One line of the chart."""
+    """The entry of one line of the chart."""
 
     style: str
     sign: str
@@ -64,14 +64,14 @@ class _Entry:
 
 
 def _place(reading: Reading, *, over_time: bool) -> str:
-    """`step 1,200`, or `1:02:03` after the start."""
+    """`step 1,200`; over time `1:02:03 step 1,200`."""
     if over_time and reading.seconds is not None:
-        return f"{formats.duration(reading.seconds)} step {reading.step:,.10g}"
-    return f"step {reading.step:,.10g}"
+        return f"{formats.duration(reading.seconds)} step {formats.step(reading.step)}"
+    return f"step {formats.step(reading.step)}"
 
 
 def _entries(style: PlotStyle, reading: Reading | None, *, has_validation: bool) -> list[_Entry]:
-    """The lines that are drawn, the most important first."""
+    """The entries of the drawn lines, the most important first."""
     solid, dots, dashes = ("*", ".", "o") if style.ascii_only else ("━━", "⠒⠒", "╍╍")
     smoothed = training = validation = ""
     if reading is not None:
@@ -92,17 +92,14 @@ def _entries(style: PlotStyle, reading: Reading | None, *, has_validation: bool)
 
 
 def _aside(style: PlotStyle, *, is_log: bool, zoom_factor: float, over_time: bool) -> list[str]:
-    """The least important first."""
+    """The options, the least important first."""
     words = []
     if over_time:
         words.append("over time")
     if style.log_scale:
-        words.append("log scale" if is_log else "no log scale: not positive")
+        words.append("log scale" if is_log else "no log scale: losses below 0")
     if zoom_factor > 1:
-        times = "x" if style.ascii_only else "×"
-        words.append(
-            f"{zoom_factor:,.0f}{times}" if zoom_factor >= 9.95 else f"{zoom_factor:.1f}{times}"
-        )
+        words.append(formats.zoom(zoom_factor, ascii_only=style.ascii_only))
     return words
 
 

@@ -1,4 +1,4 @@
-"""The loss chart: legend, curves and axes, a part of them on wish, and a crosshair that reads."""
+"""The loss chart of one model: legend, curves, axes, zoom and a crosshair."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lora_tui.widgets.styled_lines import Line, line_styles
 
 _LEGEND_ROWS: Final = 1
 _FEWEST: Final = 4
-"""Points that the closest view still shows."""
+"""The least number of points that a zoomed view shows."""
 _NONE: Final = Series.from_points(())
 
 
 class LossChart(ZoomableChart):
-    """Shows a curve, or says in words why there is none. Its height comes from its styles."""
+    """Shows a curve, or a message why there is none. Its styles set its height."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading",
@@ -44,7 +44,7 @@ class LossChart(ZoomableChart):
     )
 
     selected: reactive[int | None] = reactive(None)
-    """Which point the crosshair is at; None for no crosshair."""
+    """The index of the point at the crosshair; None without a crosshair."""
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(ascii_only=ascii_only, id=id)
@@ -59,13 +59,13 @@ class LossChart(ZoomableChart):
 
     @property
     def has_times(self) -> bool:
-        """Whether it can be drawn over time."""
+        """Whether the curve can be drawn over time."""
         return self._series.seconds is not None
 
     def show(self, curve: Series | Sequence[CurvePoint], *, otherwise: str = "") -> None:
-        """Draw this curve; where there is none to draw, say `otherwise` instead.
+        """Draw this curve, or the message `otherwise` if it is empty.
 
-        A curve that has grown keeps the view and the crosshair where they are.
+        If the curve has only grown, the view and the crosshair stay.
         """
         series = curve if isinstance(curve, Series) else Series.from_points(curve)
         if not series.has_same_points(self._series):
@@ -81,7 +81,7 @@ class LossChart(ZoomableChart):
         self.refresh()
 
     def toggle_time(self) -> None:
-        """Over the time since the start, or over steps; the view stays at the same points."""
+        """Switch between time since the start and steps; the view keeps its points."""
         if not self.has_times:
             return
         over_time = not self.plot_style.over_time
@@ -92,7 +92,7 @@ class LossChart(ZoomableChart):
             self.set_window(across[numbers[0]], across[numbers[-1]])
 
     def lines(self, width: int) -> Sequence[Line]:
-        """Legend, then the plot, as high as the widget is."""
+        """The legend, then the plot, in the height of the widget."""
         height = self.content_size.height
         if not self.has_curve:
             return _message_lines(self._message, width, height, ascii_only=self.ascii_only)
@@ -128,16 +128,16 @@ class LossChart(ZoomableChart):
 
     @property
     def full_range(self) -> Window:
-        """The run, in steps or in seconds."""
+        """The range of the whole run, in steps or in seconds."""
         return step_range(self._series.extent(over_time=self.plot_style.over_time))
 
     def can_show(self, low: float, high: float) -> bool:
-        """Whether there are some points in that part."""
+        """Whether the range contains enough points."""
         shown = self._series.indices_in(low, high, over_time=self.plot_style.over_time)
         return len(shown) >= min(_FEWEST, len(self._series))
 
     def crosshair_cell(self) -> int | None:
-        """Where in the view the chosen point is."""
+        """The cell of the selected point; None if it is outside the view."""
         plot = self.drawing
         if plot is None or self.selected is None or not plot.cells:
             return None
@@ -149,14 +149,14 @@ class LossChart(ZoomableChart):
         return plot.cells[min(place, len(plot.cells) - 1)]
 
     def move_crosshair_to(self, cell: int) -> None:
-        """Choose the newest of the points that stand there."""
+        """Select the last of the points in a cell."""
         plot = self._plot()
         self.selected = max(
             number for number, at in zip(plot.numbers, plot.cells, strict=True) if at == cell
         )
 
     def hide_crosshair(self) -> None:
-        """No point is chosen any more."""
+        """Select no point."""
         self.selected = None
 
     def _plot(self) -> Plot:

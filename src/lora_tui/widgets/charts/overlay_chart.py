@@ -1,4 +1,4 @@
-"""The loss curves of several models in one chart, with the value of each at the crosshair."""
+"""The loss curves of several models in one chart, with their values at the crosshair."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from lora_tui.widgets.charts.zoomable_chart import ZoomableChart
 from lora_tui.widgets.styled_lines import Line, Span, line_styles
 
 _CLOSEST: Final = 2000.0
-"""So many times closer than the whole one may look."""
+"""The largest zoom factor."""
 
 
 class OverlayChart(ZoomableChart):
-    """Says in its first line what is drawn; its height comes from its styles."""
+    """Shows a heading and the curves. Its styles set its height."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
         "heading",
@@ -46,13 +46,13 @@ class OverlayChart(ZoomableChart):
     )
 
     crosshair: reactive[float | None] = reactive(None)
-    """The step, or the percent of the run, that the crosshair is at; None for no crosshair."""
+    """The step, or percent of the run, of the crosshair; None without a crosshair."""
     front_curve: reactive[int | None] = reactive(None)
-    """The place of the curve that lies over the others; None for that of the first."""
+    """The index of the curve drawn over the others; None for the first."""
     validation: reactive[bool] = reactive(False)
-    """The validation losses instead of the training losses."""
+    """Whether to draw validation losses instead of training losses."""
     by_percent: reactive[bool] = reactive(False)
-    """Over percent of the run instead of steps."""
+    """Whether to draw over percent of the run instead of steps."""
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(ascii_only=ascii_only, id=id)
@@ -61,10 +61,10 @@ class OverlayChart(ZoomableChart):
         self._axis_chosen = False
 
     def show(self, curves: Sequence[Series]) -> None:
-        """Draw these, in the order of the letters; an empty one is not drawn.
+        """Draw these curves in the order of the letters; empty ones are skipped.
 
-        Until somebody chooses it is over steps, unless some runs would be squeezed into the left
-        half of the chart.
+        Until the user chooses, the axis shows steps, or percent of the run if the longest run has
+        more than twice the steps of the shortest.
         """
         self._curves, self._drawn = tuple(curves), None
         lengths = [curve.steps[-1] for curve in self._curves if len(curve)]
@@ -73,13 +73,13 @@ class OverlayChart(ZoomableChart):
         self.refresh()
 
     def toggle_percent(self) -> None:
-        """Over percent of the run, or over steps; either way all of it."""
+        """Switch between percent of the run and steps, and show the whole range."""
         self._axis_chosen = True
         self._draw_over(by_percent=not self.by_percent)
 
     @property
     def has_curve(self) -> bool:
-        """Whether any of what is wanted was logged."""
+        """Whether any run has losses of the chosen kind."""
         return any(len(s.validation if self.validation else s.steps) for s in self._curves)
 
     @property
@@ -89,19 +89,19 @@ class OverlayChart(ZoomableChart):
 
     @property
     def full_range(self) -> Window:
-        """From the first step of any run to the last of any."""
+        """From the first to the last step of all runs."""
         if self.by_percent:
             return (0.0, 100.0)
         ends = [end for s in self._curves if len(s) for end in s.extent(over_time=False)]
         return step_range(ends) if ends else (0.0, 1.0)
 
     def can_show(self, low: float, high: float) -> bool:
-        """Whether it is not too close."""
+        """Whether the zoom factor is at most the largest one."""
         left, right = self.full_range
         return (high - low) * _CLOSEST >= right - left
 
     def crosshair_cell(self) -> int | None:
-        """The cell of the newest point up to `at`."""
+        """The cell of the point nearest to the crosshair."""
         overlay = self.drawing
         if overlay is None or self.crosshair is None:
             return None
@@ -112,15 +112,15 @@ class OverlayChart(ZoomableChart):
         return min(overlay.point_cells, key=lambda cell: abs(overlay.columns[cell] - at))
 
     def move_crosshair_to(self, cell: int) -> None:
-        """Read the values at the last point that stands there."""
+        """Move the crosshair to the last point in a cell."""
         self.crosshair = self._overlay().columns[cell]
 
     def hide_crosshair(self) -> None:
-        """Nothing is read any more."""
+        """Remove the crosshair."""
         self.crosshair = None
 
     def readings(self) -> list[float | None]:
-        """What each curve is at the crosshair; None before it begins and after it ends."""
+        """The loss of each curve at the crosshair; None outside its run."""
         return [self._reading(series) for series in self._curves]
 
     def lines(self, width: int) -> Sequence[Line]:
@@ -128,15 +128,13 @@ class OverlayChart(ZoomableChart):
         height = self.content_size.height
         overlay = self._overlay()
         cell = self.crosshair_cell()
-        heading = self._what(overlay, width) if cell is None else self._read(width)
+        heading = self._heading(overlay, width) if cell is None else self._readings_line(width)
         if overlay.has_curve:
             rows = overlay.rows
             if cell is not None:
                 rows = crossed_rows(rows, overlay.left + cell, ascii_only=self.ascii_only)
             return [heading, *rows]
-        reason = (
-            "No validation losses were logged" if self.validation else "No curve is known here yet"
-        )
+        reason = "No validation losses were logged" if self.validation else "No curve yet"
         blank: Line = [("", "muted")]
         text = normalize_width(reason, ascii_only=self.ascii_only)
         indent = " " * max(0, (width - cell_len(text)) // 2)
@@ -151,23 +149,23 @@ class OverlayChart(ZoomableChart):
             self.window = self.crosshair = None
             self.by_percent = by_percent
 
-    def _what(self, overlay: Overlay, width: int) -> Line:
-        """Which losses, and how they are drawn."""
+    def _heading(self, overlay: Overlay, width: int) -> Line:
+        """The heading: which losses are drawn, and the chart options."""
         loss = "Validation loss" if self.validation else "Training loss"
         facts = [SMOOTHED[self._smooths]]
         facts.append("over percent of the run" if self.by_percent else "over steps")
         if self.plot_style.log_scale:
-            facts.append("log scale" if overlay.is_log else "no log scale: not positive")
+            facts.append("log scale" if overlay.is_log else "no log scale: losses below 0")
             if overlay.has_hidden_points:
                 facts.append(f"{BELOW_AXIS[self.ascii_only]} 0 or less")
         if self.zoom_factor > 1:
-            facts.insert(0, f"{self.zoom_factor:,.3g}{'x' if self.ascii_only else '×'}")
+            facts.insert(0, formats.zoom(self.zoom_factor, ascii_only=self.ascii_only))
         text = "  " + (" - " if self.ascii_only else " · ").join(facts)
         return [(loss, "heading"), (fit(text, max(0, width - cell_len(loss))), "muted")]
 
-    def _read(self, width: int) -> Line:
-        """The place, and each model's letter and value; closer together where there is no room."""
-        number = f"{self.crosshair:,.10g}" if not self.by_percent else f"{self.crosshair:.1f} %"
+    def _readings_line(self, width: int) -> Line:
+        """The crosshair's position, and letter and loss of each model; spaced by the width."""
+        number = (formats.percent if self.by_percent else formats.step)(self.crosshair or 0.0)
         place = number if self.by_percent else f"step {number}"
         values = [formats.loss(value) for value in self.readings()]
         forms = ((place, "  ", " "), (number, "  ", " "), (number, " ", " "), (number, " ", ""))
@@ -192,7 +190,7 @@ class OverlayChart(ZoomableChart):
 
     @property
     def _smooths(self) -> Smoothing:
-        """See `overlay_curve`."""
+        """The smoothing of training losses; validation losses are never smoothed."""
         return Smoothing.OFF if self.validation else self.plot_style.smoothing
 
     def _shown(self, width: int, smoothing: Smoothing) -> list[Curve]:
@@ -229,7 +227,7 @@ class OverlayChart(ZoomableChart):
 
 
 def _cut(spans: Sequence[Span], width: int) -> list[Span]:
-    """As many whole spans as fit."""
+    """The first spans that fit as a whole."""
     kept: list[Span] = []
     for text, style in spans:
         if sum(cell_len(kept_text) for kept_text, _ in kept) + cell_len(text) > width:

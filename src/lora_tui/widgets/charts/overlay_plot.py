@@ -1,4 +1,4 @@
-"""Draws several curves over one another, each with its letter on it. Pure functions."""
+"""Draws several loss curves into one plot, each with its letter. Pure functions."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ from lora_tui.widgets.charts.plot_frame import (
 from lora_tui.widgets.styled_lines import Span
 
 Curve = Sequence[tuple[float, float]]
-"""(step, loss), finite but for a loss that is NaN, which is a gap in the line."""
+"""(step, loss) pairs; a loss of NaN is a gap in the line, everything else is finite."""
 
 _LETTER_EVERY: Final = 30
-"""Cells between the letters on a curve."""
+"""Cells between two letters on a curve."""
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """`height` rows of spans, each exactly `width` cells."""
+    """The drawn curves; every row is exactly as wide as requested."""
 
     rows: tuple[tuple[Span, ...], ...]
     is_log: bool
-    """Whether the losses could be drawn on a logarithmic axis."""
+    """Whether the loss axis is logarithmic."""
     has_hidden_points: bool = False
-    """Whether there are losses that this axis can't show, and marks for them."""
+    """Whether there are losses that the axis can't show."""
     has_curve: bool = True
-    """Whether there was anything to draw."""
+    """Whether there are points to draw."""
     left: int = 0
-    """The cell where the plot begins, right of the axis."""
+    """The first cell of the plot, right of the axis."""
     width: int = 0
     """Cells of the plot itself."""
     window: Window = (0.0, 1.0)
-    """What the plot reaches from and to."""
+    """The range that the plot covers."""
     columns: Mapping[int, float] = field(default_factory=dict)
-    """The cells of the plot that a point stands in, and the last such point of any curve."""
+    """Cell of the plot → the largest x value of a point in it."""
 
     @cached_property
     def point_cells(self) -> Sequence[int]:
-        """Those cells, ascending."""
+        """The cells that contain a point, ascending."""
         return sorted(self.columns)
 
 
@@ -69,11 +69,10 @@ def overlay_curve(
     buckets: int,
     window: Window | None = None,
 ) -> Curve:
-    """What is drawn of a run: its training losses, or its validation losses as a curve of its own.
+    """The curve of a run: its training losses, or its validation losses without smoothing.
 
-    With `shares` over percent of its run, so that runs of any length lie over one another.
-    Validation losses are few and mean something each: they are never smoothed. Of a `window` it
-    is what lies there, with a point beyond either end for the line to come from.
+    With `by_percent` the x values are percent of the run, so that runs of different lengths can be
+    compared. With a `window` only its points, and one beyond each end to continue the line.
     """
     if not len(series):
         return ()
@@ -102,7 +101,7 @@ def overlay_curve(
 
 
 def step_at(series: Series, at: float, *, by_percent: bool) -> float:
-    """The step of a run that a place of the chart means."""
+    """Convert an x value of the chart into a step of the run."""
     if not by_percent:
         return at
     first, last = series.steps[0], series.steps[-1]
@@ -119,12 +118,12 @@ def draw_overlay(
     front: int | None = None,
     logged: Sequence[Curve] = (),
 ) -> Overlay:
-    """Draw curves into `width` by `height` cells, or what of them lies in `window`.
+    """Draw curves, or their parts in `window`, into `width` by `height` cells.
 
-    Of the style, smoothing is up to `overlay_curve`. The curve `front` lies over the others.
+    Of the style, smoothing is up to `overlay_curve`. The curve with index `front` is on top.
     Where curves are smoothed, `logged` are the same as logged: a logarithmic axis reaches no lower.
 
-    With nothing to draw or too little room the rows are blank. Styles of the spans: axis, grid,
+    Without points or in too little room the rows are blank. Styles of the spans: axis, grid,
     label, and for each curve in order series0, series1, …
     """
     steps = [step for curve in curves for step, _ in curve]

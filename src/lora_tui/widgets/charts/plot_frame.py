@@ -1,4 +1,4 @@
-"""What surrounds the curves of a chart: axes with round ticks, and a crosshair. Pure functions."""
+"""Draws axes, rows and crosshair of a plot, and scales values to dots. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from lora_tui import formats
 from lora_tui.widgets.charts.axes import (
     MIN_SPAN,
     NEAR_ZERO,
@@ -19,18 +20,18 @@ from lora_tui.widgets.charts.canvas import Dot, Grid, Layer
 from lora_tui.widgets.styled_lines import Span
 
 PlotLayer = tuple[Layer, str, str | None]
-"""A line, its style, and the letter that draws it where that is not dots."""
+"""A line, its style, and the character that draws it instead of dots, or None."""
 
 _TICK_CELLS: Final = 11
 _ROOM_OF_ONE: Final = 1.2
-"""How far a logarithmic axis reaches beyond a single value, as a factor."""
+"""The factor by which a logarithmic axis extends beyond a single value."""
 _GRID_LINE: Final = "┈"
 _BEYOND: Final = 8
-"""So many times its own size a picture goes on beyond its edges, for what `is_open`."""
+"""How many times its size an open scale continues beyond its ends."""
 
 
 BELOW_AXIS: Final = ("▼", "v")
-"""The mark at the foot of a logarithmic axis for a loss of zero or less; also in ASCII."""
+"""The mark at the bottom of a logarithmic plot for a loss of zero or less; also in ASCII."""
 
 
 def line_segments(
@@ -40,10 +41,10 @@ def line_segments(
     across: Scale,
     down: Scale,
 ) -> tuple[list[list[Dot]], list[Dot]]:
-    """The lines through the losses, and the feet of those that a logarithmic axis can't show.
+    """The lines through the losses, and marks for losses that a logarithmic axis can't show.
 
-    A line ends at such a loss, and where `breaks` says that it is interrupted before a point. None
-    is no loss, and interrupts nothing.
+    A line ends at such a loss, and before a point for which `breaks` is true. Points whose loss is
+    None are skipped.
     """
     lines: list[list[Dot]] = [[]]
     feet: list[Dot] = []
@@ -62,48 +63,48 @@ def line_segments(
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to dots, 0 at `low`."""
+    """Converts values to dots; `low` is dot 0."""
 
     low: float
     high: float
     dots: int
     is_log: bool = False
     is_open: bool = False
-    """Whether what is beyond an end stays beyond it, for a line to come from there."""
+    """Whether values beyond an end stay beyond it, so that lines continue to the edge."""
 
     def dot(self, value: float) -> int:
-        """The dot nearest to a value; the last one for what is beyond an end that is not open."""
+        """The dot nearest to a value; values beyond an end are clamped unless it is open."""
         low, high = self.low, self.high
         if self.is_log:
             value, low, high = math.log10(max(value, low)), math.log10(low), math.log10(high)
         share = (value - low) / (high - low)
         beyond = _BEYOND if self.is_open else 0
         dots = min(1.0 + beyond, max(0.0 - beyond, share)) * (self.dots - 1)
-        return round(round(dots, 6))  # rounding errors never decide between two dots
+        return round(round(dots, 6))  # avoids rounding errors between two dots
 
 
 def step_range(steps: Sequence[float]) -> tuple[float, float]:
-    """From the first step to the last; from 0 where a run begins shortly after it."""
+    """From the first to the last step; from 0 if the run starts shortly after it."""
     low, high = padded_range(steps)
     return (0.0, high) if 0 < low <= high / 20 else (low, high)
 
 
 def loss_range(losses: Sequence[float], is_log: bool) -> tuple[float, float]:
-    """From the lowest to the highest of them, with a margin; positive ones where `is_log`."""
+    """The range of the losses with a margin; with `is_log` all losses must be positive."""
     if not is_log:
         return padded_range(losses, margin=0.03)
     low, high = min(losses), max(losses)
-    if high <= low * (1 + MIN_SPAN):  # one value, and the rounding errors of a mean of it
+    if high <= low * (1 + MIN_SPAN):  # one value with rounding errors
         return low / _ROOM_OF_ONE, high * _ROOM_OF_ONE
     low, high = padded_range([math.log10(low), math.log10(high)], margin=0.03)
     return 10**low, 10**high
 
 
 def log_losses(drawn: Sequence[float], logged: Sequence[float]) -> list[float]:
-    """Of the losses that are drawn, those that a logarithmic axis reaches to.
+    """The drawn losses that a logarithmic axis must cover.
 
-    None is below the least positive one that was logged: a mean of losses of either sign may come
-    as near to zero as rounding errors do, and is drawn at the foot.
+    Losses below the smallest positive logged one are excluded: a mean of positive and negative
+    losses may be arbitrarily close to zero.
     """
     positive = [loss for loss in logged if loss > NEAR_ZERO]
     least = min(positive)
@@ -120,10 +121,10 @@ def plot_row(
     backdrop: PlotLayer | None = None,
     ascii_only: bool,
 ) -> tuple[Span, ...]:
-    """One row of the plot with its part of the loss axis; the first layer is the top one.
+    """One row of the plot with its part of the loss axis; the first layer is on top.
 
-    Where lines of dots meet in a cell the dots of all are drawn, in the style of the top one, so
-    that no line is broken by another. The `backdrop` shows where nothing else is.
+    Where several lines of dots share a cell, all dots are drawn in the style of the top one. The
+    `backdrop` is drawn in cells without other layers.
     """
     plain, ticked = ("|", "+") if ascii_only else ("│", "┤")
     blank = _GRID_LINE if label and not ascii_only else " "
@@ -153,7 +154,7 @@ def plot_row(
 def bottom_axis(
     ticks: Ticks, grid: Grid, across: Scale, gutter: int, *, ascii_only: bool
 ) -> list[tuple[Span, ...]]:
-    """The two rows below the plot: the axis, and the numbers at its ticks."""
+    """The two rows below the plot: the axis and the labels of its ticks."""
     corner, line, tick = ("+", "-", "+") if ascii_only else ("└", "─", "┬")
     axis = [line] * grid.width
     labels = [" "] * (gutter + 1 + grid.width)
@@ -176,10 +177,10 @@ def bottom_axis(
 def ticks_across(
     steps: Sequence[float], across: Scale, width: int, *, over_time: bool = False
 ) -> Ticks:
-    """Round steps, or round times; of a single point its own."""
+    """Ticks of the x axis at round steps or times; a single point has its own tick."""
     first = steps[0]
     if across.low <= first <= across.high and all(step == first for step in steps):
-        return Ticks((first,), (f"{first:,.10g}",))
+        return Ticks((first,), (formats.step(first),))
     ticks = time_ticks if over_time else linear_ticks
     return ticks(across.low, across.high, max(2, width // _TICK_CELLS))
 
@@ -187,7 +188,7 @@ def ticks_across(
 def crossed_rows(
     rows: Sequence[tuple[Span, ...]], column: int, *, ascii_only: bool
 ) -> tuple[tuple[Span, ...], ...]:
-    """The rows with an upright line in a column, behind the curves."""
+    """The rows with a vertical line in a column, behind the curves."""
     upright, foot = (":", "+") if ascii_only else ("│", "┴")
     crossed = []
     last = len(rows) - 2
@@ -211,7 +212,7 @@ def _replaced(
 
 
 def _merged(cells: Sequence[Span]) -> list[Span]:
-    """Neighbours of one style as one span."""
+    """Merge neighbouring cells of one style into spans."""
     spans: list[Span] = []
     start = 0
     for index in range(1, len(cells) + 1):

@@ -1,4 +1,4 @@
-"""A curve in one line or a few: braille, two values a cell and four levels; or ASCII."""
+"""Draws a small curve in one or a few lines of braille or ASCII."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from lora_tui.widgets.charts.axes import MIN_SPAN
 
 _ASCII_LEVELS: Final = " .:-=+*#"
 _ASCII_HEIGHTS: Final = "_.-'"
-"""A quarter of a cell each; where the curve is higher the cell is filled."""
-# The dots of a braille cell from the bottom up, for its left and its right column.
+"""Heights of a quarter of a cell each; higher cells are filled."""
+# dots of a braille cell from the bottom up, for its left and right column
 _LEFT: Final = (0x00, 0x40, 0x44, 0x46, 0x47)
 _RIGHT: Final = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
 
 
 @lru_cache(maxsize=4096)
 def sparkline(values: tuple[float, ...], width: int, *, ascii_only: bool = False) -> str:
-    """The values as a filled curve, `width` cells wide; blanks where there are none.
+    """The values as a filled curve, `width` cells wide; blanks without values.
 
-    The lowest value has one dot, so a curve never looks like a gap. Values that are not finite
-    are left out.
+    The lowest value has one dot, so that it differs from a gap. Values that are not finite are
+    skipped.
     """
     finite = [value for value in values if math.isfinite(value)]
     if not finite or width <= 0:
         return " " * max(0, width)
     if ascii_only:
-        levels = _levels(_stretched(finite, width), len(_ASCII_LEVELS) - 1)
+        levels = _levels(_resampled(finite, width), len(_ASCII_LEVELS) - 1)
         return "".join(_ASCII_LEVELS[level] for level in levels)
-    levels = _levels(_stretched(finite, width * 2), 4)
+    levels = _levels(_resampled(finite, width * 2), 4)
     return "".join(
         chr(0x2800 | _LEFT[left] | _RIGHT[right])
         for left, right in zip(levels[::2], levels[1::2], strict=True)
@@ -48,12 +48,12 @@ def area_chart(
     if not finite or width <= 0:
         return (" " * max(0, width),) * height
     if ascii_only:
-        levels = _levels(_stretched(finite, width), height * len(_ASCII_HEIGHTS))
+        levels = _levels(_resampled(finite, width), height * len(_ASCII_HEIGHTS))
         return tuple(
             "".join(_ascii_cell(level - floor) for level in levels)
             for floor in range((height - 1) * 4, -1, -4)
         )
-    levels = _levels(_stretched(finite, width * 2), height * 4)
+    levels = _levels(_resampled(finite, width * 2), height * 4)
     rows = []
     for floor in range((height - 1) * 4, -1, -4):
         dots = [max(0, min(4, level - floor)) for level in levels]
@@ -72,8 +72,8 @@ def _ascii_cell(level: int) -> str:
     return _ASCII_HEIGHTS[level - 1] if level <= len(_ASCII_HEIGHTS) else ":"
 
 
-def _stretched(values: Sequence[float], count: int) -> list[float]:
-    """`count` values: means of neighbours where there are more, repeated where there are fewer."""
+def _resampled(values: Sequence[float], count: int) -> list[float]:
+    """Resample to `count` values: means of neighbours, or repeated values."""
     stretched = []
     for index in range(count):
         start = index * len(values) // count
@@ -83,14 +83,13 @@ def _stretched(values: Sequence[float], count: int) -> list[float]:
 
 
 def _levels(values: Sequence[float], highest: int) -> list[int]:
-    """Each value from 1 to `highest`; a flat curve lies low.
+    """Scale the values to levels from 1 to `highest`; a flat curve has level 1.
 
-    By the square root of its share: a loss falls fast and then slowly, and what it does in the
-    long slow part is what one wants to see.
+    The square root spreads low values, because the slow part of a loss curve matters most.
     """
     low, high = min(values), max(values)
     span = high - low
-    # means of one value differ by rounding errors
+    # means of equal values differ by rounding errors
     if span <= max(abs(low), abs(high)) * MIN_SPAN or not math.isfinite(span):
         return [1] * len(values)
     return [1 + round(math.sqrt((value - low) / span) * (highest - 1)) for value in values]

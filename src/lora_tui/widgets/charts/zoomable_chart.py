@@ -1,7 +1,8 @@
-"""What the charts share: a part of the curve on wish, and a crosshair, by keys and by mouse."""
+"""The base of the charts: zoom, pan and a crosshair, by keys and by mouse."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,11 +20,11 @@ _WHEEL_PAN: Final = 0.1
 
 
 class DrawnPlot(Protocol):
-    """A drawn plot, as far as looking around in it goes."""
+    """The properties of a drawn plot that zoom and crosshair use."""
 
     @property
     def left(self) -> int:
-        """The cell of the widget where the plot begins, right of the axis."""
+        """The first cell of the plot, right of the axis."""
 
     @property
     def width(self) -> int:
@@ -31,19 +32,19 @@ class DrawnPlot(Protocol):
 
     @property
     def window(self) -> Window:
-        """What the plot reaches from and to."""
+        """The range that the plot covers."""
 
     @property
     def point_cells(self) -> Sequence[int]:
-        """The cells of the plot that a point stands in, ascending."""
+        """The cells of the plot that contain a point, ascending."""
 
 
 class ZoomableChart(StyledLines):
-    """Override what raises NotImplementedError here."""
+    """A chart with zoom, pan and a crosshair; subclasses define the abstract methods."""
 
     plot_style: reactive[PlotStyle] = reactive(PlotStyle())
     window: reactive[Window | None] = reactive(None)
-    """Which part is shown, in what the chart is drawn over; None for the whole."""
+    """The visible range in x values of the chart; None for the full range."""
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(ascii_only=ascii_only, id=id)
@@ -53,52 +54,52 @@ class ZoomableChart(StyledLines):
         self._dragged_from: int | None = None
 
     @property
+    @abstractmethod
     def has_curve(self) -> bool:
         """Whether there is anything to draw."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def drawing(self) -> DrawnPlot | None:
-        """What is drawn now; None where nothing is."""
-        raise NotImplementedError
+        """The current plot; None without points."""
 
     @property
+    @abstractmethod
     def full_range(self) -> Window:
-        """From where to where there is something to see."""
-        raise NotImplementedError
+        """The range of all points."""
 
+    @abstractmethod
     def can_show(self, low: float, high: float) -> bool:
-        """Whether a part is not too small to be looked at."""
-        raise NotImplementedError
+        """Whether a range is large enough to be shown."""
 
+    @abstractmethod
     def crosshair_cell(self) -> int | None:
-        """Where in the view the crosshair is; None where there is none, or it is elsewhere."""
-        raise NotImplementedError
+        """The cell of the crosshair; None without one or outside the view."""
 
+    @abstractmethod
     def move_crosshair_to(self, cell: int) -> None:
-        """Put the crosshair at what stands in a cell of the plot."""
-        raise NotImplementedError
+        """Move the crosshair to the points in a cell of the plot."""
 
+    @abstractmethod
     def hide_crosshair(self) -> None:
-        """No crosshair any more."""
-        raise NotImplementedError
+        """Remove the crosshair."""
 
     @property
     def zoom_factor(self) -> float:
-        """How many times closer than the whole the view is."""
+        """The full range divided by the visible range."""
         left, right = self.full_range
         return 1.0 if self.window is None else (right - left) / (self.window[1] - self.window[0])
 
     def toggle_log_scale(self) -> None:
-        """Losses on a logarithmic axis, or back."""
+        """Switch between a logarithmic and a linear loss axis."""
         self.plot_style = replace(self.plot_style, log_scale=not self.plot_style.log_scale)
 
     def toggle_smoothing(self) -> None:
-        """The trend of the training loss, or the loss as it was logged."""
+        """Switch between the smoothed and the logged training loss."""
         self._smooth(Smoothing.OFF if self.plot_style.smoothing else self._strength)
 
     def next_smoothing(self) -> None:
-        """Smoothed more strongly; from the strongest to the lightest."""
+        """Smooth more strongly; after the strongest comes the lightest."""
         after = self._strength + 1 if self.plot_style.smoothing else self._strength
         self._strength = Smoothing(after) if after <= max(Smoothing) else Smoothing.LIGHT
         self._smooth(self._strength)
@@ -107,9 +108,9 @@ class ZoomableChart(StyledLines):
         self.plot_style = replace(self.plot_style, smoothing=strength)
 
     def zoom(self, factor: float, cell: int | None = None) -> None:
-        """So many times closer, or farther (below 1): around a cell of the plot.
+        """Zoom in by `factor`, or out if it is below 1, around a cell of the plot.
 
-        Without a cell: around the crosshair, or the middle where there is none.
+        Without a cell: around the crosshair, or the middle without a crosshair.
         """
         plot = self.drawing
         if plot is None:
@@ -132,11 +133,11 @@ class ZoomableChart(StyledLines):
         self.set_window(low + by, high + by)
 
     def show_whole(self) -> None:
-        """Back to the whole."""
+        """Show the full range."""
         self.window = None
 
     def set_window(self, low: float, high: float) -> None:
-        """Show this part; all of it where that is about the whole, none too close."""
+        """Show a range; a range that is too small is ignored."""
         left, right = self.full_range
         low, high = max(left, low), min(right, high)
         if high - low >= (right - left) * 0.995:
@@ -145,10 +146,9 @@ class ZoomableChart(StyledLines):
             self.window = (low, high)
 
     def move_crosshair(self, columns: int) -> None:
-        """To the next point left or right that stands in another column of cells.
+        """Move the crosshair to the next cells with a point, left or right.
 
-        The first move puts it at the end of the curve that it comes from; one beyond the edge of
-        the view takes the view along.
+        The first move puts it at the left or right end; a move beyond the edge pans the view.
         """
         plot = self.drawing
         if plot is None or not plot.point_cells:
@@ -169,7 +169,7 @@ class ZoomableChart(StyledLines):
             self.move_crosshair_to(point_cells[max(0, min(place, len(point_cells) - 1))])
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """The crosshair follows the pointer; with the button held, the curve does."""
+        """Move the crosshair to the pointer; with the button held, pan the curve."""
         plot, cell = self._under(event)
         if plot is None or cell is None:
             return
@@ -181,39 +181,39 @@ class ZoomableChart(StyledLines):
             self.move_crosshair_to(min(plot.point_cells, key=lambda at: abs(at - cell)))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Take hold of the curve, where a part of it is shown."""
+        """Start to pan, if a part of the curve is shown."""
         _, self._dragged_from = self._under(event)
         if self._dragged_from is not None and self.window is not None:
             self.capture_mouse()
 
     def on_mouse_up(self) -> None:
-        """Let go of it."""
+        """End panning."""
         self._dragged_from = None
         self.release_mouse()
 
     def on_click(self, event: events.Click) -> None:
-        """Twice: the whole."""
+        """A double click shows the full range."""
         if event.chain == 2:
             self.show_whole()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Closer, around the pointer; with shift to the left."""
+        """Zoom in around the pointer; with shift, pan left."""
         self._wheel(event, _WHEEL, -_WHEEL_PAN)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Farther; with shift to the right. The whole leaves the wheel to the page."""
+        """Zoom out; with shift, pan right. In the full range the page scrolls instead."""
         self._wheel(event, 1 / _WHEEL, _WHEEL_PAN)
 
     def on_mouse_scroll_left(self, event: events.MouseScrollLeft) -> None:
-        """To the left."""
+        """Pan left."""
         self._wheel(event, 1.0, -_WHEEL_PAN, pans=True)
 
     def on_mouse_scroll_right(self, event: events.MouseScrollRight) -> None:
-        """To the right."""
+        """Pan right."""
         self._wheel(event, 1.0, _WHEEL_PAN, pans=True)
 
     def on_leave(self) -> None:
-        """The crosshair goes with the pointer that brought it."""
+        """Remove a crosshair that followed the pointer."""
         if self._hovering:
             self._hovering = False
             self.hide_crosshair()
@@ -232,7 +232,7 @@ class ZoomableChart(StyledLines):
         event.prevent_default()
 
     def _under(self, event: events.MouseEvent) -> tuple[DrawnPlot | None, int | None]:
-        """The plot, and the cell of it that the pointer is at."""
+        """The plot and its cell under the pointer."""
         offset = event.get_content_offset(self)
         plot = self.drawing
         if offset is None or plot is None:
