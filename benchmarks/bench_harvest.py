@@ -41,6 +41,10 @@ import httpx
 
 from figures import figure, report
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.safetensors import one_tensor_header
+
 MEGABYTE = 1 << 20
 NAME = "adapter_model.safetensors"
 CONFIGURATION = b'{"peft_type": "LORA", "r": 4}'
@@ -264,20 +268,10 @@ def source(size: int, files: int) -> Iterator[str]:
         process.join()
 
 
-def header(size: int) -> bytes:
-    """That of a safetensors file of so many bytes with one tensor in it."""
-    text = b""
-    for _ in range(3):  # the length of the numbers in it is a part of it
-        data = size - 8 - len(text)
-        tensor = {"dtype": "U8", "shape": [data], "data_offsets": [0, data]}
-        text = json.dumps({"w": tensor}).encode()
-    return len(text).to_bytes(8, "little") + text
-
-
 def serve_source(size: int, files: int, pipe: Connection) -> None:
     """Answer the questions of a harvest, and send the file with the least effort."""
     with tempfile.TemporaryFile() as file:
-        file.write(header(size))
+        file.write(one_tensor_header(size))
         file.truncate(size)
 
         class Handler(BaseHTTPRequestHandler):

@@ -31,6 +31,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from figures import Figure, figure
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.safetensors import one_tensor_header
+
 from figures import report as report_figures
 
 TOOLS = {
@@ -117,13 +122,11 @@ def which(tool: str) -> str | None:
 def make_file(path: Path, size: int) -> None:
     """A safetensors file of one tensor, of random bytes that repeat each MiB."""
     path.parent.mkdir(parents=True)
-    header = {"lora_A": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}}
-    body = size - 8 - 128
-    header["lora_A"] |= {"shape": [body], "data_offsets": [0, body]}
-    text = json.dumps(header).encode().ljust(128)
+    header = one_tensor_header(size)
+    body = size - len(header)
     block = os.urandom(1 << 20)  # small: a child inherits our peak of memory
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(header)
         while body > 0:
             body -= file.write(block[:body])
 

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.harvest.test_crashes import environment
 from tests.harvest.world import World
+from tests.safetensors import one_tensor_header
 
 MEGABYTE = 1 << 20
 _CONFIG = b'{"peft_type": "LORA", "r": 4}'
@@ -51,16 +52,6 @@ def test_memory_stays_below_150_megabytes_for_a_file_of_256(world: World) -> Non
     assert int(peak[1]) * 1024 < 150 * MEGABYTE
 
 
-def _header(size: int) -> bytes:
-    """That of a safetensors file of so many bytes with one tensor in it."""
-    text = b""
-    for _ in range(3):  # the length of the numbers in it is a part of it
-        data = size - 8 - len(text)
-        tensor = {"dtype": "U8", "shape": [data], "data_offsets": [0, data]}
-        text = json.dumps({"w": tensor}).encode()
-    return len(text).to_bytes(8, "little") + text
-
-
 @contextmanager
 def worker_with_one_file(megabytes: int) -> Iterator[str]:
     """The address of a worker whose every job has made weights of zeros behind a header."""
@@ -75,7 +66,7 @@ def worker_with_one_file(megabytes: int) -> Iterator[str]:
                 return
             if self.path.startswith("/file"):
                 self._head(200, megabytes * MEGABYTE)
-                self.wfile.write(_header(megabytes * MEGABYTE).ljust(MEGABYTE, b"\0"))
+                self.wfile.write(one_tensor_header(megabytes * MEGABYTE).ljust(MEGABYTE, b"\0"))
                 for _ in range(1, megabytes):
                     self.wfile.write(bytes(MEGABYTE))
                 return

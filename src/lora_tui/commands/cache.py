@@ -44,7 +44,7 @@ def cache(context: Context) -> None:
     context.out.write(f"{'path':<20} {path}\n{'size':<20} {formats.size(size)}\n")
     context.out.write(f"{'last sync':<20} {formats.age(last, clock.now())}\n")
     for table, total in counts.items():
-        context.out.write(f"{table:<20} {total:,}\n")
+        context.out.write(f"{table:<20} {formats.count(total)}\n")
 
 
 def _clear(context: Context) -> tuple[Path, bool]:

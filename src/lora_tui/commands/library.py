@@ -110,7 +110,9 @@ def _print_files(context: Context, adapter: Adapter) -> None:
         name = terminal_safe(file.name, limit=200)
         context.out.write(f"  {file.state:<10} {name}  {_words(file)}\n")
     if len(extra) > _MOST_EXTRA:
-        context.out.write(f"  {FileState.EXTRA:<10} and {len(extra) - _MOST_EXTRA:,} more\n")
+        context.out.write(
+            f"  {FileState.EXTRA:<10} and {formats.count(len(extra) - _MOST_EXTRA)} more\n"
+        )
 
 
 def _words(file: LocalFile) -> str:

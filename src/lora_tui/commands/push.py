@@ -77,7 +77,8 @@ def _notes(adapter: LocalAdapter, log: TrainingLog) -> list[str]:
         lines.append(f"No metrics (no {NAME}): the model is rated 3/5, unknown.")
     if log.left_out:
         lines.append(
-            f"{log.left_out:,} logged losses can't be stored (NaN, infinite or too large)."
+            f"{formats.count(log.left_out)} logged losses can't be stored"
+            " (NaN, infinite or too large)."
         )
     return lines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any, Final
 
+from lora_tui import formats
 from lora_tui.commands.context import Context
 
 SYNC_PATIENCE: Final = 600.0
@@ -35,10 +36,14 @@ def sync_cache(context: Context) -> None:
             }
         )
         return
-    written = ", ".join(f"{count:,} {table}" for table, count in report.written.items() if count)
+    written = ", ".join(
+        f"{formats.count(count)} {table}" for table, count in report.written.items() if count
+    )
     removed = sum(report.removed.values())
-    gone = f"; {removed:,} removed" if removed else ""
-    context.say(f"Synced: {written or 'nothing new'}{gone}; {report.curves:,} loss curves")
+    gone = f"; {formats.count(removed)} removed" if removed else ""
+    context.say(
+        f"Synced: {written or 'nothing new'}{gone}; {formats.count(report.curves)} loss curves"
+    )
 
 
 def _progress_line(context: Context) -> Any:
@@ -46,6 +51,6 @@ def _progress_line(context: Context) -> Any:
         return None
 
     def tell(table: str, rows: int) -> None:
-        context.talk.rewrite_line(f"{table}: {rows:,}")
+        context.talk.rewrite_line(f"{table}: {formats.count(rows)}")
 
     return tell

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from lora_tui import formats
 from lora_tui.errors import ConfigError
 
 Written = str | bool | int | float
@@ -169,7 +170,7 @@ class Number(Kind):
         fits = whole or (bool(self.unit) and isinstance(written, float))
         if not fits or not self.least <= written <= self.most:  # type: ignore[operator]
             name = "a number of seconds" if self.unit else "a whole number"
-            raise ConfigError(f"{what} is {name} from {self.least} to {self.most:,}")
+            raise ConfigError(f"{what} is {name} from {self.least} to {formats.count(self.most)}")
         return written
 
     def of_text(self, text: str, what: str) -> Any:

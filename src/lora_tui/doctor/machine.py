@@ -118,7 +118,7 @@ def check_cache(path: Path) -> Finding:
         )
     age = formats.age(last, clock.now()) if last else "never"
     size = formats.size(path.stat().st_size)
-    return ok("cache", f"{total:,} models, {size}, synced {age}, at {path}")
+    return ok("cache", f"{formats.count(total)} models, {size}, synced {age}, at {path}")
 
 
 def check_rows(path: Path) -> Iterator[Finding]:
@@ -223,7 +223,7 @@ def _check_rows_of(db: sqlite3.Connection, remote: str, cached: str) -> Finding:
             examples.append(row_id)
     lost = metadata.get_value(db, f"{metadata.UNREADABLE}{remote}") or "0"
     if not odd and lost == "0":
-        return ok(name, f"all {total:,} are readable")
+        return ok(name, f"all {formats.count(total)} are readable")
     parts = []
     if odd:
         named = ", ".join(
@@ -231,7 +231,8 @@ def _check_rows_of(db: sqlite3.Connection, remote: str, cached: str) -> Finding:
         )
         ids = ", ".join(terminal_safe(row_id, limit=40) for row_id in examples[:_MOST_EXAMPLES])
         more = " and others" if odd > _MOST_EXAMPLES else ""
-        parts.append(f"{odd:,} of {total:,} hold values of the wrong type ({named}): {ids}" + more)
+        share = f"{formats.count(odd)} of {formats.count(total)}"
+        parts.append(f"{share} hold values of the wrong type ({named}): {ids}" + more)
     if lost != "0":
         parts.append(f"{lost} have no usable id, or are not JSON objects, and are not shown")
     return warning(name, "; ".join(parts), _ROWS_REMEDY)
@@ -245,9 +246,10 @@ def _check_points(db: sqlite3.Connection) -> Finding:
     )
     odd = sum(parse_timestamp(text) is None for (text,) in doubtful)
     if not odd:
-        return ok(name, f"all {total:,} are readable")
+        return ok(name, f"all {formats.count(total)} are readable")
     return warning(
         name,
-        f"{odd:,} of {total:,} have no valid timestamp, so their order is uncertain",
+        f"{formats.count(odd)} of {formats.count(total)} have no valid timestamp, "
+        "so their order is uncertain",
         _ROWS_REMEDY,
     )

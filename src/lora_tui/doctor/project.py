@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from lora_tui import clock
+from lora_tui import clock, formats
 from lora_tui.account import sessions
 from lora_tui.account.sessions import Session
 from lora_tui.config.table import Profile
@@ -163,7 +163,7 @@ def check_tables(user: ProjectView, user_id: str) -> Iterator[Finding]:
             if table == "metrics_points":  # it has no owner column
                 user.sample(table)
                 return ok(name, "it can be read")
-            return ok(name, f"{user.rest.count(table, user_id):,} rows are yours")
+            return ok(name, f"{formats.count(user.rest.count(table, user_id))} rows are yours")
 
         yield attempt(name, read, TABLE_REMEDY)
 

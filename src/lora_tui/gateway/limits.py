@@ -17,6 +17,7 @@ from email.message import Message
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from lora_tui import formats
 from lora_tui.gateway.environment import tls_context
 from lora_tui.gateway.headers import byte_count
 
@@ -80,7 +81,7 @@ class ReceiveRate:
         if self._waited < SLOW_SECONDS:
             return
         if self._count < SLOWEST * self._waited:
-            raise SlowError(f"{self._count:,} bytes in {self._waited:.0f} s")
+            raise SlowError(f"{formats.exact_bytes(self._count)} in {self._waited:.0f} s")
         self._count, self._waited = 0, 0.0
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Self
 
+from lora_tui import formats
 from lora_tui.clock import parse_timestamp
 from lora_tui.errors import BackendError, QueryTimeoutError, TooLargeAnswerError
 
@@ -138,7 +139,7 @@ class RowLimit:
         if self._read > self._most:
             raise BackendError(
                 f"Could not read {self._what}: the server sends rows without end",
-                details=f"{self._read:,} so far, which is more than its own count",
+                details=f"{formats.count(self._read)} so far, which is more than its own count",
                 remedy="what was read is kept; check that the configured URL is your project's",
             )
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from lora_tui import formats
 from lora_tui.errors import (
     AuthenticationError,
     BackendError,
@@ -274,17 +275,21 @@ class Storage:
             yield
         except TooLargeError as error:
             limit = self._size_limit()
-            what = f"Could not store {_name(path)}: its {size:,} bytes are more than"
+            what = f"Could not store {_name(path)}: its {formats.exact_bytes(size)} are more than"
             if limit is not None and size > limit:
                 raise TooLargeError(
-                    f"{what} the limit of the bucket {self._bucket}, {limit:,} bytes",
+                    f"{what} the limit of the bucket {self._bucket}, {formats.exact_bytes(limit)}",
                     details=error.details,
                     remedy="raise the bucket's file size limit (file_size_limit) in the project's"
                     " dashboard, under Storage",
                 ) from None
             raise TooLargeError(
                 f"{what} the project's global upload limit"
-                + ("" if limit is None else f" (that of the bucket, {limit:,} bytes, allows it)"),
+                + (
+                    ""
+                    if limit is None
+                    else f" (that of the bucket, {formats.exact_bytes(limit)}, allows it)"
+                ),
                 details=error.details,
                 remedy="raise the global file size limit in the dashboard under Storage, Settings;"
                 " it is 50 MB on the free plan",

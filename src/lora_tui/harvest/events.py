@@ -174,9 +174,9 @@ def describe(event: Event) -> str:
 def _sentence(event: Event) -> str:
     match event:
         case CycleStarted():
-            jobs = "1 job is" if event.waiting == 1 else f"{event.waiting:,} jobs are"
+            jobs = "1 job is" if event.waiting == 1 else f"{formats.count(event.waiting)} jobs are"
             rest = "".join(
-                f", {count:,} {words}"
+                f", {formats.count(count)} {words}"
                 for count, words in ((event.later, "to be tried later"), (event.dead, "failed"))
                 if count
             )
@@ -222,16 +222,20 @@ def _sentence(event: Event) -> str:
                     f"{event.file} is slow ({formats.size(event.bytes_per_second)}/s,"
                     f" {formats.size(event.done)} of {formats.size(event.total)})"
                 )
-            return f"{event.job_id[:8]}  WARNING: {what}: {event.waiting:,} waiting go first"
+            waiting = formats.count(event.waiting)
+            return f"{event.job_id[:8]}  WARNING: {what}: {waiting} waiting go first"
         case CycleFinished():
-            counts = [f"{event.harvested:,} harvested", f"{event.failed:,} failed"]
+            counts = [
+                f"{formats.count(event.harvested)} harvested",
+                f"{formats.count(event.failed)} failed",
+            ]
             if event.elsewhere:
-                counts.append(f"{event.elsewhere:,} left to another harvester")
+                counts.append(f"{formats.count(event.elsewhere)} left to another harvester")
             if event.left:
-                counts.append(f"{event.left:,} not looked at")
+                counts.append(f"{formats.count(event.left)} not looked at")
             end = f"; stopped: {event.error}" if event.error else ""
             if event.dry_run:
-                counts = [f"nothing was written, {event.failed:,} would fail"]
+                counts = [f"nothing was written, {formats.count(event.failed)} would fail"]
             return "cycle finished: " + ", ".join(counts) + end
     raise TypeError(f"no sentence for {type(event).__name__}")
 

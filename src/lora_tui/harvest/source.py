@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from lora_tui import formats
 from lora_tui.errors import BackendError, ExpiredLinkError, IntegrityError
 from lora_tui.filenames import safe_file_name
 from lora_tui.gateway.environment import proxy_for
@@ -183,7 +184,8 @@ class _Download:
     def _check_length(self, length: int) -> None:
         if length > MOST_BYTES:
             raise RefusedResultError(
-                "A file is larger than the bucket takes", details=f"the limit is {MOST_BYTES:,}"
+                "A file is larger than the bucket takes",
+                details=f"the limit is {formats.count(MOST_BYTES)}",
             )
         total = self._spool.total
         if total is not None and length > total:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from lora_tui import clock
+from lora_tui import clock, formats
 from lora_tui.errors import ConflictError, IntegrityError, NotFoundError
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.retry import repeat
@@ -70,7 +70,7 @@ def store_file(
     if stored.size != contents.size:
         raise IntegrityError(
             "The bucket holds another size than was sent",
-            details=f"{name}: sent {contents.size:,} bytes, stored {stored.size}",
+            details=f"{name}: sent {formats.exact_bytes(contents.size)}, stored {stored.size}",
             remedy="nothing to do: the next cycle sends it again",
         )
     receipts.add(name, Receipt(contents.size, contents.sha256, stored.etag, spool.version))

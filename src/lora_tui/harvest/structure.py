@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from lora_tui import formats
 from lora_tui.adapters.config import MAX_CONFIG_BYTES
 from lora_tui.adapters.safetensors_header import PREFIX_BYTES, header_length, read_header_at
 from lora_tui.errors import IntegrityError
@@ -79,7 +80,7 @@ def require_weights(names: Iterable[str]) -> None:
         if not 0 < count <= _MOST_SHARDS or present != set(range(1, count + 1)):
             raise DamagedFileError(
                 "The result holds only a part of the weights",
-                details=f"{_list_names([name])}: {len(present)} of {count:,}",
+                details=f"{_list_names([name])}: {len(present)} of {formats.count(count)}",
             )
     plain = {name.lower() for name in given}
     if any(name.lower().startswith("adapter_model") for name in found) and _CONFIG not in plain:

@@ -10,6 +10,7 @@ from os.path import lexists
 from pathlib import Path
 from typing import Any
 
+from lora_tui import formats
 from lora_tui.cache.transfers import Checked, checked_of
 from lora_tui.domain import Model
 from lora_tui.errors import IntegrityError
@@ -258,7 +259,7 @@ def _compared(
         return LocalFile(name, FileState.DAMAGED, None, "it is not a file any more")
     size = path.stat().st_size
     if expected is not None and size != expected:
-        reason = f"wrong size: {size:,} bytes instead of {expected:,}"
+        reason = f"wrong size: {formats.exact_bytes(size)} instead of {formats.count(expected)}"
         return LocalFile(name, FileState.WRONG_SIZE, size, reason)
     checked = checked_of(facts.get("checked"))
     if thorough:

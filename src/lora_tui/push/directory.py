@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from lora_tui import formats
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
 from lora_tui.adapters.lora_header import LoraHeader, read_file_header
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
@@ -165,7 +166,7 @@ def _measure(path: Path) -> LocalFile:
     if size > LARGEST_FILE:
         raise UsageError(
             f"{path.name} is larger than the bucket takes",
-            details=f"{size:,} bytes, at most {LARGEST_FILE:,}",
+            details=f"{formats.exact_bytes(size)}, at most {formats.count(LARGEST_FILE)}",
             remedy="save the adapter alone, without the base model, or with fewer saved modules",
         )
     return LocalFile(path, size, digest.hexdigest())

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from lora_tui import formats
 from lora_tui.clock import timestamp_text
 from lora_tui.errors import IntegrityError
 from lora_tui.files import disk_error
@@ -129,7 +130,8 @@ def _log(state: Mapping[str, Any]) -> TrainingLog:
     steps = _steps(training, validation)
     if len(steps) > _MOST_POINTS:
         raise IntegrityError(
-            "The metrics have more points than any training", details=f"{len(steps):,} points"
+            "The metrics have more points than any training",
+            details=f"{formats.count(len(steps))} points",
         )
     return TrainingLog(
         steps=tuple(steps),

@@ -16,6 +16,7 @@ from textual.events import Resize
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
+from lora_tui import formats
 from lora_tui.cache.models import ModelQuery
 from lora_tui.screens.filter_sections import (
     Choice,
@@ -259,7 +260,7 @@ class FilterScreen(Modal[None]):
     def _choice_line(self, choice: Choice, width: int) -> Content:
         mark = "x" if choice.is_chosen(self._query) else " "
         box = f"[{mark}] " if self._section.several else f"({mark}) "
-        count = f" {choice.count:,}"
+        count = f" {formats.count(choice.count)}"
         label = fit(choice.label, width - len(box) - cell_len(count), ascii_only=self._ascii_only)
         return Content.assemble((box, "$accent"), label, (count, "$secondary"))
 
@@ -279,9 +280,11 @@ class FilterScreen(Modal[None]):
         if section.typing is Typing.NARROWS:
             found, total = len(section.narrowed(text)), len(section.choices)
             if found > _MOST_LINES:
-                return f"the first {_MOST_LINES} of {found:,}; type to narrow", False
+                return f"the first {_MOST_LINES} of {formats.count(found)}; type to narrow", False
             return (
-                f"{found:,} of {total:,}" if text else f"{total:,} in all",
+                f"{formats.count(found)} of {formats.count(total)}"
+                if text
+                else f"{formats.count(total)} in all",
                 text != "" and not found,
             )
         if section.several:

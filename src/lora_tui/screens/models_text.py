@@ -65,8 +65,9 @@ def direction_name(sort: Sort, *, reverse: bool) -> str:
 
 def list_note(shown: int, everything: int, marked: int, *, compare_key: str | None) -> str:
     """For the status bar: `8 of 37 models  2 marked: c compares`; the key where it applies."""
-    count = f"{shown:,} of {everything:,}" if shown != everything else f"{everything:,}"
-    note = f"{count} model{'' if everything == 1 else 's'}"
+    note = formats.counted(everything, "model")
+    if shown != everything:
+        note = f"{formats.count(shown)} of {note}"
     if not marked:
         return note
     hint = f": {compare_key} compares" if compare_key else ""

@@ -10,6 +10,7 @@ import codecs
 import re
 from typing import BinaryIO, Final
 
+from lora_tui import formats
 from lora_tui.errors import IntegrityError
 
 MOST_DEPTH: Final = 1000
@@ -197,4 +198,4 @@ class _Checker:
         return word.end()
 
     def _wrong(self, at: int) -> ValueError:
-        return ValueError(f"the syntax is wrong at byte {self._passed + at:,}")
+        return ValueError(f"the syntax is wrong at byte {formats.count(self._passed + at)}")

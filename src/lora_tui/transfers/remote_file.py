@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from lora_tui import formats
 from lora_tui.errors import BackendError, IntegrityError
 from lora_tui.transfers.connection import ChangedError, RangeResponse
 from lora_tui.transfers.connection_scaling import ConnectionScaling
@@ -118,7 +119,7 @@ class RemoteFile:
                 "The storage sends more bytes than the file has"
                 if self.expected is not None
                 else "The storage sends more bytes than the bucket takes",
-                details=f"more than {most:,}",
+                details=f"more than {formats.count(most)}",
             )
 
     def restart(self, *, changed: bool = False) -> None:
