@@ -212,7 +212,7 @@ async def test_a_part_of_the_curves_is_looked_at_and_the_whole_again(
         await pilot.press("plus", "plus")
         assert chart.window is not None
         assert chart.window[1] - chart.window[0] == pytest.approx((right - left) / 4)
-        assert "4× · smoothed" in screen_text(app)
+        assert "4.0× · smoothed" in screen_text(app)
         await pilot.press(*[">"] * 4)
         assert chart.window == pytest.approx((right - (right - left) / 4, right))
         await pilot.press("0")
