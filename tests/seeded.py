@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -31,9 +33,19 @@ def seed_from_copy(
     with _lock:
         prepared = _prepared.get((seed, settings, moment))
         if prepared is not None:
-            prepared.backup(database._connection)
+            with _file_of(backend) as file:
+                prepared.backup(file)
             return
         seed_backend(backend, seed, settings, moment)
         prepared = sqlite3.connect(":memory:", check_same_thread=False)
-        database._connection.backup(prepared)
+        with _file_of(backend) as file:
+            file.backup(prepared)
         _prepared[seed, settings, moment] = prepared
+
+
+@contextmanager
+def _file_of(backend: Backend) -> Iterator[sqlite3.Connection]:
+    """A second connection to the sandbox's database."""
+    with closing(sqlite3.connect(backend.directory / "sandbox.sqlite3")) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        yield connection

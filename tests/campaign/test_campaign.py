@@ -15,7 +15,7 @@ from tests.campaign.plan import plan
 from tests.campaign.world import Ended, World
 
 
-def test_a_seed_names_the_same_troubles_every_time() -> None:
+def test_a_seed_gives_the_same_faults_every_time() -> None:
     assert list(islice(plan(5, 6), 50)) == list(islice(plan(5, 6), 50))
     assert list(islice(plan(5, 6), 50)) != list(islice(plan(6, 6), 50))
 
@@ -41,7 +41,7 @@ def test_what_is_broken_is_seen(tmp_path: Path) -> None:
         assert len(list(broken_by(world, calm, [bad]))) == 3
 
 
-def test_a_full_disk_is_full_for_the_process_exclusive(tmp_path: Path) -> None:
+def test_a_full_disk_is_full_for_the_process_alone(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     with Disk(home) as disk:

@@ -98,7 +98,7 @@ def test_a_second_artifact_of_a_job_is_refused_as_a_conflict(
     ]
 
 
-def test_of_many_artifacts_written_at_once_for_a_job_one_stays(
+def test_if_many_write_an_artifact_of_a_job_at_once_one_is_kept(
     backend: Backend, service: Gateway, seed: Seed
 ) -> None:
     job = seed.job(backend.alice)
@@ -142,7 +142,7 @@ def test_a_status_that_does_not_exist_is_never_stored(
     assert seed.rows("model_artifacts", id=f"eq.{row['id']}") == []
 
 
-def test_of_many_who_link_a_job_one_wins_and_its_artifact_stays(
+def test_if_many_link_a_job_at_once_one_wins_and_its_artifact_is_kept(
     backend: Backend, service: Gateway, seed: Seed
 ) -> None:
     job = seed.job(backend.alice)
@@ -203,7 +203,7 @@ def test_the_lease_of_a_job_has_one_holder_who_can_renew_and_release_it(
     assert rest.claim_lease(job, "two", 600) is True
 
 
-def test_of_many_who_claim_a_lease_at_once_one_gets_it(
+def test_if_many_claim_a_lease_at_once_one_gets_it(
     backend: Backend, service: Gateway, seed: Seed
 ) -> None:
     job = seed.job(backend.alice)["id"]
@@ -241,7 +241,7 @@ def test_a_lease_is_for_a_job_that_exists(service: Gateway) -> None:
         service.rest.claim_lease(str(uuid.uuid4()), "one", 60)
 
 
-def test_users_have_no_part_in_leases(
+def test_users_may_not_use_leases(
     backend: Backend, alice: Person, service: Gateway, seed: Seed
 ) -> None:
     job = seed.job(backend.alice)["id"]

@@ -41,7 +41,7 @@ def test_only_its_owner_sees_a_row(
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_nobody_sees_a_row_of_anothers_in_a_list_or_a_count(
+def test_nobody_sees_a_row_of_another_user_in_a_list_or_a_count(
     backend: Backend, bob: Person, rows: dict[str, Row], table: str
 ) -> None:
     answer = bob.bare.get(
@@ -51,7 +51,7 @@ def test_nobody_sees_a_row_of_anothers_in_a_list_or_a_count(
     assert answer.headers["content-range"].rpartition("/")[2] == str(len(answer.json()))
 
 
-def test_embedding_shows_no_row_that_asking_for_it_would_not(
+def test_embedding_shows_no_row_that_a_query_would_hide(
     backend: Backend, bob: Person, seed: Seed, rows: dict[str, Row]
 ) -> None:
     # A row of Bob's that points at a dataset of Alice's.
@@ -64,7 +64,7 @@ def test_embedding_shows_no_row_that_asking_for_it_would_not(
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_nobody_deletes_a_row_of_anothers(
+def test_nobody_deletes_a_row_of_another_user(
     backend: Backend, bob: Person, seed: Seed, rows: dict[str, Row], table: str
 ) -> None:
     row = rows[table]
@@ -73,7 +73,7 @@ def test_nobody_deletes_a_row_of_anothers(
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_nobody_changes_a_row_of_anothers(
+def test_nobody_changes_a_row_of_another_user(
     backend: Backend, bob: Person, seed: Seed, rows: dict[str, Row], table: str
 ) -> None:
     row = rows[table]
@@ -90,7 +90,7 @@ def test_nobody_changes_a_row_of_anothers(
 
 
 @pytest.mark.parametrize("table", ["metrics_points", "notifications", "cost_records"])
-def test_nobody_writes_a_row_into_anothers_name(
+def test_nobody_writes_a_row_for_another_user(
     backend: Backend, bob: Person, seed: Seed, rows: dict[str, Row], table: str
 ) -> None:
     owner = "job_id" if table == "metrics_points" else "user_id"
@@ -169,7 +169,7 @@ def test_the_service_role_may_change_all_of_a_notification(
     assert changed == row | {"title": "corrected", "read": True}
 
 
-def test_a_user_gives_no_notification_away(
+def test_a_user_cannot_give_a_notification_away(
     backend: Backend, alice: Person, seed: Seed, rows: dict[str, Row]
 ) -> None:
     row = rows["notifications"]
@@ -200,7 +200,7 @@ def test_a_user_stores_signs_lists_and_removes_nothing_in_anothers_folder(
     assert service.storage.info(path).size == len(b"weights")
 
 
-def test_a_folder_that_only_begins_like_ones_id_is_not_ones_own(
+def test_a_folder_that_only_starts_with_a_users_id_is_not_theirs(
     backend: Backend, alice: Person, seed: Seed
 ) -> None:
     for folder in (f"{alice.id}-x", f"other/{alice.id}"):

@@ -347,7 +347,7 @@ def _with_pages_of(limit: int, rest: Rest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_interrupted_after_any_request_it_hides_nothing_and_ends_equal(
+def test_a_sync_interrupted_after_any_request_loses_nothing_and_ends_equal(
     backend: Backend,
     alice: Person,
     seed: Seed,
@@ -409,7 +409,7 @@ def test_points_written_late_join_the_curve(
     assert 9.5 in [point.training_loss for point in curve]
 
 
-def test_looking_again_at_a_finished_curve_writes_nothing(
+def test_reading_a_finished_curve_again_writes_nothing(
     backend: Backend, alice: Person, seed: Seed, db: sqlite3.Connection
 ) -> None:
     job = seed.job(backend.alice)

@@ -197,7 +197,7 @@ def test_somebody_without_a_session_has_no_user(sandbox: Sandbox, anonymous: Cli
 # Keys
 
 
-def test_a_key_passes_as_bearer_only_beside_itself(sandbox: Sandbox) -> None:
+def test_a_key_is_accepted_as_bearer_only_with_the_same_apikey(sandbox: Sandbox) -> None:
     keys = {"anon": sandbox.anon_key, "service": sandbox.service_key}
     paths = {
         "/rest/v1/datasets?select=id": 401,
@@ -217,14 +217,16 @@ def test_a_key_passes_as_bearer_only_beside_itself(sandbox: Sandbox) -> None:
                         assert answer.text != plain.text
 
 
-def test_the_schema_is_described_to_the_secret_key_exclusive(sandbox: Sandbox) -> None:
+def test_the_schema_is_described_to_the_secret_key_alone(sandbox: Sandbox) -> None:
     for key, status in ((sandbox.service_key, 200), (sandbox.anon_key, 403)):
         address = f"{sandbox.url}/rest/v1/"
         answer = httpx.get(address, headers={"apikey": key}, trust_env=False, verify=False)
         assert (answer.status_code, "datasets" in answer.text) == (status, status == 200)
 
 
-def test_what_is_not_a_key_is_no_key_even_twice(sandbox: Sandbox, connect: Connect) -> None:
+def test_an_invalid_key_is_refused_as_apikey_and_as_bearer(
+    sandbox: Sandbox, connect: Connect
+) -> None:
     with pytest.raises(APIError, match="Invalid API key"):
         connect("sb_secret_of_another_project").table("datasets").select("id").execute()
 
@@ -284,7 +286,7 @@ def test_rows_are_selected_with_filters_order_embeds_and_a_count(
     ]
 
 
-def test_rows_are_told_by_whether_an_embed_is_there(
+def test_rows_are_filtered_by_the_presence_of_an_embed(
     sandbox: Sandbox, user: Client, models: list[Row], seed: Seed
 ) -> None:
     waiting, done = seed.job(of_alice(sandbox))["id"], models[0]["job_id"]
@@ -369,7 +371,7 @@ def test_rows_come_as_csv_and_without_nulls_where_that_is_asked_for(
     assert short.strip_nulls().execute().data == [{"name": "Model 1"}]
 
 
-def test_a_mistake_in_a_query_is_named(user: Client) -> None:
+def test_an_error_in_a_query_is_named(user: Client) -> None:
     for query, code in (
         (user.table("no_such_table").select("*"), "PGRST205"),
         (user.table("datasets").select("no_such_column"), "42703"),
@@ -430,7 +432,7 @@ def test_an_update_of_more_rows_than_allowed_changes_none(
     assert [row["title"] for row in found] == ["t", "t"]
 
 
-def test_the_writes_that_are_refused_say_why(
+def test_refused_writes_name_the_reason(
     sandbox: Sandbox, user: Client, service: Client, models: list[Row]
 ) -> None:
     model = models[0]
@@ -580,7 +582,7 @@ def test_links_are_signed_one_by_one_and_many_at_once(
     assert str(refused.value.status) == "404"
 
 
-def test_a_link_with_a_life_of_no_time_is_refused(service: Client, folder: str) -> None:
+def test_a_link_with_a_lifetime_of_zero_is_refused(service: Client, folder: str) -> None:
     bucket, path = service.storage.from_(BUCKET), f"{folder}/a.bin"
     bucket.upload(path, b"weights", BINARY)
     for seconds in (0, -5, cast(int, "soon")):
@@ -588,7 +590,7 @@ def test_a_link_with_a_life_of_no_time_is_refused(service: Client, folder: str) 
             bucket.create_signed_url(path, seconds)
 
 
-def test_a_user_reads_the_own_folder_alone_and_writes_nowhere(
+def test_a_user_reads_only_the_own_folder_and_writes_nowhere(
     sandbox: Sandbox, service: Client, user: Client, folder: str
 ) -> None:
     other = f"{sandbox.other_user_id}/{uuid.uuid4()}/a.bin"

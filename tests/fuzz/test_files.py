@@ -73,7 +73,7 @@ def test_any_access_token_is_read_or_refused(claims: object, run: Run, tmp_path:
 
 @given(content=contents)
 @examples(40)
-def test_any_file_in_the_place_of_one_of_ours_is_borne(
+def test_any_content_of_our_own_files_is_read_or_refused(
     content: bytes, run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     home = tmp_path_factory.mktemp("home")

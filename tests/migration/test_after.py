@@ -99,7 +99,7 @@ class TestReading:
         assert owners_seen(migrated, table, role="authenticated", user=user) == {user}
 
     @pytest.mark.parametrize("table", TABLES)
-    def test_who_has_not_signed_in_sees_nothing(self, migrated: Database, table: str) -> None:
+    def test_without_a_session_no_row_is_visible(self, migrated: Database, table: str) -> None:
         assert owners_seen(migrated, table, role="anon") == set()
         assert owners_seen(migrated, table, role="authenticated") == set()
 

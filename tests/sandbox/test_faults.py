@@ -40,7 +40,7 @@ def test_a_fault_can_be_for_some_paths_and_methods_only(sandbox: Sandbox, user: 
     assert status(user) == 200
 
 
-def test_an_error_rate_strikes_about_as_often_as_said(sandbox: Sandbox, user: Client) -> None:
+def test_an_error_rate_fails_about_that_share_of_requests(sandbox: Sandbox, user: Client) -> None:
     sandbox.faults(error_rate=0.5)
     statuses = [status(user, method="HEAD") for _ in range(40)]
     assert 5 < statuses.count(503) < 35
@@ -51,7 +51,7 @@ def test_an_unknown_setting_is_named(sandbox: Sandbox) -> None:
         sandbox.faults(latencies=1)
 
 
-def test_too_many_requests_are_told_when_to_come_back(sandbox: Sandbox, user: Client) -> None:
+def test_too_many_requests_get_429_with_retry_after(sandbox: Sandbox, user: Client) -> None:
     sandbox.faults(rate_limit={"requests": 3, "seconds": 600})
     answers = [user.rest("GET", "datasets") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -131,7 +131,7 @@ def test_a_file_can_have_a_wrong_length(sandbox: Sandbox, user: Client) -> None:
     assert len(answer.content) == int(answer.headers["content-length"]) == size - 10
 
 
-def test_latency_delays_and_the_log_knows_what_was_asked(sandbox: Sandbox, user: Client) -> None:
+def test_latency_delays_requests_and_the_log_lists_them(sandbox: Sandbox, user: Client) -> None:
     sandbox.faults(latency=0.01)
     status(user, "datasets?select=id")
     last = sandbox.requests()[-1]
@@ -141,9 +141,7 @@ def test_latency_delays_and_the_log_knows_what_was_asked(sandbox: Sandbox, user:
     assert sandbox.requests() == []
 
 
-def test_an_answer_in_chunks_breaks_off_without_its_last_one(
-    sandbox: Sandbox, user: Client
-) -> None:
+def test_a_chunked_answer_breaks_off_without_its_last_chunk(sandbox: Sandbox, user: Client) -> None:
     sandbox.faults(path="/rest/v1/datasets", chunked=1, drop_after=5)
     with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
         user.rest("GET", "datasets")
@@ -175,7 +173,7 @@ def test_floods_of_interim_answers_and_of_headers(sandbox: Sandbox, user: Client
         ("no output", '{"id": "datasets", "status": "COMPLETED", "output": null}'),
     ],
 )
-def test_what_a_refusal_says_can_be_chosen(
+def test_the_body_of_an_error_can_be_chosen(
     sandbox: Sandbox, user: Client, kind: str, expected: str
 ) -> None:
     sandbox.faults(fail_next=1, status=401, answer_with=kind)
@@ -197,7 +195,7 @@ def test_each_page_of_a_table_is_the_first_one_again(sandbox: Sandbox, user: Cli
     assert page(0) != page(2)
 
 
-def test_counts_lie_or_time_out(sandbox: Sandbox, user: Client) -> None:
+def test_counts_can_be_wrong_or_time_out(sandbox: Sandbox, user: Client) -> None:
     def counted() -> httpx.Response:
         return user.rest("HEAD", "datasets", headers={"Prefer": "count=exact"})
 
@@ -208,7 +206,7 @@ def test_counts_lie_or_time_out(sandbox: Sandbox, user: Client) -> None:
     assert user.rest("GET", "datasets").status_code == 200
 
 
-def test_names_hold_half_a_character(sandbox: Sandbox, user: Client) -> None:
+def test_names_can_hold_a_lone_surrogate(sandbox: Sandbox, user: Client) -> None:
     sandbox.faults(lone_surrogates=1)
     rows = user.rest("GET", "datasets?select=id,name").json()
     assert all(row["name"].startswith("\ud800") for row in rows)

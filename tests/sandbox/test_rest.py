@@ -173,7 +173,7 @@ def test_no_answer_has_more_than_a_thousand_rows(reader: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["exact", "planned", "estimated"])
-def test_a_count_stands_in_content_range(reader: Client, kind: str) -> None:
+def test_the_count_is_in_content_range(reader: Client, kind: str) -> None:
     answer = reader.rest(
         "GET", f"{MODELS}&select=id&limit=12&offset=24", headers={"Prefer": f"count={kind}"}
     )
@@ -226,7 +226,7 @@ def test_a_single_row_comes_as_an_object_and_none_is_an_error(reader: Client) ->
         ("datasets?total_tokens=eq.99999999999999999999999", 400, "22003"),
     ],
 )
-def test_a_mistaken_question_gets_postgrests_error(
+def test_a_wrong_query_gets_postgrests_error(
     reader: Client, path: str, status: int, code: str
 ) -> None:
     answer = reader.rest("GET", path)
@@ -275,12 +275,12 @@ def test_an_embed_does_not_leak_another_accounts_rows(
     assert row["dataset"] is None
 
 
-def test_who_has_not_signed_in_sees_nothing(stranger: Client) -> None:
+def test_without_a_session_no_row_is_visible(stranger: Client) -> None:
     for table in ("datasets", "training_jobs", "model_artifacts", "metrics_points"):
         assert stranger.rows(table) == []
 
 
-def test_before_the_migration_three_tables_stand_open() -> None:
+def test_before_the_migration_three_tables_are_open_to_everybody() -> None:
     with (
         Sandbox.start(models=2, waiting_jobs=0, migrated=False) as sandbox,
         clients(sandbox) as (_, other, *_rest),
@@ -302,7 +302,7 @@ def test_a_user_marks_a_notification_as_read_and_changes_nothing_else(user: Clie
     assert (refused.status_code, refused.json()["code"]) == (403, "42501")
 
 
-def test_a_user_cannot_write_where_no_policy_says_so(user: Client) -> None:
+def test_a_user_cannot_write_without_a_policy(user: Client) -> None:
     insert = user.rest("POST", "datasets", json=a_dataset(user.sandbox.user_id))
     assert (insert.status_code, insert.json()["code"]) == (403, "42501")
     update = user.rest(
@@ -333,7 +333,7 @@ def test_an_insert_fills_in_the_defaults(service: Client) -> None:
     assert row["created_at"] == row["updated_at"]
 
 
-def test_an_insert_without_representation_says_nothing(service: Client) -> None:
+def test_an_insert_without_representation_has_an_empty_answer(service: Client) -> None:
     answer = service.rest("POST", "datasets", json=[a_dataset(service.sandbox.user_id)] * 1)
     assert (answer.status_code, answer.content) == (201, b"")
 
@@ -346,7 +346,7 @@ def test_a_second_artifact_for_a_job_is_a_duplicate(service: Client) -> None:
     assert answer.json()["details"] == f"Key (job_id)=({job['id']}) already exists."
 
 
-def test_of_a_batch_with_one_bad_row_nothing_stays(service: Client) -> None:
+def test_a_batch_with_one_bad_row_is_not_stored(service: Client) -> None:
     before = len(service.rows("datasets?select=id"))
     good = a_dataset(service.sandbox.user_id)
     answer = service.rest("POST", "datasets", json=[good, {**good, "name": "Same path"}])
@@ -375,7 +375,7 @@ def test_a_row_that_breaks_a_constraint_is_refused(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_merging_duplicates_updates_and_ignoring_them_keeps(service: Client) -> None:
+def test_merging_duplicates_updates_rows_and_ignoring_them_keeps_rows(service: Client) -> None:
     job = a_waiting_job(service)
     service.rest("POST", "model_artifacts", json=an_artifact(job))
     for resolution, name, expected in (
@@ -418,7 +418,7 @@ def test_an_update_moves_updated_at(sandbox: Sandbox, service: Client) -> None:
     assert after["created_at"] == before["created_at"]
 
 
-def test_an_answer_tells_the_time_of_the_clock_that_dates_the_rows(
+def test_the_date_of_an_answer_follows_the_clock_that_dates_rows(
     sandbox: Sandbox, service: Client
 ) -> None:
     sandbox.faults(clock_offset=-7200)
@@ -470,7 +470,7 @@ def test_a_lease_has_one_holder_until_it_runs_out(sandbox: Sandbox, service: Cli
     assert lease(service, "release", p_job_id=job, p_holder="b") is True
 
 
-def test_a_lease_is_for_the_service_role_exclusive(user: Client, service: Client) -> None:
+def test_only_the_service_role_may_use_leases(user: Client, service: Client) -> None:
     job = a_waiting_job(service)["id"]
     arguments = {"p_job_id": job, "p_holder": "a", "p_seconds": 60}
     assert lease(user, "claim", **arguments)["code"] == "42501"

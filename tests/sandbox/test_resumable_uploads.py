@@ -87,7 +87,7 @@ def test_a_chunk_at_a_wrong_offset_conflicts(service: Client) -> None:
     assert append(service, location, 0, b"x" * 11)[0] == 413
 
 
-def test_an_upload_that_broke_off_goes_on_where_it_was(sandbox: Sandbox, service: Client) -> None:
+def test_a_broken_upload_resumes_at_its_offset(sandbox: Sandbox, service: Client) -> None:
     body = os.urandom(300_000)
     location = begin(service, len(body))
     sandbox.faults(drop_request_after=100_000)
@@ -129,7 +129,7 @@ def test_a_second_client_takes_an_upload_over(
     assert whole == b"x" * 1000 + b"y" * 1000
 
 
-def test_a_chunk_sent_in_no_known_length_is_stored_as_well(service: Client) -> None:
+def test_a_chunk_without_a_content_length_is_stored(service: Client) -> None:
     location = begin(service, 10)
     headers = {
         **service.headers,
@@ -144,7 +144,7 @@ def test_a_chunk_sent_in_no_known_length_is_stored_as_well(service: Client) -> N
     assert (answer.status_code, answer.headers["tus-complete"]) == (204, "1")
 
 
-def test_an_upload_can_begin_with_bytes_or_without_a_length(service: Client) -> None:
+def test_an_upload_can_start_with_bytes_or_without_a_length(service: Client) -> None:
     metadata = {"Upload-Metadata": tus_metadata(bucketName="lora-models", objectName="a/b.bin")}
     whole = service.storage(
         "POST",
@@ -188,7 +188,7 @@ def test_the_address_of_a_resumable_upload_expires(sandbox: Sandbox, service: Cl
     assert append(service, location, 0, b"x" * 10)[0] == 410
 
 
-def test_on_files_it_never_does() -> None:
+def test_on_files_the_address_of_an_upload_never_expires() -> None:
     with (
         Sandbox.start(models=0, waiting_jobs=0, storage="file") as sandbox,
         clients(sandbox) as (_, _, service, _),
@@ -227,7 +227,7 @@ def test_a_resumable_upload_needs_the_protocols_header_and_a_free_name(service: 
         assert answer.headers["tus-resumable"] == "1.0.0"
 
 
-def test_a_given_up_upload_is_forgotten(service: Client) -> None:
+def test_a_cancelled_upload_is_removed(service: Client) -> None:
     location = begin(service, 10)
     assert service.http.delete(location, headers=service.headers | TUS).status_code == 204
     assert offset_of(service, location) == (404, None)

@@ -236,7 +236,7 @@ def test_secrets_are_unmistakably_make_believe(full: Sandbox, index: int) -> Non
     assert "make_believe" in keys[index].lower().replace("-", "_")
 
 
-def test_a_state_of_an_older_version_is_made_anew(tmp_path: Path) -> None:
+def test_data_of_an_older_version_are_generated_again(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
     with closing(sqlite3.connect(state / "sandbox.sqlite3")) as old:

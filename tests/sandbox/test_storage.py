@@ -66,7 +66,7 @@ def test_a_signed_url_expires(sandbox: Sandbox, user: Client) -> None:
     assert answer.json()["error"] == "InvalidJWT"
 
 
-def test_a_token_is_good_for_its_own_object_exclusive(reader: Client) -> None:
+def test_a_signed_token_opens_its_own_object_only(reader: Client) -> None:
     token = reader.sign(reader.newest()).partition("?")[2]
     other = reader.newest(1)
     answer = reader.http.get(f"/storage/v1/object/sign/lora-models/{other}?{token}")
@@ -112,7 +112,7 @@ def test_a_name_with_signs_is_signed_as_it_was_sent(user: Client, service: Clien
     assert (refused.status_code, refused.json()["error"]) == (400, "InvalidSignature")
 
 
-def test_half_of_an_escaped_path_is_decoded_as_javascript_does_it() -> None:
+def test_an_escaped_path_is_decoded_as_javascripts_decodeuri_does() -> None:
     for sent, signed in (
         ("a%20b", "a b"),
         ("a%3Db%3db", "a%3Db%3db"),
@@ -149,7 +149,7 @@ def test_a_range_is_answered_with_that_part(reader: Client) -> None:
 
 
 @pytest.mark.parametrize("header", ["If-Range", "If-Match", "If-Unmodified-Since"])
-def test_what_should_guard_a_resume_is_ignored(reader: Client, header: str) -> None:
+def test_if_range_and_if_match_are_ignored(reader: Client, header: str) -> None:
     url = reader.sign(reader.newest())
     size = int(reader.http.head(url).headers["content-length"])
     for value in ('"another"', "Thu, 01 Jan 2026 00:00:00 GMT"):
@@ -215,7 +215,7 @@ def test_the_adapter_files_are_valid(reader: Client) -> None:
         assert tokenizer.json()["model"]["type"] == "BPE"
 
 
-def test_a_manifest_tells_the_truth_about_its_files(reader: Client) -> None:
+def test_a_manifest_matches_its_files(reader: Client) -> None:
     row = next(
         row
         for row in reader.rows("model_artifacts?select=artifacts,configuration")
@@ -260,7 +260,7 @@ def test_a_type_that_the_bucket_does_not_take_is_refused(service: Client) -> Non
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_too_much_for_the_standard_upload_leaves_nothing(
+def test_a_file_too_large_for_the_standard_upload_is_not_stored(
     sandbox: Sandbox, service: Client, announced: bool
 ) -> None:
     sandbox.faults(standard_upload_limit=1000)
@@ -305,7 +305,7 @@ def test_deleted_objects_are_gone(service: Client) -> None:
     assert [entry["name"] for entry in left] == ["2"]
 
 
-def test_no_name_leads_out_of_the_place_for_objects(sandbox: Sandbox, service: Client) -> None:
+def test_no_object_name_leaves_the_directory_of_objects(sandbox: Sandbox, service: Client) -> None:
     before = {path for path in sandbox.directory.rglob("*") if path.parent.name != "objects"}
     for name in ("a/%2E%2E/b", "%2E%2E/%2E%2E/b", "a//b"):
         assert upload(service, name, b"x") in (200, 400)

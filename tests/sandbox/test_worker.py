@@ -49,7 +49,7 @@ def test_both_spellings_of_the_output_occur(full: Sandbox, reader: Client) -> No
     assert keys == {("model_files", "model_metadata"), ("download_urls", "metadata")}
 
 
-def test_unfinished_jobs_tell_their_state(full: Sandbox, reader: Client) -> None:
+def test_unfinished_jobs_report_their_state(full: Sandbox, reader: Client) -> None:
     rows = reader.rows(
         "training_jobs?status=in.(queued,running,failed,cancelled)&select=external_job_id"
     )
@@ -57,7 +57,7 @@ def test_unfinished_jobs_tell_their_state(full: Sandbox, reader: Client) -> None
     assert sorted(states) == ["CANCELLED", "FAILED", "IN_PROGRESS", "IN_PROGRESS", "IN_QUEUE"]
 
 
-def test_the_worker_wants_its_own_key(full: Sandbox, reader: Client) -> None:
+def test_the_worker_needs_its_own_key(full: Sandbox, reader: Client) -> None:
     job = waiting(reader)[0]
     for path in (f"status/{job}", f"training/artifacts/{job}"):
         assert ask(full, path, full.service_key).status_code == 401
@@ -92,7 +92,7 @@ def test_a_presigned_url_refuses_the_api_key_beside_it(sandbox: Sandbox, user: C
     assert sandbox.requests()[-1]["bearer"] == "gpu"
 
 
-def test_results_vanish_one_by_one_or_all(sandbox: Sandbox, user: Client) -> None:
+def test_results_can_vanish_one_by_one_or_all(sandbox: Sandbox, user: Client) -> None:
     first, second = waiting(user)
     url = file_urls(ask(sandbox, f"status/{second}"))[WEIGHTS]
     sandbox.faults(vanish=[first])
