@@ -123,3 +123,10 @@ def test_a_value_that_can_not_be_is_refused_and_nothing_is_written(
     with pytest.raises(ConfigError):
         settings.change(key, value)
     assert file.read_text() == WRITTEN
+
+
+def test_the_demo_shows_what_is_in_force_there(file: Path) -> None:
+    settings = make_settings(file, {"LORA_TUI_LIMIT_RATE": "5M"})
+    demo = settings.profile._replace(name="demo", identity="demo")
+    given = Settings(demo, file.parent / "c", environment={"LORA_TUI_LIMIT_RATE": "5M"})
+    assert shown(given)["limit_rate"] == ("no limit", DEFAULT)

@@ -84,24 +84,26 @@ class Settings:
         set_value(self.file, self.profile.name, key, value.strip())
 
     def _preference(self, setting: Setting, table: Mapping[str, Any], value: Any) -> SettingLine:
-        line = self._line(setting, table, value)
+        line = self._line(setting, table, value, setting.text_in(self._environment)[1])
         if setting.field != "theme" or _NO_COLOR not in self._environment:
             return line
         source = FLAG if self._no_color_flag else _NO_COLOR
         return line._replace(value="mono", source=source, is_changeable=False)
 
     def _of_profile(self, setting: Setting, table: Mapping[str, Any]) -> SettingLine:
-        text, variable = setting.text_in(self._environment)
+        # the demo's profile comes from neither the environment nor the file
+        is_demo = bool(self.profile.identity)
+        text, variable = ("", "") if is_demo else setting.text_in(self._environment)
         value = setting.kind.written(text, variable) if text else table.get(setting.key)
         if value is None or value == "":
             is_directory = setting.field == "downloads"
             value = self.profile.paths.downloads_dir if is_directory else setting.default
-        line = self._line(setting, table, value)
-        # the demo's profile is not in the file
-        return line._replace(is_changeable=False) if self.profile.identity else line
+        line = self._line(setting, table, value, variable)
+        return line._replace(is_changeable=False) if is_demo else line
 
-    def _line(self, setting: Setting, table: Mapping[str, Any], value: Any) -> SettingLine:
-        _, variable = setting.text_in(self._environment)
+    def _line(
+        self, setting: Setting, table: Mapping[str, Any], value: Any, variable: str
+    ) -> SettingLine:
         return SettingLine(
             key=setting.key,
             label=setting.label,
