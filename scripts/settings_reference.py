@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from lora_tui.config.table import PROFILE_SETTINGS, UI_SETTINGS, VARIABLES, Setting
@@ -21,19 +21,25 @@ def reference() -> str:
 
 
 def _table(settings: Iterable[Setting]) -> str:
-    head = ("| in the file | in the environment | default | what |", "|---|---|---|---|")
-    return "\n".join([*head, *_rows(settings), ""])
+    rows = [("in the file", "in the environment", "default", "what"), *map(_row, settings)]
+    columns = range(len(rows[0])) if rows[1][0] else range(1, len(rows[0]))
+    lines = [[row[column] for column in columns] for row in rows]
+    lines.insert(1, ["---"] * len(columns))
+    return "".join(_line(cells) for cells in lines)
 
 
-def _rows(settings: Iterable[Setting]) -> Iterator[str]:
-    for setting in settings:
-        cells = (
-            f"`{setting.key}`" if setting.key else "",
-            f"`{setting.variable}`" if setting.variable else "",
-            _default(setting),
-            setting.help + (f"; a flag too: `{setting.flag}`" if setting.flag else ""),
-        )
-        yield f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |")
+def _row(setting: Setting) -> tuple[str, ...]:
+    return (
+        f"`{setting.key}`" if setting.key else "",
+        f"`{setting.variable}`" if setting.variable else "",
+        _default(setting),
+        setting.help + (f"; also the option `{setting.flag}`" if setting.flag else ""),
+    )
+
+
+def _line(cells: Iterable[str]) -> str:
+    text = "".join(f"| {cell} " if cell else "| " for cell in cells)
+    return f"{text}|\n"
 
 
 def _default(setting: Setting) -> str:
