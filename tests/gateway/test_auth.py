@@ -43,7 +43,7 @@ def test_signing_in_gives_a_session_of_the_account(sandbox: Sandbox) -> None:
     assert session.refresh_token.reveal() not in f"{session}"
 
 
-def test_a_wrong_password_is_said_and_not_shown(sandbox: Sandbox) -> None:
+def test_a_wrong_password_is_reported_and_not_shown(sandbox: Sandbox) -> None:
     with pytest.raises(errors.AuthenticationError, match="Wrong e-mail") as caught:
         auth.sign_in(sandbox.url, sandbox.anon_key, sandbox.email, Secret("hunter2"))
     assert "hunter2" not in f"{caught.value} {caught.value.details} {caught.value.remedy}"
@@ -54,7 +54,7 @@ def test_a_wrong_project_key_is_told_from_a_wrong_password(sandbox: Sandbox) -> 
         auth.sign_in(sandbox.url, "sb_publishable_no", sandbox.email, Secret(sandbox.password))
 
 
-def test_signing_in_says_when_nobody_answers() -> None:
+def test_signing_in_reports_an_unreachable_server() -> None:
     with pytest.raises(errors.UnreachableError, match="can't be reached"):
         auth.sign_in("http://127.0.0.1:1", "key", "a@b.example", Secret("x"))
 
@@ -87,7 +87,7 @@ def test_a_session_is_renewed_before_it_ends(sandbox: Sandbox, session: Session)
     assert kept[0].user_id == session.user_id
 
 
-def test_a_session_that_the_server_finds_over_is_renewed_once(
+def test_a_session_that_the_server_refuses_is_renewed_once(
     sandbox: Sandbox, session: Session
 ) -> None:
     sandbox.faults(clock_offset=7200)

@@ -73,7 +73,7 @@ def test_both_dialects_of_the_output_are_read(files: str, metadata: str) -> None
     assert "s3cr3t" not in repr(result)
 
 
-def test_a_result_that_is_gone_is_said_with_the_reason(sandbox: Sandbox, job_id: str) -> None:
+def test_a_result_that_is_gone_is_reported_with_the_reason(sandbox: Sandbox, job_id: str) -> None:
     sandbox.faults(vanish=True)
     with (
         Worker(sandbox.gpu_url, Secret(sandbox.gpu_key)) as worker,
@@ -94,7 +94,7 @@ def test_a_job_that_still_runs_is_told_from_a_failed_one(status: str) -> None:
     ("status", "word"),
     [("FAILED", "failed"), ("CANCELLED", "cancelled"), ("TIMED_OUT", "out of time")],
 )
-def test_a_job_that_ended_badly_says_how(status: str, word: str) -> None:
+def test_a_failed_job_has_its_reason(status: str, word: str) -> None:
     worker, _ = at_status(
         httpx.Response(
             200, json={"id": "job", "status": status, "error": "CUDA\x1b[31m out of memory"}
@@ -193,7 +193,7 @@ def test_a_list_of_bare_addresses_gives_each_file_the_last_part_of_its_own() -> 
 
 
 @pytest.mark.parametrize("status", [200, 404, 502])
-def test_a_page_in_front_of_the_worker_is_not_its_word(status: int) -> None:
+def test_a_page_of_a_proxy_is_not_a_response_of_the_worker(status: int) -> None:
     page = httpx.Response(status, content=b"<!DOCTYPE html><title>404</title>")
     worker, _ = at_status(page)
     with pytest.raises(errors.LoraTuiError) as caught:
@@ -201,7 +201,7 @@ def test_a_page_in_front_of_the_worker_is_not_its_word(status: int) -> None:
     assert not isinstance(caught.value, (ResultGoneError, WorkerJobFailedError))
 
 
-def test_the_planned_endpoint_may_answer_nonsense_where_the_other_knows_the_job() -> None:
+def test_if_the_planned_endpoint_answers_nonsense_the_other_one_is_asked() -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         if "/training/artifacts/" in request.url.path:
             return httpx.Response(200, content=b"null")
@@ -218,7 +218,7 @@ def test_an_answer_that_is_no_json_is_refused() -> None:
         worker.result("job")
 
 
-def test_a_wrong_key_is_said(sandbox: Sandbox, job_id: str) -> None:
+def test_a_wrong_key_is_reported(sandbox: Sandbox, job_id: str) -> None:
     with (
         Worker(sandbox.gpu_url, Secret("wrong-key")) as worker,
         pytest.raises(errors.AuthenticationError) as caught,
@@ -260,13 +260,13 @@ def test_the_key_is_sent_to_the_worker_and_to_no_redirect(sandbox: Sandbox, job_
 
 
 @pytest.mark.parametrize("planned", [500, 503, 403, 400, 401, 429])
-def test_a_planned_endpoint_that_fails_leaves_the_word_to_the_other(planned: int) -> None:
+def test_if_the_planned_endpoint_fails_the_other_one_is_asked(planned: int) -> None:
     body = {"id": "job", "status": "COMPLETED", "output": {"model_files": FILES}}
     worker, _ = at_status(httpx.Response(200, json=body), planned)
     assert dict(worker.result("job").files) == FILES
 
 
-def test_a_key_that_both_endpoints_refuse_is_said() -> None:
+def test_a_key_that_both_endpoints_refuse_is_reported() -> None:
     worker, _ = at_status(httpx.Response(401, json={"error": "no"}), 401)
     with pytest.raises(errors.AuthenticationError, match="key"):
         worker.result("job")
@@ -286,7 +286,9 @@ def test_a_refusal_of_the_planned_endpoint_counts_where_it_is_about_this_job() -
 @pytest.mark.parametrize(
     "order", [("model_files", "download_urls"), ("download_urls", "model_files")]
 )
-def test_a_list_with_the_configuration_alone_hides_no_whole_one(order: tuple[str, str]) -> None:
+def test_a_list_with_only_the_configuration_does_not_hide_a_complete_one(
+    order: tuple[str, str],
+) -> None:
     config = {"adapter_config.json": "https://files.example/c?X-Amz-Signature=1"}
     output = {order[0]: config, order[1]: {**FILES, "config.json": config["adapter_config.json"]}}
     worker, _ = at_status(httpx.Response(200, json={"status": "COMPLETED", "output": output}))

@@ -78,7 +78,7 @@ def test_a_head_without_end_is_given_up(ask: Ask, flood: tuple[bytes, bytes]) ->
 
 
 @FLOODS
-def test_a_head_without_end_is_given_up_where_an_adapter_is_looked_into(
+def test_a_head_without_end_is_given_up_for_inspect(
     serve: Callable[..., RawServer], flood: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http, "RETRY", ONCE)
@@ -87,7 +87,7 @@ def test_a_head_without_end_is_given_up_where_an_adapter_is_looked_into(
 
 
 @FLOODS
-def test_a_head_without_end_is_given_up_where_a_file_is_stored(
+def test_a_head_without_end_is_given_up_for_uploads(
     serve: Callable[..., RawServer], flood: tuple[bytes, bytes]
 ) -> None:
     created = whole(b"", "Location: /upload/resumable/abc", status="201 Created")
@@ -143,7 +143,7 @@ def test_a_body_that_only_trickles_is_given_up(ask: Ask, monkeypatch: pytest.Mon
         head("Content-Length: 9", "Content-Length: 2") + b"[]",
     ],
 )
-def test_an_answer_that_breaks_off_is_none(ask: Ask, answer: bytes) -> None:
+def test_a_response_that_breaks_off_is_an_error(ask: Ask, answer: bytes) -> None:
     with pytest.raises(errors.UnreachableError):
         ask(lambda _: [answer])
 
@@ -164,7 +164,7 @@ def test_rows_without_end_are_not_read_to_their_end(
 @pytest.mark.parametrize(
     "status", ["400 Bad Request", "403 Forbidden", "500 Internal Server Error"]
 )
-def test_a_refusal_without_end_is_read_as_far_as_words_go(ask: Ask, status: str) -> None:
+def test_an_endless_error_response_is_read_up_to_a_limit(ask: Ask, status: str) -> None:
     def answer(_request: str) -> Iterator[bytes]:
         yield head("Transfer-Encoding: chunked", status=status)
         yield from for_ever(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
@@ -180,7 +180,7 @@ def test_a_refusal_without_end_is_read_as_far_as_words_go(ask: Ask, status: str)
 
 
 @pytest.mark.parametrize("pause", ["31536000", "Sat, 27 Nov 2150 10:00:00 GMT"])
-def test_a_pause_of_a_year_is_told_and_not_made(ask: Ask, pause: str) -> None:
+def test_a_retry_after_of_a_year_is_reported_and_not_waited_for(ask: Ask, pause: str) -> None:
     busy = whole(b'{"message": "busy"}', f"Retry-After: {pause}", status="503 Unavailable")
     response = ask(lambda _: [busy])
     with pytest.raises(errors.UnreachableError) as caught:
@@ -189,12 +189,12 @@ def test_a_pause_of_a_year_is_told_and_not_made(ask: Ask, pause: str) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip, gzip", "br", "zstd", "x-unknown"])
-def test_a_form_that_was_not_asked_for_is_not_unpacked(ask: Ask, coding: str) -> None:
+def test_an_encoding_that_was_not_requested_is_refused(ask: Ask, coding: str) -> None:
     with pytest.raises(errors.BackendError, match="not requested"):
         ask(lambda _: [whole(BOMB, f"Content-Encoding: {coding}")])
 
 
-def test_a_compressed_file_is_not_looked_into(serve: Callable[..., RawServer]) -> None:
+def test_a_compressed_file_is_not_inspected(serve: Callable[..., RawServer]) -> None:
     server = serve(lambda _: [whole(gzip.compress(b"x" * 100), "Content-Encoding: gzip")])
     with pytest.raises(errors.BackendError, match="not requested"):
         read_prefix(server.sign(), 1000)
@@ -241,7 +241,7 @@ def test_the_beginning_of_a_file_is_read_however_it_comes(
     assert read_prefix(serve(answer).sign(), 9000) == (FILE, len(FILE))
 
 
-def test_a_beginning_that_always_breaks_off_is_no_damaged_file(
+def test_a_start_that_always_breaks_off_is_not_a_damaged_file(
     serve: Callable[..., RawServer],
 ) -> None:
     cut = whole(FILE)[:-2000]
@@ -258,7 +258,7 @@ def test_an_answer_of_a_byte_at_a_time_is_given_up(serve: Callable[..., RawServe
     assert len(server.requests) < 20
 
 
-def test_a_beginning_of_two_versions_is_none(serve: Callable[..., RawServer]) -> None:
+def test_the_start_of_a_file_is_not_read_from_two_versions(serve: Callable[..., RawServer]) -> None:
     etags = iter(f'ETag: "{number}"' for number in range(9))
     server = serve(lambda request: parts(1500, next(etags))(request))
     with pytest.raises(errors.BackendError, match="changes"):
@@ -274,14 +274,14 @@ def test_a_beginning_of_two_versions_is_none(serve: Callable[..., RawServer]) ->
     ],
     ids=["page", "type", "error"],
 )
-def test_a_login_page_is_not_taken_for_a_damaged_adapter(
+def test_a_login_page_is_not_reported_as_a_damaged_adapter(
     serve: Callable[..., RawServer], answer: bytes
 ) -> None:
     with pytest.raises(errors.InterceptedError, match="before the storage answered"):
         read_prefix(serve(lambda _: [answer]).sign(), 4000)
 
 
-def test_an_object_that_is_gone_is_told_as_that_by_its_code(
+def test_an_object_that_is_gone_is_recognised_by_its_code(
     serve: Callable[..., RawServer],
 ) -> None:
     body = b'{"code":"NoSuchKey","message":"The specified key does not exist."}'
@@ -291,7 +291,7 @@ def test_an_object_that_is_gone_is_told_as_that_by_its_code(
 
 
 @pytest.mark.parametrize("refusal", ["416 Range Not Satisfiable", "500 Internal Server Error"])
-def test_an_empty_file_is_told_as_that_whatever_is_said_to_a_range_of_it(
+def test_an_empty_file_is_reported_whatever_the_response_to_a_range(
     serve: Callable[..., RawServer], refusal: str
 ) -> None:
     server = serve(
@@ -305,7 +305,7 @@ def test_an_empty_file_is_told_as_that_whatever_is_said_to_a_range_of_it(
     "text",
     ["", "soon", "-1", "1.5", "9" * 400, "Mon, 01 Jan 2026 00:00:00 +9999999999999", "Mon, 99"],
 )
-def test_a_pause_that_makes_no_sense_is_none(text: str) -> None:
+def test_an_invalid_retry_after_is_ignored(text: str) -> None:
     assert retry_seconds(text) is None
     with pytest.raises(ValueError, match="neither"):
         RetryPolicy().parse_retry_after(text)

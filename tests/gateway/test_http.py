@@ -33,7 +33,7 @@ def client(script: Script, **options: object) -> httpx.Client:
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_a_passing_failure_is_not_noticed(method: str, status: int) -> None:
+def test_a_temporary_failure_is_retried(method: str, status: int) -> None:
     script = Script.of(httpx.Response(status), httpx.Response(status), httpx.Response(200))
     assert client(script).request(method, "/x").status_code == 200
     assert len(script.requests) == 3
@@ -49,7 +49,9 @@ def test_a_broken_connection_is_tried_again(failure: httpx.HTTPError) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 @pytest.mark.parametrize("failure", [httpx.Response(503), httpx.Response(429)])
-def test_what_changes_something_is_never_sent_twice(method: str, failure: httpx.Response) -> None:
+def test_requests_that_change_data_are_never_sent_twice(
+    method: str, failure: httpx.Response
+) -> None:
     script = Script.of(failure, httpx.Response(200))
     assert client(script).request(method, "/x").status_code == failure.status_code
     assert len(script.requests) == 1
@@ -120,7 +122,7 @@ def test_no_attempt_begins_after_thirty_seconds(monkeypatch: pytest.MonkeyPatch)
     assert len(script.requests) == 2
 
 
-def test_an_untrusted_certificate_is_said_at_once() -> None:
+def test_an_untrusted_certificate_is_reported_at_once() -> None:
     failure = httpx.ConnectError("certificate verify failed")
     failure.__cause__ = ssl.SSLCertVerificationError("self-signed")
     script = Script.of(failure)
@@ -130,9 +132,7 @@ def test_an_untrusted_certificate_is_said_at_once() -> None:
     assert "SSL_CERT_FILE" in str(caught.value.remedy)
 
 
-def test_an_answer_that_breaks_off_half_way_is_asked_for_again(
-    sandbox: Sandbox, service: Gateway
-) -> None:
+def test_a_response_that_breaks_off_is_requested_again(sandbox: Sandbox, service: Gateway) -> None:
     sandbox.faults(drop_after=200, path="/rest/v1/datasets")
     assert service.rest.page("datasets", sandbox.user_id, after=None).rows
     sent = [r for r in sandbox.requests() if r["path"] == "/rest/v1/datasets"]
@@ -214,7 +214,7 @@ def test_the_details_say_what_the_server_said() -> None:
     assert caught.value.details == "22P02; bad uuid; column id; quote it"
 
 
-def test_hostile_words_of_the_server_are_harmless_and_keep_no_secret() -> None:
+def test_hostile_texts_of_the_server_are_harmless_and_hold_no_secret() -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
     words = (
         f"\x1b[2J\x1b]0;owned\x07 \u202ebad Bearer abc.def {token} sb_secret_abcdef my-odd-key "
@@ -233,7 +233,7 @@ def test_hostile_words_of_the_server_are_harmless_and_keep_no_secret() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000, b'{"a":'])
-def test_what_is_no_json_is_one_clear_error(content: bytes) -> None:
+def test_a_response_that_is_not_json_is_one_clear_error(content: bytes) -> None:
     response = client(Script.of(httpx.Response(200, content=content))).get("/x")
     with pytest.raises(errors.BackendError, match="not JSON"):
         read_json(response, "read it")

@@ -164,7 +164,7 @@ def test_jobs_to_harvest_are_those_that_wait_longest_first(harvest: Gateway) -> 
     assert harvest.rest.jobs_to_harvest(limit=2) == jobs[:2]
 
 
-def test_a_job_gets_one_artifact_whoever_tries(harvest: Gateway) -> None:
+def test_a_job_gets_one_artifact(harvest: Gateway) -> None:
     job = harvest.rest.jobs_to_harvest(limit=1)[0]
     assert harvest.rest.artifact_by_job(job["id"]) is None
     stored = harvest.rest.insert_artifact(artifact(job))

@@ -149,7 +149,7 @@ def test_each_segment_of_a_path_is_encoded(storage: Storage) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/u/a", "u//a", "u/../other/f", "u/./f", "u/a/"])
-def test_a_path_that_leads_elsewhere_is_never_asked_for(path: str) -> None:
+def test_a_path_with_dots_is_never_requested(path: str) -> None:
     script = Script.of(httpx.Response(200, json={"signedURL": "/x?token=t"}))
     storage = scripted(script)
     for act in (
@@ -198,7 +198,7 @@ def test_links_are_made_one_by_one_where_the_batch_fails_whole(refusal: httpx.Re
 @pytest.mark.parametrize(
     ("status", "expected"), [(401, errors.AuthenticationError), (503, errors.UnreachableError)]
 )
-def test_what_stops_every_link_is_said_once(
+def test_an_error_of_all_links_is_reported_once(
     status: int, expected: type[errors.LoraTuiError]
 ) -> None:
     script = Script.of(httpx.Response(status))
@@ -241,7 +241,7 @@ def test_an_object_is_described_by_the_list_where_that_call_is_absent() -> None:
     assert (info.path, info.size, info.etag) == ("u/a/f.bin", 7, '"e"')
 
 
-def test_a_long_folder_is_listed_whole(storage: Storage) -> None:
+def test_a_folder_of_several_pages_is_listed_completely(storage: Storage) -> None:
     folder = str(uuid.uuid4())
     paths = sorted(f"{folder}/{number:03}.json" for number in range(105))
     for path in [*paths, f"{folder}/inner/x.json"]:
@@ -259,9 +259,7 @@ def test_full_paths_in_a_list_are_understood() -> None:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_list_that_comes_again_and_again_ends(
-    monkeypatch: pytest.MonkeyPatch, fresh: bool
-) -> None:
+def test_a_list_that_repeats_its_page_ends(monkeypatch: pytest.MonkeyPatch, fresh: bool) -> None:
     monkeypatch.setattr("lora_tui.gateway.storage.MOST_OBJECTS", 1000)
     asked: list[int] = []
 
@@ -405,7 +403,7 @@ def test_an_upload_that_is_complete_is_not_sent_again(
     assert source.opened_at == []
 
 
-def test_an_upload_that_ran_out_between_two_runs_starts_anew(
+def test_an_upload_that_expired_between_two_runs_starts_again(
     sandbox: Sandbox, storage: Storage, path: str, content: bytes
 ) -> None:
     addresses: list[str] = []
@@ -428,7 +426,7 @@ def test_an_upload_that_ran_out_between_two_runs_starts_anew(
     assert fetched(storage, path) == content
 
 
-def test_an_upload_that_runs_out_on_the_way_starts_anew(
+def test_an_upload_that_expires_midway_starts_again(
     sandbox: Sandbox, storage: Storage, path: str, content: bytes
 ) -> None:
     addresses: list[str] = []
@@ -449,7 +447,7 @@ def test_an_upload_that_runs_out_on_the_way_starts_anew(
 
 
 @pytest.mark.parametrize("status", [423, 429, 500, 503])
-def test_an_upload_waits_out_a_passing_refusal(
+def test_an_upload_retries_a_temporary_refusal(
     sandbox: Sandbox, storage: Storage, path: str, content: bytes, status: int
 ) -> None:
     sandbox.faults(fail_next=3, status=status, path="/storage/v1/upload/resumable/", method="PATCH")
@@ -594,7 +592,7 @@ def test_an_address_that_the_server_can_not_read_begins_a_new_upload() -> None:
     assert bytes(script.uploads["0"]) == b"weights"
 
 
-def test_a_server_that_loses_each_upload_midway_does_not_hold_us_for_ever(
+def test_an_upload_ends_if_the_server_loses_it_each_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("lora_tui.gateway.resumable.CHUNK", 5)
@@ -612,7 +610,7 @@ def test_a_server_that_loses_each_upload_midway_does_not_hold_us_for_ever(
     assert len(script.requests) < 30
 
 
-def test_a_server_that_forgets_what_it_confirmed_does_not_hold_us_for_ever() -> None:
+def test_an_upload_ends_if_the_server_forgets_confirmed_bytes() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             return httpx.Response(201, headers={"Location": "/storage/v1/upload/resumable/abc"})
@@ -624,7 +622,7 @@ def test_a_server_that_forgets_what_it_confirmed_does_not_hold_us_for_ever() -> 
         scripted(Script(answer)).upload_resumable("u/a/f", Source(b"x").open_at, size=1)
 
 
-def test_an_upload_that_gets_on_may_fail_any_number_of_times(
+def test_an_upload_with_progress_may_fail_any_number_of_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("lora_tui.gateway.resumable.CHUNK", 10)

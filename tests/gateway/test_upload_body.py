@@ -168,7 +168,7 @@ def test_pieces_go_over_tls_by_one_connection_and_only_to_a_host_that_proves_its
         assert (bucket.pieces, len(bucket.connections)) == (PIECES, 1)
 
 
-def test_no_byte_goes_to_a_host_whose_certificate_nobody_vouches_for(
+def test_no_byte_is_sent_to_a_host_with_an_untrusted_certificate(
     bucket: Bucket, certificate: Path, trust: Callable[[Path], None]
 ) -> None:
     with serving(bucket, server_side(certificate)) as url:
@@ -212,7 +212,7 @@ def test_after_a_broken_connection_it_goes_on_where_the_server_is(
     ("status", "error"),
     [(413, TooLargeError), (403, DeniedError)],
 )
-def test_a_refusal_in_the_middle_of_a_piece_is_told_as_what_it_is(
+def test_a_refusal_in_the_middle_of_a_piece_is_reported(
     bucket: Bucket, url: str, status: int, error: type[LoraTuiError]
 ) -> None:
     body = f'{{"statusCode": "{status}", "error": "no", "message": "no"}}'
@@ -223,7 +223,7 @@ def test_a_refusal_in_the_middle_of_a_piece_is_told_as_what_it_is(
     assert bucket.pieces == 1
 
 
-def test_one_refusal_of_the_login_in_the_middle_of_a_piece_is_not_noticed(
+def test_a_single_refused_login_in_the_middle_of_a_piece_is_retried(
     bucket: Bucket, url: str
 ) -> None:
     bucket.answers = [refusing(401, b'{"message": "no"}')]
@@ -238,7 +238,7 @@ def test_a_login_that_is_refused_for_every_piece_ends_the_upload(bucket: Bucket,
     assert bucket.pieces < 10
 
 
-def test_a_busy_server_is_asked_again_when_it_says(
+def test_a_busy_server_is_retried_after_its_retry_after(
     bucket: Bucket, url: str, waits: list[float]
 ) -> None:
     bucket.answers = [refusing(503, Retry_After="7"), refusing(429, Retry_After="3")]

@@ -282,7 +282,7 @@ def test_a_head_without_end_is_given_up(raw_worker: RawWorker, flood: tuple[byte
         raw_worker(answer)
 
 
-def test_chunks_without_end_stop_at_what_the_bucket_takes(
+def test_endless_chunks_stop_at_the_limit_of_the_bucket(
     raw_worker: RawWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source_module, "MOST_BYTES", 1_000_000)
@@ -473,9 +473,7 @@ def test_a_file_that_is_stored_and_unchanged_at_its_source_is_not_read_again(wor
 
 
 @pytest.mark.parametrize("coding", ["aws-chunked", "AWS-Chunked", "aws-chunked, identity"])
-def test_how_an_sdk_had_sent_a_file_is_no_compression_of_it(
-    raw_worker: RawWorker, coding: str
-) -> None:
+def test_aws_chunked_counts_as_no_encoding(raw_worker: RawWorker, coding: str) -> None:
     """Storages keep `aws-chunked` as metadata and say it of the plain bytes."""
     assert is_whole(raw_worker(lambda _: [whole(BODY, f"Content-Encoding: {coding}")]))
 

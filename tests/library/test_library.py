@@ -314,7 +314,7 @@ def test_a_rate_that_is_none_is_a_usage_error(configured: Sandbox, run: Run) -> 
     assert run("download", "x", "--limit-rate", "fast").code == 2
 
 
-def test_a_word_too_many_is_refused_rather_than_passed_over(run: Run) -> None:
+def test_an_extra_argument_is_refused(run: Run) -> None:
     ran = run("library", "list", "some model")
     assert ran.code == 2
     assert "lora-tui library" in ran.err

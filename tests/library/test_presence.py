@@ -84,7 +84,7 @@ def to_link(path: Path) -> None:
         (to_link, TransferState.CHANGED),
     ],
 )
-def test_a_file_that_is_not_as_it_was_verified_is_not_called_verified(
+def test_a_file_that_changed_since_it_was_verified_is_not_shown_as_verified(
     db: Connection,
     model: str,
     weights: Path,
@@ -100,7 +100,7 @@ def test_a_file_that_is_not_as_it_was_verified_is_not_called_verified(
     assert downloaded_to(db, model) is None
 
 
-def test_what_verify_finds_damaged_is_no_longer_called_verified(
+def test_a_file_that_verify_finds_damaged_is_no_longer_shown_as_verified(
     db: Connection, model: str, weights: Path, run: Run
 ) -> None:
     check_presence(db)
@@ -121,7 +121,7 @@ def test_the_list_of_what_is_downloaded_looks_at_the_disk(
     assert run("list", "--downloaded", "--json").data["models"] == []
 
 
-def test_a_disk_that_comes_back_brings_its_models_back(
+def test_models_are_downloaded_again_when_their_disk_is_mounted_again(
     db: Connection, model: str, weights: Path
 ) -> None:
     away = weights.parent.with_name("away")
@@ -156,7 +156,7 @@ def test_a_changed_file_that_is_moved_away_and_back_is_still_a_changed_one(
     assert row(db, model).state is TransferState.CHANGED
 
 
-def test_where_nothing_has_changed_nothing_is_announced(
+def test_an_unchanged_disk_publishes_no_change(
     db: Connection, model: str, weights: Path, online: OnlineWriters
 ) -> None:
     check_presence(db)

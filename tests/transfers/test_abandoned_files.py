@@ -63,7 +63,7 @@ def test_bytes_that_were_all_there_are_not_fetched_again_where_the_object_is_the
     assert server.sent == 1
 
 
-def test_a_note_of_an_empty_file_is_not_the_file(world: World, server: FileServer) -> None:
+def test_a_note_of_an_empty_file_does_not_complete_it(world: World, server: FileServer) -> None:
     leave(world, b"", {"etag": '"one"', "total": 0, "missing": []})
     world.download()
     assert world.target.read_bytes() == server.behaviour.content
@@ -83,7 +83,7 @@ def test_a_note_of_an_empty_file_is_not_the_file(world: World, server: FileServe
     ],
     ids=range(8),
 )
-def test_a_damaged_note_is_no_note(world: World, server: FileServer, note: Any) -> None:
+def test_a_damaged_note_is_ignored(world: World, server: FileServer, note: Any) -> None:
     leave(world, b"begun", note)
     world.download()
     assert world.target.read_bytes() == server.behaviour.content
@@ -100,7 +100,7 @@ def test_a_damaged_note_is_no_note(world: World, server: FileServer, note: Any) 
     ],
     ids=range(4),
 )
-def test_a_file_of_another_program_is_in_the_way_until_force(
+def test_a_file_of_another_program_is_replaced_only_with_force(
     world: World, own: dict[str, bytes]
 ) -> None:
     world.directory.mkdir(parents=True)
@@ -113,7 +113,7 @@ def test_a_file_of_another_program_is_in_the_way_until_force(
 
 
 @pytest.mark.parametrize("how", ["link", "file", "gone"])
-def test_what_takes_the_place_of_the_unfinished_file_does_not_become_the_file(
+def test_a_file_that_replaces_the_partial_file_does_not_get_the_final_name(
     make_world: MakeWorld, server: FileServer, tmp_path: Path, how: str
 ) -> None:
     world = make_world()
@@ -138,7 +138,7 @@ def test_what_takes_the_place_of_the_unfinished_file_does_not_become_the_file(
         assert part_of(world.target).read_bytes() == b"mine"
 
 
-def test_nothing_is_written_through_a_link_that_takes_the_place_of_the_directory(
+def test_nothing_is_written_through_a_link_that_replaces_the_directory(
     world: World, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_tui.transfers.fetch_bytes.NOTE_SECONDS", 0.0)
@@ -175,7 +175,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.mark.parametrize("length", [True, False])
 @pytest.mark.parametrize("sent", [100, 500])
-def test_a_part_of_a_file_of_untold_length_is_not_the_file(
+def test_a_range_of_a_file_of_unknown_length_is_not_the_file(
     serve: Serve, sent: int, length: bool
 ) -> None:
     told = ("Content-Range: bytes 0-499/*", *(["Content-Length: 500"] if length else []))
@@ -185,7 +185,7 @@ def test_a_part_of_a_file_of_untold_length_is_not_the_file(
     assert not world.target.exists()
 
 
-def test_where_a_part_does_not_tell_the_length_the_whole_does(serve: Serve) -> None:
+def test_the_length_is_taken_from_the_whole_file_if_a_range_does_not_tell_it(serve: Serve) -> None:
     def answer(request: str) -> bytes:
         if "range:" in request.lower():
             return whole(BODY[:500], "Content-Range: bytes 0-499/*", status=PART)
@@ -196,7 +196,7 @@ def test_where_a_part_does_not_tell_the_length_the_whole_does(serve: Serve) -> N
     assert world.target.read_bytes() == BODY
 
 
-def test_where_the_manifest_tells_the_length_parts_need_not(serve: Serve) -> None:
+def test_ranges_need_no_length_if_the_manifest_tells_it(serve: Serve) -> None:
     def answer(request: str) -> bytes:
         span = request.lower().partition("range: bytes=")[2].split("\r\n")[0].split("-")
         start = int(span[0] or 0)

@@ -105,7 +105,7 @@ def test_a_forced_download_that_fails_leaves_the_other_model_as_it_was(
     assert world.download().done == (world.name,)
 
 
-def test_a_download_whose_directory_is_taken_over_midway_does_not_take_it_back(
+def test_a_download_does_not_reclaim_a_directory_that_another_model_claimed(
     world: World, other: World, server: FileServer
 ) -> None:
     taken = []
@@ -125,7 +125,7 @@ def test_a_download_whose_directory_is_taken_over_midway_does_not_take_it_back(
     assert read_record(world.directory)["id"] == OTHER
 
 
-def test_a_file_of_another_is_not_replaced_and_with_force_it_is(world: World) -> None:
+def test_a_file_of_another_model_is_replaced_only_with_force(world: World) -> None:
     world.directory.mkdir(parents=True)
     world.target.write_bytes(b"mine")
     with pytest.raises(DiskError, match="Another file of that name"):
@@ -144,7 +144,7 @@ def test_a_record_of_another_program_is_not_replaced(world: World) -> None:
     assert (world.directory / "lora-tui.json").read_text() == '{"mine": true}'
 
 
-def test_a_version_that_was_harvested_anew_is_not_already_here(
+def test_a_new_version_is_not_taken_as_downloaded(
     make_world: MakeWorld, server: FileServer
 ) -> None:
     world = make_world()
@@ -261,7 +261,7 @@ def test_a_link_that_the_user_names_is_followed(world: World, tmp_path: Path) ->
     assert (tmp_path / "disk" / world.name).exists()
 
 
-def test_a_place_that_another_download_has_is_not_waited_for(
+def test_a_file_that_another_download_holds_is_not_waited_for(
     world: World, server: FileServer
 ) -> None:
     second = World(world.home, server, model_id=OTHER)
@@ -272,7 +272,7 @@ def test_a_place_that_another_download_has_is_not_waited_for(
         second.download()
 
 
-def test_a_download_of_nothing_leaves_nothing(world: World, server: FileServer) -> None:
+def test_a_failed_download_without_bytes_leaves_no_file(world: World, server: FileServer) -> None:
     server.behaviour.content = b"<!DOCTYPE html><html>Bad gateway</html>"
     with pytest.raises(LoraTuiError):
         world.download()
@@ -291,7 +291,7 @@ def suspended() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("then", [TransferState.RUNNING, TransferState.QUEUED])
-def test_a_file_that_a_suspended_process_has_in_hand_is_given_up_with_its_name(
+def test_a_file_of_a_suspended_process_is_given_up_and_the_process_named(
     world: World, suspended: int, then: TransferState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_tui.transfers.runner.SUSPENDED_SECONDS", 0.1)
@@ -345,7 +345,7 @@ def test_every_file_of_a_model_lies_there_whatever_the_names_and_keeps_its_name(
     assert same_file_key(later["Z"]) not in {same_file_key(name) for name in on_disk}
 
 
-def test_a_record_that_names_wild_places_is_not_believed(world: World) -> None:
+def test_a_record_with_paths_outside_its_directory_is_not_trusted(world: World) -> None:
     world.directory.mkdir(parents=True)
     for wild in ("../x", "lora-tui.json", "x.part", ".hidden", "", "a" * 400, 5):
         record: dict[str, Any] = {"id": MODEL, "model_files": {world.name: {"name": wild}}}
@@ -354,7 +354,7 @@ def test_a_record_that_names_wild_places_is_not_believed(world: World) -> None:
         assert wanted.target == world.target
 
 
-def test_a_part_of_another_model_is_not_gone_on_with(
+def test_a_partial_file_of_another_model_is_not_resumed(
     world: World, other: World, server: FileServer
 ) -> None:
     server.behaviour.drop = lambda: 400_000 if server.drops == 0 else 0

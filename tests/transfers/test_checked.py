@@ -55,7 +55,7 @@ def md5(content: bytes) -> str:
         ("vocab.txt", b"a\nb\n", md5(b"a\nb\n"), Checked.ETAG),
     ],
 )
-def test_without_a_manifest_the_best_comparison_is_made_and_named(
+def test_without_a_manifest_the_best_available_check_is_made_and_shown(
     world: World, server: FileServer, name: str, content: bytes, etag: str, checked: Checked
 ) -> None:
     server.behaviour.content, server.behaviour.etag = content, etag
@@ -69,7 +69,7 @@ def test_without_a_manifest_the_best_comparison_is_made_and_named(
     assert made.download(etag_of=lambda _: None).checked == {name: checked}, "already here"
 
 
-def test_a_manifest_is_what_is_compared_where_there_is_one(make_world: MakeWorld) -> None:
+def test_files_are_compared_with_the_manifest_if_there_is_one(make_world: MakeWorld) -> None:
     world = make_world()
     assert world.download().checked == {world.name: Checked.SHA256}
 
@@ -95,7 +95,9 @@ def test_bytes_that_are_not_those_of_the_etag_are_refused(world: World, server: 
         "none",
     ],
 )
-def test_an_error_page_is_no_file_of_any_kind(tmp_path: Path, name: str, body: bytes) -> None:
+def test_an_error_page_is_refused_for_every_kind_of_file(
+    tmp_path: Path, name: str, body: bytes
+) -> None:
     (tmp_path / name).write_bytes(body)
     with pytest.raises(IntegrityError):
         check_structure(tmp_path / name, name)
@@ -137,9 +139,7 @@ def test_what_pytorch_did_not_save_is_not_taken_for_its_file(
         ("weights.pt", zipped()),
     ],
 )
-def test_what_only_looks_a_little_like_an_error_is_kept(
-    tmp_path: Path, name: str, content: bytes
-) -> None:
+def test_files_that_resemble_an_error_are_kept(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     check_structure(tmp_path / name, name)
 
@@ -154,7 +154,7 @@ def test_what_only_looks_a_little_like_an_error_is_kept(
         ("training_args.bin", b"text"),
     ],
 )
-def test_a_checksum_that_is_right_ends_all_guessing(
+def test_a_correct_checksum_skips_the_other_checks(
     server: FileServer, make_world: MakeWorld, name: str, content: bytes
 ) -> None:
     server.behaviour.content = content
@@ -192,9 +192,7 @@ def test_a_checksum_that_is_right_ends_all_guessing(
     ],
     ids=range(22),
 )
-def test_what_servers_send_for_an_error_is_no_file(
-    tmp_path: Path, name: str, content: bytes
-) -> None:
+def test_error_pages_of_servers_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(IntegrityError):
         check_structure(tmp_path / name, name)
@@ -249,9 +247,7 @@ def test_verify_names_what_was_not_downloaded_and_what_is_there_besides(
     assert ran.data["ok"] is False
 
 
-def test_a_whole_model_with_a_file_of_the_users_own_beside_it_is_as_it_should_be(
-    make_world: MakeWorld, run: Run
-) -> None:
+def test_a_complete_model_beside_a_file_of_the_user_is_ok(make_world: MakeWorld, run: Run) -> None:
     world = make_world()
     world.download()
     (world.directory / "notes.txt").write_text("mine")

@@ -73,6 +73,6 @@ def test_a_retry_waits_as_long_as_the_server_asks_and_gives_up_in_the_end() -> N
     assert download_wait(10, None) is None
 
 
-def test_a_server_that_asks_for_a_pause_of_a_year_is_given_up_soon() -> None:
+def test_a_server_with_a_retry_after_of_a_year_is_given_up_soon() -> None:
     waits = [download_wait(attempt, "31536000") for attempt in range(1, 5)]
     assert waits == [20.0, 20.0, None, None]

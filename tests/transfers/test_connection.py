@@ -229,7 +229,7 @@ def test_a_socks_proxy_is_asked_for_the_host_by_its_name(
 
 
 @pytest.mark.parametrize(("kind", "scheme"), [(Proxy, "http"), (SocksProxy, "socks5")])
-def test_a_login_that_the_proxy_refuses_is_told_at_once(
+def test_a_login_that_the_proxy_refuses_is_reported_at_once(
     secure: FileServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -118,7 +118,7 @@ def test_a_model_that_was_renamed_stays_where_it_is(
     assert [path.name for path in directory.parent.iterdir()] == [directory.name]
 
 
-def test_a_directory_of_another_model_is_not_taken_for_ours(
+def test_a_directory_of_another_model_is_not_used(
     online: OnlineWriters, model: Model, home: Path
 ) -> None:
     other = home / "downloads" / f"other-{model.id[:8]}"
@@ -140,7 +140,7 @@ def test_a_connection_that_drops_again_and_again_is_resumed(
     assert_whole(online.download(model.id).directory, truth)
 
 
-def test_a_link_that_expires_midway_is_made_anew(
+def test_a_link_that_expires_midway_is_signed_again(
     online: OnlineWriters, model: Model, truth: dict[str, bytes], configured: Sandbox
 ) -> None:
     configured.faults(path=SIGNED, method="GET", fail_next=3, status=400)

@@ -31,9 +31,7 @@ from tests.transfers.file_server import FileServer, World, leftovers, made_up
 KILLS = int(os.environ.get("LORA_TUI_TEST_KILLS", "12"))
 
 
-def test_a_part_that_was_not_asked_for_is_not_put_in_its_place(
-    world: World, server: FileServer
-) -> None:
+def test_a_range_that_was_not_requested_is_refused(world: World, server: FileServer) -> None:
     server.behaviour.shift = 1_000
     server.behaviour.drop = lambda: 900_000 if server.drops == 0 else None
     with pytest.raises(BackendError, match="different part"):
@@ -42,7 +40,7 @@ def test_a_part_that_was_not_asked_for_is_not_put_in_its_place(
 
 
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
-def test_a_file_that_is_not_what_its_name_says_is_refused_though_no_checksum_is_known(
+def test_a_file_that_does_not_match_its_name_is_refused_without_a_checksum(
     server: FileServer, tmp_path: Path, name: str
 ) -> None:
     world = World(tmp_path / "world", server, name=name)
@@ -115,7 +113,7 @@ def test_killed_at_random_moments_it_goes_on_and_never_shows_a_wrong_file(
 
 
 @pytest.mark.parametrize("refusal", [400, 401, 403, 500])
-def test_a_link_that_expires_midway_is_made_anew_and_the_file_goes_on(
+def test_a_link_that_expires_midway_is_signed_again_and_the_file_resumed(
     world: World, server: FileServer, refusal: int
 ) -> None:
     server.behaviour.token_bytes, server.behaviour.refusal = 300_000, refusal
@@ -125,7 +123,7 @@ def test_a_link_that_expires_midway_is_made_anew_and_the_file_goes_on(
     assert server.sent < 2 * len(server.behaviour.content)
 
 
-def test_a_link_that_expires_under_several_connections_is_made_anew(
+def test_a_link_that_expires_with_several_connections_is_signed_again(
     world: World, server: FileServer
 ) -> None:
     server.behaviour.content = made_up(6_000_000)
@@ -189,7 +187,7 @@ def test_a_file_that_changes_under_several_connections_is_never_mixed(
     assert world.target.read_bytes() in (old, new)
 
 
-def test_a_file_that_changed_between_two_runs_is_fetched_anew(
+def test_a_file_that_changed_between_two_runs_is_fetched_again(
     world: World, server: FileServer
 ) -> None:
     server.behaviour.drop = lambda: 500_000 if server.drops < 1 else 0
@@ -213,7 +211,7 @@ def test_a_length_that_is_not_the_manifests_is_refused(
     assert not world.target.exists()
 
 
-def test_a_server_that_announces_more_than_it_has_is_given_up(
+def test_a_server_that_announces_more_bytes_than_it_sends_is_given_up(
     world: World, server: FileServer
 ) -> None:
     server.behaviour.announced = 2_000_010
@@ -222,7 +220,7 @@ def test_a_server_that_announces_more_than_it_has_is_given_up(
     assert not world.target.exists()
 
 
-def test_a_flipped_bit_is_refused_and_nothing_of_it_kept(
+def test_a_flipped_bit_is_refused_and_the_file_removed(
     make_world: MakeWorld, server: FileServer
 ) -> None:
     world = make_world()
@@ -238,7 +236,7 @@ def test_a_flipped_bit_is_refused_and_nothing_of_it_kept(
     assert world.target.read_bytes() == right
 
 
-def test_a_bit_that_flips_on_the_disk_between_two_runs_is_found_and_mended(
+def test_a_bit_that_flips_on_the_disk_between_two_runs_is_found_and_fetched_again(
     make_world: MakeWorld, server: FileServer
 ) -> None:
     world = make_world()
@@ -255,9 +253,7 @@ def test_a_bit_that_flips_on_the_disk_between_two_runs_is_found_and_mended(
     assert world.target.read_bytes() == server.behaviour.content
 
 
-def test_a_line_on_which_nothing_comes_is_given_up_and_tried_again(
-    world: World, server: FileServer
-) -> None:
+def test_a_silent_connection_is_given_up_and_retried(world: World, server: FileServer) -> None:
     server.behaviour.stall_after = lambda: 100_000 if len(server.requests) < 3 else None
     world.download(stall_seconds=0.2)
     assert len(server.requests) >= 3
@@ -328,7 +324,9 @@ def test_a_file_larger_than_the_user_may_write_is_explained(
     assert world.target.read_bytes() == server.behaviour.content
 
 
-def test_what_can_not_fit_is_not_begun(make_world: MakeWorld, server: FileServer) -> None:
+def test_a_download_without_enough_space_does_not_start(
+    make_world: MakeWorld, server: FileServer
+) -> None:
     world = make_world(size=1 << 60)
     with pytest.raises(DiskError, match="not enough space"):
         world.download()

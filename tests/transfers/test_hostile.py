@@ -118,9 +118,7 @@ def test_an_answer_that_ends_with_its_connection_counts_only_where_the_length_is
 @pytest.mark.parametrize(
     "coding", ["gzip", "br", "x-unknown", "identity, gzip", "deflate", "aws-chunked,gzip"]
 )
-def test_a_compressed_answer_that_nobody_asked_for_is_not_the_file(
-    serve: Serve, coding: str
-) -> None:
+def test_a_compressed_response_that_was_not_requested_is_refused(serve: Serve, coding: str) -> None:
     world = serve(whole(BODY, f"Content-Encoding: {coding}"))
     with pytest.raises(BackendError, match="not requested"):
         world.download()
@@ -128,7 +126,7 @@ def test_a_compressed_answer_that_nobody_asked_for_is_not_the_file(
     assert list(world.directory.iterdir()) == []
 
 
-def test_how_an_sdk_had_sent_a_file_is_no_compression_of_it(serve: Serve) -> None:
+def test_aws_chunked_counts_as_no_encoding(serve: Serve) -> None:
     world = serve(whole(BODY, "Content-Encoding: aws-chunked"))
     world.download()
     assert world.target.read_bytes() == BODY
@@ -144,9 +142,7 @@ def test_how_an_sdk_had_sent_a_file_is_no_compression_of_it(serve: Serve) -> Non
         ("Transfer-Encoding: gzip, chunked",),
     ],
 )
-def test_a_head_that_contradicts_itself_is_not_guessed_at(
-    serve: Serve, lines: tuple[str, ...]
-) -> None:
+def test_a_head_with_contradictory_lengths_is_refused(serve: Serve, lines: tuple[str, ...]) -> None:
     world = serve(head(*lines) + BODY)
     with pytest.raises(BackendError, match="invalid"):
         world.download()
@@ -195,7 +191,7 @@ def test_a_head_without_end_is_given_up(serve: Serve, flood: bytes) -> None:
     [b"1;" + b"x" * 4000 + b"\r\n.\r\n", b"0\r\n" + b"X: y\r\n" * 20_000, b"f" * 5000],
     ids=["extensions", "trailers", "length"],
 )
-def test_a_frame_without_end_is_given_up(serve: Serve, frame: bytes) -> None:
+def test_endless_chunk_framing_is_given_up(serve: Serve, frame: bytes) -> None:
     def answer(_request: str) -> Iterator[bytes]:
         yield head(CHUNKED)
         yield from for_ever(frame)
@@ -205,7 +201,7 @@ def test_a_frame_without_end_is_given_up(serve: Serve, frame: bytes) -> None:
         world.download(delay=never_again)
 
 
-def test_chunks_without_end_stop_at_what_the_bucket_takes(
+def test_endless_chunks_stop_at_the_limit_of_the_bucket(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_file, "MOST_BYTES", 100_000)
@@ -220,7 +216,7 @@ def test_chunks_without_end_stop_at_what_the_bucket_takes(
     assert list(world.directory.iterdir()) == []
 
 
-def test_a_trickle_is_tried_again_and_then_named(
+def test_a_slow_response_is_retried_and_then_reported(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "SLOW_SECONDS", 0.1)
@@ -247,7 +243,7 @@ def test_a_trickle_is_tried_again_and_then_named(
     ],
     ids=["redirect", "head", "chunk"],
 )
-def test_what_makes_no_sense_is_tried_a_few_times_only(serve: Serve, answer: bytes) -> None:
+def test_an_invalid_response_is_retried_a_few_times_only(serve: Serve, answer: bytes) -> None:
     world = serve(answer)
     with pytest.raises(UnreachableError) as caught:
         world.download()
@@ -255,7 +251,7 @@ def test_what_makes_no_sense_is_tried_a_few_times_only(serve: Serve, answer: byt
     assert len(requests_of(world)) == 3
 
 
-def test_a_line_that_breaks_after_every_two_bytes_is_given_up(serve: Serve) -> None:
+def test_a_connection_that_breaks_after_every_two_bytes_is_given_up(serve: Serve) -> None:
     def answer(request: str) -> Iterator[bytes]:
         start, _ = asked_range(request) or (0, -1)
         span = f"Content-Range: bytes {start}-999/1000"
@@ -272,7 +268,7 @@ def test_a_line_that_breaks_after_every_two_bytes_is_given_up(serve: Serve) -> N
 
 @pytest.mark.parametrize("facts", [{}, {"size": 0}])
 @pytest.mark.parametrize("refusal", ["416 Range Not Satisfiable", "500 Internal Server Error"])
-def test_an_empty_file_arrives_whatever_is_said_to_a_range_of_it(
+def test_an_empty_file_is_downloaded_whatever_the_response_to_a_range(
     serve: Serve, refusal: str, facts: dict[str, int]
 ) -> None:
     def answer(request: str) -> Iterator[bytes]:
@@ -288,7 +284,7 @@ def test_an_empty_file_arrives_whatever_is_said_to_a_range_of_it(
     assert len(requests_of(world)) == 2
 
 
-def test_a_file_that_became_shorter_is_fetched_anew_though_the_server_only_says_that_it_failed(
+def test_a_file_that_became_shorter_is_fetched_again_even_after_status_500(
     serve: Serve,
 ) -> None:
     """Of a range beyond the end S3 behind the storage makes an error of its own."""
@@ -319,14 +315,14 @@ def test_a_server_that_fails_for_a_while_is_waited_for(serve: Serve) -> None:
     assert world.target.read_bytes() == BODY
 
 
-def test_an_error_says_nothing_of_the_link(serve: Serve) -> None:
+def test_an_error_holds_no_part_of_the_link(serve: Serve) -> None:
     world = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12")
     with pytest.raises(LoraTuiError) as caught:
         world.download()
     assert "token" not in f"{caught.value} {caught.value.details}"
 
 
-def test_connections_that_wait_in_vain_are_ended_and_one_goes_on(
+def test_connections_that_get_no_bytes_are_closed_and_one_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that answers one connection at a time, and lets all others wait for their bytes."""
@@ -361,9 +357,7 @@ JSON_ERROR = b'{"statusCode":"404","error":"not_found","message":"Object not fou
     ],
     ids=["page", "long", "no length", "chunked", "no markup"],
 )
-def test_a_login_page_is_called_one_whatever_is_known_of_the_file(
-    serve: Serve, answer: bytes, size: int | None
-) -> None:
+def test_a_login_page_is_reported_as_one(serve: Serve, answer: bytes, size: int | None) -> None:
     world = serve(answer, size=size)
     with pytest.raises(UnreachableError, match="before the storage answered"):
         world.download()
@@ -371,13 +365,13 @@ def test_a_login_page_is_called_one_whatever_is_known_of_the_file(
 
 
 @pytest.mark.parametrize("body", [PAGE, JSON_ERROR, PAGE * 2000], ids=["page", "error", "long"])
-def test_a_page_or_an_error_is_told_before_its_size_is_blamed(serve: Serve, body: bytes) -> None:
+def test_a_page_or_an_error_is_reported_before_a_wrong_size(serve: Serve, body: bytes) -> None:
     world = serve(whole(body), size=5_000_000)
     with pytest.raises(UnreachableError, match="before the storage answered"):
         world.download()
 
 
-def test_a_page_is_a_file_where_its_name_says_so(serve: Serve) -> None:
+def test_an_html_file_is_accepted_by_its_name(serve: Serve) -> None:
     world = serve(whole(PAGE, "Content-Type: text/html"), name="report.html")
     world.download()
     assert world.target.read_bytes() == PAGE
@@ -402,7 +396,7 @@ def test_a_link_that_is_refused_because_there_is_no_object_is_not_tried_again(
     assert len(requests_of(world)) == 1
 
 
-def test_a_link_that_has_expired_is_signed_anew(serve: Serve) -> None:
+def test_an_expired_link_is_signed_again(serve: Serve) -> None:
     expired = b'{"statusCode":"400","error":"InvalidJWT","message":"jwt expired"}'
     answers = iter([whole(expired, status="400 Bad Request"), whole(BODY)])
     world = serve(lambda _: [next(answers)])

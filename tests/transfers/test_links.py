@@ -88,7 +88,7 @@ def test_a_link_called_like_the_health_file_is_replaced_and_not_followed(
     assert '"alive_at"' in (tmp_path / "health.json").read_text()
 
 
-def test_a_file_that_is_being_written_has_a_name_that_nobody_guesses(tmp_path: Path) -> None:
+def test_a_file_that_is_being_written_has_an_unpredictable_name(tmp_path: Path) -> None:
     names = set()
     for _ in range(5):
         with replacing_file(tmp_path / "file") as (_, partial):

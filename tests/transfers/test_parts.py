@@ -65,7 +65,7 @@ def test_every_byte_is_fetched_by_someone_whatever_the_order(
     assert at == total
 
 
-def test_whoever_has_a_piece_goes_on_with_what_follows_as_far_as_its_answer_reaches() -> None:
+def test_a_filled_piece_is_extended_as_far_as_its_response_reaches() -> None:
     pieces = Pieces(100 << 20)
     first = pieces.take()
     assert first is not None
@@ -112,7 +112,7 @@ def test_a_part_is_resumed_from_its_note_alone(tmp_path: Path) -> None:
         "[" * 50_000,
     ],
 )
-def test_a_note_that_can_not_be_true_is_not_believed(tmp_path: Path, note: str | None) -> None:
+def test_an_impossible_note_is_ignored(tmp_path: Path, note: str | None) -> None:
     part_of(tmp_path / "x").write_bytes(b"abcdef")
     if note is not None:
         (tmp_path / "x.part.json").write_text(note)
@@ -156,7 +156,7 @@ def test_a_rate_is_written_as_for_curl(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "fast", "-1", "5T", "1e3"])
-def test_what_is_no_rate_is_refused(text: str) -> None:
+def test_an_invalid_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="bytes"):
         bytes_of(text)
 
@@ -171,21 +171,21 @@ def run_scaling(rate: object, *, size: float = 1e9, seconds: float = 4.0) -> Con
     return scaling
 
 
-def test_a_server_that_holds_each_connection_back_gets_several() -> None:
+def test_a_server_that_limits_each_connection_gets_several() -> None:
     assert run_scaling(lambda connections: connections * 2e6).allowed == 8
 
 
-def test_a_line_that_is_full_with_one_connection_keeps_one() -> None:
+def test_a_line_that_one_connection_fills_keeps_one() -> None:
     scaling = run_scaling(lambda connections: 5e6)
     assert scaling.allowed == 1
     assert scaling.chunk(1 << 30) is None
 
 
-def test_a_line_as_fast_as_the_machine_keeps_one_connection() -> None:
+def test_a_connection_as_fast_as_the_machine_is_kept_alone() -> None:
     assert run_scaling(lambda connections: connections * 300e6, size=1e12).allowed == 1
 
 
-def test_a_server_that_holds_back_what_comes_after_a_fast_start_gets_several() -> None:
+def test_a_server_that_slows_down_after_a_fast_start_gets_several_connections() -> None:
     scaling, done = ConnectionScaling(8), 1
     for tick in range(60):
         scaling.observe(tick * 0.05, done, 1 << 40, scaling.allowed)
@@ -249,7 +249,7 @@ def test_a_server_that_takes_longer_the_more_it_is_asked_is_left_with_one_connec
     assert line.now < 1.3 * alone
 
 
-def test_a_file_that_is_here_before_a_second_answer_would_begin_keeps_one_connection() -> None:
+def test_a_file_that_arrives_before_a_second_response_would_start_keeps_one_connection() -> None:
     line = SimulatedServer(30 << 20, lambda _: 2.0, lambda _: 5e6)
     line.run()
     assert (line.requests, line.most) == (1, 1)
@@ -262,7 +262,7 @@ def test_several_connections_are_kept_where_they_bring_more_though_each_waits() 
     assert line.now < 0.3 * (400 << 20) / 5e6
 
 
-def test_connections_that_stop_bringing_more_become_fewer() -> None:
+def test_connections_that_are_not_faster_become_fewer() -> None:
     line = SimulatedServer(400 << 20, lambda _: 0.1, lambda _: 0.0)
     line.rate = lambda n: 5e6 if line.now < 4 else 5e6 / n
     line.run()
@@ -323,7 +323,7 @@ def test_the_note_of_a_part_holds_no_address(tmp_path: Path) -> None:
     assert set(json.loads((tmp_path / "x.part.json").read_text())) == {"etag", "total", "missing"}
 
 
-def test_what_has_its_final_name_is_on_the_disk_if_the_power_fails(
+def test_a_file_is_flushed_before_it_gets_its_final_name(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite's way to see it: which files were synced, and renamed, in which order."""
@@ -357,7 +357,7 @@ def test_what_has_its_final_name_is_on_the_disk_if_the_power_fails(
     assert steps[-1] == ("sync", world.directory.name)
 
 
-def test_a_file_system_that_can_not_sync_a_directory_takes_files_all_the_same(
+def test_files_are_written_to_a_file_system_that_can_not_sync_directories(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SMB and FUSE refuse it, when the file has its name already."""
@@ -372,7 +372,7 @@ def test_a_file_system_that_can_not_sync_a_directory_takes_files_all_the_same(
     assert world.download().done == (world.name,)
 
 
-def test_a_note_vouches_only_for_bytes_that_are_on_the_disk(
+def test_a_note_is_written_after_its_bytes_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note = tmp_path / "weights.bin.part.json"

@@ -87,7 +87,7 @@ def test_a_file_that_is_stopped_while_it_runs_goes_on_from_there(
     assert server.sent - sent < len(server.behaviour.content)
 
 
-def test_whoever_waits_for_a_file_that_is_paused_is_told(world: World, server: FileServer) -> None:
+def test_a_call_that_waits_for_a_paused_file_is_told(world: World, server: FileServer) -> None:
     server.behaviour.rate = 500_000
 
     def pause(row: Transfer) -> None:
@@ -119,7 +119,7 @@ def test_quitting_leaves_a_file_queued_and_the_next_start_goes_on_with_it(
     assert server.sent - sent < len(server.behaviour.content)
 
 
-def test_what_a_dead_process_had_in_hand_is_queued_again_and_what_a_living_one_has_is_not(
+def test_files_of_a_dead_process_are_queued_again_and_those_of_a_living_one_are_not(
     world: World,
 ) -> None:
     put(world, "a", "b")
@@ -187,7 +187,7 @@ def test_a_file_goes_on_once_a_full_disk_takes_the_cache_s_writes_again(
     until(lambda: rows(world)[0].state is TransferState.DONE)
 
 
-def test_whatever_ends_the_process_a_model_whose_files_are_all_done_counts_as_downloaded(
+def test_a_model_whose_files_are_done_counts_as_downloaded_after_any_crash(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut_off(*_: object) -> None:
@@ -217,7 +217,7 @@ def test_files_come_in_the_order_of_the_queue(world: World, runner: Runner) -> N
             assert row.file == expected
 
 
-def test_no_more_files_at_once_than_allowed(world: World, server: FileServer) -> None:
+def test_no_more_files_than_allowed_are_fetched_at_once(world: World, server: FileServer) -> None:
     server.behaviour.rate = 4_000_000
     put(world, *(f"file-{number}" for number in range(5)))
     runner = Runner(world.cache_path, world.tools(files_at_once=2, connections=1))
@@ -237,7 +237,7 @@ def test_a_download_of_one_model_leaves_the_rest_of_the_queue_alone(
     assert rows(world)[0].id == other
 
 
-def test_a_forgotten_file_leaves_the_list_and_its_rest_the_disk(
+def test_removing_a_file_from_the_list_removes_its_partial_file(
     world: World, server: FileServer
 ) -> None:
     server.behaviour.drop = lambda: 400_000 if server.drops == 0 else 0

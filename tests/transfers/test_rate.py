@@ -62,7 +62,7 @@ def test_only_the_last_seconds_count() -> None:
     assert rate_after(*fast_then_slow) == pytest.approx(10)
 
 
-def test_a_file_that_starts_anew_is_measured_anew() -> None:
+def test_the_rate_of_a_restarted_file_is_measured_again() -> None:
     assert rate_after(at(0, 500), at(1, 900), at(2, 20), at(3, 50)) == pytest.approx(30)
 
 

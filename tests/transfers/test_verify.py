@@ -41,7 +41,7 @@ def limited_memory(most: int) -> Iterator[None]:
         tracemalloc.stop()
 
 
-def test_a_sound_file_passes(tmp_path: Path) -> None:
+def test_a_valid_file_passes(tmp_path: Path) -> None:
     header = {"__metadata__": {"format": "pt"}, "b": tensor(8, 16), "a": tensor(0, 8)}
     check_safetensors(file_of(tmp_path / "x", header, 16))
 
@@ -63,7 +63,7 @@ def test_a_sound_file_passes(tmp_path: Path) -> None:
         ({"a": tensor(0, 8)}, 8, 3),
     ],
 )
-def test_a_file_whose_header_lies_is_refused(
+def test_a_file_with_a_wrong_header_is_refused(
     tmp_path: Path, header: object, body: int, length: int | None
 ) -> None:
     with pytest.raises(IntegrityError):
@@ -165,7 +165,7 @@ def test_a_file_is_json_where_the_library_reads_it_however_it_is_cut_and_damaged
     ],
     ids=range(15),
 )
-def test_the_edges_of_what_is_json(content: bytes, sound: bool) -> None:
+def test_the_edge_cases_of_json(content: bytes, sound: bool) -> None:
     assert is_json(content, 1 << 12) is sound
 
 
@@ -201,7 +201,7 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
-def test_no_bytes_make_it_fail_in_another_way(tmp_path_factory: Any, content: bytes) -> None:
+def test_any_bytes_are_read_or_refused(tmp_path_factory: Any, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed"
     path.write_bytes(len(content).to_bytes(8, "little") + content)
     with suppress(IntegrityError):
