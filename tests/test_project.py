@@ -175,6 +175,7 @@ def test_each_exception_from_the_security_rules_has_a_reason() -> None:
 
 PACKAGE = ROOT / "src/lora_tui"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+PACKAGES = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
 
 
 def test_every_package_and_module_of_the_root_has_a_layer() -> None:
@@ -208,6 +209,13 @@ def test_no_module_is_longer_than_five_hundred_lines() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in MODULES}
     assert [str(path) for path, length in lengths.items() if length > 500] == []
     assert lengths[PACKAGE / "sync.py"] <= 400
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_every_package_says_what_it_is_for_and_what_it_may_import(package: Path) -> None:
+    told = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+    assert re.match(r"[A-Z][^.]{10,}", told)
+    assert package == PACKAGE or "import" in told.lower(), "say in one sentence what it may import"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -1,3 +1,3 @@
-"""lora-tui: harvest, browse and deliver LoRA adapters from a terminal."""
+"""lora-tui: harvest, browse and download LoRA adapters from a terminal."""
 
 __version__ = "0.1.0"

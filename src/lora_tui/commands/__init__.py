@@ -1,1 +1,4 @@
-"""The commands, a few related ones in each file; cli.py parses and calls them."""
+"""The commands, one a file, each a function of a `Context`; `cli` parses the words and calls them.
+
+May import everything but `cli`; what a command alone needs is imported when it runs.
+"""
