@@ -214,7 +214,7 @@ def test_no_module_is_longer_than_five_hundred_lines() -> None:
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_every_package_says_what_it_is_for_and_what_it_may_import(package: Path) -> None:
     told = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
-    assert re.match(r"[A-Z][^.]{10,}", told)
+    assert re.match(r"[A-Za-z][^.]{10,}", told)
     assert package == PACKAGE or "import" in told.lower(), "say in one sentence what it may import"
 
 
