@@ -79,7 +79,7 @@ def test_an_ambiguous_model_names_the_candidates(
         shared = next(letter for letter in beginnings if beginnings.count(letter) > 1)
         ran = run("show", shared)
     assert_one_line(ran, 2)
-    assert "models fit" in ran.err
+    assert "models match" in ran.err
 
 
 def test_nobody_signed_in(configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
-"""What can stand next on the command line: from the grammar, and from what this machine knows.
+"""Completes a command line: candidates from the grammar, the cache and the configuration.
 
-The shells' scripts (completions/) ask `lora-tui __complete SHELL WORD…`, the last word being the
-unfinished one. Nothing here reaches the network, opens a keyring, or changes a file.
+The shells' scripts (completions/) call `lora-tui __complete SHELL WORD…`; the last word is the
+unfinished one. Nothing here uses the network, opens a keyring, or changes a file.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from lora_tui.text import terminal_safe
 
 FILES: Final = ":files"
 DIRECTORIES: Final = ":directories"
-"""Instead of candidates: the shell knows these better."""
+"""Printed instead of candidates: the shell completes names of files itself."""
 
 _MOST: Final = 200
 _BASH_BREAKS: Final = re.compile("[:=]+")
-"""The characters at which bash splits a word unless it is quoted."""
+"""The characters at which bash splits an unquoted word."""
 
 
 def print_candidates(shell: str, words: Sequence[str]) -> None:
@@ -42,11 +42,11 @@ def print_candidates(shell: str, words: Sequence[str]) -> None:
 
 
 def complete(parser: argparse.ArgumentParser, shell: str, words: Sequence[str]) -> list[str]:
-    """Lines for the shell's script: `=VALUE<tab>DESCRIPTION`, FILES or DIRECTORIES."""
+    """Return lines for the shell's script: `=VALUE<tab>DESCRIPTION`, FILES or DIRECTORIES."""
     there = 0
     *before, current = list(words) or [""]
     if shell == "bash":
-        before, current, there = _as_meant(words)
+        before, current, there = _split_for_bash(words)
     line = _read(parser, before)
     lines: list[str] = []
     for value, description in _candidates(line, current):
@@ -60,16 +60,16 @@ def complete(parser: argparse.ArgumentParser, shell: str, words: Sequence[str]) 
 
 @dataclass
 class _Line:
-    """What stands before the unfinished word."""
+    """The words before the unfinished one, parsed."""
 
     parser: argparse.ArgumentParser
     values: dict[str, str] = field(default_factory=dict)
-    """By destination: what options and positionals were given."""
+    """The values of options and positionals, by destination."""
     used: set[str] = field(default_factory=set)
     waiting: argparse.Action | None = None
     """The option whose value comes next."""
     taken: int = 0
-    """How many positionals of `parser` are complete."""
+    """The number of complete positionals of `parser`."""
     only_positionals: bool = False
 
     @property
@@ -170,7 +170,7 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
 
 
 def _models(line: _Line, current: str) -> Iterator[tuple[str, str]]:
-    """Names that only one model has, and once something is typed ids by their first letters."""
+    """Yield names that only one model has, and ids that begin with what was typed."""
     named = (
         "SELECT name, substr(id, 1, 8) FROM models WHERE substr(name, 1, ?) = ?"
         " GROUP BY name HAVING count(*) = 1 ORDER BY max(created_at) DESC"
@@ -202,7 +202,7 @@ def _rows(line: _Line, query: str, values: tuple[object, ...]) -> list[tuple[str
             rows = db.execute(f"{query} LIMIT {_MOST}", values).fetchall()
     except (LoraTuiError, LookupError, OSError, sqlite3.Error):
         return []  # nothing configured, nobody signed in, no cache yet
-    # what a terminal would not show as it is can't be typed either
+    # a value that a terminal does not show unchanged can't be typed
     return [(str(v), str(d)) for v, d in rows if str(v) == terminal_safe(v, limit=200)]
 
 
@@ -236,11 +236,11 @@ def _profiles(line: _Line) -> list[str]:
     return sorted({*read_profiles(paths.config_file), *known_demos(paths)})
 
 
-def _as_meant(words: Sequence[str]) -> tuple[list[str], str, int]:
-    """The finished words, the unfinished one, and how much of that bash leaves as it is.
+def _split_for_bash(words: Sequence[str]) -> tuple[list[str], str, int]:
+    """Return the finished words, the unfinished one, and how many of its characters bash keeps.
 
-    Bash hands over the words as typed, quotes and all. It cuts them at `:` and `=`, and replaces
-    only what stands behind the last cut.
+    Bash passes the words as typed, with quotes. It splits them at `:` and `=`, and replaces only
+    the part after the last split.
     """
     *finished, unfinished = words or [""]
     meant: list[str] = []
@@ -270,7 +270,7 @@ def _as_meant(words: Sequence[str]) -> tuple[list[str], str, int]:
 
 
 def _unquoted(word: str, *, is_open: bool = False) -> str:
-    """A word without its quotes and backslashes; of one that `is_open` the quote may be too."""
+    """Remove quotes and backslashes from a word; with `is_open` its last quote may be missing."""
     for quote in ("", '"', "'") if is_open else ("",):
         try:
             return " ".join(shlex.split(word + quote))

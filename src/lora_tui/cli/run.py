@@ -1,6 +1,6 @@
-"""The command line: arguments → one call each, exit codes, the JSON envelope of errors.
+"""Runs one command: its arguments, its exit code, and its error as one line or as JSON.
 
-Nothing heavy is imported at module level: `lora-tui list` must not pay for Textual or httpx.
+Imports nothing heavy at module level: `lora-tui list` must not load Textual or httpx.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
 _QUICK = ("list:list_models", "show:show_model")
 """Commands that need neither the logger nor garbage collection, each a twentieth of their time."""
 
-_ACTING = ("download:download_model", "sync:sync_cache", "harvest:retry", "push:push")
-"""They have not done what they should where nobody reads on, and they end because of that."""
+_CHANGING = ("download:download_model", "sync:sync_cache", "harvest:retry", "push:push")
+"""Commands that have not finished their work if the reader of their output ends early."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code for the shell."""
+    """Run one command and return the exit code for the shell."""
     if argv is None and sys.getfilesystemencoding() != "utf-8":
-        _start_again_in_utf8()
-    _open_closed_streams()
-    _bear_every_character()
-    words = [_legible(word) for word in (sys.argv[1:] if argv is None else argv)]
+        _restart_in_utf8()
+    _reopen_closed_streams()
+    _replace_unencodable_characters()
+    words = [_decoded(word) for word in (sys.argv[1:] if argv is None else argv)]
     if words[:1] == ["__complete"] and len(words) > 1:
         from lora_tui.cli.completion import print_candidates
 
@@ -40,29 +40,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.OK
     code: int = ExitCode.OK
     try:
-        code = _answer(words)
+        code = _run_and_report(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        _drop(sys.stdout.fileno())  # the reader (`head`, a pager) has seen enough
+        _discard(sys.stdout.fileno())  # the reader (`head`, a pager) has ended
     except OSError as error:
-        _drop(sys.stdout.fileno())
+        _discard(sys.stdout.fileno())
         try:
             reason = error.strerror or type(error).__name__
             print(f"lora-tui: The output can't be written: {reason}.", file=sys.stderr)
-        except OSError:  # neither can this
+        except OSError:  # stderr can't be written either
             pass
         return ExitCode.UNEXPECTED
     try:
         sys.stderr.flush()
     except OSError:
-        _drop(sys.stderr.fileno())
+        _discard(sys.stderr.fileno())
     if argv is None:
         gc.freeze()  # else Python walks through all objects once more before it ends
     return code
 
 
-def _answer(words: Sequence[str]) -> int:
-    """The exit code. Raises OSError where stdout can't be written."""
+def _run_and_report(words: Sequence[str]) -> int:
+    """Run one command and print its error. Returns the exit code.
+
+    Raises OSError if stdout can't be written.
+    """
     json_wanted = "--json" in words
     verbosity, command = 0, ""
     try:
@@ -84,8 +87,8 @@ def _answer(words: Sequence[str]) -> int:
         print("Interrupted.", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        if command in _ACTING:
-            _drop(sys.stdout.fileno())
+        if command in _CHANGING:
+            _discard(sys.stdout.fileno())
             return ExitCode.UNEXPECTED
         raise
     except Exception as error:
@@ -102,8 +105,8 @@ def _answer(words: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.filename is not None:
             from lora_tui.files import disk_error
 
-            odd = disk_error(error, "A file or directory can't be used")
-            return _report(odd, json_wanted=json_wanted)
+            failure = disk_error(error, "A file or directory can't be used")
+            return _report(failure, json_wanted=json_wanted)
         unexpected = LoraTuiError(
             f"Something unexpected went wrong: {type(error).__name__}",
             remedy="run it again with -v to see where, and report it",
@@ -111,10 +114,10 @@ def _answer(words: Sequence[str]) -> int:
         return _report(unexpected, json_wanted=json_wanted)
 
 
-def _start_again_in_utf8() -> None:
-    """Names of files are UTF-8, whatever the locale; only the terminal keeps the locale's encoding.
+def _restart_in_utf8() -> None:
+    """Restart Python in UTF-8 mode, so that names of files are UTF-8 whatever the locale.
 
-    Python decides on the first when it starts. Where it can't be started again, it goes on.
+    Output keeps the encoding of the terminal. If Python can't be restarted, this process continues.
     """
     if sys.flags.utf8_mode or not sys.executable:
         return
@@ -127,7 +130,7 @@ def _start_again_in_utf8() -> None:
         return
 
 
-def _bear_every_character() -> None:
+def _replace_unencodable_characters() -> None:
     """Write ASCII for characters that the output's encoding lacks, so that no write fails."""
 
     def substitute(error: UnicodeError) -> tuple[str, int]:
@@ -141,19 +144,19 @@ def _bear_every_character() -> None:
             stream.reconfigure(errors="lora-tui")
 
 
-def _legible(word: str) -> str:
-    """An argument that was typed in the terminal's encoding, if that is not UTF-8."""
+def _decoded(word: str) -> str:
+    """Decode an argument that was typed in the terminal's encoding, if that is not UTF-8."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         if any("\ud800" <= character <= "\udfff" for character in word):
             return os.fsencode(word).decode(encoding)
     except (UnicodeError, LookupError):
-        pass  # the name of a file that is in no encoding
+        pass  # the name of a file in an unknown encoding
     return word
 
 
-def _drop(descriptor: int) -> None:
-    """Keep Python from writing at its end what could not be written now."""
+def _discard(descriptor: int) -> None:
+    """Discard the rest of an output, so that Python does not write it when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
@@ -167,8 +170,8 @@ def _log_to_stderr(verbosity: int) -> None:
     threading.excepthook = print_thread_traceback
 
 
-def _open_closed_streams() -> None:
-    """`>&-` closes a stream, and Python then has None for it, which `print` takes for stdout."""
+def _reopen_closed_streams() -> None:
+    """Open /dev/null for streams that `>&-` closed; Python has None for them."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
     if sys.stderr is None:
@@ -176,7 +179,7 @@ def _open_closed_streams() -> None:
 
 
 def _run(arguments: argparse.Namespace) -> ExitCode:
-    """Run the command; where its findings are the result, they decide the code."""
+    """Call the function of a command. Returns its exit code."""
     import importlib
 
     from lora_tui.commands.context import Context
@@ -193,12 +196,12 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
-    """One line for people on stderr; with --json the error envelope on stdout."""
+    """Print an error as one line on stderr, or with --json as a document on stdout."""
     remedy = f"{error.remedy[0].upper()}{error.remedy[1:]}." if error.remedy else ""
     if json_wanted:
         from lora_tui.json_values import json_text
 
-        # the web application's envelope has no third key, so the remedy ends the details
+        # the envelope of the web application has no third key, so `details` ends with the remedy
         details = f"{error.details}. {remedy}".rstrip() if error.details else remedy
         print(json_text({"error": str(error), "details": details}))
         return error.exit_code
@@ -209,9 +212,9 @@ def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
         parts.append(f" ({error.details})")
     if remedy:
         parts.append(f". {remedy}")
-    # what a file or an argument holds may be quoted in it
+    # it may quote a file or an argument
     try:  # noqa: SIM105 - `list` must not pay for contextlib
         print(terminal_safe("".join(parts), limit=4_000), file=sys.stderr)
     except BrokenPipeError:
-        pass  # the exit code says it too
+        pass  # the exit code tells the caller
     return error.exit_code

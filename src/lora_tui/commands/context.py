@@ -1,4 +1,4 @@
-"""What every command gets: its arguments, the profile, the cache, and where to print."""
+"""The context of a command: its arguments, the profile, the cache, and its output."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ class Context:
 
     @cached_property
     def profile(self) -> Profile:
-        """The profile that flags and environment name. Raises ConfigError."""
+        """The profile that options and environment name. Raises ConfigError."""
         return load_profile(name=self.arguments.profile, config_file=self.arguments.config)
 
     @property
     def json(self) -> bool:
-        """Whether one JSON document is wanted on stdout."""
+        """Whether --json was given."""
         return bool(self.arguments.json)
 
     @property
     def can_redraw(self) -> bool:
-        """Whether printed lines can be redrawn, as progress is."""
+        """Whether stderr is a terminal that can redraw a line, for progress."""
         from lora_tui.tui.terminal import has_no_screen
 
         return self.talk.isatty() and not has_no_screen()
 
     def cache_path(self) -> Path:
-        """The cache of the account in force. Raises AuthenticationError where there is none."""
+        """The path of the cache of the account in force. Raises AuthenticationError."""
         return self.profile.cache_path(self.cache_owner().user_id)
 
     def cache_owner(self) -> Owner:
-        """The account in force, and the project. Raises AuthenticationError where there is none."""
+        """The account in force and the project. Raises AuthenticationError."""
         account = sessions.account_of(self.profile)
         if account is None:
             raise sessions.nobody_signed_in(self.profile)
@@ -65,7 +65,7 @@ class Context:
 
     @contextmanager
     def cache(self) -> Iterator[sqlite3.Connection]:
-        """The signed-in user's cache, open."""
+        """Open the cache of the account in force. Raises CacheError, AuthenticationError."""
         path = self.cache_path()
         with (
             translate_database_errors(path),
@@ -74,10 +74,9 @@ class Context:
             yield connection
 
     def replace_damaged_cache(self, *, then: str | None) -> None:
-        """Set it aside, save what only it knows, and say so in one line.
+        """Rename the damaged cache, start a new one, keep the records of downloads, and say so.
 
-        `then` is how what is missing can be had; it is raised with a CacheError. None where the
-        caller sees to that itself.
+        Raises CacheError with the remedy `then`; with None the caller fills the new cache itself.
         """
         from lora_tui.cache.rebuild import rebuild_cache
 
@@ -99,28 +98,28 @@ class Context:
             require_running(self.profile)
 
     def print_data(self, data: Any) -> None:
-        """Print the success envelope. ASCII, so that no remote text can act on a terminal."""
+        """Print the success envelope, in ASCII, so that no remote text controls the terminal."""
         self.out.write(json_text({"success": True, "data": data}, indent=2) + "\n")
 
     def say(self, line: str) -> None:
-        """A line for people, on stderr."""
+        """Print a line on stderr."""
         self.talk.write(f"{line}\n")
 
 
 def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
-    """The one model that the user means: an id, a unique beginning of one, or an exact name.
+    """Find the model of an id, a unique beginning of one, or an exact name.
 
-    Raises NotFoundError, and UsageError with the candidates where several fit.
+    Raises NotFoundError, or UsageError with the candidates if several models match.
     """
     found = models.find_models(db, reference)
     if not found:
         raise NotFoundError(
             "Model not found or access denied",
-            remedy="run `lora-tui list` to see what there is, `lora-tui sync` if it is new",
+            remedy="run `lora-tui list` to see the models, or `lora-tui sync` if it is new",
         )
     if len(found) > 1:
         candidates = ", ".join(f"{model.id[:8]} ({model.name})" for model in found[:10])
         raise UsageError(
-            f"{len(found)} models fit", details=candidates, remedy="give more of the id"
+            f"{len(found)} models match", details=candidates, remedy="type more of the id"
         )
     return found[0]

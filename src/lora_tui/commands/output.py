@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """A text stream that passes all text through `printable`."""
+    """A text stream that removes control characters from what is written."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        """The stream itself, for what draws on a terminal."""
+        """The stream itself, for progress bars."""
 
     @property
     def encoding(self) -> str:
-        """What its characters are written in."""
+        """The encoding of the stream."""
         return self.stream.encoding
 
     def write(self, text: str) -> int:
-        """Write text that may hold anything."""
+        """Write text that may hold control characters; they are removed."""
         self.stream.write(printable(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write lines that may hold anything."""
+        """Write lines that may hold control characters; they are removed."""
         for line in lines:
             self.write(line)
 
     def rewrite_line(self, text: str) -> None:
-        """Show this in place of the line that the cursor of the terminal is on."""
+        """Replace the line of the terminal's cursor by this text."""
         self.stream.write(f"\r\x1b[K{printable(text)}")
         self.stream.flush()
 
@@ -52,7 +52,7 @@ class Output:
 
 
 def log_to_stderr(level: int) -> None:
-    """Have what is logged go to stderr, as text."""
+    """Send log records of `level` and above to stderr, without secrets."""
     import logging
 
     class Lines(logging.Formatter):
@@ -65,7 +65,7 @@ def log_to_stderr(level: int) -> None:
 
 
 def print_traceback(error: BaseException) -> None:
-    """Print the traceback of an unexpected error; its text may hold remote data."""
+    """Print the traceback of an unexpected error on stderr, without secrets."""
     import traceback
 
     sys.stderr.write(printable(without_held("".join(traceback.format_exception(error)))))
@@ -92,13 +92,13 @@ def substitute(error: UnicodeError) -> tuple[str, int]:
 def _form(text: str, position: int) -> str:
     character = text[position]
     if character == "…":
-        # in a table there is padding after it, and no room for three
+        # in a table there is no room for three characters
         return "~" if text[position + 1 : position + 3] == "  " else "..."
     drawn = _DRAWN.get(character)
     if drawn is not None:
         return drawn
     code = ord(character)
-    if 0x2500 <= code < 0x2580:  # lines of boxes; the usual ones stand in the table
+    if 0x2500 <= code < 0x2580:  # other box-drawing lines than those of the table
         return "+"
     if 0x2580 <= code < 0x25A0 or 0x2800 <= code < 0x2900:  # blocks, and dots of charts
         return "#" if code not in (0x2591, 0x2800) else " "
