@@ -19,12 +19,12 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "keys.md"
 _INTRODUCTION = """\
 # Keys
 
-In the application `?` shows the keys of the screen that you are on, and `ctrl+p` finds an action by
-its name. The mouse works too. This page is made from the bindings themselves (`make reference`).
+In the application `?` shows the keys of the current screen, and `ctrl+p` finds an action by
+its name. The mouse works too. This page is generated from the key bindings (`make reference`).
 
-The last column is what `[keys]` in the configuration calls it
-([how to move a key](configuration.md#keys)). A name that stands in several places is one action: it
-moves in all of them.
+The last column is the name of the action in the table `[keys]` of the configuration
+([how to change a key](configuration.md#keys)). A name that appears in several sections is one
+action: a new key applies in all of them.
 """
 # Widgets with keys of their own, by the module of the screen that they are part of.
 _WIDGETS = {

@@ -36,16 +36,22 @@ class LoraTuiApp(CacheApp):
     ]
     COMMANDS = {_action_commands}  # noqa: RUF012 - Textual's own declaration
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("app.sync", "sync", "Sync", tooltip="Fetch what is new"),
+        bound("app.sync", "sync", "Sync", tooltip="Sync with the project now"),
         bound(
             "app.notifications",
             "notifications",
-            "Notices",
+            "Notifications",
             show=False,
-            tooltip="Show the notifications",
+            tooltip="Show notifications",
         ),
-        bound("app.transfers", "transfers", "Transfers", show=False, tooltip="Show the downloads"),
-        bound("app.harvest", "harvest", "Harvest", show=False, tooltip="Show the harvest of jobs"),
+        bound("app.transfers", "transfers", "Transfers", show=False, tooltip="Show downloads"),
+        bound(
+            "app.harvest",
+            "harvest",
+            "Harvest",
+            show=False,
+            tooltip="Show training jobs and the harvest",
+        ),
         bound("app.login", "login", "Sign in", show=False, tooltip="Sign in again"),
         bound(
             *("app.sign_out", "sign_out", "Sign out"),
@@ -53,17 +59,22 @@ class LoraTuiApp(CacheApp):
             tooltip="Sign out, and keep or remove the cached models",
         ),
         bound(
-            "app.settings", "settings", "Settings", key_display=",", show=False, tooltip="Settings"
+            "app.settings",
+            "settings",
+            "Settings",
+            key_display=",",
+            show=False,
+            tooltip="Show settings",
         ),
-        bound("app.help", "help", "Help", key_display="?", tooltip="Show the keys"),
-        bound("app.theme", "other_theme", "Theme", show=False, tooltip="The next colours"),
+        bound("app.help", "help", "Help", key_display="?", tooltip="Show the keys of this screen"),
+        bound("app.theme", "other_theme", "Theme", show=False, tooltip="Change to the next theme"),
         bound(
             *("app.palette", "command_palette", "Palette"),
             show=False,
             priority=True,
-            tooltip="Find an action by its name",
+            tooltip="Find an action by name",
         ),
-        bound("app.quit", "quit", "Quit", show=False, tooltip="Leave lora-tui"),
+        bound("app.quit", "quit", "Quit", show=False, tooltip="Quit lora-tui"),
     ]
 
     def get_default_screen(self) -> ModelsScreen:
@@ -125,7 +136,7 @@ class LoraTuiApp(CacheApp):
             self.notify(f"The session is kept in {place}", title="Signed in")
             self.sync(asked_for=False)
 
-        reason = get_sync_state(self.db).error or "A new session, for the same account"
+        reason = get_sync_state(self.db).error or "Sign in again to the same account"
         self.push_screen(LoginScreen(self.login, reason, signed_in))
 
     def action_sign_out(self) -> None:
@@ -171,8 +182,8 @@ class LoraTuiApp(CacheApp):
         self.push_screen(
             ConfirmScreen(
                 "Quit",
-                f"{what} being downloaded. What was fetched is kept, and the next start goes on"
-                " from there. Quit?",
+                f"{what} being downloaded. The received part is kept, and the download continues"
+                " at the next start. Quit?",
             ),
             answered,
         )

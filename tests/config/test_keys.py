@@ -49,7 +49,7 @@ def test_a_key_is_named_as_one_writes_it(text: str, moved: dict[str, str] | None
     ("text", "said"),
     [
         ('app.snyc = "z"', "app.snyc"),
-        ('app.sync = "hyperdrive"', "app.sync of .* unknown key: hyperdrive"),
+        ('app.sync = "hyperdrive"', "app.sync in .* unknown key: hyperdrive"),
         ('app.sync = "ctl+z"', "ctl"),
         ('app.sync = "z,"', "nothing"),
         ("app.sync = 5", "app.sync"),
@@ -60,7 +60,7 @@ def test_a_key_is_named_as_one_writes_it(text: str, moved: dict[str, str] | None
         ('app.sync = "t"', "gives t to app.sync and to app.transfers"),
         ('models.sort = "h"', "gives h to app.harvest and to models.sort"),
         ('app.sync = "space"', "space to app.sync and to models.mark"),
-        ('confirm.no = "y"', "y to confirm.yes and to confirm.no, both in a question"),
+        ('confirm.no = "y"', "y to confirm.yes and to confirm.no, both in a confirmation"),
     ],
 )
 def test_a_wrong_entry_is_refused_and_named(text: str, said: str) -> None:
@@ -114,10 +114,10 @@ def test_every_binding_can_be_moved_and_is_watched_where_it_listens() -> None:
         "settings": ("the settings",),
         "filters": ("the filters",),
         "columns": ("the columns",),
-        "sort_menu": ("the orders",),
-        "choose_files": ("the choice of files",),
+        "sort_menu": ("the sort menu",),
+        "choose_files": ("the file selection",),
         "snippets": ("the snippets",),
-        "confirm": ("a question",),
+        "confirm": ("a confirmation",),
         "help": ("the help",),
         "welcome": ("the welcome",),
         "first_run": ("the welcome",),

@@ -45,7 +45,7 @@ async def test_r_syncs_once_at_a_time(
     app = open_app()
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("r", "r")
-        await until(pilot, lambda: any("running already" in toast for toast in toasts(app)))
+        await until(pilot, lambda: any("already running" in toast for toast in toasts(app)))
         go.set()
         await app.workers.wait_for_complete()
         assert writers.asked.count(("sync",)) == 1
@@ -280,7 +280,7 @@ async def test_ascii_names_keys_in_words(library: Library, open_app: Open) -> No
         assert "shift+down" in text
         assert "+?" not in text
         await pilot.press("escape", "enter", "s")
-        assert "left before - right next" in screen_text(app)
+        assert "left previous - right next" in screen_text(app)
 
 
 async def test_the_palette_runs_an_action_by_its_description(

@@ -158,7 +158,7 @@ async def test_search_and_order_hold_for_cards_too(library: Library, open_app: O
         await pilot.press("S", "g")
         assert current_id(app) == identifier("model", 36)
         await pilot.press("slash", "z", "z", "z")
-        assert "No model matches" in screen_text(app)
+        assert "No matching models" in screen_text(app)
 
 
 async def test_the_cursor_stays_on_its_card_when_models_arrive_before_it(

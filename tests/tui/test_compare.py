@@ -151,7 +151,7 @@ async def test_b_tells_numbers_against_one_model_after_the_other(
         await pilot.press("b")
         text = screen_text(app)
         assert "A base" in text
-        assert "what differs, against A" in text
+        assert "only differences, relative to A" in text
         for difference in ("+0.0100", "+0.0200", "+8", "-1 "):  # losses, rank, stars
             assert difference in text
         await pilot.press("b")
@@ -268,7 +268,7 @@ async def test_models_that_vanish_leave_the_comparison(models: Library, open_app
         await compared(pilot, 3)
         models.delete_models(1)
         app.poll_cache()
-        await until(pilot, lambda: "2 models, 1 gone" in screen_text(app))
+        await until(pilot, lambda: "2 models, 1 not found" in screen_text(app))
         models.delete_models(2)
         app.poll_cache()
         await until(pilot, lambda: "Nothing left to compare" in screen_text(app))

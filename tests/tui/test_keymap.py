@@ -108,12 +108,12 @@ async def test_footer_help_and_palette_name_the_moved_keys(app: LoraTuiApp) -> N
         assert isinstance(app.screen, HelpScreen)
         text = screen_text(app)
         lines = {line.strip(" │┃▕▏").partition("  ")[0]: line for line in text.splitlines()}
-        assert "Fetch what is new" in lines["Z"]
+        assert "Sync with the project now" in lines["Z"]
         assert "Choose the order" in lines["o"]
         assert "Next model" in text
         assert "u down" in text  # the frame of the help
         assert "r" not in lines
-        await pilot.press("escape", "ctrl+o", *"fetch")
+        await pilot.press("escape", "ctrl+o", *"sync with")
         await until(pilot, lambda: "Sync: Z" in screen_text(app))
 
 
@@ -128,7 +128,7 @@ async def test_hints_name_the_moved_keys(app: LoraTuiApp, library: Library) -> N
         await pilot.press("escape", "W")
         assert "Press D in the list" in screen_text(app)
         await pilot.press("escape", "f3", *"nothing at all", "enter")
-        await until(pilot, lambda: "No model matches" in screen_text(app))
+        await until(pilot, lambda: "No matching models" in screen_text(app))
         assert "backspace clears" in screen_text(app) or "⌫ clears" in screen_text(app)
 
 

@@ -391,7 +391,7 @@ async def test_odd_json_leaves_a_page_that_can_be_read(library: Library, open_ap
     assert "not rated" in text
     assert "not recorded" in text
     assert "This model has no files." in text
-    assert "names no training job" in text
+    assert "has no training job" in text
 
 
 @pytest.mark.slow

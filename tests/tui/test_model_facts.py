@@ -90,7 +90,7 @@ async def test_i_reads_the_header_in_the_bucket_and_shows_what_it_tells(
     )
     app = open_app()
     async with model_page(app, HIGH) as pilot:
-        assert "not looked into" in screen_text(app)
+        assert "Not inspected" in screen_text(app)
         await pilot.press("i")
         await until(pilot, lambda: "q_proj" in screen_text(app))
         text = screen_text(app)
@@ -133,13 +133,13 @@ async def test_s_shows_how_to_serve_it_and_y_copies_that(model: Library, open_ap
         await pilot.press("s")
         await until(pilot, lambda: isinstance(app.screen, SnippetsScreen))
         assert "vllm serve meta-llama/Llama-3.1-8B-Instruct" in screen_text(app)
-        assert "not on this disk yet" in screen_text(app)
+        assert "Not downloaded yet" in screen_text(app)
         for key, word in (("2", "PeftModel"), ("right", "llama-server"), ("4", "FROM")):
             await pilot.press(key)
             assert word in screen_text(app)
         await pilot.press("1", "y")
         assert app.clipboard.startswith("vllm serve")
-        assert "Copied: What loads it into vLLM" in toasts(app)
+        assert "Copied: Snippet for vLLM" in toasts(app)
         await pilot.press("escape")
         assert not isinstance(app.screen, SnippetsScreen)
 

@@ -164,7 +164,7 @@ async def test_the_list_follows_every_letter_of_a_search(library: Library, open_
         assert "8 of 37 models" in screen_text(app)
         assert set(shown_names(app)) == {"SQL Assistant - 2"}
         await pilot.press("space", "x", "x")
-        assert "No model matches" in screen_text(app)
+        assert "No matching models" in screen_text(app)
 
 
 async def test_enter_keeps_a_search_and_letters_are_commands_again(
@@ -199,7 +199,7 @@ async def test_letters_typed_fast_behind_the_slash_are_searched_for_and_are_no_c
         assert set(shown_names(app)) == {"Radiology Reports"}
         assert writers.asked == []
         await type_at_once(app, *"logyd")
-        await until(pilot, lambda: "No model matches" in screen_text(app))
+        await until(pilot, lambda: "No matching models" in screen_text(app))
         assert app.screen.query_one(SearchInput).value == "radiologyd"
         assert writers.asked == []
 
@@ -211,7 +211,7 @@ async def test_a_search_begun_in_the_breath_that_clears_the_last_one_keeps_its_l
     app = open_app()
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("slash", *"zzz", "enter")
-        await until(pilot, lambda: "No model matches" in screen_text(app))
+        await until(pilot, lambda: "No matching models" in screen_text(app))
         for key in ("escape", "r", "slash", *"q1 quick"):  # all are there before one is looked at
             app.post_message(events.Key(key, key if len(key) == 1 else None))
         await until(pilot, lambda: isinstance(app.focused, SearchInput))
@@ -265,7 +265,7 @@ async def test_escape_in_the_list_clears_a_kept_search(library: Library, open_ap
     app = open_app()
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("slash", "z", "z", "enter", "escape")
-        assert "No model matches" not in screen_text(app)
+        assert "No matching models" not in screen_text(app)
         assert "37 models" in screen_text(app)
 
 

@@ -120,8 +120,8 @@ def test_picture(
 
 async def test_the_palette_lists_each_theme_by_name(app: LoraTuiApp, settings: Settings) -> None:
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("ctrl+p", *"colours: high")
-        await until(pilot, lambda: "Colours: high-contrast" in screen_text(app))
+        await pilot.press("ctrl+p", *"theme: high")
+        await until(pilot, lambda: "Theme: high-contrast" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: load_preferences(settings.file, {}).theme == "high-contrast")
         assert app.theme == "high-contrast"

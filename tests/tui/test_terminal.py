@@ -201,7 +201,7 @@ def test_the_demo_is_opened_searched_and_left_with_the_terminal_as_before(tmp_pa
         terminal.type("\x03")
         terminal.wait_for("to quit")
         terminal.type("zzzz")
-        terminal.wait_for("No model matches")
+        terminal.wait_for("No matching models")
         terminal.type("\x1b")
         terminal.wait_for("★")
         terminal.type("\r")
@@ -223,7 +223,7 @@ def test_what_is_typed_in_one_burst_behind_the_slash_is_searched_for_and_runs_no
     with demo(tmp_path, COLORTERM="truecolor") as terminal:
         terminal.wait_for("synced just now")
         terminal.type("/qdtnqSq")  # each of these letters is a key of the list, and q quits
-        terminal.wait_for("No model matches")
+        terminal.wait_for("No matching models")
         terminal.type("\x1b")
         terminal.wait_for("★")
         terminal.type("\r")

@@ -93,4 +93,4 @@ def _print(context: Context, settings: Mapping[str, str]) -> None:
     else:
         context.out.writelines(f"export {name}={value}\n" for name, value in settings.items())
     context.out.flush()
-    context.say("The sandbox serves; its keys and its data are make-believe. Ctrl+C ends it.")
+    context.say("The sandbox is running; its keys and data are not real. Ctrl+C stops it.")

@@ -43,7 +43,7 @@ def serve(context: Context) -> None:
 
 
 def _require_account(context: Context) -> None:
-    """What is missing is said here, where it is read, rather than on each page."""
+    """Report a missing account here rather than on each page."""
     if context.arguments.offline:
         context.cache_owner()
         return
@@ -54,7 +54,7 @@ def _require_account(context: Context) -> None:
 
 
 def _command(context: Context) -> str:
-    """What each page runs. Secrets reach it by the environment, which the process list lacks."""
+    """The command of each page. It gets secrets by the environment, which `ps` does not show."""
     arguments = context.arguments
     # -P: no module of the working directory is loaded in place of ours
     words = [sys.executable, "-P", "-m", "lora_tui"]

@@ -149,10 +149,10 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
         *("models.columns", "dialog.keep", "dialog.undo", "dialog.choose", *_MOVING),
         "columns.",
     ),
-    "the orders": ("models.sort", "dialog.close", *_MOVING, "list.open"),
-    "the choice of files": ("files.", "dialog.close", "dialog.choose", *_MOVING),
+    "the sort menu": ("models.sort", "dialog.close", *_MOVING, "list.open"),
+    "the file selection": ("files.", "dialog.close", "dialog.choose", *_MOVING),
     "the snippets": ("serve.", "model.serve", "dialog.close"),
-    "a question": ("confirm.",),
+    "a confirmation": ("confirm.",),
     "the help": ("app.help", "dialog.close", *_MOVING, "list.page_down", "list.page_up"),
     "the welcome": ("welcome.", *_MOVING, "app.theme", "app.quit"),
     "the connection": ("connect.",),
@@ -166,7 +166,7 @@ _RESERVED: Final = {
     "ctrl+q": "always quits",
     "ctrl+c": "copies the selection, or shows how to quit",
     "tab": "goes to the next field",
-    "shift+tab": "goes to the field before",
+    "shift+tab": "goes to the previous field",
 }
 _NAMED: Final = frozenset(
     {
@@ -210,7 +210,7 @@ def keymap_of(document: Mapping[str, Any]) -> dict[str, str]:
                 remedy="`lora-tui config keys` lists all actions",
             )
         if not isinstance(value, str) or not value.strip():
-            raise ConfigError(f"{action} of [keys] takes one key, or several separated by commas")
+            raise ConfigError(f"{action} in [keys] takes one key, or several separated by commas")
         moved[action] = ",".join(_key(action, name) for name in _names(value))
     for place in PLACES:
         _refuse_conflict(place, moved)
@@ -255,15 +255,15 @@ def _key(action: str, name: str) -> str:
     shown = terminal_safe(name, limit=40) or "nothing"
     if not known or not _MODIFIERS.issuperset(modifiers):
         raise ConfigError(
-            f"{action} of [keys] names an unknown key: {shown}",
+            f"{action} in [keys] names an unknown key: {shown}",
             remedy="a character, or a name such as f5, ctrl+s, shift+down, pagedown, enter, space",
         )
     key = "+".join([*modifiers, sign])
     if key in _RESERVED and key not in DEFAULT_KEYS[action].split(","):
-        raise ConfigError(f"{action} of [keys] can't be {name}: that {_RESERVED[key]}")
+        raise ConfigError(f"{action} in [keys] can't be {name}: that key {_RESERVED[key]}")
     if action.startswith(_TYPING) and not modifiers and (plain or sign in _SIGNS or key == "space"):
         raise ConfigError(
-            f"{action} of [keys] can't be {name}: it is needed for typing text",
+            f"{action} in [keys] can't be {name}: it is needed for typing text",
             remedy="use a key such as f5",
         )
     return key

@@ -17,29 +17,39 @@ if TYPE_CHECKING:
 CHART_ACTIONS: Final = frozenset(
     {"log_scale", "smoothing", "strength", "crosshair", "zoom", "pan", "whole_run"}
 )
-"""The actions that need a curve."""
+"""Actions that need a curve."""
 _ZOOM: Final = 2.0
 
 
 CHART_KEYS: Final[tuple[BindingType, ...]] = (
-    bound("chart.log_scale", "log_scale", "Log", tooltip="Losses on a logarithmic axis, or back"),
+    bound("chart.log_scale", "log_scale", "Log", tooltip="Logarithmic or linear loss axis"),
     bound("chart.zoom_in", "zoom(1)", "Zoom", key_display="+-", tooltip="Zoom in"),
     bound("chart.zoom_out", "zoom(-1)", "Zoom out", show=False),
     bound("chart.whole_run", "whole_run", "Show the whole run", show=False),
-    bound("chart.read_right", "crosshair(1)", "Read", key_display="←→", tooltip="Read values off"),
-    bound("chart.smoothing", "smoothing", "Trend over the losses, or losses alone", show=False),
-    bound("chart.strength", "strength", "Smooth more, from the strongest to light", show=False),
-    bound("chart.read_left", "crosshair(-1)", "Read to the left", show=False),
-    bound("chart.read_far_right", "crosshair(10)", "Ten columns right", show=False),
-    bound("chart.read_far_left", "crosshair(-10)", "Ten columns left", show=False),
-    bound("chart.later", "pan(1)", "Later part of the run", show=False),
-    bound("chart.earlier", "pan(-1)", "Earlier part of the run", show=False),
+    bound(
+        "chart.read_right",
+        "crosshair(1)",
+        "Read",
+        key_display="←→",
+        tooltip="Move the crosshair right",
+    ),
+    bound("chart.smoothing", "smoothing", "Show or hide the smoothed loss", show=False),
+    bound("chart.strength", "strength", "Change the strength of smoothing", show=False),
+    bound("chart.read_left", "crosshair(-1)", "Move the crosshair left", show=False),
+    bound(
+        "chart.read_far_right", "crosshair(10)", "Move the crosshair ten columns right", show=False
+    ),
+    bound(
+        "chart.read_far_left", "crosshair(-10)", "Move the crosshair ten columns left", show=False
+    ),
+    bound("chart.later", "pan(1)", "Show later steps", show=False),
+    bound("chart.earlier", "pan(-1)", "Show earlier steps", show=False),
 )
-"""Among the BINDINGS of such a screen, where they are to stand in its footer."""
+"""For the BINDINGS of the screen, at their place in the footer."""
 
 
 class Scrolled(VerticalScroll, can_focus=False):
-    """A part that scrolls; the screen's keys move it."""
+    """A part that scrolls by the screen's keys, and has no focus."""
 
 
 class ChartScreen(CacheScreen):
@@ -57,7 +67,7 @@ class ChartScreen(CacheScreen):
     @property
     @abstractmethod
     def scrolled(self) -> Scrolled:
-        """The part that the keys move."""
+        """The part that scrolls."""
 
     def action_scroll(self, lines: int) -> None:
         """Scroll by lines."""
@@ -79,30 +89,30 @@ class ChartScreen(CacheScreen):
     @property
     @abstractmethod
     def chart(self) -> ZoomableChart:
-        """The one that the keys are for."""
+        """The chart of the keys."""
 
     def action_log_scale(self) -> None:
-        """Losses on a logarithmic axis, or back."""
+        """Switch between a logarithmic and a linear loss axis."""
         self.chart.toggle_log_scale()
 
     def action_smoothing(self) -> None:
-        """Smooth the training loss, or not."""
+        """Show or hide the smoothed loss."""
         self.chart.toggle_smoothing()
 
     def action_strength(self) -> None:
-        """Smooth more strongly; after the strongest lightly."""
+        """Change to the next strength; after the strongest comes the weakest."""
         self.chart.next_smoothing()
 
     def action_zoom(self, by: int) -> None:
-        """Closer or farther, around the crosshair."""
+        """Zoom in (1) or out (-1) around the crosshair."""
         self.chart.zoom(_ZOOM**by)
 
     def action_pan(self, by: int) -> None:
-        """Half a view later or earlier."""
+        """Move by half a view."""
         self.chart.pan(by / 2)
 
     def action_whole_run(self) -> None:
-        """The whole run again."""
+        """Show the whole run."""
         self.chart.show_whole()
 
     def action_crosshair(self, columns: int) -> None:

@@ -1,4 +1,4 @@
-"""The small form in which one chooses the columns of the list."""
+"""The form for choosing the columns of the list."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _CHOICES = COLUMNS[1:]  # the name is always shown
 
 
 class ColumnScreen(Modal[None]):
-    """Tells `changed` at once, so that the list follows; escape goes back to what was before.
+    """Calls `changed` after each choice, so that the list changes at once; escape undoes all.
 
-    No keys at all mean that the list takes those that fit best; `shown` are these.
+    An empty tuple of columns means automatic; `shown` are the columns that this gives now.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("dialog.keep", "dismiss(None)", "Keep", priority=True, show=False),
-        bound("models.columns", "dismiss(None)", "Keep", priority=True, show=False),
-        bound("dialog.undo", "restore", "Undo", show=False),
-        bound("columns.automatic", "automatic", "Automatic", show=False),
-        bound("dialog.choose", "choose", "Choose", show=False),
+        bound("dialog.keep", "dismiss(None)", "Apply", priority=True, show=False),
+        bound("models.columns", "dismiss(None)", "Apply", priority=True, show=False),
+        bound("dialog.undo", "restore", "Undo the changes", show=False),
+        bound("columns.automatic", "automatic", "Choose automatically", show=False),
+        bound("dialog.choose", "choose", "Select or deselect", show=False),
         bound("list.down", "cursor(1)", "Next", show=False),
         bound("list.up", "cursor(-1)", "Previous", show=False),
     ]
@@ -48,7 +48,7 @@ class ColumnScreen(Modal[None]):
         self._chosen: set[str] | None = set(before) or None
 
     def compose(self) -> ComposeResult:
-        """One line a column."""
+        """One line per column."""
         yield Dialog(
             Label(self._mode(), id="columns-mode", classes="dialog-heading"),
             OptionList(*(Option(self._line(place)) for place in range(len(_CHOICES)))),
@@ -61,17 +61,17 @@ class ColumnScreen(Modal[None]):
         self.query_one(OptionList).highlighted = 0
 
     def action_restore(self) -> None:
-        """As it was when the form was opened."""
+        """Undo all changes, and close."""
         self._changed(self._before)
         self.dismiss(None)
 
     def action_automatic(self) -> None:
-        """Those that fit best."""
+        """Let the list choose the columns."""
         self._chosen = None
         self._tell()
 
     def action_choose(self) -> None:
-        """Choose the highlighted column, or not any more."""
+        """Select or deselect the highlighted column."""
         index = self.query_one(OptionList).highlighted
         if index is not None:
             self._toggle(index)
@@ -103,7 +103,7 @@ class ColumnScreen(Modal[None]):
         self._changed(chosen)
 
     def _mode(self) -> str:
-        return "Those that fit best" if self._chosen is None else "Space chooses"
+        return "Automatic: the columns that fit" if self._chosen is None else "The chosen columns"
 
     def _line(self, place: int) -> Content:
         column = _CHOICES[place]

@@ -1,4 +1,4 @@
-"""Compare: two to six models side by side, their curves and what differs between them."""
+"""Compare: the curves of two to six models, and a table of their differences."""
 
 from __future__ import annotations
 
@@ -41,16 +41,19 @@ _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS, Topic.CURVE
 
 
 class CompareScreen(ChartScreen):
-    """Wide: curves at the left, the table at the right; else one below the other."""
+    """Curves and table, side by side on a wide terminal, else one above the other."""
 
     CSS_PATH = ["../widgets/styled_lines.tcss", "compare.tcss"]  # noqa: RUF012 - Textual's own
-    ABOUT = "The curves of the marked models over one another, and what differs between them."
+    ABOUT = "The loss curves of the marked models, overlaid, and a table of their differences."
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (_SHORT, "-short"), (_HIGH, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound(
-            "compare.everything", "everything", "All", tooltip="Show what is the same for all too"
+            "compare.everything",
+            "everything",
+            "All",
+            tooltip="Show all rows or only the differences",
         ),
         bound(
             "compare.reference",
@@ -62,7 +65,7 @@ class CompareScreen(ChartScreen):
             "compare.validation",
             "validation",
             "Val. loss",
-            tooltip="Validation losses, or training losses",
+            tooltip="Show validation or training losses",
         ),
         bound(
             "compare.curves",
@@ -74,7 +77,7 @@ class CompareScreen(ChartScreen):
             "compare.shares",
             "shares",
             "Axis",
-            tooltip="Curves over steps, or over percent of the run",
+            tooltip="Show steps or percent of the run on the horizontal axis",
         ),
         *CHART_KEYS,
         bound(
@@ -100,13 +103,13 @@ class CompareScreen(ChartScreen):
         self._comparison: Comparison | None = None
         self._everything = False
         self._reference: int | None = None
-        """The place of the model that the numbers of the others are told against."""
+        """The index of the model from which differences are shown."""
         self._runs: dict[str, Run] = {}
-        """By job, those that were read."""
+        """The runs that were read, by job."""
         self._versions: dict[str, object] = {}
 
     def compose(self) -> ComposeResult:
-        """Title, curves with who is who, table; status and keys."""
+        """Title, curves with legend, table, status and keys."""
         ascii_only = self.ascii_only
         yield TitleBar("Compare", ascii_only=ascii_only)
         with Vertical(id="sides"):
@@ -122,7 +125,7 @@ class CompareScreen(ChartScreen):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Show what the cache has; fetch the curves that it lacks."""
+        """Show what is cached; fetch missing curves."""
         self._show()
         self._read_runs()
         models = self._comparison.models if self._comparison else ()
@@ -130,12 +133,12 @@ class CompareScreen(ChartScreen):
         self._load_curves(jobs)
 
     def on_resize(self, event: events.Resize) -> None:
-        """The table takes what it needs, the curves the rest."""
+        """Give the table the width it needs, and the curves the rest."""
         super().on_resize(event)
         self._share_width(event.size.width)
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
-        """Show what the writers wrote."""
+        """Show changes of the cache."""
         if topics & _SHOWN:
             self._show()
             self._read_runs()
@@ -146,22 +149,22 @@ class CompareScreen(ChartScreen):
         action: str,
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
-        """Where there is nothing to compare there is only the way back."""
+        """Offer only actions that apply."""
         if action in CHART_ACTIONS:
             return self.is_mounted and self.chart.display and self.chart.has_curve
         return action == "back" or self._comparison is not None
 
     def action_back(self) -> None:
-        """To the list; the marks stay."""
+        """Go back to the list; the marks stay."""
         self.dismiss()
 
     def action_everything(self) -> None:
-        """All rows, or those that differ."""
+        """Show all rows, or only the differences."""
         self._everything = not self._everything
         self._show_table()
 
     def action_reference(self) -> None:
-        """Numbers as differences from the next model; after the last one as they are."""
+        """Show differences from the next model; after the last one, plain numbers."""
         models = len(self._comparison.models) if self._comparison else 0
         after = 0 if self._reference is None else self._reference + 1
         self._reference = after if after < models else None
@@ -174,16 +177,16 @@ class CompareScreen(ChartScreen):
         self.refresh_bindings()
 
     def action_validation(self) -> None:
-        """Validation losses, or training losses."""
+        """Show validation or training losses."""
         self.chart.validation = not self.chart.validation
         self.refresh_bindings()
 
     def action_shares(self) -> None:
-        """Over percent of the run, or over steps."""
+        """Show percent of the run or steps on the horizontal axis."""
         self.chart.toggle_percent()
 
     def action_export(self, suffix: str) -> None:
-        """Write what is shown into the downloads directory."""
+        """Write the shown table into the downloads directory."""
         if self._comparison is None:
             return
         write: Callable[..., str] = to_csv if suffix == "csv" else to_markdown
@@ -191,20 +194,20 @@ class CompareScreen(ChartScreen):
         name = f"comparison-{clock.local(clock.now()):%Y-%m-%d}.{suffix}"
 
         def written(path: Path) -> None:
-            self.lora.notify(str(path), title="Written")
+            self.lora.notify(str(path), title="Exported")
 
         keep = partial(self.lora.writers.save_text, name, text)
-        self.lora.start(keep, written, name="export")  # it is told wherever one is by then
+        self.lora.start(keep, written, name="export")  # the toast appears on any screen
 
     def action_copy(self) -> None:
-        """Copy what is shown as Markdown."""
+        """Copy the shown table as Markdown."""
         if self._comparison is not None:
             text = to_markdown(self._comparison, everything=self._everything)
-            self.lora.copy(text, what="The table, as Markdown")
+            self.lora.copy(text, what="Table as Markdown")
 
     @property
     def chart(self) -> OverlayChart:
-        """All curves."""
+        """The chart of all curves."""
         return self.query_one(OverlayChart)
 
     @property
@@ -221,8 +224,8 @@ class CompareScreen(ChartScreen):
             self._comparison = None
             self.query_one(StatePanel).show_message(
                 "Nothing left to compare",
-                "The models were deleted from the project, or they are no longer yours.",
-                "Escape goes back to the list.",
+                "The models were deleted from the project, or are no longer yours.",
+                "Press escape to go back to the list.",
             )
             self.refresh_bindings()
             return
@@ -233,7 +236,7 @@ class CompareScreen(ChartScreen):
         curves = [run.series for run in runs]
         without = frozenset(number for number, curve in enumerate(curves) if not len(curve))
         title = self.query_one(TitleBar)
-        title.detail = f"{len(models)} models" + (f", {gone} gone" if gone else "")
+        title.detail = f"{len(models)} models" + (f", {gone} not found" if gone else "")
         self.chart.show(curves)
         self.query_one(ComparedModels).show(self._comparison, without)
         self._show_table()
@@ -246,8 +249,8 @@ class CompareScreen(ChartScreen):
             base = self._reference
             table.show(self._comparison, everything=self._everything, reference=base)
             self.query_one(DifferenceHeader).show(self._comparison, base)
-            what = "all that is known" if self._everything else "what differs"
-            against = "" if base is None else f", against {LETTERS[base]}"
+            what = "all rows" if self._everything else "only differences"
+            against = "" if base is None else f", relative to {LETTERS[base]}"
             self.query_one(TitleBar).aside = what + against
 
     def _share_width(self, width: int) -> None:
@@ -260,7 +263,7 @@ class CompareScreen(ChartScreen):
             table.styles.width = "100%"
 
     def _read_runs(self) -> None:
-        """Read beside the event loop what was not read before, or has grown."""
+        """Read, in threads, the runs that are new or have grown."""
         models = self._comparison.models if self._comparison else ()
         for job_id in {model.job_id for model in models if model.job_id}:
             version = get_run_version(self.db, job_id)
@@ -274,7 +277,7 @@ class CompareScreen(ChartScreen):
         self._show()
 
     def _load_curves(self, jobs: Sequence[str]) -> None:
-        """Fetch new points of one after the other; where that fails, what is cached stays shown."""
+        """Fetch new points, one job after the other. After an error the cached curve stays."""
         if not jobs:
             return
 
@@ -283,7 +286,7 @@ class CompareScreen(ChartScreen):
             self._load_curves(jobs[1:])
 
         def failed(_: LoraTuiError) -> None:
-            """The status line says it after the next sync."""
+            """The status line shows the error after the next sync."""
 
         load = partial(self.lora.writers.load_curve, jobs[0])
         self.start(load, loaded, failed=failed, name="curve")

@@ -1,4 +1,4 @@
-"""A question with two answers, before something that can't be taken back."""
+"""A confirmation before something that can't be undone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lora_tui.widgets.forms import Dialog
 
 
 class ConfirmScreen(Modal[bool]):
-    """Answers True only where the user said yes."""
+    """Answers True only if the user confirmed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("confirm.yes", "dismiss(True)", "Yes", show=False),
@@ -26,7 +26,7 @@ class ConfirmScreen(Modal[bool]):
         self._title, self._question = title, question
 
     def compose(self) -> ComposeResult:
-        """The question; the keys stand in the frame."""
+        """The question, with the keys in the frame."""
         yield Dialog(
             Static(self._question, markup=False, classes="dialog-text"),
             title=self._title,

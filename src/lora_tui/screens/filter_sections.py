@@ -1,4 +1,4 @@
-"""What the list can be filtered by: sections of choices, each with how many models it leaves."""
+"""The sections of the filter form: choices, each with the number of its models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lora_tui.domain import CONVERGENCES
 
 
 class Typing(Enum):
-    """What letters do in a section."""
+    """What typed letters do in a section."""
 
     NOTHING = "nothing"
     NARROWS = "narrows"
@@ -33,7 +33,7 @@ class Choice:
     count: int
 
     def is_chosen(self, query: ModelQuery) -> bool:
-        """Whether the query asks for it."""
+        """Whether the query contains this choice."""
         asked = getattr(query, self.field)
         if isinstance(asked, frozenset):
             return self.value in asked
@@ -42,7 +42,7 @@ class Choice:
         return bool(asked == self.value)
 
     def toggled(self, query: ModelQuery) -> ModelQuery:
-        """The query with it, or without where it was chosen."""
+        """The query with this choice added, or removed if it was chosen."""
         asked = getattr(query, self.field)
         if isinstance(asked, frozenset):
             changes: dict[str, Any] = {self.field: asked ^ {self.value}}
@@ -56,7 +56,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Section:
-    """The choices of one kind; `several` can be chosen together."""
+    """The choices for one field; `several`: more than one can be selected."""
 
     title: str
     choices: tuple[Choice, ...]
@@ -64,14 +64,14 @@ class Section:
     several: bool = False
 
     def narrowed(self, text: str) -> tuple[Choice, ...]:
-        """Those whose label has this in it; blanks and case don't count."""
+        """Choices whose label contains the text, ignoring case and blanks."""
         wanted = _letters(text)
         if self.typing is not Typing.NARROWS or not wanted:
             return self.choices
         return tuple(choice for choice in self.choices if wanted in _letters(choice.label))
 
     def chosen(self, query: ModelQuery) -> str:
-        """What is chosen here, in a word or two; empty for anything."""
+        """The selected choices in a word or two; empty if there is none."""
         if self.typing is Typing.DAYS and (query.created_from or query.created_before):
             labels = [choice.label for choice in self.choices if choice.is_chosen(query)]
             return labels[0] if labels else days_text(query)
@@ -81,7 +81,7 @@ class Section:
 def read_sections(
     db: sqlite3.Connection, query: ModelQuery, *, ascii_only: bool
 ) -> tuple[Section, ...]:
-    """All sections, as the cache is now; what the query asks for is there even if none has it."""
+    """Read all sections from the cache. A choice of the query is listed even if no model has it."""
     facets = facet_counts(db)
     return (
         Section("Convergence", _convergences(facets, query), several=True),
@@ -95,16 +95,16 @@ def read_sections(
 
 
 def days_text(query: ModelQuery) -> str:
-    """The days that the query asks for, as `parse_days` reads them."""
+    """The days of the query in the format of `parse_days`."""
     first = formats.date(query.created_from) if query.created_from else ""
     last = _last_day(query.created_before) if query.created_before else ""
     return first if first == last else f"{first}..{last}"
 
 
 def parse_days(text: str) -> tuple[datetime | None, datetime | None] | None:
-    """From when and before when; `a..b`, `a..`, `..b`, or one day. None where it is none of these.
+    """Parse `a..b`, `a..`, `..b` or one day into a start and an exclusive end; None if invalid.
 
-    Days are those of the user's zone, as the list shows them.
+    Days are local days, as in the list.
     """
     first, dots, last = (part.strip() for part in text.partition(".."))
     if not dots:

@@ -1,4 +1,4 @@
-"""The form in which one chooses which models the list shows."""
+"""The form for choosing which models the list shows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PLACEHOLDERS: Final = {
 
 
 class TypedLine(Input):
-    """What narrows a section; the space bar chooses, and is not typed."""
+    """The line that narrows a section; the space bar selects instead of typing a blank."""
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
         """Whether the key is text."""
@@ -49,27 +49,32 @@ class TypedLine(Input):
 
 
 class FilterScreen(Modal[None]):
-    """Tells `changed` at once, so that the list follows; escape goes back to what was before.
+    """Calls `changed` after each choice, so that the list changes at once; escape undoes all.
 
-    The sections stand at the left, the choices of one at the right. Where there may be many, and
-    for dates, what is typed goes into a line above them; elsewhere letters are keys.
+    Sections are at the left, the choices of one section at the right. Sections with many choices,
+    and dates, have a line above them for typing; elsewhere letters are keys.
     """
 
     CSS_PATH = "filters.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("dialog.keep", "keep", "Keep", priority=True, show=False),
-        bound("models.filter", "keep", "Keep", priority=True, show=False),
-        bound("dialog.undo", "restore", "Undo", priority=True, show=False),
-        bound("dialog.choose", "choose", "Choose", priority=True, show=False),
+        bound("dialog.keep", "keep", "Apply", priority=True, show=False),
+        bound("models.filter", "keep", "Apply", priority=True, show=False),
+        bound("dialog.undo", "restore", "Undo the changes", priority=True, show=False),
+        bound("dialog.choose", "choose", "Select or deselect", priority=True, show=False),
         bound("filters.next", "section(1)", "Next section", priority=True, show=False),
-        bound("filters.previous", "section(-1)", "Section before", priority=True, show=False),
-        bound("filters.clear", "clear", "Clear", priority=True, show=False),
+        bound("filters.previous", "section(-1)", "Previous section", priority=True, show=False),
+        bound("filters.clear", "clear", "Clear all filters", priority=True, show=False),
         bound("list.down", "cursor(1)", "Next", priority=True, show=False),
         bound("list.up", "cursor(-1)", "Previous", priority=True, show=False),
         bound("list.page_down", "page(1)", "Next page", priority=True, show=False),
         bound("list.page_up", "page(-1)", "Previous page", priority=True, show=False),
         *(
-            bound(f"filters.stars_{n}", f"stars({n})", f"At least {n} stars", show=False)
+            bound(
+                f"filters.stars_{n}",
+                f"stars({n})",
+                f"At least {n} star{'' if n == 1 else 's'}" if n else "Any number of stars",
+                show=False,
+            )
             for n in range(6)
         ),
     ]
@@ -85,7 +90,7 @@ class FilterScreen(Modal[None]):
         self._ascii_only = False
 
     def compose(self) -> ComposeResult:
-        """Sections, and the choices of the one that one is in."""
+        """The sections, and the choices of the current one."""
         self._ascii_only = self.app.has_class("-ascii")
         self._sections = read_sections(self._db, self._before, ascii_only=self._ascii_only)
         sections = OptionList(id="filter-sections", markup=False)
@@ -115,20 +120,20 @@ class FilterScreen(Modal[None]):
         self._enter(0)
 
     def on_resize(self, event: Resize) -> None:  # noqa: ARG002 - as Textual calls it
-        """The lines are as wide as there is room."""
+        """Draw the lines again in their new width."""
         self.call_after_refresh(self.while_alive(self._draw))
 
     def action_keep(self) -> None:
-        """Close; the list shows it already."""
+        """Close; the list shows the result already."""
         self.dismiss(None)
 
     def action_restore(self) -> None:
-        """As it was when the form was opened."""
+        """Undo all changes, and close."""
         self._changed(self._before)
         self.dismiss(None)
 
     def action_section(self, by: int) -> None:
-        """The next section, or the one before; after the last comes the first."""
+        """Go to the next or previous section; after the last comes the first."""
         self._enter((self._at + by) % len(self._sections))
 
     def action_cursor(self, lines: int) -> None:
@@ -139,24 +144,24 @@ class FilterScreen(Modal[None]):
             self._choices.action_cursor_up()
 
     def action_page(self, pages: int) -> None:
-        """Move by as many lines as are seen."""
+        """Move by a page."""
         if pages > 0:
             self._choices.action_page_down()  # type: ignore[no-untyped-call]
         else:
             self._choices.action_page_up()  # type: ignore[no-untyped-call]
 
     def action_choose(self) -> None:
-        """Choose what is under the cursor, or not any more."""
+        """Select or deselect the choice under the cursor."""
         index = self._choices.highlighted
         if index is not None and index < len(self._shown):
             self._toggle(self._shown[index])
 
     def action_stars(self, least: int) -> None:
-        """At least so many stars."""
+        """Show models with at least this many stars."""
         self._tell(self._query._replace(min_stars=least))
 
     def action_clear(self) -> None:
-        """Show everything that is searched for."""
+        """Clear all filters; the search stays."""
         self._write("")
         self._tell(self._query.unfiltered._replace(search=self._query.search))
 
@@ -232,7 +237,7 @@ class FilterScreen(Modal[None]):
         self._draw()
 
     def _draw(self) -> None:
-        """Every line anew: what is chosen and how wide they are may have changed."""
+        """Draw all lines again: the selection or the width may have changed."""
         width = self._choices.scrollable_content_region.width
         for place, choice in enumerate(self._shown):
             line = self._choice_line(choice, width)
@@ -265,15 +270,15 @@ class FilterScreen(Modal[None]):
         return Content.assemble((box, "$accent"), label, (count, "$secondary"))
 
     def _hint(self) -> tuple[str, bool]:
-        """What stands below the choices, and whether it is a complaint."""
+        """The hint below the choices, and whether it reports invalid input."""
         section, text = self._section, self._typed.value
         if section.typing is Typing.DAYS:
             wrong = parse_days(text) is None
             return (
-                ("a day is 2026-01-31; a..b, a.. or ..b", True)
+                ("write 2026-01-31, or a..b, a.. or ..b", True)
                 if wrong
                 else (
-                    "days of your own zone, the last one too",
+                    "local days, first and last included",
                     False,
                 )
             )
@@ -284,9 +289,9 @@ class FilterScreen(Modal[None]):
             return (
                 f"{formats.count(found)} of {formats.count(total)}"
                 if text
-                else f"{formats.count(total)} in all",
+                else f"{formats.count(total)} in total",
                 text != "" and not found,
             )
         if section.several:
-            return "several may be chosen", False
-        return "one of them; again for any", False
+            return "select one or more", False
+        return "select one; select it again for any", False

@@ -1,4 +1,4 @@
-"""All keys that apply where help was asked for, generated from the bindings themselves."""
+"""The help: all keys that apply now, generated from the bindings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_KEYS: Final = 22
 
 
 class HelpScreen(Modal[None]):
-    """Shows `actions`, grouped by where they apply: what has the focus comes first."""
+    """Shows `actions` by group; the group of the focused widget comes first."""
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -39,12 +39,12 @@ class HelpScreen(Modal[None]):
     ]
 
     def __init__(self, actions: Sequence[Action], about: str = "") -> None:
-        """`about` says in a sentence what one is looking at."""
+        """`about` describes the screen in a sentence."""
         super().__init__()
         self._actions, self._about = actions, about
 
     def compose(self) -> ComposeResult:
-        """The keys, in a part of the screen that scrolls."""
+        """The keys, in a part that scrolls."""
         yield Dialog(
             Scrolled(Static(markup=False, id="help-keys")),
             title="Keys",
@@ -52,7 +52,7 @@ class HelpScreen(Modal[None]):
         )
 
     def on_resize(self, event: events.Resize) -> None:
-        """What is too long goes on below where it began."""
+        """Wrap long explanations to the width."""
         del event
         width = min(_WIDTH, self.size.width * 9 // 10) - _FRAME
         ascii_only = self.app.has_class("-ascii")
@@ -70,7 +70,7 @@ class HelpScreen(Modal[None]):
 
 
 def _table(actions: Sequence[Action], about: str, width: int, *, ascii_only: bool) -> Content:
-    """One action a line or more, its keys together."""
+    """One action in one or more lines, with all its keys."""
     parts: list[tuple[str, str]] = []
     if about:
         text = normalize_width(about, ascii_only=ascii_only)

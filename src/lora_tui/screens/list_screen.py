@@ -1,4 +1,4 @@
-"""What the screens of one list share: its keys, the panel where it is empty, the kept cursor."""
+"""Base class of the screens that show one list: keys, empty state, a cursor that stays."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ LIST_KEYS: Final[tuple[BindingType, ...]] = (
     bound("list.first", "first", "First", show=False),
     bound("list.last", "last", "Last", show=False),
 )
-"""Among the BINDINGS of a list, after what `enter` does in it."""
+"""For the BINDINGS of a list, after the binding of `enter`."""
 
 
 class FullList(OptionList):
-    """A list that is all of a screen. Put LIST_KEYS into BINDINGS; they stand in the footer."""
+    """A list that fills a screen. Put LIST_KEYS into its BINDINGS."""
 
 
 class ListScreen(CacheScreen, Generic[Row]):
@@ -43,35 +43,35 @@ class ListScreen(CacheScreen, Generic[Row]):
 
     HEADING: ClassVar[str]
     TOPICS: ClassVar[frozenset[Topic]]
-    """A change of these is a change of the list."""
+    """Changes of these topics change the list."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lines: list[Row | None] = []
-        """What each line of the list is; None for a heading."""
+        """The row of each line; None for a heading."""
 
     @abstractmethod
     def compose_list(self) -> ComposeResult:
-        """The list, a FullList, and what stands above it."""
+        """Yield the list, a FullList, and what is above it."""
 
     @abstractmethod
     def refresh_list(self) -> None:
-        """Read the list anew."""
+        """Read the rows, and pass them to `show_rows`."""
 
     @abstractmethod
     def identity(self, row: Row) -> Hashable:
-        """By what a row is known again after the list was read anew."""
+        """A value that identifies a row after the list was read again."""
 
     @abstractmethod
     def say_empty(self, panel: StatePanel) -> None:
-        """What stands where the list has no rows."""
+        """Write the text that is shown when the list is empty."""
 
     @abstractmethod
     def open_row(self, row: Row) -> None:
-        """What `enter` does."""
+        """Called for `enter` on a row."""
 
     def compose(self) -> ComposeResult:
-        """The list, or that there is nothing."""
+        """The list, or the text for an empty list."""
         yield TitleBar(self.HEADING, ascii_only=self.ascii_only)
         yield from self.compose_list()
         yield StatePanel(markup=False)
@@ -84,7 +84,7 @@ class ListScreen(CacheScreen, Generic[Row]):
         self.query_one(FullList).focus()
 
     def on_resize(self, event: Resize) -> None:  # noqa: ARG002 - as Textual calls it
-        """The lines are as wide as the list."""
+        """Draw the lines again in their new width."""
         self.call_after_refresh(self.while_alive(self.refresh_list))
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
@@ -94,12 +94,12 @@ class ListScreen(CacheScreen, Generic[Row]):
         self.query_one(StatusBar).update_from_cache()
 
     def action_back(self) -> None:
-        """To where one came from."""
+        """Close this screen."""
         self.dismiss()
 
     @property
     def line_width(self) -> int:
-        """How many columns a line of the list has."""
+        """The width of a line, in columns."""
         return max(40, self.size.width - 4)
 
     @property
@@ -109,7 +109,7 @@ class ListScreen(CacheScreen, Generic[Row]):
         return self._lines[index] if index is not None and index < len(self._lines) else None
 
     def show_rows(self, lines: Sequence[tuple[Row | None, Content]]) -> None:
-        """Show these; the cursor stays on its row, or goes to the first. None: a heading."""
+        """Show these lines; a row of None is a heading. The cursor stays on its row if it can."""
         listing, chosen = self.query_one(FullList), self.chosen
         before, now = self._identities(), [row for row, _ in lines]
         self._lines = now
@@ -128,7 +128,7 @@ class ListScreen(CacheScreen, Generic[Row]):
         self.refresh_bindings()
 
     def open_model(self, model_id: str) -> None:
-        """Jump to the model of a row, which may not have been synced yet."""
+        """Open the model of a row, if the cache has it."""
         if names_of(self.db, [model_id]):
             self.lora.open_model(model_id)
         else:
@@ -149,7 +149,7 @@ class ListScreen(CacheScreen, Generic[Row]):
         return [None if row is None else self.identity(row) for row in self._lines]
 
     def _place_of(self, chosen: Row | None) -> int | None:
-        """Where that row is now; else the first row."""
+        """The line of that row, or of the first row."""
         identities = self._identities()
         if chosen is not None and self.identity(chosen) in identities:
             return identities.index(self.identity(chosen))

@@ -1,4 +1,4 @@
-"""Model: everything about one model, its loss curve, and its download."""
+"""Model: the facts of one model, its loss curve, and its download."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lora_tui.opinion import compare_with_rating
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, ChartScreen, Scrolled
 from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.snippets import SnippetsScreen
-from lora_tui.widgets.bindings import bound
+from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.charts.loss_chart import LossChart
 from lora_tui.widgets.file_list import FileList
 from lora_tui.widgets.model_metadata import ModelMetadata, adapter_section
@@ -35,11 +35,10 @@ from lora_tui.widgets.states import StatePanel
 
 _WIDE: Final = 110
 _FACTS: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS})
-_NOT_READ: Final = "not looked into: i reads a few kilobytes of it"
 
 
 class ModelScreen(ChartScreen):
-    """One model. Wide: figures and chart at the left, facts at the right; else one column."""
+    """One model, in two columns on a wide terminal, else in one."""
 
     CSS_PATH = ["../widgets/styled_lines.tcss", "model.tcss"]  # noqa: RUF012 - Textual's own
     ABOUT = "One model: its loss curve, a second opinion on it, its files, and how it was trained."
@@ -50,28 +49,26 @@ class ModelScreen(ChartScreen):
         bound(
             "model.choose_files", "choose_files", "Files", tooltip="Choose which files to download"
         ),
-        bound(
-            "model.cancel", "cancel", "Stop", tooltip="Stop the download; what was fetched is kept"
-        ),
+        bound("model.cancel", "cancel", "Stop", tooltip="Stop the download; received data is kept"),
         bound(
             "model.serve",
             "serve",
             "Serve",
-            tooltip="Snippets that load it into vLLM, PEFT and others",
+            tooltip="Show snippets that load it into vLLM, PEFT and others",
         ),
         *CHART_KEYS,
         bound(
             "model.over_time",
             "over_time",
-            "Over the time since the start, or over steps",
+            "Show time or steps on the horizontal axis",
             show=False,
         ),
-        bound("model.inspect", "inspect", "Look into the adapter's header", show=False),
+        bound("model.inspect", "inspect", "Read the adapter's header", show=False),
         bound("model.copy_id", "copy_id", "Copy the id", show=False),
         bound(
             "model.copy_checksums",
             "copy_checksums",
-            "Copy the checksums, as sha256sum has them",
+            "Copy the checksums for sha256sum",
             show=False,
         ),
     ]
@@ -81,15 +78,16 @@ class ModelScreen(ChartScreen):
         self.model_id = model_id
         self._model: Model | None = None
         self._curve_state = "loading curve…"
-        """Why there is no curve to draw, in words."""
+        """The text that is shown instead of a missing curve."""
         self._run: Run | None = None
         self._run_version: object = None
-        """What of the run was read, or is being read."""
-        self._adapter: Adapter | str = _NOT_READ
+        """The version of the run that was read, or is being read."""
+        self._adapter: Adapter | str = ""
+        """Facts of its header, or why there are none."""
         self._adapter_from: Path | None = None
 
     def compose(self) -> ComposeResult:
-        """Header, figures and chart, files and facts; status and keys."""
+        """Header, figures, chart, files, facts, status and keys."""
         ascii_only = self.ascii_only
         yield ModelHeader(ascii_only=ascii_only)
         with Scrolled(id="page"):
@@ -106,14 +104,17 @@ class ModelScreen(ChartScreen):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Show what the cache has; fetch the points that it lacks, look at the disk."""
+        """Show what is cached; fetch missing points, check the downloaded files."""
+        self._adapter = (
+            f"Not inspected. Press {key_of(self.app, 'model.inspect')} to read its header"
+        )
         self._show_model()
         self.lora.look_at_disk()
         if self._model is not None and self._model.job_id:
             self._load_curve(self._model.job_id)
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
-        """Show what the writers wrote."""
+        """Show changes of the cache."""
         if topics & _FACTS:
             self._show_model()
         if Topic.CURVES in topics:
@@ -127,7 +128,7 @@ class ModelScreen(ChartScreen):
         action: str,
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
-        """Only what applies is offered."""
+        """Offer only actions that apply."""
         if action in ("download", "choose_files"):
             return bool(self._model and self._model.files) and not self._is_downloading
         if action == "cancel":
@@ -143,7 +144,7 @@ class ModelScreen(ChartScreen):
         return True
 
     def action_back(self) -> None:
-        """To the list."""
+        """Go back to the list."""
         self.dismiss()
 
     def action_download(self) -> None:
@@ -151,7 +152,7 @@ class ModelScreen(ChartScreen):
         self._download(None)
 
     def action_choose_files(self) -> None:
-        """Choose which files to download."""
+        """Open the file selection."""
         if self._model is None:
             return
         here = {
@@ -168,7 +169,7 @@ class ModelScreen(ChartScreen):
         self.app.push_screen(screen, self.while_alive(chosen))
 
     def action_cancel(self) -> None:
-        """Stop the download; what was fetched is kept."""
+        """Stop the download; received data is kept."""
         self.lora.ask(partial(self.lora.writers.cancel_download, self.model_id))
 
     def action_copy_id(self) -> None:
@@ -176,7 +177,7 @@ class ModelScreen(ChartScreen):
         self.lora.copy(self.model_id)
 
     def action_over_time(self) -> None:
-        """Over time, or over steps."""
+        """Show time or steps on the horizontal axis."""
         self.chart.toggle_time()
 
     def action_serve(self) -> None:
@@ -187,26 +188,26 @@ class ModelScreen(ChartScreen):
             self.app.push_screen(SnippetsScreen(served, ascii_only=self.ascii_only))
 
     def action_inspect(self) -> None:
-        """Read the header of the adapter's file in the bucket, unless it was read."""
+        """Read the header of the adapter's file in the bucket, once."""
         if isinstance(self._adapter, str):
-            self._show_adapter("reading its header…")
+            self._show_adapter("Reading the header…")
             read = partial(self.lora.writers.read_adapter, self.model_id)
             self._read_adapter(read)
 
     def action_copy_checksums(self) -> None:
-        """Copy what `sha256sum --check` reads."""
+        """Copy the checksums in the format of `sha256sum --check`."""
         files = self._model.files if self._model else ()
         lines = [f"{file.sha256}  {file.label}" for file in files if file.sha256]
-        self.lora.copy("\n".join(lines) + "\n", what="The checksums, as sha256sum reads them")
+        self.lora.copy("\n".join(lines) + "\n", what="Checksums in the format of sha256sum")
 
     @property
     def chart(self) -> LossChart:
-        """The curve of its run."""
+        """The loss chart."""
         return self.query_one(LossChart)
 
     @property
     def scrolled(self) -> Scrolled:
-        """The facts where there are two columns, else the whole page."""
+        """The facts if there are two columns, else the whole page."""
         return self.query_one("#facts" if self.has_class("-wide") else "#page", Scrolled)
 
     @property
@@ -221,7 +222,7 @@ class ModelScreen(ChartScreen):
             self.query_one(StatePanel).show_message(
                 "This model is gone",
                 "It was deleted from the project, or it is no longer yours.",
-                "What was downloaded stays on your disk. Escape goes back to the list.",
+                "Downloaded files stay on your disk. Press escape to go back to the list.",
             )
         else:
             self.query_one(MetricTiles).show(model)
@@ -233,13 +234,13 @@ class ModelScreen(ChartScreen):
         self.refresh_bindings()
 
     def _show_curve(self) -> None:
-        """What was read of the run; until then its thinned curve, which is there at once."""
+        """Show the run, or its reduced curve until the run was read."""
         if self._model is None:
             return
-        reason = self._curve_state if self._model.job_id else "This model names no training job"
+        reason = self._curve_state if self._model.job_id else "This model has no training job"
         run = self._run
         if run and run.opinion and not len(run.series):
-            reason = "None of the losses that were logged is a number"
+            reason = "The run logged no valid loss"
         self.chart.show(
             run.series if run else get_curve(self.db, self._model.job_id), otherwise=reason
         )
@@ -250,7 +251,7 @@ class ModelScreen(ChartScreen):
         self.refresh_bindings()
 
     def _read_run(self) -> None:
-        """Read the whole run beside the event loop, if it is not what was read before."""
+        """Read the run in a thread, if it has changed."""
         if self._model is None:
             return
         version = get_run_version(self.db, self._model.job_id)
@@ -295,7 +296,7 @@ class ModelScreen(ChartScreen):
         self.query_one(FileList).scroll_visible(top=top, animate=False)
 
     def _load_curve(self, job_id: str) -> None:
-        """Fetch new points; a failure matters only where there is nothing to show."""
+        """Fetch new points; an error is shown only instead of a missing curve."""
 
         def loaded(_: None) -> None:
             self._curve_loaded("No metric points were logged for this run")

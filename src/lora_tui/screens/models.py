@@ -1,4 +1,4 @@
-"""Models: the list that the application opens with."""
+"""Models: the list of models, the first screen of the application."""
 
 from __future__ import annotations
 
@@ -53,50 +53,65 @@ _SOON: Final = 0.01
 class ModelsScreen(CacheScreen):
     """All models of the account; the query (order, search, filters) is the state of this screen."""
 
-    ABOUT = "Every model of the account, as this disk has it. Stars are the pipeline's rating."
+    ABOUT = "All models of the account, from the local cache. Stars are the pipeline's rating."
     AUTO_FOCUS = "ModelView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("models.search", "search", "Search", key_display="/", tooltip="Search as you type"),
         bound("models.sort", "sort", "Sort", tooltip="Choose the order of the list"),
         bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
-        bound("models.filter", "filter", "Filter", tooltip="Choose which models are shown"),
+        bound("models.filter", "filter", "Filter", tooltip="Filter the list"),
         bound(
             "models.download",
             "download",
             "Download",
-            tooltip="Download the model, or all that are marked",
+            tooltip="Download the model, or all marked models",
         ),
-        bound("models.view", "view", "View", tooltip="Show cards, or the table"),
+        bound("models.view", "view", "View", tooltip="Switch between table and cards"),
         bound(
-            "models.preview", "preview", "Preview", tooltip="Show the model beside the list, or not"
+            "models.preview",
+            "preview",
+            "Preview",
+            tooltip="Show or hide the preview beside the list",
         ),
-        bound("models.columns", "columns", "Columns", show=False, tooltip="Choose the columns"),
+        bound(
+            "models.columns",
+            "columns",
+            "Columns",
+            show=False,
+            tooltip="Choose the columns of the table",
+        ),
         bound(
             "models.compare", "compare", "Compare", show=False, tooltip="Compare the marked models"
         ),
         bound(
             "models.copy_id", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"
         ),
-        bound("models.reset", "reset", "Clear", show=False, tooltip="Clear search, filters, marks"),
+        bound(
+            "models.reset",
+            "reset",
+            "Clear",
+            show=False,
+            tooltip="Clear the search, the filters or the marks",
+        ),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.rows = ModelRows(self._fetch)
-        """The list with its cursor and marks; table and cards show the same."""
+        """The rows, the cursor and the marks, shared by table and cards."""
         self.model_query = ModelQuery()
         self._list: ModelList | None = None
         self._shown = self._everything = 0
         self._can_compare = False
         self._unmarked: frozenset[str] = frozenset()
-        """What was marked before all marks were cleared."""
+        """The marks that were cleared last, to restore them."""
         self._preview_due = False
         self._search_begins = False
         self._is_first_sync = True
 
     def compose(self) -> ComposeResult:
-        """Title, search, list (or what stands for it), status, keys."""
+        """Title, search, list or empty state, status, keys."""
         yield TitleBar("Models", ascii_only=self.ascii_only)
         yield OfflineBanner(markup=False)
         yield SearchBar()
@@ -107,20 +122,20 @@ class ModelsScreen(CacheScreen):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The list has the focus, and the order of the last time."""
+        """Focus the list, in the order of the last run."""
         state = self.lora.view_state
         self.model_query = ModelQuery(sort=state.sort, reverse=state.reverse)
         self.refresh_list()
         self.view.focus()
 
     async def on_event(self, event: events.Event) -> None:
-        """What has just been mounted has its styles: not all of them a second time."""
+        """Skip the second calculation of all styles after mounting."""
         if isinstance(event, events.ScreenResume) and not self.stack_updates:
             event.refresh_styles = False
         await super().on_event(event)
 
     def on_screen_resume(self) -> None:
-        """The columns may have been chosen elsewhere."""
+        """Show the columns that may have been chosen on the Settings screen."""
         for table in self.query(ModelTable):
             table.columns = valid_column_keys(self.lora.view_state.columns)
 
@@ -134,7 +149,7 @@ class ModelsScreen(CacheScreen):
         action: str,
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
-        """While one types, letters are letters; an empty list has nothing to download."""
+        """Offer only actions that apply."""
         if action in ("download", "copy_id"):
             return self._shown > 0
         if action == "compare":
@@ -146,11 +161,11 @@ class ModelsScreen(CacheScreen):
         return not (action == "search" and isinstance(self.focused, SearchInput))
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - as Textual calls it
-        """A terminal that is wide enough shows the model under the cursor too."""
+        """Show the preview if the terminal is wide enough."""
         self._arrange_preview()
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
-        """Show what the writers wrote."""
+        """Show changes of the cache."""
         self.query_one(StatusBar).update_from_cache()
         if topics & _SHOWN or Topic.TRANSFERS in topics:
             self.refresh_list()
@@ -160,7 +175,7 @@ class ModelsScreen(CacheScreen):
             self._preview_later()
 
     def refresh_list(self) -> None:
-        """Read the list anew; the cursor stays on its model."""
+        """Read the list again; the cursor stays on its model."""
         query = self.model_query
         self._list = models = ModelList(self.db, query)
         total = models.total
@@ -175,13 +190,14 @@ class ModelsScreen(CacheScreen):
         self._refresh_states(total)
 
     def action_search(self) -> None:
-        """Type what to search for."""
+        """Open the search."""
         self.query_one(SearchBar).open()
 
     def on_key(self, event: events.Key) -> None:
-        """Take what is typed fast behind the slash: it is still on its way through the list.
+        """Put keys that were typed quickly after the slash into the search, in their order.
 
-        The search gets the focus once nothing is on its way any more; no letter overtakes another.
+        They reach the list before the search has the focus. It gets the focus when no key is
+        pending any more.
         """
         bar = self.query_one(SearchBar)
         if self._search_begins:
@@ -268,7 +284,7 @@ class ModelsScreen(CacheScreen):
         self._sort(event.sort)
 
     def action_view(self) -> None:
-        """From the table to the cards, or back."""
+        """Switch between table and cards."""
         before = self.view
         wanted = View.TABLE if self.lora.view_state.view is View.CARDS else View.CARDS
         self.lora.remember(replace(self.lora.view_state, view=wanted))
@@ -282,13 +298,13 @@ class ModelsScreen(CacheScreen):
         shown.focus()
 
     def action_preview(self) -> None:
-        """Show the model under the cursor beside the list, or not."""
+        """Show or hide the preview."""
         state = self.lora.view_state
         self.lora.remember(replace(state, preview=not state.preview))
         self._arrange_preview()
 
     def action_columns(self) -> None:
-        """Choose the columns of the table; it follows at once."""
+        """Open the choice of columns; the table changes at once."""
         table = self.query_one(ModelTable)
 
         def changed(keys: tuple[str, ...]) -> None:
@@ -301,13 +317,13 @@ class ModelsScreen(CacheScreen):
         self.app.push_screen(ColumnScreen(table.columns, shown, self.while_alive(changed)))
 
     def action_filter(self) -> None:
-        """Choose which models are shown; the list follows at once."""
+        """Open the filters; the list changes at once."""
         from lora_tui.screens.filters import FilterScreen
 
         self.app.push_screen(FilterScreen(self.db, self.model_query, self.while_alive(self._ask)))
 
     def action_download(self) -> None:
-        """Download the marked models, after a question; where none is, the one under the cursor."""
+        """Download the marked models after a confirmation, else the model under the cursor."""
         model = self.rows.current
         if self.rows.marked:
             self._download_marked()
@@ -378,9 +394,9 @@ class ModelsScreen(CacheScreen):
         )
 
     def _locate(self, model_id: str) -> int | None:
-        """Where the cursor's model stands now, or None to keep the cursor at the top.
+        """The position of the cursor's model, or None to keep the cursor at the top.
 
-        The first sync brings the oldest models first: who has not moved waits for the newest.
+        The first sync stores the oldest models first; an untouched cursor stays at the newest.
         """
         if self._list is None or (self._is_first_sync and not self.rows.moved):
             return None
@@ -391,7 +407,7 @@ class ModelsScreen(CacheScreen):
         return self.size.width >= _WITH_PREVIEW
 
     def _arrange_preview(self) -> None:
-        """Show the pane or hide it; it is made when it is first needed."""
+        """Show or hide the preview; it is created when it is first needed."""
         wanted = self._is_wide and self.lora.view_state.preview
         panes = self.query("ModelPreview")
         if wanted and not panes:
@@ -404,7 +420,7 @@ class ModelsScreen(CacheScreen):
         self.refresh_bindings()
 
     def _preview_later(self) -> None:
-        """Once the view has done what was asked of it until now: a held key never waits."""
+        """Update the preview after all pending keys of the view."""
         # a resize may come while the screen is taken down, with its views gone already
         shown = next((view for view in self.query(ModelView) if view.display), None)
         if not self._preview_due and shown is not None and self.query("ModelPreview"):
@@ -436,7 +452,7 @@ class ModelsScreen(CacheScreen):
             self.refresh_list()
 
     def _refresh_states(self, total: int) -> None:
-        """Title, banner, and the panel that stands where there is no list."""
+        """Update title, banner and empty state."""
         query, state = self.model_query, get_sync_state(self.db)
         age = formats.age(state.last_success, clock.now())
         self._is_first_sync = state.last_success is None

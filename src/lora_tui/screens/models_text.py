@@ -31,7 +31,7 @@ _DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
     Sort.CREATED: ("newest first", "oldest first"),
     Sort.QUALITY: ("best first", "worst first"),
     Sort.NAME: ("A to Z", "Z to A"),
-    Sort.COST: ("dearest first", "cheapest first"),
+    Sort.COST: ("most expensive first", "cheapest first"),
     Sort.LOSS: ("lowest first", "highest first"),
     Sort.DURATION: ("longest first", "shortest first"),
     Sort.SIZE: ("largest first", "smallest first"),
@@ -40,7 +40,7 @@ _DIRECTIONS: Final[dict[Sort, tuple[str, str]]] = {
 
 
 def query_text(query: ModelQuery) -> str:
-    """`“radio” · good, excellent · since 2026-11-16`; empty where nothing is left out."""
+    """Describe search and filters: `“radio” · good, excellent · since 2026-11-16`."""
     parts = [
         f"“{query.search}”" if query.search else "",
         ", ".join(sorted(query.convergences)),
@@ -59,12 +59,12 @@ def query_text(query: ModelQuery) -> str:
 
 
 def direction_name(sort: Sort, *, reverse: bool) -> str:
-    """The direction in words: `newest first`."""
+    """Describe the direction: `newest first`."""
     return _DIRECTIONS[sort][int(reverse)]
 
 
 def list_note(shown: int, everything: int, marked: int, *, compare_key: str | None) -> str:
-    """For the status bar: `8 of 37 models  2 marked: c compares`; the key where it applies."""
+    """The note in the status bar: `8 of 37 models  2 marked: c compares`."""
     note = formats.counted(everything, "model")
     if shown != everything:
         note = f"{formats.count(shown)} of {note}"
@@ -75,14 +75,14 @@ def list_note(shown: int, everything: int, marked: int, *, compare_key: str | No
 
 
 def download_question(db: sqlite3.Connection, marked: Collection[str]) -> str:
-    """Asked before several are downloaded; sizes that are not known are not left out silently."""
+    """The confirmation before several downloads; `at least` where a size is unknown."""
     known = [size for size in sizes_of(db, marked).values() if size is not None]
     least = "" if len(known) == len(marked) else "at least "
     return f"Download the {len(marked)} marked models, {least}{formats.size(sum(known))}?"
 
 
 def is_narrowed(query: ModelQuery) -> bool:
-    """Whether it asks for some of the models, not for all in an order."""
+    """Whether the query has a search or a filter."""
     return query != ModelQuery(sort=query.sort, reverse=query.reverse)
 
 
@@ -95,12 +95,12 @@ def show_empty_state(
     loading: bool,
     signed_out: bool,
 ) -> None:
-    """No match, loading, failed, never synced, or none there. `signed_out`: only a login helps."""
+    """Say why the list is empty and what to do. `signed_out`: the user has to sign in."""
     sync = key_of(app, "app.sync")
     if is_narrowed(query):
         key = key_of(app, "models.reset")
         panel.show_message(
-            "No model matches", query_text(query), f"{key} clears search and filters"
+            "No matching models", query_text(query), f"{key} clears search and filters"
         )
     elif loading:
         panel.show_message("Fetching your models", "They appear here as they arrive")
@@ -112,9 +112,9 @@ def show_empty_state(
     else:
         panel.show_message(
             "No models yet",
-            "A model appears when a training job was completed and harvested.",
-            f"{key_of(app, 'app.harvest')} shows the harvest and runs it; {sync} syncs again",
-            "without a screen: lora-tui --harvest --once",
+            "A model appears after its training job has completed and was harvested.",
+            f"{key_of(app, 'app.harvest')} shows and starts the harvest; {sync} syncs again",
+            "On the command line: lora-tui --harvest --once",
         )
 
 

@@ -1,4 +1,4 @@
-"""Notifications: what the pipeline told, unread first; enter reads one and jumps to its model."""
+"""Notifications of the pipeline, unread first; enter marks one as read and opens its model."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class NoticeList(FullList, inherit_bindings=False):
 
 
 class NotificationsScreen(ListScreen[Notification]):
-    """The newest 200."""
+    """Shows the newest 200 notifications."""
 
-    ABOUT = "What the pipeline told. Read here is read in the web application too."
+    ABOUT = "Notifications of the pipeline. What you read here is read in the web application too."
     CSS_PATH = "list_screen.tcss"
     HEADING = "Notifications"
     TOPICS = frozenset({Topic.NOTIFICATIONS, Topic.MODELS})
@@ -42,15 +42,15 @@ class NotificationsScreen(ListScreen[Notification]):
     ]
 
     def compose_list(self) -> ComposeResult:
-        """The list alone."""
+        """The list."""
         yield NoticeList(id="notices", markup=False)
 
     def identity(self, row: Notification) -> str:
-        """Its id in the backend."""
+        """The id of the notification."""
         return row.id
 
     def refresh_list(self) -> None:
-        """Read the list anew; the cursor stays on its notification."""
+        """Read the notifications and count the unread ones."""
         notices = get_notifications(self.db)
         names = names_of(self.db, [notice.model_id for notice in notices if notice.model_id])
         self.show_rows(
@@ -60,12 +60,12 @@ class NotificationsScreen(ListScreen[Notification]):
         self.query_one(TitleBar).detail = f"{unread} unread" if unread else "all read"
 
     def say_empty(self, panel: StatePanel) -> None:
-        """When there will be some."""
+        """Say when notifications arrive."""
         key = key_of(self.app, "app.sync")
         panel.show_message("No notifications", f"They arrive when a model is ready; {key} syncs")
 
     def open_row(self, row: Notification) -> None:
-        """Mark it as read, and jump to its model."""
+        """Mark the notification as read, and open its model."""
         if not row.read:
             self.lora.mark_read(row.id)
         if row.model_id is not None:

@@ -35,12 +35,12 @@ _TEXTUAL_OWN: Final = frozenset(
     }
 )
 GROUPS: Final = ("In the list", "This screen", "In the chart", "Moving", "Everywhere")
-"""The first one is what has the focus."""
+"""The first group belongs to the focused widget."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that can be done, with all keys that do it."""
+    """An action with all its keys."""
 
     active: ActiveBinding
     keys: tuple[str, ...]
@@ -49,17 +49,17 @@ class Action:
 
     @property
     def name(self) -> str:
-        """Short, as in the footer."""
+        """The short name, as in the footer."""
         return self.active.binding.description
 
     @property
     def explanation(self) -> str:
-        """The whole of it."""
+        """The full explanation."""
         return self.active.binding.tooltip or self.active.binding.description
 
 
 def actions_of(app: App[Any], screen: Screen[Any]) -> list[Action]:
-    """Generated from the bindings of the screen, of what has the focus in it, and of the app."""
+    """List the actions of the focused widget, of the screen and of the application."""
     keys: dict[str, list[str]] = {}
     firsts: dict[str, ActiveBinding] = {}
     for active in screen.active_bindings.values():
@@ -84,7 +84,7 @@ def actions_of(app: App[Any], screen: Screen[Any]) -> list[Action]:
 
 
 def grouped(actions: Iterable[Action]) -> dict[str, list[Action]]:
-    """By group, in their order."""
+    """Group the actions, in their order."""
     groups: dict[str, list[Action]] = {}
     for action in actions:
         groups.setdefault(action.group, []).append(action)
@@ -92,18 +92,18 @@ def grouped(actions: Iterable[Action]) -> dict[str, list[Action]]:
 
 
 class Palette(CommandPalette, BaseScreen[None]):
-    """Textual's own, over a screen that is dimmed in every theme."""
+    """Textual's palette over a screen that is dimmed in every theme."""
 
     def render(self) -> RenderableType:
-        """What is below, dimmed."""
+        """The screen below, dimmed."""
         return dimmed_below(self, super().render())
 
 
 class ActionCommands(Provider):
-    """Offers what `actions_of` the screen below finds, except moving about."""
+    """Offers the actions of the screen below, except for moving, and the themes."""
 
     async def discover(self) -> Hits:
-        """Everything, before anything is typed."""
+        """All actions, before anything is typed."""
         for action in self._actions():
             yield DiscoveryHit(
                 action.explanation, partial(self._run, action), help=self._help(action)
@@ -112,7 +112,7 @@ class ActionCommands(Provider):
             yield DiscoveryHit(title, choose)
 
     async def search(self, query: str) -> Hits:
-        """What matches, the best first."""
+        """The actions that match."""
         matcher = self.matcher(query)
         for action in self._actions():
             score = max(matcher.match(action.explanation), matcher.match(action.name))
@@ -130,7 +130,7 @@ class ActionCommands(Provider):
     def _themes(self) -> Iterator[tuple[str, Callable[[], None]]]:
         app = cast("CacheApp", self.app)
         for name in THEME_NAMES:
-            yield f"Colours: {name}", partial(app.choose_theme, name)
+            yield f"Theme: {name}", partial(app.choose_theme, name)
 
     def _actions(self) -> list[Action]:
         found = actions_of(self.app, self.screen)
@@ -144,7 +144,7 @@ class ActionCommands(Provider):
 
 
 def _is_with_control(key: str) -> bool:
-    """Plain keys are named before those with a modifier."""
+    """Sort key: plain keys come before those with ctrl."""
     return key.startswith("^")
 
 

@@ -1,4 +1,4 @@
-"""The snippets that load an adapter into vLLM, PEFT, llama.cpp or Ollama, one a tab, to copy."""
+"""The snippets that load an adapter into vLLM, PEFT, llama.cpp or Ollama, one per tab."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GAP: Final = 2
 
 
 class ProgramTabs(Widget):
-    """The programs' names in a line, the chosen one marked; a click chooses."""
+    """The names of the programs in a line, with the chosen one marked; a click chooses."""
 
     chosen: reactive[int] = reactive(0)
 
@@ -60,15 +60,15 @@ class ProgramTabs(Widget):
 
 
 class SnippetsScreen(Modal[None]):
-    """Shows what to paste; `y` copies it through the terminal."""
+    """Shows the snippets; `y` copies one to the clipboard of the terminal."""
 
     CSS_PATH = "snippets.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("dialog.close", "dismiss(None)", "Close", show=False),
         bound("model.serve", "dismiss(None)", "Close", show=False),
-        bound("serve.next", "turn(1)", "Next program", show=False),
-        bound("serve.previous", "turn(-1)", "Previous program", show=False),
-        bound("serve.copy", "copy", "Copy", show=False),
+        bound("serve.next", "turn(1)", "Next snippet", show=False),
+        bound("serve.previous", "turn(-1)", "Previous snippet", show=False),
+        bound("serve.copy", "copy", "Copy the snippet", show=False),
         *(
             bound(f"serve.program_{n}", f"choose({n - 1})", name)
             for n, name in enumerate(PROGRAMS, 1)
@@ -80,14 +80,14 @@ class SnippetsScreen(Modal[None]):
         self._served, self._ascii_only = served, ascii_only
 
     def compose(self) -> ComposeResult:
-        """Tabs, the snippet, and what is still missing in it."""
+        """Tabs, the snippet, and a note about what is missing in it."""
         yield Dialog(
             ProgramTabs(),
             Static(id="snippet", markup=False),
             Static(id="missing", markup=False),
             title="Serve this adapter",
             keys=[
-                ("serve.previous", "before"),
+                ("serve.previous", "previous"),
                 ("serve.next", "next"),
                 ("serve.copy", "copies"),
                 ("dialog.close", "closes"),
@@ -95,25 +95,25 @@ class SnippetsScreen(Modal[None]):
         )
 
     def on_mount(self) -> None:
-        """Follow the tabs."""
+        """Show the snippet of the chosen tab."""
         self.watch(self.query_one(ProgramTabs), "chosen", self._show)
 
     def action_turn(self, by: int) -> None:
-        """The next program, round and round."""
+        """Show the next snippet; after the last the first."""
         tabs = self.query_one(ProgramTabs)
         tabs.chosen = (tabs.chosen + by) % len(PROGRAMS)
 
     def action_choose(self, number: int) -> None:
-        """One of them."""
+        """Show one snippet."""
         self.query_one(ProgramTabs).chosen = number
 
     def action_copy(self) -> None:
-        """Put the snippet on the clipboard of the terminal."""
+        """Copy the snippet to the clipboard of the terminal."""
         text, missing = self._text()
         if missing is None or text:
             app = cast("BaseApp", self.app)
             title = _TITLES[PROGRAMS[self.query_one(ProgramTabs).chosen]]
-            app.copy(text, what=f"What loads it into {title}")
+            app.copy(text, what=f"Snippet for {title}")
 
     def _show(self) -> None:
         text, missing = self._text()
@@ -124,16 +124,17 @@ class SnippetsScreen(Modal[None]):
         note.display = missing is not None
 
     def _text(self) -> tuple[str, str | None]:
-        """The snippet, and what is to be said of it."""
+        """The snippet, and a note about what is missing in it."""
         try:
             text = snippet(self._served, PROGRAMS[self.query_one(ProgramTabs).chosen])
         except LoraTuiError as error:
             return "", "\n".join(filter(None, (str(error), error.details, error.remedy)))
         missing = []
         if self._served.directory is None:
+            key = key_of(self.app, "model.download")
             missing.append(
-                f"It is not on this disk yet ({key_of(self.app, 'model.download')} downloads it):"
-                f" {PLACEHOLDER_DIRECTORY} stands in."
+                f"Not downloaded yet ({key} on its page downloads it)."
+                f" Replace {PLACEHOLDER_DIRECTORY}."
             )
         if PLACEHOLDER_BASE in text:
             missing.append(f"Replace {PLACEHOLDER_BASE}.")

@@ -1,4 +1,4 @@
-"""The small menu in which the order of the list is chosen."""
+"""The menu for choosing the order of the list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lora_tui.widgets.forms import Dialog
 
 
 class SortMenu(Modal[Sort | None]):
-    """Answers the chosen order; None where nothing was chosen."""
+    """Answers the chosen order, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("dialog.close", "dismiss(None)", "Close", show=False),
@@ -33,20 +33,22 @@ class SortMenu(Modal[Sort | None]):
         self._current, self._reverse = current, reverse
 
     def compose(self) -> ComposeResult:
-        """One line an order; the present one is marked."""
+        """One line per order; the current one is marked."""
         options = []
         for sort in Sort:
             chosen = sort is self._current
             mark = ("*" if self.app.has_class("-ascii") else "●") if chosen else " "
             direction = direction_name(sort, reverse=chosen and self._reverse)
-            text = f"{mark} {SORT_NAMES[sort]:<14} {direction}"
+            text = f"{mark} {SORT_NAMES[sort]:<13} {direction}"
             options.append(Option(Content(text), id=sort.value))
         yield Dialog(
-            OptionList(*options, markup=False), title="Sort by", note="the same again reverses"
+            OptionList(*options, markup=False),
+            title="Sort by",
+            note="choose again to reverse",
         )
 
     def on_mount(self) -> None:
-        """Start at the present order."""
+        """Start at the current order."""
         self.query_one(OptionList).highlighted = list(Sort).index(self._current)
 
     def action_cursor(self, lines: int) -> None:

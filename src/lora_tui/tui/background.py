@@ -1,7 +1,7 @@
-"""Runs a blocking call in a thread beside the event loop, and applies its result there.
+"""Runs a blocking call in a thread, and passes its result to the event loop.
 
-All that the application does in the background goes through `start`: it says once what becomes of
-a result that comes too late, and of an error that nobody has foreseen.
+All background work of the application goes through `start`, which handles late results and
+unexpected errors.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def start(
 ) -> None:
     """Run `call` in a thread; then call `then` with its result, or `failed` with its error.
 
-    Neither is called where `is_wanted` is false by then, or `node` was removed: what they would
-    show it on is gone. `exclusive` names a group of calls of which only the newest counts. An error
-    outside the family goes to the application, and so does a damaged cache.
+    Neither is called if `is_wanted` returns False by then, or `node` was removed. `exclusive` names
+    a group of calls of which only the newest counts. A DamagedCacheError, and an error that is no
+    LoraTuiError, goes to the application.
     """
 
     async def run() -> None:
@@ -55,9 +55,9 @@ def start(
 async def in_background(call: Callable[[], Result], *, name: str) -> Result:
     """Return what `call` returns, or raise what it raises, computed in a daemon thread.
 
-    An executor's threads are joined when the process ends: an unanswered request would hold the
-    terminal for as long as it takes to time out. What our writers leave behind is made to be cut
-    off at any point, so their threads may end with the process.
+    The threads of an executor are joined when the process ends, so an unanswered request would
+    block the terminal until it times out. Our writers can be interrupted at any point, so their
+    threads may end with the process.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()

@@ -1,4 +1,4 @@
-"""What all our applications have in common: colours, keys, toasts of hostile text, no secrets."""
+"""The base class of our applications: themes, keys, safe toasts, no secrets in a crash."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lora_tui.text import terminal_safe
 from lora_tui.tui import background
 from lora_tui.tui.base_screen import BaseScreen
 from lora_tui.tui.line_filters import ColourFilter, ControlCharacterFilter, CursorFilter
-from lora_tui.tui.signals import end_when_asked
+from lora_tui.tui.signals import exit_on_signals
 from lora_tui.tui.terminal import can_be_resumed, stop
 from lora_tui.tui.themes import ANSI, MONO, THEMES, suitable_theme
 from lora_tui.widgets.bindings import bound, key_of
@@ -35,7 +35,7 @@ _KEYS_IN_WORDS: Final = str.maketrans(
 
 
 class BaseApp(App[None]):
-    """Looks as the user wants it; says things in toasts; tells no secret when it crashes."""
+    """An application with the preferences of the user."""
 
     TITLE = "lora-tui"
     CSS_PATH: ClassVar[CSSPathType | None] = "base_app.tcss"
@@ -79,8 +79,8 @@ class BaseApp(App[None]):
         return result
 
     def on_mount(self) -> None:
-        """Textual calls this of each class: those that inherit have their own."""
-        end_when_asked(self)
+        """End on signals. Textual calls `on_mount` of every class."""
+        exit_on_signals(self)
 
     def start(
         self,
@@ -90,10 +90,10 @@ class BaseApp(App[None]):
         name: str,
         failed: Callable[[LoraTuiError], None] | None = None,
     ) -> None:
-        """Run a blocking call in a thread, and `then` with its result unless we end before that.
+        """Run a blocking call in a thread, then `then` with its result.
 
-        An error becomes a toast unless `failed` takes it. What is for one screen only goes through
-        the `start` of that screen.
+        An error becomes a toast unless `failed` is given. For results of one screen use the `start`
+        of that screen.
         """
         background.start(
             self,
@@ -105,13 +105,13 @@ class BaseApp(App[None]):
         )
 
     async def on_event(self, event: events.Event) -> None:
-        """Count what is typed; where nothing is shown, let no key act but those that quit."""
+        """Count typed keys; on a terminal that is too small, accept only keys that quit."""
         if isinstance(event, events.Key | events.Paste):
             self.keys_pressed += 1
         is_typed = isinstance(event, events.Key | events.Paste | events.MouseEvent)
         if is_typed and not event.is_forwarded and self._shows_nothing:
             if isinstance(event, events.Key) and event.key in self._quit_keys:
-                self.exit()  # a question before it could not be read; downloads go on next time
+                self.exit()  # nobody could read a confirmation; downloads continue later
             elif not (isinstance(event, events.Key) and event.key in self._suspend_keys):
                 return
         await super().on_event(event)
@@ -130,7 +130,7 @@ class BaseApp(App[None]):
         return keys_of("app.suspend", self.preferences.keys)
 
     async def action_copy_or_help_quit(self) -> None:
-        """Copy the selection; without one, tell how to quit, since ctrl+c does not."""
+        """Copy the selection; without one, say how to quit."""
         copy = getattr(self.focused, "action_copy", self.screen.action_copy_text)
         try:
             copy()
@@ -145,13 +145,13 @@ class BaseApp(App[None]):
         if self._driver is None or not self._driver.can_suspend:
             return  # a page in a browser
         if not can_be_resumed():
-            self.notify("No shell here could resume it", title="Not suspended")
+            self.notify("No shell could resume the application", title="Not suspended")
             return
         with self.suspend():  # the terminal is the shell's before anything stops
             stop()
 
     def watch_theme(self, theme: str) -> None:
-        """Without colours none gets through, whoever has drawn it; of sixteen few on the cursor."""
+        """Filter colours in the themes for terminals with sixteen or none."""
         self._without_colour.enabled = theme == MONO.name
         self._plain_cursor.enabled = theme == ANSI.name
 
@@ -163,7 +163,7 @@ class BaseApp(App[None]):
         return suitable_theme(theme, no_color=self.no_color, color_system=self.console.color_system)
 
     def _set_first_theme(self, theme: str) -> None:
-        """The colours of the first frame; to set `theme` would parse all styles a second time."""
+        """Set the first theme. Setting `theme` would parse all styles a second time."""
         self.set_reactive(App.theme, theme)
         now = self.current_theme
         self.add_class(f"-theme-{now.name}", update=False)
@@ -174,7 +174,7 @@ class BaseApp(App[None]):
         self.watch_theme(theme)
 
     def use_theme(self, theme: str) -> bool:
-        """Change the colours; False where NO_COLOR is set, and there are none to change."""
+        """Change the theme; False if NO_COLOR forbids colours."""
         if self.no_color:
             self.notify("NO_COLOR is set, so there are no colours", severity="warning")
             return False
@@ -182,24 +182,24 @@ class BaseApp(App[None]):
         return True
 
     def next_theme(self) -> str:
-        """The one after the present one."""
+        """The name of the next theme."""
         return THEME_NAMES[(THEME_NAMES.index(self.theme) + 1) % len(THEME_NAMES)]
 
     def bell(self) -> None:
-        """Sound, unless the user wants it quiet."""
+        """Ring the bell, unless the preferences disable it."""
         if self.preferences.bell:
             super().bell()
 
     def copy(self, text: str, *, what: str | None = None) -> None:
-        """Put text on the clipboard of the terminal that the user sits at (OSC 52).
+        """Copy text to the clipboard of the user's terminal (OSC 52).
 
-        The toast shows `what` it is, or the text itself.
+        The toast shows `what`, or the text itself.
         """
         self.copy_to_clipboard(text)
         self.notify(what or text, title="Copied", timeout=3)
 
     def show_error(self, error: LoraTuiError) -> None:
-        """What went wrong, and what to do about it."""
+        """Show an error with its remedy."""
         lines = [str(error)]
         if error.details:
             lines.append(error.details)
@@ -208,7 +208,7 @@ class BaseApp(App[None]):
         self.notify("\n".join(lines), title="Failed", severity="error", timeout=8)
 
     def get_key_display(self, binding: Binding) -> str:
-        """Words for keys that Textual draws as symbols."""
+        """The name of a key in hints."""
         if binding.key_display:
             return (
                 binding.key_display.replace("←→", "<>") if self.ascii_only else binding.key_display
@@ -227,7 +227,7 @@ class BaseApp(App[None]):
         timeout: float | None = None,
         markup: bool = False,  # noqa: ARG002 - toasts show remote text: never markup
     ) -> None:
-        """A toast; what it says is never parsed as markup."""
+        """Show a toast; its text is never parsed as markup."""
         message = terminal_safe(message, limit=4_000, lines=True)
         super().notify(
             normalize_width(message, ascii_only=self.ascii_only),
@@ -238,7 +238,7 @@ class BaseApp(App[None]):
         )
 
     def _fatal_error(self) -> None:
-        """Textual's own prints local variables too, and one of them may hold a signed link."""
+        """Print no local variables, as Textual does: one may hold a signed link."""
         from rich.traceback import Traceback
 
         self.panic(Traceback(show_locals=False))

@@ -56,7 +56,7 @@ class BaseScreen(Screen[Answer]):
     LEAST_HEIGHT: ClassVar[int] = 10
 
     _answer: tuple[Answer] | None = None
-    """The answer to give as soon as no other screen is above this one."""
+    """The answer to give when no other screen is above this one."""
 
     @property
     def is_alive(self) -> bool:
@@ -130,7 +130,7 @@ class BaseScreen(Screen[Answer]):
             await super().on_event(event)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Show nothing rather than something that is cut off."""
+        """Show only a notice on a terminal that is too small."""
         del event
         small = self.is_too_small
         self.set_class(small, "-too-small")
@@ -140,7 +140,7 @@ class BaseScreen(Screen[Answer]):
             self.mount(TooSmall(f"{needed}\n{way_out}", markup=False))
 
     def on_screen_resume(self) -> None:
-        """Answer what could not be answered while another screen was above."""
+        """Give the answer that had to wait until the screen above was closed."""
         if self._answer is not None:
             (answer,), self._answer = self._answer, None
             self.dismiss(answer)
@@ -155,12 +155,12 @@ class BaseScreen(Screen[Answer]):
 
 
 class CacheScreen(BaseScreen[None]):
-    """A screen over the cache. Override `cache_changed`; act through `lora`."""
+    """A full screen over the cache. Override `cache_changed`; act through `lora`."""
 
     LEAST_WIDTH: ClassVar[int] = 60
     LEAST_HEIGHT: ClassVar[int] = 15
     ABOUT: ClassVar[str] = ""
-    """What one looks at, in a sentence, for the help."""
+    """A sentence about the screen, for the help."""
 
     @property
     def lora(self) -> CacheApp:
@@ -187,7 +187,7 @@ class CacheScreen(BaseScreen[None]):
         *,
         exclusive: str,
     ) -> None:
-        """Show what a query finds; it has a connection and a thread of its own. See `start`."""
+        """Run a query with its own connection in a thread, then `then`. See `start`."""
         path, owner = self.lora.cache_path, self.lora.cache_owner
 
         def ask() -> Found:
@@ -197,7 +197,7 @@ class CacheScreen(BaseScreen[None]):
         self.start(ask, then, name="read", exclusive=exclusive)
 
     def on_mount(self) -> None:
-        """Hear of changes; Textual calls this besides the `on_mount` of a subclass."""
+        """Subscribe to changes. Textual calls the `on_mount` of subclasses too."""
         self.lora.cache_changes.subscribe(self, self.while_alive(self.cache_changed))
 
     def on_unmount(self) -> None:
@@ -206,22 +206,22 @@ class CacheScreen(BaseScreen[None]):
 
 
 class Modal(ModalScreen[Answer], BaseScreen[Answer]):
-    """Every small form is one."""
+    """The base class of the small forms over a screen."""
 
     def render(self) -> RenderableType:
-        """What is below, dimmed."""
+        """The screen below, dimmed."""
         return dimmed_below(self, super().render())
 
 
 def dimmed_below(screen: Screen[Answer], rendered: RenderableType) -> RenderableType:
-    """As Textual renders it, except where the colours are the terminal's: those can't be mixed."""
+    """Dim the screen below also in themes of terminal colours, which Textual can't mix."""
     if isinstance(rendered, BackgroundScreen) and screen.app.current_theme.ansi:
         return _Dimmed(rendered.screen)
     return rendered
 
 
 class _Dimmed:
-    """A screen as dim text: a bright or reversed cursor below would look like the one that acts."""
+    """A screen as dim text, so that its cursor does not look active."""
 
     def __init__(self, below: Screen[object]) -> None:
         self._below = below

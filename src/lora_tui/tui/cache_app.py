@@ -179,7 +179,7 @@ class CacheApp(BaseApp):
         """Sync the cache with the backend, unless a sync is running already."""
         if self._syncing:
             if asked_for:
-                self.notify("A sync is running already")
+                self.notify("A sync is already running")
             return
         if asked_for and get_sync_state(self.db).running:
             self.notify("Another lora-tui is syncing; its results appear here too")

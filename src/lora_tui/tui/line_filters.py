@@ -17,10 +17,10 @@ _WHITE: Final = Style(color="bright_white", dim=False)
 
 
 class ColourFilter(LineFilter):
-    """For NO_COLOR: the cursor shows by reversal, which needs no colour."""
+    """For NO_COLOR: removes colours; the cursor is shown in reverse."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
-        """The same text in the terminal's own two colours."""
+        """The same text in the terminal's default colours."""
         return [
             Segment(text, None if style is None else _plain(style), control)
             for text, style, control in segments
@@ -28,13 +28,13 @@ class ColourFilter(LineFilter):
 
 
 class CursorFilter(LineFilter):
-    """For sixteen colours: what stands on the cursor is white, for cyan on blue can't be read.
+    """For sixteen colours: text on the cursor is white, because cyan on blue is illegible.
 
-    Which sixteen they are is the terminal's choice; white on blue is legible in all of them.
+    The terminal chooses the sixteen colours; white on blue is legible in all palettes.
     """
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
-        """The same text, white where it is on blue."""
+        """The same text, white on the cursor."""
         return [
             Segment(text, style if style is None else _on_cursor(style), control)
             for text, style, control in segments
@@ -42,10 +42,10 @@ class CursorFilter(LineFilter):
 
 
 class ControlCharacterFilter(LineFilter):
-    """The last filter before the terminal: no widget can send it control characters."""
+    """The last filter before the terminal: removes control characters of any widget."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
-        """The same cells, without characters that a terminal obeys."""
+        """The same cells without control characters."""
         if all(text.isprintable() or control for text, _, control in segments):
             return segments
         return [

@@ -1,7 +1,7 @@
-"""Ends the application on signals, and when its terminal or its page's server is gone.
+"""Ends the application on signals, and when its terminal or its web server is gone.
 
-An SSH connection that breaks does not always bring a SIGHUP: between shell and application there
-may be a program that swallows it, and then nobody could ever end what is left.
+A broken SSH connection does not always cause a SIGHUP: a program between shell and application may
+ignore it, and the application would run for ever.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from textual.app import App
 _LOOK_SECONDS: Final = 1.0
 
 
-def end_when_asked(app: App[None]) -> None:
-    """Leave in order, with the terminal put back if there still is one. Call it on mount."""
+def exit_on_signals(app: App[None]) -> None:
+    """Exit in order on a signal or without a terminal. Call it on mount."""
     if app.is_headless:
         return  # a test has no terminal
     if not app.is_web:  # of a page's signals the driver takes care
@@ -46,7 +46,7 @@ def terminal_is_gone() -> bool:
 
 
 def server_is_gone() -> bool:
-    """Whether `lora-tui serve`, which holds the other end of a page's input, has ended."""
+    """Whether `lora-tui serve`, at the other end of a page's input, has ended."""
     poll = select.poll()
     poll.register(sys.__stdin__ or 0, 0)  # a hangup is always told
     return any(happened & select.POLLHUP for _, happened in poll.poll(0))

@@ -1,6 +1,6 @@
-"""When the application syncs again by itself: at an interval, later and later while it is offline.
+"""When the application syncs again: at an interval, with growing delays while syncs fail.
 
-Pure: what has happened goes in, seconds come out.
+Pure functions: results of syncs in, seconds out.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from lora_tui.clock import Backoff
 from lora_tui.errors import AuthenticationError, LoraTuiError, SessionEndedError
 
 INTERVAL: Final = 60.0
-"""Seconds between two syncs that work."""
+"""Seconds between two successful syncs."""
 LONGEST: Final = 900.0
-"""Seconds between two attempts at most, while they fail."""
+"""The longest wait between two failed attempts, in seconds."""
 JITTER: Final = 0.2
-"""Share of a delay by which it varies either way, so that many clients don't come at once."""
+"""The share by which a delay varies, so that many clients do not sync at once."""
 BACKOFF: Final = Backoff(INTERVAL, LONGEST, least=1 - JITTER, most=1 + JITTER)
 REFUSALS_THAT_HOLD: Final = 3
-"""The refused syncs in a row that count as a bad login; fewer may be a fault of the platform."""
+"""So many refused syncs in a row mean a bad login; fewer may be a fault of the platform."""
 
 
 @dataclass(frozen=True)
 class SyncSchedule:
-    """How the attempts so far went. Asking for a sync by hand is always allowed, and counts."""
+    """The results of the attempts so far, including those that the user asked for."""
 
     failures: int = 0
-    """In a row."""
+    """Failed attempts in a row."""
     interval: float = INTERVAL
     refusals: int = 0
-    """Refusals of the login, in a row."""
+    """Refused logins in a row."""
     ended: bool = False
     """Whether the auth service has refused the session itself."""
 
     @property
     def refused(self) -> bool:
-        """Whether somebody should sign in. Attempts go on: it may have been done elsewhere."""
+        """Whether the user should sign in. Attempts continue: another program may sign in."""
         return self.ended or self.refusals >= REFUSALS_THAT_HOLD
 
     def after(self, error: LoraTuiError | None) -> Self:
-        """The schedule after an attempt; `error` is None where it worked."""
+        """The schedule after an attempt; `error` is None after a success."""
         if error is None:
             return replace(self, failures=0, refusals=0, ended=False)
         refused = isinstance(error, AuthenticationError)

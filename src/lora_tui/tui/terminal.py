@@ -18,10 +18,10 @@ _WITHOUT_SCREEN: Final = ("dumb", "unknown")
 
 
 def require_terminal(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Make sure that an application can be shown. Raises UsageError where it can't.
+    """Raise UsageError if the application can't be shown here.
 
-    COLUMNS and LINES are removed from the environment: a shell that exports them does not follow a
-    terminal that is resized, and the application asks the terminal itself.
+    Removes COLUMNS and LINES from the environment: exported by a shell, they do not change when the
+    terminal is resized. The application asks the terminal itself.
     """
     if environment.get("TEXTUAL_DRIVER") == _WEB_DRIVER:
         return  # `lora-tui serve` runs it and sets these for the size of the page
@@ -48,8 +48,8 @@ def has_no_screen(environment: MutableMapping[str, str] = os.environ) -> bool:
 def can_be_resumed() -> bool:
     """Whether a shell notices that this process stops, and can resume it.
 
-    That is so where a process above this one, in another process group of the same session, waits
-    for the group of this one.
+    That is true if an ancestor in another process group of the same session waits for the group of
+    this process.
     """
     group, session = os.getpgrp(), os.getsid(0)
     process = os.getppid()
@@ -62,10 +62,10 @@ def can_be_resumed() -> bool:
 
 
 def stop() -> None:
-    """Stop the whole process group until somebody lets it go on, as ctrl+z does elsewhere.
+    """Stop the whole process group until it is resumed, as ctrl+z does in other programs.
 
-    Only this process would not do: `make` or a script that waits for it would keep the shell away.
-    Call it in the main thread.
+    It must be the group: `make` or a script that waits for this process would block the shell. Call
+    it in the main thread.
     """
     continued: list[int] = []
     before = signal.signal(signal.SIGCONT, lambda number, _: continued.append(number))

@@ -1,7 +1,7 @@
-"""The colours of the application, by role, and which of them suits a terminal.
+"""The themes, and which of them suits a terminal.
 
-Screens name roles ($primary, $text-muted, …), never colours, so a theme is this file alone. Two are
-made of the terminal's own colours: `ansi` of its sixteen, `mono` of none.
+Screens use roles ($primary, $text-muted, …), never colours, so this file alone defines a theme. Two
+themes use the terminal's own colours: `ansi` its sixteen, `mono` none.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Final
 from textual.theme import Theme
 
 
-def _surrounded(
+def _with_borders(
     theme: Theme, *, rest: str, hover: str, highlight: str | None = None, text: str | None = None
 ) -> Theme:
-    """The theme with borders, scrollbars and key bar; what it sets itself stays.
+    """The theme with colours of borders, scrollbars and key bar, unless it has its own.
 
     `rest` is a border or bar without the focus, `highlight` (its primary) one that has it;
     `text` (its secondary) describes the keys.
@@ -39,7 +39,7 @@ def _surrounded(
     return replace(theme, variables={**surroundings, **theme.variables})
 
 
-DARK: Final = _surrounded(
+DARK: Final = _with_borders(
     Theme(
         name="dark",
         dark=True,
@@ -67,7 +67,7 @@ DARK: Final = _surrounded(
     hover="#3a4855",
 )
 
-LIGHT: Final = _surrounded(
+LIGHT: Final = _with_borders(
     Theme(
         name="light",
         dark=False,
@@ -94,7 +94,7 @@ LIGHT: Final = _surrounded(
     hover="#b9b3a6",
 )
 
-CONTRAST: Final = _surrounded(
+CONTRAST: Final = _with_borders(
     Theme(
         name="high-contrast",
         dark=True,
@@ -126,7 +126,7 @@ CONTRAST: Final = _surrounded(
     text="#ffffff",
 )
 
-_TERMINALS_OWN: Final = {
+_TERMINAL_COLOURS: Final = {
     "ansi-background": "ansi_default",
     "ansi-foreground": "ansi_default",
     "block-cursor-text-style": "bold",
@@ -137,7 +137,7 @@ _TERMINALS_OWN: Final = {
     "input-cursor-text-style": "reverse",
 }
 
-ANSI: Final = _surrounded(
+ANSI: Final = _with_borders(
     Theme(
         name="ansi",
         ansi=True,
@@ -153,7 +153,7 @@ ANSI: Final = _surrounded(
         panel="ansi_default",
         boost="ansi_default",
         variables={
-            **_TERMINALS_OWN,
+            **_TERMINAL_COLOURS,
             "block-cursor-background": "ansi_blue",
             "block-cursor-foreground": "ansi_bright_white",
             "input-selection-background": "ansi_blue",
@@ -166,7 +166,7 @@ ANSI: Final = _surrounded(
     hover="ansi_cyan",
 )
 
-MONO: Final = _surrounded(
+MONO: Final = _with_borders(
     Theme(
         name="mono",
         ansi=True,
@@ -182,7 +182,7 @@ MONO: Final = _surrounded(
         panel="ansi_default",
         boost="ansi_default",
         variables={
-            **_TERMINALS_OWN,
+            **_TERMINAL_COLOURS,
             # any background is drawn as reversed (line_filters.py)
             "block-cursor-background": "ansi_white",
             "block-cursor-foreground": "ansi_default",
@@ -203,9 +203,9 @@ THEMES: Final = (DARK, LIGHT, CONTRAST, ANSI, MONO)
 
 
 def suitable_theme(wanted: str | None, *, no_color: bool, color_system: str | None) -> str:
-    """The theme to begin with.
+    """Return the name of the first theme.
 
-    `wanted` is what the configuration says, `color_system` what Rich makes of TERM and COLORTERM:
+    `wanted` comes from the configuration. `color_system` is Rich's result for TERM and COLORTERM:
     None for a terminal without colours, `standard` for sixteen, `256`, `truecolor`.
     """
     if no_color or (wanted is None and color_system is None):

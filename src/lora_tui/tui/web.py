@@ -1,10 +1,9 @@
 """Serves the application to browsers on this machine that have the link (textual-serve).
 
-Pages of any site, and servers of other users of this machine, may try to get in. A cookie knows no
-ports: what is kept for 127.0.0.1 would be sent to every server there. So the page and its cookie
-live below a path that nobody can guess, and the browser sends the cookie nowhere else. The link
-lets one browser in and is then used up; a strange Host or Origin is refused; the page loads nothing
-from elsewhere.
+Pages of any site, and servers of other users of this machine, may try to get access. Cookies ignore
+ports: a cookie for 127.0.0.1 would be sent to every server there. So the page and its cookie belong
+to a random path, and the browser sends the cookie nowhere else. The link admits one browser and is
+then invalid; an unknown Host or Origin is refused; the page loads nothing from other hosts.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ async def _serve(server: _Server, announce: Callable[[str], None]) -> None:
 
 
 class _Server(Server):
-    """textual-serve's server behind a guard; its own start would log local variables."""
+    """textual-serve's server with access checks; its own start would log local variables."""
 
     def __init__(
         self, command: str, host: str, port: int, announce_next: Callable[[str], None]
@@ -105,11 +104,11 @@ class _Server(Server):
 
     @property
     def link(self) -> str:
-        """The link that lets the next browser in, which then acts as the user."""
+        """The link that admits the next browser, which then acts as the user."""
         return f"{self.public_url}{self._path}?token={self._token}"
 
     async def guarded(self) -> web.Application:
-        """The web application below its path, for requests that pass the guard."""
+        """The web application below its path, with access checks."""
 
         @web.middleware
         async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -120,10 +119,10 @@ class _Server(Server):
         return application
 
     async def on_startup(self, app: web.Application) -> None:
-        """What textual-serve would print, `announce` says."""
+        """Print nothing; `announce` receives the link."""
 
     async def handle_index(self, request: web.Request) -> web.StreamResponse:
-        """The page, whose addresses are those of this request: a tunnel may have another port."""
+        """The page, with addresses of this request: a tunnel may have another port."""
         here = copy.copy(self)
         here.public_url = f"http://{request.host}"
         return await Server.handle_index(here, request)
@@ -158,7 +157,7 @@ class _Server(Server):
         return not ahead_of_time and _same(request.query.get("token", ""), self._token)
 
     def _entry(self) -> web.HTTPSeeOther:
-        """The answer that lets a browser in. The token is used up, and another takes its place."""
+        """The response that admits a browser and replaces the used token."""
         self._token = secrets.token_urlsafe(24)
         with suppress(OSError):  # nobody reads it any more; this browser comes in all the same
             self._announce_next(self.link)
@@ -170,7 +169,7 @@ class _Server(Server):
 
 
 def _literal(host: str) -> str:
-    """The host as browsers write it; the name `localhost` might mean another's server on ::1."""
+    """The host as browsers write it; `localhost` might be a foreign server on ::1."""
     if host == "localhost":
         return "127.0.0.1"
     try:
