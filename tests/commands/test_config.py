@@ -84,7 +84,7 @@ def test_a_secret_on_the_command_line_is_taken_with_a_warning(run: Run, file: Pa
         ("email", "two\nlines = 1"),
     ],
 )
-def test_what_makes_no_sense_changes_nothing(run: Run, file: Path, key: str, value: str) -> None:
+def test_an_invalid_value_changes_nothing(run: Run, file: Path, key: str, value: str) -> None:
     assert run("config", "set", key, value).code == 2
     assert file.read_text() == WRITTEN
 
@@ -113,7 +113,7 @@ def test_a_link_to_the_file_stays_a_link(run: Run, file: Path, tmp_path: Path) -
     assert "a@b.example" in real.read_text()
 
 
-def test_many_at_once_lose_nothing(run: Run, file: Path) -> None:
+def test_concurrent_changes_are_all_kept(run: Run, file: Path) -> None:
     names = [f"p{number}" for number in range(6)]
     code = "import sys; from lora_tui.cli.run import main; sys.exit(main(sys.argv[1:]))"
     running = [
@@ -132,7 +132,7 @@ def test_only_set_takes_a_key(run: Run, file: Path) -> None:
     assert run("config", "set").code == 2
 
 
-def test_moved_keys_are_shown_and_a_contradiction_is_one_line(run: Run, file: Path) -> None:
+def test_moved_keys_are_shown_and_a_conflict_is_one_line(run: Run, file: Path) -> None:
     file.write_text(f'{WRITTEN}\n[keys]\napp.sync = "z"\n"models.search" = "f3,ctrl+s"\n')
     shown = run("config", "keys", "--json").data
     assert shown["app.sync"] == "z"

@@ -1,4 +1,4 @@
-"""Keys that can't be sent: they are refused when they are read, and shown nowhere."""
+"""Keys that can't be sent are refused when they are read, and are never shown."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_an_error_of_the_http_library_never_quotes_a_header(small_sandbox: Sandb
     assert raised.value.details == "LocalProtocolError"
 
 
-def test_what_is_typed_into_a_form_is_judged_like_a_setting(configured: Sandbox) -> None:
+def test_a_form_checks_its_values_like_settings(configured: Sandbox) -> None:
     with pytest.raises(ConfigError, match="public key") as key:
         check_project(configured.url, "PART1☃PART2")
     with pytest.raises(ConfigError, match="access token") as token:

@@ -1,4 +1,4 @@
-"""Keys can be moved by the configuration; what makes no sense is refused with one line."""
+"""Keys can be moved by the configuration; wrong entries are refused in one line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def keymap(text: str) -> dict[str, str]:
         ('app.sync = "ctrl+shift+s"', {"app.sync": "ctrl+shift+s"}),
     ],
 )
-def test_a_key_is_named_as_one_writes_it(text: str, moved: dict[str, str] | None) -> None:
+def test_a_key_can_be_written_in_every_usual_way(text: str, moved: dict[str, str] | None) -> None:
     if moved is None:
         with pytest.raises(ConfigError, match=r"gives \+ to app.sync and to chart.zoom_in"):
             keymap(text)
@@ -78,7 +78,7 @@ def test_two_actions_can_trade_their_keys() -> None:
     }
 
 
-def test_the_defaults_contradict_themselves_nowhere() -> None:
+def test_no_default_key_has_two_actions_in_one_place() -> None:
     assert keymap('app.sync = "r"') == {"app.sync": "r"}
 
 
@@ -98,7 +98,7 @@ def every_binding() -> Iterator[tuple[type, Binding]]:
                         yield one, binding
 
 
-def test_every_binding_can_be_moved_and_is_watched_where_it_listens() -> None:
+def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> None:
     places = {
         "models": ("the list of models",),
         "model_view": ("the list of models",),

@@ -1,4 +1,4 @@
-"""Configuration comes from where it should, complains in one line, and shows no secret."""
+"""Loading the configuration: the order of sources, one-line errors, no secret shown."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_wrong_file_is_a_usage_error_with_a_remedy(tmp_path: Path, text: str) 
     assert caught.value.remedy
 
 
-def test_a_profile_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_an_unknown_profile_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no profile named work"):
         load_profile(name="work", environment={"LORA_TUI_HOME": str(tmp_path)})
 

@@ -1,4 +1,4 @@
-"""Preferences and settings: what counts, where it is from, and that a change keeps the file."""
+"""Preferences and shown settings: value, source, and a change that keeps the rest of the file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def shown(settings: Settings) -> dict[str, tuple[str, str]]:
     return {setting.key: (setting.value, setting.source) for setting in settings.all()}
 
 
-def test_without_a_file_everything_is_as_it_comes(tmp_path: Path) -> None:
+def test_without_a_file_the_defaults_are_in_force(tmp_path: Path) -> None:
     assert load_preferences(tmp_path / "none.toml", {}) == Preferences()
 
 
@@ -61,13 +61,13 @@ def test_without_a_file_everything_is_as_it_comes(tmp_path: Path) -> None:
         ("ui = 1", "must be a table"),
     ],
 )
-def test_what_can_not_be_is_refused_in_a_sentence(file: Path, text: str, says: str) -> None:
+def test_an_invalid_file_is_refused_in_a_sentence(file: Path, text: str, says: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError, match=says):
         load_preferences(file, {})
 
 
-def test_each_setting_tells_where_it_is_from(file: Path) -> None:
+def test_each_setting_shows_its_source(file: Path) -> None:
     said = shown(make_settings(file, {"LORA_TUI_ASCII": "1", "LORA_TUI_LIMIT_RATE": "5M"}))
     assert said["ascii"] == ("on", "LORA_TUI_ASCII")
     assert said["limit_rate"] == ("5M a second", "LORA_TUI_LIMIT_RATE")
@@ -90,7 +90,7 @@ def test_each_setting_tells_where_it_is_from(file: Path) -> None:
         ("background_harvest", "on", "on"),
     ],
 )
-def test_a_change_counts_and_leaves_the_rest_of_the_file_as_it_is(
+def test_a_change_is_applied_and_leaves_the_rest_of_the_file(
     settings: Settings, file: Path, key: str, value: str, then: str
 ) -> None:
     settings.change(key, value)
@@ -117,7 +117,7 @@ def test_an_empty_value_goes_back_to_the_default(settings: Settings) -> None:
         ("theme", "pink"),
     ],
 )
-def test_a_value_that_can_not_be_is_refused_and_nothing_is_written(
+def test_an_invalid_value_is_refused_and_nothing_is_written(
     settings: Settings, file: Path, key: str, value: str
 ) -> None:
     with pytest.raises(ConfigError):
@@ -125,7 +125,7 @@ def test_a_value_that_can_not_be_is_refused_and_nothing_is_written(
     assert file.read_text() == WRITTEN
 
 
-def test_the_demo_shows_what_is_in_force_there(file: Path) -> None:
+def test_the_demo_shows_its_own_values(file: Path) -> None:
     settings = make_settings(file, {"LORA_TUI_LIMIT_RATE": "5M"})
     demo = settings.profile._replace(name="demo", identity="demo")
     given = Settings(demo, file.parent / "c", environment={"LORA_TUI_LIMIT_RATE": "5M"})

@@ -61,7 +61,7 @@ async def test_enter_on_the_demo_asks_for_the_demo(app: FirstRunApp) -> None:
     assert app.connected is None
 
 
-async def test_q_leaves_with_nothing_done(app: FirstRunApp, paths: Paths) -> None:
+async def test_q_quits_and_changes_nothing(app: FirstRunApp, paths: Paths) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("q")
     assert not app.wants_demo
@@ -102,7 +102,7 @@ async def test_an_account_is_connected_by_typing_alone(
         ({"token": "eyJub3BlIjoxfQ.eyJub3BlIjoxfQ.x"}, "is not an access token"),
     ],
 )
-async def test_what_does_not_work_is_said_in_the_form_and_nothing_is_written(
+async def test_an_error_is_shown_in_the_form_and_nothing_is_written(
     app: FirstRunApp, paths: Paths, sandbox: Sandbox, change: dict[str, str], says: str
 ) -> None:
     right = {
@@ -124,9 +124,7 @@ async def test_what_does_not_work_is_said_in_the_form_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://host.example"])
-async def test_an_address_that_is_none_is_refused_before_anything_is_asked(
-    app: FirstRunApp, url: str
-) -> None:
+async def test_an_invalid_url_is_refused_before_any_request(app: FirstRunApp, url: str) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ConnectScreen))
@@ -135,7 +133,7 @@ async def test_an_address_that_is_none_is_refused_before_anything_is_asked(
         await until(pilot, lambda: "not usable" in screen_text(app))
 
 
-async def test_a_configuration_that_can_not_be_written_leaves_no_session_behind(
+async def test_no_session_stays_if_the_configuration_can_not_be_written(
     app: FirstRunApp, paths: Paths, sandbox: Sandbox
 ) -> None:
     paths.config_file.mkdir(parents=True)  # a directory stands where the file would be
@@ -155,7 +153,7 @@ async def test_a_configuration_that_can_not_be_written_leaves_no_session_behind(
         assert not list((paths.state_dir / "sessions").glob("*.json"))
 
 
-async def test_colours_that_were_chosen_at_the_welcome_are_remembered(
+async def test_a_theme_chosen_on_the_welcome_screen_is_stored(
     app: FirstRunApp, paths: Paths
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:

@@ -49,7 +49,7 @@ def app(library: Library, open_app: Open) -> LoraTuiApp:
     return open_app(keys=MOVED)
 
 
-async def test_a_moved_key_does_it_and_the_old_one_nothing(
+async def test_a_moved_key_works_and_the_old_one_does_not(
     app: LoraTuiApp, writers: FakeWriters
 ) -> None:
     async with app.run_test(size=SIZE) as pilot:
@@ -75,7 +75,7 @@ async def test_a_moved_key_does_it_and_the_old_one_nothing(
         assert isinstance(app.screen, CommandPalette)
 
 
-async def test_one_key_that_two_actions_trade_does_the_new_one(
+async def test_two_actions_can_swap_their_keys_in_the_application(
     library: Library, open_app: Open
 ) -> None:
     library.fill(count=3)
@@ -145,7 +145,7 @@ async def test_an_empty_cache_and_a_failed_sync_name_the_moved_keys(
         assert "Z retries" in screen_text(app)
 
 
-async def test_while_one_types_the_footer_has_no_key_that_would_be_typed(app: LoraTuiApp) -> None:
+async def test_while_typing_the_footer_shows_no_plain_character(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f3", "Z")
         footer = screen_text(app).splitlines()[-1]
@@ -156,7 +156,7 @@ async def test_while_one_types_the_footer_has_no_key_that_would_be_typed(app: Lo
     ("keys", "says"),
     [((), "Press q to quit"), (("slash", "s"), "Press ctrl+q to quit"), (("L",), "Press ctrl+q")],
 )
-async def test_ctrl_c_says_in_plain_words_how_to_quit(
+async def test_ctrl_c_shows_how_to_quit(
     library: Library, open_app: Open, home: Path, keys: tuple[str, ...], says: str
 ) -> None:
     library.fill(count=2)
@@ -168,9 +168,7 @@ async def test_ctrl_c_says_in_plain_words_how_to_quit(
         await until(pilot, lambda: app._exit)
 
 
-async def test_ctrl_c_copies_what_is_selected_where_one_types(
-    library: Library, open_app: Open
-) -> None:
+async def test_ctrl_c_copies_the_selection_of_an_input(library: Library, open_app: Open) -> None:
     library.fill(count=2)
     app = open_app()
     async with app.run_test() as pilot:

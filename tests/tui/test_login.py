@@ -1,4 +1,4 @@
-"""A session that has ended: one line, a form, and then on from where one was."""
+"""Signing in again after the session has ended, and signing out, in the application."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def login(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Logi
     return Login(profile)
 
 
-async def test_an_ended_session_is_said_in_a_line_and_l_signs_in_without_losing_the_place(
+async def test_an_ended_session_is_shown_and_l_signs_in_on_the_same_screen(
     library: Library, open_app: Open, writers: FakeWriters, login: Login, sandbox: Sandbox
 ) -> None:
     library.fill()
@@ -89,7 +89,7 @@ async def test_a_sync_that_is_asked_for_opens_the_form_where_only_a_login_helps(
         await until(pilot, lambda: not isinstance(app.screen, LoginScreen))
 
 
-async def test_no_form_takes_the_keys_of_who_went_on_typing(
+async def test_no_form_opens_while_the_user_is_typing(
     library: Library, open_app: Open, writers: FakeWriters, login: Login
 ) -> None:
     library.fill(count=3)
@@ -128,7 +128,7 @@ async def test_a_login_that_is_accepted_closes_its_own_form_and_nothing_above_it
         await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
 
 
-async def test_a_login_counts_even_where_its_form_was_left_before_the_answer(
+async def test_a_login_is_stored_even_if_its_form_was_closed_before_the_answer(
     library: Library, open_app: Open, writers: FakeWriters, tmp_path: Path
 ) -> None:
     library.fill(count=1)
@@ -144,7 +144,7 @@ async def test_a_login_counts_even_where_its_form_was_left_before_the_answer(
 
 
 @pytest.mark.parametrize("who", ["somebody", "another"])
-async def test_a_login_that_does_not_work_stays_in_the_form(
+async def test_a_failed_login_stays_in_the_form(
     library: Library, open_app: Open, login: Login, sandbox: Sandbox, who: str
 ) -> None:
     library.fill(count=1)
@@ -162,9 +162,7 @@ async def test_a_login_that_does_not_work_stays_in_the_form(
         assert isinstance(app.screen, LoginScreen)
 
 
-async def test_where_nobody_can_sign_in_no_form_is_offered(
-    library: Library, open_app: Open
-) -> None:
+async def test_no_form_opens_without_a_login(library: Library, open_app: Open) -> None:
     library.fill(count=1)
     app = open_app()
     async with app.run_test(size=SIZE) as pilot:
@@ -184,7 +182,7 @@ def test_picture(library: Library, open_app: Open, snap_compare, theme: str) -> 
     assert snap_compare(app, press=["L"], terminal_size=(80, 24))
 
 
-async def test_signing_out_names_what_stops_and_asks_what_becomes_of_the_cache(
+async def test_signing_out_names_running_downloads_and_asks_about_the_cache(
     library: Library, open_app: Open, login: Login
 ) -> None:
     library.fill(count=3)
@@ -219,7 +217,7 @@ async def test_the_settings_name_the_account_and_choosing_it_signs_out(
     assert not app.clears_cache
 
 
-async def test_one_refusal_leaves_the_application_signed_in(
+async def test_one_refusal_does_not_sign_out(
     library: Library, open_app: Open, writers: FakeWriters, login: Login
 ) -> None:
     library.fill(count=1)

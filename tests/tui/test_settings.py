@@ -34,7 +34,7 @@ def app(library: Library, open_app: Open, settings: Settings) -> LoraTuiApp:
     return open_app(settings=settings)
 
 
-async def test_a_choice_is_changed_by_enter_written_and_in_force_at_once(
+async def test_enter_changes_a_choice_which_is_written_and_applied_at_once(
     app: LoraTuiApp, settings: Settings
 ) -> None:
     async with app.run_test(size=SIZE) as pilot:
@@ -50,7 +50,7 @@ async def test_a_choice_is_changed_by_enter_written_and_in_force_at_once(
         assert isinstance(app.screen, ModelsScreen)
 
 
-async def test_a_value_is_typed_and_one_that_can_not_be_is_refused(
+async def test_a_value_is_typed_and_an_invalid_one_is_refused(
     app: LoraTuiApp, settings: Settings
 ) -> None:
     async with app.run_test(size=SIZE) as pilot:
@@ -76,7 +76,7 @@ async def test_the_columns_of_the_list_are_chosen_here_too(app: LoraTuiApp) -> N
         await until(pilot, lambda: "Verdict" in screen_text(app))
 
 
-async def test_the_line_in_which_one_types_says_what_for_and_how_to_leave(
+async def test_the_line_for_typing_names_the_setting_and_its_keys(
     app: LoraTuiApp,
 ) -> None:
     async with app.run_test(size=SIZE) as pilot:
@@ -85,7 +85,7 @@ async def test_the_line_in_which_one_types_says_what_for_and_how_to_leave(
         assert any("Sync every" in text and "esc cancels" in text for text in line)
 
 
-async def test_what_can_not_be_changed_says_why(
+async def test_a_fixed_setting_says_why_it_can_not_be_changed(
     library: Library, open_app: Open, settings: Settings
 ) -> None:
     library.fill(count=3)
@@ -96,7 +96,7 @@ async def test_what_can_not_be_changed_says_why(
         await until(pilot, lambda: any("set by LORA_TUI_ASCII" in toast for toast in toasts(app)))
 
 
-async def test_t_is_remembered(app: LoraTuiApp, settings: Settings) -> None:
+async def test_t_stores_the_theme(app: LoraTuiApp, settings: Settings) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("T")
         await until(pilot, lambda: load_preferences(settings.file, {}).theme == "light")

@@ -1,4 +1,4 @@
-"""How one looks at the list is there again at the next start."""
+"""The view of the list is restored at the next start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import Library
 
 
-async def test_view_and_order_are_there_again_at_the_next_start(
+async def test_view_and_order_are_restored_at_the_next_start(
     library: Library, open_app: Open, tmp_path: Path
 ) -> None:
     library.fill()
@@ -27,7 +27,7 @@ async def test_view_and_order_are_there_again_at_the_next_start(
         assert "Stars, worst first" in screen_text(app)
 
 
-async def test_a_directory_that_can_not_be_written_is_said_and_nothing_else_suffers(
+async def test_an_unwritable_directory_is_reported_and_does_no_other_harm(
     library: Library, open_app: Open, tmp_path: Path
 ) -> None:
     library.fill()
@@ -57,14 +57,14 @@ def test_a_damaged_file_means_a_first_start(tmp_path: Path, text: str) -> None:
     assert ViewMemory(path).state == ViewState()
 
 
-def test_what_can_be_made_out_of_a_file_is_used(tmp_path: Path) -> None:
+def test_the_valid_values_of_a_damaged_file_are_used(tmp_path: Path) -> None:
     path = tmp_path / "views.json"
     path.write_text('{"view": "cards", "sort": "no such", "reverse": true, "columns": ["loss", 3]}')
     state = ViewMemory(path).state
     assert state == ViewState(View.CARDS, Sort.CREATED, reverse=True, columns=("loss",))
 
 
-def test_writing_leaves_one_whole_file_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_writing_leaves_one_complete_file_and_no_other(tmp_path: Path) -> None:
     memory = ViewMemory(tmp_path / "views.json")
     memory.state = ViewState(View.CARDS, Sort.SIZE)
     memory.write()

@@ -85,7 +85,7 @@ def test_the_tokens_go_into_the_keyring_where_there_is_one(
     assert run("whoami").code == 4
 
 
-def test_what_reads_the_cache_asks_no_keyring(
+def test_commands_that_read_the_cache_do_not_open_the_keyring(
     configured: Sandbox, desktop: Desktop, run: Run
 ) -> None:
     run("sync")
@@ -94,7 +94,7 @@ def test_what_reads_the_cache_asks_no_keyring(
     assert run("whoami").out == f"{configured.email}\n"
 
 
-def test_a_locked_keyring_is_one_clear_line_and_login_mends_it(
+def test_a_locked_keyring_is_one_clear_line_and_login_stores_a_file(
     configured: Sandbox, desktop: Desktop, run: Run
 ) -> None:
     run("login")
@@ -107,7 +107,7 @@ def test_a_locked_keyring_is_one_clear_line_and_login_mends_it(
     assert run("sync").code == 0
 
 
-def test_a_locked_keyring_does_not_keep_anybody_signed_in(
+def test_logout_works_with_a_locked_keyring(
     configured: Sandbox, desktop: Desktop, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("login")
@@ -117,7 +117,7 @@ def test_a_locked_keyring_does_not_keep_anybody_signed_in(
     assert run("whoami").code == 4
 
 
-def test_without_a_keyring_it_is_a_private_file_and_login_says_so(
+def test_without_a_keyring_the_session_is_in_a_private_file_and_login_says_so(
     configured: Sandbox, run: Run, home: Path
 ) -> None:
     ran = run("login")
@@ -142,7 +142,7 @@ def has_open(process: subprocess.Popen[str], file: Path) -> bool:
     return False
 
 
-def test_two_processes_that_refresh_at_once_use_the_token_up_once(
+def test_two_processes_that_refresh_at_once_use_the_token_once(
     configured: Sandbox, run: Run, profile: Profile
 ) -> None:
     run("sync")
@@ -168,7 +168,7 @@ def test_two_processes_that_refresh_at_once_use_the_token_up_once(
 
 
 @pytest.mark.parametrize("then", ["another account signs in", "the session is signed out"])
-def test_an_open_application_brings_no_session_back_that_was_replaced_or_ended(
+def test_a_renewal_does_not_restore_a_session_that_was_replaced_or_ended(
     configured: Sandbox, run: Run, profile: Profile, then: str
 ) -> None:
     assert run("login").code == 0
@@ -190,7 +190,7 @@ def test_an_open_application_brings_no_session_back_that_was_replaced_or_ended(
     assert sessions.signed_in(profile) == before
 
 
-def test_a_lock_that_can_t_be_taken_is_said_in_a_sentence(
+def test_an_unusable_lock_file_is_reported_in_a_sentence(
     configured: Sandbox, run: Run, profile: Profile
 ) -> None:
     assert run("login").code == 0

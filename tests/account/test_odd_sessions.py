@@ -1,4 +1,4 @@
-"""Stored sessions, tokens and login answers of a shape that nobody expects."""
+"""Stored sessions, tokens and login answers of unexpected shapes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def without_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LORA_TUI_PASSWORD")
 
 
-def test_whatever_lies_in_the_session_s_place_counts_as_no_session(
+def test_anything_but_a_session_file_counts_as_no_session(
     configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("sync").code == 0
@@ -180,7 +180,7 @@ def test_a_login_answer_may_give_its_time_as_text(
         assert run("sync").code == 0
 
 
-def test_logout_forgets_the_session_whatever_the_server_says(
+def test_logout_deletes_the_session_whatever_the_server_answers(
     configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Front(configured.url) as front:
@@ -205,7 +205,7 @@ TOKENS = (
 )
 
 
-def test_a_token_that_is_none_is_said_in_a_sentence_and_doctor_goes_on(
+def test_an_invalid_token_is_reported_in_a_sentence_and_doctor_continues(
     configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for given in TOKENS:
