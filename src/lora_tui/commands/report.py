@@ -10,7 +10,7 @@ from lora_tui.cache import models
 from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
-from lora_tui.commands.show import facts_of, opinion_lines
+from lora_tui.commands.show import model_lines, opinion_lines
 from lora_tui.config.kinds import expanded
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError, UsageError
@@ -32,7 +32,7 @@ def report(context: Context) -> None:
         curve = get_curve(db, model.job_id) or model.training.loss_curve
     card = ModelCard(
         model=model,
-        metadata=[row for row in facts_of(model) if row[0] not in ("Name", "File")],
+        metadata=[row for row in model_lines(model) if row[0] not in ("Name", "File")],
         opinion=[f"{label.strip()}: {text}" for label, text in opinion_lines(opinion, model)],
         curve=curve,
         snippets=_snippets(model),

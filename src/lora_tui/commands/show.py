@@ -1,4 +1,4 @@
-"""`show`: all that the cache knows of one model."""
+"""`show`: one model, from the cache alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lora_tui.opinion import Opinion, compare_with_rating
 
 
 def show_model(context: Context) -> None:
-    """Print one model: all that is known of it."""
+    """Print one model with its run, its files and the second opinion."""
     with context.cache() as db:
         summary = resolve(db, context.arguments.model)
         row = models.get_row(db, summary.id)
@@ -30,15 +30,15 @@ def show_model(context: Context) -> None:
         context.print_data(row)
         return
     model = Model.from_row(row)
-    lines = facts_of(model)
+    lines = model_lines(model)
     if opinion is not None:
         lines += [("", ""), *opinion_lines(opinion, model)]
     for label, value in lines:
         context.out.write(f"{label:<20} {value}\n" if label else "\n")
 
 
-def facts_of(model: Model) -> list[tuple[str, str]]:
-    """A model as labelled values, in reading order; an empty label is a gap."""
+def model_lines(model: Model) -> list[tuple[str, str]]:
+    """A model as (label, value) lines; an empty label is a blank line."""
     quality, training, hyper, gpu = (
         model.quality,
         model.training,
@@ -85,7 +85,7 @@ def facts_of(model: Model) -> list[tuple[str, str]]:
 
 
 def opinion_lines(opinion: Opinion | None, model: Model) -> list[tuple[str, str]]:
-    """The second opinion beside the stored verdict, as labelled sentences."""
+    """The second opinion and how it compares with the stored rating, as (label, text) lines."""
     if opinion is None:
         return []
     comparison = compare_with_rating(opinion, model.quality)
