@@ -65,7 +65,8 @@ def _bindings(*classes: type) -> Iterator[Binding]:
 
 def _section(title: str, bindings: Iterable[Binding]) -> list[str]:
     rows = {f"| {_keys(b)} | {b.tooltip or b.description} | `{b.id}` |": None for b in bindings}
-    return [f"## {title}\n", "| key | what it does | name |\n|---|---|---|", *rows, ""] if rows else []
+    head = "| key | what it does | name |\n|---|---|---|"
+    return [f"## {title}\n", head, *rows, ""] if rows else []
 
 
 def _keys(binding: Binding) -> str:
