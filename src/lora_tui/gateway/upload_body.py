@@ -21,10 +21,14 @@ from lora_tui.gateway.limits import Body, Connection
 
 # The server responds to an upload when it has stored all of it.
 UPLOAD_TIMEOUT: Final = httpx.Timeout(connect=10.0, read=120.0, write=60.0, pool=30.0)
+LARGE_BODY: Final[Mapping[str, Any]] = {"direct": True}
+"""`extensions` of a request that is sent by `http.client`."""
 
 _BINARY: Final = "application/octet-stream"
 _TYPES: Final = {".json": "application/json", ".tar": "application/x-tar"}
 _PIECE: Final = 256 * 1024
+_MOST_BYTES: Final = 1 << 20
+"""The limit of a response, which says whether the body was stored."""
 
 
 def content_type_of(path: str) -> str:
@@ -55,13 +59,6 @@ def exact_bytes(body: BinaryIO | Iterator[bytes], size: int) -> Iterator[bytes]:
         raise IntegrityError(
             "The file ended early", details=f"announced {size} bytes, there were {seen}"
         )
-
-
-LARGE_BODY: Final[Mapping[str, Any]] = {"direct": True}
-"""`extensions` of a request that is sent by `http.client`."""
-
-_MOST_BYTES: Final = 1 << 20
-"""The limit of a response, which says whether the body was stored."""
 
 
 class UploadTransport(httpx.BaseTransport):

@@ -29,6 +29,8 @@ from lora_tui.transfers.model_directory import check_directory, local_names
 from lora_tui.transfers.part import ANOTHER_DIRECTORY, part_of
 from lora_tui.transfers.runner import Runner
 
+_ROUNDS: Final = 3
+
 
 def plan_files(
     model: Model, directory: Path, names: Sequence[str] | None = None
@@ -66,31 +68,6 @@ def choose_files(model: Model, names: Sequence[str] | None = None) -> list[Artif
     if names is None:
         return list(model.files)
     return list(dict.fromkeys(file for name in names for file in _named(model, name)))
-
-
-def _named(model: Model, name: str) -> list[ArtifactFile]:
-    for names in ([file.name for file in model.files], [file.label for file in model.files]):
-        if name in names:
-            return [model.files[names.index(name)]]
-    if any(sign in name for sign in "*?["):
-        found = [file for file in model.files if _fits(file, name)]
-        if found:
-            return found
-        message = "No file of the model fits this pattern"
-    else:
-        message = "The model has no such file"
-    raise NotFoundError(
-        message,
-        details=f"asked for {name!r}; it has {', '.join(file.label for file in model.files)}",
-        remedy="name one of these, or a pattern in quotes such as '*.json'",
-    )
-
-
-def _fits(file: ArtifactFile, pattern: str) -> bool:
-    return fnmatchcase(file.name, pattern) or fnmatchcase(file.label, pattern)
-
-
-_ROUNDS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -148,6 +125,38 @@ def download(
     return DownloadResult(directory, done, failed, checked)
 
 
+def check_space_for_all(wanted: Sequence[FileRequest], directory: Path) -> None:
+    """Raises DiskError if the missing bytes of all files do not fit on the disk."""
+    missing = sum(max(0, (file.size or 0) - _bytes_on_disk(file.target)) for file in wanted)
+    place = next(path for path in (directory, *directory.parents) if path.is_dir())
+    usage = os.statvfs(place)
+    free = usage.f_bavail * usage.f_frsize
+    if missing > free:
+        raise not_enough_space(missing, free, place, margin=0, instead=ANOTHER_DIRECTORY)
+
+
+def _named(model: Model, name: str) -> list[ArtifactFile]:
+    for names in ([file.name for file in model.files], [file.label for file in model.files]):
+        if name in names:
+            return [model.files[names.index(name)]]
+    if any(sign in name for sign in "*?["):
+        found = [file for file in model.files if _fits(file, name)]
+        if found:
+            return found
+        message = "No file of the model fits this pattern"
+    else:
+        message = "The model has no such file"
+    raise NotFoundError(
+        message,
+        details=f"asked for {name!r}; it has {', '.join(file.label for file in model.files)}",
+        remedy="name one of these, or a pattern in quotes such as '*.json'",
+    )
+
+
+def _fits(file: ArtifactFile, pattern: str) -> bool:
+    return fnmatchcase(file.name, pattern) or fnmatchcase(file.label, pattern)
+
+
 def _queue_and_wait(
     runner: Runner,
     db: Connection,
@@ -200,16 +209,6 @@ def _failure(done: Sequence[str], failed: Sequence[tuple[str, LoraTuiError]]) ->
             remedy="the artifact is incomplete in the bucket; harvest it again or ask its owner",
         )
     return first
-
-
-def check_space_for_all(wanted: Sequence[FileRequest], directory: Path) -> None:
-    """Raises DiskError if the missing bytes of all files do not fit on the disk."""
-    missing = sum(max(0, (file.size or 0) - _bytes_on_disk(file.target)) for file in wanted)
-    place = next(path for path in (directory, *directory.parents) if path.is_dir())
-    usage = os.statvfs(place)
-    free = usage.f_bavail * usage.f_frsize
-    if missing > free:
-        raise not_enough_space(missing, free, place, margin=0, instead=ANOTHER_DIRECTORY)
 
 
 def _bytes_on_disk(target: Path) -> int:

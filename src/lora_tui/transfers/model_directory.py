@@ -28,6 +28,11 @@ from lora_tui.json_values import json_text, mapping, parse_json
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import SUFFIXES, part_of, translate_write_errors
 
+MANIFEST: Final = "lora-tui.json"
+"""The name of the record."""
+
+_MOST_BYTES: Final = 16 << 20
+
 
 def model_directory(model: Model, downloads: Path, *, replace: bool = False) -> Path:
     """`<downloads>/<name slug>-<short id>`, or with the whole id if another model uses that.
@@ -46,50 +51,6 @@ def model_directory(model: Model, downloads: Path, *, replace: bool = False) -> 
         names = [f"{name}-{_version_mark(model)}" for name in names]
     named = [downloads / name for name in names]
     return next((path for path in named if _is_free(path, model)), named[-1])
-
-
-def _named_by(downloads: Path, ending: str) -> Iterator[Path]:
-    with suppress(OSError):
-        for path in sorted(downloads.iterdir()):
-            if ending in path.name and path.is_dir() and not path.is_symlink():
-                yield path
-
-
-def _version_mark(model: Model) -> str:
-    checksums = sorted(f"{file.name} {file.sha256}" for file in model.files)
-    return hashlib.sha256("\n".join(checksums).encode(errors="surrogatepass")).hexdigest()[:6]
-
-
-def _is_free(path: Path, model: Model) -> bool:
-    if path.is_symlink():
-        return False
-    try:
-        check_directory(path, model)
-    except DiskError:
-        return False
-    return True
-
-
-def _holds(directory: Path, model: Model) -> bool:
-    """Whether it holds files of this model, also partial ones."""
-    record = read_record(directory)
-    if record:
-        return record.get("id") == model.id
-    try:
-        names = [path.name for path in directory.iterdir()]
-    except OSError:
-        return False
-    return bool(names) and all(name.endswith(SUFFIXES) for name in names)
-
-
-def _files(directory: Path) -> list[str]:
-    return [name for name in recorded_files(read_record(directory)) if (directory / name).is_file()]
-
-
-MANIFEST: Final = "lora-tui.json"
-"""The name of the record."""
-
-_MOST_BYTES: Final = 16 << 20
 
 
 def read_record(directory: Path) -> Mapping[str, Any]:
@@ -240,6 +201,44 @@ def is_outdated(model: Model, directory: Path) -> bool:
     return any(
         today.get(str(facts.get("object"))) not in (None, facts.get("sha256")) for facts in files
     )
+
+
+def _named_by(downloads: Path, ending: str) -> Iterator[Path]:
+    with suppress(OSError):
+        for path in sorted(downloads.iterdir()):
+            if ending in path.name and path.is_dir() and not path.is_symlink():
+                yield path
+
+
+def _version_mark(model: Model) -> str:
+    checksums = sorted(f"{file.name} {file.sha256}" for file in model.files)
+    return hashlib.sha256("\n".join(checksums).encode(errors="surrogatepass")).hexdigest()[:6]
+
+
+def _is_free(path: Path, model: Model) -> bool:
+    if path.is_symlink():
+        return False
+    try:
+        check_directory(path, model)
+    except DiskError:
+        return False
+    return True
+
+
+def _holds(directory: Path, model: Model) -> bool:
+    """Whether it holds files of this model, also partial ones."""
+    record = read_record(directory)
+    if record:
+        return record.get("id") == model.id
+    try:
+        names = [path.name for path in directory.iterdir()]
+    except OSError:
+        return False
+    return bool(names) and all(name.endswith(SUFFIXES) for name in names)
+
+
+def _files(directory: Path) -> list[str]:
+    return [name for name in recorded_files(read_record(directory)) if (directory / name).is_file()]
 
 
 def _write(directory: Path, model: Model, files: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from lora_tui.cache.transfers import Transfer, TransferState
 
 _BURST_SECONDS: Final = 0.1
+_WINDOW: Final = timedelta(seconds=6)
 
 
 class RateLimit:
@@ -40,9 +41,6 @@ class RateLimit:
             count = min(wanted, self.burst)
             self._tokens -= count
             return count, max(0.0, -self._tokens / self.bytes_a_second)
-
-
-_WINDOW: Final = timedelta(seconds=6)
 
 
 class RateMeter:
