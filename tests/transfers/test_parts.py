@@ -73,9 +73,9 @@ def test_a_filled_piece_is_extended_as_far_as_its_response_reaches() -> None:
     assert shared is not None
     assert shared.at == first.end
     pieces.advance(first, first.missing)
-    assert not pieces.go_on(first, 100 << 20)  # somebody else is at it
+    assert not pieces.extend(first, 100 << 20)  # somebody else is at it
     pieces.release(shared)
-    assert pieces.go_on(first, 60 << 20)
+    assert pieces.extend(first, 60 << 20)
     assert first.end == 60 << 20
     pieces.advance(first, first.missing)
     rest = pieces.take()
@@ -228,7 +228,7 @@ class SimulatedServer:
                     count = min(piece.missing, int(self.rate(len(self._hands)) * step))
                     pieces.advance(piece, count)
                     one = scaling.allowed == 1
-                    if not piece.missing and not (one and pieces.go_on(piece, self.total)):
+                    if not piece.missing and not (one and pieces.extend(piece, self.total)):
                         self._hands.remove(hand)
 
     def _ask(self) -> bool:

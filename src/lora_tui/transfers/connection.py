@@ -77,7 +77,7 @@ class RangeResponse:
     version: Version
     ranged: bool
     """Whether it is the requested range; else it is the whole file."""
-    refused_part: bool
+    range_ignored: bool
     """Whether a range was requested, and the whole file was sent."""
     is_html: bool
     """Whether its content type is HTML."""
@@ -95,7 +95,7 @@ class RangeResponse:
         """Whether its head tells the length of the file."""
         return self.version.total is not None
 
-    def page(self, name: str) -> PageError | None:
+    def error_page(self, name: str) -> PageError | None:
         """The error if it is a page or an error document in place of the file `name`.
 
         Reads the start of the body, so call it only for responses that are discarded.
@@ -157,17 +157,17 @@ class RangeConnection:
                 headers["If-Range"] = etag
         try:
             response = self._send(url, headers)
-            asked_for_part = "Range" in headers
+            range_requested = "Range" in headers
             if probe and response.status == 206 and _tells_no_length(response):
                 response = self._without_range(url, headers)
-                asked_for_part = False
+                range_requested = False
             # an empty object has no ranges, and one that became shorter not this one: some stores
             # answer 416, others 500
-            if asked_for_part and (response.status == 500 or (probe and response.status == 416)):
+            if range_requested and (response.status == 500 or (probe and response.status == 416)):
                 whole = self._without_range(url, headers)
                 if probe or (whole.status == 200 and strong_etag(whole.header("ETag")) != etag):
-                    response, asked_for_part = whole, False
-            yield _answer(response, start, asked_for_part=asked_for_part)
+                    response, range_requested = whole, False
+            yield _range_response(response, start, range_requested=range_requested)
         finally:
             if self._response is None or not self._response.is_read():
                 self.close()  # the rest of the response would arrive first
@@ -213,11 +213,11 @@ def _tells_no_length(response: FileResponse) -> bool:
     return span is not None and span[2] is None
 
 
-def _answer(
+def _range_response(
     response: FileResponse,
-    asked_from: int,
+    requested_from: int,
     *,
-    asked_for_part: bool,
+    range_requested: bool,
 ) -> RangeResponse:
     status = response.status
     is_html = "html" in (response.header("Content-Type") or "").lower()
@@ -235,10 +235,10 @@ def _answer(
     if status == 200:
         version = Version(etag, body.length)
         return RangeResponse(
-            0, body.length, version, False, asked_for_part, is_html, body, response
+            0, body.length, version, False, range_requested, is_html, body, response
         )
     if status == 206:
-        start, end, total = response.span(asked_from, body.length, "The storage")
+        start, end, total = response.span(requested_from, body.length, "The storage")
         return RangeResponse(start, end, Version(etag, total), True, False, is_html, body, response)
     if status == 416:
         raise ChangedError("The file in the bucket has become shorter")

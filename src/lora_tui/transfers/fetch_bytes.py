@@ -200,7 +200,7 @@ class _Fetch:
             allowed = 1
         while len(readers) < allowed and readers.start():
             pass
-        readers.keep(allowed)
+        readers.limit_to(allowed)
 
     def _restart(self, *, changed: bool = False) -> None:
         self._join_noting()

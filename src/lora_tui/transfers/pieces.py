@@ -98,7 +98,7 @@ class Pieces:
                 free.taken = True
             return free
 
-    def go_on(self, piece: Piece, reach: int) -> bool:
+    def extend(self, piece: Piece, reach: int) -> bool:
         """Extend a filled piece by the free gap after it, up to `reach`; whether it was extended.
 
         So the rest of the current response can be used.

@@ -29,9 +29,9 @@ class _Reader:
     """One thread with one connection."""
 
     piece: Piece
-    line: RangeConnection
+    connection: RangeConnection
     thread: threading.Thread | None = None
-    answer: RangeResponse | None = None
+    response: RangeResponse | None = None
     """The thread writes to the file only while this is set."""
     leave: bool = False
 
@@ -57,7 +57,7 @@ class Readers:
     @property
     def receiving(self) -> int:
         """How many are reading a response."""
-        return sum(reader.answer is not None for reader in self._readers)
+        return sum(reader.response is not None for reader in self._readers)
 
     def start(self) -> bool:
         """Start one more reader; False if there is no gap for it."""
@@ -73,15 +73,15 @@ class Readers:
         reader.thread.start()
         return True
 
-    def keep(self, count: int) -> None:
+    def limit_to(self, count: int) -> None:
         """Dismiss all but `count`; first those that wait for their first byte."""
-        ranked = sorted(self._readers, key=lambda reader: (reader.leave, reader.answer is None))
+        ranked = sorted(self._readers, key=lambda reader: (reader.leave, reader.response is None))
         with self._lock:
             for reader in ranked[count:]:
                 if not reader.leave:
                     reader.leave = True
                     # it could wait long, and load the server
-                    (reader.answer or reader.line).abort()
+                    (reader.response or reader.connection).abort()
 
     def wait(self, seconds: float) -> list[tuple[BaseException, int]]:
         """Wait until a reader ends: the errors of ended readers, each with the number left."""
@@ -99,10 +99,10 @@ class Readers:
         """Stop all readers; none writes after the return."""
         with self._lock:
             self._halt.set()
-            writing = [reader for reader in self._readers if reader.answer is not None]
+            writing = [reader for reader in self._readers if reader.response is not None]
             for reader in writing:
-                if reader.answer is not None:
-                    reader.answer.abort()
+                if reader.response is not None:
+                    reader.response.abort()
         for reader in writing:
             if reader.thread is not None:
                 reader.thread.join()
@@ -110,13 +110,13 @@ class Readers:
     def _read(self, reader: _Reader) -> None:
         """Main function of a reader: reads gaps until there is none, or the connection fails."""
         scaling, pieces = self._source.scaling, self._source.pieces
-        line = reader.line
+        connection = reader.connection
         error: BaseException | None = None
         try:
             buffer = memoryview(bytearray(_BUFFER))
             piece: Piece | None = reader.piece
             while piece is not None:
-                pieces = self._read_piece(reader, piece, line, buffer)
+                pieces = self._read_piece(reader, piece, connection, buffer)
                 pieces.release(reader.piece)
                 if reader.leave or self._halt.is_set():
                     break
@@ -128,14 +128,14 @@ class Readers:
             error = None if dismissed else caught
         finally:
             pieces.release(reader.piece)
-            line.close()
+            connection.close()
             with self._wake:
-                reader.answer = None
+                reader.response = None
                 self._ended.append((reader, error))
                 self._wake.notify_all()
 
     def _read_piece(
-        self, reader: _Reader, piece: Piece, line: RangeConnection, buffer: memoryview
+        self, reader: _Reader, piece: Piece, connection: RangeConnection, buffer: memoryview
     ) -> Pieces:
         """Fill one gap. Returns the gaps of the file, which the first response may replace."""
         source = self._source
@@ -146,34 +146,34 @@ class Readers:
             raise ChangedError("The server gives no way to go on in the middle of a file")
         end = piece.end if known else None
         probe = source.is_unknown  # an empty file has no ranges
-        with line.request(source.link(), piece.at, end, etag, probe=probe) as answer:
+        with connection.request(source.link(), piece.at, end, etag, probe=probe) as response:
             try:
                 with self._lock:
                     if self._halt.is_set():
                         return pieces
-                    source.agree(answer)
-                    reader.answer = answer
+                    source.accept_version(response)
+                    reader.response = response
                 if source.pieces is not pieces:  # the first response told the length of the file
                     pieces = source.pieces
                     first = pieces.take()
                     if first is None:
                         return pieces
                     reader.piece = piece = first
-                if not answer.ranged and piece.at and len(self._readers) > 1:
+                if not response.ranged and piece.at and len(self._readers) > 1:
                     source.scaling.refuse()
                     reader.leave = True
                     return pieces
-                self._skip(answer, piece.at - answer.start, buffer)
-                self._copy(reader, answer, pieces, piece, buffer)
+                self._skip(response, piece.at - response.start, buffer)
+                self._copy(reader, response, pieces, piece, buffer)
                 return pieces
             finally:
                 with self._lock:
-                    reader.answer = None
+                    reader.response = None
 
-    def _skip(self, answer: RangeResponse, count: int, buffer: memoryview) -> None:
+    def _skip(self, response: RangeResponse, count: int, buffer: memoryview) -> None:
         """Skip bytes that are on the disk, when the server sends the whole file."""
         while count > 0 and not self._halt.is_set():
-            passed = answer.read_into(buffer[: self._wait_for_rate(min(len(buffer), count))])
+            passed = response.read_into(buffer[: self._wait_for_rate(min(len(buffer), count))])
             if not passed:
                 raise UnreachableError("The connection ended in the middle of a file")
             count -= passed
@@ -181,7 +181,7 @@ class Readers:
     def _copy(
         self,
         reader: _Reader,
-        answer: RangeResponse,
+        response: RangeResponse,
         pieces: Pieces,
         piece: Piece,
         buffer: memoryview,
@@ -191,15 +191,15 @@ class Readers:
             wanted = min(size, piece.end - piece.at)
             if wanted <= 0:
                 one = self._source.scaling.allowed == 1
-                if one and pieces.go_on(piece, answer.end or piece.end):
+                if one and pieces.extend(piece, response.end or piece.end):
                     continue
-                self._read_end(answer, pieces, piece, buffer)
+                self._read_end(response, pieces, piece, buffer)
                 return
             wanted = self._wait_for_rate(wanted)
             began = time.monotonic()
-            count = answer.read_into(buffer[:wanted])
+            count = response.read_into(buffer[:wanted])
             if not count:
-                if piece.end == UNKNOWN_END and answer.has_certain_end:
+                if piece.end == UNKNOWN_END and response.has_certain_end:
                     pieces.set_end(piece)
                     return
                 raise UnreachableError("The connection ended in the middle of a file")
@@ -215,10 +215,10 @@ class Readers:
                 size = max(_SMALLEST_READ, size // 2)
 
     def _read_end(
-        self, answer: RangeResponse, pieces: Pieces, piece: Piece, buffer: memoryview
+        self, response: RangeResponse, pieces: Pieces, piece: Piece, buffer: memoryview
     ) -> None:
         """Check that a response without a length ends where the manifest says."""
-        if not answer.has_length and piece.end == pieces.total and answer.read_into(buffer[:1]):
+        if not response.has_length and piece.end == pieces.total and response.read_into(buffer[:1]):
             self._source.check_length(piece.end + 1)
 
     def _wait_for_rate(self, wanted: int) -> int:

@@ -64,22 +64,24 @@ class RemoteFile:
         self._url = None
         return time.monotonic() - self._signed_at >= _LINK_IS_NEW_SECONDS
 
-    def agree(self, answer: RangeResponse) -> None:
+    def accept_version(self, response: RangeResponse) -> None:
         """Set the version from the first response; raise unless later ones have the same.
 
         The readers call it one at a time. Raises ChangedError, BackendError, IntegrityError.
         """
-        total = answer.version.total if answer.has_length else self.expected
-        if total is None and self.version is not None and answer.ranged:
+        total = response.version.total if response.has_length else self.expected
+        if total is None and self.version is not None and response.ranged:
             total = self.version.total  # `Content-Range: bytes 5-9/*`
-        version = Version(answer.version.etag, total)
+        version = Version(response.version.etag, total)
         if self.resumable:
             if version != self.version:
-                raise answer.page(self._name) or ChangedError("The file in the bucket has changed")
+                raise response.error_page(self._name) or ChangedError(
+                    "The file in the bucket has changed"
+                )
             return
-        if self._is_suspect(answer) and (page := answer.page(self._name)) is not None:
+        if self._is_suspect(response) and (page := response.error_page(self._name)) is not None:
             raise page
-        if total is None and not answer.has_certain_end:
+        if total is None and not response.has_certain_end:
             raise BackendError(
                 "The storage does not say how long the file is",
                 remedy="a proxy may have removed the length; try without it",
@@ -90,14 +92,14 @@ class RemoteFile:
         self.part.check_space(total or 0)
         self.version = version
         self.pieces = Pieces(total)
-        if answer.refused_part:
+        if response.range_ignored:
             self.scaling.refuse()
 
-    def _is_suspect(self, answer: RangeResponse) -> bool:
+    def _is_suspect(self, response: RangeResponse) -> bool:
         """Whether it may be a page: by its type, or by a size that differs from the manifest's."""
-        if self.expected is None or not answer.has_length:
-            return answer.is_html
-        return answer.version.total != self.expected
+        if self.expected is None or not response.has_length:
+            return response.is_html
+        return response.version.total != self.expected
 
     @property
     def _name(self) -> str:
