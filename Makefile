@@ -1,4 +1,4 @@
-# Everything one does with a checkout. `make` alone lists it; each target installs what it lacks.
+# The tasks of a checkout. `make` lists them; each target installs what it needs.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -7,10 +7,10 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 LITE := tests/backends/lite
-# More words for the tool that a target runs: make test ARGS="-k download", make demo ARGS=--reset
+# Arguments for the tool that a target runs: make test ARGS="-k download", make demo ARGS=--reset
 ARGS :=
 
-# Written when an installation is complete, so that the next call does nothing.
+# Written after an installation, so that the next call does nothing.
 DEMO_READY := $(VENV)/.ready-demo
 DEV_READY := $(VENV)/.ready-dev
 NODE_READY := $(LITE)/node_modules/.ready
@@ -25,7 +25,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: $(DEMO_READY) ## open the application on made-up data: no account, no network
+demo: $(DEMO_READY) ## open the application on generated data: no account, no network
 	@$(BIN)/lora-tui demo $(ARGS)
 
 .PHONY: test
@@ -39,7 +39,7 @@ quick: $(DEV_READY) ## the tests for the edit loop, in a minute: no pictures, no
 	$(PYTEST) -q -n 3 --dist worksteal -m "not slow and not picture" $(QUICK) $(ARGS)
 
 .PHONY: contract
-contract: $(DEV_READY) ## Storage's answers, row by row: the sandbox, or the server of LORA_TUI_CONTRACT_URL
+contract: $(DEV_READY) ## check Storage's responses: the sandbox, or the server of LORA_TUI_CONTRACT_URL
 	@$(BIN)/python -m tests.contract.storage_table $(ARGS)
 
 .PHONY: lint
@@ -61,7 +61,7 @@ format: $(DEV_READY) ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(DEV_READY) ## the performance figures, each against a named peer (ARGS="sync queries")
+bench: $(DEV_READY) ## measure performance, each figure against a named peer (ARGS="sync queries")
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 .PHONY: bench-transfers
@@ -69,7 +69,7 @@ bench-transfers: $(DEV_READY) ## downloads against curl and aria2c; needs nginx 
 	@$(BIN)/python benchmarks/bench_transfers.py $(ARGS)
 
 .PHONY: campaign
-campaign: $(DEV_READY) ## processes killed, starved and lied to for ten minutes (ARGS="--seconds 60 --seed 9")
+campaign: $(DEV_READY) ## kill, starve and mislead processes for ten minutes (ARGS="--seconds 60 --seed 9")
 	@$(BIN)/python -m tests.campaign $(ARGS)
 
 .PHONY: fuzz
@@ -77,7 +77,7 @@ fuzz: $(DEV_READY) ## the fuzz tests with 500 examples each instead of a few
 	LORA_TUI_FUZZ=500 $(BIN)/pytest -q tests/fuzz $(ARGS)
 
 .PHONY: screenshots
-screenshots: $(DEV_READY) ## draw the documentation's pictures anew
+screenshots: $(DEV_READY) ## draw the pictures of the documentation again
 	$(BIN)/python scripts/screenshots.py $(ARGS)
 
 .PHONY: reference
@@ -87,7 +87,7 @@ reference: $(DEV_READY) ## write docs/commands.md, docs/keys.md and the tables o
 	@$(BIN)/python scripts/settings_reference.py
 
 .PHONY: man
-man: $(DEV_READY) ## write docs/lora-tui.1 anew, the manual page
+man: $(DEV_READY) ## write docs/lora-tui.1, the manual page
 	@$(BIN)/python scripts/manual_page.py
 
 .PHONY: package-check
@@ -95,11 +95,11 @@ package-check: $(DEV_READY) ## build wheel and sdist, install, and run the demo 
 	scripts/package-check $(ARGS)
 
 .PHONY: browser-check
-browser-check: $(DEV_READY) ## `lora-tui serve` in a headless Chromium, which has to be installed
+browser-check: $(DEV_READY) ## check `lora-tui serve` in a headless Chromium, which must be installed
 	@$(BIN)/python scripts/browser_check.py
 
 .PHONY: fresh-check
-fresh-check: ## all that the README promises, in a new clone with an empty home
+fresh-check: ## check everything in the README, in a new clone with an empty home
 	scripts/fresh-check $(ARGS)
 
 .PHONY: setup
@@ -107,7 +107,7 @@ setup: $(DEV_READY) $(NODE_READY) ## install everything that the other targets n
 	@scripts/setup --check
 
 .PHONY: pins
-pins: ## lock the dependencies again after a change of pyproject.toml
+pins: ## lock the dependencies after a change of pyproject.toml
 	scripts/pins $(ARGS)
 
 .PHONY: upgrade
@@ -115,7 +115,7 @@ upgrade: ## lock the newest versions that pyproject.toml allows
 	scripts/pins --upgrade
 
 .PHONY: clean
-clean: ## remove what tools left behind; the installation stays
+clean: ## remove the files of tools; the installation stays
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis snapshot_report.html
 	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
