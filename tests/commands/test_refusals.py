@@ -192,8 +192,9 @@ def test_a_refresh_token_that_is_refused_once_ends_no_session(
 
 
 def test_a_refresh_token_that_is_refused_again_and_again_asks_for_a_login(
-    front: Front, run: Run, shared: Sandbox
+    front: Front, run: Run, shared: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("LORA_TUI_PASSWORD", raising=False)  # it would sign in again
     shared.faults(clock_offset=7200)
     try:
         front.say("/auth/v1/token", 400, GONE)
