@@ -10,11 +10,11 @@ from typing import NamedTuple
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WRITTEN = len("2026-11-23T09:16:55.591234+00:00")
 _zone_of_user: tzinfo | None = None
-"""Where days begin, for what is shown and for what is asked for; None for the machine's zone."""
+"""The time zone of dates in output and input; None for the machine's zone."""
 
 
 def now() -> datetime:
-    """This moment in UTC. Tests replace this function, nothing else asks for the time of day."""
+    """The current time in UTC. Nothing else reads the time of day; tests replace this function."""
     return datetime.now(UTC)
 
 
@@ -47,16 +47,15 @@ def parse_timestamp(value: object) -> datetime | None:
     """Read a timestamp of any form the backends send, as an aware datetime in UTC.
 
     `2026-11-23T09:16:55.591234+00:00` (PostgREST), `2026-11-23 09:16:55.59+00` (PostgreSQL's own
-    text), a trailing Z, no zone (UTC is meant), no seconds, or a date alone. None where it is
-    none of these: a row with a damaged time is still a row.
+    text), a trailing Z, no zone (UTC), no seconds, or only a date. None for any other value: a row
+    with a damaged time is still used.
     """
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
     if not isinstance(value, str):
         return None
     if len(value) == _WRITTEN and value[10] + value[19] == "T." and value.endswith("+00:00"):
-        # PostgREST's form of a moment, and ours. So read it takes a tenth of the time; but Python
-        # before 3.12 stops at a NUL
+        # PostgREST's form and ours; ten times as fast as below. Python before 3.12 stops at a NUL
         try:
             if value.isprintable():
                 return _in_reach(datetime.fromisoformat(value))
@@ -89,7 +88,7 @@ def use_utc(wanted: bool) -> None:
 
 
 def local(moment: datetime) -> datetime:
-    """The moment in the user's zone; as it is where that zone has no such year."""
+    """The moment in the user's zone; unchanged where that zone lacks the year."""
     try:
         return moment.astimezone(_zone_of_user)
     except (ValueError, OverflowError, OSError):
@@ -97,24 +96,24 @@ def local(moment: datetime) -> datetime:
 
 
 def days_ago(days: int) -> datetime:
-    """The beginning of that day in the user's zone; 0 is today."""
+    """The start of the day `days` days ago, in the user's zone."""
     today = local(now()).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     return _in_zone(today - timedelta(days=days))
 
 
 def local_day(text: str) -> datetime | None:
-    """The beginning of a day in the user's zone, from `2026-01-31`; None where it is no day."""
+    """The start of a day in the user's zone, from text like `2026-01-31`; None for other text."""
     try:
         day = _in_zone(datetime.strptime(text, "%Y-%m-%d"))  # noqa: DTZ007 - the user's zone
     except ValueError:
         return None
-    return day if len(text) == 10 else None  # else one that is still being typed
+    return day if len(text) == 10 else None  # a shorter one is still being typed
 
 
 def local_moment(text: str) -> datetime | None:
-    """A moment as a user writes it: in the user's zone where the text names none.
+    """A timestamp that a user typed: in the user's zone if it names none.
 
-    None where it is no timestamp that `parse_timestamp` reads.
+    None where `parse_timestamp` can't read it.
     """
     moment = parse_timestamp(text)
     match = _form().fullmatch(text.strip())
@@ -124,7 +123,7 @@ def local_moment(text: str) -> datetime | None:
 
 
 def next_day(day: datetime) -> datetime | None:
-    """The beginning of the day after; it may be 23 or 25 hours later. None at the end of time."""
+    """The start of the next day, 23 to 25 hours later; None after the last possible date."""
     try:
         return _in_zone(day.replace(tzinfo=None) + timedelta(days=1))
     except OverflowError:
@@ -137,28 +136,28 @@ def _in_zone(naive: datetime) -> datetime:
         return naive.replace(tzinfo=_zone_of_user)
     try:
         return naive.astimezone()
-    except (ValueError, OverflowError, OSError):  # the first and the last day that there is
+    except (ValueError, OverflowError, OSError):  # the first and the last possible day
         return naive.replace(tzinfo=UTC)
 
 
 def timestamp_text(moment: datetime) -> str:
-    """The one written form: UTC, six decimals, fixed width, so that text order is time order."""
+    """The text of a timestamp: UTC, six decimals, fixed width, so text sorts by time."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def microseconds(moment: datetime | None) -> int:
-    """A moment as the cache sorts it: microseconds since 1970; 0 is unknown."""
+    """Microseconds since 1970, by which the cache sorts; 0 for None."""
     return 0 if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def moment_of(value: int) -> datetime | None:
-    """The moment that `microseconds` gave."""
+    """The moment of a number from `microseconds`."""
     return _EPOCH + timedelta(microseconds=value) if value else None
 
 
 @cache
 def _form() -> re.Pattern[str]:
-    """Compiled when the first timestamp is read: `list` need not wait for it."""
+    """The pattern of timestamps, compiled on first use: `list` does not need it."""
     return re.compile(
         r"(\d{4})-(\d\d)-(\d\d)"
         r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?"
@@ -168,7 +167,7 @@ def _form() -> re.Pattern[str]:
 
 
 def _in_reach(moment: datetime) -> datetime | None:
-    """In the first and in the last year, a few hours more or less are beyond all dates."""
+    """The moment, unless a change of zone could move it beyond the possible dates."""
     return moment if 1 < moment.year < 9999 else None
 
 

@@ -1,4 +1,4 @@
-"""The error family: everything that can go wrong in a way that a user can act on.
+"""The error family: errors that a user can act on.
 
 Each error is one plain sentence, an optional detail, a one-line remedy, and the exit code that the
 command line ends with (docs/architecture.md, "Exit codes").
@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process answers to the shell."""
+    """The exit codes of the commands."""
 
     OK = 0
     UNEXPECTED = 1
@@ -38,7 +38,7 @@ class LoraTuiError(Exception):
 
 
 class UsageError(LoraTuiError):
-    """The command line or the configuration asks for something that makes no sense."""
+    """The command line or the configuration is invalid."""
 
     exit_code = ExitCode.USAGE
 
@@ -54,7 +54,7 @@ class NotConfiguredError(ConfigError):
 
 
 class NotFoundError(LoraTuiError):
-    """It does not exist or is not ours; the two are told apart for nobody."""
+    """It does not exist or belongs to somebody else; the two are not distinguished."""
 
     exit_code = ExitCode.NOT_FOUND
 
@@ -80,7 +80,7 @@ class AuthenticationError(LoraTuiError):
 
 
 class SessionEndedError(AuthenticationError):
-    """The session can't be renewed: the auth service itself has refused it for good."""
+    """The auth service has refused to renew the session."""
 
 
 class UnreachableError(LoraTuiError):
@@ -91,7 +91,7 @@ class UnreachableError(LoraTuiError):
 
 
 class InterceptedError(UnreachableError):
-    """Something else answered instead of the service: a proxy, a CDN, a login page."""
+    """A proxy, a CDN or a login page answered in place of the service."""
 
     default_remedy = (
         "try again later; if it persists, check the configured URL, and whether a proxy, a firewall"
@@ -109,11 +109,11 @@ class QueryTimeoutError(UnreachableError):
 
 
 class BackendError(LoraTuiError):
-    """The backend answered with something that we can't use (a 4xx of ours, malformed JSON)."""
+    """The backend sent an unusable response (a 4xx, malformed JSON)."""
 
 
 class TooLargeAnswerError(BackendError):
-    """An answer has more bytes than we take; fewer rows at once may do."""
+    """A response has too many bytes; fewer rows at once may help."""
 
 
 class ConflictError(BackendError):
@@ -131,11 +131,11 @@ class TooLargeError(BackendError):
 
 
 class ExpiredLinkError(BackendError):
-    """A signed or presigned URL has run out; ask for a new one."""
+    """A signed URL has expired; ask for a new one."""
 
 
 class IntegrityError(LoraTuiError):
-    """The bytes are not the bytes that were promised."""
+    """Bytes differ from what was announced."""
 
     exit_code = ExitCode.INTEGRITY
     default_remedy = "download it again; if it fails again, the stored artifact is damaged"
@@ -156,13 +156,13 @@ class DiskError(LoraTuiError):
 
 
 class InUseError(LoraTuiError):
-    """Another process uses it and does not release it; the details name the process."""
+    """Another process keeps it; the details name the process."""
 
     default_remedy = "wait for the other process, or end it"
 
 
 class PartlyFailedError(LoraTuiError):
-    """Some of it was done, some was not; the message counts both."""
+    """A part failed; the message counts both parts."""
 
     exit_code = ExitCode.PARTLY_FAILED
 

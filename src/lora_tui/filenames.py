@@ -1,4 +1,4 @@
-"""The border for remote names that become local paths: no separator, trick or reserved name."""
+"""Makes safe local file names from remote names: no separators, hidden or reserved names."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _RESERVED: Final = frozenset(
 _IGNORED: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0]"
 )
-"""Letters and marks that nobody sees, and that some file systems pass over."""
+"""Invisible characters that some file systems ignore."""
 
 
 def safe_file_name(name: str) -> str:
-    """One path segment that says what `name` says and can lie in any directory of any system.
+    """One path segment like `name` that every file system accepts.
 
     Only the last segment of a path counts. Never empty, `.`, `..`, hidden, reserved on Windows,
     or longer than 200 bytes. Idempotent.
     """
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    # composed once more: what stood between a letter and its accent may be gone
+    # normalised again: a character between a letter and its accent may have been removed
     shown = unicodedata.normalize("NFC", terminal_safe(last, limit=1_000))
     cleaned = re.sub(r'[<>:"|?*\x00-\x1f]', "_", shown)
     cleaned = cleaned.strip(". ")
     device = unicodedata.normalize("NFKC", cleaned.split(".")[0]).strip().lower()
-    if device in _RESERVED:  # COM¹ is one, too
+    if device in _RESERVED:  # COM¹ is one too
         cleaned = f"_{cleaned}"
     if not cleaned:
         cleaned = "unnamed"
@@ -55,13 +55,13 @@ def distinct_file_names(
     """Map each remote name to a safe local one, no two of which are equal on any file system.
 
     They differ by more than letter case, normal form and invisible marks. None is in `taken`, and
-    none ends with one of `endings`. The same set of names gives the same map in whatever order.
+    none ends with one of `endings`. The order of `names` does not matter.
     """
     used = {same_file_key(name) for name in taken}
     reserved = tuple(ending.lower() for ending in endings)
     wanted = {name: _without_ending(safe_file_name(name), reserved) for name in names}
     result: dict[str, str] = {}
-    # a name that needs no change goes before one that was made like it
+    # unchanged names come before names that were changed into the same one
     for name in sorted(wanted, key=lambda name: (wanted[name] != name, name)):
         key = same_file_key(wanted[name])
         if key not in used:
@@ -77,9 +77,9 @@ def distinct_file_names(
 
 
 def same_file_key(name: str) -> str:
-    """Equal for two names that some file system takes for one."""
+    """A key that is equal for names that some file system treats as the same."""
     text = _IGNORED.sub("", unicodedata.normalize("NFKC", name))
-    for _ in range(2):  # the capital of a letter may be two letters, and those not composed
+    for _ in range(2):  # the upper case of a letter may be two letters, not composed
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text.upper()).casefold())
     return text
 
@@ -91,7 +91,7 @@ def _without_ending(name: str, reserved: tuple[str, ...]) -> str:
 
 
 def _marked(local: str, name: str, salt: int) -> str:
-    """The local name with a mark that tells it from all others."""
+    """The local name with a hash of the remote name."""
     seed = name if not salt else f"{name}\0{salt}"
     mark = hashlib.sha256(seed.encode(errors="surrogatepass")).hexdigest()[:8]
     stem, dot, suffix = local.rpartition(".")

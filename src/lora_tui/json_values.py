@@ -20,17 +20,17 @@ Row = Mapping[str, "Any"]
 """One row of a table, as the backend sent it."""
 
 DEEPEST: Final = 100
-"""So many objects and lists inside of each other are read; what lies deeper is null."""
+"""The deepest nesting that is read; deeper values become null."""
 _LARGEST: Final = 2**63
-"""Whole numbers from here on are none of ours: neither SQLite nor the backend can hold them."""
+"""Integers from here on are refused: neither SQLite nor the backend can store them."""
 _DIGITS: Final = 400
-"""Whole numbers with more digits are infinite, as floating-point numbers of that size are."""
+"""Integers with more digits are read as infinite floats."""
 _TOKEN: Final = re.compile(r'[\[\]{}"]|\\.', re.DOTALL)
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
 
 def json_text(data: Any, *, indent: int | None = None) -> str:
-    """ASCII, so that no remote text can act on a terminal; NaN and infinities become null."""
+    """The JSON of `data` in ASCII, which no terminal interprets; NaN and infinities become null."""
     try:
         return json.dumps(data, indent=indent, allow_nan=False)
     except ValueError:
@@ -38,10 +38,10 @@ def json_text(data: Any, *, indent: int | None = None) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The data of JSON from elsewhere. Raises ValueError, RecursionError.
+    """The data of remote JSON. Raises ValueError, RecursionError.
 
-    NaN and infinities are null. Halves of a surrogate pair, which no file, database or terminal
-    takes, become the replacement character.
+    NaN and infinities are null. Lone surrogates, which files, databases and terminals refuse,
+    become the replacement character.
     """
     if not isinstance(text, str):
         text = text.decode(json.detect_encoding(text), "surrogatepass")
@@ -52,7 +52,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def replace_surrogates(data: Any) -> Any:
-    """The same data with the replacement character for each half of a surrogate pair."""
+    """The same data with the replacement character for lone surrogates."""
     if isinstance(data, str):
         return (
             data
@@ -105,7 +105,7 @@ def total_size(sizes: Iterable[int | None]) -> int | None:
 
 def mapping(value: object) -> Mapping[str, Any]:
     """A JSON object, or the text of one; the empty mapping from anything else."""
-    if isinstance(value, dict):  # asked first: the abstract class takes ten times as long
+    if isinstance(value, dict):  # checked first: the abstract class is ten times as slow
         return value
     if isinstance(value, str):
         try:
@@ -118,18 +118,18 @@ def mapping(value: object) -> Mapping[str, Any]:
 def text_or_none(value: object, *, limit: int = 200, lines: bool = False) -> str | None:
     """Text as it may be shown; None from nothing, from JSON objects and from lists."""
     if not isinstance(value, str) and (value is None or isinstance(value, (Mapping, list))):
-        return None  # text is what it is mostly: the abstract class takes ten times as long
+        return None  # most values are text: the abstract class is ten times as slow
     return terminal_safe(value, limit=limit, lines=lines) or None
 
 
 def pop_first(data: dict[str, Any], *names: str) -> Any:
-    """The first of `names` that is there and not null; all of them are removed from `data`."""
+    """The first value of `names` that is not null; all of them are removed from `data`."""
     values = [data.pop(name, None) for name in names]
     return next((value for value in values if value is not None), None)
 
 
 def remaining_values(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """What is left of an object whose known keys were taken, as text, in the order of its keys."""
+    """The values that are left after `pop_first`, as text, sorted by their keys."""
     return tuple(
         (terminal_safe(key, limit=60), terminal_safe(_plain(value), limit=200))
         for key, value in sorted(data.items(), key=lambda item: str(item[0]))
@@ -137,9 +137,9 @@ def remaining_values(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def identifier(value: object) -> str:
-    """An id as it may be shown and stored; two ids stay two. Empty where it is none.
+    """An id that can be shown and stored; different ids stay different. Empty for other values.
 
-    Those of a backend are UUIDs, which stay as they are.
+    UUIDs are not changed.
     """
     if isinstance(value, str):
         text = value
@@ -149,17 +149,16 @@ def identifier(value: object) -> str:
         text = terminal_safe(value, limit=64)
     if len(text) <= 64 and text.isascii() and text.isprintable() and " " not in text:
         return text
-    from hashlib import sha256  # late: ids of a backend don't come here
+    from hashlib import sha256  # late: UUIDs don't need it
 
     digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{terminal_safe(text, limit=40)}~{digest[:12]}"
 
 
 def parse_json_leniently(content: bytes) -> Any:
-    """The value of a JSON text, of which what can't be read is null. Raises ValueError.
+    """The value of a JSON text; single values that can't be read become null. Raises ValueError.
 
-    A text that is no JSON at all is an error. But one value in it that is nested too deeply, or a
-    number too long for Python, is no reason to read none of the others.
+    Unreadable values are those nested too deeply and numbers too long for Python.
     """
     try:
         return parse_json(content)
@@ -167,12 +166,12 @@ def parse_json_leniently(content: bytes) -> Any:
         text = content.decode("utf-8-sig", "replace")
         try:
             return replace_surrogates(json.loads(_shallow(text), parse_int=_integer))
-        except RecursionError:  # brackets that are no brackets of JSON
+        except RecursionError:  # unbalanced brackets
             raise ValueError("the text is nested too deeply") from None
 
 
 def row_json(row: Row) -> str:
-    """The row as JSON that every reader takes: without NaN, and not nested too deeply."""
+    """The row as JSON that every parser accepts: without NaN, and not nested too deeply."""
     try:
         text = json.dumps(row, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
@@ -197,7 +196,7 @@ def _key(key: Any) -> Any:
 
 
 def _shallow(text: str) -> str:
-    """A JSON text in which what lies deeper than `DEEPEST` is null."""
+    """A JSON text in which values deeper than `DEEPEST` are null."""
     kept: list[str] = []
     depth, copied, in_string = 0, 0, False
     for token in _TOKEN.finditer(text):
@@ -215,7 +214,7 @@ def _shallow(text: str) -> str:
                 kept.append("null")
                 copied = token.end()
             depth -= 1
-    if depth > DEEPEST:  # it never ends: that is an error of the whole text
+    if depth > DEEPEST:  # brackets are not closed: the whole text is invalid
         return text[:copied]
     return "".join((*kept, text[copied:]))
 

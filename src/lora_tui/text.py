@@ -1,4 +1,4 @@
-"""The border for remote text: what comes out can be shown on any terminal without harm."""
+"""Makes remote text safe for terminals, and measures its width."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
 
 
 def _spelled(value: object) -> str:
-    """Python refuses to spell a number of thousands of digits, and what is nested too deeply."""
+    """The value as text; an ellipsis where Python refuses: huge numbers, deep nesting."""
     try:
         return str(value)
     except (ValueError, RecursionError):
@@ -65,9 +65,9 @@ def _spelled(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Text without what acts on a terminal; all else, its lines and its tabs, stays as it is.
+    """Text without control characters; lines and tabs stay.
 
-    The last border before an output: of what one value may hold, `terminal_safe` decides.
+    The last check before an output; single values pass `terminal_safe` before.
     """
     return _SELDOM.sub(_shown, text)
 
