@@ -1,0 +1,1 @@
+"""The vendor's own client, supabase-py, works on the sandbox as on the hosted service."""
