@@ -117,7 +117,7 @@ class CacheApp(BaseApp):
         self._announcements.look()
         self._downloads.watch()
         if self._sync_on_start:
-            self._downloads.go_on()
+            self._downloads.announce_unfinished()
         self.call_after_refresh(self._start_background_work)
 
     def _start_background_work(self) -> None:
@@ -131,7 +131,7 @@ class CacheApp(BaseApp):
         if self._sync_due:
             self.sync(asked_for=False)
         if self._sync_on_start:
-            self._downloads.fetch()
+            self._downloads.resume()
         if self.harvest is not None:
             self.set_interval(self.HARVEST_POLL_SECONDS, self._sync_harvested)
             if self.harvest.wanted_on_start:
@@ -158,7 +158,7 @@ class CacheApp(BaseApp):
             if Topic.NOTIFICATIONS in topics:
                 self._announcements.look()
             if Topic.TRANSFERS in topics:
-                self._downloads.look()
+                self._downloads.report_ended()
 
     @property
     def is_syncing(self) -> bool:
@@ -215,7 +215,7 @@ class CacheApp(BaseApp):
 
     def look_at_disk(self) -> None:
         """Check in a thread whether the downloaded files are still on the disk."""
-        self._downloads.look_at_disk()
+        self._downloads.check_disk()
 
     def mark_read(self, notification_id: str) -> None:
         """Mark a notification as read, in the cache and in the backend."""

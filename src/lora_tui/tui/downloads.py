@@ -21,7 +21,7 @@ class Downloads:
 
     A download that was started here is reported by the call that waits for it, which knows the
     remedy of an error; any other (of an earlier run, of another process, resumed after a pause) is
-    reported by `look`, from its rows.
+    reported by `report_ended`, from its rows.
     """
 
     def __init__(self, app: CacheApp) -> None:
@@ -30,20 +30,20 @@ class Downloads:
         """Ids of models whose download was started here."""
         self._under_way: set[str] = set()
         """Ids of models with active files at the last look, whoever started them."""
-        self._goes_on = False
+        self._resumes = False
         self._looking = False
 
     @property
     def running(self) -> bool:
         """Whether quitting would interrupt a download."""
-        return bool(self._asked) or (self._goes_on and bool(active_transfers(self._app.db)))
+        return bool(self._asked) or (self._resumes and bool(active_transfers(self._app.db)))
 
     def watch(self) -> None:
         """Report downloads that are active from now on when they end."""
         self._under_way = {row.model_id for row in active_transfers(self._app.db)}
 
-    def go_on(self) -> None:
-        """Announce the downloads that an earlier run left unfinished; `fetch` resumes them."""
+    def announce_unfinished(self) -> None:
+        """Announce the downloads that an earlier run left unfinished; `resume` resumes them."""
         files = len(active_transfers(self._app.db))
         if files:
             what = "1 file is" if files == 1 else f"{files} files are"
@@ -51,9 +51,9 @@ class Downloads:
             self._app.notify(
                 f"{what} in the queue; press {key} to see them", title="Resuming downloads"
             )
-        self._goes_on = True
+        self._resumes = True
 
-    def fetch(self) -> None:
+    def resume(self) -> None:
         """Resume queued downloads in the background."""
         self._app.ask(self._app.writers.resume_downloads)
 
@@ -65,7 +65,7 @@ class Downloads:
         self._asked.add(model_id)
         self._fetch(model_id, name, files)
 
-    def look(self) -> None:
+    def report_ended(self) -> None:
         """Report downloads that have ended and were not started here; call it when rows change."""
         active = {row.model_id for row in active_transfers(self._app.db)}
         ended, self._under_way = self._under_way - active - self._asked, active
@@ -81,7 +81,7 @@ class Downloads:
             elif rows and all(row.state is TransferState.DONE for row in rows):
                 self._say_done(name, rows)
 
-    def look_at_disk(self) -> None:
+    def check_disk(self) -> None:
         """Check finished files on the disk, in the background."""
         if not self._looking:
             self._looking = True
