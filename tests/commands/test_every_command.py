@@ -267,6 +267,6 @@ def test_what_serves_says_where_and_ends_on_ctrl_c(name: str, fill: Fill) -> Non
     rest, talk = process.communicate(timeout=60)
     check_data(row, document(said))
     assert rest == ""
-    assert "Ctrl+C ends it." in talk
+    assert "Ctrl+C stops it." in talk
     assert "Traceback" not in talk
     assert process.returncode == 0

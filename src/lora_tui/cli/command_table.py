@@ -197,7 +197,7 @@ COMMANDS = (
         "Serve the application to a browser on this machine",
         options.serve_options,
         examples=(
-            ("serve", "print the link to open; Ctrl+C ends it"),
+            ("serve", "print the link to open; Ctrl+C stops it"),
             ("serve --port 8123 --offline", "another port, and only the cache"),
         ),
     ),

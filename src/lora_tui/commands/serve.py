@@ -77,4 +77,4 @@ def _announce(context: Context, link: str) -> None:
     else:
         context.out.write(f"{link}\n")
     context.out.flush()
-    context.say("Whoever opens this link acts as you; it lets one browser in. Ctrl+C ends it.")
+    context.say("Anybody who opens this link acts as you; it admits one browser. Ctrl+C stops it.")
