@@ -40,7 +40,7 @@ def test_the_best_is_named_in_words(ids: list[str], run: Run) -> None:
     assert "(best)" in run("compare", *ids).out
 
 
-def test_a_beginning_of_an_id_will_do(ids: list[str], run: Run) -> None:
+def test_an_id_prefix_selects_a_model(ids: list[str], run: Run) -> None:
     assert run("compare", ids[0][:8], ids[1][:8], "--json").code == 0
 
 
@@ -60,5 +60,5 @@ def test_what_can_not_be_compared_is_a_usage_error(
     assert message in ran.err
 
 
-def test_a_model_that_is_not_there_is_not_found(ids: list[str], run: Run) -> None:
+def test_an_unknown_model_is_not_found(ids: list[str], run: Run) -> None:
     assert run("compare", ids[0], "no such model").code == 3

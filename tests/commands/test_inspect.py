@@ -21,7 +21,7 @@ from tests.conftest import Run
 WHOLE = 256 << 20
 
 
-def test_an_adapter_in_the_bucket_is_told_without_downloading_it(
+def test_an_adapter_in_the_bucket_is_inspected_without_downloading_it(
     configured: Sandbox, run: Run
 ) -> None:
     run("sync")
@@ -45,7 +45,7 @@ def test_an_adapter_in_the_bucket_is_told_without_downloading_it(
     assert "Base model" in text.out
 
 
-def test_a_downloaded_one_needs_no_network_and_gives_the_same_facts(
+def test_a_downloaded_adapter_is_inspected_offline_with_the_same_result(
     configured: Sandbox, run: Run, tmp_path: Path
 ) -> None:
     run("sync")
@@ -62,7 +62,7 @@ def test_a_downloaded_one_needs_no_network_and_gives_the_same_facts(
     assert len(configured.requests()) == before
 
 
-def test_a_configuration_that_does_not_fit_ends_with_6_and_one_document(
+def test_a_configuration_that_does_not_match_ends_with_6_and_one_document(
     configured: Sandbox, run: Run, tmp_path: Path
 ) -> None:
     run("sync")
@@ -110,7 +110,7 @@ def test_a_hostile_file_is_refused_in_one_line(run: Run, tmp_path: Path, content
     assert (ran.code, ran.out, ran.err.count("\n")) == (6, "", 1)
 
 
-def test_what_can_not_be_looked_into_is_explained(run: Run, tmp_path: Path) -> None:
+def test_files_that_can_not_be_inspected_are_explained(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert run("inspect", str(tmp_path / "empty")).code == 3
     assert run("inspect", str(tmp_path / "none.safetensors")).code == 3
@@ -135,7 +135,7 @@ def test_a_hostile_file_in_the_bucket_is_refused_in_one_line(configured: Sandbox
     assert (ran.code, ran.out, ran.err.count("\n")) == (6, "", 1)
 
 
-def test_offline_looks_at_the_download(configured: Sandbox, run: Run) -> None:
+def test_offline_inspects_the_download(configured: Sandbox, run: Run) -> None:
     run("sync")
     model = whole_model(run)
     assert run("--offline", "inspect", model).code == 5

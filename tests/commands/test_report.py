@@ -51,7 +51,7 @@ def hostile_card() -> ModelCard:
     )
 
 
-def test_what_is_no_ordinary_file_is_written_to_and_never_replaced(
+def test_a_device_is_written_to_and_never_replaced(
     configured: Sandbox, run: Run, tmp_path: Path
 ) -> None:
     run("sync")
@@ -70,7 +70,7 @@ def test_what_is_no_ordinary_file_is_written_to_and_never_replaced(
     assert real.read_text() == run("report", model).out
 
 
-def test_a_page_is_whole_and_tells_curve_facts_files_and_serving(
+def test_a_page_has_curve_metadata_files_and_snippets(
     configured: Sandbox, run: Run, tmp_path: Path
 ) -> None:
     run("sync")
@@ -100,14 +100,14 @@ def test_markdown_goes_to_stdout_with_the_curve_in_it(configured: Sandbox, run: 
     assert ElementTree.fromstring(base64.b64decode(data[1])).tag.endswith("svg")
 
 
-def test_hostile_text_is_text_in_a_page() -> None:
+def test_hostile_text_is_escaped_in_html() -> None:
     tags = Tags(to_html(hostile_card()))
     assert not {"script", "img", "a", "iframe", "link"} & tags.names
     assert not [name for name in tags.attributes if name.startswith("on") or name == "src"]
     assert "&lt;script&gt;" in to_html(hostile_card())
 
 
-def test_hostile_text_is_text_in_markdown() -> None:
+def test_hostile_text_is_escaped_in_markdown() -> None:
     text = to_markdown(hostile_card())
     prose = text.partition("## Serving")[0]
     assert not re.search(r"(?<!\\)<", prose)

@@ -37,9 +37,7 @@ def current_id(app: LoraTuiApp) -> str:
     return model.id
 
 
-async def test_v_shows_cards_with_everything_that_tells_models_apart(
-    library: Library, open_app: Open
-) -> None:
+async def test_v_shows_cards_with_the_metadata_of_models(library: Library, open_app: Open) -> None:
     library.fill()
     app = open_app()
     async with app.run_test(size=(100, 40)) as pilot:
@@ -136,7 +134,7 @@ async def test_a_click_chooses_a_card_a_double_click_opens_it_and_the_pager_turn
         assert getattr(app.screen, "model_id", None) == identifier("model", 2)
 
 
-async def test_the_wheel_turns_pages_that_are_seen_whole(library: Library, open_app: Open) -> None:
+async def test_the_wheel_turns_pages_that_fit_the_screen(library: Library, open_app: Open) -> None:
     library.fill()
     app = open_app()
     async with app.run_test(size=SIZE) as pilot:
@@ -147,7 +145,7 @@ async def test_the_wheel_turns_pages_that_are_seen_whole(library: Library, open_
         assert "page 1 of 4" in screen_text(app)
 
 
-async def test_search_and_order_hold_for_cards_too(library: Library, open_app: Open) -> None:
+async def test_search_and_order_apply_to_cards(library: Library, open_app: Open) -> None:
     library.fill()
     app = open_app()
     async with app.run_test(size=SIZE) as pilot:

@@ -16,7 +16,7 @@ from lora_tui.widgets.model_columns import layout_columns
 
 
 @given(st.text(), st.integers(0, 60), st.booleans(), st.booleans())
-def test_text_of_any_kind_fills_exactly_its_cells(
+def test_any_text_fills_exactly_its_cells(
     text: str, width: int, right: bool, ascii_only: bool
 ) -> None:
     fitted = fit(terminal_safe(text), width, right=right, ascii_only=ascii_only)
@@ -37,7 +37,7 @@ def test_text_of_any_kind_fills_exactly_its_cells(
         ("🇫🇷", 4, "FR  "),
     ],
 )
-def test_what_is_too_long_ends_in_an_ellipsis(text: str, width: int, shown: str) -> None:
+def test_long_text_ends_in_an_ellipsis(text: str, width: int, shown: str) -> None:
     assert fit(text, width) == shown
 
 
@@ -50,7 +50,7 @@ def test_ascii_keeps_letters_without_their_accents() -> None:
     st.integers(0, 40),
     st.booleans(),
 )
-def test_a_curve_of_any_values_fills_exactly_its_cells(
+def test_a_sparkline_of_any_values_fills_exactly_its_cells(
     values: tuple[float, ...], width: int, ascii_only: bool
 ) -> None:
     drawn = sparkline(values, width, ascii_only=ascii_only)

@@ -41,9 +41,7 @@ async def test_columns_are_chosen_seen_at_once_and_remembered(
         assert "Perpl." in heading(app)
 
 
-async def test_escape_takes_the_choice_back_and_x_leaves_it_to_the_width(
-    library: Library, open_app: Open
-) -> None:
+async def test_escape_discards_the_choice_and_x_resets_it(library: Library, open_app: Open) -> None:
     library.fill()
     app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -70,7 +68,7 @@ async def test_the_column_that_the_list_is_sorted_by_is_shown_on_any_width(
 
 
 @pytest.mark.parametrize("width", [36, 56, 76, 96, 116, 156, 196])
-def test_a_name_has_two_fifths_of_the_line_before_further_columns_come(width: int) -> None:
+def test_a_name_gets_two_fifths_of_the_line_before_more_columns(width: int) -> None:
     placed = {place.column.key: place for place in layout_columns(width)}
     assert placed["name"].width >= min(44, width * 40 // 100, 18 if width < 56 else width)
 
@@ -92,7 +90,7 @@ def test_any_choice_stays_within_the_line_and_in_order(
 
 
 @given(st.lists(st.one_of(st.sampled_from(KEYS), st.text(), st.none(), st.integers())))
-def test_what_is_no_column_is_left_out(keys: list[object]) -> None:
+def test_keys_that_are_no_columns_are_ignored(keys: list[object]) -> None:
     known = valid_column_keys(keys)
     assert set(known) == set(keys) & set(KEYS)
     assert list(known) == [key for key in KEYS if key in known]

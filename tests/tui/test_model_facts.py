@@ -45,7 +45,7 @@ def timed(**times: str | None) -> Model:
     return Model.from_row({**model_row(0), "job": job, "created_at": "2026-11-23T12:00:00Z"})
 
 
-async def test_the_timeline_of_the_job_says_how_long_it_waited_and_took(
+async def test_the_timeline_of_the_job_shows_waiting_and_training_time(
     model: Library, open_app: Open
 ) -> None:
     app = open_app()
@@ -57,7 +57,7 @@ async def test_the_timeline_of_the_job_says_how_long_it_waited_and_took(
     assert places == sorted(places)
 
 
-def test_a_time_that_is_missing_or_runs_backwards_has_no_length() -> None:
+def test_missing_or_unordered_times_have_no_duration() -> None:
     text = lines_of(
         timed(
             queued_at="2026-11-23T10:00:00Z",
@@ -82,7 +82,7 @@ def test_the_timeline_fits_its_place_and_a_terminal_of_ascii() -> None:
     assert all(line.isascii() for line in lines_of(whole, ascii_only=True))
 
 
-async def test_i_reads_the_header_in_the_bucket_and_shows_what_it_tells(
+async def test_i_reads_and_shows_the_header_in_the_bucket(
     model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     writers.on_read_adapter = lambda _id: Adapter(
@@ -109,7 +109,7 @@ async def test_a_header_that_can_not_be_read_says_why(
         await until(pilot, lambda: "The backend can't be reached" in screen_text(app))
 
 
-async def test_the_header_of_a_downloaded_adapter_is_read_unasked_and_checked(
+async def test_the_header_of_a_downloaded_adapter_is_read_and_checked_automatically(
     model: Library, writers: FakeWriters, open_app: Open, tmp_path: Path
 ) -> None:
     place = tmp_path / "adapter"

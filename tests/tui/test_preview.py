@@ -26,7 +26,7 @@ def pane_text(app: LoraTuiApp) -> str:
     return "\n".join(line[left:] for line in screen_text(app).splitlines())
 
 
-async def test_the_pane_tells_rating_figures_curve_opinion_and_files(
+async def test_the_pane_shows_rating_metrics_curve_opinion_and_files(
     library: Library, open_app: Open
 ) -> None:
     library.fill()
@@ -56,7 +56,7 @@ async def test_the_pane_follows_the_cursor_of_table_and_cards(
         await until(pilot, lambda: "Training loss" not in pane_text(app))
 
 
-async def test_keys_in_a_row_are_answered_before_the_pane_is_read(
+async def test_repeated_keys_are_handled_before_the_pane_is_loaded(
     library: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.fill()
@@ -120,7 +120,7 @@ async def test_the_pane_shows_what_a_writer_changes(library: Library, open_app: 
 
 @pytest.mark.parametrize("size", [(44, 10), (50, 21), (76, 60)])
 @pytest.mark.parametrize("ascii_only", [False, True])
-def test_any_model_keeps_to_the_pane(
+def test_any_model_fits_into_the_pane(
     library: Library, open_app: Open, size: tuple[int, int], ascii_only: bool
 ) -> None:
     library.put_models(*(model_row(n, name=name) for n, name in enumerate(HOSTILE_NAMES)))

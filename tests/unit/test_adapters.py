@@ -57,7 +57,7 @@ def config(**changed: object) -> Any:
     return read_config(json.dumps({**CONFIG, **changed}).encode())
 
 
-def test_ranks_modules_types_parameters_and_size_are_told() -> None:
+def test_a_header_gives_ranks_modules_types_parameters_and_size() -> None:
     facts = adapter({2: 8, 10: 4})
     assert facts.ranks == {4: 1, 8: 1}
     assert facts.ranks_by_target == {"q_proj": (4, 8)}
@@ -95,7 +95,7 @@ def test_embeddings_and_the_names_of_other_trainers_are_understood() -> None:
     assert facts.other_tensors == ("base_model.model.score.weight",)
 
 
-def test_a_configuration_that_fits_is_agreed_with() -> None:
+def test_a_matching_configuration_has_no_mismatches() -> None:
     assert config_mismatches(adapter({0: 8, 1: 8}), config()) == ()
     assert config().scaling == 2.0
     assert config(use_rslora=True, r=16).scaling == 4.0
@@ -114,24 +114,26 @@ def test_a_configuration_that_fits_is_agreed_with() -> None:
         ({"use_dora": True}, "DoRA"),
     ],
 )
-def test_a_configuration_that_does_not_fit_is_told(changed: dict[str, Any], said: str) -> None:
+def test_a_configuration_that_does_not_match_is_reported(
+    changed: dict[str, Any], said: str
+) -> None:
     found = config_mismatches(adapter({0: 8}), config(**changed))
     assert any(said in sentence for sentence in found), found
 
 
-def test_a_rank_pattern_gives_single_modules_ranks_of_their_own() -> None:
+def test_a_rank_pattern_sets_the_rank_of_single_modules() -> None:
     facts = adapter({0: 8, 1: 32})
     assert len(config_mismatches(facts, config())) == 1
     assert config_mismatches(facts, config(rank_pattern={"layers.1.self_attn.q_proj": 32})) == ()
     assert len(config_mismatches(facts, config(rank_pattern={"layers.1.self_attn.q_proj": 4}))) == 1
 
 
-def test_no_pattern_of_somebody_else_is_run() -> None:
+def test_regular_expressions_of_a_configuration_are_never_run() -> None:
     hostile = config(target_modules="(a+)+$", rank_pattern={"(.*.*)*x": 4})
     assert config_mismatches(adapter({0: 8}), hostile) == ()
 
 
-def test_a_pair_that_does_not_fit_is_a_problem() -> None:
+def test_matrices_that_do_not_match_are_a_problem() -> None:
     shapes = {Q.format(0, "A"): [8, 64], Q.format(0, "B"): [32, 4], Q.format(1, "A"): [8, 64]}
     problems = read_header(header(tensors(shapes))).problems
     assert len(problems) == 2
@@ -180,7 +182,7 @@ def test_a_hostile_header_is_refused(content: bytes) -> None:
         read_header(content)
 
 
-def test_a_file_of_another_size_than_its_header_promises_is_refused() -> None:
+def test_a_file_size_that_does_not_match_the_header_is_refused() -> None:
     content = header({"a": A})
     assert read_header(content, file_size=len(content) + 8).size == len(content) + 8
     for size in (len(content) + 7, len(content) + 9):
@@ -190,13 +192,13 @@ def test_a_file_of_another_size_than_its_header_promises_is_refused() -> None:
         header_length(content, 12)
 
 
-def test_names_that_would_act_on_a_terminal_are_made_harmless() -> None:
+def test_control_characters_in_names_are_removed() -> None:
     table = tensors({"\x1b[31mred.lora_A.weight": [2, 2], "\x1b[31mred.lora_B.weight": [2, 2]})
     [module] = read_header(header(table)).modules
     assert "\x1b" not in module.name
 
 
-def test_a_configuration_that_is_no_table_is_refused() -> None:
+def test_a_configuration_that_is_not_an_object_is_refused() -> None:
     for content in (b"[]", b"{", b'{"a":' * 100_000, b" " * (5 << 20)):
         with pytest.raises(IntegrityError):
             read_config(content)

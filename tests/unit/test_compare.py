@@ -48,7 +48,7 @@ def row(comparison: Comparison, label: str) -> Row:
     return next(row for row in comparison.rows if row.label == label)
 
 
-def test_by_default_only_what_differs_is_shown() -> None:
+def test_by_default_only_rows_that_differ_are_shown() -> None:
     comparison = compared(model(1), model(2))
     labels = [row.label for row in comparison.shown(everything=False)]
     assert labels == ["Cost", "Rank", "seed"]
@@ -78,7 +78,7 @@ def test_the_best_validation_loss_is_that_of_the_whole_curve() -> None:
     assert row(comparison, "Best at step").texts == ("30", "–")
 
 
-def test_what_is_the_same_or_has_no_better_has_no_best() -> None:
+def test_equal_values_and_unordered_properties_have_no_best() -> None:
     comparison = compared(model(1, perplexity=2.0), model(2))
     assert row(comparison, "Perplexity").best == frozenset()
     assert row(comparison, "Rating").best == frozenset()
@@ -134,7 +134,7 @@ def _is_number(cell: str) -> bool:
         ("two\nlines", "two lines"),
     ],
 )
-def test_markdown_renders_remote_text_as_itself(text: str, written: str) -> None:
+def test_remote_text_in_markdown_renders_literally(text: str, written: str) -> None:
     assert markdown_text(text) == written
 
 

@@ -19,7 +19,7 @@ curves = st.lists(losses, max_size=400).map(
 
 
 @given(curves, st.integers(3, 60))
-def test_it_keeps_the_ends_the_order_and_the_limit(curve: list[CurvePoint], limit: int) -> None:
+def test_downsampling_keeps_ends_order_and_limit(curve: list[CurvePoint], limit: int) -> None:
     kept = downsample(curve, limit)
     assert len(kept) == min(limit, len(curve))
     assert [p.step for p in kept] == sorted(p.step for p in kept)
@@ -27,13 +27,13 @@ def test_it_keeps_the_ends_the_order_and_the_limit(curve: list[CurvePoint], limi
         assert (kept[0], kept[-1]) == (curve[0], curve[-1])
 
 
-def test_a_single_spike_survives() -> None:
+def test_downsampling_keeps_a_single_spike() -> None:
     curve = [CurvePoint(float(step), 1.0) for step in range(3000)]
     curve[1234] = CurvePoint(1234.0, 9.0)
     assert max(p.training_loss for p in downsample(curve, 100)) == 9.0
 
 
-def test_rare_validation_losses_survive() -> None:
+def test_downsampling_keeps_rare_validation_losses() -> None:
     curve = [
         CurvePoint(float(step), 3.0 - step / 1000, 2.5 if step % 250 == 0 else None)
         for step in range(2000)
@@ -60,7 +60,7 @@ def test_a_rolling_median_is_the_median_of_the_neighbours(values: list[float], h
     ]
 
 
-def test_the_level_of_a_long_noisy_curve_is_its_rolling_median_but_for_the_noise() -> None:
+def test_the_rolling_level_of_a_long_curve_is_close_to_its_rolling_median() -> None:
     randomness = random.Random(3)
     curve = [3.0 - index / 10_000 + randomness.gauss(0.0, 0.1) for index in range(12_000)]
     curve[6_000] = 90.0

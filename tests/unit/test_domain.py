@@ -52,7 +52,7 @@ def test_numbers_that_come_as_strings_are_numbers() -> None:
     assert (model.quality.stars, model.training.total_cost) == (4, 3.14)
 
 
-def test_what_is_unknown_is_shown_too() -> None:
+def test_unknown_settings_are_kept() -> None:
     model = Model.from_row(
         row(configuration={"hyperparameters": {"lora_rank": 8, "packing": True}})
     )
@@ -92,7 +92,7 @@ def test_the_manifest_of_a_harvest_gives_size_and_checksum() -> None:
     assert model.size == 120
 
 
-def test_a_checksum_that_is_none_is_not_believed() -> None:
+def test_an_invalid_checksum_is_ignored() -> None:
     files = {"adapter_config.json": {"size": -5, "sha256": "zz" * 32}}
     model = Model.from_row(row(configuration={"files": files}))
     assert (model.files[0].size, model.files[0].sha256) == (None, None)

@@ -36,7 +36,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
         (formats.percent(62.345), "62.3 %"),
     ],
 )
-def test_figures(shown: str, wanted: str) -> None:
+def test_each_kind_of_number_has_one_format(shown: str, wanted: str) -> None:
     assert shown == wanted
 
 
@@ -54,5 +54,5 @@ def test_ages(passed: timedelta, wanted: str) -> None:
     assert formats.age(NOW - passed, NOW) == wanted
 
 
-def test_no_moment_is_never() -> None:
+def test_an_unknown_time_reads_never() -> None:
     assert formats.age(None, NOW) == "never"

@@ -120,7 +120,7 @@ def test_perplexity_is_null_without_a_validation_loss_and_where_it_overflows() -
     assert ecmascript_exp(1000) == math.inf
 
 
-def test_text_that_is_no_number_is_not_taken_for_one() -> None:
+def test_text_that_is_not_a_number_is_rejected() -> None:
     for text in ("1_000", "abc", "0x10", "infinity", "nan", "١"):
         assert calculate_quality_metrics(points(text, text))["final_training_loss"] is None
 
@@ -139,7 +139,7 @@ rows = st.fixed_dictionaries(
 
 
 @given(st.lists(rows, max_size=5))
-def test_whatever_the_rows_hold_the_result_can_be_stored_as_json(metrics: Points) -> None:
+def test_the_rating_of_any_rows_can_be_stored_as_json(metrics: Points) -> None:
     result = calculate_quality_metrics(metrics)
     stored = json.loads(json.dumps(result, allow_nan=False))
     assert stored == result

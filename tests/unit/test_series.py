@@ -18,7 +18,7 @@ points = st.lists(st.tuples(losses, st.none() | losses), min_size=1, max_size=40
 
 
 @given(points, st.integers(1, 40), st.integers(0, 399), st.integers(0, 399))
-def test_a_choice_keeps_ends_extremes_and_order_and_is_small(
+def test_decimation_keeps_ends_extremes_and_order(
     curve: list[CurvePoint], buckets: int, one: int, other: int
 ) -> None:
     series = Series.from_points(curve)
@@ -35,7 +35,7 @@ def test_a_choice_keeps_ends_extremes_and_order_and_is_small(
 
 
 @given(points, st.floats(-10, 410), st.floats(0, 300))
-def test_a_part_is_what_lies_in_it_and_one_beyond_either_end(
+def test_a_range_has_its_points_and_one_beyond_each_end(
     curve: list[CurvePoint], low: float, width: float
 ) -> None:
     series = Series.from_points(curve)
@@ -45,12 +45,12 @@ def test_a_part_is_what_lies_in_it_and_one_beyond_either_end(
     assert len(part) <= len(inside) + 2
 
 
-def test_steps_that_go_back_are_found_all_the_same() -> None:
+def test_a_range_of_steps_that_are_not_ascending_is_complete() -> None:
     series = Series.from_points([CurvePoint(step, 1.0) for step in (0.0, 10.0, 20.0, 5.0, 15.0)])
     assert list(series.indices_in(4.0, 12.0)) == [1, 3]
 
 
-def test_a_spike_in_a_very_long_run_is_seen_from_any_distance() -> None:
+def test_a_spike_in_a_very_long_run_is_visible_at_any_zoom() -> None:
     rows = [Logged(float(n), 1.0, 2.0 if n % 1000 == 0 else None, n * 2.0) for n in range(150_000)]
     rows[77_777] = Logged(77_777.0, 9.0, None, 155_554.0)
     series = Series.from_logged(rows)
@@ -63,12 +63,12 @@ def test_a_spike_in_a_very_long_run_is_seen_from_any_distance() -> None:
 
 
 @pytest.mark.parametrize("seconds", [[0.0, None, 2.0], [0.0, 0.0, 0.0], [0.0, 5.0, 4.0]], ids=str)
-def test_times_that_tell_nothing_are_no_axis(seconds: list[float | None]) -> None:
+def test_times_that_do_not_advance_are_ignored(seconds: list[float | None]) -> None:
     series = Series.from_logged([Logged(float(n), 1.0, None, s) for n, s in enumerate(seconds)])
     assert series.seconds is None
 
 
-def test_what_is_no_number_is_left_out_and_steps_are_made_up_where_missing() -> None:
+def test_points_that_are_not_finite_are_skipped_and_missing_steps_are_numbered() -> None:
     series = Series.from_logged(
         [
             Logged(None, 2.0, None),

@@ -32,7 +32,7 @@ def words(text: str) -> list[str]:
     return shlex.split(text.replace("\\\n", " "), comments=True)
 
 
-def test_vllm_is_told_base_adapter_and_rank() -> None:
+def test_the_vllm_snippet_has_base_model_adapter_and_rank() -> None:
     assert words(snippet(served(rank=24), "vllm")) == [
         "vllm", "serve", "org/base", "--enable-lora", "--max-lora-rank", "32",
         "--lora-modules", "my-model=/adapters/one",
@@ -42,7 +42,7 @@ def test_vllm_is_told_base_adapter_and_rank() -> None:
 
 
 @pytest.mark.parametrize("place", HOSTILE_PLACES)
-def test_a_hostile_directory_is_one_word_for_a_shell(place: str) -> None:
+def test_a_hostile_directory_is_quoted_for_the_shell(place: str) -> None:
     module = words(snippet(served(place), "vllm"))[-1]
     if module.startswith("{"):
         assert json.loads(module) == {"name": "my-model", "path": place}
@@ -54,14 +54,14 @@ def test_a_hostile_directory_is_one_word_for_a_shell(place: str) -> None:
 
 
 @pytest.mark.parametrize("place", HOSTILE_PLACES)
-def test_a_hostile_directory_is_one_text_for_python(place: str) -> None:
+def test_a_hostile_directory_is_quoted_for_python(place: str) -> None:
     tree = ast.parse(snippet(served(place), "peft"))
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     assert place in texts
     assert texts.count("org/base") == 2
 
 
-def test_a_modelfile_names_the_directory_or_says_that_it_can_not() -> None:
+def test_a_modelfile_names_the_directory_or_is_refused() -> None:
     assert snippet(served("/a b"), "ollama").endswith('ADAPTER "/a b"\n')
     for place in ('/a"b', "/a\nSYSTEM evil"):
         with pytest.raises(UsageError):
@@ -70,12 +70,12 @@ def test_a_modelfile_names_the_directory_or_says_that_it_can_not() -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("base", HOSTILE_BASES)
-def test_a_base_model_that_is_no_plain_name_is_left_out(program: str, base: str) -> None:
+def test_an_unsafe_base_model_is_replaced_by_a_placeholder(program: str, base: str) -> None:
     text = snippet(served(base=base), program)
     assert PLACEHOLDER_BASE in text
     assert not base or base not in text
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_what_is_not_downloaded_is_stood_for(program: str) -> None:
+def test_a_placeholder_stands_for_a_missing_directory(program: str) -> None:
     assert PLACEHOLDER_DIRECTORY in snippet(served(None), program)

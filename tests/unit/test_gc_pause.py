@@ -9,7 +9,7 @@ import pytest
 from lora_tui.curves.gc_pause import gc_paused
 
 
-def test_it_collects_again_when_the_last_one_is_done() -> None:
+def test_collection_resumes_after_the_last_pause() -> None:
     with gc_paused():
         with gc_paused():
             assert not gc.isenabled()
@@ -17,7 +17,7 @@ def test_it_collects_again_when_the_last_one_is_done() -> None:
     assert gc.isenabled()
 
 
-def test_a_failure_does_not_leave_it_quiet() -> None:
+def test_collection_resumes_after_an_exception() -> None:
     with pytest.raises(RuntimeError), gc_paused():
         raise RuntimeError
     assert gc.isenabled()
