@@ -42,8 +42,13 @@ _WAYS: Final[tuple[tuple[str, ...], ...]] = (
 )
 """Keys from the list of models and back to it."""
 _FEW: Final = 0.05
-_AFTER_ESCAPE: Final = 0.25
-"""Seconds: an escape and what follows at once are one key to a terminal."""
+_SETTLED: Final = 0.5
+"""Seconds for which the list has to stay on the screen."""
+_PATIENCE: Final = 20.0
+"""Seconds that typed letters may take to be shown."""
+_ESCAPE: Final = "\x1b[27u"
+"""The escape key in the terminal protocol of kitty: a bare escape and the next key would be one key
+with alt to an application that is slow to read them."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,11 @@ class Application:
     def press(self, *keys: str) -> None:
         """Press keys, by tmux's names, as fast as a quick typist."""
         for key in keys:
-            self._tmux("send-keys", key)
-            time.sleep(_AFTER_ESCAPE if key == "Escape" else _FEW)
+            if key == "Escape":
+                self.type(_ESCAPE)
+            else:
+                self._tmux("send-keys", key)
+            time.sleep(_FEW)
 
     def type(self, text: str) -> None:
         """Type letters."""
@@ -157,7 +165,8 @@ class Typist:
         """Go back to the list from any screen."""
         for _ in range(8):
             self._application.press("Escape")
-            if self._is_at_list(1):
+            # a slow machine may have keys to read that lead away from the list
+            if self._is_at_list(1) and not self._application.shows(_is_elsewhere, _SETTLED):
                 return
 
     def _search(self, word: str) -> None:
@@ -167,7 +176,7 @@ class Typist:
         for letter in word:
             self._application.type(letter)
             time.sleep(self._chance.uniform(0.05, 0.4))
-        if not self._application.shows(lambda text: word in text, 5) and (
+        if not self._application.shows(lambda text: word in text, _PATIENCE) and (
             self._application.is_running
         ):
             self.interrupted.append(f"{word!r}\n{self._application.text()}")
@@ -181,6 +190,10 @@ def _is_list(text: str) -> bool:
     first = text.lstrip("\n").partition("\n")[0]
     is_typed = "Keep" in text.rpartition("\n")[2]
     return "Models" in first and not is_typed and "╭" not in text and "+--" not in text
+
+
+def _is_elsewhere(text: str) -> bool:
+    return not _is_list(text)
 
 
 def is_online(text: str) -> bool:
