@@ -41,7 +41,9 @@ def mode(path: Path) -> int:
 def test_a_new_machine_is_configured_from_nothing(run: Run, home: Path) -> None:
     assert run("config", "set", "url", "https://project.example").code == 0
     assert run("config", "set", "anon_key", "sb_publishable_x").code == 0
-    assert run("config", "show", "--json").data["url"] == "https://project.example"
+    shown = run("config", "show", "--json").data
+    assert shown["url"] == "https://project.example"
+    assert shown["downloads"] == str(home / "downloads")
     assert mode(home / "config.toml") == 0o600
 
 

@@ -49,7 +49,9 @@ def _show(context: Context, path: Path) -> None:
     shown: dict[str, Any] = {"profile": profile.name}
     for settings, values in ((PROFILE_SETTINGS, profile), (UI_SETTINGS, preferences)):
         for setting in settings:
-            value = getattr(values, setting.field)
+            # scripts read where adapters lie, also where the directory is the default
+            is_directory = setting.field == "downloads"
+            value = profile.downloads_dir if is_directory else getattr(values, setting.field)
             value = str(value) if isinstance(value, Path) else value
             shown[setting.key] = MASK if setting.masked and value else value
     moved = {name: _keys_written(name, preferences.keys) for name in preferences.keys}
