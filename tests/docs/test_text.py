@@ -122,11 +122,13 @@ def test_the_configuration_files_shown_are_ones_that_work(home: Path) -> None:
 
 def test_the_architecture_names_every_part_of_the_program() -> None:
     text = " ".join(inline_code(ROOT / "docs" / "architecture.md"))
-    parts = [
-        f"{path.name}/" if path.is_dir() else path.name
-        for path in (ROOT / "src" / "lora_tui").iterdir()
-        if not path.name.startswith("__") and not path.is_symlink() and path.suffix in ("", ".py")
-    ]
+    root = ROOT / "src" / "lora_tui"
+    files = {file.relative_to(root).parts for file in root.rglob("*.py")}
+    parts = {
+        parts[0] if len(parts) == 1 else f"{parts[0]}/"
+        for parts in files
+        if not parts[0].startswith("__")
+    }
     assert [part for part in parts if part not in text.replace(",", " ").split()] == []
 
 

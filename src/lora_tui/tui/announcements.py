@@ -58,7 +58,8 @@ class Announcements:
 
     def _show_count(self, new: Sequence[Notification]) -> None:
         failures = sum(map(_reports_failure, new))
-        counted = f"{failures} of them report a failure. " if failures else ""
+        reports = "1 reports a failure. " if failures == 1 else f"{failures} report a failure. "
+        counted = reports if failures else ""
         self._app.notify(
             f"{counted}Press {key_of(self._app, 'app.notifications')} to read them",
             title=f"{len(new)} new notifications",
