@@ -147,6 +147,8 @@ def test_a_reset_starts_with_new_data_and_leaves_other_profiles_alone(run: Run, 
     other.touch()
     with serving("--models", "2"):
         assert run("--profile", "demo", "sync").code == ExitCode.OK
+        first = run("--profile", "demo", "list", "--json").data["models"][0]["id"]
+        assert run("--profile", "demo", "download", first).code == ExitCode.OK
     with serving("--models", "3", "--reset"):
         assert run("--profile", "demo", "list").code != ExitCode.OK
         assert run("--profile", "demo", "sync").code == ExitCode.OK

@@ -64,8 +64,11 @@ def _remove_data(paths: Paths, name: str) -> None:
     """Remove the backend's data, the cache and the session of this demo."""
     profile = Profile(name=name, paths=paths, url="", anon_key="", identity=name)
     shutil.rmtree(state_directory(paths, name), ignore_errors=True)
-    for file in paths.cache_dir.glob(f"{profile.key}-*"):
-        file.unlink(missing_ok=True)
+    for path in paths.cache_dir.glob(f"{profile.key}-*"):
+        if path.is_dir() and not path.is_symlink():  # the presence files of downloads
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     sessions.delete_session(profile)
 
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _DEFAULT_PREFERENCES: Final = Preferences()
 _POLL_SECONDS: Final = 0.2
 _DISK_SECONDS: Final = 20.0
+_FIRST_FRAME_SECONDS: Final = 1.0
+"""When the background work starts, if nobody has said by then that the first frame is drawn."""
 
 
 class CacheApp(BaseApp):
@@ -92,6 +94,8 @@ class CacheApp(BaseApp):
         self._closed = False
         self._syncing, self._sync_due = False, sync_on_start
         self.sync_schedule = SyncSchedule(interval=preferences.sync_interval)
+        self._started = False
+        """Whether the background work has started."""
         self._harvested_synced = 0
         """How many harvested models the last successful sync had to fetch."""
         self._next_sync: Timer | None = None
@@ -119,12 +123,15 @@ class CacheApp(BaseApp):
         if self._sync_on_start:
             self._downloads.announce_unfinished()
         self.call_after_refresh(self._start_background_work)
+        # a key may open another screen at once; then the callback of the first waits for that one
+        self.set_timer(_FIRST_FRAME_SECONDS, self._start_background_work)
 
     def _start_background_work(self) -> None:
         """Start the threads, and import the modules, that would delay the first frame."""
-        gc.enable()
-        if self._closed:
+        if self._closed or self._started:
             return
+        self._started = True
+        gc.enable()
         self.set_interval(_DISK_SECONDS, self.look_at_disk)
         self.look_at_disk()
         self._harvested_synced = self._count_harvested()
