@@ -90,11 +90,13 @@ async def test_it_is_off_until_it_is_started_and_new_models_then_appear_by_thems
 async def test_models_appear_though_another_screen_was_opened_before_the_first_frame(
     world: World, open_app: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = open_app(background_harvest=True)
+    app = open_app()
     # what is to be called after a refresh of the first screen is never called: it is covered
     monkeypatch.setattr(app, "call_after_refresh", lambda *_: True)
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("h")
+        await until(pilot, lambda: "background: off" in text(app))
+        await pilot.press("b")
         await until(pilot, lambda: models_in(app) == 4)
 
 

@@ -118,6 +118,7 @@ async def test_new_models_move_neither_the_cursor_nor_the_scroll_position(writer
         assert table.cursor - table.scroll_offset.y == line
 
 
+@pytest.mark.slow
 async def test_during_the_first_sync_the_cursor_stays_on_the_newest_model_until_it_is_moved(
     writers: Syncing,
 ) -> None:

@@ -178,6 +178,7 @@ def test_a_notification_read_elsewhere_is_read_here(
     assert read == 1
 
 
+@pytest.mark.slow
 def test_without_a_backend_a_sync_is_unreachable_and_the_cache_can_be_read(
     online: OnlineWriters, db: sqlite3.Connection, configured: Sandbox
 ) -> None:

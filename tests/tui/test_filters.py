@@ -116,6 +116,7 @@ async def test_choosing_again_and_delete_show_everything_but_keep_the_search(
         await until(pilot, lambda: "8 of 37 models" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_a_form_opened_again_shows_what_is_chosen(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
         days = "2026-11-01..2026-11-10"
@@ -145,6 +146,7 @@ def test_days_are_read_from_one_to_another_both_of_them_too(text: str, words: st
     assert (None if days is None else query_text(_made(*days))) == words
 
 
+@pytest.mark.slow
 async def test_days_that_are_none_change_nothing_and_are_explained(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f", *_DATE, "down", "space")

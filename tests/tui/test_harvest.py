@@ -152,6 +152,8 @@ async def test_a_job_that_waits_is_shown_before_any_harvest_and_goes_when_it_has
 class CountingHarvest:
     """A harvest of which a test says how many models it has made."""
 
+    running = False
+
     wanted_on_start = False
 
     def __init__(self) -> None:
