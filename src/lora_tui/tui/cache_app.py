@@ -134,9 +134,6 @@ class CacheApp(BaseApp):
         gc.enable()
         self.set_interval(_DISK_SECONDS, self.look_at_disk)
         self.look_at_disk()
-        if self.harvest is None or not self.harvest.running:
-            # else somebody was quicker, and some models may have been made since
-            self._harvested_synced = self._count_harvested()
         if self._sync_due:
             self.sync(asked_for=False)
         if self._sync_on_start:
