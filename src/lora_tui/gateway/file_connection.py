@@ -194,7 +194,6 @@ class _ProxiedBody:
     def __init__(self, response: httpx.Response) -> None:
         self._pieces = response.iter_raw()
         self._arrived = memoryview(b"")
-        self._left: int | None = None
         self._failure: Exception | None = None
         self._chunked = "transfer-encoding" in response.headers
         self.length = None if self._chunked else byte_count(response.headers.get("content-length"))
