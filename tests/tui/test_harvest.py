@@ -83,7 +83,7 @@ def put_all_states(app: LoraTuiApp, library: Library) -> None:
             failed,
             reason="The worker's storage fails",
             details="HTTP 503",
-            remedy="nothing to do: the next cycle goes on",
+            remedy="nothing to do: the next cycle continues",
             permanent=False,
         )
         ledger.started(dead, "Radiology [red]Reports[/red] - 2026-11-23", holder)

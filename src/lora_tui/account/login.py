@@ -38,7 +38,7 @@ class SignedOut:
     removed: bool
     """Whether anything was stored."""
     not_told: LoraTuiError | None = None
-    """Why the backend could not be told; the session is forgotten here all the same."""
+    """Why the backend did not end the session; it is removed from this machine all the same."""
 
 
 def sign_in(profile: Profile) -> Session:
@@ -59,14 +59,15 @@ def sign_in(profile: Profile) -> Session:
 
 
 def session_auth(profile: Profile) -> SessionAuth:
-    """The session of `sign_in` on each request, renewed in turns with other processes.
+    """Authentication for httpx: the session of `sign_in`, renewed before it expires.
 
-    Where the session has ended at the backend, a configured password makes a new one.
+    Only one process renews it at a time. Where the backend has ended the session, and a password
+    is configured, it signs in again.
     """
     from lora_tui.gateway.auth import SessionAuth
 
     def keep(session: Session) -> None:
-        """Store a renewed session, unless another process has signed out or in meanwhile."""
+        """Store a renewed session, unless the user has signed out or changed accounts meanwhile."""
         stored = sessions.signed_in(profile)
         if stored is not None and stored.user_id == session.user_id:
             sessions.keep_session(profile, session._replace(email=stored.email or session.email))
@@ -91,15 +92,15 @@ def new_session(
 ) -> Session:
     """Sign in by e-mail address and password. Nothing is stored.
 
-    `patient`: retry for half a minute, as nobody waits before a form. Raises AuthenticationError,
-    ConfigError (the project's key), UnreachableError.
+    `patient`: retry for half a minute; a form retries only once, because a person waits. Raises
+    AuthenticationError, ConfigError (the project's key), UnreachableError.
     """
     from lora_tui.gateway import auth
 
     email = email.strip()
     with _client(profile.url, profile.anon_key, patient=patient) as client:
         session = auth.sign_in(profile.url, profile.anon_key, email, password, client=client)
-    # The account of this address, whatever the server calls it: commands find the session by it.
+    # Commands find the session by the address that was typed, so it replaces the server's spelling.
     same = session.email.casefold() == email.casefold()
     return session if same else session._replace(email=email)
 
@@ -208,7 +209,11 @@ class Login:
 
 
 def check_project(url: str, anon_key: str) -> None:
-    """Raise ConfigError where the project refuses the key or is none, or UnreachableError."""
+    """Check the address of a project and its public key.
+
+    Raises ConfigError where the project refuses the key or there is none at the address, and
+    UnreachableError.
+    """
     from lora_tui.gateway.responses import check, is_from_service
 
     if not url or not anon_key:
@@ -230,7 +235,7 @@ def check_project(url: str, anon_key: str) -> None:
 
 
 def new_profile(name: str, paths: Paths, url: str, anon_key: str) -> Profile:
-    """A profile that no file has yet. Raises ConfigError."""
+    """A profile that is not in the configuration file yet. Raises ConfigError."""
     return Profile(
         name=name,
         paths=paths,
@@ -240,7 +245,7 @@ def new_profile(name: str, paths: Paths, url: str, anon_key: str) -> Profile:
 
 
 def _client(url: str, anon_key: str, *, patient: bool = False) -> httpx.Client:
-    """A client for requests of the project's key; it tries once more only, unless `patient`."""
+    """A client that sends the project's public key. It retries once; if `patient`, for 30 s."""
     from lora_tui.gateway.auth import KeyAuth
     from lora_tui.gateway.http import build_client
     from lora_tui.gateway.retry import RETRY, RetryPolicy

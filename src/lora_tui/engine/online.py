@@ -77,7 +77,7 @@ class OnlineWriters:
         return self._profile.cache_path(self.user_id)
 
     def close(self) -> None:
-        """End transfers that run (the next start goes on with them), and the connections."""
+        """Stop running transfers (the next start resumes them), and close the connections."""
         self._runner.close()
         self._gateway.close()
 

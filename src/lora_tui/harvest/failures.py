@@ -25,8 +25,8 @@ class JobDeletedError(NotFoundError):
     default_remedy = "nothing to do: what was stored for it has been removed"
 
 
-class ResultNotThereError(NotFoundError):
-    """The worker has no such result, although the time for which it keeps results is not over."""
+class ResultMissingError(NotFoundError):
+    """The worker does not have the result, although it should still keep it."""
 
     default_remedy = (
         "check GPU_CLUSTER_API_URL: the address of another endpoint answers in the same way;"
@@ -55,7 +55,7 @@ class SourceForbiddenError(DeniedError):
 class SourceUnreachableError(UnreachableError):
     """The host of a file does not answer, or breaks off repeatedly."""
 
-    default_remedy = "nothing to do: the next cycle goes on"
+    default_remedy = "nothing to do: the next cycle continues"
 
 
 class SourceBusyError(SourceUnreachableError):

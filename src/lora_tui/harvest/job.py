@@ -21,7 +21,7 @@ from lora_tui.gateway.gpu import ResultGoneError
 from lora_tui.gateway.retry import RETRY
 from lora_tui.harvest.artifact_rows import Identity, StoredFile, artifact_row
 from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
-from lora_tui.harvest.failures import JobDeletedError, ResultNotThereError, is_permanent
+from lora_tui.harvest.failures import JobDeletedError, ResultMissingError, is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.lease import Lease, LeaseLostError
 from lora_tui.harvest.publish import (
@@ -32,9 +32,9 @@ from lora_tui.harvest.publish import (
     write_artifact,
 )
 from lora_tui.harvest.receipts import Owner, Receipts
-from lora_tui.harvest.schedule import is_promise_over
+from lora_tui.harvest.schedule import is_retention_over
 from lora_tui.harvest.source import SourceFiles
-from lora_tui.harvest.store import TakenError, store_file
+from lora_tui.harvest.store import HeldElsewhereError, store_file
 from lora_tui.harvest.structure import DamagedFileError
 from lora_tui.json_values import Row, mapping
 
@@ -61,10 +61,9 @@ def harvest_job(
 ) -> bool:
     """Make the job's model. False where another harvester makes it, or has made it meanwhile.
 
-    With `yielding` it raises TakenError where there are no leases, and the bucket has files of the
-    job that this machine did not store. `check_stop` is called every second, and may
-    raise StoppedError to end within a file. Raises StoppedError, and of the error family the
-    failures of failures.py.
+    With `yielding`, and where the project has no leases, it raises HeldElsewhereError if the bucket
+    has files of the job that another machine stored. `check_stop` is called every second, and may
+    raise StoppedError to end within a file. Raises StoppedError, and the errors of failures.py.
     """
     identity = Identity.of(job)
     try:
@@ -100,7 +99,7 @@ def _harvest_under_lease(
             yielding = yielding and not lease.exclusive
             if yielding:
                 _require_own_files(harvester, identity)
-            with _judging_absence(harvester, identity):
+            with _translate_missing_result(harvester, identity):
                 return _make_model(
                     harvester,
                     job,
@@ -128,20 +127,20 @@ def plan_job(harvester: Harvester, job: Row, emit: Emit) -> None:
     identity = Identity.of(job)
     emit(_start_event(identity, dry_run=True))
     if harvester.rest.artifact_by_job(identity.job_id) is None:
-        with _judging_absence(harvester, identity):
+        with _translate_missing_result(harvester, identity):
             _open_source(harvester, identity).check()
 
 
 @contextmanager
-def _judging_absence(harvester: Harvester, identity: Identity) -> Iterator[None]:
-    """Accept that a result is gone only after the time for which the worker keeps results."""
+def _translate_missing_result(harvester: Harvester, identity: Identity) -> Iterator[None]:
+    """Raise ResultMissingError, not ResultGoneError, while the worker should have the result."""
     try:
         yield
     except ResultGoneError as error:
         first_seen = harvester.ledger.first_seen(identity.job_id)
-        if is_promise_over(parse_timestamp(identity.completed_at), first_seen, clock.now()):
+        if is_retention_over(parse_timestamp(identity.completed_at), first_seen, clock.now()):
             raise
-        raise ResultNotThereError(
+        raise ResultMissingError(
             "The GPU worker does not have this result, or not yet", details=error.details
         ) from None
 
@@ -198,7 +197,7 @@ def _make_model(
 def _require_own_files(harvester: Harvester, identity: Identity) -> None:
     names = [found.path.rpartition("/")[2] for found in harvester.storage.list(identity.folder)]
     if not _receipts(harvester, identity).all_ours(names):
-        raise TakenError
+        raise HeldElsewhereError
 
 
 def _store_files(

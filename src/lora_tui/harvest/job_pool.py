@@ -31,14 +31,14 @@ from lora_tui.harvest.events import (
 )
 from lora_tui.harvest.failures import (
     ANSWERED,
-    ResultNotThereError,
+    ResultMissingError,
     SourceUnreachableError,
     is_permanent,
 )
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job import StoppedError, harvest_job, plan_job
 from lora_tui.harvest.schedule import SOON, Pace, seconds_left, should_yield, sort_by_urgency
-from lora_tui.harvest.store import TakenError
+from lora_tui.harvest.store import HeldElsewhereError
 from lora_tui.json_values import Row
 from lora_tui.text import terminal_safe
 
@@ -51,11 +51,11 @@ _SAMPLES: Final = 2
 _WORKER_RESPONDED: Final = (
     *ANSWERED,
     MalformedResultError,
-    ResultNotThereError,
+    ResultMissingError,
     WorkerKeyRefusedError,
 )
 _MOST_SLOW: Final = 8
-"""The most slow jobs that go on beside the others."""
+"""The most slow jobs that run beside the others."""
 _STOP_SECONDS: Final = 60.0
 """After a stop, a file that needs more seconds is not finished."""
 
@@ -261,7 +261,7 @@ class JobPool:
             job_id = str(job["id"])
             try:
                 self._try_job(job)
-            except TakenError:
+            except HeldElsewhereError:
                 with self._lock:
                     self._held_elsewhere.add(job_id)
                     self._queue.append(job)
@@ -299,7 +299,7 @@ class JobPool:
             return None
 
     def _try_job(self, job: Row) -> None:
-        """Process one job. Raises StoppedError, TakenError, AuthenticationError."""
+        """Process one job. Raises StoppedError, HeldElsewhereError, AuthenticationError."""
         job_id = str(job["id"])
         failure: JobFailed | None = None
         down = made = False
@@ -312,7 +312,7 @@ class JobPool:
             self._worker_works = True
             self._record_refusal(job, error)
             return
-        except (StoppedError, TakenError, AuthenticationError):
+        except (StoppedError, HeldElsewhereError, AuthenticationError):
             raise
         except Exception as error:
             down = isinstance(error, UnreachableError) and not isinstance(

@@ -36,10 +36,10 @@ def seconds_left(completed_at: datetime | None, now: datetime) -> float | None:
     return RESULT_SECONDS - (now - completed_at).total_seconds()
 
 
-def is_promise_over(
+def is_retention_over(
     completed_at: datetime | None, first_seen: datetime | None, now: datetime
 ) -> bool:
-    """Whether the worker may have dropped the result.
+    """Whether the worker may have deleted the result: it keeps results for RESULT_SECONDS.
 
     Where the end of the training is unknown or in the future, `first_seen` counts instead.
     """

@@ -25,7 +25,7 @@ STANDARD_LIMIT: Final = CHUNK
 """Bytes; larger files are sent in resumable pieces."""
 
 
-class TakenError(Exception):
+class HeldElsewhereError(Exception):
     """Another harvester works on this job."""
 
 
@@ -47,7 +47,8 @@ def store_file(
     upload in pieces is continued if the source still gives the same strong ETag; with a receipt the
     source is then not read at all. Unusable files (structure.py) never become whole objects.
     Raises what `fill` raises, what Storage raises, DamagedFileError, IntegrityError where the
-    service has another size than we sent, with `yielding` TakenError, and what `check_stop` raises.
+    service has another size than we sent, with `yielding` HeldElsewhereError, and what
+    `check_stop` raises.
     """
     with Spool(
         spool_dir, on_growth=on_growth, inspector=Inspector(name), check_stop=check_stop
@@ -110,7 +111,7 @@ def _store_contents(
         if there is not None:
             raise
         if yielding:
-            raise TakenError from None
+            raise HeldElsewhereError from None
     return spool.wait_for_end(), True
 
 

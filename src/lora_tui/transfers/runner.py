@@ -42,10 +42,12 @@ from lora_tui.transfers.fetch_file import fetch_file
 from lora_tui.transfers.part import translate_write_errors
 from lora_tui.transfers.rate import RateLimit
 
-_LOOK_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.1
+"""Between two looks at the rows that a caller waits for."""
 WATCH_SECONDS: Final = 10.0
-_SILENT_SECONDS: Final = 90.0
-"""Seconds without progress after which another process is not waited for any more."""
+"""Between two searches for files that other processes queued, or claimed before they died."""
+_STALLED_SECONDS: Final = 90.0
+"""A file of another process without progress for so long is no longer waited for."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Runner:
         self._spawn_workers()
 
     def _watch(self) -> None:
-        """Look regularly for files that other processes queued or left when they died."""
+        """Search regularly for files that other processes queued, or claimed before they died."""
         while not self._stop.wait(WATCH_SECONDS):
             with suppress(LoraTuiError):  # a cache that is busy or gone: tried again
                 self.recover()
@@ -129,10 +131,10 @@ class Runner:
     ) -> list[Transfer]:
         """Wait until none of these files is active, in this process or another.
 
-        A file of another process is given up if that process is suspended, or makes no progress
-        for too long: the file is still active then, and `error_of` names the process. `on_change`
-        is called in this thread for each step of each file, `on_held` once for each file of
-        another process.
+        Does not wait for a file of another process that is suspended or has stalled: the row
+        stays active, and `error_of` returns an error that names the process. `on_change` is
+        called in this thread for each change of a row, `on_held` once for each file that
+        another process has claimed.
         """
         seen: dict[int, Transfer] = {}
         others = _OtherProcesses(self._own(), on_held)
@@ -150,12 +152,12 @@ class Runner:
                     seen[row.id] = row
                     if on_change is not None:
                         on_change(row)
-            given_up = others.look(db, rows)
-            if all(row.state not in ACTIVE or row.id in given_up for row in rows):
-                self._errors.update(given_up)
+            stalled = others.find_stalled(db, rows)
+            if all(row.state not in ACTIVE or row.id in stalled for row in rows):
+                self._errors.update(stalled)
                 return rows
-            if self._stop.wait(_LOOK_SECONDS):
-                raise CancelledError("The download was interrupted; it goes on with the next start")
+            if self._stop.wait(_POLL_SECONDS):
+                raise CancelledError("The download was interrupted; it continues at the next start")
 
     def error_of(self, row: Transfer) -> LoraTuiError:
         """The error of a failed file."""
@@ -256,7 +258,7 @@ class Runner:
             attempts: int | None = None,
         ) -> None:
             with transaction(db, Topic.TRANSFERS):
-                going = queue.report(
+                still_ours = queue.report(
                     db,
                     row.id,
                     owner,
@@ -265,7 +267,7 @@ class Runner:
                     bytes_total=total,
                     attempts=attempts,
                 )
-            if not going:
+            if not still_ours:
                 raise CancelledError("The download was stopped")
 
         def wait(attempt: int, retry_after: str | None) -> bool:
@@ -274,7 +276,7 @@ class Runner:
                 return False
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
-                if self._stop.wait(min(left, _LOOK_SECONDS)):
+                if self._stop.wait(min(left, _POLL_SECONDS)):
                     break
                 if get_transfer(db, row.id).state is not TransferState.RUNNING:
                     raise CancelledError("The download was stopped")
@@ -314,7 +316,7 @@ class Runner:
                 ):
                     _mark_downloaded(db, model, row.target.parent)
         except CancelledError:
-            return  # the row has its new state already; `_release` does the rest
+            return  # whoever paused or stopped it has set the state of the row
         except LoraTuiError as error:
             self._fail(db, row, owner, error)
         except Exception as error:
@@ -341,10 +343,10 @@ class _OtherProcesses:
         self._since: dict[int, tuple[Transfer, str, float]] = {}
         """Row id → the last row, its owner, and the time of its last change."""
 
-    def look(self, db: Connection, rows: Sequence[Transfer]) -> dict[int, LoraTuiError]:
+    def find_stalled(self, db: Connection, rows: Sequence[Transfer]) -> dict[int, LoraTuiError]:
         """Row id → error, of the files whose processes make no progress."""
         owners = queue.holders(db, [row.id for row in rows if row.state in ACTIVE])
-        given_up: dict[int, LoraTuiError] = {}
+        stalled: dict[int, LoraTuiError] = {}
         now = time.monotonic()
         for row in rows:
             owner = owners.get(row.id)
@@ -358,12 +360,12 @@ class _OtherProcesses:
                     self._on_held(row, self._own.process_of(owner))
                 continue
             waited = now - before[2]
-            if waited >= min(SUSPENDED_SECONDS, _SILENT_SECONDS):
+            if waited >= min(SUSPENDED_SECONDS, _STALLED_SECONDS):
                 holder = self._own.process_of(owner)
-                if holder.suspended or waited >= _SILENT_SECONDS:
+                if holder.suspended or waited >= _STALLED_SECONDS:
                     what = "Another lora-tui is downloading this file"
-                    given_up[row.id] = in_use_error(what, holder, row.target)
-        return given_up
+                    stalled[row.id] = in_use_error(what, holder, row.target)
+        return stalled
 
 
 def _mark_downloaded(db: Connection, model: Model, directory: Path) -> None:
