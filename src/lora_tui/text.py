@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from lora_tui.secret import without_held
 
@@ -95,15 +96,30 @@ def cell_width(text: str) -> int:
     )
 
 
-def fit(text: str, width: int) -> str:
-    """`text` in exactly `width` cells: padded, or cut with an ellipsis."""
-    if cell_width(text) > width:
-        kept, used = [], 0
+def fit(
+    text: str,
+    width: int,
+    *,
+    right: bool = False,
+    ellipsis: str = _ELLIPSIS,
+    measure: Callable[[str], int] = cell_width,
+) -> str:
+    """Pad or cut the text to exactly `width` cells; a cut text ends in an ellipsis.
+
+    `right`: pad on the left. `measure` returns how many cells a text takes.
+    """
+    if width <= 0:
+        return ""
+    occupied = measure(text)
+    if occupied > width:
+        end = used = 0
         for character in text:
-            cells = cell_width(character)
+            cells = measure(character)
             if used + cells > width - 1:
                 break
-            kept.append(character)
+            end += 1
             used += cells
-        text = "".join(kept) + _ELLIPSIS
-    return text + " " * (width - cell_width(text))
+        text = text[:end].rstrip() + ellipsis
+        occupied = measure(text)
+    padding = " " * (width - occupied)
+    return padding + text if right else text + padding

@@ -7,7 +7,6 @@ Both apply the limits of limits.py to heads and to slowness.
 
 from __future__ import annotations
 
-import http.client
 import re
 import socket
 import ssl
@@ -29,6 +28,7 @@ from lora_tui.gateway.limits import (
     BrokenOffError,
     Connection,
     EndlessError,
+    FileBody,
     MalformedError,
     SlowError,
 )
@@ -37,26 +37,6 @@ from lora_tui.gateway.responses import require_encoding
 
 class ProxyRefusedError(UnreachableError):
     """The proxy refuses the connection; a second try would not change that."""
-
-
-class FileBody(Protocol):
-    """The body of a response, read into the caller's buffer."""
-
-    length: int | None
-    """Bytes, where the head tells."""
-
-    @property
-    def has_certain_end(self) -> bool:
-        """Whether a complete body can be told from a broken connection."""
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill the buffer; fewer bytes at the end, then 0. Raises OSError, HTTPException."""
-
-    def read_some(self, buffer: memoryview) -> int:
-        """Read what has arrived; 0 at the end. Raises OSError, HTTPException."""
-
-    def read_all(self, most: int) -> bytes:
-        """Read all of it, but no more than `most` bytes. Raises OSError, HTTPException."""
 
 
 @dataclass(frozen=True)
@@ -188,44 +168,21 @@ class _ProxiedConnection:
         self.is_open = False
 
 
-class _ProxiedBody:
-    """The body of a response of httpx, with the methods of limits.Body."""
+class _ProxiedBody(FileBody):
+    """The body of a response of httpx."""
 
     def __init__(self, response: httpx.Response) -> None:
+        chunked = "transfer-encoding" in response.headers
+        length = None if chunked else byte_count(response.headers.get("content-length"))
+        super().__init__(0 if response.status_code in (204, 304) else length, chunked=chunked)
         self._pieces = response.iter_raw()
         self._arrived = memoryview(b"")
-        self._failure: Exception | None = None
-        self._chunked = "transfer-encoding" in response.headers
-        self.length = None if self._chunked else byte_count(response.headers.get("content-length"))
-        if response.status_code in (204, 304):
-            self.length = 0
         self._left = self.length
         self.is_read = False
         if self.length == 0:
             self._next_piece()
 
-    @property
-    def has_certain_end(self) -> bool:
-        return self._chunked or self.length is not None
-
-    def read_into(self, buffer: memoryview) -> int:
-        filled = 0
-        while filled < len(buffer):
-            try:
-                count = self.read_some(buffer[filled:])
-            except (OSError, http.client.HTTPException) as error:
-                if not filled:
-                    raise
-                self._failure = error  # what came before it is handed out first
-                break
-            if not count:
-                break
-            filled += count
-        return filled
-
-    def read_some(self, buffer: memoryview) -> int:
-        if self._failure is not None:
-            raise self._failure
+    def _read_once(self, buffer: memoryview) -> int:
         if not self._arrived:
             self._next_piece()
         count = min(len(buffer), len(self._arrived))
@@ -236,10 +193,6 @@ class _ProxiedBody:
             if not self._left and not self.is_read:
                 self._next_piece()  # there is none, which ends the response
         return count
-
-    def read_all(self, most: int) -> bytes:
-        buffer = memoryview(bytearray(most if self.length is None else min(most, self.length)))
-        return bytes(buffer[: self.read_into(buffer)])
 
     def _next_piece(self) -> None:
         if self.is_read:

@@ -12,6 +12,7 @@ import io
 import re
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from email.message import Message
 from typing import Any, Final
@@ -139,27 +140,14 @@ class Connection(http.client.HTTPConnection):
             self.sock = tls_context().wrap_socket(self.sock, server_hostname=self.host)
 
 
-class Body:
-    """The body: of a known length, in chunks, or all until the connection ends."""
+class FileBody(ABC):
+    """The body of a response, read into the caller's buffer."""
 
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        """Raises MalformedError where the head contradicts itself."""
-        self._response = response
-        self._file: io.BufferedReader | None = response.fp
-        bodiless = response.status in (204, 304)
-        codings = [] if bodiless else _tokens(response.headers, "Transfer-Encoding")
-        if codings not in ([], ["chunked"]):
-            raise MalformedError("the answer has a transfer encoding that was not requested")
-        self.chunked = bool(codings)
-        self.length = None if self.chunked else _content_length(response.headers)
-        self.length = 0 if bodiless else self.length
+    def __init__(self, length: int | None, *, chunked: bool) -> None:
+        self.length = length
         """Bytes, where the head tells."""
-        self._left = 0 if self.chunked else self.length
-        self._payload = self._framing = 0
-        self._first_chunk = True
+        self.chunked = chunked
         self._failure: Exception | None = None
-        if self.length == 0:
-            self._end()
 
     @property
     def has_certain_end(self) -> bool:
@@ -175,7 +163,7 @@ class Body:
         filled = 0
         while filled < len(buffer):
             try:
-                count = self._read_once(buffer[filled:])
+                count = self.read_some(buffer[filled:])
             except (OSError, ValueError, http.client.HTTPException) as error:
                 if not filled:
                     raise
@@ -188,16 +176,40 @@ class Body:
 
     def read_some(self, buffer: memoryview) -> int:
         """Read what has arrived; 0 at the end. Raises what `read_into` raises."""
+        if self._failure is not None:
+            raise self._failure
         return self._read_once(buffer)
 
     def read_all(self, most: int) -> bytes:
-        """Read all of it, but no more than `most` bytes."""
+        """Read all of it, but no more than `most` bytes. Raises what `read_into` raises."""
         buffer = memoryview(bytearray(most if self.length is None else min(most, self.length)))
         return bytes(buffer[: self.read_into(buffer)])
 
+    @abstractmethod
     def _read_once(self, buffer: memoryview) -> int:
-        if self._failure is not None:
-            raise self._failure
+        """Read what has arrived; 0 at the end."""
+
+
+class Body(FileBody):
+    """A body over `http.client`: of a known length, in chunks, or all until the connection ends."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        """Raises MalformedError where the head contradicts itself."""
+        self._response = response
+        self._file: io.BufferedReader | None = response.fp
+        bodiless = response.status in (204, 304)
+        codings = [] if bodiless else _tokens(response.headers, "Transfer-Encoding")
+        if codings not in ([], ["chunked"]):
+            raise MalformedError("the answer has a transfer encoding that was not requested")
+        length = None if codings else _content_length(response.headers)
+        super().__init__(0 if bodiless else length, chunked=bool(codings))
+        self._left = 0 if self.chunked else self.length
+        self._payload = self._framing = 0
+        self._first_chunk = True
+        if self.length == 0:
+            self._end()
+
+    def _read_once(self, buffer: memoryview) -> int:
         file = self._file
         if file is None:
             return 0

@@ -6,8 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Self
+from contextlib import AbstractContextManager
+from typing import Final
 
 from lora_tui import clock
 from lora_tui.errors import LoraTuiError
@@ -15,7 +15,7 @@ from lora_tui.harvest.events import CycleStarted, Event, ResultExpiring
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job_pool import CycleResult, Emit, JobPool
 from lora_tui.harvest.orphan_cleanup import remove_orphans
-from lora_tui.harvest.schedule import EXPIRING_SECONDS, seconds_left, sort_by_urgency
+from lora_tui.harvest.schedule import EXPIRING_SECONDS, repeating, seconds_left, sort_by_urgency
 from lora_tui.json_values import Row
 
 __all__ = ["CycleResult", "run_cycle"]
@@ -50,7 +50,7 @@ def run_cycle(
         if dry_run:
             pool.run(jobs)
         else:
-            with QueueWatcher(harvester, pool):
+            with watching_queue(harvester, pool):
                 pool.run(jobs)
     except LoraTuiError as error:
         pool.finish(str(error))
@@ -83,42 +83,26 @@ READ_QUEUE_SECONDS: Final = 60.0
 _log: Final = logging.getLogger("lora_tui.harvest")
 
 
-class QueueWatcher:
-    """A background thread that adds new jobs to a running cycle and warns of expiring results."""
+def watching_queue(harvester: Harvester, pool: JobPool) -> AbstractContextManager[None]:
+    """While the block runs, add new jobs to the cycle, and warn of results that expire soon."""
+    warned = read = time.monotonic()
 
-    def __init__(self, harvester: Harvester, pool: JobPool) -> None:
-        self._harvester = harvester
-        self._pool = pool
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="harvest watch", daemon=True)
+    def check() -> bool:
+        nonlocal warned, read
+        now = time.monotonic()
+        try:
+            if now - read >= READ_QUEUE_SECONDS:
+                read = now
+                pool.add_jobs(read_new_jobs(harvester))
+            if now - warned >= WARN_SECONDS:
+                warned = now
+                warn_of_expiring(harvester, pool.emit)
+            pool.yield_to_urgent()
+        except LoraTuiError as error:  # the workers meet the same error and report it
+            _log.debug("the queue could not be read: %s", error)
+        return True
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        warned = read = time.monotonic()
-        while not self._over.wait(LOOK_SECONDS):
-            now = time.monotonic()
-            try:
-                if now - read >= READ_QUEUE_SECONDS:
-                    read = now
-                    self._pool.add_jobs(read_new_jobs(self._harvester))
-                if now - warned >= WARN_SECONDS:
-                    warned = now
-                    warn_of_expiring(self._harvester, self._pool.emit)
-                self._pool.yield_to_urgent()
-            except LoraTuiError as error:  # the workers meet the same error and report it
-                _log.debug("the queue could not be looked at: %s", error)
+    return repeating(check, LOOK_SECONDS, name="harvest watch")
 
 
 def read_new_jobs(harvester: Harvester) -> list[dict[str, object]]:

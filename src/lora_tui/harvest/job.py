@@ -94,7 +94,7 @@ def _harvest_under_lease(
     lease = Lease.claim(harvester.rest, identity.job_id, harvester.holder, harvester.lease_seconds)
     if lease is None:
         return False
-    with lease:
+    with lease.kept():
         try:
             yielding = yielding and not lease.exclusive
             if yielding:

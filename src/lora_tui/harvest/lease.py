@@ -6,14 +6,15 @@ then repeat work, and still make one artifact and one notification.
 
 from __future__ import annotations
 
-import threading
 import time
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from lora_tui.errors import LoraTuiError
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.retry import repeat
+from lora_tui.harvest.schedule import repeating
 
 
 class LeaseLostError(LoraTuiError):
@@ -21,7 +22,7 @@ class LeaseLostError(LoraTuiError):
 
 
 class Lease:
-    """A claimed job; a context manager that renews the claim in a thread."""
+    """A claimed job. `kept` renews the claim in a thread."""
 
     def __init__(self, rest: Rest, job_id: str, holder: str, seconds: int, *, real: bool) -> None:
         self._rest = rest
@@ -31,9 +32,7 @@ class Lease:
         self.exclusive = real
         """Whether no other harvester can work on the job."""
         self._valid_until = time.monotonic() + seconds
-        self._over = threading.Event()
         self._lost = False
-        self._thread = threading.Thread(target=self._keep, name=f"lease {job_id}", daemon=True)
 
     @classmethod
     def claim(cls, rest: Rest, job_id: str, holder: str, seconds: int) -> Self | None:
@@ -56,33 +55,26 @@ class Lease:
         renew = self._rest.renew_lease
         return repeat(lambda: renew(self._job_id, self._holder, self._seconds)) is True
 
-    def __enter__(self) -> Self:
-        if self.exclusive:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renew the lease as long as the block runs, then release it."""
         if not self.exclusive:
+            yield
             return
-        self._over.set()
-        self._thread.join()
         try:
-            self._rest.release_lease(self._job_id, self._holder)
-        except LoraTuiError:
-            return  # it expires
+            with repeating(self._renew, self._seconds / 3, name=f"lease {self._job_id}"):
+                yield
+        finally:
+            with suppress(LoraTuiError):  # it expires
+                self._rest.release_lease(self._job_id, self._holder)
 
-    def _keep(self) -> None:
-        while not self._over.wait(self._seconds / 3):
-            before = time.monotonic()
-            try:
-                if self._rest.renew_lease(self._job_id, self._holder, self._seconds) is False:
-                    self._lost = True
-                    return
-            except LoraTuiError:
-                continue
-            self._valid_until = before + self._seconds
+    def _renew(self) -> bool:
+        before = time.monotonic()
+        try:
+            if self._rest.renew_lease(self._job_id, self._holder, self._seconds) is False:
+                self._lost = True
+                return False
+        except LoraTuiError:
+            return True
+        self._valid_until = before + self._seconds
+        return True

@@ -1,4 +1,4 @@
-"""Which job comes first, how long a failed one waits, and when a slow one gives way."""
+"""Which job comes first, how long a failed one waits, when a slow one gives way, and timers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -183,3 +184,21 @@ def should_yield(seconds_left: float, waiting: Iterable[float | None]) -> bool:
         seconds_left > (LONGEST_QUEUEING if left is None or left <= 0 else left - RESERVE)
         for left in waiting
     )
+
+
+@contextmanager
+def repeating(call: Callable[[], bool], seconds: float, *, name: str) -> Iterator[None]:
+    """While the block runs, call `call` every `seconds` in a thread, until it returns False."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(seconds) and call():
+            pass
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -20,9 +20,10 @@ from lora_tui import formats
 from lora_tui.errors import BackendError, ExpiredLinkError, IntegrityError
 from lora_tui.filenames import safe_file_name
 from lora_tui.gateway.environment import proxy_for
-from lora_tui.gateway.file_connection import FileBody, FileResponse
+from lora_tui.gateway.file_connection import FileResponse
 from lora_tui.gateway.gpu import Worker, WorkerResult
 from lora_tui.gateway.headers import strong_etag, with_retry_after
+from lora_tui.gateway.limits import FileBody
 from lora_tui.gateway.retry import RETRY
 from lora_tui.harvest.artifact_rows import stored_name
 from lora_tui.harvest.failures import (

@@ -190,7 +190,7 @@ def _push_under_lease(
         raise ConflictError(
             "A harvester works on this job now", remedy="wait until it has ended, then try again"
         )
-    with lease:
+    with lease.kept():
         return _push(gateway, plan, receipts, spool_dir, on_file, lease.check)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.clock import parse_timestamp
+from lora_tui.files import replacing_file
 from lora_tui.sandbox.database import Database
 from lora_tui.sandbox.seed.adapter_files import Recipe, recipe_pieces, recipe_size
 
@@ -185,10 +186,8 @@ class Objects:
         path = self._path(bucket, name, version)
         if not path.exists():
             assert recipe is not None, "an uploaded object has its file"
-            unfinished = self.new_file()
-            with unfinished.open("wb") as file:
-                file.writelines(recipe_pieces(recipe))
-            unfinished.replace(path)
+            with replacing_file(path) as (file, _):
+                file.buffer.writelines(recipe_pieces(recipe))
         return path
 
     def _save(self, stored: StoredObject) -> None:

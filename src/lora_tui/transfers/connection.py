@@ -18,16 +18,12 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.error_pages import PREFIX_BYTES, find_error_page
-from lora_tui.gateway.file_connection import (
-    FileBody,
-    FileConnection,
-    FileResponse,
-    file_connection,
-)
+from lora_tui.gateway.file_connection import FileConnection, FileResponse, file_connection
 from lora_tui.gateway.headers import content_span, strong_etag, with_retry_after
 from lora_tui.gateway.limits import (
     BrokenOffError,
     EndlessError,
+    FileBody,
     MalformedError,
     SlowError,
 )

@@ -9,6 +9,7 @@ from typing import Final
 
 from rich.cells import cell_len, chop_cells
 
+from lora_tui.text import fit as fit_text
 from lora_tui.text import terminal_safe
 
 _ASCII_FOR: Final = str.maketrans(
@@ -45,19 +46,13 @@ def normalize_width(text: str, *, ascii_only: bool = False) -> str:
 
 def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False) -> str:
     """Pad or cut the text to exactly `width` cells; a cut text ends in an ellipsis."""
-    if width <= 0:
-        return ""
-    text = normalize_width(text, ascii_only=ascii_only)
-    occupied = cell_len(text)
-    if occupied > width:
-        ellipsis = "~" if ascii_only else "…"
-        pieces = chop_cells(text, width - 1) if width > 1 else []
-        text = (pieces[0] if pieces else "").rstrip() + ellipsis
-        occupied = cell_len(text)
-        if occupied > width:  # the first character alone is too wide
-            text, occupied = ellipsis, 1
-    padding = " " * (width - occupied)
-    return padding + text if right else text + padding
+    return fit_text(
+        normalize_width(text, ascii_only=ascii_only),
+        width,
+        right=right,
+        ellipsis="~" if ascii_only else "…",
+        measure=cell_len,
+    )
 
 
 def fit_end(text: str, width: int, *, ascii_only: bool = False) -> str:

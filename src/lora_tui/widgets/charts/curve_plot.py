@@ -15,18 +15,16 @@ from itertools import pairwise
 from typing import Final
 
 from lora_tui.curves.series import Series, Smoothing
-from lora_tui.widgets.charts.axes import NEAR_ZERO, linear_ticks, log_ticks
-from lora_tui.widgets.charts.canvas import Grid, Layer
+from lora_tui.widgets.charts.axes import NEAR_ZERO
+from lora_tui.widgets.charts.canvas import Layer
 from lora_tui.widgets.charts.plot_frame import (
     BELOW_AXIS,
+    PlotFrame,
     PlotLayer,
-    Scale,
-    bottom_axis,
     crossed_rows,
     line_segments,
     log_losses,
     loss_range,
-    plot_row,
     step_range,
     ticks_across,
 )
@@ -101,42 +99,26 @@ def draw_curve(
     if is_log:
         losses = log_losses(losses, logged)
     low, high = loss_range(losses, is_log)
-    rows = height - 2
-    ticks = (log_ticks if is_log else linear_ticks)(
-        low, high, max(2, min(rows // 2, 3 + rows // 4))
+    frame = PlotFrame.of(
+        width,
+        height,
+        part.window,
+        (low, high),
+        is_log=is_log,
+        is_open=window is not None,
+        ascii_only=style.ascii_only,
     )
-    gutter = max(len(label) for label in ticks.labels) + 1
-    grid = Grid(width - gutter - 1, rows, *((1, 1) if style.ascii_only else (2, 4)))
-    across = Scale(*part.window, grid.columns, is_open=window is not None)
-    down = Scale(low, high, grid.rows, is_log=is_log, is_open=window is not None)
-    layers, raw = _layers(part, grid, across, down, style)
+    layers, raw = _layers(part, frame, style)
     has_hidden_points = any(any(layer.masks) for layer, _, _ in layers[:_MARKS])
-    marks = {
-        grid.rows // grid.down - 1 - down.dot(value) // grid.down: label
-        for value, label in zip(ticks.values, ticks.labels, strict=True)
-    }
-    lines = [
-        plot_row(
-            row,
-            grid,
-            layers,
-            marks.get(row),
-            gutter,
-            backdrop=raw,
-            ascii_only=style.ascii_only,
-        )
-        for row in range(rows)
-    ]
     over_time = style.over_time and series.seconds is not None
-    below = ticks_across(part.xs, across, grid.width, over_time=over_time)
-    lines += bottom_axis(below, grid, across, gutter, ascii_only=style.ascii_only)
+    bottom = ticks_across(part.xs, frame.across, frame.grid.width, over_time=over_time)
     return Plot(
-        tuple(lines),
-        gutter + 1,
-        grid.width,
+        frame.draw(layers, bottom, raw),
+        frame.left,
+        frame.grid.width,
         tuple(number for number, inside in zip(part.numbers, part.inside, strict=True) if inside),
         tuple(
-            across.dot(x) // grid.across
+            frame.across.dot(x) // frame.grid.across
             for x, inside in zip(part.xs, part.inside, strict=True)
             if inside
         ),
@@ -202,17 +184,15 @@ class _Part:
         ]
 
 
-def _layers(
-    part: _Part, grid: Grid, across: Scale, down: Scale, style: PlotStyle
-) -> tuple[list[PlotLayer], PlotLayer]:
+def _layers(part: _Part, frame: PlotFrame, style: PlotStyle) -> tuple[list[PlotLayer], PlotLayer]:
     """The marks and lines, the top one first, and the logged losses behind them."""
     unbroken = [False] * len(part.xs)
 
     def draw(
         losses: Sequence[float | None], breaks: Sequence[bool], *, dashed: bool = False
     ) -> tuple[Layer, Layer]:
-        line, feet = Layer(grid), Layer(grid)
-        runs, below = line_segments(part.xs, losses, breaks, across, down)
+        line, feet = Layer(frame.grid), Layer(frame.grid)
+        runs, below = line_segments(part.xs, losses, breaks, frame.across, frame.down)
         for dots in runs:
             line.draw(dots, dashed=dashed)
         for dot in below:
@@ -229,7 +209,7 @@ def _layers(
     validation, validation_feet = draw(part.validation, unbroken, dashed=True)
     logged, feet = draw(part.training, part.breaks)
     training = draw(part.smoothed, part.breaks)[0] if style.smoothing else logged
-    raw = logged if style.smoothing else Layer(grid)
+    raw = logged if style.smoothing else Layer(frame.grid)
     letters = ("o", "*", ".") if style.ascii_only else (None, None, None)
     foot = BELOW_AXIS[style.ascii_only]
     return [

@@ -10,18 +10,16 @@ from functools import cached_property
 from typing import Final
 
 from lora_tui.curves.series import Series, Smoothing
-from lora_tui.widgets.charts.axes import NEAR_ZERO, linear_ticks, log_ticks
+from lora_tui.widgets.charts.axes import NEAR_ZERO
 from lora_tui.widgets.charts.canvas import Dot, Grid, Layer
 from lora_tui.widgets.charts.curve_plot import MIN_PLOT_HEIGHT, MIN_PLOT_WIDTH, PlotStyle, Window
 from lora_tui.widgets.charts.plot_frame import (
     BELOW_AXIS,
+    PlotFrame,
     PlotLayer,
-    Scale,
-    bottom_axis,
     line_segments,
     log_losses,
     loss_range,
-    plot_row,
     step_range,
     ticks_across,
 )
@@ -136,13 +134,16 @@ def draw_overlay(
     losses_logged = _losses(logged or curves, reach)
     is_log = style.log_scale and max(losses_logged) > NEAR_ZERO
     low, high = loss_range(log_losses(losses, losses_logged) if is_log else losses, is_log)
-    rows = height - 2
-    most = max(2, min(rows // 2, 3 + rows // 4))
-    ticks = (log_ticks if is_log else linear_ticks)(low, high, most)
-    gutter = max(len(label) for label in ticks.labels) + 1
-    grid = Grid(width - gutter - 1, rows, *((1, 1) if style.ascii_only else (2, 4)))
-    across = Scale(*reach, grid.columns, is_open=window is not None)
-    down = Scale(low, high, grid.rows, is_log=is_log, is_open=window is not None)
+    frame = PlotFrame.of(
+        width,
+        height,
+        reach,
+        (low, high),
+        is_log=is_log,
+        is_open=window is not None,
+        ascii_only=style.ascii_only,
+    )
+    grid, across = frame.grid, frame.across
     columns: dict[int, float] = {}
     for step, _ in sorted(points):
         if reach[0] <= step <= reach[1]:
@@ -155,7 +156,7 @@ def draw_overlay(
             [None if math.isnan(loss) else loss for _, loss in curve],
             [math.isnan(loss) for _, loss in [(0.0, 0.0), *curve[:-1]][: len(curve)]],
             across,
-            down,
+            frame.down,
         )
         layer, letter = Layer(grid), letters[number]
         for dots in runs:
@@ -169,28 +170,14 @@ def draw_overlay(
     tops: list[PlotLayer] = [
         (lettered.of(number), f"series{number}", letters[number]) for number in range(len(curves))
     ]
-    marks = {
-        grid.rows // grid.down - 1 - down.dot(value) // grid.down: label
-        for value, label in zip(ticks.values, ticks.labels, strict=True)
-    }
-    drawn = [
-        plot_row(
-            row,
-            grid,
-            [*tops, (feet, "label", BELOW_AXIS[style.ascii_only]), *layers],
-            marks.get(row),
-            gutter,
-            ascii_only=style.ascii_only,
-        )
-        for row in range(rows)
-    ]
-    numbers = ticks_across(steps, across, grid.width)
-    drawn += bottom_axis(numbers, grid, across, gutter, ascii_only=style.ascii_only)
     return Overlay(
-        tuple(drawn),
+        frame.draw(
+            [*tops, (feet, "label", BELOW_AXIS[style.ascii_only]), *layers],
+            ticks_across(steps, across, grid.width),
+        ),
         is_log,
         has_hidden_points=any(feet.masks),
-        left=gutter + 1,
+        left=frame.left,
         width=grid.width,
         window=reach,
         columns=columns,

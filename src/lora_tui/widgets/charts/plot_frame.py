@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from lora_tui.widgets.charts.axes import (
     NEAR_ZERO,
     Ticks,
     linear_ticks,
+    log_ticks,
     padded_range,
     time_ticks,
 )
@@ -111,67 +112,106 @@ def log_losses(drawn: Sequence[float], logged: Sequence[float]) -> list[float]:
     return [loss for loss in drawn if loss >= least] or positive
 
 
-def plot_row(
-    row: int,
-    grid: Grid,
-    layers: Sequence[PlotLayer],
-    label: str | None,
-    gutter: int,
-    *,
-    backdrop: PlotLayer | None = None,
-    ascii_only: bool,
-) -> tuple[Span, ...]:
-    """One row of the plot with its part of the loss axis; the first layer is on top.
+@dataclass(frozen=True)
+class PlotFrame:
+    """The size and axes of a plot, into which layers are drawn."""
 
-    Where several lines of dots share a cell, all dots are drawn in the style of the top one. The
-    `backdrop` is drawn in cells without other layers.
-    """
-    plain, ticked = ("|", "+") if ascii_only else ("│", "┤")
-    blank = _GRID_LINE if label and not ascii_only else " "
-    cells: list[Span] = []
-    for cell in range(row * grid.width, (row + 1) * grid.width):
-        top = next((layer for layer in layers if layer[0].masks[cell]), None)
-        if top is None:
-            character = backdrop[0].character(cell, backdrop[2]) if backdrop else None
-            if backdrop is None or character is None:
-                cells.append((blank, "grid"))
+    grid: Grid
+    across: Scale
+    down: Scale
+    labels: Mapping[int, str]
+    """Row of the plot → label of the loss axis."""
+    left: int
+    """The first cell of the plot, right of the loss axis."""
+    ascii_only: bool
+
+    @classmethod
+    def of(
+        cls,
+        width: int,
+        height: int,
+        steps: tuple[float, float],
+        losses: tuple[float, float],
+        *,
+        is_log: bool,
+        is_open: bool,
+        ascii_only: bool,
+    ) -> PlotFrame:
+        """A frame of `width` by `height` cells for these ranges; `is_open` see `Scale`."""
+        rows = height - 2
+        most = max(2, min(rows // 2, 3 + rows // 4))
+        ticks = (log_ticks if is_log else linear_ticks)(*losses, most)
+        left = max(len(label) for label in ticks.labels) + 2
+        grid = Grid(width - left, rows, *((1, 1) if ascii_only else (2, 4)))
+        across = Scale(*steps, grid.columns, is_open=is_open)
+        down = Scale(*losses, grid.rows, is_log=is_log, is_open=is_open)
+        labels = {
+            rows - 1 - down.dot(value) // grid.down: label
+            for value, label in zip(ticks.values, ticks.labels, strict=True)
+        }
+        return cls(grid, across, down, labels, left, ascii_only)
+
+    def draw(
+        self, layers: Sequence[PlotLayer], bottom: Ticks, backdrop: PlotLayer | None = None
+    ) -> tuple[tuple[Span, ...], ...]:
+        """All rows; the first layer is on top, `backdrop` in cells without other layers."""
+        rows = self.grid.rows // self.grid.down
+        return (
+            *(self._row(row, layers, backdrop) for row in range(rows)),
+            *self._bottom_axis(bottom),
+        )
+
+    def _row(
+        self, row: int, layers: Sequence[PlotLayer], backdrop: PlotLayer | None
+    ) -> tuple[Span, ...]:
+        """One row with its part of the loss axis.
+
+        Where several lines of dots share a cell, all dots are drawn in the style of the top one.
+        """
+        label = self.labels.get(row)
+        plain, ticked = ("|", "+") if self.ascii_only else ("│", "┤")
+        blank = _GRID_LINE if label and not self.ascii_only else " "
+        cells: list[Span] = []
+        for cell in range(row * self.grid.width, (row + 1) * self.grid.width):
+            top = next((layer for layer in layers if layer[0].masks[cell]), None)
+            if top is None:
+                character = backdrop[0].character(cell, backdrop[2]) if backdrop else None
+                if backdrop is None or character is None:
+                    cells.append((blank, "grid"))
+                else:
+                    cells.append((character, backdrop[1]))
+            elif top[2] is not None:
+                cells.append((top[2], top[1]))
             else:
-                cells.append((character, backdrop[1]))
-        elif top[2] is not None:
-            cells.append((top[2], top[1]))
-        else:
-            mask = 0
-            for layer, _, letter in layers:
-                mask |= 0 if letter else layer.masks[cell]
-            cells.append((chr(0x2800 | mask), top[1]))
-    return (
-        (f"{label or '':>{gutter - 1}} ", "label"),
-        (ticked if label else plain, "axis"),
-        *_merged(cells),
-    )
+                mask = 0
+                for layer, _, letter in layers:
+                    mask |= 0 if letter else layer.masks[cell]
+                cells.append((chr(0x2800 | mask), top[1]))
+        return (
+            (f"{label or '':>{self.left - 2}} ", "label"),
+            (ticked if label else plain, "axis"),
+            *_merged(cells),
+        )
 
-
-def bottom_axis(
-    ticks: Ticks, grid: Grid, across: Scale, gutter: int, *, ascii_only: bool
-) -> list[tuple[Span, ...]]:
-    """The two rows below the plot: the axis and the labels of its ticks."""
-    corner, line, tick = ("+", "-", "+") if ascii_only else ("└", "─", "┬")
-    axis = [line] * grid.width
-    labels = [" "] * (gutter + 1 + grid.width)
-    free_from = 0
-    for value, label in zip(ticks.values, ticks.labels, strict=True):
-        cell = across.dot(value) // grid.across
-        middle = gutter + 1 + cell
-        start = min(max(0, middle - len(label) // 2), len(labels) - len(label))
-        if start < free_from:
-            continue
-        axis[cell] = tick
-        labels[start : start + len(label)] = label
-        free_from = start + len(label) + 2
-    return [
-        ((" " * gutter, "label"), (corner + "".join(axis), "axis")),
-        (("".join(labels), "label"),),
-    ]
+    def _bottom_axis(self, ticks: Ticks) -> list[tuple[Span, ...]]:
+        """The two rows below the plot: the axis and the labels of its ticks."""
+        corner, line, tick = ("+", "-", "+") if self.ascii_only else ("└", "─", "┬")
+        axis = [line] * self.grid.width
+        labels = [" "] * (self.left + self.grid.width)
+        free_from = 0
+        for value, label in zip(ticks.values, ticks.labels, strict=True):
+            cell = self.across.dot(value) // self.grid.across
+            middle = self.left + cell
+            start = min(max(0, middle - len(label) // 2), len(labels) - len(label))
+            if start < free_from:
+                continue
+            axis[cell] = tick
+            labels[start : start + len(label)] = label
+            free_from = start + len(label) + 2
+        return [
+            ((" " * (self.left - 1), "label"), (corner + "".join(axis), "axis")),
+            (("".join(labels), "label"),),
+        ]
 
 
 def ticks_across(
