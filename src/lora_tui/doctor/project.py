@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 
@@ -26,7 +26,7 @@ from lora_tui.doctor.findings import (
 from lora_tui.errors import AuthenticationError, DeniedError, NotFoundError
 from lora_tui.gateway.auth import KeyAuth, SessionAuth, fetch_user
 from lora_tui.gateway.gpu import ResultGoneError, Worker
-from lora_tui.gateway.http import build_client
+from lora_tui.gateway.http import ClientOwner, build_client
 from lora_tui.gateway.responses import check, is_from_service, read_json
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.retry import RETRY, RetryPolicy
@@ -49,23 +49,13 @@ _NO_ID = "00000000-0000-0000-0000-000000000000"
 _NO_JOB: Final = "lora-tui-doctor"
 
 
-class ProjectView:
+class ProjectView(ClientOwner):
     """A project as one role sees it, with queries that do not filter by owner. To be closed."""
 
     def __init__(self, url: str, auth: httpx.Auth) -> None:
-        self._client = build_client(url, auth=auth)
+        super().__init__(build_client(url, auth=auth))
         self.rest = Rest(url, auth, client=self._client)
         self.storage = Storage(url, auth, client=self._client)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
 
     def sample(self, table: str) -> None:
         """Read one row of any owner. Raises the error of the request."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
@@ -20,7 +20,7 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway.http import build_client
+from lora_tui.gateway.http import ClientOwner, build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import check, error_body, is_from_service, read_json
 from lora_tui.json_values import parse_json
@@ -98,22 +98,12 @@ class WorkerResult:
     metadata: Mapping[str, Any]
 
 
-class Worker:
+class Worker(ClientOwner):
     """A RunPod endpoint. The key is sent to its host only. Close it at the end."""
 
     def __init__(self, url: str, api_key: Secret, *, client: httpx.Client | None = None) -> None:
         self._url = url.rstrip("/")
-        self._client = client or build_client(url, auth=_WorkerAuth(api_key))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
+        super().__init__(client or build_client(url, auth=_WorkerAuth(api_key)))
 
     def result(self, external_job_id: str) -> WorkerResult:
         """The files of a completed job.

@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 from httpx_retries import Retry, RetryTransport
@@ -93,6 +93,23 @@ def build_client(
         follow_redirects=False,
         transport=_Retries(_WholeResponses(network), retry),
     )
+
+
+class ClientOwner:
+    """A part of a service that is reached over one client. Close it, or use it in `with`."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 
@@ -22,7 +22,7 @@ from lora_tui.errors import (
     ConflictError,
     QueryTimeoutError,
 )
-from lora_tui.gateway.http import build_client
+from lora_tui.gateway.http import ClientOwner, build_client
 from lora_tui.gateway.paging import (
     FIRST_ID,
     ROWS_A_PAGE,
@@ -45,7 +45,7 @@ _QUEUE_COLUMNS: Final = "id,user_id,dataset_id,external_job_id,completed_at"
 _POINT_COLUMNS: Final = "id,timestamp,epoch,step,training_loss,validation_loss"
 
 
-class Rest:
+class Rest(ClientOwner):
     """The Data API of one project. Safe to use from several threads; close it at the end."""
 
     server_time: datetime | None = None
@@ -56,7 +56,7 @@ class Rest:
     def __init__(self, url: str, auth: httpx.Auth, *, client: httpx.Client | None = None) -> None:
         from postgrest import SyncPostgrestClient  # late: its import takes longer than a query
 
-        self._client = client or build_client(url, auth=auth)
+        super().__init__(client or build_client(url, auth=auth))
         self.unreadable: Counter[str] = Counter()
         """By table, how many items of answers were not rows."""
         self._counts = True
@@ -66,16 +66,6 @@ class Rest:
         self._tables = SyncPostgrestClient(
             f"{url.rstrip('/')}/rest/v1", http_client=self._client, retry_enabled=False
         )
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
 
     def send(self, query: Any) -> httpx.Response:
         """Send a query of the builder; the response, whatever its status. Raises UnreachableError.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -24,7 +24,7 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.headers import byte_count
-from lora_tui.gateway.http import REPEATABLE, build_client
+from lora_tui.gateway.http import REPEATABLE, ClientOwner, build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import check, error_of, read_json
 from lora_tui.gateway.resumable import ResumableUpload, metadata
@@ -60,7 +60,7 @@ class ObjectInfo:
     updated_at: str | None = None
 
 
-class Storage:
+class Storage(ClientOwner):
     """One bucket of one project. Safe to use from several threads; close it at the end."""
 
     def __init__(
@@ -74,18 +74,8 @@ class Storage:
     ) -> None:
         self._base = f"{url.rstrip('/')}/storage/v1"
         self._bucket = bucket
-        self._client = client or build_client(url, auth=auth, retry=retry)
+        super().__init__(client or build_client(url, auth=auth, retry=retry))
         self._retry = retry
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
 
     def sign(self, path: str, *, expires_in: int = LINK_SECONDS) -> str:
         """A link to an object, valid for `expires_in` seconds; anyone who has it can read it."""

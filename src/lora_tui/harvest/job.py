@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -66,10 +67,9 @@ def harvest_job(
     raise StoppedError to end within a file. Raises StoppedError, and the errors of failures.py.
     """
     identity = Identity.of(job)
+    attempt = _Attempt(harvester, job, identity, emit, stopping, on_progress, check_stop)
     try:
-        return _harvest_under_lease(
-            harvester, job, identity, emit, stopping, yielding, on_progress, check_stop
-        )
+        return _harvest_under_lease(attempt, yielding=yielding)
     except MissingReferenceError as error:
         receipts = _receipts(harvester, identity)
         if not discard_if_deleted(harvester.rest, harvester.storage, receipts, identity):
@@ -80,17 +80,22 @@ def harvest_job(
         ) from None
 
 
-def _harvest_under_lease(
-    harvester: Harvester,
-    job: Row,
-    identity: Identity,
-    emit: Emit,
-    stopping: Callable[[], bool],
-    yielding: bool,
-    on_progress: Progress,
-    check_stop: Callable[[], None],
-) -> bool:
+@dataclass(frozen=True)
+class _Attempt:
+    """The parameters of `harvest_job`, for its steps."""
+
+    harvester: Harvester
+    job: Row
+    identity: Identity
+    emit: Emit
+    stopping: Callable[[], bool]
+    on_progress: Progress
+    check_stop: Callable[[], None]
+
+
+def _harvest_under_lease(attempt: _Attempt, *, yielding: bool) -> bool:
     """Make the job's model under a lease, where the project has leases."""
+    harvester, identity = attempt.harvester, attempt.identity
     lease = Lease.claim(harvester.rest, identity.job_id, harvester.holder, harvester.lease_seconds)
     if lease is None:
         return False
@@ -100,17 +105,7 @@ def _harvest_under_lease(
             if yielding:
                 _require_own_files(harvester, identity)
             with _translate_missing_result(harvester, identity):
-                return _make_model(
-                    harvester,
-                    job,
-                    identity,
-                    lease,
-                    emit,
-                    stopping,
-                    yielding=yielding,
-                    on_progress=on_progress,
-                    check_stop=check_stop,
-                )
+                return _make_model(attempt, lease, yielding=yielding)
         except LeaseLostError:
             return False
         except LoraTuiError as error:
@@ -145,34 +140,15 @@ def _translate_missing_result(harvester: Harvester, identity: Identity) -> Itera
         ) from None
 
 
-def _make_model(
-    harvester: Harvester,
-    job: Row,
-    identity: Identity,
-    lease: Lease,
-    emit: Emit,
-    stopping: Callable[[], bool],
-    *,
-    yielding: bool,
-    on_progress: Progress,
-    check_stop: Callable[[], None],
-) -> bool:
+def _make_model(attempt: _Attempt, lease: Lease, *, yielding: bool) -> bool:
+    harvester, identity, emit = attempt.harvester, attempt.identity, attempt.emit
     emit(_start_event(identity, dry_run=False))
     artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
     adopted = artifact is not None
     if artifact is None:
-        files = _store_files(
-            harvester,
-            identity,
-            lease,
-            emit,
-            stopping,
-            yielding=yielding,
-            on_progress=on_progress,
-            check_stop=check_stop,
-        )
+        files = _store_files(attempt, lease, yielding=yielding)
         pages = harvester.rest.metric_points(identity.job_id)
-        row = artifact_row(job, (point for page in pages for point in page), files)
+        row = artifact_row(attempt.job, (point for page in pages for point in page), files)
         check_stored(harvester.storage, identity, files)
         lease.check()
         artifact, adopted = write_artifact(harvester.rest, row)
@@ -200,24 +176,15 @@ def _require_own_files(harvester: Harvester, identity: Identity) -> None:
         raise HeldElsewhereError
 
 
-def _store_files(
-    harvester: Harvester,
-    identity: Identity,
-    lease: Lease,
-    emit: Emit,
-    stopping: Callable[[], bool],
-    *,
-    yielding: bool,
-    on_progress: Progress,
-    check_stop: Callable[[], None],
-) -> list[StoredFile]:
+def _store_files(attempt: _Attempt, lease: Lease, *, yielding: bool) -> list[StoredFile]:
     """Store all files, small ones first: they show other harvesters that the job is in work."""
+    harvester, identity = attempt.harvester, attempt.identity
     source = _open_source(harvester, identity)
     source.check()
     receipts = _receipts(harvester, identity)
     files = []
     for name in sorted(source.names, key=lambda name: not name.endswith(".json")):
-        if stopping():
+        if attempt.stopping():
             raise StoppedError
         lease.check()
         store = partial(
@@ -228,19 +195,17 @@ def _store_files(
             partial(source.download, name),
             spool_dir=harvester.spool_dir,
             receipts=receipts,
-            on_growth=_progress_reporter(harvester, identity.job_id, name, on_progress),
-            check_stop=check_stop,
+            on_growth=_progress_reporter(harvester, identity.job_id, name, attempt.on_progress),
+            check_stop=attempt.check_stop,
             yielding=yielding,
         )
         try:
             file = store()
-        except (
-            DamagedFileError
-        ) as error:  # such as an error page of an overloaded host: try once more
+        except DamagedFileError as error:  # perhaps an error page of an overloaded host: once more
             RETRY.wait(error)
             file = store()
         files.append(file)
-        emit(
+        attempt.emit(
             FileStored(
                 job_id=identity.job_id,
                 artifact_id=identity.artifact_id,

@@ -1,7 +1,7 @@
 """Runs a blocking call in a thread, and passes its result to the event loop.
 
-All background work of the application goes through `start`, which handles late results and
-unexpected errors.
+All background work of the application and its screens goes through `start`, which handles late
+results and unexpected errors.
 """
 
 from __future__ import annotations
@@ -10,46 +10,56 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from lora_tui.errors import DamagedCacheError, LoraTuiError
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
 
+    from lora_tui.tui.base_app import BaseApp
+
 Result = TypeVar("Result")
 
 
-def start(
-    node: DOMNode,
-    call: Callable[[], Result],
-    *,
-    name: str,
-    then: Callable[[Result], None],
-    failed: Callable[[LoraTuiError], None],
-    is_wanted: Callable[[], bool],
-    exclusive: str | None = None,
-) -> None:
-    """Run `call` in a thread; then call `then` with its result, or `failed` with its error.
+class StartsCalls:
+    """Gives the application and its screens `start`."""
 
-    Neither is called if `is_wanted` returns False by then, or `node` was removed. `exclusive` names
-    a group of calls of which only the newest counts. A DamagedCacheError, and an error that is no
-    LoraTuiError, goes to the application.
-    """
+    @property
+    def is_alive(self) -> bool:
+        """Whether results of background work can still be shown."""
+        return True
 
-    async def run() -> None:
-        try:
-            result = await in_background(call, name=name)
-        except DamagedCacheError:
-            raise
-        except LoraTuiError as error:
-            if is_wanted():
-                failed(error)
-        else:
-            if is_wanted():
-                then(result)
+    def start(
+        self,
+        call: Callable[[], Result],
+        then: Callable[[Result], None],
+        *,
+        name: str,
+        failed: Callable[[LoraTuiError], None] | None = None,
+        exclusive: str | None = None,
+    ) -> None:
+        """Run a blocking call in a thread, then `then` with its result.
 
-    node.run_worker(run(), name=name, group=exclusive or name, exclusive=exclusive is not None)
+        An error becomes a toast unless `failed` takes it. Neither is called if the screen, or the
+        application, was closed by then. `exclusive` names a group of calls of which only the newest
+        counts. A DamagedCacheError, and an error that is no LoraTuiError, goes to the application.
+        """
+        node = cast("DOMNode", self)
+
+        async def run() -> None:
+            try:
+                result = await in_background(call, name=name)
+            except DamagedCacheError:
+                raise
+            except LoraTuiError as error:
+                if self.is_alive:
+                    (failed or cast("BaseApp", node.app).show_error)(error)
+            else:
+                if self.is_alive:
+                    then(result)
+
+        node.run_worker(run(), name=name, group=exclusive or name, exclusive=exclusive is not None)
 
 
 async def in_background(call: Callable[[], Result], *, name: str) -> Result:

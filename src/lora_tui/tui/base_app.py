@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 from textual import events
 from textual._path import CSSPathType
@@ -17,7 +16,7 @@ from lora_tui.config.keys import keys_of
 from lora_tui.config.table import THEME_NAMES, Preferences
 from lora_tui.errors import LoraTuiError
 from lora_tui.text import terminal_safe
-from lora_tui.tui import background
+from lora_tui.tui.background import StartsCalls
 from lora_tui.tui.base_screen import BaseScreen
 from lora_tui.tui.line_filters import ColourFilter, ControlCharacterFilter, CursorFilter
 from lora_tui.tui.signals import exit_on_signals
@@ -26,16 +25,17 @@ from lora_tui.tui.themes import ANSI, MONO, THEMES, suitable_theme
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import normalize_width
 
-Found = TypeVar("Found")
-
 _KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
 _KEYS_IN_WORDS: Final = str.maketrans(
     {"↑": "up", "↓": "down", "←": "left", "→": "right", "⌫": "backspace"}
 )
 
 
-class BaseApp(App[None]):
-    """An application with the preferences of the user."""
+class BaseApp(App[None], StartsCalls):
+    """An application with the preferences of the user.
+
+    For results of one screen use the `start` of that screen.
+    """
 
     TITLE = "lora-tui"
     CSS_PATH: ClassVar[CSSPathType | None] = "base_app.tcss"
@@ -82,27 +82,10 @@ class BaseApp(App[None]):
         """End on signals. Textual calls `on_mount` of every class."""
         exit_on_signals(self)
 
-    def start(
-        self,
-        call: Callable[[], Found],
-        then: Callable[[Found], None],
-        *,
-        name: str,
-        failed: Callable[[LoraTuiError], None] | None = None,
-    ) -> None:
-        """Run a blocking call in a thread, then `then` with its result.
-
-        An error becomes a toast unless `failed` is given. For results of one screen use the `start`
-        of that screen.
-        """
-        background.start(
-            self,
-            call,
-            name=name,
-            then=then,
-            failed=failed or self.show_error,
-            is_wanted=lambda: self.is_running and not self._exit,
-        )
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs and was not asked to end."""
+        return self.is_running and not self._exit
 
     async def on_event(self, event: events.Event) -> None:
         """Count typed keys; on a terminal that is too small, accept only keys that quit."""

@@ -23,13 +23,11 @@ from textual.screen import ModalScreen, Screen
 
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_existing, translate_database_errors
-from lora_tui.errors import LoraTuiError
-from lora_tui.tui import background
+from lora_tui.tui.background import StartsCalls
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.states import TooSmall
 
 if TYPE_CHECKING:
-    from lora_tui.tui.base_app import BaseApp
     from lora_tui.tui.cache_app import CacheApp
 
 Answer = TypeVar("Answer")
@@ -46,7 +44,7 @@ _FOR_LIVE_SCREENS: Final = (
 )
 
 
-class BaseScreen(Screen[Answer]):
+class BaseScreen(Screen[Answer], StartsCalls):
     """Begin work with `start`, wrap every other callback in `while_alive`, end with `answer`.
 
     On a terminal that is too small it says so, and the application passes it no keys.
@@ -68,29 +66,6 @@ class BaseScreen(Screen[Answer]):
         """Whether the terminal is smaller than this screen needs."""
         size = self.app.size
         return size.width < self.LEAST_WIDTH or size.height < self.LEAST_HEIGHT
-
-    def start(
-        self,
-        call: Callable[[], Found],
-        then: Callable[[Found], None],
-        *,
-        name: str,
-        failed: Callable[[LoraTuiError], None] | None = None,
-        exclusive: str | None = None,
-    ) -> None:
-        """Run a blocking call in a thread; show its result with `then` if the screen is still open.
-
-        An error becomes a toast unless `failed` takes it. See `background.start` for `exclusive`.
-        """
-        background.start(
-            self,
-            call,
-            name=name,
-            then=then,
-            failed=failed or cast("BaseApp", self.app).show_error,
-            is_wanted=lambda: self.is_alive,
-            exclusive=exclusive,
-        )
 
     def while_alive(self, callback: Callable[Arguments, None]) -> Callable[Arguments, None]:
         """`callback`, which does nothing once the screen is being removed."""
