@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tomllib
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -64,25 +65,97 @@ def _edited(path: Path, changes: _Changes) -> str:
     import tomlkit  # late: only a change of the file needs it
     from tomlkit.exceptions import TOMLKitError
 
+    text = _text_of(path)
+    has_dos_lines = 0 < text.count("\r\n") == text.count("\n")
+    if has_dos_lines:
+        text = text.replace("\r\n", "\n")
+    if text and not text.endswith("\n"):
+        text += "\n"
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        for place, values in changes.items():
+            if any(value is not None for value in values.values()):
+                text = _with_table(text, place)
         document = tomlkit.parse(text)
         for place, values in changes.items():
-            table: MutableMapping[str, Any] = document
-            for depth, name in enumerate(place):
-                if name not in table:
-                    table[name] = tomlkit.table(is_super_table=depth < len(place) - 1)
-                table = table[name]
-                assert isinstance(table, MutableMapping)
+            if all(value is None for value in values.values()) and not _has_table(text, place):
+                continue
+            table = _table_in(document, place)
             for key, value in values.items():
                 if value is None:
                     table.pop(key, None)
-                else:
+                elif key in table:
                     table[key] = value
-        return tomlkit.dumps(document)
-    except TOMLKitError:
+                else:
+                    _append(table, key, value)
+        edited = tomlkit.dumps(document)
+    except (TOMLKitError, tomllib.TOMLDecodeError):
         # its message may quote the file, and with it a secret
         raise ConfigError("The configuration file is not valid TOML", details=str(path)) from None
+    return edited.replace("\n", "\r\n") if has_dos_lines else edited
+
+
+def _text_of(path: Path) -> str:
+    """The file with its own line ends; empty where there is none."""
+    if not path.exists():
+        return ""
+    with path.open(encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def _has_table(text: str, place: tuple[str, ...]) -> bool:
+    table: Any = tomllib.loads(text)
+    for name in place:
+        table = table.get(name) if isinstance(table, dict) else None
+    return isinstance(table, dict)
+
+
+def _with_table(text: str, place: tuple[str, ...]) -> str:
+    """The text with a heading for this table at its end, where it has none yet."""
+    if _has_table(text, place):
+        return text
+    # the name of a profile may have dots in it
+    heading = ".".join(f'"{name}"' if "." in name else name for name in place)
+    longer = f"{text}\n[{heading}]\n" if text.strip() else f"{text}[{heading}]\n"
+    try:
+        tomllib.loads(longer)
+    except tomllib.TOMLDecodeError:
+        return text  # for example `profiles = {…}` in one line
+    return longer
+
+
+def _table_in(
+    document: MutableMapping[str, Any], place: tuple[str, ...]
+) -> MutableMapping[str, Any]:
+    """The table of the document; a new one where it has none."""
+    import tomlkit
+
+    table = document
+    for name in place:
+        if name not in table:
+            table[name] = tomlkit.table()
+        table = table[name]
+        assert isinstance(table, MutableMapping)
+    return table
+
+
+def _append(table: MutableMapping[str, Any], key: str, value: Written) -> None:
+    """Add a key after the last key of a table; comments that follow belong to the next table."""
+    import tomlkit
+    from tomlkit.items import Table
+
+    if not isinstance(table, Table):
+        table[key] = value  # a table in one line
+        return
+    body = table.value.body
+    keys = [place for place, (name, _) in enumerate(body) if name is not None]
+    after = keys[-1] + 1 if keys else 0
+    rest = body[after:]
+    del body[after:]
+    item = tomlkit.item(value)
+    if keys:
+        item.trivia.indent = body[-1][1].trivia.indent
+    table.append(key, item)
+    body.extend(rest)
 
 
 def _replace(path: Path, text: str) -> None:
