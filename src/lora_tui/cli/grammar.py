@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from lora_tui import __version__
 from lora_tui.cli.command_table import COMMANDS, Command
-from lora_tui.cli.options import positive
+from lora_tui.cli.options import FREE_TEXT, positive
 from lora_tui.errors import UsageError
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ def _check_command(words: Sequence[str]) -> None:
     near = get_close_matches(words[0], [command.name for command in COMMANDS], n=1)
     raise UsageError(
         f"There is no command {words[0]!r}",
-        remedy=f"did you mean `lora-tui {near[0]}`? `lora-tui --help` lists all"
+        remedy=f"did you mean `lora-tui {near[0]}`? `lora-tui --help` lists the commands"
         if near
         else "see `lora-tui --help`",
     )
@@ -155,7 +155,83 @@ class _Parser(argparse.ArgumentParser):
         return super().format_help()
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, remedy=f"see `{self.prog} --help`")
+        from lora_tui.cli.usage_errors import plain_error
+
+        raise plain_error(message, self.prog)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse the words; argparse calls this for each subcommand too."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args(self._with_dashes(words), namespace)
+
+    def _with_dashes(self, words: Sequence[str]) -> Sequence[str]:
+        """The words in a form that argparse reads as meant where a value begins with a dash.
+
+        Raises UsageError for an option that does not exist.
+        """
+        if not any(map(_begins_with_dash, words)):
+            return words
+        known = self._option_string_actions
+        positionals = [action for action in self._actions if not action.option_strings]
+        options: list[str] = []
+        others: list[str] = []
+        needs_mark = False
+        rest = iter(words)
+        for word in rest:
+            if not _begins_with_dash(word):
+                others.append(word)
+                if self._subparsers is not None:  # the rest is the subcommand's
+                    return [*options, *others, *rest]
+                continue
+            if word == "--":
+                others += rest
+                needs_mark = True
+                break
+            action = self._option_of(word)
+            if action is None:
+                place = min(len(others), len(positionals) - 1)
+                if not positionals or positionals[place].metavar != FREE_TEXT:
+                    self._refuse(word)
+                self._refuse(word, only_similar=True)
+                others.append(word)
+                needs_mark = True
+                continue
+            options.append(word)
+            if action.nargs is None and "=" not in word:
+                value = next(rest, None)
+                if value is None:
+                    break
+                if _begins_with_dash(value) and value.partition("=")[0] in known:
+                    self.error(f"argument {word}: expected one argument")
+                options[-1:] = [f"{word}={value}"] if word.startswith("--") else [word, value]
+        return [*options, *(("--",) if needs_mark else ()), *others]
+
+    def _option_of(self, word: str) -> argparse.Action | None:
+        """The option that a word names or begins, also as one of several letters (-vv)."""
+        known = self._option_string_actions
+        name = word.partition("=")[0]
+        if name in known:
+            return known[name]
+        if not name.startswith("--"):
+            return known.get(name[:2])
+        return next((known[option] for option in known if option.startswith(name)), None)
+
+    def _refuse(self, word: str, *, only_similar: bool = False) -> None:
+        """Raise the error for an unknown option; `only_similar`: if it resembles a known one."""
+        from lora_tui.cli.usage_errors import similar_option, unknown_option
+
+        known = list(self._option_string_actions)
+        if only_similar and similar_option(word.partition("=")[0], known) is None:
+            return
+        has_names = any(not action.option_strings for action in self._actions)
+        raise unknown_option(word, known, self.prog, has_names=has_names)
+
+
+def _begins_with_dash(word: str) -> bool:
+    """Whether a word looks like an option; a dash alone and a negative number do not."""
+    return word[:1] == "-" and len(word) > 1 and not word[1:].replace(".", "", 1).isdecimal()
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -215,7 +291,12 @@ def _add_commands(
 
 def _common() -> _Parser:
     """Build the options of every command; SUPPRESS lets them stand before or after the command."""
-    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS, formatter_class=_Formatter)
+    common = _Parser(
+        prog="lora-tui",
+        add_help=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=_Formatter,
+    )
     group = common.add_argument_group("for every command")
     group.add_argument("--profile", metavar="NAME", help="the profile to use")
     group.add_argument("--config", type=_path, metavar="FILE", help="read this configuration file")

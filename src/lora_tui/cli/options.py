@@ -9,6 +9,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 _SORTS = ("created", "quality", "name", "cost", "loss", "duration", "size", "perplexity")
+FREE_TEXT = "VALUE"
+"""The metavar of an argument that may begin with a dash."""
 _MODEL_HELP = "an id, a unique beginning of one, or an exact name"
 _FILE_HELP = "fetch only these files: names, or patterns in quotes ('*.json')"
 
@@ -146,7 +148,7 @@ def compare_options(parser: ArgumentParser) -> None:
 def download_options(parser: ArgumentParser) -> None:
     """Add those of `download`."""
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-    parser.add_argument("file", metavar="FILE", nargs="*", help=_FILE_HELP)
+    parser.add_argument("file", metavar="FILE", nargs="*", default=[], help=_FILE_HELP)
     parser.add_argument("--to", metavar="DIR", help="save the files in this directory")
     parser.add_argument(
         "--force", action="store_true", help="replace other files that have the same names"
@@ -185,7 +187,7 @@ def library_options(parser: ArgumentParser) -> None:
 def urls_options(parser: ArgumentParser) -> None:
     """Add those of `urls`."""
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-    parser.add_argument("file", metavar="FILE", nargs="*", help=_FILE_HELP)
+    parser.add_argument("file", metavar="FILE", nargs="*", default=[], help=_FILE_HELP)
 
 
 def push_options(parser: ArgumentParser) -> None:
@@ -232,7 +234,11 @@ def serve_config_options(parser: ArgumentParser) -> None:
 def retry_options(parser: ArgumentParser) -> None:
     """Add those of `harvest retry`."""
     parser.add_argument(
-        "job", metavar="JOB", nargs="*", help="the id of a failed job, or the start of one"
+        "job",
+        metavar="JOB",
+        nargs="*",
+        default=[],
+        help="the id of a failed job, or the start of one",
     )
     parser.add_argument("--all", action="store_true", help="retry all failed jobs")
 
@@ -253,7 +259,7 @@ def config_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "value",
         nargs="?",
-        metavar="VALUE",
+        metavar=FREE_TEXT,
         help="the new value; `-` asks for it (for secrets), '' removes the setting",
     )
 
