@@ -28,12 +28,12 @@ async def test_columns_are_chosen_seen_at_once_and_remembered(
     path = tmp_path / "views.json"
     app = open_app(views=path)
     async with app.run_test(size=(80, 24)) as pilot:
-        assert "Verdict" in heading(app)
+        assert "Converg." in heading(app)
         assert "Perpl." not in heading(app)
         await pilot.press("C", "j", "space", "j", "space", "j", "j", "space")
         assert "[x] Perplexity" in screen_text(app)
         await pilot.press("enter")
-        assert "Verdict" not in heading(app)
+        assert "Converg." not in heading(app)
         assert "Curve" not in heading(app)
         assert "Perpl." in heading(app)
     app = open_app(views=path)
@@ -49,7 +49,7 @@ async def test_escape_discards_the_choice_and_x_resets_it(library: Library, open
         await pilot.press("C", "space", "escape")
         assert heading(app) == before
         await pilot.press("C", "space", "enter")
-        assert "Stars" not in heading(app)
+        assert "Rating" not in heading(app)
         await pilot.press("C", "x", "enter")
         assert heading(app) == before
 

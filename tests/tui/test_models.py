@@ -46,7 +46,7 @@ def line_of_cursor(app: LoraTuiApp) -> int:
 def shown_names(app: LoraTuiApp) -> list[str]:
     """The beginnings of the names in the list, from the first line on."""
     lines = screen_text(app).splitlines()
-    head = next(index for index, line in enumerate(lines) if "Verdict" in line)
+    head = next(index for index, line in enumerate(lines) if "Converg." in line)
     return [line[3:20].strip() for line in lines[head + 1 : -2] if line.strip()]
 
 
@@ -276,14 +276,14 @@ async def test_the_sort_menu_sorts_and_the_heading_says_so(
     app = open_app()
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("s", "j", "enter")
-        assert "Stars↓" in screen_text(app)
-        assert "Stars, best first" in screen_text(app)
+        assert "Rating↓" in screen_text(app)
+        assert "Rating, best first" in screen_text(app)
         await pilot.press("g")
         assert current_id(app) == identifier("model", 0)
         await pilot.press("j")
         assert current_id(app) == identifier("model", 5)
         await pilot.press("S", "g")
-        assert "Stars↑" in screen_text(app)
+        assert "Rating↑" in screen_text(app)
         assert current_id(app) == identifier("model", 4)
 
 

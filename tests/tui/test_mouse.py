@@ -120,8 +120,8 @@ async def test_a_click_chooses_an_order_a_filter_and_a_column(app: App[Any]) -> 
         await click_word(pilot, "[ ] good")
         await until(pilot, lambda: "[x] good" in screen_text(app))
         await pilot.press("enter", "C")
-        await click_word(pilot, "[x] Stars")
-        await until(pilot, lambda: "[ ] Stars" in screen_text(app))
+        await click_word(pilot, "[x] Rating")
+        await until(pilot, lambda: "[ ] Rating" in screen_text(app))
 
 
 async def test_a_click_on_a_snippet_program_shows_it(app: App[Any]) -> None:

@@ -64,16 +64,16 @@ async def test_a_value_is_typed_and_an_invalid_one_is_refused(
 
 async def test_the_columns_of_the_list_are_chosen_here_too(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
-        assert "Verdict" in screen_text(app)
+        assert "Converg." in screen_text(app)
         await pilot.press("comma", "j", "j", "enter")
-        assert "Convergence" in screen_text(app)
+        assert "Converg." in screen_text(app)
         await pilot.press("j", "space", "enter")
         await until(pilot, lambda: "remembered" in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
-        assert "Verdict" not in screen_text(app)
+        assert "Converg." not in screen_text(app)
         await pilot.press("comma", "j", "j", "x", "escape")
-        await until(pilot, lambda: "Verdict" in screen_text(app))
+        await until(pilot, lambda: "Converg." in screen_text(app))
 
 
 async def test_the_line_for_typing_names_the_setting_and_its_keys(

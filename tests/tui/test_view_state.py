@@ -24,7 +24,7 @@ async def test_view_and_order_are_restored_at_the_next_start(
     app = open_app(views=path)
     async with app.run_test(size=(80, 24)):
         assert "page 1 of 4" in screen_text(app)
-        assert "Stars, worst first" in screen_text(app)
+        assert "Rating, worst first" in screen_text(app)
 
 
 async def test_an_unwritable_directory_is_reported_and_does_no_other_harm(

@@ -29,7 +29,7 @@ CHART_KEYS: Final[tuple[BindingType, ...]] = (
     bound(
         "chart.read_right",
         "crosshair(1)",
-        "Read",
+        "Crosshair",
         key_display="←→",
         tooltip="Move the crosshair right",
     ),

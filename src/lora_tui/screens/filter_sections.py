@@ -85,7 +85,7 @@ def read_sections(
     facets = facet_counts(db)
     return (
         Section("Convergence", _convergences(facets, query), several=True),
-        Section("Stars", _stars(facets, ascii_only=ascii_only)),
+        Section("Rating", _stars(facets, ascii_only=ascii_only)),
         Section("Dataset", _named("dataset", facets.datasets, query), Typing.NARROWS),
         Section("Preset", _named("preset", facets.presets, query)),
         Section("Base model", _named("base_model", facets.base_models, query), Typing.NARROWS),

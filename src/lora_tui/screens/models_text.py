@@ -18,7 +18,7 @@ from lora_tui.widgets.states import StatePanel, recovery_hint
 
 SORT_NAMES: Final[dict[Sort, str]] = {
     Sort.CREATED: "Date",
-    Sort.QUALITY: "Stars",
+    Sort.QUALITY: "Rating",
     Sort.NAME: "Name",
     Sort.COST: "Cost",
     Sort.LOSS: "Final loss",

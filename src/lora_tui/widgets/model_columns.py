@@ -45,6 +45,8 @@ class Column:
     sort: Sort | None = None
     narrow_width: int = 0
     """The least width below `WIDE`, if it differs."""
+    narrow_title: str = ""
+    """The title where the column is too narrow for `title`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,14 @@ class ColumnLayout:
     column: Column
     left: int
     width: int
+
+    @property
+    def title(self) -> str:
+        """The title that fits into this width."""
+        column = self.column
+        return (
+            column.title if len(column.title) <= self.width else column.narrow_title or column.title
+        )
 
 
 def layout_columns(
@@ -186,8 +196,9 @@ def _curve(model: ModelSummary, context: RenderContext) -> Sequence[Span]:
 
 COLUMNS: Final = (
     Column("name", "Name", "Name", _name, 0, 26, most=60, sort=Sort.NAME, narrow_width=18),
-    Column("stars", "Stars", "Stars", _stars, 1, 5, sort=Sort.QUALITY, narrow_width=6),
-    Column("verdict", "Verdict", "Convergence", _badge, 2, 11, narrow_width=9),
+    Column("stars", "Rating", "Rating", _stars, 1, 6, sort=Sort.QUALITY, narrow_width=7),
+    Column("verdict", "Convergence", "Convergence", _badge, 2, 11, narrow_width=9,
+           narrow_title="Converg."),
     Column("curve", "Curve", "Curve of the training loss", _curve, 5, 10, most=24, narrow_width=8),
     Column("loss", "Loss", "Final training loss", _loss, 7, 6, right=True, sort=Sort.LOSS),
     Column("perplexity", "Perpl.", "Perplexity", _perplexity, 12, 7, right=True,

@@ -185,7 +185,7 @@ class ModelTable(ModelView):
         for layout in self._columns:
             segments.append(Segment(" " * (layout.left - position), plain))
             is_sorted = layout.column.sort is self._sort
-            title = self._sorted_title(layout) if is_sorted else layout.column.title
+            title = self._sorted_title(layout) if is_sorted else layout.title
             overhang = max(0, len(title) - layout.width)
             text = fit(title, layout.width + overhang, right=layout.column.right)
             segments.append(Segment(text, chosen if is_sorted else plain))
@@ -195,7 +195,7 @@ class ModelTable(ModelView):
     def _sorted_title(self, layout: ColumnLayout) -> str:
         """The title with the arrow of the sort order."""
         arrow = "↓" if self._descending else "↑"
-        title = layout.column.title
+        title = layout.title
         if self.ascii_only:
             arrow = "v" if self._descending else "^"
             blank = " " if len(title) + 2 <= layout.width else ""
