@@ -477,12 +477,12 @@ BY_ERRNO: Final = {
     errno.ENOTDIR: Reason(
         "a part of its path is a file and not a directory", "move that file away"
     ),
-    errno.EISDIR: Reason("a directory is in its place", "move it away"),
-    errno.EEXIST: Reason("something else of that name is in its place", "move it away"),
+    errno.EISDIR: Reason("there is a directory of that name", "rename or move that directory"),
+    errno.EEXIST: Reason("there is something else of that name", "rename or move it"),
     errno.ENOTEMPTY: Reason("the directory is not empty", "look at what is in it"),
     errno.ENAMETOOLONG: Reason("the name is too long for this file system", "use a shorter path"),
     errno.ELOOP: Reason(
-        "a symbolic link is in its place, or the links form a loop", "remove the link"
+        "it is a symbolic link, or the links on its path form a loop", "remove the link"
     ),
     errno.EMFILE: _TOO_MANY_OPEN,
     errno.ENFILE: _TOO_MANY_OPEN,

@@ -28,6 +28,7 @@ from tests.tui.library import (
     identifier,
 )
 from tests.tui.whole_model import (
+    CONFIGURATION,
     DIRECTORY,
     HIGH,
     JOB,
@@ -160,6 +161,23 @@ async def test_choosing_nothing_downloads_nothing(
         await pilot.press("D", "n", "enter")
         await until(pilot, lambda: app.screen is screen)
         assert not any(call[0] == "download" for call in writers.asked)
+
+
+async def test_the_file_selection_shows_the_size_that_a_download_found(
+    library: Library, open_app: Open
+) -> None:
+    unsized = {**CONFIGURATION, "files": {}}
+    library.begin("no sizes", lambda: put_model(library, configuration=unsized))
+    queue_files(library)
+    report(library, "adapter_model.safetensors", TransferState.DONE, 48 * MIB)
+    report(library, "adapter_config.json", TransferState.CANCELLED, 0)
+    report(library, "tokenizer.json", TransferState.CANCELLED, 0)
+    app = open_app()
+    async with model_page(app, NARROW) as pilot:
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, ChooseFilesScreen))
+        lines = [line for line in screen_text(app).splitlines() if "] adapter_model" in line]
+        assert "48.0 MiB  downloaded" in lines[0]
 
 
 async def test_files_that_are_here_are_not_chosen_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import threading
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -97,6 +98,38 @@ async def test_i_reads_and_shows_the_header_in_the_bucket(
     assert ("read_adapter", MODEL) in writers.asked
     assert "BF16" in text
     assert "2,048" in text
+
+
+async def test_i_scrolls_to_the_adapter_and_says_at_once_that_its_header_is_read(
+    model: Library, writers: FakeWriters, open_app: Open
+) -> None:
+    may_answer = threading.Event()
+
+    def read(_id: str) -> Adapter:
+        may_answer.wait(30)
+        return Adapter("adapter_model.safetensors", read_header(header(16)), None)
+
+    writers.on_read_adapter = read
+    app = open_app()
+    async with model_page(app, NARROW) as pilot:
+        assert "Reading the header" not in screen_text(app)
+        await pilot.press("i")
+        await until(pilot, lambda: "Reading the header" in screen_text(app))
+        may_answer.set()
+        await until(pilot, lambda: "q_proj" in screen_text(app))
+        await pilot.press("home")
+        await until(pilot, lambda: "q_proj" not in screen_text(app))
+        await pilot.press("i")  # it was read already
+        await until(pilot, lambda: "q_proj" in screen_text(app))
+    assert writers.asked.count(("read_adapter", MODEL)) == 1
+
+
+async def test_the_adapter_says_what_reading_its_header_costs(
+    model: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with model_page(app, HIGH):
+        assert "128 KiB" in screen_text(app)
 
 
 async def test_a_header_that_can_not_be_read_says_why(

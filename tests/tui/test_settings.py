@@ -66,7 +66,7 @@ async def test_the_columns_of_the_list_are_chosen_here_too(app: LoraTuiApp) -> N
     async with app.run_test(size=SIZE) as pilot:
         assert "Converg." in screen_text(app)
         await pilot.press("comma", "j", "j", "enter")
-        assert "Converg." in screen_text(app)
+        assert "Convergence" in screen_text(app)
         await pilot.press("j", "space", "enter")
         await until(pilot, lambda: "remembered" in screen_text(app))
         await pilot.press("escape")

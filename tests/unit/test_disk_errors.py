@@ -33,7 +33,7 @@ REASONS = [
     (errno.ENOENT, "no such file or directory", "moved or deleted"),
     (errno.EIO, "disk fails", "look at the disk"),
     (errno.ENOTDIR, "not a directory", "move that file away"),
-    (errno.EISDIR, "directory is in its place", "move it away"),
+    (errno.EISDIR, "a directory of that name", "rename or move"),
     (errno.ENAMETOOLONG, "too long", "shorter"),
     (errno.EMFILE, "too many files are open", "ulimit -n"),
     (errno.ELOOP, "symbolic link", "remove the link"),
@@ -99,7 +99,7 @@ def test_other_refusals_under_it_are_said_as_what_they_are(
 
 def test_a_pipe_in_the_place_of_the_state_of_the_harvest_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "state.sqlite3")
-    with pytest.raises(DiskError, match="in its place"):
+    with pytest.raises(DiskError, match="of that name"):
         Ledger(tmp_path / "state.sqlite3")
 
 
@@ -114,7 +114,7 @@ def test_what_sqlite_keeps_to_itself_is_asked_of_the_file_system(tmp_path: Path)
     with pytest.raises(sqlite3.OperationalError) as caught:
         sqlite3.connect(in_the_way).execute("SELECT 1")
     said = database_error(caught.value, "The state can't be kept", in_the_way)
-    assert "a directory is in its place" in str(said)
+    assert "there is a directory of that name" in str(said)
     with sqlite3.connect(tmp_path / "small.sqlite3") as db:
         db.execute("CREATE TABLE t (x)")
         db.execute("PRAGMA max_page_count = 2")
@@ -153,10 +153,10 @@ def test_a_file_in_the_place_of_a_directory_is_named_and_no_space_is_asked_for(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "cache").write_text("")
-    with pytest.raises(DiskError, match=r"not a directory|in its place") as caught:
+    with pytest.raises(DiskError, match=r"not a directory|of that name") as caught:
         Spool(tmp_path / "cache" / "harvest")
     assert "free some space" not in str(caught.value.remedy)
-    with pytest.raises(DiskError, match=r"not a directory|in its place"):
+    with pytest.raises(DiskError, match=r"not a directory|of that name"):
         write_new_file(tmp_path / "cache", "a.csv", "text")
 
 
@@ -173,5 +173,5 @@ def test_a_lack_of_space_names_the_margin_that_stays_free(tmp_path: Path) -> Non
 
 def test_a_configuration_that_can_not_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "config.toml").mkdir()
-    with pytest.raises(ConfigError, match="a directory is in its place"):
+    with pytest.raises(ConfigError, match="there is a directory of that name"):
         read_document(tmp_path / "config.toml")

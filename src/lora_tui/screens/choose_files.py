@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from textual import on
@@ -13,14 +13,16 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui import formats
+from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.domain import ArtifactFile
 from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.forms import Dialog
 
-_NAME: Final = 36
+_NAME: Final = 32
 _SIZE: Final = 11
+_DOWNLOADED: Final = "  downloaded"
 
 
 class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
@@ -41,12 +43,17 @@ class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
     ]
 
     def __init__(
-        self, files: tuple[ArtifactFile, ...], here: Collection[str], *, ascii_only: bool = False
+        self,
+        files: tuple[ArtifactFile, ...],
+        transfers: Sequence[Transfer],
+        *,
+        ascii_only: bool = False,
     ) -> None:
-        """`here`: the names of the files that are downloaded and verified."""
+        """`transfers`: the downloads of these files, finished or not."""
         super().__init__()
-        self._files, self._here, self._ascii_only = files, here, ascii_only
-        self._chosen = {number for number, file in enumerate(files) if file.name not in here}
+        self._files, self._ascii_only = files, ascii_only
+        self._transfers = {transfer.file: transfer for transfer in transfers}
+        self._chosen = {n for n, file in enumerate(files) if not self._is_downloaded(file)}
 
     def compose(self) -> ComposeResult:
         """One line a file."""
@@ -54,7 +61,7 @@ class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
             OptionList(*(Option(self._line(n)) for n in range(len(self._files))), markup=False),
             title="Download files",
             keys=[
-                ("dialog.choose", "chooses"),
+                ("dialog.choose", "selects"),
                 ("files.all", "all"),
                 ("files.none", "none"),
                 ("files.download", "downloads"),
@@ -68,6 +75,8 @@ class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
     def action_accept(self) -> None:
         """Download the selected files."""
         names = tuple(self._files[number].name for number in sorted(self._chosen))
+        if not names:
+            self.notify("No file is selected", timeout=4)
         self.dismiss(names or None)
 
     def action_switch(self) -> None:
@@ -102,8 +111,19 @@ class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
         file = self._files[number]
         box = "[x]" if number in self._chosen else "[ ]"
         name = fit(file.label, _NAME, ascii_only=self._ascii_only)
-        size = fit(formats.size(file.size), _SIZE, right=True, ascii_only=self._ascii_only)
-        here = "  here" if file.name in self._here else "      "
-        return Content.assemble(
-            (box, "$accent"), f" {name}", (size, "$secondary"), (here, "$success")
+        size = fit(
+            formats.size(self._bytes_of(file)), _SIZE, right=True, ascii_only=self._ascii_only
         )
+        state = _DOWNLOADED if self._is_downloaded(file) else " " * len(_DOWNLOADED)
+        return Content.assemble(
+            (box, "$accent"), f" {name}", (size, "$secondary"), (state, "$success")
+        )
+
+    def _is_downloaded(self, file: ArtifactFile) -> bool:
+        transfer = self._transfers.get(file.name)
+        return transfer is not None and transfer.state is TransferState.DONE
+
+    def _bytes_of(self, file: ArtifactFile) -> int | None:
+        """The size in the manifest, else the one that the download found."""
+        transfer = self._transfers.get(file.name)
+        return transfer.bytes_total if file.size is None and transfer is not None else file.size

@@ -1,4 +1,4 @@
-"""Model: the facts of one model, its loss curve, and its download."""
+"""Model: one model with its metrics, loss curve, files, download and metadata."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
-from lora_tui.cache.transfers import ACTIVE, TransferState, transfers_of
+from lora_tui.cache.transfers import ACTIVE, transfers_of
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
 from lora_tui.library.served import find_directory, served_adapter
@@ -28,7 +28,7 @@ from lora_tui.screens.snippets import SnippetsScreen
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.charts.loss_chart import LossChart
 from lora_tui.widgets.file_list import FileList
-from lora_tui.widgets.model_metadata import ModelMetadata, adapter_section
+from lora_tui.widgets.model_metadata import AdapterHeader, ModelMetadata
 from lora_tui.widgets.model_page import JobTimeline, MetricTiles, ModelHeader, OpinionPanel
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar
 from lora_tui.widgets.states import StatePanel
@@ -63,7 +63,7 @@ class ModelScreen(ChartScreen):
             "Show time or steps on the horizontal axis",
             show=False,
         ),
-        bound("model.inspect", "inspect", "Read the adapter's header", show=False),
+        bound("model.inspect", "inspect", "Read the adapter's header (rank, modules)", show=False),
         bound("model.copy_id", "copy_id", "Copy the id", show=False),
         bound(
             "model.copy_checksums",
@@ -83,11 +83,11 @@ class ModelScreen(ChartScreen):
         self._run_version: object = None
         """The version of the run that was read, or is being read."""
         self._adapter: Adapter | str = ""
-        """Facts of its header, or why there are none."""
+        """The header that was read, or why there is none."""
         self._adapter_from: Path | None = None
 
     def compose(self) -> ComposeResult:
-        """Header, figures, chart, files, facts, status and keys."""
+        """Header, metrics, chart, files, metadata, status and keys."""
         ascii_only = self.ascii_only
         yield ModelHeader(ascii_only=ascii_only)
         with Scrolled(id="page"):
@@ -97,6 +97,7 @@ class ModelScreen(ChartScreen):
             with Scrolled(id="facts"):
                 yield OpinionPanel(ascii_only=ascii_only)
                 yield FileList(ascii_only=ascii_only)
+                yield AdapterHeader(ascii_only=ascii_only)
                 yield JobTimeline(ascii_only=ascii_only)
                 yield ModelMetadata(ascii_only=ascii_only)
         yield StatePanel(markup=False)
@@ -105,8 +106,9 @@ class ModelScreen(ChartScreen):
 
     def on_mount(self) -> None:
         """Show what is cached; fetch missing points, check the downloaded files."""
-        self._adapter = (
-            f"Not inspected. Press {key_of(self.app, 'model.inspect')} to read its header"
+        key = key_of(self.app, "model.inspect")
+        self._show_adapter(
+            f"Not inspected. Press {key} to read its header: 128 KiB, not the whole file"
         )
         self._show_model()
         self.lora.look_at_disk()
@@ -155,17 +157,13 @@ class ModelScreen(ChartScreen):
         """Open the file selection."""
         if self._model is None:
             return
-        here = {
-            transfer.file
-            for transfer in transfers_of(self.db, self.model_id)
-            if transfer.state is TransferState.DONE
-        }
+        transfers = transfers_of(self.db, self.model_id)
 
         def chosen(names: tuple[str, ...] | None) -> None:
             if names:
                 self._download(names)
 
-        screen = ChooseFilesScreen(self._model.files, here, ascii_only=self.ascii_only)
+        screen = ChooseFilesScreen(self._model.files, transfers, ascii_only=self.ascii_only)
         self.app.push_screen(screen, self.while_alive(chosen))
 
     def action_cancel(self) -> None:
@@ -188,11 +186,12 @@ class ModelScreen(ChartScreen):
             self.app.push_screen(SnippetsScreen(served, ascii_only=self.ascii_only))
 
     def action_inspect(self) -> None:
-        """Read the header of the adapter's file in the bucket, once."""
+        """Read the header of the adapter's file in the bucket, once, and scroll to it."""
         if isinstance(self._adapter, str):
             self._show_adapter("Reading the header…")
             read = partial(self.lora.writers.read_adapter, self.model_id)
-            self._read_adapter(read)
+            self._read_adapter(read, scrolls=True)
+        self._scroll_to_adapter()
 
     def action_copy_checksums(self) -> None:
         """Copy the checksums in the format of `sha256sum --check`."""
@@ -227,7 +226,7 @@ class ModelScreen(ChartScreen):
         else:
             self.query_one(MetricTiles).show(model)
             self.query_one(JobTimeline).show(model)
-            self.query_one(ModelMetadata).show(model, adapter_section(self._adapter))
+            self.query_one(ModelMetadata).show(model)
             self._show_files()
             self._show_curve()
             self._read_run()
@@ -277,16 +276,27 @@ class ModelScreen(ChartScreen):
             self._read_adapter(read)
         self.refresh_bindings()
 
-    def _read_adapter(self, read: Callable[[], Adapter]) -> None:
-        def failed(error: LoraTuiError) -> None:
-            self._show_adapter(f"{error}. {error.remedy}" if error.remedy else str(error))
+    def _read_adapter(self, read: Callable[[], Adapter], *, scrolls: bool = False) -> None:
+        """Read the header in a thread. `scrolls`: the user asked for it, so scroll to it."""
 
-        self.start(read, self._show_adapter, failed=failed, name="adapter", exclusive="adapter")
+        def show(adapter: Adapter | str) -> None:
+            self._show_adapter(adapter)
+            if scrolls:
+                self._scroll_to_adapter()
+
+        def failed(error: LoraTuiError) -> None:
+            show(f"{error}. {error.remedy}" if error.remedy else str(error))
+
+        self.start(read, show, failed=failed, name="adapter", exclusive="adapter")
 
     def _show_adapter(self, adapter: Adapter | str) -> None:
         self._adapter = adapter
-        if self._model is not None:
-            self.query_one(ModelMetadata).show(self._model, adapter_section(adapter))
+        self.query_one(AdapterHeader).show(adapter)
+
+    def _scroll_to_adapter(self) -> None:
+        """Scroll when the layout has the new height of the header."""
+        header = self.query_one(AdapterHeader)
+        self.call_after_refresh(self.while_alive(partial(header.scroll_visible, animate=False)))
 
     def _download(self, names: tuple[str, ...] | None) -> None:
         if self._model is None:

@@ -53,7 +53,7 @@ _SOON: Final = 0.01
 class ModelsScreen(CacheScreen):
     """All models of the account; the query (order, search, filters) is the state of this screen."""
 
-    ABOUT = "All models of the account, from the local cache. The rating is the pipeline's, from 0 to 5 stars."
+    ABOUT = "All models of the account, from the local cache. Stars: the pipeline's rating, 0 to 5."
     AUTO_FOCUS = "ModelView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
     BINDINGS: ClassVar[list[BindingType]] = [

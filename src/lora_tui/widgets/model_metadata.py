@@ -40,15 +40,31 @@ class ModelMetadata(StyledLines):
 
     _sections: Sequence[Section] = ()
 
-    def show(self, model: Model, *more: Section) -> None:
-        """Show the metadata of this model; `more` sections are inserted after the GPU."""
-        sections = metadata_sections(model)
-        self._sections = [*sections[:2], *more, *sections[2:]]
+    def show(self, model: Model) -> None:
+        """Show the metadata of this model."""
+        self._sections = metadata_sections(model)
         self.refresh(layout=True)
 
     def lines(self, width: int) -> Sequence[Line]:
         """See `section_lines`."""
         return section_lines(self._sections, width, ascii_only=self.ascii_only)
+
+
+class AdapterHeader(StyledLines):
+    """Shows the header of the adapter's file, or why it is unknown."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles("heading", "label", "value", "faint")
+
+    _section = Section("Adapter", ())
+
+    def show(self, adapter: Adapter | str) -> None:
+        """Show the header of this adapter, or a sentence why it is unknown."""
+        self._section = adapter_section(adapter)
+        self.refresh(layout=True)
+
+    def lines(self, width: int) -> Sequence[Line]:
+        """See `section_lines`."""
+        return section_lines([self._section], width, ascii_only=self.ascii_only)
 
 
 def metadata_sections(model: Model) -> list[Section]:
