@@ -1,300 +1,25 @@
-"""The one way to lock a file, to replace a file in one step, to keep files private, and to explain
-what the file system refuses.
+"""The one way to replace a file in one step, to keep files private, and to explain what the file
+system refuses. Locks between processes are in the package `locks`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
-from lora_tui.errors import DiskError, InUseError
-from lora_tui.processes import LockHolder, flock_holder, is_process_alive, new_identity
+from lora_tui.errors import DiskError
 
 PRIVATE_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o666
 """The mode of public files, before the umask."""
-SUSPENDED_SECONDS: Final = 10.0
-"""The longest wait for a lock whose process is suspended: somebody may be about to continue it."""
-DIRECTORY_SECONDS: Final = 30.0
-"""The longest wait for the lock of a directory; nobody writes its small files for longer."""
-
 WITHOUT_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """What flock answers on a file system that has no locks."""
 
-_POLL_SECONDS: Final = 0.05
-_LOCK_FILE_SECONDS: Final = 86_400.0
-"""How long a lock file counts of whose process nothing can be told."""
-_EMPTY_SECONDS: Final = 10.0
-"""The same for one without a name: its process is about to write it, or died at that."""
 _PREFIX, _SUFFIX = ".lora-tui-", ".tmp"
-
-
-# Locks ------------------------------------------------------------------------------------------
-
-
-class FileLock:
-    """An exclusive lock on an open file or directory, which ends with `close` or the process.
-
-    On a file system without locks (some NFS, Lustre, CIFS, FUSE) it is a lock file beside it that
-    names the process; that of a process that died is taken over.
-    """
-
-    def __init__(self, descriptor: int, path: Path) -> None:
-        """`descriptor` belongs to the lock from now on; `path` is where it was opened."""
-        self.descriptor = descriptor
-        self._path = path
-        self._lock_file: Path | None = None
-        self._made_lock_file = False
-
-    def acquire(
-        self, *, patience: float = 0.0, on_wait: Callable[[], None] | None = None
-    ) -> LockHolder | None:
-        """Take the lock; None when it is taken, else the process that holds it.
-
-        Waits up to `patience` seconds (at most SUSPENDED_SECONDS for a process that is suspended),
-        after calling `on_wait`. Raises OSError.
-        """
-        began = time.monotonic()
-        while not self._try():
-            waited = time.monotonic() - began
-            if waited >= min(patience, SUSPENDED_SECONDS):
-                holder = self.holder()
-                if waited >= patience or holder.suspended:
-                    return holder
-            if on_wait is not None:
-                on_wait()
-                on_wait = None
-            time.sleep(_POLL_SECONDS)
-        return None
-
-    def holder(self) -> LockHolder:
-        """The process that holds the lock now, as far as the system tells."""
-        lock_file = lock_file_of(self._path)
-        found = flock_holder(self.descriptor)
-        if found.pid is None and lock_file.exists():
-            return LockHolder.of_identity(_read_text(lock_file), lock_file)
-        return found
-
-    def close(self) -> None:
-        """Release the lock and close the file."""
-        if self._made_lock_file and self._lock_file is not None:
-            self._lock_file.unlink(missing_ok=True)
-        os.close(self.descriptor)
-
-    def _try(self) -> bool:
-        if self._lock_file is None:
-            try:
-                return flock(self.descriptor)
-            except OSError as error:
-                if error.errno not in WITHOUT_LOCKS:
-                    raise
-                self._lock_file = lock_file_of(self._path)
-        self._made_lock_file = _make_lock_file(self._lock_file)
-        return self._made_lock_file
-
-
-def flock(descriptor: int) -> bool:
-    """Lock an open file exclusively; False where somebody else has the lock.
-
-    Raises OSError, one of WITHOUT_LOCKS where the file system has no locks.
-    """
-    import fcntl  # late: programs that only read load this module too
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def has_locks(directory: Path) -> bool:
-    """Whether the file system of an existing directory has file locks. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        flock(descriptor)
-    except OSError as error:
-        if error.errno not in WITHOUT_LOCKS:
-            raise
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def file_system_of(path: Path) -> str:
-    """The type of the file system of a path: "nfs4"; "unknown" except on Linux."""
-    place, found = os.path.realpath(path), ("", "unknown")
-    for line in _read_text(Path("/proc/self/mounts"), most=1 << 20).splitlines():
-        _, mount, kind, *_ = (*line.split(" "), "", "", "")
-        mount = mount.replace("\\040", " ")
-        if f"{place}/".startswith(f"{mount.rstrip('/')}/") and len(mount) >= len(found[0]):
-            found = (mount, kind)
-    return found[1]
-
-
-def lock_file_of(path: Path) -> Path:
-    """The lock file of a path where the file system has no locks."""
-    return path / ".lora-tui.held" if path.is_dir() else path.with_name(f"{path.name}.held")
-
-
-def _make_lock_file(path: Path) -> bool:
-    """Make a lock file that names this process; False where that of a live process is there."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    for _ in range(2):
-        try:
-            descriptor = os.open(path, flags, PRIVATE_MODE)
-        except FileExistsError:
-            if not _remove_dead_lock_file(path):
-                return False
-            continue
-        try:
-            os.write(descriptor, new_identity().encode())
-        finally:
-            os.close(descriptor)
-        return True
-    return False
-
-
-def _remove_dead_lock_file(path: Path) -> bool:
-    """Remove the lock file of a process that died; False where it may be alive."""
-    try:
-        identity = _read_text(path)
-        age = time.time() - path.stat().st_mtime
-        alive = is_process_alive(identity) if identity else None
-        if alive or (alive is None and age < (_LOCK_FILE_SECONDS if identity else _EMPTY_SECONDS)):
-            return False
-        # another process may have replaced it just now: what is removed must be what was read
-        removed = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
-        path.rename(removed)
-        if _read_text(removed) != identity:
-            os.link(removed, path)
-        removed.unlink()
-    except OSError:
-        return not os.path.lexists(path)
-    return True
-
-
-def _read_text(path: Path, most: int = 1_000) -> str:
-    """The text of a small file; empty where it can't be read."""
-    with suppress(OSError, UnicodeDecodeError):
-        return read_regular_file(path, most).decode()
-    return ""
-
-
-class Presence:
-    """A locked file that shows other processes, also of other containers, that this one lives.
-
-    The system drops the lock however the process ends.
-    """
-
-    def __init__(self, directory: Path, name: str) -> None:
-        """Make and lock the file of `name` in `directory`, which is made. Raises OSError."""
-        make_private_directory(directory)
-        self._path = _presence_file(directory, name)
-        while True:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            self._lock = FileLock(os.open(self._path, flags, PRIVATE_MODE), self._path)
-            # `is_present` of another process may have removed it before it was locked
-            if self._lock.acquire() is None and os.fstat(self._lock.descriptor).st_nlink:
-                break
-            self._lock.close()
-        os.ftruncate(self._lock.descriptor, 0)
-        os.write(self._lock.descriptor, new_identity().encode())
-
-    def close(self) -> None:
-        """Show no presence any more."""
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
-        self._lock.close()
-
-
-def is_present(directory: Path, name: str) -> bool:
-    """Whether the process that shows its presence by `name` lives; else its file is removed."""
-    try:
-        path = _presence_file(directory, name)
-        lock = FileLock(os.open(path, os.O_RDWR | os.O_CLOEXEC), path)
-    except (OSError, ValueError):
-        return False
-    try:
-        if lock.acquire() is not None:
-            return True
-        path.unlink(missing_ok=True)
-        return False
-    finally:
-        lock.close()
-
-
-def present_process(directory: Path, name: str) -> LockHolder:
-    """The process that shows its presence by `name`, as far as its file tells."""
-    identity = _read_text(_presence_file(directory, name))
-    return LockHolder.of_identity(identity or name.partition("-")[0])  # earlier versions wrote none
-
-
-def is_alive(identity: str, directory: Path) -> bool:
-    """Whether a process runs that may be of another container; see `is_process_alive`.
-
-    Such a one shows its presence in `directory`.
-    """
-    alive = is_process_alive(identity)
-    return is_present(directory, identity) if alive is None else alive
-
-
-def _presence_file(directory: Path, name: str) -> Path:
-    return directory / name.replace("/", "~")
-
-
-@contextmanager
-def locked_file(
-    path: Path, *, patience: float = 0.0, on_wait: Callable[[], None] | None = None
-) -> Iterator[LockHolder | None]:
-    """Hold the lock of a private file, which is made where it is missing and stays there.
-
-    Yields None when the lock is held, else the process that kept it; see `FileLock.acquire`.
-    Raises OSError.
-    """
-    lock = FileLock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE), path)
-    try:
-        yield lock.acquire(patience=patience, on_wait=on_wait)
-    finally:
-        lock.close()
-
-
-@contextmanager
-def locked_directory(directory: Path) -> Iterator[None]:
-    """Hold the lock of a directory, after waiting for it; it leaves no file behind.
-
-    Raises OSError, and InUseError where another process keeps it for longer than DIRECTORY_SECONDS.
-    """
-    lock = FileLock(os.open(directory, os.O_RDONLY | os.O_CLOEXEC), directory)
-    try:
-        holder = lock.acquire(patience=DIRECTORY_SECONDS)
-        if holder is not None:
-            raise in_use_error("Another lora-tui is writing in this directory", holder, directory)
-        yield
-    finally:
-        lock.close()
-
-
-def lock_holder(path: Path) -> LockHolder:
-    """The process that holds the lock of a file, as far as the system tells."""
-    try:
-        lock = FileLock(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
-    except OSError:
-        return LockHolder()
-    try:
-        return lock.holder()
-    finally:
-        lock.close()
-
-
-def in_use_error(message: str, holder: LockHolder, place: Path | str) -> InUseError:
-    """The error of a lock that another process keeps."""
-    return InUseError(message, details=f"{place} is held by {holder}", remedy=holder.remedy)
 
 
 # Private directories, and files that are replaced in one step -----------------------------------
@@ -333,7 +58,7 @@ def replacing_file(
     guessed and did not exist, and a link called `path` is replaced, not its target. `durable`: the
     bytes are on the disk before they have the name. Raises OSError.
     """
-    descriptor, temporary = _new_file(path.parent, mode)
+    descriptor, temporary = new_temporary_file(path.parent, mode)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             yield file, temporary
@@ -368,7 +93,14 @@ def read_regular_file(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
-def _new_file(directory: Path, mode: int) -> tuple[int, Path]:
+def read_small_text(path: Path, most: int = 1_000) -> str:
+    """The text of a small file; empty where it can't be read."""
+    with suppress(OSError, UnicodeDecodeError):
+        return read_regular_file(path, most).decode()
+    return ""
+
+
+def new_temporary_file(directory: Path, mode: int) -> tuple[int, Path]:
     """A new file, locked while it is open, so that `remove_abandoned_files` leaves it."""
     while True:
         path = directory / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
@@ -386,6 +118,48 @@ def _new_file(directory: Path, mode: int) -> tuple[int, Path]:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+# What a file system can do ----------------------------------------------------------------------
+
+
+def flock(descriptor: int) -> bool:
+    """Lock an open file exclusively; False where somebody else has the lock.
+
+    Raises OSError, one of WITHOUT_LOCKS where the file system has no locks.
+    """
+    import fcntl  # late: programs that only read load this module too
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def has_locks(directory: Path) -> bool:
+    """Whether the file system of an existing directory has file locks. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        flock(descriptor)
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def file_system_of(path: Path) -> str:
+    """The type of the file system of a path: "nfs4"; "unknown" except on Linux."""
+    place, found = os.path.realpath(path), ("", "unknown")
+    for line in read_small_text(Path("/proc/self/mounts"), most=1 << 20).splitlines():
+        _, mount, kind, *_ = (*line.split(" "), "", "", "")
+        mount = mount.replace("\\040", " ")
+        if f"{place}/".startswith(f"{mount.rstrip('/')}/") and len(mount) >= len(found[0]):
+            found = (mount, kind)
+    return found[1]
 
 
 # Errors of the file system ----------------------------------------------------------------------

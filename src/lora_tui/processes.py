@@ -8,12 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+DEAD_SECONDS: Final = 180.0
+"""A process of another machine or container that wrote no heartbeat for so long counts as dead."""
+
 
 def new_identity() -> str:
     """A new name for this process: `host/pid/random.started.machine`.
 
-    `started` is when the process began, in ticks of the system's clock; `machine` names the boot of
-    the system and the container. Each is empty where it is unknown.
+    `started` is when the process began, in ticks of the system's clock; `machine` is `read_machine`
+    (each is empty where it is unknown).
     """
     pid = os.getpid()
     unique = os.urandom(4).hex()
@@ -21,46 +24,78 @@ def new_identity() -> str:
     return f"{host_name()}/{pid}/{unique}.{_started(pid)}.{read_machine()}"
 
 
-def is_process_alive(identity: str) -> bool | None:
-    """Whether the process of that identity runs; None where only another container can tell.
+def is_identity(text: str) -> bool:
+    """Whether a text is an identity, of this version or an earlier one."""
+    return _IDENTITY.fullmatch(text.strip()) is not None
 
-    Understands the identities of earlier versions as well: `host/pid/random`, and a bare number.
-    False for any other text. A number that was given to another process meanwhile is noticed.
+
+def is_process_alive(identity: str) -> bool | None:
+    """Whether the process of that identity runs; None where its number tells nothing here.
+
+    A number counts only on the same machine with the same set of process numbers: the host name,
+    the boot of the system and the namespace must all be the same. It is False for a process from
+    before this machine was started again, and where another process has the number now; None for
+    every other machine or container, also one with the same host name: ask `locks.presence` or
+    `locks.lock_file`, which go by heartbeats.
+
+    Understands the identities of earlier versions as well: `host/pid/random`, and a bare number;
+    these are never certain to be dead. False for any other text.
     """
-    found = _IDENTITY.fullmatch(identity)
+    found = _IDENTITY.fullmatch(identity.strip())
     if found is None:
         return False
-    host, pid = found["host"], int(found["pid"])
-    started, machine = found["started"] or "", found["machine"] or ""
-    here = read_machine()
-    if machine and here:
-        boot, _, container = machine.partition("-")
-        if (boot, container) != tuple(here.split("-", 1)):
-            rebooted = host == host_name() and boot != here.partition("-")[0]
-            return False if rebooted else None
-    elif host is not None and host != host_name():
+    pid, started = int(found["pid"]), found["started"] or ""
+    same_host = found["host"] is None or found["host"] == host_name()
+    there, here = _Machine.of(found["machine"] or ""), _Machine.of(read_machine())
+    if found["machine"] is not None and (there.boot or here.boot):
+        if not (same_host and there[:2] == here[:2]):
+            restarted = same_host and here.was_restarted_since(there)
+            return False if restarted else None
+    elif not same_host:
+        return None
+    if found["machine"] is None and not _exists(pid):
         return None
     if pid == os.getpid():
         return found["unique"] in _OWN or found["unique"] is None
     return _exists(pid) and (not started or _started(pid) in ("", started))
 
 
+def has_same_kernel(identity: str) -> bool:
+    """Whether that process runs, or ran, on this boot of this machine, in any container.
+
+    Only then is it certain that both see the same file locks: some file systems that machines share
+    keep locks to each machine.
+    """
+    found = _IDENTITY.fullmatch(identity.strip())
+    if found is None:
+        return False
+    there, here = _Machine.of(found["machine"] or ""), _Machine.of(read_machine())
+    if there.boot or here.boot:
+        return there.boot == here.boot
+    return found["host"] is None or found["host"] == host_name()
+
+
 def host_name() -> str:
-    """The name of this machine or container."""
+    """The name of this machine or container; several may have the same."""
     return os.uname().nodename
 
 
 def read_machine() -> str:
-    """`boot-container`: which boot of the system and which set of process numbers this is.
+    """`boot-namespace-installation` of this process; empty except on Linux.
 
-    Empty except on Linux.
+    `boot` changes when the machine starts, `namespace` is the set of process numbers, and
+    `installation` identifies the operating system. The last is empty in a container, as all
+    containers of one image may have the same.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 - no file
+        cgroup = os.stat("/proc/self/ns/cgroup").st_ino  # noqa: PTH116 - no file
     except OSError:
         return ""
-    return f"{boot.replace('-', '')[:12]}-{namespace}"
+    in_container = (namespace, cgroup) != _FIRST_NAMESPACES
+    installation = "" if in_container else _read_installation()
+    return f"{boot.replace('-', '')[:12]}-{namespace}-{installation}"
 
 
 class LockHolder(NamedTuple):
@@ -71,7 +106,7 @@ class LockHolder(NamedTuple):
     host: str | None = None
     """The name of its machine or container where that is another one."""
     lock_file: Path | None = None
-    """What to remove where the process is gone; only where the file system has no locks."""
+    """What names the process; only where the file system has no locks."""
 
     @classmethod
     def of(cls, pid: int | None) -> LockHolder:
@@ -80,13 +115,14 @@ class LockHolder(NamedTuple):
 
     @classmethod
     def of_identity(cls, identity: str, lock_file: Path | None = None) -> LockHolder:
-        """The process of an identity."""
-        found = _IDENTITY.fullmatch(identity)
+        """The process of an identity; unknown for a damaged one."""
+        found = _IDENTITY.fullmatch(identity.strip())
         if found is None:
             return cls(lock_file=lock_file)
         pid = int(found["pid"])
         if is_process_alive(identity) is None:
-            return cls(pid, host=found["host"], lock_file=lock_file)
+            host = found["host"] and "".join(c if c.isprintable() else "?" for c in found["host"])
+            return cls(pid, host=host, lock_file=lock_file)
         return cls(pid, is_suspended(pid), lock_file=lock_file)
 
     def __str__(self) -> str:
@@ -99,9 +135,16 @@ class LockHolder(NamedTuple):
     @property
     def remedy(self) -> str:
         """What a user can do about it."""
-        if self.host:
-            remedy = f"wait for process {self.pid} on {self.host}, or end it there"
-            return f"{remedy}; if it is gone, delete {self.lock_file}" if self.lock_file else remedy
+        if self.host or (self.pid is None and self.lock_file):
+            place = f" on {self.host}, or end it there" if self.host else ", or end it"
+            remedy = f"wait for {f'process {self.pid}' if self.pid else 'the other process'}{place}"
+            if not self.lock_file:
+                return remedy
+            minutes = DEAD_SECONDS / 60
+            return (
+                f"{remedy}; if it is gone, its lock ends within {minutes:g} minutes,"
+                f" or at once when you delete {self.lock_file}"
+            )
         if self.pid is None:
             return "wait for the other process, or end it"
         if self.suspended:
@@ -145,8 +188,38 @@ _IDENTITY: Final = re.compile(
     r"(?:/(?P<unique>[^/.\0]+)(?:\.(?P<started>[0-9]*)\.(?P<machine>[^/.\0]*))?)?",
     re.ASCII,
 )
+_FIRST_NAMESPACES: Final = (0xEFFFFFFC, 0xEFFFFFFB)
+"""The numbers of the namespaces of processes and cgroups outside of any container (Linux)."""
 _STARTED: Final = 19
 """The place of the start among `process_status`."""
+
+
+class _Machine(NamedTuple):
+    """The parts of `read_machine`."""
+
+    boot: str
+    namespace: str
+    installation: str
+
+    @classmethod
+    def of(cls, text: str) -> _Machine:
+        boot, namespace, installation = (*text.split("-", 2), "", "", "")[:3]
+        return cls(boot, namespace, installation)
+
+    def was_restarted_since(self, before: _Machine) -> bool:
+        """Whether `before` is certainly an earlier boot of this machine."""
+        same = self.installation != "" and self.installation == before.installation
+        return same and self.boot != before.boot
+
+
+def _read_installation() -> str:
+    """A number that is made when the operating system is installed; its hash, as it is secret."""
+    from hashlib import sha256  # late: programs that only read load this module too
+
+    with suppress(OSError):
+        number = Path("/etc/machine-id").read_bytes().strip()
+        return sha256(b"lora-tui" + number).hexdigest()[:12] if number else ""
+    return ""
 
 
 def _started(pid: int) -> str:
@@ -162,6 +235,8 @@ def _exists(pid: int) -> bool:
         return False
     except OSError:
         return True
+    with suppress(OSError, IndexError):
+        return process_status(pid)[0] not in ("Z", "X")  # it ended, its parent has not seen it yet
     return True
 
 

@@ -57,7 +57,7 @@ from lora_tui.fetching.prefetch import prefetch_pages
 from lora_tui.fetching.rows import OVERLAP, RowReader
 from lora_tui.gateway.paging import Cursor, Page, RowLimit, is_uuid, next_cursor, repeated_rows
 from lora_tui.gateway.rest import Rest
-from lora_tui.processes import new_identity
+from lora_tui.processes import LockHolder, new_identity
 
 __all__ = ("Progress", "SyncReport", "pull_curve", "sync_cache")
 
@@ -102,15 +102,15 @@ def sync_cache(
     full: bool = False,
     progress: Progress | None = None,
     patience: float = 0.0,
-    on_wait: Callable[[], None] | None = None,
+    on_wait: Callable[[LockHolder], None] | None = None,
     check_cache: bool = True,
 ) -> SyncReport:
     """Bring the cache up to the backend.
 
     `full` reads and writes every row again, and all points of the curves whose points were read.
-    If another sync of this cache runs, calls `on_wait` and waits up to `patience` seconds; with a
-    patience of 0 the report says `skipped`. With `check_cache` the integrity of the cache is
-    checked first; that of a large cache once a day, or after a sync that was killed.
+    If another sync of this cache runs, calls `on_wait` with its process and waits up to `patience`
+    seconds; with a patience of 0 the report says `skipped`. With `check_cache` the integrity of the
+    cache is checked first; that of a large cache once a day, or after a sync that was killed.
 
     Raises DamagedCacheError, and the errors of the gateway, after noting them in the cache for the
     status line; CacheError if the other sync took too long or the cache is another user's.

@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 
-from lora_tui.errors import InUseError
-from lora_tui.files import locked_directory, locked_file
-from lora_tui.processes import new_identity
+from lora_tui.locks.file_lock import locked_file
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 from tests.harvest.world import World
@@ -125,44 +123,6 @@ def test_a_database_that_can_not_be_locked_is_told_in_one_line(
     assert ran.code == 1
     assert "has no file locks" in ran.error["error"]
     assert "LORA_TUI_HOME" in ran.error["details"]
-
-
-@pytest.mark.usefixtures("without_locks")
-def test_two_never_hold_a_lock_and_the_second_names_the_first(tmp_path: Path) -> None:
-    with locked_file(tmp_path / "lock") as first:
-        assert first is None
-        with locked_file(tmp_path / "lock") as second:
-            assert second is not None
-            assert second.pid == os.getpid()
-        with locked_file(tmp_path / "lock") as third:
-            assert third is not None, "who did not get the lock does not release it"
-    with locked_file(tmp_path / "lock") as afterwards:
-        assert afterwards is None
-
-
-@pytest.mark.usefixtures("without_locks")
-def test_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_path: Path) -> None:
-    host, _pid, rest = new_identity().split("/")
-    (tmp_path / "lock.held").write_text(f"{host}/{2**22 + 1}/{rest}")
-    with locked_file(tmp_path / "lock") as holder:
-        assert holder is None
-
-
-@pytest.mark.usefixtures("without_locks")
-def test_the_lock_of_another_machine_is_kept_for_a_day_and_its_file_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lora_tui.files.DIRECTORY_SECONDS", 0.0)
-    held = tmp_path / ".lora-tui.held"
-    held.write_text("another-host/1/abc.5.0123-4567")
-    with pytest.raises(InUseError) as caught, locked_directory(tmp_path):
-        pass
-    assert "another-host" in str(caught.value.details)
-    assert str(held) in str(caught.value.remedy)
-    two_days_ago = held.stat().st_mtime - 2 * 86_400
-    os.utime(held, (two_days_ago, two_days_ago))
-    with locked_directory(tmp_path):
-        pass
 
 
 def test_another_error_of_a_lock_is_not_taken_for_a_missing_feature(

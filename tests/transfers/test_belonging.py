@@ -22,8 +22,8 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.transfers import Checked, TransferState
 from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError
 from lora_tui.filenames import same_file_key
-from lora_tui.files import Presence
 from lora_tui.library.contents import FileState, examine
+from lora_tui.locks.presence import Presence
 from lora_tui.processes import LockHolder
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.download import plan_files

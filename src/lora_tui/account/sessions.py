@@ -29,8 +29,6 @@ from lora_tui.config.table import Profile
 from lora_tui.errors import AuthenticationError, DiskError
 from lora_tui.files import (
     disk_error,
-    in_use_error,
-    locked_file,
     make_private_directory,
     translate_disk_errors,
     write_private_file,
@@ -205,6 +203,8 @@ def refresh_lock(profile: Profile) -> Iterator[None]:
 
     Raises DiskError, and InUseError where another process holds it for too long.
     """
+    from lora_tui.locks.file_lock import in_use_error, locked_file  # late: for its threads
+
     path = _profile_file(profile).with_suffix(".lock")
     with ExitStack() as stack:
         with translate_disk_errors(

@@ -10,19 +10,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lora_tui.cache.connection import translate_errors
-from lora_tui.files import lock_holder, locked_file
+from lora_tui.locks.file_lock import lock_holder, locked_file
 from lora_tui.processes import LockHolder
 from lora_tui.sqlite_file import SIDE_FILES
 
 
 @contextmanager
 def sync_lock(
-    cache: Path, *, patience: float = 0.0, on_wait: Callable[[], None] | None = None
+    cache: Path, *, patience: float = 0.0, on_wait: Callable[[LockHolder], None] | None = None
 ) -> Iterator[bool]:
     """Yield whether this caller may sync or replace the cache; holds the lock during the block.
 
-    If another process has the lock, calls `on_wait` and waits up to `patience` seconds (fewer for a
-    suspended process). Raises DiskError.
+    If another process has the lock, calls `on_wait` with it and waits up to `patience` seconds
+    (fewer for a suspended process). Raises DiskError.
     """
     path = _lock_file(cache)
     with ExitStack() as stack:

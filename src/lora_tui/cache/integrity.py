@@ -74,11 +74,11 @@ def check_integrity(db: sqlite3.Connection) -> None:
 def check_if_due(db: sqlite3.Connection) -> None:
     """Check a small cache; a large one once a day, or after a sync that was killed.
 
-    Raises DamagedCacheError if the cache is damaged.
+    Call it with the lock of a sync, so that no other sync runs. Raises DamagedCacheError if the
+    cache is damaged.
     """
     if path_of(db).stat().st_size > QUICKLY_READ:
-        is_running = metadata.get_sync_state(db).running
-        was_killed = metadata.get_value(db, "sync.running") is not None and not is_running
+        was_killed = metadata.get_value(db, "sync.running") is not None
         if not was_killed and not metadata.is_due(db, _CHECKED, CHECK_EVERY):
             return
         with transaction(db):

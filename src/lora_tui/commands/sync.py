@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import formats
+from lora_tui.cache.metadata import get_sync_state
 from lora_tui.commands.context import Context
+from lora_tui.processes import LockHolder
 
 SYNC_PATIENCE: Final = 600.0
 """Seconds to wait for another process that syncs this cache."""
@@ -22,7 +25,7 @@ def sync_cache(context: Context) -> None:
             full=context.arguments.full,
             progress=_progress_line(context),
             patience=SYNC_PATIENCE,
-            on_wait=lambda: context.say("Another lora-tui is syncing this cache; waiting for it."),
+            on_wait=lambda holder: _say_who_syncs(context, holder, online.cache_path),
         )
     if context.can_redraw:
         context.talk.rewrite_line("")
@@ -43,6 +46,17 @@ def sync_cache(context: Context) -> None:
     gone = f"; {formats.count(removed)} removed" if removed else ""
     context.say(
         f"Synced: {written or 'nothing new'}{gone}; {formats.count(report.curves)} loss curves"
+    )
+
+
+def _say_who_syncs(context: Context, holder: LockHolder, cache: Path) -> None:
+    with context.cache() as db:
+        state = get_sync_state(db)
+    since = f" since {formats.date_time(state.last_attempt)}" if state.running else ""
+    context.say(
+        f"Another lora-tui is syncing this cache{since}; waiting for it"
+        f" ({holder.lock_file or cache} is held by {holder})."
+        f" {holder.remedy[0].upper()}{holder.remedy[1:]}."
     )
 
 

@@ -13,7 +13,8 @@ from lora_tui.config.kinds import Written
 from lora_tui.config.load import check_profile_name, read_profiles
 from lora_tui.config.table import PROFILES, SECRET_KEYS, UI, setting_of
 from lora_tui.errors import ConfigError
-from lora_tui.files import disk_error, locked_directory, make_private_directory, replacing_file
+from lora_tui.files import disk_error, make_private_directory, replacing_file
+from lora_tui.locks.file_lock import locked_directory
 
 _Changes = dict[tuple[str, ...], dict[str, Written | None]]
 """Table of the file → key → its new value, None to remove it."""

@@ -87,7 +87,7 @@ class OnlineWriters:
         full: bool = False,
         progress: Progress | None = None,
         patience: float = 0.0,
-        on_wait: Callable[[], None] | None = None,
+        on_wait: Callable[[LockHolder], None] | None = None,
     ) -> SyncReport:
         """Bring the cache up to the backend; see `sync_cache`.
 

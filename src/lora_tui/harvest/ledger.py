@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 from lora_tui import clock
 from lora_tui.config.table import Profile
-from lora_tui.files import Presence, is_alive, make_private_directory
+from lora_tui.files import make_private_directory
 from lora_tui.harvest.ledger_schema import (
     FileState,
     JobState,
@@ -26,6 +26,7 @@ from lora_tui.harvest.ledger_schema import (
     open_ledger_file,
 )
 from lora_tui.harvest.schedule import LONGEST_WAIT, seconds_left, wait_after
+from lora_tui.locks.presence import Presence, is_alive
 from lora_tui.processes import database_writer, is_process_alive
 from lora_tui.sqlite_file import database_error, database_error_reason, sqlite_code
 from lora_tui.text import terminal_safe

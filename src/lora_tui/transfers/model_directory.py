@@ -23,8 +23,9 @@ from lora_tui.clock import timestamp_text
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, InUseError
 from lora_tui.filenames import distinct_file_names, safe_file_name, same_file_key, slug
-from lora_tui.files import PUBLIC_MODE, locked_directory, read_regular_file, write_file
+from lora_tui.files import PUBLIC_MODE, read_regular_file, write_file
 from lora_tui.json_values import json_text, mapping, parse_json
+from lora_tui.locks.file_lock import locked_directory
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import SUFFIXES, part_of, translate_write_errors
 

@@ -22,13 +22,13 @@ from typing import Final
 from lora_tui.errors import DiskError, not_enough_space
 from lora_tui.files import (
     PUBLIC_MODE,
-    FileLock,
     disk_error,
     read_regular_file,
     remove_abandoned_files,
     write_file,
 )
 from lora_tui.gateway.headers import strong_etag
+from lora_tui.locks.file_lock import FileLock
 from lora_tui.transfers.pieces import Pieces
 
 SUFFIXES: Final = (".part", ".part.json", ".part.new")

@@ -35,7 +35,8 @@ from lora_tui.cache.transfers import (
 )
 from lora_tui.domain import Model
 from lora_tui.errors import InUseError, LoraTuiError, NotFoundError
-from lora_tui.files import SUSPENDED_SECONDS, Presence, in_use_error, is_present, present_process
+from lora_tui.locks.file_lock import SUSPENDED_SECONDS, in_use_error
+from lora_tui.locks.presence import Presence, is_present, present_process
 from lora_tui.processes import LockHolder
 from lora_tui.transfers.fetch_bytes import CancelledError, FetchOptions
 from lora_tui.transfers.fetch_file import fetch_file

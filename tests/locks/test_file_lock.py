@@ -36,7 +36,7 @@ sys.stdin.read()
 @pytest.fixture
 def hold(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hold]:
     """Has a process lock a file and be suspended; its number."""
-    monkeypatch.setattr("lora_tui.files.SUSPENDED_SECONDS", 0.1)
+    monkeypatch.setattr("lora_tui.locks.file_lock.SUSPENDED_SECONDS", 0.1)
     processes: list[subprocess.Popen[str]] = []
 
     def call(path: Path) -> int:

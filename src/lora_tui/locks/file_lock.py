@@ -1,0 +1,136 @@
+"""The one way to lock a file or a directory against other processes, and to name who holds it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from lora_tui.errors import InUseError
+from lora_tui.files import PRIVATE_MODE, WITHOUT_LOCKS, flock
+from lora_tui.locks.lock_file import LockFile, lock_file_holder, lock_file_of
+from lora_tui.processes import LockHolder, flock_holder
+
+SUSPENDED_SECONDS: Final = 10.0
+"""The longest wait for a lock whose process is suspended: somebody may be about to continue it."""
+DIRECTORY_SECONDS: Final = 30.0
+"""The longest wait for the lock of a directory; nobody writes its small files for longer."""
+
+_POLL_SECONDS: Final = 0.05
+_POLL_LOCK_FILE_SECONDS: Final = 1.0
+"""The longest pause between two looks at a lock file: each may make a file on a server."""
+
+
+class FileLock:
+    """An exclusive lock on an open file or directory, which ends with `close` or the process.
+
+    On a file system without locks (some NFS, Lustre, CIFS, FUSE) it is a lock file beside it, see
+    lock_file.py; that of a process that died is taken over.
+    """
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        """`descriptor` belongs to the lock from now on; `path` is where it was opened."""
+        self.descriptor = descriptor
+        self._path = path
+        self._lock_file: LockFile | None = None
+
+    def acquire(
+        self, *, patience: float = 0.0, on_wait: Callable[[LockHolder], None] | None = None
+    ) -> LockHolder | None:
+        """Take the lock; None when it is taken, else the process that holds it.
+
+        Waits up to `patience` seconds (at most SUSPENDED_SECONDS for a process that is suspended),
+        after calling `on_wait` once with the process that holds it. Raises OSError.
+        """
+        began, pause = time.monotonic(), _POLL_SECONDS
+        while not self._try():
+            waited = time.monotonic() - began
+            if waited >= min(patience, SUSPENDED_SECONDS):
+                holder = self.holder()
+                if waited >= patience or holder.suspended:
+                    return holder
+            if on_wait is not None:
+                on_wait(self.holder())
+                on_wait = None
+            time.sleep(pause)
+            if self._lock_file is not None:
+                pause = min(pause * 1.5, _POLL_LOCK_FILE_SECONDS)
+        return None
+
+    def holder(self) -> LockHolder:
+        """The process that holds the lock now, as far as the system tells."""
+        found = flock_holder(self.descriptor)
+        if found.pid is None:
+            return lock_file_holder(lock_file_of(self._path)) or found
+        return found
+
+    def close(self) -> None:
+        """Release the lock and close the file."""
+        if self._lock_file is not None:
+            self._lock_file.close()
+        os.close(self.descriptor)
+
+    def _try(self) -> bool:
+        if self._lock_file is None:
+            try:
+                return flock(self.descriptor)
+            except OSError as error:
+                if error.errno not in WITHOUT_LOCKS:
+                    raise
+                self._lock_file = LockFile(lock_file_of(self._path))
+        return self._lock_file.acquire()
+
+
+@contextmanager
+def locked_file(
+    path: Path,
+    *,
+    patience: float = 0.0,
+    on_wait: Callable[[LockHolder], None] | None = None,
+) -> Iterator[LockHolder | None]:
+    """Hold the lock of a private file, which is made where it is missing and stays there.
+
+    Yields None when the lock is held, else the process that kept it; see `FileLock.acquire`.
+    Raises OSError.
+    """
+    lock = FileLock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE), path)
+    try:
+        yield lock.acquire(patience=patience, on_wait=on_wait)
+    finally:
+        lock.close()
+
+
+@contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """Hold the lock of a directory, after waiting for it; it leaves no file behind.
+
+    Raises OSError, and InUseError where another process keeps it for longer than DIRECTORY_SECONDS.
+    """
+    lock = FileLock(os.open(directory, os.O_RDONLY | os.O_CLOEXEC), directory)
+    try:
+        holder = lock.acquire(patience=DIRECTORY_SECONDS)
+        if holder is not None:
+            raise in_use_error("Another lora-tui is writing in this directory", holder, directory)
+        yield
+    finally:
+        lock.close()
+
+
+def lock_holder(path: Path) -> LockHolder:
+    """The process that holds the lock of a file, as far as the system tells."""
+    try:
+        lock = FileLock(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+    except OSError:
+        return LockHolder()
+    try:
+        return lock.holder()
+    finally:
+        lock.close()
+
+
+def in_use_error(message: str, holder: LockHolder, place: Path | str) -> InUseError:
+    """The error of a lock that another process keeps."""
+    return InUseError(message, details=f"{place} is held by {holder}", remedy=holder.remedy)
