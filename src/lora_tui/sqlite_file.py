@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from lora_tui.errors import DamagedCacheError, DiskError
 from lora_tui.files import (
@@ -25,6 +25,14 @@ from lora_tui.files import (
 
 SIDE_FILES: Final = ("-wal", "-shm")
 """What follows the file's name in the names of the files that SQLite puts beside it."""
+
+ACCESS_CODES: Final = (
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+)
+"""Result codes of a database that may be healthy, and that can't be used here."""
 
 _POLL_SECONDS: Final = 0.01
 _HEADER_BYTES: Final = 100
@@ -50,6 +58,49 @@ def use_wal(
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
         sleep(_POLL_SECONDS)
+
+
+def is_writable(path: Path) -> bool:
+    """Whether an existing database can be written to, which needs its directory too."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def open_for_reading(
+    path: Path, *, timeout: float = 5.0, isolation_level: Literal["DEFERRED"] | None = "DEFERRED"
+) -> sqlite3.Connection:
+    """Open an existing database without changing it; no file is left beside it after `close`.
+
+    Works in a directory that can't be written to, such as that of a read-only mount, as long as
+    no log is left there that only a writer can read. `timeout` is in seconds. Raises OSError,
+    sqlite3.Error, and DamagedCacheError where it is not a regular file.
+    """
+    check_regular_files(path)
+    wal, shared_memory = (path.with_name(path.name + suffix) for suffix in SIDE_FILES)
+    has_log = wal.exists() and wal.stat().st_size > 0
+    if is_writable(path):
+        # the last ordinary connection removes the side files, and a read-only one leaves them
+        modes = ["mode=rw"]
+    else:
+        modes = ["mode=ro"] if has_log or (wal.exists() and shared_memory.exists()) else []
+        modes += [] if has_log else ["mode=ro&immutable=1"]
+    for mode in modes:
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?{mode}",
+            uri=True,
+            timeout=timeout,
+            isolation_level=isolation_level,
+        )
+        try:
+            if mode == "mode=rw":
+                db.execute("PRAGMA query_only = 1")
+            db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        except sqlite3.Error as error:
+            db.close()
+            if sqlite_code(error) not in ACCESS_CODES or mode == modes[-1]:
+                raise
+        else:
+            return db
+    raise AssertionError("every file has a mode")
 
 
 def make_private_database(path: Path) -> None:
@@ -129,7 +180,7 @@ def database_error_reason(error: OSError | sqlite3.Error, path: Path | None) -> 
             f"the file system ({file_system_of(path.parent)}) has no file locks",
             "use a directory on a local disk",
         )
-    if code in _HIDE_ERRNO and path is not None and (found := _ask_file_system(path)) is not None:
+    if code in ACCESS_CODES and path is not None and (found := _ask_file_system(path)) is not None:
         return found
     return _BY_SQLITE_CODE.get(code, Reason(str(error), None))
 
@@ -167,12 +218,6 @@ _OF_LOCKS: Final = (
     sqlite3.SQLITE_IOERR_UNLOCK,
     sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
     sqlite3.SQLITE_IOERR_SHMLOCK,
-)
-_HIDE_ERRNO: Final = (
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
 )
 _BY_SQLITE_CODE: Final[dict[int | None, Reason]] = {
     sqlite3.SQLITE_FULL: BY_ERRNO[errno.ENOSPC],

@@ -12,10 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import keyring
 import pytest
-from keyring.backend import KeyringBackend
-from keyring.errors import KeyringError
 
 from lora_tui.account import sessions
 from lora_tui.account.login import session_auth
@@ -23,45 +20,16 @@ from lora_tui.config.table import Profile
 from lora_tui.gateway import Gateway, auth
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
+from tests.account.keyrings import Desktop, installed
 from tests.commands.models import whole_model
 from tests.conftest import Run
 
 
-class Desktop(KeyringBackend):
-    """A keyring in memory, which can be locked."""
-
-    priority = 5  # type: ignore[assignment]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: dict[tuple[str, str], str] = {}
-        self.locked = False
-
-    def get_password(self, service: str, username: str) -> str | None:
-        self._open()
-        return self.kept.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self._open()
-        self.kept[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        self._open()
-        del self.kept[service, username]
-
-    def _open(self) -> None:
-        if self.locked:
-            raise KeyringError("locked")
-
-
 @pytest.fixture
 def desktop(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
-    before = keyring.get_keyring()
-    backend = Desktop()
-    keyring.set_keyring(backend)
     monkeypatch.delenv("LORA_TUI_NO_KEYRING")
-    yield backend
-    keyring.set_keyring(before)
+    with installed() as backend:
+        yield backend
 
 
 def written(home: Path) -> str:
@@ -89,32 +57,9 @@ def test_commands_that_read_the_cache_do_not_open_the_keyring(
     configured: Sandbox, desktop: Desktop, run: Run
 ) -> None:
     run("sync")
-    desktop.locked = True
+    desktop.fault = "locked"
     assert run("list").code == 0
     assert run("whoami").out == f"{configured.email}\n"
-
-
-def test_a_locked_keyring_is_one_clear_line_and_login_stores_a_file(
-    configured: Sandbox, desktop: Desktop, run: Run
-) -> None:
-    run("login")
-    desktop.locked = True
-    ran = run("sync")
-    assert ran.code == 4
-    assert "nlock the keyring" in ran.err
-    ran = run("login", "--json")
-    assert ran.data["kept_in"] == "file"
-    assert run("sync").code == 0
-
-
-def test_logout_works_with_a_locked_keyring(
-    configured: Sandbox, desktop: Desktop, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run("login")
-    monkeypatch.delenv("LORA_TUI_PASSWORD")
-    desktop.locked = True
-    assert run("logout").code == 0
-    assert run("whoami").code == 4
 
 
 def test_without_a_keyring_the_session_is_in_a_private_file_and_login_says_so(
@@ -191,12 +136,13 @@ def test_a_renewal_does_not_restore_a_session_that_was_replaced_or_ended(
 
 
 def test_an_unusable_lock_file_is_reported_in_a_sentence(
-    configured: Sandbox, run: Run, profile: Profile
+    configured: Sandbox, run: Run, profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("login").code == 0
     [stored] = (profile.paths.state_dir / "sessions").glob("*.json")
     stored.with_suffix(".lock").mkdir()
     configured.faults(clock_offset=7200)
+    monkeypatch.delenv("LORA_TUI_PASSWORD")
     result = run("sync")
     assert result.code == 1
     assert "The session can't be renewed" in result.err

@@ -1,71 +1,110 @@
 """Texts in the desktop's keyring: the optional package `keyring` with a backend that encrypts.
 
-The package is imported only to read or write a token, and not with LORA_TUI_NO_KEYRING=1.
+The package is imported only to read or write a token, and not with LORA_TUI_NO_KEYRING=1. It runs
+in a thread, because a keyring may wait without end for a bus or for a password in a window.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from lora_tui.config.table import variables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from threading import Thread
+
+ATTENDED_SECONDS = 30.0
+"""How long an answer is waited for where the user may have to unlock the keyring first."""
+UNATTENDED_SECONDS = 5.0
+"""The same where the session in the keyring can be replaced with a configured password."""
+HINT_SECONDS = 3.0
+"""After this long a line says what is waited for."""
 
 _SERVICE: Final = "lora-tui"
 _LEAST_PRIORITY: Final = 1
 """The priority of backends that the package recommends; backends of plain text have less."""
 
 
-def write(name: str, text: str) -> bool:
-    """Store the text under this name; False where no keyring accepts it."""
-    backend = _backend()
-    if backend is None:
-        return False
-    try:
+class KeyringError(Exception):
+    """There is a keyring, and it can't be used; the text completes "the keyring …"."""
+
+
+def write(name: str, text: str, *, patience: float) -> bool:
+    """Store the text under this name; False where there is no keyring.
+
+    Waits up to `patience` seconds. Raises KeyringError.
+    """
+
+    def store(backend: Any) -> bool:
         backend.set_password(_SERVICE, name, text)
-    except Exception as error:  # a backend raises whatever its bus or library does
-        _note("the keyring does not accept the session", error)
-        return False
-    return True
+        return True
+
+    return bool(_ask(store, patience))
 
 
-def read(name: str) -> str | None:
-    """The stored text; None where it is gone, the keyring is locked, or there is none."""
-    backend = _backend()
-    if backend is None:
-        return None
-    try:
-        text = backend.get_password(_SERVICE, name)
-    except Exception as error:
-        _note("the keyring does not give the session", error)
-        return None
+def read(name: str, *, patience: float) -> str | None:
+    """The stored text; None where it is gone, or there is no keyring.
+
+    Waits up to `patience` seconds. Raises KeyringError.
+    """
+    text = _ask(lambda backend: backend.get_password(_SERVICE, name), patience)
     return text if isinstance(text, str) else None
 
 
 def remove(name: str) -> None:
-    """Remove the text; no error where there is none."""
-    backend = _backend()
-    if backend is None:
-        return
-    try:
-        backend.delete_password(_SERVICE, name)
-    except Exception as error:
-        _note("the keyring does not remove the session", error)
+    """Remove the text; no error where there is none, or the keyring can't be used."""
+    with suppress(KeyringError):
+        _ask(lambda backend: backend.delete_password(_SERVICE, name), UNATTENDED_SECONDS)
+
+
+_unanswered: list["Thread"] = []  # noqa: UP037 - evaluated at run time
+"""The call that waits for the keyring; until it ends no other is made."""
+
+
+def _ask(call: Callable[[Any], Any], patience: float) -> Any:
+    """The result of a call of the keyring; None where there is no keyring. Raises KeyringError."""
+    if variables().no_keyring:
+        return None
+    from threading import Thread  # late: `list` loads this module
+
+    results: list[Any] = []
+    errors: list[str] = []
+
+    def run() -> None:
+        try:
+            backend = _backend()
+            results.append(None if backend is None else call(backend))
+        except BaseException as error:  # a backend raises whatever its bus or library does
+            errors.append(type(error).__name__)  # without its text, which may hold the token
+
+    if any(thread.is_alive() for thread in _unanswered):
+        raise KeyringError("does not answer")
+    thread = Thread(target=run, name="keyring", daemon=True)
+    thread.start()
+    thread.join(min(patience, HINT_SECONDS))
+    if thread.is_alive() and patience > HINT_SECONDS:
+        from lora_tui.account import notice
+
+        if patience > UNATTENDED_SECONDS:
+            notice.say("Waiting for the keyring, which may ask for its password in a window")
+        thread.join(patience - HINT_SECONDS)
+    if thread.is_alive():
+        _unanswered[:] = [thread]
+        raise KeyringError("does not answer")
+    if errors:
+        raise KeyringError(f"refuses ({errors[0]})")
+    return results[0]
 
 
 def _backend() -> Any:
-    if variables().no_keyring:
-        return None
+    """The keyring; None where there is none that encrypts."""
     try:
         keyring = importlib.import_module("keyring")
         backend = keyring.get_keyring()
         return backend if backend.priority >= _LEAST_PRIORITY else None
-    except Exception as error:
-        _note("there is no keyring", error)
+    except Exception:  # the package is missing, or its backends fail
         return None
-
-
-def _note(what: str, error: Exception) -> None:
-    """Log an error of a backend by its class alone: its text may hold the token."""
-    import logging  # `list` loads this module, and has nothing to log
-
-    logging.getLogger("lora_tui.account.sessions").info("%s: %s", what, type(error).__name__)

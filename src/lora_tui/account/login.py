@@ -6,18 +6,18 @@ is imported when it is needed.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from lora_tui.account import sessions
-from lora_tui.account.sessions import Session, SignedIn
+from lora_tui.account import notice, sessions
+from lora_tui.account.sessions import KeyringSessionError, Session, SignedIn
 from lora_tui.config.kinds import check_in_header, checked_url
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
 from lora_tui.config.write import set_values
-from lora_tui.errors import AuthenticationError, ConfigError, LoraTuiError
+from lora_tui.errors import AuthenticationError, ConfigError, DiskError, LoraTuiError
 from lora_tui.secret import Secret
 
 if TYPE_CHECKING:
@@ -44,18 +44,24 @@ class SignedOut:
 def sign_in(profile: Profile) -> Session:
     """The session in force; without one, sign in with the configured e-mail address and password.
 
-    The new session is stored for its account; see `sessions.keep_session`. Raises
+    The new session is stored for its account, if that is possible; see `sessions.keep_session`.
+    Of two processes that do this at once, the second uses the session of the first. Raises
     AuthenticationError where there is no session and no password, or the password is wrong;
-    ConfigError, UnreachableError, DiskError.
+    ConfigError, UnreachableError, InUseError, and DiskError where the stored session can't be read.
     """
-    session = sessions.load_session(profile)
+    session = _load_session(profile)
     if session is not None:
         return session
     if not profile.email or not profile.password:
         raise sessions.nobody_signed_in(profile)
-    session = new_session(profile, profile.email, profile.password, patient=True)
-    sessions.keep_session(profile, session)
-    return session
+    with ExitStack() as stack:
+        with suppress(DiskError):  # what can't be locked can't be stored either
+            stack.enter_context(sessions.refresh_lock(profile))
+        session = _load_session(profile)
+        if session is None:
+            session = new_session(profile, profile.email, profile.password, patient=True)
+            _keep_session(profile, session)
+        return session
 
 
 def session_auth(profile: Profile) -> SessionAuth:
@@ -70,7 +76,7 @@ def session_auth(profile: Profile) -> SessionAuth:
         """Store a renewed session, unless the user has signed out or changed accounts meanwhile."""
         stored = sessions.signed_in(profile)
         if stored is not None and stored.user_id == session.user_id:
-            sessions.keep_session(profile, session._replace(email=stored.email or session.email))
+            _keep_session(profile, session._replace(email=stored.email or session.email))
 
     email, password = profile.email, profile.password
     sign_in_again = None
@@ -82,7 +88,7 @@ def session_auth(profile: Profile) -> SessionAuth:
         sign_in(profile),
         sign_in_again=sign_in_again,
         on_refresh=keep,
-        reload=lambda: sessions.load_session(profile),
+        reload=lambda: _load_session(profile),
         lock=lambda: sessions.refresh_lock(profile),
     )
 
@@ -242,6 +248,25 @@ def new_profile(name: str, paths: Paths, url: str, anon_key: str) -> Profile:
         url=checked_url(url.strip(), "The project's URL"),
         anon_key=anon_key.strip(),
     )
+
+
+def _load_session(profile: Profile) -> Session | None:
+    """The stored session; None too where only the keyring fails and a password is configured."""
+    try:
+        return sessions.load_session(profile)
+    except KeyringSessionError:
+        if sessions.has_credentials(profile):
+            return None
+        raise
+
+
+def _keep_session(profile: Profile, session: Session) -> None:
+    """Store the session; where the disk refuses it, say so: it can be used all the same."""
+    try:
+        sessions.keep_session(profile, session)
+    except DiskError as error:
+        place = f" ({error.details})" if error.details else ""
+        notice.say(f"{error}{place}; this command uses it all the same")
 
 
 def _client(url: str, anon_key: str, *, patient: bool = False) -> httpx.Client:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lora_tui.account import keyring_store
+from lora_tui.account.keyring_store import KeyringError
 from lora_tui.account.tokens import (
     claims_of,
     is_session_of,
@@ -55,6 +56,15 @@ class Session(NamedTuple):
     email: str
 
 
+class KeyringSessionError(AuthenticationError):
+    """The keyring that has the session does not give it."""
+
+    default_remedy = (
+        "unlock the keyring, or run `lora-tui login` again"
+        " (LORA_TUI_NO_KEYRING=1 keeps it in a file)"
+    )
+
+
 class SignedIn(NamedTuple):
     """Whose session is stored."""
 
@@ -84,7 +94,7 @@ def account_of(profile: Profile) -> SignedIn | None:
     """The account whose cache is shown; needs no network.
 
     Like `signed_in`; without a session the account of the configured e-mail address and password,
-    if a cache on this disk notes that address.
+    if a cache on this disk notes that address. Raises DiskError.
     """
     account = signed_in(profile)
     if account is None and has_credentials(profile):
@@ -142,20 +152,19 @@ def kept_in(profile: Profile) -> str:
 def load_session(profile: Profile) -> Session | None:
     """The session in force, like `signed_in`, with its tokens.
 
-    Raises AuthenticationError where a keyring has them and does not give them now.
+    Raises KeyringSessionError where a keyring has them and does not give them now.
     """
     if profile.access_token:
         return session_of_token(profile.access_token)
     file = _file(profile)
     data = _read_file(file)
     if data.get("kept_in") == KEYRING:
-        text = keyring_store.read(_keyring_name(profile, file))
+        try:
+            text = keyring_store.read(_keyring_name(profile, file), patience=_patience(profile))
+        except KeyringError as error:
+            raise KeyringSessionError(f"The session is in the keyring, which {error}") from error
         if text is None:
-            raise AuthenticationError(
-                "The session is in the keyring, which does not give it",
-                remedy="unlock the keyring, or run `lora-tui login` again"
-                " (LORA_TUI_NO_KEYRING=1 keeps it in a file)",
-            )
+            raise KeyringSessionError("The session is in the keyring, which does not give it")
         session = _session(parse_object(text))
         return session if session and session.user_id == data.get("user_id") else None
     return _session(data)
@@ -288,9 +297,19 @@ def _cached_account(profile: Profile) -> SignedIn | None:
     """The account of the configured e-mail address, as a cache on this disk notes it."""
     from lora_tui.cache.metadata import find_owner
 
-    email = profile.email or ""
-    pattern = f"{profile.key}-*.sqlite3"
-    user_id = find_owner(profile.paths.cache_dir.glob(pattern), email, _project(profile))
+    email, directory = profile.email or "", profile.paths.cache_dir
+    try:
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - a glob is empty after an error
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise disk_error(error, "The directory of the cache can't be read", directory) from error
+    caches = [
+        directory / name
+        for name in names
+        if name.startswith(f"{profile.key}-") and name.endswith(".sqlite3")
+    ]
+    user_id = find_owner(caches, email, _project(profile))
     return None if user_id is None or not is_user_id(user_id) else SignedIn(user_id, email)
 
 
@@ -303,19 +322,33 @@ def _save(profile: Profile, file: Path, session: Session) -> str:
         "email": session.email,
     }
     name = _keyring_name(profile, file)
-    # the demo's session is not worth a keyring: its backend is new each time
-    if not profile.identity and keyring_store.write(name, json.dumps(data)):
-        _write_file(file, {"kept_in": KEYRING, "user_id": session.user_id, "email": session.email})
-        return KEYRING
-    was_in_keyring = _was_in_keyring(file)
+    before = _read_file_if_possible(file)
+    patience, refusal = _patience(profile), None
+    try:
+        # the demo's session is not worth a keyring: its backend is new each time
+        if not profile.identity and keyring_store.write(name, json.dumps(data), patience=patience):
+            named = {"kept_in": KEYRING, "user_id": session.user_id, "email": session.email}
+            try:
+                if before != named:
+                    _write_file(file, named)
+            except DiskError:
+                keyring_store.remove(name)
+                raise
+            return KEYRING
+    except KeyringError as error:
+        refusal = error
     _write_file(file, data)
-    if was_in_keyring:
+    if before.get("kept_in") == KEYRING:
         keyring_store.remove(name)
+    if refusal is not None and "access_token" not in before:
+        from lora_tui.account import notice
+
+        notice.say(f"The keyring {refusal}: the session is kept in a file only you can read")
     return FILE
 
 
 def _delete(profile: Profile, file: Path) -> None:
-    if _was_in_keyring(file):
+    if _read_file_if_possible(file).get("kept_in") == KEYRING:
         keyring_store.remove(_keyring_name(profile, file))
     try:
         _clear_place(file)
@@ -328,11 +361,12 @@ def _kept_in(file: Path) -> str:
     return KEYRING if _read_file(file).get("kept_in") == KEYRING else FILE
 
 
-def _was_in_keyring(file: Path) -> bool:
+def _read_file_if_possible(file: Path) -> Mapping[str, Any]:
+    """Like `_read_file`; empty where it can't be read: it can still be replaced and removed."""
     try:
-        return _kept_in(file) == KEYRING
-    except DiskError:  # what can't be read can still be replaced and removed
-        return False
+        return _read_file(file)
+    except DiskError:
+        return {}
 
 
 def _clear_place(path: Path) -> None:
@@ -363,6 +397,13 @@ def _write_file(file: Path, data: Mapping[str, str]) -> None:
             file,
             instead="set LORA_TUI_HOME to another directory",
         ) from error
+
+
+def _patience(profile: Profile) -> float:
+    """Seconds to wait for the keyring."""
+    if has_credentials(profile):
+        return keyring_store.UNATTENDED_SECONDS
+    return keyring_store.ATTENDED_SECONDS
 
 
 def _keyring_name(profile: Profile, file: Path) -> str:

@@ -17,10 +17,13 @@ from lora_tui.errors import CacheError, DamagedCacheError, LoraTuiError
 from lora_tui.files import disk_error
 from lora_tui.processes import LockHolder, database_writer
 from lora_tui.sqlite_file import (
+    ACCESS_CODES,
     database_error,
     has_damaged_header,
+    is_writable,
     lacks_locks,
     make_private_database,
+    open_for_reading,
     sqlite_code,
     use_wal,
 )
@@ -34,13 +37,7 @@ _NO_VERSION: Final = 1_000_000
 _OF_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG)
 _MISLEADING: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_ERROR)
 """Codes that SQLite also raises for a damaged header."""
-_OF_THE_DISK: Final = (
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-)
+_OF_THE_DISK: Final = (sqlite3.SQLITE_FULL, *ACCESS_CODES)
 
 
 def open_existing(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
@@ -57,17 +54,23 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
     """Open the cache at `path`; create it, or bring its schema up to date, if necessary.
 
     Use a connection in one thread only, and write only inside `transaction`. A new cache becomes
-    the `owner`'s. Raises DamagedCacheError; CacheError for a file of a newer version or of another
-    account or project; DiskError if the file can't be created or read.
+    the `owner`'s. A file that can't be written to, as on a read-only mount, is opened to read it.
+    Raises DamagedCacheError; CacheError for a file of a newer version or of another account or
+    project; DiskError if the file can't be created or read.
     """
     with translate_errors(path):
-        make_private_database(path)
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        is_read_only = path.exists() and not is_writable(path)
+        if is_read_only:
+            connection = open_for_reading(path, timeout=BUSY_SECONDS, isolation_level=None)
+        else:
+            make_private_database(path)
+            connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         with translate_errors(path):
             connection.row_factory = sqlite3.Row
-            use_wal(connection, patience=BUSY_SECONDS)
-            connection.execute("PRAGMA synchronous = NORMAL")
+            if not is_read_only:
+                use_wal(connection, patience=BUSY_SECONDS)
+                connection.execute("PRAGMA synchronous = NORMAL")
             # large enough for the leaf pages of all indexes, most of which a sync writes to
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             version = _version(connection)
@@ -78,6 +81,13 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
                     f"The cache was written by a newer lora-tui (schema {version})",
                     details=str(path),
                     remedy="update lora-tui, or run `lora-tui cache clear`",
+                )
+            if version < SCHEMA_VERSION and is_read_only:
+                raise CacheError(
+                    "The cache is one of an older lora-tui, and can't be updated here:"
+                    " it is read-only",
+                    details=str(path),
+                    remedy=_INSTEAD,
                 )
             if version < SCHEMA_VERSION:
                 _migrate(connection)

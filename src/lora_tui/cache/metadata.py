@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -13,13 +13,16 @@ from typing import Final, NamedTuple
 from lora_tui import clock
 from lora_tui.clock import now, parse_timestamp, timestamp_text
 from lora_tui.errors import (
+    DamagedCacheError,
     DeniedError,
+    DiskError,
     LoraTuiError,
     QueryTimeoutError,
     SessionEndedError,
     UnreachableError,
 )
 from lora_tui.processes import is_process_alive
+from lora_tui.sqlite_file import ACCESS_CODES, database_error, open_for_reading, sqlite_code
 from lora_tui.text import terminal_safe
 
 DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
@@ -135,18 +138,26 @@ def note_email(db: sqlite3.Connection, email: str) -> None:
 def find_owner(caches: Iterable[Path], email: str, project: str) -> str | None:
     """The user id of the cache that has this e-mail address noted; None where there is none.
 
-    A cache that can't be read is passed over.
+    Leaves no file beside a cache. A damaged cache is passed over. Raises DiskError where the cache
+    was not found, and one of them can't be read.
     """
+    failure: DiskError | None = None
     for path in caches:
-        with (
-            suppress(sqlite3.Error),
-            closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db,
-        ):
-            noted, owner = get_value(db, _OWNER_EMAIL) or "", get_owner(db)
-            if owner is None or owner.project != project:
-                continue
-            if noted.casefold() == email.strip().casefold():
-                return owner.user_id
+        try:
+            with closing(open_for_reading(path)) as db:
+                noted, owner = get_value(db, _OWNER_EMAIL) or "", get_owner(db)
+        except DamagedCacheError:
+            continue
+        except (OSError, sqlite3.Error) as error:
+            if isinstance(error, OSError) or sqlite_code(error) in ACCESS_CODES:
+                failure = database_error(error, "The cache can't be opened", path)
+            continue
+        if owner is None or owner.project != project:
+            continue
+        if noted.casefold() == email.strip().casefold():
+            return owner.user_id
+    if failure is not None:
+        raise failure
     return None
 
 

@@ -210,6 +210,7 @@ def _cache(line: _Line) -> sqlite3.Connection:
     from lora_tui.account import sessions
     from lora_tui.config.kinds import expanded
     from lora_tui.config.load import load_profile
+    from lora_tui.sqlite_file import open_for_reading
 
     config = line.values.get("config")
     profile = load_profile(
@@ -220,7 +221,7 @@ def _cache(line: _Line) -> sqlite3.Connection:
     if signed_in is None:
         raise LookupError
     path = profile.cache_path(signed_in.user_id)
-    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=0.2)
+    db = open_for_reading(path, timeout=0.2)
     db.row_factory = sqlite3.Row
     return db
 

@@ -21,11 +21,17 @@ from lora_tui.clock import parse_timestamp
 from lora_tui.config.load import DEFAULT_PROFILE, read_profiles
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import SECRET_KEYS, Profile, setting_of
-from lora_tui.doctor.findings import Finding, failed, ok, skipped, warning
+from lora_tui.doctor.findings import Finding, failed, failure, ok, skipped, warning
 from lora_tui.domain.invalid_values import invalid_columns
 from lora_tui.errors import DamagedCacheError
 from lora_tui.files import file_system_of, has_locks
-from lora_tui.sqlite_file import check_regular_files
+from lora_tui.sqlite_file import (
+    ACCESS_CODES,
+    database_error,
+    has_damaged_header,
+    open_for_reading,
+    sqlite_code,
+)
 from lora_tui.text import terminal_safe
 
 _SMALLEST: Final = (80, 24)
@@ -101,15 +107,20 @@ def check_cache(path: Path) -> Finding:
     if not os.path.lexists(path):
         return warning("cache", f"{path} does not exist yet", "run `lora-tui sync`")
     try:
-        check_regular_files(path)
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+        with closing(open_for_reading(path)) as db:
             if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
                 check_integrity(db)
             elif db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise DamagedCacheError("The cache file is damaged")
             last = metadata.get_sync_state(db).last_success
             (total,) = db.execute("SELECT count(*) FROM models").fetchone()
-    except (DamagedCacheError, OSError, sqlite3.Error, ValueError):
+    except (DamagedCacheError, OSError, sqlite3.Error, ValueError) as error:
+        if (
+            isinstance(error, sqlite3.Error)
+            and sqlite_code(error) in ACCESS_CODES
+            and not has_damaged_header(path)
+        ):
+            return failure("cache", database_error(error, "The cache can't be read", path))
         return failed(
             "cache",
             f"{path} is damaged",
@@ -124,7 +135,7 @@ def check_cache(path: Path) -> Finding:
 def check_rows(path: Path) -> Iterator[Finding]:
     """Yield one finding per table: how many of its cached rows hold invalid values."""
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+        with closing(open_for_reading(path)) as db:
             for remote, cached in _TABLES:
                 yield _check_rows_of(db, remote, cached)
             yield _check_points(db)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ from lora_tui.errors import (
     AuthenticationError,
     BackendError,
     ConfigError,
+    DiskError,
+    LoraTuiError,
     SessionEndedError,
     UnreachableError,
 )
@@ -244,7 +246,15 @@ class SessionAuth(httpx.Auth):
         with self._thread_lock:
             if self._session.access_token != stale.access_token:
                 return self._session
-            with self._process_lock():
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(self._process_lock())
+                except DiskError as error:
+                    # it could not be stored once renewed, and the stored one would be used up
+                    self._session = self._sign_in_as(stale, error)
+                    if self._on_refresh is not None:
+                        self._on_refresh(self._session)
+                    return self._session
                 latest = self._reload_session(stale)
                 if latest.access_token != stale.access_token and not _expires_soon(latest):
                     self._session = latest
@@ -262,13 +272,17 @@ class SessionAuth(httpx.Auth):
         """The renewed session, or a new one of the same account. Raises SessionEndedError."""
         try:
             return refresh(self._url, self._anon_key.reveal(), session, client=self._client)
-        except SessionEndedError:
-            if self._sign_in_again is None:
-                raise
-            renewed = self._sign_in_again()
-            if renewed.user_id != session.user_id:
-                raise
-            return renewed
+        except SessionEndedError as error:
+            return self._sign_in_as(session, error)
+
+    def _sign_in_as(self, session: Session, failure: LoraTuiError) -> Session:
+        """A new session of the same account; raises `failure` where no password makes one."""
+        if self._sign_in_again is None:
+            raise failure
+        renewed = self._sign_in_again()
+        if renewed.user_id != session.user_id:
+            raise failure
+        return renewed
 
     def _reload_session(self, ours: Session) -> Session:
         """The stored session if another process has replaced ours; compares tokens, not times."""
