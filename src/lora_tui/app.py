@@ -85,7 +85,7 @@ class LoraTuiApp(CacheApp):
         """Show one model."""
         from lora_tui.screens.model import ModelScreen
 
-        if not isinstance(self.screen, ModelScreen):  # of two quick keys the second opens nothing
+        if not isinstance(self.screen, ModelScreen):  # the second of two quick keys opens nothing
             self.push_screen(ModelScreen(model_id))
 
     def action_notifications(self) -> None:

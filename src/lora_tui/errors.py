@@ -170,7 +170,7 @@ class PartlyFailedError(LoraTuiError):
 def not_enough_space(
     needed: int, free: int, directory: object, *, margin: int, instead: str
 ) -> DiskError:
-    """The error of too little room for `needed` bytes beside a margin that stays free."""
+    """The error where there is no room for `needed` bytes and a margin that must stay free."""
     with_margin = f", incl. a margin of {margin:,} that stays free" if margin else ""
     return DiskError(
         "There is not enough space on the disk",

@@ -33,7 +33,7 @@ def safe_file_name(name: str) -> str:
     cleaned = re.sub(r'[<>:"|?*\x00-\x1f]', "_", shown)
     cleaned = cleaned.strip(". ")
     device = unicodedata.normalize("NFKC", cleaned.split(".")[0]).strip().lower()
-    if device in _RESERVED:  # COM¹ is one too
+    if device in _RESERVED:  # COM¹ is reserved too
         cleaned = f"_{cleaned}"
     if not cleaned:
         cleaned = "unnamed"

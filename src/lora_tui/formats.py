@@ -13,7 +13,7 @@ from lora_tui import clock
 NO_VALUE = "–"
 """Shown where a value is unknown or not finite."""
 _MAX_PLAIN = 1e15
-"""From here on numbers are in scientific notation, so that digits don't fill the screen."""
+"""Numbers from this one on are shown in scientific notation, which is short."""
 _MAX_PLAIN_LOSS = 1e6
 _MAX_PLAIN_PERPLEXITY = 1e7
 _MONTHS = (

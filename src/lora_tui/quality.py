@@ -74,7 +74,7 @@ def ecmascript_exp(x: float) -> float:
     """e to the power of `x`, to the same last bit as V8's `Math.exp`; inf where it overflows.
 
     V8 computes it by the fdlibm method (argument reduction by ln 2, then a rational approximation
-    on the remainder), the C library by another one; they disagree in the last bit now and then.
+    on the remainder), the C library by another one; they sometimes disagree in the last bit.
     """
     if math.isnan(x):
         return x

@@ -1,4 +1,4 @@
-"""A string that must not be seen: it masks itself wherever it is printed, logged or pickled.
+"""A string that must not be shown: printing, logging and pickling it show a mask.
 
 A server may say it to us nevertheless: `without_held` takes all that we hold out of a text.
 """
@@ -19,7 +19,7 @@ _held: tuple[str, ...] = ()
 
 
 def without_held(text: str) -> str:
-    """The text, each secret that this process holds masked."""
+    """The text with each secret of this process masked."""
     found = [value for value in _held if value in text]
     for value in sorted(found, key=len, reverse=True):  # one may be a part of another
         text = text.replace(value, MASK)

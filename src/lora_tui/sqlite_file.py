@@ -24,7 +24,7 @@ from lora_tui.files import (
 )
 
 SIDE_FILES: Final = ("-wal", "-shm")
-"""What follows the file's name in the names of the files that SQLite puts beside it."""
+"""The suffixes of the files that SQLite puts beside the database."""
 
 ACCESS_CODES: Final = (
     sqlite3.SQLITE_IOERR,
@@ -190,7 +190,7 @@ def lacks_locks(error: sqlite3.Error, path: Path) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     if code in _OF_LOCKS:
         return True
-    if sqlite_code(error) != sqlite3.SQLITE_BUSY:  # ENOLCK is told as this
+    if sqlite_code(error) != sqlite3.SQLITE_BUSY:  # SQLite reports ENOLCK as this
         return False
     try:
         return not has_locks(path.parent)
@@ -236,7 +236,7 @@ _BY_SQLITE_CODE: Final[dict[int | None, Reason]] = {
 
 
 def _ask_file_system(path: Path) -> Reason | None:
-    """Why this file can't be used: SQLite keeps the `errno` to itself.
+    """Why this file can't be used: SQLite does not report the `errno`.
 
     The file is not opened: closing it would drop the locks of this process's other connections.
     """

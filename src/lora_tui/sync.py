@@ -206,20 +206,20 @@ def _sync_table(
 ) -> None:
     name = reader.table.remote
     on_rows = partial(progress, name)
-    not_rows = reader.rest.unreadable  # by table: values in answers that are not JSON objects
-    not_rows[name] = 0
+    invalid = reader.rest.unreadable  # by table: values in answers that are not JSON objects
+    invalid[name] = 0
     pulled = _pull(reader, db, on_rows)
     report.add(name, pulled)
     compare = compare or pulled.clock_set_back or pulled.unsure
-    known = metadata.get_value(db, f"sync.left.{name}") or "0"  # what a comparison left
+    known = metadata.get_value(db, f"{metadata.MISSING_ROWS}{name}") or "0"
     if compare or _missing_rows(reader, db) not in (None, known):
-        compare, not_rows[name] = True, 0
+        compare, invalid[name] = True, 0
         compared = _reconcile(reader, db, on_rows, rewrite=rewrite)
         if rewrite:  # what `_pull` had written was written again
             report.written[name] = 0
         report.add(name, compared)
         pulled.unreadable = compared.unreadable
-    unreadable = pulled.unreadable + not_rows[name]
+    unreadable = pulled.unreadable + invalid[name]
     if unreadable or compare:  # an ordinary sync does not read those rows again
         with transaction(db):
             count = str(unreadable) if unreadable else None
@@ -245,13 +245,13 @@ def _refresh_read_flags(reader: RowReader, db: sqlite3.Connection) -> None:
 def _pull(reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], None]) -> Tally:
     """Write the rows beyond the cursor, and those that became visible before it."""
     table, tally = reader.table, Tally()
-    asked_key = f"sync.asked.{table.remote}"
-    cursor, asked = _cursor_of(db, table), metadata.get_value(db, asked_key)
+    time_key = f"{metadata.SERVER_TIME}{table.remote}"
+    cursor, last_time = _cursor_of(db, table), metadata.get_value(db, time_key)
     server_time: datetime | None = None
     if cursor is not None:
-        server_time = _reread_overlap(reader, db, cursor, asked, tally)
+        server_time = _reread_overlap(reader, db, cursor, last_time, tally)
         on_rows(tally.written)
-        before = parse_timestamp(asked)
+        before = parse_timestamp(last_time)
         tally.clock_set_back = bool(server_time and before and server_time < before - OVERLAP)
 
     def read(after: Cursor | None) -> Page:
@@ -269,26 +269,26 @@ def _pull(reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], No
             write_rows(db, table, changed_rows(db, table, page.rows), tally)
             if after is not None:
                 metadata.put_cursor(db, table.remote, after.updated_at, after.id)
-            if asked is None and server_time is not None:
-                asked = timestamp_text(server_time)
-                metadata.put_value(db, asked_key, asked)
+            if last_time is None and server_time is not None:
+                last_time = timestamp_text(server_time)
+                metadata.put_value(db, time_key, last_time)
         tally.unsure |= after is None and page.full
         on_rows(tally.written)
         limit.add(len(page.rows))
     if server_time is not None:
         with transaction(db):
-            metadata.put_value(db, asked_key, timestamp_text(server_time))
+            metadata.put_value(db, time_key, timestamp_text(server_time))
             if tally.clock_set_back:  # noted together: a sync that ends here does not forget it
                 metadata.put_value(db, _RECONCILED, "")
     return tally
 
 
 def _reread_overlap(
-    reader: RowReader, db: sqlite3.Connection, cursor: Cursor, asked: str | None, tally: Tally
+    reader: RowReader, db: sqlite3.Connection, cursor: Cursor, last_time: str | None, tally: Tally
 ) -> datetime | None:
-    """Fetch what changed in the last minutes before the cursor; the server's time of asking."""
+    """Fetch what changed in the last minutes before the cursor; returns the server's time."""
     table, end = reader.table, cursor.place
-    start = min(end[0], parse_timestamp(asked) or end[0]) - OVERLAP
+    start = min(end[0], parse_timestamp(last_time) or end[0]) - OVERLAP
     after = Cursor.at(timestamp_text(start))
     server_time: datetime | None = None
     limit = RowLimit(table.remote, reader.count)
@@ -343,7 +343,7 @@ def _reconcile(
     before it began. Raises BackendError if the server sends the same rows again and again.
     """
     table, tally, before = reader.table, Tally(), reader.table.stamps(db)
-    met: set[str] = set()
+    seen: set[str] = set()
     hidden: set[str] = set()
     after: Cursor | None = None
     columns = "*" if rewrite else table.stamp_columns
@@ -360,8 +360,8 @@ def _reconcile(
         on_rows(tally.written)
         is_ordered &= all(one < two for one, two in pairwise([after.id if after else "", *ids]))
         following = next_cursor(page.rows, "id", None)
-        repeats = following is None or met.issuperset(ids)
-        met.update(ids)
+        repeats = following is None or seen.issuperset(ids)
+        seen.update(ids)
         hidden.update(row_id(row) for row in page.rows if table.is_hidden(row))
         if repeats:
             break
@@ -369,11 +369,11 @@ def _reconcile(
         limit.add(len(page.rows))
     if not is_ordered or repeats:
         counted = reader.count(deleted=True)
-        if counted is None or counted > len(met) + tally.unreadable:
+        if counted is None or counted > len(seen) + tally.unreadable:
             if repeats:
                 raise repeated_rows(table.remote)
             return tally  # the walk may be incomplete
-    gone = [i for i in before if i not in met or i in hidden]
+    gone = [i for i in before if i not in seen or i in hidden]
     for start in range(0, len(gone), _ROWS_A_TRANSACTION):
         some = gone[start : start + _ROWS_A_TRANSACTION]
         with transaction(db, table.topic):
@@ -381,7 +381,8 @@ def _reconcile(
             remove_rows(db, table, [i for i in some if now.get(i) == before[i]], tally)
     missing = _missing_rows(reader, db)  # rows without an id, or a wrong count
     with transaction(db):
-        metadata.put_value(db, f"sync.left.{table.remote}", missing if missing != "0" else None)
+        key = f"{metadata.MISSING_ROWS}{table.remote}"
+        metadata.put_value(db, key, missing if missing != "0" else None)
     return tally
 
 

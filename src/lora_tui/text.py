@@ -22,7 +22,7 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
     depends on who renders it, and we never let it be parsed.
     """
     if not isinstance(text, str):
-        text = "" if text is None else _spelled(text)
+        text = "" if text is None else _as_text(text)
     text = without_held(text)
     if text.isascii() and text.isprintable() and len(text) <= limit:
         return " ".join(text.split())
@@ -35,7 +35,7 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
         category = unicodedata.category(character)
         if character in "\t\r\n\v\f" or category in ("Zs", "Zl", "Zp"):
             kept.append(" ")
-        elif category in _NEVER:
+        elif category in _UNSAFE_CATEGORIES:
             continue
         elif category in ("Mn", "Me"):
             combining += 1
@@ -57,7 +57,7 @@ def terminal_safe(text: object, *, limit: int = 2_000, lines: bool = False) -> s
     return cleaned
 
 
-def _spelled(value: object) -> str:
+def _as_text(value: object) -> str:
     """The value as text; an ellipsis where Python refuses: huge numbers, deep nesting."""
     try:
         return str(value)
@@ -70,16 +70,16 @@ def printable(text: str) -> str:
 
     The last check before an output; single values pass `terminal_safe` before.
     """
-    return _SELDOM.sub(_shown, text)
+    return _SUSPICIOUS.sub(_safe_form, text)
 
 
-def _shown(found: re.Match[str]) -> str:
+def _safe_form(found: re.Match[str]) -> str:
     category = unicodedata.category(found[0])
-    return " " if category in ("Zl", "Zp") else "" if category in _NEVER else found[0]
+    return " " if category in ("Zl", "Zp") else "" if category in _UNSAFE_CATEGORIES else found[0]
 
 
-_SELDOM = re.compile(r"[^\x20-\x7e\n\t]")
-_NEVER = ("Cc", "Cf", "Cs", "Co")
+_SUSPICIOUS = re.compile(r"[^\x20-\x7e\n\t]")
+_UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Co")
 
 
 def cell_width(text: str) -> int:

@@ -211,7 +211,7 @@ def test_a_refresh_token_that_is_refused_again_and_again_asks_for_a_login(
     ("body", "words"),
     [
         (STORAGE_SIGNATURE, "jwt secret has changed"),
-        (STORAGE_FUTURE, "from the future"),
+        (STORAGE_FUTURE, "not valid yet"),
         (STORAGE_EXPIRED, "does not accept the login"),
     ],
 )

@@ -277,7 +277,7 @@ def test_the_start_of_a_file_is_not_read_from_two_versions(serve: Callable[..., 
 def test_a_login_page_is_not_reported_as_a_damaged_adapter(
     serve: Callable[..., RawServer], answer: bytes
 ) -> None:
-    with pytest.raises(errors.InterceptedError, match="before the storage answered"):
+    with pytest.raises(errors.InterceptedError, match="answered instead of the storage"):
         read_prefix(serve(lambda _: [answer]).sign(), 4000)
 
 

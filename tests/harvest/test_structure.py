@@ -187,7 +187,7 @@ def inspect(
     with tempfile.TemporaryFile(buffering=0) as file:
         for start in range(0, len(content), piece):
             file.write(content[start : start + piece])
-            inspector.look(file.fileno(), file.tell(), total or len(content))
+            inspector.check_received(file.fileno(), file.tell(), total or len(content))
         if whole:
             inspector.check(file.fileno(), file.tell())
 

@@ -359,7 +359,7 @@ JSON_ERROR = b'{"statusCode":"404","error":"not_found","message":"Object not fou
 )
 def test_a_login_page_is_reported_as_one(serve: Serve, answer: bytes, size: int | None) -> None:
     world = serve(answer, size=size)
-    with pytest.raises(UnreachableError, match="before the storage answered"):
+    with pytest.raises(UnreachableError, match="answered instead of the storage"):
         world.download()
     assert list(world.directory.iterdir()) == []
 
@@ -367,7 +367,7 @@ def test_a_login_page_is_reported_as_one(serve: Serve, answer: bytes, size: int 
 @pytest.mark.parametrize("body", [PAGE, JSON_ERROR, PAGE * 2000], ids=["page", "error", "long"])
 def test_a_page_or_an_error_is_reported_before_a_wrong_size(serve: Serve, body: bytes) -> None:
     world = serve(whole(body), size=5_000_000)
-    with pytest.raises(UnreachableError, match="before the storage answered"):
+    with pytest.raises(UnreachableError, match="answered instead of the storage"):
         world.download()
 
 

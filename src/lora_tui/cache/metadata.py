@@ -30,6 +30,10 @@ DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
 
 UNREADABLE: Final = "unreadable."
 """Prefix of a table's name: the number of its rows that a sync could not store."""
+MISSING_ROWS: Final = "sync.left."
+"""Prefix of a table's name: how many rows the cache lacked after the last comparison."""
+SERVER_TIME: Final = "sync.asked."
+"""Prefix of a table's name: the server's time at the last sync of the table."""
 
 
 _OWNER_EMAIL: Final = "owner.email"
@@ -176,7 +180,7 @@ def put_value(db: sqlite3.Connection, key: str, value: str | None) -> None:
 
 
 def is_due(db: sqlite3.Connection, key: str, every: timedelta) -> bool:
-    """Whether the time that is kept under `key` is longer ago than `every`, or none is.
+    """Whether the time stored under `key` is older than `every`, or there is none.
 
     A time in the future was written by a wrong clock, and is due.
     """

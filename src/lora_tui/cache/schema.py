@@ -96,7 +96,7 @@ _TABLES = (
     "CREATE INDEX models_job ON models (job_id)",
     "CREATE INDEX models_filters ON models"
     " (dataset_id, convergence, stars, preset_id, base_model, created_at)",
-    # how many models have which value of what one filters by (facets.py)
+    # the number of models for each value of each filter (facets.py)
     "CREATE TABLE model_counts (facet TEXT NOT NULL, value NOT NULL, total INTEGER NOT NULL,"
     " PRIMARY KEY (facet, value)) WITHOUT ROWID",
     "CREATE TABLE metrics (job_id TEXT, timestamp TEXT, id TEXT, step REAL, epoch REAL,"

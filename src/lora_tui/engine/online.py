@@ -38,7 +38,7 @@ from lora_tui.transfers.model_directory import model_directory
 from lora_tui.transfers.rate import RateLimit
 from lora_tui.transfers.runner import Runner, RunnerOptions
 
-_LOOK_EVERY: Final = 600.0
+_CHECK_EVERY: Final = 600.0
 """Seconds between two checks of the whole cache in the application."""
 
 
@@ -52,7 +52,7 @@ class OnlineWriters:
         self._session = self._auth.session
         self._gateway = Gateway.of(profile.url, self._auth)
         self.rest, self.storage = self._gateway.rest, self._gateway.storage
-        self._looked: float | None = None
+        self._checked_at: float | None = None
         limit = limit_rate or profile.limit_rate
         self._runner = Runner(
             self.cache_path,
@@ -91,10 +91,9 @@ class OnlineWriters:
     ) -> SyncReport:
         """Bring the cache up to the backend; see `sync_cache`.
 
-        If another process syncs this cache for longer than `patience` seconds, it is left to that
-        one.
+        Does nothing if another process still syncs this cache after `patience` seconds.
         """
-        check_cache = self._looked is None or time.monotonic() - self._looked > _LOOK_EVERY
+        check_cache = self._checked_at is None or time.monotonic() - self._checked_at > _CHECK_EVERY
         with self._cache() as db:
             report = sync_cache(
                 self.rest,
@@ -107,7 +106,7 @@ class OnlineWriters:
                 check_cache=check_cache,
             )
             if not report.skipped:
-                self._looked = time.monotonic() if check_cache else self._looked
+                self._checked_at = time.monotonic() if check_cache else self._checked_at
                 import_existing(db, self._profile.downloads_dir)
             return report
 
@@ -175,17 +174,17 @@ class OnlineWriters:
         try:
             return self.storage.sign(path)
         except NotFoundError as error:
-            raise self._explained(path, error) from None
+            raise self._explain(path, error) from None
 
     def sign_many(self, paths: Sequence[str]) -> dict[str, str | LoraTuiError]:
         """A link, or the reason why there is none, for each path."""
         answers = self.storage.sign_many(paths)
         return {
-            path: self._explained(path, answer) if isinstance(answer, NotFoundError) else answer
+            path: self._explain(path, answer) if isinstance(answer, NotFoundError) else answer
             for path, answer in answers.items()
         }
 
-    def _explained(self, path: str, error: NotFoundError) -> NotFoundError:
+    def _explain(self, path: str, error: NotFoundError) -> NotFoundError:
         """The error, or HiddenFilesError: without a storage policy every file looks missing."""
         if path.partition("/")[0] != self.user_id:
             return error

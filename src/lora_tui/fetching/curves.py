@@ -17,7 +17,7 @@ from lora_tui.gateway.paging import Cursor
 from lora_tui.gateway.rest import Rest
 
 NEWEST_CURVES: Final = 100
-"""A sync fetches the curves of so many models; those of others are fetched when they are shown."""
+"""A sync fetches the curves of this many newest models; others are fetched when they are shown."""
 _MOST_FAILURES: Final = 3
 
 

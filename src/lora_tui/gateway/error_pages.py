@@ -40,10 +40,9 @@ _FAILURES: Final = ("error", "fail", "failed", "failure")
 def find_error_page(
     start: bytes, size: int | None, name: str, content_type: str | None = None
 ) -> str | None:
-    """What was sent instead of the file `name`, as a sentence; None where it may be that file.
+    """A sentence about what was sent instead of the file `name`; None if it may be that file.
 
-    `start` are its first bytes, up to `PREFIX_BYTES`; `size` is that of all of it, None where not
-    known; `content_type` is what the response calls it.
+    `start`: the first bytes, up to `PREFIX_BYTES`. `size`: of the whole response, None if unknown.
     """
     name = name.lower()
     if "html" in (content_type or "").lower() and not name.endswith(_HTML_ENDS):
@@ -62,7 +61,7 @@ def find_error_page(
     if size is not None and size <= 200 and _ERROR_LINE.fullmatch(start):
         return "The file is the error of a server, in a line"
     if start[:1] == b"{" and (size is None or size <= PREFIX_BYTES) and is_error_body(start):
-        return "The file is a JSON document that tells of an error"
+        return "The file is a JSON document that reports an error"
     return None
 
 
@@ -77,7 +76,7 @@ def is_error_body(text: bytes) -> bool:
     if _STORAGE & body.keys() and body.keys() <= _STORAGE | {"code", "Code", "Message", "message"}:
         return True
     failed = any(_is_failure(body[key]) for key in _STATUSES if key in body)
-    if not any(_tells(body.get(key)) for key in (*_TELLING, *(["title"] if failed else []))):
+    if not any(_is_text(body.get(key)) for key in (*_TELLING, *(["title"] if failed else []))):
         return False
     if "statusCode" in body and _is_failure(body["statusCode"]):
         return True  # the storage's own form, whatever else is in it
@@ -86,7 +85,7 @@ def is_error_body(text: bytes) -> bool:
     return failed or "status" not in body or "error" in body
 
 
-def _tells(value: object) -> bool:
+def _is_text(value: object) -> bool:
     """A vocabulary has numbers where an error has text."""
     return bool(value) and (isinstance(value, (bool, str, list, Mapping)))
 

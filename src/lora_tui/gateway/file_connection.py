@@ -1,4 +1,4 @@
-"""One connection over which files are read by GET: a direct one, or one by way of a proxy.
+"""One connection over which files are read by GET: a direct one, or one through a proxy.
 
 A direct connection is `http.client`, which reads into the caller's buffer: httpx manages a third
 of that rate (docs/architecture.md). Behind a proxy httpx is used, which knows every kind of proxy.

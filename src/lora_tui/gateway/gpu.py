@@ -181,7 +181,7 @@ def _body(response: httpx.Response) -> Mapping[str, Any]:
         raise MalformedResultError(
             "The GPU worker's answer is not JSON", details=error.details
         ) from None
-    body = _decoded(body)
+    body = _parse_if_text(body)
     if not isinstance(body, dict):
         raise MalformedResultError(
             "The GPU worker's answer does not tell the job's state", details=_kind(body)
@@ -218,9 +218,9 @@ def _completed(body: Mapping[str, Any], job_id: str, *, default: str | None = No
 
 def _outputs(output: object) -> Iterator[Mapping[str, Any]]:
     """The objects in an output: an object, its JSON text, or a list of what a handler yielded."""
-    output = _decoded(output)
+    output = _parse_if_text(output)
     for part in output if isinstance(output, list) else [output]:
-        found = _decoded(part)
+        found = _parse_if_text(part)
         if isinstance(found, dict):
             yield found
     if isinstance(output, list) and output and _entries(output) is not None:
@@ -233,7 +233,7 @@ def _files(outputs: list[Mapping[str, Any]]) -> Mapping[str, str]:
     files: dict[str, str] = {}
     for output in outputs:
         for key in _FILES:
-            value = _decoded(output.get(key))
+            value = _parse_if_text(output.get(key))
             if not value:
                 continue
             try:
@@ -316,7 +316,7 @@ def _last_segment(url: object) -> object:
 def _metadata(outputs: list[Mapping[str, Any]]) -> Mapping[str, Any]:
     for output in outputs:
         for key in _METADATA:
-            found = _decoded(output.get(key))
+            found = _parse_if_text(output.get(key))
             if isinstance(found, dict) and found:
                 return found
     return {}
@@ -332,7 +332,7 @@ def _is_web_address(value: object) -> bool:
         return False
 
 
-def _decoded(value: object) -> object:
+def _parse_if_text(value: object) -> object:
     """The value itself, or the parsed value if it is JSON text."""
     if not isinstance(value, str):
         return value

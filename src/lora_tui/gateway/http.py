@@ -178,13 +178,13 @@ class _Retries(RetryTransport):
             response.request = request
             # the library counts its own attempts
             attempts = response.extensions.get("retry", attempts)
-            most = _attempts_worth(response)
+            most = _attempts_allowed(response)
             if attempts.attempts_made >= most or attempts.is_exhausted():
                 return response
             attempts = attempts.wait(response)
 
 
-def _attempts_worth(response: httpx.Response) -> float:
+def _attempts_allowed(response: httpx.Response) -> float:
     """How often a request may be sent again after this response, depending on its body."""
     request = response.request
     if response.status_code == 500 and request.method == "GET":

@@ -33,7 +33,7 @@ SLOW_SECONDS: Final = 15.0
 _LONGEST_LINE: Final = 4096
 _FRAMING: Final = 64 << 10
 _FRAMING_SHARE: Final = 16
-"""The limit of chunk sizes, extensions and trailers: so many bytes, and a share of the payload."""
+"""The limit of chunk sizes, extensions and trailers: in bytes, plus a share of the payload."""
 
 
 class BrokenOffError(http.client.HTTPException):

@@ -105,7 +105,7 @@ def _part(response: httpx.Response, start: int, most: int, *, last: bool) -> _Pa
         content, broken = _received(response, most, last=last)
         at_end = not broken
     if start == 0:
-        _check_no_page(response, content, total)
+        _check_no_error_page(response, content, total)
         if total == 0:
             raise IntegrityError("The file is empty")
     return _Part(start, content, total, etag, at_end)
@@ -117,12 +117,12 @@ def _is_of_another(part: _Part, known: _Part) -> bool:
     )
 
 
-def _check_no_page(response: httpx.Response, content: bytes, total: int | None) -> None:
+def _check_no_error_page(response: httpx.Response, content: bytes, total: int | None) -> None:
     """Raises InterceptedError if it is a page or an error document in place of the file."""
     name = PurePosixPath(unquote(response.request.url.path)).name
     if find_error_page(content, total, name, response.headers.get("content-type")):
         raise InterceptedError(
-            f"Could not {_WHAT}: something before the storage answered in its place,"
+            f"Could not {_WHAT}: a proxy or gateway answered instead of the storage,"
             " with a page or an error"
         )
 

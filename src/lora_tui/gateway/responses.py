@@ -246,9 +246,9 @@ def _token_error(
     token_name = "session" if is_login else "key"
     if refusal is TokenRefusal.FUTURE:
         return AuthenticationError(
-            f"Could not {what}: for the server the {token_name} is from the future",
+            f"Could not {what}: the server says that the {token_name} is not valid yet",
             details=details,
-            remedy="the clocks of the project disagree, which passes: try again in a few minutes"
+            remedy="the clocks of the project disagree; try again in a few minutes"
             + (", or run `lora-tui login`" if is_login else ""),
         )
     if is_login and refusal is TokenRefusal.SIGNATURE:

@@ -49,7 +49,7 @@ class Rest(ClientOwner):
     """The Data API of one project. Safe to use from several threads; close it at the end."""
 
     server_time: datetime | None = None
-    """What the server's own clock said in its last answer, in whole seconds; None if it is mute."""
+    """The server's time in its last response, in whole seconds; None if it sends none."""
     widest: int = 0
     """The most rows of any answer so far."""
 
@@ -60,9 +60,9 @@ class Rest(ClientOwner):
         self.unreadable: Counter[str] = Counter()
         """By table, how many items of answers were not rows."""
         self._counts = True
-        """Whether pages of points are asked for together with how many there are."""
+        """Whether requests for pages of points also ask for the number of points."""
         self._counts_beyond = False
-        """Whether a count ever exceeded the rows sent with it; else it may count only those."""
+        """Whether a count was ever larger than its page; else it may be that of the page."""
         self._tables = SyncPostgrestClient(
             f"{url.rstrip('/')}/rest/v1", http_client=self._client, retry_enabled=False
         )
@@ -70,7 +70,7 @@ class Rest(ClientOwner):
     def send(self, query: Any) -> httpx.Response:
         """Send a query of the builder; the response, whatever its status. Raises UnreachableError.
 
-        The query's own `execute` drops the status of a refusal and takes any text for rows.
+        The query's own `execute` drops the status of a refusal and accepts any text as rows.
         """
         response: httpx.Response = query.request.send(httpx.Headers())
         self.server_time = server_time_of(response) or self.server_time
@@ -105,7 +105,7 @@ class Rest(ClientOwner):
             query = self._tables.from_(table).select("id").eq("user_id", user_id)
             if after is not None:
                 query = query.gt("id", after.id)
-            return self._page(_living(query, table).order("id").limit(limit), table, limit)
+            return self._page(_not_deleted(query, table).order("id").limit(limit), table, limit)
 
         bound = RowLimit(table, lambda: self.try_count(table, user_id, deleted=True))
         for rows in walk_by_id(lambda after: size.read(partial(ask, after)), table):
@@ -126,7 +126,7 @@ class Rest(ClientOwner):
     def rows_by_id(
         self, table: str, user_id: str, ids: Iterable[str], *, columns: str = "*"
     ) -> list[Row]:
-        """Those of these rows that exist and are the user's, in no order."""
+        """The rows with these ids that exist and belong to the user, in any order."""
         wanted = list(dict.fromkeys(ids))
         rows: list[Row] = []
         size = PageSize(_IDS_A_QUERY)
@@ -209,8 +209,8 @@ class Rest(ClientOwner):
     def waiting_jobs(self) -> list[Row]:
         """All completed jobs of all users without an artifact, the longest waiting first.
 
-        Only what tells whose they are and when they ended. They are read in the order of their ids:
-        that stays whole however many leave the queue, or join it, between two pages.
+        Only their ids, owners and times. They are read in the order of their ids, so that none is
+        skipped when others leave or join the queue between two pages.
         """
         jobs: dict[str, Row] = {}
         after = FIRST_ID
@@ -266,7 +266,7 @@ class Rest(ClientOwner):
         return self._insert("model_artifacts", row, "write the artifact")
 
     def link_job(self, job_id: str, artifact_id: str) -> bool:
-        """Set a job's artifact where it has none; True for the one caller who did."""
+        """Set a job's artifact where it has none; True if this call has set it."""
         query = (
             self._tables.from_("training_jobs")
             .update({"artifact_id": artifact_id})
@@ -289,22 +289,22 @@ class Rest(ClientOwner):
     def mark_notification_read(
         self, notification_id: str, read: bool = True, *, user_id: str | None = None
     ) -> bool:
-        """Mark it; False where it is not there or not ours to change."""
+        """Mark it; False if it does not exist, or a policy forbids the change."""
         query = self._tables.from_("notifications").update({"read": read}).eq("id", notification_id)
         if user_id is not None:
             query = query.eq("user_id", user_id)
         return bool(self._rows(query, "mark the notification"))
 
     def claim_lease(self, job_id: str, holder: str, seconds: int) -> bool | None:
-        """Whether the job is the holder's for so long; None where the project has no leases."""
+        """Claim a job; False if another has it, None without leases in the project."""
         return self._lease("claim", p_job_id=job_id, p_holder=holder, p_seconds=seconds)
 
     def renew_lease(self, job_id: str, holder: str, seconds: int) -> bool | None:
-        """False where the lease ran out or is another's; None where the project has no leases."""
+        """Renew a lease; False if it was lost, None without leases in the project."""
         return self._lease("renew", p_job_id=job_id, p_holder=holder, p_seconds=seconds)
 
     def release_lease(self, job_id: str, holder: str) -> bool | None:
-        """False where there was none to give back; None where the project has no leases."""
+        """Release a lease; False if there was none, None without leases in the project."""
         return self._lease("release", p_job_id=job_id, p_holder=holder)
 
     # ------------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ class Rest(ClientOwner):
 
     def _count(self, table: str, user_id: str, *, deleted: bool) -> int | None:
         query = self._tables.from_(table).select("id", count=_exact()).eq("user_id", user_id)
-        query = query if deleted else _living(query, table)
+        query = query if deleted else _not_deleted(query, table)
         return self._counted(query.limit(1), f"count {table}")[1]
 
     def _some_by_id(
@@ -370,7 +370,7 @@ class Rest(ClientOwner):
         return rows, total
 
     def _answer(self, query: Any, what: str) -> tuple[list[Row], int, int | None]:
-        """The rows, how many things among them are none, and how many rows there are in all."""
+        """The rows, the number of items that are not rows, and the number of all matching rows."""
         response = self.send(query)
         total = total_of(response)
         if response.status_code == 416:  # the page lies beyond the last row
@@ -407,12 +407,12 @@ def total_of(response: httpx.Response) -> int | None:
 
 
 def _longest_waiting(job: Row) -> tuple[bool, datetime, str]:
-    """Where a job stands in the queue; those without a time at its end."""
+    """A sort key: the longest waiting job first, jobs without a time last."""
     completed = parse_timestamp(job.get("completed_at"))
     return completed is None, completed or datetime.min.replace(tzinfo=UTC), str(job["id"])
 
 
-def _living(query: Any, table: str) -> Any:
+def _not_deleted(query: Any, table: str) -> Any:
     return query.is_("deleted_at", None) if table in _WITH_DELETED_AT else query
 
 

@@ -83,8 +83,8 @@ RETRY: Final = RetryPolicy(
     total_timeout=TOTAL_SECONDS,
 )
 """Waits of up to 0.5, 1, 2 and 4 s, each drawn at random from zero up, or what Retry-After asks
-for (at most 20 s). What the body of an answer says can make more of them worth another attempt:
-see `_attempts_worth`."""
+for (at most 20 s). Some other responses are retried because of what their body says: see
+`_attempts_allowed` in http.py."""
 
 
 def repeat(step: Callable[[], T]) -> T:

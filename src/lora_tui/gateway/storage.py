@@ -260,7 +260,7 @@ class Storage(ClientOwner):
 
     @contextmanager
     def _limit_named(self, path: str, size: int) -> Iterator[None]:
-        """Add to a TooLargeError of the block which limit it is, and where it is set."""
+        """Raise a TooLargeError of the block anew, with the limit and the place where it is set."""
         try:
             yield
         except TooLargeError as error:

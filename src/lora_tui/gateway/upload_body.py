@@ -64,7 +64,7 @@ def exact_bytes(body: BinaryIO | Iterator[bytes], size: int) -> Iterator[bytes]:
 class UploadTransport(httpx.BaseTransport):
     """Sends LARGE_BODY requests by `http.client`, all others by `others`.
 
-    Behind a proxy all requests go by `others`: such a line is slow enough for httpx.
+    Behind a proxy all requests go by `others`: such a connection is slow, so httpx is fast enough.
     """
 
     def __init__(self, base_url: str, others: httpx.BaseTransport) -> None:

@@ -1,4 +1,4 @@
-"""The rows that a harvest writes: pure, and the same whenever they are made again."""
+"""Builds the rows that a harvest writes. Pure functions: one job always gives the same rows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Identity:
 
     @classmethod
     def of(cls, job: Row) -> Identity:
-        """Of a job's row. Raises MalformedJobError where it names no owner or no dataset."""
+        """Read a job's row. Raises MalformedJobError where it names no owner or no dataset."""
         try:
             job_id, user_id, dataset_id = (
                 str(uuid.UUID(str(job.get(column)))) for column in ("id", "user_id", "dataset_id")
@@ -131,7 +131,7 @@ def artifact_row(job: Row, points: Iterable[Row], files: Sequence[StoredFile]) -
 
 
 def notification_row(artifact: Row) -> dict[str, Any]:
-    """The row of `notifications` that announces an artifact; its id follows from the artifact's."""
+    """The row of `notifications` that announces an artifact; its id comes from the artifact's."""
     artifact_id = str(artifact["id"])
     stars = Quality.from_json(artifact.get("quality_metrics")).stars
     score = "" if stars is None else f" Quality score: {stars}/5 stars"

@@ -232,7 +232,7 @@ def _sentence(event: Event) -> str:
             if event.elsewhere:
                 counts.append(f"{formats.count(event.elsewhere)} left to another harvester")
             if event.left:
-                counts.append(f"{formats.count(event.left)} not looked at")
+                counts.append(f"{formats.count(event.left)} not tried")
             end = f"; stopped: {event.error}" if event.error else ""
             if event.dry_run:
                 counts = [f"nothing was written, {formats.count(event.failed)} would fail"]

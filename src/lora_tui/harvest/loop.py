@@ -18,7 +18,7 @@ from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.schedule import wait_between_cycles
 
 _ATTEMPTS: Final = 3
-"""Of a single cycle, or of the first one of a service, while the key is refused."""
+"""Attempts of a single cycle, or of the first cycle of a service, while the key is refused."""
 _REFUSED_CYCLES: Final = 5
 _REFUSED_SECONDS: Final = 600.0
 """The service ends after so many refused cycles in a row that took at least so many seconds."""

@@ -82,23 +82,21 @@ class Metrics:
 
         registry = CollectorRegistry()
         prefix = "lora_tui_harvest"
-        self._jobs = Counter(
-            f"{prefix}_jobs", "Jobs by what became of them", ["outcome"], registry=registry
-        )
+        self._jobs = Counter(f"{prefix}_jobs", "Jobs by outcome", ["outcome"], registry=registry)
         for outcome in ("harvested", "failed", "failed_for_good", "lost"):
             self._jobs.labels(outcome)
         self._bytes = Counter(
             f"{prefix}_sent_bytes", "Bytes put into the bucket", registry=registry
         )
         self._cycles = Counter(
-            f"{prefix}_cycles", "Cycles by how they ended", ["result"], registry=registry
+            f"{prefix}_cycles", "Cycles by outcome", ["result"], registry=registry
         )
         self._queue = Gauge(
-            f"{prefix}_queue", "Jobs of the last look", ["state"], registry=registry
+            f"{prefix}_queue", "Jobs when the queue was last read", ["state"], registry=registry
         )
         self._success = Gauge(
             f"{prefix}_last_success_timestamp_seconds",
-            "When a cycle last reached its end",
+            "Time at which the last complete cycle ended",
             registry=registry,
         )
         try:

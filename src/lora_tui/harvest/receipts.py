@@ -51,7 +51,7 @@ class Owner:
 
     @classmethod
     def of(cls, identity: Identity) -> Owner:
-        """That of a job's artifact."""
+        """The owner of the receipts of this job."""
         return cls(identity.job_id, identity.folder)
 
 
@@ -130,7 +130,7 @@ class Receipts:
             self._file.unlink(missing_ok=True)
 
     def _may_be_alive(self, holder: str) -> bool:
-        """Whether a harvester runs; one of another container is believed to for an hour."""
+        """Whether a harvester runs; one of another container is assumed to run for an hour."""
         alive = is_process_alive(holder)
         if alive is None:
             with suppress(OSError):

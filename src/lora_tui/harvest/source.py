@@ -47,7 +47,7 @@ _NO_NAMES_ON_SOME_DISKS: Final = re.compile(r'[<>:"|?*]')
 _BUFFER: Final = 1 << 20
 _MOST_REDIRECTS: Final = 3
 _PROGRESS: Final = 64 * 1024
-"""Bytes after which the attempts are counted anew."""
+"""Bytes after which the attempts are counted from zero again."""
 
 
 class SourceFiles:
@@ -219,11 +219,15 @@ def _open_response(
         try:
             following = urljoin(url, location)
         except ValueError:
-            raise RefusedResultError("A file's address leads to none") from None
+            raise RefusedResultError(
+                "A file's address redirects without naming another address"
+            ) from None
         if urlsplit(url).scheme == "https" and urlsplit(following).scheme != "https":
-            raise RefusedResultError("A file's address leads from https to something weaker")
+            raise RefusedResultError(
+                "A file's address redirects from https to an unencrypted address"
+            )
         url = following
-    raise RefusedResultError("A file's address leads in circles")
+    raise RefusedResultError("A file's address redirects too many times")
 
 
 def _read_head(answer: FileResponse, start: int) -> tuple[FileBody, int, int | None]:
@@ -239,12 +243,12 @@ def _read_head(answer: FileResponse, start: int) -> tuple[FileBody, int, int | N
             ) from None
     if status == 200:
         if not body.has_certain_end:
-            raise BackendError("The worker's storage does not tell where the file ends")
+            raise BackendError("The worker's storage does not say where the file ends")
         return body, 0, body.length
     if status == 206:
         first, _, total = answer.span(start, body.length, "The worker's storage")
         if total is None:
-            raise BackendError("The worker's storage does not tell how long the file is")
+            raise BackendError("The worker's storage does not say how long the file is")
         return body, first, total
     details = with_retry_after(f"HTTP {status}", answer.header("Retry-After"))
     if status == 416:

@@ -55,7 +55,7 @@ class Spool:
     ) -> None:
         """`on_growth` gets the bytes so far and in all, in the writer's thread.
 
-        `check_stop` is called by the reader while it waits for bytes; what it raises, it gets.
+        `check_stop` is called while the reader waits for bytes; its error is raised there.
         The last byte can be read only after `inspector` has checked the whole file.
         """
         self._directory = directory
@@ -115,7 +115,7 @@ class Spool:
                 written = os.pwrite(self._file.fileno(), data, at)
                 data, at = data[written:], at + written
         if self._inspector is not None:
-            self._inspector.look(self._file.fileno(), at, self._total)
+            self._inspector.check_received(self._file.fileno(), at, self._total)
         with self._changed:
             if self._closed:
                 raise SpoolClosedError
@@ -179,7 +179,7 @@ class Spool:
             yield piece
 
     def md5(self) -> str:
-        """What a bucket shows as the ETag of these bytes where they were sent in one request."""
+        """The MD5, which a bucket uses as the ETag of bytes that were sent in one request."""
         digest = hashlib.md5(usedforsecurity=False)
         for piece in self.read_from(0):
             digest.update(piece)

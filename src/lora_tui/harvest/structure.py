@@ -51,7 +51,7 @@ _DESCRIPTORS: Final = Path("/dev/fd" if Path("/dev/fd").is_dir() else "/proc/sel
 """Where an open file without a name can be opened again."""
 _HEAD: Final = 512
 _MOST_SHARDS: Final = 10_000
-_NEVER: Final = 1 << 62
+_NO_MORE_CHECKS: Final = 1 << 62
 
 
 class DamagedFileError(IntegrityError):
@@ -104,7 +104,7 @@ class Inspector:
         self._needed = PREFIX_BYTES
         """Bytes that the next check needs."""
 
-    def look(self, descriptor: int, length: int, total: int | None) -> None:
+    def check_received(self, descriptor: int, length: int, total: int | None) -> None:
         """Check the first `length` bytes. Raises DamagedFileError as early as possible."""
         try:
             while length >= self._needed:
@@ -122,13 +122,13 @@ class Inspector:
     def _check_prefix(self, descriptor: int, length: int, total: int | None) -> int:
         """How many bytes the next check needs."""
         if not self._plain.endswith(".safetensors"):
-            return _NEVER
+            return _NO_MORE_CHECKS
         prefix = os.pread(descriptor, PREFIX_BYTES, 0)
         needed = PREFIX_BYTES + header_length(prefix, total)
         if length < needed:
             return needed
         self._check_weights(descriptor, total)
-        return _NEVER
+        return _NO_MORE_CHECKS
 
     def _check_complete(self, descriptor: int, length: int) -> None:
         if length == 0:

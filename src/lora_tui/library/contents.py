@@ -196,17 +196,17 @@ def _adapter(directory: Path, thorough: bool, model_of: Callable[[str], Model | 
     files = recorded_files(record)
     missing = {
         name: facts
-        for name, facts in (expected_files(record) or _expected_by(model, directory)).items()
+        for name, facts in (expected_files(record) or _files_in_cache(model, directory)).items()
         if name not in files
     }
     if not files and not missing:
         found = [*_unrecorded(directory), *_unfinished(directory, set())]
     else:
         found = [
-            _examine(directory, name, facts, _promised(model, facts), thorough=thorough)
+            _examine(directory, name, facts, _current_checksum(model, facts), thorough=thorough)
             for name, facts in files.items()
         ]
-        found += [_to_come(directory, name) for name in missing]
+        found += [_not_downloaded(directory, name) for name in missing]
         found += _unfinished(directory, {*files, *missing})
         if thorough:
             found += _extra(directory, {*files, *missing})
@@ -241,12 +241,12 @@ def _examine(
     directory: Path, name: str, facts: Mapping[str, Any], promised: str | None, *, thorough: bool
 ) -> LocalFile:
     try:
-        return _compared(directory, name, facts, promised, thorough=thorough)
+        return _compare(directory, name, facts, promised, thorough=thorough)
     except OSError as error:
         return _unreadable(name, error)
 
 
-def _compared(
+def _compare(
     directory: Path, name: str, facts: Mapping[str, Any], promised: str | None, *, thorough: bool
 ) -> LocalFile:
     path = directory / name
@@ -280,7 +280,7 @@ def _compared(
     return LocalFile(name, FileState.OK, size, checked=checked)
 
 
-def _to_come(directory: Path, name: str) -> LocalFile:
+def _not_downloaded(directory: Path, name: str) -> LocalFile:
     path = directory / name
     if lexists(path):
         reason = "another file is in its place; it was not downloaded"
@@ -291,7 +291,7 @@ def _to_come(directory: Path, name: str) -> LocalFile:
     return LocalFile(name, FileState.MISSING, None, "it was not downloaded", fetched=False)
 
 
-def _expected_by(model: Model | None, directory: Path) -> dict[str, Mapping[str, Any]]:
+def _files_in_cache(model: Model | None, directory: Path) -> dict[str, Mapping[str, Any]]:
     """The model's files by the cache, for records of an earlier version, which lack them."""
     if model is None:
         return {}
@@ -299,7 +299,7 @@ def _expected_by(model: Model | None, directory: Path) -> dict[str, Mapping[str,
     return {names[file.name]: {"object": file.name} for file in model.files}
 
 
-def _promised(model: Model | None, facts: Mapping[str, Any]) -> str | None:
+def _current_checksum(model: Model | None, facts: Mapping[str, Any]) -> str | None:
     """The current checksum of the file in the project's manifest."""
     files = model.files if model is not None else ()
     return next((file.sha256 for file in files if file.name == facts.get("object")), None)

@@ -17,7 +17,7 @@ from lora_tui.transfers.model_directory import MANIFEST, is_outdated, read_recor
 
 
 def import_existing(db: sqlite3.Connection, downloads: Path) -> int:
-    """Import the models that are complete in a directory under `downloads`; how many there are.
+    """Import the models that are complete in a directory under `downloads`; returns their number.
 
     Done once in a new cache, after its first sync. Only models of the cache's owner are imported.
     """

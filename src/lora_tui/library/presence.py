@@ -46,7 +46,7 @@ def check_presence(db: Connection) -> None:
 
 
 def record_damage(db: Connection, adapters: Iterable[Adapter]) -> None:
-    """Store what a thorough check found broken, which a `stat` does not show."""
+    """Store which files a thorough check found broken; a `stat` does not show it."""
     damaged = {
         adapter.directory / file.name
         for adapter in adapters

@@ -1,4 +1,4 @@
-"""What a serving snippet needs of a model: its directory, base model and rank."""
+"""Collects what a serving snippet needs to know: directory, base model and rank."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def find_directory(model_id: str, *places: Path | None) -> Path | None:
 
 
 def served_adapter(model: Model, directory: Path | None) -> ServedAdapter:
-    """By the adapter's configuration if it is on this disk, else by the job's settings."""
+    """Read the adapter's configuration if it is on this disk, else the job's settings."""
     base, rank = model.hyperparameters.base_model or "", model.hyperparameters.rank
     if directory is not None:
         try:

@@ -92,7 +92,7 @@ class Run:
 
     @property
     def end_count(self) -> int:
-        """How many points at the end `end` is the median of."""
+        """The number of points at the end whose median is `end`."""
         return _clip(len(self.losses) // 20, 5, 50)
 
     @property

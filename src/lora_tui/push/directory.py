@@ -43,13 +43,13 @@ class LocalFile:
 
     @property
     def name(self) -> str:
-        """What it is called in the model."""
+        """Its name in the model."""
         return self.path.name
 
 
 @dataclass(frozen=True)
 class LocalAdapter:
-    """An adapter on this disk that is what its configuration says."""
+    """An adapter on this disk that matches its configuration."""
 
     directory: Path
     files: tuple[LocalFile, ...]
@@ -143,7 +143,7 @@ def _require_agreement(facts: LoraHeader, config: AdapterConfig) -> None:
     problems = (*facts.problems, *config_mismatches(facts, config))
     if problems:
         raise IntegrityError(
-            "The adapter is not what its configuration says",
+            "The adapter does not match its configuration",
             details="; ".join(problems),
             remedy="`lora-tui inspect` of the directory tells more; nothing was sent",
         )

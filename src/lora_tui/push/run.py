@@ -140,9 +140,9 @@ def plan_push(
     artifact = rest.artifact_by_job(identity.job_id)
     if artifact is not None and artifact.get("deleted_at"):
         raise UsageError(
-            "This model was pushed before, and deleted since",
+            "This model was pushed before, and has been deleted",
             details=str(artifact["id"]),
-            remedy="restore it in the web application; a job has one model and no second",
+            remedy="restore it in the web application: a job can have only one model",
         )
     return Plan(
         adapter=adapter,

@@ -1,4 +1,4 @@
-"""Compares models: a table with one row a property. Pure functions."""
+"""Compares models: a table with one row for each property. Pure functions."""
 
 from __future__ import annotations
 

@@ -45,8 +45,10 @@ class NoApiKeyError(Exception):
 
 @dataclass(frozen=True)
 class Backend:
-    """The sandbox's state. `migrated` tells whether our additive migration has been applied,
-    `storage` what Storage keeps its bytes on: hosted projects have s3, own servers often files.
+    """The sandbox's state.
+
+    `migrated`: whether our additive migration has been applied. `storage`: where Storage keeps its
+    bytes; hosted projects use s3, other servers often files.
     """
 
     directory: Path

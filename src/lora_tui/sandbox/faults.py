@@ -4,7 +4,7 @@
 `path` (a prefix such as `/rest/v1/model_artifacts`) and/or `method` they hold for those requests
 only, and the most specific rule wins. `POST /_control/clear` forgets all of them.
 
-A *count* is how many times it happens; true is once, -1 is for ever.
+A *count* is how many times it happens; true is once, -1 is always.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "rate_limit": None,  # {"requests": n, "seconds": s}: 429 and Retry-After beyond it
     "drop_after": None,  # close the connection after so many bytes of an answer (0: none)
     "drop_request_after": None,  # close the connection after so many bytes of a request's body
-    "drop_next": 1,  # count of drops
+    "drop_next": 1,  # count of closed connections
     "malformed": 0,  # count of JSON answers that are cut off in the middle
     "throttle": None,  # bytes a second, each direction, a request
     # Bad answers (bad_answers.py)

@@ -182,7 +182,7 @@ class _Exchange:
             self._begun = time.monotonic()
             self._malformed = _is_json(message) and self._take("malformed")
             message = {**message, "headers": [*message["headers"], self._date()]}
-            await self._send(self._falsified(message))
+            await self._send(self._with_faults(message))
             return
         body = message.get("body", b"")
         if self._surrogates:
@@ -198,8 +198,8 @@ class _Exchange:
             raise _DroppedError
         await self._send_body(body, more=message.get("more_body", False))
 
-    def _falsified(self, start: Message) -> Message:
-        """The head of the answer with what is switched on, some of it sent before."""
+    def _with_faults(self, start: Message) -> Message:
+        """The head of the answer, changed by the faults that are switched on."""
         if interim := int(self._setting("interim_answers")):
             transport = self._connections.get(tuple(self._scope["client"]))
             if transport is not None:

@@ -112,7 +112,7 @@ class Objects:
     ) -> StoredObject:
         """Take `file` (it is moved) as the object's bytes, in place of those that it had.
 
-        `parts` are the sizes of the parts that a backend of s3 got it in; none for a whole one.
+        `parts` are the sizes of its parts if it was uploaded to s3 in parts.
         """
         etag = multipart_etag(file, parts) if parts else md5_etag(file)
         with self._database.transaction():

@@ -72,13 +72,13 @@ class Sandbox:
         """Start one, and return when it serves.
 
         `directory` keeps the state between starts. It is seeded once, and again after `reset` or
-        where another version of the program has made it. Without it the state is temporary.
-        `models` is how many models the demo account has (a deleted one may come on top),
-        `waiting_jobs` how many completed jobs nobody has harvested. `hostile` gives some models,
-        from the 20th on, names, paths and JSON that a careless program trips over. `migrated` is
-        whether our additive migration has been applied. `storage` is where Storage keeps its
-        bytes, which shows in its answers: s3 as on the hosted service, or file. `now` is the
-        moment that the seeded timestamps lead up to: by default the current hour.
+        if another version of the program made it. Without a directory the state is temporary.
+        `models`: the number of models of the demo account (a deleted one may be added).
+        `waiting_jobs`: the number of completed jobs that are not harvested yet. `hostile`: give
+        some models, from the 20th on, names, paths and JSON that break a careless program.
+        `migrated`: whether our additive migration has been applied. `storage`: where Storage keeps
+        its bytes, which changes its answers: s3 as on the hosted service, or file. `now`: the time
+        of the newest seeded rows, by default the current hour.
         """
         temporary = directory is None
         place = (

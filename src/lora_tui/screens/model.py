@@ -111,7 +111,7 @@ class ModelScreen(ChartScreen):
             f"Not inspected. Press {key} to read its header: 128 KiB, not the whole file"
         )
         self._show_model()
-        self.lora.look_at_disk()
+        self.lora.check_disk()
         if self._model is not None and self._model.job_id:
             self._load_curve(self._model.job_id)
 

@@ -106,8 +106,8 @@ class RangeResponse:
         if find_error_page(start, total, name, content_type) is None:
             return None
         return PageError(
-            "Something before the storage answered in its place, with a page or an error",
-            details="such as a proxy, a gateway or the login page of a network",
+            "A proxy or gateway answered instead of the storage, with a page or an error",
+            details="it may be the login page of a network",
         )
 
     def read_into(self, buffer: memoryview) -> int:
@@ -249,7 +249,7 @@ def _range_response(
         raise InterceptedError(
             "A proxy or gateway answered instead of the storage", details=details
         )
-    status = _meant_status(response)
+    status = _actual_status(response)
     if status in (400, 401, 403):
         # an expired link, or one that is always refused: then the attempts are used up
         raise ExpiredLinkError("The signed link was refused", details=details)
@@ -264,7 +264,7 @@ def _range_response(
     raise BackendError("The storage sent an invalid answer", details=details)
 
 
-def _meant_status(response: FileResponse) -> int:
+def _actual_status(response: FileResponse) -> int:
     """The status of an error response; Storage may write it into the body."""
     if response.status != 400:
         return response.status

@@ -31,7 +31,7 @@ class IncrementalDigest:
         self._thread: threading.Thread | None = None
 
     def follow(self, frontier: int) -> None:
-        """Tell that everything before `frontier` has been written."""
+        """Report that everything before `frontier` has been written."""
         with self._moved:
             self._frontier = max(self._frontier, frontier)
             self._moved.notify()

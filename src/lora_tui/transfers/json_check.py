@@ -21,7 +21,7 @@ _LONGEST_WORD: Final = 64 << 10
 """Bytes; longer numbers are refused."""
 _BOM: Final = b"\xef\xbb\xbf"
 _MOST_REPEATS: Final = 1000
-"""Of a group in one match, to limit the memory of backtracking."""
+"""The most values in one match, to limit the memory of backtracking."""
 _REPEATED: Final = b"{0,%d}" % _MOST_REPEATS
 
 # No possessive quantifiers and no atomic groups: CPython before 3.11.5 gets them wrong. A match
@@ -38,7 +38,7 @@ _WORD: Final = (
 _SCALAR: Final = rb"(?:" + _STRING + rb"|" + _WORD + rb")" + _SPACE
 
 
-def _or_of_them(value: bytes) -> bytes:
+def _or_collections_of(value: bytes) -> bytes:
     """A value, or a list or a table of such values."""
     pair = _STRING + _SPACE + rb":" + _SPACE + value
     several = [
@@ -52,7 +52,7 @@ def _more(pattern: bytes) -> bytes:
     return rb"(?:" + pattern + rb")" + _REPEATED
 
 
-_PLAIN: Final = _or_of_them(_or_of_them(_SCALAR))
+_PLAIN: Final = _or_collections_of(_or_collections_of(_SCALAR))
 """What is skipped at once."""
 _GAP: Final = re.compile(_SPACE)
 _REST_OF_STRING: Final = re.compile(_INNER)
@@ -106,17 +106,17 @@ class _Checker:
     def feed(self, piece: bytes) -> None:
         """Check the next bytes of the document."""
         self._text += piece
-        self._go(last=False)
+        self._consume(last=False)
         if len(self._text) > _LONGEST_WORD:
             raise self._wrong(0)
 
     def close(self) -> None:
         """Check that the document is complete."""
-        self._go(last=True)
+        self._consume(last=True)
         if self._text or self._in_string or self._open or self._expected != _NEXT:
             raise ValueError("it ends in the middle")
 
-    def _go(self, *, last: bool) -> None:
+    def _consume(self, *, last: bool) -> None:
         """Consume all that can be decided without more input."""
         at, before = 0, -1
         while at > before:
@@ -161,7 +161,7 @@ class _Checker:
         sign, expected = self._text[at : at + 1], self._expected
         if expected == _NEXT and sign == b"," and self._open:
             self._expected = _VALUE if self._open[-1:] == b"[" else _KEY
-        elif self._closes(sign):
+        elif self._is_closing(sign):
             self._open.pop()
             self._expected = _NEXT
         elif expected == _COLON and sign == b":":
@@ -180,7 +180,7 @@ class _Checker:
             return self._word(at, last)
         return at + 1
 
-    def _closes(self, sign: bytes) -> bool:
+    def _is_closing(self, sign: bytes) -> bool:
         if sign == b"]":
             return self._open[-1:] == b"[" and self._expected in (_NEXT, _FIRST_VALUE)
         if sign == b"}":

@@ -143,7 +143,9 @@ class Readers:
         etag = version.etag if version is not None else None
         known = version is not None and version.resumable
         if piece.at and not known:
-            raise ChangedError("The server gives no way to go on in the middle of a file")
+            raise ChangedError(
+                "The server does not let a download continue in the middle of a file"
+            )
         end = piece.end if known else None
         probe = source.is_unknown  # an empty file has no ranges
         with connection.request(source.link(), piece.at, end, etag, probe=probe) as response:

@@ -44,11 +44,11 @@ from lora_tui.transfers.part import translate_write_errors
 from lora_tui.transfers.rate import RateLimit
 
 _POLL_SECONDS: Final = 0.1
-"""Between two looks at the rows that a caller waits for."""
+"""Seconds between two checks of the rows that a caller waits for."""
 WATCH_SECONDS: Final = 10.0
-"""Between two searches for files that other processes queued, or claimed before they died."""
+"""Seconds between two searches for files that other processes queued, or left when they died."""
 _STALLED_SECONDS: Final = 90.0
-"""A file of another process without progress for so long is no longer waited for."""
+"""Seconds. A file of another process without progress for this time is not waited for."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Announcements:
         self._open = partial(open_existing, cache_path, owner)
         self._announced: set[str] = set()
 
-    def look(self) -> None:
+    def announce_new(self) -> None:
         """Show one toast: the new notification, or how many there are."""
         new = [notice for notice in unannounced(self._db) if notice.id not in self._announced]
         if not new:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from lora_tui.errors import ConfigError, LoraTuiError
 
-if TYPE_CHECKING:  # the application makes one before its first frame; it is used after it
+if TYPE_CHECKING:  # late: needed only after the first frame
     from lora_tui.config.table import Profile
     from lora_tui.harvest.ledger import Ledger
 

@@ -99,7 +99,7 @@ class BaseScreen(Screen[Answer], StartsCalls):
     async def on_event(self, event: events.Event) -> None:
         """Skip handlers that need widgets which are being removed or were never mounted.
 
-        A screen that is dismissed before it is mounted is told of its mounting none the less.
+        A screen that is dismissed before it is mounted still gets the event of its mounting.
         """
         if self.is_alive or not isinstance(event, _FOR_LIVE_SCREENS):
             await super().on_event(event)

@@ -42,14 +42,14 @@ _DEFAULT_PREFERENCES: Final = Preferences()
 _POLL_SECONDS: Final = 0.2
 _DISK_SECONDS: Final = 20.0
 _FIRST_FRAME_SECONDS: Final = 1.0
-"""When the background work starts, if nobody has said by then that the first frame is drawn."""
+"""Seconds. The background work starts then, even if the first frame was not reported as drawn."""
 
 
 class CacheApp(BaseApp):
-    """Screens read `db`, and ask for everything else here or of `writers`."""
+    """Screens read `db`, and call this class or `writers` for everything else."""
 
     HARVEST_POLL_SECONDS: ClassVar[float] = 1.0
-    """Between two looks for models that a harvest has made."""
+    """Seconds between two checks for models that a harvest has made."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class CacheApp(BaseApp):
     def on_mount(self) -> None:
         """Watch the cache; start what takes longer after the first frame."""
         self.set_interval(_POLL_SECONDS, self.poll_cache)
-        self._announcements.look()
+        self._announcements.announce_new()
         self._downloads.watch()
         if self._sync_on_start:
             self._downloads.announce_unfinished()
@@ -132,8 +132,8 @@ class CacheApp(BaseApp):
             return
         self._started = True
         gc.enable()
-        self.set_interval(_DISK_SECONDS, self.look_at_disk)
-        self.look_at_disk()
+        self.set_interval(_DISK_SECONDS, self.check_disk)
+        self.check_disk()
         if self._sync_due:
             self.sync(asked_for=False)
         if self._sync_on_start:
@@ -162,7 +162,7 @@ class CacheApp(BaseApp):
         if topics:
             self.cache_changes.publish(topics)
             if Topic.NOTIFICATIONS in topics:
-                self._announcements.look()
+                self._announcements.announce_new()
             if Topic.TRANSFERS in topics:
                 self._downloads.report_ended()
 
@@ -219,7 +219,7 @@ class CacheApp(BaseApp):
         """Download all files of a model, or those named; show a toast at the end."""
         self._downloads.start(model_id, name, files)
 
-    def look_at_disk(self) -> None:
+    def check_disk(self) -> None:
         """Check in a thread whether the downloaded files are still on the disk."""
         self._downloads.check_disk()
 

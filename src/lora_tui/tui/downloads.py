@@ -29,7 +29,7 @@ class Downloads:
         self._asked: set[str] = set()
         """Ids of models whose download was started here."""
         self._under_way: set[str] = set()
-        """Ids of models with active files at the last look, whoever started them."""
+        """Ids of models with active files at the last check, whoever started them."""
         self._resumes = False
         self._looking = False
 
@@ -79,25 +79,25 @@ class Downloads:
                 self._app.notify(message, title="Failed", severity="error")
                 self._app.bell()
             elif rows and all(row.state is TransferState.DONE for row in rows):
-                self._say_done(name, rows)
+                self._notify_done(name, rows)
 
     def check_disk(self) -> None:
         """Check finished files on the disk, in the background."""
         if not self._looking:
             self._looking = True
 
-            def looked(_: object) -> None:
+            def checked(_: object) -> None:
                 """On an error the states stay as they were; the next check may succeed."""
                 self._looking = False
                 self._app.poll_cache()
 
-            self._app.start(self._app.writers.check_downloads, looked, failed=looked, name="disk")
+            self._app.start(self._app.writers.check_downloads, checked, failed=checked, name="disk")
 
     def _fetch(self, model_id: str, name: str, files: Sequence[str] | None) -> None:
         app = self._app
 
         def done(_: None) -> None:
-            self._say_done(name, transfers_of(app.db, model_id))
+            self._notify_done(name, transfers_of(app.db, model_id))
             ended()
 
         def failed(error: LoraTuiError) -> None:
@@ -120,7 +120,7 @@ class Downloads:
         fetch = partial(app.writers.download, model_id, files)
         app.start(fetch, done, failed=failed, name="download")
 
-    def _say_done(self, name: str, rows: Sequence[Transfer]) -> None:
+    def _notify_done(self, name: str, rows: Sequence[Transfer]) -> None:
         places: set[Path] = {row.target.parent for row in rows}
         lines = [name, *map(str, sorted(places))]
         unproven = sum(row.checked is not None and not row.checked.proven for row in rows)

@@ -1,7 +1,7 @@
 """Ends the application on signals, and when its terminal or its web server is gone.
 
 A broken SSH connection does not always cause a SIGHUP: a program between shell and application may
-ignore it, and the application would run for ever.
+ignore it, and the application would never end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def exit_on_signals(app: App[None]) -> None:
     """Exit in order on a signal or without a terminal. Call it on mount."""
     if app.is_headless:
         return  # a test has no terminal
-    if not app.is_web:  # of a page's signals the driver takes care
+    if not app.is_web:  # the driver handles the signals of a page
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, app.exit)
@@ -48,5 +48,5 @@ def terminal_is_gone() -> bool:
 def server_is_gone() -> bool:
     """Whether `lora-tui serve`, at the other end of a page's input, has ended."""
     poll = select.poll()
-    poll.register(sys.__stdin__ or 0, 0)  # a hangup is always told
+    poll.register(sys.__stdin__ or 0, 0)  # a hangup is always reported
     return any(happened & select.POLLHUP for _, happened in poll.poll(0))

@@ -1,6 +1,6 @@
 """When the application syncs again: at an interval, with growing delays while syncs fail.
 
-Pure functions: results of syncs in, seconds out.
+Pure functions from the results of syncs to seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ JITTER: Final = 0.2
 """The share by which a delay varies, so that many clients do not sync at once."""
 BACKOFF: Final = Backoff(INTERVAL, LONGEST, least=1 - JITTER, most=1 + JITTER)
 REFUSALS_THAT_HOLD: Final = 3
-"""So many refused syncs in a row mean a bad login; fewer may be a fault of the platform."""
+"""This many refused syncs in a row mean a bad login; fewer may be a fault of the platform."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def stop() -> None:
     before = signal.signal(signal.SIGCONT, lambda number, _: continued.append(number))
     try:
         os.killpg(os.getpgrp(), signal.SIGSTOP)
-        while not continued:  # the signal may reach another thread first, and this one goes on
+        while not continued:  # the signal may reach another thread first, and this thread continues
             time.sleep(_TICK_SECONDS)
     finally:
         signal.signal(signal.SIGCONT, before)

@@ -49,7 +49,7 @@ def serve(
 ) -> None:
     """Run `command` anew for each page, until SIGINT or SIGTERM. Raises UsageError.
 
-    `announce` is told the link, `announce_next` the one that replaces it whenever it was used.
+    `announce` gets the link; `announce_next` gets each new link after the previous one was used.
     """
     asyncio.run(_serve(_Server(command, host, port, announce_next), announce))
 
@@ -142,24 +142,24 @@ class _Server(Server):
                 response.headers["Content-Security-Policy"] = _POLICY.format(host=request.host)
                 response.headers.update(_HEADERS)
             return response
-        if at_page and self._lets_in(request):
+        if at_page and self._is_admitted(request):
             raise self._entry()
         if at_page and request.headers.get("Sec-Fetch-Site") == "cross-site":
-            # A link that was clicked on another site's page: the browser holds the cookie back
+            # A link that was clicked on another site's page: the browser does not send the cookie
             # this once, and sends it when our own page asks.
             return web.Response(text=_RELOAD, content_type="text/html", headers=_HEADERS)
         raise web.HTTPForbidden(
             text="Open the newest link that `lora-tui serve` printed; each lets one browser in.\n"
         )
 
-    def _lets_in(self, request: web.Request) -> bool:
+    def _is_admitted(self, request: web.Request) -> bool:
         ahead_of_time = "prefetch" in request.headers.get("Sec-Purpose", "")
         return not ahead_of_time and _same(request.query.get("token", ""), self._token)
 
     def _entry(self) -> web.HTTPSeeOther:
         """The response that admits a browser and replaces the used token."""
         self._token = secrets.token_urlsafe(24)
-        with suppress(OSError):  # nobody reads it any more; this browser comes in all the same
+        with suppress(OSError):  # nobody reads the output any more; this browser is still admitted
             self._announce_next(self.link)
         answer = web.HTTPSeeOther(self._path, headers=_HEADERS)
         answer.set_cookie(

@@ -88,7 +88,7 @@ class Embed:
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked of one table."""
+    """A parsed query of one table."""
 
     fields: tuple[Field | Embed, ...] = (Field(Path("*"), "*"),)
     conditions: tuple[Condition, ...] = ()

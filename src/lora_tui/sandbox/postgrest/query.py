@@ -250,7 +250,7 @@ class Reader:
 def _spread(
     relation: Relation, embed: Embed, family: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """An embed's columns for the row above it: a value each, or of many rows a list each."""
+    """An embed's columns for the outer row: single values, or for many embedded rows lists."""
     names: list[str] = []
     for item in embed.query.fields:
         everything = isinstance(item, Field) and item.path.column == "*"

@@ -1,4 +1,4 @@
-"""Data that a careless program trips over: hostile names, file paths that escape, odd JSON.
+"""Data that breaks a careless program: hostile names, file paths that escape, odd JSON.
 
 A model has them by its index (0 is the newest), from 20 on: the first screen looks normal.
 """

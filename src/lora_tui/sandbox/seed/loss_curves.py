@@ -80,7 +80,7 @@ def make_curve(
                 training if math.isnan(training) else max(0.02, round(training, 6)),
                 None if validation is None else round(validation, 6),
                 _learning_rate(progress, peak_learning_rate),
-                round(abs(gauss(0.9, 0.25)) + _strain(family, progress), 4),
+                round(abs(gauss(0.9, 0.25)) + _divergence(family, progress), 4),
             )
         )
     return points
@@ -118,7 +118,7 @@ def _learning_rate(progress: float, peak: float) -> float:
     return float(f"{peak * 0.5 * (1 + math.cos(math.pi * rest)):.6g}")
 
 
-def _strain(family: str, progress: float) -> float:
+def _divergence(family: str, progress: float) -> float:
     if family in {"diverged", "not_a_number"} and progress > 0.55:
         return 30.0 * (progress - 0.55)
     return 0.0

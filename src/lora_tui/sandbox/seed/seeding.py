@@ -1,4 +1,4 @@
-"""One seeding of a sandbox: how much data, for which moment, with which ids; and its rows."""
+"""The settings of a seeding (amount, time, ids), and a collector of its rows."""
 
 from __future__ import annotations
 

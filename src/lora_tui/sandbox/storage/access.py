@@ -1,4 +1,4 @@
-"""Who may do what in Storage: sessions, policies, the bucket, and the names that it takes."""
+"""Access to Storage: sessions, policies, the bucket, and the object names that it accepts."""
 
 from __future__ import annotations
 

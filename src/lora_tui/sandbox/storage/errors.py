@@ -52,12 +52,12 @@ def no_content() -> StorageError:
 
 
 def invalid_key(name: str) -> StorageError:
-    """A name of an object with characters that Storage does not take."""
+    """A name of an object with characters that Storage does not accept."""
     return StorageError(400, "InvalidKey", f"Invalid key: {name}", "InvalidKey")
 
 
 def invalid_type(content_type: str) -> StorageError:
-    """A kind of file that the bucket does not take."""
+    """A content type that the bucket does not accept."""
     message = f"mime type {content_type} is not supported"
     return StorageError(415, "invalid_mime_type", message, "InvalidMimeType")
 

@@ -82,11 +82,11 @@ async def upload(backend: Backend, request: Request) -> Response:
         case "OPTIONS":
             return _options(backend)
         case "HEAD":
-            return await _answer(backend, request, _tell)
+            return await _answer(backend, request, _offset_response)
         case "PATCH":
             return await _answer(backend, request, _append)
         case _:
-            return await _answer(backend, request, _give_up)
+            return await _answer(backend, request, _cancel)
 
 
 async def _answer(backend: Backend, request: Request, act: Action) -> Response:
@@ -161,7 +161,7 @@ async def _create(backend: Backend, request: Request, caller: Caller) -> Respons
     return Response(status_code=201, headers=answer | _PLAIN)
 
 
-async def _tell(backend: Backend, request: Request, caller: Caller) -> Response:
+async def _offset_response(backend: Backend, request: Request, caller: Caller) -> Response:
     del caller  # any session may ask
     bucket, name, version = _address(request)
     async with _exclusive(version):
@@ -202,7 +202,7 @@ async def _append(backend: Backend, request: Request, caller: Caller) -> Respons
     return Response(status_code=204, headers=answer)
 
 
-async def _give_up(backend: Backend, request: Request, caller: Caller) -> Response:
+async def _cancel(backend: Backend, request: Request, caller: Caller) -> Response:
     bucket, name, version = _address(request)
     _row(backend, version, bucket, name)
     check_write(backend, caller, bucket, name, upsert=_upsert(request))
@@ -421,7 +421,7 @@ class _Holder:
     """The request that holds an upload."""
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
-    """Another request wants it."""
+    """Another request waits for it."""
     free: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -1,7 +1,7 @@
 """Signed links, which let anybody read one object for a limited time.
 
 A token holds the path that it was made for. Signing one object takes that from the URL of the
-request, decoded as JavaScript's decodeURI does it, and a fetch compares it with the name proper. So
+request, decoded as JavaScript's decodeURI does it, and a fetch compares it with the real name. So
 a name whose `=` or `+` was sent as `%3D` or `%2B` gets a link that never works.
 """
 
@@ -53,7 +53,7 @@ def sign(backend: Backend, call: Call) -> Response:
 
 
 def sign_many(backend: Backend, call: Call) -> Response:
-    """`POST /object/sign/{bucket}`: a signed URL or an error for each path, as it stands there."""
+    """`POST /object/sign/{bucket}`: a signed URL or an error for each path."""
 
     def act(caller: Caller) -> Response:
         body = object_body(call)
