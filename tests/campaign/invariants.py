@@ -16,7 +16,7 @@ from tests.campaign.plants import plain_files
 from tests.campaign.world import Ended, World
 from tests.sync.equality import assert_equal
 
-_CALM_HARVESTS: Final = 3
+_HARVESTS_WITHOUT_FAULTS: Final = 3
 _SIGNED: Final = ("X-Amz-Signature=", "token=ey")
 _SESSION: Final = re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}\.")
 _A_LEASE_LATER: Final = 26 * 3600.0
@@ -145,18 +145,18 @@ def _digest(place: Path) -> str:
 
 def broken_in_the_end(world: World) -> Iterator[str]:
     """Harvest, sync and download without faults; everything must then be there exactly once."""
-    for _ in range(_CALM_HARVESTS):
+    for _ in range(_HARVESTS_WITHOUT_FAULTS):
         world.run("harvest", "retry", "--all")
         harvested = world.run("--harvest", "--once", clock_offset=_A_LEASE_LATER)
         if harvested.code == ExitCode.OK and None not in world.model_ids():
             break
     else:
-        yield f"the harvest does not end well in good weather: {harvested.err[-300:]}"
+        yield f"the harvest does not end well without faults: {harvested.err[-300:]}"
     yield from _assertion(world.remote.check_complete)
     # what was dated wrongly is promised within a day, when whole tables are compared
     synced = world.run("sync", days_later=2 if world.was_behind else 0)
     if synced.code != ExitCode.OK:
-        yield f"a sync in good weather ended with {synced.code}: {synced.err[-200:]}"
+        yield f"a sync without faults ended with {synced.code}: {synced.err[-200:]}"
     caches = world.caches()
     if len(caches) != 1:
         yield f"there is not one cache but {len(caches)}"
@@ -169,7 +169,7 @@ def broken_in_the_end(world: World) -> Iterator[str]:
         fetched = world.run("download", str(model))
         expected = ExitCode.OK if world.deliverable else ExitCode.NOT_FOUND
         if fetched.code != expected:
-            yield f"a download in good weather ended with {fetched.code}: {fetched.err[-200:]}"
+            yield f"a download without faults ended with {fetched.code}: {fetched.err[-200:]}"
     if world.deliverable:
         yield from _undelivered(world)
         verified = world.run("verify")

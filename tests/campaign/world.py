@@ -71,9 +71,9 @@ class World(AbstractContextManager["World"]):
         self.home = home
         self._stack = ExitStack()
         self._disk = self._stack.enter_context(Disk(home))
-        weather = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lora-tui-clock-"))
-        self._clock = Path(weather) / "skew"
-        self.outside = Outside(Path(weather) / "outside")
+        beside = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lora-tui-clock-"))
+        self._clock = Path(beside) / "skew"
+        self.outside = Outside(Path(beside) / "outside")
         self.plants = Plants(home, self.outside)
         self.deliverable = migrated
         """The deployed schema, without our migration, lets nobody read the bucket."""
@@ -128,9 +128,9 @@ class World(AbstractContextManager["World"]):
 
     def run(self, *arguments: str, days_later: int = 0, **faults: Any) -> Ended:
         """Run one process, without faults or with those given."""
-        weather = (faults,) if faults else ()
+        settings = (faults,) if faults else ()
         skew = days_later * 86_400.0
-        return self.run_episode(Episode(0, (arguments,), weather, clock_skew=skew))[0]
+        return self.run_episode(Episode(0, (arguments,), settings, clock_skew=skew))[0]
 
     def edit(self, kind: str) -> None:
         """Change something at the backend as somebody else would."""

@@ -213,7 +213,7 @@ def test_a_redirect_from_https_to_http_is_refused(
         serving(
             lambda h: redirect(h, f"http://127.0.0.1:{plain}/f"), server_side(certificate)
         ) as port,
-        pytest.raises(RefusedResultError, match="weaker"),
+        pytest.raises(RefusedResultError, match="unencrypted"),
     ):
         fetch(f"https://localhost:{port}/f", new_worker, tmp_path)
 

@@ -1,4 +1,4 @@
-"""A proxy before a sandbox that stops, refuses and sends false answers, always on one port."""
+"""A proxy to a sandbox that stops, refuses and sends wrong answers, always on the same port."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-CALM: Final = "calm"
+NO_FAULT: Final = "no fault"
 STOPPED: Final = "stopped"
-WEATHERS: Final = (
+FAULTS: Final = (
     STOPPED,
     "401",
     "PGRST303",
@@ -49,18 +49,18 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class LyingBackend:
-    """Passes requests on to `url`, and answers as the current `weather` says."""
+class FaultyBackend:
+    """Passes requests on to `url`, and answers with the current `fault`."""
 
     def __init__(self, url: str, seed: int) -> None:
         parts = urlsplit(url)
         self.host, self.port_behind = str(parts.hostname), int(parts.port or 80)
         self.chance = random.Random(seed)
-        self.weather = CALM
+        self.fault = NO_FAULT
         self.requests: Counter[str] = Counter()
-        """How many there were in each weather."""
+        """Fault → the number of requests during it."""
         self.pages: dict[str, Answer] = {}
-        """The first page of each table, for the weather that repeats it."""
+        """The first page of each table, for the fault "repeated pages"."""
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
@@ -72,10 +72,10 @@ class LyingBackend:
         """The application's backend."""
         return f"http://127.0.0.1:{self.port}"
 
-    def turn(self, weather: str) -> None:
-        """Set the weather; a stopped backend listens on its old port again."""
-        self.weather = weather
-        if weather == STOPPED:
+    def switch_to(self, fault: str) -> None:
+        """Switch to a fault or to NO_FAULT; a stopped backend listens on its old port again."""
+        self.fault = fault
+        if fault == STOPPED:
             self.stop()
         elif self._server is None:
             self._listen()
@@ -98,27 +98,27 @@ class LyingBackend:
             (self._connections.add if is_open else self._connections.discard)(connection)
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        """The answer in this weather."""
-        weather = self.weather
-        self.requests[weather] += 1
+        """The answer, changed by the current fault."""
+        fault = self.fault
+        self.requests[fault] += 1
         table = path.partition("?")[0]
         is_rows = method == "GET" and table.startswith("/rest/v1/")
-        if weather == "slow":
+        if fault == "slow":
             time.sleep(self.chance.uniform(0, _LONGEST_DELAY))
-        if weather in _ERRORS and (weather == "500" or not table.startswith("/auth/")):
-            status, document = _ERRORS[weather]
+        if fault in _ERRORS and (fault == "500" or not table.startswith("/auth/")):
+            status, document = _ERRORS[fault]
             return Answer(
                 status, [("Content-Type", "application/json")], json.dumps(document).encode()
             )
-        if weather == "HTML":
+        if fault == "HTML":
             status = self.chance.choice((200, 400, 403, 404, 502))
             return Answer(status, [("Content-Type", "text/html")], _HTML)
-        if weather == "repeated pages" and is_rows and table in self.pages:
+        if fault == "repeated pages" and is_rows and table in self.pages:
             return self.pages[table]
         true = self._ask(method, path, headers, body)
         if is_rows and true.status < 300:
             self.pages.setdefault(table, true)
-            if weather == "wrong rows":
+            if fault == "wrong rows":
                 return true._replace(body=self._wrong(true.body))
         return true
 
@@ -170,7 +170,7 @@ class LyingBackend:
 class _Handler(BaseHTTPRequestHandler):
     """One connection of the application."""
 
-    owner: LyingBackend
+    owner: FaultyBackend
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
         answer = self.owner.answer(self.command, self.path, headers, body)
         content = answer.body
-        is_cut = self.owner.weather == "cut" and len(content) > 1
+        is_cut = self.owner.fault == "cut" and len(content) > 1
         self.send_response_only(answer.status)
         for name, value in answer.headers:
             self.send_header(name, value)
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content[: len(content) // 2] if is_cut else content)
-        if is_cut or self.owner.weather == STOPPED:
+        if is_cut or self.owner.fault == STOPPED:
             self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = pass_on  # noqa: N815 - http.server's
