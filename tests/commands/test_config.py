@@ -150,3 +150,62 @@ def test_moved_keys_are_shown_and_a_conflict_is_one_line(run: Run, file: Path) -
     assert refused.code == 2
     assert "gives t to app.sync and to app.transfers" in refused.err
     assert "Traceback" not in refused.err
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("[profile.work]\n", "[profile] (do you mean [profiles]?)"),
+        ("[Ui]\ntheme = 'dark'\n", "[Ui] (do you mean [ui]?)"),
+        ("[colours]\nred = 1\n", "[colours]"),
+        ("url = 'https://one.example'\n", "url (it belongs in [profiles.default])"),
+        ("theme = 'dark'\n", "theme (it belongs in [ui])"),
+        ("anonkey = 'secret'\n", "anonkey (do you mean anon_key in [profiles.default]?)"),
+    ],
+)
+def test_an_unknown_name_in_the_file_is_told_once_with_the_nearest_known_one(
+    run: Run, file: Path, extra: str, message: str
+) -> None:
+    file.write_text(extra + WRITTEN)
+    for words in (("config",), ("config", "path"), ("config", "set", "email", "a@b.example")):
+        ran = run(*words)
+        assert ran.code == 0
+        assert [line for line in ran.err.splitlines() if "ignored" in line] == [
+            f"The configuration file has an unknown name, which is ignored: {message}."
+        ]
+        assert "secret" not in ran.err
+    checks = run("doctor", "--offline", "--json").data["checks"]
+    [found] = [check for check in checks if check["check"] == "config"]
+    assert found["verdict"] == "warning"
+    assert message in found["evidence"]
+    assert str(file) in found["remedy"]
+
+
+def test_a_file_with_known_names_only_has_no_warning(run: Run, file: Path) -> None:
+    file.write_text(f'{WRITTEN}[ui]\ntheme = "dark"\n[keys]\n"app.sync" = "f5"\n')
+    assert run("config").err == ""
+
+
+def test_config_prints_values_as_the_file_has_them(run: Run, file: Path) -> None:
+    file.write_text(f"{WRITTEN}[ui]\nsync_interval = 90.5\nbell = false\n")
+    assert run("config", "set", "limit_rate", "1.5M").code == 0
+    lines = {line.split()[0]: line.split(maxsplit=2)[1:] for line in run("config").out.splitlines()}
+    assert lines["bell"] == ["false", "a sound when a download has ended"]
+    assert lines["mouse"][0] == "true"
+    assert lines["sync_interval"][0] == "90.5"
+    assert "seconds" in lines["sync_interval"][1]
+    assert lines["limit_rate"][0] == "1.5M"
+    assert "bytes a second" in lines["limit_rate"][1]
+    assert lines["parallel_downloads"][0] == "3"
+    assert lines["theme"][0] == "automatic"
+    assert "`" not in run("config").out
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("60", "60"), ("800K", "800K"), ("2G", "2G"), ("1000", "1000")]
+)
+def test_config_prints_what_config_set_takes(run: Run, file: Path, text: str, shown: str) -> None:
+    key = "sync_interval" if text == "60" else "limit_rate"
+    assert run("config", "set", key, text).code == 0
+    [line] = [line for line in run("config").out.splitlines() if line.startswith(key)]
+    assert line.split()[1] == shown

@@ -10,17 +10,34 @@ from typing import Any
 from lora_tui import formats
 from lora_tui.commands.context import Context
 from lora_tui.config.keys import DEFAULT_KEYS, Keymap, keys_of, spelled
-from lora_tui.config.load import load_preferences, read_profiles
+from lora_tui.config.load import (
+    IGNORED,
+    load_preferences,
+    read_document,
+    read_profiles,
+    unknown_names,
+)
 from lora_tui.config.paths import find_paths
-from lora_tui.config.table import PROFILE_SETTINGS, PROFILES, UI_SETTINGS, setting_of, variables
-from lora_tui.errors import UsageError
+from lora_tui.config.table import (
+    PROFILE_SETTINGS,
+    PROFILES,
+    UI_SETTINGS,
+    Setting,
+    setting_of,
+    variables,
+)
+from lora_tui.errors import ConfigError, UsageError
 from lora_tui.secret import MASK
+
+_VALUE_WIDTH = 28
 
 
 def config(context: Context) -> None:
     """Print the path of the file, the settings in force, or names; or set a value."""
     arguments = context.arguments
     path = find_paths(config_file=arguments.config).config_file
+    if arguments.action != "show":  # which loads the profile, and that warns
+        _warn_of_unknown_names(context, path)
     if arguments.action == "set":
         _set(context, path)
         return
@@ -47,6 +64,7 @@ def _show(context: Context, path: Path) -> None:
     """Print the settings in force, secrets masked, and the keys that were moved."""
     preferences, profile = load_preferences(path), context.profile
     shown: dict[str, Any] = {"profile": profile.name}
+    lines = [("profile", profile.name, "")]
     for settings, values in ((PROFILE_SETTINGS, profile), (UI_SETTINGS, preferences)):
         for setting in settings:
             # scripts read where adapters lie, also where the directory is the default
@@ -54,12 +72,30 @@ def _show(context: Context, path: Path) -> None:
             value = profile.downloads_dir if is_directory else getattr(values, setting.field)
             value = str(value) if isinstance(value, Path) else value
             shown[setting.key] = MASK if setting.masked and value else value
+            lines.append((setting.key, _in_file(setting, value), setting.help.replace("`", "")))
     moved = {name: _keys_written(name, preferences.keys) for name in preferences.keys}
     if context.json:
         context.print_data({**shown, "keys": moved})
         return
-    for key, value in {**shown, **moved}.items():
-        context.out.write(f"{key:<20} {formats.NO_VALUE if value is None else value}\n")
+    lines += [(name, keys, "") for name, keys in moved.items()]
+    for key, text, explanation in lines:
+        context.out.write(f"{key:<20} {text:<{_VALUE_WIDTH}}  {explanation}".rstrip() + "\n")
+
+
+def _in_file(setting: Setting, value: Any) -> str:
+    """A value as the file has it, without quotes; secrets masked."""
+    if value is None:
+        return setting.unset or formats.NO_VALUE
+    return MASK if setting.masked else setting.kind.in_file(value)
+
+
+def _warn_of_unknown_names(context: Context, path: Path) -> None:
+    try:
+        unknown = unknown_names(read_document(path))
+    except ConfigError:  # a command that needs the file reports it
+        return
+    for name in unknown:
+        context.say(f"{IGNORED}: {name}.")
 
 
 def _print_keys(context: Context, moved: Keymap) -> None:

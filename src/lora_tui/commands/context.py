@@ -38,7 +38,9 @@ class Context:
     @cached_property
     def profile(self) -> Profile:
         """The profile that options and environment name. Raises ConfigError."""
-        return load_profile(name=self.arguments.profile, config_file=self.arguments.config)
+        arguments = self.arguments
+        warn = None if arguments.run == "doctor:doctor" else self.say  # it is a check of its own
+        return load_profile(name=arguments.profile, config_file=arguments.config, warn=warn)
 
     @property
     def json(self) -> bool:

@@ -46,6 +46,10 @@ class Kind:
         self.of_text(text, what)
         return text
 
+    def in_file(self, value: object) -> str:
+        """A value of the program as the file would have it, without quotes."""
+        return str(value)
+
     def shown(self, written: object) -> str:
         """For the Settings screen."""
         return str(written)
@@ -100,6 +104,10 @@ class Rate(Kind):
                 f"{what} is not a rate", remedy='write it like this: "5M" or "800K"'
             ) from None
 
+    def in_file(self, value: object) -> str:
+        """In the largest unit that keeps the number short."""
+        return rate_text(float(str(value)))
+
     def shown(self, written: object) -> str:
         """With its unit of time."""
         return f"{written} a second"
@@ -130,6 +138,10 @@ class Switch(Kind):
     def written(self, text: str, what: str) -> bool:
         """True or false."""
         return self.of_text(text, what)
+
+    def in_file(self, value: object) -> str:
+        """True or false, in TOML's words."""
+        return "true" if value else "false"
 
     def shown(self, written: object) -> str:
         """On or off."""
@@ -181,6 +193,10 @@ class Number(Kind):
         """The number, without a fraction that is zero."""
         number: Written = self.of_text(text, what)
         return number
+
+    def in_file(self, value: object) -> str:
+        """Without a fraction that is zero."""
+        return f"{value:.15g}"
 
     def shown(self, written: object) -> str:
         """With its unit."""
@@ -243,7 +259,18 @@ def bytes_of(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text.strip().upper(), re.ASCII)
     if match is None or not float(match[1]) > 0:
         raise ValueError("not an amount of bytes")
-    return float(match[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[match[2]]
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def rate_text(amount: float) -> str:
+    """An amount of bytes for `bytes_of`: in the largest unit that gives at most two decimals."""
+    for unit, size in reversed(_UNITS.items()):
+        if amount >= size and round(amount / size, 2) * size == amount:
+            return f"{amount / size:.15g}{unit}"
+    return f"{amount:.15g}"
+
+
+_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def expanded(path: str, what: str) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -28,8 +28,11 @@ from lora_tui.config.table import (
     variables,
 )
 from lora_tui.errors import ConfigError, NotConfiguredError
+from lora_tui.text import terminal_safe
 
 DEFAULT_PROFILE: Final = Variables().profile
+IGNORED: Final = "The configuration file has an unknown name, which is ignored"
+_TABLES: Final = (PROFILES, UI, "keys")
 DEMO_PROFILES: Final = ("demo", "demo-hostile")
 """Of `lora-tui demo` and `lora-tui demo --hostile`, where the file has none of these names."""
 
@@ -39,10 +42,18 @@ def load_profile(
     name: str | None = None,
     config_file: Path | None = None,
     environment: Mapping[str, str] = os.environ,
+    warn: Callable[[str], None] | None = None,
 ) -> Profile:
-    """The profile to work with. Raises ConfigError where none is configured or one is wrong."""
+    """The profile to work with. Raises ConfigError where none is configured or one is wrong.
+
+    `warn` gets a sentence for each name in the file that is not known.
+    """
     paths = find_paths(environment, config_file)
-    profiles = read_profiles(paths.config_file, required=config_file is not None)
+    document = read_document(paths.config_file, required=config_file is not None)
+    if warn is not None:
+        for warning in unknown_names(document):
+            warn(f"{IGNORED}: {warning}.")
+    profiles = _profiles_of(document, paths.config_file)
     chosen = name or variables(environment).profile
     check_profile_name(chosen)
     if chosen in DEMO_PROFILES and chosen not in profiles:
@@ -127,9 +138,37 @@ def read_document(path: Path, *, required: bool = False) -> dict[str, Any]:
         ) from None
 
 
-def read_profiles(path: Path, *, required: bool = False) -> dict[str, dict[str, Any]]:
+def read_profiles(path: Path) -> dict[str, dict[str, Any]]:
     """The `[profiles.NAME]` tables of the file; empty where there is no file."""
-    profiles = read_document(path, required=required).get(PROFILES, {})
+    return _profiles_of(read_document(path), path)
+
+
+def unknown_names(document: Mapping[str, Any]) -> list[str]:
+    """Each unknown name at the top of the file, with the nearest known one."""
+    unknown = [name for name in document if name not in _TABLES]
+    if not unknown:
+        return []
+    from difflib import get_close_matches
+
+    places = {s.key: f"[{PROFILES}.{DEFAULT_PROFILE}]" for s in PROFILE_SETTINGS}
+    places |= {setting.key: f"[{UI}]" for setting in UI_SETTINGS}
+    found = []
+    for name in unknown:
+        is_table = isinstance(document[name], dict)
+        near = get_close_matches(name.lower(), _TABLES if is_table else places, n=1)
+        hint = ""
+        if not is_table and name in places:
+            hint = f" (it belongs in {places[name]})"
+        elif near:
+            known = f"[{near[0]}]" if is_table else f"{near[0]} in {places[near[0]]}"
+            hint = f" (do you mean {known}?)"
+        shown = terminal_safe(name, limit=60)
+        found.append(f"{f'[{shown}]' if is_table else shown}{hint}")
+    return found
+
+
+def _profiles_of(document: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+    profiles = document.get(PROFILES, {})
     if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
         raise ConfigError("Each profile is a table: [profiles.NAME]", details=str(path))
     known = sorted(setting.key for setting in PROFILE_SETTINGS)

@@ -18,7 +18,13 @@ from lora_tui.cache import metadata
 from lora_tui.cache.integrity import check_integrity
 from lora_tui.cache.schema import SCHEMA_VERSION
 from lora_tui.clock import parse_timestamp
-from lora_tui.config.load import DEFAULT_PROFILE, read_profiles
+from lora_tui.config.load import (
+    DEFAULT_PROFILE,
+    IGNORED,
+    read_document,
+    read_profiles,
+    unknown_names,
+)
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import SECRET_KEYS, Profile, setting_of
 from lora_tui.doctor.findings import Finding, failed, failure, ok, skipped, warning
@@ -60,6 +66,11 @@ class OutputStream(Protocol):
 def check_config(profile: Profile) -> Finding:
     """Check which profile is in force, and that others can't read the secrets in its file."""
     path = profile.paths.config_file
+    unknown = unknown_names(read_document(path))
+    if unknown:
+        return warning(
+            "config", f"{IGNORED}: {', '.join(unknown)}", f"correct or remove it in {path}"
+        )
     profiles = read_profiles(path)
     held = sorted(SECRET_KEYS & {key for table in profiles.values() for key in table})
     if held and stat.S_IMODE(path.stat().st_mode) & 0o077:
