@@ -15,6 +15,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import downloaded_to, put_downloaded
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.rebuild import clear_cache, rebuild_cache
+from lora_tui.cache.records import mark_announced, put_notifications, unannounced
 from lora_tui.cache.transfer_queue import FileRequest, enqueue
 from lora_tui.cache.transfers import TransferState, transfers_of
 from lora_tui.errors import CacheError
@@ -73,6 +74,21 @@ def test_a_damaged_file_is_kept_beside_the_new_one(path: Path, downloaded: Path)
     again = rebuild_cache(path, OWNER)
     assert again is not None
     assert again.kept.name == "cache.sqlite3.damaged-2"
+
+
+def test_a_notification_that_was_shown_is_not_shown_again_after_damage(
+    path: Path, downloaded: Path
+) -> None:
+    rows = [{"id": name, "read": False, "created_at": "2026-11-23"} for name in ("shown", "new")]
+    with closing(open_cache(path, OWNER)) as db, transaction(db):
+        put_notifications(db, rows)
+        mark_announced(db, ["shown"])
+    spoil_a_table(path)
+    assert rebuild_cache(path, OWNER) is not None
+    with closing(open_cache(path, OWNER)) as db:
+        with transaction(db):
+            put_notifications(db, rows)
+        assert [notice.id for notice in unannounced(db)] == ["new"]
 
 
 def test_records_of_downloads_that_exist_on_the_disk_are_kept(path: Path, downloaded: Path) -> None:

@@ -80,3 +80,44 @@ def test_a_rebuilt_cache_still_belongs_to_its_account(tmp_path: Path) -> None:
     open_cache(path).close()
     with pytest.raises(CacheError, match="another account"):
         open_cache(path, Owner("somebody-else", OWNER.project))
+
+
+def old_cache_with_notifications(path: Path, version: int) -> Path:
+    """One notification that was shown as a toast, and one that was not."""
+    cache_of_schema(version, path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM notifications")
+        db.executemany(
+            "INSERT INTO notifications (id, row, read, created_at, announced)"
+            " VALUES (?, '{}', 0, '2026-11-23T12:00:00.000000+00:00', ?)",
+            [("shown", 1), ("new", 0)],
+        )
+    return path
+
+
+@pytest.mark.parametrize("version", [1, 3, 5, 7])
+def test_a_notification_that_was_shown_before_the_rebuild_is_not_shown_again(
+    version: int, tmp_path: Path
+) -> None:
+    path = old_cache_with_notifications(tmp_path / "cache.sqlite3", version)
+    rows = [{"id": name, "read": False, "created_at": NOW.isoformat()} for name in ("shown", "new")]
+    with closing(open_cache(path, OWNER)) as db:
+        with transaction(db):
+            records.put_notifications(db, rows)
+        assert [notice.id for notice in records.unannounced(db)] == ["new"]
+
+
+def test_a_rebuilt_cache_says_so_until_a_sync_succeeds(tmp_path: Path) -> None:
+    path = cache_of_schema(5, tmp_path / "cache.sqlite3")
+    for _ in range(2):  # also when it is opened again
+        with closing(open_cache(path, OWNER)) as db:
+            assert metadata.get_sync_state(db).rebuilt
+    with closing(open_cache(path, OWNER)) as db:
+        failed = metadata.SyncState(None, NOW, running=False, error="No route")
+        succeeded = metadata.SyncState(NOW, NOW, running=False, error=None)
+        for state, rebuilt in ((failed, True), (succeeded, False)):
+            with transaction(db):
+                metadata.put_sync_state(db, state, process="1")
+            assert metadata.get_sync_state(db).rebuilt is rebuilt
+    with closing(open_cache(tmp_path / "new.sqlite3", OWNER)) as db:
+        assert not metadata.get_sync_state(db).rebuilt

@@ -191,3 +191,39 @@ def test_no_command_shows_a_cache_of_another_account(
     assert run("cache", "clear").code == 0
     assert run("sync").code == 0
     assert len(run("list", "--json").data["models"]) == 6
+
+
+def test_a_cache_of_an_earlier_version_asks_for_one_sync(cache: Path, run: Run) -> None:
+    model = download_one(run)
+    with closing(sqlite3.connect(cache)) as db:
+        db.execute("PRAGMA user_version = 5")
+    [found] = [
+        c for c in run("doctor", "--offline", "--json").data["checks"] if c["check"] == "cache"
+    ]
+    assert (found["verdict"], found["remedy"]) == ("warning", "run `lora-tui sync` once")
+    assert "earlier version" in found["evidence"]
+    sentence = "The cache was written by an earlier version and has been rebuilt"
+    for words in (
+        ("list",),
+        ("list", "--json"),
+        ("list", "--csv"),
+        ("cache",),
+        ("cache", "--json"),
+    ):
+        ran = run(*words)
+        assert ran.code == 0
+        assert ran.err.count(sentence) == 1, words
+        assert "downloads are kept" in ran.err
+        assert "`lora-tui sync`" in ran.err
+        assert "never synced" not in ran.err
+    assert "rebuilt" in run("show", model).err
+    [found] = [
+        c for c in run("doctor", "--offline", "--json").data["checks"] if c["check"] == "cache"
+    ]
+    assert (found["verdict"], found["remedy"]) == ("warning", "run `lora-tui sync` once")
+    assert run("sync").code == 0
+    ran = run("list")
+    assert sentence not in ran.err
+    assert "6 of 6 models" in ran.err
+    with closing(open_cache(cache)) as db:
+        assert downloaded_to(db, model) is not None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 
 import pytest
 from rich.cells import cell_len
 from textual import events
 
 from lora_tui.app import LoraTuiApp
+from lora_tui.cache import metadata
+from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metadata import Owner, SyncErrorKind
 from lora_tui.cache.models import Sort
 from lora_tui.errors import CacheError
@@ -466,6 +469,18 @@ async def test_a_cache_that_was_never_synced_says_how_to_sync(
         assert "Never synced" in screen_text(app)
         assert "r fetches your models" in screen_text(app)
         assert "never synced" in screen_text(app)
+
+
+async def test_a_rebuilt_cache_says_that_it_needs_a_sync(library: Library, open_app: Open) -> None:
+    with closing(open_cache(library.path)) as db, transaction(db):
+        metadata.put_value(db, metadata.REBUILT, "5")
+    app = open_app()
+    async with app.run_test(size=SIZE):
+        text = screen_text(app)
+        assert "The cache needs a sync" in text
+        assert "downloads are kept" in text
+        assert "r fetches your models" in text
+        assert "never synced" not in text.lower()
 
 
 async def test_the_first_sync_says_that_models_are_on_their_way(

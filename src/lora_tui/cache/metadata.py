@@ -28,6 +28,12 @@ from lora_tui.text import terminal_safe
 DOWNLOADS_UNKNOWN: Final = "downloads.unknown"
 """Set in a new cache until the downloads on the disk were imported."""
 
+REBUILT: Final = "cache.rebuilt"
+"""Set in a cache that was rebuilt from an older schema, until a sync has succeeded."""
+
+ANNOUNCED_BEFORE: Final = "notifications.announced"
+"""The ids of the notifications that were announced before the cache was rebuilt, as JSON."""
+
 UNREADABLE: Final = "unreadable."
 """Prefix of a table's name: the number of its rows that a sync could not store."""
 MISSING_ROWS: Final = "sync.left."
@@ -82,6 +88,8 @@ class SyncState(NamedTuple):
     """The sentence of the error that ended the last sync; None if it succeeded."""
     error_kind: SyncErrorKind | None = None
     """None if the last sync succeeded, or in a cache of an older version."""
+    rebuilt: bool = False
+    """Whether the cache was rebuilt from an older schema, and no sync has succeeded since."""
 
     @property
     def online(self) -> bool:
@@ -97,7 +105,13 @@ def get_sync_state(db: sqlite3.Connection) -> SyncState:
         running=_is_running(get_value(db, "sync.running"), get_value(db, "sync.attempt")),
         error=get_value(db, "sync.error"),
         error_kind=_error_kind(get_value(db, "sync.trouble")),
+        rebuilt=is_rebuilt(db),
     )
+
+
+def is_rebuilt(db: sqlite3.Connection) -> bool:
+    """Whether the cache was rebuilt from an older schema, and no sync has succeeded since."""
+    return get_value(db, REBUILT) is not None
 
 
 def models_as_of(db: sqlite3.Connection) -> datetime | None:
@@ -115,6 +129,9 @@ def put_sync_state(db: sqlite3.Connection, state: SyncState, *, process: str) ->
         ("sync.trouble", state.error_kind),
     ):
         put_value(db, key, value)
+    if state.last_success is not None:
+        put_value(db, REBUILT, None)
+        put_value(db, ANNOUNCED_BEFORE, None)
 
 
 def claim(db: sqlite3.Connection, owner: Owner) -> bool:

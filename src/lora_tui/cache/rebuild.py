@@ -23,6 +23,7 @@ from lora_tui.cache.connection import (
 from lora_tui.cache.downloaded import put_records
 from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.metadata import Owner, get_owner
+from lora_tui.cache.records import keep_announced, read_announced
 from lora_tui.errors import CacheError, DamagedCacheError
 from lora_tui.files import make_private_directory
 from lora_tui.sqlite_file import check_regular_files, sqlite_code
@@ -69,6 +70,7 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
         with closing(open_cache(new, owner)) as db:
             with transaction(db, *Topic):
                 put_records(db, _finished_downloads(path))
+                keep_announced(db, _announced(path))
             (downloads,) = db.execute("SELECT count(*) FROM library").fetchone()
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with translate_errors(path):
@@ -137,6 +139,16 @@ def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
                 continue  # ValueError: a message of SQLite that is not UTF-8
         saved[table] = [row for row in rows.values() if _holds(is_true, row)]
     return saved
+
+
+def _announced(damaged: Path) -> list[str]:
+    """The ids of the notifications that were announced; empty where they can't be read."""
+    try:
+        check_regular_files(damaged)
+        with closing(sqlite3.connect(f"{damaged.as_uri()}?mode=ro", uri=True)) as db:
+            return read_announced(db)
+    except (DamagedCacheError, OSError, sqlite3.Error, ValueError):
+        return []
 
 
 def _is_finished(row: Mapping[str, Any]) -> bool:

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lora_tui.cache.metadata import ANNOUNCED_BEFORE, get_value, put_value
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import parse_timestamp, timestamp_text
-from lora_tui.json_values import parse_json, row_json
+from lora_tui.json_values import json_text, parse_json, row_json
 
 if TYPE_CHECKING:  # counting unread notifications does not need the domain
     from lora_tui.domain import Job, Notification, Row
@@ -63,6 +64,10 @@ def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         [(notice.id, row_json(row), _moment(row, "created_at")) for notice, row in notices],
         {"read": [int(notice.read) for notice, _ in notices]},
     )
+    before = get_value(db, ANNOUNCED_BEFORE)
+    if before is not None:
+        known = set(parse_json(before))
+        mark_announced(db, (notice.id for notice, _ in notices if notice.id in known))
 
 
 def delete_records(db: sqlite3.Connection, table: str, ids: Sequence[str]) -> None:
@@ -154,6 +159,17 @@ def unannounced(db: sqlite3.Connection) -> list[Notification]:
 def mark_announced(db: sqlite3.Connection, ids: Iterable[str]) -> None:
     """Record that these were shown as toasts. Call inside a transaction."""
     db.executemany("UPDATE notifications SET announced = 1 WHERE id = ?", [(i,) for i in ids])
+
+
+def read_announced(db: sqlite3.Connection) -> list[str]:
+    """The ids of the notifications that were shown as toasts. Raises sqlite3.Error."""
+    rows = db.execute("SELECT id FROM notifications WHERE announced = 1 AND read = 0")
+    return [str(row[0]) for row in rows]
+
+
+def keep_announced(db: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Keep the result of `read_announced` for the next sync. Call inside a transaction."""
+    put_value(db, ANNOUNCED_BEFORE, json_text(list(ids)) if ids else None)
 
 
 def mark_read(db: sqlite3.Connection, notification_id: str) -> None:

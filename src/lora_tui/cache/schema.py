@@ -39,15 +39,21 @@ def migrate(connection: sqlite3.Connection) -> None:
     from sqlite_utils import Database, Migrations
 
     from lora_tui.cache.downloaded import put_records, read_records
+    from lora_tui.cache.metadata import REBUILT, put_value
+    from lora_tui.cache.records import keep_announced, read_announced
 
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     records = read_records(connection) if version else {}
+    announced = read_announced(connection) if version else []
     if version:
         _drop_all(connection)
     migrations = Migrations("lora_tui")
     migrations()(_m001_tables)
     migrations.apply(Database(connection))
     put_records(connection, records)
+    if version:
+        put_value(connection, REBUILT, str(version))
+        keep_announced(connection, announced)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

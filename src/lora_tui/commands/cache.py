@@ -10,7 +10,7 @@ from lora_tui.cache import metadata
 from lora_tui.cache.integrity import QUICKLY_READ, check_integrity
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.rebuild import clear_cache
-from lora_tui.commands.context import Context
+from lora_tui.commands.context import CACHE_REBUILT, Context
 from lora_tui.errors import AuthenticationError, DiskError
 
 
@@ -31,6 +31,8 @@ def cache(context: Context) -> None:
             table: _count(db, table) for table in ("models", "jobs", "datasets", "notifications")
         }
         last = metadata.get_sync_state(db).last_success
+        if metadata.is_rebuilt(db):
+            context.say(CACHE_REBUILT)
     size = path.stat().st_size
     if context.json:
         data = {
@@ -42,7 +44,7 @@ def cache(context: Context) -> None:
         context.print_data(data)
         return
     context.out.write(f"{'path':<20} {path}\n{'size':<20} {formats.size(size)}\n")
-    context.out.write(f"{'last sync':<20} {formats.age(last, clock.now())}\n")
+    context.out.write(f"{'last sync':<20} {formats.age(last, clock.now()) if last else 'never'}\n")
     for table, total in counts.items():
         context.out.write(f"{table:<20} {formats.count(total)}\n")
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lora_tui.account import sessions
-from lora_tui.cache import models
+from lora_tui.cache import metadata, models
 from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import ModelSummary
@@ -26,6 +26,11 @@ from lora_tui.errors import (
     UsageError,
 )
 from lora_tui.json_values import json_text
+
+CACHE_REBUILT: Final = (
+    "The cache was written by an earlier version and has been rebuilt; downloads are kept."
+    " Run `lora-tui sync` once to fetch your models."
+)
 
 
 class Context:
@@ -117,7 +122,9 @@ def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
     if not found:
         raise NotFoundError(
             "Model not found or access denied",
-            remedy="run `lora-tui list` to see the models, or `lora-tui sync` if it is new",
+            remedy="run `lora-tui sync`: the cache of an earlier version has been rebuilt"
+            if metadata.is_rebuilt(db)
+            else "run `lora-tui list` to see the models, or `lora-tui sync` if it is new",
         )
     if len(found) > 1:
         candidates = ", ".join(f"{model.id[:8]} ({model.name})" for model in found[:10])

@@ -10,7 +10,7 @@ from typing import Any
 from lora_tui import clock, formats
 from lora_tui.cache import metadata, models
 from lora_tui.cache.models import ModelQuery, ModelSummary, Sort
-from lora_tui.commands.context import Context
+from lora_tui.commands.context import CACHE_REBUILT, Context
 from lora_tui.errors import UsageError
 from lora_tui.json_values import json_text
 from lora_tui.text import cell_width, fit
@@ -33,6 +33,9 @@ def list_models(context: Context) -> None:
             check_presence(db)
         total = models.count_models(db, query)
         as_of = metadata.models_as_of(db)
+        rebuilt = metadata.is_rebuilt(db)
+        if rebuilt:
+            context.say(CACHE_REBUILT)
         offset = (page - 1) * limit
         if context.json:
             rows = models.select_rows(db, query, offset=offset, limit=limit)
@@ -55,7 +58,8 @@ def list_models(context: Context) -> None:
         _print_csv(context, found)
         return
     context.out.write(_table(found))
-    context.say(_remark(offset, len(found), total, as_of))
+    if as_of is not None or not rebuilt:
+        context.say(_remark(offset, len(found), total, as_of))
 
 
 def _check_number(db: sqlite3.Connection, found: int, expected: int) -> None:

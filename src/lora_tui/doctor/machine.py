@@ -119,11 +119,12 @@ def check_cache(path: Path) -> Finding:
         return warning("cache", f"{path} does not exist yet", "run `lora-tui sync`")
     try:
         with closing(open_for_reading(path)) as db:
-            if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+            is_current = db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+            if is_current:
                 check_integrity(db)
             elif db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise DamagedCacheError("The cache file is damaged")
-            last = metadata.get_sync_state(db).last_success
+            last, is_rebuilt = metadata.get_sync_state(db).last_success, metadata.is_rebuilt(db)
             (total,) = db.execute("SELECT count(*) FROM models").fetchone()
     except (DamagedCacheError, OSError, sqlite3.Error, ValueError) as error:
         if (
@@ -137,6 +138,13 @@ def check_cache(path: Path) -> Finding:
             f"{path} is damaged",
             "run `lora-tui sync`, which moves it aside and starts a new one;"
             " or `lora-tui cache clear`",
+        )
+    if is_rebuilt or not is_current:
+        done = "has been rebuilt" if is_rebuilt else "will be rebuilt when it is opened"
+        return warning(
+            "cache",
+            f"{path} was written by an earlier version and {done}; downloads are kept",
+            "run `lora-tui sync` once",
         )
     age = formats.age(last, clock.now()) if last else "never"
     size = formats.size(path.stat().st_size)

@@ -103,10 +103,16 @@ def show_empty_state(
             "No matching models", query_text(query), f"{key} clears search and filters"
         )
     elif loading:
-        panel.show_message("Fetching your models", "They appear here as they arrive")
+        panel.show_message(
+            "Fetching your models", "They appear here as they arrive", *_rebuilt_text(state)
+        )
     elif state.error is not None:
         way_on = recovery_hint(app, signed_out=signed_out)
         panel.show_message("Nothing to show yet", state.error, way_on, warning=True)
+    elif state.rebuilt:
+        panel.show_message(
+            "The cache needs a sync", *_rebuilt_text(state), f"{sync} fetches your models"
+        )
     elif state.last_success is None:
         panel.show_message("Never synced", "This cache is empty", f"{sync} fetches your models")
     else:
@@ -116,6 +122,12 @@ def show_empty_state(
             f"{key_of(app, 'app.harvest')} shows and starts the harvest; {sync} syncs again",
             "On the command line: lora-tui --harvest --once",
         )
+
+
+def _rebuilt_text(state: SyncState) -> tuple[str, ...]:
+    if not state.rebuilt:
+        return ()
+    return ("The cache of an earlier version has been rebuilt; downloads are kept",)
 
 
 def _dates(start: datetime | None, before: datetime | None) -> str:

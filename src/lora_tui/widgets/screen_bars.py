@@ -112,7 +112,8 @@ class StatusBar(Widget):
             ("*", "o", "~", " - ") if self._ascii_only else ("●", "○", "↻", " · ")
         )
         age = formats.age(state.last_success, clock.now())
-        synced = "never synced" if state.last_success is None else f"synced {age}"
+        never = "needs a sync" if state.rebuilt else "never synced"
+        synced = never if state.last_success is None else f"synced {age}"
         if state.running:
             return [(f"  {turn} syncing", "$primary"), (f"{between}{synced}", "$secondary")]
         if state.error is not None:
