@@ -95,7 +95,7 @@ def old_cache_with_notifications(path: Path, version: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("version", [1, 3, 5, 7])
+@pytest.mark.parametrize("version", [1, 5, 7])
 def test_a_notification_that_was_shown_before_the_rebuild_is_not_shown_again(
     version: int, tmp_path: Path
 ) -> None:
