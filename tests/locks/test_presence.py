@@ -9,12 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from lora_tui import clock, processes
+from lora_tui.cache.cache_file import sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metadata import SyncState, get_sync_state, put_sync_state
@@ -172,14 +172,20 @@ def test_the_harvester_of_another_container_that_was_killed_is_known_to_be_dead(
         assert ledger.jobs()[0].attempts == 1
 
 
-def test_a_sync_of_another_container_is_shown_for_an_hour(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("locks")
+def test_a_sync_of_another_machine_is_shown_as_long_as_it_holds_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with closing(open_cache(tmp_path / "cache.sqlite3")) as db:
-        for minutes, running in ((1, True), (61, False)):
-            began = clock.now() - timedelta(minutes=minutes)
+        with sync_lock(tmp_path / "cache.sqlite3"):
             with transaction(db, Topic.SYNC):
-                state = SyncState(None, began, running=True, error=None)
-                put_sync_state(db, state, process="container-b/1/abc.5.0123456789ab-4026539999")
-            assert get_sync_state(db).running is running
+                state = SyncState(None, clock.now(), running=True, error=None)
+                put_sync_state(db, state, process=new_identity())
+            monkeypatch.setattr(processes, "read_machine", lambda: ANOTHER_MACHINE)
+            assert get_sync_state(db).running
+            monkeypatch.undo()
+        monkeypatch.setattr(processes, "read_machine", lambda: ANOTHER_MACHINE)
+        assert not get_sync_state(db).running, "it was killed before it noted its end"
 
 
 def test_a_presence_ends_with_its_process(tmp_path: Path) -> None:

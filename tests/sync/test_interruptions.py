@@ -106,6 +106,8 @@ def test_a_second_sync_waits_for_the_first_and_reports_it(
         assert process.stderr is not None
         said = process.stderr.readline()
     assert "waiting" in said
+    assert f"{path} is held by process {os.getpid()}" in said
+    assert f"end it with `kill {os.getpid()}`" in said
     assert process.wait(timeout=30) == 0
     process.stderr.close()
     with closing(open_cache(path)) as db:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lora_tui.cache.connection import translate_errors
-from lora_tui.locks.file_lock import lock_holder, locked_file
+from lora_tui.locks.file_lock import is_locked, lock_holder, locked_file
 from lora_tui.processes import LockHolder
 from lora_tui.sqlite_file import SIDE_FILES
 
@@ -35,6 +35,11 @@ def sync_lock(
 def sync_holder(cache: Path) -> LockHolder:
     """The process that is syncing this cache, as far as the system tells."""
     return lock_holder(_lock_file(cache))
+
+
+def is_sync_running(cache: Path) -> bool:
+    """Whether a process syncs or replaces this cache, by its lock."""
+    return is_locked(_lock_file(cache))
 
 
 def delete_cache(path: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from lora_tui import clock
-from lora_tui.clock import now, parse_timestamp, timestamp_text
+from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import (
     DamagedCacheError,
     DeniedError,
@@ -46,8 +46,6 @@ _OWNER_EMAIL: Final = "owner.email"
 
 MODELS_READ: Final = "sync.models"
 """The time of the last sync that read all models; `sync.success` is for all tables."""
-_ELSEWHERE: Final = timedelta(hours=1)
-"""How long a sync of another container, whose processes can't be seen, counts as running."""
 
 
 class Owner(NamedTuple):
@@ -102,7 +100,7 @@ def get_sync_state(db: sqlite3.Connection) -> SyncState:
     return SyncState(
         last_success=parse_timestamp(get_value(db, "sync.success")),
         last_attempt=parse_timestamp(get_value(db, "sync.attempt")),
-        running=_is_running(get_value(db, "sync.running"), get_value(db, "sync.attempt")),
+        running=_is_running(db, get_value(db, "sync.running")),
         error=get_value(db, "sync.error"),
         error_kind=_error_kind(get_value(db, "sync.trouble")),
         rebuilt=is_rebuilt(db),
@@ -225,10 +223,12 @@ def _error_kind(value: str | None) -> SyncErrorKind | None:
     return SyncErrorKind(value) if value in list(SyncErrorKind) else SyncErrorKind.OTHER
 
 
-def _is_running(process: str | None, attempt: str | None) -> bool:
-    """Whether the process that noted the sync is still alive."""
+def _is_running(db: sqlite3.Connection, process: str | None) -> bool:
+    """Whether the process that noted the sync still syncs; elsewhere only its lock tells."""
     alive = process is not None and is_process_alive(process)
     if alive is not None:
         return alive
-    began = parse_timestamp(attempt)
-    return began is not None and now() - began < _ELSEWHERE
+    from lora_tui.cache.cache_file import is_sync_running  # late: `list` loads this module
+    from lora_tui.cache.connection import path_of
+
+    return is_sync_running(path_of(db))

@@ -9,7 +9,6 @@ fetched and sent.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from typing import Any, Final, Self
 from lora_tui.files import write_private_file
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.artifact_rows import Identity, stored_name
+from lora_tui.locks.heartbeat import seconds_since_written
 from lora_tui.processes import is_process_alive
 
 _ELSEWHERE_SECONDS: Final = 3_600.0
@@ -133,9 +133,9 @@ class Receipts:
         """Whether a harvester runs; one of another container is assumed to run for an hour."""
         alive = is_process_alive(holder)
         if alive is None:
-            with suppress(OSError):
-                return time.time() - self._file.stat().st_mtime < _ELSEWHERE_SECONDS
-        return bool(alive)
+            age = seconds_since_written(self._file)
+            return age is None or age < _ELSEWHERE_SECONDS
+        return alive
 
     def _receipt(self, name: str) -> Receipt | None:
         entry = self._entries.get(name)

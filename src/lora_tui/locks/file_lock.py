@@ -11,7 +11,7 @@ from typing import Final
 
 from lora_tui.errors import InUseError
 from lora_tui.files import PRIVATE_MODE, WITHOUT_LOCKS, flock
-from lora_tui.locks.lock_file import LockFile, lock_file_holder, lock_file_of
+from lora_tui.locks.lock_file import LockFile, is_held, lock_file_holder, lock_file_of
 from lora_tui.processes import LockHolder, flock_holder
 
 SUSPENDED_SECONDS: Final = 10.0
@@ -117,6 +117,20 @@ def locked_directory(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.close()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file; changes no file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not flock(descriptor)
+    except OSError:
+        return is_held(lock_file_of(path))
+    finally:
+        os.close(descriptor)
 
 
 def lock_holder(path: Path) -> LockHolder:

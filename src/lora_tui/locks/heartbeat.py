@@ -59,7 +59,7 @@ def seconds_since_written(path: Path) -> float | None:
         probe, temporary = new_temporary_file(path.parent, PRIVATE_MODE)
         try:
             os.write(probe, b"\n")
-            _flush(probe)
+            os.close(os.dup(probe))  # sends it to the server of a network file system
             now = os.fstat(probe).st_mtime
         finally:
             os.close(probe)
@@ -83,21 +83,21 @@ def _run() -> None:
             if not _DESCRIPTORS:
                 _THREADS.clear()
                 return
+            copies = []
             for descriptor in _DESCRIPTORS:
-                with suppress(OSError):  # a full disk, a server that is away: tried again
-                    os.pwrite(descriptor, os.pread(descriptor, 1, 0), 0)
-                    _flush(descriptor)
+                with suppress(OSError):  # too many open files: tried again
+                    copies.append(os.dup(descriptor))
+        for copy in copies:
+            with suppress(OSError):  # a full disk, a server that is away: tried again
+                os.pwrite(copy, os.pread(copy, 1, 0), 0)
+            with suppress(OSError):
+                os.close(copy)  # sends the byte to the server of a network file system
 
 
 def _refresh(path: Path) -> None:
     """Have NFS ask the server for the file's times, instead of using older ones."""
     with suppress(OSError):  # a file of another user
         os.close(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
-
-
-def _flush(descriptor: int) -> None:
-    """Send written bytes to the server of a network file system; costs nothing on a local disk."""
-    os.close(os.dup(descriptor))
 
 
 def _forget() -> None:

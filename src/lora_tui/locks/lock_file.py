@@ -23,6 +23,11 @@ def lock_file_holder(path: Path) -> LockHolder | None:
     return LockHolder.of_identity(read_small_text(path), path)
 
 
+def is_held(path: Path) -> bool:
+    """Whether there is a lock file whose process may be alive."""
+    return os.path.lexists(path) and _may_be_alive(path, read_small_text(path))
+
+
 class LockFile:
     """The lock file of this process at a path; it has a heartbeat from `acquire` to `close`."""
 

@@ -1,7 +1,7 @@
 """The workers of the download queue in this process, and the token that marks their files.
 
-Several processes share one queue. The token names a presence file (files.py), so a reused process
-number is not mistaken for the owner.
+Several processes share one queue. The token names a presence file (locks/presence.py), so a reused
+process number is not mistaken for the owner.
 """
 
 from __future__ import annotations
