@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from lora_tui.config.table import Profile
 from lora_tui.errors import AuthenticationError
 from lora_tui.gateway import auth
 from lora_tui.sandbox import Sandbox
+from lora_tui.secret import Secret
 from tests.conftest import Run
 from tests.front import Front
 
@@ -377,3 +379,68 @@ def test_an_account_that_the_backend_gives_another_address_is_found_by_the_confi
         for file in (home / "state" / "sessions").glob("*.json"):
             file.unlink()
         assert len(run("list", "--json").data["models"]) == 6
+
+
+@pytest.mark.usefixtures("alice_stored_and_bob_by_token")
+def test_a_form_signs_in_nobody_while_an_access_token_is_configured(
+    configured: Sandbox, home: Path
+) -> None:
+    before, token = stored(home), load_profile().access_token
+    assert token is not None
+    form = Login(load_profile())
+    with pytest.raises(AuthenticationError, match="LORA_TUI_ACCESS_TOKEN"):
+        form.with_password(configured.other_email, Secret(configured.other_password))
+    with pytest.raises(AuthenticationError, match="LORA_TUI_ACCESS_TOKEN"):
+        form.with_token(token)
+    assert stored(home) == before
+
+
+def test_a_form_signs_in_only_the_account_whose_models_are_shown(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("sync").code == 0
+    use("nobody", configured, monkeypatch)
+    before = stored(home)
+    with pytest.raises(AuthenticationError, match="whose models are shown"):
+        Login(load_profile()).with_password(
+            configured.other_email, Secret(configured.other_password)
+        )
+    assert stored(home) == before
+
+
+def test_a_form_signs_in_only_the_account_that_the_configuration_names(
+    configured: Sandbox, home: Path
+) -> None:
+    with pytest.raises(AuthenticationError, match=f"than {configured.email}, which"):
+        Login(load_profile()).with_password(
+            configured.other_email, Secret(configured.other_password)
+        )
+    assert not stored(home)
+
+
+def test_two_that_sign_in_at_once_send_the_password_once(
+    profile: Profile, configured: Sandbox
+) -> None:
+    configured.faults(path="/auth/v1/token", latency=0.3)
+    with ThreadPoolExecutor() as threads:
+        first, second = threads.map(login.sign_in, [profile, profile])
+    assert first == second
+    assert sign_ins(configured) == 1
+
+
+def test_a_renewed_session_does_not_replace_that_of_another_account(
+    configured: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use("nobody", configured, monkeypatch)
+    profile = load_profile()
+    alice, bob = (
+        login.new_session(profile, email, Secret(password))
+        for email, password in (credentials("alice", configured), credentials("bob", configured))
+    )
+    sessions.save_session(profile, alice._replace(expires_at=clock.now()))
+    of_alice = login.session_auth(profile)
+    sessions.save_session(profile, bob)
+    headers = {"apikey": configured.anon_key}
+    user = httpx.get(f"{configured.url}/auth/v1/user", auth=of_alice, headers=headers).json()
+    assert user["email"] == configured.email
+    assert [session["email"] for session in stored(home)] == [configured.other_email]
