@@ -47,7 +47,6 @@ from lora_tui.widgets.states import OfflineBanner, StatePanel
 
 _WITH_PREVIEW: Final = 130
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES})
-_SOON: Final = 0.01
 
 
 class ModelsScreen(CacheScreen):
@@ -107,7 +106,6 @@ class ModelsScreen(CacheScreen):
         self._unmarked: frozenset[str] = frozenset()
         """The marks that were cleared last, to restore them."""
         self._preview_due = False
-        self._search_begins = False
         self._is_first_sync = True
 
     def compose(self) -> ComposeResult:
@@ -153,7 +151,7 @@ class ModelsScreen(CacheScreen):
         if action in ("download", "copy_id"):
             return self._shown > 0
         if action == "compare":
-            return len(self.rows.marked) >= MIN_COMPARED  # also in the burst that marked them
+            return len(self.rows.marked) >= MIN_COMPARED
         if action == "preview":
             return self._is_wide
         if action == "columns":
@@ -179,9 +177,8 @@ class ModelsScreen(CacheScreen):
         query = self.model_query
         self._list = models = ModelList(self.db, query)
         total = models.total
-        everything = query.is_everything  # then that is counted already
-        self._everything = total if everything else count_models(self.db, ModelQuery())
-        if self.rows.marked:  # what was deleted can't be compared or downloaded
+        self._everything = total if query.is_everything else count_models(self.db, ModelQuery())
+        if self.rows.marked:  # models that were deleted lose their marks
             self.rows.marked &= names_of(self.db, self.rows.marked).keys()
         if (total > 0) != (self._shown > 0):
             self.call_after_refresh(self.while_alive(self.refresh_bindings))
@@ -194,51 +191,35 @@ class ModelsScreen(CacheScreen):
         self.query_one(SearchBar).open()
 
     def on_key(self, event: events.Key) -> None:
-        """Put keys that were typed quickly after the slash into the search, in their order.
-
-        They reach the list before the search has the focus. It gets the focus when no key is
-        pending any more.
-        """
+        """Handle keys before their bindings do, so that quickly typed keys keep their order."""
         bar = self.query_one(SearchBar)
-        if self._search_begins:
+        is_searching = isinstance(self.focused, SearchInput)
+        if bar.is_starting:
             event.stop()
-            self._search_begins = bar.type(event)
-            self._search(bar.text)
-        elif event.is_printable and isinstance(self.focused, SearchInput):
-            event.stop()  # the line takes its own keys: this one still came through the list
             bar.type(event)
-        elif isinstance(self.focused, SearchInput):
+            self._search(bar.text)
+        elif is_searching and event.is_printable:
+            event.stop()  # the key was sent to the list just before the focus moved
+            bar.type(event)
+        elif is_searching:
             return
         elif event.key in keys_of("models.reset", self.lora.preferences.keys):
-            event.stop()  # its binding would come after the search that is begun by the next key
+            event.stop()
             self.action_reset()
         elif event.key == "slash":
             event.stop()
-            self._search_begins = True
-            bar.show()
-            self.call_after_refresh(self.while_alive(self._focus_search))
-
-    def _focus_search(self) -> None:
-        if not self._search_begins:
-            return  # it was left in the same breath
-        bar = self.query_one(SearchBar)
-        way = (*self.view.ancestors_with_self, self.app, bar, *bar.children)
-        if any(pump.message_queue_size for pump in way):
-            self.set_timer(_SOON, self.while_alive(self._focus_search))
-            return
-        self._search_begins = False
-        bar.open()
+            bar.start()
 
     @on(SearchBar.Changed)
     def _search_typed(self) -> None:
-        self._search(self.query_one(SearchBar).text)  # not of the message: it may be of long ago
+        self._search(self.query_one(SearchBar).text)
 
     def _search(self, text: str) -> None:
         self._ask(self.model_query._replace(search=text.strip()))
 
     @on(SearchBar.Left)
     def _search_left(self) -> None:
-        if not self._search_begins:  # it was left, and has been begun again since
+        if not self.query_one(SearchBar).is_starting:  # it may have been opened again since
             self.view.focus()
 
     def action_reset(self) -> None:
@@ -378,7 +359,7 @@ class ModelsScreen(CacheScreen):
             table = ModelTable(self.rows, ascii_only=self.ascii_only, id="models")
             table.columns = valid_column_keys(self.lora.view_state.columns)
             return table
-        from lora_tui.widgets.card_grid import CardGrid  # late: the table is what opens at once
+        from lora_tui.widgets.card_grid import CardGrid  # imported when needed: faster start
 
         return CardGrid(self.rows, ascii_only=self.ascii_only, id="cards")
 
@@ -411,7 +392,7 @@ class ModelsScreen(CacheScreen):
         wanted = self._is_wide and self.lora.view_state.preview
         panes = self.query("ModelPreview")
         if wanted and not panes:
-            from lora_tui.widgets.model_preview import ModelPreview  # late: narrow ones need none
+            from lora_tui.widgets.model_preview import ModelPreview  # as above
 
             self.query_one("#body").mount(ModelPreview(ascii_only=self.ascii_only))
         else:
@@ -421,7 +402,7 @@ class ModelsScreen(CacheScreen):
 
     def _preview_later(self) -> None:
         """Update the preview after all pending keys of the view."""
-        # a resize may come while the screen is taken down, with its views gone already
+        # without a view while the screen is being removed
         shown = next((view for view in self.query(ModelView) if view.display), None)
         if not self._preview_due and shown is not None and self.query("ModelPreview"):
             self._preview_due = True
@@ -457,7 +438,7 @@ class ModelsScreen(CacheScreen):
         age = formats.age(state.last_success, clock.now())
         self._is_first_sync = state.last_success is None
         title = self.query_one(TitleBar)
-        # what is searched for stands in the search bar
+        # the search bar shows the searched text
         title.detail = query_text(query._replace(search=""))
         direction = direction_name(query.sort, reverse=query.reverse)
         title.aside = f"{SORT_NAMES[query.sort]}, {direction}"

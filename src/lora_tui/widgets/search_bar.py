@@ -1,8 +1,12 @@
-"""The search input above the list; the list is filtered with every letter."""
+"""The search input above the list; the list is filtered with every letter.
+
+Letters that are typed quickly after the key that opens the search arrive before the input has the
+focus. The screen passes them to `type`, and the input gets the focus when no key is pending.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -12,6 +16,8 @@ from textual.message import Message
 from textual.widgets import Input, Label
 
 from lora_tui.widgets.bindings import bound
+
+_RETRY_SECONDS: Final = 0.01
 
 
 class SearchInput(Input):
@@ -23,7 +29,7 @@ class SearchInput(Input):
 
 
 class SearchBar(Horizontal):
-    """Hidden until `open`; posts `Changed` for every letter and `Left` when the user is done."""
+    """Hidden until `open` or `start`; posts `Changed` for every letter, `Left` at the end."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("search.clear", "clear_or_leave", "Clear", tooltip="Clear the search, then leave it"),
@@ -35,6 +41,11 @@ class SearchBar(Horizontal):
 
     class Left(Message):
         """The focus should return to the list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_starting = False
+        """Whether the search is shown, and its input does not have the focus yet."""
 
     def compose(self) -> ComposeResult:
         """A prompt and the input."""
@@ -53,15 +64,17 @@ class SearchBar(Horizontal):
 
     def open(self) -> None:
         """Show the search and focus its input."""
-        self.show()
+        self.add_class("-open")
         self.screen.set_focus(self.query_one(Input))
 
-    def show(self) -> None:
-        """Show the search without focusing it."""
+    def start(self) -> None:
+        """Show the search; focus its input once all keys that are pending were handled."""
         self.add_class("-open")
+        self.is_starting = True
+        self.call_after_refresh(self._focus_when_idle)
 
-    def type(self, event: events.Key) -> bool:
-        """Insert a key pressed before the input had the focus; returns whether it stays open."""
+    def type(self, event: events.Key) -> None:
+        """Handle a key that was pressed before the input had the focus."""
         field = self.query_one(Input)
         if event.is_printable and event.character is not None:
             field.insert_text_at_cursor(event.character)
@@ -70,9 +83,8 @@ class SearchBar(Horizontal):
         elif event.key == "escape" and field.value:
             field.value = ""
         elif event.key in ("enter", "escape", "down"):
+            self.is_starting = False
             self.action_leave()
-            return False
-        return True
 
     def clear(self) -> None:
         """Clear the text and hide the search."""
@@ -92,6 +104,18 @@ class SearchBar(Horizontal):
         if not self.query_one(Input).value:
             self.remove_class("-open")
         self.post_message(self.Left())
+
+    def _focus_when_idle(self) -> None:
+        """Focus the input, or try again later while a key may still be on its way to the list."""
+        if not self.is_starting or not self.is_attached:
+            return
+        focused = self.screen.focused
+        key_path = focused.ancestors_with_self if focused is not None else [self.screen]
+        if any(pump.message_queue_size for pump in (*key_path, self.app, self, *self.children)):
+            self.set_timer(_RETRY_SECONDS, self._focus_when_idle)
+            return
+        self.is_starting = False
+        self.open()
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
