@@ -248,6 +248,19 @@ def test_any_card_fills_exactly_its_cells(
         assert not ascii_only or all(part.isascii() for part, _ in line)
 
 
+def test_a_long_name_continues_in_the_second_line_of_a_small_card() -> None:
+    model = ModelSummary(
+        "id", "Customer Support Emails - 2026-11-26", "1", "stored", "Customer Support Emails",
+        "preset", "meta-llama/Llama-3.1-8B-Instruct", 3, "excellent", None, None, None, None, None,
+        None, downloaded=False,
+    )  # fmt: skip
+    for is_marked in (False, True):
+        lines = card_lines(model, CardContext(22, 4), is_marked=is_marked)
+        texts = ["".join(part for part, _ in line).rstrip(" ●") for line in lines]
+        assert texts[:2] == ["Customer Support", "Emails - 2026-11-26"]
+        assert "excellent" in texts[2]
+
+
 @given(st.integers(20, 400), st.integers(5, 200))
 def test_cards_fit_into_the_width_and_a_page_is_shown_whole_where_that_is_possible(
     width: int, height: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from textual.pilot import Pilot
 from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.engine.writers import Writers
+from lora_tui.errors import UnreachableError
 from lora_tui.reports import MAX_COMPARED
 from lora_tui.reports.compare import compare_models
 from lora_tui.screens.compare import CompareScreen
@@ -260,6 +262,28 @@ async def test_the_table_is_exported_with_what_is_shown(
     assert name == f"comparison-2026-11-23.{suffix}"
     assert "Learning rate" in text
     assert "Batch size" not in text
+
+
+async def test_missing_curves_are_said_to_load_and_then_why_there_are_none(
+    library: Library, writers: FakeWriters, open_app: Open
+) -> None:
+    library.fill(0)
+    library.put_models(*(model_row(number) for number in range(2)), curves=False)
+    may_answer = threading.Event()
+
+    def load(_job: str) -> None:
+        may_answer.wait(30)
+        raise UnreachableError("The backend can't be reached")
+
+    writers.on_load_curve = load
+    app = open_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("space", "space", "c")
+        await until(pilot, lambda: "Loading the curves" in screen_text(app))
+        assert "no curve" not in screen_text(app)
+        may_answer.set()
+        await until(pilot, lambda: "The backend can't be reached" in screen_text(app))
+        assert screen_text(app).count("no curve") == 2
 
 
 async def test_models_that_vanish_leave_the_comparison(models: Library, open_app: Open) -> None:

@@ -170,6 +170,28 @@ async def test_the_list_follows_every_letter_of_a_search(library: Library, open_
         assert "No matching models" in screen_text(app)
 
 
+async def test_escape_is_offered_while_it_clears_something_and_says_what(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        assert "Clear" not in screen_text(app).splitlines()[-1]
+        await pilot.press("slash", *"xxx", "enter")
+        await until(pilot, lambda: "esc clears the search" in screen_text(app))
+        assert "esc Clear" in screen_text(app).splitlines()[-1]
+        await pilot.press("f", "5", "enter")
+        hint = "esc clears the search, again the filters"
+        await until(pilot, lambda: hint in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "5 stars" in screen_text(app))
+        assert "esc Clear" in screen_text(app).splitlines()[-1]
+        await pilot.press("escape")
+        await until(pilot, lambda: "Clear" not in screen_text(app).splitlines()[-1])
+        await pilot.press("space")
+        await until(pilot, lambda: "esc Clear" in screen_text(app).splitlines()[-1])
+
+
 async def test_enter_keeps_a_search_and_letters_are_commands_again(
     library: Library, open_app: Open
 ) -> None:

@@ -53,7 +53,7 @@ class ColumnScreen(Modal[None]):
             Label(self._mode(), id="columns-mode", classes="dialog-heading"),
             OptionList(*(Option(self._line(place)) for place in range(len(_CHOICES)))),
             title="Columns",
-            keys=[("columns.automatic", "automatic"), ("dialog.keep", "keeps")],
+            keys=[("columns.automatic", "automatic"), ("dialog.keep", "applies")],
         )
 
     def on_mount(self) -> None:

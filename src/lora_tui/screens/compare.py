@@ -107,6 +107,9 @@ class CompareScreen(ChartScreen):
         self._runs: dict[str, Run] = {}
         """The runs that were read, by job."""
         self._versions: dict[str, object] = {}
+        self._is_loading = True
+        """Whether curves are still to be fetched."""
+        self._load_error = ""
 
     def compose(self) -> ComposeResult:
         """Title, curves with legend, table, status and keys."""
@@ -237,8 +240,10 @@ class CompareScreen(ChartScreen):
         without = frozenset(number for number, curve in enumerate(curves) if not len(curve))
         title = self.query_one(TitleBar)
         title.detail = f"{len(models)} models" + (f", {gone} not found" if gone else "")
-        self.chart.show(curves)
-        self.query_one(ComparedModels).show(self._comparison, without)
+        self.chart.show(curves, otherwise=self._no_curve_reason)
+        self.query_one(ComparedModels).show(
+            self._comparison, without, "loading…" if self._is_loading else "no curve"
+        )
         self._show_table()
         self._share_width(self.size.width)
         self.refresh_bindings()
@@ -276,17 +281,27 @@ class CompareScreen(ChartScreen):
         self._runs[job_id] = run
         self._show()
 
+    @property
+    def _no_curve_reason(self) -> str:
+        """The text in place of curves if no model has one."""
+        if self._is_loading:
+            return "Loading the curves…"
+        return self._load_error or "No curves were logged"
+
     def _load_curves(self, jobs: Sequence[str]) -> None:
-        """Fetch new points, one job after the other. After an error the cached curve stays."""
+        """Fetch new points, one job after the other. After an error the cached curves stay."""
+        self._is_loading = bool(jobs)
         if not jobs:
+            self._show()
             return
 
         def loaded(_: None) -> None:
             self.lora.poll_cache()
             self._load_curves(jobs[1:])
 
-        def failed(_: LoraTuiError) -> None:
-            """The status line shows the error after the next sync."""
+        def failed(error: LoraTuiError) -> None:
+            self._is_loading, self._load_error = False, f"The curves can't be loaded: {error}"
+            self._show()
 
         load = partial(self.lora.writers.load_curve, jobs[0])
         self.start(load, loaded, failed=failed, name="curve")

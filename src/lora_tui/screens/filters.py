@@ -108,10 +108,10 @@ class FilterScreen(Modal[None]):
             title="Filter",
             keys=[
                 ("filters.next", "section"),
-                ("dialog.choose", "chooses"),
+                ("dialog.choose", "selects"),
                 ("filters.clear", "clears"),
-                ("dialog.keep", "keeps"),
-                ("dialog.undo", "undoes"),
+                ("dialog.keep", "applies"),
+                ("dialog.undo", "cancels"),
             ],
         )
 

@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from lora_tui import clock, formats
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.metadata import get_sync_state
 from lora_tui.cache.models import (
@@ -56,6 +55,9 @@ class ModelsScreen(CacheScreen):
     AUTO_FOCUS = "ModelView"
     LEAST_WIDTH, LEAST_HEIGHT = 40, 10
     BINDINGS: ClassVar[list[BindingType]] = [
+        bound(
+            "models.reset", "reset", "Clear", tooltip="Clear the search, the filters or the marks"
+        ),
         bound("models.search", "search", "Search", key_display="/", tooltip="Search as you type"),
         bound("models.sort", "sort", "Sort", tooltip="Choose the order of the list"),
         bound("models.reverse", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
@@ -86,13 +88,6 @@ class ModelsScreen(CacheScreen):
         bound(
             "models.copy_id", "copy_id", "Copy id", show=False, tooltip="Copy the id of the model"
         ),
-        bound(
-            "models.reset",
-            "reset",
-            "Clear",
-            show=False,
-            tooltip="Clear the search, the filters or the marks",
-        ),
     ]
 
     def __init__(self) -> None:
@@ -102,7 +97,8 @@ class ModelsScreen(CacheScreen):
         self.model_query = ModelQuery()
         self._list: ModelList | None = None
         self._shown = self._everything = 0
-        self._can_compare = False
+        self._offered = (False, False)
+        """Whether comparing and clearing were offered when the keys were drawn last."""
         self._unmarked: frozenset[str] = frozenset()
         """The marks that were cleared last, to restore them."""
         self._preview_due = False
@@ -154,9 +150,16 @@ class ModelsScreen(CacheScreen):
             return len(self.rows.marked) >= MIN_COMPARED
         if action == "preview":
             return self._is_wide
+        if action == "reset":
+            return self._can_reset
         if action == "columns":
             return self.lora.view_state.view is View.TABLE
         return not (action == "search" and isinstance(self.focused, SearchInput))
+
+    @property
+    def _can_reset(self) -> bool:
+        """Whether there is a search, a filter or a mark to clear."""
+        return is_narrowed(self.model_query) or bool(self.rows.marked)
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - as Textual calls it
         """Show the preview if the terminal is wide enough."""
@@ -435,23 +438,15 @@ class ModelsScreen(CacheScreen):
     def _refresh_states(self, total: int) -> None:
         """Update title, banner and empty state."""
         query, state = self.model_query, get_sync_state(self.db)
-        age = formats.age(state.last_success, clock.now())
         self._is_first_sync = state.last_success is None
         title = self.query_one(TitleBar)
         # the search bar shows the searched text
         title.detail = query_text(query._replace(search=""))
         direction = direction_name(query.sort, reverse=query.reverse)
         title.aside = f"{SORT_NAMES[query.sort]}, {direction}"
+        refused = self.lora.login_refused
         banner = self.query_one(OfflineBanner)
-        banner.display = state.error is not None and state.last_success is not None
-        if banner.display:
-            banner.show_error(
-                age,
-                state.error or "",
-                state.error_kind,
-                ascii_only=self.ascii_only,
-                signed_out=self.lora.login_refused,
-            )
+        banner.show_state(state, ascii_only=self.ascii_only, signed_out=refused)
         loading = total == 0 and not is_narrowed(query) and state.last_success is None
         loading = loading and (state.running or self.lora.is_syncing)
         self.view.skeleton = loading
@@ -460,7 +455,6 @@ class ModelsScreen(CacheScreen):
         panel = self.query_one(StatePanel)
         panel.display = total == 0
         if total == 0:
-            refused = self.lora.login_refused
             show_empty_state(panel, self.app, query, state, loading=loading, signed_out=refused)
         self._refresh_note()
 
@@ -474,6 +468,7 @@ class ModelsScreen(CacheScreen):
             if MIN_COMPARED <= marked <= MAX_COMPARED
             else None,
         )
-        if (marked >= MIN_COMPARED) is not self._can_compare:
-            self._can_compare = not self._can_compare
+        offered = (marked >= MIN_COMPARED, self._can_reset)
+        if offered != self._offered:
+            self._offered = offered
             self.refresh_bindings()

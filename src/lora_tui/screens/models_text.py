@@ -98,9 +98,10 @@ def show_empty_state(
     """Say why the list is empty and what to do. `signed_out`: the user has to sign in."""
     sync = key_of(app, "app.sync")
     if is_narrowed(query):
-        key = key_of(app, "models.reset")
         panel.show_message(
-            "No matching models", query_text(query), f"{key} clears search and filters"
+            "No matching models",
+            query_text(query),
+            f"{key_of(app, 'models.reset')} clears {_cleared(query)}",
         )
     elif loading:
         panel.show_message(
@@ -119,7 +120,7 @@ def show_empty_state(
         panel.show_message(
             "No models yet",
             "A model appears after its training job has completed and was harvested.",
-            f"{key_of(app, 'app.harvest')} shows and starts the harvest; {sync} syncs again",
+            f"{key_of(app, 'app.harvest')} opens the harvest, {sync} syncs again",
             "On the command line: lora-tui --harvest --once",
         )
 
@@ -128,6 +129,14 @@ def _rebuilt_text(state: SyncState) -> tuple[str, ...]:
     if not state.rebuilt:
         return ()
     return ("The cache of an earlier version has been rebuilt; downloads are kept",)
+
+
+def _cleared(query: ModelQuery) -> str:
+    """What the key that clears removes from a query with a search or filters."""
+    if not query.search:
+        return "the filters"
+    has_filters = is_narrowed(query._replace(search=""))
+    return "the search, again the filters" if has_filters else "the search"
 
 
 def _dates(start: datetime | None, before: datetime | None) -> str:

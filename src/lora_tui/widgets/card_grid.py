@@ -17,7 +17,7 @@ from textual.strip import Strip
 from lora_tui import clock, formats
 from lora_tui.cache.models import ModelSummary, Sort
 from lora_tui.widgets.bindings import bound
-from lora_tui.widgets.cells import fit, normalize_width
+from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.charts.sparkline import area_chart
 from lora_tui.widgets.model_view import ModelRows, ModelView
 from lora_tui.widgets.styled_lines import Line, Span, badge_spans, star_spans
@@ -41,19 +41,21 @@ class CardContext:
 def card_lines(model: ModelSummary, context: CardContext, *, is_marked: bool = False) -> list[Line]:
     """The lines of a card: `context.height` lines of exactly `context.width` cells.
 
-    Name; stars and convergence; dataset; base model (from five lines on); curve and metrics, in one
-    line if the card has five lines or fewer. A higher card has a higher curve.
+    Name; stars and convergence; dataset; base model; curve and metrics, in one line if the card has
+    five lines or fewer. A higher card has a higher curve. A card of four lines has either the rest
+    of a long name or dataset and base model in its second line.
     """
     width, height, ascii_only = context.width, context.height, context.ascii_only
     dataset = normalize_width(model.dataset_name or "no dataset", ascii_only=ascii_only)
     base = normalize_width((model.base_model or "").rsplit("/", 1)[-1], ascii_only=ascii_only)
-    lines = [_name_line(model, context, is_marked), _rating_line(model, context)]
     if height < 5:
         between = " - " if ascii_only else " · "
-        lines.append(_text(f"{dataset}{between}{base}" if base else dataset, context))
-    else:
-        lines.append(_text(dataset, context))
-        lines.append(_text(base or "base model unknown", context, "muted" if base else "faint"))
+        origin = f"{dataset}{between}{base}" if base else dataset
+        name_lines = _wrapped_name(model, origin, context, is_marked)
+        return [*name_lines, _rating_line(model, context), _curve_and_metrics(model, context)]
+    lines = [_name_line(model, context, is_marked), _rating_line(model, context)]
+    lines.append(_text(dataset, context))
+    lines.append(_text(base or "base model unknown", context, "muted" if base else "faint"))
     room = height - len(lines)
     if room == 1:
         return [*lines, _curve_and_metrics(model, context)]
@@ -77,13 +79,31 @@ def placeholder_lines(number: int, context: CardContext) -> list[Line]:
 
 
 def _name_line(model: ModelSummary, context: CardContext, is_marked: bool) -> Line:
+    signs = _signs(model, context, is_marked)
+    room = context.width - sum(len(text) for text, _ in signs)
+    return [(fit(model.name, room, ascii_only=context.ascii_only), "name"), *signs]
+
+
+def _wrapped_name(
+    model: ModelSummary, origin: str, context: CardContext, is_marked: bool
+) -> list[Line]:
+    """Two lines: the name, and its rest or, if there is none, the origin."""
+    signs = _signs(model, context, is_marked)
+    room = context.width - sum(len(text) for text, _ in signs)
+    name = normalize_width(model.name, ascii_only=context.ascii_only)
+    first, *rest = wrap(name, room) or [""]
+    second = _text(" ".join(rest), context, "name") if rest else _text(origin, context)
+    return [[(fit(first, room, ascii_only=context.ascii_only), "name"), *signs], second]
+
+
+def _signs(model: ModelSummary, context: CardContext, is_marked: bool) -> list[Span]:
+    """The signs at the right of the name: downloaded, marked."""
     signs: list[Span] = []
     if model.downloaded:
         signs.append((" v" if context.ascii_only else " ✓", "downloaded"))
     if is_marked:
         signs.append((" *" if context.ascii_only else " ●", "mark"))
-    room = context.width - sum(len(text) for text, _ in signs)
-    return [(fit(model.name, room, ascii_only=context.ascii_only), "name"), *signs]
+    return signs
 
 
 def _rating_line(model: ModelSummary, context: CardContext) -> Line:

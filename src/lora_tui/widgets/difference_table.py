@@ -40,10 +40,12 @@ class ComparedModels(StyledLines):
 
     _comparison: Comparison | None = None
     _without_curve: frozenset[int] = frozenset()
+    _reason = ""
 
-    def show(self, comparison: Comparison, without_curve: frozenset[int]) -> None:
-        """Show these models; `without_curve` has the indices of models without a curve."""
+    def show(self, comparison: Comparison, without_curve: frozenset[int], reason: str) -> None:
+        """Show these models. `without_curve`: indices of models without a curve, for a reason."""
         self._comparison, self._without_curve = comparison, without_curve
+        self._reason = reason
         self.refresh(layout=True)
 
     def lines(self, width: int) -> Sequence[Line]:
@@ -64,7 +66,9 @@ class ComparedModels(StyledLines):
             ]
             if number in self._without_curve:
                 before[1] = (" " * len(sample), style)
-                after.append(("  no curve", "faint"))
+                after.append(
+                    (f"  {normalize_width(self._reason, ascii_only=self.ascii_only)}", "faint")
+                )
             parts.append((before, after))
         used = max(
             (sum(cell_len(text) for text, _ in (*before, *after)) for before, after in parts),

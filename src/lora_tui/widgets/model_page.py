@@ -259,7 +259,7 @@ def stages_of(model: Model) -> list[Stage]:
         stages += [
             Stage("Queued", job.queued_at or job.created_at, "waiting"),
             Stage("Started", job.started_at, "training"),
-            Stage(ended, job.completed_at, "until stored"),
+            Stage(ended, job.completed_at, "until harvested"),
         ]
     stages.append(Stage("Harvested", model.created_at, "until deployed"))
     if model.deployed_at is not None:

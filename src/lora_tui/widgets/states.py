@@ -8,7 +8,8 @@ from textual.app import App
 from textual.content import Content
 from textual.widgets import Static
 
-from lora_tui.cache.metadata import SyncErrorKind
+from lora_tui import clock, formats
+from lora_tui.cache.metadata import SyncErrorKind, SyncState
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import normalize_width
 
@@ -43,23 +44,22 @@ class StatePanel(Static):
 class OfflineBanner(Static):
     """One line: the kind of sync error, the age of the data, the key that helps, the reason."""
 
-    def show_error(
-        self,
-        age: str,
-        reason: str,
-        error_kind: SyncErrorKind | None,
-        *,
-        ascii_only: bool,
-        signed_out: bool = False,
-    ) -> None:
-        """Show an error. `reason` may be remote text; with `signed_out` only a login helps."""
+    def show_state(self, state: SyncState, *, ascii_only: bool, signed_out: bool) -> None:
+        """Show the error of the last sync, if there is one and an earlier sync brought data.
+
+        With `signed_out` only a sign-in helps. The error may be remote text.
+        """
+        self.display = state.error is not None and state.last_success is not None
+        if state.error is None:
+            return
         sign, between = ("o", " - ") if ascii_only else ("○", " · ")
-        reason = normalize_width(reason, ascii_only=ascii_only)
+        reason = normalize_width(state.error, ascii_only=ascii_only)
+        age = formats.age(state.last_success, clock.now())
         hint = recovery_hint(self.app, signed_out=signed_out)
         words = (
             "signed out"
             if signed_out
-            else SYNC_ERROR_WORDS[error_kind or SyncErrorKind.UNREACHABLE]
+            else SYNC_ERROR_WORDS[state.error_kind or SyncErrorKind.UNREACHABLE]
         )
         self.update(
             Content.assemble(

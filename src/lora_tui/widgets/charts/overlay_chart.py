@@ -59,14 +59,15 @@ class OverlayChart(ZoomableChart):
         self._curves: tuple[Series, ...] = ()
         self._drawn: tuple[object, Overlay] | None = None
         self._axis_chosen = False
+        self._message = ""
 
-    def show(self, curves: Sequence[Series]) -> None:
-        """Draw these curves in the order of the letters; empty ones are skipped.
+    def show(self, curves: Sequence[Series], *, otherwise: str = "") -> None:
+        """Draw these curves in the order of the letters, or `otherwise` if all are empty.
 
         Until the user chooses, the axis shows steps, or percent of the run if the longest run has
         more than twice the steps of the shortest.
         """
-        self._curves, self._drawn = tuple(curves), None
+        self._curves, self._drawn, self._message = tuple(curves), None, otherwise
         lengths = [curve.steps[-1] for curve in self._curves if len(curve)]
         if lengths and not self._axis_chosen:
             self._draw_over(by_percent=max(lengths) > 2 * min(lengths))
@@ -134,7 +135,8 @@ class OverlayChart(ZoomableChart):
             if cell is not None:
                 rows = crossed_rows(rows, overlay.left + cell, ascii_only=self.ascii_only)
             return [heading, *rows]
-        reason = "No validation losses were logged" if self.validation else "No curve yet"
+        has_points = any(len(series) for series in self._curves)
+        reason = "No validation losses were logged" if has_points else self._message
         blank: Line = [("", "muted")]
         text = normalize_width(reason, ascii_only=self.ascii_only)
         indent = " " * max(0, (width - cell_len(text)) // 2)
