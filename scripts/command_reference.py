@@ -14,8 +14,28 @@ _INTRODUCTION = """\
 # Commands
 
 `make reference` writes this page from the program's `--help`. Commands print data on stdout and
-messages on stderr. [Troubleshooting](troubleshooting.md) explains the exit codes. MODEL is an id, a
-unique beginning of one, or an exact name.
+messages on stderr. [Troubleshooting](troubleshooting.md) explains the exit codes. MODEL is the id
+of a model, the start of one, or an exact name. Write two hyphens before an argument that begins
+with a hyphen: `lora-tui show -- -name`.
+
+## Words
+
+These words mean the same in commands, screens and pages.
+
+| word | meaning |
+|---|---|
+| model | a row of the list: rating, metrics and files |
+| adapter | the files of a model, on this disk or in the bucket |
+| rating | 0 to 5 stars, stored by the pipeline; `--sort rating`, `--min-stars` |
+| convergence | how the loss ended, from excellent to poor, or overfit; `--convergence` |
+| second opinion | a check of the whole loss curve, with a suggested rating |
+| job | one training run on the GPU worker |
+| harvest | turn completed jobs into models |
+| cache | the copy of the rows on this machine, one file per account |
+| sync | bring the cache up to date |
+| profile | a project and its settings in the configuration file |
+
+`--sort quality` is another name of `--sort rating`, and `--quality` of `--convergence`.
 """
 
 

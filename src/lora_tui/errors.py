@@ -43,6 +43,15 @@ class UsageError(LoraTuiError):
     exit_code = ExitCode.USAGE
 
 
+def missing_extra(what: str, package: str, extra: str) -> UsageError:
+    """The error for a part of lora-tui whose `package` is not installed."""
+    return UsageError(
+        f"{what} needs the package {package}",
+        remedy=f"run `pip install 'lora-tui[{extra}]'`,"
+        f" or with pipx `pipx install --force 'lora-tui[{extra}]'`",
+    )
+
+
 class ConfigError(UsageError):
     """The configuration is missing, unreadable or contradicts itself."""
 

@@ -56,7 +56,7 @@ def test_a_command_alone_is_read_as_the_whole_grammar_reads_it(line: str) -> Non
 
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_is_a_command_line_that_is_taken(line: str) -> None:
-    assert build_parser().parse_args(shlex.split(line)).run
+    assert parse(shlex.split(line)).run
 
 
 def actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:

@@ -195,7 +195,7 @@ def test_config_prints_values_as_the_file_has_them(run: Run, file: Path) -> None
     assert lines["sync_interval"][0] == "90.5"
     assert "seconds" in lines["sync_interval"][1]
     assert lines["limit_rate"][0] == "1.5M"
-    assert "bytes a second" in lines["limit_rate"][1]
+    assert "bytes per second" in lines["limit_rate"][1]
     assert lines["parallel_downloads"][0] == "3"
     assert lines["theme"][0] == "automatic"
     assert "`" not in run("config").out

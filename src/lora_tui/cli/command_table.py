@@ -49,9 +49,9 @@ COMMANDS = (
         options.demo_options,
         examples=(
             ("demo", "open the application with generated data"),
-            ("demo --hostile", "use names that a careless program trips over"),
-            ("demo --serve-only", "only run its backend, for another shell"),
-            ("--profile demo list", "list its models, also after it has ended"),
+            ("demo --hostile", "use names that break careless programs"),
+            ("demo --serve-only", "run only its backend, for commands in another shell"),
+            ("--profile demo list", "list its models, even after it has ended"),
         ),
     ),
     Command(
@@ -93,7 +93,7 @@ COMMANDS = (
         "List models (from the cache)",
         options.list_options,
         examples=(
-            ("list --sort quality --min-stars 4", "the best models"),
+            ("list --sort rating --min-stars 4", "the best models"),
             ("list --search support --csv", "a table for a spreadsheet"),
             ("list --json --limit 100 --page 2", "for a script"),
             ("list --jsonl --limit 1000", "one object per line, for jq"),
@@ -104,7 +104,7 @@ COMMANDS = (
         "show:show_model",
         "Show one model (from the cache)",
         options.show_options,
-        examples=(("show 3f2a", "the model whose id begins with 3f2a"),),
+        examples=(("show 3f2a9c1e", "the model with this id in `lora-tui list`"),),
     ),
     Command(
         "report",
@@ -112,8 +112,8 @@ COMMANDS = (
         "Export a model as a document (from the cache)",
         options.report_options,
         examples=(
-            ("report 3f2a --output model.html", "one page, with the loss curve"),
-            ("report 3f2a", "Markdown, on stdout"),
+            ("report 3f2a9c1e --output model.html", "one page, with the loss curve"),
+            ("report 3f2a9c1e", "Markdown, on stdout"),
         ),
     ),
     Command(
@@ -121,7 +121,7 @@ COMMANDS = (
         "compare:compare_models",
         "Compare 2 to 6 models (from the cache)",
         options.compare_options,
-        examples=(("compare 3f2a 77c0 --markdown", "two models, as a Markdown table"),),
+        examples=(("compare 3f2a9c1e 77c0d8b4 --markdown", "two models, as a Markdown table"),),
     ),
     Command(
         "download",
@@ -129,10 +129,10 @@ COMMANDS = (
         "Download a model and verify its files",
         options.download_options,
         examples=(
-            ("download 3f2a", "all files of a model"),
-            ("download 3f2a adapter_config.json --to .", "one file, into this directory"),
-            ("download 3f2a '*.json'", "the files whose names match a pattern"),
-            ("download 3f2a --limit-rate 5M", "at most 5 MB per second"),
+            ("download 3f2a9c1e", "all files of a model"),
+            ("download 3f2a9c1e adapter_config.json --to .", "one file, into this directory"),
+            ("download 3f2a9c1e '*.json'", "the files whose names match a pattern"),
+            ("download 3f2a9c1e --limit-rate 5M", "at most 5 MB per second"),
         ),
     ),
     Command(
@@ -154,7 +154,7 @@ COMMANDS = (
         "urls:print_urls",
         "Print signed URLs, valid for an hour",
         options.urls_options,
-        examples=(("urls 3f2a adapter_model.safetensors", "a link for curl or aria2c"),),
+        examples=(("urls 3f2a9c1e adapter_model.safetensors", "a link for curl or aria2c"),),
     ),
     Command(
         "push",
@@ -165,8 +165,8 @@ COMMANDS = (
             ("push ./out --dataset 'Customer Support Emails' --dry-run", "check it, send nothing"),
             ("push ./out --dataset 'Customer Support Emails'", "upload it with its metrics"),
             (
-                "push ./out --job 3f2a9c1e-5b0a-4d6a-8d4c-0a1b2c3d4e5f",
-                "upload the lost result of a job",
+                "push ./out --job b81d4e07-5b0a-4d6a-8d4c-0a1b2c3d4e5f",
+                "upload as the result of this job",
             ),
         ),
     ),
@@ -176,7 +176,7 @@ COMMANDS = (
         "Show an adapter's metadata from its header",
         options.inspect_options,
         examples=(
-            ("inspect 3f2a", "a model in the bucket, without downloading it"),
+            ("inspect 3f2a9c1e", "a model in the bucket, without downloading it"),
             ("inspect ./adapter_model.safetensors", "a local file"),
             ("inspect ./my-adapter --json", "a local directory, for a script"),
         ),
@@ -187,8 +187,8 @@ COMMANDS = (
         "Print a snippet that loads a model in another program",
         options.serve_config_options,
         examples=(
-            ("serve-config 3f2a --for vllm", "a command to paste"),
-            ("serve-config 3f2a --for ollama", "a Modelfile"),
+            ("serve-config 3f2a9c1e --for vllm", "a command to paste"),
+            ("serve-config 3f2a9c1e --for ollama", "a Modelfile"),
         ),
     ),
     Command(
@@ -215,19 +215,27 @@ COMMANDS = (
         "harvest",
         "",
         "Show the harvest's state, or retry failed jobs",
+        examples=(
+            ("harvest status", "the jobs that wait, run, failed and finished"),
+            ("harvest retry b81d4e07", "retry one failed job"),
+            ("--harvest --once", "harvest: turn completed jobs into models"),
+        ),
         inner=(
             Command(
                 "status",
                 "harvest:status",
                 "Show waiting, running, failed and finished jobs",
-                examples=(("harvest status", "how many jobs wait, run, failed and finished"),),
+                examples=(("harvest status", "the jobs that wait, run, failed and finished"),),
             ),
             Command(
                 "retry",
                 "harvest:retry",
                 "Retry failed jobs",
                 options.retry_options,
-                examples=(("harvest retry --all", "retry all failed jobs"),),
+                examples=(
+                    ("harvest retry b81d4e07", "retry the job with this id in `harvest status`"),
+                    ("harvest retry --all", "retry all failed jobs"),
+                ),
             ),
         ),
     ),

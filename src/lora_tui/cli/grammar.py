@@ -99,16 +99,16 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="examples:\n"
         "  lora-tui demo                      try it; no account needed\n"
         "  lora-tui                           open the application\n"
-        "  lora-tui list --sort quality       list the best models\n"
-        "  lora-tui download 3f2a             download the model whose id begins with 3f2a\n"
-        "  lora-tui --harvest --once --json   run one harvest cycle, for cron",
+        "  lora-tui list --sort rating        list the best models\n"
+        "  lora-tui download 3f2a9c1e         download the model with this id in the list\n"
+        "  lora-tui --harvest --once          turn completed jobs into models, for cron",
         formatter_class=_Formatter,
         parents=[common],
     )
     parser.add_argument(
         "--version", action="version", version=f"lora-tui {__version__}", help="print the version"
     )
-    harvest = parser.add_argument_group("harvest")
+    harvest = parser.add_argument_group("harvest", "with --harvest, instead of a COMMAND")
     harvest.add_argument(
         "--harvest", action="store_true", help="harvest completed jobs until stopped"
     )
@@ -262,7 +262,7 @@ def _parser_options(command: Command) -> dict[str, Any]:
     return {
         "description": command.summary,
         "formatter_class": _Formatter,
-        "parents": [] if command.inner else [_common()],
+        "parents": [_common()],
     }
 
 

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-_SORTS = ("created", "quality", "name", "cost", "loss", "duration", "size", "perplexity")
+_SORTS = (
+    "created",
+    "quality",
+    "rating",
+    "stars",
+    "name",
+    "cost",
+    "loss",
+    "duration",
+    "size",
+    "perplexity",
+)
 FREE_TEXT = "VALUE"
 """The metavar of an argument that may begin with a dash."""
-_MODEL_HELP = "an id, a unique beginning of one, or an exact name"
+_MODEL_HELP = "the id of a model, the start of one, or an exact name"
 _FILE_HELP = "fetch only these files: names, or patterns in quotes ('*.json')"
 
 
@@ -60,7 +71,7 @@ def logout_options(parser: ArgumentParser) -> None:
         action="store_false",
         dest="clear_cache",
         default=None,
-        help="keep the cached data for the next login; without either option a terminal asks",
+        help="keep the cached data for the next login; without these options, ask",
     )
 
 
@@ -74,15 +85,23 @@ def sync_options(parser: ArgumentParser) -> None:
 def list_options(parser: ArgumentParser) -> None:
     """Add those of `list`."""
     parser.add_argument(
-        "--sort", choices=_SORTS, default="created", help="the order of the list (created)"
+        "--sort",
+        choices=_SORTS,
+        default="created",
+        help="the order of the list (created); rating and stars mean the same as quality",
     )
     parser.add_argument("--reverse", action="store_true", help="reverse the order")
     parser.add_argument(
         "--search",
         metavar="TEXT",
-        help="only models whose name, dataset or base model has these words, or whose id starts so",
+        help="only models with these words in name, dataset or base model, or this start of an id",
     )
-    parser.add_argument("--quality", metavar="Q,…", help="only these ratings: excellent,good,…")
+    parser.add_argument(
+        "--quality",
+        "--convergence",
+        metavar="C,…",
+        help="only models with this convergence: excellent,good,…",
+    )
     parser.add_argument(
         "--min-stars",
         type=int,
@@ -129,7 +148,7 @@ def report_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=("md", "html"),
-        help="the format; by default that of FILE's name, else md",
+        help="the format (by the name of FILE, else md)",
     )
     parser.add_argument("--output", metavar="FILE", help="write to FILE instead of stdout")
 
@@ -151,13 +170,13 @@ def download_options(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", nargs="*", default=[], help=_FILE_HELP)
     parser.add_argument("--to", metavar="DIR", help="save the files in this directory")
     parser.add_argument(
-        "--force", action="store_true", help="replace other files that have the same names"
+        "--force", action="store_true", help="replace different files that have the same names"
     )
     parser.add_argument(
         "--limit-rate",
         type=_rate,
         metavar="RATE",
-        help="at most so many bytes per second: 800K, 5M",
+        help="the most bytes per second: 800K, 5M",
     )
     parser.add_argument(
         "--events", action="store_true", help="print each step as a JSON object on stdout"
@@ -180,7 +199,7 @@ def library_options(parser: ArgumentParser) -> None:
         default="list",
         help="list the downloaded adapters (the default), or remove one",
     )
-    parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{_MODEL_HELP}, or a directory")
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=f"{_MODEL_HELP}; or a directory")
     parser.add_argument("--yes", action="store_true", help="remove without asking")
 
 
@@ -215,7 +234,7 @@ def push_options(parser: ArgumentParser) -> None:
 def inspect_options(parser: ArgumentParser) -> None:
     """Add those of `inspect`."""
     parser.add_argument(
-        "target", metavar="MODEL|FILE", help=f"a local file or directory, or {_MODEL_HELP}"
+        "target", metavar="MODEL|FILE", help=f"a local file or directory; or {_MODEL_HELP}"
     )
 
 

@@ -66,7 +66,8 @@ def library(context: Context) -> ExitCode:
             f"  {terminal_safe(str(adapter.directory), limit=1_000)}\n"
         )
     total = formats.size(sum(adapter.size for adapter in adapters))
-    context.say(f"{len(adapters)} on this disk, {total}; `lora-tui verify` reads every byte")
+    counted = formats.counted(len(adapters), "adapter")
+    context.say(f"{counted} on this disk, {total}. `lora-tui verify` checks their files.")
     return code
 
 

@@ -15,8 +15,9 @@ from lora_tui.errors import UsageError
 from lora_tui.json_values import json_text
 from lora_tui.text import cell_width, fit
 
-_COLUMNS = ("ID", "STARS", "CONVERGENCE", "NAME", "DATASET", "CREATED", "LOSS", "COST")
+_COLUMNS = ("ID", "RATING", "CONVERGENCE", "NAME", "DATASET", "CREATED", "LOSS", "COST")
 _NAME_WIDTH = 40
+_SORT_SYNONYMS = {"rating": Sort.QUALITY, "stars": Sort.QUALITY}
 
 
 def list_models(context: Context) -> None:
@@ -78,7 +79,7 @@ def _query(context: Context) -> ModelQuery:
     if convergences:
         _check_known(convergences)
     return ModelQuery(
-        sort=Sort(arguments.sort),
+        sort=_SORT_SYNONYMS.get(arguments.sort) or Sort(arguments.sort),
         reverse=arguments.reverse,
         search=arguments.search or "",
         convergences=convergences,
@@ -98,7 +99,7 @@ def _check_known(convergences: frozenset[str]) -> None:
     unknown = convergences - set(CONVERGENCES)
     if unknown:
         raise UsageError(
-            f"There is no quality named {sorted(unknown)[0]!r}",
+            f"There is no convergence {sorted(unknown)[0]!r}",
             remedy=f"choose from {', '.join(CONVERGENCES)}",
         )
 
@@ -155,7 +156,7 @@ def _remark(offset: int, shown: int, total: int, last_sync: datetime | None) -> 
         which = f"{offset + 1}–{offset + shown} of {total} models"
     else:
         which = f"No models on this page, {total} in all" if total else "No matching models"
-    return f"{which}, as of {formats.age(last_sync, clock.now())}"
+    return f"{which}, synced {formats.age(last_sync, clock.now())}"
 
 
 def _print_csv(context: Context, found: Iterable[ModelSummary]) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Final
 
 from lora_tui.commands.context import Context
-from lora_tui.errors import UsageError
+from lora_tui.errors import UsageError, missing_extra
 
 _LAST_PORT: Final = 65_535
 
@@ -18,9 +18,7 @@ def serve(context: Context) -> None:
     try:
         from lora_tui.tui.web import is_loopback, serve
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"The web mode needs the package {error.name}", remedy="install lora-tui[web]"
-        ) from None
+        raise missing_extra("`lora-tui serve`", str(error.name), "web") from None
     host, port = context.arguments.host, context.arguments.port
     if port > _LAST_PORT:
         raise UsageError(f"There is no port {port}", remedy=f"the last one is {_LAST_PORT}")

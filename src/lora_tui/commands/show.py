@@ -53,7 +53,7 @@ def model_lines(model: Model) -> list[tuple[str, str]]:
         ("Description", (model.description or unknown).replace("\n", " ")),
         ("Created", formats.date_time(model.created_at)),
         ("", ""),
-        ("Quality", f"{formats.stars(quality.stars)} {formats.score(quality.stars)}"),
+        ("Rating", f"{formats.stars(quality.stars)} {formats.score(quality.stars)}"),
         ("Convergence", quality.convergence),
         ("Training loss", formats.loss(quality.final_training_loss)),
         ("Validation loss", formats.loss(quality.final_validation_loss)),

@@ -104,19 +104,17 @@ class Profile(NamedTuple):
     ]
     email: Annotated[
         str | None,
-        Setting(
-            Kind(), "the account to sign in with, without a question", variable="LORA_TUI_EMAIL"
-        ),
+        Setting(Kind(), "the e-mail address of the account", variable="LORA_TUI_EMAIL"),
     ] = None
     password: Annotated[
         Secret | None,
-        Setting(Kind(), "its password", variable="LORA_TUI_PASSWORD", secret=True),
+        Setting(Kind(), "the password of the account", variable="LORA_TUI_PASSWORD", secret=True),
     ] = None
     access_token: Annotated[
         Secret | None,
         Setting(
             Key(),
-            "a session that was made elsewhere, used instead of a login",
+            "an access token to use instead of signing in",
             variable="LORA_TUI_ACCESS_TOKEN",
             secret=True,
         ),
@@ -152,7 +150,7 @@ class Profile(NamedTuple):
             Directory(),
             "the directory for adapters",
             label="Downloads",
-            hint="the directory for adapters",
+            hint="where adapters are saved",
             unset="`lora-tui` in your downloads directory",
         ),
     ] = None
@@ -162,17 +160,17 @@ class Profile(NamedTuple):
             Number(1, 16),
             "how many files are fetched at once, 1 to 16",
             label="Files at once",
-            hint="1 to 16; each may use several connections",
+            hint="files fetched at the same time, 1 to 16",
         ),
     ] = 3
     limit_rate: Annotated[
         float | None,
         Setting(
             Rate(),
-            "bytes a second of all downloads together: `800K`, `5M`",
+            "the most bytes per second, for all downloads together: `800K`, `5M`",
             variable="LORA_TUI_LIMIT_RATE",
             label="Bandwidth",
-            hint="bytes a second of all downloads: 800K, 5M; empty: no limit",
+            hint="for all downloads, like 800K or 5M; empty means no limit",
             unset="no limit",
             flag="--limit-rate",
         ),
@@ -181,9 +179,9 @@ class Profile(NamedTuple):
         bool,
         Setting(
             Switch(),
-            "whether the application harvests from its start on",
+            "whether the application harvests in the background",
             label="Harvest",
-            hint="on: from the start on; the Harvest screen can start it too",
+            hint="harvest in the background while lora-tui is open",
         ),
     ] = False
     identity: str = ""
@@ -213,7 +211,7 @@ class Preferences(NamedTuple):
             Choice(THEME_NAMES, "automatic"),
             f"the colours: {', '.join(f'`{name}`' for name in THEME_NAMES)}",
             label="Colours",
-            hint="automatic suits the terminal; ansi: its 16; mono: none",
+            hint="ansi uses the terminal's 16 colours, mono uses none",
             unset="automatic",
             at_once=True,
         ),
@@ -222,11 +220,11 @@ class Preferences(NamedTuple):
         bool,
         Setting(
             Switch(),
-            "ASCII alone, for terminals and fonts without stars, dots and lines",
+            "ASCII characters only, for terminals and fonts that lack stars, dots and lines",
             variable="LORA_TUI_ASCII",
             key="ascii",
             label="Only ASCII",
-            hint="for terminals and fonts without stars, dots and lines",
+            hint="for terminals and fonts that lack stars, dots and lines",
         ),
     ] = False
     bell: Annotated[
@@ -235,7 +233,7 @@ class Preferences(NamedTuple):
             Switch(),
             "a sound when a download has ended",
             label="Bell",
-            hint="when a download has ended",
+            hint="a sound when a download has ended",
             at_once=True,
         ),
     ] = True
@@ -245,7 +243,7 @@ class Preferences(NamedTuple):
             Number(15, 86_400, unit="s"),
             "seconds between two syncs, 15 or more",
             label="Sync every",
-            hint="seconds, 15 at least; less often while offline",
+            hint="15 seconds or more; less often while offline",
             at_once=True,
         ),
     ] = 60.0
@@ -253,9 +251,9 @@ class Preferences(NamedTuple):
         bool,
         Setting(
             Switch(),
-            "clicks and the wheel; without it the terminal selects text",
+            "clicks and the wheel; when off, the terminal selects text",
             label="Mouse",
-            hint="off: the terminal selects text as it does elsewhere",
+            hint="off: select text with the mouse as in other programs",
         ),
     ] = True
     keys: Mapping[str, str] = {}

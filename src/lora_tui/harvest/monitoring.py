@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import clock
-from lora_tui.errors import UsageError
+from lora_tui.errors import UsageError, missing_extra
 from lora_tui.files import PUBLIC_MODE, disk_error_reason, write_file
 from lora_tui.harvest.events import (
     CycleFinished,
@@ -146,6 +146,4 @@ def serve_metrics(port: int) -> Metrics:
     try:
         return Metrics(port)
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"Metrics need the package {error.name}", remedy="install lora-tui[metrics]"
-        ) from error
+        raise missing_extra("--metrics-port", str(error.name), "metrics") from error

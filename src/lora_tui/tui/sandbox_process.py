@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
-from lora_tui.errors import DiskError, LoraTuiError, UnreachableError, UsageError
+from lora_tui.errors import DiskError, LoraTuiError, UnreachableError, UsageError, missing_extra
 
 _STOP_SECONDS: Final = 10.0
 _RESET: Final = "start it with `lora-tui demo --reset`, which creates its data again"
@@ -64,9 +64,7 @@ def explained(directory: Path) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"The demo needs the package {error.name}", remedy="install lora-tui[demo]"
-        ) from error
+        raise missing_extra("The demo", str(error.name), "demo") from error
     except sqlite3.Error as error:
         raise DiskError(
             f"The demo's data in {directory} can't be used", details=str(error), remedy=_RESET
