@@ -88,6 +88,10 @@ class AuthenticationError(LoraTuiError):
     default_remedy = "run `lora-tui login`"
 
 
+class WrongPasswordError(AuthenticationError):
+    """The auth service knows no account with this e-mail address and password."""
+
+
 class SessionEndedError(AuthenticationError):
     """The auth service has refused to renew the session."""
 

@@ -112,6 +112,36 @@ def test_two_processes_that_refresh_at_once_use_the_token_once(
     assert run("sync").code == 0
 
 
+def test_processes_that_sign_in_first_at_once_make_one_session(
+    configured: Sandbox, run: Run, profile: Profile
+) -> None:
+    with sessions.refresh_lock(profile):
+        [lock] = (profile.paths.state_dir / "sessions").glob("*.lock")
+        running = [
+            subprocess.Popen(
+                [sys.executable, "-m", "lora_tui", command],
+                env=os.environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for command in ("sync", "sync", "whoami")
+        ]
+        until(lambda: all(has_open(process, lock) for process in running))
+    for process in running:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    grants = [r for r in configured.requests() if "grant_type=password" in str(r["query"])]
+    assert len(grants) == 1
+    assert len(list((profile.paths.state_dir / "sessions").glob("*.json"))) == 1
+    configured.forget_requests()
+    configured.faults(clock_offset=7200)  # the session has to be renewed
+    assert run("sync").code == 0
+    queries = [str(r["query"]) for r in configured.requests() if "grant_type" in str(r["query"])]
+    assert queries
+    assert all("refresh_token" in query for query in queries)
+
+
 @pytest.mark.parametrize("then", ["another account signs in", "the session is signed out"])
 def test_a_renewal_does_not_restore_a_session_that_was_replaced_or_ended(
     configured: Sandbox, run: Run, profile: Profile, then: str

@@ -17,7 +17,13 @@ from lora_tui.config.kinds import check_in_header, checked_url
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
 from lora_tui.config.write import set_values
-from lora_tui.errors import AuthenticationError, ConfigError, DiskError, LoraTuiError
+from lora_tui.errors import (
+    AuthenticationError,
+    ConfigError,
+    DiskError,
+    LoraTuiError,
+    WrongPasswordError,
+)
 from lora_tui.secret import Secret
 
 if TYPE_CHECKING:
@@ -59,7 +65,7 @@ def sign_in(profile: Profile) -> Session:
             stack.enter_context(sessions.refresh_lock(profile))
         session = _load_session(profile)
         if session is None:
-            session = new_session(profile, profile.email, profile.password, patient=True)
+            session = configured_session(profile, profile.email, profile.password, patient=True)
             _keep_session(profile, session)
         return session
 
@@ -81,7 +87,7 @@ def session_auth(profile: Profile) -> SessionAuth:
     email, password = profile.email, profile.password
     sign_in_again = None
     if email and password and not profile.access_token:
-        sign_in_again = partial(new_session, profile, email, password)
+        sign_in_again = partial(configured_session, profile, email, password)
     return SessionAuth(
         profile.url,
         profile.anon_key,
@@ -111,6 +117,20 @@ def new_session(
     return session if same else session._replace(email=email)
 
 
+def configured_session(
+    profile: Profile, email: str, password: Secret, *, patient: bool = False
+) -> Session:
+    """Like `new_session`; the error of a wrong password says where both are set."""
+    try:
+        return new_session(profile, email, password, patient=patient)
+    except WrongPasswordError as error:
+        raise WrongPasswordError(
+            str(error),
+            details=error.details,
+            remedy=f"check {profile.source('email')} and {profile.source('password')}",
+        ) from None
+
+
 def sign_out(profile: Profile, *, offline: bool = False) -> SignedOut:
     """End the stored session in force, here and (unless `offline`) at the backend.
 
@@ -137,7 +157,7 @@ def require_no_token(profile: Profile, intent: str) -> None:
     """Raise AuthenticationError where an access token is configured; `intent` is a verb."""
     if profile.access_token:
         raise AuthenticationError(
-            f"Can't {intent} while LORA_TUI_ACCESS_TOKEN (or access_token of the profile) is set:"
+            f"Can't {intent} while {profile.source('access_token')} is set:"
             " that session is not stored here, and no stored session was changed",
             remedy="remove the token from the configuration first",
         )
@@ -198,8 +218,7 @@ class Login:
         if not sessions.is_configured_account(profile, session.email):
             raise AuthenticationError(
                 f"That is another account than {profile.email}, which the configuration names",
-                remedy="sign in as that account, or remove LORA_TUI_EMAIL (or `email` of the"
-                " profile)",
+                remedy=f"sign in as that account, or remove {profile.source('email')}",
             )
         store = sessions.save_session if self._is_new else sessions.keep_session
         kept_in = store(profile, session)

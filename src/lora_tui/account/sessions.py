@@ -85,7 +85,7 @@ def signed_in(profile: Profile) -> SignedIn | None:
     names an e-mail address, only a session of that account counts.
     """
     if profile.access_token:
-        session = session_of_token(profile.access_token)
+        session = session_of_token(profile.access_token, profile.source("access_token"))
         return SignedIn(session.user_id, session.email)
     return _account_of(_read_file(_file(profile)))
 
@@ -130,7 +130,7 @@ def nobody_signed_in(profile: Profile) -> AuthenticationError:
             f"{profile.email} is not signed in to profile {profile.name}",
             details=f"the stored session is {other.email}'s",
             remedy="run `lora-tui login`, or remove the e-mail address from the configuration"
-            " (LORA_TUI_EMAIL, or `email` of the profile)",
+            f" ({profile.source('email')})",
         )
     return AuthenticationError(
         f"Nobody is signed in to profile {profile.name}",
@@ -155,7 +155,7 @@ def load_session(profile: Profile) -> Session | None:
     Raises KeyringSessionError where a keyring has them and does not give them now.
     """
     if profile.access_token:
-        return session_of_token(profile.access_token)
+        return session_of_token(profile.access_token, profile.source("access_token"))
     file = _file(profile)
     data = _read_file(file)
     if data.get("kept_in") == KEYRING:
@@ -228,16 +228,16 @@ def refresh_lock(profile: Profile) -> Iterator[None]:
         yield
 
 
-def session_of_token(token: Secret) -> Session:
+def session_of_token(token: Secret, source: str = "This") -> Session:
     """The account of an access token and when it ends; only the backend checks the signature.
 
-    Raises AuthenticationError where it is no access token.
+    `source`: where the token is set, in words. Raises AuthenticationError where it is none.
     """
     claims = claims_of(token.reveal())
     user_id, expiry = claims.get("sub"), _moment(claims.get("exp"))
     if not is_session_of(user_id, token.reveal(), "") or expiry is None:
         raise AuthenticationError(
-            "LORA_TUI_ACCESS_TOKEN is not an access token of Supabase",
+            f"{source} is not an access token of Supabase",
             remedy="give the access_token of a session, or run `lora-tui login`",
         )
     return Session(

@@ -30,12 +30,14 @@ def login(context: Context) -> None:
             )
         email = email or input("E-mail: ").strip()
         password = Secret(getpass.getpass("Password: "))
-    session = accounts.new_session(profile, email, password, patient=True)
+    is_configured = email == profile.email and password == profile.password
+    sign_in = accounts.configured_session if is_configured else accounts.new_session
+    session = sign_in(profile, email, password, patient=True)
     kept_in = sessions.save_session(profile, session)
     if not sessions.is_configured_account(profile, session.email):
         context.say(
             f"The configuration names {terminal_safe(profile.email or '')}, and other commands use"
-            " that account: remove LORA_TUI_EMAIL (or `email` of the profile) to use this session."
+            f" that account: remove {profile.source('email')} to use this session."
         )
     if context.json:
         context.print_data({"user_id": session.user_id, "email": session.email, "kept_in": kept_in})
@@ -75,7 +77,7 @@ def logout(context: Context) -> None:
     context.say(f"Signed out.{what}")
     if sessions.has_credentials(profile):
         context.say(
-            "LORA_TUI_EMAIL and LORA_TUI_PASSWORD (or the profile) still name an account:"
+            f"{profile.source('email')} and {profile.source('password')} still name an account:"
             " the next command that needs the network signs in again."
         )
 

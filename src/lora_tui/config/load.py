@@ -23,8 +23,8 @@ from lora_tui.config.table import (
     Profile,
     Setting,
     Variables,
+    read_text_file,
     setting_of,
-    unreadable,
     variables,
 )
 from lora_tui.errors import ConfigError, NotConfiguredError
@@ -74,7 +74,9 @@ def load_profile(
             " or run `lora-tui config set url https://…` and `lora-tui config set anon_key …`",
         )
     table = profiles.get(chosen, {})
-    values = _values(PROFILE_SETTINGS, table, f"profile {chosen}", environment)
+    place = f"profile {chosen}"
+    found = {s.field: s.value_and_source(table, place, environment) for s in PROFILE_SETTINGS}
+    values = {field: value for field, (value, _) in found.items() if value is not None}
     for setting in PROFILE_SETTINGS:
         if setting.field not in values and setting.field not in Profile._field_defaults:
             raise ConfigError(
@@ -82,7 +84,8 @@ def load_profile(
                 remedy=f"set {setting.variable}, or {setting.key} in [profiles.{chosen}]"
                 f" of {paths.config_file}",
             )
-    return Profile(name=chosen, paths=paths, **values)
+    sources = {field: source for field, (_, source) in found.items() if source}
+    return Profile(name=chosen, paths=paths, sources=sources, **values)
 
 
 def load_preferences(path: Path, environment: Mapping[str, str] = os.environ) -> Preferences:
@@ -120,13 +123,11 @@ def writes_unicode(stream: TextIO) -> bool:
 def read_document(path: Path, *, required: bool = False) -> dict[str, Any]:
     """The whole file; empty where there is none. Raises ConfigError where it can't be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text_file(path, "The configuration file")
     except FileNotFoundError:
         if required:
             raise ConfigError("The configuration file does not exist", details=str(path)) from None
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(error, "The configuration file", path) from error
     import tomllib  # late: without a file its parser is not needed
 
     try:

@@ -7,7 +7,9 @@ Settings screen, docs/configuration.md and their tests read these rows; a new se
 
 # No `from __future__ import annotations` here: the annotations are the table.
 
+import errno
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
@@ -19,6 +21,11 @@ from lora_tui.files import disk_error_reason
 from lora_tui.secret import Secret
 
 THEME_NAMES: Final = ("dark", "light", "high-contrast", "ansi", "mono")
+UNOPENED_PIPE_SECONDS = 5.0
+"""How long a program is waited for that opens the pipe which NAME_FILE names."""
+PIPE_SECONDS = 60.0
+"""The same until that program has written the value; it may ask for a password first."""
+_MOST_BYTES: Final = 1 << 20
 PROFILES, UI = "profiles", "ui"
 """Tables of the configuration file; a profile's own is [profiles.NAME]."""
 
@@ -61,16 +68,29 @@ class Setting:
 
         `table` is the table of the file that holds the key, `place` its name for messages.
         """
-        value = self.from_environment(environment)
+        return self.value_and_source(table, place, environment)[0]
+
+    def value_and_source(
+        self, table: Mapping[str, Any], place: str, environment: Mapping[str, str]
+    ) -> tuple[Any, str]:
+        """Like `value`, and where it is set, in words for messages; empty where it is not."""
+        text, name = self.text_in(environment)
+        source = self._source(name, environment)
+        value = self.kind.of_text(text, source) if text else None
         written = table.get(self.key)
         if value is None and written is not None and not _is_blank(written):
-            value = self.kind.read(written, f"{self.key} of {place}")
-        return Secret(value) if self.secret and value is not None else value
+            source = f"{self.key} of {place}"
+            value = self.kind.read(written, source)
+        return Secret(value) if self.secret and value is not None else value, source
 
     def from_environment(self, environment: Mapping[str, str]) -> Any:
         """The value that the environment sets; None where it sets none. Raises ConfigError."""
-        text, _ = self.text_in(environment)
-        return self.kind.of_text(text, self.variable) if text else None
+        text, name = self.text_in(environment)
+        return self.kind.of_text(text, self._source(name, environment)) if text else None
+
+    def _source(self, name: str, environment: Mapping[str, str]) -> str:
+        """The variable `name` in words; with the file that it names."""
+        return f"{name} ({environment[name]})" if name.endswith("_FILE") else name
 
     def text_in(self, environment: Mapping[str, str]) -> tuple[str, str]:
         """The text in the variable, or in the file that NAME_FILE names, and that variable's name.
@@ -83,7 +103,7 @@ class Setting:
         if text or not self.table:
             return text, self.variable if text else ""
         name = f"{self.variable}_FILE"
-        text = _read_text(environment[name], name).strip() if environment.get(name) else ""
+        text = _read_value(environment[name], name).strip() if environment.get(name) else ""
         return text, name if text else ""
 
 
@@ -186,11 +206,17 @@ class Profile(NamedTuple):
     ] = False
     identity: str = ""
     """What names the project instead of its URL; for the demo, whose port changes."""
+    sources: Mapping[str, str] = {}
+    """Field → where its value is set, in words for messages."""
 
     @property
     def key(self) -> str:
         """The name of the files that belong to this profile and this project."""
         return project_key(self.name, self.identity or self.url)
+
+    def source(self, field: str) -> str:
+        """Where the value of a field is set, in words: "LORA_TUI_EMAIL", "email of profile x"."""
+        return self.sources.get(field) or f"{field} of profile {self.name}"
 
     @property
     def downloads_dir(self) -> Path:
@@ -331,11 +357,78 @@ def _is_blank(written: object) -> bool:
     return isinstance(written, str) and not written.strip()
 
 
-def _read_text(file: str, what: str) -> str:
+def _read_value(path: str, what: str) -> str:
     try:
-        return Path(file).read_text(encoding="utf-8")
+        return read_text_file(path, what)
+    except FileNotFoundError as error:
+        raise unreadable(error, what, path) from None
+
+
+def read_text_file(path: Path | str, what: str) -> str:
+    """The text of a file of the configuration, or of a pipe such as `<(pass show NAME)`.
+
+    Raises FileNotFoundError, and ConfigError where it is neither, is too large, or nothing is
+    written to the pipe in time. A pipe is read once; later calls return the same text.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            status = os.fstat(descriptor)
+            mode, pipe = status.st_mode, (status.st_dev, status.st_ino)
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, "Is a directory")
+            if stat.S_ISFIFO(mode):
+                if pipe not in _piped:
+                    _piped[pipe] = _read_pipe(descriptor).decode()
+                return _piped[pipe]
+            if not stat.S_ISREG(mode) and os.fspath(path) != os.devnull:
+                raise OSError(errno.EINVAL, "it is neither a file nor a pipe")
+            with open(descriptor, "rb", closefd=False) as file:
+                return _checked_size(file.read(_MOST_BYTES + 1)).decode()
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(error, what, file) from None
+        raise unreadable(error, what, path) from None
+
+
+_piped: dict[tuple[int, int], str] = {}
+"""Device and inode of a pipe → the text that was read from it."""
+
+
+def _read_pipe(descriptor: int) -> bytes:
+    """All that is written to a pipe. Raises OSError."""
+    import select
+    import time
+
+    began, read, is_open = time.monotonic(), b"", False
+    while True:
+        try:
+            chunk = os.read(descriptor, 1 << 16)
+        except BlockingIOError:  # a program has it open
+            chunk, is_open = b"", True
+        else:
+            if read and not chunk:  # it has ended
+                return read
+            is_open = is_open and bool(chunk)
+            read = _checked_size(read + chunk)
+        patience = PIPE_SECONDS if is_open or read else UNOPENED_PIPE_SECONDS
+        left = began + patience - time.monotonic()
+        if left <= 0:
+            raise OSError(
+                errno.EINVAL, f"no program has written it to this pipe within {patience:g} s"
+            )
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        if not chunk and any(event == select.POLLHUP for _, event in poll.poll(left * 1000)):
+            return read  # a program has opened and closed it
+
+
+def _checked_size(data: bytes) -> bytes:
+    if len(data) > _MOST_BYTES:
+        raise OSError(errno.EINVAL, f"it is larger than {_MOST_BYTES >> 20} MiB")
+    return data
 
 
 def unreadable(error: OSError | UnicodeDecodeError, what: str, path: Path | str) -> ConfigError:

@@ -121,7 +121,8 @@ def check_network(profile: Profile) -> Iterator[Finding]:
                 return failed(
                     "network",
                     f"{host} responds, but does not accept the project's key",
-                    "check that SUPABASE_URL and SUPABASE_ANON_KEY belong to the same project",
+                    f"check that {profile.source('url')} and {profile.source('anon_key')}"
+                    " belong to the same project",
                 )
             check(response, "reach the project")
             return ok("network", f"{host} responded in {took * 1000:,.0f} ms")
@@ -212,12 +213,12 @@ def check_worker(profile: Profile) -> Finding:
         return failed(
             "worker",
             "it does not accept the key",
-            "check that GPU_CLUSTER_API_KEY belongs to the endpoint",
+            f"check that {profile.source('gpu_key')} belongs to the endpoint",
         )
     return warning(
         "worker",
         "it responds, but knows a job that was never submitted",
-        "check GPU_CLUSTER_API_URL; it must end with the endpoint's id",
+        f"check {profile.source('gpu_url')}; it must end with the endpoint's id",
     )
 
 

@@ -21,6 +21,7 @@ from lora_tui.errors import (
     LoraTuiError,
     SessionEndedError,
     UnreachableError,
+    WrongPasswordError,
 )
 from lora_tui.gateway.http import RENEWABLE, REPEATABLE, UNAUTHORIZED_REPEATS, build_client
 from lora_tui.gateway.redaction import without_secrets
@@ -307,7 +308,7 @@ def _sign_in_error(response: httpx.Response) -> AuthenticationError:
             details=refusal_details(response),
             remedy="ask who runs the project",
         )
-    return AuthenticationError(
+    return WrongPasswordError(
         "Wrong e-mail address or password",
         details=without_secrets(body.get("msg") or body.get("message") or code) or None,
         remedy="check both; the password is not stored anywhere",
@@ -334,7 +335,7 @@ def _refuse_bad_key(response: httpx.Response) -> None:
         raise ConfigError(
             "The project does not accept its key",
             details=refusal_details(response),
-            remedy="check SUPABASE_URL and SUPABASE_ANON_KEY; both are of one project",
+            remedy="check its URL and its key (`lora-tui config show`); both are of one project",
         )
 
 
