@@ -45,6 +45,23 @@ def test_a_sync_works_and_leaves_no_lock_file(configured: Sandbox, run: Run, hom
 
 
 @pytest.mark.usefixtures("without_locks")
+def test_after_a_sync_was_killed_on_another_machine_the_next_one_says_so_at_once_and_goes_on(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("sync").code == 0
+    (cache,) = home.rglob("*.sqlite3")
+    held = cache.with_name(f"{cache.name}.lock.held")
+    held.write_text("container-b/41/abc.5.0123456789ab-4026539999-")
+    monkeypatch.setattr("lora_tui.locks.heartbeat.DEAD_SECONDS", 0.5)
+    ran = run("sync")
+    assert ran.code == 0
+    assert f"{held} is held by process 41 on container-b" in ran.err
+    assert "if it is gone, its lock ends within 3 minutes" in ran.err
+    assert ran.err.count("41 on container-b") == 2, "once who, and once what to do"
+    assert left_over(home) == []
+
+
+@pytest.mark.usefixtures("without_locks")
 def test_login_and_logout_work(configured: Sandbox, run: Run, home: Path) -> None:
     configured.faults(access_token_seconds=1)
     assert run("login").code == 0
