@@ -6,11 +6,14 @@ import errno
 import fcntl
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lora_tui import clock, formats
+from lora_tui.cache.metadata import SyncState, put_sync_state
 from lora_tui.locks.file_lock import locked_file
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
@@ -51,10 +54,15 @@ def test_after_a_sync_was_killed_on_another_machine_the_next_one_says_so_at_once
     assert run("sync").code == 0
     (cache,) = home.rglob("*.sqlite3")
     held = cache.with_name(f"{cache.name}.lock.held")
-    held.write_text("container-b/41/abc.5.0123456789ab-4026539999-")
+    elsewhere = "container-b/41/abc.5.0123456789ab-4026539999-"
+    held.write_text(elsewhere)
+    began = clock.now()
+    with closing(sqlite3.connect(cache)) as db, db:
+        put_sync_state(db, SyncState(None, began, running=True, error=None), process=elsewhere)
     monkeypatch.setattr("lora_tui.locks.heartbeat.DEAD_SECONDS", 0.5)
     ran = run("sync")
     assert ran.code == 0
+    assert f"since {formats.date_time(began)}; waiting for it" in ran.err
     assert f"{held} is held by process 41 on container-b" in ran.err
     assert "if it is gone, its lock ends within 3 minutes" in ran.err
     assert ran.err.count("41 on container-b") == 2, "once who, and once what to do"
