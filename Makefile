@@ -34,7 +34,7 @@ test: $(DEV_READY) $(NODE_READY) ## all tests
 	$(PYTEST) -n 3 --dist loadfile $(ARGS)
 
 .PHONY: quick
-quick: $(DEV_READY) ## the tests for the edit loop, in a minute: no pictures, no programs, nothing slow
+quick: $(DEV_READY) ## the tests for the edit loop, under a minute: no pictures, no programs, nothing slow
 	@$(COMPILE)
 	$(PYTEST) -q -n 3 --dist worksteal -m "not slow and not picture" $(QUICK) $(ARGS)
 

@@ -175,6 +175,7 @@ def test_a_full_disk_is_reported_and_nothing_is_half_written(tmp_path: Path) -> 
         assert db.execute("SELECT count(*) FROM models").fetchone()[0] == 500
 
 
+@pytest.mark.slow
 def test_an_exceeded_quota_is_reported_and_nothing_is_half_written(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     with closing(open_cache(path)) as db:

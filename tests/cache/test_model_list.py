@@ -130,6 +130,7 @@ def test_every_order_is_read_from_its_index_and_never_sorted(
 values = st.one_of(st.none(), st.integers(1, 4))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(values, values, values, st.integers(1, 3)), max_size=40),
@@ -441,6 +442,7 @@ odd_rows = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(odd_rows)
 def test_the_list_and_the_model_agree_on_any_row(odd: dict[str, Any]) -> None:

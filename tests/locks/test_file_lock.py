@@ -72,6 +72,7 @@ def test_config_set_names_the_process_that_holds_the_configuration(
     assert "b.example" not in file.read_text()
 
 
+@pytest.mark.slow
 def test_a_session_that_a_suspended_process_renews_is_not_waited_for_without_end(
     hold: Hold, run: Run, configured: Sandbox, profile: Profile
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_session_that_a_suspended_process_renews_is_not_waited_for_without_end
     assert f"process {pid}, which is suspended" in ran.error["details"]
 
 
+@pytest.mark.slow
 def test_sync_names_the_suspended_process_that_syncs_this_cache(
     hold: Hold, run: Run, configured: Sandbox, profile: Profile
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_background_sync_is_skipped_while_another_one_runs(
     assert not sync_cache(rest, db, backend.alice.user_id).skipped
 
 
+@pytest.mark.slow
 def test_two_syncing_threads_and_a_reader_work_together(
     backend: Backend, seed: Seed, rest: Rest, cache: Path
 ) -> None:
@@ -156,6 +157,7 @@ def test_two_syncing_threads_and_a_reader_work_together(
         assert_equal(db, seed.rows, backend.alice.user_id)
 
 
+@pytest.mark.slow
 def test_many_processes_that_start_together_create_one_cache(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from lora_tui.cache.connection import open_cache;"

@@ -174,6 +174,7 @@ def test_doctor_counts_rows_with_invalid_values(tables: dict[str, list[Any]], ru
     } == {"ok"}
 
 
+@pytest.mark.slow
 @given(tables=odd_tables())
 @examples(5)
 def test_a_sync_of_any_rows_succeeds_and_every_command_shows_them(

@@ -153,6 +153,7 @@ def test_pages_smaller_than_the_table_still_bring_every_row(
     assert cached(db, "jobs") == {row["id"] for row in owner.rows("training_jobs")}
 
 
+@pytest.mark.slow
 def test_a_curve_of_more_than_a_thousand_points_is_complete(
     online: OnlineWriters, db: sqlite3.Connection, owner: Owner
 ) -> None:

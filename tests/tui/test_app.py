@@ -251,6 +251,7 @@ async def test_help_says_first_what_applies_to_the_part_that_has_the_focus(
         assert text.index("In the list") < text.index("Mark the model") < text.index("This screen")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 160])
 async def test_long_explanations_go_on_below_where_they_began(
     library: Library, open_app: Open, width: int
@@ -272,6 +273,7 @@ async def test_long_explanations_go_on_below_where_they_began(
                 assert not text[column : column + 1].isspace()
 
 
+@pytest.mark.slow
 async def test_ascii_names_keys_in_words(library: Library, open_app: Open) -> None:
     library.fill()
     app = open_app(ascii_only=True)

@@ -86,6 +86,7 @@ async def test_plus_looks_closer_and_0_shows_the_whole_run_again(
         assert "×" not in legend(chart)
 
 
+@pytest.mark.slow
 async def test_the_closest_view_still_shows_points(model: Library, open_app: Open) -> None:
     async with curve(open_app()) as (pilot, chart):
         await pilot.press(*["plus"] * 12)
@@ -95,6 +96,7 @@ async def test_the_closest_view_still_shows_points(model: Library, open_app: Ope
         assert chart.window is None
 
 
+@pytest.mark.slow
 async def test_zooming_keeps_what_is_read_in_view(model: Library, open_app: Open) -> None:
     async with curve(open_app()) as (pilot, chart):
         await pilot.press("right", "shift+right", "right", "right")
@@ -104,6 +106,7 @@ async def test_zooming_keeps_what_is_read_in_view(model: Library, open_app: Open
         assert chart.window is not None
 
 
+@pytest.mark.slow
 async def test_the_view_moves_with_less_and_greater_and_stops_at_the_ends(
     model: Library, open_app: Open
 ) -> None:
@@ -116,6 +119,7 @@ async def test_the_view_moves_with_less_and_greater_and_stops_at_the_ends(
         assert chart.window == pytest.approx((0.0, 2992.5))
 
 
+@pytest.mark.slow
 async def test_the_crosshair_takes_the_view_along(model: Library, open_app: Open) -> None:
     async with curve(open_app()) as (pilot, chart):
         await pilot.press("plus", "plus", "left")
@@ -127,6 +131,7 @@ async def test_the_crosshair_takes_the_view_along(model: Library, open_app: Open
         assert chart.window[1] - chart.window[0] == pytest.approx(before[1] - before[0])
 
 
+@pytest.mark.slow
 async def test_the_wheel_looks_closer_around_the_pointer(model: Library, open_app: Open) -> None:
     async with curve(open_app()) as (pilot, chart):
         for _ in range(6):
@@ -152,6 +157,7 @@ async def test_the_whole_run_leaves_the_wheel_to_the_page(model: Library, open_a
         await until(pilot, lambda: screen.query_one("#page").scroll_offset.y > 0)
 
 
+@pytest.mark.slow
 async def test_the_curve_is_dragged_and_two_clicks_show_all_of_it(
     model: Library, open_app: Open
 ) -> None:
@@ -169,6 +175,7 @@ async def test_the_curve_is_dragged_and_two_clicks_show_all_of_it(
         await until(pilot, lambda: chart.window is None)
 
 
+@pytest.mark.slow
 async def test_o_draws_over_time_and_keeps_the_same_points_in_view(
     model: Library, open_app: Open
 ) -> None:
@@ -182,12 +189,14 @@ async def test_o_draws_over_time_and_keeps_the_same_points_in_view(
         assert "min" not in axis(chart)
 
 
+@pytest.mark.slow
 async def test_over_time_the_crosshair_tells_time_and_step(model: Library, open_app: Open) -> None:
     async with curve(open_app()) as (pilot, chart):
         await pilot.press("o", "left")
         assert legend(chart).startswith("06:39 step 11,970")
 
 
+@pytest.mark.slow
 async def test_a_curve_that_grows_keeps_view_and_crosshair(model: Library, open_app: Open) -> None:
     async with curve(open_app()) as (pilot, chart):
         await pilot.press("right", *["shift+right"] * 3, "plus", "plus")
@@ -215,6 +224,7 @@ def add_points(library: Library, first: int, count: int) -> None:
         metrics.draw_curve(db, JOB)
 
 
+@pytest.mark.slow
 async def test_keys_are_answered_while_a_long_run_is_read_and_judged(
     model: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +262,7 @@ async def test_the_best_validation_loss_is_marked(
         assert marks == ["@" if ascii_only else "◆"]
 
 
+@pytest.mark.slow
 async def test_the_strength_of_the_smoothing_is_changed_and_said(
     model: Library, open_app: Open
 ) -> None:
@@ -268,6 +279,7 @@ async def test_the_strength_of_the_smoothing_is_changed_and_said(
         assert "strongly smoothed" in screen_text(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [1, 2, 500, 100_000])
 def test_the_stronger_the_smoothing_the_calmer_the_curve(points: int) -> None:
     noise = random.Random(points)

@@ -41,6 +41,7 @@ async def test_columns_are_chosen_seen_at_once_and_remembered(
         assert "Perpl." in heading(app)
 
 
+@pytest.mark.slow
 async def test_escape_discards_the_choice_and_x_resets_it(library: Library, open_app: Open) -> None:
     library.fill()
     app = open_app()

@@ -119,6 +119,7 @@ async def test_going_back_keeps_the_marks(models: Library, open_app: Open) -> No
         assert "3 marked: c compares" in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_a_shows_what_is_the_same_for_all_and_hides_it_again(
     models: Library, open_app: Open
 ) -> None:
@@ -133,6 +134,7 @@ async def test_a_shows_what_is_the_same_for_all_and_hides_it_again(
         assert "Batch size" not in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_the_best_has_a_sign_that_needs_no_colour(models: Library, open_app: Open) -> None:
     app = open_app()
     async with app.run_test(size=WIDE) as pilot:
@@ -143,6 +145,7 @@ async def test_the_best_has_a_sign_that_needs_no_colour(models: Library, open_ap
     assert "◂ best value" in text
 
 
+@pytest.mark.slow
 async def test_b_tells_numbers_against_one_model_after_the_other(
     models: Library, open_app: Open
 ) -> None:
@@ -165,6 +168,7 @@ async def test_b_tells_numbers_against_one_model_after_the_other(
         assert "0.4100" in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_the_toggles_change_the_chart_and_say_so(models: Library, open_app: Open) -> None:
     app = open_app()
     async with app.run_test(size=SMALL) as pilot:
@@ -204,6 +208,7 @@ async def test_the_crosshair_reads_every_model_at_the_same_step(
         assert text_of_line(chart).startswith("Training loss")
 
 
+@pytest.mark.slow
 async def test_a_part_of_the_curves_is_looked_at_and_the_whole_again(
     models: Library, open_app: Open
 ) -> None:
@@ -248,6 +253,7 @@ def test_runs_of_other_lengths_lie_over_one_another_in_whatever_order_they_come(
     assert not chart.by_percent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "suffix"), [("e", "md"), ("E", "csv")])
 async def test_the_table_is_exported_with_what_is_shown(
     models: Library, writers: FakeWriters, open_app: Open, key: str, suffix: str
@@ -315,6 +321,7 @@ curves = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(
     curves,
     st.integers(0, 120),
@@ -451,6 +458,7 @@ def test_the_curve_in_front_is_seen_where_curves_meet() -> None:
     assert cells(1, "B") > cells(1, "A")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "suffix"), [("e", "md"), ("E", "csv")])
 async def test_a_comparison_is_exported_without_a_network(
     models: Library, open_app: Open, tmp_path: Path, key: str, suffix: str

@@ -74,6 +74,7 @@ async def test_the_list_behind_follows_each_choice_at_once_and_its_title_says_it
             assert "of 37" not in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_each_choice_stands_beside_how_many_models_have_it(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
         for counts in (
@@ -95,6 +96,7 @@ async def test_each_choice_stands_beside_how_many_models_have_it(app: LoraTuiApp
                 ), f"{label} {count}"
 
 
+@pytest.mark.slow
 async def test_escape_takes_everything_back_that_was_done_in_the_form(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f", "space", "enter", "f", "4", "tab", "tab", *"sql", "space")
@@ -157,6 +159,7 @@ async def test_days_that_are_none_change_nothing_and_are_explained(app: LoraTuiA
             assert "write 2026" not in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_the_mouse_chooses_sections_and_lines(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f")
@@ -167,6 +170,7 @@ async def test_the_mouse_chooses_sections_and_lines(app: LoraTuiApp) -> None:
         await until(pilot, lambda: "7 of 37 models" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_hundreds_of_datasets_are_narrowed_by_what_is_typed(
     library: Library, open_app: Open
 ) -> None:

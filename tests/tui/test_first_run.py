@@ -93,6 +93,7 @@ async def test_an_account_is_connected_by_typing_alone(
     assert sandbox.password not in paths.config_file.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -123,6 +124,7 @@ async def test_an_error_is_shown_in_the_form_and_nothing_is_written(
     assert app.connected is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["nonsense", "http://host.example"])
 async def test_an_invalid_url_is_refused_before_any_request(app: FirstRunApp, url: str) -> None:
     async with app.run_test(size=SIZE) as pilot:

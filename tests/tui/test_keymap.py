@@ -97,6 +97,7 @@ async def test_the_cursor_moves_by_the_moved_key_in_every_list(app: LoraTuiApp) 
         assert "w automatic" in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_footer_help_and_palette_name_the_moved_keys(app: LoraTuiApp) -> None:
     async with app.run_test(size=(120, 60)) as pilot:
         footer = screen_text(app).splitlines()[-1]
@@ -117,6 +118,7 @@ async def test_footer_help_and_palette_name_the_moved_keys(app: LoraTuiApp) -> N
         await until(pilot, lambda: "Sync: Z" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_hints_name_the_moved_keys(app: LoraTuiApp, library: Library) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("space", "u", "space")

@@ -51,6 +51,7 @@ def login(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Logi
     return Login(profile)
 
 
+@pytest.mark.slow
 async def test_an_ended_session_is_shown_and_l_signs_in_on_the_same_screen(
     library: Library, open_app: Open, writers: FakeWriters, login: Login, sandbox: Sandbox
 ) -> None:
@@ -143,6 +144,7 @@ async def test_a_login_is_stored_even_if_its_form_was_closed_before_the_answer(
         assert any("Signed in" in toast for toast in toasts(app))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["somebody", "another"])
 async def test_a_failed_login_stays_in_the_form(
     library: Library, open_app: Open, login: Login, sandbox: Sandbox, who: str
@@ -202,6 +204,7 @@ async def test_signing_out_names_running_downloads_and_asks_about_the_cache(
     assert sessions.signed_in(login.profile) is None
 
 
+@pytest.mark.slow
 async def test_the_settings_name_the_account_and_choosing_it_signs_out(
     library: Library, open_app: Open, login: Login
 ) -> None:

@@ -87,6 +87,7 @@ def falling(count: int, *, step: float = 10.0) -> tuple[CurvePoint, ...]:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(curves, st.integers(0, 130), st.integers(0, 40), styles)
 def test_a_chart_is_exactly_as_large_as_it_was_asked_to_be(
@@ -97,6 +98,7 @@ def test_a_chart_is_exactly_as_large_as_it_was_asked_to_be(
     assert all(cell_len(line) == width for line in text_of(plot.rows))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(curves, styles)
 def test_no_number_that_is_none_is_ever_written(curve: list[CurvePoint], style: PlotStyle) -> None:
@@ -105,6 +107,7 @@ def test_no_number_that_is_none_is_ever_written(curve: list[CurvePoint], style: 
     assert "inf" not in text
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(curves, st.booleans(), st.sampled_from(Smoothing))
 def test_ascii_charts_hold_nothing_but_ascii(
@@ -278,6 +281,7 @@ def test_a_log_axis_is_never_without_a_number(low: float, factor: float, most: i
     assert all(value > 0 for value in ticks.values)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.floats(1e-6, 1e6), st.integers(2, 300), st.integers(8, 30), st.booleans())
 def test_a_constant_loss_is_a_straight_line_whatever_its_value_and_the_smoothing(

@@ -61,6 +61,7 @@ async def test_every_figure_of_the_web_pages_is_shown_as_they_write_it(
         assert figure in text
 
 
+@pytest.mark.slow
 async def test_known_hyperparameters_come_first_and_unknown_ones_are_not_lost(
     model: Library, open_app: Open
 ) -> None:
@@ -88,6 +89,7 @@ async def test_the_second_opinion_stands_beside_the_stars_with_its_reasons(
     assert "✓ The smoothed training loss fell from" in text
 
 
+@pytest.mark.slow
 async def test_a_run_without_metrics_has_no_second_opinion(
     library: Library, open_app: Open
 ) -> None:
@@ -110,6 +112,7 @@ async def test_a_small_terminal_shows_figures_and_chart_on_the_first_page(
     assert "validation" in text
 
 
+@pytest.mark.slow
 async def test_the_keys_of_vi_and_the_paging_keys_scroll(model: Library, open_app: Open) -> None:
     app = open_app()
     async with model_page(app, NARROW) as pilot:
@@ -141,6 +144,7 @@ async def test_d_downloads_all_files(model: Library, writers: FakeWriters, open_
         await until(pilot, lambda: ("download", MODEL) in writers.asked)
 
 
+@pytest.mark.slow
 async def test_files_to_download_can_be_chosen(
     model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
@@ -152,6 +156,7 @@ async def test_files_to_download_can_be_chosen(
         await until(pilot, lambda: ("download", MODEL, "adapter_config.json") in writers.asked)
 
 
+@pytest.mark.slow
 async def test_choosing_nothing_downloads_nothing(
     model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
@@ -194,6 +199,7 @@ async def test_files_that_are_here_are_not_chosen_again(
         await until(pilot, lambda: expected in writers.asked)
 
 
+@pytest.mark.slow
 async def test_a_download_shows_bytes_rate_and_time_left_and_then_where_the_files_are(
     model: Library, writers: FakeWriters, open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +238,7 @@ def text_of(widget: StyledLines) -> str:
     return "\n".join("".join(text for text, _ in line) for line in widget.lines(100))
 
 
+@pytest.mark.slow
 async def test_x_stops_a_running_download(
     model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
@@ -246,6 +253,7 @@ async def test_x_stops_a_running_download(
         await until(pilot, lambda: ("cancel_download", MODEL) in writers.asked)
 
 
+@pytest.mark.slow
 async def test_a_file_that_failed_says_why(model: Library, open_app: Open) -> None:
     queue_files(model)
     report(model, "tokenizer.json", TransferState.FAILED, 0, "The checksum is wrong")
@@ -257,6 +265,7 @@ async def test_a_file_that_failed_says_why(model: Library, open_app: Open) -> No
     assert "The checksum is wrong" in text
 
 
+@pytest.mark.slow
 async def test_a_finished_download_is_announced_with_its_directory(
     model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
@@ -319,6 +328,7 @@ async def test_offline_the_missing_curve_says_so_and_what_to_do(
         assert toasts(app) == []
 
 
+@pytest.mark.slow
 async def test_offline_a_curve_that_is_here_is_shown_without_a_complaint(
     model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
@@ -393,6 +403,7 @@ async def test_a_model_that_was_deleted_meanwhile_says_so_and_escape_leaves(
         assert isinstance(app.screen, ModelsScreen)
 
 
+@pytest.mark.slow
 async def test_odd_json_leaves_a_page_that_can_be_read(library: Library, open_app: Open) -> None:
     put_model(
         library,
@@ -451,6 +462,7 @@ async def test_any_size_is_drawn_while_the_terminal_is_resized(
         assert "0.8214" in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_ascii_only_means_ascii_only(model: Library, open_app: Open) -> None:
     queue_files(model)
     report(model, "adapter_config.json", TransferState.DONE, 620)

@@ -7,6 +7,7 @@ import struct
 import threading
 from pathlib import Path
 
+import pytest
 from rich.cells import cell_len
 
 from lora_tui.adapters.inspection import Adapter
@@ -46,6 +47,7 @@ def timed(**times: str | None) -> Model:
     return Model.from_row({**model_row(0), "job": job, "created_at": "2026-11-23T12:00:00Z"})
 
 
+@pytest.mark.slow
 async def test_the_timeline_of_the_job_shows_waiting_and_training_time(
     model: Library, open_app: Open
 ) -> None:
@@ -83,6 +85,7 @@ def test_the_timeline_fits_its_place_and_a_terminal_of_ascii() -> None:
     assert all(line.isascii() for line in lines_of(whole, ascii_only=True))
 
 
+@pytest.mark.slow
 async def test_i_reads_and_shows_the_header_in_the_bucket(
     model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
@@ -132,6 +135,7 @@ async def test_the_adapter_says_what_reading_its_header_costs(
         assert "128 KiB" in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_a_header_that_can_not_be_read_says_why(
     model: Library, writers: FakeWriters, open_app: Open
 ) -> None:
@@ -160,6 +164,7 @@ async def test_the_header_of_a_downloaded_adapter_is_read_and_checked_automatica
     assert ("read_adapter", MODEL) not in writers.asked
 
 
+@pytest.mark.slow
 async def test_s_shows_how_to_serve_it_and_y_copies_that(model: Library, open_app: Open) -> None:
     app = open_app()
     async with model_page(app, NARROW) as pilot:
@@ -184,6 +189,7 @@ async def test_checksums_are_copied_as_sha256sum_reads_them(model: Library, open
     assert app.clipboard.splitlines()[0] == f"{'0' * 64}  adapter_model.safetensors"
 
 
+@pytest.mark.slow
 async def test_settings_of_no_known_name_are_shown_too(library: Library, open_app: Open) -> None:
     put_model(library, configuration={**CONFIGURATION, "trainer": {"packing": True}})
     app = open_app()

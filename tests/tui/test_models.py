@@ -445,6 +445,7 @@ async def test_hostile_names_neither_break_the_lines_nor_reach_the_terminal(
         assert len(column) <= 2
 
 
+@pytest.mark.slow
 async def test_ascii_mode_shows_nothing_but_ascii(library: Library, open_app: Open) -> None:
     library.fill(count=5)
     library.put_models(
@@ -580,6 +581,7 @@ async def test_a_terminal_that_is_too_small_says_so_and_how_to_quit(
         await until(pilot, lambda: "40 x 10 needed" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_any_size_is_drawn_without_a_crash(library: Library, open_app: Open) -> None:
     library.fill()
     app = open_app()

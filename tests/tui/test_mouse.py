@@ -79,6 +79,7 @@ async def test_the_wheel_scrolls_a_list(app: App[Any], name: str) -> None:
         assert screen_text(app) != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model", "compare"])
 async def test_the_wheel_scrolls_what_is_longer_than_the_screen(app: App[Any], name: str) -> None:
     async with app.run_test(size=(80, 20)) as pilot:
@@ -90,6 +91,7 @@ async def test_the_wheel_scrolls_what_is_longer_than_the_screen(app: App[Any], n
         await until(pilot, lambda: part.scroll_offset.y > 0)
 
 
+@pytest.mark.slow
 async def test_a_click_on_a_notification_opens_its_model(app: App[Any]) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("n")
@@ -111,6 +113,7 @@ async def test_a_click_on_a_setting_changes_it(app: App[Any]) -> None:
         await until(pilot, lambda: app.theme == "light" or "dark" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_a_click_chooses_an_order_a_filter_and_a_column(app: App[Any]) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("s")
@@ -124,6 +127,7 @@ async def test_a_click_chooses_an_order_a_filter_and_a_column(app: App[Any]) -> 
         await until(pilot, lambda: "[ ] Rating" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_a_click_on_a_snippet_program_shows_it(app: App[Any]) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("enter", "s")
@@ -131,6 +135,7 @@ async def test_a_click_on_a_snippet_program_shows_it(app: App[Any]) -> None:
         await until(pilot, lambda: "ADAPTER" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_the_view_is_changed_and_the_help_opened_from_the_footer(
     library: Library, open_app: Open
 ) -> None:

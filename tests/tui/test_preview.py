@@ -56,6 +56,7 @@ async def test_the_pane_follows_the_cursor_of_table_and_cards(
         await until(pilot, lambda: "Training loss" not in pane_text(app))
 
 
+@pytest.mark.slow
 async def test_repeated_keys_are_handled_before_the_pane_is_loaded(
     library: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +94,7 @@ async def test_p_hides_the_pane_and_that_is_remembered(
         await until(pilot, lambda: "Second opinion" in pane_text(app))
 
 
+@pytest.mark.slow
 async def test_a_terminal_without_room_for_it_has_no_pane_until_it_is_widened(
     library: Library, open_app: Open
 ) -> None:

@@ -48,6 +48,7 @@ async def test_shift_with_an_arrow_marks_all_on_the_way(
         assert f"{len(numbers)} marked" in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_marks_survive_another_order_a_search_and_the_other_view(
     library: Library, open_app: Open
 ) -> None:

@@ -50,6 +50,7 @@ async def test_enter_changes_a_choice_which_is_written_and_applied_at_once(
         assert isinstance(app.screen, ModelsScreen)
 
 
+@pytest.mark.slow
 async def test_a_value_is_typed_and_an_invalid_one_is_refused(
     app: LoraTuiApp, settings: Settings
 ) -> None:
@@ -118,6 +119,7 @@ def test_picture(
     assert snap_compare(open_app(settings=settings), press=["comma", "j"], terminal_size=size)
 
 
+@pytest.mark.slow
 async def test_the_palette_lists_each_theme_by_name(app: LoraTuiApp, settings: Settings) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("ctrl+p", *"theme: high")

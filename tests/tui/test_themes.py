@@ -115,6 +115,7 @@ async def test_under_no_color_t_says_why_there_are_no_colours(
         assert any("NO_COLOR is set" in toast for toast in toasts(app))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["ansi", "mono"])
 async def test_what_is_below_a_question_is_dim_where_colours_can_not_be_mixed(
     library: Library, open_app: Open, theme: str

@@ -145,6 +145,7 @@ async def test_the_cursor_stays_on_its_file_when_the_order_changes(
         await until(pilot, lambda: isinstance(app.screen, ModelScreen))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 160])
 async def test_nothing_is_said_of_a_size_that_is_not_known(
     library: Library, open_app: Open, width: int
@@ -174,6 +175,7 @@ async def test_nothing_to_show_says_how_to_begin(library: Library, open_app: Ope
         assert "No downloads" in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_the_status_line_of_every_screen_has_a_bar(library: Library, open_app: Open) -> None:
     library.fill()
     put(library, TransferState.RUNNING)

@@ -113,6 +113,7 @@ json_values = st.recursive(
 keys = [*row(), "dataset", "job", "deployed_at", "metadata", "read", "title", "progress"]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(keys), json_values))
 def test_no_row_makes_reading_fail(damaged: dict[str, Any]) -> None:
     for entity in (Model, Job, Notification):

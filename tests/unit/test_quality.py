@@ -55,6 +55,7 @@ def test_it_agrees_with_a_javascript_engine_on_two_thousand_curves() -> None:
     assert [calculate_quality_metrics(case) for case in cases] == by_javascript(cases)
 
 
+@pytest.mark.slow
 def test_exp_is_the_javascript_engines_exp_to_the_last_bit() -> None:
     dice = random.Random(5)
     inputs = [dice.uniform(-10, 12) for _ in range(20_000)]

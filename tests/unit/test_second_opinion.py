@@ -246,6 +246,7 @@ def test_it_agrees_with_the_rating_of_a_steady_run() -> None:
     assert comparison.sentence == "Agrees with the stored rating: 5/5."
 
 
+@pytest.mark.slow
 def test_a_very_long_run_is_judged_like_a_short_one() -> None:
     points = list(steady(30_000))
     assert kinds(second_opinion(points)) & set(JUDGED) == set()

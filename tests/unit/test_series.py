@@ -50,6 +50,7 @@ def test_a_range_of_steps_that_are_not_ascending_is_complete() -> None:
     assert list(series.indices_in(4.0, 12.0)) == [1, 3]
 
 
+@pytest.mark.slow
 def test_a_spike_in_a_very_long_run_is_visible_at_any_zoom() -> None:
     rows = [Logged(float(n), 1.0, 2.0 if n % 1000 == 0 else None, n * 2.0) for n in range(150_000)]
     rows[77_777] = Logged(77_777.0, 9.0, None, 155_554.0)
