@@ -53,8 +53,7 @@ from lora_tui.errors import (
     QueryTimeoutError,
 )
 from lora_tui.fetching.curves import pull_curve, pull_curves
-from lora_tui.fetching.prefetch import prefetch_pages
-from lora_tui.fetching.rows import OVERLAP, RowReader
+from lora_tui.fetching.rows import OVERLAP, RowReader, prefetch_pages
 from lora_tui.gateway.paging import Cursor, Page, RowLimit, is_uuid, next_cursor, repeated_rows
 from lora_tui.gateway.rest import Rest
 from lora_tui.processes import LockHolder, new_identity

@@ -1,8 +1,10 @@
-"""Reads one table of one user, in pages as large as the project and our limits allow."""
+"""Reads one table of one user, in large pages; the next one is requested ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -13,6 +15,8 @@ from lora_tui.errors import TooLargeAnswerError
 from lora_tui.gateway.paging import Cursor, Page, PageSize
 from lora_tui.gateway.rest import Rest
 
+Read = Callable[[Cursor | None], Page]
+Next = Callable[[Page, Cursor | None], Cursor | None]
 OVERLAP: Final = timedelta(minutes=5)
 """How long a transaction may take until its rows become visible; that much is read again."""
 
@@ -63,3 +67,37 @@ class RowReader:
         """How many rows there are; None where the server can't say, or not in time."""
         with_deleted = not self.table.hides_deleted if deleted is None else deleted
         return self.rest.try_count(self.table.remote, self.user_id, deleted=with_deleted)
+
+
+def prefetch_pages(
+    read: Read, after: Cursor | None, next_after: Next
+) -> Iterator[tuple[Page, Cursor | None]]:
+    """Yield each page after a cursor, with the cursor of the page that follows it.
+
+    `next_after` computes that cursor from a page and the cursor it was requested with; None ends
+    the reading, as does an empty page. `read` runs in another thread; what it raises is raised
+    here, after the previous page was used.
+    """
+    page = read(after)
+    while page.rows:
+        following = next_after(page, after)
+        if following is None:
+            yield page, None
+            return
+        coming = _start(read, following)
+        yield page, following
+        page, after = coming.result(), following
+
+
+def _start(read: Read, after: Cursor | None) -> Future[Page]:
+    """Read in a daemon thread, not an executor: quitting must not wait for an answer."""
+    future: Future[Page] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(read(after))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="next page", daemon=True).start()
+    return future

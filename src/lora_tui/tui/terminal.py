@@ -1,19 +1,27 @@
-"""The application's terminal: whether it is usable, its size, and suspending with ctrl+z."""
+"""The application's terminal: whether it is usable, suspending with ctrl+z, and its end."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
+import select
 import signal
 import sys
+import termios
 import time
 from collections.abc import MutableMapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lora_tui.errors import UsageError
 from lora_tui.processes import process_status
 
+if TYPE_CHECKING:
+    from textual.app import App
+
 _WEB_DRIVER: Final = "textual.drivers.web_driver:WebDriver"
 _TICK_SECONDS: Final = 0.01
+_CHECK_SECONDS: Final = 1.0
 _WITHOUT_SCREEN: Final = ("dumb", "unknown")
 
 
@@ -43,6 +51,43 @@ def require_terminal(environment: MutableMapping[str, str] = os.environ) -> None
 def has_no_screen(environment: MutableMapping[str, str] = os.environ) -> bool:
     """Whether TERM says that the cursor can't be moved on this terminal."""
     return environment.get("TERM") in _WITHOUT_SCREEN
+
+
+def exit_on_signals(app: App[None]) -> None:
+    """Exit in order on a signal, or when the terminal or the web server is gone. Call it on mount.
+
+    A broken SSH connection does not always cause a SIGHUP: a program between shell and application
+    may ignore it, and the application would never end.
+    """
+    if app.is_headless:
+        return  # a test has no terminal
+    if not app.is_web:  # the driver handles the signals of a page
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, app.exit)
+    is_gone = server_is_gone if app.is_web else terminal_is_gone
+
+    def check() -> None:
+        if is_gone():
+            app.exit()
+
+    app.set_interval(_CHECK_SECONDS, check)
+
+
+def terminal_is_gone() -> bool:
+    """Whether the other end of the terminal is closed."""
+    try:
+        termios.tcgetattr(sys.__stdin__ or 0)
+    except termios.error as error:
+        return bool(error.args[0] == errno.EIO)
+    return False
+
+
+def server_is_gone() -> bool:
+    """Whether `lora-tui serve`, at the other end of a page's input, has ended."""
+    poll = select.poll()
+    poll.register(sys.__stdin__ or 0, 0)  # a hangup is always reported
+    return any(happened & select.POLLHUP for _, happened in poll.poll(0))
 
 
 def can_be_resumed() -> bool:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from lora_tui.errors import UnreachableError
-from lora_tui.fetching.prefetch import prefetch_pages
+from lora_tui.fetching.rows import prefetch_pages
 from lora_tui.gateway.paging import Cursor, Page, next_cursor
 
 PATIENCE = 20
