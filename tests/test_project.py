@@ -106,7 +106,7 @@ def test_node_packages_are_pinned_to_a_version_with_an_integrity_hash() -> None:
         assert re.fullmatch(r"\d+\.\d+\.\d+", version)
 
 
-def test_the_version_stands_in_one_place_and_is_told_by_the_program(
+def test_the_version_is_defined_once_and_printed_by_the_program(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert project()["dynamic"] == ["version"]

@@ -30,7 +30,7 @@ def test_processes_in_trouble_lose_nothing_and_leave_nothing_wrong(
     assert figures.processes > figures.episodes  # some of them met
 
 
-def test_what_is_broken_is_seen(tmp_path: Path) -> None:
+def test_the_invariants_detect_each_violation(tmp_path: Path) -> None:
     calm = Episode(1, (("verify",),))
     with World(tmp_path, 1, migrated=True) as world:
         assert list(broken_by(world, calm, world.run_episode(calm))) == []

@@ -73,7 +73,7 @@ def test_models_by_name_and_by_id(synced: Sandbox, run: Run) -> None:
     assert values(run, "download", model, "*") == ["*.json"]
 
 
-def test_it_asks_nobody_and_makes_nothing(synced: Sandbox, run: Run) -> None:
+def test_it_sends_no_request_and_creates_no_file(synced: Sandbox, run: Run) -> None:
     before = len(synced.requests())
     values(run, "show", "")
     assert len(synced.requests()) == before

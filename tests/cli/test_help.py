@@ -92,7 +92,7 @@ def test_help_has_a_summary_for_every_command(capsys: pytest.CaptureFixture[str]
         assert command.summary.split()[0] in helped
 
 
-def test_doctor_tells_its_exit_codes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_documents_its_exit_codes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["doctor", "--help"])
     assert "7 if a check failed" in capsys.readouterr().out

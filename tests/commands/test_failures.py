@@ -52,7 +52,7 @@ def test_an_unknown_model(configured: Sandbox, run: Run) -> None:
     assert run("show", "nosuchmodel", "--json").error["error"] == "Model not found or access denied"
 
 
-def test_another_users_model_is_as_unknown_as_none(
+def test_another_users_model_looks_like_a_missing_one(
     configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run("sync")

@@ -145,7 +145,7 @@ def test_a_page_before_the_service_is_told_as_that_and_ends_no_session(
         b'{"statusCode"',
     ],
 )
-def test_what_is_not_the_services_own_json_is_nobodys_verdict(
+def test_only_json_of_the_service_itself_counts_as_its_answer(
     front: Front, run: Run, body: Any
 ) -> None:
     before = stored_token()

@@ -125,7 +125,7 @@ def test_a_curve_of_one_value_is_drawn_and_one_point_is_none() -> None:
     assert curve_svg([CurvePoint(5, 1.0)]) is None
 
 
-def test_what_can_not_be_written_or_found_is_said_in_one_line(
+def test_a_file_that_can_not_be_written_or_found_is_one_line(
     configured: Sandbox, run: Run, tmp_path: Path
 ) -> None:
     run("sync")

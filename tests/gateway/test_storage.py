@@ -474,7 +474,7 @@ def test_a_resumable_upload_does_not_replace_by_mistake(
     assert fetched(storage, path) == content
 
 
-def test_the_key_goes_to_our_host_only_wherever_the_upload_is_said_to_be() -> None:
+def test_the_key_is_sent_to_our_host_only_whatever_address_the_upload_has() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             location = "https://evil.example/storage/v1/upload/resumable/abc"

@@ -152,7 +152,7 @@ def send(url: str, auth: httpx.Auth | None = None, retry: RetryPolicy = AT_ONCE)
         )
 
 
-def test_pieces_arrive_as_they_were_by_one_connection(bucket: Bucket, url: str) -> None:
+def test_pieces_over_one_connection_arrive_unchanged(bucket: Bucket, url: str) -> None:
     send(url)
     assert bytes(bucket.received) == BODY
     assert (bucket.pieces, len(bucket.connections)) == (PIECES, 1)

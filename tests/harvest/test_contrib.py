@@ -39,7 +39,7 @@ def test_a_unit_gets_its_secrets_as_credentials_only(unit: Path) -> None:
     assert "DynamicUser=yes" in text
 
 
-def test_the_service_is_started_again_after_a_refused_key_but_not_for_ever() -> None:
+def test_the_service_is_restarted_after_a_refused_key_a_limited_number_of_times() -> None:
     text = (ROOT / "contrib/systemd/lora-tui-harvest.service").read_text()
     assert re.findall(r"^RestartPreventExitStatus=(.*)$", text, re.M) == ["2"]
     assert "Restart=on-failure" in text

@@ -134,7 +134,7 @@ def test_the_artifact_says_what_the_pipeline_would_have_written(world: World) ->
             assert artifact["configuration"][key] == job[key]
 
 
-def test_the_owner_is_told_in_the_words_of_the_pipeline(pair: World) -> None:
+def test_the_notification_has_the_text_of_the_pipeline(pair: World) -> None:
     pair.run()
     by_artifact = {row["metadata"]["artifact_id"]: row for row in pair.notifications()}
     for artifact in pair.artifacts().values():

@@ -13,7 +13,7 @@ from tests.harvest.world import World, failures
 
 @pytest.mark.parametrize("migrated", [False, True], ids=["deployed", "with leases"])
 @pytest.mark.parametrize("table", ["training_jobs", "datasets"])
-def test_what_is_deleted_midway_is_skipped_with_its_reason(
+def test_jobs_that_are_deleted_midway_are_skipped_with_a_reason(
     new_world: Callable[..., World], migrated: bool, table: str
 ) -> None:
     world = new_world(waiting_jobs=2, migrated=migrated)

@@ -370,7 +370,7 @@ def test_a_job_that_still_runs_at_the_worker_waits_for_the_next_cycle(
     assert not any(failure.permanent for failure in failures(events).values())
 
 
-def test_an_error_that_nobody_thought_of_fails_one_job_only(world: World) -> None:
+def test_an_unexpected_error_fails_one_job_only(world: World) -> None:
     job = world.jobs()[1]
     real = world.harvester().worker
 

@@ -62,7 +62,7 @@ def files() -> Iterator[dict[str, str]]:
         yield {name: f"http://127.0.0.1:{port}/{number}" for number, name in enumerate(names)}
 
 
-def test_what_is_harvested_can_be_downloaded_whatever_it_is_called(
+def test_harvested_files_can_be_downloaded_whatever_their_names(
     configured: Sandbox,
     run: Run,
     tmp_path: Path,

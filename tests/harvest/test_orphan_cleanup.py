@@ -33,7 +33,7 @@ def objects_of(world: World, job_id: str) -> list[str]:
     return [path for path in world.objects() if f"/{artifact_id_of(job_id)}/" in path]
 
 
-def test_objects_of_a_job_that_failed_for_good_go_when_nobody_can_publish_them_any_more(
+def test_objects_of_a_failed_job_are_removed_once_no_harvester_can_publish_them(
     unfinished: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = unfinished
@@ -100,7 +100,7 @@ def test_objects_go_where_the_job_became_a_model_of_another_program(unfinished: 
     assert receipts(world) == []
 
 
-def test_objects_of_a_job_that_is_no_more_go_in_time(
+def test_objects_of_a_deleted_job_are_removed_after_a_while(
     unfinished: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = unfinished
@@ -113,7 +113,7 @@ def test_objects_of_a_job_that_is_no_more_go_in_time(
     assert objects_of(world, job["id"]) == []
 
 
-def test_old_objects_are_sent_anew_so_that_nobody_takes_them_for_leftovers(
+def test_old_objects_are_sent_again_so_that_the_cleanup_keeps_them(
     unfinished: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_tui.harvest.store.ORPHAN_AGE", timedelta(0))

@@ -38,7 +38,7 @@ def lora_tui(
     return run
 
 
-def test_status_tells_who_failed_and_why_and_retry_brings_it_back(
+def test_status_shows_failed_jobs_with_reasons_and_retry_queues_them_again(
     world: World, lora_tui: Any
 ) -> None:
     job = world.jobs()[0]

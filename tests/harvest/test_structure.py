@@ -147,7 +147,7 @@ def test_weights_may_have_another_name_than_usual(names: list[str]) -> None:
 @pytest.mark.parametrize(
     "names", [["training_args.bin", "optimizer.pt", "rng_state_0.pth"], ["tokenizer.json"], []]
 )
-def test_what_a_trainer_leaves_besides_is_no_weights(names: list[str]) -> None:
+def test_other_files_of_a_trainer_are_not_taken_for_weights(names: list[str]) -> None:
     with pytest.raises(DamagedFileError, match="no weights"):
         require_weights(names)
 
@@ -170,7 +170,7 @@ def test_what_is_as_it_should_be_is_taken(name: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
-def test_weights_that_are_cut_short_are_told_from_their_header(piece: int) -> None:
+def test_truncated_weights_are_recognised_by_their_header(piece: int) -> None:
     """Long before the last byte: 5 GB of them are not read for it."""
     content = weights(rank=64, width=512)
     inspect(WEIGHTS, content, piece=piece)

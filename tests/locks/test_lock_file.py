@@ -107,7 +107,7 @@ def test_a_directory_names_the_lock_file_of_another_machine(
     assert str(held) in str(caught.value.remedy)
 
 
-def test_who_waits_goes_on_when_the_heartbeat_has_ended(tmp_path: Path) -> None:
+def test_a_waiting_process_continues_when_the_heartbeat_has_ended(tmp_path: Path) -> None:
     held = tmp_path / "lock.held"
     held.write_text(ELSEWHERE)
     told: list[LockHolder] = []

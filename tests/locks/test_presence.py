@@ -89,7 +89,7 @@ def test_another_process_that_got_its_number_is_not_taken_for_it() -> None:
     assert is_process_alive(f"{host}/{os.getppid()}/{unique}.1.{machine}") is False
 
 
-def test_the_same_number_in_another_container_tells_nothing() -> None:
+def test_a_process_number_of_another_container_proves_nothing() -> None:
     host, number, unique, started, machine = parts(new_identity())
     boot = machine.partition("-")[0]
     for other in (

@@ -81,7 +81,7 @@ class TestItself:
         )
         assert before - after == set()
 
-    def test_where_it_fails_midway_nothing_of_it_is_there(self, theirs: Database) -> None:
+    def test_a_failure_midway_leaves_nothing_behind(self, theirs: Database) -> None:
         before = theirs.schema()
         theirs.execute("create view public.harvest_leases as select 1 as job_id", role="postgres")
         with pytest.raises(PostgresError):
@@ -122,7 +122,9 @@ class TestReading:
 
 class TestWriting:
     @pytest.mark.parametrize("role", USERS)
-    def test_nobody_changes_or_deletes_what_is_anothers(self, ours: Database, role: str) -> None:
+    def test_nobody_changes_or_deletes_rows_of_another_user(
+        self, ours: Database, role: str
+    ) -> None:
         before = contents(ours)
         for table in TABLES:
             whose = f"user_id = '{ALICE}'" if table != "metrics_points" else "true"
@@ -139,7 +141,7 @@ class TestWriting:
         for table in OPEN:
             assert refused(ours, f"truncate public.{table}", role=role, user=BOB) == DENIED
 
-    def test_nobody_adds_a_row_not_even_an_own_one(self, ours: Database) -> None:
+    def test_users_can_not_add_rows_not_even_their_own(self, ours: Database) -> None:
         for table in OPEN:
             [found] = ours.rows(
                 "select string_agg(column_name, ', ') as names from information_schema.columns"

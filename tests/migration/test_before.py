@@ -36,7 +36,7 @@ def test_any_user_deletes_what_is_anothers(theirs: Database, table: str) -> None
     assert done == f"DELETE {40 if table == 'metrics_points' else 1}"
 
 
-def test_nobody_sees_as_much_as_the_own_files_in_the_bucket(deployed: Database) -> None:
+def test_users_do_not_even_see_their_own_files_in_the_bucket(deployed: Database) -> None:
     names = "select name from storage.objects"
     assert deployed.rows(names, role="authenticated", user=ALICE) == []
     assert len(deployed.rows(names, role="service_role")) == 6

@@ -223,7 +223,7 @@ def test_without_the_service_key_it_is_explained(
     assert "row of a training job" in ran.err
 
 
-def test_another_users_dataset_and_job_are_as_unknown_as_none(
+def test_another_users_dataset_and_job_look_like_missing_ones(
     configured: Sandbox, run: Run, dataset: str, tmp_path: Path
 ) -> None:
     user = run("whoami", "--json").data["user_id"]

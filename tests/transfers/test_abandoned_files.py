@@ -43,7 +43,7 @@ def transfer_note(world: World) -> Path:
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_bytes_that_were_all_there_are_not_taken_for_those_of_a_newer_object(
+def test_complete_bytes_of_an_older_object_are_fetched_again(
     make_world: MakeWorld, server: FileServer, known: bool
 ) -> None:
     world = make_world() if known else make_world(sha256=None, size=None)

@@ -226,7 +226,7 @@ def test_download_library_and_verify_say_what_was_compared(
     assert "when its MD5 matched the ETag" in ran.out
 
 
-def test_verify_names_what_was_not_downloaded_and_what_is_there_besides(
+def test_verify_names_files_that_were_not_downloaded_and_extra_files(
     configured: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("sync")

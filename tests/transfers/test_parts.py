@@ -25,7 +25,7 @@ from tests.transfers.file_server import World
 @given(
     st.integers(1, 64 << 20), st.lists(st.tuples(st.integers(0, 4), st.floats(0, 1)), max_size=60)
 )
-def test_every_byte_is_fetched_by_someone_whatever_the_order(
+def test_every_byte_is_fetched_in_any_order_of_the_readers(
     total: int, steps: list[tuple[int, float]]
 ) -> None:
     pieces = Pieces(total)

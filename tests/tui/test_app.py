@@ -239,7 +239,7 @@ async def test_help_names_every_key_that_the_screen_answers_to(
         assert isinstance(app.screen, ModelsScreen)
 
 
-async def test_help_says_first_what_applies_to_the_part_that_has_the_focus(
+async def test_help_begins_with_the_keys_of_the_focused_part(
     library: Library, open_app: Open
 ) -> None:
     library.fill()

@@ -146,7 +146,7 @@ async def test_the_best_has_a_sign_that_needs_no_colour(models: Library, open_ap
 
 
 @pytest.mark.slow
-async def test_b_tells_numbers_against_one_model_after_the_other(
+async def test_b_shows_differences_from_one_model_after_the_other(
     models: Library, open_app: Open
 ) -> None:
     app = open_app()
@@ -209,9 +209,7 @@ async def test_the_crosshair_reads_every_model_at_the_same_step(
 
 
 @pytest.mark.slow
-async def test_a_part_of_the_curves_is_looked_at_and_the_whole_again(
-    models: Library, open_app: Open
-) -> None:
+async def test_the_curves_can_be_zoomed_in_and_out_again(models: Library, open_app: Open) -> None:
     app = open_app()
     async with app.run_test(size=SMALL) as pilot:
         chart = (await compared(pilot)).query_one(OverlayChart)
@@ -240,7 +238,7 @@ def test_a_run_that_is_over_has_no_value_any_more() -> None:
     assert ended is None
 
 
-def test_runs_of_other_lengths_lie_over_one_another_in_whatever_order_they_come() -> None:
+def test_runs_of_different_lengths_are_overlaid_in_any_order() -> None:
     chart = OverlayChart()
     long, short = (
         Series.from_points([CurvePoint(0, 2, None), CurvePoint(n, 1, None)]) for n in (9, 3)
@@ -270,7 +268,7 @@ async def test_the_table_is_exported_with_what_is_shown(
     assert "Batch size" not in text
 
 
-async def test_missing_curves_are_said_to_load_and_then_why_there_are_none(
+async def test_a_missing_curve_shows_loading_and_then_the_reason(
     library: Library, writers: FakeWriters, open_app: Open
 ) -> None:
     library.fill(0)

@@ -75,7 +75,7 @@ async def test_the_list_behind_follows_each_choice_at_once_and_its_title_says_it
 
 
 @pytest.mark.slow
-async def test_each_choice_stands_beside_how_many_models_have_it(app: LoraTuiApp) -> None:
+async def test_each_choice_shows_how_many_models_have_it(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
         for counts in (
             {"excellent": 8, "good": 8, "overfit": 7, "fair": 7, "poor": 7},

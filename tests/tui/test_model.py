@@ -78,7 +78,7 @@ async def test_known_hyperparameters_come_first_and_unknown_ones_are_not_lost(
     assert "2e-4" in text
 
 
-async def test_the_second_opinion_stands_beside_the_stars_with_its_reasons(
+async def test_the_second_opinion_is_shown_beside_the_stars_with_its_reasons(
     model: Library, open_app: Open
 ) -> None:
     app = open_app()

@@ -229,7 +229,7 @@ async def test_letters_typed_fast_behind_the_slash_are_searched_for_and_are_no_c
         assert writers.asked == []
 
 
-async def test_a_search_begun_in_the_breath_that_clears_the_last_one_keeps_its_letters(
+async def test_a_search_that_starts_while_the_last_one_is_cleared_keeps_its_letters(
     library: Library, open_app: Open
 ) -> None:
     library.fill()

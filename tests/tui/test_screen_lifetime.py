@@ -112,7 +112,7 @@ async def test_a_screen_that_is_left_while_something_is_under_way_harms_nothing(
             await leave(pilot, listing)
 
 
-async def test_a_screen_that_is_left_before_it_was_drawn_harms_nothing(app: LoraTuiApp) -> None:
+async def test_a_screen_can_be_left_before_it_was_drawn(app: LoraTuiApp) -> None:
     async with app.run_test(size=SIZES[0]) as pilot:
         listing = app.screen
         for turns in range(12):
@@ -125,7 +125,7 @@ async def test_a_screen_that_is_left_before_it_was_drawn_harms_nothing(app: Lora
 
 
 @pytest.mark.parametrize("name", ["model", "compare", "settings", "login"])
-async def test_leaving_the_application_while_a_screen_reads_harms_nothing(
+async def test_the_application_can_be_left_while_a_screen_reads(
     app: LoraTuiApp, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     held, way = Held(monkeypatch), SCREENS[name]
@@ -212,7 +212,7 @@ ELSEWHERE = {"run_worker", "in_background", "push_screen_wait", "call_from_threa
 
 
 @pytest.mark.parametrize("file", sorted(SCREENS_DIRECTORY.glob("*.py")), ids=lambda file: file.stem)
-def test_whatever_comes_back_to_a_screen_asks_first_whether_it_is_still_there(file: Path) -> None:
+def test_every_result_for_a_screen_first_checks_that_the_screen_exists(file: Path) -> None:
     """By `start` and `while_alive` of base_screen.py, and in no other way."""
     for call in ast.walk(ast.parse(file.read_text())):
         if not isinstance(call, ast.Call):

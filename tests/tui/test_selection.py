@@ -127,7 +127,7 @@ def test_a_range_is_what_was_marked_before_and_all_from_its_beginning_to_the_cur
         assert rows.marked == {str(n) for n in before | set(range(low, high + 1))}
 
 
-async def test_how_many_are_marked_is_said_even_where_there_is_little_room(
+async def test_the_number_of_marked_models_is_shown_even_in_little_room(
     library: Library, open_app: Open
 ) -> None:
     library.fill()

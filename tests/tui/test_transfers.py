@@ -147,7 +147,7 @@ async def test_the_cursor_stays_on_its_file_when_the_order_changes(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 160])
-async def test_nothing_is_said_of_a_size_that_is_not_known(
+async def test_an_unknown_size_is_not_mentioned(
     library: Library, open_app: Open, width: int
 ) -> None:
     library.fill()

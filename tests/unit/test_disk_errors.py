@@ -53,7 +53,7 @@ def test_each_reason_has_its_own_words_and_remedy(number: int, reason: str, reme
     assert not [words for words in others if words in str(said.remedy)]
 
 
-def test_a_reason_that_nobody_listed_is_said_as_the_system_says_it() -> None:
+def test_an_unlisted_reason_is_given_in_the_words_of_the_system() -> None:
     said = disk_error(OSError(errno.EXDEV, os.strerror(errno.EXDEV)), "It can't be moved")
     assert str(said) == "It can't be moved: invalid cross-device link"
 
@@ -74,7 +74,7 @@ def refused(number: int) -> Callable[..., Any]:
     return refuse
 
 
-def test_a_full_disk_under_the_state_of_the_harvest_is_no_matter_of_owners(
+def test_a_full_disk_is_not_reported_as_a_problem_of_permissions(
     configured: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_schema.os, "open", refused(errno.ENOSPC))
@@ -88,7 +88,7 @@ def test_a_full_disk_under_the_state_of_the_harvest_is_no_matter_of_owners(
 @pytest.mark.parametrize(
     ("number", "words"), [(errno.EROFS, "read-only"), (errno.EACCES, "permission denied")]
 )
-def test_other_refusals_under_it_are_said_as_what_they_are(
+def test_other_errors_of_the_state_are_reported_with_their_own_reason(
     configured: Run, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
     monkeypatch.setattr(ledger_schema.os, "open", refused(number))
@@ -103,7 +103,7 @@ def test_a_pipe_in_the_place_of_the_state_of_the_harvest_is_not_waited_for(tmp_p
         Ledger(tmp_path / "state.sqlite3")
 
 
-def test_what_sqlite_keeps_to_itself_is_asked_of_the_file_system(tmp_path: Path) -> None:
+def test_the_file_system_gives_the_reason_that_sqlite_does_not_report(tmp_path: Path) -> None:
     missing = tmp_path / "gone" / "state.sqlite3"
     with pytest.raises(sqlite3.OperationalError) as caught:
         sqlite3.connect(missing).execute("SELECT 1")
@@ -125,7 +125,7 @@ def test_what_sqlite_keeps_to_itself_is_asked_of_the_file_system(tmp_path: Path)
     assert "free some space" in str(said.remedy)
 
 
-def test_a_lack_of_descriptors_is_no_matter_of_permissions(
+def test_too_many_open_files_are_not_reported_as_a_problem_of_permissions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(sqlite3.OperationalError) as caught:

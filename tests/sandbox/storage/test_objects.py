@@ -157,7 +157,7 @@ def test_if_range_and_if_match_are_ignored(reader: Client, header: str) -> None:
         assert (answer.status_code, len(answer.content)) == (206, size - 5)
 
 
-def test_head_tells_what_get_would_send(reader: Client) -> None:
+def test_head_returns_the_headers_of_get(reader: Client) -> None:
     url = reader.sign(reader.newest())
     head, get = reader.http.head(url), reader.http.get(url)
     for name in ("content-length", "etag", "last-modified", "accept-ranges", "content-type"):
