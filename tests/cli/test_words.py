@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+from pathlib import Path
+
 import pytest
 
 from lora_tui.cli.grammar import build_parser, parse
@@ -63,3 +67,45 @@ def test_a_missing_extra_names_the_command_that_installs_it() -> None:
 def test_the_hint_of_a_setting_fits_beside_its_value(setting: object) -> None:
     hint = getattr(setting, "hint", "")
     assert len(hint) <= 56, hint
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "config path url",
+        "inspect ./none",
+        "verify ./none",
+        "--profile none whoami",
+        "--config none.toml whoami",
+        "compare 3f2a9c1e",
+        "harvest retry",
+    ],
+)
+def test_each_error_says_what_to_do(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(home.parent)
+    home.mkdir()
+    (home / "config.toml").write_text(
+        '[profiles.default]\nurl = "https://one.example"\nanon_key = "k"\n'
+    )
+    ran = run(*line.split(), "--json")
+    assert ran.code in (2, 3)
+    details = json.loads(ran.out)["details"]
+    assert details.endswith(".")
+    assert any(word in details for word in ("`lora-tui ", "Leave out", "Check", "Name "))
+
+
+def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    found = [parser]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found += [one for inner in action.choices.values() for one in parsers(inner)]
+    return found
+
+
+def test_every_help_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for parser in parsers(build_parser()):
+        for line in parser.format_help().splitlines():
+            assert len(line) <= 80, line

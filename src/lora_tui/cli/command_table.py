@@ -147,7 +147,10 @@ COMMANDS = (
         "library:library",
         "List or remove downloaded adapters",
         options.library_options,
-        examples=(("library", "the adapters on this disk"),),
+        examples=(
+            ("library", "the adapters on this disk"),
+            ("library remove 3f2a9c1e", "delete the files of one"),
+        ),
     ),
     Command(
         "urls",
@@ -206,7 +209,7 @@ COMMANDS = (
         "doctor:doctor",
         "Check the setup and suggest fixes",
         examples=(
-            ("doctor", "exit code 0 if all is well, 7 if a check failed; changes nothing"),
+            ("doctor", "exit code 0: no problem, 7 if a check failed"),
             ("doctor --offline", "check only this machine"),
             ("doctor --json", "for a script"),
         ),
@@ -255,13 +258,16 @@ COMMANDS = (
         "cache:cache",
         "Show or remove the local cache",
         options.cache_options,
-        examples=(("cache clear", "remove it; the next sync fetches everything"),),
+        examples=(
+            ("cache", "its path, size and age"),
+            ("cache clear", "remove it; the next sync fetches everything"),
+        ),
     ),
     Command(
         "schema",
         "schema:schema",
-        "Print the SQL migration to apply",
-        examples=(("schema", "SQL for the project's editor; it only adds"),),
+        "Print the SQL migration for a project",
+        examples=(("schema", "SQL to run in the project's SQL editor"),),
     ),
     Command(
         "completion",

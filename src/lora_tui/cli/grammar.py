@@ -150,7 +150,10 @@ class _Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
         if self.examples:
             width = max(len(line) for line, _ in self.examples)
-            lines = [f"  lora-tui {line:<{width}}  {what}" for line, what in self.examples]
+            if all(width + len(what) + 13 <= _terminal_width() for _, what in self.examples):
+                lines = [f"  lora-tui {line:<{width}}  {what}" for line, what in self.examples]
+            else:
+                lines = [f"  lora-tui {line}\n      {what}" for line, what in self.examples]
             self.epilog = "\n".join(["examples:", *lines])
         return super().format_help()
 

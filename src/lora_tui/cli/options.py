@@ -88,7 +88,8 @@ def list_options(parser: ArgumentParser) -> None:
         "--sort",
         choices=_SORTS,
         default="created",
-        help="the order of the list (created); rating and stars mean the same as quality",
+        metavar="ORDER",
+        help="created (default), rating, name, cost, loss, duration, size or perplexity",
     )
     parser.add_argument("--reverse", action="store_true", help="reverse the order")
     parser.add_argument(

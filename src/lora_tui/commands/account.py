@@ -57,9 +57,7 @@ def logout(context: Context) -> None:
     if not done.removed:
         raise sessions.nobody_signed_in(profile)
     if done.not_told is not None:
-        context.say(
-            f"The backend could not be told ({done.not_told}); forgotten here all the same."
-        )
+        context.say(f"The session was removed here, but not at the backend: {done.not_told}.")
     cleared = clear and path is not None and delete_cache(path)
     if context.json:
         user_id = account.user_id if account else None

@@ -42,7 +42,11 @@ def _comparison(context: Context) -> Comparison:
         for reference in references:
             summary = resolve(db, reference)
             if summary.id in found:
-                raise UsageError(f"{summary.name} is named twice", details=summary.id)
+                raise UsageError(
+                    f"{summary.name} is named twice",
+                    details=summary.id,
+                    remedy="name each model once",
+                )
             model = models.get_model(db, summary.id)
             if model is None:
                 raise NotFoundError("Model not found or access denied")

@@ -42,7 +42,9 @@ def config(context: Context) -> None:
         _set(context, path)
         return
     if arguments.key is not None:
-        raise UsageError(f"`config {arguments.action}` takes no key")
+        raise UsageError(
+            f"`config {arguments.action}` takes no key", remedy=f"leave out {arguments.key!r}"
+        )
     if arguments.action == "path":
         if context.json:
             context.print_data({"path": str(path)})
@@ -120,12 +122,12 @@ def _set(context: Context, path: Path) -> None:
     key, value = arguments.key, arguments.value
     if key is None:
         raise UsageError(
-            "A key and a value are needed", remedy="like this: lora-tui config set url https://host"
+            "A key and a value are needed", remedy="write `lora-tui config set url https://host`"
         )
     setting = setting_of(key)
     if value is None and not setting.secret:
         raise UsageError(
-            f"A value for {key} is needed", remedy=f"like this: lora-tui config set {key} VALUE"
+            f"A value for {key} is needed", remedy=f"write `lora-tui config set {key} VALUE`"
         )
     if value in (None, "-"):
         if sys.stdin.isatty():
@@ -134,8 +136,8 @@ def _set(context: Context, path: Path) -> None:
             value = sys.stdin.readline().rstrip("\n")
     elif value and setting.secret:
         context.say(
-            f"Other users could read that in the list of processes, and your shell remembers it:"
-            f" next time `lora-tui config set {key} -` asks for it."
+            f"Other users can see this value in the list of processes, and your shell may store it:"
+            f" next time use `lora-tui config set {key} -`, which asks for it."
         )
     profile = arguments.profile or variables().profile
     set_value(path, profile, key, value)

@@ -39,7 +39,11 @@ def run(context: Context) -> None:
 
             health_file = Path(arguments.health_file)
             if health_file.exists() and not health_file.is_file():  # it would be overwritten
-                raise UsageError("--health-file is not a regular file", details=str(health_file))
+                raise UsageError(
+                    "--health-file is not a regular file",
+                    details=str(health_file),
+                    remedy="choose another path",
+                )
             health = HealthFile(health_file)
             harvester = replace(harvester, beat=health.beat)
             listeners.append(health.note)
@@ -93,7 +97,7 @@ def status(context: Context) -> None:
             context.out.write(f"{state.value} ({len(found)})\n")
             context.out.writelines(f"  {_job_line(job)}\n" for job in found)
     if not jobs:
-        context.say("No jobs are known here yet; run `lora-tui --harvest --once`.")
+        context.say("No jobs are known on this machine yet. Run `lora-tui --harvest --once`.")
 
 
 def retry(context: Context) -> None:
@@ -108,8 +112,7 @@ def retry(context: Context) -> None:
     if context.json:
         context.print_data({"retried": [job.job_id for job in chosen]})
         return
-    jobs = "1 job is" if count == 1 else f"{count} jobs are"
-    context.say(f"{jobs} retried in the next cycle.")
+    context.say(f"The next cycle retries {formats.counted(count, 'job')}.")
 
 
 def _printer(context: Context) -> Callable[[Event], None]:

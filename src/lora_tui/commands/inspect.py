@@ -25,7 +25,11 @@ def inspect(context: Context) -> ExitCode:
     if path.exists() or path.is_symlink():
         adapter = read_local(path)
     elif "/" in target or target.endswith(".safetensors"):
-        raise NotFoundError("No such file", details=str(path))
+        raise NotFoundError(
+            "There is no such file",
+            details=str(path),
+            remedy="check the path, or name a model of `lora-tui list`",
+        )
     elif context.arguments.offline:
         adapter = _downloaded(context, target)
     else:
@@ -45,7 +49,9 @@ def _downloaded(context: Context, reference: str) -> Adapter:
         directory = downloaded_to(db, resolve(db, reference).id)
     if directory is None or not directory.is_dir():
         context.require_network()  # raises the error about --offline
-        raise NotFoundError("The model was not downloaded")
+        raise NotFoundError(
+            "The model was not downloaded", remedy=f"run `lora-tui download {reference}`"
+        )
     return read_local(directory)
 
 

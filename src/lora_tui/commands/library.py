@@ -76,12 +76,20 @@ def verify(context: Context) -> ExitCode:
     given = context.arguments.directory
     root = expanded(given, "The directory").absolute() if given else _root(context)
     if given and not root.is_dir():
-        raise NotFoundError("There is no such directory", details=str(root))
+        raise NotFoundError(
+            "There is no such directory",
+            details=str(root),
+            remedy="check the path; `lora-tui library` lists the downloaded adapters",
+        )
     adapters = _adapters(context, root, thorough=True, elsewhere=not given)
     if given and not adapters:
         adapters = [examine(root, thorough=True)]
         if not adapters[0].files:
-            raise NotFoundError("There is nothing to verify", details=str(root))
+            raise NotFoundError(
+                "There is nothing to verify",
+                details=str(root),
+                remedy="name the directory of an adapter; `lora-tui library` lists them",
+            )
     with _cache(context) as db:
         if db is not None:
             record_damage(db, adapters)
@@ -170,7 +178,7 @@ def _remove(context: Context) -> ExitCode:
     if context.json:
         context.print_data({"directory": str(adapter.directory), "removed": count})
     else:
-        context.say(f"Removed {count} files.")
+        context.say(f"Removed {formats.counted(count, 'file')}.")
     return ExitCode.OK
 
 

@@ -75,4 +75,6 @@ def _announce(context: Context, link: str) -> None:
     else:
         context.out.write(f"{link}\n")
     context.out.flush()
-    context.say("Anybody who opens this link acts as you; it admits one browser. Ctrl+C stops it.")
+    context.say(
+        "Anybody who opens this link acts as you; it works in one browser. Ctrl+C stops it."
+    )

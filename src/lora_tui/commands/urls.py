@@ -32,7 +32,13 @@ def print_urls(context: Context) -> ExitCode:
             urls[file.name] = answer
     if not urls:
         hidden = [error for error in signed.values() if isinstance(error, HiddenFilesError)]
-        raise hidden[0] if hidden else NotFoundError("None of the files is available")
+        raise (
+            hidden[0]
+            if hidden
+            else NotFoundError(
+                "None of the files is available", remedy="run `lora-tui sync`, then try again"
+            )
+        )
     if context.json:
         data: dict[str, Any] = {
             "model_id": model.id,

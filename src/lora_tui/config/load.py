@@ -67,6 +67,8 @@ def load_profile(
             raise ConfigError(
                 f"There is no profile named {chosen}",
                 details=f"profiles in {paths.config_file}: {known}",
+                remedy=f"name one of them, or run `lora-tui config set url https://… --profile"
+                f" {chosen}`",
             )
         raise NotConfiguredError(
             "Nothing is configured yet",
@@ -126,7 +128,11 @@ def read_document(path: Path, *, required: bool = False) -> dict[str, Any]:
         text = read_text_file(path, "The configuration file")
     except FileNotFoundError:
         if required:
-            raise ConfigError("The configuration file does not exist", details=str(path)) from None
+            raise ConfigError(
+                "The configuration file does not exist",
+                details=str(path),
+                remedy="check the path after --config",
+            ) from None
         return {}
     import tomllib  # late: without a file its parser is not needed
 
