@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_tui.commands.config import setting_lines
 from tests.conftest import Run
 
 WRITTEN = """\
@@ -209,3 +210,15 @@ def test_config_prints_what_config_set_takes(run: Run, file: Path, text: str, sh
     assert run("config", "set", key, text).code == 0
     [line] = [line for line in run("config").out.splitlines() if line.startswith(key)]
     assert line.split()[1] == shown
+
+
+def test_on_a_terminal_the_explanations_wrap_to_its_width() -> None:
+    lines = [
+        ("downloads", "/a/rather/long/path/for/adapters", "the directory for adapters"),
+        ("ascii", "false", "ASCII characters only, for terminals that lack stars"),
+        ("app.sync", "f5", ""),
+    ]
+    shown = list(setting_lines(lines, 80))
+    assert max(map(len, shown)) <= 80
+    assert " ".join(" ".join(shown).split()) == " ".join(" ".join(one).strip() for one in lines)
+    assert len(list(setting_lines(lines, None))) == 3

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import shutil
 import sys
+import textwrap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from lora_tui.errors import ConfigError, UsageError
 from lora_tui.secret import MASK
 
 _VALUE_WIDTH = 28
+_MIN_ROOM = 24
 
 
 def config(context: Context) -> None:
@@ -80,8 +84,24 @@ def _show(context: Context, path: Path) -> None:
         context.print_data({**shown, "keys": moved})
         return
     lines += [(name, keys, "") for name, keys in moved.items()]
-    for key, text, explanation in lines:
-        context.out.write(f"{key:<20} {text:<{_VALUE_WIDTH}}  {explanation}".rstrip() + "\n")
+    width = shutil.get_terminal_size().columns if context.out.isatty() else None
+    context.out.writelines(f"{line}\n" for line in setting_lines(lines, width))
+
+
+def setting_lines(lines: Iterable[tuple[str, str, str]], width: int | None) -> Iterator[str]:
+    """Lines of key, value and explanation, which wraps to a terminal of `width` columns."""
+    for key, value, explanation in lines:
+        line = f"{key:<20} {value:<{_VALUE_WIDTH}}  "
+        if width is None or len(line) + len(explanation) <= width:
+            yield f"{line}{explanation}".rstrip()
+            continue
+        room = width - len(line)
+        if room < _MIN_ROOM:  # below the value
+            yield line.rstrip()
+            line, room = " " * 21, max(_MIN_ROOM, width - 21)
+        first, *more = textwrap.wrap(explanation, room)
+        yield f"{line}{first}"
+        yield from (" " * len(line) + rest for rest in more)
 
 
 def _in_file(setting: Setting, value: Any) -> str:
