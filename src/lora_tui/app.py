@@ -44,7 +44,13 @@ class LoraTuiApp(CacheApp):
             show=False,
             tooltip="Show notifications",
         ),
-        bound("app.transfers", "transfers", "Transfers", show=False, tooltip="Show downloads"),
+        bound(
+            "app.transfers",
+            "transfers",
+            "Transfers",
+            show=False,
+            tooltip="Show all downloads",
+        ),
         bound(
             "app.harvest",
             "harvest",
@@ -97,7 +103,7 @@ class LoraTuiApp(CacheApp):
             self.push_screen(NotificationsScreen())
 
     def action_transfers(self) -> None:
-        """Show the downloads."""
+        """Show Transfers."""
         from lora_tui.screens.transfers import TransfersScreen
 
         if not isinstance(self.screen, TransfersScreen):
@@ -108,12 +114,15 @@ class LoraTuiApp(CacheApp):
         from lora_tui.screens.harvest import HarvestScreen
 
         if self.harvest is None:
-            self.notify("The harvest needs the network", severity="warning")
+            self.notify(
+                "The harvest needs the network. Start lora-tui without --offline.",
+                severity="warning",
+            )
         elif not isinstance(self.screen, HarvestScreen):
             try:
                 self.push_screen(HarvestScreen(self.harvest))
             except LoraTuiError as error:
-                self.show_error(error)
+                self.show_error(error, title="Harvest not opened")
 
     def action_settings(self) -> None:
         """Show the settings."""
@@ -123,7 +132,7 @@ class LoraTuiApp(CacheApp):
             try:
                 self.push_screen(SettingsScreen(self.settings))
             except LoraTuiError as error:
-                self.show_error(error)
+                self.show_error(error, title="Settings not opened")
 
     def action_login(self) -> None:
         """Sign in again; whatever is shown stays as it is."""

@@ -45,7 +45,7 @@ class FirstRunApp(BaseApp):
             try:
                 set_value(self._paths.config_file, self._profile_name, "theme", self.theme)
             except LoraTuiError as error:
-                self.show_error(error)
+                self.show_error(error, title="Theme not stored")
 
     @on(WelcomeScreen.Chosen)
     def _chosen(self, event: WelcomeScreen.Chosen) -> None:

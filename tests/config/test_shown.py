@@ -70,7 +70,7 @@ def test_an_invalid_file_is_refused_in_a_sentence(file: Path, text: str, says: s
 def test_each_setting_shows_its_source(file: Path) -> None:
     said = shown(make_settings(file, {"LORA_TUI_ASCII": "1", "LORA_TUI_LIMIT_RATE": "5M"}))
     assert said["ascii"] == ("on", "LORA_TUI_ASCII")
-    assert said["limit_rate"] == ("5M a second", "LORA_TUI_LIMIT_RATE")
+    assert said["limit_rate"] == ("5M/s", "LORA_TUI_LIMIT_RATE")
     assert said["bell"] == ("off", FILE)
     assert said["theme"] == ("automatic", DEFAULT)
     assert shown(make_settings(file, {"NO_COLOR": "1"}))["theme"] == ("mono", "NO_COLOR")
@@ -86,7 +86,7 @@ def test_each_setting_shows_its_source(file: Path) -> None:
         ("sync_interval", "120", "120 s"),
         ("downloads", "/data/adapters", "/data/adapters"),
         ("parallel_downloads", "5", "5"),
-        ("limit_rate", "800K", "800K a second"),
+        ("limit_rate", "800K", "800K/s"),
         ("background_harvest", "on", "on"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from lora_tui.text import terminal_safe
-from lora_tui.widgets.cells import fit, normalize_width
+from lora_tui.widgets.cells import fit, fit_path, normalize_width, shorten_paths
 from lora_tui.widgets.charts.sparkline import sparkline
 from lora_tui.widgets.model_columns import layout_columns
 
@@ -78,3 +78,31 @@ def test_columns_never_overlap_nor_leave_the_line(width: int) -> None:
         assert placed.width > 0
         end = placed.left + placed.width + 1
     assert end - 1 <= width
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (40, "/home/you/downloads/sql-assistant-2d3e"),
+        (37, "…/you/downloads/sql-assistant-2d3e"),
+        (30, "…/downloads/sql-assistant-2d3e"),
+        (29, "…/sql-assistant-2d3e"),
+        (12, "…istant-2d3e"),
+    ],
+)
+def test_a_long_path_loses_whole_components_from_its_beginning(width: int, shown: str) -> None:
+    fitted = fit_path("/home/you/downloads/sql-assistant-2d3e", width)
+    assert fitted == shown
+    assert cell_len(fitted) <= width
+
+
+def test_only_paths_are_shortened_in_a_text() -> None:
+    text = (
+        "Can't write to /home/you/downloads/sql-assistant-2d3e\nsee https://p.example/a/b/c/d/e/f"
+    )
+    assert shorten_paths(text, 22) == (
+        "Can't write to …/sql-assistant-2d3e\nsee https://p.example/a/b/c/d/e/f"
+    )
+    assert shorten_paths("/home/you/my models/sql-assistant-2d3e", 31) == (
+        "…/my models/sql-assistant-2d3e"
+    )

@@ -17,7 +17,7 @@ from lora_tui.processes import new_identity
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
 from lora_tui.tui.cache_app import CacheApp
-from tests.tui.conftest import Open, until
+from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import DATASETS, NOW, USER, FakeWriters, Library, identifier
 from tests.tui.test_snapshots import LARGE, SMALL, Compare
 
@@ -189,3 +189,26 @@ async def test_a_harvested_model_is_synced_again_after_a_sync_that_another_proce
 
 def text(app: LoraTuiApp) -> str:
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def test_a_late_job_is_not_called_expired_because_it_is_still_tried(
+    library: Library, make: Made
+) -> None:
+    library.put_jobs(job_row(1, 50))
+    app = make()
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("h")
+        await until(pilot, lambda: "waiting" in screen_text(app))
+        assert "The worker may have deleted the result" in screen_text(app)
+        assert "expired" not in screen_text(app)
+
+
+async def test_the_keys_name_only_what_they_do_now(library: Library, make: Made) -> None:
+    library.put_jobs(job_row(1, 5))
+    app = make()
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("h")
+        await until(pilot, lambda: "waiting" in screen_text(app))
+        assert "b Start" in screen_text(app)
+        assert "Stop" not in screen_text(app)
+        assert "Open model" not in screen_text(app)  # a job that waits has none

@@ -192,12 +192,12 @@ async def test_signing_out_names_running_downloads_and_asks_about_the_cache(
     app = open_app(login=login)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("ctrl+l")
-        await until(pilot, lambda: "Downloads stop: Customer" in screen_text(app))
+        await until(pilot, lambda: "Downloads of Customer" in screen_text(app))
         await pilot.press("n")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
         assert sessions.signed_in(login.profile) is not None
         await pilot.press("ctrl+l", "y")
-        await until(pilot, lambda: "Remove the cached models" in screen_text(app))
+        await until(pilot, lambda: "Remove this account's cache" in screen_text(app))
         await pilot.press("y")
         await until(pilot, lambda: app.signed_out)
     assert app.clears_cache
@@ -212,9 +212,9 @@ async def test_the_settings_name_the_account_and_choosing_it_signs_out(
     app = open_app(login=login, settings=Settings(login.profile, library.path, environment={}))
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("comma", "G", "k", "k", "enter")
-        await until(pilot, lambda: "End the session on this machine?" in screen_text(app))
+        await until(pilot, lambda: "Sign out on this machine?" in screen_text(app))
         await pilot.press("y")
-        await until(pilot, lambda: "Remove the cached models" in screen_text(app))
+        await until(pilot, lambda: "Remove this account's cache" in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: app.signed_out)
     assert not app.clears_cache

@@ -127,3 +127,21 @@ async def test_the_palette_lists_each_theme_by_name(app: LoraTuiApp, settings: S
         await pilot.press("enter")
         await until(pilot, lambda: load_preferences(settings.file, {}).theme == "high-contrast")
         assert app.theme == "high-contrast"
+
+
+async def test_keys_that_do_nothing_on_a_line_are_not_offered(app: LoraTuiApp) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("comma")
+        await until(pilot, lambda: "enter Change" in screen_text(app))
+        await pilot.press("G")
+        await until(pilot, lambda: "enter Change" not in screen_text(app))
+        assert "work.sqlite3" in screen_text(app)
+
+
+async def test_no_text_is_cut_in_a_narrow_terminal(app: LoraTuiApp, settings: Settings) -> None:
+    hints = [line.explanation for line in settings.all()]
+    async with app.run_test(size=(60, 60)) as pilot:
+        await pilot.press("comma")
+        await until(pilot, lambda: "Harvest" in screen_text(app))
+        shown = " ".join(screen_text(app).split())
+        assert [hint for hint in hints if hint not in shown] == []

@@ -188,7 +188,8 @@ async def test_the_status_line_of_every_screen_has_a_bar(library: Library, open_
 
 
 @pytest.mark.parametrize(
-    ("state", "title"), [(TransferState.DONE, "Downloaded"), (TransferState.FAILED, "Failed")]
+    ("state", "title"),
+    [(TransferState.DONE, "Downloaded"), (TransferState.FAILED, "Download failed")],
 )
 async def test_the_end_of_a_download_that_another_run_began_is_announced(
     library: Library, open_app: Open, state: TransferState, title: str
@@ -220,6 +221,29 @@ async def test_the_end_of_a_download_is_announced_once(
         await until(pilot, lambda: any(toast.startswith("Downloaded") for toast in toasts(app)))
         app.poll_cache()
         assert [toast.split(":")[0] for toast in toasts(app)] == ["Downloaded"]
+
+
+async def test_a_toast_keeps_a_long_path_on_one_line(library: Library, open_app: Open) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.notify(f"Saved\n/home/you/{'deep/' * 20}sql-assistant-2d3e", title="Downloaded")
+        await until(pilot, lambda: bool(toasts(app)))
+        (toast,) = toasts(app)
+        assert "…/deep/" in toast
+        assert toast.endswith("/deep/sql-assistant-2d3e")
+        assert all(len(line) <= 72 for line in toast.splitlines())
+
+
+async def test_an_empty_list_does_not_offer_to_open_a_model(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("t")
+        await until(pilot, lambda: "No downloads" in screen_text(app))
+        assert "Open model" not in screen_text(app)
 
 
 async def test_a_pause_that_the_user_asked_for_is_not_announced(

@@ -110,7 +110,7 @@ class Rate(Kind):
 
     def shown(self, written: object) -> str:
         """With its unit of time."""
-        return f"{written} a second"
+        return f"{written}/s"
 
     def typed(self, written: object) -> str:
         """Without it."""

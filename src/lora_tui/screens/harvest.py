@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from lora_tui import clock
+from lora_tui import clock, formats
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.records import jobs_without_model
 from lora_tui.domain import Job
@@ -35,7 +35,7 @@ class JobList(FullList, inherit_bindings=False):
     """The list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("list.open", "select", "Open", tooltip="Open the model of a finished job"),
+        bound("list.open", "select", "Open model", tooltip="Open the model of a finished job"),
         *LIST_KEYS,
     ]
 
@@ -50,11 +50,12 @@ class HarvestScreen(ListScreen[JobState]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("app.harvest", "back", "Back", show=False),
+        bound("harvest.start", "start", "Start", tooltip="Start the background harvest"),
         bound(
             "harvest.start",
-            "start_or_stop",
-            "Start/stop",
-            tooltip="Harvest in the background, or stop it",
+            "stop",
+            "Stop",
+            tooltip="Stop the background harvest after the current file",
         ),
         bound("harvest.retry", "retry", "Retry", tooltip="Retry the failed job"),
         bound(
@@ -136,9 +137,15 @@ class HarvestScreen(ListScreen[JobState]):
         if action == "retry":
             job = self.chosen
             return job is not None and job.state in _CAN_BE_RETRIED
-        if action == "start_or_stop":
-            return self._config_error is None
-        return True
+        can_stop = self._harvest.running and not self._harvest.stopping
+        if action == "start":
+            return self._config_error is None and not can_stop
+        return can_stop if action == "stop" else True
+
+    @property
+    def can_select(self) -> bool:
+        """Whether the job under the cursor has a model to open."""
+        return self.chosen is not None and self.chosen.artifact_id is not None
 
     def _read_jobs(self) -> list[JobState]:
         """The jobs of the ledger, and those of the cache that it does not have."""
@@ -159,15 +166,17 @@ class HarvestScreen(ListScreen[JobState]):
         found = {job.job_id for job in jobs}
         return known + [_waiting(job) for job in waiting.values() if job.id not in found]
 
-    def action_start_or_stop(self) -> None:
-        """Start the background harvest, or stop it after the current file."""
-        if self._harvest.running and not self._harvest.stopping:
-            self._harvest.stop()
-        else:
-            try:
-                self._harvest.start()
-            except LoraTuiError as error:
-                self.lora.show_error(error)
+    def action_start(self) -> None:
+        """Start the background harvest."""
+        try:
+            self._harvest.start()
+        except LoraTuiError as error:
+            self.lora.show_error(error, title="Harvest not started")
+        self.poll_ledger()
+
+    def action_stop(self) -> None:
+        """Stop the background harvest after the current file."""
+        self._harvest.stop()
         self.poll_ledger()
 
     def action_retry(self) -> None:
@@ -190,16 +199,17 @@ class HarvestScreen(ListScreen[JobState]):
             self.open_model(row.artifact_id)
 
     def _retry(self, jobs: list[JobState]) -> None:
-        self.lora.ask(partial(self._harvest.retry, [job.job_id for job in jobs]))
+        ids = [job.job_id for job in jobs]
+        self.lora.ask(partial(self._harvest.retry, ids), if_failed="Not retried")
         when = "now" if self._harvest.running else "in the next cycle"
-        self.notify(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} will be retried {when}")
+        self.notify(f"{formats.counted(len(jobs), 'job')} will be retried {when}")
 
     def _background_text(self) -> str:
         if self._harvest.stopping:
-            return "background: stopping after this file"
+            return "background: stopping"
         if self._harvest.running:
             return "background: on"
-        return "background: failed" if self._harvest.error else "background: off"
+        return f"background: {'failed' if self._harvest.error else 'off'}"
 
     def say_empty(self, panel: StatePanel) -> None:
         """Explain where jobs come from."""
@@ -210,7 +220,8 @@ class HarvestScreen(ListScreen[JobState]):
             panel.show_message(
                 "No jobs are waiting",
                 f"Press {sync} to sync and look for new ones",
-                f"Press {start} to harvest in the background; on a server, run lora-tui --harvest",
+                f"Press {start} to harvest in the background",
+                "On a server, run lora-tui --harvest",
             )
 
     def _show_problem(self, *, any_jobs: bool) -> None:

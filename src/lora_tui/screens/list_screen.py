@@ -35,7 +35,14 @@ LIST_KEYS: Final[tuple[BindingType, ...]] = (
 
 
 class FullList(OptionList):
-    """A list that fills a screen. Put LIST_KEYS into its BINDINGS."""
+    """A list that fills a screen. Put LIST_KEYS into its BINDINGS.
+
+    Its screen says with `can_select` whether `enter` does anything on the line under the cursor.
+    """
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Offer `enter` only where it does something."""
+        return action != "select" or bool(getattr(self.screen, "can_select", True))
 
 
 class ListScreen(CacheScreen, Generic[Row]):
@@ -69,6 +76,11 @@ class ListScreen(CacheScreen, Generic[Row]):
     @abstractmethod
     def open_row(self, row: Row) -> None:
         """Called for `enter` on a row."""
+
+    @property
+    def can_select(self) -> bool:
+        """Whether `enter` does anything on the row under the cursor."""
+        return self.chosen is not None
 
     def compose(self) -> ComposeResult:
         """The list, or the text for an empty list."""

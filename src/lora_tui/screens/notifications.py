@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -15,16 +15,20 @@ from lora_tui.cache.records import get_notifications
 from lora_tui.domain import Notification
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.widgets.bindings import bound, key_of
-from lora_tui.widgets.cells import normalize_width
+from lora_tui.widgets.cells import normalize_width, wrap
 from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel
+
+_INDENT: Final = 2
+_MOST_LINES: Final = 4
+"""Of a message."""
 
 
 class NoticeList(FullList, inherit_bindings=False):
     """The list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("list.open", "select", "Open", tooltip="Mark as read and open the model"),
+        bound("list.open", "select", "Open model", tooltip="Mark as read, and open the model"),
         *LIST_KEYS,
     ]
 
@@ -32,7 +36,7 @@ class NoticeList(FullList, inherit_bindings=False):
 class NotificationsScreen(ListScreen[Notification]):
     """Shows the newest 200 notifications."""
 
-    ABOUT = "Notifications of the pipeline. What you read here is read in the web application too."
+    ABOUT = "Notifications of the pipeline. Opening one marks it as read, also on the web."
     CSS_PATH = "list_screen.tcss"
     HEADING = "Notifications"
     TOPICS = frozenset({Topic.NOTIFICATIONS, Topic.MODELS})
@@ -62,7 +66,11 @@ class NotificationsScreen(ListScreen[Notification]):
     def say_empty(self, panel: StatePanel) -> None:
         """Say when notifications arrive."""
         key = key_of(self.app, "app.sync")
-        panel.show_message("No notifications", f"They arrive when a model is ready; {key} syncs")
+        panel.show_message(
+            "No notifications",
+            "The pipeline sends one when a model is ready or a training fails",
+            f"Press {key} to sync",
+        )
 
     def open_row(self, row: Notification) -> None:
         """Mark the notification as read, and open its model."""
@@ -71,16 +79,26 @@ class NotificationsScreen(ListScreen[Notification]):
         if row.model_id is not None:
             self.open_model(row.model_id)
 
+    @property
+    def can_select(self) -> bool:
+        """Whether the notification has a model or is unread."""
+        return self.chosen is not None and bool(self.chosen.model_id or not self.chosen.read)
+
     def _line(self, notice: Notification, name: str | None) -> Content:
         dot = ("*" if self.ascii_only else "●") if not notice.read else " "
         age = formats.age(notice.created_at, clock.now()) if notice.created_at else ""
         title = normalize_width(notice.title, ascii_only=self.ascii_only)
         name = normalize_width(name, ascii_only=self.ascii_only) if name else None
+        # the name of the model is the beginning of the message's first line
+        lead = f"{name}  " if name else ""
         message = normalize_width(notice.message, ascii_only=self.ascii_only)
+        lines = wrap(lead + message, self.line_width - _INDENT)[:_MOST_LINES] or [""]
+        head = lines[0][: len(lead)]
         return Content.assemble(
             (f"{dot} ", "$accent"),
             (title, "bold" if not notice.read else "$secondary"),
             (f"  {age}", "$secondary"),
-            (f"\n  {name}  " if name else "\n  ", "$primary"),
-            (message, "$secondary"),
+            (f"\n  {head}", "$primary"),
+            (lines[0][len(head) :], "$secondary"),
+            ("".join(f"\n  {line}" for line in lines[1:]), "$secondary"),
         )

@@ -23,7 +23,7 @@ from lora_tui.screens.list_screen import LIST_KEYS, FullList
 from lora_tui.text import terminal_safe
 from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.widgets.bindings import bound, key_of
-from lora_tui.widgets.cells import fit
+from lora_tui.widgets.cells import fit, fit_path, normalize_width, short_path, wrap
 from lora_tui.widgets.model_columns import COLUMNS, layout_columns
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 
@@ -32,7 +32,8 @@ _SOURCE: Final = 20
 _WIDEST: Final = 110
 _COLUMNS: Final = "columns"
 _ACCOUNT: Final = "account"
-_AFTER: Final = 2
+_FILE, _CACHE = "file", "cache"
+_COLUMNS_AT: Final = 2
 """The columns come after so many settings: the colours and ASCII."""
 
 
@@ -40,7 +41,7 @@ class SettingList(FullList, inherit_bindings=False):
     """The list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("settings.change", "select", "Change", tooltip="Change it, or type another value"),
+        bound("settings.change", "select", "Change", tooltip="Choose the next value, or type one"),
         *LIST_KEYS,
     ]
 
@@ -53,7 +54,7 @@ class SettingsScreen(CacheScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("app.settings", "back", "Back", show=False),
-        bound("settings.default", "default", "Default", tooltip="Go back to the default"),
+        bound("settings.default", "default", "Reset", tooltip="Reset to the default"),
     ]
 
     def __init__(self, settings: Settings) -> None:
@@ -130,9 +131,7 @@ class SettingsScreen(CacheScreen):
         elif setting.key == _COLUMNS:
             self._choose_columns()
         elif not setting.is_changeable:
-            is_set = setting.source == FLAG or setting.source.isupper()  # a variable's name
-            reason = f"set by {setting.source}" if is_set else "shown for information"
-            self.notify(f"{setting.label} can't be changed here: {reason}", severity="warning")
+            self.notify(f"Can't be changed here: {_why_fixed(setting)}", title=setting.label)
         elif setting.choices:
             after = (setting.choices.index(setting.value) + 1) % len(setting.choices)
             self._change(setting, setting.choices[after])
@@ -155,6 +154,11 @@ class SettingsScreen(CacheScreen):
         return self._rows[index] if index is not None and index < len(self._rows) else None
 
     @property
+    def can_select(self) -> bool:
+        """Whether `enter` does anything on the line under the cursor."""
+        return self._chosen is not None and self._chosen.key not in (_FILE, _CACHE)
+
+    @property
     def _typing(self) -> bool:
         return self.query_one("#setting-typed").has_class("-open")
 
@@ -169,7 +173,7 @@ class SettingsScreen(CacheScreen):
                 if self.is_alive:
                     self._rows = self._all()
             except LoraTuiError as error:
-                self.lora.show_error(error)
+                self.lora.show_error(error, title="Settings not read")
                 return
             if self.is_alive:
                 self._show_changed(setting, value)
@@ -182,7 +186,10 @@ class SettingsScreen(CacheScreen):
 
         # a change is applied even if the screen was closed before it was written
         self.lora.start(
-            partial(self._settings.change, setting.key, value), changed, name="settings"
+            partial(self._settings.change, setting.key, value),
+            changed,
+            failed=partial(self.lora.show_error, title=f"{setting.label} not changed"),
+            name="settings",
         )
 
     def _show_changed(self, setting: SettingLine, value: str) -> None:
@@ -201,17 +208,17 @@ class SettingsScreen(CacheScreen):
             "Columns",
             shown or "those that fit best",
             source="remembered" if keys else "default",
-            explanation="of the list of models",
+            explanation="in the list of models",
             is_changeable=True,
         )
         settings = self._settings.all()
         return [
-            *settings[:_AFTER],
+            *settings[:_COLUMNS_AT],
             columns,
-            *settings[_AFTER:],
+            *settings[_COLUMNS_AT:],
             *self._account(),
-            SettingLine("file", "Configuration", str(self._settings.file)),
-            SettingLine("cache", "Cache", str(self._settings.cache_path)),
+            SettingLine(_FILE, "Config file", short_path(self._settings.file)),
+            SettingLine(_CACHE, "Cache", short_path(self._settings.cache_path)),
         ]
 
     def _account(self) -> list[SettingLine]:
@@ -219,7 +226,8 @@ class SettingsScreen(CacheScreen):
         if account is None:
             return []
         who = account.email or account.user_id
-        return [SettingLine(_ACCOUNT, "Account", who, explanation="choosing it signs out")]
+        key = key_of(self.app, "settings.change")
+        return [SettingLine(_ACCOUNT, "Account", who, explanation=f"{key} signs out")]
 
     def _choose_columns(self) -> None:
         keys = self.lora.view_state.columns
@@ -241,14 +249,24 @@ class SettingsScreen(CacheScreen):
 
     def _line(self, setting: SettingLine) -> Content:
         width = max(40, min(_WIDEST, self.size.width - 8))
-        room = width - _LABEL - _SOURCE - 1
+        source = _SOURCE if setting.source else 0
+        room = width - _LABEL - source
         value = terminal_safe(setting.value, limit=500)
-        words = fit(setting.explanation, width - _LABEL, ascii_only=self.ascii_only).rstrip()
+        cut = fit_path if "/" in value else fit
         parts = [
             (fit(setting.label, _LABEL), "$secondary"),
-            (fit(value, room, ascii_only=self.ascii_only), "bold"),
-            (fit(f" {setting.source}", _SOURCE, right=True), "$secondary"),
+            (fit(cut(value, room, ascii_only=self.ascii_only), room), "bold"),
+            (fit(f" {setting.source}", source, right=True), "$secondary"),
         ]
-        if words:
-            parts.append((f"\n{' ' * _LABEL}{words}", "$secondary"))
+        explanation = normalize_width(setting.explanation, ascii_only=self.ascii_only)
+        for line in wrap(explanation, width - _LABEL) if explanation else ():
+            parts.append((f"\n{' ' * _LABEL}{line}", "$secondary"))
         return Content.assemble(*parts)
+
+
+def _why_fixed(setting: SettingLine) -> str:
+    if setting.key in (_FILE, _CACHE):
+        return "shown for information"
+    if setting.source == FLAG or setting.source.isupper():  # a variable's name
+        return f"set by {setting.source}"
+    return "the demo does not use this setting"

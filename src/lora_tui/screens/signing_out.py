@@ -1,4 +1,4 @@
-"""Signing out of the application: two questions, then the session ends here and at the backend."""
+"""Signs out of the application, after two questions; ends the session here and at the backend."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MOST_NAMES = 3
 
 
 def sign_out(app: CacheApp, login: Login) -> None:
-    """Ask whether, ask what becomes of the cache, do it, and leave the application."""
+    """Ask whether to sign out and whether to remove the cache; then do it, and exit."""
 
     def confirmed(wanted: bool | None) -> None:
         if wanted:
-            question = "Remove the cached models too? No keeps them on this machine."
+            question = "Remove this account's cache from this machine too? Downloads are kept."
             app.push_screen(ConfirmScreen("Sign out", question), end_session)
 
     def end_session(clear: bool | None) -> None:
@@ -45,9 +45,9 @@ def _question(app: CacheApp) -> str:
     rows = active_transfers(app.db)
     ids = list(dict.fromkeys(row.model_id for row in rows))
     if not ids:
-        return "End the session on this machine?"
+        return "Sign out on this machine?"
     known = names_of(app.db, ids)
     names = [known.get(model_id, model_id) for model_id in ids]
     rest = len(names) - _MOST_NAMES
     what = ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
-    return f"Downloads stop: {what}. What was fetched is kept. End the session on this machine?"
+    return f"Sign out on this machine? Downloads of {what} stop; their partial files are kept."

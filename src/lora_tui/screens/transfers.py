@@ -43,7 +43,8 @@ _COUNTED: Final = (
     ("paused", (TransferState.PAUSED,)),
     ("stopped", (TransferState.CANCELLED,)),
     ("failed", (TransferState.FAILED,)),
-    ("missing/changed", (TransferState.MISSING, TransferState.CHANGED)),
+    ("missing", (TransferState.MISSING,)),
+    ("changed", (TransferState.CHANGED,)),
     ("done", (TransferState.DONE,)),
 )
 
@@ -52,7 +53,7 @@ class TransferList(FullList, inherit_bindings=False):
     """The list of files."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("list.open", "select", "Model", tooltip="Open the model"),
+        bound("list.open", "select", "Open model", tooltip="Open the model of this file"),
         *LIST_KEYS,
     ]
 
@@ -60,7 +61,7 @@ class TransferList(FullList, inherit_bindings=False):
 class TransfersScreen(ListScreen[Transfer]):
     """Unfinished downloads in the order of the queue, then finished ones."""
 
-    ABOUT = "Downloads continue on other screens, and after a restart."
+    ABOUT = "All downloads. They continue while you use other screens, and after a restart."
     CSS_PATH = ["list_screen.tcss", "transfers.tcss"]  # noqa: RUF012 - Textual's own
     HEADING = "Transfers"
     TOPICS = frozenset({Topic.TRANSFERS, Topic.MODELS})
@@ -81,7 +82,7 @@ class TransfersScreen(ListScreen[Transfer]):
             "transfers.cancel",
             "control('cancel')",
             "Stop",
-            tooltip="Cancel this file; the downloaded part is kept",
+            tooltip="Stop this file; the downloaded part is kept",
         ),
         bound("transfers.up", "control('up')", "Up", tooltip="Move up in the queue"),
         bound("transfers.down", "control('down')", "Down", tooltip="Move down in the queue"),
@@ -164,8 +165,10 @@ class TransfersScreen(ListScreen[Transfer]):
             if wanted:
                 self._ask(Control.FORGET, [row])
 
-        fetched = f"{formats.size(row.bytes_done)} of {terminal_safe(row.file, limit=100)}"
-        question = f"{fetched} are already downloaded, and will be deleted. Remove it?"
+        name = terminal_safe(row.file, limit=100)
+        question = (
+            f"Remove {name}? This deletes the {formats.size(row.bytes_done)} downloaded so far."
+        )
         self.app.push_screen(ConfirmScreen("Remove", question), self.while_alive(answered))
 
     def action_all(self, what: str) -> None:
@@ -174,7 +177,9 @@ class TransfersScreen(ListScreen[Transfer]):
 
     def _ask(self, what: Control, rows: Sequence[Transfer]) -> None:
         ids = [row.id for row in rows if _applies(what, row)]
-        self.lora.ask(partial(self.lora.writers.control_downloads, what, ids))
+        self.lora.ask(
+            partial(self.lora.writers.control_downloads, what, ids), if_failed="Nothing changed"
+        )
 
     def _show_total(self) -> None:
         """Show the number of files in each state; bytes, rate and remaining time of active ones."""
@@ -183,7 +188,10 @@ class TransfersScreen(ListScreen[Transfer]):
             for word, states in _COUNTED
             if (count := sum(row.state in states for row in self._rows))
         ]
-        self.query_one(TitleBar).detail = ", ".join(counts)
+        title = self.query_one(TitleBar)
+        title.detail = ", ".join(counts)
+        limit = self.lora.settings.profile.limit_rate if self.lora.settings is not None else None
+        title.aside = f"limit {formats.rate(limit)}" if limit else ""
         active = [row for row in self._rows if row.state in ACTIVE]
         total = self.query_one("#total", Static)
         total.display = bool(active)

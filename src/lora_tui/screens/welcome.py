@@ -25,14 +25,21 @@ _CHOICES: Final = (
 )
 
 
+class ChoiceList(OptionList, inherit_bindings=False):
+    """The two choices."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bound("welcome.choose", "select", "Choose"),
+        bound("list.down", "cursor_down", "Next", show=False),
+        bound("list.up", "cursor_up", "Previous", show=False),
+    ]
+
+
 class WelcomeScreen(BaseScreen[None]):
     """Posts `Chosen` to its application."""
 
     CSS_PATH = "welcome.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("welcome.choose", "select", "Choose"),
-        bound("list.down", "cursor(1)", "Next", show=False),
-        bound("list.up", "cursor(-1)", "Previous", show=False),
         bound("app.theme", "app.other_theme", "Colours"),
         bound("welcome.leave", "app.quit", "Quit"),
         bound("app.quit", "app.quit", "Quit", show=False),
@@ -54,7 +61,7 @@ class WelcomeScreen(BaseScreen[None]):
         with Middle(), Center(), Vertical(id="welcome"):
             yield Static("lora-tui", id="welcome-name")
             yield Static("Your fine-tuned LoRA adapters, in the terminal", id="welcome-what")
-            yield OptionList(
+            yield ChoiceList(
                 *(
                     Option(Content.assemble((title, "bold"), "\n", (words, "$secondary")), id=name)
                     for name, title, words in _CHOICES
@@ -63,7 +70,7 @@ class WelcomeScreen(BaseScreen[None]):
                 id="welcome-choices",
             )
             yield Static(
-                f"Nothing is configured yet; connecting writes\n{self._config_file}",
+                f"Nothing is configured yet. Connecting an account writes\n{self._config_file}",
                 markup=False,
                 id="welcome-file",
             )
@@ -74,18 +81,6 @@ class WelcomeScreen(BaseScreen[None]):
         choices = self.query_one(OptionList)
         choices.highlighted = 0
         choices.focus()
-
-    def action_select(self) -> None:
-        """Choose the highlighted line, for a key that is not the list's own."""
-        self.query_one(OptionList).action_select()
-
-    def action_cursor(self, lines: int) -> None:
-        """Move the highlight by this many lines (1 or -1)."""
-        choices = self.query_one(OptionList)
-        if lines > 0:
-            choices.action_cursor_down()
-        else:
-            choices.action_cursor_up()
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:

@@ -14,7 +14,7 @@ from textual.notifications import SeverityLevel
 
 from lora_tui.config.keys import keys_of
 from lora_tui.config.table import THEME_NAMES, Preferences
-from lora_tui.errors import LoraTuiError
+from lora_tui.errors import LoraTuiError, UnreachableError
 from lora_tui.text import terminal_safe
 from lora_tui.tui.background import StartsCalls
 from lora_tui.tui.base_screen import BaseScreen
@@ -22,8 +22,11 @@ from lora_tui.tui.line_filters import ColourFilter, ControlCharacterFilter, Curs
 from lora_tui.tui.terminal import can_be_resumed, exit_on_signals, stop
 from lora_tui.tui.themes import ANSI, MONO, THEMES, suitable_theme
 from lora_tui.widgets.bindings import bound, key_of
-from lora_tui.widgets.cells import normalize_width
+from lora_tui.widgets.cells import normalize_width, shorten_paths
 
+_TOAST_WIDTH: Final = 64
+"""As in base_app.tcss."""
+_OFFLINE_REMEDY: Final = "check the network; the models in the cache stay available"
 _KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
 _KEYS_IN_WORDS: Final = str.maketrans(
     {"↑": "up", "↓": "down", "←": "left", "→": "right", "⌫": "backspace"}
@@ -180,14 +183,15 @@ class BaseApp(App[None], StartsCalls):
         self.copy_to_clipboard(text)
         self.notify(what or text, title="Copied", timeout=3)
 
-    def show_error(self, error: LoraTuiError) -> None:
-        """Show an error with its remedy."""
-        lines = [str(error)]
-        if error.details:
-            lines.append(error.details)
-        if error.remedy:
-            lines.append(f"→ {error.remedy}")
-        self.notify("\n".join(lines), title="Failed", severity="error", timeout=8)
+    def show_error(self, error: LoraTuiError, *, title: str = "Failed", name: str = "") -> None:
+        """Show an error with its remedy; `title` says what failed, `name` for which model."""
+        lines = [name, str(error), error.details or ""]
+        remedy = error.remedy
+        if remedy == UnreachableError.default_remedy:
+            remedy = _OFFLINE_REMEDY
+        if remedy:
+            lines.append(f"→ {remedy}")
+        self.notify("\n".join(filter(None, lines)), title=title, severity="error", timeout=8)
 
     def get_key_display(self, binding: Binding) -> str:
         """The name of a key in hints."""
@@ -209,10 +213,12 @@ class BaseApp(App[None], StartsCalls):
         timeout: float | None = None,
         markup: bool = False,  # noqa: ARG002 - toasts show remote text: never markup
     ) -> None:
-        """Show a toast; its text is never parsed as markup."""
+        """Show a toast. Its text is never parsed as markup; paths are shortened to one line."""
         message = terminal_safe(message, limit=4_000, lines=True)
+        width = min(_TOAST_WIDTH, self.size.width * 9 // 10) - 4  # without border and padding
+        message = normalize_width(message, ascii_only=self.ascii_only)
         super().notify(
-            normalize_width(message, ascii_only=self.ascii_only),
+            shorten_paths(message, width, ascii_only=self.ascii_only),
             title=normalize_width(terminal_safe(title), ascii_only=self.ascii_only),
             severity=severity,
             timeout=timeout,

@@ -109,10 +109,17 @@ class BaseScreen(Screen[Answer], StartsCalls):
         del event
         small = self.is_too_small
         self.set_class(small, "-too-small")
-        if small and not self.query(TooSmall):
-            needed = f"Terminal too small: {self.LEAST_WIDTH} x {self.LEAST_HEIGHT} needed"
-            way_out = f"{key_of(self.app, 'app.quit')} quits"
-            self.mount(TooSmall(f"{needed}\n{way_out}", markup=False))
+        if not small:
+            return
+        size = self.app.size
+        needed = (
+            f"{self.LEAST_WIDTH} x {self.LEAST_HEIGHT} needed, now {size.width} x {size.height}"
+        )
+        text = f"Terminal too small\n{needed}\n{key_of(self.app, 'app.quit')} quits"
+        if not self.query(TooSmall):
+            self.mount(TooSmall(text, markup=False))
+        else:
+            self.query_one(TooSmall).update(text)
 
     def on_screen_resume(self) -> None:
         """Give the answer that had to wait until the screen above was closed."""

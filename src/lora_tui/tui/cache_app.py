@@ -141,7 +141,7 @@ class CacheApp(BaseApp):
         if self.harvest is not None:
             self.set_interval(self.HARVEST_POLL_SECONDS, self._sync_harvested)
             if self.harvest.wanted_on_start:
-                self.ask(self.harvest.start)
+                self.ask(self.harvest.start, if_failed="Harvest not started")
 
     def on_unmount(self) -> None:
         """Close the cache. A writer that ends after this updates no screen."""
@@ -188,7 +188,7 @@ class CacheApp(BaseApp):
                 self.notify("A sync is already running")
             return
         if asked_for and get_sync_state(self.db).running:
-            self.notify("Another lora-tui is syncing; its results appear here too")
+            self.notify("Another lora-tui is syncing this cache; its changes appear here")
         self._syncing, self._sync_due = True, False
         if self._next_sync is not None:
             self._next_sync.stop()
@@ -225,13 +225,16 @@ class CacheApp(BaseApp):
 
     def mark_read(self, notification_id: str) -> None:
         """Mark a notification as read, in the cache and in the backend."""
-        self.ask(partial(self.writers.mark_notification_read, notification_id))
+        self.ask(
+            partial(self.writers.mark_notification_read, notification_id),
+            if_failed="Not marked as read",
+        )
 
-    def ask(self, call: Callable[[], None]) -> None:
-        """Run a short call of a writer in a thread; a failure becomes a toast."""
+    def ask(self, call: Callable[[], None], *, if_failed: str = "Failed") -> None:
+        """Run a short call of a writer in a thread; a failure becomes a toast of this title."""
 
         def failed(error: LoraTuiError) -> None:
-            self.show_error(error)
+            self.show_error(error, title=if_failed)
             self.poll_cache()
 
         self.start(call, lambda _: self.poll_cache(), failed=failed, name="writer")
@@ -245,7 +248,7 @@ class CacheApp(BaseApp):
         """Keep this state of the list for the next run."""
         if state != self._views.state:
             self._views.state = state
-            self.ask(self._views.write)
+            self.ask(self._views.write, if_failed="View not stored")
 
     def take_preferences(self) -> None:
         """Apply the preferences that the file has now. Raises ConfigError."""
@@ -258,7 +261,7 @@ class CacheApp(BaseApp):
     def choose_theme(self, theme: str) -> None:
         """Change the theme, and write it to the configuration."""
         if self.use_theme(theme) and self.settings is not None:
-            self.ask(partial(self.settings.change, "theme", theme))
+            self.ask(partial(self.settings.change, "theme", theme), if_failed="Theme not stored")
 
     def action_other_theme(self) -> None:
         """Change to the next theme."""
@@ -272,7 +275,7 @@ class CacheApp(BaseApp):
             self.action_login()
         # the banner shows it too, if the sync was able to store it
         elif asked_for or get_sync_state(self.db).error != str(failure):
-            self.show_error(failure)
+            self.show_error(failure, title="Sync failed")
 
     def _sync_later(self) -> None:
         """Schedule the next sync, unless this application never syncs by itself."""

@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui import formats
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfers import Transfer, TransferState, active_transfers, transfers_of
 from lora_tui.errors import LoraTuiError
 from lora_tui.widgets.bindings import key_of
+from lora_tui.widgets.cells import short_path
 
 if TYPE_CHECKING:
     from lora_tui.tui.cache_app import CacheApp
@@ -46,21 +48,21 @@ class Downloads:
         """Announce the downloads that an earlier run left unfinished; `resume` resumes them."""
         files = len(active_transfers(self._app.db))
         if files:
-            what = "1 file is" if files == 1 else f"{files} files are"
             key = key_of(self._app, "app.transfers")
             self._app.notify(
-                f"{what} in the queue; press {key} to see them", title="Resuming downloads"
+                f"{formats.counted(files, 'unfinished file')}. Press {key} to open Transfers",
+                title="Resuming downloads",
             )
         self._resumes = True
 
     def resume(self) -> None:
         """Resume queued downloads in the background."""
-        self._app.ask(self._app.writers.resume_downloads)
+        self._app.ask(self._app.writers.resume_downloads, if_failed="Downloads not resumed")
 
     def start(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
         """Download all files of a model, or those named; notify when it has ended."""
         if model_id in self._asked:
-            self._app.notify(f"{name} is already being downloaded")
+            self._app.notify(f"{name} is being downloaded already")
             return
         self._asked.add(model_id)
         self._fetch(model_id, name, files)
@@ -76,7 +78,7 @@ class Downloads:
             failed = [row for row in rows if row.state is TransferState.FAILED]
             if failed:
                 message = f"{name}\n{failed[0].error}"
-                self._app.notify(message, title="Failed", severity="error")
+                self._app.notify(message, title="Download failed", severity="error")
                 self._app.bell()
             elif rows and all(row.state is TransferState.DONE for row in rows):
                 self._notify_done(name, rows)
@@ -104,7 +106,7 @@ class Downloads:
             from lora_tui.transfers.fetch_bytes import CancelledError
 
             if not isinstance(error, CancelledError):
-                app.show_error(error)
+                app.show_error(error, title="Download failed", name=name)
                 app.bell()
             elif not any(
                 row.state is TransferState.PAUSED for row in transfers_of(app.db, model_id)
@@ -122,7 +124,7 @@ class Downloads:
 
     def _notify_done(self, name: str, rows: Sequence[Transfer]) -> None:
         places: set[Path] = {row.target.parent for row in rows}
-        lines = [name, *map(str, sorted(places))]
+        lines = [name, *map(short_path, sorted(places))]
         unproven = sum(row.checked is not None and not row.checked.proven for row in rows)
         if unproven:
             what = "1 file has" if unproven == 1 else f"{unproven} files have"

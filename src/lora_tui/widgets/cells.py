@@ -67,6 +67,36 @@ def fit_end(text: str, width: int, *, ascii_only: bool = False) -> str:
     return ("~" if ascii_only else "…") + text
 
 
+def fit_path(path: str, width: int, *, ascii_only: bool = False) -> str:
+    """The path, or an ellipsis and as many of its last components as fit: `…/downloads/model-1`."""
+    path = normalize_width(path, ascii_only=ascii_only)
+    if cell_len(path) <= width:
+        return path
+    shortened = path
+    while "/" in shortened[1:]:
+        shortened = shortened[shortened.index("/", 1) :]
+        if cell_len(shortened) < width:
+            return ("~" if ascii_only else "…") + shortened
+    return fit_end(path, width, ascii_only=ascii_only)
+
+
+def shorten_paths(text: str, width: int, *, ascii_only: bool = False) -> str:
+    """The text with each absolute path on one line of `width` cells, as `fit_path` does it."""
+    return "\n".join(
+        fit_path(line, width, ascii_only=ascii_only)
+        if _is_path(line)
+        else " ".join(
+            fit_path(word, width, ascii_only=ascii_only) if _is_path(word) else word
+            for word in line.split(" ")
+        )
+        for line in text.split("\n")
+    )
+
+
+def _is_path(text: str) -> bool:
+    return text.lstrip("'\"(`").startswith(("/", "~/"))
+
+
 def wrap(text: str, width: int) -> list[str]:
     """Break the text into lines of at most `width` cells, between words where possible."""
     if width <= 0:

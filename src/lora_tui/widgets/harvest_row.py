@@ -141,12 +141,12 @@ def _file(file: FileState, width: int, *, ascii_only: bool) -> Line:
 
 
 def _expiry(job: JobState, now: datetime) -> Span:
-    """When the worker deletes the result."""
+    """When the worker deletes the result; it may keep one longer, so a late job is still tried."""
     left = seconds_left(job.completed_at, now)
     if left is None:
         return "", "muted"
     if left <= 0:
-        return "Result expired: the worker keeps it for 30 min only", "failed"
+        return "The worker may have deleted the result: it keeps it for 30 min", "waiting"
     role = "waiting" if left <= EXPIRING_SECONDS else "muted"
     return f"Result expires in {ceil(left / 60)} min", role
 

@@ -22,7 +22,7 @@ _WORDS: Final[dict[TransferState, tuple[str, str, str, str]]] = {
     TransferState.DONE: ("✓", "+", "verified", "done"),
     TransferState.FAILED: ("✗", "x", "failed", "failed"),
     TransferState.CANCELLED: ("·", ".", "stopped", "waiting"),
-    TransferState.MISSING: ("✗", "x", "gone", "failed"),
+    TransferState.MISSING: ("✗", "x", "missing", "failed"),
     TransferState.CHANGED: ("✗", "x", "changed", "failed"),
 }
 

@@ -11,7 +11,7 @@ from lora_tui import formats
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.rate import seconds_left
-from lora_tui.widgets.cells import fit, fit_end, normalize_width, short_path, wrap
+from lora_tui.widgets.cells import fit, fit_path, normalize_width, short_path, wrap
 from lora_tui.widgets.styled_lines import Line
 from lora_tui.widgets.transfer_bar import bar, share, state_span
 
@@ -35,7 +35,7 @@ _WITH_A_BAR: Final = (
     TransferState.CANCELLED,
     TransferState.FAILED,
 )
-_GONE: Final = "File deleted. Download it again."
+_MISSING: Final = "File deleted. Download it again."
 _CHANGED: Final = "File changed since the download. Move it away and download it again."
 
 
@@ -47,7 +47,7 @@ def group_heading(model: str, directory: Path, width: int, *, ascii_only: bool =
     rest = width - cell_len(title) - 2
     return [
         (title, "heading"),
-        ("  " + fit_end(place, rest, ascii_only=ascii_only), "faint"),
+        ("  " + fit_path(place, rest, ascii_only=ascii_only), "faint"),
     ]
 
 
@@ -90,7 +90,7 @@ def transfer_note(row: Transfer) -> str:
     if row.state is TransferState.FAILED:
         return terminal_safe(row.error or "", limit=400)
     if row.state is TransferState.MISSING:
-        return _GONE
+        return _MISSING
     if row.state is TransferState.CHANGED:
         return _CHANGED
     if row.state is TransferState.DONE and row.checked is not None and not row.checked.proven:

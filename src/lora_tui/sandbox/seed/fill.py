@@ -26,7 +26,7 @@ def seed_backend(backend: Backend, seed: int, settings: SeedSettings, now: datet
         return
     moment = (now or clock.now()).astimezone(UTC)
     if now is None:
-        moment = moment.replace(minute=0, second=0, microsecond=0)
+        moment = moment.replace(second=0, microsecond=0)
     with database.transaction(check_references=False):
         for statement in table_statements():
             database.execute(statement)
