@@ -9,7 +9,6 @@ from typing import ClassVar, Final
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal
 
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.metadata import get_sync_state
@@ -25,6 +24,7 @@ from lora_tui.cache.models import (
 )
 from lora_tui.config.keys import keys_of
 from lora_tui.reports import MAX_COMPARED, MIN_COMPARED
+from lora_tui.screens.models_body import ModelsBody
 from lora_tui.screens.models_text import (
     SORT_NAMES,
     direction_name,
@@ -44,7 +44,6 @@ from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 from lora_tui.widgets.search_bar import SearchBar, SearchInput
 from lora_tui.widgets.states import OfflineBanner, StatePanel
 
-_WITH_PREVIEW: Final = 130
 _SHOWN: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.CURVES})
 
 
@@ -101,7 +100,6 @@ class ModelsScreen(CacheScreen):
         """Whether comparing and clearing were offered when the keys were drawn last."""
         self._unmarked: frozenset[str] = frozenset()
         """The marks that were cleared last, to restore them."""
-        self._preview_due = False
         self._is_first_sync = True
 
     def compose(self) -> ComposeResult:
@@ -109,8 +107,7 @@ class ModelsScreen(CacheScreen):
         yield TitleBar("Models", ascii_only=self.ascii_only)
         yield OfflineBanner(markup=False)
         yield SearchBar()
-        with Horizontal(id="body"):
-            yield self._make_view(self.lora.view_state.view)
+        yield ModelsBody(self.rows, self.db, self.lora.view_state, ascii_only=self.ascii_only)
         yield StatePanel(markup=False)
         yield StatusBar(self.db, self.lora.profile, ascii_only=self.ascii_only)
         yield KeyBar()
@@ -136,7 +133,11 @@ class ModelsScreen(CacheScreen):
     @property
     def view(self) -> ModelView:
         """The table or the cards, whichever is shown."""
-        return next(view for view in self.query(ModelView) if view.display)
+        return self._body.view
+
+    @property
+    def _body(self) -> ModelsBody:
+        return self.query_one(ModelsBody)
 
     def check_action(
         self,
@@ -149,7 +150,7 @@ class ModelsScreen(CacheScreen):
         if action == "compare":
             return len(self.rows.marked) >= MIN_COMPARED
         if action == "preview":
-            return self._is_wide
+            return self._body.has_room_for_preview
         if action == "reset":
             return self._can_reset
         if action == "columns":
@@ -163,7 +164,7 @@ class ModelsScreen(CacheScreen):
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - as Textual calls it
         """Show the preview if the terminal is wide enough."""
-        self._arrange_preview()
+        self._show_or_hide_preview()
 
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Show changes of the cache."""
@@ -173,7 +174,7 @@ class ModelsScreen(CacheScreen):
         elif Topic.SYNC in topics:
             self._refresh_states(self.rows.total)
         if topics & (_SHOWN | {Topic.TRANSFERS, Topic.JOBS}):
-            self._preview_later()
+            self._body.update_preview()
 
     def refresh_list(self) -> None:
         """Read the list again; the cursor stays on its model."""
@@ -269,15 +270,9 @@ class ModelsScreen(CacheScreen):
 
     def action_view(self) -> None:
         """Switch between table and cards."""
-        before = self.view
         wanted = View.TABLE if self.lora.view_state.view is View.CARDS else View.CARDS
         self.lora.remember(replace(self.lora.view_state, view=wanted))
-        shown = next((view for view in self.query(ModelView) if not view.display), None)
-        if shown is None:
-            shown = self._make_view(wanted)
-            self.query_one("#body").mount(shown, after=before)
-        shown.display, before.display = True, False
-        shown.skeleton = before.skeleton
+        shown = self._body.show_view(self.lora.view_state)
         self._show_list(shown)
         shown.focus()
 
@@ -285,7 +280,11 @@ class ModelsScreen(CacheScreen):
         """Show or hide the preview."""
         state = self.lora.view_state
         self.lora.remember(replace(state, preview=not state.preview))
-        self._arrange_preview()
+        self._show_or_hide_preview()
+
+    def _show_or_hide_preview(self) -> None:
+        self._body.show_preview(wanted=self.lora.view_state.preview)
+        self.refresh_bindings()
 
     def action_columns(self) -> None:
         """Open the choice of columns; the table changes at once."""
@@ -355,16 +354,7 @@ class ModelsScreen(CacheScreen):
     @on(ModelView.Moved)
     def _moved(self) -> None:
         self._refresh_note()
-        self._preview_later()
-
-    def _make_view(self, view: View) -> ModelView:
-        if view is View.TABLE:
-            table = ModelTable(self.rows, ascii_only=self.ascii_only, id="models")
-            table.columns = valid_column_keys(self.lora.view_state.columns)
-            return table
-        from lora_tui.widgets.card_grid import CardGrid  # imported when needed: faster start
-
-        return CardGrid(self.rows, ascii_only=self.ascii_only, id="cards")
+        self._body.update_preview()
 
     def _show_list(self, view: ModelView) -> None:
         if self._list is None:
@@ -385,41 +375,6 @@ class ModelsScreen(CacheScreen):
         if self._list is None or (self._is_first_sync and not self.rows.moved):
             return None
         return self._list.position(model_id)
-
-    @property
-    def _is_wide(self) -> bool:
-        return self.size.width >= _WITH_PREVIEW
-
-    def _arrange_preview(self) -> None:
-        """Show or hide the preview; it is created when it is first needed."""
-        wanted = self._is_wide and self.lora.view_state.preview
-        panes = self.query("ModelPreview")
-        if wanted and not panes:
-            from lora_tui.widgets.model_preview import ModelPreview  # as above
-
-            self.query_one("#body").mount(ModelPreview(ascii_only=self.ascii_only))
-        else:
-            panes.set(display=wanted)
-        self._preview_later()
-        self.refresh_bindings()
-
-    def _preview_later(self) -> None:
-        """Update the preview after all pending keys of the view."""
-        # without a view while the screen is being removed
-        shown = next((view for view in self.query(ModelView) if view.display), None)
-        if not self._preview_due and shown is not None and self.query("ModelPreview"):
-            self._preview_due = True
-            shown.call_later(self.while_alive(self._show_preview))
-
-    def _show_preview(self) -> None:
-        from lora_tui.cache.runs import read_preview
-        from lora_tui.widgets.model_preview import ModelPreview
-
-        self._preview_due = False
-        model = self.rows.current
-        for pane in self.query(ModelPreview):
-            if pane.display:
-                pane.show(read_preview(self.db, model.id) if model is not None else None)
 
     def _fetch(self, offset: int, limit: int) -> Sequence[ModelSummary]:
         return summaries(self.db, self._list.window(offset, limit)) if self._list else ()

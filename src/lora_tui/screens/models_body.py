@@ -1,0 +1,95 @@
+"""The body of the Models screen: the list as a table or as cards, and the preview beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from lora_tui.tui.view_state import View, ViewState
+from lora_tui.widgets.model_columns import valid_column_keys
+from lora_tui.widgets.model_table import ModelTable
+from lora_tui.widgets.model_view import ModelRows, ModelView
+
+if TYPE_CHECKING:
+    from lora_tui.widgets.model_preview import ModelPreview
+
+_WITH_PREVIEW: Final = 130
+"""The least width of the terminal that has room for a preview."""
+
+
+class ModelsBody(Horizontal):
+    """Shows the rows. Cards and preview are created when they are first shown: faster start."""
+
+    def __init__(
+        self, rows: ModelRows, db: sqlite3.Connection, state: ViewState, *, ascii_only: bool
+    ) -> None:
+        super().__init__(id="body")
+        self._rows, self._db, self._state = rows, db, state
+        self._ascii_only = ascii_only
+        self._preview: ModelPreview | None = None
+        self._is_preview_due = False
+
+    def compose(self) -> ComposeResult:
+        """The table or the cards."""
+        yield self._make_view(self._state)
+
+    @property
+    def view(self) -> ModelView:
+        """The table or the cards, whichever is shown."""
+        return next(view for view in self.query(ModelView) if view.display)
+
+    @property
+    def has_room_for_preview(self) -> bool:
+        """Whether the terminal is wide enough."""
+        return self.screen.size.width >= _WITH_PREVIEW
+
+    def show_view(self, state: ViewState) -> ModelView:
+        """Switch from the table to the cards, or back; returns what is shown now, without rows."""
+        before = self.view
+        shown = next((view for view in self.query(ModelView) if not view.display), None)
+        if shown is None:
+            shown = self._make_view(state)
+            self.mount(shown, after=before)
+        shown.display, before.display = True, False
+        shown.skeleton = before.skeleton
+        return shown
+
+    def show_preview(self, *, wanted: bool) -> None:
+        """Show the preview if it is wanted and there is room for it, else hide it."""
+        is_shown = wanted and self.has_room_for_preview
+        if is_shown and self._preview is None:
+            from lora_tui.widgets.model_preview import ModelPreview
+
+            self._preview = ModelPreview(ascii_only=self._ascii_only)
+            self.mount(self._preview)
+        if self._preview is not None:
+            self._preview.display = is_shown
+        self.update_preview()
+
+    def update_preview(self) -> None:
+        """Show the model under the cursor, after all keys that wait for the list."""
+        # without a view while the screen is being removed
+        shown = next((view for view in self.query(ModelView) if view.display), None)
+        if not self._is_preview_due and shown is not None and self._preview is not None:
+            self._is_preview_due = True
+            shown.call_later(self._read_preview)
+
+    def _read_preview(self) -> None:
+        from lora_tui.cache.runs import read_preview
+
+        self._is_preview_due = False
+        preview, model = self._preview, self._rows.current
+        if preview is not None and preview.is_attached and preview.display:
+            preview.show(None if model is None else read_preview(self._db, model.id))
+
+    def _make_view(self, state: ViewState) -> ModelView:
+        if state.view is View.TABLE:
+            table = ModelTable(self._rows, ascii_only=self._ascii_only, id="models")
+            table.columns = valid_column_keys(state.columns)
+            return table
+        from lora_tui.widgets.card_grid import CardGrid
+
+        return CardGrid(self._rows, ascii_only=self._ascii_only, id="cards")
