@@ -176,7 +176,7 @@ async def test_the_toggles_change_the_chart_and_say_so(models: Library, open_app
         chart = screen.query_one(OverlayChart)
         assert "Training loss  smoothed · over steps" in screen_text(app)
         await pilot.press("l", "m", "x")
-        assert "as logged · over percent of the run · log scale" in screen_text(app)
+        assert "as logged · over % of the run · log scale" in screen_text(app)
         await pilot.press("v")
         assert "No validation losses were logged" in screen_text(app)
         await pilot.press("c")

@@ -53,7 +53,7 @@ LATER = (
     "lora_tui.fetching.",
     "lora_tui.transfers.",
 )
-SHOWN = {"models", "models_text"}
+SHOWN = {"models", "models_body", "models_text"}
 """The list and its parts, and what every screen is made of."""
 
 

@@ -65,7 +65,6 @@ class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
                 ("files.all", "all"),
                 ("files.none", "none"),
                 ("files.download", "downloads"),
-                ("dialog.close", "closes"),
             ],
         )
 

@@ -155,7 +155,7 @@ class OverlayChart(ZoomableChart):
         """The heading: which losses are drawn, and the chart options."""
         loss = "Validation loss" if self.validation else "Training loss"
         facts = [SMOOTHED[self._smooths]]
-        facts.append("over percent of the run" if self.by_percent else "over steps")
+        facts.append("over % of the run" if self.by_percent else "over steps")
         if self.plot_style.log_scale:
             facts.append("log scale" if overlay.is_log else "no log scale: losses below 0")
             if overlay.has_hidden_points:
