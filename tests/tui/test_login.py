@@ -244,7 +244,7 @@ async def test_with_an_access_token_signing_out_is_refused_before_any_question(
     app = open_app(login=given)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("ctrl+l")
-        await until(pilot, lambda: any("LORA_TUI_ACCESS_TOKEN" in toast for toast in toasts(app)))
+        await until(pilot, lambda: any("access_token of profile" in toast for toast in toasts(app)))
         assert not isinstance(app.screen, ConfirmScreen)
     assert sessions.load_session(login.profile) == session
 
@@ -254,6 +254,6 @@ def test_with_an_access_token_no_form_sends_a_password(login: Login, sandbox: Sa
     assert session is not None
     given = Login(login.profile._replace(access_token=session.access_token))
     sandbox.forget_requests()
-    with pytest.raises(AuthenticationError, match="LORA_TUI_ACCESS_TOKEN"):
+    with pytest.raises(AuthenticationError, match="access_token of profile"):
         given.with_password(sandbox.email, Secret(sandbox.password))
     assert not sandbox.requests()
