@@ -444,3 +444,20 @@ def test_a_renewed_session_does_not_replace_that_of_another_account(
     user = httpx.get(f"{configured.url}/auth/v1/user", auth=of_alice, headers=headers).json()
     assert user["email"] == configured.email
     assert [session["email"] for session in stored(home)] == [configured.other_email]
+
+
+@pytest.mark.parametrize("words", [("logout",), ("logout", "--offline")])
+def test_logout_ends_the_session_at_the_backend_unless_it_is_offline(
+    configured: Sandbox, run: Run, profile: Profile, words: tuple[str, ...]
+) -> None:
+    assert run("login").code == 0
+    session = sessions.load_session(profile)
+    assert session is not None
+    assert run(*words).code == 0
+    renewal = httpx.post(
+        f"{configured.url}/auth/v1/token",
+        params={"grant_type": "refresh_token"},
+        headers={"apikey": configured.anon_key},
+        json={"refresh_token": session.refresh_token.reveal()},
+    )
+    assert renewal.is_success is ("--offline" in words)

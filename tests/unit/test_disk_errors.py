@@ -53,6 +53,15 @@ def test_each_reason_has_its_own_words_and_remedy(number: int, reason: str, reme
     assert not [words for words in others if words in str(said.remedy)]
 
 
+@pytest.mark.parametrize(
+    ("number", "helps"), [(errno.ENOSPC, True), (errno.EMFILE, False), (errno.ENOENT, False)]
+)
+def test_another_directory_is_suggested_only_where_it_helps(number: int, helps: bool) -> None:
+    error = OSError(number, os.strerror(number))
+    said = disk_error(error, "It can't be written", "/a/b", instead="use --to")
+    assert str(said.remedy).endswith(", or use --to") is helps
+
+
 def test_an_unlisted_reason_is_given_in_the_words_of_the_system() -> None:
     said = disk_error(OSError(errno.EXDEV, os.strerror(errno.EXDEV)), "It can't be moved")
     assert str(said) == "It can't be moved: invalid cross-device link"
