@@ -77,8 +77,13 @@ def configured(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run
 
 
 def refused(number: int) -> Callable[..., Any]:
-    def refuse(*_arguments: object, **_options: object) -> Any:
-        raise OSError(number, os.strerror(number))
+    """`os.open`, which fails with this number for the state of the harvest."""
+    real = os.open
+
+    def refuse(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith(".sqlite3"):
+            raise OSError(number, os.strerror(number))
+        return real(path, *arguments, **options)
 
     return refuse
 
