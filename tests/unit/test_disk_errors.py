@@ -76,12 +76,12 @@ def configured(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run
     return run
 
 
-def refused(number: int) -> Callable[..., Any]:
-    """`os.open`, which fails with this number for the state of the harvest."""
+def refused(number: int, ending: str = "") -> Callable[..., Any]:
+    """`os.open`, which fails with this number for paths that end like this."""
     real = os.open
 
     def refuse(path: Any, *arguments: Any, **options: Any) -> int:
-        if str(path).endswith(".sqlite3"):
+        if str(path).endswith(ending):
             raise OSError(number, os.strerror(number))
         return real(path, *arguments, **options)
 
@@ -91,7 +91,7 @@ def refused(number: int) -> Callable[..., Any]:
 def test_a_full_disk_is_not_reported_as_a_problem_of_permissions(
     configured: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_schema.os, "open", refused(errno.ENOSPC))
+    monkeypatch.setattr(ledger_schema.os, "open", refused(errno.ENOSPC, ".sqlite3"))
     ran = configured("harvest", "status")
     assert ran.code == 1
     assert "the disk is full" in ran.err
@@ -105,7 +105,7 @@ def test_a_full_disk_is_not_reported_as_a_problem_of_permissions(
 def test_other_errors_of_the_state_are_reported_with_their_own_reason(
     configured: Run, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
-    monkeypatch.setattr(ledger_schema.os, "open", refused(number))
+    monkeypatch.setattr(ledger_schema.os, "open", refused(number, ".sqlite3"))
     ran = configured("harvest", "status")
     assert ran.code == 1
     assert words in ran.err
