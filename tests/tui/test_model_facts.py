@@ -144,6 +144,8 @@ async def test_a_header_that_can_not_be_read_says_why(
     async with model_page(app, HIGH) as pilot:
         await pilot.press("i")
         await until(pilot, lambda: "The backend can't be reached" in screen_text(app))
+        assert "→ check the network" in screen_text(app)
+        assert "--offline" not in screen_text(app)
 
 
 async def test_the_header_of_a_downloaded_adapter_is_read_and_checked_automatically(

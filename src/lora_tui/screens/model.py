@@ -285,7 +285,7 @@ class ModelScreen(ChartScreen):
                 self._scroll_to_adapter()
 
         def failed(error: LoraTuiError) -> None:
-            show(f"{error}. {error.remedy}" if error.remedy else str(error))
+            show(f"{error}\n{self.lora.remedy_of(error)}".rstrip())
 
         self.start(read, show, failed=failed, name="adapter", exclusive="adapter")
 
@@ -312,8 +312,8 @@ class ModelScreen(ChartScreen):
             self._curve_loaded("No metric points were logged for this run")
 
         def failed(error: LoraTuiError) -> None:
-            remedy = f"\n{error.remedy}" if error.remedy else ""
-            self._curve_loaded(f"The curve can't be loaded: {error}{remedy}")
+            reason = f"The curve can't be loaded: {error}\n{self.lora.remedy_of(error)}"
+            self._curve_loaded(reason.rstrip())
 
         load = partial(self.lora.writers.load_curve, job_id)
         self.start(load, loaded, failed=failed, name="curve")

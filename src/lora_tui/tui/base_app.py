@@ -185,13 +185,15 @@ class BaseApp(App[None], StartsCalls):
 
     def show_error(self, error: LoraTuiError, *, title: str = "Failed", name: str = "") -> None:
         """Show an error with its remedy; `title` says what failed, `name` for which model."""
-        lines = [name, str(error), error.details or ""]
+        lines = [name, str(error), error.details or "", self.remedy_of(error)]
+        self.notify("\n".join(filter(None, lines)), title=title, severity="error", timeout=8)
+
+    def remedy_of(self, error: LoraTuiError) -> str:
+        """The line that says what to do about an error: `→ check the network`; may be empty."""
         remedy = error.remedy
         if remedy == UnreachableError.default_remedy:
             remedy = _OFFLINE_REMEDY
-        if remedy:
-            lines.append(f"→ {remedy}")
-        self.notify("\n".join(filter(None, lines)), title=title, severity="error", timeout=8)
+        return f"→ {remedy}" if remedy else ""
 
     def get_key_display(self, binding: Binding) -> str:
         """The name of a key in hints."""
