@@ -108,7 +108,7 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "model": ("a model",),
         "compare": ("the comparison",),
         "chart_screen": ("a model", "the comparison"),
-        "transfers": ("the downloads",),
+        "transfers": ("Transfers",),
         "notifications": ("the notifications",),
         "harvest": ("the harvest",),
         "settings": ("the settings",),
@@ -123,8 +123,8 @@ def test_every_binding_can_be_moved_and_its_place_is_checked_for_conflicts() -> 
         "first_run": ("the welcome",),
         "connect": ("the connection",),
         "login": ("the login",),
-        "app": ("the list of models", "a model", "the downloads"),
-        "base_app": ("the list of models", "a model", "the downloads"),
+        "app": ("the list of models", "a model", "Transfers"),
+        "base_app": ("the list of models", "a model", "Transfers"),
     }
     seen = set()
     for one, binding in every_binding():

@@ -192,7 +192,7 @@ async def test_signing_out_names_running_downloads_and_asks_about_the_cache(
     app = open_app(login=login)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("ctrl+l")
-        await until(pilot, lambda: "Downloads of Customer" in screen_text(app))
+        await until(pilot, lambda: "Downloads of" in screen_text(app))
         await pilot.press("n")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
         assert sessions.signed_in(login.profile) is not None

@@ -134,7 +134,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "the search": ("search.",),
     "a model": ("app.", "screen.", "model.", "chart.", "scroll."),
     "the comparison": ("app.", "screen.", "compare.", "chart.", "scroll."),
-    "the downloads": ("app.", "screen.", "list.", "transfers."),
+    "Transfers": ("app.", "screen.", "list.", "transfers."),
     "the notifications": ("app.", "screen.", "list."),
     "the harvest": ("app.", "screen.", "list.", "harvest."),
     "the settings": (

@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from lora_tui.account import sessions
 from lora_tui.cache.changes import Topic
-from lora_tui.config.shown import FILE, FLAG, SettingLine, Settings
+from lora_tui.config.shown import DEFAULT, FILE, FLAG, SettingLine, Settings
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.columns import ColumnScreen
 from lora_tui.screens.list_screen import LIST_KEYS, FullList
@@ -98,10 +98,12 @@ class SettingsScreen(CacheScreen):
         self.query_one(StatusBar).update_from_cache()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Disable the reset where the environment or a flag sets the value."""
+        """Offer the reset only where the file, or the memory of the columns, has a value."""
         del parameters
         chosen = self._chosen
-        return action != "default" or (chosen is not None and chosen.is_changeable)
+        return action != "default" or (
+            chosen is not None and chosen.is_changeable and chosen.source not in ("", DEFAULT)
+        )
 
     def action_back(self) -> None:
         """Close the line for typing, or the screen."""
