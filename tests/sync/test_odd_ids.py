@@ -60,4 +60,4 @@ def test_the_list_shows_the_age_of_the_models_if_another_table_can_not_be_read(
         front.say("/rest/v1/notifications", 404, {"code": "PGRST205", "message": "no table"})
         assert run("sync").code != 0
         for command in (["list"], ["list", "--quality", "excellent,good,fair,poor"]):
-            assert " models, as of " in run(*command).err
+            assert " models, synced " in run(*command).err
