@@ -73,7 +73,7 @@ async def test_a_failed_sync_tells_what_went_wrong_and_what_to_do(
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("r")
         await until(pilot, lambda: bool(toasts(app)))
-        assert toasts(app) == ["Failed: No answer\n→ check the network"]
+        assert toasts(app) == ["Sync failed: No answer\n→ check the network"]
 
 
 async def test_a_start_without_network_shows_the_banner_and_no_toast(
@@ -101,7 +101,8 @@ async def test_a_failed_download_is_told_with_its_remedy(
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("d")
         await until(pilot, lambda: bool(toasts(app)))
-        assert toasts(app) == ["Failed: The link broke\n→ press d again"]
+        name = "Customer Support Emails - 2026-11-23"
+        assert toasts(app) == [f"Download failed: {name}\nThe link broke\n→ press d again"]
 
 
 async def test_quitting_asks_only_while_a_download_runs_and_leaves_it_for_the_next_start(
