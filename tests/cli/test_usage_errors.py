@@ -34,6 +34,10 @@ from tests.conftest import Run
         ("harvest", "ACTION is missing", "lora-tui harvest --help"),
         ("cache remove", "ACTION can't be 'remove'", "choose from info, clear"),
         ("list --csv --jsonl", "--jsonl and --csv can't be used together", "leave one out"),
+        ("--once", "This option is for the harvest", "add --harvest"),
+        ("--interval=60", "This option is for the harvest", "add --harvest"),
+        ("--metrics-port 9000", "This option is for the harvest", "add --harvest"),
+        ("--no-color --metrics 9000", "This option is for the harvest", "add --harvest"),
     ],
 )
 def test_each_mistake_is_named_with_what_to_do(line: str, message: str, remedy: str) -> None:

@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 
 from lora_tui import __version__
 from lora_tui.cli.command_table import COMMANDS, Command
@@ -21,20 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, NoReturn
 
-_DEFAULTS = {
-    "profile": None,
-    "config": None,
-    "offline": False,
-    "json": False,
-    "verbose": 0,
-    "no_color": False,
-    "utc": False,
-}
-_HARVEST_ALONE = frozenset(
-    ("--once", "--interval", "--limit", "--concurrency", "--dry-run", "--health-file")
-)
-_SWITCHES = ("--offline", "--json", "-v", "-vv", "--verbose", "--no-color", "--utc")
-
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; `run` of the result is the `module:function` to call.
@@ -42,18 +29,22 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     Raises UsageError.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = argparse.Namespace(**_DEFAULTS)
-    before = _flags_before(words)
+    common = _common()
+    arguments = argparse.Namespace(
+        **{action.dest: row[0] for action, row in zip(common._actions, _COMMON, strict=True)}
+    )
+    before = _flags_before(words, common)
     for command in COMMANDS:
         if words[before : before + 1] == [command.name]:
             if before:
-                _common().parse_args(words[:before], arguments)
+                common.parse_args(words[:before], arguments)
             arguments.command = command.name
             return _parser_of(command).parse_args(words[before + 1 :], arguments)
     _check_command(words[before:])
     build_parser().parse_args(words, arguments)
     if arguments.command is None:
-        if not arguments.harvest and _HARVEST_ALONE & {word.partition("=")[0] for word in words}:
+        harvest = _harvest_options()
+        if not arguments.harvest and any(map(harvest.has_option, words)):
             raise UsageError("This option is for the harvest", remedy="add --harvest")
         arguments.run = "harvest:run" if arguments.harvest else "interactive:open_application"
     elif arguments.harvest:
@@ -76,17 +67,16 @@ def _check_command(words: Sequence[str]) -> None:
     )
 
 
-def _flags_before(words: Sequence[str]) -> int:
-    """Count the words at the start that are options of every command."""
+def _flags_before(words: Sequence[str], common: _Parser) -> int:
+    """Count the words at the start that are options of every command, and their values."""
+    options = common._option_string_actions
     place = 0
     while place < len(words):
-        word = words[place]
-        if word in ("--profile", "--config"):
-            place += 2
-        elif word in _SWITCHES or word.startswith(("--profile=", "--config=")):
-            place += 1
-        else:
+        name, equals, _ = words[place].partition("=")
+        action = options.get("-v" if name == "-vv" else name)
+        if action is None or (equals and action.nargs == 0):
             break
+        place += 2 if action.nargs is None and not equals else 1
     return place
 
 
@@ -103,36 +93,10 @@ def build_parser() -> argparse.ArgumentParser:
         "  lora-tui download 3f2a9c1e         download the model with this id in the list\n"
         "  lora-tui --harvest --once          turn completed jobs into models, for cron",
         formatter_class=_Formatter,
-        parents=[common],
+        parents=[common, _harvest_options()],
     )
     parser.add_argument(
         "--version", action="version", version=f"lora-tui {__version__}", help="print the version"
-    )
-    harvest = parser.add_argument_group("harvest", "with --harvest, instead of a COMMAND")
-    harvest.add_argument(
-        "--harvest", action="store_true", help="harvest completed jobs until stopped"
-    )
-    harvest.add_argument("--once", action="store_true", help="harvest once, then exit")
-    harvest.add_argument(
-        "--interval", type=positive, default=60, metavar="S", help="seconds between cycles (60)"
-    )
-    harvest.add_argument(
-        "--limit", dest="limit_jobs", type=positive, metavar="N", help="at most N jobs per cycle"
-    )
-    harvest.add_argument(
-        "--concurrency", type=positive, default=1, metavar="N", help="jobs at the same time (1)"
-    )
-    harvest.add_argument(
-        "--dry-run", action="store_true", help="print what would be harvested; change nothing"
-    )
-    harvest.add_argument(
-        "--health-file", metavar="FILE", help="write the state to FILE while running"
-    )
-    harvest.add_argument(
-        "--metrics-port",
-        type=positive,
-        metavar="PORT",
-        help="serve Prometheus metrics on this port of 127.0.0.1",
     )
     inner = parser.add_subparsers(
         dest="command", metavar="COMMAND", prog="lora-tui", parser_class=_Parser
@@ -210,6 +174,10 @@ class _Parser(argparse.ArgumentParser):
                     self.error(f"argument {word}: expected one argument")
                 options[-1:] = [f"{word}={value}"] if word.startswith("--") else [word, value]
         return [*options, *(("--",) if needs_mark else ()), *others]
+
+    def has_option(self, word: str) -> bool:
+        """Whether a word names or begins one of its options."""
+        return _begins_with_dash(word) and word != "--" and self._option_of(word) is not None
 
     def _option_of(self, word: str) -> argparse.Action | None:
         """The option that a word names or begins, also as one of several letters (-vv)."""
@@ -292,6 +260,29 @@ def _add_commands(
         )
 
 
+def _path(text: str) -> Path:
+    from pathlib import Path
+
+    return Path(text)
+
+
+_COMMON: tuple[tuple[object, tuple[str, ...], dict[str, Any]], ...] = (
+    (None, ("--profile",), {"metavar": "NAME", "help": "the profile to use"}),
+    (
+        None,
+        ("--config",),
+        {"type": _path, "metavar": "FILE", "help": "read this configuration file"},
+    ),
+    (False, ("--offline",), {"action": "store_true", "help": "do not use the network"}),
+    (False, ("--json",), {"action": "store_true", "help": "print one JSON document on stdout"}),
+    (0, ("-v", "--verbose"), {"action": "count", "help": "log more (-vv: everything)"}),
+    (False, ("--no-color",), {"action": "store_true", "help": "do not use colours"}),
+    (False, ("--utc",), {"action": "store_true", "help": "show and read dates in UTC"}),
+)
+"""The options of every command: default, names, and the arguments of `add_argument`."""
+
+
+@cache
 def _common() -> _Parser:
     """Build the options of every command; SUPPRESS lets them stand before or after the command."""
     common = _Parser(
@@ -301,17 +292,38 @@ def _common() -> _Parser:
         formatter_class=_Formatter,
     )
     group = common.add_argument_group("for every command")
-    group.add_argument("--profile", metavar="NAME", help="the profile to use")
-    group.add_argument("--config", type=_path, metavar="FILE", help="read this configuration file")
-    group.add_argument("--offline", action="store_true", help="do not use the network")
-    group.add_argument("--json", action="store_true", help="print one JSON document on stdout")
-    group.add_argument("-v", "--verbose", action="count", help="log more (-vv: everything)")
-    group.add_argument("--no-color", action="store_true", help="do not use colours")
-    group.add_argument("--utc", action="store_true", help="show and read dates in UTC")
+    for _, names, options in _COMMON:
+        group.add_argument(*names, **options)
     return common
 
 
-def _path(text: str) -> Path:
-    from pathlib import Path
-
-    return Path(text)
+def _harvest_options() -> _Parser:
+    """Build the options of `lora-tui --harvest`, which is no command."""
+    options = _Parser(prog="lora-tui", add_help=False)
+    group = options.add_argument_group("harvest", "with --harvest, instead of a COMMAND")
+    group.add_argument(
+        "--harvest", action="store_true", help="harvest completed jobs until stopped"
+    )
+    group.add_argument("--once", action="store_true", help="harvest once, then exit")
+    group.add_argument(
+        "--interval", type=positive, default=60, metavar="S", help="seconds between cycles (60)"
+    )
+    group.add_argument(
+        "--limit", dest="limit_jobs", type=positive, metavar="N", help="at most N jobs per cycle"
+    )
+    group.add_argument(
+        "--concurrency", type=positive, default=1, metavar="N", help="jobs at the same time (1)"
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="print what would be harvested; change nothing"
+    )
+    group.add_argument(
+        "--health-file", metavar="FILE", help="write the state to FILE while running"
+    )
+    group.add_argument(
+        "--metrics-port",
+        type=positive,
+        metavar="PORT",
+        help="serve Prometheus metrics on this port of 127.0.0.1",
+    )
+    return options

@@ -17,8 +17,10 @@ from lora_tui.errors import (
     ConfigError,
     ExitCode,
     LoraTuiError,
+    NotConfiguredError,
     UnreachableError,
 )
+from lora_tui.formats import counted
 
 _WIDTH = 26
 
@@ -48,8 +50,8 @@ def doctor(context: Context) -> ExitCode:
         )
     else:
         warnings = sum(finding.verdict is Verdict.WARNING for finding in findings)
-        warned = "1 warning" if warnings == 1 else f"{warnings} warnings"
-        context.say(f"{len(findings)} checks: {failures} failed, {warned}")
+        warned = counted(warnings, "warning")
+        context.say(f"{counted(len(findings), 'check')}: {failures} failed, {warned}")
     return ExitCode.PARTLY_FAILED if failures else ExitCode.OK
 
 
@@ -62,7 +64,7 @@ def _findings(context: Context) -> Iterator[Finding]:
     except ConfigError as error:
         asked = context.arguments.profile or context.arguments.config
         there = os.path.exists(paths.config_file)  # noqa: PTH110 - False where it can't be seen
-        if asked or there or not str(error).startswith("Nothing is"):
+        if asked or there or not isinstance(error, NotConfiguredError):
             yield failure("config", error)
         else:
             yield machine.check_unconfigured(paths)
