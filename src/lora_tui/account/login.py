@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from lora_tui.account import notice, sessions
-from lora_tui.account.sessions import KeyringSessionError, Session, SignedIn
+from lora_tui.account.sessions import KeyringSessionError, Session
 from lora_tui.config.kinds import check_in_header, checked_url
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
@@ -39,8 +39,6 @@ PLACES: Final = {sessions.KEYRING: "the keyring", sessions.FILE: "a file only yo
 class SignedOut:
     """What signing out did."""
 
-    account: SignedIn | None
-    """Whose session was removed; None where nothing was stored, or a damaged session."""
     removed: bool
     """Whether anything was stored."""
     not_told: LoraTuiError | None = None
@@ -131,6 +129,23 @@ def configured_session(
         ) from None
 
 
+def log_in(
+    profile: Profile, email: str, password: Secret, *, replace: bool, patient: bool = False
+) -> tuple[Session, str]:
+    """Sign in by e-mail address and password; returns the stored session and where it is kept.
+
+    The second is a key of PLACES. `replace`: the session may take the place of another account's;
+    without it that raises AuthenticationError, and so does an account that the configuration does
+    not name. `patient`: see `new_session`. Raises AuthenticationError (also where an access token
+    is configured), ConfigError (the project's key), UnreachableError, DiskError.
+    """
+    require_no_token(profile, "sign in")
+    is_configured = email == profile.email and password == profile.password
+    sign = configured_session if is_configured else new_session
+    session = sign(profile, email, password, patient=patient)
+    return session, _store_session(profile, session, replace=replace)
+
+
 def sign_out(profile: Profile, *, offline: bool = False) -> SignedOut:
     """End the stored session in force, here and (unless `offline`) at the backend.
 
@@ -150,7 +165,7 @@ def sign_out(profile: Profile, *, offline: bool = False) -> SignedOut:
                     auth.sign_out(profile.url, profile.anon_key, session, client=client)
         except LoraTuiError as error:
             failure = error
-    return SignedOut(account, sessions.delete_session(profile), failure)
+    return SignedOut(sessions.delete_session(profile), failure)
 
 
 def require_no_token(profile: Profile, intent: str) -> None:
@@ -186,8 +201,8 @@ class Login:
 
         Raises AuthenticationError, ConfigError (the key), UnreachableError, DiskError.
         """
-        require_no_token(self.profile, "sign in")
-        return self._store(new_session(self.profile, email, password))
+        _, kept_in = log_in(self.profile, email, password, replace=self._is_new)
+        return self._configured(kept_in)
 
     def with_token(self, token: Secret) -> str:
         """Store a session that was made elsewhere; returns and raises like `with_password`."""
@@ -205,23 +220,11 @@ class Login:
             session = auth.session_from_tokens(
                 profile.url, profile.anon_key, token, Secret(""), client=client
             )
-        return self._store(session)
+        return self._configured(_store_session(profile, session, replace=self._is_new))
 
-    def _store(self, session: Session) -> str:
+    def _configured(self, kept_in: str) -> str:
+        """Add a new profile to the configuration file; returns `kept_in` in words."""
         profile = self.profile
-        before = None if self._is_new else sessions.account_of(profile)
-        if before is not None and before.user_id != session.user_id:
-            raise AuthenticationError(
-                "That is another account than the one whose models are shown",
-                remedy="quit, and run `lora-tui login` to change accounts",
-            )
-        if not sessions.is_configured_account(profile, session.email):
-            raise AuthenticationError(
-                f"That is another account than {profile.email}, which the configuration names",
-                remedy=f"sign in as that account, or remove {profile.source('email')}",
-            )
-        store = sessions.save_session if self._is_new else sessions.keep_session
-        kept_in = store(profile, session)
         if self._is_new:
             values = {"url": profile.url, "anon_key": profile.anon_key}
             try:
@@ -267,6 +270,24 @@ def new_profile(name: str, paths: Paths, url: str, anon_key: str) -> Profile:
         url=checked_url(url.strip(), "The project's URL"),
         anon_key=anon_key.strip(),
     )
+
+
+def _store_session(profile: Profile, session: Session, *, replace: bool) -> str:
+    """Store a new session; `replace` and what it raises: see `log_in`."""
+    if replace:
+        return sessions.save_session(profile, session)
+    before = sessions.account_of(profile)
+    if before is not None and before.user_id != session.user_id:
+        raise AuthenticationError(
+            "That is another account than the one whose models are shown",
+            remedy="quit, and run `lora-tui login` to change accounts",
+        )
+    if not sessions.is_configured_account(profile, session.email):
+        raise AuthenticationError(
+            f"That is another account than {profile.email}, which the configuration names",
+            remedy=f"sign in as that account, or remove {profile.source('email')}",
+        )
+    return sessions.keep_session(profile, session)
 
 
 def _load_session(profile: Profile) -> Session | None:

@@ -30,10 +30,7 @@ def login(context: Context) -> None:
             )
         email = email or input("E-mail: ").strip()
         password = Secret(getpass.getpass("Password: "))
-    is_configured = email == profile.email and password == profile.password
-    sign_in = accounts.configured_session if is_configured else accounts.new_session
-    session = sign_in(profile, email, password, patient=True)
-    kept_in = sessions.save_session(profile, session)
+    session, kept_in = accounts.log_in(profile, email, password, replace=True, patient=True)
     if not sessions.is_configured_account(profile, session.email):
         context.say(
             f"The configuration names {terminal_safe(profile.email or '')}, and other commands use"
