@@ -1,9 +1,10 @@
 """How long `lora-tui list` takes on a cache of 10,000 models, against the least that it could take.
 
 The peer is Python with the modules that no such command can do without, and the same query:
-`python -c "import sqlite3, argparse; …"`. All run in the same minute on the same machine,
-alternating, so the ratios travel and the milliseconds do not. `import textual.app` is what a
-command would pay that loaded the interface first.
+`python -c "import sqlite3, argparse; …"`. Each command is measured in turn with the peer (peer,
+command, peer, command, …), and its ratio is the median of the ratios of neighbours, so a machine
+that becomes slower meanwhile changes no ratio. `import textual.app` is what a command would pay
+that loaded the interface first.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
-from figures import figure, report
+from figures import figure, in_turn, report
 from lora_tui.account.sessions import Session, cache_owner, save_session
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
@@ -54,9 +56,9 @@ def main() -> None:
         environment = make_account(home)
         script = str(Path(sys.executable).with_name("lora-tui"))
         cache = load_profile().cache_path(USER)
+        peer = [sys.executable, "-c", QUERY, str(cache)]
         commands = {
             "python -c pass": [sys.executable, "-c", "pass"],
-            PEER: [sys.executable, "-c", QUERY, str(cache)],
             "lora-tui list": [script, "list"],
             "lora-tui list --json": [script, "list", "--json"],
             "lora-tui --offline list --sort name": [script, "--offline", "list", "--sort", "name"],
@@ -64,29 +66,28 @@ def main() -> None:
             "import textual.app": [sys.executable, "-c", "import textual.app"],
         }
         commands |= others(environment)
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        for number in range(ROUNDS):
-            for name, command in commands.items():
-                if name in OTHERS and number >= FEW:
-                    continue
-                start = time.perf_counter()
-                subprocess.run(command, env=environment, check=True, capture_output=True)
-                times[name].append((time.perf_counter() - start) * 1000)
-    report(
-        f"start: a command with {MODELS:,} models in the cache",
-        "start",
-        [
-            figure(
-                name,
-                "ms",
-                values,
-                peer=PEER if name != PEER else "",
-                peer_values=times[PEER] if name != PEER else (),
-                promise="at most 2.5" if name == "lora-tui list" else "",
+
+        def milliseconds(command: list[str]) -> float:
+            start = time.perf_counter()
+            subprocess.run(command, env=environment, check=True, capture_output=True)
+            return (time.perf_counter() - start) * 1000
+
+        figures, peers = [], []
+        for name, command in commands.items():
+            milliseconds(command)  # the first time, files are read from the disk
+            rounds = FEW if name in OTHERS else ROUNDS
+            theirs, ours = in_turn(
+                partial(milliseconds, peer), partial(milliseconds, command), rounds
             )
-            for name, values in times.items()
-        ],
-    )
+            promise = "at most 2.5" if name == "lora-tui list" else ""
+            figures.append(
+                figure(
+                    name, "ms", ours, peer=PEER, peer_values=theirs, promise=promise, paired=True
+                )
+            )
+            peers += theirs
+    title = f"start: a command with {MODELS:,} models in the cache, in turn with the peer"
+    report(title, "start", [figure(PEER, "ms", peers), *figures])
 
 
 def others(environment: dict[str, str]) -> dict[str, list[str]]:

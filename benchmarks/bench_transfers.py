@@ -20,17 +20,16 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from figures import Figure, figure
+from nginx import NAME, make_certificate, serving, which
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -45,7 +44,6 @@ TOOLS = {
     "aria2c": "aria2",
     "sha256sum": "coreutils",
 }
-NAME = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,9 @@ def main() -> None:
         directory = Path(name)
         make_file(directory / "www" / NAME, arguments.megabytes << 20)
         make_certificate(directory)
-        with serving(directory, arguments.limit_rate) as (free, held):
+        limits = (None, f"{arguments.limit_rate}m")
+        with serving(directory, limits) as origins:
+            free, held = (f"{origin}/{NAME}" for origin in origins)
             report = {
                 "single": compare(
                     {
@@ -115,10 +115,6 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def which(tool: str) -> str | None:
-    return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-
-
 def make_file(path: Path, size: int) -> None:
     """A safetensors file of one tensor, of random bytes that repeat each MiB."""
     path.parent.mkdir(parents=True)
@@ -129,90 +125,6 @@ def make_file(path: Path, size: int) -> None:
         file.write(header)
         while body > 0:
             body -= file.write(block[:body])
-
-
-def make_certificate(directory: Path) -> None:
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-            *("-keyout", str(directory / "key.pem"), "-out", str(directory / "ca.pem")),
-        ],
-        check=True,
-        capture_output=True,
-    )
-
-
-@contextmanager
-def serving(directory: Path, limit: int) -> Iterator[tuple[str, str]]:
-    """URLs of the file: without a limit, and with one for each connection."""
-    ports = free_ports(2)
-    logs = directory / "nginx"
-    logs.mkdir()
-    servers = "".join(
-        f"""
-        server {{
-            listen 127.0.0.1:{port} ssl;
-            ssl_certificate {directory}/ca.pem;
-            ssl_certificate_key {directory}/key.pem;
-            root {directory}/www;
-            {rule}
-        }}"""
-        for port, rule in zip(ports, ("", f"limit_rate {limit}m;"), strict=True)
-    )
-    configuration = directory / "nginx.conf"
-    configuration.write_text(
-        f"""
-        daemon off;
-        {"user root;" if os.geteuid() == 0 else ""}
-        worker_processes 2;
-        pid {logs}/pid;
-        error_log {logs}/error.log;
-        events {{ worker_connections 128; }}
-        http {{
-            access_log off;
-            sendfile on;
-            client_body_temp_path {logs}/a; proxy_temp_path {logs}/b; fastcgi_temp_path {logs}/c;
-            uwsgi_temp_path {logs}/d; scgi_temp_path {logs}/e;
-            {servers}
-        }}"""
-    )
-    server = subprocess.Popen(
-        [which("nginx") or "nginx", "-c", str(configuration), "-p", str(logs)],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for port in ports:
-            wait_for_port(port, server)
-        yield (
-            f"https://127.0.0.1:{ports[0]}/{NAME}",
-            f"https://127.0.0.1:{ports[1]}/{NAME}",
-        )
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [item.getsockname()[1] for item in sockets]
-    finally:
-        for item in sockets:
-            item.close()
-
-
-def wait_for_port(port: int, server: subprocess.Popen[str]) -> None:
-    while True:
-        if server.poll() is not None:
-            sys.exit(f"nginx did not start: {server.stderr.read() if server.stderr else ''}")
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
 
 
 def compare(programs: dict[str, Callable[[], Run]], rounds: int) -> dict[str, list[Run]]:

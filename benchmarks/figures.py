@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+T = TypeVar("T")
 RESULTS: Final = Path(__file__).parent / "results"
 
 
@@ -26,7 +27,7 @@ class Figure:
     peer: str = ""
     peer_median: float | None = None
     ratio: float | None = None
-    """Median over the peer's median; for rates more is better, for times less."""
+    """For rates more is better, for times less."""
     promise: str = ""
     """What the ratio ought to be, where something was promised."""
 
@@ -39,10 +40,18 @@ def figure(
     peer: str = "",
     peer_values: Sequence[float] = (),
     promise: str = "",
+    paired: bool = False,
 ) -> Figure:
-    """The figure of several rounds, against the peer's rounds."""
+    """The figure of several rounds, against the peer's rounds.
+
+    The ratio is the median over the peer's median; with `paired`, for values of `in_turn`, the
+    median of the ratios of neighbours.
+    """
     median = statistics.median(values)
     other = statistics.median(peer_values) if peer_values else None
+    ratio = median / other if other else None
+    if paired:
+        ratio = statistics.median(ratios(values, peer_values))
     return Figure(
         name=name,
         unit=unit,
@@ -52,9 +61,27 @@ def figure(
         rounds=len(values),
         peer=peer,
         peer_median=other,
-        ratio=median / other if other else None,
+        ratio=ratio,
         promise=promise,
     )
+
+
+def in_turn(peer: Callable[[], T], ours: Callable[[], T], rounds: int) -> tuple[list[T], list[T]]:
+    """What they return, called in turn: peer, ours, peer, ours, …, peer.
+
+    So a machine that becomes slower meanwhile changes both. The peer has one value more.
+    """
+    theirs, found = [peer()], []
+    for _ in range(rounds):
+        found.append(ours())
+        theirs.append(peer())
+    return theirs, found
+
+
+def ratios(values: Sequence[float], peer_values: Sequence[float]) -> list[float]:
+    """Each value over the peer's value before it, and over the one after it."""
+    pairs = (zip(values, peer_values, strict=False), zip(values, peer_values[1:], strict=True))
+    return [ours / theirs for pair in pairs for ours, theirs in pair]
 
 
 def milliseconds(work: Callable[[], object], rounds: int) -> list[float]:

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+import homes
 from lora_tui.cache import metadata, metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
@@ -60,10 +61,13 @@ _SCATTERED: Final = (
 
 @contextmanager
 def filled(sizes: Sequence[int]) -> Iterator[dict[int, Path]]:
-    """Caches of these sizes. `run.py` names a directory, so that several benchmarks share them."""
+    """Caches of these sizes, each in a home of the application.
+
+    `run.py` names a directory, so that several benchmarks share them.
+    """
     with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as own:
         directory = Path(os.environ.get(SHARED, own))
-        paths = {size: directory / f"{size}.sqlite3" for size in sizes}
+        paths = {size: homes.cache_of(directory / str(size)) for size in sizes}
         for size, path in paths.items():
             if not path.exists():
                 fill(path, size)

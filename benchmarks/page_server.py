@@ -1,8 +1,8 @@
 """A backend that answers with prepared pages: a process of its own on the loopback interface.
 
-It is PostgREST as far as the sync asks: the datasets, the models in the order of their change by
-keyset, empty tables otherwise, and how many rows there are. An answer costs it next to nothing, so
-what a benchmark measures is the client.
+It is PostgREST as far as the sync asks: datasets, notifications, the models in the order of their
+change by keyset, empty tables otherwise, and how many rows there are; it signs every link, and
+takes every change. An answer costs it next to nothing, so what a benchmark measures is the client.
 """
 
 from __future__ import annotations
@@ -10,24 +10,30 @@ from __future__ import annotations
 import json
 import multiprocessing
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, islice
 from multiprocessing.connection import Connection
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from made_up import PAGE, datasets, model_rows
 
+Row = dict[str, Any]
 _AFTER: Final = re.compile(r"id\.gt\.\"?([0-9a-f-]{36})")
 _NO_ROW: Final = "00000000-0000-0000-0000-000000000000"
 
 
 @contextmanager
-def serving(rows: int) -> Iterator[str]:
-    """The URL of a project with so many models."""
+def serving(
+    rows: int, *, first: Sequence[Row] = (), notifications: Sequence[Row] = ()
+) -> Iterator[str]:
+    """The URL of a project with so many models, and those of `first`, which are read before."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_serve, args=(rows, theirs), daemon=True)
+    process = multiprocessing.Process(
+        target=_serve, args=(rows, first, notifications, theirs), daemon=True
+    )
     process.start()
     try:
         yield f"http://127.0.0.1:{ours.recv()}"
@@ -36,21 +42,24 @@ def serving(rows: int) -> Iterator[str]:
         process.join()
 
 
-def bodies(rows: int) -> list[bytes]:
+def bodies(rows: int, first: Sequence[Row] = ()) -> list[bytes]:
     """The pages of the models, as they are sent."""
-    written = [json.dumps(row) for row in model_rows(rows)]
-    return [
-        f"[{','.join(written[start : start + PAGE])}]".encode() for start in range(0, rows, PAGE)
-    ]
+    models = chain(first, model_rows(rows))
+    written = []
+    while page := list(islice(models, PAGE)):
+        written.append(json.dumps(page).encode())
+    return written
 
 
-def _serve(rows: int, port: Connection) -> None:
-    pages = bodies(rows)
+def _serve(rows: int, first: Sequence[Row], notifications: Sequence[Row], port: Connection) -> None:
+    pages = bodies(rows, first)
     by_id = {_NO_ROW: pages[0]}
     for page, following in zip(pages, [*pages[1:], b"[]"], strict=True):
         by_id[json.loads(page)[-1]["id"]] = following
-    first = json.dumps(datasets()).encode()
-    totals = {"model_artifacts": rows, "datasets": len(datasets())}
+    small = {"datasets": datasets(), "notifications": notifications}
+    whole = {table: json.dumps(list(found)).encode() for table, found in small.items()}
+    totals = {table: len(found) for table, found in small.items()}
+    totals["model_artifacts"] = rows + len(first)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -59,14 +68,28 @@ def _serve(rows: int, port: Connection) -> None:
         def do_GET(self) -> None:
             target = urlsplit(self.path)
             table, asked = target.path.rpartition("/")[2], parse_qs(target.query)
-            total = totals.get(table, 0)
             after = _AFTER.search(asked.get("or", [""])[0])
-            if table == "model_artifacts":
+            if "count=" in self.headers.get("Prefer", ""):
+                body = b"[]"
+            elif table == "model_artifacts":
                 body = by_id.get(after[1] if after else _NO_ROW, b"[]")
             else:
-                body = b"[]" if after or not total else first
-            counting = "count=" in self.headers.get("Prefer", "")
-            self._answer(b"[]" if counting else body, total)
+                body = b"[]" if after else whole.get(table, b"[]")
+            self._answer(body, totals.get(table, 0))
+
+        def do_POST(self) -> None:
+            """A link to an object: the front answers every link with the same file."""
+            self._drop_body()
+            name = self.path.rpartition("/")[2]
+            self._answer(json.dumps({"signedURL": f"/object/sign/b/{name}?token=t"}).encode(), 0)
+
+        def do_PATCH(self) -> None:
+            """A change of one row that succeeds, and is not kept."""
+            self._drop_body()
+            self._answer(b'[{"id": "1"}]', 1)
+
+        def _drop_body(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
         def _answer(self, body: bytes, total: int) -> None:
             self.send_response(200)

@@ -34,7 +34,8 @@ def bars(figures: Sequence[dict[str, Any]]) -> list[Bar]:
     for entry in figures:
         if not entry["peer_median"] or min(entry["low"], entry["median"]) <= 0:
             continue
-        low, median, high = (entry[key] / entry["peer_median"] for key in ("low", "median", "high"))
+        scale = entry["ratio"] / entry["median"]
+        low, median, high = (entry[key] * scale for key in ("low", "median", "high"))
         if not entry["unit"].endswith("/s"):
             low, median, high = 1 / high, 1 / median, 1 / low
         found.append(Bar(f"{entry['name']} / {entry['peer']}", median, low, high))

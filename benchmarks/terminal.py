@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -12,35 +13,45 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 QUIET = 0.08
 """Seconds without output after which a frame is complete."""
 UNANSWERED = 2.0
-APPS = str(Path(__file__).with_name("terminal_apps.py"))
+STUCK = 60.0
+ORPHANED = 15.0
+"""Seconds that processes have to end by themselves after the application was killed."""
 
 
 class Terminal:
     """An application in a pseudo-terminal."""
 
-    def __init__(self, kind: str, argument: str, mark: str, *, settled: bool = True) -> None:
-        """`settled`: wait until nothing is drawn any more."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        mark: str,
+        *,
+        environment: Mapping[str, str] = os.environ,
+        settled: bool = True,
+    ) -> None:
+        """Start it. `mark`: a text of its first frame. `settled`: wait until nothing is drawn."""
         leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        terminal = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
         started = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, APPS, kind, argument],
+            command,
             stdin=follower,
             stdout=follower,
             stderr=follower,
-            env=environment,
+            env={**environment, **terminal},
             start_new_session=True,
         )
         os.close(follower)
         self.leader = leader
-        self.first_paint = self._until(mark.encode()) - started
+        self.first_paint = self._until(re.escape(mark)) - started
         self.processor = self._processor_seconds()
         if settled:
             self.settle()
@@ -57,11 +68,17 @@ class Terminal:
             limit = QUIET
         return last - start
 
-    def seen_after(self, keys: str, mark: str) -> float:
-        """Seconds from the keys to the frame that shows `mark`, whatever else is drawn."""
+    def seen_after(self, keys: str, mark: str, *, of_line: str = "") -> float:
+        """Seconds from the keys to the frame that shows `mark`, whatever else is drawn.
+
+        `of_line`: a text that stands before it in the same line.
+        """
+        pattern = re.escape(mark)
+        if of_line:
+            pattern = rf"{re.escape(of_line)}[^\n]*?{pattern}"
         start = time.perf_counter()
         os.write(self.leader, keys.encode())
-        return self._until(mark.encode()) - start
+        return self._until(pattern) - start
 
     def draw(self, seconds: float) -> None:
         """Take what is drawn for so long."""
@@ -76,27 +93,76 @@ class Terminal:
             os.read(self.leader, 1 << 20)
 
     @property
-    def memory(self) -> float:
-        """MiB at the peak."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        (line,) = (entry for entry in status.splitlines() if entry.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-
-    def _processor_seconds(self) -> float:
-        """What the application has used so far; other programs don't make it longer."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def memory(self) -> dict[str, float]:
+        """MiB at the peak of the application, and of each process that it has started."""
+        found = {"application": _peak(self.process.pid)}
+        for pid in _children(self.process.pid):
+            with suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+                name = "engine" if "lora_tui.engine" in words else Path(words[0]).name
+                found[name] = found.get(name, 0.0) + _peak(pid)
+        return found
 
     def close(self) -> None:
+        """Kill it, and wait until all that it has started has ended too."""
+        children = _children(self.process.pid)
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         os.close(self.leader)
+        end = time.monotonic() + ORPHANED
+        while any(map(_is_running, children)) and time.monotonic() < end:
+            time.sleep(0.02)
+        for pid in filter(_is_running, children):
+            os.kill(pid, signal.SIGKILL)
 
-    def _until(self, mark: bytes) -> float:
+    def _processor_seconds(self) -> float:
+        """What the application has used so far; other programs don't make it longer."""
+        fields = _status(self.process.pid)
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _until(self, pattern: str) -> float:
+        """The moment when a text that fits is drawn."""
+        wanted = re.compile(pattern.encode())
         seen = b""
-        while mark not in seen:
-            with suppress(OSError):
-                seen += os.read(self.leader, 1 << 20)
-            if self.process.poll() is not None:
-                sys.exit(f"the application ended: {seen[-2000:].decode(errors='replace')}")
+        end = time.perf_counter() + STUCK
+        while not wanted.search(seen):
+            left = end - time.perf_counter()
+            if left < 0 or self.process.poll() is not None:
+                what = "does not draw" if left < 0 else "ended before it drew"
+                drawn = re.sub(rb"\x1b[^a-zA-Z]*[a-zA-Z]", b"", seen[-20_000:])
+                sys.exit(f"the application {what} {pattern!r}: {drawn.decode(errors='replace')}")
+            if select.select([self.leader], [], [], left)[0]:
+                with suppress(OSError):
+                    seen += os.read(self.leader, 1 << 20)
         return time.perf_counter()
+
+
+def _peak(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (entry for entry in status.splitlines() if entry.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def _status(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; the parent is the second."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return _status(pid)[0] != "Z"
+    except OSError:
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    """All processes below this one."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                parents[int(entry.name)] = int(_status(int(entry.name))[1])
+    found = [pid]
+    for parent in found:
+        found += [child for child, of in parents.items() if of == parent]
+    return found[1:]

@@ -1,17 +1,25 @@
-"""The applications that bench_interface.py opens in a terminal: `KIND ARGUMENT`.
+"""The applications that bench_interface.py opens beside `lora-tui` itself: `KIND ARGUMENT`.
 
 `empty` is Textual with one line of text; `table N` is Textual's own DataTable with N models;
-`models PATH` is ours on a filled cache; `downloading PATH` is the same, fetching what is queued
-from the URL in BENCH_URL. Each shows MARK or the newest model when it is painted.
+`models PATH` is our application on a filled cache, without the command around it. Each shows MARK
+or the newest model when it is painted.
 """
 
 from __future__ import annotations
 
 import gc
-import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MARK = "READY"
+
+
+def command(kind: str, argument: object = "") -> list[str]:
+    """Starts one of them."""
+    return [sys.executable, __file__, kind, str(argument)]
 
 
 def empty() -> None:
@@ -54,22 +62,15 @@ def table(count: int) -> None:
     TableApp().run()
 
 
-def models(path: str, *, downloading: bool) -> None:
+def models(path: Path) -> None:
     """Ours, on a filled cache and without a backend."""
     gc.disable()  # as the command does
-    from pathlib import Path
 
     from lora_tui.app import LoraTuiApp
     from lora_tui.engine.writers import Writers
 
-    writers = Writers(Path(path), Path(path).parent)
-    if downloading:
-        from lora_tui.transfers.runner import Runner, RunnerOptions
-
-        url = os.environ["BENCH_URL"]
-        tools = RunnerOptions(sign=lambda _: url, delay=lambda *_: None, files_at_once=1)
-        Runner(Path(path), tools).start()
-    LoraTuiApp(Path(path), writers, profile="bench", sync_on_start=False).run()
+    writers = Writers(path, path.parent)
+    LoraTuiApp(path, writers, profile="bench", sync_on_start=False).run()
 
 
 if __name__ == "__main__":
@@ -79,4 +80,6 @@ if __name__ == "__main__":
     elif kind == "table":
         table(int(argument))
     else:
-        models(argument, downloading=kind == "downloading")
+        from pathlib import Path
+
+        models(Path(argument))
