@@ -1,11 +1,11 @@
 """All benchmarks, or those named, one after the other; then one table, and its figures as JSON.
 
-`run.py sync queries` runs these two; `start` and `interface` measure peer and ours in turn, and
-`keys` only takes a quick look (its own options say how often). The table is printed from `results/`, which also keeps
-`all.json` and a picture of all ratios, `ratios.svg`. `transfers` needs nginx, aria2c and curl,
-`keys` nginx, and `harvest` curl; where one is missing it says so and fails. Peers that not every
-machine has are measured where they are: rclone, and hf_transfer, which is looked for in the
-interpreter that LORA_TUI_BENCH_HF names.
+`run.py sync queries` runs these two; `keys` only takes a quick look (its own options say how often
+each key is pressed). The table is printed from `results/`, which also keeps `all.json` and a
+picture of all ratios, `ratios.svg`. `transfers` needs nginx, aria2c and curl, `keys` nginx, and
+`harvest` curl; where one is missing it says so and fails. Peers that not every machine has are
+measured where they are: rclone, and hf_transfer, which is looked for in the interpreter that
+LORA_TUI_BENCH_HF names.
 """
 
 from __future__ import annotations
