@@ -574,7 +574,7 @@ async def test_a_terminal_that_is_too_small_says_so_and_how_to_quit(
     app = open_app()
     async with app.run_test(size=(39, 20)) as pilot:
         words = [line.strip() for line in screen_text(app).splitlines() if line.strip()]
-        assert words == ["Terminal too small: 40 x 10 needed", "q quits"]
+        assert words == ["Terminal too small", "40 x 10 needed, now 39 x 20", "q quits"]
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "37 models" in screen_text(app))
         await pilot.resize_terminal(80, 9)

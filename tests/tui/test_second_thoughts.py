@@ -52,7 +52,8 @@ async def test_what_was_fetched_of_a_file_is_removed_only_after_a_question(
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("t", "X")
         assert isinstance(app.screen, ConfirmScreen)
-        assert "2.0 KiB of weights" in screen_text(app)
+        assert "Remove weights?" in screen_text(app)
+        assert "deletes the 2.0 KiB downloaded" in screen_text(app)
         await pilot.press("n")
         assert isinstance(app.screen, TransfersScreen)
         assert asked not in writers.asked
