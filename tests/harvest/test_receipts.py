@@ -52,6 +52,17 @@ def test_an_upload_goes_on_only_with_the_same_bytes(receipts: Receipts) -> None:
         assert receipts.upload_of("large.bin", size, version) is None
 
 
+def test_an_upload_of_another_machine_goes_on_once_its_process_shows_no_presence(
+    tmp_path: Path,
+) -> None:
+    Receipts(tmp_path, "artifact", "elsewhere/1/a").upload_begun("large.bin", 70, '"v"', "address")
+    other = Receipts(tmp_path, "artifact", "here/1/a")
+    assert other.upload_of("large.bin", 70, '"v"') is None
+    (presence,) = (tmp_path / "uploads.owners").iterdir()
+    presence.unlink()
+    assert other.upload_of("large.bin", 70, '"v"') == "address"
+
+
 def test_an_object_of_another_size_than_was_sent_is_no_stored_file(tmp_path: Path) -> None:
     class Short:
         """Keeps less than it says."""

@@ -384,7 +384,7 @@ def test_a_large_upload_goes_on_after_a_restart_where_it_was(
         is None
     )
     # and goes on with it once that one is dead
-    monkeypatch.setattr("lora_tui.harvest.receipts.is_process_alive", lambda _holder: False)
+    monkeypatch.setattr("lora_tui.harvest.receipts.is_alive", lambda *_: False)
     assert world.run(limit=1)[0].harvested == 1
 
     assert world.artifacts().keys() == {first["id"]}

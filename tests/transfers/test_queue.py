@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
+from lora_tui.processes import is_identity
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.fetch_bytes import CancelledError
 from lora_tui.transfers.part import part_of
@@ -133,6 +135,15 @@ def test_files_of_a_dead_process_are_queued_again_and_those_of_a_living_one_are_
     assert [row.state for row in rows(world)] == [TransferState.RUNNING, TransferState.QUEUED]
     living.close()
     runner.close()
+
+
+def test_the_owner_of_a_file_is_named_like_every_process(world: World) -> None:
+    owner = QueueOwner(world.cache_path)
+    assert is_identity(owner.token)
+    assert owner.process_of(owner.token).pid == os.getpid()
+    assert owner.process_of("a-host/77/x").pid == 77
+    assert owner.process_of("77-0123abcd").pid == 77, "the name of an earlier version"
+    owner.close()
 
 
 def test_a_running_application_takes_over_what_another_process_left(

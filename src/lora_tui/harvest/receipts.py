@@ -18,10 +18,8 @@ from typing import Any, Final, Self
 from lora_tui.files import write_private_file
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.artifact_rows import Identity, stored_name
-from lora_tui.locks.heartbeat import seconds_since_written
-from lora_tui.processes import is_process_alive
+from lora_tui.locks.presence import is_alive, show_presence
 
-_ELSEWHERE_SECONDS: Final = 3_600.0
 _OWNER: Final = "."
 """The key of the entry that names the job; no file has this name."""
 
@@ -103,6 +101,8 @@ class Receipts:
     def upload_begun(self, name: str, size: int, version: str | None, url: str) -> None:
         """Record the address of an upload in pieces, if the source gives a strong ETag."""
         if version is not None:
+            with suppress(OSError):  # other machines may continue this upload meanwhile
+                show_presence(self._presence_directory, self._holder)
             self._entries[name] = {
                 "upload": url,
                 "size": size,
@@ -119,7 +119,7 @@ class Receipts:
         if (entry.get("size"), entry.get("version")) != (size, version):
             return None
         holder = str(entry.get("holder"))
-        if holder != self._holder and self._may_be_alive(holder):
+        if holder != self._holder and is_alive(holder, self._presence_directory):
             return None  # its harvester may still be sending
         url = entry.get("upload")
         return url if isinstance(url, str) else None
@@ -129,13 +129,9 @@ class Receipts:
         with suppress(OSError):  # a later cycle removes them
             self._file.unlink(missing_ok=True)
 
-    def _may_be_alive(self, holder: str) -> bool:
-        """Whether a harvester runs; one of another container is assumed to run for an hour."""
-        alive = is_process_alive(holder)
-        if alive is None:
-            age = seconds_since_written(self._file)
-            return age is None or age < _ELSEWHERE_SECONDS
-        return alive
+    @property
+    def _presence_directory(self) -> Path:
+        return self._file.with_name("uploads.owners")
 
     def _receipt(self, name: str) -> Receipt | None:
         entry = self._entries.get(name)

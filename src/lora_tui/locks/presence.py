@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,9 @@ _TEMPORARY: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.
 """Errors that tell nothing about the file."""
 _KEEP_SECONDS: Final = 86_400.0
 """How long the presence file of a process that may be dead stays there."""
+_SHOWING: Final = threading.Lock()
+_SHOWN: Final[dict[tuple[Path, str], Presence]] = {}
+"""What `show_presence` shows."""
 
 
 class Presence:
@@ -102,16 +106,26 @@ def is_present(directory: Path, name: str) -> bool:
         os.close(descriptor)
 
 
+def show_presence(directory: Path, name: str) -> None:
+    """Show the presence of this process by `name` until it ends. Raises OSError."""
+    with _SHOWING:
+        if (directory, name) not in _SHOWN:
+            _SHOWN[directory, name] = Presence(directory, name)
+
+
 def present_process(directory: Path, name: str) -> LockHolder:
     """The process that shows its presence by `name`, as far as its file tells."""
     identity = read_small_text(_presence_file(directory, name))
-    return LockHolder.of_identity(identity or name.partition("-")[0])  # earlier versions wrote none
+    if not identity:  # earlier versions wrote none, and named the file PID-random
+        identity = name if is_identity(name) else name.partition("-")[0]
+    return LockHolder.of_identity(identity)
 
 
 def is_alive(identity: str, directory: Path) -> bool:
-    """Whether a process runs that may be of another container; see `is_process_alive`.
+    """Whether a process runs; see `is_process_alive`.
 
-    Such a one shows its presence in `directory`.
+    A process of another machine or container counts as alive while it shows its presence in
+    `directory` by its identity.
     """
     alive = is_process_alive(identity)
     return is_present(directory, identity) if alive is None else alive

@@ -1,13 +1,11 @@
 """The workers of the download queue in this process, and the token that marks their files.
 
-Several processes share one queue. The token names a presence file (locks/presence.py), so a reused
-process number is not mistaken for the owner.
+Several processes share one queue. The token is an identity (processes.py) and names a presence
+file (locks/presence.py), so a reused PID is not mistaken for the owner.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -37,7 +35,7 @@ from lora_tui.domain import Model
 from lora_tui.errors import InUseError, LoraTuiError, NotFoundError
 from lora_tui.locks.file_lock import SUSPENDED_SECONDS, in_use_error
 from lora_tui.locks.presence import Presence, is_present, present_process
-from lora_tui.processes import LockHolder
+from lora_tui.processes import LockHolder, new_identity
 from lora_tui.transfers.fetch_bytes import CancelledError, FetchOptions
 from lora_tui.transfers.fetch_file import fetch_file
 from lora_tui.transfers.part import translate_write_errors
@@ -388,7 +386,7 @@ class QueueOwner:
     def __init__(self, cache_path: Path) -> None:
         """Raises DiskError."""
         self._directory = cache_path.with_name(f"{cache_path.name}.owners")
-        self.token = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.token = new_identity()
         with translate_write_errors(self._directory):
             self._presence = Presence(self._directory, self.token)
 
@@ -397,7 +395,7 @@ class QueueOwner:
         self._presence.close()
 
     def is_alive(self, token: str) -> bool:
-        """Whether the process of an owner still runs, on this machine or another one."""
+        """Whether an owner still shows its presence; a process may have closed one and run on."""
         return token == self.token or is_present(self._directory, token)
 
     def process_of(self, token: str) -> LockHolder:
