@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from lora_tui.errors import InUseError, LoraTuiError
+
 DEAD_SECONDS: Final = 180.0
 """A process of another machine or container that wrote no heartbeat for so long counts as dead."""
 
@@ -153,6 +155,13 @@ class LockHolder(NamedTuple):
                 f" or end it with `kill -KILL {self.pid}`"
             )
         return f"wait for process {self.pid}, or end it with `kill {self.pid}`"
+
+
+def in_use_error(
+    message: str, holder: LockHolder, place: Path | str, kind: type[LoraTuiError] = InUseError
+) -> LoraTuiError:
+    """The error of a file or lock at `place` that another process keeps."""
+    return kind(message, details=f"{place} is held by {holder}", remedy=holder.remedy)
 
 
 def flock_holder(descriptor: int) -> LockHolder:

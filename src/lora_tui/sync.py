@@ -56,7 +56,7 @@ from lora_tui.fetching.curves import pull_curve, pull_curves
 from lora_tui.fetching.rows import OVERLAP, RowReader, prefetch_pages
 from lora_tui.gateway.paging import Cursor, Page, RowLimit, is_uuid, next_cursor, repeated_rows
 from lora_tui.gateway.rest import Rest
-from lora_tui.processes import LockHolder, new_identity
+from lora_tui.processes import LockHolder, in_use_error, new_identity
 
 __all__ = ("Progress", "SyncReport", "pull_curve", "sync_cache")
 
@@ -125,12 +125,8 @@ def sync_cache(
                     check_if_due(db)
                 return _sync(rest, db, user_id, full, progress or (lambda _table, _rows: None))
     if patience:
-        holder = sync_holder(path)
-        raise CacheError(
-            "Another lora-tui is still syncing this cache",
-            details=f"{path} is held by {holder}",
-            remedy=holder.remedy,
-        )
+        message = "Another lora-tui is still syncing this cache"
+        raise in_use_error(message, sync_holder(path), path, CacheError)
     return SyncReport(full=full, skipped=True)
 
 

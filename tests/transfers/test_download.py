@@ -19,7 +19,7 @@ from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.config.table import Profile
 from lora_tui.domain import Model
 from lora_tui.engine.online import OnlineWriters
-from lora_tui.errors import DiskError, IntegrityError, LoraTuiError, PartlyFailedError
+from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError, PartlyFailedError
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.control import cancel_model
 from lora_tui.transfers.fetch_bytes import CancelledError
@@ -268,7 +268,7 @@ def test_a_second_process_does_not_write_the_same_file(
     directory = online.directory_of(model)
     directory.mkdir(parents=True)
     hold(directory / f"{ADAPTER}.part")
-    with pytest.raises(DiskError, match="Another lora-tui"):
+    with pytest.raises(InUseError, match="Another lora-tui"):
         online.download(model.id, [ADAPTER])
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.config.kinds import bytes_of
-from lora_tui.errors import DiskError
+from lora_tui.errors import InUseError
 from lora_tui.transfers.connection_scaling import ConnectionScaling
 from lora_tui.transfers.part import Version, open_part, part_of
 from lora_tui.transfers.pieces import Piece, Pieces
@@ -123,7 +123,7 @@ def test_an_impossible_note_is_ignored(tmp_path: Path, note: str | None) -> None
 def test_a_part_has_one_writer(tmp_path: Path) -> None:
     with (
         open_part(tmp_path / "x"),
-        pytest.raises(DiskError, match="Another"),
+        pytest.raises(InUseError, match="Another"),
         open_part(tmp_path / "x"),
     ):
         raise AssertionError("two writers")

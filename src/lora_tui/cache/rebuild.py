@@ -26,9 +26,20 @@ from lora_tui.cache.metadata import Owner, get_owner
 from lora_tui.cache.records import keep_announced, read_announced
 from lora_tui.errors import CacheError, DamagedCacheError
 from lora_tui.files import make_private_directory
-from lora_tui.sqlite_file import check_regular_files, sqlite_code
+from lora_tui.formats import counted
+from lora_tui.processes import in_use_error
+from lora_tui.sqlite_file import open_for_reading, sqlite_code
 
 PATIENCE: Final = 60.0
+_UNREADABLE: Final = (
+    DamagedCacheError,
+    OSError,
+    sqlite3.Error,
+    LookupError,
+    ValueError,  # a message of SQLite that is not UTF-8
+    TypeError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Rebuilt:
     @property
     def sentence(self) -> str:
         """A sentence for the user."""
-        count = "1 download is" if self.downloads == 1 else f"{self.downloads} downloads are"
+        count = counted(self.downloads, "download is", "downloads are")
         saved = f"; {count} still known" if self.downloads else ""
         return f"The cache was damaged and replaced; the old file is now {self.kept.name}{saved}"
 
@@ -56,12 +67,8 @@ def rebuild_cache(path: Path, owner: Owner) -> Rebuilt | None:
     make_private_directory(path.parent)
     with sync_lock(path, patience=PATIENCE) as ours:
         if not ours:
-            holder = sync_holder(path)
-            raise CacheError(
-                "Another lora-tui is using the damaged cache",
-                details=f"{path} is held by {holder}",
-                remedy=holder.remedy,
-            )
+            message = "Another lora-tui is using the damaged cache"
+            raise in_use_error(message, sync_holder(path), path, CacheError)
         if _is_healthy(path, owner):
             return None
         # the new file has the records before the old one is renamed
@@ -96,8 +103,7 @@ def clear_cache(path: Path, owner: Owner | None) -> bool:
 
 def _owner_in(path: Path) -> Owner | None:
     try:
-        check_regular_files(path)
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+        with closing(open_for_reading(path)) as db:
             return get_owner(db)
     except (DamagedCacheError, OSError, sqlite3.Error, ValueError):
         return None
@@ -120,10 +126,6 @@ def _is_healthy(path: Path, owner: Owner) -> bool:
 def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows that can be read and that match the disk, by table."""
     saved: dict[str, list[dict[str, Any]]] = {}
-    try:
-        check_regular_files(damaged)
-    except (DamagedCacheError, OSError):
-        return saved
     for table, key, is_true in (
         ("library", "model_id", lambda row: Path(row["directory"]).is_dir()),
         ("transfers", "target", _is_finished),
@@ -131,12 +133,12 @@ def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
         rows: dict[Any, dict[str, Any]] = {}
         for direction in ("ASC", "DESC"):  # from both ends up to the damage
             try:
-                with closing(sqlite3.connect(f"{damaged.as_uri()}?mode=ro", uri=True)) as db:
+                with closing(open_for_reading(damaged)) as db:
                     db.row_factory = sqlite3.Row
                     for row in db.execute(f"SELECT * FROM {table} ORDER BY rowid {direction}"):
                         rows[row[key]] = dict(row)
-            except (sqlite3.Error, LookupError, ValueError, TypeError, MemoryError):
-                continue  # ValueError: a message of SQLite that is not UTF-8
+            except _UNREADABLE:
+                continue
         saved[table] = [row for row in rows.values() if _holds(is_true, row)]
     return saved
 
@@ -144,8 +146,7 @@ def _finished_downloads(damaged: Path) -> dict[str, list[dict[str, Any]]]:
 def _announced(damaged: Path) -> list[str]:
     """The ids of the notifications that were announced; empty where they can't be read."""
     try:
-        check_regular_files(damaged)
-        with closing(sqlite3.connect(f"{damaged.as_uri()}?mode=ro", uri=True)) as db:
+        with closing(open_for_reading(damaged)) as db:
             return read_announced(db)
     except (DamagedCacheError, OSError, sqlite3.Error, ValueError):
         return []

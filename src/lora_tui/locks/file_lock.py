@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from lora_tui.errors import InUseError
 from lora_tui.files import PRIVATE_MODE, WITHOUT_LOCKS, flock
 from lora_tui.locks.lock_file import LockFile, is_held, lock_file_holder, lock_file_of
-from lora_tui.processes import LockHolder, flock_holder
+from lora_tui.processes import LockHolder, flock_holder, in_use_error
 
 SUSPENDED_SECONDS: Final = 10.0
 """The longest wait for a lock whose process is suspended: somebody may be about to continue it."""
@@ -143,8 +142,3 @@ def lock_holder(path: Path) -> LockHolder:
         return lock.holder()
     finally:
         lock.close()
-
-
-def in_use_error(message: str, holder: LockHolder, place: Path | str) -> InUseError:
-    """The error of a lock that another process keeps."""
-    return InUseError(message, details=f"{place} is held by {holder}", remedy=holder.remedy)

@@ -19,7 +19,7 @@ from os.path import lexists
 from pathlib import Path
 from typing import Final
 
-from lora_tui.errors import DiskError, not_enough_space
+from lora_tui.errors import DiskError, LoraTuiError, not_enough_space
 from lora_tui.files import (
     PUBLIC_MODE,
     disk_error,
@@ -29,6 +29,7 @@ from lora_tui.files import (
 )
 from lora_tui.gateway.headers import strong_etag
 from lora_tui.locks.file_lock import FileLock
+from lora_tui.processes import LockHolder, in_use_error
 from lora_tui.transfers.pieces import Pieces
 
 SUFFIXES: Final = (".part", ".part.json", ".part.new")
@@ -207,7 +208,7 @@ def has_partial_download(target: Path) -> bool:
 def discard_part(target: Path) -> None:
     """Remove the partial file of `target` and its note; only regular files are removed.
 
-    Raises DiskError if it is in use.
+    Raises InUseError if a download is writing it; DiskError.
     """
     path = part_of(target)
     if _is_file(path) and path.lstat().st_nlink == 1:
@@ -221,8 +222,8 @@ def discard_part(target: Path) -> None:
 def open_part(target: Path) -> Iterator[Part]:
     """Open and lock the `.part` of `target`; makes the directory if it is missing.
 
-    If it is empty at the end, it is removed. Raises DiskError for errors of the disk, if another
-    process or thread has it, or if its directory is a link.
+    If it is empty at the end, it is removed. Raises DiskError for errors of the disk, or if its
+    directory is a link; InUseError if another process or thread has it.
     """
     path = part_of(target)
     with translate_write_errors(path):
@@ -253,6 +254,11 @@ def open_part(target: Path) -> Iterator[Part]:
             os.close(directory)
 
 
+def file_in_use_error(holder: LockHolder, path: Path) -> LoraTuiError:
+    """The error for a file that another process is downloading."""
+    return in_use_error("Another lora-tui is downloading this file", holder, path)
+
+
 @contextmanager
 def translate_write_errors(path: Path) -> Iterator[None]:
     """Raise every OSError of the block as DiskError."""
@@ -277,11 +283,7 @@ def _open_locked(path: Path, directory: int) -> FileLock:
         try:
             holder = lock.acquire()
             if holder is not None:
-                raise DiskError(
-                    "Another lora-tui is downloading this file",
-                    details=f"{path} is held by {holder}",
-                    remedy=holder.remedy,
-                )
+                raise file_in_use_error(holder, path)
             # its previous holder may have renamed it to its final name
             if _is_same(path, lock.descriptor):
                 return lock
@@ -301,8 +303,8 @@ def _open(path: Path, directory: int) -> int:
             raise _not_a_file_error(path) from error
         raise
     try:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             raise _not_a_file_error(path)
     except BaseException:
         os.close(descriptor)

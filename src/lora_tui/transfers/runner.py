@@ -33,12 +33,12 @@ from lora_tui.cache.transfers import (
 )
 from lora_tui.domain import Model
 from lora_tui.errors import InUseError, LoraTuiError, NotFoundError
-from lora_tui.locks.file_lock import SUSPENDED_SECONDS, in_use_error
+from lora_tui.locks.file_lock import SUSPENDED_SECONDS
 from lora_tui.locks.presence import Presence, is_present, present_process
 from lora_tui.processes import LockHolder, new_identity
 from lora_tui.transfers.fetch_bytes import CancelledError, FetchOptions
 from lora_tui.transfers.fetch_file import fetch_file
-from lora_tui.transfers.part import translate_write_errors
+from lora_tui.transfers.part import file_in_use_error, translate_write_errors
 from lora_tui.transfers.rate import RateLimit
 
 _POLL_SECONDS: Final = 0.1
@@ -362,8 +362,7 @@ class _OtherProcesses:
             if waited >= min(SUSPENDED_SECONDS, _STALLED_SECONDS):
                 holder = self._own.process_of(owner)
                 if holder.suspended or waited >= _STALLED_SECONDS:
-                    what = "Another lora-tui is downloading this file"
-                    stalled[row.id] = in_use_error(what, holder, row.target)
+                    stalled[row.id] = file_in_use_error(holder, row.target)
         return stalled
 
 
