@@ -6,8 +6,11 @@ import errno
 import io
 import json
 import os
+import shutil
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import pytest
 from lora_tui.cli.run import main
 from lora_tui.library.contents import FileState, examine
 from lora_tui.sandbox import Sandbox
+from lora_tui.transfers.model_directory import MANIFEST
 from tests.conftest import Run
 
 ADAPTER = "adapter_model.safetensors"
@@ -128,7 +132,7 @@ def test_a_hostile_record_names_no_file_outside_its_directory(tmp_path: Path) ->
     directory.mkdir()
     (tmp_path / "secret").write_text("x")
     files = {"../secret": {"size": 1, "sha256": "0"}, "..": {}, "": {}, "a\0": {}, "x": {}}
-    (directory / "lora-tui.json").write_text(json.dumps({"id": "m", "files": files}))
+    (directory / MANIFEST).write_text(json.dumps({"id": "m", "files": files}))
     adapter = examine(directory, thorough=True)
     assert [(file.name, file.state) for file in adapter.files] == [("x", FileState.MISSING)]
 
@@ -264,6 +268,49 @@ def test_a_reader_of_events_that_goes_away_does_not_end_the_download(
             assert main([*words, "--events"] if stream == "stdout" else words) == 0
             assert main(["download", "no such model"]) == 3
         assert run("verify", str(tmp_path / str(number))).code == 0
+
+
+def model_of(directory: Path) -> str:
+    return str(json.loads((directory / MANIFEST).read_text())["id"])
+
+
+@pytest.mark.parametrize(
+    ("removed_by", "first_is_listed"), [("command", True), ("command", False), ("hand", True)]
+)
+def test_removing_one_copy_keeps_the_other_known(
+    downloaded: Path, run: Run, home: Path, tmp_path: Path, removed_by: str, first_is_listed: bool
+) -> None:
+    model = model_of(downloaded)
+    if not first_is_listed:
+        with closing(sqlite3.connect(next(home.rglob("*.sqlite3")))) as db, db:
+            db.execute("DELETE FROM transfers")
+    second = tmp_path / "second"
+    assert run("download", model, "--to", str(second)).code == 0
+    if removed_by == "command":
+        assert run("library", "remove", str(second), "--yes").code == 0
+    else:
+        shutil.rmtree(second)
+    assert [m["id"] for m in run("list", "--downloaded", "--json").data["models"]] == [model]
+    assert run("inspect", model, "--offline").code == 0
+    assert str(downloaded) in run("library").out
+    assert run("serve-config", model, "--for", "vllm", "--json").data["directory"] == str(
+        downloaded
+    )
+
+
+def test_removing_the_first_copy_keeps_the_second(
+    downloaded: Path, run: Run, tmp_path: Path
+) -> None:
+    model, second = model_of(downloaded), tmp_path / "second"
+    assert run("download", model, "--to", str(second)).code == 0
+    assert {a["directory"] for a in run("library", "--json").data["adapters"]} == {
+        str(downloaded),
+        str(second),
+    }
+    assert run("library", "remove", str(downloaded), "--yes").code == 0
+    assert run("serve-config", model, "--for", "vllm", "--json").data["directory"] == str(second)
+    assert run("library", "remove", str(second), "--yes").code == 0
+    assert run("list", "--downloaded", "--json").data["models"] == []
 
 
 def test_removing_asks_first(downloaded: Path, run: Run) -> None:

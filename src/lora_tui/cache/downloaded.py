@@ -5,6 +5,7 @@ library/presence.py compares these records with the disk and updates them.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,14 @@ from typing import Any
 
 from lora_tui import clock
 from lora_tui.cache.transfer_queue import FileRequest
-from lora_tui.cache.transfers import FETCHED, Checked, Transfer, TransferState, queue_of
+from lora_tui.cache.transfers import (
+    FETCHED,
+    Checked,
+    Transfer,
+    TransferState,
+    queue_of,
+    transfers_of,
+)
 from lora_tui.clock import timestamp_text
 
 
@@ -50,14 +58,22 @@ def put_existing_files(db: sqlite3.Connection, model_id: str, files: Sequence[Fi
         )
 
 
-def delete_downloaded(db: sqlite3.Connection, model_id: str) -> None:
-    """Delete the records of a model that was removed from the disk. Call inside a transaction."""
-    db.execute("DELETE FROM library WHERE model_id = ?", [model_id])
-    marks = ", ".join("?" for _ in FETCHED)
-    db.execute(
-        f"DELETE FROM transfers WHERE model_id = ? AND state IN ({marks})",
-        [model_id, *(state.value for state in FETCHED)],
-    )
+def delete_downloaded(db: sqlite3.Connection, model_id: str, directory: Path) -> None:
+    """Delete the records of a copy that was removed from the disk. Call inside a transaction.
+
+    Records of other copies of the model stay.
+    """
+    for row in transfers_of(db, model_id):
+        if row.state in FETCHED and _same_place(row.target.parent, directory):
+            db.execute("DELETE FROM transfers WHERE id = ?", [row.id])
+    noted = downloaded_models(db).get(model_id)
+    if noted is not None and _same_place(noted, directory):
+        db.execute("DELETE FROM library WHERE model_id = ?", [model_id])
+
+
+def _same_place(one: Path, other: Path) -> bool:
+    """Whether two paths name the same directory, which need not exist any more."""
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def downloaded_to(db: sqlite3.Connection, model_id: str) -> Path | None:
@@ -71,6 +87,12 @@ def downloaded_models(db: sqlite3.Connection) -> dict[str, Path]:
     """Model id → directory, for all models that were ever downloaded completely."""
     rows = db.execute("SELECT model_id, directory FROM library ORDER BY completed_at")
     return {model_id: Path(directory) for model_id, directory in rows}
+
+
+def downloaded_directories(db: sqlite3.Connection) -> list[Path]:
+    """Every directory with downloaded files; a model may have copies in several."""
+    copies = [row.target.parent for row in downloaded_files(db)]
+    return list(dict.fromkeys([*downloaded_models(db).values(), *copies]))
 
 
 def downloaded_files(db: sqlite3.Connection) -> list[Transfer]:

@@ -11,6 +11,7 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.kinds import expanded
 from lora_tui.errors import ExitCode, NotFoundError
+from lora_tui.library.presence import check_presence
 from lora_tui.text import terminal_safe
 
 
@@ -46,7 +47,11 @@ def inspect(context: Context) -> ExitCode:
 
 def _downloaded(context: Context, reference: str) -> Adapter:
     with context.cache() as db:
-        directory = downloaded_to(db, resolve(db, reference).id)
+        model_id = resolve(db, reference).id
+        directory = downloaded_to(db, model_id)
+        if directory is None or not directory.is_dir():  # there may be another copy
+            check_presence(db)
+            directory = downloaded_to(db, model_id)
     if directory is None or not directory.is_dir():
         context.require_network()  # raises the error about --offline
         raise NotFoundError(

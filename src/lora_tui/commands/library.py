@@ -15,8 +15,6 @@ from typing import Any, Final
 
 from lora_tui import formats
 from lora_tui.cache import downloaded, models
-from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import transaction
 from lora_tui.cache.transfers import Checked
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.kinds import expanded
@@ -38,7 +36,7 @@ from lora_tui.library.contents import (
     has_record,
     remove,
 )
-from lora_tui.library.presence import record_damage
+from lora_tui.library.presence import record_damage, record_removal
 from lora_tui.text import terminal_safe
 
 _MOST_EXTRA: Final = 20
@@ -173,8 +171,12 @@ def _remove(context: Context) -> ExitCode:
     count = remove(adapter.directory)
     with _cache(context) as db:
         if db is not None and adapter.model_id is not None:
-            with transaction(db, Topic.TRANSFERS, Topic.MODELS):
-                downloaded.delete_downloaded(db, adapter.model_id)
+            others = [
+                other.directory
+                for other in _adapters(context, _root(context), thorough=False)
+                if other.model_id == adapter.model_id
+            ]
+            record_removal(db, adapter.model_id, adapter.directory, others)
     if context.json:
         context.print_data({"directory": str(adapter.directory), "removed": count})
     else:
@@ -225,7 +227,7 @@ def _adapters(
         others: list[Path] = []
         model_of: Callable[[str], Model | None] = lambda _: None  # noqa: E731
         if db is not None:
-            others = list(downloaded.downloaded_models(db).values()) if elsewhere else []
+            others = downloaded.downloaded_directories(db) if elsewhere else []
             model_of = lambda model_id: models.get_model(db, model_id)  # noqa: E731
         return [
             examine(directory, thorough=thorough, model_of=model_of)

@@ -14,9 +14,11 @@ from sqlite3 import Connection
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import (
+    delete_downloaded,
     downloaded_files,
     downloaded_models,
     downloaded_to,
+    put_downloaded,
     put_file_state,
     put_intact,
 )
@@ -24,6 +26,7 @@ from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import Transfer, TransferState
 from lora_tui.domain import ArtifactFile
 from lora_tui.library.contents import ALTERED, Adapter
+from lora_tui.library.import_existing import import_copy
 from lora_tui.transfers.model_directory import record_of, recorded_files
 from lora_tui.transfers.verify import sha256_of
 
@@ -43,6 +46,18 @@ def check_presence(db: Connection) -> None:
             for number, (state, modified) in news.items():
                 put_file_state(db, before[number], state, modified)
     _check_models(db)
+
+
+def record_removal(db: Connection, model_id: str, directory: Path, others: Iterable[Path]) -> None:
+    """Store that the copy in `directory` was removed; one of the `others` takes its place."""
+    model = get_model(db, model_id)
+    with transaction(db, Topic.TRANSFERS, Topic.MODELS):
+        delete_downloaded(db, model_id, directory)
+        if model is not None and model_id not in downloaded_models(db):
+            for copy in others:
+                if import_copy(db, model, copy):
+                    break
+    check_presence(db)
 
 
 def record_damage(db: Connection, adapters: Iterable[Adapter]) -> None:
@@ -101,18 +116,37 @@ def _check_models(db: Connection) -> None:
     rows: dict[tuple[str, Path], dict[str, Transfer]] = {}
     for row in downloaded_files(db):
         rows.setdefault((row.model_id, row.target.parent), {})[row.file] = row
-    news = {}
+    news: dict[str, bool] = {}
+    copies: dict[str, Path] = {}
     for model_id, directory in downloaded_models(db).items():
         try:
             intact = _is_intact(db, model_id, directory, rows.get((model_id, directory), {}))
         except OSError:
             continue  # an error of the disk says nothing about the file
-        if intact is not (downloaded_to(db, model_id) is not None):
+        copy = None if intact else _intact_copy(db, model_id, rows)
+        if copy is not None:
+            copies[model_id] = copy
+        elif intact is not (downloaded_to(db, model_id) is not None):
             news[model_id] = intact
-    if news:
+    if news or copies:
         with transaction(db, Topic.TRANSFERS, Topic.MODELS):
             for model_id, intact in news.items():
                 put_intact(db, model_id, intact)
+            for model_id, copy in copies.items():
+                put_downloaded(db, model_id, copy)
+
+
+def _intact_copy(
+    db: Connection, model_id: str, rows: Mapping[tuple[str, Path], Mapping[str, Transfer]]
+) -> Path | None:
+    """The directory of another complete copy of the model; None if there is none."""
+    for (of, directory), files in rows.items():
+        try:
+            if of == model_id and _is_intact(db, model_id, directory, files):
+                return directory
+        except OSError:
+            continue  # this copy can't be checked now
+    return None
 
 
 def _is_intact(
