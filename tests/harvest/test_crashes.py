@@ -36,7 +36,7 @@ REMOTE_WRITES = ("claim", *_FILES, "artifact", "notification", "link")
 _KILLED = """
 import os, signal, sys, threading
 from lora_tui.harvest.harvester import connect
-from lora_tui.harvest.cycle import run_cycle
+from lora_tui.harvest.loop import run_cycle
 from lora_tui.config.load import load_profile
 from tests.harvest.mortal import mortal
 run_cycle(

@@ -16,10 +16,10 @@ import pytest
 from lora_tui.config.load import load_profile
 from lora_tui.gateway.gpu import WorkerResult
 from lora_tui.harvest.artifact_rows import stored_name
-from lora_tui.harvest.cycle import run_cycle
 from lora_tui.harvest.events import JobHarvested
 from lora_tui.harvest.failures import RefusedResultError
 from lora_tui.harvest.harvester import connect
+from lora_tui.harvest.loop import run_cycle
 from lora_tui.harvest.source import checked_files
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run

@@ -14,7 +14,7 @@ import pytest
 
 from lora_tui import cli
 from lora_tui.errors import UsageError
-from lora_tui.harvest.cycle import run_cycle
+from lora_tui.harvest.loop import run_cycle
 from lora_tui.harvest.monitoring import HealthFile, Metrics
 from tests.harvest.test_crashes import environment
 from tests.harvest.world import World

@@ -1,27 +1,46 @@
-"""Runs one cycle, or cycles until a stop, and ends the service after repeated refusals of a key.
+"""Runs one pass over the queue of jobs, or passes until a stop.
 
-A single refusal does not end it: clocks of a platform differ, or a gateway restarts.
+In a pass each due job is tried once, and new jobs join while it runs. A service ends after repeated
+refusals of a key. A single refusal does not end it: clocks of a platform differ, or a gateway
+restarts.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final
 
-from lora_tui import formats
+from lora_tui import clock, formats
 from lora_tui.errors import AuthenticationError, LoraTuiError, UsageError
 from lora_tui.gateway.retry import RETRY
-from lora_tui.harvest.cycle import CycleResult, run_cycle
-from lora_tui.harvest.events import CycleFinished, Event
+from lora_tui.harvest.events import CycleFinished, CycleStarted, Event, ResultExpiring
 from lora_tui.harvest.harvester import Harvester
-from lora_tui.harvest.schedule import wait_between_cycles
+from lora_tui.harvest.job_pool import CycleResult, Emit, JobPool
+from lora_tui.harvest.orphan_cleanup import remove_orphans
+from lora_tui.harvest.schedule import (
+    EXPIRING_SECONDS,
+    repeating,
+    seconds_left,
+    sort_by_urgency,
+    wait_between_cycles,
+)
+from lora_tui.json_values import Row
 
 _ATTEMPTS: Final = 3
 """Attempts of a single cycle, or of the first cycle of a service, while the key is refused."""
 _REFUSED_CYCLES: Final = 5
 _REFUSED_SECONDS: Final = 600.0
 """The service ends after so many refused cycles in a row that took at least so many seconds."""
+
+
+__all__ = ["CycleResult", "run_cycle"]
+
+
+_MOST_JOBS: Final = 10_000
 
 
 def run_once(
@@ -120,6 +139,40 @@ def run_forever(
             return
 
 
+def run_cycle(
+    harvester: Harvester,
+    *,
+    limit: int | None,
+    dry_run: bool,
+    emit: Emit,
+    stop: threading.Event,
+    concurrency: int = 1,
+) -> CycleResult:
+    """Harvest the due jobs: first those whose results expire next, then the longest waiting.
+
+    `limit` is the most jobs to harvest. Failed ones do not count: lost jobs stay at the head of the
+    queue and must not block the others.
+    `concurrency` is how many jobs are worked on at once, each in a thread and with at most one
+    file in hand. A job so slow that others would be lost behind it does not count: it continues
+    beside them. `emit` is called by one thread at a time. Raises errors that concern all jobs: the
+    queue can't be read, a key is refused.
+    """
+    pool = JobPool(
+        harvester, limit=limit, dry_run=dry_run, emit=emit, stop=stop, concurrency=concurrency
+    )
+    try:
+        jobs = _read_due_jobs(harvester, dry_run=dry_run, emit=pool.emit)
+        if dry_run:
+            pool.run(jobs)
+        else:
+            with watching_queue(harvester, pool):
+                pool.run(jobs)
+    except LoraTuiError as error:
+        pool.finish(str(error))
+        raise
+    return pool.finish()
+
+
 def _final_refusal(error: AuthenticationError, cycles: int, seconds: float) -> AuthenticationError:
     """The same error, with the reason why it ends the service."""
     when = (
@@ -129,3 +182,81 @@ def _final_refusal(error: AuthenticationError, cycles: int, seconds: float) -> A
     )
     details = f"refused {when}; {error.details}" if error.details else f"refused {when}"
     return AuthenticationError(str(error), details=details, remedy=error.remedy)
+
+
+def _read_due_jobs(harvester: Harvester, *, dry_run: bool, emit: Emit) -> list[Row]:
+    queue = harvester.rest.jobs_to_harvest(limit=_MOST_JOBS)
+    if not dry_run:
+        harvester.ledger.queue(queue, harvester.holder)
+        remove_orphans(harvester, queue)
+    later, dead = harvester.ledger.not_due()
+    ids = {str(job["id"]) for job in queue}
+    jobs = [job for job in queue if str(job["id"]) not in later | dead]
+    emit(
+        CycleStarted(
+            waiting=len(jobs), dry_run=dry_run, later=len(later & ids), dead=len(dead & ids)
+        )
+    )
+    if not dry_run:
+        warn_of_expiring(harvester, emit)
+    return sort_by_urgency(jobs, clock.now())
+
+
+LOOK_SECONDS: Final = 2.0
+WARN_SECONDS: Final = 15.0
+READ_QUEUE_SECONDS: Final = 60.0
+"""Seconds between two checks of each kind."""
+_log: Final = logging.getLogger("lora_tui.harvest")
+
+
+def watching_queue(harvester: Harvester, pool: JobPool) -> AbstractContextManager[None]:
+    """While the block runs, add new jobs to the cycle, and warn of results that expire soon."""
+    warned = read = time.monotonic()
+
+    def check() -> bool:
+        nonlocal warned, read
+        now = time.monotonic()
+        try:
+            if now - read >= READ_QUEUE_SECONDS:
+                read = now
+                pool.add_jobs(read_new_jobs(harvester))
+            if now - warned >= WARN_SECONDS:
+                warned = now
+                warn_of_expiring(harvester, pool.emit)
+            pool.yield_to_urgent()
+        except LoraTuiError as error:  # the workers meet the same error and report it
+            _log.debug("the queue could not be read: %s", error)
+        return True
+
+    return repeating(check, LOOK_SECONDS, name="harvest watch")
+
+
+def read_new_jobs(harvester: Harvester) -> list[dict[str, object]]:
+    """All jobs that are due now, those that the cycle already knows included.
+
+    Raises the error family.
+    """
+    waiting = harvester.rest.waiting_jobs()
+    harvester.ledger.joined(waiting)
+    later, dead = harvester.ledger.not_due()
+    return [dict(job) for job in waiting if str(job["id"]) not in later | dead]
+
+
+def warn_of_expiring(harvester: Harvester, emit: Callable[[Event], None]) -> None:
+    """Warn, once for each job, that the worker will soon drop a result."""
+    now = clock.now()
+    _, dead = harvester.ledger.not_due()
+    for job in harvester.ledger.jobs(most_done=0):
+        left = seconds_left(job.completed_at, now)
+        if left is None or not 0 < left <= EXPIRING_SECONDS:
+            continue
+        if job.job_id in dead or job.artifact_id or not harvester.ledger.warn_once(job.job_id):
+            continue
+        emit(
+            ResultExpiring(
+                job_id=job.job_id,
+                external_job_id=job.external_job_id,
+                seconds_left=int(left),
+                reason=job.reason,
+            )
+        )
