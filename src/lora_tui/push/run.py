@@ -34,8 +34,7 @@ from lora_tui.harvest.harvester import LEASE_SECONDS, spool_directory
 from lora_tui.harvest.lease import Lease
 from lora_tui.harvest.publish import check_stored, discard_if_deleted, publish, write_artifact
 from lora_tui.harvest.receipts import Owner, Receipts
-from lora_tui.harvest.spool import Spool
-from lora_tui.harvest.store import store_file
+from lora_tui.harvest.store import Spool, store_file
 from lora_tui.json_values import Row, mapping
 from lora_tui.processes import new_identity
 from lora_tui.push.directory import (
