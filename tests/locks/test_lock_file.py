@@ -18,8 +18,7 @@ from lora_tui.errors import InUseError
 from lora_tui.files import WITHOUT_LOCKS
 from lora_tui.locks import heartbeat
 from lora_tui.locks.file_lock import locked_directory, locked_file
-from lora_tui.locks.heartbeat import is_fresh, seconds_since_written
-from lora_tui.locks.presence import Presence
+from lora_tui.locks.presence import Presence, is_fresh, seconds_since_written
 from lora_tui.processes import LockHolder, new_identity
 
 ELSEWHERE = "another-host/1/abc.5.0123456789ab-4026539999-"

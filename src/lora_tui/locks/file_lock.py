@@ -22,6 +22,8 @@ from lora_tui.processes import (
     is_process_alive,
     new_identity,
 )
+from lora_tui.locks.presence import begin_heartbeat, end_heartbeat, is_fresh
+from lora_tui.processes import LockHolder, flock_holder, is_identity, is_process_alive, new_identity
 
 SUSPENDED_SECONDS: Final = 10.0
 """The longest wait for a lock whose process is suspended: somebody may be about to continue it."""
