@@ -1,12 +1,18 @@
-"""Fetches all bytes of one file into its `.part`, over one connection or several.
+"""Fetches all bytes of one file into its `.part`, over one connection or several, with a checksum.
 
 The thread that calls `fetch_bytes` is the conductor: it starts readers (readers.py), reports
 progress and decides on retries. Bytes of two versions of an object are never mixed: a response of
 another version ends all readers, and the file is fetched again from its start.
+
+The checksum is computed meanwhile in a thread of its own, from the file, so it is of the bytes on
+the disk, not of those received. It follows the part without gaps from the start, so bytes may
+arrive in any order. `hashlib` releases the GIL.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +20,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from lora_tui.errors import ExpiredLinkError, IntegrityError, LoraTuiError, UnreachableError
+from lora_tui.errors import (
+    DiskError,
+    ExpiredLinkError,
+    IntegrityError,
+    LoraTuiError,
+    UnreachableError,
+)
 from lora_tui.gateway.file_connection import ProxyRefusedError
 from lora_tui.transfers.connection import (
     BusyError,
@@ -22,7 +34,6 @@ from lora_tui.transfers.connection import (
     InvalidResponseError,
     UntrustedError,
 )
-from lora_tui.transfers.digest import IncrementalDigest
 from lora_tui.transfers.part import Part, translate_write_errors
 from lora_tui.transfers.rate import RateLimit
 from lora_tui.transfers.readers import Readers
@@ -38,6 +49,10 @@ _MOST_INVALID_ANSWERS: Final = 3
 _MANY_RETRIES: Final = 50
 _LEAST_BYTES_A_RETRY: Final = 1 << 10
 """Bytes that each further retry must have fetched, else the download is given up."""
+
+
+_BLOCK: Final = 1 << 20
+_WORTH_A_THREAD: Final = 4 << 20
 
 
 class CancelledError(LoraTuiError):
@@ -85,6 +100,77 @@ def fetch_bytes(
     """
     with translate_write_errors(part.path):
         return _Fetch(part, options, expected_size).run()
+
+
+class IncrementalDigest:
+    """SHA-256 of one version of an open file that other threads write."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._digest = hashlib.sha256()
+        self._at = 0
+        self._frontier = 0
+        self._ended = False
+        self._error: OSError | None = None
+        self._moved = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def follow(self, frontier: int) -> None:
+        """Report that everything before `frontier` has been written."""
+        with self._moved:
+            self._frontier = max(self._frontier, frontier)
+            self._moved.notify()
+        if self._thread is None and frontier - self._at >= _WORTH_A_THREAD:
+            self._thread = threading.Thread(target=self._run, name="checksum", daemon=True)
+            self._thread.start()
+
+    def result(self, total: int) -> str:
+        """The checksum of all `total` bytes, in hexadecimal. Raises OSError, DiskError."""
+        self.follow(total)
+        self.close(drain=True)
+        self._catch_up(total)
+        if self._error is not None:
+            raise self._error
+        if self._at != total:
+            raise DiskError("The partial file was changed by another program")
+        return self._digest.hexdigest()
+
+    def close(self, *, drain: bool = False) -> None:
+        """End the thread, at once or (`drain`) after everything that was written."""
+        with self._moved:
+            self._ended = True
+            if not drain:
+                self._frontier = 0
+            self._moved.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        buffer = memoryview(bytearray(_BLOCK))
+        try:
+            while True:
+                with self._moved:
+                    self._moved.wait_for(lambda: self._ended or self._frontier > self._at)
+                    frontier = self._frontier
+                if frontier <= self._at:
+                    return
+                if not self._add(frontier, buffer):
+                    return
+        except OSError as error:
+            self._error = error
+
+    def _catch_up(self, total: int) -> None:
+        buffer = memoryview(bytearray(min(_BLOCK, max(1, total - self._at))))
+        while self._at < total and self._error is None and self._add(total, buffer):
+            pass
+
+    def _add(self, frontier: int, buffer: memoryview) -> bool:
+        """Add one block before `frontier`; False if the file ends too early."""
+        room = buffer[: min(len(buffer), frontier - self._at)]
+        count = os.preadv(self._descriptor, [room], self._at)
+        self._digest.update(room[:count])
+        self._at += count
+        return count > 0
 
 
 class _Fetch:
