@@ -38,7 +38,7 @@ def is_process_alive(identity: str) -> bool | None:
     the boot of the system and the namespace must all be the same. It is False for a process from
     before this machine was started again, and where another process has the number now; None for
     every other machine or container, also one with the same host name: ask `locks.presence` or
-    `locks.lock_file`, which go by heartbeats.
+    `locks.file_lock`, which go by heartbeats.
 
     Understands the identities of earlier versions as well: `host/pid/random`, and a bare number;
     these are never certain to be dead. False for any other text.

@@ -59,7 +59,7 @@ def test_after_a_sync_was_killed_on_another_machine_the_next_one_says_so_at_once
     began = clock.now()
     with closing(sqlite3.connect(cache)) as db, db:
         put_sync_state(db, SyncState(None, began, running=True, error=None), process=elsewhere)
-    monkeypatch.setattr("lora_tui.locks.heartbeat.DEAD_SECONDS", 0.5)
+    monkeypatch.setattr("lora_tui.locks.presence.DEAD_SECONDS", 0.5)
     ran = run("sync")
     assert ran.code == 0
     assert f"since {formats.date_time(began)}; waiting for it" in ran.err

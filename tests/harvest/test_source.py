@@ -163,11 +163,11 @@ def test_a_redirect_into_our_own_network_is_refused(
         )
         # `localhost` stands for a host out there: the first answer leads from it to a number
         monkeypatch.setattr(
-            "lora_tui.harvest.source_connection.resolve",
+            "lora_tui.harvest.source.resolve",
             lambda host, _port: ["127.0.0.2"] if host == "files.example" else [host],
         )
         monkeypatch.setattr(
-            "lora_tui.harvest.source_connection.is_public", lambda text: text == "127.0.0.2"
+            "lora_tui.harvest.source.is_public", lambda text: text == "127.0.0.2"
         )
         monkeypatch.setattr(
             "lora_tui.gateway.limits.socket.create_connection",

@@ -16,7 +16,7 @@ import pytest
 from lora_tui import processes
 from lora_tui.errors import InUseError
 from lora_tui.files import WITHOUT_LOCKS
-from lora_tui.locks import heartbeat
+from lora_tui.locks import presence
 from lora_tui.locks.file_lock import locked_directory, locked_file
 from lora_tui.locks.presence import Presence, is_fresh, seconds_since_written
 from lora_tui.processes import LockHolder, new_identity
@@ -131,7 +131,7 @@ def test_a_lock_that_was_taken_over_is_not_removed_by_who_lost_it(tmp_path: Path
 def test_the_heartbeat_keeps_the_file_new_and_its_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(presence, "HEARTBEAT_SECONDS", 0.01)
     with locked_file(tmp_path / "lock"), closing(Presence(tmp_path, "presence")):
         for path in (tmp_path / "lock.held", tmp_path / "presence"):
             text = path.read_text()
@@ -146,7 +146,7 @@ def test_the_heartbeat_keeps_the_file_new_and_its_text(
 def test_the_heartbeat_never_writes_to_the_file_of_who_took_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(presence, "HEARTBEAT_SECONDS", 0.01)
     held = tmp_path / "lock.held"
     with locked_file(tmp_path / "lock"), closing(Presence(tmp_path, "presence")):
         held.unlink()
@@ -180,6 +180,6 @@ def test_where_the_age_can_not_be_told_a_process_counts_as_alive(
     def refuse(*_arguments: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(heartbeat, "new_temporary_file", refuse)
+    monkeypatch.setattr(presence, "new_temporary_file", refuse)
     assert is_fresh(path)
     assert not is_fresh(tmp_path / "missing")

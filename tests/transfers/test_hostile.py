@@ -19,7 +19,7 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway import limits
-from lora_tui.transfers import connection_scaling, remote_file
+from lora_tui.transfers import remote_file
 from tests.raw_server import RawServer, chunked, for_ever, head, whole
 from tests.transfers.file_server import Behaviour, FileServer, World
 
@@ -326,8 +326,8 @@ def test_connections_that_get_no_bytes_are_closed_and_one_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that answers one connection at a time, and lets all others wait for their bytes."""
-    monkeypatch.setattr(connection_scaling, "STEADY_SECONDS", 0.2)
-    monkeypatch.setattr(connection_scaling, "WORTHWHILE_SECONDS", 0.1)
+    monkeypatch.setattr(remote_file, "STEADY_SECONDS", 0.2)
+    monkeypatch.setattr(remote_file, "WORTHWHILE_SECONDS", 0.1)
     content = bytes(6_000_000)
     server = FileServer(Behaviour(content=content, rate=4e6))
     server.behaviour.stall_after = lambda: 0 if server.open_now > 1 else None

@@ -36,10 +36,6 @@ _REFUSED_CYCLES: Final = 5
 _REFUSED_SECONDS: Final = 600.0
 """The service ends after so many refused cycles in a row that took at least so many seconds."""
 
-
-__all__ = ["CycleResult", "run_cycle"]
-
-
 _MOST_JOBS: Final = 10_000
 
 

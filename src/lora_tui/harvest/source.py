@@ -54,8 +54,6 @@ _BUFFER: Final = 1 << 20
 _MOST_REDIRECTS: Final = 3
 _PROGRESS: Final = 64 * 1024
 """Bytes after which the attempts are counted from zero again."""
-
-
 TIMEOUT_SECONDS: Final = 30.0
 """Seconds without a single byte."""
 

@@ -33,7 +33,6 @@ ORPHAN_AGE: Final = timedelta(days=2)
 STANDARD_LIMIT: Final = CHUNK
 """Bytes; larger files are sent in resumable pieces."""
 
-
 CHECK_SECONDS: Final = 1.0
 """How often a reader that waits for bytes asks whether it should stop."""
 _PIECE: Final = 1 << 20

@@ -39,7 +39,7 @@ class FileLock:
     """An exclusive lock on an open file or directory, which ends with `close` or the process.
 
     On a file system without locks (some NFS, Lustre, CIFS, FUSE) it is a lock file beside it, see
-    lock_file.py; that of a process that died is taken over.
+    LockFile; that of a process that died is taken over.
     """
 
     def __init__(self, descriptor: int, path: Path) -> None:

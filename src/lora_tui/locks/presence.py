@@ -40,7 +40,6 @@ _SHOWING: Final = threading.Lock()
 _SHOWN: Final[dict[tuple[Path, str], Presence]] = {}
 """What `show_presence` shows."""
 
-
 HEARTBEAT_SECONDS: Final = 20.0
 
 

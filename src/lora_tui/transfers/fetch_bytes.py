@@ -1,6 +1,6 @@
 """Fetches all bytes of one file into its `.part`, over one connection or several, with a checksum.
 
-The thread that calls `fetch_bytes` is the conductor: it starts readers (readers.py), reports
+The thread that calls `fetch_bytes` controls the rest: it starts readers (readers.py), reports
 progress and decides on retries. Bytes of two versions of an object are never mixed: a response of
 another version ends all readers, and the file is fetched again from its start.
 
@@ -49,7 +49,6 @@ _MOST_INVALID_ANSWERS: Final = 3
 _MANY_RETRIES: Final = 50
 _LEAST_BYTES_A_RETRY: Final = 1 << 10
 """Bytes that each further retry must have fetched, else the download is given up."""
-
 
 _BLOCK: Final = 1 << 20
 _WORTH_A_THREAD: Final = 4 << 20

@@ -24,7 +24,6 @@ MOST_BYTES: Final = 5 << 30
 _LINK_IS_NEW_SECONDS: Final = 5.0
 """A link that is refused within this time has not expired."""
 
-
 _LISTEN_SECONDS: Final = 0.15
 STEADY_SECONDS: Final = 3.0
 WORTHWHILE_SECONDS: Final = 1.0
