@@ -28,7 +28,7 @@ from figures import Figure, figure, report
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.full_text import index_words
+from lora_tui.cache.filter_result import index_words
 from lora_tui.cache.model_row import COLUMNS, columns
 from lora_tui.gateway.rest import Cursor, Rest
 from lora_tui.sync import sync_cache

@@ -166,9 +166,7 @@ def test_a_redirect_into_our_own_network_is_refused(
             "lora_tui.harvest.source.resolve",
             lambda host, _port: ["127.0.0.2"] if host == "files.example" else [host],
         )
-        monkeypatch.setattr(
-            "lora_tui.harvest.source.is_public", lambda text: text == "127.0.0.2"
-        )
+        monkeypatch.setattr("lora_tui.harvest.source.is_public", lambda text: text == "127.0.0.2")
         monkeypatch.setattr(
             "lora_tui.gateway.limits.socket.create_connection",
             lambda address, timeout: _connected("127.0.0.1", address[1], timeout),

@@ -2,19 +2,38 @@
 
 The numbers of the matching models are stored in a temporary table, which serves the windows of a
 list, its length and the position of a model. It is rebuilt when the query or the cache changes.
+A search goes by an FTS5 index, or by LIKE where the index does not help.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
-from lora_tui.cache.full_text import select_numbers
 from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.clock import microseconds
+from lora_tui.text import terminal_safe
 
 DOWNLOADED_IDS: Final = "SELECT model_id FROM library WHERE intact"
 """SQL: the ids of the models whose files are all on this disk."""
+COLUMNS: Final = ("name", "dataset", "base_model", "description")
+"""The columns that are searched."""
+_MOST_WORDS: Final = 100
+"""The most words of a search; SQLite combines at most 500 SELECTs."""
+_LEAST_OF_ID: Final = 4
+"""Characters; a shorter word would match the beginning of too many ids."""
+_INDEXED: Final = "SELECT rowid FROM models_words WHERE models_words MATCH ?"
+_HOLDS: Final = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in COLUMNS)
+_TEXTS: Final = (
+    "(SELECT m.n AS rowid, m.name AS name, d.name AS dataset, m.base_model AS base_model,"
+    " m.description AS description FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id)"
+)
+"""The texts that are searched without an index."""
+_ID_CHARACTERS: Final = frozenset("0123456789abcdef-")
 
 
 def find_matches(db: sqlite3.Connection, query: ModelQuery) -> int:
@@ -38,6 +57,80 @@ def find_matches(db: sqlite3.Connection, query: ModelQuery) -> int:
         [question, version, db.total_changes + 1, total],
     )
     return total
+
+
+def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Update the index for these models. Call inside the transaction that wrote them."""
+    if not has_word_index(db):
+        return
+    chosen = (
+        "models m LEFT JOIN datasets d ON d.id = m.dataset_id"
+        " WHERE m.id IN (SELECT value FROM json_each(?))"
+    )
+    words = "m.name, d.name, m.base_model, m.description"
+    values = [json.dumps(ids)]
+    db.execute(
+        "DELETE FROM models_words WHERE rowid IN (SELECT m.n FROM models_words w"
+        f" JOIN {chosen} AND w.rowid = m.n"
+        f" AND (w.name, w.dataset, w.base_model, w.description) IS NOT ({words}))",
+        values,
+    )
+    db.execute(
+        f"INSERT INTO models_words (rowid, name, dataset, base_model, description)"
+        f" SELECT m.n, {words} FROM {chosen}"
+        " AND NOT EXISTS (SELECT 1 FROM models_words w WHERE w.rowid = m.n)",
+        values,
+    )
+
+
+def id_prefix(word: str) -> str | None:
+    """The word as the beginning of an id, in the form of the cache; None if it can't be one.
+
+    Accepts UUIDs in braces, without hyphens and in capitals.
+    """
+    beginning = word.strip().removeprefix("{").removesuffix("}").lower()
+    if not beginning or not _ID_CHARACTERS.issuperset(beginning):
+        return None
+    if "-" in beginning[:9] or len(beginning) < 9:
+        return beginning
+    digits = beginning.replace("-", "")
+    ends = (0, 8, 12, 16, 20, len(digits))
+    return "-".join(filter(None, (digits[start:end] for start, end in pairwise(ends))))
+
+
+def select_numbers(db: sqlite3.Connection, search: str) -> tuple[str, list[object]]:
+    """A SELECT, with its values, of the numbers of the models that match; "" for no words.
+
+    A word matches if a word of a text begins with it, ignoring case and accents. The index has no
+    words of punctuation alone, so the texts are searched for those. A word of four or more
+    hexadecimal digits also matches the beginning of a model's id, in any form.
+    """
+    words = list(dict.fromkeys(terminal_safe(search).split()))[:_MOST_WORDS]
+    if not words:
+        return "", []
+    has_index = has_word_index(db)
+    indexed = [word for word in words if has_index and _has_letters(word)]
+    plain = [word for word in indexed if _beginning_of_searched_id(word) is None]
+    selects: list[str] = []
+    values: list[object] = []
+    if plain:
+        selects.append(_INDEXED)
+        values.append(" ".join(map(_beginning, plain)))
+    for word in words:
+        if word in plain:
+            continue
+        if word in indexed:
+            select = _INDEXED
+            values.append(_beginning(word))
+        else:
+            select = f"SELECT rowid FROM {'models_words' if has_index else _TEXTS} WHERE {_HOLDS}"
+            values.extend([_anywhere(word)] * len(COLUMNS))
+        beginning = _beginning_of_searched_id(word)
+        if beginning is not None:
+            select += " UNION SELECT n FROM models WHERE id >= ? AND id < ? || 'g'"
+            values.extend([beginning] * 2)
+        selects.append(f"SELECT * FROM ({select})")
+    return " INTERSECT ".join(selects), values
 
 
 def _select(db: sqlite3.Connection, query: ModelQuery) -> tuple[str, list[object]]:
@@ -82,3 +175,27 @@ def _filters(query: ModelQuery) -> tuple[list[str], list[object]]:
             f" (SELECT n FROM models WHERE id IN ({DOWNLOADED_IDS}))"
         )
     return conditions, values
+
+
+def _beginning(word: str) -> str:
+    """An FTS5 query for the words that begin with this one."""
+    return '"' + word.replace('"', '""') + '"*'
+
+
+def _anywhere(word: str) -> str:
+    """A LIKE pattern for the texts that hold this word."""
+    return "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _beginning_of_searched_id(word: str) -> str | None:
+    beginning = id_prefix(word)
+    return None if beginning is None or len(beginning) < _LEAST_OF_ID else beginning
+
+
+def _has_letters(word: str) -> bool:
+    return any(unicodedata.category(character)[0] in "LN" for character in word)
+
+
+def has_word_index(db: sqlite3.Connection) -> bool:
+    sql = "SELECT 1 FROM main.sqlite_master WHERE name = 'models_words'"
+    return db.execute(sql).fetchone() is not None

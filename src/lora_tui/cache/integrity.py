@@ -16,7 +16,7 @@ from lora_tui import clock
 from lora_tui.cache import metadata
 from lora_tui.cache.connection import path_of, transaction
 from lora_tui.cache.facets import FACETS, value_counts
-from lora_tui.cache.full_text import has_word_index
+from lora_tui.cache.filter_result import has_word_index
 from lora_tui.cache.metrics import sum_of_points
 from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums
 from lora_tui.cache.transfers import TransferState

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui.cache.facets import keep_counts
-from lora_tui.cache.full_text import id_prefix, index_words
+from lora_tui.cache.filter_result import id_prefix, index_words
 from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_query import ModelQuery, Sort, natural_direction
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
