@@ -15,8 +15,7 @@ from lora_tui.cache import transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import downloaded_to
-from lora_tui.cache.transfer_queue import FileRequest
-from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.cache.transfers import FileRequest, Transfer, TransferState
 from lora_tui.errors import (
     BackendError,
     CacheError,

@@ -13,8 +13,7 @@ from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import put_downloaded
-from lora_tui.cache.transfer_queue import FileRequest
-from lora_tui.cache.transfers import TransferState
+from lora_tui.cache.transfers import FileRequest, TransferState
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import MetricPoint
 from tests.tui.library import NOW, Library, identifier, model_row

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui import clock
-from lora_tui.cache.transfer_queue import FileRequest
 from lora_tui.cache.transfers import (
     FETCHED,
     Checked,
+    FileRequest,
     Transfer,
     TransferState,
     queue_of,
-    transfers_of,
 )
 from lora_tui.clock import timestamp_text
 

@@ -10,8 +10,7 @@ from lora_tui.cache import metadata, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import downloaded_models, put_downloaded, put_existing_files
-from lora_tui.cache.transfer_queue import FileRequest
-from lora_tui.cache.transfers import Checked, checked_of
+from lora_tui.cache.transfers import Checked, FileRequest, checked_of
 from lora_tui.domain import Model
 from lora_tui.transfers.model_directory import MANIFEST, is_outdated, read_record, recorded_files
 
