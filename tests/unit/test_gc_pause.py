@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from lora_tui.curves.gc_pause import gc_paused
+from lora_tui.cache.runs import gc_paused
 
 
 def test_collection_resumes_after_the_last_pause() -> None:

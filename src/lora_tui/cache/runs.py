@@ -1,8 +1,17 @@
-"""Reads a training run: its series, the second opinion on it, and the preview of a model."""
+"""Reads a training run: its series, the second opinion on it, and the preview of a model.
+
+While a million small objects are created, the garbage collector is paused: a full collection of so
+many objects stops every thread for a quarter of a second, including the one that handles keys, and
+frees nothing.
+"""
 
 from __future__ import annotations
 
+import gc
 import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,13 +20,14 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.metrics import get_curve, get_logged, get_points
 from lora_tui.cache.models import get_model
 from lora_tui.cache.transfers import Transfer, transfers_of
-from lora_tui.curves.gc_pause import gc_paused
 from lora_tui.curves.series import Series
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.opinion import Comparison, Opinion, compare_with_rating, second_opinion
 
 _MOST_POINTS: Final = 2_000
 """With more points an opinion takes longer than a key press may; the model's page shows it."""
+_lock = threading.Lock()
+_pauses = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,22 @@ def read_preview(db: sqlite3.Connection, model_id: str) -> Preview | None:
         tuple(transfers_of(db, model_id)),
         downloaded_to(db, model_id),
     )
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Pause garbage collection; it resumes when the last pause of any thread ends."""
+    global _pauses
+    with _lock:
+        _pauses += 1
+        gc.disable()
+    try:
+        yield
+    finally:
+        with _lock:
+            _pauses -= 1
+            if not _pauses:
+                gc.enable()
 
 
 def _read(db: sqlite3.Connection, job_id: str) -> Run:
