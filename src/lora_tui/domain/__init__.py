@@ -7,9 +7,7 @@ wrong type or lack keys, and two dialects of key names are supported. All texts 
 
 from __future__ import annotations
 
-from lora_tui.domain.job import Dataset, Job
-from lora_tui.domain.model import NO_VERSION, ArtifactFile, Model
-from lora_tui.domain.notification import Notification
+from lora_tui.domain.rows import NO_VERSION, ArtifactFile, Dataset, Job, Model, Notification
 from lora_tui.domain.training import (
     CONVERGENCES,
     CurvePoint,
