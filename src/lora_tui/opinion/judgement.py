@@ -6,19 +6,20 @@ from collections.abc import Sequence
 
 from lora_tui import formats
 from lora_tui.domain import Quality
-from lora_tui.opinion.findings import Comparison, Finding, Kind, Opinion, Severity, Verdict
-from lora_tui.opinion.measurements import MIN_POINTS, LoggedPoint, Run
-from lora_tui.opinion.training_loss import (
+from lora_tui.opinion.checks import (
     divergence,
     non_finite_losses,
     outlier_at_end,
     plateau,
+    recorded_validation,
     reduction,
     reduction_percent,
     spikes,
     too_few_points,
+    validation,
 )
-from lora_tui.opinion.validation_loss import recorded_validation, validation
+from lora_tui.opinion.findings import Comparison, Finding, Kind, Opinion, Severity, Verdict
+from lora_tui.opinion.measurements import MIN_POINTS, LoggedPoint, Run
 from lora_tui.quality import rate_reduction
 
 

@@ -1,14 +1,29 @@
-"""Findings from the training loss: usable points, reduction, divergence, plateau, spikes."""
+"""Findings from the losses of a run.
+
+From the training loss: usable points, reduction, divergence, plateau, spikes. From the validation
+losses: overfitting, the gap to training, missing losses.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
 from lora_tui import formats
-from lora_tui.opinion.findings import Finding, Kind, Severity
-from lora_tui.opinion.measurements import MIN_POINTS, Run
+from lora_tui.curves.downsample_and_smooth import rolling_median
+from lora_tui.opinion.findings import Finding, Kind, Severity, Validation
+from lora_tui.opinion.measurements import MIN_POINTS, SIGMA, Run
+
+OVERFIT_SHARE: Final = 0.05
+"""Relative rise from the best validation loss to the end that is a warning."""
+OVERFIT_SERIOUS_SHARE: Final = 0.20
+"""Relative rise that is serious: the stored weights are clearly not the best of the run."""
+OVERFIT_LATEST_BEST: Final = 0.9
+"""A best loss after this share of the run is as good as one at the end."""
+GAP: Final = 0.5
+"""Nats between validation and training loss at the end; the same as in the rating."""
 
 
 def non_finite_losses(run: Run) -> list[Finding]:
@@ -244,3 +259,94 @@ def outlier_at_end(run: Run) -> list[Finding]:
             step=run.steps[-1],
         )
     ]
+
+
+def validation(run: Run, *, has_diverged: bool) -> list[Finding]:
+    """Judge the validation losses; a rise is not reported again where the run diverged."""
+    recorded = run.validations
+    if not recorded:
+        return [
+            Finding(
+                Kind.NO_VALIDATION,
+                Severity.NOTE,
+                "No validation loss was recorded, so overfitting can't be detected.",
+                "Keep some examples for validation.",
+            )
+        ]
+    values = [loss for _, loss in recorded]
+    level = rolling_median(values, 1 if len(values) < 30 else 2)
+    best = min(range(len(values)), key=level.__getitem__)
+    # report the lowest of the values from which that level was computed
+    near = range(max(0, best - 2), min(len(values), best + 3))
+    named = min(near, key=values.__getitem__)
+    best_step, best_loss = recorded[named]
+    last_step, last_loss = recorded[-1]
+    end = median(values[-3:])
+    gap_end = last_loss - run.level_at(last_step)
+    gap_best = best_loss - run.level_at(best_step)
+    gaps = f"the gap to training is {formats.loss(gap_end)}"
+    if named != len(values) - 1:
+        gaps += f" at the end, {formats.loss(gap_best)} at its best"
+    deviations = [abs(value - flat) for value, flat in zip(values, level, strict=True)]
+    noise = SIGMA * median(deviations)
+    rise = end - level[best]
+    share = rise / abs(level[best]) if level[best] else math.inf
+    early = not has_diverged and best_step <= OVERFIT_LATEST_BEST * run.last_step
+    place = f"step {formats.count(best_step)} of {formats.count(run.last_step)}"
+    findings = []
+    if len(values) >= 4 and early and share > OVERFIT_SHARE and rise > 4 * noise:
+        findings.append(
+            Finding(
+                Kind.OVERFIT,
+                Severity.SERIOUS if share > OVERFIT_SERIOUS_SHARE else Severity.WARNING,
+                f"The validation loss was best at {place} ({formats.loss(best_loss)}) and ended "
+                f"{formats.share(share)} above it ({formats.loss(last_loss)}); {gaps}.",
+                f"Validation was best at {place}: train fewer epochs, or stop early.",
+                best_step,
+            )
+        )
+    elif gap_end > GAP and not has_diverged:
+        findings.append(
+            Finding(
+                Kind.GAP,
+                Severity.WARNING,
+                f"The validation loss ends {formats.loss(gap_end)} above the training loss "
+                f"({formats.loss(last_loss)} at step {formats.count(last_step)}); {gaps}.",
+                "Use more or more varied data, more dropout, or a smaller rank.",
+                last_step,
+            )
+        )
+    else:
+        where = (
+            ""
+            if named == len(values) - 1
+            else f", its best {formats.loss(best_loss)} at step {formats.count(best_step)}"
+        )
+        findings.append(
+            Finding(
+                Kind.VALIDATION,
+                Severity.NOTE if has_diverged else Severity.GOOD,
+                f"The last recorded validation loss is {formats.loss(last_loss)} at step "
+                f"{formats.count(last_step)}{where}; {gaps}.",
+                step=last_step,
+            )
+        )
+    if not run.last_has_validation:
+        findings.append(
+            Finding(
+                Kind.VALIDATION,
+                Severity.NOTE,
+                "The last point has no validation loss: the stored rating ignores validation loss.",
+                step=last_step,
+            )
+        )
+    return findings
+
+
+def recorded_validation(validations: Sequence[tuple[float, float]]) -> Validation | None:
+    """The last and the best of (step, loss) pairs; None where there are none."""
+    if not validations:
+        return None
+    last_step, last = validations[-1]
+    best_step, best = min(validations, key=lambda recorded: recorded[1])
+    return Validation(last, last_step, best, best_step)
