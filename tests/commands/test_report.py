@@ -13,8 +13,7 @@ from xml.etree import ElementTree
 import httpx
 
 from lora_tui.domain import ArtifactFile, CurvePoint, Model
-from lora_tui.reports.curve_svg import curve_svg
-from lora_tui.reports.model_card import ModelCard, to_html, to_markdown
+from lora_tui.reports.model_card import ModelCard, curve_svg, to_html, to_markdown
 from lora_tui.sandbox import Sandbox
 from tests.commands.models import whole_model
 from tests.conftest import Run
