@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.adapters.config import config_mismatches, read_config
-from lora_tui.adapters.lora_header import read_header
-from lora_tui.adapters.safetensors_header import header_length
+from lora_tui.adapters.header import header_length, read_header
 from lora_tui.errors import IntegrityError
 from tests.fuzz.conftest import examples
 from tests.fuzz.test_answers import ESCAPES, json_values

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from lora_tui.adapters.header import read_header
 from lora_tui.adapters.inspection import Adapter
-from lora_tui.adapters.lora_header import read_header
 from lora_tui.cache import downloaded
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from lora_tui.adapters.config import config_mismatches, read_config
-from lora_tui.adapters.lora_header import LoraHeader, read_header
-from lora_tui.adapters.safetensors_header import header_length
+from lora_tui.adapters.header import LoraHeader, header_length, read_header
 from lora_tui.errors import IntegrityError
 
 Q = "base_model.model.model.layers.{}.self_attn.q_proj.lora_{}.weight"

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lora_tui import formats
-from lora_tui.adapters.lora_header import LoraHeader, first_few
-from lora_tui.adapters.safetensors_header import json_table
+from lora_tui.adapters.header import LoraHeader, first_few, json_table
 from lora_tui.errors import IntegrityError
 from lora_tui.text import terminal_safe
 

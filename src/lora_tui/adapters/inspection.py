@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
-from lora_tui.adapters.lora_header import LoraHeader, bytes_needed, read_file_header, read_header
+from lora_tui.adapters.header import LoraHeader, bytes_needed, read_file_header, read_header
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.files import disk_error

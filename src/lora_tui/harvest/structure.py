@@ -18,7 +18,7 @@ from typing import Final
 
 from lora_tui import formats
 from lora_tui.adapters.config import MAX_CONFIG_BYTES
-from lora_tui.adapters.safetensors_header import PREFIX_BYTES, header_length, read_header_at
+from lora_tui.adapters.header import PREFIX_BYTES, header_length, read_header_at
 from lora_tui.errors import IntegrityError
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.verify import check_structure

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from lora_tui import formats
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
-from lora_tui.adapters.lora_header import LoraHeader, read_file_header
+from lora_tui.adapters.header import LoraHeader, read_file_header
 from lora_tui.clock import timestamp_text
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
 from lora_tui.files import disk_error, translate_disk_errors

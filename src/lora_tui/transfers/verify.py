@@ -8,7 +8,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from lora_tui.adapters.safetensors_header import read_header_at
+from lora_tui.adapters.header import read_header_at
 from lora_tui.errors import IntegrityError
 from lora_tui.gateway.error_pages import PREFIX_BYTES, find_error_page
 from lora_tui.transfers.json_check import check_document
