@@ -18,7 +18,7 @@ from lora_tui.cache.models import ModelQuery, select_models
 from lora_tui.cache.transfers import Transfer, TransferState, requeue, transfers_of
 from lora_tui.config.table import Profile
 from lora_tui.engine.online import OnlineWriters
-from lora_tui.library.presence import check_presence
+from lora_tui.library.disk_check import check_presence
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 

@@ -1,6 +1,6 @@
 """Finished downloads in the cache: which models are complete on this disk, and where.
 
-library/presence.py compares these records with the disk and updates them.
+library/disk_check.py compares these records with the disk and updates them.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from lora_tui.library.contents import (
     has_record,
     remove,
 )
-from lora_tui.library.presence import record_damage, record_removal
+from lora_tui.library.disk_check import record_damage
 from lora_tui.text import terminal_safe
 
 _MOST_EXTRA: Final = 20

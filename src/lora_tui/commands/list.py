@@ -27,7 +27,7 @@ def list_models(context: Context) -> None:
     limit, page = arguments.limit, arguments.page
     with context.cache() as db:
         if query.downloaded is not None:
-            from lora_tui.library.presence import (
+            from lora_tui.library.disk_check import (
                 check_presence,
             )  # late: seldom needed
 

@@ -29,7 +29,7 @@ from lora_tui.errors import (
 )
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.retry import download_wait
-from lora_tui.library.import_existing import import_existing
+from lora_tui.library.disk_check import import_existing
 from lora_tui.processes import LockHolder
 from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
 from lora_tui.transfers.control import Control, control

@@ -1,16 +1,20 @@
-"""Checks whether finished downloads still exist unchanged, and updates the cache.
+"""Compares finished downloads with this disk, and updates the cache.
 
-A check needs one `stat` a file. A file is read once, if its modification time differs.
+A check finds the files that were changed or removed; it needs one `stat` a file, and reads a file
+once, if its modification time differs. An import adds the files that their records name to a new
+cache.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 
+from lora_tui.cache import metadata, models
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import (
@@ -19,15 +23,21 @@ from lora_tui.cache.downloaded import (
     downloaded_models,
     downloaded_to,
     put_downloaded,
+    put_existing_files,
     put_file_state,
     put_intact,
 )
 from lora_tui.cache.models import get_model
-from lora_tui.cache.transfers import Transfer, TransferState
-from lora_tui.domain import ArtifactFile
+from lora_tui.cache.transfers import Checked, FileRequest, Transfer, TransferState, checked_of
+from lora_tui.domain import ArtifactFile, Model
 from lora_tui.library.contents import ALTERED, Adapter
-from lora_tui.library.import_existing import import_copy
-from lora_tui.transfers.model_directory import record_of, recorded_files
+from lora_tui.transfers.model_directory import (
+    MANIFEST,
+    is_outdated,
+    read_record,
+    record_of,
+    recorded_files,
+)
 from lora_tui.transfers.verify import sha256_of
 
 
@@ -78,6 +88,29 @@ def record_damage(db: Connection, adapters: Iterable[Adapter]) -> None:
             for row in news:
                 put_file_state(db, row, TransferState.CHANGED, _modified(row.target))
     check_presence(db)
+
+
+def import_existing(db: sqlite3.Connection, downloads: Path) -> int:
+    """Import the models that are complete in a directory under `downloads`; returns their number.
+
+    Done once in a new cache, after its first sync. Only models of the cache's owner are imported.
+    """
+    if metadata.get_value(db, metadata.DOWNLOADS_UNKNOWN) is None:
+        return 0
+    known = downloaded_models(db)
+    found = {
+        model.id: (model, directory)
+        for directory, model in _recorded(db, downloads)
+        if model.id not in known
+        and _is_whole(model, directory)
+        and not is_outdated(model, directory)
+    }
+    with transaction(db, *((Topic.TRANSFERS, Topic.MODELS) if found else ())):
+        for model_id, (model, directory) in found.items():
+            put_existing_files(db, model_id, _files(model, directory))
+            put_downloaded(db, model_id, directory)
+        metadata.put_value(db, metadata.DOWNLOADS_UNKNOWN, None)
+    return len(found)
 
 
 def _modified(path: Path) -> int | None:
@@ -174,3 +207,32 @@ def _is_outdated(rows: Mapping[str, Transfer], file: ArtifactFile) -> bool:
     """Whether the project has another version of a file than the downloaded one."""
     row = rows.get(file.name)
     return row is not None and file.sha256 is not None and row.sha256 not in (None, file.sha256)
+
+
+def _recorded(db: sqlite3.Connection, downloads: Path) -> Iterator[tuple[Path, Model]]:
+    for record in sorted(downloads.glob(f"*/{MANIFEST}")):
+        model = models.get_model(db, str(read_record(record.parent).get("id") or ""))
+        if model is not None:
+            yield record.parent, model
+
+
+def _is_whole(model: Model, directory: Path) -> bool:
+    """Whether each file of the model exists in its recorded size."""
+    there = {file.file for file in _files(model, directory) if _has_size(file)}
+    return bool(model.files) and there >= {file.name for file in model.files}
+
+
+def _has_size(file: FileRequest) -> bool:
+    return file.target.is_file() and file.target.stat().st_size == file.size
+
+
+def _files(model: Model, directory: Path) -> list[FileRequest]:
+    """The model's files by the record in `directory`."""
+    paths = {file.name: file.path for file in model.files}
+    found = []
+    for name, entry in recorded_files(read_record(directory)).items():
+        of, size, sha256 = entry.get("object"), entry.get("size"), entry.get("sha256")
+        if of in paths and isinstance(size, int) and isinstance(sha256, str):
+            checked = checked_of(entry.get("checked")) or Checked.LENGTH
+            found.append(FileRequest(of, paths[of], directory / name, size, sha256, checked))
+    return found
