@@ -28,8 +28,8 @@ from figures import Figure, figure, report
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.filter_result import index_words
 from lora_tui.cache.model_row import COLUMNS, columns
+from lora_tui.cache.search import index_words
 from lora_tui.gateway.rest import Cursor, Rest
 from lora_tui.sync import sync_cache
 from made_up import PAGE, USER, datasets, model_rows

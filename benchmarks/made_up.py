@@ -19,8 +19,8 @@ from lora_tui.cache import metadata, metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facets import FACETS
-from lora_tui.cache.filter_result import microseconds
 from lora_tui.cache.model_row import COLUMNS
+from lora_tui.cache.search import microseconds
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint
 

@@ -19,7 +19,7 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import get_model
-from lora_tui.cache.transfers import FileRequest, TransferState, enqueue, transfers_of
+from lora_tui.cache.transfer_queue import FileRequest, TransferState, enqueue, transfers_of
 from lora_tui.config.paths import find_paths
 from lora_tui.config.shown import Settings
 from lora_tui.config.table import Preferences, Profile

@@ -238,7 +238,7 @@ LIST_LOADS = {
     *(f"lora_tui.config{name}" for name in ("", ".addresses", ".kinds", ".load", ".paths")),
     "lora_tui.config.table",
     *(f"lora_tui.cache{name}" for name in ("", ".changes", ".connection", ".facets")),
-    *(f"lora_tui.cache.{name}" for name in ("filter_result", "full_text", "metadata")),
+    *(f"lora_tui.cache.{name}" for name in ("metadata", "search")),
     *(f"lora_tui.cache.{name}" for name in ("model_list", "model_query", "models")),
     *("lora_tui.cache.schema", "lora_tui.cache.sums"),
     *(f"lora_tui.{name}" for name in ("clock", "errors", "files", "formats")),

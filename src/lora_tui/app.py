@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.command import CommandPalette, Provider
 
 from lora_tui.cache.metadata import get_sync_state
-from lora_tui.cache.transfers import active_transfers
+from lora_tui.cache.transfer_queue import active_transfers
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.tui.base_screen import CacheScreen

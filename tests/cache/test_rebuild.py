@@ -16,7 +16,7 @@ from lora_tui.cache.downloaded import downloaded_to, put_downloaded
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.rebuild import clear_cache, rebuild_cache
 from lora_tui.cache.records import mark_announced, put_notifications, unannounced
-from lora_tui.cache.transfers import FileRequest, TransferState, enqueue, transfers_of
+from lora_tui.cache.transfer_queue import FileRequest, TransferState, enqueue, transfers_of
 from lora_tui.errors import CacheError
 from tests.tui.library import set_transfer
 

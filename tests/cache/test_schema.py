@@ -16,7 +16,7 @@ from lora_tui.cache.integrity import find_damage
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import ModelQuery
 from lora_tui.cache.schema import SCHEMA_VERSION
-from lora_tui.cache.transfers import Checked, TransferState, queue_of
+from lora_tui.cache.transfer_queue import Checked, TransferState, queue_of
 from lora_tui.errors import CacheError
 from tests.tui.library import NOW, USER, identifier, model_row
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from lora_tui.cache.connection import open_cache
-from lora_tui.cache.transfers import transfers_of
+from lora_tui.cache.transfer_queue import transfers_of
 from lora_tui.config.load import load_profile
 from lora_tui.sandbox import Sandbox
 from tests.commands.models import whole_model

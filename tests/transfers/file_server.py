@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from lora_tui.cache import transfers
+from lora_tui.cache import transfer_queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import get_model, put_models
-from lora_tui.cache.transfers import Transfer
+from lora_tui.cache.transfer_queue import Transfer
 from lora_tui.domain import Model
 from lora_tui.processes import LockHolder
 from lora_tui.transfers.download import DownloadResult, download
@@ -295,7 +295,7 @@ class World:
 
     def row(self) -> Transfer:
         with self.cache() as db:
-            (row,) = transfers.transfers_of(db, self.model_id)
+            (row,) = transfer_queue.transfers_of(db, self.model_id)
         return row
 
 

@@ -19,7 +19,7 @@ from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import downloaded_to
-from lora_tui.cache.transfers import Checked, TransferState
+from lora_tui.cache.transfer_queue import Checked, TransferState
 from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError
 from lora_tui.filenames import same_file_key
 from lora_tui.library.contents import FileState, examine

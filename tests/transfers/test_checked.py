@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lora_tui.cache.transfers import Checked, TransferState
+from lora_tui.cache.transfer_queue import Checked, TransferState
 from lora_tui.errors import IntegrityError
 from lora_tui.library.contents import FileState, examine
 from lora_tui.sandbox import Sandbox

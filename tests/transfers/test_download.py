@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lora_tui.cache import downloaded, models, transfers
+from lora_tui.cache import downloaded, models, transfer_queue
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import ModelQuery, get_row, put_models
-from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.config.table import Profile
 from lora_tui.domain import Model
 from lora_tui.engine.online import OnlineWriters
@@ -69,7 +69,7 @@ def truth(configured: Sandbox, model: Model) -> dict[str, bytes]:
 
 def states(online: OnlineWriters, model: Model) -> dict[str, TransferState]:
     with closing(open_cache(online.cache_path)) as db:
-        return {row.file: row.state for row in transfers.transfers_of(db, model.id)}
+        return {row.file: row.state for row in transfer_queue.transfers_of(db, model.id)}
 
 
 def assert_whole(directory: Path, truth: dict[str, bytes]) -> None:

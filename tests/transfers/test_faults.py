@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.errors import BackendError, DiskError, IntegrityError, NotFoundError, UnreachableError
 from lora_tui.transfers.part import part_of
 from tests.transfers.child import Child

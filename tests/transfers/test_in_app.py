@@ -6,7 +6,7 @@ import json
 from contextlib import closing
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache.transfers import TransferState, queue_of
+from lora_tui.cache.transfer_queue import TransferState, queue_of
 from lora_tui.config.table import Profile
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.writers import Writers

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from lora_tui.cache import transfer_queue
 from lora_tui.cache import transfer_queue as queue
-from lora_tui.cache import transfers
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import downloaded_to
-from lora_tui.cache.transfers import FileRequest, Transfer, TransferState
+from lora_tui.cache.transfer_queue import FileRequest, Transfer, TransferState
 from lora_tui.errors import (
     BackendError,
     CacheError,
@@ -61,7 +61,7 @@ def do(world: World, what: Control, *ids: int) -> None:
 
 def rows(world: World) -> list[Transfer]:
     with world.cache() as db:
-        return transfers.queue_of(db)
+        return transfer_queue.queue_of(db)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.transfers.rate import RateMeter, seconds_left
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

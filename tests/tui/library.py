@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from lora_tui import clock
 from lora_tui.adapters.inspection import Adapter
-from lora_tui.cache import metadata, metrics, models, records, transfer_queue, transfers
+from lora_tui.cache import metadata, metrics, models, records, transfer_queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.facets import FACETS
-from lora_tui.cache.transfers import TransferState
+from lora_tui.cache.transfer_queue import TransferState
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import CurvePoint
 from lora_tui.errors import LoraTuiError, NotFoundError
@@ -210,8 +210,8 @@ class Library:
         wanted = transfer_queue.FileRequest("weights", "path", self.path.parent / "weights", total)
         with closing(open_cache(self.path)) as db, transaction(db, Topic.TRANSFERS):
             transfer_queue.enqueue(db, identifier("model", 0), [wanted])
-            (transfer,) = transfers.active_transfers(db)
-            running = transfers.TransferState.RUNNING
+            (transfer,) = transfer_queue.active_transfers(db)
+            running = transfer_queue.TransferState.RUNNING
             set_transfer(db, transfer.id, running, bytes_done=done)
 
     def delete_models(self, *numbers: int) -> None:

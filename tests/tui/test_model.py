@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
-from lora_tui.cache.transfers import TransferState
+from lora_tui.cache.transfer_queue import TransferState
 from lora_tui.errors import DiskError, UnreachableError
 from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.models import ModelsScreen

@@ -15,7 +15,7 @@ import pytest
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.transfers import FileRequest, TransferState
+from lora_tui.cache.transfer_queue import FileRequest, TransferState
 from lora_tui.config.load import load_preferences
 from lora_tui.config.paths import find_paths
 from lora_tui.config.shown import Settings

@@ -17,7 +17,7 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.transfers import FileRequest, TransferState
+from lora_tui.cache.transfer_queue import FileRequest, TransferState
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.transfers import TransfersScreen

@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lora_tui.cache import metrics, models, records, transfers
+from lora_tui.cache import metrics, models, records, transfer_queue
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import put_downloaded
-from lora_tui.cache.transfers import FileRequest, TransferState
+from lora_tui.cache.transfer_queue import FileRequest, TransferState
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import MetricPoint
 from tests.tui.library import NOW, Library, identifier, model_row
@@ -133,7 +133,7 @@ def report(
     library: Library, file: str, state: TransferState, done: int, error: str | None = None
 ) -> None:
     with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
-        number = next(t.id for t in transfers.transfers_of(db, MODEL) if t.file == file)
+        number = next(t.id for t in transfer_queue.transfers_of(db, MODEL) if t.file == file)
         queue.claim(db, OWNER, [number])
         queue.report(db, number, OWNER, state, bytes_done=done, error=error)
 

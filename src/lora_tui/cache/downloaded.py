@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui import clock
-from lora_tui.cache.transfers import (
+from lora_tui.cache.transfer_queue import (
     FETCHED,
     Checked,
     FileRequest,

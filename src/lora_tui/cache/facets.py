@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from lora_tui.cache.filter_result import DOWNLOADED_IDS
+from lora_tui.cache.search import DOWNLOADED_IDS
 from lora_tui.clock import microseconds
 
 FACETS: Final = ("dataset_id", "convergence", "stars", "preset_id", "base_model")

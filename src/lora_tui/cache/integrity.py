@@ -16,10 +16,10 @@ from lora_tui import clock
 from lora_tui.cache import metadata
 from lora_tui.cache.connection import path_of, transaction
 from lora_tui.cache.facets import FACETS, value_counts
-from lora_tui.cache.filter_result import has_word_index
 from lora_tui.cache.metrics import sum_of_points
+from lora_tui.cache.search import has_word_index
 from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums
-from lora_tui.cache.transfers import TransferState
+from lora_tui.cache.transfer_queue import TransferState
 from lora_tui.clock import timestamp_text
 from lora_tui.errors import DamagedCacheError
 from lora_tui.sqlite_file import sqlite_code

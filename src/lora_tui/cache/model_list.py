@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from lora_tui.cache.facets import count_all
-from lora_tui.cache.filter_result import find_matches
 from lora_tui.cache.model_query import (
     ModelQuery,
     Range,
@@ -20,6 +19,7 @@ from lora_tui.cache.model_query import (
     order_by,
     ranges,
 )
+from lora_tui.cache.search import find_matches
 
 FEW_MATCHES: Final = 1_000
 """Up to this number matches are sorted; more are read in the order of the index."""

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui.cache.facets import keep_counts
-from lora_tui.cache.filter_result import id_prefix, index_words
 from lora_tui.cache.model_list import ModelList
 from lora_tui.cache.model_query import ModelQuery, Sort, natural_direction
+from lora_tui.cache.search import id_prefix, index_words
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import moment_of
 from lora_tui.json_values import parse_json

@@ -19,7 +19,7 @@ from typing import Final
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.metrics import get_curve, get_logged, get_points
 from lora_tui.cache.models import get_model
-from lora_tui.cache.transfers import Transfer, transfers_of
+from lora_tui.cache.transfer_queue import Transfer, transfers_of
 from lora_tui.curves.series import Series
 from lora_tui.domain import CurvePoint, Model
 from lora_tui.opinion import Comparison, Opinion, compare_with_rating, second_opinion

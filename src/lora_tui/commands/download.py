@@ -7,7 +7,7 @@ from typing import Any
 
 from lora_tui import formats
 from lora_tui.cache import models
-from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.kinds import expanded
 from lora_tui.domain import Model

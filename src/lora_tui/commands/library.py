@@ -15,7 +15,9 @@ from typing import Any, Final
 
 from lora_tui import formats
 from lora_tui.cache import downloaded, models
-from lora_tui.cache.transfers import Checked
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import transaction
+from lora_tui.cache.transfer_queue import Checked
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.kinds import expanded
 from lora_tui.config.paths import find_paths

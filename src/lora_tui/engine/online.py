@@ -17,7 +17,7 @@ from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction, translate_database_errors
 from lora_tui.cache.metadata import note_email
-from lora_tui.cache.transfers import Transfer
+from lora_tui.cache.transfer_queue import Transfer
 from lora_tui.config.table import Profile
 from lora_tui.domain import Model
 from lora_tui.errors import (

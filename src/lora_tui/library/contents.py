@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui import formats
-from lora_tui.cache.transfers import Checked, checked_of
+from lora_tui.cache.transfer_queue import Checked, checked_of
 from lora_tui.domain import Model
 from lora_tui.errors import IntegrityError
 from lora_tui.files import read_regular_file, remove_abandoned_files

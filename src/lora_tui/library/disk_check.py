@@ -28,7 +28,7 @@ from lora_tui.cache.downloaded import (
     put_intact,
 )
 from lora_tui.cache.models import get_model
-from lora_tui.cache.transfers import Checked, FileRequest, Transfer, TransferState, checked_of
+from lora_tui.cache.transfer_queue import Checked, FileRequest, Transfer, TransferState, checked_of
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.library.contents import ALTERED, Adapter
 from lora_tui.transfers.model_directory import (

@@ -13,7 +13,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lora_tui import formats
-from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.domain import ArtifactFile
 from lora_tui.tui.base_screen import Modal
 from lora_tui.widgets.bindings import bound

@@ -17,7 +17,7 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
-from lora_tui.cache.transfers import ACTIVE, transfers_of
+from lora_tui.cache.transfer_queue import ACTIVE, transfers_of
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
 from lora_tui.library.served import find_directory, served_adapter

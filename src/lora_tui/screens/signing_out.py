@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.account.login import require_no_token
 from lora_tui.cache.models import names_of
-from lora_tui.cache.transfers import active_transfers
+from lora_tui.cache.transfer_queue import active_transfers
 from lora_tui.errors import AuthenticationError
 from lora_tui.screens.confirm import ConfirmScreen
 

@@ -15,7 +15,14 @@ from textual.widgets import Static
 from lora_tui import formats
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.models import names_of
-from lora_tui.cache.transfers import ACTIVE, IN_HAND, STOPPED, Transfer, TransferState, queue_of
+from lora_tui.cache.transfer_queue import (
+    ACTIVE,
+    IN_HAND,
+    STOPPED,
+    Transfer,
+    TransferState,
+    queue_of,
+)
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.control import Control

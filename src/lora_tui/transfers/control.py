@@ -9,7 +9,7 @@ from sqlite3 import Connection
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.transfers import ACTIVE, TransferState, transfers_of
+from lora_tui.cache.transfer_queue import ACTIVE, TransferState, transfers_of
 from lora_tui.transfers.model_directory import release_directory
 from lora_tui.transfers.part import discard_part
 

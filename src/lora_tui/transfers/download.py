@@ -13,7 +13,7 @@ from typing import Final
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
-from lora_tui.cache.transfers import ACTIVE, Checked, FileRequest, Transfer, TransferState
+from lora_tui.cache.transfer_queue import ACTIVE, Checked, FileRequest, Transfer, TransferState
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import (
     HiddenFilesError,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_tui.cache.transfers import Checked, Transfer, checked_of, md5_of_etag
+from lora_tui.cache.transfer_queue import Checked, Transfer, checked_of, md5_of_etag
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, IntegrityError
 from lora_tui.transfers.fetch_bytes import FetchedBytes, FetchOptions, fetch_bytes

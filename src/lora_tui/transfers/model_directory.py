@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import clock
-from lora_tui.cache.transfers import Checked
+from lora_tui.cache.transfer_queue import Checked
 from lora_tui.clock import timestamp_text
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, InUseError

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.cache.transfer_queue import Transfer, TransferState
 
 _BURST_SECONDS: Final = 0.1
 _WINDOW: Final = timedelta(seconds=6)

@@ -22,7 +22,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import put_downloaded
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import get_model
-from lora_tui.cache.transfers import (
+from lora_tui.cache.transfer_queue import (
     ACTIVE,
     Transfer,
     TransferState,

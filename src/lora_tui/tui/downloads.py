@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui import formats
 from lora_tui.cache.models import names_of
-from lora_tui.cache.transfers import Transfer, TransferState, active_transfers, transfers_of
+from lora_tui.cache.transfer_queue import Transfer, TransferState, active_transfers, transfers_of
 from lora_tui.errors import LoraTuiError
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import short_path

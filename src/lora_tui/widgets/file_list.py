@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from lora_tui import formats
-from lora_tui.cache.transfers import ACTIVE, STOPPED, Transfer, TransferState
+from lora_tui.cache.transfer_queue import ACTIVE, STOPPED, Transfer, TransferState
 from lora_tui.domain import ArtifactFile
 from lora_tui.transfers.rate import RateMeter, seconds_left
 from lora_tui.widgets.cells import fit, normalize_width, short_path, wrap

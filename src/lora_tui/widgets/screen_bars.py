@@ -16,7 +16,7 @@ from textual.widget import Widget
 from lora_tui import clock, formats
 from lora_tui.cache.metadata import SyncErrorKind, SyncState, get_sync_state
 from lora_tui.cache.records import unread_count
-from lora_tui.cache.transfers import active_transfers
+from lora_tui.cache.transfer_queue import active_transfers
 from lora_tui.widgets.bindings import is_typed
 from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.states import SYNC_ERROR_WORDS

@@ -7,7 +7,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from lora_tui import formats
-from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.styled_lines import Line, Span
 

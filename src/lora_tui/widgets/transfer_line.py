@@ -8,7 +8,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from lora_tui import formats
-from lora_tui.cache.transfers import Transfer, TransferState
+from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.rate import seconds_left
 from lora_tui.widgets.cells import fit, fit_path, normalize_width, short_path, wrap

@@ -15,7 +15,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.metadata import DOWNLOADS_UNKNOWN, put_value
 from lora_tui.cache.models import ModelQuery, select_models
-from lora_tui.cache.transfers import Transfer, TransferState, requeue, transfers_of
+from lora_tui.cache.transfer_queue import Transfer, TransferState, requeue, transfers_of
 from lora_tui.config.table import Profile
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.library.disk_check import check_presence
