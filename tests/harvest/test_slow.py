@@ -60,9 +60,9 @@ def worker() -> Iterator[HostileWorker]:
 def world(new_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> World:
     """Two jobs wait; what goes on beside a cycle is looked at all the time."""
     for name in (
-        "cycle.LOOK_SECONDS",
-        "cycle.WARN_SECONDS",
-        "cycle.READ_QUEUE_SECONDS",
+        "loop.LOOK_SECONDS",
+        "loop.WARN_SECONDS",
+        "loop.READ_QUEUE_SECONDS",
         "schedule.LEAST_SECONDS",
     ):
         monkeypatch.setattr(f"lora_tui.harvest.{name}", 0.05)

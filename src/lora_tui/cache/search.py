@@ -20,14 +20,14 @@ from lora_tui.text import terminal_safe
 
 DOWNLOADED_IDS: Final = "SELECT model_id FROM library WHERE intact"
 """SQL: the ids of the models whose files are all on this disk."""
-COLUMNS: Final = ("name", "dataset", "base_model", "description")
+_COLUMNS: Final = ("name", "dataset", "base_model", "description")
 """The columns that are searched."""
 _MOST_WORDS: Final = 100
 """The most words of a search; SQLite combines at most 500 SELECTs."""
 _LEAST_OF_ID: Final = 4
 """Characters; a shorter word would match the beginning of too many ids."""
 _INDEXED: Final = "SELECT rowid FROM models_words WHERE models_words MATCH ?"
-_HOLDS: Final = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in COLUMNS)
+_HOLDS: Final = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in _COLUMNS)
 _TEXTS: Final = (
     "(SELECT m.n AS rowid, m.name AS name, d.name AS dataset, m.base_model AS base_model,"
     " m.description AS description FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id)"
@@ -124,13 +124,18 @@ def select_numbers(db: sqlite3.Connection, search: str) -> tuple[str, list[objec
             values.append(_beginning(word))
         else:
             select = f"SELECT rowid FROM {'models_words' if has_index else _TEXTS} WHERE {_HOLDS}"
-            values.extend([_anywhere(word)] * len(COLUMNS))
+            values.extend([_anywhere(word)] * len(_COLUMNS))
         beginning = _beginning_of_searched_id(word)
         if beginning is not None:
             select += " UNION SELECT n FROM models WHERE id >= ? AND id < ? || 'g'"
             values.extend([beginning] * 2)
         selects.append(f"SELECT * FROM ({select})")
     return " INTERSECT ".join(selects), values
+
+
+def has_word_index(db: sqlite3.Connection) -> bool:
+    sql = "SELECT 1 FROM main.sqlite_master WHERE name = 'models_words'"
+    return db.execute(sql).fetchone() is not None
 
 
 def _select(db: sqlite3.Connection, query: ModelQuery) -> tuple[str, list[object]]:
@@ -194,8 +199,3 @@ def _beginning_of_searched_id(word: str) -> str | None:
 
 def _has_letters(word: str) -> bool:
     return any(unicodedata.category(character)[0] in "LN" for character in word)
-
-
-def has_word_index(db: sqlite3.Connection) -> bool:
-    sql = "SELECT 1 FROM main.sqlite_master WHERE name = 'models_words'"
-    return db.execute(sql).fetchone() is not None

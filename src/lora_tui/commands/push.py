@@ -11,7 +11,7 @@ from lora_tui.config.kinds import expanded
 from lora_tui.harvest.artifact_rows import StoredFile
 from lora_tui.json_values import mapping
 from lora_tui.push.directory import (
-    NAME,
+    TRAINER_STATE,
     LocalAdapter,
     TrainingLog,
     read_directory,
@@ -67,7 +67,7 @@ def push(context: Context) -> None:
 
 
 def _log(adapter: LocalAdapter, named: str | None) -> TrainingLog:
-    path = expanded(named, "The file") if named else adapter.directory / NAME
+    path = expanded(named, "The file") if named else adapter.directory / TRAINER_STATE
     if not named and path.is_file():
         require_inside(path)
     return read_trainer_state(path) if named or path.is_file() else TrainingLog()
@@ -75,12 +75,12 @@ def _log(adapter: LocalAdapter, named: str | None) -> TrainingLog:
 
 def _notes(adapter: LocalAdapter, log: TrainingLog) -> list[str]:
     lines = []
-    unused = [name for name in adapter.left_out if name != NAME]
+    unused = [name for name in adapter.left_out if name != TRAINER_STATE]
     if unused:
         names = ", ".join(unused[:8]) + (", …" if len(unused) > 8 else "")
         lines.append(f"Not part of an adapter, not sent: {names}")
     if not log.steps:
-        lines.append(f"No metrics (no {NAME}): the model is rated 3/5, unknown.")
+        lines.append(f"No metrics (no {TRAINER_STATE}): the model is rated 3/5, unknown.")
     if log.left_out:
         lines.append(
             f"{formats.count(log.left_out)} logged losses can't be stored"

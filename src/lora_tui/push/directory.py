@@ -38,9 +38,9 @@ LARGEST_FILE: Final = 5 << 30
 """Bytes; the bucket takes no larger one."""
 
 _PIECE: Final = 1 << 20
-NAME: Final = "trainer_state.json"
+TRAINER_STATE: Final = "trainer_state.json"
 
-_LARGEST: Final = 256 << 20
+_LARGEST_LOG: Final = 256 << 20
 """Bytes."""
 _MOST_POINTS: Final = 200_000
 _MOST_LOSS: Final = 10_000.0
@@ -194,11 +194,11 @@ def read_trainer_state(path: Path) -> TrainingLog:
         with open(path, "rb", opener=_open_nonblocking) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _not_metrics_error(path)
-            content = file.read(_LARGEST + 1)
+            content = file.read(_LARGEST_LOG + 1)
     except OSError as error:
         raise disk_error(error, "The metrics can't be read", path) from error
     try:
-        state = parse_json(content) if len(content) <= _LARGEST else None
+        state = parse_json(content) if len(content) <= _LARGEST_LOG else None
     except (ValueError, RecursionError):
         state = None
     if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):
@@ -264,7 +264,7 @@ def _not_metrics_error(path: Path) -> IntegrityError:
     return IntegrityError(
         "The metrics are not the state of a Trainer",
         details=str(path),
-        remedy=f"name a {NAME}, or leave the metrics out",
+        remedy=f"name a {TRAINER_STATE}, or leave the metrics out",
     )
 
 
