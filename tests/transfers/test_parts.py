@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_tui.config.kinds import bytes_of
-from lora_tui.errors import DiskError
+from lora_tui.errors import InUseError
 from lora_tui.transfers.part import Version, open_part, part_of
 from lora_tui.transfers.pieces import Piece, Pieces
 from lora_tui.transfers.rate import RateLimit

@@ -19,6 +19,7 @@ from lora_tui.cache.transfer_queue import (
     Transfer,
     TransferState,
     queue_of,
+    transfers_of,
 )
 from lora_tui.clock import timestamp_text
 

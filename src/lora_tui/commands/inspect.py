@@ -11,7 +11,7 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.kinds import expanded
 from lora_tui.errors import ExitCode, NotFoundError
-from lora_tui.library.presence import check_presence
+from lora_tui.library.disk_check import check_presence
 from lora_tui.text import terminal_safe
 
 

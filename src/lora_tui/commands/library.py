@@ -15,8 +15,6 @@ from typing import Any, Final
 
 from lora_tui import formats
 from lora_tui.cache import downloaded, models
-from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import transaction
 from lora_tui.cache.transfer_queue import Checked
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.kinds import expanded
@@ -38,7 +36,7 @@ from lora_tui.library.contents import (
     has_record,
     remove,
 )
-from lora_tui.library.disk_check import record_damage
+from lora_tui.library.disk_check import record_damage, record_removal
 from lora_tui.text import terminal_safe
 
 _MOST_EXTRA: Final = 20

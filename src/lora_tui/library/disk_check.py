@@ -101,16 +101,24 @@ def import_existing(db: sqlite3.Connection, downloads: Path) -> int:
     found = {
         model.id: (model, directory)
         for directory, model in _recorded(db, downloads)
-        if model.id not in known
-        and _is_whole(model, directory)
-        and not is_outdated(model, directory)
+        if model.id not in known and _is_current(model, directory)
     }
     with transaction(db, *((Topic.TRANSFERS, Topic.MODELS) if found else ())):
-        for model_id, (model, directory) in found.items():
-            put_existing_files(db, model_id, _files(model, directory))
-            put_downloaded(db, model_id, directory)
+        for model, directory in found.values():
+            _put(db, model, directory)
         metadata.put_value(db, metadata.DOWNLOADS_UNKNOWN, None)
     return len(found)
+
+
+def import_copy(db: sqlite3.Connection, model: Model, directory: Path) -> bool:
+    """Import one complete copy of a model; returns whether it is one. In a transaction."""
+    try:
+        if not _is_current(model, directory):
+            return False
+    except OSError:
+        return False  # a directory that can't be read is no copy to rely on
+    _put(db, model, directory)
+    return True
 
 
 def _modified(path: Path) -> int | None:
@@ -207,6 +215,15 @@ def _is_outdated(rows: Mapping[str, Transfer], file: ArtifactFile) -> bool:
     """Whether the project has another version of a file than the downloaded one."""
     row = rows.get(file.name)
     return row is not None and file.sha256 is not None and row.sha256 not in (None, file.sha256)
+
+
+def _put(db: sqlite3.Connection, model: Model, directory: Path) -> None:
+    put_existing_files(db, model.id, _files(model, directory))
+    put_downloaded(db, model.id, directory)
+
+
+def _is_current(model: Model, directory: Path) -> bool:
+    return _is_whole(model, directory) and not is_outdated(model, directory)
 
 
 def _recorded(db: sqlite3.Connection, downloads: Path) -> Iterator[tuple[Path, Model]]:

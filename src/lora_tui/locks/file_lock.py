@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.files import PRIVATE_MODE, WITHOUT_LOCKS, flock, read_small_text
-from lora_tui.locks.heartbeat import begin_heartbeat, end_heartbeat, is_fresh
+from lora_tui.locks.presence import begin_heartbeat, end_heartbeat, is_fresh
 from lora_tui.processes import (
     LockHolder,
     flock_holder,
@@ -22,8 +22,6 @@ from lora_tui.processes import (
     is_process_alive,
     new_identity,
 )
-from lora_tui.locks.presence import begin_heartbeat, end_heartbeat, is_fresh
-from lora_tui.processes import LockHolder, flock_holder, is_identity, is_process_alive, new_identity
 
 SUSPENDED_SECONDS: Final = 10.0
 """The longest wait for a lock whose process is suspended: somebody may be about to continue it."""
