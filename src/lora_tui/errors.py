@@ -62,6 +62,10 @@ class NotConfiguredError(ConfigError):
     """There is no configuration at all: the first run."""
 
 
+class IncompleteConfigError(ConfigError):
+    """A profile lacks a value that every profile needs, such as its key."""
+
+
 class NotFoundError(LoraTuiError):
     """It does not exist or belongs to somebody else; the two are not distinguished."""
 

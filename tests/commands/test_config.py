@@ -222,3 +222,62 @@ def test_on_a_terminal_the_explanations_wrap_to_its_width() -> None:
     assert max(map(len, shown)) <= 80
     assert " ".join(" ".join(shown).split()) == " ".join(" ".join(one).strip() for one in lines)
     assert len(list(setting_lines(lines, None))) == 3
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-hostile"])
+def test_a_setting_of_the_demo_is_refused(run: Run, home: Path, name: str) -> None:
+    ran = run("config", "set", "limit_rate", "5M", "--profile", name)
+    assert ran.code == 2
+    assert "The demo does not use limit_rate" in ran.err
+    assert not (home / "config.toml").exists()
+
+
+def test_a_project_of_the_user_may_have_the_name_of_the_demo(run: Run, file: Path) -> None:
+    file.write_text('[profiles.demo]\nurl = "https://mine.example"\nanon_key = "k"\n')
+    assert run("config", "set", "limit_rate", "5M", "--profile", "demo").code == 0
+    shown = run("config", "show", "--json", "--profile", "demo").data
+    assert shown["url"] == "https://mine.example"
+
+
+def test_nothing_is_configured_where_the_file_has_only_a_table_of_the_demo(
+    run: Run, file: Path
+) -> None:
+    file.write_text('[profiles.demo]\nlimit_rate = "5M"\n')
+    assert "Nothing is configured yet" in run("list").err
+
+
+def test_an_empty_table_is_removed_with_its_last_key(run: Run, file: Path) -> None:
+    file.write_text(WRITTEN + '\n[profiles.demo]\nlimit_rate = "5M"\n')
+    assert run("config", "set", "limit_rate", "", "--profile", "demo").code == 0
+    assert file.read_text().rstrip() == WRITTEN.rstrip()
+
+
+def test_a_table_with_a_comment_stays_without_keys(run: Run, file: Path) -> None:
+    file.write_text(WRITTEN + "\n[ui]\n# the look\nbell = true\n")
+    assert run("config", "set", "bell", "").code == 0
+    assert "[ui]\n# the look" in file.read_text()
+
+
+def test_an_incomplete_configuration_is_shown_with_what_is_missing(run: Run, home: Path) -> None:
+    run("config", "set", "url", "https://project.example")
+    ran = run("config")
+    assert ran.code == 0
+    assert "https://project.example" in ran.out
+    assert "SUPABASE_ANON_KEY is not set" in ran.err
+    doctor = run("doctor", "--offline")
+    assert "nothing is configured" not in doctor.out
+    assert doctor.out.count("SUPABASE_ANON_KEY is not set") > 1
+
+
+def test_no_profiles_are_said_on_stderr(run: Run) -> None:
+    ran = run("config", "profiles")
+    assert (ran.code, ran.out) == (0, "")
+    assert "No profiles are configured" in ran.err
+
+
+@pytest.mark.parametrize("value", ["0", "1000", "many"])
+def test_a_number_out_of_range_is_refused_with_the_range(run: Run, value: str) -> None:
+    ran = run("config", "set", "parallel_downloads", value)
+    assert ran.code == 2
+    assert "Set it to a number from 1 to " in ran.err
+    assert "config path" not in ran.err

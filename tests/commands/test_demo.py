@@ -141,6 +141,14 @@ def test_a_profile_of_the_configuration_that_is_named_demo_comes_first(
     assert url in run("--profile", "demo", "doctor", "--offline").out
 
 
+def test_a_table_of_the_demo_without_a_url_does_not_break_it(run: Run, home: Path) -> None:
+    with serving("--models", "3"):
+        (home / "config.toml").write_text('[profiles.demo]\nlimit_rate = "5M"\n')
+        ran = run("--profile", "demo", "sync")
+        assert ran.code == 0, ran.err
+        assert "the demo does not use limit_rate" in ran.err
+
+
 def test_a_reset_starts_with_new_data_and_leaves_other_profiles_alone(run: Run, home: Path) -> None:
     other = home / "cache" / "demo-two-0123abcd-0123456789ab.sqlite3"
     other.parent.mkdir(parents=True)

@@ -16,6 +16,7 @@ from lora_tui.config.keys import DEFAULT_KEYS, Keymap, keys_of, spelled
 from lora_tui.config.load import (
     IGNORED,
     load_preferences,
+    load_profile,
     read_document,
     read_profiles,
     unknown_names,
@@ -25,11 +26,12 @@ from lora_tui.config.table import (
     PROFILE_SETTINGS,
     PROFILES,
     UI_SETTINGS,
+    Profile,
     Setting,
     setting_of,
     variables,
 )
-from lora_tui.errors import ConfigError, UsageError
+from lora_tui.errors import ConfigError, IncompleteConfigError, UsageError
 from lora_tui.secret import MASK
 
 _VALUE_WIDTH = 28
@@ -60,6 +62,8 @@ def config(context: Context) -> None:
             context.print_data({"profiles": names})
         else:
             context.out.writelines(f"{name}\n" for name in names)
+            if not names:
+                context.say(f"No profiles are configured in {path}. The demo needs none.")
     elif arguments.action == "keys":
         _print_keys(context, load_preferences(path).keys)
     else:
@@ -68,7 +72,7 @@ def config(context: Context) -> None:
 
 def _show(context: Context, path: Path) -> None:
     """Print the settings in force, secrets masked, and the keys that were moved."""
-    preferences, profile = load_preferences(path), context.profile
+    preferences, profile = load_preferences(path), _profile(context)
     shown: dict[str, Any] = {"profile": profile.name}
     lines = [("profile", profile.name, "")]
     for settings, values in ((PROFILE_SETTINGS, profile), (UI_SETTINGS, preferences)):
@@ -86,6 +90,16 @@ def _show(context: Context, path: Path) -> None:
     lines += [(name, keys, "") for name, keys in moved.items()]
     width = shutil.get_terminal_size().columns if context.out.isatty() else None
     context.out.writelines(f"{line}\n" for line in setting_lines(lines, width))
+
+
+def _profile(context: Context) -> Profile:
+    """The profile in force; what an incomplete one lacks is empty, and said."""
+    try:
+        return context.profile
+    except IncompleteConfigError as error:
+        context.say(f"{error}: {error.remedy}.")
+        arguments = context.arguments
+        return load_profile(name=arguments.profile, config_file=arguments.config, complete=False)
 
 
 def setting_lines(lines: Iterable[tuple[str, str, str]], width: int | None) -> Iterator[str]:
@@ -106,7 +120,7 @@ def setting_lines(lines: Iterable[tuple[str, str, str]], width: int | None) -> I
 
 def _in_file(setting: Setting, value: Any) -> str:
     """A value as the file has it, without quotes; secrets masked."""
-    if value is None:
+    if value in (None, ""):
         return setting.unset or formats.NO_VALUE
     return MASK if setting.masked else setting.kind.in_file(value)
 

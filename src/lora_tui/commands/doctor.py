@@ -58,10 +58,13 @@ def doctor(context: Context) -> ExitCode:
 def _findings(context: Context) -> Iterator[Finding]:
     paths = find_paths(config_file=context.arguments.config)
     profile: Profile | None = None
+    missing = "nothing is configured"
     try:
         profile = context.profile
         yield machine.check_config(profile)
     except ConfigError as error:
+        if not isinstance(error, NotConfiguredError):
+            missing = str(error)
         asked = context.arguments.profile or context.arguments.config
         there = os.path.exists(paths.config_file)  # noqa: PTH110 - False where it can't be seen
         if asked or there or not isinstance(error, NotConfiguredError):
@@ -73,7 +76,7 @@ def _findings(context: Context) -> Iterator[Finding]:
     yield machine.check_terminal(context.out)
     if profile is None:
         for name in ("cache", "network", "auth"):
-            yield skipped(name, "nothing is configured")
+            yield skipped(name, missing)
         return
     yield from _cache(profile)
     if context.arguments.offline:

@@ -27,7 +27,7 @@ from lora_tui.config.table import (
     setting_of,
     variables,
 )
-from lora_tui.errors import ConfigError, NotConfiguredError
+from lora_tui.errors import ConfigError, IncompleteConfigError, NotConfiguredError
 from lora_tui.text import terminal_safe
 
 DEFAULT_PROFILE: Final = Variables().profile
@@ -43,22 +43,31 @@ def load_profile(
     config_file: Path | None = None,
     environment: Mapping[str, str] = os.environ,
     warn: Callable[[str], None] | None = None,
+    complete: bool = True,
 ) -> Profile:
     """The profile to work with. Raises ConfigError where none is configured or one is wrong.
 
-    `warn` gets a sentence for each name in the file that is not known.
+    `warn` gets a sentence for each name in the file that is not known, and for a table of the demo,
+    which is ignored. Without `complete`, required values that are missing are empty; else raises
+    IncompleteConfigError.
     """
     paths = find_paths(environment, config_file)
     document = read_document(paths.config_file, required=config_file is not None)
     if warn is not None:
         for warning in unknown_names(document):
             warn(f"{IGNORED}: {warning}.")
-    profiles = _profiles_of(document, paths.config_file)
+    tables = _profiles_of(document, paths.config_file)
+    profiles = {name: table for name, table in tables.items() if not is_of_demo(name, table)}
     chosen = name or variables(environment).profile
     check_profile_name(chosen)
     if chosen in DEMO_PROFILES and chosen not in profiles:
         from lora_tui.config.demo import profile_from_note
 
+        if tables.get(chosen) and warn is not None:
+            ignored = ", ".join(sorted(tables[chosen]))
+            warn(
+                f"[{PROFILES}.{chosen}] has no url and is ignored; the demo does not use {ignored}."
+            )
         return profile_from_note(paths, chosen)
     has_url = bool(setting_of("url").text_in(environment)[0])
     if chosen not in profiles and (chosen != DEFAULT_PROFILE or not has_url):
@@ -81,7 +90,10 @@ def load_profile(
     values = {field: value for field, (value, _) in found.items() if value is not None}
     for setting in PROFILE_SETTINGS:
         if setting.field not in values and setting.field not in Profile._field_defaults:
-            raise ConfigError(
+            if not complete:
+                values[setting.field] = ""
+                continue
+            raise IncompleteConfigError(
                 f"{setting.variable} is not set",
                 remedy=f"set {setting.variable}, or {setting.key} in [profiles.{chosen}]"
                 f" of {paths.config_file}",
@@ -148,6 +160,12 @@ def read_document(path: Path, *, required: bool = False) -> dict[str, Any]:
 def read_profiles(path: Path) -> dict[str, dict[str, Any]]:
     """The `[profiles.NAME]` tables of the file; empty where there is no file."""
     return _profiles_of(read_document(path), path)
+
+
+def is_of_demo(name: str, table: Mapping[str, Any]) -> bool:
+    """Whether a table names a demo. With a url it is a project of the user instead."""
+    url = table.get("url")
+    return name in DEMO_PROFILES and (url is None or not str(url).strip())
 
 
 def unknown_names(document: Mapping[str, Any]) -> list[str]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from lora_tui.config.kinds import Written
-from lora_tui.config.load import check_profile_name, read_profiles
+from lora_tui.config.kinds import Kind, Number, Written
+from lora_tui.config.load import check_profile_name, is_of_demo, read_profiles
 from lora_tui.config.table import PROFILES, SECRET_KEYS, UI, setting_of
 from lora_tui.errors import ConfigError
 from lora_tui.files import disk_error, make_private_directory, replacing_file
@@ -46,7 +46,18 @@ def set_values(path: Path, profile: str, values: Mapping[str, str]) -> None:
 def _written(key: str, text: str) -> Written:
     if not text:
         raise ConfigError(f"{key} takes one line of text")
-    return setting_of(key).kind.written(text, key)
+    kind = setting_of(key).kind
+    try:
+        return kind.written(text, key)
+    except ConfigError as error:
+        if error.remedy != ConfigError.default_remedy:  # which is about a value in the file
+            raise
+        allowed = f"set it to {_allowed(kind)}" if _allowed(kind) else "correct the value"
+        raise ConfigError(str(error), details=error.details, remedy=allowed) from error
+
+
+def _allowed(kind: Kind) -> str:
+    return f"a number from {kind.least} to {kind.most}" if isinstance(kind, Number) else ""
 
 
 def _edit(path: Path, changes: _Changes) -> None:
@@ -56,15 +67,28 @@ def _edit(path: Path, changes: _Changes) -> None:
     try:
         make_private_directory(target.parent)
         with locked_directory(target.parent):
-            read_profiles(target)
+            _refuse_demo(read_profiles(target), changes)
             _replace(target, _edited(target, changes))
     except OSError as error:
         raise disk_error(error, "The configuration can't be written", path) from error
 
 
+def _refuse_demo(profiles: Mapping[str, Mapping[str, Any]], changes: _Changes) -> None:
+    """Raise ConfigError where a table would be written that takes the name of the demo."""
+    for (table, *names), values in changes.items():
+        for name in names if table == PROFILES else ():
+            is_set = any(value is not None for value in values.values())
+            if is_set and is_of_demo(name, profiles.get(name, {})):
+                raise ConfigError(
+                    f"The demo does not use {', '.join(values)}",
+                    remedy="leave out `--profile`, or choose the name of another profile",
+                )
+
+
 def _edited(path: Path, changes: _Changes) -> str:
     import tomlkit  # late: only a change of the file needs it
     from tomlkit.exceptions import TOMLKitError
+    from tomlkit.items import Table
 
     text = _text_of(path)
     has_dos_lines = 0 < text.count("\r\n") == text.count("\n")
@@ -88,6 +112,8 @@ def _edited(path: Path, changes: _Changes) -> str:
                     table[key] = value
                 else:
                     _append(table, key, value)
+            if isinstance(table, Table) and not table.as_string().strip():  # not even comments
+                _remove_table(document, place)
         edited = tomlkit.dumps(document)
     except (TOMLKitError, tomllib.TOMLDecodeError):
         # its message may quote the file, and with it a secret
@@ -137,6 +163,16 @@ def _table_in(
         table = table[name]
         assert isinstance(table, MutableMapping)
     return table
+
+
+def _remove_table(document: MutableMapping[str, Any], place: tuple[str, ...]) -> None:
+    """Remove an empty table, and the tables above it that held nothing else."""
+    parents = [document]
+    for name in place[:-1]:
+        parents.append(parents[-1][name])
+    for name, parent in zip(reversed(place), reversed(parents), strict=True):
+        if not parent[name]:
+            del parent[name]
 
 
 def _append(table: MutableMapping[str, Any], key: str, value: Written) -> None:
