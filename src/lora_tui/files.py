@@ -1,5 +1,6 @@
-"""The one way to replace a file in one step, to keep files private, and to explain what the file
-system refuses. Locks between processes are in the package `locks`.
+"""Writes files in one step, keeps them private, reads small ones safely, and explains disk errors.
+
+Locks between processes are in the package `locks`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lora_tui.errors import DiskError
 PRIVATE_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o666
 """The mode of public files, before the umask."""
-WITHOUT_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+NO_LOCK_ERRNOS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """What flock answers on a file system that has no locks."""
 
 _PREFIX, _SUFFIX = ".lora-tui-", ".tmp"
@@ -126,7 +127,7 @@ def new_temporary_file(directory: Path, mode: int) -> tuple[int, Path]:
 def flock(descriptor: int) -> bool:
     """Lock an open file exclusively; False where somebody else has the lock.
 
-    Raises OSError, one of WITHOUT_LOCKS where the file system has no locks.
+    Raises OSError, one of NO_LOCK_ERRNOS where the file system has no locks.
     """
     import fcntl  # late: programs that only read load this module too
 
@@ -143,12 +144,18 @@ def has_locks(directory: Path) -> bool:
     try:
         flock(descriptor)
     except OSError as error:
-        if error.errno not in WITHOUT_LOCKS:
+        if error.errno not in NO_LOCK_ERRNOS:
             raise
         return False
     finally:
         os.close(descriptor)
     return True
+
+
+def free_bytes(place: Path | int) -> int:
+    """The free bytes of a user's on the file system of a path or an open file. Raises OSError."""
+    usage = os.statvfs(place)
+    return usage.f_bavail * usage.f_frsize
 
 
 def file_system_of(path: Path) -> str:

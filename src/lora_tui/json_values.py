@@ -14,6 +14,7 @@ from lora_tui.text import terminal_safe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any, Final
 
 Row = Mapping[str, "Any"]
@@ -49,6 +50,21 @@ def parse_json(text: str | bytes) -> Any:
     return (
         replace_surrogates(data) if "\\ud" in text or "\\uD" in text or not _is_utf8(text) else data
     )
+
+
+def read_object(path: Path, most: int) -> dict[str, Any]:
+    """The JSON object in a file of at most `most` bytes; empty where there is no such file.
+
+    No link is followed. Never raises: a file that is damaged, or too deep, is empty too.
+    """
+    from lora_tui.files import read_regular_file  # late: `list` reads no such file
+
+    try:
+        content = read_regular_file(path, most + 1)
+        data = parse_json(content) if len(content) <= most else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def replace_surrogates(data: Any) -> Any:

@@ -20,10 +20,10 @@ from tests.conftest import Run
 from tests.harvest.world import World
 from tests.push.adapter import write_adapter
 
-WITHOUT_LOCKS = [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL]
+NO_LOCK_ERRNOS = [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL]
 
 
-@pytest.fixture(params=WITHOUT_LOCKS, ids=errno.errorcode.__getitem__)
+@pytest.fixture(params=NO_LOCK_ERRNOS, ids=errno.errorcode.__getitem__)
 def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Every flock fails as on NFS without a lock daemon, Lustre, CIFS or FUSE."""
     number = int(request.param)

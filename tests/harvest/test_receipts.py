@@ -115,3 +115,15 @@ def test_a_lease_that_was_not_renewed_in_time_is_over(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(("answer", "ours"), [(True, True), (False, False), (None, False)])
 def test_only_the_backend_says_whose_a_lease_is(answer: bool | None, ours: bool) -> None:
     assert lease_of(lambda: answer).is_still_ours() is ours
+
+
+def test_no_link_is_followed_in_place_of_receipts(receipts: Receipts, tmp_path: Path) -> None:
+    (tmp_path / "other.json").symlink_to(tmp_path / "artifact.json")
+    assert receipts.all_ours(["weights.bin"])
+    assert not Receipts(tmp_path, "other", "here/1/a").all_ours(["weights.bin"])
+
+
+def test_receipts_that_are_no_object_or_too_deep_are_ignored(tmp_path: Path) -> None:
+    for content in ("[1]", "[" * 100_000, '{"weights.bin"'):
+        (tmp_path / "artifact.json").write_text(content)
+        assert not Receipts(tmp_path, "artifact", "here/1/a").all_ours(["weights.bin"])

@@ -483,15 +483,15 @@ def test_a_compression_beside_how_it_was_sent_is_one(raw_worker: RawWorker) -> N
 def test_a_file_of_unknown_length_leaves_the_margin_of_the_disk_free(
     raw_worker: RawWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.fstatvfs
+    real = os.statvfs
 
-    def nearly_full(descriptor: int) -> os.statvfs_result:
-        usage = list(real(descriptor))
+    def nearly_full(place: str | int) -> os.statvfs_result:
+        usage = list(real(place))
         usage[0] = usage[1] = 1
         usage[4] = 64 << 20
         return os.statvfs_result(usage)
 
-    monkeypatch.setattr(os, "fstatvfs", nearly_full)
+    monkeypatch.setattr(os, "statvfs", nearly_full)
     with pytest.raises(DiskError, match="not enough space") as caught:
         raw_worker(lambda _: [head(CHUNKED) + chunked(BODY)])
     assert "stays free" in str(caught.value.details)

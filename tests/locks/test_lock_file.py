@@ -15,7 +15,7 @@ import pytest
 
 from lora_tui import processes
 from lora_tui.errors import InUseError
-from lora_tui.files import WITHOUT_LOCKS
+from lora_tui.files import NO_LOCK_ERRNOS
 from lora_tui.locks import presence
 from lora_tui.locks.file_lock import locked_directory, locked_file
 from lora_tui.locks.presence import Presence, is_fresh, seconds_since_written
@@ -24,7 +24,7 @@ from lora_tui.processes import LockHolder, new_identity
 ELSEWHERE = "another-host/1/abc.5.0123456789ab-4026539999-"
 
 
-@pytest.fixture(params=WITHOUT_LOCKS, ids=errno.errorcode.__getitem__, autouse=True)
+@pytest.fixture(params=NO_LOCK_ERRNOS, ids=errno.errorcode.__getitem__, autouse=True)
 def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every flock fails as on NFS without a lock daemon, Lustre, CIFS or FUSE."""
 

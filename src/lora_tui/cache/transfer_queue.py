@@ -13,7 +13,6 @@ writes progress, and it stops when the row has changed (`report` returns False).
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -196,12 +195,6 @@ def checked_of(value: object) -> Checked | None:
     return Checked(value) if isinstance(value, str) and value in list(Checked) else None
 
 
-def md5_of_etag(etag: str | None) -> str | None:
-    """The MD5 in an ETag, in lower case; None for other ETags (of multipart uploads)."""
-    found = _MD5.fullmatch(etag or "")
-    return found[1].lower() if found else None
-
-
 @dataclass(frozen=True)
 class FileRequest:
     """A file to add to the queue."""
@@ -260,9 +253,6 @@ def enqueue(
         ).fetchone()
         ids.append(number)
     return ids
-
-
-_MD5: Final = re.compile(r'"?([0-9a-f]{32})"?', re.IGNORECASE)
 
 
 def _check_place(db: sqlite3.Connection, model_id: str, wanted: FileRequest) -> None:

@@ -55,7 +55,7 @@ def library(context: Context) -> ExitCode:
     unreadable = any(file.unreadable for adapter in adapters for file in adapter.files)
     code = ExitCode.PARTLY_FAILED if unreadable else ExitCode.OK
     if context.json:
-        context.print_data({"adapters": [_facts(adapter) for adapter in adapters]})
+        context.print_data({"adapters": [_adapter_data(adapter) for adapter in adapters]})
         return code
     for adapter in adapters:
         checked = adapter.checked.value if adapter.checked else formats.NO_VALUE
@@ -97,7 +97,9 @@ def verify(context: Context) -> ExitCode:
     unreadable = [file for file in files if file.unreadable]
     if context.json:
         whole = not broken and not pending and not unreadable
-        context.print_data({"ok": whole, "adapters": [_facts(adapter) for adapter in adapters]})
+        context.print_data(
+            {"ok": whole, "adapters": [_adapter_data(adapter) for adapter in adapters]}
+        )
     else:
         for adapter in adapters:
             _print_files(context, adapter)
@@ -249,7 +251,7 @@ def _cache(context: Context) -> Iterator[Connection | None]:
         yield db
 
 
-def _facts(adapter: Adapter) -> dict[str, Any]:
+def _adapter_data(adapter: Adapter) -> dict[str, Any]:
     return {
         "directory": str(adapter.directory),
         "model_id": adapter.model_id,

@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Final
 
 from lora_tui.commands.context import Context
+from lora_tui.config.addresses import is_loopback
 from lora_tui.errors import UsageError, missing_extra
 
 _LAST_PORT: Final = 65_535
@@ -16,7 +17,7 @@ _LAST_PORT: Final = 65_535
 def serve(context: Context) -> None:
     """Serve until a signal ends it; each page runs an application of its own."""
     try:
-        from lora_tui.tui.web import is_loopback, serve
+        from lora_tui.tui.web import serve
     except ModuleNotFoundError as error:
         raise missing_extra("`lora-tui serve`", str(error.name), "web") from None
     host, port = context.arguments.host, context.arguments.port

@@ -17,7 +17,8 @@ from lora_tui.config.load import DEMO_PROFILES
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
 from lora_tui.errors import ConfigError, UnreachableError
-from lora_tui.files import disk_error, read_regular_file, write_private_file
+from lora_tui.files import disk_error, write_private_file
+from lora_tui.json_values import read_object
 from lora_tui.secret import Secret
 
 BELIEVABLE, HOSTILE = DEMO_PROFILES
@@ -44,14 +45,13 @@ def note_backend(paths: Paths, name: str, backend: Mapping[str, str]) -> None:
 
 def profile_from_note(paths: Paths, name: str) -> Profile:
     """The profile of a demo that has run here. Raises ConfigError where none has."""
-    path = state_directory(paths, name) / _BACKEND
+    note = read_object(state_directory(paths, name) / _BACKEND, _MOST_BYTES)
     try:
-        note = json.loads(read_regular_file(path, _MOST_BYTES))
         if all(isinstance(value, str) for value in note.values()):
             profile = demo_profile(paths, name, note)
             if _PORT.fullmatch(profile.url):
                 return profile
-    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+    except KeyError:
         pass
     raise ConfigError("The demo has not run here yet", remedy=f"run `{_command(name)}`")
 

@@ -31,6 +31,12 @@ def strong_etag(text: str | None) -> str | None:
     return text if text and text.startswith('"') and text.isascii() else None
 
 
+def md5_of_etag(etag: str | None) -> str | None:
+    """The MD5 in an ETag, in lower case; None for other ETags (of multipart uploads)."""
+    found = re.fullmatch(r'"?([0-9a-f]{32})"?', etag or "", re.IGNORECASE)
+    return found[1].lower() if found else None
+
+
 def retry_seconds(text: str | None) -> float | None:
     """The seconds of a Retry-After, which is a number or a date; None if it is neither."""
     text = (text or "").strip()

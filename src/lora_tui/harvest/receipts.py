@@ -13,13 +13,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from lora_tui.files import write_private_file
 from lora_tui.gateway.storage import ObjectInfo
 from lora_tui.harvest.artifact_rows import Identity, stored_name
+from lora_tui.json_values import read_object
 from lora_tui.locks.presence import is_alive, show_presence
 
+_MOST_BYTES: Final = 16 << 20
 _OWNER: Final = "."
 """The key of the entry that names the job; no file has this name."""
 
@@ -62,7 +64,7 @@ class Receipts:
         self.artifact_id = artifact_id
         self._holder = holder
         self._file = directory / f"{artifact_id}.json"
-        self._entries: dict[str, Any] = _read(self._file)
+        self._entries = read_object(self._file, _MOST_BYTES)
         self.owner = owner or _owner(self._entries.get(_OWNER))
         """None in receipts of an earlier version."""
 
@@ -167,11 +169,3 @@ def _owner(entry: object) -> Owner | None:
     if not (isinstance(job_id, str) and isinstance(folder, str)):
         return None
     return Owner(job_id, folder)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return dict(entries) if isinstance(entries, Mapping) else {}

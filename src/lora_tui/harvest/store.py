@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +19,8 @@ from typing import Final, Self
 
 from lora_tui import clock, formats
 from lora_tui.errors import ConflictError, IntegrityError, NotFoundError, not_enough_space
-from lora_tui.files import make_private_directory, translate_disk_errors
+from lora_tui.files import free_bytes, make_private_directory, translate_disk_errors
+from lora_tui.gateway.headers import md5_of_etag
 from lora_tui.gateway.resumable import CHUNK
 from lora_tui.gateway.retry import repeat
 from lora_tui.gateway.storage import ObjectInfo, Storage
@@ -254,8 +254,7 @@ class Spool:
 
     def _require_room(self, size: int) -> None:
         with translate_disk_errors(_WHAT, self._directory, instead=_INSTEAD):
-            usage = os.fstatvfs(self._file.fileno())
-        free = usage.f_bavail * usage.f_frsize
+            free = free_bytes(self._file.fileno())
         if size + _MARGIN > free:
             raise not_enough_space(size, free, self._directory, margin=_MARGIN, instead=_INSTEAD)
 
@@ -354,9 +353,5 @@ def _is_recent(there: ObjectInfo) -> bool:
 
 def _has_checksum(there: ObjectInfo, contents: Contents, spool: Spool) -> bool:
     """Whether the ETag is the MD5 of these bytes, as it is on many stacks for small objects."""
-    etag = (there.etag or "").strip('"').lower()
-    return (
-        there.size == contents.size
-        and re.fullmatch(r"[0-9a-f]{32}", etag) is not None
-        and etag == spool.md5()
-    )
+    md5 = md5_of_etag(there.etag)
+    return there.size == contents.size and md5 is not None and md5 == spool.md5()

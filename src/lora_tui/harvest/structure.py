@@ -39,11 +39,6 @@ _OLD_TORCH: Final = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The start of torch.save's old format, in which tensors follow the pickle."""
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt")
 _TARS: Final = (".tar", ".tar.gz", ".tgz")
-_OBJECTS: Final = (
-    "adapter_config.json", "config.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "added_tokens.json", "vocab.json", "generation_config.json",
-)  # fmt: skip
-"""JSON files that always hold an object."""
 _CONFIG: Final = "adapter_config.json"
 _MAGIC: Final = {".gguf": b"GGUF", ".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".npy": b"\x93NUMPY"}
 _MAY_BE_EMPTY: Final = (".txt", ".md", ".jinja", ".log", ".csv", ".jsonl")
@@ -140,7 +135,6 @@ class Inspector:
         if self._plain.endswith(".safetensors"):
             self._check_weights(descriptor, length)
         elif self._plain.endswith(".json"):
-            self._check_object(head)
             if self._plain == _CONFIG:
                 _check_config(os.pread(descriptor, MAX_CONFIG_BYTES + 1, 0))
         elif self._plain.endswith((*_PICKLES, ".zip")):
@@ -160,13 +154,6 @@ class Inspector:
         if not header.data_bytes:
             raise IntegrityError("The safetensors file holds no tensor data")
 
-    def _check_object(self, head: bytes) -> None:
-        start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-        if self._plain in _OBJECTS and not start.startswith(b"{"):
-            raise IntegrityError("The JSON in it is not an object")
-        if self._plain == _CONFIG and start[1:].lstrip().startswith(b"}"):
-            raise IntegrityError("The configuration is empty")
-
     def _damaged_error(self, error: IntegrityError) -> DamagedFileError:
         name = terminal_safe(self._name, limit=120)
         reason = f"{error} ({error.details})" if error.details else str(error)
@@ -185,6 +172,8 @@ def _check_config(content: bytes) -> None:
         table = json.loads(content)
     except (ValueError, RecursionError):
         table = None
+    if table == {}:
+        raise IntegrityError("The configuration is empty")
     if not isinstance(table, dict) or not table.keys() & _CONFIG_KEYS:
         raise IntegrityError("The configuration is not that of an adapter")
 

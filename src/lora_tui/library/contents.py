@@ -195,16 +195,16 @@ def _adapter(directory: Path, thorough: bool, model_of: Callable[[str], Model | 
     model = model_of(model_id) if isinstance(model_id, str) else None
     files = recorded_files(record)
     missing = {
-        name: facts
-        for name, facts in (expected_files(record) or _files_in_cache(model, directory)).items()
+        name: entry
+        for name, entry in (expected_files(record) or _files_in_cache(model, directory)).items()
         if name not in files
     }
     if not files and not missing:
         found = [*_unrecorded(directory), *_unfinished(directory, set())]
     else:
         found = [
-            _examine(directory, name, facts, _current_checksum(model, facts), thorough=thorough)
-            for name, facts in files.items()
+            _examine(directory, name, entry, _current_checksum(model, entry), thorough=thorough)
+            for name, entry in files.items()
         ]
         found += [_not_downloaded(directory, name) for name in missing]
         found += _unfinished(directory, {*files, *missing})
@@ -238,19 +238,19 @@ def _unreadable(name: str, error: OSError) -> LocalFile:
 
 
 def _examine(
-    directory: Path, name: str, facts: Mapping[str, Any], promised: str | None, *, thorough: bool
+    directory: Path, name: str, entry: Mapping[str, Any], promised: str | None, *, thorough: bool
 ) -> LocalFile:
     try:
-        return _compare(directory, name, facts, promised, thorough=thorough)
+        return _compare(directory, name, entry, promised, thorough=thorough)
     except OSError as error:
         return _unreadable(name, error)
 
 
 def _compare(
-    directory: Path, name: str, facts: Mapping[str, Any], promised: str | None, *, thorough: bool
+    directory: Path, name: str, entry: Mapping[str, Any], promised: str | None, *, thorough: bool
 ) -> LocalFile:
     path = directory / name
-    expected, sha256 = integer(facts.get("size")), facts.get("sha256")
+    expected, sha256 = integer(entry.get("size")), entry.get("sha256")
     if not lexists(path):
         if part_of(path).is_file():
             return LocalFile(name, FileState.PARTIAL, None, "its download is not finished")
@@ -261,7 +261,7 @@ def _compare(
     if expected is not None and size != expected:
         reason = f"wrong size: {formats.exact_bytes(size)} instead of {formats.count(expected)}"
         return LocalFile(name, FileState.WRONG_SIZE, size, reason)
-    checked = checked_of(facts.get("checked"))
+    checked = checked_of(entry.get("checked"))
     if thorough:
         if isinstance(sha256, str) and sha256_of(path) != sha256:
             reason = "its contents are not those that were downloaded"
@@ -299,10 +299,10 @@ def _files_in_cache(model: Model | None, directory: Path) -> dict[str, Mapping[s
     return {names[file.name]: {"object": file.name} for file in model.files}
 
 
-def _current_checksum(model: Model | None, facts: Mapping[str, Any]) -> str | None:
+def _current_checksum(model: Model | None, entry: Mapping[str, Any]) -> str | None:
     """The current checksum of the file in the project's manifest."""
     files = model.files if model is not None else ()
-    return next((file.sha256 for file in files if file.name == facts.get("object")), None)
+    return next((file.sha256 for file in files if file.name == entry.get("object")), None)
 
 
 def _unfinished(directory: Path, known: set[str]) -> Iterator[LocalFile]:

@@ -132,15 +132,15 @@ def _look(row: Transfer) -> tuple[TransferState, int | None]:
     """The state of a file, and the modification time that it belongs to."""
     known = (row.state, row.modified)
     try:
-        facts = row.target.lstat()
+        status = row.target.lstat()
     except (FileNotFoundError, NotADirectoryError):
         # a file that replaces a changed one must be read
         changed = row.state is TransferState.CHANGED
         return TransferState.MISSING, None if changed else row.modified
     except OSError:
         return known  # an error of the disk says nothing about the file
-    modified = facts.st_mtime_ns
-    if not stat.S_ISREG(facts.st_mode) or facts.st_size != row.bytes_done:
+    modified = status.st_mtime_ns
+    if not stat.S_ISREG(status.st_mode) or status.st_size != row.bytes_done:
         return TransferState.CHANGED, modified
     if modified == row.modified:
         still_changed = row.state is TransferState.CHANGED

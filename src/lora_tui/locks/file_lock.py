@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from lora_tui.files import PRIVATE_MODE, WITHOUT_LOCKS, flock, read_small_text
+from lora_tui.files import NO_LOCK_ERRNOS, PRIVATE_MODE, flock, read_small_text
 from lora_tui.locks.presence import begin_heartbeat, end_heartbeat, is_fresh
 from lora_tui.processes import (
     LockHolder,
@@ -87,7 +87,7 @@ class FileLock:
             try:
                 return flock(self.descriptor)
             except OSError as error:
-                if error.errno not in WITHOUT_LOCKS:
+                if error.errno not in NO_LOCK_ERRNOS:
                     raise
                 self._lock_file = LockFile(lock_file_of(self._path))
         return self._lock_file.acquire()

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.files import (
+    NO_LOCK_ERRNOS,
     PRIVATE_MODE,
-    WITHOUT_LOCKS,
     flock,
     make_private_directory,
     new_temporary_file,
@@ -194,7 +194,7 @@ def _lock(descriptor: int) -> bool | None:
     try:
         return flock(descriptor)
     except OSError as error:
-        if error.errno not in WITHOUT_LOCKS:
+        if error.errno not in NO_LOCK_ERRNOS:
             raise
         return None
 

@@ -22,6 +22,7 @@ from lora_tui.errors import (
     PartlyFailedError,
     not_enough_space,
 )
+from lora_tui.files import free_bytes
 from lora_tui.processes import LockHolder
 from lora_tui.transfers.fetch_bytes import CancelledError
 from lora_tui.transfers.model_directory import check_directory, local_names
@@ -128,8 +129,7 @@ def check_space_for_all(wanted: Sequence[FileRequest], directory: Path) -> None:
     """Raises DiskError if the missing bytes of all files do not fit on the disk."""
     missing = sum(max(0, (file.size or 0) - _bytes_on_disk(file.target)) for file in wanted)
     place = next(path for path in (directory, *directory.parents) if path.is_dir())
-    usage = os.statvfs(place)
-    free = usage.f_bavail * usage.f_frsize
+    free = free_bytes(place)
     if missing > free:
         raise not_enough_space(missing, free, place, margin=0, instead=ANOTHER_DIRECTORY)
 
@@ -214,8 +214,8 @@ def _bytes_on_disk(target: Path) -> int:
     """Bytes that a file, finished or partial, occupies (a `.part` may have holes)."""
     for path in (target, part_of(target)):
         try:
-            facts = path.stat(follow_symlinks=False)
+            status = path.stat(follow_symlinks=False)
         except OSError:
             continue
-        return min(facts.st_size, facts.st_blocks * 512)
+        return min(status.st_size, status.st_blocks * 512)
     return 0

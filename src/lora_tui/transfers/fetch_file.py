@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_tui.cache.transfer_queue import Checked, Transfer, checked_of, md5_of_etag
+from lora_tui.cache.transfer_queue import Checked, Transfer, checked_of
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, IntegrityError
+from lora_tui.gateway.headers import md5_of_etag
 from lora_tui.transfers.fetch_bytes import FetchedBytes, FetchOptions, fetch_bytes
 from lora_tui.transfers.model_directory import (
     claim_directory,
@@ -158,8 +159,8 @@ def _existing_file(
     try:
         if row.target.is_symlink() or not row.target.is_file():
             return None
-        facts = row.target.stat()
-        if row.bytes_total not in (None, facts.st_size):
+        status = row.target.stat()
+        if row.bytes_total not in (None, status.st_size):
             return None
         digest = sha256_of(row.target)
         if row.expected_sha256 is not None:
@@ -173,7 +174,7 @@ def _existing_file(
     if checked is None:
         return None
     known = etag if isinstance(etag, str) else None
-    return FetchedFile(facts.st_size, digest, facts.st_mtime_ns, checked, known)
+    return FetchedFile(status.st_size, digest, status.st_mtime_ns, checked, known)
 
 
 def _compared_with_storage(

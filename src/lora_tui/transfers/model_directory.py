@@ -23,8 +23,8 @@ from lora_tui.clock import timestamp_text
 from lora_tui.domain import Model
 from lora_tui.errors import DiskError, InUseError
 from lora_tui.filenames import distinct_file_names, safe_file_name, same_file_key, slug
-from lora_tui.files import PUBLIC_MODE, read_regular_file, write_file
-from lora_tui.json_values import json_text, mapping, parse_json
+from lora_tui.files import PUBLIC_MODE, write_file
+from lora_tui.json_values import json_text, mapping, read_object
 from lora_tui.locks.file_lock import locked_directory
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.part import SUFFIXES, part_of, translate_write_errors
@@ -56,17 +56,14 @@ def model_directory(model: Model, downloads: Path, *, replace: bool = False) -> 
 
 def read_record(directory: Path) -> Mapping[str, Any]:
     """The record of a directory; empty if there is none, or it is invalid."""
-    try:
-        return mapping(parse_json(read_regular_file(directory / MANIFEST, _MOST_BYTES)))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    return read_object(directory / MANIFEST, _MOST_BYTES)
 
 
 def recorded_files(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Name on this disk → entry, of the files that lora-tui downloaded."""
     return {
-        name: mapping(facts)
-        for name, facts in mapping(record.get("files")).items()
+        name: mapping(entry)
+        for name, entry in mapping(record.get("files")).items()
         if _is_file_name(name)
     }
 
@@ -99,10 +96,10 @@ def local_names(model: Model, directory: Path) -> dict[str, str]:
 def expected_files(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Name on this disk → size and sha256, if known, of every file that the model had."""
     found: dict[str, Mapping[str, Any]] = {}
-    for remote, facts in mapping(record.get("model_files")).items():
-        name = mapping(facts).get("name")
+    for remote, entry in mapping(record.get("model_files")).items():
+        name = mapping(entry).get("name")
         if isinstance(name, str) and _is_file_name(name):
-            found[name] = {**mapping(facts), "object": remote}
+            found[name] = {**mapping(entry), "object": remote}
     return found
 
 
@@ -200,7 +197,7 @@ def is_outdated(model: Model, directory: Path) -> bool:
     today = {file.name: file.sha256 for file in model.files}
     files = recorded_files(record_of(directory, model.id)).values()
     return any(
-        today.get(str(facts.get("object"))) not in (None, facts.get("sha256")) for facts in files
+        today.get(str(entry.get("object"))) not in (None, entry.get("sha256")) for entry in files
     )
 
 
@@ -265,8 +262,8 @@ def _write(directory: Path, model: Model, files: Mapping[str, Any]) -> None:
 
 
 def _recorded_names(record: Mapping[str, Any]) -> dict[str, str]:
-    fetched = {str(facts.get("object")): name for name, facts in recorded_files(record).items()}
-    promised = {str(facts["object"]): name for name, facts in expected_files(record).items()}
+    fetched = {str(entry.get("object")): name for name, entry in recorded_files(record).items()}
+    promised = {str(entry["object"]): name for name, entry in expected_files(record).items()}
     return promised | fetched
 
 

@@ -23,11 +23,12 @@ from lora_tui.errors import DiskError, LoraTuiError, not_enough_space
 from lora_tui.files import (
     PUBLIC_MODE,
     disk_error,
-    read_regular_file,
+    free_bytes,
     remove_abandoned_files,
     write_file,
 )
 from lora_tui.gateway.headers import strong_etag
+from lora_tui.json_values import read_object
 from lora_tui.locks.file_lock import FileLock
 from lora_tui.processes import LockHolder, in_use_error
 from lora_tui.transfers.pieces import Pieces
@@ -112,8 +113,7 @@ class Part:
 
     def check_space(self, needed: int) -> None:
         """Raises DiskError unless `needed` bytes, minus those that it occupies, fit on the disk."""
-        usage = os.fstatvfs(self.descriptor)
-        free = usage.f_bavail * usage.f_frsize
+        free = free_bytes(self.descriptor)
         missing = needed - os.fstat(self.descriptor).st_size
         margin = min(SPACE_MARGIN, needed)
         if missing > 0 and missing + margin > free:
@@ -342,11 +342,11 @@ def _note_of(part: Path) -> Path:
 
 def _read_note(path: Path) -> tuple[Version, int, list[tuple[int, int]]] | None:
     """Version, length and gaps of a note; None if it is invalid."""
+    note = read_object(path, _LARGEST_NOTE)
     try:
-        note = json.loads(read_regular_file(path, _LARGEST_NOTE))
         etag, total = note["etag"], note["total"]
         gaps = [(at, end) for at, end in note["missing"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return None
     numbers = [total, *(number for gap in gaps for number in gap)]
     if any(type(number) is not int for number in numbers) or not isinstance(etag, str):

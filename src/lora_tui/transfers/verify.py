@@ -89,7 +89,7 @@ def check_json(path: Path, name: str = "") -> None:
         check_document(file)
         file.seek(0)
         start = file.read(PREFIX_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not start.startswith(b"{" if PurePosixPath(name).name in _OBJECTS else (b"{", b"[")):
+    if not start.startswith(b"{" if PurePosixPath(name.lower()).name in _OBJECTS else (b"{", b"[")):
         raise IntegrityError("The JSON in the file is not an object")
 
 

@@ -54,14 +54,6 @@ def serve(
     asyncio.run(_serve(_Server(command, host, port, announce_next), announce))
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server there."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 async def _serve(server: _Server, announce: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
