@@ -17,8 +17,7 @@ from lora_tui.library.contents import FileState, examine
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.verify import check_structure
 from lora_tui.widgets.file_list import FilesState, file_lines
-from lora_tui.widgets.transfer_bar import state_span
-from lora_tui.widgets.transfer_line import transfer_lines
+from lora_tui.widgets.transfer_line import state_span, transfer_lines
 from tests.conftest import Run
 from tests.transfers.conftest import MakeWorld
 from tests.transfers.file_server import FileServer, World

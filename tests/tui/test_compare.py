@@ -24,8 +24,7 @@ from lora_tui.reports.compare import compare_models
 from lora_tui.screens.compare import CompareScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.charts.curve_plot import PlotStyle
-from lora_tui.widgets.charts.overlay_chart import OverlayChart
-from lora_tui.widgets.charts.overlay_plot import draw_overlay, overlay_curve
+from lora_tui.widgets.charts.overlay_chart import OverlayChart, draw_overlay, overlay_curve
 from lora_tui.widgets.difference_table import DifferenceTable, table_lines
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import HOSTILE_NAMES, FakeWriters, Library, model_row

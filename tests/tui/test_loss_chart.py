@@ -31,10 +31,10 @@ from lora_tui.widgets.charts.curve_plot import (
     PlotStyle,
     Window,
     draw_curve,
+    legend,
     with_crosshair,
 )
-from lora_tui.widgets.charts.legend import legend
-from lora_tui.widgets.charts.overlay_plot import draw_overlay, overlay_curve
+from lora_tui.widgets.charts.overlay_chart import draw_overlay, overlay_curve
 from lora_tui.widgets.charts.sparkline import sparkline
 from lora_tui.widgets.styled_lines import Span
 

@@ -20,7 +20,7 @@ from lora_tui.opinion import (
     second_opinion,
 )
 from lora_tui.quality import calculate_quality_metrics
-from lora_tui.sandbox.seed import loss_curves
+from lora_tui.sandbox.seed import runs
 from tests.unit.loss_runs import FAMILIES, JUDGED, Family, falling
 
 CURVES_A_FAMILY = 60
@@ -105,7 +105,7 @@ def test_the_loss_curves_of_the_sandbox_are_told_apart(
     family: str, expected: set[Kind], stars: set[int]
 ) -> None:
     for seed, count in enumerate((200, 500, 1200, 3000)):
-        curve = loss_curves.make_curve(
+        curve = runs.make_curve(
             family, count, epochs=3, peak_learning_rate=2e-4, randomness=random.Random(seed)
         )
         opinion = second_opinion(

@@ -29,7 +29,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "drop_next": 1,  # count of closed connections
     "malformed": 0,  # count of JSON answers that are cut off in the middle
     "throttle": None,  # bytes a second, each direction, a request
-    # Bad answers (bad_answers.py)
+    # Bad answers (middleware.py)
     "answer_with": None,  # which body the answers of `fail_next` and `error_rate` have
     "chunked": 0,  # count of answers in chunks, without their length
     "compressed": 0,  # count of answers in gzip that the client did not ask for

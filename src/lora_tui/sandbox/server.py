@@ -1,4 +1,7 @@
-"""Starts and stops the sandbox: uvicorn in a thread, on a free port of loopback."""
+"""Starts and stops the sandbox: uvicorn in a thread, on a free port of loopback.
+
+The ASGI application that it serves is here too: routes, and which function answers each of them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import shutil
 import socket
 import tempfile
 import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,27 +19,40 @@ from typing import Any, Self
 
 import httpx
 import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from lora_tui.sandbox.application import build_application
+from lora_tui.sandbox import auth, worker
 from lora_tui.sandbox.backend import (
     ANON_KEY,
     GPU_ENDPOINT,
     GPU_KEY,
     SERVICE_KEY,
     Backend,
+    Call,
     StorageKind,
+    json_response,
+    read_call,
 )
 from lora_tui.sandbox.database import Database, has_other_layout
-from lora_tui.sandbox.faults import Faults
-from lora_tui.sandbox.middleware import Connections
+from lora_tui.sandbox.faults import Faults, UnknownSettingError
+from lora_tui.sandbox.middleware import CONTROL_PREFIX, Connections, FaultsMiddleware, RequestLog
 from lora_tui.sandbox.objects import Objects
+from lora_tui.sandbox.postgrest import rest
 from lora_tui.sandbox.seed.fill import seed_backend
-from lora_tui.sandbox.seed.names import DEMO, OTHER
-from lora_tui.sandbox.seed.seeding import SeedSettings
+from lora_tui.sandbox.seed.seeding import DEMO, OTHER, SeedSettings
+from lora_tui.sandbox.storage import browsing, downloads, resumable, uploads
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
+Handler = Callable[[Backend, Call], Response]
+Streamer = Callable[[Backend, Request], Awaitable[Response]]
 
 
 class Sandbox:
@@ -239,3 +256,105 @@ def _protocol(connections: Connections) -> type[asyncio.Protocol]:
             super().connection_lost(exc)
 
     return Protocol
+
+
+class _KeyConvertor(PathConvertor):
+    """The name of an object: the rest of the path, which may contain line breaks."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("key", _KeyConvertor())
+
+
+def build_application(backend: Backend, connections: Connections) -> ASGIApp:
+    """The whole application on one port. `connections` maps client addresses to transports."""
+    log = RequestLog()
+
+    def small(path: str, handler: Handler, methods: Sequence[str] = ("GET",)) -> Route:
+        async def endpoint(request: Request) -> Response:
+            call = await read_call(request)
+            return await run_in_threadpool(handler, backend, call)
+
+        return Route(path, endpoint, methods=list(methods))
+
+    def versioned(handler: Handler) -> Handler:
+        return lambda backend, call: auth.answer_in_version(call, handler(backend, call))
+
+    def streamed(path: str, handler: Streamer, methods: Sequence[str] = ("GET",)) -> Route:
+        async def endpoint(request: Request) -> Response:
+            return await handler(backend, request)
+
+        return Route(path, endpoint, methods=list(methods))
+
+    async def requests(request: Request) -> Response:
+        return await _requests(log, request)
+
+    stored = "/storage/v1/object"
+    named = "{bucket}/{name:key}"
+    routes: list[Any] = [
+        small("/auth/v1/token", versioned(auth.token), ["POST"]),
+        small("/auth/v1/user", versioned(auth.user)),
+        small("/auth/v1/logout", versioned(auth.logout), ["POST"]),
+        small("/auth/v1/health", auth.health),
+        small("/rest/v1/", rest.description),
+        small("/rest/v1/rpc/{name}", rest.function, ["GET", "HEAD", "POST"]),
+        small("/rest/v1/{table}", rest.table, ["GET", "HEAD", "POST", "PATCH", "DELETE"]),
+        small(f"{stored}/sign/{{bucket}}", downloads.sign_many, ["POST"]),
+        small(f"{stored}/sign/{named}", downloads.sign, ["POST"]),
+        streamed(f"{stored}/sign/{named}", downloads.download_signed),
+        small(f"{stored}/info/authenticated/{named}", browsing.info),
+        small(f"{stored}/info/{named}", browsing.info),
+        small(f"{stored}/list/{{bucket}}", browsing.list_objects, ["POST"]),
+        streamed(f"{stored}/authenticated/{named}", downloads.download),
+        streamed(f"{stored}/{named}", downloads.download),
+        streamed(f"{stored}/{named}", uploads.upload, ["POST", "PUT"]),
+        small(f"{stored}/{named}", browsing.delete_one, ["DELETE"]),
+        small(f"{stored}/{{bucket}}", browsing.delete_many, ["DELETE"]),
+        small("/storage/v1/bucket", browsing.buckets),
+        small("/storage/v1/bucket/{bucket}", browsing.buckets),
+        streamed(resumable.PATH, resumable.uploads, ["POST", "OPTIONS"]),
+        streamed(
+            f"{resumable.PATH}/{{upload}}", resumable.upload, ["HEAD", "PATCH", "DELETE", "OPTIONS"]
+        ),
+        small(f"{GPU_ENDPOINT}/training/artifacts/{{job}}", worker.artifacts),
+        small(f"{GPU_ENDPOINT}/status/{{job}}", worker.status),
+        streamed(f"{worker.FILES_PATH}/{{job}}/{{file}}", worker.file),
+        streamed(f"{CONTROL_PREFIX}faults", _faults, ["GET", "POST"]),
+        streamed(f"{CONTROL_PREFIX}clear", _clear, ["POST"]),
+        Route(f"{CONTROL_PREFIX}requests", requests, methods=["GET", "DELETE"]),
+    ]
+    return FaultsMiddleware(
+        Starlette(routes=routes),
+        faults=backend.faults,
+        log=log,
+        connections=connections,
+        now=backend.now,
+    )
+
+
+async def _faults(backend: Backend, request: Request) -> Response:
+    """`GET /_control/faults` shows the rules, `POST` merges settings (see faults.py)."""
+    if request.method == "POST":
+        try:
+            settings = await request.json()
+            if not isinstance(settings, Mapping):
+                raise ValueError("the settings are a JSON object")
+            backend.faults.merge(settings)
+        except (UnknownSettingError, ValueError) as error:
+            return json_response({"error": str(error)}, 400)
+    return json_response(backend.faults.rules())
+
+
+async def _clear(backend: Backend, request: Request) -> Response:
+    """`POST /_control/clear` switches every fault off."""
+    del request
+    backend.faults.clear()
+    return json_response([])
+
+
+async def _requests(log: RequestLog, request: Request) -> Response:
+    """`GET /_control/requests` lists the logged requests, `DELETE` clears the log."""
+    if request.method == "DELETE":
+        log.clear()
+    return json_response(log.entries())

@@ -31,8 +31,7 @@ from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.styled_lines import Line
-from lora_tui.widgets.transfer_bar import progress_line
-from lora_tui.widgets.transfer_line import group_heading, transfer_lines
+from lora_tui.widgets.transfer_line import group_heading, progress_line, transfer_lines
 
 _STYLES: Final = {
     "active": "$primary",

@@ -13,8 +13,7 @@ from lora_tui.domain import ArtifactFile
 from lora_tui.transfers.rate import RateMeter, seconds_left
 from lora_tui.widgets.cells import fit, normalize_width, short_path, wrap
 from lora_tui.widgets.styled_lines import Line, Span, StyledLines, line_styles
-from lora_tui.widgets.transfer_bar import progress_line, share, state_span
-from lora_tui.widgets.transfer_line import transfer_note
+from lora_tui.widgets.transfer_line import progress_line, share, state_span, transfer_note
 
 _STATE: Final = 12
 _SIZE: Final = 10

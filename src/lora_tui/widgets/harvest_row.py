@@ -17,7 +17,7 @@ from lora_tui.harvest.schedule import EXPIRING_SECONDS, seconds_left
 from lora_tui.text import terminal_safe
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.styled_lines import Line, Span
-from lora_tui.widgets.transfer_bar import bar, share
+from lora_tui.widgets.transfer_line import bar, share
 
 _STATE: Final = 12
 _MAX_FILES: Final = 8

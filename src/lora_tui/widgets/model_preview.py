@@ -14,8 +14,7 @@ from lora_tui.curves.series import Series
 from lora_tui.domain import Model
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import fit, normalize_width, wrap
-from lora_tui.widgets.charts.curve_plot import PlotStyle, draw_curve
-from lora_tui.widgets.charts.legend import legend
+from lora_tui.widgets.charts.curve_plot import PlotStyle, draw_curve, legend
 from lora_tui.widgets.file_list import FilesState, file_lines
 from lora_tui.widgets.model_page import metrics_of, opinion_lines
 from lora_tui.widgets.styled_lines import (

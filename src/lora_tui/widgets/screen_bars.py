@@ -20,7 +20,7 @@ from lora_tui.cache.transfer_queue import active_transfers
 from lora_tui.widgets.bindings import is_typed
 from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.states import SYNC_ERROR_WORDS
-from lora_tui.widgets.transfer_bar import bar, share
+from lora_tui.widgets.transfer_line import bar, share
 
 
 class TitleBar(Widget):

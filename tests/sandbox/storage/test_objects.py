@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from lora_tui.sandbox import Sandbox
-from lora_tui.sandbox.storage.signing import decode_uri
+from lora_tui.sandbox.storage.downloads import decode_uri
 from tests.sandbox.client import WEIGHTS, Client, clients, tus_metadata
 
 BINARY = {"Content-Type": "application/octet-stream"}

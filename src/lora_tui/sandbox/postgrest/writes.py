@@ -10,8 +10,7 @@ from typing import Any
 from lora_tui.sandbox.backend import Backend, Caller
 from lora_tui.sandbox.postgrest.errors import RestError, duplicate, forbidden, unknown_column
 from lora_tui.sandbox.postgrest.grammar import Query
-from lora_tui.sandbox.postgrest.policies import may_delete, may_insert, may_update
-from lora_tui.sandbox.postgrest.query import Reader
+from lora_tui.sandbox.postgrest.query import Reader, may_delete, may_insert, may_update
 from lora_tui.sandbox.postgrest.tables import NEW_ID, NOW, Column, Table, constraint
 from lora_tui.sandbox.postgrest.values import to_sql, to_text
 

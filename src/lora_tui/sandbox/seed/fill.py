@@ -15,8 +15,18 @@ from lora_tui.sandbox.database import LAYOUT
 from lora_tui.sandbox.postgrest.tables import index_statements, table_statements
 from lora_tui.sandbox.seed.jobs import add_unfinished_jobs, add_waiting_job
 from lora_tui.sandbox.seed.models import DELETED_FROM, OTHER_MODELS, add_model
-from lora_tui.sandbox.seed.names import DATASETS, DEMO, OTHER, OTHER_DATASET, DatasetText, Person
-from lora_tui.sandbox.seed.seeding import DAYS, Rows, Seeding, SeedSettings
+from lora_tui.sandbox.seed.seeding import (
+    DATASETS,
+    DAYS,
+    DEMO,
+    OTHER,
+    OTHER_DATASET,
+    DatasetText,
+    Person,
+    Rows,
+    Seeding,
+    SeedSettings,
+)
 
 
 def seed_backend(backend: Backend, seed: int, settings: SeedSettings, now: datetime | None) -> None:

@@ -13,10 +13,8 @@ from typing import Any
 from lora_tui.clock import timestamp_text
 from lora_tui.sandbox.objects import COLUMNS, WORKER_BUCKET, seeded_row
 from lora_tui.sandbox.postgrest.tables import TABLES
-from lora_tui.sandbox.seed.loss_curves import Point
-from lora_tui.sandbox.seed.names import DEMO, DatasetText
-from lora_tui.sandbox.seed.runs import Run, layers_of, plan_run
-from lora_tui.sandbox.seed.seeding import Seeding
+from lora_tui.sandbox.seed.runs import Point, Run, layers_of, plan_run
+from lora_tui.sandbox.seed.seeding import DEMO, DatasetText, Seeding
 
 
 def add_job(

@@ -1,4 +1,8 @@
-"""Seeds models: each with its job, its files in the bucket, and a notification."""
+"""Seeds models: each with its job, its files in the bucket, and a notification.
+
+Some have data that breaks a careless program: hostile names, file paths that escape, odd JSON. A
+model has them by its index (0 is the newest), from 20 on: the first screen looks normal.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,10 @@ from typing import Any, Final
 from lora_tui.clock import timestamp_text
 from lora_tui.quality import calculate_quality_metrics
 from lora_tui.sandbox.objects import BUCKET, COLUMNS, seeded_row
-from lora_tui.sandbox.seed.adapter_files import FILE_TYPES, recipe_pieces, recipe_size
-from lora_tui.sandbox.seed.hostile import make_hostile
+from lora_tui.sandbox.seed.adapter_files import FILE_TYPES, WEIGHTS, recipe_pieces, recipe_size
 from lora_tui.sandbox.seed.jobs import add_cost, add_job, add_metrics, json_number, losses
-from lora_tui.sandbox.seed.loss_curves import Point
-from lora_tui.sandbox.seed.names import DEMO, DatasetText, Person
-from lora_tui.sandbox.seed.runs import FAMILY_ORDER, Run, layers_of, plan_run
-from lora_tui.sandbox.seed.seeding import DAYS, Seeding
+from lora_tui.sandbox.seed.runs import FAMILY_ORDER, Point, Run, layers_of, plan_run
+from lora_tui.sandbox.seed.seeding import DAYS, DEMO, OTHER, DatasetText, Person, Seeding
 
 OTHER_MODELS: Final = 3
 """Models of the other account."""
@@ -94,6 +95,42 @@ def add_model(
     if not demo or (index < 9 and not deleted):
         stars = json.loads(row["quality_metrics"])["overall_score"]
         _add_notification(seeding, owner, artifact_id, job_id, stars, created, read=index >= 2)
+
+
+def make_hostile(row: dict[str, Any], index: int) -> None:
+    """Change the row of the model with this index, if it is one of the hostile ones."""
+    row["name"] = _NAMES.get(index, row["name"])[:200]
+    if index == _PATHS:
+        paths = json.loads(row["artifacts"])
+        stem = paths[WEIGHTS].rpartition("/")[0]
+        escaping = {
+            "../../x": f"{stem}/adapter_config.json",
+            "/etc/cron.d/owned": f"{stem}/tokenizer.json",
+            "..\\..\\autoexec.bat": f"{stem}/tokenizer_config.json",
+            ".bashrc": f"{stem}/special_tokens_map.json",
+            "CON": f"{stem}/training_args.bin",
+            "escape\x1b[31m.json": f"{stem}/../../{OTHER.id}/adapter_config.json",
+        }
+        row["artifacts"] = json.dumps({WEIGHTS: paths[WEIGHTS], **escaping})
+    elif index == _NULL_JSON:
+        for name in ("quality_metrics", "training_summary", "configuration", "artifacts"):
+            row[name] = "null"
+    elif index == _WRONG_JSON:
+        row |= {
+            "quality_metrics": '"excellent"',
+            "training_summary": "[1, 2, 3]",
+            "configuration": '{"hyperparameters": "rank=16", "gpu_config": ["H100"]}',
+            "artifacts": '["adapter_model.safetensors"]',
+        }
+    elif index == _EMPTY_JSON:
+        for name in ("quality_metrics", "training_summary", "configuration", "artifacts"):
+            row[name] = "{}"
+    elif index == _TEXT_NUMBERS:
+        for name in ("quality_metrics", "training_summary"):
+            values = json.loads(row[name])
+            row[name] = json.dumps(
+                {key: str(value) if _is_number(value) else value for key, value in values.items()}
+            )
 
 
 def _artifact_row(
@@ -183,3 +220,24 @@ def _facts(recipe: Mapping[str, Any]) -> dict[str, Any]:
     for piece in recipe_pieces(recipe):
         digest.update(piece)
     return {"size": recipe_size(recipe), "sha256": digest.hexdigest()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_NAMES: Final[dict[int, str]] = {
+    20: "\x1b[2J\x1b[31mAll models deleted\x1b[0m\x07 \x1b]0;owned\x07(escape sequences)",
+    21: "Invoices \u202egpj.exe\u202c \u2066left\u2069 (bidi\u200b \u200fmarks)",
+    22: "[red]Markup[/red] [bold]is[/] [link=file:///x]not[/link] [/open [@click=quit]quit[/]",
+    23: "A very long name " + "that goes on and on " * 9 + "→ ends",
+    24: "客户支持邮件 · 均衡预设 · 第三版 顧客サポート 고객 지원",
+    25: "🦙 LoRA 🚀 adapter 👩‍💻 👍🏽 🇫🇷 — emoji",
+    26: "../../../etc/passwd\r\nX-Injected: yes\ttab",
+    27: "'; DROP TABLE model_artifacts; -- %s {name} ${HOME} `id`",
+}
+_PATHS: Final = 26
+_NULL_JSON: Final = 30
+_WRONG_JSON: Final = 31
+_EMPTY_JSON: Final = 32
+_TEXT_NUMBERS: Final = 33

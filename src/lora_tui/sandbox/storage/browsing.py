@@ -11,23 +11,21 @@ from lora_tui.sandbox.backend import Backend, Call, Caller, json_response
 from lora_tui.sandbox.file_response import whole_second
 from lora_tui.sandbox.objects import BUCKET, BUCKET_LIMIT, BUCKET_TYPES, StoredObject
 from lora_tui.sandbox.storage.access import (
+    StorageError,
     answer,
+    bucket_not_found,
     check_bucket,
     find,
     integer,
+    invalid_request,
     may_read,
     object_body,
+    object_not_found,
     readable,
     required,
     session,
     session_of_reader,
     storage_time,
-)
-from lora_tui.sandbox.storage.errors import (
-    StorageError,
-    bucket_not_found,
-    invalid_request,
-    object_not_found,
 )
 
 _CREATED_AT = "2026-01-05T08:00:00.000Z"

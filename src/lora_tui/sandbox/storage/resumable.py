@@ -27,13 +27,13 @@ from starlette.responses import Response
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.sandbox.backend import Backend, Caller, origin
 from lora_tui.sandbox.storage.access import (
+    StorageError,
     check_bucket,
     check_key,
     check_type,
     check_write,
     session,
 )
-from lora_tui.sandbox.storage.errors import StorageError
 from lora_tui.sandbox.storage.uploads import parse_metadata, upload_limit
 
 PATH: Final = "/storage/v1/upload/resumable"

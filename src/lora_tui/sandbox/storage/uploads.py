@@ -18,14 +18,16 @@ from starlette.responses import Response
 from lora_tui.sandbox.backend import Backend, Caller, json_response
 from lora_tui.sandbox.objects import BUCKET_LIMIT, StoredObject
 from lora_tui.sandbox.storage.access import (
+    StorageError,
     check_authorization,
     check_bucket,
     check_key,
     check_type,
     check_write,
+    no_content,
     session,
+    too_large,
 )
-from lora_tui.sandbox.storage.errors import StorageError, no_content, too_large
 
 
 async def upload(backend: Backend, request: Request) -> Response:

@@ -13,8 +13,7 @@ from textual.reactive import reactive
 from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint
 from lora_tui.widgets.cells import fit, normalize_width, wrap
-from lora_tui.widgets.charts.curve_plot import Plot, Window, draw_curve, with_crosshair
-from lora_tui.widgets.charts.legend import legend
+from lora_tui.widgets.charts.curve_plot import Plot, Window, draw_curve, legend, with_crosshair
 from lora_tui.widgets.charts.plot_frame import step_range
 from lora_tui.widgets.charts.zoomable_chart import ZoomableChart
 from lora_tui.widgets.styled_lines import Line, line_styles
