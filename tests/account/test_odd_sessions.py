@@ -24,6 +24,18 @@ def token(payload: object) -> str:
     return f"e30.{base64.urlsafe_b64encode(text.encode()).decode().rstrip('=')}.c2ln"
 
 
+def account(user_id: object) -> dict[str, object]:
+    """An account as Auth describes it."""
+    return {
+        "id": user_id,
+        "aud": "authenticated",
+        "email": "a@b.example",
+        "app_metadata": {},
+        "user_metadata": {},
+        "created_at": "2026-11-23T09:16:55.59Z",
+    }
+
+
 def stored_in(home: Path) -> Path:
     [file] = (home / "state" / "sessions").glob("*.json")
     return file
@@ -135,11 +147,12 @@ ANSWERS: dict[str, dict[str, object]] = {
         for kind, changed in FIELDS.items()
         if not {"user_id", "expires_at"} & changed.keys()
     },
-    "a long user": {"user": {"id": "a" * 100_000}},
-    "an odd user": {"user": {"id": "\x1b[31m\ud800"}},
+    "a long user": {"user": account("a" * 100_000)},
+    "an odd user": {"user": account("\x1b[31m")},
+    "half a character as user": {"user": account("\ud800")},
     "no user": {"user": [USER]},
-    "a number as user": {"user": {"id": 5}},
-    "another user": {"user": {"id": USER[::-1]}},
+    "a number as user": {"user": account(5)},
+    "another user": {"user": account(USER[::-1])},
     "no time": {"expires_in": "soon", "access_token": token({"sub": USER})},
     "no time at all": {"expires_in": None, "access_token": "x.y.z"},
     "a deep token": {"expires_in": [], "access_token": token(DEEP)[:60_000]},
@@ -153,7 +166,7 @@ def test_a_login_answer_of_an_odd_shape_holds_no_session_and_is_not_stored(
         "access_token": token({"sub": USER, "exp": 4e9}),
         "refresh_token": "r",
         "expires_in": 3600,
-        "user": {"id": USER, "email": "a@b.example"},
+        "user": account(USER),
     }
     with Front(configured.url) as front:
         monkeypatch.setenv("SUPABASE_URL", front.url)
@@ -162,7 +175,7 @@ def test_a_login_answer_of_an_odd_shape_holds_no_session_and_is_not_stored(
             front.say("/auth/v1/token", 200, answer | changed)
             ran = run("login")
             assert ran.code == 1, kind
-            assert "The answer to the login holds no session" in ran.err
+            assert "Could not sign in: the answer holds no session" in ran.err
     assert not list(home.rglob("*.json"))
 
 

@@ -1,5 +1,6 @@
 """Runs @supabase/lite, the vendor's own backend in one process, on an embedded PostgreSQL.
 
+A front before it writes what the vendor's own Python client can't read as the hosted service does.
 Install it with `make setup`. A missing installation is a failure of the test, not a skip.
 """
 
@@ -26,6 +27,7 @@ from typing import Final
 import httpx
 
 from tests.backends.backend import Account, Backend
+from tests.front import Front
 
 DEPLOYED_SCHEMA: Final = Path(__file__).with_name("deployed_schema.sql")
 MIGRATION: Final = (
@@ -41,6 +43,10 @@ _STOP_SECONDS: Final = 15.0
 _START_ATTEMPTS: Final = 3
 # Its standard input is a pipe that only we hold: a test run that is killed takes it along.
 _END_WITH_US: Final = "data:text/javascript,process.stdin.resume().on('end', () => process.exit())"
+
+
+_TIME: Final = re.compile(rb'"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d)"')
+"""A timestamp as PostgreSQL writes it, `2026-11-23 09:16:55.59+00`."""
 
 
 class LiteError(Exception):
@@ -121,7 +127,8 @@ class LiteProject:
         """Serve on loopback; yields the URL, and ends the process whatever happens."""
         process, url = self._start()
         try:
-            yield url
+            with Front(url, rewrite=as_hosted) as front:
+                yield front.url
         finally:
             _end(process)
 
@@ -204,6 +211,15 @@ class LiteProject:
         if count != 1:
             raise LiteError(f"lite's configuration has no line like {pattern}")
         self._settings.write_text(text)
+
+
+def as_hosted(path: str, content: bytes) -> bytes:
+    """An answer of lite's with the names and timestamps of the hosted service."""
+    if path.startswith("/auth/v1/"):
+        return _TIME.sub(rb'"\1T\2\3:00"', content)
+    if path.startswith("/storage/v1/object/sign/"):
+        return content.replace(b'"signedUrl":', b'"signedURL":')
+    return content
 
 
 def _cli(directory: Path, *arguments: str) -> str:

@@ -89,7 +89,8 @@ def test_where_there_is_nothing_it_is_silent(run: Run, home: Path) -> None:
 def test_it_loads_nothing_heavy(synced: Sandbox) -> None:
     code = (
         "import sys; from lora_tui.cli.run import main; main(['__complete', 'bash', 'show', ''])\n"
-        "heavy = {'textual', 'rich', 'httpx', 'postgrest', 'keyring', 'sqlite_utils'}\n"
+        "heavy = {'textual', 'rich', 'httpx', 'keyring', 'sqlite_utils', 'pydantic'}\n"
+        "heavy |= {'supabase', 'postgrest', 'supabase_auth', 'storage3', 'realtime'}\n"
         "sys.exit(repr(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)

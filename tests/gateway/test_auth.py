@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +20,14 @@ from lora_tui.gateway.http import build_client
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from tests.gateway.conftest import AT_ONCE, Script
+
+ACCOUNT: dict[str, Any] = {
+    "id": "u",
+    "aud": "authenticated",
+    "app_metadata": {},
+    "user_metadata": {},
+    "created_at": "2026-11-23T09:16:55.59Z",
+}
 
 
 def refreshes(sandbox: Sandbox) -> int:
@@ -110,6 +120,7 @@ def test_the_bucket_renews_the_session_too_though_it_refuses_otherwise(
 
 def test_a_session_that_is_never_accepted_is_renewed_only_once(session: Session) -> None:
     fresh = {"access_token": "a.b.c", "refresh_token": "r2", "expires_in": 3600}
+    fresh |= {"token_type": "bearer", "user": ACCOUNT}
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/auth/v1/token":
@@ -217,7 +228,8 @@ def test_an_answer_whose_session_ends_at_no_time_is_refused_or_read_from_its_tok
     seconds: str,
 ) -> None:
     body = f'{{"access_token": "a.b.c", "refresh_token": "x", "expires_in": {seconds},'
-    answer = httpx.Response(200, content=f'{body} "user": {{"id": "u"}}}}'.encode())
+    user = json.dumps(ACCOUNT)
+    answer = httpx.Response(200, content=f'{body} "token_type": "x", "user": {user}}}'.encode())
     client = build_client("https://b.example", transport=Script.of(answer).transport)
     with pytest.raises(errors.LoraTuiError):
         auth.sign_in("https://b.example", "key", "a@b.example", Secret("x"), client=client)

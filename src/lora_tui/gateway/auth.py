@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
@@ -23,20 +23,22 @@ from lora_tui.errors import (
     UnreachableError,
     WrongPasswordError,
 )
-from lora_tui.gateway.http import RENEWABLE, REPEATABLE, UNAUTHORIZED_REPEATS, build_client
+from lora_tui.gateway.http import RENEWABLE, UNAUTHORIZED_REPEATS, build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import (
     TokenRefusal,
-    check,
     effective_status,
     error_body,
     is_from_service,
-    read_json,
     refusal_details,
     token_refusal,
 )
 from lora_tui.gateway.retry import RETRY
+from lora_tui.gateway.vendor import Exchange, auth_client, translated
 from lora_tui.secret import Secret
+
+if TYPE_CHECKING:
+    from supabase_auth.types import Session as VendorSession
 
 __all__ = [
     "KeyAuth",
@@ -51,7 +53,8 @@ __all__ = [
 
 REFRESH_BEFORE: Final = timedelta(seconds=60)
 """A session with less than this left is refreshed before it is used."""
-_DIGITS: Final = 18
+_NO_SESSION: Final = "the answer holds no session"
+_VERSION_HEADER: Final = "x-supabase-api-version"
 _NOT_THE_PASSWORD: Final = (
     "user_banned",
     "email_provider_disabled",
@@ -71,16 +74,23 @@ def sign_in(
     client: httpx.Client | None = None,
 ) -> Session:
     """A new session by e-mail and password. Raises AuthenticationError, UnreachableError."""
+    if not email or not password:
+        raise _wrong_password(None)
     with _client(url, anon_key, client) as http:
-        response = http.post(
-            "/auth/v1/token",
-            params={"grant_type": "password"},
-            json={"email": email, "password": password.reveal()},
-        )
-        if effective_status(response) in (400, 403, 422) and is_from_service(response):
-            raise _sign_in_error(response)
-        _refuse_bad_key(response)
-        return _session(read_json(check(response, "sign in"), "sign in"))
+        try:
+            with translated("sign in", unusable=_NO_SESSION) as exchange:
+                answer = auth_client(url, http).sign_in_with_password(
+                    {"email": email, "password": password.reveal()}
+                )
+        except LoraTuiError:
+            refusal = _refusal(exchange)
+            if refusal is None:
+                raise
+            if effective_status(refusal) in (400, 403, 422) and is_from_service(refusal):
+                raise _sign_in_error(refusal) from None
+            _refuse_bad_key(refusal)
+            raise
+    return _session(answer.session, "sign in")
 
 
 def refresh(
@@ -93,56 +103,63 @@ def refresh(
     """
     if not session.refresh_token:
         raise SessionEndedError("The session has ended")
+    what = "renew the session"
     with _client(url, anon_key, client) as http:
         attempts = RETRY
         while True:
-            # The same token may be sent again at once after a lost response: Supabase allows
-            # its reuse for some seconds. Not repeating it would lose the session for certain.
-            response = http.post(
-                "/auth/v1/token",
-                params={"grant_type": "refresh_token"},
-                json={"refresh_token": session.refresh_token.reveal()},
-                extensions=dict(REPEATABLE),
-            )
-            _refuse_bad_key(response)
-            if not _is_refused(response):
-                break
-            if attempts.attempts_made >= UNAUTHORIZED_REPEATS:  # it holds
-                raise SessionEndedError("The session has ended", details=refusal_details(response))
-            attempts = attempts.wait(response)
-        return _session(
-            read_json(check(response, "renew the session"), "renew the session"), session
-        )
+            try:
+                # The same token may be sent again at once after a lost response: Supabase allows
+                # its reuse for some seconds. Not repeating it would lose the session for certain.
+                with translated(what, repeatable=True, unusable=_NO_SESSION) as exchange:
+                    answer = auth_client(url, http).refresh_session(session.refresh_token.reveal())
+                return _session(answer.session, what, session)
+            except LoraTuiError:
+                refusal = _refusal(exchange)
+                if refusal is None:
+                    raise
+                _refuse_bad_key(refusal)
+                if not _is_refused(refusal):
+                    raise
+                if attempts.attempts_made >= UNAUTHORIZED_REPEATS:  # it holds
+                    raise _ended(refusal) from None
+            attempts = attempts.wait(refusal)
 
 
 def fetch_user(
     url: str, anon_key: str, access_token: Secret, *, client: httpx.Client | None = None
 ) -> tuple[str, str]:
     """Id and e-mail address (may be empty) of the account that the token belongs to."""
+    token = _checked_token(access_token)
     with _client(url, anon_key, client) as http:
-        response = http.get("/auth/v1/user", headers=_bearer(access_token))
-        _refuse_bad_key(response)
-        if _is_refused(response):
-            raise SessionEndedError("The session has ended", details=refusal_details(response))
-        body = read_json(check(response, "read the account"), "read the account")
-    user_id = body.get("id") if isinstance(body, dict) else None
-    if not is_user_id(user_id):
+        try:
+            with translated("read the account", unusable="the answer names no user") as exchange:
+                answer = auth_client(url, http).get_user(token)
+        except LoraTuiError:
+            refusal = _refusal(exchange)
+            if refusal is None:
+                raise
+            _refuse_bad_key(refusal)
+            if _is_refused(refusal):
+                raise _ended(refusal) from None
+            raise
+    if answer is None or not is_user_id(answer.user.id):
         raise BackendError("Could not read the account: the answer names no user")
-    return str(user_id), email_of(body)
+    return answer.user.id, email_of({"email": answer.user.email})
 
 
 def sign_out(
     url: str, anon_key: str, session: Session, *, client: httpx.Client | None = None
 ) -> None:
     """End the session at the backend. Succeeds if it has ended already."""
+    token = _checked_token(session.access_token)
     with _client(url, anon_key, client) as http:
-        response = http.post(
-            "/auth/v1/logout",
-            params={"scope": "local"},
-            headers=_bearer(session.access_token),
-        )
-        if not _is_refused(response):
-            check(response, "sign out")
+        try:
+            with translated("sign out") as exchange:
+                auth_client(url, http).admin.sign_out(token, "local")
+        except LoraTuiError:
+            refusal = _refusal(exchange)
+            if refusal is None or not _is_refused(refusal):
+                raise
 
 
 def session_from_tokens(
@@ -164,13 +181,18 @@ def session_from_tokens(
 
 
 class KeyAuth(httpx.Auth):
-    """Authorises by a project key: `apikey` always, `Authorization` only if the key is a JWT."""
+    """Authorises by a project key: `apikey` always, `Authorization` only if the key is a JWT.
+
+    A session's token that the sender has set stays; a key that is no JWT is taken out of there.
+    """
 
     def __init__(self, key: Secret | str) -> None:
         self._key = key if isinstance(key, Secret) else Secret(key, public=True)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.headers["apikey"] = self._key.reveal()
+        if request.headers.get("Authorization", "").lower().startswith("bearer sb_"):
+            del request.headers["Authorization"]
         if _is_jwt(self._key) and "Authorization" not in request.headers:
             request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
         yield request
@@ -241,7 +263,7 @@ class SessionAuth(httpx.Auth):
 
     def _add_headers(self, request: httpx.Request, session: Session) -> None:
         request.headers["apikey"] = self._anon_key.reveal()
-        request.headers.update(_bearer(session.access_token))
+        request.headers["Authorization"] = f"Bearer {_checked_token(session.access_token)}"
 
     def _renew(self, stale: Session) -> Session:
         with self._thread_lock:
@@ -293,26 +315,52 @@ class SessionAuth(httpx.Auth):
         return ours if stored.refresh_token in self._used_up else stored
 
 
+def _refusal(exchange: Exchange) -> httpx.Response | None:
+    """The response that made a call fail, where its status is the reason."""
+    response = exchange.response
+    return response if response is not None and not response.is_success else None
+
+
 def _sign_in_error(response: httpx.Response) -> AuthenticationError:
     """The error for an e-mail address and password that Auth refuses."""
     body = error_body(response)
-    code = body.get("error_code") or body.get("error") or body.get("code")
+    code = _error_code(response)
     if code == "email_not_confirmed":
         return AuthenticationError(
             "This e-mail address is not confirmed yet",
             remedy="open the link in the confirmation e-mail",
         )
-    if body.get("error_code") in _NOT_THE_PASSWORD:
+    if code in _NOT_THE_PASSWORD:
         return AuthenticationError(
             "The project does not let this account sign in",
             details=refusal_details(response),
             remedy="ask who runs the project",
         )
+    return _wrong_password(
+        without_secrets(body.get("msg") or body.get("message") or code or body.get("code"))
+    )
+
+
+def _wrong_password(details: str | None) -> WrongPasswordError:
     return WrongPasswordError(
         "Wrong e-mail address or password",
-        details=without_secrets(body.get("msg") or body.get("message") or code) or None,
+        details=details or None,
         remedy="check both; the password is not stored anywhere",
     )
+
+
+def _ended(refusal: httpx.Response) -> SessionEndedError:
+    return SessionEndedError("The session has ended", details=refusal_details(refusal))
+
+
+def _error_code(response: httpx.Response) -> str:
+    """Auth's own code of an error; empty in errors of the API gateway before it.
+
+    The vendor's client asks for a version of the API in which it is the `code`, elsewhere a number.
+    """
+    body = error_body(response)
+    code = body.get("code") if _VERSION_HEADER in response.headers else None
+    return str(body.get("error_code") or body.get("error") or code or "")
 
 
 def _is_refused(response: httpx.Response) -> bool:
@@ -326,17 +374,12 @@ def _is_refused(response: httpx.Response) -> bool:
 
 def _refuse_bad_key(response: httpx.Response) -> None:
     """Raise for a 401 without a code of Auth: the API gateway sends it for a wrong project key."""
-    body = error_body(response)
-    if (
-        response.status_code == 401
-        and is_from_service(response)
-        and not (body.get("error_code") or body.get("error"))
-    ):
+    if response.status_code == 401 and is_from_service(response) and not _error_code(response):
         raise ConfigError(
             "The project does not accept its key",
             details=refusal_details(response),
             remedy="check its URL and its key (`lora-tui config show`); both are of one project",
-        )
+        ) from None
 
 
 @contextmanager
@@ -348,37 +391,27 @@ def _client(url: str, anon_key: str, given: httpx.Client | None) -> Iterator[htt
         yield client
 
 
-def _session(body: Any, before: Session | None = None) -> Session:
-    """The session in a response to a login. Raises BackendError if it is malformed."""
-    none = BackendError("The answer to the login holds no session")
-    if not isinstance(body, dict):
+def _session(found: VendorSession | None, what: str, before: Session | None = None) -> Session:
+    """The session in a response to a login. Raises BackendError if it can't be used."""
+    none = BackendError(f"Could not {what}: {_NO_SESSION}")
+    if found is None or not is_session_of(found.user.id, found.access_token, found.refresh_token):
         raise none
-    access_token, refresh_token = body.get("access_token"), body.get("refresh_token")
-    user = body.get("user")
-    user = user if isinstance(user, dict) else {}
-    user_id = user.get("id") or (before.user_id if before else "")
-    if not is_session_of(user_id, access_token, refresh_token):
-        raise none
-    expires_at = _expiry(body, str(access_token))
+    expires_at = _expiry(found.expires_in, found.access_token)
     if expires_at is None:
         raise none
     return Session(
-        access_token=Secret(str(access_token)),
-        refresh_token=Secret(str(refresh_token)),
+        access_token=Secret(found.access_token),
+        refresh_token=Secret(found.refresh_token),
         expires_at=expires_at,
-        user_id=str(user_id),
-        email=email_of(user) or (before.email if before else ""),
+        user_id=found.user.id,
+        email=email_of({"email": found.user.email}) or (before.email if before else ""),
     )
 
 
-def _expiry(body: Mapping[str, Any], access_token: str) -> datetime | None:
-    """When it expires; by `expires_in` if given, as our clock may differ from the server's."""
-    seconds = body.get("expires_in")
-    if isinstance(seconds, str) and seconds.isascii() and seconds.isdecimal():
-        seconds = int(seconds[:_DIGITS])
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
-        with suppress(OverflowError, ValueError):  # more seconds than a date can hold
-            return clock.now() + timedelta(seconds=seconds)
+def _expiry(seconds: int, access_token: str) -> datetime | None:
+    """When it expires; by the seconds that are left, as our clock may differ from the server's."""
+    with suppress(OverflowError):  # more seconds than a date can hold
+        return clock.now() + timedelta(seconds=seconds)
     return expiry_of(access_token)
 
 
@@ -386,11 +419,11 @@ def _expires_soon(session: Session) -> bool:
     return session.expires_at - clock.now() < REFRESH_BEFORE
 
 
-def _bearer(token: Secret) -> dict[str, str]:
-    """The Authorization header of a token. Empty for new project keys, which are no JWTs."""
+def _checked_token(token: Secret) -> str:
+    """The access token itself. Raises AuthenticationError for a key of the project."""
     if token.reveal().startswith("sb_"):
         raise AuthenticationError("A project key is no access token")
-    return {"Authorization": f"Bearer {token.reveal()}"}
+    return token.reveal()
 
 
 def _is_jwt(key: Secret) -> bool:

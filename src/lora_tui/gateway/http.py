@@ -33,6 +33,7 @@ from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import TokenRefusal, error_of, require_encoding, token_refusal
 from lora_tui.gateway.retry import RETRY, TOTAL_SECONDS, RetryPolicy, causes_of
 from lora_tui.gateway.upload_body import UploadTransport
+from lora_tui.gateway.vendor import current_exchange
 from lora_tui.text import terminal_safe
 
 TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=30.0, pool=30.0)
@@ -76,14 +77,14 @@ def build_client(
 
     Redirects are never followed, so a key never travels to another host. Every failure of the
     transport is raised as UnreachableError; statuses are left to `check`. `transport` replaces
-    the network.
+    the network. `auth` decides on the headers last, whatever the sender has put into them.
     """
     network = transport or UploadTransport(
         base_url, LimitedTransport(verify=tls_context(), proxy=httpx_proxy(base_url))
     )
+    retries = _Retries(_WholeResponses(network), retry)
     return _Client(
         base_url=base_url,
-        auth=auth,
         headers={
             "User-Agent": f"lora-tui/{__version__}",
             "Accept-Encoding": ", ".join(_CODINGS),
@@ -91,7 +92,7 @@ def build_client(
         },
         timeout=timeout,
         follow_redirects=False,
-        transport=_Retries(_WholeResponses(network), retry),
+        transport=retries if auth is None else _Authorised(retries, auth),
     )
 
 
@@ -140,6 +141,9 @@ class _Client(httpx.Client):
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         start = time.monotonic()
+        exchange = current_exchange.get()
+        if exchange is not None and exchange.repeatable:
+            request.extensions.update(REPEATABLE)
         try:
             response = super().send(request, **options)
         except httpx.HTTPError as error:
@@ -148,6 +152,8 @@ class _Client(httpx.Client):
         # this stream makes a reference cycle of response and request body: without it an uploaded
         # piece is freed at once, not at the next garbage collection
         response.stream = httpx.ByteStream(b"")
+        if exchange is not None:
+            exchange.response = response
         _log.debug(
             "%s %s%s %d in %.0f ms",
             request.method,
@@ -157,6 +163,34 @@ class _Client(httpx.Client):
             (time.monotonic() - start) * 1000,
         )
         return response
+
+
+class _Authorised(httpx.BaseTransport):
+    """Applies an `httpx.Auth` to each request.
+
+    As a transport, because the vendor's clients put a header of their own into their requests, and
+    then leave out what the client has as `auth`.
+    """
+
+    def __init__(self, transport: httpx.BaseTransport, auth: httpx.Auth) -> None:
+        self._transport = transport
+        self._auth = auth
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        flow = self._auth.sync_auth_flow(request)
+        try:
+            request = next(flow)
+            while True:
+                response = self._transport.handle_request(request)
+                try:
+                    request = flow.send(response)
+                except StopIteration:
+                    return response
+        finally:
+            flow.close()
+
+    def close(self) -> None:
+        self._transport.close()
 
 
 class _Retries(RetryTransport):

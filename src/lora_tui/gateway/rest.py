@@ -36,6 +36,7 @@ from lora_tui.gateway.paging import (
     walk_by_id,
 )
 from lora_tui.gateway.responses import check, error_body, is_from_service, read_json
+from lora_tui.gateway.vendor import tables_client
 from lora_tui.json_values import parse_json_leniently
 
 _WITH_DELETED_AT: Final = ("datasets", "model_artifacts")
@@ -54,8 +55,6 @@ class Rest(ClientOwner):
     """The most rows of any answer so far."""
 
     def __init__(self, url: str, auth: httpx.Auth, *, client: httpx.Client | None = None) -> None:
-        from postgrest import SyncPostgrestClient  # late: its import takes longer than a query
-
         super().__init__(client or build_client(url, auth=auth))
         self.unreadable: Counter[str] = Counter()
         """By table, how many items of answers were not rows."""
@@ -63,9 +62,7 @@ class Rest(ClientOwner):
         """Whether requests for pages of points also ask for the number of points."""
         self._counts_beyond = False
         """Whether a count was ever larger than its page; else it may be that of the page."""
-        self._tables = SyncPostgrestClient(
-            f"{url.rstrip('/')}/rest/v1", http_client=self._client, retry_enabled=False
-        )
+        self._tables = tables_client(url, self._client)
 
     def send(self, query: Any) -> httpx.Response:
         """Send a query of the builder; the response, whatever its status. Raises UnreachableError.
