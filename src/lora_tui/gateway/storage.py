@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -24,9 +25,9 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.headers import byte_count
-from lora_tui.gateway.http import REPEATABLE, ClientOwner, build_client
+from lora_tui.gateway.http import ClientOwner, build_client
 from lora_tui.gateway.redaction import without_secrets
-from lora_tui.gateway.responses import check, error_of, read_json
+from lora_tui.gateway.responses import check, read_json
 from lora_tui.gateway.resumable import ResumableUpload, metadata
 from lora_tui.gateway.retry import RETRY, RetryPolicy
 from lora_tui.gateway.upload_body import (
@@ -35,6 +36,11 @@ from lora_tui.gateway.upload_body import (
     content_type_of,
     exact_bytes,
 )
+from lora_tui.gateway.vendor import bucket_client, translated
+from lora_tui.json_values import replace_surrogates
+
+if TYPE_CHECKING:
+    from storage3._sync.file_api import SyncBucketProxy
 
 BUCKET: Final = "lora-models"
 LINK_SECONDS: Final = 3600
@@ -72,10 +78,15 @@ class Storage(ClientOwner):
         client: httpx.Client | None = None,
         retry: RetryPolicy = RETRY,
     ) -> None:
+        self._url = url
         self._base = f"{url.rstrip('/')}/storage/v1"
         self._bucket = bucket
         super().__init__(client or build_client(url, auth=auth, retry=retry))
         self._retry = retry
+
+    @cached_property
+    def _objects(self) -> SyncBucketProxy:
+        return bucket_client(self._url, self._bucket, self._client)
 
     def sign(self, path: str, *, expires_in: int = LINK_SECONDS) -> str:
         """A link to an object, valid for `expires_in` seconds; anyone who has it can read it."""
@@ -85,11 +96,10 @@ class Storage(ClientOwner):
                 raise answer
             if answer is not None:
                 return answer
-        response = self._client.post(
-            self._object("sign", path), json={"expiresIn": expires_in}, extensions=dict(REPEATABLE)
-        )
         what = "make a download link"
-        return self._link(path, read_json(check(response, what), what))
+        with translated(what, repeatable=True, unusable="the answer holds none"):
+            signed = self._objects.create_signed_url(_name_for_vendor(path), expires_in)
+        return self._link(path, signed["signedURL"])
 
     def sign_many(
         self, paths: Iterable[str], *, expires_in: int = LINK_SECONDS
@@ -113,11 +123,16 @@ class Storage(ClientOwner):
     def info(self, path: str) -> ObjectInfo:
         """Size, ETag and type of an object. Raises NotFoundError."""
         what = f"look up {_name(path)}"
-        response = self._client.get(self._object("info", path))
-        if response.is_success:
-            return _object_info(path, read_json(response, what))
-        error = error_of(response, what)
-        if not isinstance(error, NotFoundError) and response.status_code != 404:
+        try:
+            with translated(what) as exchange:
+                return _object_info(
+                    path, replace_surrogates(self._objects.info(_name_for_vendor(path)))
+                )
+        except LoraTuiError as failure:
+            error, refusal = failure, exchange.response
+        if refusal is None or refusal.is_success:
+            raise error
+        if not isinstance(error, NotFoundError) and refusal.status_code != 404:
             raise error
         # Not every stack has this call; a list tells whether the object or the call is missing.
         folder, _, _ = path.rpartition("/")
@@ -133,18 +148,18 @@ class Storage(ClientOwner):
         offset = 0
         seen: set[str] = set()
         while True:
-            response = self._client.post(
-                f"{self._base}/object/list/{quote(self._bucket, safe='')}",
-                json={
-                    "prefix": folder,
-                    "limit": _OBJECTS_A_PAGE,
-                    "offset": offset,
-                    "sortBy": {"column": "name", "order": "asc"},
-                },
-                extensions=dict(REPEATABLE),
-            )
             what = "list the stored files"
-            entries = read_json(check(response, what), what)
+            with translated(what, repeatable=True):
+                entries = replace_surrogates(
+                    self._objects.list(
+                        folder,
+                        {
+                            "limit": _OBJECTS_A_PAGE,
+                            "offset": offset,
+                            "sortBy": {"column": "name", "order": "asc"},
+                        },
+                    )
+                )
             if not isinstance(entries, list):
                 raise BackendError(f"Could not {what}: the answer is no list")
             before = len(seen)
@@ -166,13 +181,8 @@ class Storage(ClientOwner):
 
     def has_visible_objects(self, prefix: str) -> bool:
         """Whether anything in a folder can be listed, subfolders included."""
-        response = self._client.post(
-            f"{self._base}/object/list/{quote(self._bucket, safe='')}",
-            json={"prefix": _checked(prefix), "limit": 1, "offset": 0},
-            extensions=dict(REPEATABLE),
-        )
-        what = "list the stored files"
-        entries = read_json(check(response, what), what)
+        with translated("list the stored files", repeatable=True):
+            entries: Any = self._objects.list(_checked(prefix), {"limit": 1, "offset": 0})
         return isinstance(entries, list) and bool(entries)
 
     def upload(
@@ -249,12 +259,8 @@ class Storage(ClientOwner):
         wanted = [_checked(path) for path in paths]
         removed = 0
         for start in range(0, len(wanted), _PATHS_A_REMOVAL):
-            response = self._client.request(
-                "DELETE",
-                f"{self._base}/object/{quote(self._bucket, safe='')}",
-                json={"prefixes": wanted[start : start + _PATHS_A_REMOVAL]},
-            )
-            answer = read_json(check(response, "remove stored files"), "remove stored files")
+            with translated("remove stored files"):
+                answer: Any = self._objects.remove(wanted[start : start + _PATHS_A_REMOVAL])
             removed += len(answer) if isinstance(answer, list) else 0
         return removed
 
@@ -303,36 +309,30 @@ class Storage(ClientOwner):
 
     def _sign_batch(self, paths: Sequence[str], expires_in: int) -> dict[str, str | LoraTuiError]:
         """The links that one request for all paths gives; empty if the stack has no such call."""
-        response = self._client.post(
-            f"{self._base}/object/sign/{quote(self._bucket, safe='')}",
-            json={"expiresIn": expires_in, "paths": [_checked(path) for path in paths]},
-            extensions=dict(REPEATABLE),
-        )
-        if not response.is_success:
-            error = error_of(response, "make download links")
-            if isinstance(error, AuthenticationError):
-                raise error
+        wanted = [_checked(path) for path in paths]
+        try:
+            with translated("make download links", repeatable=True) as exchange:
+                rows = self._objects.create_signed_urls(wanted, expires_in)
+        except LoraTuiError as error:
+            if exchange.response is None or isinstance(error, AuthenticationError):
+                raise
             return {}
-        rows = read_json(response, "make download links")
         answers: dict[str, str | LoraTuiError] = {}
-        for row in rows if isinstance(rows, list) else []:
-            path = row.get("path") if isinstance(row, dict) else None
-            if not isinstance(path, str) or path not in paths:
+        for row in rows:
+            path = row["path"]
+            if path not in paths:
                 continue
-            if row.get("error"):
+            if row["error"]:
                 answers[path] = NotFoundError(
                     "Could not make a download link: it does not exist or is not yours",
                     details=without_secrets(row["error"]),
                 )
             else:
-                answers[path] = self._link(path, row)
+                answers[path] = self._link(path, row["signedURL"])
         return answers
 
-    def _link(self, path: str, answer: Any) -> str:
-        signed = None
-        if isinstance(answer, Mapping):
-            signed = answer.get("signedURL") or answer.get("signedUrl")
-        query = urlsplit(signed).query if isinstance(signed, str) else ""
+    def _link(self, path: str, signed: str | None) -> str:
+        query = urlsplit(signed or "").query
         if not query:
             raise BackendError("Could not make a download link: the answer holds none")
         return f"{self._object('sign', path)}?{query}"
@@ -353,6 +353,14 @@ def _checked(path: str) -> str:
             "The stored path of this file is not valid", details=without_secrets(path) or None
         )
     return path
+
+
+def _name_for_vendor(path: str) -> str:
+    """The path as storage3 expects it: it decodes percent signs, and quotes as the service signs.
+
+    Raises NotFoundError.
+    """
+    return _checked(path).replace("%", "%25")
 
 
 def _name(path: str) -> str:

@@ -22,7 +22,7 @@ from lora_tui.gateway.responses import error_of, read_json
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient
-    from storage3 import SyncStorageClient
+    from storage3._sync.file_api import SyncBucketProxy
     from supabase_auth import SyncGoTrueClient
 
 _HEADERS: Final = {"X-Client-Info": f"lora-tui/{__version__}"}
@@ -70,13 +70,14 @@ def auth_client(url: str, client: httpx.Client) -> SyncGoTrueClient:
     )
 
 
-def storage_client(url: str, client: httpx.Client) -> SyncStorageClient:
-    """Storage of a project."""
+def bucket_client(url: str, bucket: str, client: httpx.Client) -> SyncBucketProxy:
+    """A bucket of a project's Storage."""
     from storage3 import SyncStorageClient
 
-    return SyncStorageClient(
+    storage = SyncStorageClient(
         f"{url.rstrip('/')}/storage/v1/", headers=dict(_HEADERS), http_client=client
     )
+    return storage.from_(bucket)
 
 
 @contextmanager
