@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -28,7 +28,7 @@ from lora_tui.gateway.auth import KeyAuth, SessionAuth, fetch_user
 from lora_tui.gateway.gpu import ResultGoneError, Worker
 from lora_tui.gateway.http import ClientOwner, build_client
 from lora_tui.gateway.responses import check, is_from_service, read_json
-from lora_tui.gateway.rest import Rest
+from lora_tui.gateway.rest import Rest, Row
 from lora_tui.gateway.retry import RETRY, RetryPolicy
 from lora_tui.gateway.storage import BUCKET, Storage
 from lora_tui.text import terminal_safe
@@ -59,24 +59,22 @@ class ProjectView(ClientOwner):
 
     def sample(self, table: str) -> None:
         """Read one row of any owner. Raises the error of the request."""
-        self._rows(table, {"select": "id"})
+        self._first(table, self.rest.select(table, "id"))
 
     def has_any(self, table: str) -> bool:
         """Return whether the role sees any row."""
-        return bool(self._rows(table, {"select": "id"}))
+        return bool(self._first(table, self.rest.select(table, "id")))
 
     def has_foreign(self, table: str, user_id: str) -> bool:
         """Return whether the role sees a row of another user."""
-        return bool(self._rows(table, {"select": "id", "user_id": f"neq.{user_id}"}))
+        return bool(self._first(table, self.rest.select(table, "id").neq("user_id", user_id)))
 
     def jobs_with_metrics(self) -> Iterator[str]:
         """Yield the ids of the jobs whose metrics the role sees; one request each."""
         last = _NO_ID
         while True:
-            rows = self._rows(
-                "metrics_points",
-                {"select": "job_id", "job_id": f"gt.{last}", "order": "job_id.asc"},
-            )
+            query = self.rest.select("metrics_points", "job_id").gt("job_id", last)
+            rows = self._first("metrics_points", query.order("job_id"))
             if not rows:
                 return
             last = str(rows[0].get("job_id"))
@@ -84,27 +82,15 @@ class ProjectView(ClientOwner):
 
     def object_paths(self, user_id: str, *, limit: int) -> list[str]:
         """Return the path of one file of each of the user's newest models."""
-        rows = self._rows(
-            "model_artifacts",
-            {
-                "select": "artifacts",
-                "user_id": f"eq.{user_id}",
-                "deleted_at": "is.null",
-                "order": "created_at.desc",
-            },
-            limit=limit,
-        )
+        query = self.rest.select("model_artifacts", "artifacts").eq("user_id", user_id)
+        query = query.is_("deleted_at", None).order("created_at", desc=True)
+        rows = self._first("model_artifacts", query, limit)
         artifacts = [row.get("artifacts") for row in rows]
         firsts = [next(iter(a.values()), None) for a in artifacts if isinstance(a, dict)]
         return [path for path in firsts if isinstance(path, str) and path]
 
-    def _rows(
-        self, table: str, query: Mapping[str, str], *, limit: int = 1
-    ) -> list[Mapping[str, Any]]:
-        what = f"read {table}"
-        response = self._client.get(f"/rest/v1/{table}", params={**query, "limit": str(limit)})
-        rows = read_json(check(response, what), what)
-        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    def _first(self, table: str, query: Any, limit: int = 1) -> list[Row]:
+        return self.rest.rows(query.limit(limit), f"read {table}")
 
 
 def check_network(profile: Profile) -> Iterator[Finding]:

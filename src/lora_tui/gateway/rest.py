@@ -64,6 +64,14 @@ class Rest(ClientOwner):
         """Whether a count was ever larger than its page; else it may be that of the page."""
         self._tables = tables_client(url, self._client)
 
+    def select(self, table: str, columns: str) -> Any:
+        """The vendor's builder of a query without a filter by owner: for checks of privacy."""
+        return self._tables.from_(table).select(columns)
+
+    def rows(self, query: Any, what: str) -> list[Row]:
+        """The rows of a query of the builder. Raises the errors of `check` and `read_json`."""
+        return rows_of(self.send(query), what)[0]
+
     def send(self, query: Any) -> httpx.Response:
         """Send a query of the builder; the response, whatever its status. Raises UnreachableError.
 
@@ -196,7 +204,7 @@ class Rest(ClientOwner):
             missing = wanted[start : start + _IDS_A_QUERY]
             while missing:  # a project may allow fewer rows an answer
                 query = self._waiting("*,dataset:datasets!dataset_id(name)").in_("id", missing)
-                rows = self._rows(query, "read the completed jobs")
+                rows = self.rows(query, "read the completed jobs")
                 jobs |= {str(row.get("id")): row for row in rows}
                 before, missing = missing, [name for name in missing if name not in jobs]
                 if len(missing) == len(before):
@@ -213,7 +221,7 @@ class Rest(ClientOwner):
         after = FIRST_ID
         while len(jobs) < _MOST_WAITING:
             query = self._waiting(_QUEUE_COLUMNS).gt("id", after).order("id").limit(ROWS_A_PAGE)
-            rows = self._rows(query, "read the completed jobs")
+            rows = self.rows(query, "read the completed jobs")
             new = {str(row["id"]): row for row in rows if row.get("id")}
             if not new.keys() - jobs.keys():  # the end, or a server that repeats itself
                 break
@@ -240,7 +248,7 @@ class Rest(ClientOwner):
             .eq(column, job_id)
             .limit(1)
         )
-        return next(iter(self._rows(query, "read the job")), None)
+        return next(iter(self.rows(query, "read the job")), None)
 
     def insert_job(self, row: Mapping[str, Any]) -> Row:
         """Write a job. Raises ConflictError where its id is there already."""
@@ -251,12 +259,12 @@ class Rest(ClientOwner):
         query = self._tables.from_("metrics_points").upsert(
             [dict(row) for row in rows], ignore_duplicates=True, on_conflict="id"
         )
-        self._rows(query, "write the metric points")
+        self.rows(query, "write the metric points")
 
     def artifact_by_job(self, job_id: str) -> Row | None:
         """The artifact of a job, where one was written."""
         query = self._tables.from_("model_artifacts").select("*").eq("job_id", job_id).limit(1)
-        return next(iter(self._rows(query, "read the artifact")), None)
+        return next(iter(self.rows(query, "read the artifact")), None)
 
     def insert_artifact(self, row: Mapping[str, Any]) -> Row:
         """Write an artifact. Raises ConflictError where the id or the job has one already."""
@@ -270,7 +278,7 @@ class Rest(ClientOwner):
             .eq("id", job_id)
             .is_("artifact_id", None)
         )
-        return bool(self._rows(query, "link the job"))
+        return bool(self.rows(query, "link the job"))
 
     def insert_notification(self, row: Mapping[str, Any]) -> Row:
         """Write a notification once: where its id is there already, that one is returned."""
@@ -278,7 +286,7 @@ class Rest(ClientOwner):
             return self._insert("notifications", row, "write the notification")
         except ConflictError:
             query = self._tables.from_("notifications").select("*").eq("id", row["id"]).limit(1)
-            there = self._rows(query, "read the notification")
+            there = self.rows(query, "read the notification")
             if not there:
                 raise
             return there[0]
@@ -290,7 +298,7 @@ class Rest(ClientOwner):
         query = self._tables.from_("notifications").update({"read": read}).eq("id", notification_id)
         if user_id is not None:
             query = query.eq("user_id", user_id)
-        return bool(self._rows(query, "mark the notification"))
+        return bool(self.rows(query, "mark the notification"))
 
     def claim_lease(self, job_id: str, holder: str, seconds: int) -> bool | None:
         """Claim a job; False if another has it, None without leases in the project."""
@@ -353,13 +361,10 @@ class Rest(ClientOwner):
         return Page(rows, full=is_full, last=total == length and self._counts_beyond)
 
     def _insert(self, table: str, row: Mapping[str, Any], what: str) -> Row:
-        rows = self._rows(self._tables.from_(table).insert(dict(row)), what)
+        rows = self.rows(self._tables.from_(table).insert(dict(row)), what)
         if not rows:
             raise BackendError(f"Could not {what}: the server did not return it")
         return rows[0]
-
-    def _rows(self, query: Any, what: str) -> list[Row]:
-        return rows_of(self.send(query), what)[0]
 
     def _counted(self, query: Any, what: str) -> tuple[list[Row], int | None]:
         """The rows, and how many there are without limit and offset."""
