@@ -281,6 +281,43 @@ def test_logout_ends_the_session_of_the_account_in_force_alone(
     assert run("sync").code == 0
 
 
+def test_logout_without_a_session_says_so_and_still_clears_the_cache_of_the_account(
+    configured: Sandbox, run: Run, home: Path
+) -> None:
+    assert run("sync").code == 0
+    assert run("logout", "--keep-cache").code == 0
+    ran = run("logout")
+    assert ran.code == 4
+    assert "Nobody is signed in" in ran.err
+    assert "no cache" not in ran.err
+    assert run("list").code == 0
+    ran = run("logout", "--clear-cache", "--json")
+    assert ran.code == 0
+    assert ran.data["cache_removed"] is True
+    assert not list(home.rglob("*.sqlite3"))
+    ran = run("logout", "--clear-cache")
+    assert ran.code == 4
+    assert "Nobody is signed in" in ran.err
+
+
+def test_logout_without_a_session_of_this_account_names_the_other_one_and_leaves_it(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("login").code == 0
+    use("bob", configured, monkeypatch)
+    assert run("sync").code == 0
+    assert run("logout", "--keep-cache").code == 0
+    before = stored(home)
+    ran = run("logout")
+    assert ran.code == 4
+    assert configured.email in ran.err
+    ran = run("logout", "--clear-cache")
+    assert ran.code == 0
+    assert configured.email in ran.err
+    assert "The cache was removed" in ran.err
+    assert stored(home) == before
+
+
 def test_an_e_mail_alone_that_differs_says_whose_session_is_stored(
     configured: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,7 +125,12 @@ def nobody_signed_in(profile: Profile) -> AuthenticationError:
             f" and {profile.email} has no cache here yet",
             remedy="run `lora-tui sync`, which signs in with the configured password",
         )
-    other = _account_of(_read_file(_profile_file(profile))) if profile.email else None
+    return no_session(profile)
+
+
+def no_session(profile: Profile) -> AuthenticationError:
+    """The error where no session of the account in force is stored; names another's session."""
+    other = other_account(profile)
     if other is not None and signed_in(profile) is None:
         return AuthenticationError(
             f"{profile.email} is not signed in to profile {profile.name}",
@@ -137,6 +142,14 @@ def nobody_signed_in(profile: Profile) -> AuthenticationError:
         f"Nobody is signed in to profile {profile.name}",
         remedy="run `lora-tui login`",
     )
+
+
+def other_account(profile: Profile) -> SignedIn | None:
+    """Whose stored session is there, where the configuration names another account."""
+    if not profile.email:
+        return None
+    account = _account_of(_read_file(_profile_file(profile)))
+    return None if account is None or is_configured_account(profile, account.email) else account
 
 
 def is_damaged(profile: Profile) -> bool:

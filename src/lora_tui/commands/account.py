@@ -47,12 +47,12 @@ def logout(context: Context) -> None:
     """End the session here and at the backend."""
     profile = context.profile
     accounts.require_no_token(profile, "sign out")
-    account = sessions.signed_in(profile)
+    account = sessions.account_of(profile)
     path = profile.cache_path(account.user_id) if account else None
     clear = account is not None and _wants_clear(context, account)
     done = accounts.sign_out(profile, offline=context.arguments.offline)
-    if not done.removed:
-        raise sessions.nobody_signed_in(profile)
+    if not done.removed and not (clear and path is not None and path.exists()):
+        raise sessions.no_session(profile)
     if done.not_told is not None:
         context.say(f"The session was removed here, but not at the backend: {done.not_told}.")
     cleared = clear and path is not None and delete_cache(path)
@@ -69,7 +69,10 @@ def logout(context: Context) -> None:
         what = " The cache was kept (`lora-tui logout --clear-cache` removes it)."
     else:
         what = ""
-    context.say(f"Signed out.{what}")
+    context.say(f"{'Signed out' if done.removed else str(sessions.no_session(profile))}.{what}")
+    other = sessions.other_account(profile)
+    if other is not None:
+        context.say(f"The stored session of {terminal_safe(other.email)} was kept.")
     if sessions.has_credentials(profile):
         context.say(
             f"{profile.source('email')} and {profile.source('password')} still name an account:"
