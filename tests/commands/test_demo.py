@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from lora_tui.config.demo import note_backend
 from lora_tui.config.paths import find_paths
-from lora_tui.errors import ExitCode
+from lora_tui.errors import DiskError, ExitCode
 from lora_tui.sandbox import Sandbox
+from lora_tui.tui.sandbox_process import explained
 from tests.conftest import Ran, Run
 
 _BELIEVABLE = re.compile(r"[A-Z][\w ]+ - \d{4}-\d{2}-\d{2}", re.ASCII)
@@ -176,3 +179,16 @@ def test_the_names_of_the_demo_are_believable_and_the_hostile_ones_have_a_demo_o
     assert len(hostile) == len(believable) == 28
     assert all(_BELIEVABLE.fullmatch(name) for name in believable)
     assert sum(_BELIEVABLE.fullmatch(name) is None for name in hostile) == 8
+
+
+def test_a_full_disk_asks_for_space_and_not_for_new_data(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(DiskError, match="the disk is full") as raised, explained(tmp_path):
+            db.execute("CREATE TABLE larger_than_the_disk (id)")
+    remedy = raised.value.remedy or ""
+    assert "free some space" in remedy
+    assert "--reset" not in remedy
+    with pytest.raises(DiskError, match="the disk is full") as raised, explained(tmp_path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert "free some space" in (raised.value.remedy or "")

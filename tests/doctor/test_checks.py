@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,47 @@ def test_a_project_that_is_in_order_ends_with_0(configured: Sandbox, run: Run) -
         "config", "cache", "terminal", "network", "clock", "auth", "service key", "bucket",
         "worker", "migration", "storage policy", "table datasets", "privacy of notifications",
     }  # fmt: skip
+
+
+class Space:
+    """What `os.statvfs` tells of a disk."""
+
+    f_frsize, f_flag, f_files = 4096, 0, 1000
+
+    def __init__(self, free: int, free_files: int) -> None:
+        self.f_bavail, self.f_favail = free // self.f_frsize, free_files
+
+
+@pytest.mark.parametrize(
+    ("free", "free_files", "verdict"),
+    [(0, 100, "failed"), (8 << 20, 100, "warning"), (1 << 40, 0, "failed"), (1 << 40, 9, "ok")],
+)
+def test_a_full_disk_is_reported_with_what_to_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch, free: int, free_files: int, verdict: str
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: Space(free, free_files))
+    found = by_name(run("doctor", "--json"))["state directory"]
+    assert found["verdict"] == verdict
+    assert verdict == "ok" or "free some space" in found["remedy"]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE],
+    ids=errno.errorcode.__getitem__,
+)
+def test_a_lock_that_the_file_system_refuses_is_reported(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    home.mkdir()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    found = by_name(run("doctor", "--json"))["file locks"]
+    assert found["verdict"] == "failed"
+    assert str(home) in found["evidence"]
+    assert "LORA_TUI_HOME" in found["remedy"]
 
 
 def test_it_changes_nothing_in_the_project(configured: Sandbox, run: Run) -> None:

@@ -30,7 +30,7 @@ from lora_tui.config.table import SECRET_KEYS, Profile, setting_of
 from lora_tui.doctor.findings import Finding, failed, failure, ok, skipped, warning
 from lora_tui.domain.invalid_values import invalid_columns
 from lora_tui.errors import DamagedCacheError
-from lora_tui.files import file_system_of, has_locks
+from lora_tui.files import disk_error_reason, file_system_of, has_locks
 from lora_tui.sqlite_file import (
     ACCESS_CODES,
     database_error,
@@ -52,6 +52,13 @@ _ROWS_REMEDY: Final = (
     " until then the rows are shown without them"
 )
 _MOST_EXAMPLES: Final = 3
+_LEAST_SPACE: Final = 1 << 20
+"""Bytes; with less than this on a disk nothing works, and with less than the next only some."""
+_LITTLE_SPACE: Final = 32 << 20
+_SPACE_REMEDY: Final = (
+    "free some space, or set LORA_TUI_HOME, or the downloads directory, to a directory"
+    " on another disk"
+)
 
 
 class OutputStream(Protocol):
@@ -205,19 +212,28 @@ def _is_there(path: Path) -> bool:
 
 
 def _check_locks(*directories: Path) -> Iterator[Finding]:
-    """Warn about the first directory whose file system has no file locks."""
+    """Report the first directory that can't be locked, or whose file system has no file locks."""
+    elsewhere = "set LORA_TUI_HOME, or the downloads directory, to a directory on a local disk"
     for directory in dict.fromkeys(directories):
         existing = next((path for path in (directory, *directory.parents) if _is_there(path)), None)
         try:
             if existing is None or has_locks(existing):
                 continue
-        except OSError:
-            continue  # `_check_directory` reports it
+        except OSError as error:
+            if not os.access(existing, os.W_OK | os.X_OK):
+                continue  # `_check_directory` reports it
+            reason = disk_error_reason(error)
+            yield failed(
+                "file locks",
+                f"{directory} can't be locked: {reason.words}",
+                reason.remedy_or(elsewhere),
+            )
+            return
         yield warning(
             "file locks",
             f"{directory} is on a file system without file locks ({file_system_of(existing)}):"
             " lock files are used instead, and SQLite may refuse to work there",
-            "set LORA_TUI_HOME, or the downloads directory, to a directory on a local disk",
+            elsewhere,
         )
         return
 
@@ -230,12 +246,18 @@ def _check_directory(name: str, place: Path, *, private: bool) -> Finding:
         return failed(
             name, f"{existing} can't be written to", "fix its permissions, or set LORA_TUI_HOME"
         )
+    space = os.statvfs(existing)
+    free = space.f_bavail * space.f_frsize
+    without_files = bool(space.f_files) and not space.f_favail  # some file systems count none
+    if without_files or free < _LITTLE_SPACE:
+        report = failed if without_files or free < _LEAST_SPACE else warning
+        left = "no more files can be made" if without_files else f"{formats.size(free)} free"
+        return report(name, f"{place}: the disk is full, or nearly so ({left})", _SPACE_REMEDY)
     if existing != place:
         return ok(name, f"{place} will be created when it is needed")
     if private and stat.S_IMODE(place.stat().st_mode) & 0o022:
         return failed(name, f"others can write to {place}", f"run `chmod go-w {place}`")
-    free = formats.size(shutil.disk_usage(place).free)
-    return ok(name, f"{place}, {free} free")
+    return ok(name, f"{place}, {formats.size(free)} free")
 
 
 def _check_rows_of(db: sqlite3.Connection, remote: str, cached: str) -> Finding:

@@ -6,6 +6,7 @@ ends when its stdin is closed, which also happens if the parent is killed.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -20,9 +21,13 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from lora_tui.errors import DiskError, LoraTuiError, UnreachableError, UsageError, missing_extra
+from lora_tui.files import disk_error
+from lora_tui.sqlite_file import ACCESS_CODES, database_error, sqlite_code
 
 _STOP_SECONDS: Final = 10.0
 _RESET: Final = "start it with `lora-tui demo --reset`, which creates its data again"
+_ELSEWHERE: Final = "set LORA_TUI_HOME to another directory"
+_OF_THE_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 _ERRORS: Final[Mapping[str, type[LoraTuiError]]] = {
     kind.__name__: kind for kind in (LoraTuiError, UsageError, DiskError)
 }
@@ -66,17 +71,15 @@ def explained(directory: Path) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise missing_extra("The demo", str(error.name), "demo") from error
     except sqlite3.Error as error:
-        raise DiskError(
-            f"The demo's data in {directory} can't be used", details=str(error), remedy=_RESET
-        ) from error
+        what = f"The demo's data in {directory} can't be used"
+        if sqlite_code(error) in (sqlite3.SQLITE_FULL, *ACCESS_CODES):
+            raise database_error(error, what, directory / "-", instead=_ELSEWHERE) from error
+        raise DiskError(what, details=str(error), remedy=_RESET) from error
     except OSError as error:
-        if error.filename is None:  # of a socket
+        if error.filename is None and error.errno not in _OF_THE_DISK:  # of a socket
             raise LoraTuiError("The demo's backend can't be started", details=str(error)) from error
-        raise DiskError(
-            f"The demo can't store its data in {directory}",
-            details=error.strerror,
-            remedy="free some space or make the directory writable, or set LORA_TUI_HOME",
-        ) from error
+        what = f"The demo can't store its data in {directory}"
+        raise disk_error(error, what, directory, instead=_ELSEWHERE) from error
 
 
 def main() -> int:
