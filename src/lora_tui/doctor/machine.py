@@ -220,7 +220,7 @@ def _check_locks(*directories: Path) -> Iterator[Finding]:
             if existing is None or has_locks(existing):
                 continue
         except OSError as error:
-            if not os.access(existing, os.W_OK | os.X_OK):
+            if existing is None or not os.access(existing, os.W_OK | os.X_OK):
                 continue  # `_check_directory` reports it
             reason = disk_error_reason(error)
             yield failed(
