@@ -176,6 +176,8 @@ def _reopen_closed_streams() -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123
 
 
 def _run(arguments: argparse.Namespace) -> ExitCode:

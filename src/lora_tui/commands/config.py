@@ -164,19 +164,32 @@ def _set(context: Context, path: Path) -> None:
             f"A value for {key} is needed", remedy=f"write `lora-tui config set {key} VALUE`"
         )
     if value in (None, "-"):
-        if sys.stdin.isatty():
-            value = getpass.getpass(f"{key}: ")
-        else:
-            value = sys.stdin.readline().rstrip("\n")
+        value = _asked_for(key)
     elif value and setting.secret:
         context.say(
             f"Other users can see this value in the list of processes, and your shell may store it:"
             f" next time use `lora-tui config set {key} -`, which asks for it."
         )
-    profile = arguments.profile or variables().profile
+    profile = arguments.profile if arguments.profile is not None else variables().profile
     set_value(path, profile, key, value)
     if context.json:
         context.print_data({"path": str(path), "profile": profile, "key": key})
         return
     where = f"of profile {profile}" if setting.table == PROFILES else "for all profiles"
     context.say(f"{'Set' if value else 'Removed'} {key} {where} in {path}")
+
+
+def _asked_for(key: str) -> str:
+    """The value that is typed, or that stdin holds. Raises UsageError where there is none."""
+    try:
+        value = getpass.getpass(f"{key}: ") if sys.stdin.isatty() else sys.stdin.readline()
+    except UnicodeDecodeError:
+        raise UsageError(f"The value for {key} is not UTF-8 text") from None
+    except EOFError:
+        value = ""
+    if not value.strip():
+        raise UsageError(
+            f"No value for {key} was given, and nothing was changed",
+            remedy=f"write it to stdin, or run `lora-tui config set {key} ''` to remove it",
+        )
+    return value.rstrip("\n")

@@ -168,6 +168,8 @@ _RESERVED: Final = {
     "tab": "goes to the next field",
     "shift+tab": "goes to the previous field",
 }
+_DEEPEST: Final = 3
+"""Dots in a name of `[keys]`; deeper tables name no action."""
 _NAMED: Final = frozenset(
     {
         *("up", "down", "left", "right", "home", "end", "pageup", "pagedown", "insert", "delete"),
@@ -236,7 +238,7 @@ def spelled(key: str) -> str:
 def _flat(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, object]]:
     """Action and value of each entry: TOML reads `app.sync = "z"` as a nested table."""
     for name, value in table.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and before.count(".") < _DEEPEST:
             yield from _flat(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value

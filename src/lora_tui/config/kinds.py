@@ -22,6 +22,11 @@ _TRUE: Final = ("1", "true", "yes", ON)
 _FALSE: Final = ("0", "false", "no", OFF)
 
 
+_NOT_IN_A_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_NOT_UTF_8: Final = re.compile("[\ud800-\udfff]")
+_IN_FILE: Final = "correct it in the file that `lora-tui config path` names"
+
+
 class Kind:
     """One kind of value. This class itself is for text in one line."""
 
@@ -31,18 +36,22 @@ class Kind:
     def read(self, written: object, what: str) -> Any:
         """The value for the program, of what is written in the file."""
         if not isinstance(written, str):
-            raise ConfigError(f"{what} must be a text in quotes")
+            raise ConfigError(f"{what} must be a text in quotes", remedy=_IN_FILE)
         return self.of_text(written.strip(), what)
 
     def of_text(self, text: str, what: str) -> Any:
         """The value for the program, of the text in an environment variable."""
-        del what
+        if _NOT_IN_A_LINE.search(text):
+            raise ConfigError(
+                f"{what} takes one line of text",
+                remedy="write it without line breaks and control characters",
+            )
         return text
 
     def written(self, text: str, what: str) -> Written:
         """What the file gets for a text that a user typed; it is one that can be read back."""
-        if not text.isprintable():
-            raise ConfigError(f"{what} takes one line of text")
+        if _NOT_UTF_8.search(text):
+            raise ConfigError(f"{what} is not valid text", remedy="write it in UTF-8")
         self.of_text(text, what)
         return text
 
@@ -93,7 +102,9 @@ class Rate(Kind):
 
     def read(self, written: object, what: str) -> float:
         """In bytes a second; a plain number is accepted too."""
-        return self.of_text(str(written), what)
+        if isinstance(written, int | float) and not 0 < written < _MOST_RATE:
+            written = ""  # Python has no text of a very long number
+        return self.of_text(str(written) if isinstance(written, str | int | float) else "", what)
 
     def of_text(self, text: str, what: str) -> float:
         """In bytes a second."""
@@ -125,7 +136,7 @@ class Switch(Kind):
     def read(self, written: object, what: str) -> bool:
         """True or false."""
         if not isinstance(written, bool):
-            raise ConfigError(f"{what} is true or false, without quotes")
+            raise ConfigError(f"{what} is true or false, without quotes", remedy=_IN_FILE)
         return written
 
     def of_text(self, text: str, what: str) -> bool:
@@ -221,7 +232,10 @@ def checked_url(value: str, what: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
         raise ConfigError(f"{what} is not a URL", remedy="write it like this: https://host")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(f"{what} must be a URL without credentials and without a query")
+        raise ConfigError(
+            f"{what} must be a URL without credentials and without a query",
+            remedy="write it like this: https://host",
+        )
     if parts.scheme == "http" and not _is_this_machine(parts.hostname):
         raise ConfigError(
             f"{what} is not encrypted: keys would be sent in clear text",
@@ -257,9 +271,10 @@ def fits_header(text: str) -> bool:
 def bytes_of(text: str) -> float:
     """`800K`, `5M`, `1.5G` (powers of 1024, as in curl) or plain bytes. Raises ValueError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text.strip().upper(), re.ASCII)
-    if match is None or not float(match[1]) > 0:
+    amount = 0.0 if match is None else float(match[1]) * _UNITS[match[2]]
+    if not 0 < amount < _MOST_RATE:
         raise ValueError("not an amount of bytes")
-    return float(match[1]) * _UNITS[match[2]]
+    return amount
 
 
 def rate_text(amount: float) -> str:
@@ -270,13 +285,14 @@ def rate_text(amount: float) -> str:
     return f"{amount:.15g}"
 
 
+_MOST_RATE: Final = 2.0**63
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def expanded(path: str, what: str) -> Path:
     """A path with `~` filled in. Raises ConfigError where the home directory is not known."""
     if "\0" in path:
-        raise ConfigError(f"{what} contains a null character")
+        raise ConfigError(f"{what} contains a null character", remedy="write it without one")
     try:
         return Path(path).expanduser()
     except RuntimeError:

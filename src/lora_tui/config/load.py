@@ -58,8 +58,8 @@ def load_profile(
             warn(f"{IGNORED}: {warning}.")
     tables = _profiles_of(document, paths.config_file)
     profiles = {name: table for name, table in tables.items() if not is_of_demo(name, table)}
-    chosen = name or variables(environment).profile
-    check_profile_name(chosen)
+    chosen = variables(environment).profile if name is None else name
+    check_profile_name(chosen, source="LORA_TUI_PROFILE" if name is None else "--profile")
     if chosen in DEMO_PROFILES and chosen not in profiles:
         from lora_tui.config.demo import profile_from_note
 
@@ -150,10 +150,15 @@ def read_document(path: Path, *, required: bool = False) -> dict[str, Any]:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         # the parser's message names line and column, never the value, which may be a secret
+        reason = "a number in it is too long"
+        if isinstance(error, tomllib.TOMLDecodeError):
+            reason = str(error)
+        elif isinstance(error, RecursionError):
+            reason = "it is nested too deeply"
         raise ConfigError(
-            f"The configuration file is not valid TOML: {error}", details=str(path)
+            f"The configuration file is not valid TOML: {reason}", details=str(path)
         ) from None
 
 
@@ -209,16 +214,17 @@ def _profiles_of(document: Mapping[str, Any], path: Path) -> dict[str, dict[str,
     return profiles
 
 
-def check_profile_name(name: str, path: Path | None = None) -> None:
+def check_profile_name(name: str, path: Path | None = None, *, source: str = "--profile") -> None:
     """Raise ConfigError where this can't be a profile's name, which becomes part of file names.
 
-    `path` is the file that has the name; None where the user gave it.
+    `path` is the file that has the name; None where the user gave it, as the option or the variable
+    `source`.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}", name):
         raise ConfigError(
             "A profile's name is made of letters, digits, dots, hyphens and underscores",
             details=None if path is None else f"{name!r} in {path}",
-            remedy="choose another --profile" if path is None else "rename it in the file",
+            remedy=f"choose another {source}" if path is None else "rename it in the file",
         )
 
 

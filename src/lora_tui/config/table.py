@@ -379,12 +379,12 @@ def read_text_file(path: Path | str, what: str) -> str:
                 raise IsADirectoryError(errno.EISDIR, "Is a directory")
             if stat.S_ISFIFO(mode):
                 if pipe not in _piped:
-                    _piped[pipe] = _read_pipe(descriptor).decode()
+                    _piped[pipe] = _read_pipe(descriptor).decode("utf-8-sig")
                 return _piped[pipe]
             if not stat.S_ISREG(mode) and os.fspath(path) != os.devnull:
                 raise OSError(errno.EINVAL, "it is neither a file nor a pipe")
             with open(descriptor, "rb", closefd=False) as file:
-                return _checked_size(file.read(_MOST_BYTES + 1)).decode()
+                return _checked_size(file.read(_MOST_BYTES + 1)).decode("utf-8-sig")
         finally:
             os.close(descriptor)
     except FileNotFoundError:
@@ -433,9 +433,16 @@ def _checked_size(data: bytes) -> bytes:
 
 def unreadable(error: OSError | UnicodeDecodeError, what: str, path: Path | str) -> ConfigError:
     """The error for a file of the configuration that can't be read."""
+    otherwise = f"correct {what}" if what.endswith("_FILE") else None
     if isinstance(error, UnicodeDecodeError):
-        return ConfigError(f"{what} can't be read: it is not UTF-8 text", details=str(path))
+        return ConfigError(
+            f"{what} can't be read: it is not UTF-8 text",
+            details=str(path),
+            remedy=f"{otherwise}, or the file that it names" if otherwise else None,
+        )
     reason = disk_error_reason(error)
     return ConfigError(
-        f"{what} can't be read: {reason.words}", details=str(path), remedy=reason.remedy_or(None)
+        f"{what} can't be read: {reason.words}",
+        details=str(path),
+        remedy=reason.remedy or otherwise,
     )

@@ -115,7 +115,7 @@ def _edited(path: Path, changes: _Changes) -> str:
             if isinstance(table, Table) and not table.as_string().strip():  # not even comments
                 _remove_table(document, place)
         edited = tomlkit.dumps(document)
-    except (TOMLKitError, tomllib.TOMLDecodeError):
+    except (TOMLKitError, ValueError, RecursionError):
         # its message may quote the file, and with it a secret
         raise ConfigError("The configuration file is not valid TOML", details=str(path)) from None
     return edited.replace("\n", "\r\n") if has_dos_lines else edited
@@ -125,7 +125,7 @@ def _text_of(path: Path) -> str:
     """The file with its own line ends; empty where there is none."""
     if not path.exists():
         return ""
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return file.read()
 
 
@@ -145,7 +145,7 @@ def _with_table(text: str, place: tuple[str, ...]) -> str:
     longer = f"{text}\n[{heading}]\n" if text.strip() else f"{text}[{heading}]\n"
     try:
         tomllib.loads(longer)
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return text  # for example `profiles = {…}` in one line
     return longer
 
