@@ -15,8 +15,7 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import put_downloaded
 from lora_tui.cache.model_query import ModelQuery
 from lora_tui.cache.records import put_datasets
-from lora_tui.screens.filter_sections import parse_days
-from lora_tui.screens.filters import FilterScreen
+from lora_tui.screens.filters import FilterScreen, parse_days
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.models_text import query_text
 from tests.tui.conftest import Open, screen_text, until

@@ -9,7 +9,7 @@ from rich.color import ColorType
 from textual.app import App
 
 from lora_tui.config.table import THEME_NAMES
-from lora_tui.tui.themes import THEMES, suitable_theme
+from lora_tui.tui.colours import THEMES, suitable_theme
 from tests.tui.conftest import Open, toasts
 from tests.tui.library import Library, notice_row
 

@@ -18,9 +18,16 @@ from lora_tui.errors import LoraTuiError, UnreachableError
 from lora_tui.text import terminal_safe
 from lora_tui.tui.background import StartsCalls
 from lora_tui.tui.base_screen import BaseScreen
-from lora_tui.tui.line_filters import ColourFilter, ControlCharacterFilter, CursorFilter
+from lora_tui.tui.colours import (
+    ANSI,
+    MONO,
+    THEMES,
+    ColourFilter,
+    ControlCharacterFilter,
+    CursorFilter,
+    suitable_theme,
+)
 from lora_tui.tui.terminal import can_be_resumed, exit_on_signals, stop
-from lora_tui.tui.themes import ANSI, MONO, THEMES, suitable_theme
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import normalize_width, shorten_paths
 
