@@ -28,8 +28,7 @@ from urllib.parse import quote
 import httpx
 
 from lora_tui.sandbox import Sandbox
-from lora_tui.sandbox.backend import SIGNING_SECRET, StorageKind
-from lora_tui.sandbox.tokens import make_token
+from lora_tui.sandbox.backend import SIGNING_SECRET, StorageKind, make_token
 
 DIRECTORY: Final = Path(__file__).parent / "storage"
 SUBJECTS: Final = (

@@ -19,12 +19,14 @@ from starlette.responses import Response
 from lora_tui.clock import parse_timestamp
 from lora_tui.sandbox.backend import (
     Backend,
+    BadTokenError,
     Call,
+    ExpiredTokenError,
     NoApiKeyError,
     json_response,
+    make_token,
     no_api_key,
 )
-from lora_tui.sandbox.tokens import BadTokenError, ExpiredTokenError, make_token
 
 _BAD_JWT: Final = "invalid JWT: unable to parse or verify signature"
 _REFRESH_LETTERS: Final = string.ascii_lowercase + string.digits

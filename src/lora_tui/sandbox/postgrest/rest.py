@@ -18,8 +18,11 @@ from starlette.responses import Response
 from lora_tui.clock import timestamp_text
 from lora_tui.sandbox.backend import (
     Backend,
+    BadTokenError,
     Call,
     Caller,
+    EarlyTokenError,
+    ExpiredTokenError,
     NoApiKeyError,
     json_response,
     no_api_key,
@@ -30,7 +33,6 @@ from lora_tui.sandbox.postgrest.query import Reader
 from lora_tui.sandbox.postgrest.tables import TABLES, Table, constraint
 from lora_tui.sandbox.postgrest.values import Dialect, to_sql
 from lora_tui.sandbox.postgrest.writes import Writer
-from lora_tui.sandbox.tokens import BadTokenError, EarlyTokenError, ExpiredTokenError
 
 _SINGLE: Final = "application/vnd.pgrst.object+json"
 _CSV: Final = "text/csv"

@@ -13,14 +13,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lora_tui.clock import parse_timestamp
-from lora_tui.sandbox.backend import Backend, Call, Caller, NoApiKeyError, json_response
-from lora_tui.sandbox.objects import BUCKET, BUCKET_TYPES, StoredObject
-from lora_tui.sandbox.tokens import (
+from lora_tui.sandbox.backend import (
+    Backend,
     BadTokenError,
+    Call,
+    Caller,
     EarlyTokenError,
     ExpiredTokenError,
     MalformedTokenError,
+    NoApiKeyError,
+    json_response,
 )
+from lora_tui.sandbox.objects import BUCKET, BUCKET_TYPES, StoredObject
 
 LONGEST_KEY: Final = 1024
 _LONGEST_FILE_NAME: Final = 255

@@ -21,7 +21,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lora_tui.sandbox.backend import SIGNING_SECRET, Backend, Call, Caller, json_response
+from lora_tui.sandbox.backend import (
+    SIGNING_SECRET,
+    Backend,
+    BadTokenError,
+    Call,
+    Caller,
+    json_response,
+    make_token,
+    read_token,
+)
 from lora_tui.sandbox.file_response import (
     UnsatisfiableError,
     file_response,
@@ -49,7 +58,6 @@ from lora_tui.sandbox.storage.access import (
     session_of_reader,
     token_message,
 )
-from lora_tui.sandbox.tokens import BadTokenError, make_token, read_token
 
 _NO_ACCESS: Final = "Either the object does not exist or you do not have access to it"
 _MOST_PATHS: Final = 1000
