@@ -45,7 +45,7 @@ def test_objects_of_a_failed_job_are_removed_once_no_harvester_can_publish_them(
     assert len(objects_of(world, lost["id"])) == 3
     assert len(world.artifacts()) == 1
 
-    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.ORPHAN_AGE", timedelta(0))
+    monkeypatch.setattr("lora_tui.harvest.publish.ORPHAN_AGE", timedelta(0))
     world.run()
     assert objects_of(world, lost["id"]) == []
     assert receipts(world) == []
@@ -56,7 +56,7 @@ def test_objects_of_a_job_that_is_tried_again_stay(
     unfinished: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = unfinished
-    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.ORPHAN_AGE", timedelta(0))
+    monkeypatch.setattr("lora_tui.harvest.publish.ORPHAN_AGE", timedelta(0))
     world.sandbox.faults(path="/v2", fail_next=-1)
     world.run()
     assert len(objects_of(world, world.jobs()[0]["id"])) == 3
@@ -108,7 +108,7 @@ def test_objects_of_a_deleted_job_are_removed_after_a_while(
     world.change(f"training_jobs?id=eq.{job['id']}", status="cancelled")
     world.run()
     assert len(objects_of(world, job["id"])) == 3
-    monkeypatch.setattr("lora_tui.harvest.orphan_cleanup.ORPHAN_AGE", timedelta(0))
+    monkeypatch.setattr("lora_tui.harvest.publish.ORPHAN_AGE", timedelta(0))
     world.run()
     assert objects_of(world, job["id"]) == []
 

@@ -20,7 +20,7 @@ from lora_tui.gateway.retry import RETRY
 from lora_tui.harvest.events import CycleFinished, CycleStarted, Event, ResultExpiring
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.job_pool import CycleResult, Emit, JobPool
-from lora_tui.harvest.orphan_cleanup import remove_orphans
+from lora_tui.harvest.publish import remove_orphans
 from lora_tui.harvest.schedule import (
     EXPIRING_SECONDS,
     repeating,

@@ -1,19 +1,36 @@
-"""Publishes a model whose files are stored: its row, its notification, the link from its job.
+"""Publishes a model whose files are stored, and removes objects and receipts that became no model.
 
-Each step can be repeated: ids are derived from the job's id, and existing rows are found.
+A model is published with its row, its notification and the link from its job. Each step can be
+repeated: ids are derived from the job's id, and existing rows are found.
+
+Under a lease the objects of a job that fails for good are removed at once (job.py). Without leases
+another harvester may be about to publish them, so they stay until they are older than ORPHAN_AGE:
+files half as old are sent anew (store.py), and are checked once more before a model names them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from lora_tui.errors import ConflictError, IntegrityError, LoraTuiError, MissingReferenceError
+from lora_tui import clock
+from lora_tui.errors import (
+    AuthenticationError,
+    ConflictError,
+    IntegrityError,
+    LoraTuiError,
+    MissingReferenceError,
+)
+from lora_tui.gateway.gpu import MalformedJobError
 from lora_tui.gateway.paging import Cursor, next_cursor
 from lora_tui.gateway.rest import Rest
 from lora_tui.gateway.retry import repeat
-from lora_tui.gateway.storage import Storage
-from lora_tui.harvest.artifact_rows import Identity, StoredFile, notification_row
-from lora_tui.harvest.receipts import Receipts
+from lora_tui.gateway.storage import ObjectInfo, Storage
+from lora_tui.harvest.artifact_rows import Identity, StoredFile, artifact_id_of, notification_row
+from lora_tui.harvest.harvester import Harvester
+from lora_tui.harvest.ledger_schema import State
+from lora_tui.harvest.receipts import Owner, Receipts
+from lora_tui.harvest.store import ORPHAN_AGE
 from lora_tui.json_values import Row, mapping
 
 
@@ -108,6 +125,32 @@ def discard_if_deleted(
     return True
 
 
+def remove_orphans(harvester: Harvester, queue: Sequence[Mapping[str, Any]]) -> None:
+    """Remove the objects and receipts of jobs that this machine began and nobody will harvest.
+
+    `queue` is all waiting jobs of the backend. Undecided cases stay until the next cycle. Raises
+    AuthenticationError.
+    """
+    receipts = Receipts.all_in(harvester.spool_dir, harvester.holder)
+    if not receipts:
+        return
+    queued = {artifact_id_of(str(job["id"])): job for job in queue}
+    states = {job.job_id: job.state for job in harvester.ledger.jobs()}
+    for found in receipts:
+        job = queued.get(found.artifact_id)
+        owner = found.owner or _owner_of(job)
+        state = states.get(owner.job_id) if owner else None
+        if state is State.RUNNING or (job is not None and state is not State.DEAD):
+            continue
+        try:
+            if owner is None or _is_settled(harvester, found.artifact_id, owner):
+                found.discard()
+        except AuthenticationError:
+            raise
+        except LoraTuiError:
+            continue
+
+
 def _is_announced(rest: Rest, artifact: Row) -> bool:
     """Whether an artifact that we did not write has a notification."""
     user_id, created_at = str(artifact["user_id"]), artifact.get("created_at")
@@ -120,3 +163,29 @@ def _is_announced(rest: Rest, artifact: Row) -> bool:
         after = next_cursor(page.rows, "created_at", after)
         if after is None:
             return False
+
+
+def _is_settled(harvester: Harvester, artifact_id: str, owner: Owner) -> bool:
+    """Whether nothing is left to do for this job; objects that nobody can publish are removed."""
+    artifact = harvester.rest.artifact_by_job(owner.job_id)
+    if artifact is not None and str(artifact["id"]) == artifact_id:
+        remove_unnamed(harvester.storage, owner.folder, artifact)
+        return True  # finished, by this machine or another one
+    objects = list(harvester.storage.list(owner.folder))
+    if artifact is None and not all(map(_is_old, objects)):
+        return False
+    harvester.storage.delete(found.path for found in objects)
+    return True
+
+
+def _is_old(found: ObjectInfo) -> bool:
+    stored = clock.parse_timestamp(found.updated_at)
+    return stored is not None and clock.now() - stored >= ORPHAN_AGE
+
+
+def _owner_of(job: Mapping[str, Any] | None) -> Owner | None:
+    """The owner of receipts of an earlier version, which do not name it."""
+    try:
+        return Owner.of(Identity.of(job)) if job is not None else None
+    except MalformedJobError:
+        return None
