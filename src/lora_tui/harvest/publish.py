@@ -37,7 +37,7 @@ from lora_tui.json_values import Row, mapping
 def check_stored(storage: Storage, identity: Identity, files: Iterable[StoredFile]) -> None:
     """Check that the bucket still holds these files. Raises IntegrityError where one is missing.
 
-    A cleanup of orphans (orphan_cleanup.py) removes files only before this check.
+    A cleanup of orphans removes files only before this check.
     """
     there = {found.path: found.size for found in storage.list(identity.folder)}
     missing = [
@@ -85,7 +85,7 @@ def publish(
         try:
             remove_unnamed(storage, identity.folder, artifact)
         except LoraTuiError:
-            return linked  # the receipts stay, so orphan_cleanup.py removes them
+            return linked  # the receipts stay, so `remove_orphans` removes them
     receipts.discard()
     return linked
 

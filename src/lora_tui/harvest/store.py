@@ -346,7 +346,7 @@ def _find_object(storage: Storage, path: str) -> ObjectInfo | None:
 
 
 def _is_recent(there: ObjectInfo) -> bool:
-    """Whether it can't become an orphan before the model is published (orphan_cleanup.py)."""
+    """Whether it can't become an orphan before the model is published (publish.py)."""
     stored = clock.parse_timestamp(there.updated_at)
     return stored is None or clock.now() - stored < ORPHAN_AGE / 2
 

@@ -30,6 +30,16 @@ from lora_tui.widgets.forms import Dialog
 
 _MOST_LINES: Final = 300
 _TITLE_WIDTH: Final = 13
+
+
+class Typing(Enum):
+    """What typed letters do in a section."""
+
+    NOTHING = "nothing"
+    NARROWS = "narrows"
+    DAYS = "days"
+
+
 _PLACEHOLDERS: Final = {
     Typing.NOTHING: "",
     Typing.NARROWS: "type to narrow",
@@ -292,14 +302,6 @@ class FilterScreen(Modal[None]):
         if section.several:
             return "select one or more", False
         return "select one; select it again for any", False
-
-
-class Typing(Enum):
-    """What typed letters do in a section."""
-
-    NOTHING = "nothing"
-    NARROWS = "narrows"
-    DAYS = "days"
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,7 @@ MONO: Final = _with_borders(
         boost="ansi_default",
         variables={
             **_TERMINAL_COLOURS,
-            # any background is drawn as reversed (line_filters.py)
+            # any background is drawn as reversed
             "block-cursor-background": "ansi_white",
             "block-cursor-foreground": "ansi_default",
             "input-selection-background": "ansi_white",
