@@ -1,4 +1,4 @@
-"""`schema`: the SQL migration for a project."""
+"""`schema` and `completion`: print the SQL migration for a project, and a shell's completion script."""
 
 from __future__ import annotations
 
@@ -21,3 +21,14 @@ def schema(context: Context) -> None:
         context.print_data({"sql": sql})
     else:
         context.out.write(sql)
+
+
+def print_script(context: Context) -> None:
+    """Print the script of a shell, ready to be sourced."""
+    folder = resources.files("lora_tui") / "cli" / "completions"
+    shell = context.arguments.shell
+    script = (folder / f"lora-tui.{shell}").read_text(encoding="utf-8")
+    if context.json:
+        context.print_data({"shell": shell, "script": script})
+    else:
+        context.out.write(script)
