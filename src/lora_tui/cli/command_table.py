@@ -154,7 +154,7 @@ COMMANDS = (
     ),
     Command(
         "urls",
-        "urls:print_urls",
+        "download:print_urls",
         "Print signed URLs, valid for an hour",
         options.urls_options,
         examples=(("urls 3f2a9c1e adapter_model.safetensors", "a link for curl or aria2c"),),
@@ -265,13 +265,13 @@ COMMANDS = (
     ),
     Command(
         "schema",
-        "schema:schema",
+        "scripts:schema",
         "Print the SQL migration for a project",
         examples=(("schema", "SQL to run in the project's SQL editor"),),
     ),
     Command(
         "completion",
-        "completion:print_script",
+        "scripts:print_script",
         "Print a shell completion script",
         options.completion_options,
         examples=(

@@ -1,4 +1,4 @@
-"""`schema` and `completion`: print the SQL migration for a project, and a shell's completion script."""
+"""`schema`: print the SQL migration for a project; `completion`: a shell's completion script."""
 
 from __future__ import annotations
 

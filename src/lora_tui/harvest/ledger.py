@@ -19,6 +19,7 @@ from lora_tui import clock
 from lora_tui.config.table import Profile
 from lora_tui.files import make_private_directory
 from lora_tui.harvest.ledger_schema import (
+    VALID_VALUES,
     FileState,
     JobState,
     State,
@@ -40,30 +41,6 @@ _INSERT: Final = (
     "INSERT INTO jobs (job_id, external_job_id, completed_at, updated_at, first_seen)"
     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (job_id)"
 )
-_INTEGER: Final = "typeof({0}) = 'integer' AND {0} BETWEEN 0 AND {1}"
-_VALID: Final = {
-    "jobs": (
-        f"state IN ({', '.join(repr(str(state)) for state in State)})",
-        _INTEGER.format("attempts", 1_000_000),
-        f"(stars IS NULL OR {_INTEGER.format('stars', 5)})",
-        _INTEGER.format("warned", 1),
-        *(f"typeof({name}) = 'text'" for name in ("job_id", "external_job_id", "name", "holder")),
-        *(
-            f"typeof({name}) IN ('text', 'null')"
-            for name in ("completed_at", "next_try", "reason", "details", "remedy", "artifact_id")
-        ),
-        "typeof(updated_at) = 'text'",
-        "typeof(first_seen) IN ('text', 'null')",
-    ),
-    "files": (
-        "typeof(job_id) = 'text'",
-        "typeof(name) = 'text'",
-        _INTEGER.format("done", 1 << 62),
-        f"(total IS NULL OR {_INTEGER.format('total', 1 << 62)})",
-        _INTEGER.format("stored", 1),
-    ),
-}
-"""The valid values of each column, as conditions in SQL."""
 _log: Final = logging.getLogger("lora_tui.harvest")
 
 
@@ -319,7 +296,7 @@ class Ledger:
 
     def _reset_damaged(self) -> None:
         """Delete rows with invalid values, which a failing disk may leave."""
-        for table, values in _VALID.items():
+        for table, values in VALID_VALUES.items():
             wrong = f"NOT ({' AND '.join(values)})"
             query = f"SELECT rowid FROM {table} WHERE {wrong}"  # noqa: S608 - our own words
             rows = self._read(query)

@@ -94,6 +94,30 @@ CREATE TABLE IF NOT EXISTS files (
     PRIMARY KEY (job_id, name)
 );
 """
+_INTEGER: Final = "typeof({0}) = 'integer' AND {0} BETWEEN 0 AND {1}"
+VALID_VALUES: Final = {
+    "jobs": (
+        f"state IN ({', '.join(repr(str(state)) for state in State)})",
+        _INTEGER.format("attempts", 1_000_000),
+        f"(stars IS NULL OR {_INTEGER.format('stars', 5)})",
+        _INTEGER.format("warned", 1),
+        *(f"typeof({name}) = 'text'" for name in ("job_id", "external_job_id", "name", "holder")),
+        *(
+            f"typeof({name}) IN ('text', 'null')"
+            for name in ("completed_at", "next_try", "reason", "details", "remedy", "artifact_id")
+        ),
+        "typeof(updated_at) = 'text'",
+        "typeof(first_seen) IN ('text', 'null')",
+    ),
+    "files": (
+        "typeof(job_id) = 'text'",
+        "typeof(name) = 'text'",
+        _INTEGER.format("done", 1 << 62),
+        f"(total IS NULL OR {_INTEGER.format('total', 1 << 62)})",
+        _INTEGER.format("stored", 1),
+    ),
+}
+"""The valid values of each column, as conditions in SQL."""
 
 
 def open_ledger_file(path: Path) -> sqlite3.Connection:
