@@ -14,12 +14,17 @@ from lora_tui.cache.model_query import ModelQuery, Sort, natural_direction
 from lora_tui.cache.search import id_prefix, index_words
 from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of, keep_sums
 from lora_tui.clock import moment_of
+from lora_tui.errors import NotFoundError
 from lora_tui.json_values import parse_json
 
 if TYPE_CHECKING:  # `list` does not need the domain
     from lora_tui.domain import Model, Row
 
+NOT_FOUND: Final = "Model not found or access denied"
+"""The two are not distinguished."""
+
 __all__ = [
+    "NOT_FOUND",
     "ModelList",
     "ModelQuery",
     "ModelSummary",
@@ -32,6 +37,7 @@ __all__ = [
     "names_of",
     "natural_direction",
     "put_models",
+    "require_model",
     "select_models",
     "select_rows",
     "sizes_of",
@@ -107,6 +113,14 @@ def get_model(db: sqlite3.Connection, model_id: str) -> Model | None:
 
     row = get_row(db, model_id)
     return None if row is None else Model.from_row(row)
+
+
+def require_model(db: sqlite3.Connection, model_id: str) -> Model:
+    """One model with its dataset and job. Raises NotFoundError if it is not in the cache."""
+    model = get_model(db, model_id)
+    if model is None:
+        raise NotFoundError(NOT_FOUND)
+    return model
 
 
 def names_of(db: sqlite3.Connection, ids: Iterable[str]) -> dict[str, str]:

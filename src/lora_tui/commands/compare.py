@@ -7,7 +7,7 @@ from lora_tui.cache import models
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import Model
-from lora_tui.errors import NotFoundError, UsageError
+from lora_tui.errors import UsageError
 from lora_tui.reports import MAX_COMPARED, MIN_COMPARED, compare
 from lora_tui.reports.compare import LETTERS, Comparison
 from lora_tui.text import cell_width, fit
@@ -47,10 +47,7 @@ def _comparison(context: Context) -> Comparison:
                     details=summary.id,
                     remedy="name each model once",
                 )
-            model = models.get_model(db, summary.id)
-            if model is None:
-                raise NotFoundError("Model not found or access denied")
-            found[summary.id] = model
+            found[summary.id] = models.require_model(db, summary.id)
         opinions = [get_opinion(db, model.job_id) for model in found.values()]
     return compare.compare_models(list(found.values()), opinions)
 

@@ -121,7 +121,7 @@ def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:
     found = models.find_models(db, reference)
     if not found:
         raise NotFoundError(
-            "Model not found or access denied",
+            models.NOT_FOUND,
             remedy="run `lora-tui sync`: the cache of an earlier version has been rebuilt"
             if metadata.is_rebuilt(db)
             else "run `lora-tui list` to see the models, or `lora-tui sync` if it is new",

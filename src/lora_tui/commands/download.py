@@ -68,10 +68,7 @@ def download_model(context: Context) -> None:
 def require_model(context: Context, reference: str) -> Model:
     """The model that a reference names. Raises NotFoundError, UsageError."""
     with context.cache() as db:
-        model = models.get_model(db, resolve(db, reference).id)
-    if model is None:
-        raise NotFoundError("Model not found or access denied")
-    return model
+        return models.require_model(db, resolve(db, reference).id)
 
 
 def print_urls(context: Context) -> ExitCode:

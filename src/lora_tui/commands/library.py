@@ -143,8 +143,9 @@ def _say_result(context: Context, files: Sequence[LocalFile], broken: int, pendi
     unproven = sum(
         file.state is FileState.OK and not (file.checked and file.checked.proven) for file in files
     )
-    count = "1 file" if good == 1 else f"{good} files"
-    line = f"{count} as downloaded, {broken} broken, {pending} not downloaded"
+    line = (
+        f"{formats.counted(good, 'file')} as downloaded, {broken} broken, {pending} not downloaded"
+    )
     if unproven:
         line += f"; {unproven} without a known checksum"
     context.say(line)

@@ -13,7 +13,7 @@ from lora_tui.commands.context import Context, resolve
 from lora_tui.commands.show import model_lines, opinion_lines
 from lora_tui.config.kinds import expanded
 from lora_tui.domain import Model
-from lora_tui.errors import NotFoundError, UsageError
+from lora_tui.errors import UsageError
 from lora_tui.filenames import slug
 from lora_tui.files import PUBLIC_MODE, disk_error, write_file
 from lora_tui.reports.model_card import ModelCard, to_html, to_markdown
@@ -25,9 +25,7 @@ def report(context: Context) -> None:
     """Print the document, or write it to a file atomically."""
     arguments = context.arguments
     with context.cache() as db:
-        model = models.get_model(db, resolve(db, arguments.model).id)
-        if model is None:
-            raise NotFoundError("Model not found or access denied")
+        model = models.require_model(db, resolve(db, arguments.model).id)
         opinion = get_opinion(db, model.job_id)
         curve = get_curve(db, model.job_id) or model.training.loss_curve
     card = ModelCard(

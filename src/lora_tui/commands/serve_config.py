@@ -6,7 +6,6 @@ from lora_tui.adapters.snippets import PLACEHOLDER_BASE, PLACEHOLDER_DIRECTORY, 
 from lora_tui.cache import models
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
-from lora_tui.errors import NotFoundError
 from lora_tui.library.served import find_directory, served_adapter
 from lora_tui.transfers.model_directory import is_outdated, model_directory
 
@@ -15,9 +14,7 @@ def serve_config(context: Context) -> None:
     """Print the snippet on stdout and what is still missing on stderr; uses no network."""
     program = context.arguments.program
     with context.cache() as db:
-        model = models.get_model(db, resolve(db, context.arguments.model).id)
-        if model is None:
-            raise NotFoundError("Model not found or access denied")
+        model = models.require_model(db, resolve(db, context.arguments.model).id)
         noted = downloaded_to(db, model.id)
     downloads = context.profile.downloads_dir
     directory = find_directory(

@@ -21,7 +21,7 @@ def show_model(context: Context) -> None:
         job_id = str(row.get("job_id") or "") if row else ""
         opinion = get_opinion(db, job_id)
     if row is None:
-        raise NotFoundError("Model not found or access denied")
+        raise NotFoundError(models.NOT_FOUND)
     if context.json:
         dataset_keys = ("id", "name", "format", "total_training_pairs")
         job_keys = ("id", "preset_id", "created_at", "started_at", "completed_at")

@@ -174,7 +174,7 @@ def describe(event: Event) -> str:
 def _sentence(event: Event) -> str:
     match event:
         case CycleStarted():
-            jobs = "1 job is" if event.waiting == 1 else f"{formats.count(event.waiting)} jobs are"
+            jobs = formats.counted(event.waiting, "job is", "jobs are")
             rest = "".join(
                 f", {formats.count(count)} {words}"
                 for count, words in ((event.later, "to be tried later"), (event.dead, "failed"))
@@ -206,14 +206,14 @@ def _sentence(event: Event) -> str:
         case ResultExpiring():
             why = f"; the last try: {event.reason}" if event.reason else ""
             return (
-                f"{event.job_id[:8]}  WARNING: the worker drops the result of"
+                f"{event.job_id[:8]}  WARNING: the worker deletes the result of"
                 f" {event.external_job_id} in {event.seconds_left // 60} min{why}"
             )
         case ResultLost():
             why = f"; {event.reason}" if event.reason else ""
             return (
                 f"{event.job_id[:8]}  WARNING: the result of {event.external_job_id} is lost:"
-                f" the worker dropped it before it was harvested{why}"
+                f" the worker deleted it before it was harvested{why}"
             )
         case TransferSlow():
             what = "a step of this job is slow"
@@ -222,8 +222,8 @@ def _sentence(event: Event) -> str:
                     f"{event.file} is slow ({formats.size(event.bytes_per_second)}/s,"
                     f" {formats.size(event.done)} of {formats.size(event.total)})"
                 )
-            waiting = formats.count(event.waiting)
-            return f"{event.job_id[:8]}  WARNING: {what}: {waiting} waiting go first"
+            waiting = formats.counted(event.waiting, "waiting job is", "waiting jobs are")
+            return f"{event.job_id[:8]}  WARNING: {what}; {waiting} harvested first"
         case CycleFinished():
             counts = [
                 f"{formats.count(event.harvested)} harvested",

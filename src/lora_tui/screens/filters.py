@@ -79,7 +79,7 @@ class FilterScreen(Modal[None]):
             bound(
                 f"filters.stars_{n}",
                 f"stars({n})",
-                f"At least {n} star{'' if n == 1 else 's'}" if n else "Any number of stars",
+                f"At least {formats.counted(n, 'star')}" if n else "Any number of stars",
                 show=False,
             )
             for n in range(6)

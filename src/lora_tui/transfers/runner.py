@@ -21,7 +21,7 @@ from lora_tui.cache.changes import Topic, publish
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import put_downloaded
 from lora_tui.cache.metadata import Owner
-from lora_tui.cache.models import get_model
+from lora_tui.cache.models import require_model
 from lora_tui.cache.transfer_queue import (
     ACTIVE,
     Transfer,
@@ -32,7 +32,7 @@ from lora_tui.cache.transfer_queue import (
     transfers_of,
 )
 from lora_tui.domain import Model
-from lora_tui.errors import InUseError, LoraTuiError, NotFoundError
+from lora_tui.errors import InUseError, LoraTuiError
 from lora_tui.locks.file_lock import SUSPENDED_SECONDS
 from lora_tui.locks.presence import Presence, is_present, present_process
 from lora_tui.processes import LockHolder, new_identity
@@ -282,9 +282,7 @@ class Runner:
             return True
 
         try:
-            model = get_model(db, row.model_id)
-            if model is None:
-                raise NotFoundError("Model not found or access denied")
+            model = require_model(db, row.model_id)
             options = FetchOptions(
                 sign=lambda: self._tools.sign(row.object_path),
                 progress=progress,

@@ -127,7 +127,7 @@ class Downloads:
         lines = [name, *map(short_path, sorted(places))]
         unproven = sum(row.checked is not None and not row.checked.proven for row in rows)
         if unproven:
-            what = "1 file has" if unproven == 1 else f"{unproven} files have"
+            what = formats.counted(unproven, "file has", "files have")
             lines.append(f"{what} no checksum to compare")
         self._app.notify("\n".join(lines), title="Downloaded")
         self._app.bell()
