@@ -32,15 +32,15 @@ def is_identity(text: str) -> bool:
 
 
 def is_process_alive(identity: str) -> bool | None:
-    """Whether the process of that identity runs; None where its number tells nothing here.
+    """Whether the process of that identity runs; None where its PID tells nothing here.
 
-    A number counts only on the same machine with the same set of process numbers: the host name,
-    the boot of the system and the namespace must all be the same. It is False for a process from
-    before this machine was started again, and where another process has the number now; None for
-    every other machine or container, also one with the same host name: ask `locks.presence` or
+    A PID counts only on the same machine in the same PID namespace: the host name, the boot of the
+    system and the namespace must all be the same. It is False for a process from before this
+    machine was started again, and where another process has the PID now; None for every other
+    machine or container, also one with the same host name: ask `locks.presence` or
     `locks.file_lock`, which go by heartbeats.
 
-    Understands the identities of earlier versions as well: `host/pid/random`, and a bare number;
+    Understands the identities of earlier versions as well: `host/pid/random`, and a bare PID;
     these are never certain to be dead. False for any other text.
     """
     found = _IDENTITY.fullmatch(identity.strip())
@@ -85,7 +85,7 @@ def host_name() -> str:
 def read_machine() -> str:
     """`boot-namespace-installation` of this process; empty except on Linux.
 
-    `boot` changes when the machine starts, `namespace` is the set of process numbers, and
+    `boot` changes when the machine starts, `namespace` is the PID namespace, and
     `installation` identifies the operating system. The last is empty in a container, as all
     containers of one image may have the same.
     """
@@ -198,7 +198,7 @@ _IDENTITY: Final = re.compile(
     re.ASCII,
 )
 _FIRST_NAMESPACES: Final = (0xEFFFFFFC, 0xEFFFFFFB)
-"""The numbers of the namespaces of processes and cgroups outside of any container (Linux)."""
+"""The inode numbers of the PID and cgroup namespaces outside of any container (Linux)."""
 _STARTED: Final = 19
 """The place of the start among `process_status`."""
 

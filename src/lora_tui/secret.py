@@ -1,6 +1,6 @@
 """A string that must not be shown: printing, logging and pickling it show a mask.
 
-A server may say it to us nevertheless: `without_held` takes all that we hold out of a text.
+A server may repeat it in a response: `without_held` removes all secrets that we hold from a text.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ def database_error_reason(error: OSError | sqlite3.Error, path: Path | None) -> 
 def lacks_locks(error: sqlite3.Error, path: Path) -> bool:
     """Whether SQLite failed because the file system of its file has no locks."""
     code = getattr(error, "sqlite_errorcode", None)
-    if code in _OF_LOCKS:
+    if code in _LOCK_CODES:
         return True
     if sqlite_code(error) != sqlite3.SQLITE_BUSY:  # SQLite reports ENOLCK as this
         return False
@@ -211,7 +211,7 @@ _DAMAGED: Final = Reason("the file is damaged", "move it away; a new one will be
 _HELD: Final = Reason(
     "another process holds it", "end the other lora-tui, or wait for it; then try again", False
 )
-_OF_LOCKS: Final = (
+_LOCK_CODES: Final = (
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_IOERR_LOCK,
     sqlite3.SQLITE_IOERR_RDLOCK,

@@ -1,4 +1,4 @@
-"""Brings the cache up to the backend: who may sync, in which order, and how a table is read.
+"""Updates the cache from the backend: who may sync, in which order, and how a table is read.
 
 The sync takes the four tables in turn (cache/remote_tables.py), then the loss curves. A table is
 read in up to three steps:
@@ -52,18 +52,18 @@ from lora_tui.errors import (
     NotFoundError,
     QueryTimeoutError,
 )
-from lora_tui.fetching.curves import pull_curve, pull_curves
+from lora_tui.fetching.curves import pull_curves
 from lora_tui.fetching.rows import OVERLAP, RowReader, prefetch_pages
 from lora_tui.gateway.paging import Cursor, Page, RowLimit, is_uuid, next_cursor, repeated_rows
 from lora_tui.gateway.rest import Rest
 from lora_tui.processes import LockHolder, in_use_error, new_identity
 
-__all__ = ("Progress", "SyncReport", "pull_curve", "sync_cache")
+__all__ = ("Progress", "SyncReport", "sync_cache")
 
 RECONCILE_EVERY: Final = timedelta(hours=24)
 _MOST_UNREAD: Final = 240
 _ROWS_A_TRANSACTION: Final = 1000
-_OF_ONE_TABLE: Final = (BackendError, NotFoundError, QueryTimeoutError)
+_TABLE_ERRORS: Final = (BackendError, NotFoundError, QueryTimeoutError)
 """Errors of one table, which do not stop the others (DeniedError is a NotFoundError)."""
 _RECONCILED: Final = "sync.reconciled"
 
@@ -104,7 +104,7 @@ def sync_cache(
     on_wait: Callable[[LockHolder], None] | None = None,
     check_cache: bool = True,
 ) -> SyncReport:
-    """Bring the cache up to the backend.
+    """Update the cache from the backend.
 
     `full` reads and writes every row again, and all points of the curves whose points were read.
     If another sync of this cache runs, calls `on_wait` with its process and waits up to `patience`
@@ -177,7 +177,7 @@ def _sync_tables(
         reader = RowReader(rest, user_id, table)
         try:
             _sync_table(reader, db, report, progress, compare=compare, rewrite=rewrite)
-        except _OF_ONE_TABLE as error:
+        except _TABLE_ERRORS as error:
             report.failures.append(error)
             continue
         if table.topic is Topic.MODELS:
@@ -205,7 +205,7 @@ def _sync_table(
     invalid[name] = 0
     pulled = _pull(reader, db, on_rows)
     report.add(name, pulled)
-    compare = compare or pulled.clock_set_back or pulled.unsure
+    compare = compare or pulled.clock_set_back or pulled.may_lack_rows
     known = metadata.get_value(db, f"{metadata.MISSING_ROWS}{name}") or "0"
     if compare or _missing_rows(reader, db) not in (None, known):
         compare, invalid[name] = True, 0
@@ -226,12 +226,12 @@ def _refresh_read_flags(reader: RowReader, db: sqlite3.Connection) -> None:
     ids = [i for i in records.unread_ids(db, _MOST_UNREAD) if is_uuid(i)]
     rows = reader.by_id(ids)
     changed = changed_rows(db, reader.table, rows)
-    there = {row_id(row) for row in rows}
-    gone = [i for i in ids if i not in there]
-    if changed or gone:
+    present = {row_id(row) for row in rows}
+    removed = [i for i in ids if i not in present]
+    if changed or removed:
         with transaction(db, reader.table.topic):
             write_rows(db, reader.table, changed, Tally())
-            remove_rows(db, reader.table, gone, Tally())
+            remove_rows(db, reader.table, removed, Tally())
 
 
 # Pull -------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def _pull(reader: RowReader, db: sqlite3.Connection, on_rows: Callable[[int], No
             if last_time is None and server_time is not None:
                 last_time = timestamp_text(server_time)
                 metadata.put_value(db, time_key, last_time)
-        tally.unsure |= after is None and page.full
+        tally.may_lack_rows |= after is None and page.full
         on_rows(tally.written)
         limit.add(len(page.rows))
     if server_time is not None:
@@ -296,7 +296,7 @@ def _reread_overlap(
         _fetch_changed(reader, db, [row for row, at in found if at and at.place <= end], tally)
         following = next_cursor(page.rows, table.key, after)
         if following is None:
-            tally.unsure |= page.full
+            tally.may_lack_rows |= page.full
             return server_time
         if following.id == cursor.id or any(at and at.place > end for _, at in found):
             return server_time
@@ -368,9 +368,9 @@ def _reconcile(
             if repeats:
                 raise repeated_rows(table.remote)
             return tally  # the walk may be incomplete
-    gone = [i for i in before if i not in seen or i in hidden]
-    for start in range(0, len(gone), _ROWS_A_TRANSACTION):
-        some = gone[start : start + _ROWS_A_TRANSACTION]
+    removed = [i for i in before if i not in seen or i in hidden]
+    for start in range(0, len(removed), _ROWS_A_TRANSACTION):
+        some = removed[start : start + _ROWS_A_TRANSACTION]
         with transaction(db, table.topic):
             now = table.stamps(db, some)
             remove_rows(db, table, [i for i in some if now.get(i) == before[i]], tally)

@@ -13,8 +13,9 @@ from lora_tui.cache import metrics
 from lora_tui.cache.connection import open_cache, path_of
 from lora_tui.cache.integrity import check_integrity, find_damage
 from lora_tui.errors import QueryTimeoutError
+from lora_tui.fetching.curves import pull_curve
 from lora_tui.gateway.rest import Rest
-from lora_tui.sync import pull_curve, sync_cache
+from lora_tui.sync import sync_cache
 from tests.sync.faulty_server import TIMED_OUT, USER, FaultyProject, serving
 from tests.tui.library import identifier, model_row
 

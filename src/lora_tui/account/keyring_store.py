@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ATTENDED_SECONDS = 30.0
 """How long an answer is waited for where the user may have to unlock the keyring first."""
 UNATTENDED_SECONDS = 5.0
-"""The same where the session in the keyring can be replaced with a configured password."""
+"""Seconds, as above, where a configured password can replace the session in the keyring."""
 HINT_SECONDS = 3.0
 """After this long a line says what is waited for."""
 
@@ -90,7 +90,7 @@ def _ask(call: Callable[[Any], Any], patience: float) -> Any:
         from lora_tui.account import notice
 
         if patience > UNATTENDED_SECONDS:
-            notice.say("Waiting for the keyring, which may ask for its password in a window")
+            notice.warn("Waiting for the keyring, which may ask for its password in a window")
         thread.join(patience - HINT_SECONDS)
     if thread.is_alive():
         _unanswered[:] = [thread]

@@ -306,7 +306,7 @@ def _keep_session(profile: Profile, session: Session) -> None:
         sessions.keep_session(profile, session)
     except DiskError as error:
         place = f" ({error.details})" if error.details else ""
-        notice.say(f"{error}{place}; this command uses it all the same")
+        notice.warn(f"{error}{place}; this command uses it all the same")
 
 
 def _client(url: str, anon_key: str, *, patient: bool = False) -> httpx.Client:

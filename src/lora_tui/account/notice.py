@@ -6,7 +6,7 @@ import logging
 import threading
 
 
-def say(line: str) -> None:
+def warn(line: str) -> None:
     """Log a warning, which commands print; in another thread than the main one an information.
 
     The application asks the network in threads, while it draws on the terminal.

@@ -357,7 +357,7 @@ def _save(profile: Profile, file: Path, session: Session) -> str:
     if refusal is not None and "access_token" not in before:
         from lora_tui.account import notice
 
-        notice.say(f"The keyring {refusal}: the session is kept in a file only you can read")
+        notice.warn(f"The keyring {refusal}: the session is kept in a file only you can read")
     return FILE
 
 

@@ -34,10 +34,10 @@ _DAMAGED: Final = "The cache file is damaged"
 _INSTEAD: Final = "set LORA_TUI_HOME to another directory"
 _NO_VERSION: Final = 1_000_000
 """A schema number that is never reached; a larger one means a damaged header."""
-_OF_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG)
+_DAMAGE_CODES: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG)
 _MISLEADING: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_ERROR)
 """Codes that SQLite also raises for a damaged header."""
-_OF_THE_DISK: Final = (sqlite3.SQLITE_FULL, *ACCESS_CODES)
+_DISK_CODES: Final = (sqlite3.SQLITE_FULL, *ACCESS_CODES)
 
 
 def open_existing(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
@@ -211,9 +211,9 @@ def _translated(error: sqlite3.Error, details: str, path: Path | None) -> LoraTu
     """The error for the user; None for a bug of ours."""
     code, text = sqlite_code(error), str(error)
     misleads = code in _MISLEADING and path is not None and has_damaged_header(path)
-    if code in _OF_DAMAGE or misleads or _is_message_of_damage(text):
+    if code in _DAMAGE_CODES or misleads or _is_message_of_damage(text):
         return DamagedCacheError(_DAMAGED, details=f"{details}: {text}")
-    if code in _OF_THE_DISK or (path is not None and lacks_locks(error, path)):
+    if code in _DISK_CODES or (path is not None and lacks_locks(error, path)):
         return database_error(error, "The cache can't be read or written", path, instead=_INSTEAD)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         holder = database_writer(path) if path else LockHolder()

@@ -88,7 +88,7 @@ class Tally:
     """Rows that can't be shown at all: without an id, or not JSON objects."""
     clock_set_back: bool = False
     """Whether the server's clock was set back since the last sync."""
-    unsure: bool = False
+    may_lack_rows: bool = False
     """Whether rows may have been missed: only a comparison by ids can tell."""
 
 
@@ -141,7 +141,7 @@ def _try_put(db: sqlite3.Connection, table: RemoteTable, rows: Sequence[Row]) ->
     db.execute("SAVEPOINT some_rows")
     try:
         table.put(db, rows)
-    except _OF_ODD_VALUES as error:
+    except _VALUE_ERRORS as error:
         db.execute("ROLLBACK TO some_rows")
         db.execute("RELEASE some_rows")
         _log.warning("%s: could not store a row as it is: %s", table.remote, type(error).__name__)
@@ -169,7 +169,7 @@ def _remove_jobs(db: sqlite3.Connection, ids: Sequence[str]) -> None:
 
 _TRUE: Final = (True, 1, "true", "t")
 _log: Final = logging.getLogger("lora_tui.sync")
-_OF_ODD_VALUES: Final = (
+_VALUE_ERRORS: Final = (
     ArithmeticError,
     AttributeError,
     LookupError,

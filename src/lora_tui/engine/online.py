@@ -27,11 +27,12 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
+from lora_tui.fetching.curves import pull_curve
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.retry import download_wait
 from lora_tui.library.disk_check import import_existing
 from lora_tui.processes import LockHolder
-from lora_tui.sync import Progress, SyncReport, pull_curve, sync_cache
+from lora_tui.sync import Progress, SyncReport, sync_cache
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.download import DownloadResult, download
 from lora_tui.transfers.model_directory import model_directory

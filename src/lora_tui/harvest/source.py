@@ -16,7 +16,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -207,11 +207,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 class Target:
     """A parsed URL with its checked addresses."""
 
-    secure: bool
     host: str
-    port: int
-    request: str = field(repr=False)
-    """Path and query; the query is secret."""
     addresses: tuple[str, ...]
 
 
@@ -245,14 +241,7 @@ def resolve_target(url: str, *, allow_private: bool, by_proxy: bool = False) -> 
         addresses = []
     if not allow_private and not all(map(is_public, addresses)):
         raise private
-    path = parts.path or "/"
-    return Target(
-        secure=parts.scheme == "https",
-        host=host,
-        port=port,
-        request=f"{path}?{parts.query}" if parts.query else path,
-        addresses=tuple(addresses),
-    )
+    return Target(host, tuple(addresses))
 
 
 def resolve(host: str, port: int) -> list[str]:

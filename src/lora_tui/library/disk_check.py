@@ -44,16 +44,16 @@ from lora_tui.transfers.verify import sha256_of
 def check_presence(db: Connection) -> None:
     """Check every downloaded file, and update the states that differ."""
     before = {row.id: row for row in downloaded_files(db)}
-    looks = {number: _look(row) for number, row in before.items()}
-    news = {
-        number: look
-        for number, look in looks.items()
-        if look != (before[number].state, before[number].modified)
+    states = {number: _state_on_disk(row) for number, row in before.items()}
+    changed = {
+        number: found
+        for number, found in states.items()
+        if found != (before[number].state, before[number].modified)
     }
-    if news:
-        shown = any(state is not before[number].state for number, (state, _) in news.items())
+    if changed:
+        shown = any(state is not before[number].state for number, (state, _) in changed.items())
         with transaction(db, *((Topic.TRANSFERS,) if shown else ())):
-            for number, (state, modified) in news.items():
+            for number, (state, modified) in changed.items():
                 put_file_state(db, before[number], state, modified)
     _check_models(db)
 
@@ -78,14 +78,14 @@ def record_damage(db: Connection, adapters: Iterable[Adapter]) -> None:
         for file in adapter.files
         if file.state in ALTERED
     }
-    news = [
+    changed = [
         row
         for row in downloaded_files(db)
         if row.target in damaged and row.state is TransferState.DONE
     ]
-    if news:
+    if changed:
         with transaction(db, Topic.TRANSFERS):
-            for row in news:
+            for row in changed:
                 put_file_state(db, row, TransferState.CHANGED, _modified(row.target))
     check_presence(db)
 
@@ -128,7 +128,7 @@ def _modified(path: Path) -> int | None:
         return None
 
 
-def _look(row: Transfer) -> tuple[TransferState, int | None]:
+def _state_on_disk(row: Transfer) -> tuple[TransferState, int | None]:
     """The state of a file, and the modification time that it belongs to."""
     known = (row.state, row.modified)
     try:
@@ -157,7 +157,7 @@ def _check_models(db: Connection) -> None:
     rows: dict[tuple[str, Path], dict[str, Transfer]] = {}
     for row in downloaded_files(db):
         rows.setdefault((row.model_id, row.target.parent), {})[row.file] = row
-    news: dict[str, bool] = {}
+    changed: dict[str, bool] = {}
     copies: dict[str, Path] = {}
     for model_id, directory in downloaded_models(db).items():
         try:
@@ -168,10 +168,10 @@ def _check_models(db: Connection) -> None:
         if copy is not None:
             copies[model_id] = copy
         elif intact is not (downloaded_to(db, model_id) is not None):
-            news[model_id] = intact
-    if news or copies:
+            changed[model_id] = intact
+    if changed or copies:
         with transaction(db, Topic.TRANSFERS, Topic.MODELS):
-            for model_id, intact in news.items():
+            for model_id, intact in changed.items():
                 put_intact(db, model_id, intact)
             for model_id, copy in copies.items():
                 put_downloaded(db, model_id, copy)

@@ -23,7 +23,7 @@ def bound(
     priority: bool = False,
     tooltip: str = "",
 ) -> Binding:
-    """What does `action` on the keys of the name that `[keys]` has for it."""
+    """A binding of `action` to the keys that `[keys]` of the configuration gives this name."""
     return Binding(
         DEFAULT_KEYS[name],
         action,
