@@ -141,6 +141,18 @@ def test_a_link_to_a_heading_finds_it(document: Path) -> None:
         assert anchor in ids, f"{target}#{anchor}"
 
 
+def test_a_heading_that_the_program_cites_exists() -> None:
+    cited = [
+        (path.name, page, " ".join(heading.split()))
+        for path in (ROOT / "src").rglob("*.py")
+        for page, heading in re.findall(r'(docs/[\w-]+\.md), "([^"]+)"', path.read_text())
+    ]
+    assert cited
+    for source, page, heading in cited:
+        headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+        assert heading in headings, source
+
+
 def test_every_document_is_reached_from_the_readme() -> None:
     links = re.compile(r"\]\(([^)#\s]+\.md)")
     reached, waiting = set(), [ROOT / "README.md"]

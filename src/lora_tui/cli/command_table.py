@@ -1,7 +1,7 @@
 """The table of commands: what runs each, its summary, its options, and examples to copy.
 
-Imports only what `list` needs, not even `typing` or `dataclasses` (docs/architecture.md, "How fast
-`list` is").
+Imports only what `list` needs, not even `typing` or `dataclasses` (docs/architecture.md, "Fast
+lists, first frame, and `list`").
 """
 
 from __future__ import annotations

@@ -379,12 +379,12 @@ def read_text_file(path: Path | str, what: str) -> str:
                 raise IsADirectoryError(errno.EISDIR, "Is a directory")
             if stat.S_ISFIFO(mode):
                 if pipe not in _piped:
-                    _piped[pipe] = _read_pipe(descriptor).decode("utf-8-sig")
+                    _piped[pipe] = _decoded(_read_pipe(descriptor))
                 return _piped[pipe]
             if not stat.S_ISREG(mode) and os.fspath(path) != os.devnull:
                 raise OSError(errno.EINVAL, "it is neither a file nor a pipe")
             with open(descriptor, "rb", closefd=False) as file:
-                return _checked_size(file.read(_MOST_BYTES + 1)).decode("utf-8-sig")
+                return _decoded(_checked_size(file.read(_MOST_BYTES + 1)))
         finally:
             os.close(descriptor)
     except FileNotFoundError:
@@ -423,6 +423,11 @@ def _read_pipe(descriptor: int) -> bytes:
         poll.register(descriptor, select.POLLIN)
         if not chunk and any(event == select.POLLHUP for _, event in poll.poll(left * 1000)):
             return read  # a program has opened and closed it
+
+
+def _decoded(data: bytes) -> str:
+    """The text without a byte order mark; `list` has no time to load the codec for that."""
+    return data.decode().removeprefix("\ufeff")
 
 
 def _checked_size(data: bytes) -> bytes:

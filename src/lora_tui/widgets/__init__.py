@@ -1,4 +1,4 @@
 """Widgets of the screens: the list of models, parts of pages, bars, forms and text helpers.
 
-May import `cache` (to read), `domain`, `opinion`, `reports`, `adapters` and `formats`; no screen.
+May import `engine` and the layers below it, of which it uses no network; no screen.
 """
