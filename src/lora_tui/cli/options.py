@@ -1,7 +1,8 @@
 """The options and arguments of each command, with their help texts.
 
 Imports only what `list` needs, not even `typing` or `dataclasses` (docs/architecture.md, "Fast
-lists, first frame, and `list`"). What the type of an argument needs is imported when the argument is read.
+lists, first frame, and `list`"). What the type of an argument needs is imported when the argument
+is read.
 """
 
 from __future__ import annotations
