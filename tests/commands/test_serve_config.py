@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 from lora_tui.sandbox import Sandbox
 from tests.commands.models import whole_model
 from tests.conftest import Run
@@ -40,3 +42,18 @@ def test_each_program_has_its_snippet_offline(configured: Sandbox, run: Run) -> 
 
 def test_a_program_that_is_not_known(configured: Sandbox, run: Run) -> None:
     assert run("serve-config", "x", "--for", "luck").code == 2
+
+
+@pytest.mark.parametrize(
+    ("program", "words"), [("ollama", "the name that Ollama has for"), ("llama.cpp", "GGUF")]
+)
+def test_what_replaces_the_placeholder_is_said_where_the_base_model_is_known(
+    configured: Sandbox, run: Run, program: str, words: str
+) -> None:
+    run("sync")
+    model = run("list", "--json").data["models"][0]["id"]
+    base = run("serve-config", model, "--for", program, "--json").data["base_model"]
+    said = run("serve-config", model, "--for", program).err
+    assert words in said
+    assert base in said
+    assert "unknown" not in said

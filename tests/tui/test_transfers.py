@@ -137,11 +137,57 @@ async def test_the_cursor_stays_on_its_file_when_the_order_changes(
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("t")
         await until(pilot, lambda: isinstance(app.screen, TransfersScreen))
+        await pilot.press("down", "up")
         with closing(open_cache(library.path)) as db:
             control(db, Control.DOWN, [ids[0]])
         await until(pilot, lambda: app.screen.query_one(OptionList).highlighted == 2)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ModelScreen))
+
+
+def put_many(library: Library) -> list[int]:
+    """Three queued files for each of ten models."""
+    library.fill()
+    ids: list[int] = []
+    for model in range(10):
+        files = dict.fromkeys(list(FILES)[:3], TransferState.QUEUED)
+        ids += put_model_files(library, model, dict(files), f"model-{model}").values()
+    return ids
+
+
+@pytest.mark.parametrize("keys", [(), ("down", "G", "g")], ids=["untouched", "g"])
+async def test_the_list_stays_at_its_top_until_the_user_moves_the_cursor(
+    library: Library, open_app: Open, keys: tuple[str, ...]
+) -> None:
+    first, second, *_ = put_many(library)
+    app = open_app()
+    async with app.run_test(size=(100, 20)) as pilot:
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, TransfersScreen))
+        await pilot.press(*keys)
+        set_state(library, first, TransferState.DONE)  # it sinks to the end
+        await until(pilot, lambda: chosen_id(app) == second)
+        listing = app.screen.query_one(OptionList)
+        assert (listing.highlighted, listing.scroll_y) == (1, 0)
+
+
+def chosen_id(app: LoraTuiApp) -> int | None:
+    chosen = app.screen.chosen if isinstance(app.screen, TransfersScreen) else None
+    return None if chosen is None else chosen.id
+
+
+async def test_the_model_of_the_first_visible_file_is_named(
+    library: Library, open_app: Open
+) -> None:
+    put_many(library)
+    app = open_app()
+    async with app.run_test(size=(100, 16)) as pilot:
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, TransfersScreen))
+        group = app.screen.query_one("#group")
+        assert not str(group.render()).strip()
+        await pilot.press("G")
+        await until(pilot, lambda: bool(str(group.render()).strip()))
 
 
 @pytest.mark.slow
@@ -162,7 +208,7 @@ async def test_an_unknown_size_is_not_mentioned(
         assert text.count("–") >= 2
         with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
             set_transfer(db, number, TransferState.RUNNING, bytes_done=2048)
-        await until(pilot, lambda: "2.0 KiB" in screen_text(app))
+        await until(pilot, lambda: "2.0 KiB downloaded" in screen_text(app))
 
 
 async def test_nothing_to_show_says_how_to_begin(library: Library, open_app: Open) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from lora_tui.adapters.snippets import PLACEHOLDER_BASE, PLACEHOLDER_DIRECTORY, snippet
+from lora_tui.adapters.snippets import (
+    PLACEHOLDER_BASE,
+    PLACEHOLDER_DIRECTORY,
+    ServedAdapter,
+    snippet,
+)
 from lora_tui.cache import models
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
@@ -50,4 +55,14 @@ def serve_config(context: Context) -> None:
             f" `lora-tui download {model.id[:8]} --to DIR` downloads the current one."
         )
     if PLACEHOLDER_BASE in text:
-        context.say(f"Replace {PLACEHOLDER_BASE}: the name of the base model is unknown or unsafe.")
+        context.say(f"Replace {PLACEHOLDER_BASE} {_replacement(served, program)}.")
+
+
+def _replacement(served: ServedAdapter, program: str) -> str:
+    """What belongs in the place of the base model's placeholder, and why."""
+    base = served.base_name
+    if base == PLACEHOLDER_BASE:
+        return "by the name of the base model, which the adapter does not name, or not plainly"
+    if program == "ollama":
+        return f"by the name that Ollama has for {base} (`ollama list`), or a directory with it"
+    return f"by the path of {base} as a GGUF file, without .gguf"

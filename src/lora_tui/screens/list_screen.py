@@ -44,6 +44,44 @@ class FullList(OptionList):
         """Offer `enter` only where it does something."""
         return action != "select" or bool(getattr(self.screen, "can_select", True))
 
+    was_moved = False
+    """Whether the user chose the row under the cursor, by a key or a click."""
+
+    def action_cursor_down(self) -> None:
+        """Move down; the cursor stays on that row from then on."""
+        self.was_moved = True
+        super().action_cursor_down()
+
+    def action_cursor_up(self) -> None:
+        """Move up; the cursor stays on that row from then on."""
+        self.was_moved = True
+        super().action_cursor_up()
+
+    def action_page_down(self) -> None:
+        """Move a page down."""
+        self.was_moved = True
+        super().action_page_down()  # type: ignore[no-untyped-call]
+
+    def action_page_up(self) -> None:
+        """Move a page up."""
+        self.was_moved = True
+        super().action_page_up()  # type: ignore[no-untyped-call]
+
+    def action_last(self) -> None:
+        """Move to the last row."""
+        self.was_moved = True
+        super().action_last()
+
+    def action_first(self) -> None:
+        """Move to the first row, and show what is above it."""
+        self.was_moved = False
+        super().action_first()
+        self.scroll_home(animate=False, immediate=True)
+
+    def on_click(self) -> None:
+        """A click chooses a row."""
+        self.was_moved = True
+
 
 class ListScreen(CacheScreen, Generic[Row]):
     """A subclass defines the abstract methods; its `refresh_list` calls `show_rows`."""
@@ -51,6 +89,8 @@ class ListScreen(CacheScreen, Generic[Row]):
     HEADING: ClassVar[str]
     TOPICS: ClassVar[frozenset[Topic]]
     """Changes of these topics change the list."""
+    STARTS_AT_TOP: ClassVar[bool] = False
+    """Whether the cursor stays on the first row, whichever it is, until the user moves it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +171,10 @@ class ListScreen(CacheScreen, Generic[Row]):
         else:
             listing.clear_options()
             listing.add_options([Option(content, disabled=row is None) for row, content in lines])
-            listing.highlighted = self._place_of(chosen)
+            holds = listing.was_moved or not self.STARTS_AT_TOP
+            listing.highlighted = self._place_of(chosen if holds else None)
+            if not holds:
+                listing.scroll_home(animate=False, immediate=True)
         panel = self.query_one(StatePanel)
         listing.display = bool(lines)
         panel.display = not lines

@@ -71,6 +71,7 @@ class TransfersScreen(ListScreen[Transfer]):
     CSS_PATH = ["list_screen.tcss", "transfers.tcss"]  # noqa: RUF012 - Textual's own
     HEADING = "Transfers"
     TOPICS = frozenset({Topic.TRANSFERS, Topic.MODELS})
+    STARTS_AT_TOP = True  # the running files are there
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("app.transfers", "back", "Back", show=False),
@@ -118,11 +119,19 @@ class TransfersScreen(ListScreen[Transfer]):
         super().__init__()
         self._rows: list[Transfer] = []
         self._meter = RateMeter()
+        self._headings: list[tuple[int, Line]] = []
+        """Headings of models, each with its line in the list, from 0."""
 
     def compose_list(self) -> ComposeResult:
         """The total progress, and the list."""
         yield Static(id="total", markup=False)
+        yield Static(id="group", markup=False)
         yield TransferList(id="transfers", markup=False)
+
+    def on_mount(self) -> None:
+        """Read the list, and watch which part of it is visible."""
+        super().on_mount()
+        self.watch(self.query_one(TransferList), "scroll_y", self._show_group, init=False)
 
     def identity(self, row: Transfer) -> int:
         """The id of the file in the queue."""
@@ -134,6 +143,7 @@ class TransfersScreen(ListScreen[Transfer]):
         self._meter.observe(self._rows)
         self.show_rows(self._with_headings())
         self._show_total()
+        self._show_group()
 
     def say_empty(self, panel: StatePanel) -> None:
         """Say how to start a download."""
@@ -158,6 +168,7 @@ class TransfersScreen(ListScreen[Transfer]):
         row = self.chosen
         if row is None:
             return
+        self.query_one(TransferList).was_moved = True  # the cursor stays on this file
         if Control(what) is Control.FORGET and row.state in STOPPED and row.bytes_done:
             self._forget_part(row)
         else:
@@ -218,11 +229,18 @@ class TransfersScreen(ListScreen[Transfer]):
         )
         total.update(_styled([line]))
 
+    def _show_group(self) -> None:
+        """Show the model of the first visible file, where its heading was scrolled off."""
+        top = int(self.query_one(TransferList).scroll_y)
+        above = [line for first, line in self._headings if first < top]
+        self.query_one("#group", Static).update(_styled(above[-1:]))
+
     def _with_headings(self) -> list[tuple[Transfer | None, Content]]:
         """The lines of the list: the files, and a heading (None) for each model."""
         names = names_of(self.db, list({row.model_id for row in self._rows}))
         shown: list[tuple[Transfer | None, Content]] = []
         before: tuple[str, Path] | None = None
+        self._headings, height = [], 0
         for row in self._rows:
             group = (row.model_id, row.target.parent)
             if group != before:
@@ -230,10 +248,13 @@ class TransfersScreen(ListScreen[Transfer]):
                 line = group_heading(name, group[1], self.line_width, ascii_only=self.ascii_only)
                 gap: list[Line] = [[("", "muted")]] if before is not None else []
                 shown.append((None, _styled([*gap, line])))
+                height += len(gap) + 1
+                self._headings.append((height - 1, line))
                 before = group
             rate = self._meter.rate(row) if row.state is TransferState.RUNNING else None
             lines = transfer_lines(row, self.line_width, rate=rate, ascii_only=self.ascii_only)
             shown.append((row, _styled(lines)))
+            height += len(lines)
         return shown
 
 

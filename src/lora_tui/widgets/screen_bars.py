@@ -20,7 +20,7 @@ from lora_tui.cache.transfer_queue import active_transfers
 from lora_tui.widgets.bindings import is_typed
 from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.states import SYNC_ERROR_WORDS
-from lora_tui.widgets.transfer_line import bar, share
+from lora_tui.widgets.transfer_line import bar, downloaded, share
 
 
 class TitleBar(Widget):
@@ -141,7 +141,7 @@ class StatusBar(Widget):
         done = sum(transfer.bytes_done for transfer in transfers)
         totals = [transfer.bytes_total for transfer in transfers]
         if any(total is None for total in totals):
-            return f"{arrow} {share(done, None)}"
+            return f"{arrow} {downloaded(done)}"
         total = sum(total or 0 for total in totals)
         drawn = "".join(bar(done, total, _BAR, ascii_only=self._ascii_only))
         return f"{arrow} {drawn} {share(done, total)} of {formats.size(total)}"

@@ -136,10 +136,9 @@ def progress_line(
 
     `rate` is in bytes per second, `left` in seconds, `longest` the width limit of the bar.
     """
-    amount = (
-        share(done, total) if total is None else f"{formats.size(done)} of {formats.size(total)}"
-    )
-    texts = [amount]
+    texts = [
+        downloaded(done) if total is None else f"{formats.size(done)} of {formats.size(total)}"
+    ]
     if rate is not None:
         texts.append(formats.rate(rate))
     if left is not None:
@@ -162,6 +161,11 @@ def bar(done: int, total: int, width: int, *, ascii_only: bool = False) -> tuple
     full = int(part * width)
     filled, empty = ("#", "-") if ascii_only else ("━", "─")
     return filled * full, empty * (width - full)
+
+
+def downloaded(done: int) -> str:
+    """`448 KiB downloaded`, for a download whose size is unknown."""
+    return f"{formats.size(done)} downloaded" if done else formats.NO_VALUE
 
 
 def share(done: int, total: int | None) -> str:
