@@ -15,6 +15,7 @@ from lora_tui.sandbox import Sandbox
 from tests.account.keyrings import Desktop, installed
 from tests.account.test_login import sign_ins, stored
 from tests.conftest import Ran, Run
+from tests.push.adapter import write_adapter
 
 FAULTS = ("blocks", "raises", "locked")
 
@@ -36,6 +37,12 @@ def told(ran: Ran, caplog: pytest.LogCaptureFixture) -> list[str]:
     lines = [*ran.err.splitlines(), *(record.getMessage() for record in caplog.records)]
     caplog.clear()
     return sorted({line for line in lines if "eyring" in line})
+
+
+@pytest.fixture(autouse=True)
+def adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory has an adapter, for `push`."""
+    monkeypatch.chdir(write_adapter(tmp_path / "adapter"))
 
 
 COMMANDS: dict[str, Callable[[str], tuple[str, ...]]] = {

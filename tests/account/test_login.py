@@ -21,6 +21,7 @@ from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from tests.conftest import Run
 from tests.front import Front
+from tests.push.adapter import write_adapter
 
 
 def use(
@@ -207,13 +208,14 @@ def test_commands_that_need_the_network_sign_in_once_and_share_the_session(
 
 
 @pytest.fixture
-def adapter(tmp_path: Path) -> Path:
-    """A directory that holds no adapter: `push` finds that out after it knows the user."""
-    directory = tmp_path / "adapter"
-    directory.mkdir()
+def adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with an adapter; it is the working directory."""
+    directory = write_adapter(tmp_path / "adapter")
+    monkeypatch.chdir(directory)
     return directory
 
 
+@pytest.mark.usefixtures("adapter")
 @pytest.mark.parametrize("words", [("whoami",), ("push", "."), ("sync",), ("whoami", "--json")])
 def test_the_first_command_signs_in_whatever_it_is(
     configured: Sandbox, run: Run, words: tuple[str, ...], home: Path
@@ -223,6 +225,7 @@ def test_the_first_command_signs_in_whatever_it_is(
     assert [session["email"] for session in stored(home)] == [configured.email]
 
 
+@pytest.mark.usefixtures("adapter")
 @pytest.mark.parametrize("words", [("whoami",), ("push", "."), ("sync",), ("serve",)])
 def test_a_wrong_password_is_exit_code_4_everywhere(
     configured: Sandbox, run: Run, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
@@ -316,6 +319,26 @@ def test_logout_without_a_session_of_this_account_names_the_other_one_and_leaves
     assert configured.email in ran.err
     assert "The cache was removed" in ran.err
     assert stored(home) == before
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_a_refused_access_token_of_the_configuration_names_where_it_is_set(
+    configured: Sandbox, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_file: bool
+) -> None:
+    use("nobody", configured, monkeypatch)
+    head, _, tail = token_of("alice", configured).rpartition(".")
+    refused = f"{head}.{tail[::-1]}"
+    for token in (refused, "not.a.token"):
+        if as_file:
+            (tmp_path / "token").write_text(token)
+            monkeypatch.setenv("LORA_TUI_ACCESS_TOKEN_FILE", str(tmp_path / "token"))
+        else:
+            monkeypatch.setenv("LORA_TUI_ACCESS_TOKEN", token)
+        ran = run("sync")
+        assert ran.code == 4
+        assert "LORA_TUI_ACCESS_TOKEN" in ran.err
+        assert (str(tmp_path / "token") in ran.err) is as_file
+        assert "remove it and run `lora-tui login`" in ran.err
 
 
 def test_an_e_mail_alone_that_differs_says_whose_session_is_stored(

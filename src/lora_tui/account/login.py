@@ -91,6 +91,7 @@ def session_auth(profile: Profile) -> SessionAuth:
         profile.anon_key,
         sign_in(profile),
         sign_in_again=sign_in_again,
+        token_source=profile.source("access_token") if profile.access_token else "",
         on_refresh=keep,
         reload=lambda: _load_session(profile),
         lock=lambda: sessions.refresh_lock(profile),

@@ -252,7 +252,8 @@ def session_of_token(token: Secret, source: str = "This") -> Session:
     if not is_session_of(user_id, token.reveal(), "") or expiry is None:
         raise AuthenticationError(
             f"{source} is not an access token of Supabase",
-            remedy="give the access_token of a session, or run `lora-tui login`",
+            remedy="replace it with the access_token of a session,"
+            " or remove it and run `lora-tui login`",
         )
     return Session(
         access_token=token,

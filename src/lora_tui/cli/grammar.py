@@ -121,6 +121,11 @@ class _Parser(argparse.ArgumentParser):
             self.epilog = "\n".join(["examples:", *lines])
         return super().format_help()
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Like argparse's, but raises OSError where the text can't be written."""
+        if message:
+            (file or sys.stderr).write(message)
+
     def error(self, message: str) -> NoReturn:
         from lora_tui.cli.usage_errors import plain_error
 

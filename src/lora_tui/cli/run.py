@@ -81,6 +81,9 @@ def _run_and_report(words: Sequence[str]) -> int:
                 gc.enable()
         _log_to_stderr(verbosity)
         return _run(arguments)
+    except SystemExit:  # of --help and --version
+        sys.stdout.flush()
+        raise
     except LoraTuiError as error:
         return _report(error, json_wanted=json_wanted)
     except KeyboardInterrupt:

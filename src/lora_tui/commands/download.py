@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import formats
@@ -11,7 +14,8 @@ from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.kinds import expanded
 from lora_tui.domain import Model
-from lora_tui.errors import ExitCode, HiddenFilesError, LoraTuiError, NotFoundError
+from lora_tui.errors import ExitCode, HiddenFilesError, LoraTuiError, NotFoundError, UsageError
+from lora_tui.files import disk_error
 from lora_tui.json_values import json_text
 from lora_tui.text import terminal_safe
 
@@ -21,15 +25,15 @@ URL_SECONDS: Final = 3600
 
 def download_model(context: Context) -> None:
     """Fetch and verify a model's files into a directory."""
-    context.require_network()
     arguments = context.arguments
+    directory = _directory(arguments.to) if arguments.to is not None else None
+    context.require_network()
     from lora_tui.engine.online import OnlineWriters
     from lora_tui.transfers.control import cancel_model
 
     writers = OnlineWriters(context.profile, limit_rate=arguments.limit_rate)
     with closing(writers) as online:
         model = require_model(context, arguments.model)
-        directory = expanded(arguments.to, "--to").absolute() if arguments.to else None
         bars = _Events(context) if arguments.events else _Bars(context)
         with bars:
             try:
@@ -63,6 +67,22 @@ def download_model(context: Context) -> None:
         )
         return
     context.out.write(f"{outcome.directory}\n")
+
+
+def _directory(to: str) -> Path:
+    """The directory of --to. Raises UsageError for an empty one, DiskError where a file is."""
+    if not to:
+        raise UsageError("--to names no directory", remedy="name one, or leave out --to")
+    directory = expanded(to, "--to").absolute()
+    if directory.exists() and not directory.is_dir():
+        error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        raise disk_error(
+            error,
+            "The files can't be saved there",
+            directory,
+            instead="choose another directory with --to",
+        )
+    return directory
 
 
 def require_model(context: Context, reference: str) -> Model:

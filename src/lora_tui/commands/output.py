@@ -52,12 +52,19 @@ class Output:
 
 
 def log_to_stderr(level: int) -> None:
-    """Send log records of `level` and above to stderr, without secrets."""
+    """Send log records of `level` and above to stderr, without secrets.
+
+    Where only warnings are wanted, those of lora-tui itself are plain sentences.
+    """
     import logging
 
     class Lines(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
-            return printable(without_held(super().format(record)))
+            if level >= logging.WARNING and record.name.startswith("lora_tui"):
+                line = f"lora-tui: {record.getMessage().rstrip('.')}."
+            else:
+                line = super().format(record)
+            return printable(without_held(line))
 
     handler = logging.StreamHandler()
     handler.setFormatter(Lines("%(levelname)s %(name)s: %(message)s"))

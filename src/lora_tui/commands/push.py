@@ -26,11 +26,11 @@ from lora_tui.text import terminal_safe
 
 def push(context: Context) -> None:
     """Check the directory, send its files and write its rows, or print the plan."""
-    context.require_network()
     arguments = context.arguments
-    user_id = sign_in(context.profile).user_id
     adapter = read_directory(expanded(arguments.directory, "The directory"))
     log = _log(adapter, arguments.metrics)
+    context.require_network()
+    user_id = sign_in(context.profile).user_id
     for line in _notes(adapter, log):
         context.say(line)
     with connect_service(context.profile) as gateway:

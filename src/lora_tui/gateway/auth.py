@@ -26,12 +26,14 @@ from lora_tui.errors import (
 from lora_tui.gateway.http import RENEWABLE, UNAUTHORIZED_REPEATS, build_client
 from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import (
+    LOGIN_SOURCE,
     TokenRefusal,
     effective_status,
     error_body,
     is_from_service,
     refusal_details,
     token_refusal,
+    token_remedy,
 )
 from lora_tui.gateway.retry import RETRY
 from lora_tui.gateway.vendor import Exchange, auth_client, translated
@@ -205,6 +207,7 @@ class SessionAuth(httpx.Auth):
     while the session is renewed (a lock between processes), `reload` is called first (another
     process may have renewed it), `on_refresh` is called with the new session. `sign_in_again`
     makes a new session where Auth refuses to renew this one; it may raise what `sign_in` raises.
+    `token_source` says in words where the access token is configured, if the session is made of it.
     """
 
     def __init__(
@@ -217,6 +220,7 @@ class SessionAuth(httpx.Auth):
         reload: Callable[[], Session | None] | None = None,
         lock: Callable[[], AbstractContextManager[None]] = nullcontext,
         sign_in_again: Callable[[], Session] | None = None,
+        token_source: str = "",
         client: httpx.Client | None = None,
     ) -> None:
         self._url = url
@@ -226,6 +230,7 @@ class SessionAuth(httpx.Auth):
         self._reload = reload
         self._process_lock = lock
         self._sign_in_again = sign_in_again
+        self._token_source = token_source
         self._client = client
         self._thread_lock = threading.Lock()
         self._used_up: set[Secret] = set()
@@ -264,6 +269,8 @@ class SessionAuth(httpx.Auth):
     def _add_headers(self, request: httpx.Request, session: Session) -> None:
         request.headers["apikey"] = self._anon_key.reveal()
         request.headers["Authorization"] = f"Bearer {_checked_token(session.access_token)}"
+        if self._token_source:
+            request.extensions[LOGIN_SOURCE] = self._token_source
 
     def _renew(self, stale: Session) -> Session:
         with self._thread_lock:
@@ -301,6 +308,8 @@ class SessionAuth(httpx.Auth):
     def _sign_in_as(self, session: Session, failure: LoraTuiError) -> Session:
         """A new session of the same account; raises `failure` where no password makes one."""
         if self._sign_in_again is None:
+            if self._token_source:
+                failure.remedy = token_remedy(self._token_source)
             raise failure
         renewed = self._sign_in_again()
         if renewed.user_id != session.user_id:

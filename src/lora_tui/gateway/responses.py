@@ -28,6 +28,14 @@ from lora_tui.json_values import parse_json
 from lora_tui.secret import MASK
 from lora_tui.text import terminal_safe
 
+LOGIN_SOURCE: Final = "lora_tui.login_source"
+"""The extension of a request that says in words where its access token is configured."""
+
+
+def token_remedy(source: str) -> str:
+    """The remedy for a refused access token of the configuration, which no login replaces."""
+    return f"replace the token in {source}, or remove it and run `lora-tui login`"
+
 
 def check(response: httpx.Response, what: str) -> httpx.Response:
     """The response itself if it is a success. Raises the LoraTuiError of its status.
@@ -244,22 +252,27 @@ def _token_error(
     token = request.headers.get("authorization", "").partition(" ")[2]
     is_login = bool(key and token and token != key)
     token_name = "session" if is_login else "key"
+    source = str(request.extensions.get(LOGIN_SOURCE) or "") if is_login else ""
+    remedy = token_remedy(source) if source else None
     if refusal is TokenRefusal.FUTURE:
         return AuthenticationError(
             f"Could not {what}: the server says that the {token_name} is not valid yet",
             details=details,
             remedy="the clocks of the project disagree; try again in a few minutes"
-            + (", or run `lora-tui login`" if is_login else ""),
+            + (", or run `lora-tui login`" if is_login and not source else ""),
         )
     if is_login and refusal is TokenRefusal.SIGNATURE:
         return AuthenticationError(
             f"Could not {what}: the session is signed with another secret;"
             " the project's JWT secret has changed",
             details=details,
+            remedy=remedy,
         )
     if is_login:
         return AuthenticationError(
-            f"Could not {what}: the server does not accept the login", details=details
+            f"Could not {what}: the server does not accept the login",
+            details=details,
+            remedy=remedy,
         )
     return AuthenticationError(
         f"Could not {what}: the server does not accept the key",
