@@ -139,6 +139,17 @@ def test_login_and_sync_say_in_one_line_what_they_can_t_write(
         assert ran.err.count("\n") == 1
 
 
+def test_a_download_names_the_home_where_that_refuses_and_not_the_directory_of_to(
+    synced: Sandbox, run: Run, tmp_path: Path, lock_home: Callable[[], None]
+) -> None:
+    model = run("list", "--json").data["models"][0]["id"]
+    lock_home()
+    ran = call("download", model, "--to", str(tmp_path / "out"))
+    assert ran.code == 1
+    assert "LORA_TUI_HOME" in ran.err
+    assert "--to" not in ran.err
+
+
 def test_a_stored_session_that_has_to_be_renewed_is_not_used_up(
     synced: Sandbox,
     run: Run,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -125,3 +127,24 @@ def test_an_empty_profile_name_is_not_the_default(
     ran = run(*words, "--profile", "")
     assert ran.code == 2
     assert "--profile" in ran.err
+
+
+@pytest.mark.parametrize("variable", ["LORA_TUI_HOME", "HOME"])
+def test_a_home_whose_name_is_not_utf_8_is_one_clear_line(tmp_path: Path, variable: str) -> None:
+    home = os.fsencode(tmp_path) + b"/h\xff"
+    kept = {
+        name: value
+        for name, value in os.environb.items()
+        if not name.startswith((b"XDG_", b"LORA_TUI_"))
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "lora_tui", "list"],
+        env={**kept, variable.encode(): home, b"SUPABASE_URL": b"https://one.example"},
+        capture_output=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert b"not UTF-8" in ran.stderr
+    assert b"LORA_TUI_HOME to a directory" in ran.stderr
+    assert b"damaged" not in ran.stderr
+    assert ran.stderr.count(b"\n") == 1

@@ -45,7 +45,24 @@ class Paths(NamedTuple):
 def find_paths(
     environment: Mapping[str, str] = os.environ, config_file: Path | None = None
 ) -> Paths:
-    """The directories of this system, or all under LORA_TUI_HOME. Nothing is created."""
+    """The directories of this system, or all under LORA_TUI_HOME. Nothing is created.
+
+    Raises ConfigError where they are not known, or their names are not UTF-8, which SQLite needs.
+    """
+    paths = _find_paths(environment, config_file)
+    for directory in (paths.cache_dir, paths.state_dir):
+        try:
+            str(directory).encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                "The directory for the cache can't be used: its name is not UTF-8 text",
+                details=str(directory).encode(errors="replace").decode(),
+                remedy=f"set {HOME_VARIABLE} to a directory whose whole path is UTF-8",
+            ) from None
+    return paths
+
+
+def _find_paths(environment: Mapping[str, str], config_file: Path | None) -> Paths:
     home = environment.get(HOME_VARIABLE)
     if home:
         root = expanded(home, HOME_VARIABLE).absolute()

@@ -33,12 +33,13 @@ from lora_tui.cache.transfer_queue import (
 )
 from lora_tui.domain import Model
 from lora_tui.errors import InUseError, LoraTuiError
+from lora_tui.files import translate_disk_errors
 from lora_tui.locks.file_lock import SUSPENDED_SECONDS
 from lora_tui.locks.presence import Presence, is_present, present_process
 from lora_tui.processes import LockHolder, new_identity
 from lora_tui.transfers.fetch_bytes import CancelledError, FetchOptions
 from lora_tui.transfers.fetch_file import fetch_file
-from lora_tui.transfers.part import file_in_use_error, translate_write_errors
+from lora_tui.transfers.part import file_in_use_error
 from lora_tui.transfers.rate import RateLimit
 
 _POLL_SECONDS: Final = 0.1
@@ -384,7 +385,11 @@ class QueueOwner:
         """Raises DiskError."""
         self._directory = cache_path.with_name(f"{cache_path.name}.owners")
         self.token = new_identity()
-        with translate_write_errors(self._directory):
+        with translate_disk_errors(
+            "Nothing can be downloaded, because the state of the queue can't be written",
+            self._directory,
+            instead="set LORA_TUI_HOME to another directory",
+        ):
             self._presence = Presence(self._directory, self.token)
 
     def close(self) -> None:
