@@ -40,7 +40,7 @@ from figures import Figure, figure, report
 from homes import Seed, model_name
 from nginx import NAME, make_certificate, serving, which
 from page_server import serving as project_serving
-from terminal import Terminal
+from terminal import Terminal, UnseenError
 
 MODELS = 100
 SYNCED = 100_000
@@ -51,7 +51,7 @@ PAUSE = 0.03
 WARMING = 2.0
 """Seconds after the first byte until a download uses as many connections as it will."""
 MEGABYTES = 512
-FILES = 16
+FILES = 32
 DOWN, UP = "\x1b[B", "\x1b[A"
 CURSOR = "▌"
 IDLE = "idle"
@@ -189,20 +189,23 @@ class Bench:
         with self._application(seed) as (terminal, cache):
 
             def act(name: str, key: str, mark: str) -> None:
-                found.acts[name].append(terminal.seen_after(key, mark) * 1000)
-                terminal.draw(PAUSE * 10)
+                try:
+                    found.acts[name].append(terminal.seen_after(key, mark) * 1000)
+                except UnseenError:
+                    print(f"{self._load.name}: {name} had no effect", file=sys.stderr)
+                terminal.draw(PAUSE * 3)
 
             terminal.seen_after("t", "queued")
             terminal.draw(PAUSE * 10)
             terminal.press("G")
-            for number in range(1, count + 1):
+            for _ in range(count):
                 act("pause", "p", " 1 paused")
-                act("stop", "x", f" {number} stopped")
+                act("stop", "x", f" {value(cache, STOPPED) + 1:.0f} stopped")
                 terminal.press(UP)
             terminal.seen_after("n", "Notification 0")
             terminal.draw(PAUSE * 10)
-            for number in range(1, count + 1):
-                act("mark as read", "\r", f"{NOTIFICATIONS - number} unread")
+            for _ in range(count):
+                act("mark as read", "\r", f"{value(cache, UNREAD) - 1:.0f} unread")
                 terminal.press("g")
             self._note_memory(terminal, found)
             self._check(cache)
@@ -255,6 +258,8 @@ class Bench:
 
 BYTES = "SELECT sum(bytes_done) FROM transfers"
 LEFT = "SELECT count(*) FROM transfers WHERE state IN ('queued', 'running')"
+STOPPED = "SELECT count(*) FROM transfers WHERE state = 'cancelled'"
+UNREAD = "SELECT count(*) FROM notifications WHERE NOT read"
 ROWS = "SELECT count(*) FROM models"
 SYNC_DONE = "SELECT count(*) FROM facts WHERE key = 'sync.success'"
 

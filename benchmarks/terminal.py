@@ -10,7 +10,6 @@ import select
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Mapping, Sequence
@@ -21,8 +20,15 @@ QUIET = 0.08
 """Seconds without output after which a frame is complete."""
 UNANSWERED = 2.0
 STUCK = 60.0
+"""Seconds until a start has failed."""
+UNSEEN = 10.0
+"""Seconds until a key has had no effect."""
 ORPHANED = 15.0
 """Seconds that processes have to end by themselves after the application was killed."""
+
+
+class UnseenError(Exception):
+    """What a key should show was not drawn in time; the text is what was drawn instead."""
 
 
 class Terminal:
@@ -78,7 +84,7 @@ class Terminal:
             pattern = rf"{re.escape(of_line)}[^\n]*?{pattern}"
         start = time.perf_counter()
         os.write(self.leader, keys.encode())
-        return self._until(pattern) - start
+        return self._until(pattern, UNSEEN) - start
 
     def draw(self, seconds: float) -> None:
         """Take what is drawn for so long."""
@@ -120,17 +126,18 @@ class Terminal:
         fields = _status(self.process.pid)
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def _until(self, pattern: str) -> float:
-        """The moment when a text that fits is drawn."""
+    def _until(self, pattern: str, limit: float = STUCK) -> float:
+        """The moment when a text that fits is drawn. Raises UnseenError after `limit` seconds."""
         wanted = re.compile(pattern.encode())
         seen = b""
-        end = time.perf_counter() + STUCK
+        end = time.perf_counter() + limit
         while not wanted.search(seen):
             left = end - time.perf_counter()
             if left < 0 or self.process.poll() is not None:
                 what = "does not draw" if left < 0 else "ended before it drew"
                 drawn = re.sub(rb"\x1b[^a-zA-Z]*[a-zA-Z]", b"", seen[-20_000:])
-                sys.exit(f"the application {what} {pattern!r}: {drawn.decode(errors='replace')}")
+                text = f"the application {what} {pattern!r}: {drawn.decode(errors='replace')}"
+                raise UnseenError(text) if left < 0 else SystemExit(text)
             if select.select([self.leader], [], [], left)[0]:
                 with suppress(OSError):
                     seen += os.read(self.leader, 1 << 20)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
+_APPLICATION = "interactive:open_application"
+
+
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; `run` of the result is the `module:function` to call.
 
@@ -40,13 +43,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                 common.parse_args(words[:before], arguments)
             arguments.command = command.name
             return _parser_of(command).parse_args(words[before + 1 :], arguments)
+    if before == len(words):  # no command, and nothing of the harvest
+        common.parse_args(words, arguments)
+        arguments.command, arguments.run = None, _APPLICATION
+        return arguments
     _check_command(words[before:])
     build_parser().parse_args(words, arguments)
     if arguments.command is None:
         harvest = _harvest_options()
         if not arguments.harvest and any(map(harvest.has_option, words)):
             raise UsageError("This option is for the harvest", remedy="add --harvest")
-        arguments.run = "harvest:run" if arguments.harvest else "interactive:open_application"
+        arguments.run = "harvest:run" if arguments.harvest else _APPLICATION
     elif arguments.harvest:
         raise UsageError("--harvest takes no command", remedy=f"leave out `{arguments.command}`")
     return arguments

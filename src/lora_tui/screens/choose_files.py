@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from lora_tui import formats
 from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.domain import ArtifactFile
-from lora_tui.tui.base_screen import Modal
+from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit
 from lora_tui.widgets.forms import Dialog
@@ -31,7 +31,7 @@ class ChooseFilesScreen(Modal[tuple[str, ...] | None]):
     Files that are not on this disk yet are selected at first.
     """
 
-    CSS_PATH = "choose_files.tcss"
+    CSS_PATH = [FORM_STYLES, "choose_files.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("files.download", "accept", "Download", show=False, priority=True),
         bound("dialog.choose", "switch", "Choose", show=False),

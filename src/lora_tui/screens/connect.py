@@ -18,7 +18,7 @@ from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
 from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
-from lora_tui.tui.base_screen import BaseScreen
+from lora_tui.tui.base_screen import FORM_STYLES, BaseScreen
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Field, FieldState
 from lora_tui.widgets.screen_bars import TitleBar
@@ -32,7 +32,7 @@ _WHERE: Final = (
 class ConnectScreen(BaseScreen[Profile | None]):
     """Returns the profile that was added to the file, signed in; None where the user went back."""
 
-    CSS_PATH = "connect.tcss"
+    CSS_PATH = [FORM_STYLES, "connect.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("connect.back", "dismiss(None)", "Back", priority=True),
         bound("connect.next", "app.focus_next", "Next field", show=True),

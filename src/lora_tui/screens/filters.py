@@ -23,7 +23,7 @@ from lora_tui import clock, formats
 from lora_tui.cache.facets import Facets, facet_counts, totals_since
 from lora_tui.cache.models import ModelQuery
 from lora_tui.domain import CONVERGENCES
-from lora_tui.tui.base_screen import Modal
+from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import fit, normalize_width
 from lora_tui.widgets.forms import Dialog
@@ -62,7 +62,7 @@ class FilterScreen(Modal[None]):
     and dates, have a line above them for typing; elsewhere letters are keys.
     """
 
-    CSS_PATH = "filters.tcss"
+    CSS_PATH = [FORM_STYLES, "filters.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("dialog.keep", "keep", "Apply", priority=True, show=False),
         bound("models.filter", "keep", "Apply", priority=True, show=False),

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from lora_tui.screens.chart_screen import Scrolled
 from lora_tui.screens.palette import Action, grouped
-from lora_tui.tui.base_screen import Modal
+from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import normalize_width, wrap
 from lora_tui.widgets.forms import Dialog
@@ -28,7 +28,7 @@ _MOST_KEYS: Final = 22
 class HelpScreen(Modal[None]):
     """Shows `actions` by group; the group of the focused widget comes first."""
 
-    CSS_PATH = "help.tcss"
+    CSS_PATH = [FORM_STYLES, "help.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("dialog.close", "dismiss(None)", "Close", show=False),
         bound("app.help", "dismiss(None)", "Close", show=False),

@@ -14,7 +14,7 @@ from lora_tui.account.login import Login
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
 from lora_tui.tui.base_app import BaseApp
-from lora_tui.tui.base_screen import Modal
+from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.forms import Dialog, Field
 
@@ -22,7 +22,7 @@ from lora_tui.widgets.forms import Dialog, Field
 class LoginScreen(Modal[None]):
     """Calls `signed_in` with the place of the new session, even if the form was left before."""
 
-    CSS_PATH = "login.tcss"
+    CSS_PATH = [FORM_STYLES, "login.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("login.leave", "dismiss(None)", "Not now", show=False, priority=True),
     ]

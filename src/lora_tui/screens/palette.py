@@ -14,7 +14,7 @@ from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
 from lora_tui.config.table import THEME_NAMES
-from lora_tui.tui.base_screen import BaseScreen, dimmed_below
+from lora_tui.tui.base_screen import FORM_STYLES, BaseScreen, dimmed_below
 from lora_tui.widgets.bindings import is_typed
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def grouped(actions: Iterable[Action]) -> dict[str, list[Action]]:
 
 class Palette(CommandPalette, BaseScreen[None]):
     """Textual's palette over a screen that is dimmed in every theme."""
+
+    CSS_PATH = [FORM_STYLES, "palette.tcss"]  # noqa: RUF012 - Textual's own
 
     def render(self) -> RenderableType:
         """The screen below, dimmed."""

@@ -20,7 +20,7 @@ from lora_tui.adapters.snippets import (
     snippet,
 )
 from lora_tui.errors import LoraTuiError
-from lora_tui.tui.base_screen import Modal
+from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.forms import Dialog
@@ -62,7 +62,7 @@ class ProgramTabs(Widget):
 class SnippetsScreen(Modal[None]):
     """Shows the snippets; `y` copies one to the clipboard of the terminal."""
 
-    CSS_PATH = "snippets.tcss"
+    CSS_PATH = [FORM_STYLES, "snippets.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("dialog.close", "dismiss(None)", "Close", show=False),
         bound("model.serve", "dismiss(None)", "Close", show=False),

@@ -10,12 +10,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual._path import CSSPathType
 from textual._styles_cache import StylesCache
 from textual.await_complete import AwaitComplete
 from textual.renderables.background_screen import BackgroundScreen
@@ -34,6 +36,8 @@ Answer = TypeVar("Answer")
 Found = TypeVar("Found")
 Arguments = ParamSpec("Arguments")
 
+FORM_STYLES: Final = Path(__file__).parents[1] / "widgets" / "forms.tcss"
+"""The styles of dialogs and forms, which the first frame does not parse."""
 _DIM: Final = Style(dim=True)
 _FOR_LIVE_SCREENS: Final = (
     events.Mount,
@@ -188,7 +192,12 @@ class CacheScreen(BaseScreen[None]):
 
 
 class Modal(ModalScreen[Answer], BaseScreen[Answer]):
-    """The base class of the small forms over a screen."""
+    """The base class of the small forms over a screen.
+
+    A subclass with styles of its own puts them behind FORM_STYLES.
+    """
+
+    CSS_PATH: ClassVar[CSSPathType | None] = FORM_STYLES
 
     def render(self) -> RenderableType:
         """The screen below, dimmed."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from textual import events, on
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.message import Message
@@ -46,36 +45,28 @@ class SearchBar(Horizontal):
         super().__init__()
         self.is_starting = False
         """Whether the search is shown, and its input does not have the focus yet."""
-
-    def compose(self) -> ComposeResult:
-        """A prompt and the input."""
-        yield Label("/", id="search-prompt")
-        yield SearchInput(
-            placeholder="name, dataset, base model, description",
-            id="search-input",
-            compact=True,
-            select_on_focus=False,
-        )
+        self._input: SearchInput | None = None
 
     @property
     def text(self) -> str:
         """The text of the input."""
-        return self.query_one(Input).value
+        return "" if self._input is None else self._input.value
 
     def open(self) -> None:
         """Show the search and focus its input."""
         self.add_class("-open")
-        self.screen.set_focus(self.query_one(Input))
+        self.screen.set_focus(self._field)
 
     def start(self) -> None:
         """Show the search; focus its input once all keys that are pending were handled."""
         self.add_class("-open")
+        self.mount_input()
         self.is_starting = True
         self.call_after_refresh(self._focus_when_idle)
 
     def type(self, event: events.Key) -> None:
         """Handle a key that was pressed before the input had the focus."""
-        field = self.query_one(Input)
+        field = self._field
         if event.is_printable and event.character is not None:
             field.insert_text_at_cursor(event.character)
         elif event.key == "backspace":
@@ -88,12 +79,12 @@ class SearchBar(Horizontal):
 
     def clear(self) -> None:
         """Clear the text and hide the search."""
-        self.query_one(Input).value = ""
+        self._field.value = ""
         self.remove_class("-open")
 
     def action_clear_or_leave(self) -> None:
         """Clear the text; if it is empty, return to the list."""
-        field = self.query_one(Input)
+        field = self._field
         if field.value:
             field.value = ""
         else:
@@ -101,9 +92,30 @@ class SearchBar(Horizontal):
 
     def action_leave(self) -> None:
         """Return to the list and keep the text; an empty search is hidden."""
-        if not self.query_one(Input).value:
+        if not self.text:
             self.remove_class("-open")
         self.post_message(self.Left())
+
+    def on_mount(self) -> None:
+        """Mount the input after the first frame, which is sooner without it."""
+        self.call_after_refresh(self.mount_input)
+
+    def mount_input(self) -> None:
+        """Mount a prompt and the input, once."""
+        if self._input is None and self.is_attached:
+            self._input = SearchInput(
+                placeholder="name, dataset, base model, description",
+                id="search-input",
+                compact=True,
+                select_on_focus=False,
+            )
+            self.mount(Label("/", id="search-prompt"), self._input)
+
+    @property
+    def _field(self) -> SearchInput:
+        self.mount_input()
+        assert self._input is not None
+        return self._input
 
     def _focus_when_idle(self) -> None:
         """Focus the input, or try again later while a key may still be on its way to the list."""
