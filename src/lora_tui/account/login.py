@@ -16,7 +16,6 @@ from lora_tui.account.sessions import KeyringSessionError, Session
 from lora_tui.config.kinds import check_in_header, checked_url
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
-from lora_tui.config.write import set_values
 from lora_tui.errors import (
     AuthenticationError,
     ConfigError,
@@ -227,6 +226,8 @@ class Login:
         """Add a new profile to the configuration file; returns `kept_in` in words."""
         profile = self.profile
         if self._is_new:
+            from lora_tui.config.write import set_values
+
             values = {"url": profile.url, "anon_key": profile.anon_key}
             try:
                 set_values(profile.paths.config_file, profile.name, values)

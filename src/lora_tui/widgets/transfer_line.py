@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from lora_tui import formats
 from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.text import terminal_safe
-from lora_tui.transfers.rate import seconds_left
 from lora_tui.widgets.cells import fit, fit_path, normalize_width, short_path, wrap
 from lora_tui.widgets.styled_lines import Line, Span
 
@@ -191,5 +190,7 @@ def _amount(row: Transfer, *, roomy: bool) -> str:
 
 
 def _left(row: Transfer, rate: float | None) -> str:
+    from lora_tui.transfers.rate import seconds_left  # late: the status bar needs only the bar
+
     left = seconds_left([row], rate)
     return "" if left is None else f"in {formats.duration(left)}"
