@@ -47,8 +47,8 @@ def missing_extra(what: str, package: str, extra: str) -> UsageError:
     """The error for a part of lora-tui whose `package` is not installed."""
     return UsageError(
         f"{what} needs the package {package}",
-        remedy=f"run `pip install 'lora-tui[{extra}]'`,"
-        f" or with pipx `pipx install --force 'lora-tui[{extra}]'`",
+        remedy=f"in the checkout, run `pip install '.[{extra}]'`,"
+        f" or with pipx `pipx install --force '.[{extra}]'`",
     )
 
 

@@ -59,8 +59,8 @@ def test_the_help_of_harvest_has_the_options_of_every_command_and_examples(
 
 def test_a_missing_extra_names_the_command_that_installs_it() -> None:
     error = missing_extra("The web mode", "textual_serve", "web")
-    assert "pip install 'lora-tui[web]'" in str(error.remedy)
-    assert "pipx install --force 'lora-tui[web]'" in str(error.remedy)
+    assert "pip install '.[web]'" in str(error.remedy)
+    assert "pipx install --force '.[web]'" in str(error.remedy)
 
 
 @pytest.mark.parametrize("setting", [*PROFILE_SETTINGS, *UI_SETTINGS], ids=lambda s: s.key)

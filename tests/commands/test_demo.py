@@ -87,7 +87,9 @@ def test_the_demo_is_read_on_the_command_line_while_it_runs_and_after_it_ended(
     assert demo("whoami").out.strip() == settings["LORA_TUI_EMAIL"]
 
 
-@pytest.mark.parametrize("command", ["sync", "download x", "urls x", "--harvest --once", "login"])
+@pytest.mark.parametrize(
+    "command", ["sync", "download x", "urls x", "--harvest --once", "login", "inspect x", "whoami"]
+)
 def test_what_needs_the_backend_of_a_demo_that_ended_says_so(run: Run, command: str) -> None:
     with Sandbox.start(models=0) as sandbox:
         note_backend(find_paths(), "demo", sandbox.environment())

@@ -287,4 +287,4 @@ def test_without_the_extra_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
     ran = run("serve", "--json")
     assert ran.code == 2
-    assert json.loads(ran.out)["details"].startswith("Run `pip install 'lora-tui[web]'`")
+    assert json.loads(ran.out)["details"].startswith("In the checkout, run `pip install '.[web]'`")

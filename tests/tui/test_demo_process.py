@@ -55,7 +55,7 @@ def test_a_backend_that_dies_is_named_when_the_demo_is_left(tmp_path: Path) -> N
     [
         ("damaged", 1, "can't be used"),
         ("a file in the way", 1, "can't store its data"),
-        ("no package", 2, "lora-tui[demo]"),
+        ("no package", 2, "'.[demo]'"),
         ("no module", 1, "did not start"),
     ],
 )

@@ -88,6 +88,7 @@ def whoami(context: Context) -> None:
     else:
         account = sessions.signed_in(profile)
         if account is None and sessions.has_credentials(profile):
+            context.require_network()
             session = accounts.sign_in(profile)
             account = SignedIn(session.user_id, session.email)
     if account is None:

@@ -63,6 +63,7 @@ def _downloaded(context: Context, reference: str) -> Adapter:
 def _remote(context: Context, reference: str) -> Adapter:
     from lora_tui.engine.online import OnlineWriters
 
+    context.require_network()
     with closing(OnlineWriters(context.profile)) as online:
         with context.cache() as db:
             model_id = resolve(db, reference).id

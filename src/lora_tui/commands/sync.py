@@ -44,9 +44,9 @@ def sync_cache(context: Context) -> None:
     )
     removed = sum(report.removed.values())
     gone = f"; {formats.count(removed)} removed" if removed else ""
-    context.say(
-        f"Synced: {written or 'nothing new'}{gone}; {formats.count(report.curves)} loss curves"
-    )
+    fetched = formats.counted(report.curves, "loss curve")
+    curves = f"; {fetched}" if report.curves else ""
+    context.say(f"Synced: {written or 'nothing new'}{gone}{curves}")
 
 
 def _say_who_syncs(context: Context, holder: LockHolder, cache: Path) -> None:

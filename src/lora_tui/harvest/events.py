@@ -235,7 +235,9 @@ def _sentence(event: Event) -> str:
                 counts.append(f"{formats.count(event.left)} not tried")
             end = f"; stopped: {event.error}" if event.error else ""
             if event.dry_run:
-                counts = [f"nothing was written, {formats.count(event.failed)} would fail"]
+                counts = ["nothing was written, as this was a dry run"]
+                if event.failed:
+                    counts.append(f"{formats.count(event.failed)} would fail")
             return "cycle finished: " + ", ".join(counts) + end
     raise TypeError(f"no sentence for {type(event).__name__}")
 

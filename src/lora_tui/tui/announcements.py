@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui import formats
 from lora_tui.cache.connection import open_existing, transaction
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import names_of
@@ -58,8 +59,7 @@ class Announcements:
 
     def _show_count(self, new: Sequence[Notification]) -> None:
         failures = sum(map(_reports_failure, new))
-        reports = "1 reports a failure. " if failures == 1 else f"{failures} report a failure. "
-        counted = reports if failures else ""
+        counted = f"{formats.counted(failures, 'failure')} among them. " if failures else ""
         self._app.notify(
             f"{counted}Press {key_of(self._app, 'app.notifications')} to read them",
             title=f"{len(new)} new notifications",
