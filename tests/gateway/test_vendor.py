@@ -153,6 +153,17 @@ def test_a_percent_sign_in_a_name_stays_one(name: str) -> None:
     assert script.requests[0].url.path == f"/storage/v1/object/info/lora-models/u/a/{name}"
 
 
+@pytest.mark.parametrize("half", [b'"\\ud800"', b'"\\uD800"', b'"\xed\xa0\x80"'])
+def test_half_a_character_in_an_answer_is_replaced_and_loses_nothing_else(half: bytes) -> None:
+    account = b'"id":"u","aud":"a","app_metadata":{},"user_metadata":{"name":' + half + b"}"
+    answer = b"{" + account + b',"created_at":"2026-11-23T09:16:55Z","email":"a@b.example"}'
+    script = Script.of(httpx.Response(200, content=answer))
+    assert fetch_user(script) == ("u", "a@b.example")
+    listed = Script.of(httpx.Response(200, content=b'[{"id":"1","name":' + half + b"}]"))
+    [found] = storage(listed).list("u/a")
+    assert found.path.encode()
+
+
 def test_signing_in_leaves_no_thread_that_renews_the_session() -> None:
     account: dict[str, Any] = {"id": "u", "aud": "a", "app_metadata": {}, "user_metadata": {}}
     answer = {

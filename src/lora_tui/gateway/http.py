@@ -152,8 +152,6 @@ class _Client(httpx.Client):
         # this stream makes a reference cycle of response and request body: without it an uploaded
         # piece is freed at once, not at the next garbage collection
         response.stream = httpx.ByteStream(b"")
-        if exchange is not None:
-            exchange.response = response
         _log.debug(
             "%s %s%s %d in %.0f ms",
             request.method,
@@ -162,7 +160,7 @@ class _Client(httpx.Client):
             response.status_code,
             (time.monotonic() - start) * 1000,
         )
-        return response
+        return response if exchange is None else exchange.take(response)
 
 
 class _Authorised(httpx.BaseTransport):

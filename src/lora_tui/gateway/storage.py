@@ -37,7 +37,6 @@ from lora_tui.gateway.upload_body import (
     exact_bytes,
 )
 from lora_tui.gateway.vendor import bucket_client, translated
-from lora_tui.json_values import replace_surrogates
 
 if TYPE_CHECKING:
     from storage3._sync.file_api import SyncBucketProxy
@@ -125,9 +124,7 @@ class Storage(ClientOwner):
         what = f"look up {_name(path)}"
         try:
             with translated(what) as exchange:
-                return _object_info(
-                    path, replace_surrogates(self._objects.info(_name_for_vendor(path)))
-                )
+                return _object_info(path, self._objects.info(_name_for_vendor(path)))
         except LoraTuiError as failure:
             error, refusal = failure, exchange.response
         if refusal is None or refusal.is_success:
@@ -150,15 +147,13 @@ class Storage(ClientOwner):
         while True:
             what = "list the stored files"
             with translated(what, repeatable=True):
-                entries = replace_surrogates(
-                    self._objects.list(
-                        folder,
-                        {
-                            "limit": _OBJECTS_A_PAGE,
-                            "offset": offset,
-                            "sortBy": {"column": "name", "order": "asc"},
-                        },
-                    )
+                entries: Any = self._objects.list(
+                    folder,
+                    {
+                        "limit": _OBJECTS_A_PAGE,
+                        "offset": offset,
+                        "sortBy": {"column": "name", "order": "asc"},
+                    },
                 )
             if not isinstance(entries, list):
                 raise BackendError(f"Could not {what}: the answer is no list")

@@ -19,6 +19,7 @@ import httpx
 from lora_tui import __version__
 from lora_tui.errors import BackendError, LoraTuiError
 from lora_tui.gateway.responses import error_of, read_json
+from lora_tui.json_values import json_text, parse_json
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient
@@ -38,6 +39,11 @@ class Exchange:
     """Whether a POST of it is safe to repeat: it is retried like a GET."""
     response: httpx.Response | None = None
     """The latest response, whatever its status."""
+
+    def take(self, response: httpx.Response) -> httpx.Response:
+        """Keep the response, and return it for the vendor's code."""
+        self.response = _with_whole_characters(response)
+        return self.response
 
 
 current_exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
@@ -78,6 +84,28 @@ def bucket_client(url: str, bucket: str, client: httpx.Client) -> SyncBucketProx
         f"{url.rstrip('/')}/storage/v1/", headers=dict(_HEADERS), http_client=client
     )
     return storage.from_(bucket)
+
+
+def _with_whole_characters(response: httpx.Response) -> httpx.Response:
+    """The response; lone surrogates of its JSON are replaced, because pydantic refuses them."""
+    content = response.content
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        if b"\\ud" not in content and b"\\uD" not in content:
+            return response
+    try:
+        data = parse_json(content)
+    except (ValueError, RecursionError):
+        return response
+    return httpx.Response(
+        response.status_code,
+        headers=response.headers,
+        content=json_text(data).encode(),
+        request=response.request,
+    )
 
 
 @contextmanager
