@@ -184,7 +184,7 @@ class Bench:
         found.keys.append(times)
 
     def measure_acts(self, count: int, found: Found) -> None:
-        """Pause and stop queued files, from the end of the queue; then mark as read."""
+        """Pause and stop files that wait in the queue; then mark as read."""
         seed = Seed(MODELS, NOTIFICATIONS, *self._queue(count))
         with self._application(seed) as (terminal, cache):
 
@@ -197,11 +197,11 @@ class Bench:
 
             terminal.seen_after("t", "queued")
             terminal.draw(PAUSE * 10)
-            terminal.press("G")
             for _ in range(count):
+                terminal.press("g")
+                terminal.press(DOWN)  # to the first file that waits
                 act("pause", "p", " 1 paused")
                 act("stop", "x", f" {value(cache, STOPPED) + 1:.0f} stopped")
-                terminal.press(UP)
             terminal.seen_after("n", "Notification 0")
             terminal.draw(PAUSE * 10)
             for _ in range(count):

@@ -32,7 +32,9 @@ from textual.drivers.linux_driver import LinuxDriver
 
 def write(driver, data):
     if "Models" in data:  # the title: a whole frame
-        Path(sys.argv[1]).write_text(json.dumps({"frame": data, "modules": sorted(sys.modules)}))
+        styles = [Path(file).name for file, _ in driver._app.stylesheet.source if file]
+        found = {"frame": data, "modules": sorted(sys.modules), "styles": styles}
+        Path(sys.argv[1]).write_text(json.dumps(found))
         os._exit(0)
 
 LinuxDriver.write = write
@@ -49,6 +51,8 @@ LATER = (
     "pydantic.",
     "keyring.",
     "tomlkit.",
+    "lora_tui.adapters.",
+    "lora_tui.config.write.",
     "lora_tui.domain.",
     "lora_tui.gateway.",
     "lora_tui.harvest.",
@@ -57,6 +61,8 @@ LATER = (
     "lora_tui.fetching.",
     "lora_tui.transfers.",
 )
+STYLES = {"base_app.tcss", "models.tcss", "styled_lines.tcss"}
+"""Those of dialogs and forms are parsed with the first of them; those of a screen, with it."""
 SHOWN = {"models", "models_body", "models_text"}
 """The list and its parts, and what every screen is made of."""
 
@@ -111,6 +117,12 @@ def test_the_first_frame_has_the_models_before_a_network_or_another_screen_is_lo
         if name.startswith("lora_tui.screens.")
     }
     assert screens == SHOWN
+
+
+def test_the_first_frame_parses_no_styles_of_what_it_does_not_show(tmp_path: Path) -> None:
+    parsed = set(first_frame(tmp_path)["styles"])
+    assert {name for name in parsed if name.endswith(".tcss")} == STYLES
+    assert "_input.py" not in parsed  # the search is built after the first frame
 
 
 async def test_the_status_says_nothing_that_the_list_does_not_show_yet(

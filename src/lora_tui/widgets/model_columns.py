@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from lora_tui import clock, formats
 from lora_tui.cache.models import ModelSummary, Sort
@@ -15,8 +14,7 @@ WIDE: Final = 100
 """From this width on columns are two cells apart and a convergence has its symbol."""
 
 
-@dataclass(frozen=True)
-class RenderContext:
+class RenderContext(NamedTuple):
     """The width of a cell and how it is drawn."""
 
     width: int
@@ -27,8 +25,7 @@ class RenderContext:
 Cell = Callable[[ModelSummary, RenderContext], Sequence[Span]]
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column of the list."""
 
     key: str
@@ -49,8 +46,7 @@ class Column:
     """The title where the column is too narrow for `title`."""
 
 
-@dataclass(frozen=True)
-class ColumnLayout:
+class ColumnLayout(NamedTuple):
     """A column with its position in the line, in cells."""
 
     column: Column
