@@ -197,9 +197,9 @@ class Bench:
 
             terminal.seen_after("t", "queued")
             terminal.draw(PAUSE * 10)
+            terminal.press("g")
             for _ in range(count):
-                terminal.press("g")
-                terminal.press(DOWN)  # to the first file that waits
+                terminal.press(DOWN)  # to a file that waits; one that was stopped keeps its place
                 act("pause", "p", " 1 paused")
                 act("stop", "x", f" {value(cache, STOPPED) + 1:.0f} stopped")
             terminal.seen_after("n", "Notification 0")
