@@ -7,9 +7,8 @@ is imported when it is needed.
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lora_tui.account import notice, sessions
 from lora_tui.account.sessions import KeyringSessionError, Session
@@ -34,8 +33,7 @@ PLACES: Final = {sessions.KEYRING: "the keyring", sessions.FILE: "a file only yo
 """Where a session is kept, in words for users."""
 
 
-@dataclass(frozen=True)
-class SignedOut:
+class SignedOut(NamedTuple):
     """What signing out did."""
 
     removed: bool

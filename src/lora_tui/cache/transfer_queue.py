@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from lora_tui import clock
 from lora_tui.clock import parse_timestamp, timestamp_text
@@ -55,8 +54,7 @@ STOPPED = (
 """The states that a resume or a retry queues again."""
 
 
-@dataclass(frozen=True)
-class Transfer:
+class Transfer(NamedTuple):
     """One file of the queue. Signed URLs are secrets, so they are not stored."""
 
     id: int
@@ -195,8 +193,7 @@ def checked_of(value: object) -> Checked | None:
     return Checked(value) if isinstance(value, str) and value in list(Checked) else None
 
 
-@dataclass(frozen=True)
-class FileRequest:
+class FileRequest(NamedTuple):
     """A file to add to the queue."""
 
     file: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from textual import events, on
@@ -271,7 +270,7 @@ class ModelsScreen(CacheScreen):
     def action_view(self) -> None:
         """Switch between table and cards."""
         wanted = View.TABLE if self.lora.view_state.view is View.CARDS else View.CARDS
-        self.lora.remember(replace(self.lora.view_state, view=wanted))
+        self.lora.remember(self.lora.view_state._replace(view=wanted))
         shown = self._body.show_view(self.lora.view_state)
         self._show_list(shown)
         shown.focus()
@@ -279,7 +278,7 @@ class ModelsScreen(CacheScreen):
     def action_preview(self) -> None:
         """Show or hide the preview."""
         state = self.lora.view_state
-        self.lora.remember(replace(state, preview=not state.preview))
+        self.lora.remember(state._replace(preview=not state.preview))
         self._show_or_hide_preview()
 
     def _show_or_hide_preview(self) -> None:
@@ -292,7 +291,7 @@ class ModelsScreen(CacheScreen):
 
         def changed(keys: tuple[str, ...]) -> None:
             table.columns = keys
-            self.lora.remember(replace(self.lora.view_state, columns=keys))
+            self.lora.remember(self.lora.view_state._replace(columns=keys))
 
         from lora_tui.screens.columns import ColumnScreen
 
@@ -387,7 +386,7 @@ class ModelsScreen(CacheScreen):
         if query != self.model_query:
             self.model_query = query
             state = self.lora.view_state
-            self.lora.remember(replace(state, sort=query.sort, reverse=query.reverse))
+            self.lora.remember(state._replace(sort=query.sort, reverse=query.reverse))
             self.refresh_list()
 
     def _refresh_states(self, total: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Final
 
@@ -238,7 +237,7 @@ class SettingsScreen(CacheScreen):
         self.app.push_screen(ColumnScreen(keys, fitting, kept))
 
     def _keep_columns(self, keys: tuple[str, ...]) -> None:
-        self.lora.remember(replace(self.lora.view_state, columns=keys))
+        self.lora.remember(self.lora.view_state._replace(columns=keys))
         self._rows = self._all()
         self._show()
 

@@ -12,7 +12,6 @@ import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -255,7 +254,7 @@ class CacheApp(BaseApp):
         if self.settings is None:
             return
         self.preferences = now = self.settings.preferences()
-        self.sync_schedule = replace(self.sync_schedule, interval=now.sync_interval)
+        self.sync_schedule = self.sync_schedule._replace(interval=now.sync_interval)
         self.apply_theme(now.theme)
 
     def choose_theme(self, theme: str) -> None:

@@ -5,8 +5,7 @@ Pure functions from the results of syncs to seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from lora_tui.clock import Backoff
 from lora_tui.errors import AuthenticationError, LoraTuiError, SessionEndedError
@@ -22,8 +21,7 @@ REFUSALS_THAT_HOLD: Final = 3
 """This many refused syncs in a row mean a bad login; fewer may be a fault of the platform."""
 
 
-@dataclass(frozen=True)
-class SyncSchedule:
+class SyncSchedule(NamedTuple):
     """The results of the attempts so far, including those that the user asked for."""
 
     failures: int = 0
@@ -42,10 +40,9 @@ class SyncSchedule:
     def after(self, error: LoraTuiError | None) -> Self:
         """The schedule after an attempt; `error` is None after a success."""
         if error is None:
-            return replace(self, failures=0, refusals=0, ended=False)
+            return self._replace(failures=0, refusals=0, ended=False)
         refused = isinstance(error, AuthenticationError)
-        return replace(
-            self,
+        return self._replace(
             failures=self.failures + 1,
             refusals=self.refusals + 1 if refused else 0,
             ended=isinstance(error, SessionEndedError) or (self.ended and not refused),

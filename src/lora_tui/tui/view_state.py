@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lora_tui.cache.model_query import Sort
 from lora_tui.files import disk_error, write_private_file
@@ -22,8 +21,7 @@ class View(StrEnum):
     CARDS = "cards"
 
 
-@dataclass(frozen=True)
-class ViewState:
+class ViewState(NamedTuple):
     """The stored state; its defaults are those of the first start."""
 
     view: View = View.TABLE
@@ -48,7 +46,7 @@ class ViewMemory:
         with self._lock:
             state = self.state
             if self._path is not None and state != self._written:
-                _replace(self._path, json.dumps(asdict(state), indent=1))
+                _replace(self._path, json.dumps(state._asdict(), indent=1))
             self._written = state
 
 
