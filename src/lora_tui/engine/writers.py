@@ -109,7 +109,8 @@ class Writers:
 
     def check_downloads(self) -> None:
         """Check whether downloaded files still exist unchanged. No network."""
-        from lora_tui.library.disk_check import check_presence
+        with self._lock:  # as `connect`: two threads that import one package at once may deadlock
+            from lora_tui.library.disk_check import check_presence
 
         with self._cache() as db:
             check_presence(db)
