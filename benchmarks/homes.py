@@ -72,15 +72,23 @@ def home_of(cache: Path) -> Path:
 
 def make(home: Path, url: str, seed: Seed, *, python: str = sys.executable) -> Path:
     """Make a home with this cache; returns the path of the cache."""
+    from made_up import USER, datasets
+
     home.mkdir(parents=True)
     (home / "config.toml").write_text(
         "sync_interval = 86400\n"
         f'[profiles.default]\nurl = "{url}"\nanon_key = "anon"\nparallel_downloads = 1\n'
     )
+    rows = {
+        "user": USER,
+        "models": first_models(seed.models),
+        "datasets": datasets(),
+        "notifications": notifications(seed.notifications),
+    }
     done = subprocess.run(
         [python, __file__],
         env=environment(home, url),
-        input=json.dumps(asdict(seed)),
+        input=json.dumps(asdict(seed) | rows),
         capture_output=True,
         text=True,
     )
@@ -135,8 +143,11 @@ def notifications(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def fill(seed: Seed) -> Path:
-    """Fill the cache of the account in force; returns its path."""
+def fill(given: dict[str, Any]) -> Path:
+    """Fill the cache of the account in force; returns its path.
+
+    Any version of the application runs this, so it imports nothing of the other benchmarks.
+    """
     from lora_tui.account.sessions import cache_owner
     from lora_tui.cache import records
     from lora_tui.cache import transfer_queue as queue
@@ -144,25 +155,24 @@ def fill(seed: Seed) -> Path:
     from lora_tui.cache.connection import open_cache, transaction
     from lora_tui.cache.models import put_models
     from lora_tui.config.load import load_profile
-    from made_up import USER, datasets
 
+    user, models, notices = given["user"], given["models"], given["notifications"]
     profile = load_profile()
-    path = profile.cache_path(USER)
-    models = first_models(seed.models)
+    path = profile.cache_path(user)
     downloads = profile.downloads_dir / models[0]["name"]
-    name = "adapter_model.safetensors"
+    name, size = "adapter_model.safetensors", given["size"]
     wanted = [
-        queue.FileRequest(f"{n:03d}-{name}", f"{USER}/{n}/{name}", downloads / f"{n}", seed.size)
-        for n in range(seed.files)
+        queue.FileRequest(f"{n:03d}-{name}", f"{user}/{n}/{name}", downloads / f"{n}", size)
+        for n in range(given["files"])
     ]
-    with closing(open_cache(path, cache_owner(profile, USER))) as db, transaction(db, *Topic):
-        records.put_datasets(db, datasets())
+    with closing(open_cache(path, cache_owner(profile, user))) as db, transaction(db, *Topic):
+        records.put_datasets(db, given["datasets"])
         put_models(db, models)
-        records.put_notifications(db, notifications(seed.notifications))
-        records.mark_announced(db, [row["id"] for row in notifications(seed.notifications)])
+        records.put_notifications(db, notices)
+        records.mark_announced(db, [row["id"] for row in notices])
         queue.enqueue(db, models[0]["id"], wanted)
     return path
 
 
 if __name__ == "__main__":
-    print(fill(Seed(**json.load(sys.stdin))))
+    print(fill(json.load(sys.stdin)))
