@@ -20,9 +20,10 @@ from lora_tui.cache import metrics, models
 from lora_tui.cache.connection import open_cache
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.errors import UnreachableError
+from lora_tui.fetching.curves import pull_curve
 from lora_tui.gateway.paging import Page
 from lora_tui.gateway.rest import Rest
-from lora_tui.sync import SyncReport, pull_curve, sync_cache
+from lora_tui.sync import SyncReport, sync_cache
 from tests.backends.backend import Backend
 from tests.backends.seed import Seed
 from tests.contract.conftest import Person

@@ -12,9 +12,10 @@ import pytest
 
 from lora_tui.cache import metadata, metrics
 from lora_tui.errors import BackendError, DeniedError
+from lora_tui.fetching.curves import pull_curve
 from lora_tui.gateway import paging
 from lora_tui.gateway.rest import Rest
-from lora_tui.sync import pull_curve, sync_cache
+from lora_tui.sync import sync_cache
 from tests.sync.faulty_server import TIMED_OUT, USER, FaultyProject, serving
 from tests.tui.library import identifier, model_row, notice_row
 

@@ -15,8 +15,9 @@ from lora_tui.cache.connection import open_cache
 from lora_tui.config.table import Profile
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.errors import UnreachableError
+from lora_tui.fetching.curves import pull_curve
 from lora_tui.sandbox import Sandbox
-from lora_tui.sync import pull_curve, sync_cache
+from lora_tui.sync import sync_cache
 
 
 @pytest.fixture
