@@ -70,15 +70,20 @@ def home_of(cache: Path) -> Path:
     return cache.parents[1]
 
 
+def configure(home: Path, url: str = NOWHERE) -> None:
+    """Make the home with its configuration file."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.toml").write_text(
+        "[ui]\nsync_interval = 86400\n"
+        f'[profiles.default]\nurl = "{url}"\nanon_key = "anon"\nparallel_downloads = 1\n'
+    )
+
+
 def make(home: Path, url: str, seed: Seed, *, python: str = sys.executable) -> Path:
     """Make a home with this cache; returns the path of the cache."""
     from made_up import USER, datasets
 
-    home.mkdir(parents=True)
-    (home / "config.toml").write_text(
-        "sync_interval = 86400\n"
-        f'[profiles.default]\nurl = "{url}"\nanon_key = "anon"\nparallel_downloads = 1\n'
-    )
+    configure(home, url)
     rows = {
         "user": USER,
         "models": first_models(seed.models),

@@ -71,6 +71,7 @@ def filled(sizes: Sequence[int]) -> Iterator[dict[int, Path]]:
         for size, path in paths.items():
             if not path.exists():
                 fill(path, size)
+                homes.configure(homes.home_of(path))
         yield paths
 
 
