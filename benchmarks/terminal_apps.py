@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,10 +68,11 @@ def models(path: Path) -> None:
     gc.disable()  # as the command does
 
     from lora_tui.app import LoraTuiApp
+    from lora_tui.config.paths import find_paths
     from lora_tui.engine.writers import Writers
 
-    writers = Writers(path, path.parent)
-    LoraTuiApp(path, writers, profile="bench", sync_on_start=False).run()
+    with closing(Writers.for_profile(None, None, find_paths(), offline=True)) as writers:
+        LoraTuiApp(path, writers, profile="bench", sync_on_start=False).run()
 
 
 if __name__ == "__main__":

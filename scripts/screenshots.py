@@ -29,6 +29,10 @@ from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.engine.in_process import writers_of
+
 _IMAGES: Final = Path(__file__).resolve().parent.parent / "docs" / "images"
 _NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -78,27 +82,32 @@ def main(wanted: Sequence[str]) -> int:
         os.environ["LORA_TUI_HOME"] = home
         with (
             Sandbox.start(Path(home) / "sandbox", now=_NOW) as sandbox,
-            closing(OnlineWriters(profile := _profile(sandbox))) as writers,
+            closing(OnlineWriters(profile := _profile(sandbox))) as online,
         ):
-            writers.sync()
+            online.sync()
             for picture in _PICTURES:
                 if picture.name == "transfers":
-                    _queue(writers.cache_path)
+                    _queue(online.cache_path)
                 if not wanted or picture.name in wanted:
-                    asyncio.run(_draw(picture, writers, profile))
+                    asyncio.run(_draw(picture, online.user_id, profile))
                     sys.stdout.write(f"docs/images/{picture.name}.svg\n")
     return 0
 
 
-async def _draw(picture: Picture, writers: OnlineWriters, profile: Profile) -> None:
+async def _draw(picture: Picture, user_id: str, profile: Profile) -> None:
+    with closing(writers_of(profile, user_id, connect=lambda: OnlineWriters(profile))) as writers:
+        await _draw_with(picture, user_id, profile, writers)
+
+
+async def _draw_with(picture: Picture, user_id: str, profile: Profile, writers: Writers) -> None:
     app = LoraTuiApp(
-        writers.cache_path,
-        Writers(writers.cache_path, profile.downloads_dir, connect=lambda: writers),
+        profile.cache_path(user_id),
+        writers,
         profile="demo",
         preferences=Preferences(theme="dark"),
         settings=_settings(profile),
         sync_on_start=False,
-        harvest=BackgroundHarvest(profile),
+        harvest=BackgroundHarvest(profile, writers),
     )
     app.animation_level = "none"
     async with app.run_test(size=(picture.width, picture.height)) as pilot:

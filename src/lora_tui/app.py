@@ -144,8 +144,10 @@ class LoraTuiApp(CacheApp):
         def signed_in(place: str) -> None:
             self.notify(f"The session is kept in {place}", title="Signed in")
             self.sync(asked_for=False)
+            self._resume_work()
 
-        reason = get_sync_state(self.db).error or "Sign in again to the same account"
+        failed = self.sync_schedule.error or get_sync_state(self.db).error
+        reason = str(failed or "Sign in again to the same account")
         self.push_screen(LoginScreen(self.login, reason, signed_in))
 
     def action_sign_out(self) -> None:

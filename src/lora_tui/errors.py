@@ -92,6 +92,10 @@ class AuthenticationError(LoraTuiError):
     default_remedy = "run `lora-tui login`"
 
 
+class NotSignedInError(AuthenticationError):
+    """There is no session that can be used: none is stored, or it is damaged or out of reach."""
+
+
 class WrongPasswordError(AuthenticationError):
     """The auth service knows no account with this e-mail address and password."""
 
@@ -176,6 +180,22 @@ class InUseError(LoraTuiError):
     """Another process keeps it; the details name the process."""
 
     default_remedy = "wait for the other process, or end it"
+
+
+class CancelledError(LoraTuiError):
+    """The user stopped the transfer; the `.part` file stays for a resume."""
+
+
+class EngineEndedError(LoraTuiError):
+    """The engine has ended, or can't be understood; what was asked of it may have happened."""
+
+    default_remedy = "try again; `lora-tui doctor` names its log file"
+
+
+class UpgradedError(LoraTuiError):
+    """Another version of lora-tui was installed while this one is open."""
+
+    default_remedy = "quit, and start lora-tui again"
 
 
 class PartlyFailedError(LoraTuiError):

@@ -8,10 +8,11 @@ from textual import on
 from textual.binding import BindingType
 from textual.types import CSSPathType
 
-from lora_tui.account.login import Login
 from lora_tui.config.paths import Paths
-from lora_tui.config.table import Preferences, Profile
+from lora_tui.config.table import Preferences
 from lora_tui.config.write import set_value
+from lora_tui.engine.account_form import AccountForm
+from lora_tui.engine.writers import Writers
 from lora_tui.errors import LoraTuiError
 from lora_tui.screens.connect import ConnectScreen
 from lora_tui.screens.login import LoginScreen
@@ -29,15 +30,18 @@ class FirstRunApp(BaseApp):
         bound("app.theme", "other_theme", "Colours", show=False),
     ]
 
-    def __init__(self, preferences: Preferences, name: str, paths: Paths) -> None:
+    def __init__(self, preferences: Preferences, name: str, paths: Paths, writers: Writers) -> None:
+        """`name`: of the profile that is added. The caller closes `writers`, which have none."""
         super().__init__(preferences)
-        self._profile_name, self._paths = name, paths
+        self._profile_name, self._paths, self._writers = name, paths, writers
         self.wants_demo = False
-        self.connected: Profile | None = None
+        self.connected = False
+        """Whether a profile was added to the file, signed in."""
 
     def on_mount(self) -> None:
-        """Show the welcome screen."""
+        """Show the welcome screen; start the engine after the first frame."""
         self.push_screen(WelcomeScreen(str(self._paths.config_file)))
+        _start_engine(self, self._writers)
 
     def action_other_theme(self) -> None:
         """Switch to the next theme and store it."""
@@ -54,12 +58,12 @@ class FirstRunApp(BaseApp):
             self.exit()
             return
 
-        def connected(profile: Profile | None) -> None:
-            if profile is not None:
-                self.connected = profile
+        def connected(done: bool | None) -> None:
+            if done:
+                self.connected = True
                 self.exit()
 
-        self.push_screen(ConnectScreen(self._profile_name, self._paths), connected)
+        self.push_screen(ConnectScreen(self._profile_name, self._writers), connected)
 
 
 class SignInApp(BaseApp):
@@ -68,13 +72,14 @@ class SignInApp(BaseApp):
     ENABLE_COMMAND_PALETTE = False
     CSS_PATH: ClassVar[CSSPathType | None] = "tui/base_app.tcss"
 
-    def __init__(self, preferences: Preferences, login: Login, reason: str) -> None:
+    def __init__(self, preferences: Preferences, account: AccountForm, reason: str) -> None:
+        """The caller closes the writers of `account`."""
         super().__init__(preferences)
-        self._login, self._reason = login, reason
+        self._account, self._reason = account, reason
         self.signed_in = False
 
     def on_mount(self) -> None:
-        """Show the form."""
+        """Show the form; start the engine after the first frame."""
 
         def signed_in(_place: str) -> None:
             self.signed_in = True
@@ -82,4 +87,14 @@ class SignInApp(BaseApp):
         def closed(_: None) -> None:
             self.exit()
 
-        self.push_screen(LoginScreen(self._login, self._reason, signed_in), closed)
+        self.push_screen(LoginScreen(self._account, self._reason, signed_in), closed)
+        _start_engine(self, self._account.writers)
+
+
+def _start_engine(app: BaseApp, writers: Writers) -> None:
+    """Start the engine after the first frame, in a thread: its modules are loaded then."""
+
+    def start() -> None:
+        app.start(writers.start, lambda _: None, name="engine")
+
+    app.call_after_refresh(start)

@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
 
 from lora_tui import clock
 from lora_tui.account import keyring_store, sessions
@@ -202,3 +204,51 @@ def test_a_user_is_told_what_is_waited_for(
     [error, hint] = sorted(told(ran, caplog), key=lambda line: "Waiting" in line)
     assert "which does not answer" in error
     assert "Waiting for the keyring" in hint
+
+
+class Plain(Desktop):
+    """Keeps plain text in a file, as `keyrings.alt` does, or asks for a password."""
+
+    priority = 0.5  # type: ignore[assignment]
+    viable = False
+    """Not one that the package finds by itself."""
+
+
+class Chain(KeyringBackend):
+    """As the package's ChainerBackend, which it prefers where it finds more than one keyring."""
+
+    priority = 10  # type: ignore[assignment]
+    viable = False
+
+    def __init__(self, *members: Desktop) -> None:
+        super().__init__()
+        self.backends = sorted(members, key=lambda member: member.priority, reverse=True)
+
+    def get_password(self, service: str, username: str) -> str | None:
+        found = (member.get_password(service, username) for member in self.backends)
+        return next(filter(None, found), None)
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.backends[0].set_password(service, username, password)
+
+    def delete_password(self, service: str, username: str) -> None:
+        self.backends[0].delete_password(service, username)
+
+
+def test_of_several_keyrings_only_the_best_is_asked(desktop: Desktop) -> None:
+    plain = Plain()
+    keyring.set_keyring(Chain(plain, desktop))
+    assert keyring_store.read("name", patience=1) is None
+    assert keyring_store.write("name", "token", patience=1)
+    assert keyring_store.read("name", patience=1) == "token"
+    assert (desktop.calls, plain.calls) == (3, 0)
+
+
+@pytest.mark.usefixtures("desktop")
+def test_keyrings_that_do_not_encrypt_are_not_used_together_either() -> None:
+    plain, other = Plain(), Plain()
+    keyring.set_keyring(Chain(plain, other))
+    assert not keyring_store.write("name", "token", patience=1)
+    assert keyring_store.read("name", patience=1) is None
+    keyring_store.remove("name")
+    assert (plain.calls, other.calls) == (0, 0)

@@ -15,6 +15,7 @@ from lora_tui.account import login, sessions
 from lora_tui.account.login import Login
 from lora_tui.config.load import load_profile
 from lora_tui.config.table import Profile
+from lora_tui.engine.requests import Requests
 from lora_tui.errors import AuthenticationError
 from lora_tui.gateway import auth
 from lora_tui.sandbox import Sandbox
@@ -99,7 +100,7 @@ def test_signing_out_in_the_application_with_an_access_token_ends_no_session(
 ) -> None:
     before = stored(home)
     with pytest.raises(AuthenticationError, match="LORA_TUI_ACCESS_TOKEN"):
-        Login(load_profile()).sign_out()
+        login.sign_out(load_profile())
     assert stored(home) == before
     assert token_works(alice_stored_and_bob_by_token)
 
@@ -466,6 +467,25 @@ def test_a_form_signs_in_only_the_account_whose_models_are_shown(
             configured.other_email, Secret(configured.other_password)
         )
     assert stored(home) == before
+
+
+def test_a_form_signs_in_only_the_account_whose_models_are_shown_where_its_session_is_lost_too(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("sync").code == 0
+    use("nobody", configured, monkeypatch)
+    profile = load_profile()
+    account = sessions.signed_in(profile)
+    assert account is not None
+    sessions.delete_session(profile)
+    owner = sessions.cache_owner(profile, account.user_id)
+    requests = Requests(profile.paths, profile, owner, connect=None, tell=lambda *_: None)
+    email, password = configured.other_email, configured.other_password
+    with pytest.raises(AuthenticationError, match="whose models are shown"):
+        requests.sign_in(email=email, password=password, token="")
+    assert stored(home) == []
+    requests.sign_in(email=configured.email, password=configured.password, token="")
+    assert len(stored(home)) == 1
 
 
 def test_a_form_signs_in_only_the_account_that_the_configuration_names(

@@ -52,7 +52,7 @@ def test_a_warning_is_a_plain_sentence_unless_v_is_given(
 ) -> None:
     code = (
         "import logging\n"
-        "from lora_tui.commands.output import log_to_stderr\n"
+        "from lora_tui.engine.logs import log_to_stderr\n"
         f"log_to_stderr(logging.{'INFO' if verbose else 'WARNING'})\n"
         "logging.getLogger('lora_tui.account').warning('The keyring is locked')\n"
         "logging.getLogger('other').warning('odd')\n"

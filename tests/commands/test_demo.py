@@ -169,6 +169,27 @@ def test_a_reset_starts_with_new_data_and_leaves_other_profiles_alone(run: Run, 
     assert other.exists()
 
 
+@pytest.mark.slow
+def test_a_second_demo_of_a_home_is_refused_and_harms_nothing(run: Run, home: Path) -> None:
+    with serving():
+        run("--profile", "demo", "sync")
+        for options in ((), ("--reset",)):
+            second = run("demo", "--serve-only", *options)
+            assert second.code == ExitCode.UNEXPECTED
+            assert "This demo is running already" in second.err
+        assert len(names(run("--profile", "demo", "list", "--json"))) > 1
+        assert run("--profile", "demo", "sync").code == ExitCode.OK
+
+
+def test_suggested_commands_name_the_profile_that_was_named(run: Run, home: Path) -> None:
+    note_backend(find_paths(), "demo", dict.fromkeys(_NAMES, "http://127.0.0.1:9"))
+    refused = run("--profile", "demo", "list")
+    assert "`lora-tui --profile demo " in refused.err
+    assert not re.search(r"`lora-tui (?!--profile demo )", refused.err)
+    offline = run("--profile", "demo", "--offline", "sync")
+    assert "Start `lora-tui demo`" in offline.err
+
+
 def test_the_names_of_the_demo_are_believable_and_the_hostile_ones_have_a_demo_of_their_own(
     run: Run,
 ) -> None:

@@ -22,6 +22,8 @@ from aiohttp import (
 )
 from yarl import URL
 
+from lora_tui.config.paths import find_paths
+from lora_tui.engine.crash_reports import crash_reports
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 from tests.tui.test_terminal import children_of, is_running
@@ -123,6 +125,46 @@ async def test_the_link_opens_the_list_q_ends_it_and_no_process_shows_a_secret(
     token = served.link.partition("token=")[2]
     secrets = (configured.password, configured.service_key, configured.gpu_key, token)
     assert [line for line in shown for secret in secrets if secret in line] == []
+
+
+CRASHES = """
+import sys
+from lora_tui.app import LoraTuiApp
+
+def fault(app):
+    raise RuntimeError("the failure itself")
+
+if "lora_tui.engine" not in sys.orig_argv:
+    LoraTuiApp.on_ready = fault
+"""
+
+
+async def test_a_page_that_crashes_closes_and_the_terminal_says_where_the_report_is(
+    configured: Sandbox,
+    browser: ClientSession,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert run("sync").code == 0
+    (tmp_path / "sitecustomize.py").write_text(CRASHES)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    served = Served()
+    try:
+        async with browser.get(served.link) as answer:
+            html = await answer.text()
+        async with browser.ws_connect(f"{websocket_address(html)}?width=120&height=40") as page:
+            async for _ in page:
+                pass
+        assert served.process.poll() is None  # other pages can be opened
+        served.process.send_signal(signal.SIGTERM)
+        said = "".join(served.process.communicate())
+    finally:
+        served.process.kill()
+    (report,) = crash_reports(find_paths().state_dir)
+    assert f"lora-tui: The application crashed. The report is in {report};" in said
+    assert "Traceback" not in said
+    assert "a page in a browser, 120x40" in report.read_text()
 
 
 async def test_nobody_gets_in_without_the_link_nor_from_another_site(

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from lora_tui.config.paths import find_paths
 from lora_tui.config.table import Profile
+from lora_tui.engine.logs import engine_log
+from lora_tui.files import make_private_directory, write_private_file
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Ran, Run
 
@@ -211,3 +214,30 @@ def test_whatever_is_broken_each_check_that_fails_says_what_to_do(
     assert wrong
     assert [c["check"] for c in wrong if not c["remedy"]] == []
     assert ran.code == (7 if any(c["verdict"] == "failed" for c in wrong) else 0)
+
+
+def test_the_newest_crash_report_and_the_log_are_named_but_not_quoted(run: Run, home: Path) -> None:
+    assert not {"crash reports", "log"} & set(by_name(run("doctor", "--json")))
+    state = find_paths().state_dir
+    for time in ("20261101T100000Z", "20261103T100000Z", "20261102T100000Z"):
+        write_private_file(state / "crashes" / f"crash-{time}-7.txt", "a name of a model\n" * 100)
+    write_private_file(engine_log(state), "a name of a model\n")
+    ran = run("doctor", "--json")
+    reports, log = by_name(ran)["crash reports"], by_name(ran)["log"]
+    assert reports["verdict"] == "warning"
+    newest = state / "crashes" / "crash-20261103T100000Z-7.txt"
+    assert reports["evidence"] == f"3 reports, the newest: {newest}, 1.8 KiB, just now"
+    assert "send it to the project" in reports["remedy"]
+    assert log["verdict"] == "ok"
+    assert log["evidence"] == f"{engine_log(state)}, 18 B, just now"
+    assert "a name of a model" not in ran.out
+
+
+def test_odd_things_in_the_place_of_logs_are_no_crash(run: Run, home: Path) -> None:
+    state = find_paths().state_dir
+    make_private_directory(state / "crashes" / "crash-20261101T100000Z-7.txt")
+    (state / "crashes" / "crash-20261102T100000Z-7.txt").symlink_to("/etc/passwd")
+    engine_log(state).mkdir()
+    found = by_name(run("doctor", "--json"))
+    assert "crash reports" not in found
+    assert "is not a file" in found["log"]["evidence"]

@@ -1,37 +1,41 @@
-"""The first calls of a new process, made by several threads at once."""
+"""The first requests of a new engine, at once."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 CALLS = """
 import sys, threading
-from pathlib import Path
-from lora_tui.engine.writers import Writers
-from lora_tui.errors import UnreachableError
+from functools import partial
+from lora_tui.engine.protocol import Hello
+from lora_tui.engine.requests import open_requests
+from lora_tui.errors import LoraTuiError
 
-def connect():
-    import lora_tui.engine.online
-    raise UnreachableError("no network")
-
-writers = Writers(Path(sys.argv[1]) / "cache.sqlite3", Path(sys.argv[1]), connect=connect)
-together = threading.Barrier(2)
+hello = Hello(profile=None, config_file=None, offline=False, owner=None)
+requests = open_requests(hello, lambda *_: None)
+asked = {
+    "sync": {"full": False, "scheduled": False},
+    "check_downloads": {},
+    "check_project": {"url": "http://127.0.0.1:9", "anon_key": "anon"},
+    "sign_out": {},
+}
+together = threading.Barrier(len(asked))
 failures = []
 
-def call(what):
+def call(name, arguments):
     together.wait()
     try:
-        what()
-    except UnreachableError:
+        requests.call(name, arguments)
+    except LoraTuiError:
         pass
     except BaseException as error:
         failures.append(repr(error))
 
 sys.setswitchinterval(1e-6)
-calls = writers.sync, writers.check_downloads
-threads = [threading.Thread(target=call, args=[it]) for it in calls]
+threads = [threading.Thread(target=call, args=item) for item in asked.items()]
 for thread in threads:
     thread.start()
 for thread in threads:
@@ -40,11 +44,18 @@ sys.exit("\\n".join(failures) or 0)
 """
 
 
-def test_a_sync_and_the_check_of_downloads_can_start_at_once(tmp_path: Path) -> None:
+def test_the_first_requests_of_an_engine_can_come_at_once(tmp_path: Path) -> None:
     for number in range(4):  # chance decides which thread imports what first
-        home = tmp_path / str(number)
-        home.mkdir()
         done = subprocess.run(
-            [sys.executable, "-c", CALLS, str(home)], capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", CALLS],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={
+                **os.environ,
+                "LORA_TUI_HOME": str(tmp_path / str(number)),
+                "SUPABASE_URL": "http://127.0.0.1:9",
+                "SUPABASE_ANON_KEY": "anon",
+            },
         )
         assert done.returncode == 0, done.stderr

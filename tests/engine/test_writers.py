@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lora_tui.account.sessions import cache_owner
+from lora_tui.cache.cache_file import leader_lock
 from lora_tui.cache.connection import open_cache
+from lora_tui.config.paths import Paths
+from lora_tui.config.table import Profile
 from lora_tui.engine.writers import Writers
-from lora_tui.errors import AuthenticationError, UnreachableError
-from tests.tui.library import FakeWriters
+from lora_tui.errors import AuthenticationError, CacheError, UnreachableError
+from tests.engine.in_process import writers_of
+from tests.tui.library import USER, FakeWriters
 
 
-def make(tmp_path: Path, connect: Any = None) -> Writers:
-    return Writers(tmp_path / "cache.sqlite3", tmp_path / "downloads", connect=connect)
+@pytest.fixture
+def profile(tmp_path: Path) -> Profile:
+    paths = Paths(tmp_path / "config.toml", tmp_path / "cache", tmp_path / "state", tmp_path)
+    profile = Profile("test", paths, "http://127.0.0.1:9", "anon")
+    open_cache(profile.cache_path(USER), cache_owner(profile, USER)).close()
+    return profile
+
+
+class Online(FakeWriters):
+    """In place of `OnlineWriters`."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def read_adapter(self, model_id: Any) -> Any:
+        raise ZeroDivisionError("eyJhbGciOi.eyJzdWIiOi.sig")
+
+
+@contextmanager
+def opened(profile: Profile, connect: Callable[[], Any] | None) -> Iterator[Writers]:
+    with closing(writers_of(profile, USER, connect=connect)) as writers:
+        yield writers
 
 
 def unreachable() -> Any:
@@ -22,24 +49,25 @@ def unreachable() -> Any:
 
 
 def test_the_first_call_that_needs_the_network_connects_and_later_ones_do_not(
-    tmp_path: Path,
+    profile: Profile,
 ) -> None:
-    made: list[FakeWriters] = []
+    made: list[Online] = []
 
     def connect() -> Any:
-        made.append(FakeWriters())
+        made.append(Online())
         return made[-1]
 
-    writers = make(tmp_path, connect)
-    assert not made
-    writers.sync()
-    writers.load_curve("job")
+    with opened(profile, connect) as writers:
+        writers.check_downloads()
+        assert not made
+        writers.sync()
+        writers.load_curve("job")
     assert len(made) == 1
     assert made[0].asked == [("sync",), ("load_curve", "job")]
 
 
-def test_after_a_login_that_failed_the_next_call_tries_again(tmp_path: Path) -> None:
-    outcomes: list[Any] = [AuthenticationError("The keyring is locked"), FakeWriters()]
+def test_after_a_login_that_failed_the_next_call_tries_again(profile: Profile) -> None:
+    outcomes: list[Any] = [AuthenticationError("The keyring is locked"), Online()]
 
     def connect() -> Any:
         outcome = outcomes.pop(0)
@@ -47,37 +75,61 @@ def test_after_a_login_that_failed_the_next_call_tries_again(tmp_path: Path) -> 
             raise outcome
         return outcome
 
-    writers = make(tmp_path, connect)
-    with pytest.raises(AuthenticationError):
+    with opened(profile, connect) as writers:
+        with pytest.raises(AuthenticationError, match="The keyring is locked"):
+            writers.sync()
         writers.sync()
-    writers.sync()
     assert not outcomes
 
 
-def test_closed_writers_neither_connect_nor_make_a_cache(tmp_path: Path) -> None:
-    writers = make(tmp_path, unreachable)
-    writers.close()
+def test_closed_writers_neither_connect_nor_make_a_cache(profile: Profile) -> None:
+    with opened(profile, unreachable) as writers:
+        pass
+    path = profile.cache_path(USER)
+    path.unlink()
     for call in (writers.sync, writers.check_downloads, lambda: writers.cancel_download("model")):
         with pytest.raises(UnreachableError):
             call()
-    assert not writers.cache_path.exists()
+    assert not path.exists()
+
+
+def test_a_cache_that_was_removed_is_not_made_again(profile: Profile) -> None:
+    profile.cache_path(USER).unlink()
+    with opened(profile, None) as writers, pytest.raises(CacheError):
+        writers.check_downloads()
+    assert not profile.cache_path(USER).exists()
 
 
 @pytest.mark.parametrize("connect", [None, unreachable])
 def test_what_needs_no_network_works_offline_and_without_a_session(
-    tmp_path: Path, connect: Any
+    profile: Profile, connect: Any
 ) -> None:
-    writers = make(tmp_path, connect)
-    open_cache(writers.cache_path).close()
-    path = writers.save_text("comparison.md", "text")
-    assert path.read_text() == "text"
-    assert writers.save_text("comparison.md", "other") != path
-    writers.check_downloads()
-    writers.cancel_download("model")
+    with opened(profile, connect) as writers:
+        path = writers.save_text("comparison.md", "text")
+        assert path.read_text() == "text"
+        assert writers.save_text("comparison.md", "other") != path
+        writers.check_downloads()
+        writers.cancel_download("model")
+        writers.mark_announced(["notice"])
 
 
-def test_offline_what_needs_the_network_says_so(tmp_path: Path) -> None:
-    writers = make(tmp_path)
-    with pytest.raises(UnreachableError, match="--offline"):
-        writers.sync()
-    writers.resume_downloads()
+def test_offline_what_needs_the_network_says_so(profile: Profile) -> None:
+    with opened(profile, None) as writers:
+        with pytest.raises(UnreachableError, match="--offline"):
+            writers.sync()
+        writers.resume_downloads()
+
+
+def test_of_two_applications_one_syncs_on_schedule_and_both_on_request(profile: Profile) -> None:
+    first, second = Online(), Online()
+    with opened(profile, lambda: first) as leads, opened(profile, lambda: second) as other:
+        leads.sync(scheduled=True)
+        other.sync(scheduled=True)
+        assert (first.asked, second.asked) == ([("sync",)], [])
+        other.sync()
+        assert second.asked == [("sync",)]
+        leads.close()
+        other.sync(scheduled=True)
+    assert second.asked == [("sync",), ("sync",)]
+    with leader_lock(profile.cache_path(USER)) as leads_now:
+        assert leads_now

@@ -15,8 +15,10 @@ from lora_tui.harvest.ledger_schema import State
 from lora_tui.screens.harvest import HarvestScreen
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
+from tests.engine.in_process import writers_of
 from tests.harvest.world import World
 from tests.tui.conftest import until
+from tests.tui.library import FakeWriters
 
 
 def profile_of(world: World, **changes: Any) -> Profile:
@@ -27,25 +29,26 @@ def profile_of(world: World, **changes: Any) -> Profile:
 
 @pytest.fixture
 def open_app(world: World) -> Any:
-    opened: list[OnlineWriters] = []
+    opened: list[Writers] = []
 
     def make(**changes: Any) -> LoraTuiApp:
         profile = profile_of(world, **changes)
-        writers = OnlineWriters(profile)
+        online = OnlineWriters(profile)
+        writers = writers_of(profile, online.user_id, connect=lambda: online, harvest_interval=1.0)
         opened.append(writers)
         app = LoraTuiApp(
-            writers.cache_path,
-            Writers(writers.cache_path, profile.downloads_dir, connect=lambda: writers),
+            online.cache_path,
+            writers,
             profile="test",
             sync_on_start=False,
-            harvest=BackgroundHarvest(profile, interval=1),
+            harvest=BackgroundHarvest(profile, writers),
         )
         app.animation_level = "none"
         return app
 
     yield make
     for writers in opened:
-        writers.close()
+        writers.close()  # and with it what is online
 
 
 def models_in(app: LoraTuiApp) -> int:
@@ -146,29 +149,28 @@ async def test_the_profile_may_have_it_start_by_itself(world: World, open_app: A
             assert {job.state for job in ledger.jobs()} == {State.DONE}
 
 
-def test_a_refused_key_ends_the_background_harvest_with_its_reason(world: World) -> None:
-    harvest = BackgroundHarvest(world.profile(gpu_key=Secret("wrong")))
-    harvest.start()
-    assert harvest._thread is not None
-    harvest._thread.join(60)
-    assert not harvest.running
-    assert harvest.error is not None
-    assert "key" in str(harvest.error)
+async def test_a_refused_key_ends_the_background_harvest_with_its_reason(open_app: Any) -> None:
+    app = open_app(gpu_key=Secret("wrong"))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("h", "b")
+        await until(pilot, lambda: app.harvest.error is not None)
+        assert not app.harvest.running
+        assert "key" in str(app.harvest.error)
+        await until(pilot, lambda: "background: failed" in text(app))
 
 
-def test_something_unexpected_ends_the_background_harvest_with_a_word(
-    world: World, monkeypatch: pytest.MonkeyPatch
+async def test_something_unexpected_ends_the_background_harvest_with_a_word(
+    open_app: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("lora_tui.harvest.loop.run_forever", broken)
-    harvest = BackgroundHarvest(world.profile())
-    harvest.start()
-    assert harvest._thread is not None
-    harvest._thread.join(60)
-    assert harvest.error is not None
-    assert "ZeroDivisionError" in str(harvest.error)
+    monkeypatch.setattr("lora_tui.engine.harvest.run_forever", broken)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("h", "b")
+        await until(pilot, lambda: app.harvest.error is not None)
+        assert "ZeroDivisionError" in str(app.harvest.error)
 
 
 async def test_a_ledger_that_the_disk_does_not_give_is_said_and_ends_nothing(
@@ -190,5 +192,5 @@ async def test_a_ledger_that_the_disk_does_not_give_is_said_and_ends_nothing(
 
 def test_the_ledger_of_the_screen_is_the_one_of_the_service(world: World, tmp_path: Path) -> None:
     world.run(limit=1)
-    with BackgroundHarvest(world.profile()).open_ledger() as ledger:
+    with BackgroundHarvest(world.profile(), FakeWriters()).open_ledger() as ledger:
         assert sum(job.state is State.DONE for job in ledger.jobs()) == 1

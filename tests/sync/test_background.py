@@ -17,22 +17,22 @@ from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.config.table import Preferences
-from lora_tui.engine.writers import Writers
 from lora_tui.errors import DamagedCacheError, LoraTuiError, UnreachableError
 from lora_tui.widgets.model_table import ModelTable
+from tests.tui.library import FakeWriters
 
 
-class Syncing(Writers):
+class Syncing(FakeWriters):
     """Writers that count how often they were asked to sync, and do nothing else."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, path.parent / "downloads")
+        super().__init__(cache_path=path)
         self.path = path
         self.syncs = 0
         self.failure: LoraTuiError | None = None
         self.models = 0
 
-    def sync(self, *, full: bool = False) -> None:
+    def sync(self, *, full: bool = False, scheduled: bool = False) -> None:
         self.syncs += 1
         if self.failure is not None:
             raise self.failure

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.errors import AuthenticationError, LoraTuiError, SessionEndedError, UnreachableError
+from lora_tui.errors import (
+    AuthenticationError,
+    LoraTuiError,
+    NotSignedInError,
+    SessionEndedError,
+    UnreachableError,
+    WrongPasswordError,
+)
 from lora_tui.tui.sync_schedule import INTERVAL, JITTER, LONGEST, SyncSchedule
 
 OFFLINE = UnreachableError("no network")
@@ -54,6 +61,13 @@ def test_an_ended_session_is_reported_at_once_and_retried_rarely() -> None:
     assert schedule.after(OFFLINE).refused
     assert delays(schedule)[1] == pytest.approx(INTERVAL * 2)
     assert not schedule.after(None).refused
+
+
+@pytest.mark.parametrize("error", [NotSignedInError("Nobody"), WrongPasswordError("Wrong")])
+def test_without_a_session_the_user_should_sign_in_after_the_first_attempt(
+    error: LoraTuiError,
+) -> None:
+    assert SyncSchedule().after(error).refused
 
 
 @given(

@@ -88,7 +88,8 @@ def test_two_models_of_one_cache_and_one_directory(
     assert run("download", b["id"], *to, "--force", "--json").data["checked"] == {
         "adapter_config.json": "etag-md5"
     }
-    assert run("library", "--json").data["adapters"] == []
+    (listed,) = run("library", "--json").data["adapters"]
+    assert listed["model_id"] == b["id"]
     assert run("list", "--downloaded", "--json").data["models"] == []
     adapter = run("verify", str(tmp_path / "x"), "--json").data["adapters"][0]
     assert adapter["model_id"] == b["id"]

@@ -37,7 +37,9 @@ def test_a_download_that_is_cut_off_goes_on_when_it_is_run_again(
     directory = tmp_path / "to"
     configured.faults(path=SIGNED, method="GET", throttle=150_000)
     command = [sys.executable, "-m", "lora_tui", "download", model, ADAPTER, "--to", directory]
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
     with subprocess.Popen([*command, "--events"], stdout=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGHUP, before)
         assert process.stdout is not None
         for line in process.stdout:
             if json.loads(line)["bytes_done"] > 200_000:

@@ -19,10 +19,16 @@ from lora_tui.cache.transfer_queue import Transfer, TransferState
 from lora_tui.config.table import Profile
 from lora_tui.domain import Model
 from lora_tui.engine.online import OnlineWriters
-from lora_tui.errors import DiskError, IntegrityError, InUseError, LoraTuiError, PartlyFailedError
+from lora_tui.errors import (
+    CancelledError,
+    DiskError,
+    IntegrityError,
+    InUseError,
+    LoraTuiError,
+    PartlyFailedError,
+)
 from lora_tui.sandbox import Sandbox
 from lora_tui.transfers.control import cancel_model
-from lora_tui.transfers.fetch_bytes import CancelledError
 
 ADAPTER = "adapter_model.safetensors"
 SIGNED = "/storage/v1/object/sign/lora-models/"

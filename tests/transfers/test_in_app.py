@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.transfer_queue import TransferState, queue_of
@@ -12,13 +13,16 @@ from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.writers import Writers
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.transfers import TransfersScreen
+from tests.engine.in_process import writers_of
 from tests.tui.conftest import until
 
 SIGNED = "/storage/v1/object/sign/lora-models/"
 
 
-def writers_over(online: OnlineWriters, profile: Profile) -> Writers:
-    return Writers(online.cache_path, profile.downloads_dir, connect=lambda: online)
+@contextmanager
+def writers_over(online: OnlineWriters, profile: Profile) -> Iterator[Writers]:
+    with closing(writers_of(profile, online.user_id, connect=lambda: online)) as writers:
+        yield writers
 
 
 def offers(app: LoraTuiApp, what: str) -> bool:
@@ -29,10 +33,11 @@ def offers(app: LoraTuiApp, what: str) -> bool:
 async def test_a_download_is_paused_left_and_finished_by_the_next_start(
     profile: Profile, configured: Sandbox
 ) -> None:
-    with closing(OnlineWriters(profile)) as online:
-        online.sync()
+    online = OnlineWriters(profile)
+    online.sync()
+    with writers_over(online, profile) as writers:
         configured.faults(path=SIGNED, method="GET", throttle=100_000)
-        app = LoraTuiApp(online.cache_path, writers_over(online, profile), profile="test")
+        app = LoraTuiApp(online.cache_path, writers, profile="test")
         app.animation_level = "none"
 
         def states() -> list[TransferState]:
@@ -53,8 +58,9 @@ async def test_a_download_is_paused_left_and_finished_by_the_next_start(
             await until(pilot, lambda: TransferState.RUNNING in states())
             app.exit()
     configured.clear_faults()
-    with closing(OnlineWriters(profile)) as online:
-        app = LoraTuiApp(online.cache_path, writers_over(online, profile), profile="test")
+    online = OnlineWriters(profile)
+    with writers_over(online, profile) as writers:
+        app = LoraTuiApp(online.cache_path, writers, profile="test")
         async with app.run_test(size=(100, 30)) as pilot:
             await until(
                 pilot,

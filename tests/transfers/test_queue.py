@@ -19,6 +19,7 @@ from lora_tui.cache.transfer_queue import FileRequest, Transfer, TransferState
 from lora_tui.errors import (
     BackendError,
     CacheError,
+    CancelledError,
     DiskError,
     IntegrityError,
     NotFoundError,
@@ -26,7 +27,6 @@ from lora_tui.errors import (
 )
 from lora_tui.processes import is_identity
 from lora_tui.transfers.control import Control, control
-from lora_tui.transfers.fetch_bytes import CancelledError
 from lora_tui.transfers.part import part_of
 from lora_tui.transfers.runner import QueueOwner, Runner
 from tests.transfers.file_server import MODEL, FileServer, World

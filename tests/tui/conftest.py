@@ -59,8 +59,8 @@ def model(library: Library) -> Library:
 
 
 @pytest.fixture
-def writers() -> FakeWriters:
-    return FakeWriters()
+def writers(library: Library) -> FakeWriters:
+    return FakeWriters(cache_path=library.path)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def open_app(library: Library, writers: FakeWriters) -> Open:
         wishes = {name: arguments.pop(name) for name in Preferences._fields if name in arguments}
         arguments = {"profile": "demo", "sync_on_start": False, **arguments}
         arguments["preferences"] = Preferences(**wishes)
-        app = LoraTuiApp(library.path, writers, **arguments)
+        app = LoraTuiApp(library.path, arguments.pop("writers", writers), **arguments)
         app.animation_level = "none"
         return app
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -11,14 +10,11 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.config.paths import Paths
 from lora_tui.config.shown import Settings
 from lora_tui.config.table import Profile
-from lora_tui.errors import AuthenticationError
-from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
+from tests.tui.accounts import NOWHERE, fake_form
 from tests.tui.library import FakeWriters, Library, notice_row
 from tests.tui.test_harvest import job_row
 from tests.tui.whole_model import put_model, put_points
-
-NOWHERE: Final = "http://127.0.0.1:9"
 
 
 class Way(NamedTuple):
@@ -53,33 +49,6 @@ SCREENS: Final[dict[str, Way]] = {
 }
 
 
-@dataclass
-class FakeLogin:
-    """Takes one password, and stores nothing."""
-
-    profile: Profile
-    email: str = "ada@example.org"
-    signed_out: int = 0
-    before: Callable[[], object] = lambda: None
-    """Called before it answers."""
-
-    def with_password(self, email: str, password: Secret) -> str:
-        """Where the session would be kept."""
-        del email
-        self.before()
-        if password.reveal() != "secret":
-            raise AuthenticationError("Wrong e-mail address or password")
-        return "a file only you can read"
-
-    def with_token(self, token: Secret) -> str:
-        """Like `with_password`."""
-        return self.with_password("", token)
-
-    def sign_out(self) -> None:
-        """End the session."""
-        self.signed_out += 1
-
-
 def fill(library: Library) -> None:
     """Some of everything that a screen shows."""
     library.fill(count=5)
@@ -104,8 +73,8 @@ def with_every_screen(
         writers,
         profile="demo",
         sync_on_start=False,
-        harvest=BackgroundHarvest(profile),
+        harvest=BackgroundHarvest(profile, writers),
         settings=Settings(profile, library.path, environment={}),
-        login=FakeLogin(profile),
+        login=fake_form(directory),
         **options,
     )

@@ -17,11 +17,12 @@ from lora_tui import clock
 from lora_tui.adapters.inspection import Adapter
 from lora_tui.cache import metadata, metrics, models, records, transfer_queue
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.connection import open_cache, open_existing, transaction
 from lora_tui.cache.facets import FACETS
 from lora_tui.cache.transfer_queue import TransferState
 from lora_tui.clock import timestamp_text
-from lora_tui.domain import CurvePoint
+from lora_tui.domain import CurvePoint, Model
+from lora_tui.engine.writers import EngineReport, HarvestState
 from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.processes import new_identity
 
@@ -253,6 +254,11 @@ class Library:
 class FakeWriters:
     """Remembers what it was asked for; does what the test says, in the caller's thread."""
 
+    cache_path: Path | None = None
+    """Where `mark_announced` notes what it was told; nowhere without it."""
+    harvest: HarvestState = field(default_factory=HarvestState)
+    report: EngineReport = field(default_factory=lambda: EngineReport(starting=False))
+    on_change: Callable[[], None] = lambda: None
     on_sync: Callable[[], None] = lambda: None
     on_download: Callable[[str], None] = lambda _model_id: None
     on_load_curve: Callable[[str], None] = lambda _job_id: None
@@ -261,7 +267,15 @@ class FakeWriters:
     let_go: threading.Event = field(default_factory=threading.Event)
     """Set by `cancel_download`; a download of a test may wait for it."""
 
-    def sync(self, *, full: bool = False) -> None:
+    def start(self) -> None:
+        self.asked.append(("start",))
+
+    def mark_announced(self, ids: Sequence[str]) -> None:
+        if self.cache_path is not None:
+            with closing(open_existing(self.cache_path)) as db, transaction(db):
+                records.mark_announced(db, ids)
+
+    def sync(self, *, full: bool = False, scheduled: bool = False) -> None:
         self.asked.append(("sync",))
         self.on_sync()
 
@@ -290,11 +304,11 @@ class FakeWriters:
         self.asked.append(("save_text", name, text))
         return Path("/data/models") / name
 
-    def read_adapter(self, model_id: str) -> Adapter:
-        self.asked.append(("read_adapter", model_id))
+    def read_adapter(self, model: Model) -> Adapter:
+        self.asked.append(("read_adapter", model.id))
         if self.on_read_adapter is None:
             raise NotFoundError("No safetensors file to inspect")
-        return self.on_read_adapter(model_id)
+        return self.on_read_adapter(model.id)
 
     def mark_notification_read(self, notification_id: str) -> None:
         self.asked.append(("mark_notification_read", notification_id))

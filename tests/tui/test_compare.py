@@ -17,6 +17,7 @@ from textual.pilot import Pilot
 
 from lora_tui.curves.series import Series, Smoothing
 from lora_tui.domain import CurvePoint, Model
+from lora_tui.engine.process import Engine
 from lora_tui.engine.writers import Writers
 from lora_tui.errors import UnreachableError
 from lora_tui.reports import MAX_COMPARED
@@ -455,13 +456,17 @@ def test_the_curve_in_front_is_seen_where_curves_meet() -> None:
     assert cells(1, "B") > cells(1, "A")
 
 
+def no_engine() -> Engine:
+    raise UnreachableError("No engine is needed")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("key", "suffix"), [("e", "md"), ("E", "csv")])
 async def test_a_comparison_is_exported_without_a_network(
     models: Library, open_app: Open, tmp_path: Path, key: str, suffix: str
 ) -> None:
     app = open_app()
-    app.writers = Writers(models.path, tmp_path / "downloads")
+    app.writers = Writers(no_engine, tmp_path / "downloads")
     async with app.run_test(size=SMALL) as pilot:
         await compared(pilot)
         await pilot.press(key)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import stat
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from lora_tui.account import sessions
+from lora_tui.clock import Backoff
 from lora_tui.config.load import load_preferences, load_profile
 from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Preferences
+from lora_tui.engine import process
+from lora_tui.engine.requests import open_requests
+from lora_tui.engine.writers import Writers
 from lora_tui.first_run import FirstRunApp
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.connect import ConnectScreen
 from lora_tui.screens.welcome import WelcomeScreen
+from tests.engine.in_process import HELLO, in_process_channel, in_process_writers
 from tests.tui.conftest import screen_text, until
 
 SIZE = (80, 24)
@@ -34,8 +42,16 @@ def paths(home: Path) -> Paths:
 
 
 @pytest.fixture
-def app(paths: Paths) -> FirstRunApp:
-    application = FirstRunApp(Preferences(), "default", paths)
+def engine(home: Path) -> Iterator[Writers]:
+    """The real requests, without a profile, in this process."""
+    del home
+    with closing(in_process_writers(open_requests)) as writers:
+        yield writers
+
+
+@pytest.fixture
+def app(paths: Paths, engine: Writers) -> FirstRunApp:
+    application = FirstRunApp(Preferences(), "default", paths, engine)
     application.animation_level = "none"
     return application
 
@@ -58,7 +74,7 @@ async def test_enter_on_the_demo_asks_for_the_demo(app: FirstRunApp) -> None:
         await pilot.press("j", "enter")
         await pilot.pause()
     assert app.wants_demo
-    assert app.connected is None
+    assert not app.connected
 
 
 async def test_q_quits_and_changes_nothing(app: FirstRunApp, paths: Paths) -> None:
@@ -85,7 +101,7 @@ async def test_an_account_is_connected_by_typing_alone(
         fill(app, password=sandbox.password)
         assert sandbox.password not in screen_text(app)
         await pilot.press("enter")
-        await until(pilot, lambda: app.connected is not None)
+        await until(pilot, lambda: app.connected)
     profile = load_profile()
     assert profile.url == sandbox.url
     assert sessions.load_session(profile) is not None
@@ -121,7 +137,7 @@ async def test_an_error_is_shown_in_the_form_and_nothing_is_written(
         await until(pilot, lambda: says in " ".join(screen_text(app).split()))
         assert isinstance(app.screen, ConnectScreen)
         assert nothing_written(paths)
-    assert app.connected is None
+    assert not app.connected
 
 
 @pytest.mark.slow
@@ -178,3 +194,31 @@ class TestPictures:
             await until(pilot, lambda: "not usable" in screen_text(app))
 
         assert snap_compare(app, run_before=type_it, terminal_size=size)
+
+
+async def test_a_form_that_is_sent_again_tries_an_engine_again_that_could_not_be_started(
+    paths: Paths, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "RESTART", Backoff(0.0, 0.0))
+    has_memory = threading.Event()
+
+    def open_channel() -> process.Channel:
+        if not has_memory.is_set():
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return in_process_channel(open_requests)
+
+    with closing(Writers(lambda: process.Engine(open_channel, HELLO), paths.downloads_dir)) as made:
+        app = FirstRunApp(Preferences(), "default", paths, made)
+        async with app.run_test(size=SIZE) as pilot:
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, ConnectScreen))
+            fill(app, url=sandbox.url, key=sandbox.anon_key)
+            fill(app, email=sandbox.email, password=sandbox.password)
+            app.screen.query_one("#submit").focus()
+            await pilot.press("enter")
+            await until(pilot, lambda: "can't be started" in screen_text(app))
+            assert "try again" in screen_text(app)
+            has_memory.set()
+            while not app.connected:  # a form that still waits for an answer ignores the key
+                await pilot.press("enter")
+                await pilot.pause(0.02)

@@ -12,11 +12,11 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
-from lora_tui.account.login import Login
 from lora_tui.config.paths import find_paths
 from lora_tui.config.shown import Settings
 from lora_tui.config.table import THEME_NAMES, Preferences, Profile
 from lora_tui.first_run import FirstRunApp
+from tests.tui.accounts import fake_writers, form_of
 from tests.tui.conftest import Open
 from tests.tui.library import Library, notice_row
 from tests.tui.test_harvest import Made, job_row, make  # noqa: F401 - a fixture
@@ -104,7 +104,7 @@ async def test_what_has_the_focus_is_seen_to_have_it(
     library.put_transfer(done=10, total=20)
     profile = Profile("demo", find_paths(), "http://127.0.0.1:9", "k")
     settings = Settings(profile, Path("c"), environment={})
-    app = make(settings=settings, login=Login(profile))
+    app = make(settings=settings, login=form_of(profile))
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press(*SCREENS[name])
         await pilot.pause()
@@ -116,7 +116,7 @@ async def test_what_has_the_focus_is_seen_to_have_it(
 @pytest.mark.parametrize("keys", [(), ("enter",)], ids=["welcome", "connect"])
 async def test_in_the_first_run_too(home: Path, keys: Sequence[str]) -> None:
     del home
-    app = FirstRunApp(Preferences(), "default", find_paths())
+    app = FirstRunApp(Preferences(), "default", find_paths(), fake_writers())
     app.animation_level = "none"
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press(*keys)

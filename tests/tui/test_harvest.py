@@ -43,7 +43,7 @@ def job_row(number: int, minutes: float, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make(library: Library, open_app: Open, tmp_path: Path) -> Made:
+def make(library: Library, open_app: Open, writers: FakeWriters, tmp_path: Path) -> Made:
     """The application with a harvest, which nothing starts."""
     library.fill()
 
@@ -60,7 +60,7 @@ def make(library: Library, open_app: Open, tmp_path: Path) -> Made:
                 **changes.pop("profile_changes", {}),
             },
         )
-        return open_app(harvest=BackgroundHarvest(profile), **changes)
+        return open_app(harvest=BackgroundHarvest(profile, writers), **changes)
 
     return made
 
@@ -152,9 +152,7 @@ async def test_a_job_that_waits_is_shown_before_any_harvest_and_goes_when_it_has
 class CountingHarvest:
     """A harvest of which a test says how many models it has made."""
 
-    running = False
-
-    wanted_on_start = False
+    running = wanted = False
 
     def __init__(self) -> None:
         self.made = self.looks = 0
@@ -162,9 +160,6 @@ class CountingHarvest:
     def models_made(self) -> int:
         self.looks += 1
         return self.made
-
-    def stop(self) -> None:
-        """Nothing runs."""
 
 
 async def test_a_harvested_model_is_synced_again_after_a_sync_that_another_process_prevented(

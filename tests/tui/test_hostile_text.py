@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lora_tui.account.login import Login
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import records
 from lora_tui.cache.changes import Topic
@@ -23,6 +22,7 @@ from lora_tui.json_values import replace_surrogates
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
 from tests.hostile import HOSTILE, acting, planted
+from tests.tui.accounts import form_of
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import (
     DATASETS,
@@ -89,8 +89,8 @@ async def test_no_screen_and_no_toast_lets_text_act(
     mine = profile(tmp_path)
     app = open_app(
         profile=HOSTILE,
-        login=Login(mine),
-        harvest=BackgroundHarvest(mine),
+        login=form_of(mine),
+        harvest=BackgroundHarvest(mine, writers),
         settings=Settings(mine, hostile.path),
     )
     seen: list[str] = []
@@ -142,7 +142,7 @@ async def test_no_reason_of_a_refused_login_acts(
     hostile: Library, open_app: Open, writers: FakeWriters, tmp_path: Path
 ) -> None:
     writers.on_sync = failing(SessionEndedError(HOSTILE))
-    app = open_app(login=Login(profile(tmp_path)))
+    app = open_app(login=form_of(profile(tmp_path)))
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await pilot.press("r")
         await until(pilot, lambda: "LoginScreen" in type(app.screen).__name__)

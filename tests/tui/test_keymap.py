@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from textual.command import CommandPalette
 
-from lora_tui.account.login import Login
 from lora_tui.app import LoraTuiApp
 from lora_tui.config.keys import keymap_of
 from lora_tui.config.paths import find_paths
@@ -17,6 +16,7 @@ from lora_tui.screens.help import HelpScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.sort_menu import SortMenu
 from lora_tui.screens.transfers import TransfersScreen
+from tests.tui.accounts import form_of
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import FakeWriters, Library
 
@@ -162,7 +162,7 @@ async def test_ctrl_c_shows_how_to_quit(
     library: Library, open_app: Open, home: Path, keys: tuple[str, ...], says: str
 ) -> None:
     library.fill(count=2)
-    app = open_app(login=Login(Profile("work", find_paths(), "https://p.example", "k")))
+    app = open_app(login=form_of(Profile("work", find_paths(), "https://p.example", "k")))
     async with app.run_test() as pilot:
         await pilot.press(*keys, "ctrl+c")
         assert [toast for toast in toasts(app) if says in toast]

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from lora_tui.account import sessions
-from lora_tui.account.login import Login
 from lora_tui.app import LoraTuiApp
-from lora_tui.config.paths import Paths
+from lora_tui.config.paths import find_paths
 from lora_tui.config.shown import Settings
 from lora_tui.config.table import Profile
+from lora_tui.engine.account_form import AccountForm
 from lora_tui.engine.online import OnlineWriters
-from lora_tui.errors import AuthenticationError, SessionEndedError
+from lora_tui.errors import AuthenticationError, NotSignedInError, SessionEndedError
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.login import LoginScreen
@@ -25,8 +25,8 @@ from lora_tui.screens.models import ModelsScreen
 from lora_tui.secret import Secret
 from lora_tui.widgets.forms import Field
 from tests.conftest import set_environment
+from tests.tui.accounts import FakeAccountWriters, fake_form, form_of, real_form
 from tests.tui.conftest import Open, screen_text, toasts, until
-from tests.tui.every_screen import FakeLogin
 from tests.tui.library import FakeWriters, Library, failing
 
 SIZE = (100, 30)
@@ -39,8 +39,8 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def login(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Login:
-    """At the sandbox, with somebody signed in whose session is of yesterday."""
+def login(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AccountForm]:
+    """At the sandbox, by an engine in this process; somebody is signed in."""
     del home
     from lora_tui.config.load import load_profile
 
@@ -48,12 +48,14 @@ def login(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Logi
     profile = load_profile()
     with closing(OnlineWriters(profile)) as online:
         online.sync()
-    return Login(profile)
+    form = real_form(profile)
+    with closing(form.writers):
+        yield form
 
 
 @pytest.mark.slow
 async def test_an_ended_session_is_shown_and_l_signs_in_on_the_same_screen(
-    library: Library, open_app: Open, writers: FakeWriters, login: Login, sandbox: Sandbox
+    library: Library, open_app: Open, writers: FakeWriters, login: AccountForm, sandbox: Sandbox
 ) -> None:
     library.fill()
     library.put_state(error="The session has ended")
@@ -73,12 +75,13 @@ async def test_an_ended_session_is_shown_and_l_signs_in_on_the_same_screen(
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is place)
         await until(pilot, lambda: writers.asked.count(("sync",)) == 2)
+        await until(pilot, lambda: writers.asked.count(("resume_downloads",)) == 2)
         assert not app.login_refused
         assert any("kept in a file only you can read" in toast for toast in toasts(app))
 
 
 async def test_a_sync_that_is_asked_for_opens_the_form_where_only_a_login_helps(
-    library: Library, open_app: Open, writers: FakeWriters, login: Login
+    library: Library, open_app: Open, writers: FakeWriters, login: AccountForm
 ) -> None:
     library.fill(count=1)
     writers.on_sync = failing(SessionEndedError("The session has ended"))
@@ -90,8 +93,51 @@ async def test_a_sync_that_is_asked_for_opens_the_form_where_only_a_login_helps(
         await until(pilot, lambda: not isinstance(app.screen, LoginScreen))
 
 
+async def test_the_form_opens_at_once_where_the_first_sync_finds_no_session(
+    library: Library, open_app: Open, sandbox: Sandbox, login: AccountForm
+) -> None:
+    """The account is known, so the application opens; its session has vanished."""
+    library.fill(count=1)
+    form = real_form(login.profile._replace(email=None, password=None))
+    for file in (login.profile.paths.state_dir / "sessions").iterdir():
+        file.write_text("{}")
+    app = open_app(writers=form.writers, sync_on_start=True, login=form)
+    with closing(form.writers):
+        async with app.run_test(size=SIZE) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, LoginScreen))
+            assert "Nobody is signed in" in screen_text(app)
+            assert not toasts(app)
+            app.screen.query_one("#email", Field).input.value = sandbox.email
+            app.screen.query_one("#password", Field).input.value = sandbox.password
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+            await until(pilot, lambda: app.sync_schedule.failures == 0 and not app.is_syncing)
+
+
+async def test_after_a_key_the_form_that_a_lost_session_needs_is_only_offered(
+    library: Library, open_app: Open, writers: FakeWriters, tmp_path: Path
+) -> None:
+    library.fill(count=1)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def refuse() -> None:
+        asked.set()
+        go_on.wait()
+        raise NotSignedInError("Nobody is signed in")
+
+    writers.on_sync = refuse
+    app = open_app(sync_on_start=True, login=fake_form(tmp_path))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, asked.is_set)
+        await pilot.press("slash", "s")
+        go_on.set()
+        await until(pilot, lambda: app.login_refused)
+        assert isinstance(app.screen, ModelsScreen)
+        assert any("Nobody is signed in" in toast for toast in toasts(app))
+
+
 async def test_no_form_opens_while_the_user_is_typing(
-    library: Library, open_app: Open, writers: FakeWriters, login: Login
+    library: Library, open_app: Open, writers: FakeWriters, login: AccountForm
 ) -> None:
     library.fill(count=3)
     refused = threading.Event()
@@ -116,8 +162,8 @@ async def test_a_login_that_is_accepted_closes_its_own_form_and_nothing_above_it
     library: Library, open_app: Open, tmp_path: Path
 ) -> None:
     library.fill(count=1)
-    accepted, login = threading.Event(), FakeLogin(Profile("demo", Paths(*[tmp_path] * 4), "", ""))
-    login.before = accepted.wait
+    accepted = threading.Event()
+    login = fake_form(tmp_path, FakeAccountWriters(before=accepted.wait))
     app = open_app(login=login)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("L", *"secret", "enter", "ctrl+p", *"syn")
@@ -133,8 +179,8 @@ async def test_a_login_is_stored_even_if_its_form_was_closed_before_the_answer(
     library: Library, open_app: Open, writers: FakeWriters, tmp_path: Path
 ) -> None:
     library.fill(count=1)
-    accepted, login = threading.Event(), FakeLogin(Profile("demo", Paths(*[tmp_path] * 4), "", ""))
-    login.before = accepted.wait
+    accepted = threading.Event()
+    login = fake_form(tmp_path, FakeAccountWriters(before=accepted.wait))
     app = open_app(login=login)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("L", *"secret", "enter", "escape")
@@ -147,7 +193,7 @@ async def test_a_login_is_stored_even_if_its_form_was_closed_before_the_answer(
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["somebody", "another"])
 async def test_a_failed_login_stays_in_the_form(
-    library: Library, open_app: Open, login: Login, sandbox: Sandbox, who: str
+    library: Library, open_app: Open, login: AccountForm, sandbox: Sandbox, who: str
 ) -> None:
     library.fill(count=1)
     app = open_app(login=login)
@@ -174,18 +220,16 @@ async def test_no_form_opens_without_a_login(library: Library, open_app: Open) -
 
 @pytest.mark.parametrize("theme", ["dark", "mono"])
 def test_picture(library: Library, open_app: Open, snap_compare, theme: str) -> None:  # type: ignore[no-untyped-def]
-    from lora_tui.config.paths import find_paths
-    from lora_tui.config.table import Profile
 
     library.fill()
     library.put_state(error="The session has ended")
     profile = Profile("work", find_paths(), "https://p.example", "k", email="ada@example.org")
-    app: LoraTuiApp = open_app(login=Login(profile), theme=theme)
+    app: LoraTuiApp = open_app(login=form_of(profile), theme=theme)
     assert snap_compare(app, press=["L"], terminal_size=(80, 24))
 
 
 async def test_signing_out_names_running_downloads_and_asks_about_the_cache(
-    library: Library, open_app: Open, login: Login
+    library: Library, open_app: Open, login: AccountForm
 ) -> None:
     library.fill(count=3)
     library.put_transfer(done=1, total=9)
@@ -206,7 +250,7 @@ async def test_signing_out_names_running_downloads_and_asks_about_the_cache(
 
 @pytest.mark.slow
 async def test_the_settings_name_the_account_and_choosing_it_signs_out(
-    library: Library, open_app: Open, login: Login
+    library: Library, open_app: Open, login: AccountForm
 ) -> None:
     library.fill(count=3)
     app = open_app(login=login, settings=Settings(login.profile, library.path, environment={}))
@@ -221,7 +265,7 @@ async def test_the_settings_name_the_account_and_choosing_it_signs_out(
 
 
 async def test_one_refusal_does_not_sign_out(
-    library: Library, open_app: Open, writers: FakeWriters, login: Login
+    library: Library, open_app: Open, writers: FakeWriters, login: AccountForm
 ) -> None:
     library.fill(count=1)
     writers.on_sync = failing(AuthenticationError("The server does not accept the login"))
@@ -235,12 +279,12 @@ async def test_one_refusal_does_not_sign_out(
 
 
 async def test_with_an_access_token_signing_out_is_refused_before_any_question(
-    library: Library, open_app: Open, login: Login
+    library: Library, open_app: Open, login: AccountForm
 ) -> None:
     library.fill(count=1)
     session = sessions.load_session(login.profile)
     assert session is not None
-    given = Login(login.profile._replace(access_token=session.access_token))
+    given = form_of(login.profile._replace(access_token=session.access_token))
     app = open_app(login=given)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("ctrl+l")
@@ -249,11 +293,16 @@ async def test_with_an_access_token_signing_out_is_refused_before_any_question(
     assert sessions.load_session(login.profile) == session
 
 
-def test_with_an_access_token_no_form_sends_a_password(login: Login, sandbox: Sandbox) -> None:
+def test_with_an_access_token_no_form_sends_a_password(
+    login: AccountForm, sandbox: Sandbox
+) -> None:
     session = sessions.load_session(login.profile)
     assert session is not None
-    given = Login(login.profile._replace(access_token=session.access_token))
+    given = real_form(login.profile._replace(access_token=session.access_token))
     sandbox.forget_requests()
-    with pytest.raises(AuthenticationError, match="access_token of profile"):
-        given.with_password(sandbox.email, Secret(sandbox.password))
+    with (
+        closing(given.writers),
+        pytest.raises(AuthenticationError, match="access_token of profile"),
+    ):
+        given.sign_in(sandbox.email, Secret(sandbox.password), Secret(""))
     assert not sandbox.requests()

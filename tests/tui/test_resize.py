@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from lora_tui.account.login import Login
 from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.shown import Settings
 from lora_tui.config.table import Preferences, Profile
 from lora_tui.first_run import FirstRunApp
+from tests.tui.accounts import fake_writers, form_of
 from tests.tui.conftest import Open, screen_text, until
 from tests.tui.library import Library, notice_row
 
@@ -46,7 +46,7 @@ async def test_every_screen_outlives_every_size(
     library.put_transfer(done=10, total=20)
     profile = Profile("work", find_paths(), "https://p.example", "k")
     settings = Settings(profile, library.path, environment={})
-    app = open_app(login=Login(profile), settings=settings)
+    app = open_app(login=form_of(profile), settings=settings)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press(*PLACES[place])
         shown = type(app.screen)
@@ -67,7 +67,7 @@ async def test_on_a_terminal_that_is_too_small_no_key_acts_but_those_that_quit(
     library.put_notices(notice_row(0))
     profile = Profile("work", find_paths(), "https://p.example", "k")
     settings = Settings(profile, library.path, environment={})
-    app = open_app(login=Login(profile), settings=settings)
+    app = open_app(login=form_of(profile), settings=settings)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press(*PLACES[place])
         shown = app.screen
@@ -91,7 +91,7 @@ async def test_on_a_terminal_that_is_too_small_no_key_acts_but_those_that_quit(
 @pytest.mark.parametrize("keys", [(), ("enter",)], ids=["welcome", "connect"])
 async def test_the_first_run_outlives_every_size(tmp_path: Path, keys: tuple[str, ...]) -> None:
     paths = Paths(tmp_path / "config.toml", tmp_path, tmp_path, tmp_path)
-    app = FirstRunApp(Preferences(), "default", paths)
+    app = FirstRunApp(Preferences(), "default", paths, fake_writers())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press(*keys)
         await pilot.pause()

@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from textual import events
@@ -21,8 +21,9 @@ from textual.screen import Screen
 import lora_tui.screens
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.cache_file import delete_cache
+from tests.tui.accounts import FakeAccountWriters
 from tests.tui.conftest import Open, until
-from tests.tui.every_screen import SCREENS, FakeLogin, Way, fill, with_every_screen
+from tests.tui.every_screen import SCREENS, Way, fill, with_every_screen
 from tests.tui.library import FakeWriters, Library, notice_row
 from tests.tui.whole_model import MODEL
 
@@ -144,8 +145,9 @@ async def test_signing_out_while_a_model_is_read_ends_in_order(
         await pilot.press(*SCREENS["model"].opens, "ctrl+l", "y", "n")
         held.let_go()
         await until(pilot, lambda: app.signed_out)
-        assert isinstance(app.login, FakeLogin)
-        assert app.login.signed_out == 1
+        assert app.login is not None
+        asked = cast("FakeAccountWriters", app.login.writers).asked
+        assert asked == ["start", "sign_out"]
 
 
 async def test_a_read_that_outlasts_the_application_does_not_bring_a_removed_cache_back(

@@ -10,7 +10,7 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache.models import ModelSummary
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.model_view import ModelRows
-from tests.tui.conftest import Open, screen_text, until
+from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import FakeWriters, Library, identifier, model_row
 
 SIZE = (80, 24)
@@ -135,3 +135,15 @@ async def test_the_number_of_marked_models_is_shown_even_in_little_room(
     async with app.run_test(size=(60, 20)) as pilot:
         await pilot.press("space", "space")
         assert "2 marked: c compares" in screen_text(app)
+
+
+async def test_comparing_fewer_than_two_models_says_how_to_mark_them(
+    library: Library, open_app: Open
+) -> None:
+    library.fill(count=3)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("c")
+        assert toasts(app) == [": Mark 2 to 6 models first (space marks one)"]
+        await pilot.press("space", "c")
+        assert len(toasts(app)) == 2  # one is not enough

@@ -18,11 +18,11 @@ from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.transfer_queue import FileRequest, TransferState
+from lora_tui.errors import CancelledError
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.transfers.control import Control, control
-from lora_tui.transfers.fetch_bytes import CancelledError
 from tests.tui.conftest import Open, screen_text, toasts, until
 from tests.tui.library import (
     HOSTILE_NAMES,

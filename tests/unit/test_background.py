@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from lora_tui.errors import LoraTuiError
 from lora_tui.tui.background import in_background
 
 
@@ -28,12 +29,15 @@ def test_a_call_that_ends_while_the_application_quits_says_nothing(
             super().call_soon_threadsafe(callback, *args)
 
     async def leave() -> None:
-        task = asyncio.create_task(in_background(threads_here, name="late"))
+        task = asyncio.create_task(in_background(threads_here, failure_of, name="late"))
         while not looked.is_set():
             await asyncio.sleep(0)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+    def failure_of(error: BaseException, name: str) -> LoraTuiError:
+        return LoraTuiError(f"{name}: {error}")
 
     def threads_here() -> None:
         threads.append(threading.current_thread())

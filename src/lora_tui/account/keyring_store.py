@@ -105,6 +105,9 @@ def _backend() -> Any:
     try:
         keyring = importlib.import_module("keyring")
         backend = keyring.get_keyring()
+        # a chain asks the next one where the first has no such entry: one without encryption, or
+        # one that asks for a password on the terminal
+        backend = next(iter(getattr(backend, "backends", [])), backend)
         return backend if backend.priority >= _LEAST_PRIORITY else None
     except Exception:  # the package is missing, or its backends fail
         return None

@@ -128,20 +128,28 @@ def configured_session(
 
 
 def log_in(
-    profile: Profile, email: str, password: Secret, *, replace: bool, patient: bool = False
+    profile: Profile,
+    email: str,
+    password: Secret,
+    *,
+    replace: bool,
+    patient: bool = False,
+    shown_user_id: str | None = None,
 ) -> tuple[Session, str]:
     """Sign in by e-mail address and password; returns the stored session and where it is kept.
 
     The second is a key of PLACES. `replace`: the session may take the place of another account's;
     without it that raises AuthenticationError, and so does an account that the configuration does
-    not name. `patient`: see `new_session`. Raises AuthenticationError (also where an access token
+    not name. `shown_user_id`: whose models are shown, where that is known; else it is the stored
+    account. `patient`: see `new_session`. Raises AuthenticationError (also where an access token
     is configured), ConfigError (the project's key), UnreachableError, DiskError.
     """
     require_no_token(profile, "sign in")
     is_configured = email == profile.email and password == profile.password
     sign = configured_session if is_configured else new_session
     session = sign(profile, email, password, patient=patient)
-    return session, _store_session(profile, session, replace=replace)
+    kept_in = _store_session(profile, session, replace=replace, shown_user_id=shown_user_id)
+    return session, kept_in
 
 
 def sign_out(profile: Profile, *, offline: bool = False) -> SignedOut:
@@ -179,27 +187,29 @@ def require_no_token(profile: Profile, intent: str) -> None:
 class Login:
     """Sign in to one project from a form; what works is stored."""
 
-    def __init__(self, profile: Profile, *, is_new: bool = False) -> None:
-        """`is_new`: the configuration file does not have the profile yet; a login adds it."""
+    def __init__(
+        self, profile: Profile, *, is_new: bool = False, user_id: str | None = None
+    ) -> None:
+        """`is_new`: the configuration file does not have the profile yet; a login adds it.
+
+        `user_id`: whose models are shown, where that is known.
+        """
         self.profile = profile
         self._is_new = is_new
-
-    @property
-    def email(self) -> str:
-        """Who signed in last, or who is configured; may be empty."""
-        known = sessions.signed_in(self.profile)
-        return (known.email if known else "") or self.profile.email or ""
-
-    def sign_out(self) -> SignedOut:
-        """See `sign_out`."""
-        return sign_out(self.profile)
+        self._user_id = user_id
 
     def with_password(self, email: str, password: Secret) -> str:
         """Sign in and store the session; returns where it is kept, in words (`PLACES`).
 
         Raises AuthenticationError, ConfigError (the key), UnreachableError, DiskError.
         """
-        _, kept_in = log_in(self.profile, email, password, replace=self._is_new)
+        _, kept_in = log_in(
+            self.profile,
+            email,
+            password,
+            replace=self._is_new,
+            shown_user_id=self._user_id,
+        )
         return self._configured(kept_in)
 
     def with_token(self, token: Secret) -> str:
@@ -218,7 +228,10 @@ class Login:
             session = auth.session_from_tokens(
                 profile.url, profile.anon_key, token, Secret(""), client=client
             )
-        return self._configured(_store_session(profile, session, replace=self._is_new))
+        kept_in = _store_session(
+            profile, session, replace=self._is_new, shown_user_id=self._user_id
+        )
+        return self._configured(kept_in)
 
     def _configured(self, kept_in: str) -> str:
         """Add a new profile to the configuration file; returns `kept_in` in words."""
@@ -272,12 +285,15 @@ def new_profile(name: str, paths: Paths, url: str, anon_key: str) -> Profile:
     )
 
 
-def _store_session(profile: Profile, session: Session, *, replace: bool) -> str:
-    """Store a new session; `replace` and what it raises: see `log_in`."""
+def _store_session(
+    profile: Profile, session: Session, *, replace: bool, shown_user_id: str | None = None
+) -> str:
+    """Store a new session; the parameters and what it raises: see `log_in`."""
     if replace:
         return sessions.save_session(profile, session)
     before = sessions.account_of(profile)
-    if before is not None and before.user_id != session.user_id:
+    shown = shown_user_id or (before.user_id if before else session.user_id)
+    if shown != session.user_id:
         raise AuthenticationError(
             "That is another account than the one whose models are shown",
             remedy="quit, and run `lora-tui login` to change accounts",

@@ -27,7 +27,7 @@ from lora_tui.cache.metadata import Owner
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.config.paths import digest
 from lora_tui.config.table import Profile
-from lora_tui.errors import AuthenticationError, DiskError
+from lora_tui.errors import AuthenticationError, DiskError, NotSignedInError
 from lora_tui.files import (
     disk_error,
     make_private_directory,
@@ -57,7 +57,7 @@ class Session(NamedTuple):
     email: str
 
 
-class KeyringSessionError(AuthenticationError):
+class KeyringSessionError(NotSignedInError):
     """The keyring that has the session does not give it."""
 
     default_remedy = (
@@ -103,6 +103,12 @@ def account_of(profile: Profile) -> SignedIn | None:
     return account
 
 
+def last_email(profile: Profile) -> str:
+    """Who signed in last, or who is configured, for a form; may be empty."""
+    known = signed_in(profile)
+    return (known.email if known else "") or profile.email or ""
+
+
 def has_credentials(profile: Profile) -> bool:
     """Whether the configuration has an e-mail address and a password to sign in with."""
     return bool(profile.email and profile.password)
@@ -117,10 +123,10 @@ def is_configured_account(profile: Profile, email: str) -> bool:
     return email.casefold() == profile.email.strip().casefold()
 
 
-def nobody_signed_in(profile: Profile) -> AuthenticationError:
+def nobody_signed_in(profile: Profile) -> NotSignedInError:
     """The error for a profile that has neither a session nor what `login` needs."""
     if has_credentials(profile):
-        return AuthenticationError(
+        return NotSignedInError(
             f"Nobody is signed in to profile {profile.name},"
             f" and {profile.email} has no cache here yet",
             remedy="run `lora-tui sync`, which signs in with the configured password",
@@ -128,17 +134,17 @@ def nobody_signed_in(profile: Profile) -> AuthenticationError:
     return no_session(profile)
 
 
-def no_session(profile: Profile) -> AuthenticationError:
+def no_session(profile: Profile) -> NotSignedInError:
     """The error where no session of the account in force is stored; names another's session."""
     other = other_account(profile)
     if other is not None and signed_in(profile) is None:
-        return AuthenticationError(
+        return NotSignedInError(
             f"{profile.email} is not signed in to profile {profile.name}",
             details=f"the stored session is {other.email}'s",
             remedy="run `lora-tui login`, or remove the e-mail address from the configuration"
             f" ({profile.source('email')})",
         )
-    return AuthenticationError(
+    return NotSignedInError(
         f"Nobody is signed in to profile {profile.name}",
         remedy="run `lora-tui login`",
     )

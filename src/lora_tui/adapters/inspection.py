@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
-from lora_tui.adapters.header import LoraHeader, bytes_needed, read_file_header, read_header
+from lora_tui.adapters.header import (
+    LoraHeader,
+    LoraModule,
+    bytes_needed,
+    read_file_header,
+    read_header,
+)
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.files import disk_error
@@ -37,6 +43,35 @@ class Adapter:
         if self.config is None:
             return self.header.problems
         return (*self.header.problems, *config_mismatches(self.header, self.config))
+
+
+def adapter_document(adapter: Adapter) -> dict[str, Any]:
+    """The adapter without its model, as JSON has it; `adapter_from` reads it."""
+    header, config = adapter.header, adapter.config
+    return {
+        "file": adapter.file,
+        "header": asdict(header),
+        "config": None if config is None else asdict(config),
+    }
+
+
+def adapter_from(document: Mapping[str, Any], model: Model) -> Adapter:
+    """The adapter of `adapter_document`, which was read from the bucket for this model."""
+    header = dict(document["header"])
+    header["modules"] = tuple(LoraModule(**module) for module in header["modules"])
+    for name in ("other_tensors", "problems"):
+        header[name] = tuple(header[name])
+    config = document["config"]
+    if config is not None:
+        targets = config["target_modules"]
+        config = AdapterConfig(
+            **{
+                **config,
+                "target_modules": None if targets is None else tuple(targets),
+                "modules_to_save": tuple(config["modules_to_save"]),
+            }
+        )
+    return Adapter(str(document["file"]), LoraHeader(**header), config, model)
 
 
 def read_local(path: Path) -> Adapter:

@@ -42,6 +42,19 @@ def is_sync_running(cache: Path) -> bool:
     return is_locked(_lock_file(cache))
 
 
+@contextmanager
+def leader_lock(cache: Path) -> Iterator[bool]:
+    """Yield whether this caller is the one that syncs the cache on schedule, for the block's time.
+
+    Raises DiskError.
+    """
+    path = cache.with_name(f"{cache.name}.leader")
+    with ExitStack() as stack:
+        with translate_errors(path):
+            holder = stack.enter_context(locked_file(path))
+        yield holder is None
+
+
 def delete_cache(path: Path) -> bool:
     """Remove the cache's files and its damaged copies; True where there was a cache. DiskError."""
     with translate_errors(path):

@@ -68,10 +68,12 @@ def _run_and_report(words: Sequence[str]) -> int:
     """
     json_wanted = "--json" in words
     verbosity, command = 0, ""
+    profile: str | None = None
     try:
         arguments = parse(words)
         command = arguments.run
         json_wanted, verbosity = arguments.json, arguments.verbose
+        profile = arguments.profile
         clock.use_utc(arguments.utc)
         if arguments.run in _QUICK and not verbosity:
             gc.disable()
@@ -85,7 +87,7 @@ def _run_and_report(words: Sequence[str]) -> int:
         sys.stdout.flush()
         raise
     except LoraTuiError as error:
-        return _report(error, json_wanted=json_wanted)
+        return _report(error, json_wanted=json_wanted, profile=profile)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return ExitCode.INTERRUPTED
@@ -101,7 +103,7 @@ def _run_and_report(words: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
             raise  # a command explains what it writes to files; this was stdout
         if verbosity:
-            from lora_tui.commands.output import print_traceback
+            from lora_tui.engine.logs import print_traceback
 
             print_traceback(error)
             return ExitCode.UNEXPECTED
@@ -167,7 +169,7 @@ def _log_to_stderr(verbosity: int) -> None:
     import logging
     import threading
 
-    from lora_tui.commands.output import log_to_stderr, print_thread_traceback
+    from lora_tui.engine.logs import log_to_stderr, print_thread_traceback
 
     log_to_stderr((logging.WARNING, logging.INFO, logging.DEBUG)[min(2, verbosity)])
     threading.excepthook = print_thread_traceback
@@ -200,9 +202,16 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
         return command(context) or ExitCode.OK
 
 
-def _report(error: LoraTuiError, *, json_wanted: bool) -> int:
-    """Print an error as one line on stderr, or with --json as a document on stdout."""
+def _report(error: LoraTuiError, *, json_wanted: bool, profile: str | None = None) -> int:
+    """Print an error as one line on stderr, or with --json as a document on stdout.
+
+    `profile`: the value of `--profile`, which the commands of the remedy need too.
+    """
     remedy = f"{error.remedy[0].upper()}{error.remedy[1:]}." if error.remedy else ""
+    if profile and remedy:
+        from lora_tui.text import with_profile
+
+        remedy = with_profile(remedy, profile)
     if json_wanted:
         from lora_tui.json_values import json_text
 

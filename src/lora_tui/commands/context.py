@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -21,11 +21,13 @@ from lora_tui.config.load import load_profile
 from lora_tui.config.table import Profile
 from lora_tui.errors import (
     CacheError,
+    ConfigError,
     NotFoundError,
     UnreachableError,
     UsageError,
 )
 from lora_tui.json_values import json_text
+from lora_tui.text import with_profile
 
 CACHE_REBUILT: Final = (
     "The cache was written by an earlier version and has been rebuilt; downloads are kept."
@@ -95,21 +97,24 @@ class Context:
 
     def require_network(self) -> None:
         """Raises UnreachableError with --offline, and for a demo that does not run."""
+        with suppress(ConfigError):  # with --offline, what is said below comes first
+            if self.profile.identity:  # first: without --offline it would be said too
+                from lora_tui.config.demo import require_running
+
+                require_running(self.profile)
         if self.arguments.offline:
             raise UnreachableError(
                 "This needs the network, and --offline was given", remedy="leave out --offline"
             )
-        if self.profile.identity:
-            from lora_tui.config.demo import require_running
-
-            require_running(self.profile)
 
     def print_data(self, data: Any) -> None:
         """Print the success envelope, in ASCII, so that no remote text controls the terminal."""
         self.out.write(json_text({"success": True, "data": data}, indent=2) + "\n")
 
     def say(self, line: str) -> None:
-        """Print a line on stderr."""
+        """Print a line on stderr. Its commands get the `--profile` of this one."""
+        if self.arguments.profile:
+            line = with_profile(line, self.arguments.profile)
         self.talk.write(f"{line}\n")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from lora_tui.account import sessions
 from lora_tui.account.login import sign_in
 from lora_tui.commands.context import Context
-from lora_tui.commands.interactive import obey_no_color, run_online
+from lora_tui.commands.interactive import obey_no_color, run_application
 from lora_tui.config.demo import (
     BELIEVABLE,
     HOSTILE,
@@ -21,6 +22,9 @@ from lora_tui.config.demo import (
 )
 from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Profile
+from lora_tui.errors import InUseError
+from lora_tui.files import make_private_directory, translate_disk_errors
+from lora_tui.locks.file_lock import locked_file
 from lora_tui.tui.sandbox_process import explained, sandbox_process
 from lora_tui.tui.terminal import require_terminal
 
@@ -36,16 +40,40 @@ def demo(context: Context) -> None:
     if not arguments.serve_only:
         require_terminal()
         obey_no_color(context)
-    if arguments.reset:
-        _remove_data(find_paths(), name)
-    if arguments.serve_only:
-        _serve(context, name, models=arguments.models)
-    else:
-        open_demo(context, name, models=arguments.models)
+    with _only_demo(find_paths(), name):
+        if arguments.reset:
+            _remove_data(find_paths(), name)
+        if arguments.serve_only:
+            _serve(context, name, models=arguments.models)
+        else:
+            _open(context, name, models=arguments.models)
 
 
-def open_demo(context: Context, name: str = BELIEVABLE, *, models: int = _MODELS) -> None:
-    """Open the application on the demo of this name. Raises LoraTuiError."""
+def open_demo(context: Context) -> None:
+    """Open the application on the demo. Raises LoraTuiError."""
+    with _only_demo(find_paths(), BELIEVABLE):
+        _open(context, BELIEVABLE, models=_MODELS)
+
+
+@contextmanager
+def _only_demo(paths: Paths, name: str) -> Iterator[None]:
+    """Keep a second demo of this name away. Raises InUseError where one runs; DiskError."""
+    path = paths.state_dir / f"{name}.lock"
+    with ExitStack() as stack:
+        with translate_disk_errors("The demo's lock can't be made", path):
+            make_private_directory(path.parent)
+            holder = stack.enter_context(locked_file(path))
+        if holder is not None:
+            raise InUseError(
+                "This demo is running already",
+                details=f"{holder}" if holder.pid else None,
+                remedy="use that one, or quit it first; with another directory in LORA_TUI_HOME"
+                " a second one can run",
+            )
+        yield
+
+
+def _open(context: Context, name: str, *, models: int) -> None:
     paths = find_paths()
     with sandbox_process(
         state_directory(paths, name),
@@ -57,7 +85,8 @@ def open_demo(context: Context, name: str = BELIEVABLE, *, models: int = _MODELS
         profile = demo_profile(paths, name, backend)
         sessions.delete_session(profile)
         session = sign_in(profile)
-        run_online(context, profile, session, sync=not context.arguments.offline)
+        owner = sessions.cache_owner(profile, session.user_id)
+        run_application(context, profile, owner, sync=not context.arguments.offline)
 
 
 def _remove_data(paths: Paths, name: str) -> None:

@@ -73,6 +73,7 @@ def _findings(context: Context) -> Iterator[Finding]:
             yield machine.check_unconfigured(paths)
     downloads = profile.downloads_dir if profile else paths.downloads_dir
     yield from machine.check_directories(paths, downloads)
+    yield from machine.check_logs(paths.state_dir)
     yield machine.check_terminal(context.out)
     if profile is None:
         for name in ("cache", "network", "auth"):

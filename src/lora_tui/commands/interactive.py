@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui.account import sessions
-from lora_tui.account.login import Login, sign_in
+from lora_tui.account.login import sign_in
 from lora_tui.cache.cache_file import delete_cache
 from lora_tui.cache.metadata import Owner
 from lora_tui.commands.context import Context
 from lora_tui.config.load import DEFAULT_PROFILE, load_profile
 from lora_tui.config.paths import find_paths
 from lora_tui.config.table import Profile
+from lora_tui.engine.account_form import AccountForm
 from lora_tui.engine.writers import Writers
 from lora_tui.errors import (
     AuthenticationError,
@@ -25,7 +26,6 @@ from lora_tui.errors import (
 from lora_tui.tui.terminal import require_terminal
 
 if TYPE_CHECKING:
-    from lora_tui.account.sessions import Session
     from lora_tui.app import LoraTuiApp
 
 
@@ -43,30 +43,44 @@ def open_application(context: Context) -> None:
             return
         profile = found
     if context.arguments.offline:
-        owner = context.cache_owner()
-        writers = Writers.for_profile(profile, owner, offline=True)
-        _run(context, profile, writers, owner, sync=False)
+        run_application(context, profile, context.cache_owner(), sync=False)
         return
     while True:
-        try:
-            session = sign_in(profile)
-        except AuthenticationError as error:
-            if not _signs_in(profile, error):
-                raise
-            session = sign_in(profile)
-        signed_out = run_online(context, profile, session, sync=True)
-        if not signed_out or not _signs_in(profile, AuthenticationError("Signed out")):
+        signed_out = run_application(context, profile, _account(context, profile), sync=True)
+        if not signed_out or not _signs_in(context, profile, AuthenticationError("Signed out")):
             return
 
 
-def run_online(context: Context, profile: Profile, session: Session, *, sync: bool) -> bool:
-    """Whether the user has signed out."""
-    owner = sessions.cache_owner(profile, session.user_id)
-    with closing(Writers.for_profile(profile, owner)) as writers:
-        app = _run(context, profile, writers, owner, sync=sync)
-    if app.clears_cache:  # not before the writers are closed: they would make it again
-        delete_cache(writers.cache_path)
+def run_application(context: Context, profile: Profile, owner: Owner, *, sync: bool) -> bool:
+    """Run until the user leaves; whether they have signed out. Without `sync` it is offline."""
+    app, rebuilt = _run_once(context, profile, owner, sync=sync), False
+    while app.damage is not None or (app.cache_replaced and not app.signed_out):
+        if app.damage is not None:
+            if rebuilt:
+                raise app.damage
+            rebuilt = True
+            _rebuild(context, app.cache_path, owner)
+        app = _run_once(context, profile, owner, sync=sync)
+    if app.clears_cache:  # the engine, which would make it again, has ended
+        delete_cache(app.cache_path)
     return app.signed_out
+
+
+def _account(context: Context, profile: Profile) -> Owner:
+    """The owner of the cache to open; where nobody is known, sign in first.
+
+    The keyring is not read, nor the network used, where an account is known: the engine does that.
+    """
+    account = sessions.account_of(profile)
+    if account is not None:
+        return sessions.cache_owner(profile, account.user_id)
+    try:
+        session = sign_in(profile)
+    except AuthenticationError as error:
+        if not _signs_in(context, profile, error):
+            raise
+        session = sign_in(profile)
+    return sessions.cache_owner(profile, session.user_id)
 
 
 def _first_run(context: Context) -> Profile | None:
@@ -76,8 +90,10 @@ def _first_run(context: Context) -> Profile | None:
 
     arguments = context.arguments
     paths = find_paths(config_file=arguments.config)
-    app = FirstRunApp(load_preferences(paths.config_file), DEFAULT_PROFILE, paths)
-    app.run()
+    with closing(Writers.for_profile(None, None, paths, config_file=arguments.config)) as writers:
+        preferences = load_preferences(paths.config_file)
+        app = FirstRunApp(preferences, DEFAULT_PROFILE, paths, writers)
+        app.run()
     if app.wants_demo:
         from lora_tui.commands.demo import open_demo
 
@@ -85,14 +101,18 @@ def _first_run(context: Context) -> Profile | None:
     return load_profile(config_file=arguments.config) if app.connected else None
 
 
-def _signs_in(profile: Profile, reason: AuthenticationError) -> bool:
+def _signs_in(context: Context, profile: Profile, reason: AuthenticationError) -> bool:
     """Ask for a login before the application opens; whether there is one now."""
     from lora_tui.config.load import load_preferences
     from lora_tui.first_run import SignInApp
 
     preferences = load_preferences(profile.paths.config_file)
-    app = SignInApp(preferences, Login(profile), str(reason))
-    app.run()
+    config_file = context.arguments.config
+    with closing(
+        Writers.for_profile(profile, None, profile.paths, config_file=config_file)
+    ) as writers:
+        app = SignInApp(preferences, AccountForm(profile, writers), str(reason))
+        app.run()
     return app.signed_in
 
 
@@ -101,45 +121,43 @@ def obey_no_color(context: Context) -> None:
         os.environ["NO_COLOR"] = "1"
 
 
-def _run(
-    context: Context, profile: Profile, writers: Writers, owner: Owner, *, sync: bool
-) -> LoraTuiApp:
-    """The application, after the user has left it."""
+def _run_once(context: Context, profile: Profile, owner: Owner, *, sync: bool) -> LoraTuiApp:
+    """The application, after it has ended, with an engine of its own."""
     gc.disable()  # what is made until the first frame stays; the application enables it then
     from lora_tui.app import LoraTuiApp
     from lora_tui.config.load import load_preferences
     from lora_tui.config.shown import Settings
     from lora_tui.tui.background_harvest import BackgroundHarvest
 
-    cache_path = writers.cache_path
-    harvest = BackgroundHarvest(profile) if sync else None
-    settings = Settings(profile, cache_path, no_color=context.arguments.no_color)
-    rebuilt = False
-    while True:
-        try:
-            app = LoraTuiApp(
-                cache_path,
-                writers,
-                profile=profile.name,
-                preferences=load_preferences(profile.paths.config_file),
-                settings=settings,
-                login=Login(profile) if sync else None,
-                sync_on_start=sync,
-                harvest=harvest,
-                views=profile.paths.state_dir / "views" / f"{profile.key}.json",
-                owner=owner,
-            )
-            app.run()
-            if app.damage is not None:
-                raise app.damage
-        except DamagedCacheError:
-            if rebuilt:
-                raise
-            rebuilt = True
-            _rebuild(context, cache_path, owner)
-        else:
-            if app.signed_out or not app.cache_replaced:
-                return app
+    cache_path = profile.cache_path(owner.user_id)
+    config_file = context.arguments.config
+    with closing(
+        Writers.for_profile(
+            profile, owner, profile.paths, config_file=config_file, offline=not sync
+        )
+    ) as writers:
+        for is_last in (False, True):
+            try:
+                app = LoraTuiApp(
+                    cache_path,
+                    writers,
+                    profile=profile.name,
+                    preferences=load_preferences(profile.paths.config_file),
+                    settings=Settings(profile, cache_path, no_color=context.arguments.no_color),
+                    login=AccountForm(profile, writers) if sync else None,
+                    sync_on_start=sync,
+                    harvest=BackgroundHarvest(profile, writers) if sync else None,
+                    views=profile.paths.state_dir / "views" / f"{profile.key}.json",
+                    owner=owner,
+                )
+            except DamagedCacheError:
+                if is_last:
+                    raise
+                _rebuild(context, cache_path, owner)
+            else:
+                break
+        app.run()
+    return app
 
 
 def _rebuild(context: Context, cache_path: Path, owner: Owner) -> None:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from lora_tui.secret import without_held
 from lora_tui.text import printable
-
-if TYPE_CHECKING:
-    import logging
-    import threading
 
 
 class Output:
@@ -49,39 +43,6 @@ class Output:
     def isatty(self) -> bool:
         """Whether it is a terminal."""
         return self.stream.isatty()
-
-
-def log_to_stderr(level: int) -> None:
-    """Send log records of `level` and above to stderr, without secrets.
-
-    Where only warnings are wanted, those of lora-tui itself are plain sentences.
-    """
-    import logging
-
-    class Lines(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            if level >= logging.WARNING and record.name.startswith("lora_tui"):
-                line = f"lora-tui: {record.getMessage().rstrip('.')}."
-            else:
-                line = super().format(record)
-            return printable(without_held(line))
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(Lines("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
-
-
-def print_traceback(error: BaseException) -> None:
-    """Print the traceback of an unexpected error on stderr, without secrets."""
-    import traceback
-
-    sys.stderr.write(printable(without_held("".join(traceback.format_exception(error)))))
-
-
-def print_thread_traceback(ended: threading.ExceptHookArgs) -> None:
-    """Like `print_traceback`, for `threading.excepthook`."""
-    if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
-        print_traceback(ended.exc_value)
 
 
 def substitute(error: UnicodeError) -> tuple[str, int]:

@@ -10,6 +10,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -29,6 +30,8 @@ from lora_tui.config.paths import Paths
 from lora_tui.config.table import SECRET_KEYS, Profile, setting_of
 from lora_tui.doctor.findings import Finding, failed, failure, ok, skipped, warning
 from lora_tui.domain.invalid_values import invalid_columns
+from lora_tui.engine.crash_reports import crash_reports
+from lora_tui.engine.logs import engine_log
 from lora_tui.errors import DamagedCacheError
 from lora_tui.files import disk_error_reason, file_system_of, has_locks
 from lora_tui.sqlite_file import (
@@ -120,6 +123,21 @@ def check_directories(paths: Paths, downloads: Path) -> Iterator[Finding]:
         )
 
 
+def check_logs(state_dir: Path) -> Iterator[Finding]:
+    """Name the newest report of a crash and the log file, if there are any; never their content."""
+    reports = crash_reports(state_dir)
+    if reports:
+        count = f"{len(reports)} reports, the newest: " if len(reports) > 1 else ""
+        yield warning(
+            "crash reports",
+            f"{count}{_describe(reports[0])}",
+            "send it to the project, then delete it; docs/security.md says what it holds",
+        )
+    log = engine_log(state_dir)
+    if os.path.lexists(log):
+        yield ok("log", _describe(log))
+
+
 def check_cache(path: Path) -> Finding:
     """Check that the cache can be read; the evidence says how old it is."""
     if not os.path.lexists(path):
@@ -192,6 +210,18 @@ def check_terminal(stream: OutputStream, environment: Mapping[str, str] = os.env
     if "utf" not in encoding and not setting_of("ascii").from_environment(environment):
         return warning("terminal", seen, "set LORA_TUI_ASCII=1, or a UTF-8 locale")
     return ok("terminal", seen)
+
+
+def _describe(file: Path) -> str:
+    """A file's path, size and age."""
+    try:
+        status = file.lstat()
+    except OSError as error:
+        return f"{file}: {disk_error_reason(error).words}"
+    if not stat.S_ISREG(status.st_mode):
+        return f"{file}, which is not a file: nothing is logged"
+    changed = datetime.fromtimestamp(status.st_mtime, UTC)
+    return f"{file}, {formats.size(status.st_size)}, {formats.age(changed, clock.now())}"
 
 
 def _is_exposed(file: Path) -> bool:

@@ -1,122 +1,167 @@
-"""The calls that screens make: each changes the cache, and the screen shows the cache.
+"""What a screen may ask of the engine. Each call changes the cache, and the screen shows the cache.
 
 Every call blocks, so it is made in a thread. Screens read progress and results from the cache; a
-call returns nothing, or raises a LoraTuiError.
+call returns nothing or little, or raises a LoraTuiError.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from sqlite3 import Connection
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from lora_tui.cache.connection import open_cache, translate_database_errors
-from lora_tui.errors import UnreachableError
+from lora_tui.errors import LoraTuiError, UnreachableError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the application makes the writers before its first frame, and asks after it
     from lora_tui.adapters.inspection import Adapter
     from lora_tui.cache.metadata import Owner
+    from lora_tui.config.paths import Paths
     from lora_tui.config.table import Profile
-    from lora_tui.engine.online import OnlineWriters
+    from lora_tui.domain import Model
+    from lora_tui.engine.process import Engine
+    from lora_tui.engine.protocol import Event
+    from lora_tui.secret import Secret
     from lora_tui.transfers.control import Control
 
 
-class Writers:
-    """The writers behind the screens. Safe to call from any thread.
+class HarvestState(NamedTuple):
+    """The harvest in the background, as the engine last told."""
 
-    The first call that needs the network calls `connect`, in its own thread, so that the list is
-    drawn before network modules are loaded. If `connect` raises, the call raises, and the next one
-    tries again. Without `connect` (--offline) such a call raises UnreachableError.
+    running: bool = False
+    """Also while it stops."""
+    stopping: bool = False
+    """It stops after the current file."""
+    error: LoraTuiError | None = None
+    """Why it ended, if it failed."""
+
+
+class EngineReport(NamedTuple):
+    """What the screen shows of the engine."""
+
+    starting: bool = True
+    error: LoraTuiError | None = None
+    """Why it runs no more; `Writers.start` tries again."""
+    restarts: int = 0
+    """How often it was started again after an unexpected end."""
+
+
+class Writers:
+    """The requests of the screens. Safe to call from any thread.
+
+    The engine is made by the first call, or by `start`: its modules and its process would delay
+    the first frame.
     """
 
-    def __init__(
-        self,
-        cache_path: Path,
-        downloads_dir: Path,
-        *,
-        owner: Owner | None = None,
-        connect: Callable[[], OnlineWriters] | None = None,
-    ) -> None:
-        """`owner`: the owner of the cache. `downloads_dir`: the directory of `save_text`."""
-        self.cache_path = cache_path
-        self._downloads_dir = downloads_dir
-        self._owner = owner
-        self._connect = connect
+    def __init__(self, make_engine: Callable[[], Engine], downloads_dir: Path) -> None:
+        """`make_engine`: an engine that was not started yet. `downloads_dir`: see `save_text`."""
+        self._make_engine, self._downloads_dir = make_engine, downloads_dir
         self._lock = threading.Lock()
-        self._connected: OnlineWriters | None = None
+        self._engine: Engine | None = None
         self._closed = False
+        self._readied = 0
+        self.harvest = HarvestState()
+        self.report = EngineReport()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called on another thread after `harvest` or `report` has changed."""
 
     @classmethod
-    def for_profile(cls, profile: Profile, owner: Owner, *, offline: bool = False) -> Self:
-        """The writers for the cache of `owner` in the project of `profile`."""
+    def for_profile(
+        cls,
+        profile: Profile | None,
+        owner: Owner | None,
+        paths: Paths,
+        *,
+        config_file: Path | None = None,
+        offline: bool = False,
+    ) -> Self:
+        """The writers with an engine process for this profile; None on the first run.
 
-        def connect() -> OnlineWriters:
-            from lora_tui.engine.online import OnlineWriters
+        `config_file`: the file of `--config`.
+        """
 
-            return OnlineWriters(profile)
+        def make_engine() -> Engine:
+            from lora_tui.engine.logs import engine_log
+            from lora_tui.engine.process import Engine, start_process
+            from lora_tui.engine.protocol import Hello
 
-        return cls(
-            profile.cache_path(owner.user_id),
-            profile.downloads_dir,
-            owner=owner,
-            connect=None if offline else connect,
-        )
+            name = profile.name if profile else None
+            demo = (profile.identity if profile else None) or None
+            hello = Hello(name, config_file, offline=offline, owner=owner, demo=demo)
+            return Engine(lambda: start_process(engine_log(paths.state_dir)), hello)
+
+        return cls(make_engine, profile.downloads_dir if profile else paths.downloads_dir)
+
+    def start(self) -> None:
+        """Start the engine, or try again where it had failed. Returns at once."""
+        self._engine_now().start()
 
     def close(self) -> None:
-        """Stop transfers (the next start resumes them); later calls raise UnreachableError."""
+        """End the engine: it parks downloads (the next start resumes them). Waits for its end."""
         with self._lock:
             self._closed = True
-            connected = self._connected
-        if connected is not None:
-            connected.close()
+            engine = self._engine
+        if engine is not None:
+            engine.close()
 
-    def sync(self, *, full: bool = False) -> None:
+    # The cache ----------------------------------------------------------------------------------
+
+    def sync(self, *, full: bool = False, scheduled: bool = False) -> None:
         """Update the cache from the backend; if another process does it, return at once.
 
-        Raises UnreachableError, AuthenticationError.
+        `scheduled`: nobody asked for it, so another application on this cache may be the one that
+        does it. Raises UnreachableError, AuthenticationError.
         """
-        self._online().sync(full=full)
+        self._ask("sync", full=full, scheduled=scheduled)
 
     def load_curve(self, job_id: str) -> None:
         """Fetch new metric points of a job whose model is shown."""
-        self._online().load_curve(job_id)
+        self._ask("load_curve", job_id=job_id)
+
+    def mark_notification_read(self, notification_id: str) -> None:
+        """Mark it as read in the cache, and in the backend if policies allow it."""
+        self._ask("mark_notification_read", notification_id=notification_id)
+
+    def mark_announced(self, ids: Sequence[str]) -> None:
+        """Note that these notifications were shown as toasts."""
+        self._ask("mark_announced", ids=list(ids))
+
+    # Downloads ----------------------------------------------------------------------------------
 
     def download(self, model_id: str, files: Sequence[str] | None = None) -> None:
         """Download all files of a model, or those named; returns when they are done or failed.
 
         Raises PartlyFailedError, NotFoundError, IntegrityError, DiskError, UnreachableError.
         """
-        self._online().download(model_id, files)
+        self._ask("download", model_id=model_id, files=None if files is None else list(files))
 
     def cancel_download(self, model_id: str) -> None:
         """Cancel the download of a model; partial files are kept for a resume."""
-        from lora_tui.transfers.control import cancel_model
-
-        with self._cache() as db:
-            cancel_model(db, model_id)
+        self._ask("cancel_download", model_id=model_id)
 
     def resume_downloads(self) -> None:
         """Fetch what is queued, now and later; returns at once. Does nothing offline."""
-        if self._connect is not None:
-            self._online().resume_downloads()
+        self._ask("resume_downloads")
 
     def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
         """Pause, resume, cancel, move or forget files of the queue."""
-        self._online().control_downloads(what, ids)
+        self._ask("control_downloads", what=what.value, ids=list(ids))
 
     def check_downloads(self) -> None:
         """Check whether downloaded files still exist unchanged. No network."""
-        with self._lock:  # as `connect`: two threads that import one package at once may deadlock
-            from lora_tui.library.disk_check import check_presence
+        self._ask("check_downloads")
 
-        with self._cache() as db:
-            check_presence(db)
+    def read_adapter(self, model: Model) -> Adapter:
+        """Read the header of a model's weights in the bucket, a few kilobytes.
+
+        Raises IntegrityError, NotFoundError, UsageError, UnreachableError, BackendError.
+        """
+        from lora_tui.adapters.inspection import adapter_from
+
+        return adapter_from(self._ask("read_adapter", model_id=model.id), model)
 
     def save_text(self, name: str, text: str) -> Path:
-        """Write a text into the downloads directory, under an unused name. No network.
+        """Write a text into the downloads directory, under an unused name. Without the engine.
 
         Raises DiskError.
         """
@@ -124,36 +169,82 @@ class Writers:
 
         return write_new_file(self._downloads_dir, name, text)
 
-    def read_adapter(self, model_id: str) -> Adapter:
-        """Read the header of a model's weights in the bucket, a few kilobytes.
+    # The account --------------------------------------------------------------------------------
 
-        Raises IntegrityError, NotFoundError, UsageError, UnreachableError, BackendError.
+    def check_project(self, url: str, anon_key: str) -> None:
+        """See `login.check_project`."""
+        self._ask("check_project", url=url, anon_key=anon_key)
+
+    def connect_project(
+        self, name: str, url: str, anon_key: str, *, email: str, password: Secret, token: Secret
+    ) -> str:
+        """Sign in to a project that no profile has yet, and add the profile.
+
+        Returns where the session is kept. Raises like `login.Login.with_password`.
         """
-        return self._online().read_adapter(model_id)
+        typed = {"email": email, "password": password.reveal(), "token": token.reveal()}
+        return str(self._ask("connect_project", name=name, url=url, anon_key=anon_key, **typed))
 
-    def mark_notification_read(self, notification_id: str) -> None:
-        """Mark it as read in the cache, and in the backend if policies allow it."""
-        self._online().mark_notification_read(notification_id)
+    def sign_in(self, email: str, *, password: Secret, token: Secret) -> str:
+        """Sign in by password, or by a token where one is given; where the session is kept."""
+        return str(
+            self._ask("sign_in", email=email, password=password.reveal(), token=token.reveal())
+        )
 
-    @contextmanager
-    def _cache(self) -> Iterator[Connection]:
-        if self._closed:  # the cache may be deleted by now: opening it would create it
-            raise UnreachableError("The application is ending")
-        with (
-            translate_database_errors(self.cache_path),
-            closing(open_cache(self.cache_path, self._owner)) as db,
-        ):
-            yield db
+    def sign_out(self) -> None:
+        """End the session here and at the backend."""
+        self._ask("sign_out")
 
-    def _online(self) -> OnlineWriters:
-        if self._connect is None:
-            raise UnreachableError(
-                "This needs the network, and --offline was given",
-                remedy="start without --offline",
-            )
+    # The harvest --------------------------------------------------------------------------------
+
+    def start_harvest(self) -> None:
+        """Start the harvest in the background, unless it runs. Raises ConfigError, DiskError."""
+        self._ask("start_harvest")
+
+    def stop_harvest(self) -> None:
+        """Stop it after the current file; returns at once."""
+        self._ask("stop_harvest")
+
+    def retry_harvest(self, job_ids: Sequence[str]) -> None:
+        """Retry failed jobs, at once if the harvest runs."""
+        self._ask("retry_harvest", job_ids=list(job_ids))
+
+    # What they share ----------------------------------------------------------------------------
+
+    def _ask(self, request: str, /, **arguments: Any) -> Any:
+        return self._engine_now().call(request, **arguments)
+
+    def _engine_now(self) -> Engine:
         with self._lock:
             if self._closed:
                 raise UnreachableError("The application is ending")
-            if self._connected is None:
-                self._connected = self._connect()
-            return self._connected
+            if self._engine is None:
+                self._engine = self._make_engine()
+                self._engine.on_event = self._take_event
+                self._engine.on_state = self._take_state
+            return self._engine
+
+    def _take_event(self, event: Event) -> None:
+        from lora_tui.engine.protocol import error_of
+
+        if event.name == "harvest":
+            error = event.data["error"]
+            self.harvest = HarvestState(
+                event.data["running"], event.data["stopping"], error_of(error) if error else None
+            )
+            self.on_change()
+
+    def _take_state(self) -> None:
+        from lora_tui.engine.process import EngineState
+
+        engine = self._engine
+        if engine is None:
+            return
+        if engine.state is EngineState.READY:
+            self._readied += 1
+        else:
+            self.harvest = HarvestState()
+        self.report = EngineReport(
+            engine.state is EngineState.STARTING, engine.error, max(0, self._readied - 1)
+        )
+        self.on_change()

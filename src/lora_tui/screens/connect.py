@@ -11,13 +11,16 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Button, Footer, Input, Static
 
-from lora_tui.account import login as accounts
-from lora_tui.account.login import Login
 from lora_tui.config.kinds import checked_url
-from lora_tui.config.paths import Paths
-from lora_tui.config.table import Profile
+from lora_tui.engine.writers import Writers
 from lora_tui.errors import ConfigError, LoraTuiError, UnreachableError
-from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
+from lora_tui.screens.login_form import (
+    Credentials,
+    FormFoot,
+    account_fields,
+    submit_button,
+    typed_credentials,
+)
 from lora_tui.tui.base_screen import FORM_STYLES, BaseScreen
 from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.forms import Field, FieldState
@@ -29,20 +32,20 @@ _WHERE: Final = (
 )
 
 
-class ConnectScreen(BaseScreen[Profile | None]):
-    """Returns the profile that was added to the file, signed in; None where the user went back."""
+class ConnectScreen(BaseScreen[bool]):
+    """Returns whether a profile was added to the file, signed in; False: the user went back."""
 
     CSS_PATH = [FORM_STYLES, "connect.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
-        bound("connect.back", "dismiss(None)", "Back", priority=True),
+        bound("connect.back", "dismiss(False)", "Back", priority=True),
         bound("connect.next", "app.focus_next", "Next field", show=True),
         bound("connect.submit", "submit", "Go on"),
         bound("connect.quit", "app.quit", "Quit", priority=True),
     ]
 
-    def __init__(self, name: str, paths: Paths) -> None:
+    def __init__(self, name: str, writers: Writers) -> None:
         super().__init__()
-        self._profile_name, self._paths = name, paths
+        self._profile_name, self._writers = name, writers
         self._checked: tuple[str, str] | None = None
         """URL and key that were checked, or are being checked."""
         self._busy = False
@@ -109,11 +112,9 @@ class ConnectScreen(BaseScreen[Profile | None]):
             (key if url else self.query_one("#url", Field)).input.focus()
             self.query_one(FormFoot).say("The project's URL and its public key are needed first")
             return
-        profile = accounts.new_profile(self._profile_name, self._paths, url, key.value)
-        login = Login(profile, is_new=True)
-        call = sign_in_call(self, login.with_password, login.with_token)
-        if isinstance(call, str):
-            self.query_one(f"#{call}", Field).input.focus()
+        typed = typed_credentials(self)
+        if isinstance(typed, str):
+            self.query_one(f"#{typed}", Field).input.focus()
             self.query_one(FormFoot).say("E-mail and password are needed, or a token")
             return
         self._busy = True
@@ -121,13 +122,22 @@ class ConnectScreen(BaseScreen[Profile | None]):
 
         def connected(place: str) -> None:
             self.notify(f"The session is kept in {place}", title="Connected")
-            self.answer(profile)
+            self.answer(True)
 
         def failed(error: LoraTuiError) -> None:
             self._busy = self._said_of_project = False
             self.query_one(FormFoot).fail(error)
 
-        self.start(call, connected, failed=failed, name="login")
+        connect = partial(self._connect, url, key.value, typed)
+        self.start(connect, connected, failed=failed, name="login")
+
+    def _connect(self, url: str, anon_key: str, typed: Credentials) -> str:
+        self._writers.start()  # once more, where it had failed
+        return self._writers.connect_project(self._profile_name, url, anon_key, **typed._asdict())
+
+    def _check(self, url: str, anon_key: str) -> None:
+        self._writers.start()
+        self._writers.check_project(url, anon_key)
 
     def _url(self) -> str | None:
         """The URL; None where it is not one, which the field then says."""
@@ -166,8 +176,9 @@ class ConnectScreen(BaseScreen[Profile | None]):
             self._said_of_project = True
             self.query_one(FormFoot).fail(error)
 
-        check = partial(accounts.check_project, url, key)
-        self.start(check, answers, failed=failed, name="check", exclusive="check")
+        self.start(
+            partial(self._check, url, key), answers, failed=failed, name="check", exclusive="check"
+        )
 
     def on_resize(self, event: events.Resize) -> None:
         """On a low or narrow terminal hide the help texts."""

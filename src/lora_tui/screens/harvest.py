@@ -168,16 +168,11 @@ class HarvestScreen(ListScreen[JobState]):
 
     def action_start(self) -> None:
         """Start the background harvest."""
-        try:
-            self._harvest.start()
-        except LoraTuiError as error:
-            self.lora.show_error(error, title="Harvest not started")
-        self.poll_ledger()
+        self.lora.ask(self._harvest.start, if_failed="Harvest not started")
 
     def action_stop(self) -> None:
         """Stop the background harvest after the current file."""
-        self._harvest.stop()
-        self.poll_ledger()
+        self.lora.ask(self._harvest.stop, if_failed="Harvest not stopped")
 
     def action_retry(self) -> None:
         """Retry the highlighted job."""

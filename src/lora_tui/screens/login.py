@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, cast
 
 from textual import on
@@ -10,9 +11,9 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Button, Input, Static
 
-from lora_tui.account.login import Login
+from lora_tui.engine.account_form import AccountForm
 from lora_tui.errors import LoraTuiError
-from lora_tui.screens.login_form import FormFoot, account_fields, sign_in_call, submit_button
+from lora_tui.screens.login_form import FormFoot, account_fields, submit_button, typed_credentials
 from lora_tui.tui.base_app import BaseApp
 from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound, key_of
@@ -27,9 +28,9 @@ class LoginScreen(Modal[None]):
         bound("login.leave", "dismiss(None)", "Not now", show=False, priority=True),
     ]
 
-    def __init__(self, login: Login, reason: str, signed_in: Callable[[str], None]) -> None:
+    def __init__(self, account: AccountForm, reason: str, signed_in: Callable[[str], None]) -> None:
         super().__init__()
-        self._login, self._reason, self._signed_in = login, reason, signed_in
+        self._account, self._reason, self._signed_in = account, reason, signed_in
         self._busy = False
 
     def compose(self) -> ComposeResult:
@@ -37,7 +38,7 @@ class LoginScreen(Modal[None]):
         between = " - " if self.app.has_class("-ascii") else " · "
         yield Dialog(
             Static(self._reason, markup=False, id="reason"),
-            *account_fields(self._login.email),
+            *account_fields(self._account.email),
             FormFoot(),
             submit_button("Sign in"),
             title="Sign in",
@@ -46,7 +47,7 @@ class LoginScreen(Modal[None]):
 
     def on_mount(self) -> None:
         """Focus the first field that is empty."""
-        empty = "password" if self._login.email else "email"
+        empty = "password" if self._account.email else "email"
         self.query_one(f"#{empty}", Field).input.focus()
 
     @on(Input.Submitted)
@@ -54,9 +55,9 @@ class LoginScreen(Modal[None]):
     def _submitted(self) -> None:
         if self._busy:
             return
-        call = sign_in_call(self, self._login.with_password, self._login.with_token)
-        if isinstance(call, str):
-            self.query_one(f"#{call}", Field).input.focus()
+        typed = typed_credentials(self)
+        if isinstance(typed, str):
+            self.query_one(f"#{typed}", Field).input.focus()
             return
         self._busy = True
         self.query_one(FormFoot).say("Signing in…")
@@ -66,7 +67,8 @@ class LoginScreen(Modal[None]):
             self._signed_in(place)
 
         # the session is stored by then, whether the form is still there or not
-        cast("BaseApp", self.app).start(call, signed_in, failed=self._fail, name="login")
+        sign_in = partial(self._account.sign_in, *typed)
+        cast("BaseApp", self.app).start(sign_in, signed_in, failed=self._fail, name="login")
 
     def _fail(self, error: LoraTuiError) -> None:
         self._busy = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from textual.content import Content
 from textual.widget import Widget
@@ -12,6 +13,15 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.secret import Secret
 from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.forms import Field
+
+
+class Credentials(NamedTuple):
+    """What was typed: an e-mail address and a password, or a token."""
+
+    email: str
+    password: Secret
+    token: Secret
+    """Empty where the others are given."""
 
 
 def account_fields(email: str = "") -> Iterator[Widget]:
@@ -48,19 +58,15 @@ def submit_button(label: str) -> Button:
     return Button(label, id="submit", compact=True)
 
 
-def sign_in_call(
-    form: Widget,
-    with_password: Callable[[str, Secret], str],
-    with_token: Callable[[Secret], str],
-) -> Callable[[], str] | str:
-    """The sign-in to call, or the id of the field that is still empty."""
+def typed_credentials(form: Widget) -> Credentials | str:
+    """What was typed, or the id of the field that is still empty."""
     email, password, token = (
         form.query_one(f"#{name}", Field).value for name in ("email", "password", "token")
     )
     if token:
-        return lambda: with_token(Secret(token))
+        return Credentials("", Secret(""), Secret(token))
     if not email:
         return "email"
     if not password:
         return "password"
-    return lambda: with_password(email, Secret(password))
+    return Credentials(email, Secret(password), Secret(""))

@@ -187,9 +187,9 @@ class ModelScreen(ChartScreen):
 
     def action_inspect(self) -> None:
         """Read the header of the adapter's file in the bucket, once, and scroll to it."""
-        if isinstance(self._adapter, str):
+        if isinstance(self._adapter, str) and self._model is not None:
             self._show_adapter("Reading the header…")
-            read = partial(self.lora.writers.read_adapter, self.model_id)
+            read = partial(self.lora.writers.read_adapter, self._model)
             self._read_adapter(read, scrolls=True)
         self._scroll_to_adapter()
 

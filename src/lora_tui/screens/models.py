@@ -144,10 +144,8 @@ class ModelsScreen(CacheScreen):
         parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
     ) -> bool | None:
         """Offer only actions that apply."""
-        if action in ("download", "copy_id"):
+        if action in ("download", "copy_id", "compare"):
             return self._shown > 0
-        if action == "compare":
-            return len(self.rows.marked) >= MIN_COMPARED
         if action == "preview":
             return self._body.has_room_for_preview
         if action == "reset":
@@ -331,6 +329,10 @@ class ModelsScreen(CacheScreen):
     def action_compare(self) -> None:
         """Compare the marked models, in the order of the list."""
         marked = self.rows.marked
+        if len(marked) < MIN_COMPARED:
+            mark = key_of(self.app, "models.mark")
+            self.notify(f"Mark {MIN_COMPARED} to {MAX_COMPARED} models first ({mark} marks one)")
+            return
         if len(marked) > MAX_COMPARED:
             self.notify(f"Up to {MAX_COMPARED} models can be compared; {len(marked)} are marked")
             return
@@ -400,7 +402,11 @@ class ModelsScreen(CacheScreen):
         title.aside = f"{SORT_NAMES[query.sort]}, {direction}"
         refused = self.lora.login_refused
         banner = self.query_one(OfflineBanner)
-        banner.show_state(state, ascii_only=self.ascii_only, signed_out=refused)
+        engine_error = self.lora.writers.report.error
+        if engine_error is None:
+            banner.show_state(state, ascii_only=self.ascii_only, signed_out=refused)
+        else:
+            banner.show_engine_error(engine_error, ascii_only=self.ascii_only)
         loading = total == 0 and not is_narrowed(query) and state.last_success is None
         loading = loading and (state.running or self.lora.is_syncing)
         self.view.skeleton = loading

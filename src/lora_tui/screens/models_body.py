@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from lora_tui.tui.base_screen import BaseScreen
 from lora_tui.tui.view_state import View, ViewState
 from lora_tui.widgets.model_columns import valid_column_keys
 from lora_tui.widgets.model_table import ModelTable
@@ -75,7 +76,8 @@ class ModelsBody(Horizontal):
         shown = next((view for view in self.query(ModelView) if view.display), None)
         if not self._is_preview_due and shown is not None and self._preview is not None:
             self._is_preview_due = True
-            shown.call_later(self._read_preview)
+            screen = cast("BaseScreen[None]", self.screen)
+            shown.call_later(screen.while_alive(self._read_preview))
 
     def _read_preview(self) -> None:
         from lora_tui.cache.runs import read_preview

@@ -11,13 +11,13 @@ from lora_tui.errors import AuthenticationError
 from lora_tui.screens.confirm import ConfirmScreen
 
 if TYPE_CHECKING:
-    from lora_tui.account.login import Login, SignedOut
+    from lora_tui.engine.account_form import AccountForm
     from lora_tui.tui.cache_app import CacheApp
 
 _MOST_NAMES = 3
 
 
-def sign_out(app: CacheApp, login: Login) -> None:
+def sign_out(app: CacheApp, account: AccountForm) -> None:
     """Ask whether to sign out and whether to remove the cache; then do it, and exit."""
 
     def confirmed(wanted: bool | None) -> None:
@@ -26,15 +26,15 @@ def sign_out(app: CacheApp, login: Login) -> None:
             app.push_screen(ConfirmScreen("Sign out", question), end_session)
 
     def end_session(clear: bool | None) -> None:
-        def leave(_: SignedOut) -> None:
+        def leave(_: None) -> None:
             app.signed_out = True
             app.clears_cache = bool(clear)
             app.exit()
 
-        app.start(login.sign_out, leave, name="sign out")
+        app.start(account.sign_out, leave, name="sign out")
 
     try:
-        require_no_token(login.profile, "sign out")
+        require_no_token(account.profile, "sign out")
     except AuthenticationError as error:
         app.show_error(error)
         return

@@ -16,6 +16,7 @@ from lora_tui.cache.connection import transaction
 from lora_tui.cache.transfer_queue import ACTIVE, Checked, FileRequest, Transfer, TransferState
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import (
+    CancelledError,
     HiddenFilesError,
     LoraTuiError,
     NotFoundError,
@@ -24,7 +25,6 @@ from lora_tui.errors import (
 )
 from lora_tui.files import free_bytes
 from lora_tui.processes import LockHolder
-from lora_tui.transfers.fetch_bytes import CancelledError
 from lora_tui.transfers.model_directory import check_directory, local_names
 from lora_tui.transfers.part import ANOTHER_DIRECTORY, part_of
 from lora_tui.transfers.runner import Runner

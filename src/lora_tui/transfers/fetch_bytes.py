@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lora_tui.errors import (
+    CancelledError,
     DiskError,
     ExpiredLinkError,
     IntegrityError,
@@ -52,10 +53,6 @@ _LEAST_BYTES_A_RETRY: Final = 1 << 10
 
 _BLOCK: Final = 1 << 20
 _WORTH_A_THREAD: Final = 4 << 20
-
-
-class CancelledError(LoraTuiError):
-    """The user stopped the transfer; the `.part` file stays for a resume."""
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,12 @@ from lora_tui.cache.transfer_queue import (
     transfers_of,
 )
 from lora_tui.domain import Model
-from lora_tui.errors import InUseError, LoraTuiError
+from lora_tui.errors import CancelledError, InUseError, LoraTuiError
 from lora_tui.files import translate_disk_errors
 from lora_tui.locks.file_lock import SUSPENDED_SECONDS
 from lora_tui.locks.presence import Presence, is_present, present_process
 from lora_tui.processes import LockHolder, new_identity
-from lora_tui.transfers.fetch_bytes import CancelledError, FetchOptions
+from lora_tui.transfers.fetch_bytes import FetchOptions
 from lora_tui.transfers.fetch_file import fetch_file
 from lora_tui.transfers.part import file_in_use_error
 from lora_tui.transfers.rate import RateLimit

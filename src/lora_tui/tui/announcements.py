@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui import formats
-from lora_tui.cache.connection import open_existing, transaction
-from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import names_of
-from lora_tui.cache.records import mark_announced, unannounced
+from lora_tui.cache.records import unannounced
 from lora_tui.tui.base_app import BaseApp
 from lora_tui.widgets.bindings import key_of
 
@@ -22,18 +17,12 @@ if TYPE_CHECKING:
 
 
 class Announcements:
-    """Announces the notifications in `db`. `ask` runs a short call in a thread."""
+    """Announces the notifications in `db`. `remember` notes those that were shown."""
 
     def __init__(
-        self,
-        app: BaseApp,
-        db: sqlite3.Connection,
-        cache_path: Path,
-        owner: Owner | None,
-        ask: Callable[[Callable[[], None]], None],
+        self, app: BaseApp, db: sqlite3.Connection, remember: Callable[[Sequence[str]], None]
     ) -> None:
-        self._app, self._db, self._ask = app, db, ask
-        self._open = partial(open_existing, cache_path, owner)
+        self._app, self._db, self._remember = app, db, remember
         self._announced: set[str] = set()
 
     def announce_new(self) -> None:
@@ -46,7 +35,7 @@ class Announcements:
             self._show(new[0])
         else:
             self._show_count(new)
-        self._ask(partial(_remember_announced, self._open, [notice.id for notice in new]))
+        self._remember([notice.id for notice in new])
 
     def _show(self, notice: Notification) -> None:
         names = names_of(self._db, [notice.model_id]) if notice.model_id else {}
@@ -69,8 +58,3 @@ class Announcements:
 
 def _reports_failure(notice: Notification) -> bool:
     return "fail" in notice.type
-
-
-def _remember_announced(open_it: Callable[[], sqlite3.Connection], ids: Sequence[str]) -> None:
-    with closing(open_it()) as db, transaction(db):
-        mark_announced(db, ids)

@@ -43,18 +43,20 @@ class StartsCalls:
 
         An error becomes a toast unless `failed` takes it. Neither is called if the screen, or the
         application, was closed by then. `exclusive` names a group of calls of which only the newest
-        counts. A DamagedCacheError, and an error that is no LoraTuiError, goes to the application.
+        counts. An error that nobody foresaw is logged, and shown like any other. A
+        DamagedCacheError goes to the application, which ends and is opened again.
         """
         node = cast("DOMNode", self)
+        app = cast("BaseApp", node.app)
 
         async def run() -> None:
             try:
-                result = await in_background(call, name=name)
+                result = await in_background(call, app.failure_of, name=name)
             except DamagedCacheError:
                 raise
             except LoraTuiError as error:
                 if self.is_alive:
-                    (failed or cast("BaseApp", node.app).show_error)(error)
+                    (failed or app.show_error)(error)
             else:
                 if self.is_alive:
                     then(result)
@@ -62,8 +64,16 @@ class StartsCalls:
         node.run_worker(run(), name=name, group=exclusive or name, exclusive=exclusive is not None)
 
 
-async def in_background(call: Callable[[], Result], *, name: str) -> Result:
-    """Return what `call` returns, or raise what it raises, computed in a daemon thread.
+async def in_background(
+    call: Callable[[], Result],
+    failure_of: Callable[[BaseException, str], LoraTuiError],
+    *,
+    name: str,
+) -> Result:
+    """Return what `call` returns, computed in a daemon thread. Raises LoraTuiError.
+
+    `failure_of` makes a LoraTuiError of each error, of any kind, that `call` raises; it is called
+    in the thread too.
 
     The threads of an executor are joined when the process ends, so an unanswered request would
     block the terminal until it times out. Our writers can be interrupted at any point, so their
@@ -72,22 +82,25 @@ async def in_background(call: Callable[[], Result], *, name: str) -> Result:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
 
-    def settle(result: Result | None, error: BaseException | None) -> None:
+    def settle(result: Result | None, failure: LoraTuiError | None) -> None:
         if future.done():
             return
-        if error is None:
+        if failure is None:
             future.set_result(result)  # type: ignore[arg-type]
         else:
-            future.set_exception(error)
+            future.set_exception(failure)
 
     def run() -> None:
         result, failure = None, None
         try:
             result = call()
         except BaseException as error:
-            failure = error
+            failure = failure_of(error, name)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, result, failure)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except (RuntimeError, MemoryError) as error:  # the system allows no more threads
+        raise failure_of(error, name) from error
     return await future

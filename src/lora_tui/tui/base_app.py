@@ -1,7 +1,11 @@
-"""The base class of our applications: themes, keys, safe toasts, no secrets in a crash."""
+"""The base class of our applications: themes, keys, safe toasts, a report where it crashes."""
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from textual import events
@@ -9,11 +13,16 @@ from textual._path import CSSPathType
 from textual.actions import SkipAction
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import Monochrome, NoColor
 from textual.notifications import SeverityLevel
+from textual.worker import WorkerFailed
 
 from lora_tui.config.keys import keys_of
 from lora_tui.config.table import THEME_NAMES, Preferences
+from lora_tui.engine.faults import unexpected
 from lora_tui.errors import LoraTuiError, UnreachableError
 from lora_tui.text import terminal_safe
 from lora_tui.tui.background import StartsCalls
@@ -27,12 +36,17 @@ from lora_tui.tui.colours import (
     CursorFilter,
     suitable_theme,
 )
+from lora_tui.tui.crash import log_error, nothing_on_the_screen, print_and_exit, report_crash
+from lora_tui.tui.driver import TerminalDriver
 from lora_tui.tui.terminal import can_be_resumed, exit_on_signals, stop
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import normalize_width, shorten_paths
 
 _TOAST_WIDTH: Final = 64
 """As in base_app.tcss."""
+_SECONDS_TO_END: Final = 5.0
+"""How long the application may take to end after a fault."""
+_LAST_ACTIONS: Final = 20
 _OFFLINE_REMEDY: Final = "check the network; the models in the cache stay available"
 _KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
 _KEYS_IN_WORDS: Final = str.maketrans(
@@ -62,8 +76,13 @@ class BaseApp(App[None], StartsCalls):
         super().__init__()
         self.keys_pressed = 0
         """Counts keys and pastes, so that a later callback can tell whether the user is typing."""
+        self.actions: deque[str] = deque(maxlen=_LAST_ACTIONS)
+        """The names of the last actions, for the report of a crash."""
+        self._crash: LoraTuiError | None = None
+        self._last_resort: threading.Timer | None = None
+        """Ends the process where the application hangs while it ends because of a fault."""
         self.preferences = preferences
-        self.ascii_only = preferences.ascii_only
+        self.ascii_only: bool = preferences.ascii_only
         self._without_colour = ColourFilter(enabled=False)
         kept = [item for item in self._filters if not isinstance(item, Monochrome | NoColor)]
         self._plain_cursor = CursorFilter(enabled=False)
@@ -75,17 +94,33 @@ class BaseApp(App[None], StartsCalls):
         self.set_class(self.ascii_only, "-ascii")
 
     def run(self, **options: Any) -> None:
-        """Run until the user leaves. Raises LoraTuiError where an error of our own has ended it.
+        """Run until the user leaves.
 
-        The error has been printed by then; Textual does not report it to the caller.
+        Raises LoraTuiError where a fault has ended it: the terminal is as before, and the error
+        names the report.
         """
-        result = super().run(**{"mouse": self.preferences.mouse, **options})
-        if self.return_code:
-            raise LoraTuiError(
-                "The application crashed",
-                remedy="please report this, with the lines above",
-            )
+        with nothing_on_the_screen(self):
+            self._last_resort = threading.Timer(_SECONDS_TO_END, self._end_now)
+            self._last_resort.daemon = True
+            result = None
+            try:
+                result = super().run(**{"mouse": self.preferences.mouse, **options})
+            except KeyboardInterrupt:
+                if self._crash is None:
+                    raise
+            except BaseException as error:
+                self._note_crash(error)
+            finally:
+                self._last_resort.cancel()
+                self._put_terminal_back()
+        if self._crash is not None:
+            raise self._crash from None
         return result
+
+    @property
+    def crashed(self) -> bool:
+        """Whether a fault ends it."""
+        return self._crash is not None
 
     def on_mount(self) -> None:
         """End on signals. Textual calls `on_mount` of every class."""
@@ -234,8 +269,56 @@ class BaseApp(App[None], StartsCalls):
             markup=False,
         )
 
-    def _fatal_error(self) -> None:
-        """Print no local variables, as Textual does: one may hold a signed link."""
-        from rich.traceback import Traceback
+    def get_driver_class(self) -> type[Driver]:
+        """A driver that can put the terminal back at any moment."""
+        found = super().get_driver_class()
+        return TerminalDriver if found is LinuxDriver else found
 
-        self.panic(Traceback(show_locals=False))
+    def failure_of(self, error: BaseException, name: str) -> LoraTuiError:
+        """What to show for the error of the call `name`; it is called in the thread of the call.
+
+        An error that nobody foresaw is written to the log file.
+        """
+        if isinstance(error, LoraTuiError):
+            return error
+        log_error(name, error)
+        return unexpected(error)
+
+    async def _dispatch_action(
+        self, namespace: DOMNode, action_name: str, params: Iterable[Any]
+    ) -> bool:
+        """Remember the action's name. Its parameters may hold names of models."""
+        self.actions.append(f"{type(namespace).__name__}.{action_name}")
+        return await super()._dispatch_action(namespace, action_name, params)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Write a report and end. Textual would print a traceback, with local variables.
+
+        One of them may hold a signed link.
+        """
+        self._return_code = 1
+        if self._exception is None:  # for Textual's own test harness
+            self._exception = error
+            self._exception_event.set()
+        try:
+            self._note_crash(error)
+        finally:
+            self._close_messages_no_wait()
+
+    def _note_crash(self, error: BaseException) -> None:
+        """Write a report about the first fault; others may follow from it."""
+        if self._crash is None:
+            cause = error.error if isinstance(error, WorkerFailed) else error
+            self._crash = report_crash(self, cause)
+            if self._last_resort is not None:
+                with suppress(Exception):  # the system allows no more threads
+                    self._last_resort.start()
+
+    def _end_now(self) -> None:
+        self._put_terminal_back()
+        if self._crash is not None:
+            print_and_exit(self._crash)
+
+    def _put_terminal_back(self) -> None:
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.put_back()

@@ -185,6 +185,7 @@ class CacheScreen(BaseScreen[None]):
     def on_mount(self) -> None:
         """Subscribe to changes. Textual calls the `on_mount` of subclasses too."""
         self.lora.cache_changes.subscribe(self, self.while_alive(self.cache_changed))
+        self.lora.show_engine()
 
     def on_unmount(self) -> None:
         """Unsubscribe: a subscription keeps the screen and its widgets in memory."""

@@ -6,6 +6,7 @@ the screens and the keys that open them.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 import sqlite3
@@ -24,16 +25,17 @@ from lora_tui.cache.changes import ChangeFeed, Topic
 from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner, get_sync_state
 from lora_tui.config.table import Preferences
-from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError
+from lora_tui.errors import DamagedCacheError, DiskError, LoraTuiError, NotSignedInError
 from lora_tui.tui.announcements import Announcements
 from lora_tui.tui.base_app import BaseApp
 from lora_tui.tui.downloads import Downloads
 from lora_tui.tui.sync_schedule import SyncSchedule
 from lora_tui.tui.view_state import ViewMemory, ViewState
+from lora_tui.widgets.screen_bars import StatusBar
 
 if TYPE_CHECKING:
-    from lora_tui.account.login import Login
     from lora_tui.config.shown import Settings
+    from lora_tui.engine.account_form import AccountForm
     from lora_tui.engine.writers import Writers
     from lora_tui.tui.background_harvest import BackgroundHarvest
 
@@ -58,7 +60,7 @@ class CacheApp(BaseApp):
         profile: str,
         preferences: Preferences = _DEFAULT_PREFERENCES,
         settings: Settings | None = None,
-        login: Login | None = None,
+        login: AccountForm | None = None,
         sync_on_start: bool = True,
         harvest: BackgroundHarvest | None = None,
         views: Path | None = None,
@@ -100,7 +102,11 @@ class CacheApp(BaseApp):
         self._next_sync: Timer | None = None
         self._cache_file = cache_path.stat().st_ino
         self._downloads = Downloads(self)
-        self._announcements = Announcements(self, self.db, cache_path, owner, self.ask)
+        self._announcements = Announcements(self, self.db, self._note_announced)
+        self._to_note: list[str] = []
+        """Notifications that were shown, which the engine has not noted yet."""
+        self._restarts = 0
+        """How often the engine was restarted before the downloads were last resumed."""
 
     @abstractmethod
     def open_model(self, model_id: str) -> None:
@@ -116,6 +122,13 @@ class CacheApp(BaseApp):
 
     def on_mount(self) -> None:
         """Watch the cache; start what takes longer after the first frame."""
+        loop = asyncio.get_running_loop()
+
+        def on_change() -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody looks any more
+                loop.call_soon_threadsafe(self._engine_changed)
+
+        self.writers.on_change = on_change
         self.set_interval(_POLL_SECONDS, self.poll_cache)
         self._announcements.announce_new()
         self._downloads.watch()
@@ -135,20 +148,50 @@ class CacheApp(BaseApp):
         self.check_disk()
         if self._sync_due:
             self.sync(asked_for=False)
-        if self._sync_on_start:
-            self._downloads.resume()
+        self._resume_work()
+        self._note_announced([])
         if self.harvest is not None:
             self.set_interval(self.HARVEST_POLL_SECONDS, self._sync_harvested)
-            if self.harvest.wanted_on_start:
-                self.ask(self.harvest.start, if_failed="Harvest not started")
+        self.show_engine()
+
+    def _resume_work(self) -> None:
+        """Ask a new engine for what goes on by itself: queued downloads, the harvest."""
+        if self._sync_on_start:
+            self._downloads.resume()
+        if self.harvest is not None and self.harvest.wanted:
+            self.ask(self.harvest.start, if_failed="Harvest not started")
+
+    def _engine_changed(self) -> None:
+        """Show what has become of the engine; ask a restarted one to go on."""
+        if self._closed or not self.is_running:
+            return
+        report = self.writers.report
+        self.show_engine()
+        self.cache_changes.publish(frozenset({Topic.SYNC}))  # the banner
+        if not report.starting and report.restarts > self._restarts:
+            self._restarts = report.restarts
+            self._resume_work()
+
+    def show_engine(self) -> None:
+        """Say in the status bars that the engine is starting, or does not run."""
+        report = self.writers.report
+        for screen in self.screen_stack:
+            for bar in screen.query(StatusBar):
+                bar.starting = self._started and report.starting
+                bar.stopped = report.error is not None
+
+    def _note_announced(self, ids: Sequence[str]) -> None:
+        """Note that these notifications were shown; not before the first frame."""
+        self._to_note += ids
+        if self._to_note and self._started:
+            noted, self._to_note = self._to_note, []
+            self.ask(partial(self.writers.mark_announced, noted), if_failed="Not noted as shown")
 
     def on_unmount(self) -> None:
         """Close the cache. A writer that ends after this updates no screen."""
         self._closed = True
         with suppress(DiskError):  # the user was told when it happened
             self._views.write()
-        if self.harvest is not None:
-            self.harvest.stop()
         self.db.close()
 
     def poll_cache(self) -> None:
@@ -182,12 +225,19 @@ class CacheApp(BaseApp):
 
     def sync(self, *, asked_for: bool = True) -> None:
         """Sync the cache with the backend, unless a sync is running already."""
+        failed = self.writers.report.error
+        if failed is not None:
+            if not asked_for:  # the banner says why, and which key tries again
+                self._sync_later()
+                return
+            self.writers.start()
         if self._syncing:
             if asked_for:
                 self.notify("A sync is already running")
             return
         if asked_for and get_sync_state(self.db).running:
             self.notify("Another lora-tui is syncing this cache; its changes appear here")
+        is_first = self._sync_due
         self._syncing, self._sync_due = True, False
         if self._next_sync is not None:
             self._next_sync.stop()
@@ -204,11 +254,13 @@ class CacheApp(BaseApp):
             if self.login_refused is not refused:
                 self.cache_changes.publish(frozenset({Topic.SYNC}))  # the banner shows the remedy
             if failure is not None:
-                idle = asked_for and self.keys_pressed == pressed
+                lost = is_first and isinstance(failure, NotSignedInError)
+                idle = (asked_for or lost) and self.keys_pressed == pressed
                 self._report_failed_sync(failure, asked_for=asked_for, may_open_form=idle)
             self._sync_later()
 
-        self.start(self.writers.sync, ended, failed=ended, name="sync")
+        call = partial(self.writers.sync, scheduled=not asked_for)
+        self.start(call, ended, failed=ended, name="sync")
 
     def action_sync(self) -> None:
         """Sync now."""
@@ -273,7 +325,9 @@ class CacheApp(BaseApp):
         if may_open_form and self.login_refused:
             self.action_login()
         # the banner shows it too, if the sync was able to store it
-        elif asked_for or get_sync_state(self.db).error != str(failure):
+        elif self.writers.report.error is None and (
+            asked_for or get_sync_state(self.db).error != str(failure)
+        ):
             self.show_error(failure, title="Sync failed")
 
     def _sync_later(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lora_tui import formats
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfer_queue import Transfer, TransferState, active_transfers, transfers_of
-from lora_tui.errors import LoraTuiError
+from lora_tui.errors import CancelledError, LoraTuiError, NotSignedInError
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import short_path
 
@@ -57,7 +57,14 @@ class Downloads:
 
     def resume(self) -> None:
         """Resume queued downloads in the background."""
-        self._app.ask(self._app.writers.resume_downloads, if_failed="Downloads not resumed")
+        app = self._app
+
+        def failed(error: LoraTuiError) -> None:
+            if not isinstance(error, NotSignedInError):  # the sync finds that too, and says so
+                app.show_error(error, title="Downloads not resumed")
+
+        resume = app.writers.resume_downloads
+        app.start(resume, lambda _: app.poll_cache(), failed=failed, name="writer")
 
     def start(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
         """Download all files of a model, or those named; notify when it has ended."""
@@ -103,8 +110,6 @@ class Downloads:
             ended()
 
         def failed(error: LoraTuiError) -> None:
-            from lora_tui.transfers.fetch_bytes import CancelledError
-
             if not isinstance(error, CancelledError):
                 app.show_error(error, title="Download failed", name=name)
                 app.bell()

@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import Final, NamedTuple, Self
 
 from lora_tui.clock import Backoff
-from lora_tui.errors import AuthenticationError, LoraTuiError, SessionEndedError
+from lora_tui.errors import (
+    AuthenticationError,
+    LoraTuiError,
+    NotSignedInError,
+    SessionEndedError,
+    WrongPasswordError,
+)
 
 INTERVAL: Final = 60.0
 """Seconds between two successful syncs."""
@@ -17,6 +23,8 @@ LONGEST: Final = 900.0
 JITTER: Final = 0.2
 """The share by which a delay varies, so that many clients do not sync at once."""
 BACKOFF: Final = Backoff(INTERVAL, LONGEST, least=1 - JITTER, most=1 + JITTER)
+NO_SESSION: Final = (SessionEndedError, NotSignedInError, WrongPasswordError)
+"""Refusals that hold at once."""
 REFUSALS_THAT_HOLD: Final = 3
 """This many refused syncs in a row mean a bad login; fewer may be a fault of the platform."""
 
@@ -30,7 +38,9 @@ class SyncSchedule(NamedTuple):
     refusals: int = 0
     """Refused logins in a row."""
     ended: bool = False
-    """Whether the auth service has refused the session itself."""
+    """Whether there is no session any more, or none yet: only a sign-in helps."""
+    error: LoraTuiError | None = None
+    """Why the last attempt failed."""
 
     @property
     def refused(self) -> bool:
@@ -40,12 +50,13 @@ class SyncSchedule(NamedTuple):
     def after(self, error: LoraTuiError | None) -> Self:
         """The schedule after an attempt; `error` is None after a success."""
         if error is None:
-            return self._replace(failures=0, refusals=0, ended=False)
+            return self._replace(failures=0, refusals=0, ended=False, error=None)
         refused = isinstance(error, AuthenticationError)
         return self._replace(
             failures=self.failures + 1,
             refusals=self.refusals + 1 if refused else 0,
-            ended=isinstance(error, SessionEndedError) or (self.ended and not refused),
+            ended=isinstance(error, NO_SESSION) or (self.ended and not refused),
+            error=error,
         )
 
     def delay(self, chance: float) -> float:

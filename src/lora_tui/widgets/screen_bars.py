@@ -71,6 +71,11 @@ class StatusBar(Widget):
     """Text of the screen at the right, such as `12 of 37`. Parts are separated by two blanks; in a
     narrow terminal the first parts are left out."""
 
+    starting: reactive[bool] = reactive(False)
+    """Whether the engine, which syncs and downloads, is not up yet."""
+    stopped: reactive[bool] = reactive(False)
+    """Whether it does not run, and is not started again by itself."""
+
     def __init__(self, db: sqlite3.Connection, profile: str, *, ascii_only: bool = False) -> None:
         super().__init__()
         self._db = db
@@ -114,6 +119,13 @@ class StatusBar(Widget):
         age = formats.age(state.last_success, clock.now())
         never = "needs a sync" if state.rebuilt else "never synced"
         synced = never if state.last_success is None else f"synced {age}"
+        if self.starting:
+            return [(f"  {turn} starting", "$primary"), (f"{between}{synced}", "$secondary")]
+        if self.stopped:
+            return [
+                (f"  {ring} not syncing", "$text-warning"),
+                (f"{between}{synced}", "$secondary"),
+            ]
         if state.running:
             return [(f"  {turn} syncing", "$primary"), (f"{between}{synced}", "$secondary")]
         if state.error is not None:

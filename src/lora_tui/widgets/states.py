@@ -10,6 +10,7 @@ from textual.widgets import Static
 
 from lora_tui import clock, formats
 from lora_tui.cache.metadata import SyncErrorKind, SyncState
+from lora_tui.errors import LoraTuiError, UpgradedError
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import normalize_width
 
@@ -65,6 +66,24 @@ class OfflineBanner(Static):
             Content.assemble(
                 (f" {sign} {words.capitalize()}", "bold $text-warning"),
                 (f"{between}data from {age}{between}{hint}{between}{reason}", "$text-warning"),
+            )
+        )
+
+    def show_engine_error(self, error: LoraTuiError, *, ascii_only: bool) -> None:
+        """Show that nothing is synced or downloaded any more, why, and the key that tries again."""
+        self.display = True
+        sign, between = ("o", " - ") if ascii_only else ("○", " · ")
+        reason = " ".join(part for part in (str(error), error.details) if part)
+        hint = recovery_hint(self.app, signed_out=False)
+        if isinstance(error, UpgradedError):
+            hint = f"{key_of(self.app, 'app.quit')} quits"
+        self.update(
+            Content.assemble(
+                (f" {sign} The engine does not run", "bold $text-warning"),
+                (
+                    normalize_width(f"{between}{hint}{between}{reason}", ascii_only=ascii_only),
+                    "$text-warning",
+                ),
             )
         )
 

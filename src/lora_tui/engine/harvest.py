@@ -1,0 +1,97 @@
+"""The harvest in the background of an application: one thread of the engine, off until started."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from typing import Any, Final
+
+from lora_tui.config.table import Profile
+from lora_tui.engine.faults import unexpected
+from lora_tui.engine.protocol import error_document
+from lora_tui.engine.server import log_unexpected
+from lora_tui.errors import LoraTuiError
+from lora_tui.harvest.harvester import connect
+from lora_tui.harvest.ledger import Ledger, ledger_path
+from lora_tui.harvest.loop import run_forever
+
+HARVEST: Final = "harvest"
+"""The event of a harvest that has started, is stopping or has ended."""
+INTERVAL: Final = 60.0
+"""Seconds between two looks for new jobs."""
+
+
+class BackgroundHarvest:
+    """Starts and stops the harvest; its progress is in the ledger, its state in events.
+
+    The data of an event: `running` (also while it stops), `stopping`, and `error`, a document of
+    the error that ended it, or None.
+    """
+
+    def __init__(
+        self, profile: Profile, tell: Callable[[str, Any], None], *, interval: float = INTERVAL
+    ) -> None:
+        self._profile, self._tell = profile, tell
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start it, unless it runs. Raises ConfigError, DiskError."""
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive() and not self._stop.is_set():
+                return
+            harvester = connect(self._profile)
+            self._stop, self._wake = threading.Event(), threading.Event()
+            stop, wake = self._stop, self._wake
+
+        def wait(seconds: float) -> bool:
+            wake.wait(seconds)
+            wake.clear()
+            return stop.is_set()
+
+        def run() -> None:
+            failure: LoraTuiError | None = None
+            try:
+                with closing(harvester):
+                    run_forever(
+                        harvester,
+                        interval=self._interval,
+                        limit=None,
+                        emit=lambda _event: None,
+                        stop=stop,
+                        wait=wait,
+                    )
+            except LoraTuiError as error:
+                failure = error
+            except Exception as error:
+                log_unexpected("the harvest", error)
+                failure = unexpected(error)
+            if self._stop is stop:  # else another one was started meanwhile
+                self._tell_state(running=False, error=failure)
+
+        self._thread = threading.Thread(target=run, name="harvest", daemon=True)
+        self._tell_state(running=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the current file; returns at once."""
+        if self._thread is not None and self._thread.is_alive():
+            self._tell_state(running=True, stopping=True)
+        self._stop.set()
+        self._wake.set()
+
+    def retry(self, job_ids: Iterable[str]) -> None:
+        """Retry failed jobs, at once if it runs. Raises DiskError."""
+        with closing(Ledger(ledger_path(self._profile))) as ledger:
+            ledger.retry(job_ids)
+        self._wake.set()
+
+    def _tell_state(
+        self, *, running: bool, stopping: bool = False, error: LoraTuiError | None = None
+    ) -> None:
+        document = error_document(error) if error else None
+        self._tell(HARVEST, {"running": running, "stopping": stopping, "error": document})

@@ -1,0 +1,269 @@
+"""What the application may ask of the engine: one method a request, and the only list of them.
+
+The first request that needs the network connects. Without it (--offline) such a request raises
+UnreachableError, and the others work.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from pathlib import Path
+from sqlite3 import Connection
+from typing import TYPE_CHECKING, Any
+
+from lora_tui.account import login
+from lora_tui.adapters.inspection import adapter_document
+from lora_tui.cache.cache_file import leader_lock
+from lora_tui.cache.connection import open_existing, transaction, translate_database_errors
+from lora_tui.cache.metadata import Owner
+from lora_tui.cache.records import mark_announced
+from lora_tui.config.demo import profile_from_note
+from lora_tui.config.load import load_profile
+from lora_tui.config.paths import Paths, find_paths
+from lora_tui.config.table import Profile
+from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
+from lora_tui.engine.protocol import Hello
+from lora_tui.errors import DiskError, NotConfiguredError, UnreachableError, UsageError
+from lora_tui.library.disk_check import check_presence
+from lora_tui.secret import Secret
+from lora_tui.transfers.control import Control, cancel_model
+
+if TYPE_CHECKING:
+    from lora_tui.engine.online import OnlineWriters
+
+Tell = Callable[[str, Any], None]
+"""Sends an event: its name, and data as JSON has it."""
+
+
+class Requests:
+    """The requests of one application. Each runs in a thread of its own."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        profile: Profile | None,
+        owner: Owner | None,
+        *,
+        connect: Callable[[], OnlineWriters] | None,
+        tell: Tell,
+        harvest_interval: float = INTERVAL,
+    ) -> None:
+        """`profile`: None on the first run, when a form makes one. `connect`: None offline."""
+        self._paths, self._profile, self._owner = paths, profile, owner
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._connected: OnlineWriters | None = None
+        self._leader = ExitStack()
+        self._leads = False
+        self._harvest = (
+            BackgroundHarvest(profile, tell, interval=harvest_interval)
+            if profile and connect
+            else None
+        )
+        self._closed = False
+        calls: tuple[Callable[..., Any], ...] = (
+            self.sync,
+            self.load_curve,
+            self.download,
+            self.cancel_download,
+            self.resume_downloads,
+            self.control_downloads,
+            self.check_downloads,
+            self.read_adapter,
+            self.mark_notification_read,
+            self.mark_announced,
+            self.check_project,
+            self.connect_project,
+            self.sign_in,
+            self.sign_out,
+            self.start_harvest,
+            self.stop_harvest,
+            self.retry_harvest,
+        )
+        self._calls: Mapping[str, Callable[..., Any]] = {call.__name__: call for call in calls}
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """The result of the request of this name. Raises LoraTuiError."""
+        call = self._calls.get(name)
+        if call is None:
+            raise UsageError(f"The engine has no request {name}")
+        return call(**arguments)
+
+    def close(self) -> None:
+        """Interrupt downloads (the next start resumes them) and stop the harvest."""
+        with self._lock:
+            self._closed = True
+            connected = self._connected
+        if self._harvest is not None:
+            self._harvest.stop()
+        if connected is not None:
+            connected.close()
+        self._leader.close()
+
+    # The cache ----------------------------------------------------------------------------------
+
+    def sync(self, *, full: bool, scheduled: bool) -> None:
+        """Update the cache. One that is only `scheduled` is left to the engine that leads."""
+        online = self._online()
+        if scheduled and not self._is_leader():
+            return
+        online.sync(full=full)
+
+    def load_curve(self, *, job_id: str) -> None:
+        """Fetch new metric points of a job."""
+        self._online().load_curve(job_id)
+
+    def mark_notification_read(self, *, notification_id: str) -> None:
+        """Mark it as read in the cache, and in the backend if policies allow it."""
+        self._online().mark_notification_read(notification_id)
+
+    def mark_announced(self, *, ids: Sequence[str]) -> None:
+        """Note that these notifications were shown as toasts."""
+        with self._cache() as db, transaction(db):
+            mark_announced(db, ids)
+
+    # Downloads ----------------------------------------------------------------------------------
+
+    def download(self, *, model_id: str, files: Sequence[str] | None) -> None:
+        """Download all files of a model, or those named; returns when they are done or failed."""
+        self._online().download(model_id, files)
+
+    def cancel_download(self, *, model_id: str) -> None:
+        """Cancel the download of a model; partial files are kept for a resume."""
+        with self._cache() as db:
+            cancel_model(db, model_id)
+
+    def resume_downloads(self) -> None:
+        """Fetch what is queued, now and later. Does nothing offline."""
+        if self._connect is not None:
+            self._online().resume_downloads()
+
+    def control_downloads(self, *, what: str, ids: Sequence[int]) -> None:
+        """Pause, resume, cancel, move or forget files of the queue."""
+        self._online().control_downloads(Control(what), ids)
+
+    def check_downloads(self) -> None:
+        """Check whether downloaded files still exist unchanged."""
+        with self._cache() as db:
+            check_presence(db)
+
+    def read_adapter(self, *, model_id: str) -> Any:
+        """The header of a model's weights in the bucket, as `adapter_from` reads it."""
+        return adapter_document(self._online().read_adapter(model_id))
+
+    # The account --------------------------------------------------------------------------------
+
+    def check_project(self, *, url: str, anon_key: str) -> None:
+        """Whether the project answers and accepts the key; see `login.check_project`."""
+        login.check_project(url, anon_key)
+
+    def connect_project(
+        self, *, name: str, url: str, anon_key: str, email: str, password: str, token: str
+    ) -> str:
+        """Sign in to a project that no profile has yet, and add it; where the session is kept."""
+        profile = login.new_profile(name, self._paths, url, anon_key)
+        return _sign_in(login.Login(profile, is_new=True), email, password, token)
+
+    def sign_in(self, *, email: str, password: str, token: str) -> str:
+        """Sign in by password, or by a token where one is given; where the session is kept."""
+        user_id = self._owner.user_id if self._owner else None
+        form = login.Login(self._require_profile(), user_id=user_id)
+        return _sign_in(form, email, password, token)
+
+    def sign_out(self) -> None:
+        """End the session here and at the backend."""
+        login.sign_out(self._require_profile())
+
+    # The harvest --------------------------------------------------------------------------------
+
+    def start_harvest(self) -> None:
+        """Start the background harvest, unless it runs."""
+        self._require_harvest().start()
+
+    def stop_harvest(self) -> None:
+        """Stop it after the current file."""
+        self._require_harvest().stop()
+
+    def retry_harvest(self, *, job_ids: Sequence[str]) -> None:
+        """Retry failed jobs, at once if it runs."""
+        self._require_harvest().retry(job_ids)
+
+    # What they share ----------------------------------------------------------------------------
+
+    def _is_leader(self) -> bool:
+        """Whether this engine is the one that syncs the cache on schedule."""
+        with self._lock:
+            if not self._leads and not self._closed:
+                with ExitStack() as stack:
+                    try:
+                        self._leads = stack.enter_context(leader_lock(self._cache_path()))
+                    except DiskError:  # the sync itself has a lock, or says what is wrong
+                        return True
+                    if self._leads:
+                        self._leader = stack.pop_all()
+            return self._leads
+
+    def _require_profile(self) -> Profile:
+        if self._profile is None:
+            raise NotConfiguredError("No project is configured yet")
+        return self._profile
+
+    def _require_harvest(self) -> BackgroundHarvest:
+        if self._harvest is None:
+            raise _offline()
+        return self._harvest
+
+    def _cache_path(self) -> Path:
+        profile = self._require_profile()
+        if self._owner is None:
+            raise NotConfiguredError("Nobody has signed in yet")
+        return profile.cache_path(self._owner.user_id)
+
+    @contextmanager
+    def _cache(self) -> Iterator[Connection]:
+        path = self._cache_path()
+        with translate_database_errors(path), closing(open_existing(path, self._owner)) as db:
+            yield db
+
+    def _online(self) -> OnlineWriters:
+        if self._connect is None:
+            raise _offline()
+        with self._lock:
+            if self._closed:
+                raise UnreachableError("The application is ending")
+            if self._connected is None:
+                self._connected = self._connect()
+            return self._connected
+
+
+def open_requests(hello: Hello, tell: Tell) -> Requests:
+    """The requests for the profile that the application names. Raises ConfigError."""
+    paths = find_paths(config_file=hello.config_file)
+    profile: Profile | None
+    try:
+        if hello.demo is not None:
+            profile = profile_from_note(paths, hello.demo)
+        else:
+            profile = load_profile(name=hello.profile, config_file=hello.config_file)
+    except NotConfiguredError:
+        profile = None
+    connect = None
+    if not hello.offline:
+        # before the first request: two threads that import one package at once may deadlock
+        from lora_tui.engine.online import OnlineWriters
+
+        connect = partial(OnlineWriters, profile) if profile is not None else None
+    return Requests(paths, profile, hello.owner, connect=connect, tell=tell)
+
+
+def _sign_in(form: login.Login, email: str, password: str, token: str) -> str:
+    return form.with_token(Secret(token)) if token else form.with_password(email, Secret(password))
+
+
+def _offline() -> UnreachableError:
+    return UnreachableError(
+        "This needs the network, and --offline was given", remedy="start without --offline"
+    )

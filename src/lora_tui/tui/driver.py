@@ -1,0 +1,67 @@
+"""Textual's driver of a terminal, which puts it back also after a fault of Textual itself."""
+
+from __future__ import annotations
+
+import os
+import termios
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, cast
+
+from textual.drivers.linux_driver import LinuxDriver
+
+if TYPE_CHECKING:
+    from lora_tui.tui.base_app import BaseApp
+
+_WRITER_SECONDS: Final = 2.0
+_STDERR: Final = 2
+"""Where Textual draws."""
+_PUT_BACK: Final = (
+    "\x1b[?2004l"  # no bracketed paste
+    "\x1b[?7h"  # lines wrap
+    "\x1b[?2048l"  # no reports of a new size
+    "\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"  # no mouse
+    "\x1b[<u"  # keys as they were
+    "\x1b[?1049l"  # the screen of the shell
+    "\x1b[?25h"  # a cursor
+    "\x1b[?1004l"  # no reports of the focus
+)
+
+
+class TerminalDriver(LinuxDriver):
+    """Knows whether it has the terminal, and can give it back at any moment."""
+
+    _has_terminal = False
+
+    def start_application_mode(self) -> None:
+        """Take the terminal."""
+        self._has_terminal = True
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back."""
+        super().stop_application_mode()
+        self._has_terminal = False
+
+    def put_back(self) -> None:
+        """Give the terminal back if that has not happened, after the application has ended."""
+        writer = self._writer_thread
+        self.exit_event.set()  # the thread that reads keys ends
+        if self._has_terminal:
+            self._has_terminal = False
+            if writer is not None and writer.is_alive():
+                with suppress(Exception):
+                    writer._queue.put_nowait(None)
+                    writer.join(_WRITER_SECONDS)
+            if self.attrs_before is not None:
+                with suppress(termios.error):
+                    termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)
+            with suppress(OSError):
+                os.write(_STDERR, _PUT_BACK.encode())
+
+    def _run_input_thread(self) -> None:
+        """Report an error of the thread that reads keys; Textual would exit with 0."""
+        try:
+            self.run_input_thread()
+        except Exception as error:
+            with suppress(RuntimeError):  # the loop is closed: the application has ended
+                self._loop.call_soon_threadsafe(cast("BaseApp", self._app)._handle_exception, error)

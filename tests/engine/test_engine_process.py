@@ -1,0 +1,315 @@
+"""The real engine process: it starts, works beside the application, and never outlives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from threading import Event as Flag
+
+import pytest
+
+from lora_tui.account.login import sign_in
+from lora_tui.account.sessions import cache_owner
+from lora_tui.app import LoraTuiApp
+from lora_tui.cache.connection import open_cache
+from lora_tui.config.table import Profile
+from lora_tui.engine import protocol
+from lora_tui.engine.logs import MOST_BYTES, engine_log
+from lora_tui.engine.writers import Writers
+from lora_tui.errors import (
+    EngineEndedError,
+    LoraTuiError,
+    NotFoundError,
+    UnreachableError,
+    UpgradedError,
+)
+from lora_tui.sandbox import Sandbox
+from tests.tui.conftest import screen_text, until
+
+pytestmark = pytest.mark.slow
+
+SIZE = (100, 30)
+
+
+@contextmanager
+def started(profile: Profile, *, offline: bool = False) -> Iterator[Writers]:
+    """Writers with a real engine."""
+    owner = cache_owner(profile, sign_in(profile).user_id)
+    open_cache(profile.cache_path(owner.user_id), owner).close()
+    with closing(Writers.for_profile(profile, owner, profile.paths, offline=offline)) as writers:
+        yield writers
+
+
+def engines_of(process: int) -> list[int]:
+    """The engine processes that this process has started and that run."""
+    found = []
+    for name in (path.name for path in Path("/proc").iterdir() if path.name.isdigit()):
+        with suppress(OSError):
+            words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+            parent = int(Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1])
+            if b"lora_tui.engine" in words and parent == process:
+                found.append(int(name))
+    return found
+
+
+def is_gone(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """The test's time-out is the limit."""
+    pause = Flag()
+    while not condition():
+        pause.wait(0.02)
+
+
+def application(profile: Profile, writers: Writers) -> LoraTuiApp:
+    user_id = sign_in(profile).user_id
+    app = LoraTuiApp(
+        profile.cache_path(user_id),
+        writers,
+        profile="test",
+        owner=cache_owner(profile, user_id),
+    )
+    app.animation_level = "none"
+    return app
+
+
+def test_the_engine_is_a_process_below_the_application_in_a_session_of_its_own(
+    profile: Profile,
+) -> None:
+    with started(profile) as writers:
+        writers.check_downloads()
+        [engine] = engines_of(os.getpid())
+        assert os.getsid(engine) == engine
+        assert os.getpriority(os.PRIO_PROCESS, engine) > os.getpriority(os.PRIO_PROCESS, 0)
+        assert Path(f"/proc/{engine}/fd/0").readlink() == Path(os.devnull)
+        for number in (1, 2):
+            log = Path(f"/proc/{engine}/fd/{number}").readlink()
+            assert log == engine_log(profile.paths.state_dir)
+        words = Path(f"/proc/{engine}/cmdline").read_bytes().split(b"\0")
+        assert words[1:4] == [b"-P", b"-m", b"lora_tui.engine"]
+    assert engines_of(os.getpid()) == []
+
+
+async def test_the_application_syncs_by_its_engine_and_quits_without_an_orphan(
+    profile: Profile,
+) -> None:
+    with started(profile) as writers:
+        app = application(profile, writers)
+        async with app.run_test(size=SIZE) as pilot:
+            await until(pilot, lambda: "online" in screen_text(app))
+            [engine] = engines_of(os.getpid())
+    assert is_gone(engine)
+
+
+async def test_an_engine_that_was_killed_is_started_again_and_the_application_goes_on(
+    profile: Profile, configured: Sandbox
+) -> None:
+    with started(profile) as writers:
+        app = application(profile, writers)
+        async with app.run_test(size=SIZE) as pilot:
+            await until(pilot, lambda: "online" in screen_text(app))
+            [engine] = engines_of(os.getpid())
+            os.kill(engine, signal.SIGKILL)
+            await until(pilot, lambda: writers.report.restarts == 1)
+            await until(pilot, lambda: engines_of(os.getpid()) not in ([], [engine]))
+            asked = len(configured.requests())
+            await pilot.press("r")
+            await until(pilot, lambda: len(configured.requests()) > asked)
+            assert app.is_running
+
+
+async def test_an_engine_that_keeps_dying_is_given_up_with_a_banner_and_r_tries_again(
+    profile: Profile,
+) -> None:
+    with started(profile) as writers:
+        app = application(profile, writers)
+        async with app.run_test(size=SIZE) as pilot:
+            await until(pilot, lambda: "online" in screen_text(app))
+            while writers.report.error is None:
+                for engine in engines_of(os.getpid()):
+                    with suppress(ProcessLookupError):
+                        os.kill(engine, signal.SIGKILL)
+                await pilot.pause(0.02)
+            await until(pilot, lambda: "The engine does not run" in screen_text(app))
+            assert "r retries" in screen_text(app)
+            assert "not syncing" in screen_text(app)
+            await pilot.press("r")
+            await until(pilot, lambda: writers.report.error is None)
+            await until(pilot, lambda: "The engine does not run" not in screen_text(app))
+
+
+def test_a_request_in_flight_fails_when_the_engine_dies_and_is_not_repeated(
+    profile: Profile, configured: Sandbox
+) -> None:
+    with started(profile) as writers:
+        writers.check_downloads()
+        [engine] = engines_of(os.getpid())
+        os.kill(engine, signal.SIGSTOP)
+        failures: list[BaseException] = []
+        asked = Flag()
+
+        def ask() -> None:
+            asked.set()
+            try:
+                writers.sync()
+            except LoraTuiError as error:
+                failures.append(error)
+
+        from threading import Thread
+
+        thread = Thread(target=ask)
+        thread.start()
+        asked.wait()
+        os.kill(engine, signal.SIGKILL)
+        thread.join()
+        writers.check_downloads()  # by the new engine
+        # either it was sent to the engine that died, or it waited for the new one
+        assert all(isinstance(error, EngineEndedError) for error in failures)
+        syncs = [r for r in configured.requests() if "/rest/v1/model_artifacts" in r["path"]]
+        assert bool(failures) is not bool(syncs)
+
+
+def test_the_engine_ends_with_an_application_that_was_killed(profile: Profile) -> None:
+    owner = cache_owner(profile, sign_in(profile).user_id)
+    open_cache(profile.cache_path(owner.user_id), owner).close()
+    code = (
+        "import sys\n"
+        "from lora_tui.cache.metadata import Owner\n"
+        "from lora_tui.config.load import load_profile\n"
+        "from lora_tui.engine.writers import Writers\n"
+        "profile = load_profile()\n"
+        f"writers = Writers.for_profile(profile, Owner{tuple(owner)!r}, profile.paths)\n"
+        "writers.check_downloads()\n"
+        "print('up', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        [engine] = engines_of(process.pid)
+        process.kill()
+    wait_until(lambda: is_gone(engine))
+
+
+def test_errors_keep_their_kind_remedy_and_exit_code_across_the_pipe(profile: Profile) -> None:
+    with started(profile) as writers:
+        with pytest.raises(NotFoundError) as found:
+            writers.download("00000000-0000-4000-8000-000000000000")
+        assert found.value.exit_code == NotFoundError.exit_code
+    with started(profile, offline=True) as writers:
+        with pytest.raises(UnreachableError, match="--offline"):
+            writers.sync()
+        writers.check_downloads()
+
+
+def test_an_upgrade_while_the_application_is_open_is_said(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.engine.process.BUILD", "the version before")
+    with started(profile) as writers:
+        with pytest.raises(UpgradedError):
+            writers.check_downloads()
+        assert isinstance(writers.report.error, UpgradedError)
+
+
+def test_a_python_that_can_not_start_is_one_sentence(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    with started(profile) as writers, pytest.raises(EngineEndedError) as found:
+        writers.check_downloads()
+    assert str(found.value) == "The engine can't be started"
+    assert found.value.remedy
+
+
+def test_without_a_log_file_the_engine_works(profile: Profile) -> None:
+    log = engine_log(profile.paths.state_dir)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.mkdir()
+    with started(profile) as writers:
+        writers.check_downloads()
+
+
+def test_a_long_log_begins_anew_and_the_former_is_kept_once(profile: Profile) -> None:
+    log = engine_log(profile.paths.state_dir)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"x" * (MOST_BYTES + 1))
+    with started(profile) as writers:
+        writers.check_downloads()
+    assert log.with_name(f"{log.name}.1").stat().st_size == MOST_BYTES + 1
+    assert log.stat().st_size < MOST_BYTES
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_engine_that_hangs_at_the_end_is_ended(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.engine.process.CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr("lora_tui.engine.process.TERM_SECONDS", 0.2)
+    with started(profile) as writers:
+        writers.check_downloads()
+        [engine] = engines_of(os.getpid())
+        os.kill(engine, signal.SIGSTOP)
+    assert is_gone(engine)
+
+
+def test_no_secret_is_in_the_command_line_or_the_log_of_the_engine(profile: Profile) -> None:
+    with started(profile) as writers:
+        writers.sync()
+        [engine] = engines_of(os.getpid())
+        words = Path(f"/proc/{engine}/cmdline").read_text()
+    log = engine_log(profile.paths.state_dir).read_text()
+    assert profile.password is not None
+    session = sign_in(profile)
+    for secret in (profile.password, session.access_token, session.refresh_token):
+        assert secret.reveal() not in words
+        assert secret.reveal() not in log
+
+
+def test_an_engine_started_by_hand_says_who_starts_it() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "lora_tui.engine"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert ran.stderr == "this is started by `lora-tui`\n"
+
+
+def test_nonsense_from_an_application_ends_the_engine_with_a_word_in_the_log(
+    tmp_path: Path,
+) -> None:
+    requests_in, requests_out = os.pipe()
+    answers_in, answers_out = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-m", "lora_tui.engine", str(requests_in), str(answers_out)],
+        pass_fds=(requests_in, answers_out),
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LORA_TUI_HOME": str(tmp_path)},
+    ) as process:
+        os.close(requests_in)
+        os.close(answers_out)
+        os.write(requests_out, b'{"id": 1, "do": "sync", "with": {}}\n')
+        with os.fdopen(answers_in) as answers:
+            refused = json.loads(answers.readline())
+        assert "refused" in refused
+        os.close(requests_out)
+        assert process.wait(60) != 0
+
+
+def test_the_build_names_the_installed_files() -> None:
+    assert protocol.BUILD.startswith(f"{protocol.__version__}-")
+    assert replace(protocol.Ready(1), build="x").build == "x"
