@@ -36,7 +36,7 @@ test: $(DEV_READY) $(NODE_READY) ## all tests
 .PHONY: quick
 quick: $(DEV_READY) ## the tests for the edit loop, under a minute: no pictures, no programs, nothing slow
 	@$(COMPILE)
-	$(PYTEST) -q -n 3 --dist worksteal -m "not slow and not picture" $(QUICK) $(ARGS)
+	$(PYTEST) -q -n 4 --dist worksteal -m "not slow and not picture" $(QUICK) $(ARGS)
 
 .PHONY: contract
 contract: $(DEV_READY) ## check Storage's responses: the sandbox, or the server of LORA_TUI_CONTRACT_URL
