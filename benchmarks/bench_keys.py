@@ -327,7 +327,7 @@ def figures(
         line(
             f"{load.name}: memory of all its processes",
             "MiB",
-            lambda of: [sum(max(peaks) for peaks in of.memory.values())],
+            lambda of: [sum(max(peaks, default=0.0) for peaks in of.memory.values())],
             "",
         )
     return lines
