@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from lora_tui.gateway.redaction import without_secrets
 from lora_tui.secret import MASK, Secret
-from lora_tui.text import terminal_safe
+from lora_tui.text import terminal_safe, without_secrets
 
 HIDDEN = "Zq9xW4kLm2"
 

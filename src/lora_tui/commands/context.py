@@ -97,8 +97,10 @@ class Context:
 
     def require_network(self) -> None:
         """Raises UnreachableError with --offline, and for a demo that does not run."""
-        with suppress(ConfigError):  # with --offline, what is said below comes first
-            if self.profile.identity:  # first: without --offline it would be said too
+        # The demo is asked first: that it does not run matters also without --offline. A profile
+        # that can't be loaded is reported by whoever needs it.
+        with suppress(ConfigError):
+            if self.profile.identity:
                 from lora_tui.config.demo import require_running
 
                 require_running(self.profile)

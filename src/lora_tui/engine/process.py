@@ -155,7 +155,7 @@ class Engine:
         except (OSError, ValueError):  # the reader finds the end too, and answers all calls
             with self._changed:
                 self._calls.pop(request.id, None)
-            raise _ended() from None
+            raise EngineEndedError(_ENDED) from None
         return call.result()
 
     def close(self) -> None:
@@ -174,8 +174,10 @@ class Engine:
     def _run(self) -> None:
         """Start it as often as that is allowed, and read what it says."""
         while True:
-            ended = error = self._serve_once()
-            if isinstance(ended, EngineEndedError) and was_upgraded():
+            reason = self._serve_once()
+            ended = reason or EngineEndedError(_ENDED)
+            error = reason or EngineEndedError(_ENDED_OFTEN)
+            if isinstance(error, EngineEndedError) and was_upgraded():
                 error = UpgradedError("lora-tui was upgraded while it was open")
             again = isinstance(error, EngineEndedError) and self._may_start_again()
             with self._changed:
@@ -186,7 +188,7 @@ class Engine:
                 elif again:
                     self._set(EngineState.STARTING)
                 else:
-                    self._error = error if str(error) != _ENDED else EngineEndedError(_ENDED_OFTEN)
+                    self._error = error
                     self._set(EngineState.FAILED)
             for call in calls.values():
                 call.set_exception(ended)
@@ -197,8 +199,8 @@ class Engine:
                 if self._changed.wait_for(self._is_closed, pause):
                     return
 
-    def _serve_once(self) -> LoraTuiError:
-        """Start it and read what it says until it ends; the reason of the end."""
+    def _serve_once(self) -> LoraTuiError | None:
+        """Start it and read what it says until it ends; the reason of the end, if it is known."""
         try:
             channel = self._open_channel()
         except OSError as error:
@@ -209,7 +211,7 @@ class Engine:
             late.start()
             with self._changed:
                 if self._is_closed():
-                    return _ended()
+                    return None
                 self._channel = channel
             channel.requests.write(encode(self._hello))
             channel.requests.flush()
@@ -223,7 +225,7 @@ class Engine:
                 return UpgradedError("lora-tui was upgraded while it was open")
             with self._changed:
                 if self._is_closed():
-                    return _ended()
+                    return None
                 self._set(EngineState.READY)
             self._read(channel)
         except EngineEndedError as error:
@@ -239,7 +241,7 @@ class Engine:
             channel.end(CLOSE_SECONDS if closing else 0.0)
             with suppress(OSError):
                 channel.answers.close()
-        return _ended()
+        return None
 
     def _read(self, channel: Channel) -> None:
         """Pass on answers and events until there are no more. Raises EngineEndedError."""
@@ -317,10 +319,6 @@ def start_process(log_file: Path) -> Channel:
         process.wait()
 
     return Channel(os.fdopen(requests_out, "wb"), os.fdopen(answers_in, "rb"), end)
-
-
-def _ended() -> EngineEndedError:
-    return EngineEndedError(_ENDED)
 
 
 def _close_pipe(pipe: IO[bytes], sending: threading.Lock) -> None:

@@ -24,7 +24,6 @@ from lora_tui.errors import (
     WrongPasswordError,
 )
 from lora_tui.gateway.http import RENEWABLE, UNAUTHORIZED_REPEATS, build_client
-from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import (
     LOGIN_SOURCE,
     TokenRefusal,
@@ -38,6 +37,7 @@ from lora_tui.gateway.responses import (
 from lora_tui.gateway.retry import RETRY
 from lora_tui.gateway.vendor import Exchange, auth_client, translated
 from lora_tui.secret import Secret
+from lora_tui.text import without_secrets
 
 if TYPE_CHECKING:
     from supabase_auth.types import Session as VendorSession

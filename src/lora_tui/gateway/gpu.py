@@ -21,11 +21,10 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.http import ClientOwner, build_client
-from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import check, error_body, is_from_service, read_json
 from lora_tui.json_values import parse_json
 from lora_tui.secret import Secret
-from lora_tui.text import terminal_safe
+from lora_tui.text import terminal_safe, without_secrets
 
 _MOST_FILES: Final = 1000
 _ABSENT: Final = (404, 405, 501)

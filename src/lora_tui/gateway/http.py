@@ -29,12 +29,11 @@ from lora_tui.errors import (
 )
 from lora_tui.gateway.environment import httpx_proxy, tls_context
 from lora_tui.gateway.limited_transport import LimitedTransport
-from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import TokenRefusal, error_of, require_encoding, token_refusal
 from lora_tui.gateway.retry import RETRY, TOTAL_SECONDS, RetryPolicy, causes_of
 from lora_tui.gateway.upload_body import UploadTransport
 from lora_tui.gateway.vendor import current_exchange
-from lora_tui.text import terminal_safe
+from lora_tui.text import terminal_safe, without_secrets
 
 TIMEOUT: Final = httpx.Timeout(connect=10.0, read=20.0, write=30.0, pool=30.0)
 """Seconds of silence in each phase."""

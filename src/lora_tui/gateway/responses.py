@@ -23,10 +23,9 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.gateway.headers import with_retry_after
-from lora_tui.gateway.redaction import without_secrets
 from lora_tui.json_values import parse_json
 from lora_tui.secret import MASK
-from lora_tui.text import terminal_safe
+from lora_tui.text import terminal_safe, without_secrets
 
 LOGIN_SOURCE: Final = "lora_tui.login_source"
 """The extension of a request that says in words where its access token is configured."""

@@ -26,7 +26,6 @@ from lora_tui.errors import (
 )
 from lora_tui.gateway.headers import byte_count
 from lora_tui.gateway.http import ClientOwner, build_client
-from lora_tui.gateway.redaction import without_secrets
 from lora_tui.gateway.responses import check, read_json
 from lora_tui.gateway.resumable import ResumableUpload, metadata
 from lora_tui.gateway.retry import RETRY, RetryPolicy
@@ -37,6 +36,7 @@ from lora_tui.gateway.upload_body import (
     exact_bytes,
 )
 from lora_tui.gateway.vendor import bucket_client, translated
+from lora_tui.text import without_secrets
 
 if TYPE_CHECKING:
     from storage3._sync.file_api import SyncBucketProxy
