@@ -197,16 +197,16 @@ class Bench:
 
             terminal.seen_after("t", "queued")
             terminal.draw(PAUSE * 10)
-            terminal.press("g")
+            terminal.send("G", PAUSE * 10)  # at full rate the head of the queue ends meanwhile
             for _ in range(count):
-                terminal.press(DOWN)  # to a file that waits; one that was stopped keeps its place
+                terminal.send(UP, PAUSE * 3)  # a file that was stopped keeps its place
                 act("pause", "p", " 1 paused")
                 act("stop", "x", f" {value(cache, STOPPED) + 1:.0f} stopped")
             terminal.seen_after("n", "Notification 0")
             terminal.draw(PAUSE * 10)
             for _ in range(count):
                 act("mark as read", "\r", f"{value(cache, UNREAD) - 1:.0f} unread")
-                terminal.press("g")
+                terminal.send("g", PAUSE * 3)
             self._note_memory(terminal, found)
             self._check(cache)
 

@@ -74,6 +74,11 @@ class Terminal:
             limit = QUIET
         return last - start
 
+    def send(self, keys: str, seconds: float) -> None:
+        """Write the keys and take what is drawn for so long, also where something always moves."""
+        os.write(self.leader, keys.encode())
+        self.draw(seconds)
+
     def seen_after(self, keys: str, mark: str, *, of_line: str = "") -> float:
         """Seconds from the keys to the frame that shows `mark`, whatever else is drawn.
 
