@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _DEFAULT_PREFERENCES: Final = Preferences()
 _POLL_SECONDS: Final = 0.2
 _DISK_SECONDS: Final = 20.0
+_COLLECT_AFTER: Final = (5_000, 10, 10)
+"""Objects until a collection, and collections of each generation until one of the next."""
 _FIRST_FRAME_SECONDS: Final = 1.0
 """Seconds. The background work starts then, even if the first frame was not reported as drawn."""
 
@@ -143,7 +145,7 @@ class CacheApp(BaseApp):
         if self._closed or self._started:
             return
         self._started = True
-        gc.enable()
+        _resume_collection()
         self.set_interval(_DISK_SECONDS, self.check_disk)
         self.check_disk()
         if self._sync_due:
@@ -371,3 +373,14 @@ class CacheApp(BaseApp):
             self.call_after_refresh(self.exit)  # a screen that is being built can't be removed
         except Exception:
             super()._handle_exception(error)
+
+
+def _resume_collection() -> None:
+    """Collect garbage again, where the start paused that, so that it delays few keys.
+
+    What the start made stays until the end, so that no collection has to walk through it.
+    """
+    if not gc.isenabled():
+        gc.freeze()
+        gc.set_threshold(*_COLLECT_AFTER)
+        gc.enable()
