@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -12,6 +13,15 @@ from lora_tui.errors import InUseError, LoraTuiError
 
 DEAD_SECONDS: Final = 180.0
 """A process of another machine or container that wrote no heartbeat for so long counts as dead."""
+
+
+def module_command(name: str) -> list[str]:
+    """The words that run a module of ours in a process of its own, by the same interpreter.
+
+    There, too, names of files are UTF-8 whatever the locale is, and no module of the working
+    directory is loaded in place of ours.
+    """
+    return [sys.executable, "-X", "utf8", "-P", "-m", name]
 
 
 def new_identity() -> str:

@@ -58,7 +58,7 @@ from lora_tui.gateway.paging import Cursor, Page, RowLimit, is_uuid, next_cursor
 from lora_tui.gateway.rest import Rest
 from lora_tui.processes import LockHolder, in_use_error, new_identity
 
-__all__ = ("Progress", "SyncReport", "sync_cache")
+__all__ = ("Progress", "SyncReport", "note_failure", "sync_cache")
 
 RECONCILE_EVERY: Final = timedelta(hours=24)
 _MOST_UNREAD: Final = 240
@@ -128,6 +128,17 @@ def sync_cache(
         message = "Another lora-tui is still syncing this cache"
         raise in_use_error(message, sync_holder(path), path, CacheError)
     return SyncReport(full=full, skipped=True)
+
+
+def note_failure(db: sqlite3.Connection, error: LoraTuiError) -> None:
+    """Note a sync that could not even begin, such as without a session, for the status line.
+
+    Does nothing while another process syncs. Raises CacheError, DiskError.
+    """
+    before = metadata.get_sync_state(db)
+    if not before.running:
+        kind = metadata.SyncErrorKind.of(error)
+        _note(db, before._replace(last_attempt=clock.now(), error=str(error), error_kind=kind))
 
 
 # In which order ---------------------------------------------------------------------------------

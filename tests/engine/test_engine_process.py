@@ -98,7 +98,7 @@ def test_the_engine_is_a_process_below_the_application_in_a_session_of_its_own(
             log = Path(f"/proc/{engine}/fd/{number}").readlink()
             assert log == engine_log(profile.paths.state_dir)
         words = Path(f"/proc/{engine}/cmdline").read_bytes().split(b"\0")
-        assert words[1:4] == [b"-P", b"-m", b"lora_tui.engine"]
+        assert words[1:6] == [b"-X", b"utf8", b"-P", b"-m", b"lora_tui.engine"]
     assert engines_of(os.getpid()) == []
 
 

@@ -76,3 +76,17 @@ def test_nonsense_ends_it_and_is_in_its_log(channel: Channel, log: Path) -> None
     channel.end(20.0)
     assert "EngineEndedError" in log.read_text()
     assert "password" not in log.read_text()
+
+
+def test_names_of_files_are_utf_8_in_a_locale_without_it(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LC_ALL", "C"), ("PYTHONUTF8", "0"), ("PYTHONCOERCECLOCALE", "0")):
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "modèle.toml"
+    file.write_text('[profiles.default]\nurl = "http://127.0.0.1:9"\nanon_key = "anon"\n')
+    channel = start_process(log)
+    begin(channel, Hello(None, file, offline=True, owner=None))
+    channel.requests.close()
+    channel.end(20.0)
+    assert log.read_text() == ""

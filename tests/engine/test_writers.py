@@ -11,19 +11,32 @@ import pytest
 
 from lora_tui.account.sessions import cache_owner
 from lora_tui.cache.cache_file import leader_lock
-from lora_tui.cache.connection import open_cache
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.metadata import Owner, SyncState, get_sync_state, put_sync_state
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
 from lora_tui.engine.writers import Writers
-from lora_tui.errors import AuthenticationError, CacheError, UnreachableError
+from lora_tui.errors import (
+    AuthenticationError,
+    CacheError,
+    ConfigError,
+    NotSignedInError,
+    UnreachableError,
+    UsageError,
+)
 from tests.engine.in_process import writers_of
-from tests.tui.library import USER, FakeWriters
+from lora_tui.engine.protocol import Hello
+from lora_tui.engine.requests import open_requests
+from tests.tui.library import NOW, USER, FakeWriters
+
+
+URL = "http://127.0.0.1:9"
 
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Profile:
     paths = Paths(tmp_path / "config.toml", tmp_path / "cache", tmp_path / "state", tmp_path)
-    profile = Profile("test", paths, "http://127.0.0.1:9", "anon")
+    profile = Profile("test", paths, URL, "anon")
     open_cache(profile.cache_path(USER), cache_owner(profile, USER)).close()
     return profile
 
@@ -31,8 +44,12 @@ def profile(tmp_path: Path) -> Profile:
 class Online(FakeWriters):
     """In place of `OnlineWriters`."""
 
+    email = "bob@example.org"
+    cache_owner = Owner(USER, URL)
+    closed = False
+
     def close(self) -> None:
-        """Nothing is open."""
+        self.closed = True
 
     def read_adapter(self, model_id: Any) -> Any:
         raise ZeroDivisionError("eyJhbGciOi.eyJzdWIiOi.sig")
@@ -133,3 +150,48 @@ def test_of_two_applications_one_syncs_on_schedule_and_both_on_request(profile: 
     assert second.asked == [("sync",), ("sync",)]
     with leader_lock(profile.cache_path(USER)) as leads_now:
         assert leads_now
+
+
+def test_another_account_that_signed_in_meanwhile_gets_nothing_of_this_one(
+    profile: Profile,
+) -> None:
+    other = Online()
+    other.cache_owner = Owner("somebody else", URL)
+    with opened(profile, lambda: other) as writers:
+        for call in (writers.sync, lambda: writers.download("model"), writers.resume_downloads):
+            with pytest.raises(UsageError, match="Another account has signed in") as refusal:
+                call()
+            assert refusal.value.details == "bob@example.org"
+    assert other.closed
+    assert other.asked == []
+
+
+def test_a_sync_that_can_not_begin_is_in_the_status_line(profile: Profile) -> None:
+    """Else it would go on saying that all is well."""
+
+    def connect() -> Any:
+        raise NotSignedInError("Nobody is signed in to profile test")
+
+    path = profile.cache_path(USER)
+    with closing(open_cache(path)) as db:
+        with transaction(db):
+            put_sync_state(db, SyncState(NOW, NOW, running=False, error=None), process="")
+        with opened(profile, connect) as writers, pytest.raises(NotSignedInError):
+            writers.sync(scheduled=True)
+        state = get_sync_state(db)
+    assert not state.online
+    assert state.error == "Nobody is signed in to profile test"
+    assert state.last_success == NOW
+
+
+def test_a_profile_that_was_changed_to_another_project_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An engine that starts later than the application, or again, reads the file anew."""
+    hello = Hello("default", None, offline=False, owner=Owner(USER, URL))
+    monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:10")
+    monkeypatch.setenv("SUPABASE_ANON_KEY", "anon")
+    with pytest.raises(ConfigError, match="names another project now"):
+        open_requests(hello, lambda *_: None)
+    monkeypatch.setenv("SUPABASE_URL", URL)
+    open_requests(hello, lambda *_: None).close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from lora_tui.cache import transfer_queue
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import transaction
+from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.transfer_queue import FileRequest, Transfer, TransferState
 from lora_tui.errors import (
@@ -28,6 +29,7 @@ from lora_tui.errors import (
 from lora_tui.processes import is_identity
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.part import part_of
+from lora_tui.transfers import runner as transfers_runner
 from lora_tui.transfers.runner import QueueOwner, Runner
 from tests.transfers.file_server import MODEL, FileServer, World
 
@@ -324,3 +326,35 @@ def test_a_model_that_left_the_cache_meanwhile_fails_clearly(world: World, runne
     until(lambda: rows(world)[0].state is TransferState.FAILED)
     assert isinstance(runner.error_of(rows(world)[0]), NotFoundError)
     assert rows(world)[0].id == number
+
+
+def test_a_call_that_waits_behind_other_files_costs_next_to_nothing(
+    world: World, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of marked models wait at once; each opened the cache ten times a second."""
+    server.behaviour.rate = 100_000
+    first, second = put(world, "weights.bin", "config.json")
+    opened, looked = [], []
+
+    def count_open(*arguments: Any) -> Any:
+        opened.append(arguments)
+        return open_cache(*arguments)
+
+    def count_looks(db: Any, ids: Any) -> Any:
+        looked.append(ids)
+        return transfer_queue.get_transfers(db, ids)
+
+    def wait() -> None:
+        with suppress(CancelledError), world.cache() as db:
+            runner.wait_for(db, [second])
+
+    waits = threading.Thread(target=wait)
+    with closing(Runner(world.cache_path, world.tools(files_at_once=1))) as runner:
+        runner.start([first])
+        until(lambda: rows(world)[0].bytes_done > 0)
+        monkeypatch.setattr(transfers_runner, "open_cache", count_open)
+        monkeypatch.setattr(transfers_runner, "get_transfers", count_looks)
+        waits.start()
+        until(lambda: len(looked) >= 3)
+        assert opened == []
+    waits.join()

@@ -52,8 +52,9 @@ class FakeAccountWriters:
     ) -> str:
         return self.sign_in(email, password=password, token=token)
 
-    def sign_out(self) -> None:
+    def sign_out(self) -> str | None:
         self.asked.append("sign_out")
+        return None
 
 
 def fake_form(directory: Path, writers: FakeAccountWriters | None = None) -> AccountForm:

@@ -20,6 +20,7 @@ from lora_tui.errors import (
     ConfigError,
     DiskError,
     LoraTuiError,
+    UsageError,
     WrongPasswordError,
 )
 from lora_tui.secret import Secret
@@ -160,18 +161,22 @@ def sign_out(profile: Profile, *, offline: bool = False) -> SignedOut:
     """
     require_no_token(profile, "sign out")
     account = sessions.signed_in(profile)
-    failure = None
+    session, failure = None, None
     if account is not None and not offline:
+        try:
+            session = sessions.load_session(profile)
+        except LoraTuiError as error:
+            session, failure = None, error
+    removed = sessions.delete_session(profile)  # first: the backend may take a while to answer
+    if session is not None:
         from lora_tui.gateway import auth
 
         try:
-            session = sessions.load_session(profile)
-            if session is not None:
-                with _client(profile.url, profile.anon_key) as client:
-                    auth.sign_out(profile.url, profile.anon_key, session, client=client)
+            with _client(profile.url, profile.anon_key) as client:
+                auth.sign_out(profile.url, profile.anon_key, session, client=client)
         except LoraTuiError as error:
             failure = error
-    return SignedOut(sessions.delete_session(profile), failure)
+    return SignedOut(removed, failure)
 
 
 def require_no_token(profile: Profile, intent: str) -> None:
@@ -182,6 +187,15 @@ def require_no_token(profile: Profile, intent: str) -> None:
             " that session is not stored here, and no stored session was changed",
             remedy="remove the token from the configuration first",
         )
+
+
+def another_account(email: str) -> UsageError:
+    """The error where another program has signed in to another account than the one shown."""
+    return UsageError(
+        "Another account has signed in to this profile meanwhile",
+        details=email or None,
+        remedy="quit, and start lora-tui again to see its models",
+    )
 
 
 class Login:
@@ -298,6 +312,8 @@ def _store_session(
             "That is another account than the one whose models are shown",
             remedy="quit, and run `lora-tui login` to change accounts",
         )
+    if before is not None and before.user_id != shown:
+        raise another_account(before.email)
     if not sessions.is_configured_account(profile, session.email):
         raise AuthenticationError(
             f"That is another account than {profile.email}, which the configuration names",

@@ -47,12 +47,15 @@ def open_application(context: Context) -> None:
         return
     while True:
         signed_out = run_application(context, profile, _account(context, profile), sync=True)
-        if not signed_out or not _signs_in(context, profile, AuthenticationError("Signed out")):
+        if signed_out is None or not _signs_in(context, profile, signed_out):
             return
 
 
-def run_application(context: Context, profile: Profile, owner: Owner, *, sync: bool) -> bool:
-    """Run until the user leaves; whether they have signed out. Without `sync` it is offline."""
+def run_application(context: Context, profile: Profile, owner: Owner, *, sync: bool) -> str | None:
+    """Run until the user leaves; a sentence where they have signed out, else None.
+
+    Without `sync` it is offline.
+    """
     app, rebuilt = _run_once(context, profile, owner, sync=sync), False
     while app.damage is not None or (app.cache_replaced and not app.signed_out):
         if app.damage is not None:
@@ -63,7 +66,11 @@ def run_application(context: Context, profile: Profile, owner: Owner, *, sync: b
         app = _run_once(context, profile, owner, sync=sync)
     if app.clears_cache:  # the engine, which would make it again, has ended
         delete_cache(app.cache_path)
-    return app.signed_out
+    if not app.signed_out:
+        return None
+    if app.not_told is None:
+        return "Signed out"
+    return f"Signed out here, but not at the backend: {app.not_told}"
 
 
 def _account(context: Context, profile: Profile) -> Owner:
@@ -77,7 +84,7 @@ def _account(context: Context, profile: Profile) -> Owner:
     try:
         session = sign_in(profile)
     except AuthenticationError as error:
-        if not _signs_in(context, profile, error):
+        if not _signs_in(context, profile, str(error)):
             raise
         session = sign_in(profile)
     return sessions.cache_owner(profile, session.user_id)
@@ -101,7 +108,7 @@ def _first_run(context: Context) -> Profile | None:
     return load_profile(config_file=arguments.config) if app.connected else None
 
 
-def _signs_in(context: Context, profile: Profile, reason: AuthenticationError) -> bool:
+def _signs_in(context: Context, profile: Profile, reason: str) -> bool:
     """Ask for a login before the application opens; whether there is one now."""
     from lora_tui.config.load import load_preferences
     from lora_tui.first_run import SignInApp
@@ -111,7 +118,7 @@ def _signs_in(context: Context, profile: Profile, reason: AuthenticationError) -
     with closing(
         Writers.for_profile(profile, None, profile.paths, config_file=config_file)
     ) as writers:
-        app = SignInApp(preferences, AccountForm(profile, writers), str(reason))
+        app = SignInApp(preferences, AccountForm(profile, writers), reason)
         app.run()
     return app.signed_in
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from contextlib import closing
 from typing import Final
 
 from lora_tui.commands.context import Context
 from lora_tui.config.addresses import is_loopback
 from lora_tui.errors import UsageError, missing_extra
+from lora_tui.processes import module_command
 
 _LAST_PORT: Final = 65_535
 
@@ -55,8 +55,7 @@ def _require_account(context: Context) -> None:
 def _command(context: Context) -> str:
     """The command of each page. It gets secrets by the environment, which `ps` does not show."""
     arguments = context.arguments
-    # -P: no module of the working directory is loaded in place of ours
-    words = [sys.executable, "-P", "-m", "lora_tui"]
+    words = module_command("lora_tui")
     if arguments.profile:
         words += ["--profile", arguments.profile]
     if arguments.config:

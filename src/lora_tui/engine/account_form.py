@@ -28,7 +28,7 @@ class AccountForm(NamedTuple):
         self.writers.start()
         return self.writers.sign_in(email, password=password, token=token)
 
-    def sign_out(self) -> None:
+    def sign_out(self) -> str | None:
         """See `Writers.sign_out`; an engine that had failed is started again."""
         self.writers.start()
-        self.writers.sign_out()
+        return self.writers.sign_out()

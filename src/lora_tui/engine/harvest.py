@@ -12,7 +12,7 @@ from lora_tui.engine.faults import unexpected
 from lora_tui.engine.protocol import error_document
 from lora_tui.engine.server import log_unexpected
 from lora_tui.errors import LoraTuiError
-from lora_tui.harvest.harvester import connect
+from lora_tui.harvest.harvester import Harvester, connect
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.loop import run_forever
 
@@ -34,19 +34,23 @@ class BackgroundHarvest:
     ) -> None:
         self._profile, self._tell = profile, tell
         self._interval = interval
+        self._starting = threading.Lock()
+        """Held while it connects: two requests at once start one harvest."""
         self._lock = threading.Lock()
+        """Guards the fields below, and the order of the events."""
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
+        """The newest one, until it ends."""
 
     def start(self) -> None:
         """Start it, unless it runs. Raises ConfigError, DiskError."""
-        with self._lock:
-            if self._thread is not None and self._thread.is_alive() and not self._stop.is_set():
-                return
-            harvester = connect(self._profile)
-            self._stop, self._wake = threading.Event(), threading.Event()
-            stop, wake = self._stop, self._wake
+        with self._starting:
+            if self._thread is None or self._stop.is_set():
+                self._run(connect(self._profile))
+
+    def _run(self, harvester: Harvester) -> None:
+        stop, wake = threading.Event(), threading.Event()
 
         def wait(seconds: float) -> bool:
             wake.wait(seconds)
@@ -70,19 +74,24 @@ class BackgroundHarvest:
             except Exception as error:
                 log_unexpected("the harvest", error)
                 failure = unexpected(error)
-            if self._stop is stop:  # else another one was started meanwhile
-                self._tell_state(running=False, error=failure)
+            with self._lock:
+                if self._stop is stop:  # else another one was started meanwhile
+                    self._thread = None
+                    self._tell_state(running=False, error=failure)
 
-        self._thread = threading.Thread(target=run, name="harvest", daemon=True)
-        self._tell_state(running=True)
-        self._thread.start()
+        thread = threading.Thread(target=run, name="harvest", daemon=True)
+        with self._lock:
+            thread.start()
+            self._stop, self._wake, self._thread = stop, wake, thread
+            self._tell_state(running=True)
 
     def stop(self) -> None:
         """Stop after the current file; returns at once."""
-        if self._thread is not None and self._thread.is_alive():
-            self._tell_state(running=True, stopping=True)
-        self._stop.set()
-        self._wake.set()
+        with self._lock:
+            if self._thread is not None:
+                self._tell_state(running=True, stopping=True)
+            self._stop.set()
+            self._wake.set()
 
     def retry(self, job_ids: Iterable[str]) -> None:
         """Retry failed jobs, at once if it runs. Raises DiskError."""

@@ -16,7 +16,7 @@ from lora_tui.adapters.inspection import Adapter, read_remote
 from lora_tui.cache import models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction, translate_database_errors
-from lora_tui.cache.metadata import note_email
+from lora_tui.cache.metadata import Owner, note_email
 from lora_tui.cache.transfer_queue import Transfer
 from lora_tui.config.table import Profile
 from lora_tui.domain import Model
@@ -64,13 +64,23 @@ class OnlineWriters:
                 files_at_once=profile.parallel_downloads,
                 limit=RateLimit(limit) if limit else None,
             ),
-            sessions.cache_owner(profile, self.user_id),
+            self.cache_owner,
         )
 
     @property
     def user_id(self) -> str:
         """The id of the signed-in user."""
         return self._session.user_id
+
+    @property
+    def email(self) -> str:
+        """The e-mail address of the signed-in user; may be empty."""
+        return self._session.email
+
+    @property
+    def cache_owner(self) -> Owner:
+        """The owner of the cache of this user."""
+        return sessions.cache_owner(self._profile, self.user_id)
 
     @property
     def cache_path(self) -> Path:
@@ -213,10 +223,9 @@ class OnlineWriters:
 
     @contextmanager
     def _cache(self) -> Iterator[sqlite3.Connection]:
-        owner = sessions.cache_owner(self._profile, self.user_id)
         with (
             translate_database_errors(self.cache_path),
-            closing(open_cache(self.cache_path, owner)) as connection,
+            closing(open_cache(self.cache_path, self.cache_owner)) as connection,
         ):
             note_email(connection, self._session.email)
             yield connection

@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -37,6 +36,7 @@ from lora_tui.engine.protocol import (
     was_upgraded,
 )
 from lora_tui.errors import EngineEndedError, LoraTuiError, UnreachableError, UpgradedError
+from lora_tui.processes import module_command
 
 _log: Final = logging.getLogger(__name__)
 STARTS: Final = 3
@@ -291,9 +291,9 @@ def start_process(log_file: Path) -> Channel:
     answers_in, answers_out = os.pipe()
     with open_log(log_file) as log:
         try:
+            words = [*module_command("lora_tui.engine"), str(requests_in), str(answers_out)]
             process = subprocess.Popen(  # noqa: S603 - this interpreter, and our own module
-                # -P: no module of the working directory is loaded in place of ours
-                [sys.executable, "-P", "-m", "lora_tui.engine", str(requests_in), str(answers_out)],
+                words,
                 pass_fds=(requests_in, answers_out),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

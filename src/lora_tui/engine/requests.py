@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any
 
-from lora_tui.account import login
+from lora_tui.account import login, sessions
 from lora_tui.adapters.inspection import adapter_document
 from lora_tui.cache.cache_file import leader_lock
 from lora_tui.cache.connection import open_existing, transaction, translate_database_errors
@@ -26,7 +26,14 @@ from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Profile
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
 from lora_tui.engine.protocol import Hello
-from lora_tui.errors import DiskError, NotConfiguredError, UnreachableError, UsageError
+from lora_tui.errors import (
+    ConfigError,
+    DiskError,
+    LoraTuiError,
+    NotConfiguredError,
+    UnreachableError,
+    UsageError,
+)
 from lora_tui.library.disk_check import check_presence
 from lora_tui.secret import Secret
 from lora_tui.transfers.control import Control, cancel_model
@@ -107,9 +114,13 @@ class Requests:
 
     def sync(self, *, full: bool, scheduled: bool) -> None:
         """Update the cache. One that is only `scheduled` is left to the engine that leads."""
-        online = self._online()
         if scheduled and not self._is_leader():
             return
+        try:
+            online = self._online()
+        except LoraTuiError as error:
+            self._note_failed_sync(error)
+            raise
         online.sync(full=full)
 
     def load_curve(self, *, job_id: str) -> None:
@@ -173,9 +184,14 @@ class Requests:
         form = login.Login(self._require_profile(), user_id=user_id)
         return _sign_in(form, email, password, token)
 
-    def sign_out(self) -> None:
-        """End the session here and at the backend."""
-        login.sign_out(self._require_profile())
+    def sign_out(self) -> str | None:
+        """End the session here and at the backend; why the backend could not be told, if so."""
+        profile = self._require_profile()
+        account = sessions.signed_in(profile)
+        if account and self._owner and account.user_id != self._owner.user_id:
+            raise login.another_account(account.email)
+        failure = login.sign_out(profile).not_told
+        return None if failure is None else str(failure)
 
     # The harvest --------------------------------------------------------------------------------
 
@@ -235,12 +251,28 @@ class Requests:
             if self._closed:
                 raise UnreachableError("The application is ending")
             if self._connected is None:
-                self._connected = self._connect()
+                connected = self._connect()
+                if self._owner not in (None, connected.cache_owner):
+                    connected.close()
+                    raise login.another_account(connected.email)
+                self._connected = connected
             return self._connected
+
+    def _note_failed_sync(self, error: LoraTuiError) -> None:
+        """Note that a sync could not even begin; else the screens would say that all is well."""
+        if self._connect is not None and not self._closed:
+            from lora_tui.sync import note_failure
+
+            with suppress(LoraTuiError), self._cache() as db:  # a full disk can't take it either
+                note_failure(db, error)
 
 
 def open_requests(hello: Hello, tell: Tell) -> Requests:
-    """The requests for the profile that the application names. Raises ConfigError."""
+    """The requests for the profile that the application names.
+
+    Raises ConfigError, also where the profile was changed to another project since the application
+    read it.
+    """
     paths = find_paths(config_file=hello.config_file)
     profile: Profile | None
     try:
@@ -250,6 +282,8 @@ def open_requests(hello: Hello, tell: Tell) -> Requests:
             profile = load_profile(name=hello.profile, config_file=hello.config_file)
     except NotConfiguredError:
         profile = None
+    if profile is not None and hello.owner is not None:
+        _require_project(profile, hello.owner)
     connect = None
     if not hello.offline:
         # before the first request: two threads that import one package at once may deadlock
@@ -257,6 +291,15 @@ def open_requests(hello: Hello, tell: Tell) -> Requests:
 
         connect = partial(OnlineWriters, profile) if profile is not None else None
     return Requests(paths, profile, hello.owner, connect=connect, tell=tell)
+
+
+def _require_project(profile: Profile, owner: Owner) -> None:
+    if sessions.cache_owner(profile, owner.user_id) != owner:
+        raise ConfigError(
+            f"Profile {profile.name} names another project now",
+            details=profile.url,
+            remedy="quit, and start lora-tui again",
+        )
 
 
 def _sign_in(form: login.Login, email: str, password: str, token: str) -> str:

@@ -191,9 +191,10 @@ class Writers:
             self._ask("sign_in", email=email, password=password.reveal(), token=token.reveal())
         )
 
-    def sign_out(self) -> None:
-        """End the session here and at the backend."""
-        self._ask("sign_out")
+    def sign_out(self) -> str | None:
+        """End the session here and at the backend; why the backend could not be told, if so."""
+        reason = self._ask("sign_out")
+        return None if reason is None else str(reason)
 
     # The harvest --------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lora_tui.account.login import require_no_token
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfer_queue import active_transfers
-from lora_tui.errors import AuthenticationError
+from lora_tui.errors import AuthenticationError, LoraTuiError
 from lora_tui.screens.confirm import ConfirmScreen
 
 if TYPE_CHECKING:
@@ -26,12 +26,18 @@ def sign_out(app: CacheApp, account: AccountForm) -> None:
             app.push_screen(ConfirmScreen("Sign out", question), end_session)
 
     def end_session(clear: bool | None) -> None:
-        def leave(_: None) -> None:
+        def leave(not_told: str | None) -> None:
             app.signed_out = True
-            app.clears_cache = bool(clear)
+            app.not_told = not_told
             app.exit()
 
-        app.start(account.sign_out, leave, name="sign out")
+        def failed(error: LoraTuiError) -> None:
+            app.clears_cache = False
+            app.show_error(error, title="Not signed out")
+
+        app.clears_cache = bool(clear)  # also where the user quits before there is an answer
+        app.notify("Signing out…")
+        app.start(account.sign_out, leave, failed=failed, name="sign out")
 
     try:
         require_no_token(account.profile, "sign out")

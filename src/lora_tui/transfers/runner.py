@@ -44,6 +44,8 @@ from lora_tui.transfers.rate import RateLimit
 
 _POLL_SECONDS: Final = 0.1
 """Seconds between two checks of the rows that a caller waits for."""
+_CHECKS_A_SECOND: Final = 100
+"""Of all callers that wait; with very many of them, each looks less often."""
 WATCH_SECONDS: Final = 10.0
 """Seconds between two searches for files that other processes queued, or left when they died."""
 _STALLED_SECONDS: Final = 90.0
@@ -85,6 +87,8 @@ class Runner:
         self._unreleased: set[int] = set()
         """Rows that could not be released in the cache."""
         self._everything = False
+        self._waiting = 0
+        """Calls of `wait_for` that have not returned."""
         self._errors: dict[int, LoraTuiError] = {}
         """Errors of this process, with details and remedy, which the cache does not keep."""
         self._broken: LoraTuiError | None = None
@@ -136,6 +140,21 @@ class Runner:
         called in this thread for each change of a row, `on_held` once for each file that
         another process has claimed.
         """
+        with self._lock:
+            self._waiting += 1
+        try:
+            return self._wait_for(db, ids, on_change, on_held)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def _wait_for(
+        self,
+        db: Connection,
+        ids: Collection[int],
+        on_change: Callable[[Transfer], None] | None,
+        on_held: Callable[[Transfer, LockHolder], None] | None,
+    ) -> list[Transfer]:
         seen: dict[int, Transfer] = {}
         others = _OtherProcesses(self._own(), on_held)
         recovered_at = time.monotonic()
@@ -145,8 +164,9 @@ class Runner:
             if time.monotonic() - recovered_at >= WATCH_SECONDS:
                 recovered_at = time.monotonic()
                 self.recover()  # its process may have died
-            self._spawn_workers()
             rows = get_transfers(db, ids)
+            if any(row.state is TransferState.QUEUED for row in rows):
+                self._spawn_workers()
             for row in rows:
                 if seen.get(row.id) != row:
                     seen[row.id] = row
@@ -156,7 +176,7 @@ class Runner:
             if all(row.state not in ACTIVE or row.id in stalled for row in rows):
                 self._errors.update(stalled)
                 return rows
-            if self._stop.wait(_POLL_SECONDS):
+            if self._stop.wait(max(_POLL_SECONDS, self._waiting / _CHECKS_A_SECOND)):
                 raise CancelledError("The download was interrupted; it continues at the next start")
 
     def error_of(self, row: Transfer) -> LoraTuiError:
@@ -185,7 +205,7 @@ class Runner:
 
     def _spawn_workers(self) -> None:
         """Start workers, up to the limit and the number of queued files."""
-        if self._stop.is_set():
+        if self._stop.is_set() or self._room() <= 0:
             return
         owner = self._own()
         with closing(open_cache(self._cache_path, self._cache_owner)) as db:
@@ -196,8 +216,7 @@ class Runner:
             ]
         with self._lock:
             self._workers = [worker for worker in self._workers if worker.is_alive()]
-            room = self._tools.files_at_once - len(self._workers)
-            for _ in range(min(room, len(queued))):
+            for _ in range(min(self._room(), len(queued))):
                 if self._stop.is_set():
                     return
                 worker = threading.Thread(
@@ -205,6 +224,10 @@ class Runner:
                 )
                 self._workers.append(worker)
                 worker.start()
+
+    def _room(self) -> int:
+        """How many workers may be started now."""
+        return self._tools.files_at_once - sum(worker.is_alive() for worker in self._workers)
 
     def _is_wanted(self, transfer_id: int) -> bool:
         return self._everything or transfer_id in self._wanted

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import random
 import sqlite3
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -87,11 +88,14 @@ class CacheApp(BaseApp):
         """Whether the application ended because another file has replaced its cache."""
         self.signed_out = False
         """Whether the user signed out."""
+        self.not_told: str | None = None
+        """Why the backend has not ended the session, if so."""
         self.clears_cache = False
-        """Whether the cache is to be removed after that."""
+        """Whether the cache is to be removed at the end, because the user signs out."""
         self.damage: DamagedCacheError | None = None
         """Set when the application ended because its cache is damaged."""
         self._views = ViewMemory(views)
+        self._storing = threading.Lock()
         self._sync_on_start = sync_on_start
         self._feed = ChangeFeed(self.db)
         self._closed = False
@@ -314,7 +318,13 @@ class CacheApp(BaseApp):
     def choose_theme(self, theme: str) -> None:
         """Change the theme, and write it to the configuration."""
         if self.use_theme(theme) and self.settings is not None:
-            self.ask(partial(self.settings.change, "theme", theme), if_failed="Theme not stored")
+            self.ask(self._store_theme, if_failed="Theme not stored")
+
+    def _store_theme(self) -> None:
+        """Write the theme of this moment: of two quick keys, the second may be written first."""
+        assert self.settings is not None
+        with self._storing:
+            self.settings.change("theme", self.theme)
 
     def action_other_theme(self) -> None:
         """Change to the next theme."""

@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 
 from lora_tui.errors import DiskError, LoraTuiError, UnreachableError, UsageError, missing_extra
 from lora_tui.files import disk_error
+from lora_tui.processes import module_command
 from lora_tui.sqlite_file import ACCESS_CODES, database_error, sqlite_code
 
 _STOP_SECONDS: Final = 10.0
@@ -94,8 +95,7 @@ def main() -> int:
 def _spawn(stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(  # noqa: S603 - this interpreter, and our own module
-            # -P: no module of the working directory is loaded in place of ours
-            [sys.executable, "-P", "-m", __spec__.name],
+            module_command(__spec__.name),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
