@@ -15,6 +15,8 @@ from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.metadata import Owner, SyncState, get_sync_state, put_sync_state
 from lora_tui.config.paths import Paths
 from lora_tui.config.table import Profile
+from lora_tui.engine.protocol import Hello
+from lora_tui.engine.requests import open_requests
 from lora_tui.engine.writers import Writers
 from lora_tui.errors import (
     AuthenticationError,
@@ -25,10 +27,7 @@ from lora_tui.errors import (
     UsageError,
 )
 from tests.engine.in_process import writers_of
-from lora_tui.engine.protocol import Hello
-from lora_tui.engine.requests import open_requests
 from tests.tui.library import NOW, USER, FakeWriters
-
 
 URL = "http://127.0.0.1:9"
 

@@ -27,9 +27,9 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.processes import is_identity
+from lora_tui.transfers import runner as transfers_runner
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.part import part_of
-from lora_tui.transfers import runner as transfers_runner
 from lora_tui.transfers.runner import QueueOwner, Runner
 from tests.transfers.file_server import MODEL, FileServer, World
 
