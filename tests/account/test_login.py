@@ -16,7 +16,7 @@ from lora_tui.account.login import Login
 from lora_tui.config.load import load_profile
 from lora_tui.config.table import Profile
 from lora_tui.engine.requests import Requests
-from lora_tui.errors import AuthenticationError
+from lora_tui.errors import AuthenticationError, UnreachableError, UsageError
 from lora_tui.gateway import auth
 from lora_tui.sandbox import Sandbox
 from lora_tui.secret import Secret
@@ -541,3 +541,39 @@ def test_logout_ends_the_session_at_the_backend_unless_it_is_offline(
         json={"refresh_token": session.refresh_token.reveal()},
     )
     assert renewal.is_success is ("--offline" in words)
+
+
+def test_signing_out_ends_no_session_of_another_account_that_signed_in_meanwhile(
+    configured: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use("nobody", configured, monkeypatch)
+    profile = load_profile()
+    alice = login.new_session(profile, configured.email, Secret(configured.password))
+    owner = sessions.cache_owner(profile, alice.user_id)
+    bob = login.new_session(profile, configured.other_email, Secret(configured.other_password))
+    sessions.save_session(profile, bob)
+    before = stored(home)
+    shows_alice = Requests(profile.paths, profile, owner, connect=None, tell=lambda *_: None)
+    with pytest.raises(UsageError, match="Another account has signed in"):
+        shows_alice.call("sign_out", {})
+    token = {"email": "", "password": "", "token": token_of("alice", configured)}
+    with pytest.raises(UsageError, match="Another account has signed in"):
+        shows_alice.call("sign_in", token)  # it would be stored, and never used
+    assert stored(home) == before
+
+
+def test_signing_out_removes_the_session_before_the_backend_is_told(
+    configured: Sandbox, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backend may take its time, and the user may end the program meanwhile."""
+    assert run("sync").code == 0
+    profile = load_profile()
+
+    def is_unreachable(*_: object, **__: object) -> None:
+        assert stored(home) == []
+        raise UnreachableError("Could not sign out: no answer")
+
+    monkeypatch.setattr(auth, "sign_out", is_unreachable)
+    requests = Requests(profile.paths, profile, None, connect=None, tell=lambda *_: None)
+    assert requests.call("sign_out", {}) == "Could not sign out: no answer"
+    assert stored(home) == []
