@@ -167,7 +167,8 @@ class ListScreen(CacheScreen, Generic[Row]):
         self._lines = now
         if self._identities() == before:
             for index, (_, content) in enumerate(lines):
-                listing.replace_option_prompt_at_index(index, content)
+                if listing.get_option_at_index(index).prompt is not content:
+                    listing.replace_option_prompt_at_index(index, content)
         else:
             listing.clear_options()
             listing.add_options([Option(content, disabled=row is None) for row, content in lines])

@@ -55,6 +55,10 @@ _COUNTED: Final = (
 )
 
 
+_Drawing = tuple[Transfer, float | None, int]
+"""A file, its rate, and the width that it is drawn in."""
+
+
 class TransferList(FullList, inherit_bindings=False):
     """The list of files."""
 
@@ -121,6 +125,8 @@ class TransfersScreen(ListScreen[Transfer]):
         self._meter = RateMeter()
         self._headings: list[tuple[int, Line]] = []
         """Headings of models, each with its line in the list, from 0."""
+        self._drawn: dict[_Drawing, Content] = {}
+        """What the list shows: of a thousand files, few change at once."""
 
     def compose_list(self) -> ComposeResult:
         """The total progress, and the list."""
@@ -239,6 +245,7 @@ class TransfersScreen(ListScreen[Transfer]):
         """The lines of the list: the files, and a heading (None) for each model."""
         names = names_of(self.db, list({row.model_id for row in self._rows}))
         shown: list[tuple[Transfer | None, Content]] = []
+        drawn: dict[_Drawing, Content] = {}
         before: tuple[str, Path] | None = None
         self._headings, height = [], 0
         for row in self._rows:
@@ -252,9 +259,15 @@ class TransfersScreen(ListScreen[Transfer]):
                 self._headings.append((height - 1, line))
                 before = group
             rate = self._meter.rate(row) if row.state is TransferState.RUNNING else None
-            lines = transfer_lines(row, self.line_width, rate=rate, ascii_only=self.ascii_only)
-            shown.append((row, _styled(lines)))
-            height += len(lines)
+            drawing = (row, rate, self.line_width)
+            content = self._drawn.get(drawing)
+            if content is None:
+                width, ascii_only = self.line_width, self.ascii_only
+                content = _styled(transfer_lines(row, width, rate=rate, ascii_only=ascii_only))
+            drawn[drawing] = content
+            shown.append((row, content))
+            height += content.plain.count("\n") + 1
+        self._drawn = drawn
         return shown
 
 
