@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -253,6 +254,16 @@ def test_a_plainer_terminal_gets_no_more_colours_than_it_has(
         assert terminal.end() == 0
         assert left_as_found(bytes(terminal.written))
         assert colours(bytes(terminal.written)) <= allowed
+
+
+@pytest.mark.parametrize("words", ["2>/dev/null", "2>&-"])
+def test_where_stderr_is_no_terminal_nothing_runs_unseen(tmp_path: Path, words: str) -> None:
+    """Textual draws there: the application ran, showed nothing, and took no key."""
+    line = f"{shlex.join(DEMO)} {words}; echo ended with $?"
+    terminal = start_demo(tmp_path, ["sh", "-c", line])
+    terminal.wait_for("ended with 2")
+    assert terminal.end() == 0
+    os.close(terminal.master)
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])

@@ -38,6 +38,11 @@ def require_terminal(environment: MutableMapping[str, str] = os.environ) -> None
             "The application needs a terminal",
             remedy="in a script, use `lora-tui list`, `show`, `download` or `--harvest`",
         )
+    if not sys.stderr.isatty():
+        raise UsageError(
+            "The application draws on stderr, which is not the terminal here",
+            remedy="start it without `2>`; errors go to the log file that `lora-tui doctor` names",
+        )
     if has_no_screen(environment):
         raise UsageError(
             f"This terminal can't show the application: TERM is {environment['TERM']}",
