@@ -26,7 +26,7 @@ from lora_tui.config.paths import find_paths
 from lora_tui.engine.crash_reports import crash_reports
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
-from tests.tui.test_terminal import children_of, is_running
+from tests.running_processes import children_of, is_running
 
 PREFETCH = {"Sec-Purpose": "prefetch;prerender"}
 COMMAND = [sys.executable, "-m", "lora_tui", "serve"]

@@ -31,6 +31,7 @@ from lora_tui.errors import (
     UpgradedError,
 )
 from lora_tui.sandbox import Sandbox
+from tests.running_processes import engines_of, is_running
 from tests.tui.conftest import screen_text, until
 
 pytestmark = pytest.mark.slow
@@ -45,25 +46,6 @@ def started(profile: Profile, *, offline: bool = False) -> Iterator[Writers]:
     open_cache(profile.cache_path(owner.user_id), owner).close()
     with closing(Writers.for_profile(profile, owner, profile.paths, offline=offline)) as writers:
         yield writers
-
-
-def engines_of(process: int) -> list[int]:
-    """The engine processes that this process has started and that run."""
-    found = []
-    for name in (path.name for path in Path("/proc").iterdir() if path.name.isdigit()):
-        with suppress(OSError):
-            words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
-            parent = int(Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1])
-            if b"lora_tui.engine" in words and parent == process:
-                found.append(int(name))
-    return found
-
-
-def is_gone(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -110,7 +92,7 @@ async def test_the_application_syncs_by_its_engine_and_quits_without_an_orphan(
         async with app.run_test(size=SIZE) as pilot:
             await until(pilot, lambda: "online" in screen_text(app))
             [engine] = engines_of(os.getpid())
-    assert is_gone(engine)
+    assert not is_running(engine)
 
 
 async def test_an_engine_that_was_killed_is_started_again_and_the_application_goes_on(
@@ -202,7 +184,7 @@ def test_the_engine_ends_with_an_application_that_was_killed(profile: Profile) -
         assert process.stdout.readline() == "up\n"
         [engine] = engines_of(process.pid)
         process.kill()
-    wait_until(lambda: is_gone(engine))
+    wait_until(lambda: not is_running(engine))
 
 
 def test_errors_keep_their_kind_remedy_and_exit_code_across_the_pipe(profile: Profile) -> None:
@@ -264,7 +246,7 @@ def test_an_engine_that_hangs_at_the_end_is_ended(
         writers.check_downloads()
         [engine] = engines_of(os.getpid())
         os.kill(engine, signal.SIGSTOP)
-    assert is_gone(engine)
+    assert not is_running(engine)
 
 
 def test_no_secret_is_in_the_command_line_or_the_log_of_the_engine(profile: Profile) -> None:

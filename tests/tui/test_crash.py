@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import stat
-import struct
 import subprocess
 import sys
 import termios
@@ -27,9 +23,10 @@ from lora_tui.engine.logs import engine_log
 from lora_tui.errors import ExitCode
 from lora_tui.screens.help import HelpScreen
 from lora_tui.secret import Secret
+from tests.pseudo_terminal import ESCAPES, PATIENCE, Terminal, open_terminal, put_back
 from tests.tui.conftest import Open, toasts, until
 from tests.tui.library import FakeWriters, Library
-from tests.tui.test_terminal import ESCAPES, PATIENCE, SWITCHES, demo
+from tests.tui.test_terminal import demo
 
 PLANTED = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.planted"
 HELD = "a-passphrase-in-plain-words"
@@ -242,50 +239,36 @@ class Ended:
         return ESCAPES.sub(b"", after).decode().strip()
 
 
-def run_on_terminal(tmp_path: Path, how: str, keys: bytes = b"") -> Ended:
+def first_run(tmp_path: Path, how: str) -> Terminal:
     """The first run, with a fault."""
     script = tmp_path / "crashing.py"
     script.write_text(CRASHING.format(how=how, planted=PLANTED, held=HELD))
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    before = termios.tcgetattr(master)
-    process = subprocess.Popen(
-        [sys.executable, str(script)],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={
-            "PATH": os.environ["PATH"],
-            "TERM": "xterm-256color",
-            "LANG": "C.UTF-8",
-            "LORA_TUI_HOME": str(tmp_path / "home"),
-        },
-        start_new_session=True,
-    )
-    os.close(slave)
-    written = bytearray()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TERM": "xterm-256color",
+        "LANG": "C.UTF-8",
+        "LORA_TUI_HOME": str(tmp_path / "home"),
+    }
+    return open_terminal([sys.executable, str(script)], environment)
+
+
+def run_on_terminal(tmp_path: Path, how: str, keys: str = "") -> Ended:
+    """The first run, with a fault, until it ends."""
+    terminal = first_run(tmp_path, how)
+    before = termios.tcgetattr(terminal.master)
     try:
-        while select.select([master], [], [], PATIENCE)[0]:
-            try:
-                data = os.read(master, 65536)
-            except OSError:  # the other end is closed
-                break
-            written += data
-            if not data:
-                break
-            if keys and b"Choose" in written:
-                os.write(master, keys)
-                keys = b""
-        code = process.wait(PATIENCE)
-        same = termios.tcgetattr(master) == before
+        while terminal.read():
+            if keys and b"Choose" in terminal.written:
+                terminal.type(keys)
+                keys = ""
+        code = terminal.process.wait(PATIENCE)
+        same = termios.tcgetattr(terminal.master) == before
     finally:
-        process.kill()
-        process.wait()
-        os.close(master)
-    for mode, wanted in SWITCHES.items():
-        found = re.findall(rb"\x1b\[\?" + mode + rb"([hl])", bytes(written))
-        same = same and (not found or found[-1] == wanted)
-    return Ended(code, bytes(written), same)
+        terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.master)
+    written = bytes(terminal.written)
+    return Ended(code, written, same and put_back(written))
 
 
 @pytest.mark.slow
@@ -293,7 +276,7 @@ def run_on_terminal(tmp_path: Path, how: str, keys: bytes = b"") -> Ended:
 def test_a_crash_puts_the_terminal_back_and_names_a_report_in_one_line(
     way: str, tmp_path: Path, home: Path
 ) -> None:
-    ended = run_on_terminal(tmp_path, WAYS[way], keys=b"x")
+    ended = run_on_terminal(tmp_path, WAYS[way], keys="x")
     (report,) = crash_reports(find_paths().state_dir)
     assert ended.line == (
         f"lora-tui: The application crashed. The report is in {report};"
@@ -334,6 +317,51 @@ def test_a_disk_without_room_for_the_report_is_named(tmp_path: Path, home: Path)
     assert ended.terminal_as_before
     assert "the report can't be written: the file gets larger than is allowed here" in ended.line
     assert "\n" not in ended.line
+    assert not crash_reports(find_paths().state_dir)
+
+
+@pytest.mark.slow
+def test_asked_to_end_before_the_first_frame_it_leaves_the_terminal_as_before(
+    tmp_path: Path, home: Path
+) -> None:
+    signalled = "lambda _: os.kill(os.getpid(), signal.SIGTERM)"
+    how = f"LinuxDriver._request_terminal_sync_mode_support = {signalled}"
+    ended = run_on_terminal(tmp_path, how)
+    assert ended.code == ExitCode.OK
+    assert ended.terminal_as_before
+    assert ended.line == ""
+
+
+GONE = """
+def gone(*_):
+    raise OSError(5, "Input/output error")
+LinuxDriver.process_message = gone
+"""
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_gone_while_a_key_is_read_is_no_crash(
+    tmp_path: Path, home: Path
+) -> None:
+    ended = run_on_terminal(tmp_path, GONE, keys="x")
+    assert ended.code == ExitCode.OK
+    assert not crash_reports(find_paths().state_dir)
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_while_much_is_drawn_ends_the_application_in_order(
+    tmp_path: Path, home: Path
+) -> None:
+    ring = "WelcomeScreen.on_mount = lambda s: s.set_interval(0.002, s.app.bell)"
+    terminal = first_run(tmp_path, ring)
+    try:
+        terminal.wait_for("Choose")
+        os.close(terminal.master)
+        assert terminal.process.wait(PATIENCE) == ExitCode.OK
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
+    assert engine_log(find_paths().state_dir).read_text() == ""
     assert not crash_reports(find_paths().state_dir)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from tests.tui.test_terminal import DEMO, ESCAPES, Terminal, demo
+from tests.pseudo_terminal import ESCAPES, Terminal
+from tests.tui.test_terminal import DEMO, demo
 
 pytestmark = pytest.mark.slow
 

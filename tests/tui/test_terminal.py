@@ -2,125 +2,47 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import select
 import shlex
 import signal
-import struct
-import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from lora_tui.config.paths import find_paths
+from tests.pseudo_terminal import PATIENCE, Terminal, left_as_found, open_terminal
 
 pytestmark = pytest.mark.slow
 
-ESCAPES = re.compile(
-    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_].*?\x1b\\|[ -/]*[0-~])", re.S
-)
 SGR = re.compile(rb"\x1b\[([\d;]*)m")
-PATIENCE = 20
-SWITCHES = {b"1049": b"l", b"25": b"h", b"1000": b"l", b"1003": b"l", b"2004": b"l"}
-"""Private modes, and how the program must leave each of them."""
-
-
-@dataclass
-class Terminal:
-    """What a program wrote, and the keyboard before it."""
-
-    process: subprocess.Popen[bytes]
-    master: int
-    written: bytearray = field(default_factory=bytearray)
-    children: set[int] = field(default_factory=set)
-    """The processes that the program had started when its screen was last waited for."""
-
-    def type(self, keys: str) -> None:
-        os.write(self.master, keys.encode())
-
-    def wait_for(self, text: str) -> None:
-        """Until the text has been written since the last call; the test's time-out is the limit."""
-        start = len(self.written)
-        while text.encode() not in ESCAPES.sub(b"", bytes(self.written[start:])):
-            assert self.read(), f"{text!r} never came: {ESCAPES.sub(b'', bytes(self.written))!r}"
-        self.children = children_of(self.process.pid)
-
-    def read(self) -> bool:
-        """More of it; False at the end."""
-        if not select.select([self.master], [], [], PATIENCE)[0]:
-            return False
-        try:
-            data = os.read(self.master, 65536)
-        except OSError:  # the other end is closed
-            return False
-        self.written += data
-        return bool(data)
-
-    def end(self) -> int:
-        while self.read():
-            pass
-        return self.process.wait(PATIENCE)
-
-    def wait_for_children_to_end(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while left := [pid for pid in self.children if is_running(pid)]:
-            assert time.monotonic() < deadline, f"still there: {left}"
-            time.sleep(0.01)
-
-
-def children_of(parent: int) -> set[int]:
-    return {
-        int(file.parent.name)
-        for file in Path("/proc").glob("[0-9]*/stat")
-        if _fields(file)[1:2] == [str(parent)]
-    }
-
-
-def is_running(pid: int) -> bool:
-    return _fields(Path(f"/proc/{pid}/stat"))[:1] not in ([], ["Z"])
-
-
-def _fields(file: Path) -> list[str]:
-    """State, parent and more of a process; nothing where it has ended."""
-    try:
-        return file.read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
 DEMO = (sys.executable, "-m", "lora_tui", "demo", "--models", "5")
 
 
-def start_demo(tmp_path: Path, command: Sequence[str] = DEMO, **environment: str) -> Terminal:
+def start_demo(
+    tmp_path: Path,
+    command: Sequence[str] = DEMO,
+    *,
+    controlling: bool = False,
+    **environment: str,
+) -> Terminal:
     """`lora-tui demo` on 80 x 24."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    process = subprocess.Popen(
+    return open_terminal(
         command,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={
+        {
             **kept,
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
             "LORA_TUI_HOME": str(tmp_path / "home"),
             **environment,
         },
-        start_new_session=True,
+        controlling=controlling,
     )
-    os.close(slave)  # so that the end of the program is the end of what can be read
-    return Terminal(process, master)
 
 
 SHOWS_MODULES = """
@@ -135,9 +57,8 @@ sys.exit(main(["demo", "--models", "5"]))
 @contextmanager
 def shell(tmp_path: Path, **environment: str) -> Iterator[Terminal]:
     """An interactive bash, which controls the jobs of its terminal."""
-    script = "import fcntl, os, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-    script += "os.execvp('bash', ['bash', '--norc', '--noprofile', '-i'])"
-    terminal = start_demo(tmp_path, [sys.executable, "-c", script], PS1="> ", **environment)
+    command = ["bash", "--norc", "--noprofile", "-i"]
+    terminal = start_demo(tmp_path, command, controlling=True, PS1="> ", **environment)
     try:
         yield terminal
     finally:
@@ -162,16 +83,6 @@ def demo(
         terminal.process.wait()
         os.close(terminal.master)
         terminal.wait_for_children_to_end()
-
-
-def left_as_found(written: bytes) -> bool:
-    """Whether each private mode was put back, and nothing but escapes followed the last screen."""
-    for mode, wanted in SWITCHES.items():
-        found = re.findall(rb"\x1b\[\?" + mode + rb"([hl])", written)
-        if found and found[-1] != wanted:
-            return False
-    _, _, after = written.rpartition(b"\x1b[?1049l")
-    return b"\x1b[?1049l" in written and not ESCAPES.sub(b"", after).strip()
 
 
 def colours(written: bytes) -> set[str]:

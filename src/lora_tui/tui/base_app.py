@@ -38,7 +38,7 @@ from lora_tui.tui.colours import (
 )
 from lora_tui.tui.crash import log_error, nothing_on_the_screen, print_and_exit, report_crash
 from lora_tui.tui.driver import TerminalDriver
-from lora_tui.tui.terminal import can_be_resumed, exit_on_signals, stop
+from lora_tui.tui.terminal import can_be_resumed, exit_without_terminal, stop
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import normalize_width, shorten_paths
 
@@ -123,8 +123,8 @@ class BaseApp(App[None], StartsCalls):
         return self._crash is not None
 
     def on_mount(self) -> None:
-        """End on signals. Textual calls `on_mount` of every class."""
-        exit_on_signals(self)
+        """End with the terminal. Textual calls `on_mount` of every class."""
+        exit_without_terminal(self)
 
     @property
     def is_alive(self) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import termios
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from textual.drivers.linux_driver import LinuxDriver
+
+from lora_tui.tui.terminal import exit_on_signals
 
 if TYPE_CHECKING:
     from lora_tui.tui.base_app import BaseApp
@@ -27,14 +30,41 @@ _PUT_BACK: Final = (
 )
 
 
+class _Screen:
+    """A file that leaves out what can't be written, because the terminal is gone.
+
+    An error would end Textual's thread that writes; the application, which waits for room in the
+    queue of that thread, would never end.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
 class TerminalDriver(LinuxDriver):
     """Knows whether it has the terminal, and can give it back at any moment."""
 
     _has_terminal = False
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._file = cast("Any", _Screen(cast("IO[str]", self._file)))
+
     def start_application_mode(self) -> None:
-        """Take the terminal."""
+        """Take the terminal. From then on a signal that ends the application gives it back."""
         self._has_terminal = True
+        exit_on_signals(self._app)
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def stop_application_mode(self) -> None:
@@ -59,9 +89,16 @@ class TerminalDriver(LinuxDriver):
                 os.write(_STDERR, _PUT_BACK.encode())
 
     def _run_input_thread(self) -> None:
-        """Report an error of the thread that reads keys; Textual would exit with 0."""
+        """Report an error of the thread that reads keys; Textual would exit with 0.
+
+        A terminal that is gone is no error: the application exits.
+        """
         try:
             self.run_input_thread()
         except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EIO:
+                with suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._app.exit)
+                return
             with suppress(RuntimeError):  # the loop is closed: the application has ended
                 self._loop.call_soon_threadsafe(cast("BaseApp", self._app)._handle_exception, error)

@@ -59,17 +59,20 @@ def has_no_screen(environment: MutableMapping[str, str] = os.environ) -> bool:
 
 
 def exit_on_signals(app: App[None]) -> None:
-    """Exit in order on a signal, or when the terminal or the web server is gone. Call it on mount.
+    """Exit in order on a signal. Call it before the terminal is taken, in the loop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, app.exit)
+
+
+def exit_without_terminal(app: App[None]) -> None:
+    """Exit when the terminal or the web server is gone. Call it on mount.
 
     A broken SSH connection does not always cause a SIGHUP: a program between shell and application
     may ignore it, and the application would never end.
     """
     if app.is_headless:
         return  # a test has no terminal
-    if not app.is_web:  # the driver handles the signals of a page
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, app.exit)
     is_gone = server_is_gone if app.is_web else terminal_is_gone
 
     def check() -> None:
