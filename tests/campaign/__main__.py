@@ -58,6 +58,8 @@ def _tell(episode: Episode, figures: Figures) -> None:
 def _line(figures: Figures) -> str:
     return (
         f"{figures.episodes} episodes, {figures.processes} processes, {figures.kills} killed, "
+        f"{figures.applications} applications ({figures.application_kills} killed), "
+        f"{figures.engine_kills} engines killed, "
         f"{figures.requests} requests, {len(figures.violations)} violations, "
         f"{figures.seconds:.0f} s"
     )
@@ -69,6 +71,9 @@ def _sum(worlds: list[Figures]) -> Figures:
         episodes=sum(world.episodes for world in worlds),
         processes=sum(world.processes for world in worlds),
         kills=sum(world.kills for world in worlds),
+        applications=sum(world.applications for world in worlds),
+        application_kills=sum(world.application_kills for world in worlds),
+        engine_kills=sum(world.engine_kills for world in worlds),
         requests=sum(world.requests for world in worlds),
         seconds=sum(world.seconds for world in worlds),
         ends=sum((world.ends for world in worlds), Counter()),

@@ -24,6 +24,10 @@ class Figures:
     episodes: int = 0
     processes: int = 0
     kills: int = 0
+    applications: int = 0
+    """Of the processes, those that were the application on a terminal."""
+    application_kills: int = 0
+    engine_kills: int = 0
     requests: int = 0
     seconds: float = 0.0
     ends: Counter[int] = field(default_factory=Counter)
@@ -66,6 +70,10 @@ def campaign(
             figures.episodes += 1
             figures.processes += len(ended)
             figures.kills += sum(process.code == -9 for process in ended)
+            applications = [process for process in ended if process.is_application]
+            figures.applications += len(applications)
+            figures.application_kills += sum(process.code == -9 for process in applications)
+            figures.engine_kills += sum(process.engine_kills for process in applications)
             figures.requests += len(world.remote.sandbox.requests())
             figures.ends.update(process.code for process in ended)
             figures.trouble.update(episode.marks)

@@ -7,6 +7,29 @@ from typing import Any, Literal
 
 Fault = dict[str, Any]
 """Settings of the sandbox (sandbox/faults.py)."""
+Ending = Literal["quit", "kill -9", "hang up", "SIGTERM", "ctrl+c"]
+"""How the application ends: `hang up` closes its terminal, `ctrl+c` sends SIGINT (the key of this
+name does not quit)."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """What happens to the application, so many seconds after the act before."""
+
+    after: float
+    keys: str = ""
+    kills_engine: bool = False
+    """Its engine is killed; the seconds then begin when there is one."""
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """A user at the application."""
+
+    acts: tuple[Act, ...]
+    ending: Ending
+    at_once: bool = False
+    """The acts begin before the first frame."""
 
 
 @dataclass(frozen=True)
@@ -39,5 +62,7 @@ class Episode:
     """Seconds after which the faults end while the processes run."""
     recheck: Literal["changes", "full"] | None = None
     """After it one sync, of changes or of all, has to make the cache equal to the backend."""
+    application: Sitting | None = None
+    """The application on a terminal, beside the commands."""
     marks: frozenset[str] = field(default_factory=frozenset)
     """The kinds of trouble, for the figures."""

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui.errors import ExitCode
+from tests.campaign.application_invariants import broken_by_application
 from tests.campaign.episode import Episode
 from tests.campaign.plants import plain_files
-from tests.campaign.world import Ended, World
+from tests.campaign.processes import Ended
+from tests.campaign.world import World
 from tests.sync.equality import assert_equal
 
 _HARVESTS_WITHOUT_FAULTS: Final = 3
 _SIGNED: Final = ("X-Amz-Signature=", "token=ey")
 _SESSION: Final = re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}\.")
+_UNFORESEEN: Final = ("Something unexpected", "The application crashed")
 _A_LEASE_LATER: Final = 26 * 3600.0
 """Seconds, by the backend's clock, after which what a dead harvester had claimed is free. A lease
 is dated by that clock, which an episode may have set a day ahead for a while."""
@@ -61,6 +64,8 @@ def broken_by(world: World, episode: Episode, ended: list[Ended]) -> Iterator[st
     if changed := world.outside.changed():
         yield f"something was written outside of the home: {', '.join(changed)}"
     world.plants.clear()
+    if episode.application is not None:
+        yield from broken_by_application(world)
     if episode.recheck is not None:
         yield from _unequal(world, full=episode.recheck == "full")
 
@@ -186,12 +191,16 @@ def _badly_ended(world: World, process: Ended, *, killed: bool, planted: bool) -
     elif process.code == -signal.SIGTERM and "--interval" in name and not process.out:
         pass  # on a slow machine it was asked to end before Python had started
     elif process.code == -9:
-        if not killed:
+        if not killed and process.code not in process.may_end_with:
             yield f"{name} was killed by nobody of ours"
-    elif process.code not in set(ExitCode):
+    elif process.code not in process.may_end_with:
         yield f"{name} ended with {process.code}"
+    yield from (f"{name}: {sentence}" for sentence in process.wrong)
     if "Traceback" in process.err:
         yield f"{name} ended with a traceback: {process.err[-600:]}"
+    for mark in _UNFORESEEN:
+        if mark in process.out or mark in process.err:
+            yield f"{name} says: {mark} {(process.out + process.err).rpartition(mark)[2][:300]}"
     said = process.err + (process.out if "--json" in process.arguments else "")
     if process.code > 0 and not said.strip():
         yield f"{name} failed with {process.code} and said nothing"

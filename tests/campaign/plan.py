@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.campaign.episode import Episode, Fault
 from tests.campaign.lies import with_lies
+from tests.campaign.sittings import SHARE, with_application
 
 _EVERYWHERE: Final = ("/rest/v1", "/storage/v1", "/auth/v1", "/worker-files", "/v2")
 _FILES: Final = ("/storage/v1/object/sign", "/worker-files")
@@ -30,8 +31,9 @@ def plan(seed: int, models: int) -> Iterator[Episode]:
         if disk.random() < 0.12:
             marks = episode.marks | {"damaged cache"}
             episode = replace(episode, damage=disk.randrange(10_000), marks=marks)
-        lies = random.Random(f"lies {seed} {number}")
-        yield with_lies(episode, lies, models)
+        episode = with_lies(episode, random.Random(f"lies {seed} {number}"), models)
+        sitting = random.Random(f"application {seed} {number}")
+        yield with_application(episode, sitting) if sitting.random() < SHARE else episode
 
 
 def _episode(number: int, chance: random.Random, models: int) -> Episode:

@@ -6,18 +6,15 @@ import hashlib
 import json
 import os
 import random
-import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import httpx
 
@@ -25,9 +22,11 @@ from lora_tui.sandbox.backend import StorageKind
 from tests.backends.backend import backend_of
 from tests.backends.seed import Row, Seed, artifact_row
 from tests.cache.damage import damage
+from tests.campaign.application import Application
 from tests.campaign.disk import Disk
-from tests.campaign.episode import Episode
+from tests.campaign.episode import Episode, Sitting
 from tests.campaign.plants import Outside, Plants, plain_files
+from tests.campaign.processes import Ended, Process
 from tests.harvest.test_crashes import environment
 from tests.harvest.world import World as HarvestWorld
 
@@ -35,20 +34,8 @@ PATIENCE: Final = 120.0
 """Seconds until a process counts as hanging."""
 _SERVICE: Final = 3.0
 """Seconds that a service runs, if it is not killed, before it is asked to end."""
-_ROOT: Final = Path(__file__).resolve().parents[2]
 _LOOK: Final = 0.02
 _ODD_JSON: Final = (5, "5", [1], True, {"final_loss": "NaN"}, {"loss_curve": 2**63}, {"a": [{}]})
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a process ended; `code` is negative where a signal ended it."""
-
-    arguments: tuple[str, ...]
-    code: int
-    out: str
-    err: str
-    hung: bool = False
 
 
 class _Remote(HarvestWorld):
@@ -102,6 +89,8 @@ class World(AbstractContextManager["World"]):
         sandbox = self.remote.sandbox
         if episode.plant is not None:
             self._prepare()
+        elif episode.application is not None:
+            self.run("sync")  # so that there are models to open
         commands = self._named(episode)
         sandbox.forget_requests()
         for fault in episode.faults:
@@ -116,9 +105,11 @@ class World(AbstractContextManager["World"]):
         try:
             with ExitStack() as running:
                 running.enter_context(self._disk.with_free(episode.disk_free))
-                processes = [
+                processes: list[Process | Application] = [
                     running.enter_context(self._start(arguments, episode)) for arguments in commands
                 ]
+                if episode.application is not None:
+                    processes.append(running.enter_context(self.sit_down(episode.application)))
                 for edit in episode.edits:
                     with suppress(AssertionError, httpx.HTTPError, ValueError):
                         self.edit(edit)  # the faults are the same for all
@@ -239,8 +230,26 @@ class World(AbstractContextManager["World"]):
             for arguments in episode.commands
         ]
 
-    def _start(self, words: tuple[str, ...], episode: Episode) -> _Process:
-        return _Process(
+    def sit_down(self, sitting: Sitting, until: Callable[[], bool] | None = None) -> Application:
+        """Start the application on a terminal; see `Application`."""
+        return Application(self.home, self._environment(), sitting, until=until)
+
+    def _environment(self) -> dict[str, str]:
+        sandbox = self.remote.sandbox
+        return (
+            os.environ
+            | environment(self.remote)
+            | {
+                "LORA_TUI_EMAIL": sandbox.email,
+                "LORA_TUI_PASSWORD": sandbox.password,
+                "LORA_TUI_NO_KEYRING": "1",
+                "HOME": str(self.outside.home),
+                "TMPDIR": str(self.outside.temporary),
+            }
+        )
+
+    def _start(self, words: tuple[str, ...], episode: Episode) -> Process:
+        return Process(
             words,
             [
                 sys.executable,
@@ -251,18 +260,10 @@ class World(AbstractContextManager["World"]):
                 "-v",
                 *words,
             ],
-            os.environ
-            | environment(self.remote)
-            | {
-                "LORA_TUI_EMAIL": self.remote.sandbox.email,
-                "LORA_TUI_PASSWORD": self.remote.sandbox.password,
-                "LORA_TUI_NO_KEYRING": "1",
-                "HOME": str(self.outside.home),
-                "TMPDIR": str(self.outside.temporary),
-            },
+            self._environment(),
         )
 
-    def _wait(self, processes: Sequence[_Process], episode: Episode) -> list[Ended]:
+    def _wait(self, processes: Sequence[Process | Application], episode: Episode) -> list[Ended]:
         start = time.monotonic()
         services = [process for process in processes if process.serves]
         jump, suspend, take_over = episode.clock_jump, episode.suspend, episode.take_over
@@ -303,62 +304,6 @@ class World(AbstractContextManager["World"]):
         new.replace(self._clock)
 
 
-class _Process(AbstractContextManager["_Process"]):
-    """A child process whose output goes to files, so that it never blocks."""
-
-    def __init__(self, words: tuple[str, ...], command: list[str], env: dict[str, str]) -> None:
-        self._words = words
-        self._asked = False
-        self._wakes_at: float | None = None
-        self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
-        self._err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
-        self._child = subprocess.Popen(
-            command,
-            cwd=_ROOT,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=self._out,
-            stderr=self._err,
-        )
-
-    def __exit__(self, *exception: object) -> None:
-        self._child.kill()
-        self._child.wait()
-        self._out.close()
-        self._err.close()
-
-    @property
-    def serves(self) -> bool:
-        """Whether it runs until somebody ends it."""
-        return "--interval" in self._words
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended. One that was suspended for long enough goes on."""
-        if self._wakes_at is not None and time.monotonic() >= self._wakes_at:
-            self._wakes_at = None
-            self._child.send_signal(signal.SIGCONT)
-        return self._child.poll() is None
-
-    def suspend(self, seconds: float) -> None:
-        """Send SIGSTOP, as if the machine slept."""
-        self._child.send_signal(signal.SIGSTOP)
-        self._wakes_at = time.monotonic() + seconds
-
-    def ask_to_end(self) -> None:
-        """Send SIGTERM once, as a service manager does."""
-        if not self._asked:
-            self._asked = True
-            self._child.terminate()
-
-    def killed(self, *, hung: bool = False) -> Ended:
-        """Kill it if it still runs; its output."""
-        hung = hung and self.running
-        self._child.kill()
-        code = self._child.wait()
-        return Ended(self._words, code, _text(self._out), _text(self._err), hung)
-
-
 def _open_upload(requests: Sequence[Row]) -> str | None:
     """The address of a resumable upload that a process writes to at this moment."""
     return next(
@@ -369,8 +314,3 @@ def _open_upload(requests: Sequence[Row]) -> str | None:
         ),
         None,
     )
-
-
-def _text(stream: IO[bytes]) -> str:
-    stream.seek(0)
-    return stream.read().decode("utf-8", "replace")

@@ -1,0 +1,135 @@
+"""What must hold after an episode with the application: nothing crashed, and it starts again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from lora_tui.cache.cache_file import is_sync_running, leader_lock
+from lora_tui.cache.connection import open_existing
+from lora_tui.cache.metadata import get_sync_state, get_value
+from lora_tui.cache.transfer_queue import active_transfers
+from lora_tui.engine.crash_reports import crash_reports
+from lora_tui.engine.logs import engine_log
+from lora_tui.errors import ExitCode, LoraTuiError
+from lora_tui.transfers.part import open_part, part_of
+from tests.campaign.episode import Act, Sitting
+from tests.campaign.world import World
+
+_RESUMES: Final = Sitting((Act(0.3),), "quit")
+_RANGE: Final = re.compile(r"bytes=(\d+)-")
+_TOKEN: Final = re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}\.")
+_DOWNLOAD: Final = "/storage/v1/object/sign/"
+
+
+class Unfinished(NamedTuple):
+    """The note of a file of which something is on the disk."""
+
+    object_path: str
+    missing: tuple[tuple[int, int], ...]
+
+
+def broken_by_application(world: World) -> Iterator[str]:
+    """The violations, a sentence each. Starts the application once more, without failures."""
+    yield from traces(world)
+    yield from held_locks(world)
+    yield from _not_resumed(world)
+    yield from traces(world)
+
+
+def traces(world: World) -> Iterator[str]:
+    """What a log or a report of a crash tells; both are taken away."""
+    state = world.home / "state"
+    log = engine_log(state)
+    for path in (log, log.with_name(f"{log.name}.1")):
+        if path.is_file():
+            text = path.read_text(errors="replace")
+            if "Traceback" in text:
+                yield f"there is a traceback in the log: {text[-1_500:]}"
+            if _TOKEN.search(text):
+                yield "there is a token in the log"
+            path.unlink()
+    for path in crash_reports(state):
+        text = path.read_text(errors="replace")
+        yield f"the application crashed: {text[:1_000]} … {text[-1_500:]}"
+        if _TOKEN.search(text):
+            yield "there is a token in the report of a crash"
+        path.unlink()
+
+
+def held_locks(world: World) -> Iterator[str]:
+    """No lock is held once all processes have ended."""
+    for cache in world.caches():
+        with leader_lock(cache) as leads:
+            if not leads:
+                yield "somebody still leads the cache"
+        if is_sync_running(cache):
+            yield "somebody still syncs the cache"
+
+
+def _not_resumed(world: World) -> Iterator[str]:
+    """The next start syncs, finishes the downloads from what is there, and ends in order."""
+    synced_before = _read(world)[0]
+    unfinished = list(_unfinished(world))
+    world.remote.sandbox.forget_requests()
+
+    def settled() -> bool:
+        synced, online, active = _read(world)
+        return online and active == 0 and synced != synced_before
+
+    with world.sit_down(_RESUMES, settled) as application:
+        application.wait()
+        ended = application.killed()
+    yield from (f"the next start: {sentence}" for sentence in ended.wrong)
+    if ended.code != ExitCode.OK:
+        yield f"the next start ended with {ended.code}: {ended.err[-300:]}"
+    if ended.wrong:
+        yield f"then it was: {_read(world)}"
+    requests = world.remote.sandbox.requests()
+    for file in unfinished:
+        asked = [r for r in requests if r["method"] == "GET" and _is_for(r, file)]
+        if asked and not _continues(asked[0], file):
+            yield (
+                f"{Path(file.object_path).name} began anew ({asked[0]['range']}),"
+                f" where only {file.missing} was missing"
+            )
+
+
+def _read(world: World) -> tuple[str | None, bool, int]:
+    """When the cache was synced, whether that went well, and the number of unfinished files."""
+    for cache in world.caches():
+        try:
+            with closing(open_existing(cache)) as db:
+                state = get_sync_state(db)
+                online = state.online and not state.running
+                return get_value(db, "sync.success"), online, len(active_transfers(db))
+        except LoraTuiError:  # it is being made
+            pass
+    return None, False, 0
+
+
+def _unfinished(world: World) -> Iterator[Unfinished]:
+    """The files of the queue that can be continued."""
+    for cache in world.caches():
+        with closing(open_existing(cache)) as db:
+            rows = active_transfers(db)
+        for row in rows:
+            if part_of(row.target).is_file():
+                with suppress(LoraTuiError), open_part(row.target) as part:
+                    found = part.resume()
+                    if found is not None:
+                        yield Unfinished(row.object_path, tuple(found[1].gaps()))
+
+
+def _is_for(request: Mapping[str, Any], file: Unfinished) -> bool:
+    path = str(request["path"])
+    return path.startswith(_DOWNLOAD) and path.endswith(file.object_path)
+
+
+def _continues(request: Mapping[str, Any], file: Unfinished) -> bool:
+    """Whether the request is for something that is missing."""
+    found = _RANGE.match(request["range"] or "")
+    return found is not None and any(a <= int(found[1]) < b for a, b in file.missing)
