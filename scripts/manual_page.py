@@ -22,7 +22,7 @@ _EXIT_CODES = (
     ("5", "the backend can't be reached"),
     ("6", "a file is damaged or not the expected one"),
     ("7", "partly failed"),
-    ("130", "interrupted"),
+    ("129, 130, 143", "ended by SIGHUP, SIGINT (ctrl+c) or SIGTERM"),
 )
 _ENVIRONMENT = (
     ("SUPABASE_URL, SUPABASE_ANON_KEY", "the project, instead of the configuration file"),

@@ -107,7 +107,13 @@ def put_back(written: bytes) -> bool:
     return True
 
 
-def left_as_found(written: bytes) -> bool:
-    """Whether each private mode was put back, and nothing but escapes followed the last screen."""
+def left_as_found(written: bytes, line: str = "") -> bool:
+    """Whether each private mode was put back, and only `line` and escapes followed the screen.
+
+    On a busy machine another line says that the end of the engine is waited for.
+    """
     _, _, after = written.rpartition(b"\x1b[?1049l")
-    return put_back(written) and b"\x1b[?1049l" in written and not ESCAPES.sub(b"", after).strip()
+    lines = ESCAPES.sub(b"", after).decode().splitlines()
+    said = [said for said in lines if said and not said.startswith("Waiting for the engine")]
+    is_quiet = said == ([line] if line else [])
+    return put_back(written) and b"\x1b[?1049l" in written and is_quiet

@@ -20,7 +20,9 @@ class ExitCode(IntEnum):
     UNREACHABLE = 5
     INTEGRITY = 6
     PARTLY_FAILED = 7
+    HANGUP = 129
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class LoraTuiError(Exception):
@@ -198,10 +200,34 @@ class UpgradedError(LoraTuiError):
     default_remedy = "quit, and start lora-tui again"
 
 
+class HangupError(LoraTuiError):
+    """SIGHUP has ended the application, or its terminal is gone."""
+
+    exit_code = ExitCode.HANGUP
+
+
+class TerminatedError(LoraTuiError):
+    """SIGTERM has ended the application. For SIGINT there is Python's own KeyboardInterrupt."""
+
+    exit_code = ExitCode.TERMINATED
+
+
 class PartlyFailedError(LoraTuiError):
     """A part failed; the message counts both parts."""
 
     exit_code = ExitCode.PARTLY_FAILED
+
+
+def unexpected_error(
+    error: BaseException, *, place: str | None = None, remedy: str = "please report this"
+) -> LoraTuiError:
+    """The error that is shown for one that nobody foresaw; `place`: where it was raised.
+
+    The text of `error` is left out: it may hold a secret.
+    """
+    return LoraTuiError(
+        f"Something unexpected happened: {type(error).__name__}", details=place, remedy=remedy
+    )
 
 
 def not_enough_space(

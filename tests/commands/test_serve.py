@@ -229,6 +229,7 @@ async def test_a_page_ends_its_application_and_the_server_ends_them_all(
         served.process.kill()
         served.process.communicate()
         await until(lambda: not any(map(is_running, running)))
+    assert not crash_reports(find_paths().state_dir)  # they had nobody to write to any more
 
 
 async def until(happened: Callable[[], bool]) -> None:

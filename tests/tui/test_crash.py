@@ -327,9 +327,9 @@ def test_asked_to_end_before_the_first_frame_it_leaves_the_terminal_as_before(
     signalled = "lambda _: os.kill(os.getpid(), signal.SIGTERM)"
     how = f"LinuxDriver._request_terminal_sync_mode_support = {signalled}"
     ended = run_on_terminal(tmp_path, how)
-    assert ended.code == ExitCode.OK
+    assert ended.code == ExitCode.TERMINATED
     assert ended.terminal_as_before
-    assert ended.line == ""
+    assert ended.line == "lora-tui: Ended by SIGTERM"
 
 
 GONE = """
@@ -344,7 +344,7 @@ def test_a_terminal_that_is_gone_while_a_key_is_read_is_no_crash(
     tmp_path: Path, home: Path
 ) -> None:
     ended = run_on_terminal(tmp_path, GONE, keys="x")
-    assert ended.code == ExitCode.OK
+    assert ended.code == ExitCode.HANGUP
     assert not crash_reports(find_paths().state_dir)
 
 
@@ -357,7 +357,7 @@ def test_a_terminal_that_is_closed_while_much_is_drawn_ends_the_application_in_o
     try:
         terminal.wait_for("Choose")
         os.close(terminal.master)
-        assert terminal.process.wait(PATIENCE) == ExitCode.OK
+        assert terminal.process.wait(PATIENCE) == ExitCode.HANGUP
     finally:
         terminal.process.kill()
         terminal.process.wait()

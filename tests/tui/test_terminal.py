@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui.config.paths import find_paths
+from lora_tui.errors import ExitCode
 from tests.pseudo_terminal import PATIENCE, Terminal, left_as_found, open_terminal
 
 pytestmark = pytest.mark.slow
@@ -228,13 +229,24 @@ def test_on_a_console_with_ascii_wanted_nothing_else_is_written(tmp_path: Path) 
         assert colours(bytes(terminal.written)) <= {"sixteen"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_asked_to_end_it_leaves_the_terminal_as_before(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (signal.SIGHUP, "lora-tui: Ended by SIGHUP"),
+        (signal.SIGINT, "Interrupted."),
+        (signal.SIGTERM, "lora-tui: Ended by SIGTERM"),
+    ],
+)
+def test_a_signal_ends_it_with_its_exit_code_its_children_too_and_the_terminal_as_before(
+    tmp_path: Path, number: int, line: str
+) -> None:
     with demo(tmp_path) as terminal:
         terminal.wait_for("synced just now")
         terminal.process.send_signal(number)
-        assert terminal.end() == 0
-    assert left_as_found(bytes(terminal.written))
+        assert terminal.end() == 128 + number
+        assert len(terminal.children) == 2  # the engine and the sandbox
+        terminal.wait_for_children_to_end()
+    assert left_as_found(bytes(terminal.written), line)
 
 
 def test_it_ends_with_its_terminal_though_no_signal_says_so(tmp_path: Path) -> None:
@@ -243,7 +255,7 @@ def test_it_ends_with_its_terminal_though_no_signal_says_so(tmp_path: Path) -> N
     try:
         terminal.wait_for("synced just now")
         os.close(terminal.master)
-        terminal.process.wait(PATIENCE)
+        assert terminal.process.wait(PATIENCE) == ExitCode.HANGUP
         assert terminal.children
         terminal.wait_for_children_to_end()
     finally:

@@ -89,7 +89,7 @@ def _run_and_report(words: Sequence[str]) -> int:
     except LoraTuiError as error:
         return _report(error, json_wanted=json_wanted, profile=profile)
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        _say("Interrupted.")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         if command in _CHANGING:
@@ -112,11 +112,10 @@ def _run_and_report(words: Sequence[str]) -> int:
 
             failure = disk_error(error, "A file or directory can't be used")
             return _report(failure, json_wanted=json_wanted)
-        unexpected = LoraTuiError(
-            f"Something unexpected went wrong: {type(error).__name__}",
-            remedy="run it again with -v to see where, and report it",
-        )
-        return _report(unexpected, json_wanted=json_wanted)
+        from lora_tui.engine.faults import unexpected
+
+        remedy = "run it again with -v, and report what it prints"
+        return _report(unexpected(error, remedy=remedy), json_wanted=json_wanted)
 
 
 def _restart_in_utf8() -> None:
@@ -227,8 +226,13 @@ def _report(error: LoraTuiError, *, json_wanted: bool, profile: str | None = Non
     if remedy:
         parts.append(f". {remedy}")
     # it may quote a file or an argument
-    try:  # noqa: SIM105 - `list` must not pay for contextlib
-        print(terminal_safe("".join(parts), limit=4_000), file=sys.stderr)
-    except BrokenPipeError:
-        pass  # the exit code tells the caller
+    _say(terminal_safe("".join(parts), limit=4_000))
     return error.exit_code
+
+
+def _say(line: str) -> None:
+    """Print a line on stderr, if that can be written; the exit code tells the caller anyway."""
+    try:  # noqa: SIM105 - `list` must not pay for contextlib
+        print(line, file=sys.stderr)
+    except OSError:  # the terminal is gone, the disk is full
+        pass

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lora_tui.account import sessions
 from lora_tui.account.login import sign_in
@@ -27,6 +29,10 @@ from lora_tui.tui.terminal import require_terminal
 
 if TYPE_CHECKING:
     from lora_tui.app import LoraTuiApp
+
+
+_SECONDS_TO_SAY: Final = 2.0
+"""How long the end of the engine may take before a line says so."""
 
 
 def open_application(context: Context) -> None:
@@ -97,7 +103,9 @@ def _first_run(context: Context) -> Profile | None:
 
     arguments = context.arguments
     paths = find_paths(config_file=arguments.config)
-    with closing(Writers.for_profile(None, None, paths, config_file=arguments.config)) as writers:
+    with _ended_with(
+        context, Writers.for_profile(None, None, paths, config_file=arguments.config)
+    ) as writers:
         preferences = load_preferences(paths.config_file)
         app = FirstRunApp(preferences, DEFAULT_PROFILE, paths, writers)
         app.run()
@@ -115,8 +123,8 @@ def _signs_in(context: Context, profile: Profile, reason: str) -> bool:
 
     preferences = load_preferences(profile.paths.config_file)
     config_file = context.arguments.config
-    with closing(
-        Writers.for_profile(profile, None, profile.paths, config_file=config_file)
+    with _ended_with(
+        context, Writers.for_profile(profile, None, profile.paths, config_file=config_file)
     ) as writers:
         app = SignInApp(preferences, AccountForm(profile, writers), reason)
         app.run()
@@ -138,10 +146,11 @@ def _run_once(context: Context, profile: Profile, owner: Owner, *, sync: bool) -
 
     cache_path = profile.cache_path(owner.user_id)
     config_file = context.arguments.config
-    with closing(
+    with _ended_with(
+        context,
         Writers.for_profile(
             profile, owner, profile.paths, config_file=config_file, offline=not sync
-        )
+        ),
     ) as writers:
         for is_last in (False, True):
             try:
@@ -165,6 +174,27 @@ def _run_once(context: Context, profile: Profile, owner: Owner, *, sync: bool) -
                 break
         app.run()
     return app
+
+
+@contextmanager
+def _ended_with(context: Context, writers: Writers) -> Iterator[Writers]:
+    """End the engine after this block; say so where that takes long."""
+
+    def say() -> None:
+        with suppress(OSError):  # the terminal is gone
+            context.say("Waiting for the engine, which stops downloads and the harvest.")
+
+    try:
+        yield writers
+    finally:
+        late = threading.Timer(_SECONDS_TO_SAY, say)
+        late.daemon = True
+        try:
+            with suppress(Exception):  # the system allows no more threads
+                late.start()
+            writers.close()
+        finally:
+            late.cancel()
 
 
 def _rebuild(context: Context, cache_path: Path, owner: Owner) -> None:

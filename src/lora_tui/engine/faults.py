@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from lora_tui.errors import LoraTuiError
+from lora_tui.errors import LoraTuiError, unexpected_error
 from lora_tui.text import printable, without_secrets
 
 _PACKAGE: Final = f"{Path(__file__).parents[1]}/"
@@ -23,17 +23,14 @@ _MOST_ERRORS: Final = 6
 _MOST_NOTES: Final = 3
 _MESSAGE: Final = 1_000
 _SOURCE: Final = 200
+_REPORT: Final = "please report this; `lora-tui doctor` names the log file"
 _CAUSED: Final = "The above exception was the direct cause of the following exception:"
 _WHILE_HANDLED: Final = "During handling of the above exception, another exception occurred:"
 
 
-def unexpected(error: BaseException) -> LoraTuiError:
-    """The error that the application shows for one that nobody foresaw."""
-    return LoraTuiError(
-        f"Something unexpected happened: {type(error).__name__}",
-        details=place_of(error),
-        remedy="please report this; `lora-tui doctor` names the log file",
-    )
+def unexpected(error: BaseException, *, remedy: str = _REPORT) -> LoraTuiError:
+    """The error that is shown for one that nobody foresaw, with its place."""
+    return unexpected_error(error, place=place_of(error), remedy=remedy)
 
 
 def traceback_text(error: BaseException) -> str:

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui import clock
-from lora_tui.errors import AuthenticationError, LoraTuiError, UnreachableError
+from lora_tui.errors import (
+    AuthenticationError,
+    LoraTuiError,
+    UnreachableError,
+    unexpected_error,
+)
 from lora_tui.files import disk_error
 from lora_tui.gateway.gpu import (
     MalformedResultError,
@@ -412,13 +417,12 @@ class JobPool:
     def _report_failure(self, job: Row, error: Exception) -> JobFailed:
         if isinstance(error, OSError):  # errors of the network are of the error family
             error = disk_error(error, "A file can't be written on this machine")
-        if isinstance(error, LoraTuiError):
-            reason, details, remedy = str(error), error.details, error.remedy
-        else:
-            # its text may hold a secret URL, so only its place is reported
+        shown = error
+        if not isinstance(shown, LoraTuiError):
             place = traceback.extract_tb(error.__traceback__)[-1]
-            reason = f"Something unexpected happened: {type(error).__name__}"
-            details, remedy = f"{Path(place.filename).name}:{place.lineno}", "please report this"
+            at = f"{Path(place.filename).name}:{place.lineno}"
+            shown = unexpected_error(error, place=at)
+        reason, details, remedy = str(shown), shown.details, shown.remedy
         if isinstance(error, ResultGoneError) and not self._dry_run:
             before = self._harvester.ledger.reason(str(job["id"]))
             details = f"the last try before: {before}" if before else details

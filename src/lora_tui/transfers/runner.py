@@ -32,7 +32,7 @@ from lora_tui.cache.transfer_queue import (
     transfers_of,
 )
 from lora_tui.domain import Model
-from lora_tui.errors import CancelledError, InUseError, LoraTuiError
+from lora_tui.errors import CancelledError, InUseError, LoraTuiError, unexpected_error
 from lora_tui.files import translate_disk_errors
 from lora_tui.locks.file_lock import SUSPENDED_SECONDS
 from lora_tui.locks.presence import Presence, is_present, present_process
@@ -341,9 +341,7 @@ class Runner:
         except LoraTuiError as error:
             self._fail(db, row, owner, error)
         except Exception as error:
-            self._fail(
-                db, row, owner, LoraTuiError(f"Something unexpected: {type(error).__name__}")
-            )
+            self._fail(db, row, owner, unexpected_error(error))
             raise
 
     def _fail(self, db: Connection, row: Transfer, owner: str, error: LoraTuiError) -> None:

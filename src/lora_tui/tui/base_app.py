@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, ClassVar, Final
 
 from textual import events
@@ -38,7 +38,14 @@ from lora_tui.tui.colours import (
 )
 from lora_tui.tui.crash import log_error, nothing_on_the_screen, print_and_exit, report_crash
 from lora_tui.tui.driver import TerminalDriver
-from lora_tui.tui.terminal import can_be_resumed, exit_without_terminal, stop
+from lora_tui.tui.terminal import (
+    can_be_resumed,
+    error_of_signal,
+    exit_on_signals,
+    exit_without_terminal,
+    signals_noted,
+    stop,
+)
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import normalize_width, shorten_paths
 
@@ -79,6 +86,8 @@ class BaseApp(App[None], StartsCalls):
         self.actions: deque[str] = deque(maxlen=_LAST_ACTIONS)
         """The names of the last actions, for the report of a crash."""
         self._crash: LoraTuiError | None = None
+        self._end_reason: BaseException | None = None
+        """Why it ends, where it was not the user who asked for it on the screen."""
         self._last_resort: threading.Timer | None = None
         """Ends the process where the application hangs while it ends because of a fault."""
         self.preferences = preferences
@@ -97,9 +106,10 @@ class BaseApp(App[None], StartsCalls):
         """Run until the user leaves.
 
         Raises LoraTuiError where a fault has ended it: the terminal is as before, and the error
-        names the report.
+        names the report. Raises KeyboardInterrupt, HangupError, TerminatedError after a signal.
         """
-        with nothing_on_the_screen(self):
+        noted = nullcontext() if options.get("headless") else signals_noted(self._note_signal)
+        with nothing_on_the_screen(self), noted:
             self._last_resort = threading.Timer(_SECONDS_TO_END, self._end_now)
             self._last_resort.daemon = True
             result = None
@@ -115,6 +125,9 @@ class BaseApp(App[None], StartsCalls):
                 self._put_terminal_back()
         if self._crash is not None:
             raise self._crash from None
+        # the line of a page would be printed on the terminal of `lora-tui serve`
+        if self._end_reason is not None and not self.is_web:
+            raise self._end_reason
         return result
 
     @property
@@ -125,6 +138,18 @@ class BaseApp(App[None], StartsCalls):
     def on_mount(self) -> None:
         """End with the terminal. Textual calls `on_mount` of every class."""
         exit_without_terminal(self)
+        if self.is_web:  # in a terminal the driver does this as soon as it takes it
+            exit_on_signals(self)
+        if self._end_reason is not None:
+            self.exit()
+
+    def exit_with(self, reason: BaseException) -> None:
+        """Exit in order; `run` then raises `reason`, unless it has one already."""
+        self._end_reason = self._end_reason or reason
+        self.exit()
+
+    def _note_signal(self, number: int) -> None:
+        self._end_reason = self._end_reason or error_of_signal(number)
 
     @property
     def is_alive(self) -> bool:
@@ -307,8 +332,10 @@ class BaseApp(App[None], StartsCalls):
 
     def _note_crash(self, error: BaseException) -> None:
         """Write a report about the first fault; others may follow from it."""
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        if self.is_web and isinstance(cause, BrokenPipeError):
+            return  # `lora-tui serve` was killed, and the page is closed
         if self._crash is None:
-            cause = error.error if isinstance(error, WorkerFailed) else error
             self._crash = report_crash(self, cause)
             if self._last_resort is not None:
                 with suppress(Exception):  # the system allows no more threads

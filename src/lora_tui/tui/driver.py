@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from textual.drivers.linux_driver import LinuxDriver
 
-from lora_tui.tui.terminal import exit_on_signals
+from lora_tui.tui.terminal import exit_on_signals, terminal_is_gone_error
 
 if TYPE_CHECKING:
     from lora_tui.tui.base_app import BaseApp
@@ -64,7 +64,7 @@ class TerminalDriver(LinuxDriver):
     def start_application_mode(self) -> None:
         """Take the terminal. From then on a signal that ends the application gives it back."""
         self._has_terminal = True
-        exit_on_signals(self._app)
+        exit_on_signals(cast("BaseApp", self._app))
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def stop_application_mode(self) -> None:
@@ -96,9 +96,9 @@ class TerminalDriver(LinuxDriver):
         try:
             self.run_input_thread()
         except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.EIO:
-                with suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._app.exit)
-                return
+            app = cast("BaseApp", self._app)
             with suppress(RuntimeError):  # the loop is closed: the application has ended
-                self._loop.call_soon_threadsafe(cast("BaseApp", self._app)._handle_exception, error)
+                if isinstance(error, OSError) and error.errno == errno.EIO:
+                    self._loop.call_soon_threadsafe(app.exit_with, terminal_is_gone_error())
+                else:
+                    self._loop.call_soon_threadsafe(app._handle_exception, error)

@@ -10,18 +10,20 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from lora_tui.errors import UsageError
+from lora_tui.errors import HangupError, TerminatedError, UsageError
 from lora_tui.processes import process_status
 
 if TYPE_CHECKING:
-    from textual.app import App
+    from lora_tui.tui.base_app import BaseApp
 
 _WEB_DRIVER: Final = "textual.drivers.web_driver:WebDriver"
 _TICK_SECONDS: Final = 0.01
 _CHECK_SECONDS: Final = 1.0
+_SIGNALS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _WITHOUT_SCREEN: Final = ("dumb", "unknown")
 
 
@@ -58,14 +60,29 @@ def has_no_screen(environment: MutableMapping[str, str] = os.environ) -> bool:
     return environment.get("TERM") in _WITHOUT_SCREEN
 
 
-def exit_on_signals(app: App[None]) -> None:
+@contextmanager
+def signals_noted(note: Callable[[int], None]) -> Iterator[None]:
+    """Call `note` with a signal that comes before `exit_on_signals`, which takes over."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in handled:
+        signal.signal(number, lambda received, _: note(received))
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, before[number])
+
+
+def exit_on_signals(app: BaseApp) -> None:
     """Exit in order on a signal. Call it before the terminal is taken, in the loop."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, app.exit)
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # else nohup, or a job in a script
+            loop.add_signal_handler(number, app.exit_with, error_of_signal(number))
 
 
-def exit_without_terminal(app: App[None]) -> None:
+def exit_without_terminal(app: BaseApp) -> None:
     """Exit when the terminal or the web server is gone. Call it on mount.
 
     A broken SSH connection does not always cause a SIGHUP: a program between shell and application
@@ -77,9 +94,23 @@ def exit_without_terminal(app: App[None]) -> None:
 
     def check() -> None:
         if is_gone():
-            app.exit()
+            app.exit_with(terminal_is_gone_error())
 
     app.set_interval(_CHECK_SECONDS, check)
+
+
+def terminal_is_gone_error() -> HangupError:
+    """What the application ends with where it has lost its terminal."""
+    return HangupError("The terminal is gone")
+
+
+def error_of_signal(number: int) -> BaseException:
+    """What the application ends with after one of the three signals."""
+    if number == signal.SIGINT:
+        return KeyboardInterrupt()
+    if number == signal.SIGHUP:
+        return HangupError("Ended by SIGHUP")
+    return TerminatedError("Ended by SIGTERM")
 
 
 def terminal_is_gone() -> bool:
