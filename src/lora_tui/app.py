@@ -10,7 +10,7 @@ from textual.command import CommandPalette, Provider
 
 from lora_tui.cache.metadata import get_sync_state
 from lora_tui.cache.transfer_queue import active_transfers
-from lora_tui.errors import LoraTuiError
+from lora_tui.errors import AuthenticationError, LoraTuiError
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.tui.cache_app import CacheApp
@@ -146,8 +146,10 @@ class LoraTuiApp(CacheApp):
             self.sync(asked_for=False)
             self._resume_work()
 
-        failed = self.sync_schedule.error or get_sync_state(self.db).error
-        reason = str(failed or "Sign in again to the same account")
+        failed = self.sync_schedule.error
+        reason = str(failed or get_sync_state(self.db).error or "Sign in again to the same account")
+        if failed is not None and failed.remedy != AuthenticationError.default_remedy:
+            reason = f"{reason}\n{self.remedy_of(failed)}"  # the default one is this form
         self.push_screen(LoginScreen(self.login, reason, signed_in))
 
     def action_sign_out(self) -> None:

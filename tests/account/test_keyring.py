@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import keyring
@@ -13,10 +16,13 @@ from keyring.backend import KeyringBackend
 from lora_tui import clock
 from lora_tui.account import keyring_store, sessions
 from lora_tui.config.load import load_profile
+from lora_tui.engine.protocol import Hello
+from lora_tui.engine.requests import open_requests
 from lora_tui.sandbox import Sandbox
 from tests.account.keyrings import Desktop, installed
 from tests.account.test_login import sign_ins, stored
 from tests.conftest import Ran, Run
+from tests.engine.in_process import in_process_writers
 from tests.push.adapter import write_adapter
 
 FAULTS = ("blocks", "raises", "locked")
@@ -204,6 +210,34 @@ def test_a_user_is_told_what_is_waited_for(
     [error, hint] = sorted(told(ran, caplog), key=lambda line: "Waiting" in line)
     assert "which does not answer" in error
     assert "Waiting for the keyring" in hint
+
+
+def test_the_engine_tells_that_it_waits_for_the_keyring_and_that_it_does_no_more(
+    configured: Sandbox, desktop: Desktop, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("sync").code == 0
+    monkeypatch.delenv("LORA_TUI_PASSWORD")
+    monkeypatch.setattr(keyring_store, "ATTENDED_SECONDS", 60.0)
+    monkeypatch.setattr(keyring_store, "on_wait", keyring_store.on_wait)  # it is set below
+    desktop.fault = "blocks"
+    profile = load_profile()
+    account = sessions.account_of(profile)
+    assert account is not None
+    owner = sessions.cache_owner(profile, account.user_id)
+    hello = Hello(None, None, offline=False, owner=owner)
+    changed = threading.Semaphore(0)
+    with (
+        closing(in_process_writers(open_requests, hello)) as writers,
+        ThreadPoolExecutor() as threads,
+    ):
+        writers.on_change = changed.release
+        sync = threads.submit(writers.sync)
+        while not writers.report.waits_for_keyring:
+            changed.acquire()
+        desktop.answer()
+        sync.result()
+        while writers.report.waits_for_keyring:
+            changed.acquire()
 
 
 class Plain(Desktop):

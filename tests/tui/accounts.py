@@ -15,6 +15,7 @@ from lora_tui.engine.account_form import AccountForm
 from lora_tui.engine.online import OnlineWriters
 from lora_tui.engine.protocol import Hello
 from lora_tui.engine.requests import Requests
+from lora_tui.engine.writers import EngineReport
 from lora_tui.errors import AuthenticationError
 from tests.engine.in_process import in_process_writers
 
@@ -32,6 +33,7 @@ class FakeAccountWriters:
     before: Callable[[], object] = lambda: None
     """Called before it answers."""
     asked: list[str] = field(default_factory=list)
+    report: EngineReport = field(default_factory=lambda: EngineReport(starting=False))
 
     def start(self) -> None:
         self.asked.append("start")

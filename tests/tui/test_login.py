@@ -16,6 +16,7 @@ from lora_tui.config.shown import Settings
 from lora_tui.config.table import Profile
 from lora_tui.engine.account_form import AccountForm
 from lora_tui.engine.online import OnlineWriters
+from lora_tui.engine.writers import EngineReport
 from lora_tui.errors import AuthenticationError, NotSignedInError, SessionEndedError
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.confirm import ConfirmScreen
@@ -188,6 +189,43 @@ async def test_a_login_is_stored_even_if_its_form_was_closed_before_the_answer(
         accepted.set()
         await until(pilot, lambda: ("sync",) in writers.asked)
         assert any("Signed in" in toast for toast in toasts(app))
+
+
+async def test_while_the_keyring_is_waited_for_the_screen_says_so_and_then_what_to_do(
+    open_app: Open, writers: FakeWriters, tmp_path: Path
+) -> None:
+    answers = threading.Event()
+    refusal = "The session is in the keyring, which does not answer"
+
+    def wait_for_the_keyring() -> None:
+        answers.wait()
+        raise NotSignedInError(refusal, remedy="unlock the keyring and try again")
+
+    def tell(*, waits: bool) -> None:
+        writers.report = account.report = EngineReport(starting=False, waits_for_keyring=waits)
+        writers.on_change()
+
+    writers.on_sync = wait_for_the_keyring
+    account = FakeAccountWriters(before=answers.wait)
+    app = open_app(sync_on_start=True, login=fake_form(tmp_path, account))
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: ("sync",) in writers.asked)
+        tell(waits=True)
+        await until(pilot, lambda: "waiting for the keyring" in screen_text(app))
+        assert "It may ask for its password in a window" in screen_text(app)  # an empty cache
+        tell(waits=False)
+        await until(pilot, lambda: "waiting for the keyring" not in screen_text(app))
+        answers.set()
+        await until(pilot, lambda: isinstance(app.screen, LoginScreen))
+        assert refusal in screen_text(app)
+        assert "unlock the keyring and try again" in screen_text(app)
+        answers.clear()
+        await pilot.press(*"secret", "enter")
+        await until(pilot, lambda: "Signing in" in screen_text(app))
+        tell(waits=True)
+        await until(pilot, lambda: "Waiting for the keyring" in screen_text(app))
+        answers.set()
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
 
 
 @pytest.mark.slow

@@ -61,7 +61,11 @@ def remove(name: str) -> None:
         _ask(lambda backend: backend.delete_password(_SERVICE, name), UNATTENDED_SECONDS)
 
 
-_unanswered: list["Thread"] = []  # noqa: UP037 - evaluated at run time
+on_wait: Callable[[bool], None] | None = None
+"""Called in any thread, with True once a call waits for longer than HINT_SECONDS, with False when
+none does any more: the engine sets it, to tell the application."""
+_waiting: list["Thread"] = []  # noqa: UP037 - evaluated at run time
+_unanswered: list["Thread"] = []  # noqa: UP037
 """The call that waits for the keyring; until it ends no other is made."""
 
 
@@ -91,13 +95,22 @@ def _ask(call: Callable[[Any], Any], patience: float) -> Any:
 
         if patience > UNATTENDED_SECONDS:
             notice.warn("Waiting for the keyring, which may ask for its password in a window")
+        _waiting.append(thread)
+        _tell_waiting()
         thread.join(patience - HINT_SECONDS)
+        _waiting.remove(thread)
+        _tell_waiting()
     if thread.is_alive():
         _unanswered[:] = [thread]
         raise KeyringError("does not answer")
     if errors:
         raise KeyringError(f"refuses ({errors[0]})")
     return results[0]
+
+
+def _tell_waiting() -> None:
+    if on_wait is not None:
+        on_wait(bool(_waiting))
 
 
 def _backend() -> Any:

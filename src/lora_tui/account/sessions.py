@@ -61,8 +61,8 @@ class KeyringSessionError(NotSignedInError):
     """The keyring that has the session does not give it."""
 
     default_remedy = (
-        "unlock the keyring, or run `lora-tui login` again"
-        " (LORA_TUI_NO_KEYRING=1 keeps it in a file)"
+        "unlock the keyring and try again, or sign in again with `lora-tui login`"
+        " (LORA_TUI_NO_KEYRING=1 keeps the session in a file)"
     )
 
 

@@ -12,9 +12,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from lora_tui.account import login, sessions
+from lora_tui.account import keyring_store, login, sessions
 from lora_tui.adapters.inspection import adapter_document
 from lora_tui.cache.cache_file import leader_lock
 from lora_tui.cache.connection import open_existing, transaction, translate_database_errors
@@ -41,6 +41,8 @@ from lora_tui.transfers.control import Control, cancel_model
 if TYPE_CHECKING:
     from lora_tui.engine.online import OnlineWriters
 
+KEYRING: Final = "keyring"
+"""The event of a keyring that keeps a call waiting (True), or does so no more (False)."""
 Tell = Callable[[str, Any], None]
 """Sends an event: its name, and data as JSON has it."""
 
@@ -274,6 +276,7 @@ def open_requests(hello: Hello, tell: Tell) -> Requests:
     read it.
     """
     paths = find_paths(config_file=hello.config_file)
+    keyring_store.on_wait = partial(tell, KEYRING)
     profile: Profile | None
     try:
         if hello.demo is not None:

@@ -44,6 +44,8 @@ class EngineReport(NamedTuple):
     """Why it runs no more; `Writers.start` tries again."""
     restarts: int = 0
     """How often it was started again after an unexpected end."""
+    waits_for_keyring: bool = False
+    """Whether it has been waiting for the keyring for some seconds."""
 
 
 class Writers:
@@ -233,7 +235,9 @@ class Writers:
             self.harvest = HarvestState(
                 event.data["running"], event.data["stopping"], error_of(error) if error else None
             )
-            self.on_change()
+        elif event.name == "keyring":
+            self.report = self.report._replace(waits_for_keyring=bool(event.data))
+        self.on_change()
 
     def _take_state(self) -> None:
         from lora_tui.engine.process import EngineState

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from textual.content import Content
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
@@ -13,6 +14,12 @@ from lora_tui.errors import LoraTuiError
 from lora_tui.secret import Secret
 from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.forms import Field
+
+if TYPE_CHECKING:
+    from lora_tui.engine.writers import Writers
+
+_LOOK_SECONDS: Final = 0.5
+_KEYRING: Final = "Waiting for the keyring, which may ask for its password in a window…"
 
 
 class Credentials(NamedTuple):
@@ -36,6 +43,23 @@ class FormFoot(Static):
 
     def __init__(self) -> None:
         super().__init__(markup=False, id="message")
+        self._looks: Timer | None = None
+
+    def wait_for_sign_in(self, writers: Writers) -> None:
+        """Show that the sign-in is under way, and where it waits for the keyring."""
+        self._stop_waiting()
+        self.say("Signing in…")
+
+        def look() -> None:
+            waits = writers.report.waits_for_keyring
+            self.say(_KEYRING if waits else "Signing in…")
+
+        self._looks = self.set_interval(_LOOK_SECONDS, look)
+
+    def _stop_waiting(self) -> None:
+        if self._looks is not None:
+            self._looks.stop()
+            self._looks = None
 
     def say(self, text: str, style: str = "$secondary") -> None:
         """Show one sentence."""
@@ -44,6 +68,7 @@ class FormFoot(Static):
 
     def fail(self, error: LoraTuiError) -> None:
         """Show an error, and its remedy below it."""
+        self._stop_waiting()
         ascii_only = self.app.has_class("-ascii")
         arrow = "> " if ascii_only else "→ "
         lines = [(normalize_width(str(error), ascii_only=ascii_only), "$text-error")]

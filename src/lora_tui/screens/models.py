@@ -402,11 +402,11 @@ class ModelsScreen(CacheScreen):
         title.aside = f"{SORT_NAMES[query.sort]}, {direction}"
         refused = self.lora.login_refused
         banner = self.query_one(OfflineBanner)
-        engine_error = self.lora.writers.report.error
-        if engine_error is None:
+        engine = self.lora.writers.report
+        if engine.error is None:
             banner.show_state(state, ascii_only=self.ascii_only, signed_out=refused)
         else:
-            banner.show_engine_error(engine_error, ascii_only=self.ascii_only)
+            banner.show_engine_error(engine.error, ascii_only=self.ascii_only)
         loading = total == 0 and not is_narrowed(query) and state.last_success is None
         loading = loading and (state.running or self.lora.is_syncing)
         self.view.skeleton = loading
@@ -415,7 +415,15 @@ class ModelsScreen(CacheScreen):
         panel = self.query_one(StatePanel)
         panel.display = total == 0
         if total == 0:
-            show_empty_state(panel, self.app, query, state, loading=loading, signed_out=refused)
+            show_empty_state(
+                panel,
+                self.app,
+                query,
+                state,
+                loading=loading,
+                keyring=engine.waits_for_keyring,
+                signed_out=refused,
+            )
         self._refresh_note()
 
     def _refresh_note(self) -> None:

@@ -93,15 +93,23 @@ def show_empty_state(
     state: SyncState,
     *,
     loading: bool,
+    keyring: bool,
     signed_out: bool,
 ) -> None:
-    """Say why the list is empty and what to do. `signed_out`: the user has to sign in."""
+    """Say why the list is empty and what to do.
+
+    `keyring`: the keyring is waited for. `signed_out`: the user has to sign in.
+    """
     sync = key_of(app, "app.sync")
     if is_narrowed(query):
         panel.show_message(
             "No matching models",
             query_text(query),
             f"{key_of(app, 'models.reset')} clears {_cleared(query)}",
+        )
+    elif loading and keyring:
+        panel.show_message(
+            "Waiting for the keyring", "It may ask for its password in a window of the desktop"
         )
     elif loading:
         panel.show_message(

@@ -179,12 +179,13 @@ class CacheApp(BaseApp):
             self._resume_work()
 
     def show_engine(self) -> None:
-        """Say in the status bars that the engine is starting, or does not run."""
+        """Say in the status bars that the engine is starting, waits, or does not run."""
         report = self.writers.report
         for screen in self.screen_stack:
             for bar in screen.query(StatusBar):
                 bar.starting = self._started and report.starting
                 bar.stopped = report.error is not None
+                bar.waits_for_keyring = report.waits_for_keyring
 
     def _note_announced(self, ids: Sequence[str]) -> None:
         """Note that these notifications were shown; not before the first frame."""

@@ -75,6 +75,8 @@ class StatusBar(Widget):
     """Whether the engine, which syncs and downloads, is not up yet."""
     stopped: reactive[bool] = reactive(False)
     """Whether it does not run, and is not started again by itself."""
+    waits_for_keyring: reactive[bool] = reactive(False)
+    """Whether it waits for the keyring, which may ask for its password in a window."""
 
     def __init__(self, db: sqlite3.Connection, profile: str, *, ascii_only: bool = False) -> None:
         super().__init__()
@@ -126,6 +128,9 @@ class StatusBar(Widget):
                 (f"  {ring} not syncing", "$text-warning"),
                 (f"{between}{synced}", "$secondary"),
             ]
+        if self.waits_for_keyring:
+            waits = (f"  {turn} waiting for the keyring", "$primary")
+            return [waits, (f"{between}{synced}", "$secondary")]
         if state.running:
             return [(f"  {turn} syncing", "$primary"), (f"{between}{synced}", "$secondary")]
         if state.error is not None:
