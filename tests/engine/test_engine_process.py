@@ -1,17 +1,20 @@
-"""The real engine process: it starts, works beside the application, and never outlives it."""
+"""The real engine process: it starts, works beside the application, and never outlives it.
+
+Tests that leave the engine as it is share one.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
+from typing import NamedTuple
 
 import pytest
 
@@ -19,9 +22,12 @@ from lora_tui.account.login import sign_in
 from lora_tui.account.sessions import cache_owner
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.connection import open_cache
+from lora_tui.config.load import load_profile
 from lora_tui.config.table import Profile
 from lora_tui.engine import protocol
 from lora_tui.engine.logs import MOST_BYTES, engine_log
+from lora_tui.engine.process import start_process
+from lora_tui.engine.protocol import Hello, Ready, encode, read_message
 from lora_tui.engine.writers import Writers
 from lora_tui.errors import (
     EngineEndedError,
@@ -31,12 +37,40 @@ from lora_tui.errors import (
     UpgradedError,
 )
 from lora_tui.sandbox import Sandbox
-from tests.running_processes import engines_of, is_running
+from tests import running_processes
+from tests.conftest import set_environment
+from tests.running_processes import environment_of, is_running
 from tests.tui.conftest import screen_text, until
 
 pytestmark = pytest.mark.slow
 
 SIZE = (100, 30)
+
+
+class Shared(NamedTuple):
+    """An engine that several tests look at."""
+
+    pid: int
+    profile: Profile
+    writers: Writers
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """An engine that has synced, and whose log was too long when it started."""
+    with Sandbox.start(models=6, waiting_jobs=2) as sandbox, ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LORA_TUI_NO_KEYRING", "1")
+            patch.setenv("LORA_TUI_HOME", str(tmp_path_factory.mktemp("home")))
+            set_environment(sandbox, patch)
+            profile = load_profile()
+            log = engine_log(profile.paths.state_dir)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_bytes(b"x" * (MOST_BYTES + 1))
+            writers = stack.enter_context(started(profile))
+            writers.sync()
+            [pid] = engines_of(os.getpid())
+        yield Shared(pid, profile, writers)
 
 
 @contextmanager
@@ -46,6 +80,12 @@ def started(profile: Profile, *, offline: bool = False) -> Iterator[Writers]:
     open_cache(profile.cache_path(owner.user_id), owner).close()
     with closing(Writers.for_profile(profile, owner, profile.paths, offline=offline)) as writers:
         yield writers
+
+
+def engines_of(process: int) -> list[int]:
+    """The running engines that this process has started in the home directory of this test."""
+    home = f"LORA_TUI_HOME={os.environ['LORA_TUI_HOME']}".encode()
+    return [pid for pid in running_processes.engines_of(process) if home in environment_of(pid)]
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -68,20 +108,48 @@ def application(profile: Profile, writers: Writers) -> LoraTuiApp:
 
 
 def test_the_engine_is_a_process_below_the_application_in_a_session_of_its_own(
-    profile: Profile,
+    shared: Shared,
 ) -> None:
-    with started(profile) as writers:
-        writers.check_downloads()
-        [engine] = engines_of(os.getpid())
-        assert os.getsid(engine) == engine
-        assert os.getpriority(os.PRIO_PROCESS, engine) > os.getpriority(os.PRIO_PROCESS, 0)
-        assert Path(f"/proc/{engine}/fd/0").readlink() == Path(os.devnull)
-        for number in (1, 2):
-            log = Path(f"/proc/{engine}/fd/{number}").readlink()
-            assert log == engine_log(profile.paths.state_dir)
-        words = Path(f"/proc/{engine}/cmdline").read_bytes().split(b"\0")
-        assert words[1:6] == [b"-X", b"utf8", b"-P", b"-m", b"lora_tui.engine"]
-    assert engines_of(os.getpid()) == []
+    engine, profile, _ = shared
+    assert os.getsid(engine) == engine
+    assert os.getpriority(os.PRIO_PROCESS, engine) > os.getpriority(os.PRIO_PROCESS, 0)
+    assert Path(f"/proc/{engine}/fd/0").readlink() == Path(os.devnull)
+    for number in (1, 2):
+        log = Path(f"/proc/{engine}/fd/{number}").readlink()
+        assert log == engine_log(profile.paths.state_dir)
+    words = Path(f"/proc/{engine}/cmdline").read_bytes().split(b"\0")
+    assert words[1:6] == [b"-X", b"utf8", b"-P", b"-m", b"lora_tui.engine"]
+
+
+def test_no_secret_is_in_the_command_line_or_the_log_of_the_engine(
+    shared: Shared,
+) -> None:
+    engine, profile, _ = shared
+    words = Path(f"/proc/{engine}/cmdline").read_text()
+    log = engine_log(profile.paths.state_dir).read_text()
+    assert profile.password is not None
+    session = sign_in(profile)
+    for secret in (profile.password, session.access_token, session.refresh_token):
+        assert secret.reveal() not in words
+        assert secret.reveal() not in log
+
+
+def test_a_long_log_begins_anew_and_the_former_is_kept_once(
+    shared: Shared,
+) -> None:
+    _, profile, _ = shared
+    log = engine_log(profile.paths.state_dir)
+    assert log.with_name(f"{log.name}.1").stat().st_size == MOST_BYTES + 1
+    assert log.stat().st_size < MOST_BYTES
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_errors_keep_their_kind_and_exit_code_across_the_pipe(
+    shared: Shared,
+) -> None:
+    with pytest.raises(NotFoundError) as found:
+        shared.writers.download("00000000-0000-4000-8000-000000000000")
+    assert found.value.exit_code == NotFoundError.exit_code
 
 
 async def test_the_application_syncs_by_its_engine_and_quits_without_an_orphan(
@@ -187,11 +255,7 @@ def test_the_engine_ends_with_an_application_that_was_killed(profile: Profile) -
     wait_until(lambda: not is_running(engine))
 
 
-def test_errors_keep_their_kind_remedy_and_exit_code_across_the_pipe(profile: Profile) -> None:
-    with started(profile) as writers:
-        with pytest.raises(NotFoundError) as found:
-            writers.download("00000000-0000-4000-8000-000000000000")
-        assert found.value.exit_code == NotFoundError.exit_code
+def test_offline_the_engine_works_without_the_network(profile: Profile) -> None:
     with started(profile, offline=True) as writers:
         with pytest.raises(UnreachableError, match="--offline"):
             writers.sync()
@@ -226,17 +290,6 @@ def test_without_a_log_file_the_engine_works(profile: Profile) -> None:
         writers.check_downloads()
 
 
-def test_a_long_log_begins_anew_and_the_former_is_kept_once(profile: Profile) -> None:
-    log = engine_log(profile.paths.state_dir)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_bytes(b"x" * (MOST_BYTES + 1))
-    with started(profile) as writers:
-        writers.check_downloads()
-    assert log.with_name(f"{log.name}.1").stat().st_size == MOST_BYTES + 1
-    assert log.stat().st_size < MOST_BYTES
-    assert log.stat().st_mode & 0o777 == 0o600
-
-
 def test_an_engine_that_hangs_at_the_end_is_ended(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,19 +302,6 @@ def test_an_engine_that_hangs_at_the_end_is_ended(
     assert not is_running(engine)
 
 
-def test_no_secret_is_in_the_command_line_or_the_log_of_the_engine(profile: Profile) -> None:
-    with started(profile) as writers:
-        writers.sync()
-        [engine] = engines_of(os.getpid())
-        words = Path(f"/proc/{engine}/cmdline").read_text()
-    log = engine_log(profile.paths.state_dir).read_text()
-    assert profile.password is not None
-    session = sign_in(profile)
-    for secret in (profile.password, session.access_token, session.refresh_token):
-        assert secret.reveal() not in words
-        assert secret.reveal() not in log
-
-
 def test_an_engine_started_by_hand_says_who_starts_it() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "lora_tui.engine"], capture_output=True, text=True, check=False
@@ -271,25 +311,34 @@ def test_an_engine_started_by_hand_says_who_starts_it() -> None:
 
 
 def test_nonsense_from_an_application_ends_the_engine_with_a_word_in_the_log(
-    tmp_path: Path,
+    home: Path,
 ) -> None:
-    requests_in, requests_out = os.pipe()
-    answers_in, answers_out = os.pipe()
-    with subprocess.Popen(
-        [sys.executable, "-m", "lora_tui.engine", str(requests_in), str(answers_out)],
-        pass_fds=(requests_in, answers_out),
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "LORA_TUI_HOME": str(tmp_path)},
-    ) as process:
-        os.close(requests_in)
-        os.close(answers_out)
-        os.write(requests_out, b'{"id": 1, "do": "sync", "with": {}}\n')
-        with os.fdopen(answers_in) as answers:
-            refused = json.loads(answers.readline())
-        assert "refused" in refused
-        os.close(requests_out)
-        assert process.wait(60) != 0
+    log = home / "state" / "engine.log"
+    channel = start_process(log)
+    with closing(channel.requests), closing(channel.answers):
+        channel.requests.write(b"a password perhaps\n")
+        channel.requests.flush()
+        assert read_message(channel.answers) is None
+        channel.end(20.0)
+    assert "EngineEndedError" in log.read_text()
+    assert "password" not in log.read_text()
+
+
+def test_names_of_files_are_utf_8_in_a_locale_without_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LC_ALL", "C"), ("PYTHONUTF8", "0"), ("PYTHONCOERCECLOCALE", "0")):
+        monkeypatch.setenv(name, value)
+    file, log = tmp_path / "modèle.toml", home / "state" / "engine.log"
+    file.write_text('[profiles.default]\nurl = "http://127.0.0.1:9"\nanon_key = "anon"\n')
+    channel = start_process(log)
+    with closing(channel.requests), closing(channel.answers):
+        channel.requests.write(encode(Hello(None, file, offline=True, owner=None)))
+        channel.requests.flush()
+        assert isinstance(read_message(channel.answers), Ready)
+        channel.requests.close()
+        channel.end(20.0)
+    assert log.read_text() == ""
 
 
 def test_the_build_names_the_installed_files() -> None:

@@ -301,14 +301,25 @@ def test_one_that_can_not_start_after_an_upgrade_says_that_too(
     assert len(world.peers) == 1
 
 
-def test_a_process_that_can_not_be_made_is_said(world: World) -> None:
+@pytest.mark.parametrize(
+    ("error", "details"),
+    [
+        (OSError(12, "Cannot allocate memory"), "Cannot allocate memory"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_a_process_that_can_not_be_made_is_said(
+    world: World, error: Exception, details: str
+) -> None:
+    del world
+
     def fail() -> Channel:
-        raise OSError(12, "Cannot allocate memory")
+        raise error
 
     engine = Engine(fail, HELLO)
     with pytest.raises(EngineEndedError) as raised:
         engine.call("sync")
-    assert raised.value.details == "Cannot allocate memory"
+    assert raised.value.details == details
     assert engine.state is EngineState.FAILED
     engine.close()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import IO, Any
 
 import pytest
@@ -134,6 +135,21 @@ def test_no_secret_and_no_local_variable_is_in_the_log(
     assert "RuntimeError: refused" in logged
     assert "sesame" not in logged
     assert "ada@" not in logged
+
+
+def test_a_log_on_a_full_disk_keeps_no_answer_back(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("/dev/full", "w", buffering=1) as full:  # noqa: PTH123 - a device
+        monkeypatch.setattr(sys, "stderr", full)
+        served = start(sync=lambda: 1 / 0)
+        served.ask(Request(1, "sync", {}))
+        answer = read_message(served.answers)
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
+    assert isinstance(answer, Answer)
+    assert "ZeroDivisionError" in str(answer.error)
 
 
 def test_an_answer_that_is_no_json_is_an_error(start: Start) -> None:

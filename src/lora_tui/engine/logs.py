@@ -47,8 +47,9 @@ def log_to_stderr(level: int) -> None:
 
 
 def print_traceback(error: BaseException) -> None:
-    """Print the traceback of an unexpected error on stderr, without secrets."""
-    sys.stderr.write(traceback_text(error))
+    """Print the traceback of an unexpected error on stderr, if that can be written; no secrets."""
+    with suppress(OSError):  # the log file is on a disk that is full
+        sys.stderr.write(traceback_text(error))
 
 
 def print_thread_traceback(ended: threading.ExceptHookArgs) -> None:

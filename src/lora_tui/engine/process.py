@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -203,8 +203,10 @@ class Engine:
         """Start it and read what it says until it ends; the reason of the end, if it is known."""
         try:
             channel = self._open_channel()
-        except OSError as error:
-            return EngineEndedError("The engine can't be started", details=error.strerror)
+        except Exception as error:
+            _log.warning("The engine can't be started", exc_info=True)
+            reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+            return EngineEndedError("The engine can't be started", details=reason)
         late = threading.Timer(READY_SECONDS, channel.end, args=(0.0,))
         late.daemon = True
         try:
@@ -287,26 +289,22 @@ def start_process(log_file: Path) -> Channel:
 
     Raises OSError where it can't be started.
     """
-    requests_in, requests_out = os.pipe()
-    answers_in, answers_out = os.pipe()
-    with open_log(log_file) as log:
-        try:
-            words = [*module_command("lora_tui.engine"), str(requests_in), str(answers_out)]
-            process = subprocess.Popen(  # noqa: S603 - this interpreter, and our own module
-                words,
-                pass_fds=(requests_in, answers_out),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # ctrl+c and ctrl+z are for the application
-            )
-        except OSError:
-            os.close(requests_out)
-            os.close(answers_in)
-            raise
-        finally:
-            os.close(requests_in)
-            os.close(answers_out)
+    with open_log(log_file) as log, ExitStack() as ours, ExitStack() as theirs:
+        requests_in, requests_out = os.pipe()
+        theirs.callback(os.close, requests_in)
+        ours.callback(os.close, requests_out)
+        answers_in, answers_out = os.pipe()
+        ours.callback(os.close, answers_in)
+        theirs.callback(os.close, answers_out)
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, and our own module
+            [*module_command("lora_tui.engine"), str(requests_in), str(answers_out)],
+            pass_fds=(requests_in, answers_out),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # ctrl+c and ctrl+z are for the application
+        )
+        ours.pop_all()
 
     def end(seconds: float) -> None:
         for number, patience in ((None, seconds), (signal.SIGTERM, TERM_SECONDS)):

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, Any, Final, Protocol
 
 from lora_tui.engine.faults import unexpected
@@ -115,6 +116,10 @@ def _run(request: Request, outbox: Outbox, work: Work) -> None:
 
 
 def log_unexpected(what: str, error: BaseException) -> None:
-    """Print where an unforeseen error was raised, without local variables and secrets."""
-    _log.error("%s failed", what)
-    print_traceback(error)
+    """Print where an unforeseen error was raised, without local variables and secrets.
+
+    Never raises: whoever asked waits for the answer, also where there is no memory for a traceback.
+    """
+    with suppress(Exception):
+        _log.error("%s failed", what)
+        print_traceback(error)
