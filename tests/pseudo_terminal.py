@@ -20,7 +20,7 @@ from tests.running_processes import children_of, is_running
 ESCAPES = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_].*?\x1b\\|[ -/]*[0-~])", re.S
 )
-PATIENCE = 20
+PATIENCE = 60
 SWITCHES = {b"1049": b"l", b"25": b"h", b"1000": b"l", b"1003": b"l", b"2004": b"l"}
 """Private modes, and how the program must leave each of them."""
 _CONTROLLED = (

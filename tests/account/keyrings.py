@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import keyring
@@ -19,9 +19,20 @@ class Desktop(KeyringBackend):
     def __init__(self) -> None:
         super().__init__()
         self.kept: dict[tuple[str, str], str] = {}
-        self.fault = ""
         self.calls = 0
+        self.on_fault: Callable[[str], None] = lambda _fault: None
+        """Told each new fault."""
+        self._fault = ""
         self._end = threading.Event()
+
+    @property
+    def fault(self) -> str:
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: str) -> None:
+        self._fault = fault
+        self.on_fault(fault)
 
     def get_password(self, service: str, username: str) -> str | None:
         self._open()
@@ -39,6 +50,9 @@ class Desktop(KeyringBackend):
         """Answer the calls that wait, and all later ones."""
         self.fault = ""
         self._end.set()
+        for thread in threading.enumerate():
+            if thread.name == "keyring":
+                thread.join()
 
     def _open(self) -> None:
         self.calls += 1

@@ -81,4 +81,4 @@ def test_the_served_sandbox_tells_another_shell_how_to_reach_it(home: Path) -> N
             assert json.loads(listed.stdout)["data"]["written"]["model_artifacts"] == 6
         finally:
             server.send_signal(signal.SIGTERM)
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0

@@ -170,12 +170,12 @@ class _NoRanges:
 def no_ranges() -> Iterator[_NoRanges]:
     server = _NoRanges()
     yield server
-    server.thread.join(20)
+    server.thread.join(60)
 
 
 def test_a_server_without_ranges_is_read_no_further_than_needed(no_ranges: _NoRanges) -> None:
     beginning, size = read_prefix(no_ranges.url, 1000)
-    no_ranges.thread.join(20)
+    no_ranges.thread.join(60)
     assert beginning == bytes(1000)
     assert size == WHOLE
     assert no_ranges.sent < WHOLE // 4

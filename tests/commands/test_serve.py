@@ -233,7 +233,7 @@ async def test_a_page_ends_its_application_and_the_server_ends_them_all(
 
 
 async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not happened():
             await asyncio.sleep(0.02)
 
@@ -285,7 +285,7 @@ async def test_behind_a_tunnel_with_another_port_the_page_names_that_port(
 
 def test_ctrl_c_ends_it_with_0(served: Served) -> None:
     served.process.send_signal(signal.SIGINT)
-    _, talk = served.process.communicate(timeout=20)
+    _, talk = served.process.communicate(timeout=60)
     assert served.process.returncode == 0
     assert "Traceback" not in talk
 

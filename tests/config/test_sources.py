@@ -21,8 +21,9 @@ from tests.conftest import Run
 KEYS = {"SUPABASE_URL": "https://project.example", "SUPABASE_ANON_KEY": "sb_publishable_x"}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For pipes that nobody writes to; the others are waited for as long as a user waits."""
     monkeypatch.setattr(table, "UNOPENED_PIPE_SECONDS", 0.1)
     monkeypatch.setattr(table, "PIPE_SECONDS", 0.2)
 
@@ -53,7 +54,6 @@ def test_a_pipe_with_a_writer_is_read_once_for_all_calls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table, "UNOPENED_PIPE_SECONDS", 60.0)
-    monkeypatch.setattr(table, "PIPE_SECONDS", 60.0)
     path = pipe(tmp_path)
     writer = in_thread(lambda: path.write_text("hunter2-hunter2\n"))
     assert password_of(tmp_path, path) == "hunter2-hunter2"
@@ -69,6 +69,7 @@ def test_a_pipe_whose_writer_has_ended_is_read(tmp_path: Path) -> None:
     os.close(reader)
 
 
+@pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize("case", ["no writer", "silent writer", "directory", "zero", "large"])
 def test_anything_else_is_one_line_that_names_variable_and_file(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
@@ -108,6 +109,7 @@ def test_an_empty_device_sets_nothing(tmp_path: Path) -> None:
     assert password_of(tmp_path, os.devnull) is None
 
 
+@pytest.mark.usefixtures("impatience")
 def test_a_configuration_file_may_be_a_pipe_too(tmp_path: Path) -> None:
     path = pipe(tmp_path)
     with pytest.raises(ConfigError, match="The configuration file can't be read: no program"):

@@ -376,8 +376,10 @@ def test_a_sync_interrupted_after_any_request_loses_nothing_and_ends_equal(
         return send(query)
 
     monkeypatch.setattr(alice.gateway.rest, "send", send_or_break)
-    for requests in range(1, 100):
-        left = requests
+    # which request it was does not depend on the backend, and lite takes long for each
+    step = 1 if backend.name == "sandbox" else 4
+    for attempt in range(100):
+        left = 1 + attempt * step
         try:
             sync(full=full)
         except UnreachableError:
@@ -386,8 +388,8 @@ def test_a_sync_interrupted_after_any_request_loses_nothing_and_ends_equal(
         else:
             break
         # what changes between two attempts is not lost either
-        if requests % 5 == 0:
-            seed.changed("model_artifacts", kept["id"], name=f"Name {requests}")
+        if attempt % 3 == 0:
+            seed.changed("model_artifacts", kept["id"], name=f"Name {attempt}")
     else:
         pytest.fail("it never came to its end")
     equal()

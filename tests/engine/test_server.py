@@ -163,7 +163,7 @@ def test_an_answer_that_is_no_json_is_an_error(start: Start) -> None:
 def test_it_ends_with_the_application(start: Start) -> None:
     served = start()
     served.requests.close()
-    assert served.ended.wait(10)
+    assert served.ended.wait(60)
     assert served.error is None
 
 
@@ -172,7 +172,7 @@ def test_an_application_that_talks_nonsense_ends_it(start: Start, line: bytes) -
     served = start()
     served.requests.write(line)
     served.requests.close()
-    assert served.ended.wait(10)
+    assert served.ended.wait(60)
     assert served.error is not None
 
 
@@ -210,7 +210,7 @@ def test_while_nobody_reads_only_the_newest_event_of_a_name_is_kept_and_every_an
         if number % 1000 == 0:
             outbox.send(Answer(number + 1))
     stream.go_on.set()
-    outbox.close(10)
+    outbox.close(60)
     told = messages(stream)
     assert [one.id for one in told if isinstance(one, Answer)] == [
         0,
@@ -231,4 +231,4 @@ def test_a_reader_that_has_gone_holds_nothing_up() -> None:
         outbox.drain(10)
         outbox.send(Answer(2))
         outbox.tell("harvest", {})
-        outbox.close(10)
+        outbox.close(60)

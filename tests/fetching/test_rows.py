@@ -10,7 +10,7 @@ from lora_tui.errors import UnreachableError
 from lora_tui.fetching.rows import prefetch_pages
 from lora_tui.gateway.paging import Cursor, Page, next_cursor
 
-PATIENCE = 20
+PATIENCE = 60
 ONE, TWO = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))
 FIRST, SECOND = Page([{"id": ONE}], full=True), Page([{"id": TWO}], full=True)
 NONE = Page([], full=False)

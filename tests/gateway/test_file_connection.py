@@ -132,11 +132,11 @@ def test_a_trickle_is_an_error(connect: Open, monkeypatch: pytest.MonkeyPatch) -
             yield piece
 
     body = connect(trickle).get(URL, {}).body()
-    buffer = memoryview(bytearray(1000))
-    body.read_into(buffer)  # what arrived is handed out first
+    assert body.read_into(memoryview(bytearray(1))) == 1
     monkeypatch.setattr(limits, "SLOW_SECONDS", 0.05)  # not before: a busy machine is slow as well
     with pytest.raises(SlowError):
-        body.read_into(buffer)
+        while body.read_into(memoryview(bytearray(1000))):  # what arrived is handed out first
+            pass
 
 
 def test_a_thread_that_waits_for_bytes_can_be_woken(connect: Open) -> None:
@@ -178,9 +178,9 @@ def test_a_thread_that_waits_for_an_answer_can_be_woken(connect: Open) -> None:
 
     thread = threading.Thread(target=get)
     thread.start()
-    assert asked.wait(5)
+    assert asked.wait(30)
     connection.abort()
-    thread.join(5)
+    thread.join(60)
     assert failures
     assert not isinstance(failures[0], TimeoutError)
     over.set()

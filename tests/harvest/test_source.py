@@ -297,10 +297,10 @@ def test_a_trickle_is_given_up(raw_worker: RawWorker, monkeypatch: pytest.Monkey
     pause = threading.Event()
 
     def answer(_request: str) -> Iterator[bytes]:
-        yield head("Content-Length: 1000")
-        for byte in BODY[:1000]:
+        yield head("Content-Length: 1000000")
+        for byte in for_ever(b"x"):
             pause.wait(0.01)
-            yield bytes([byte])
+            yield byte
 
     with pytest.raises(SourceUnreachableError, match="almost nothing"):
         raw_worker(answer)
@@ -450,7 +450,7 @@ def test_a_file_that_is_stored_and_unchanged_at_its_source_is_not_read_again(wor
 
     def send_slowly(spool: Spool) -> None:
         spool.announce(len(BODY), '"one"')
-        for _ in range(500):  # until nobody reads any more
+        for _ in range(5_000):  # until nobody reads any more
             try:
                 spool.append(memoryview(b""))
             except SpoolClosedError:

@@ -70,7 +70,7 @@ def test_a_sync_killed_at_any_request_continues_there(
         while len(empty_sandbox.requests()) < requests and process.poll() is None:
             pass
         process.send_signal(signal.SIGKILL)
-        assert process.wait(timeout=30) == -signal.SIGKILL, "it ended before it was killed"
+        assert process.wait(timeout=60) == -signal.SIGKILL, "it ended before it was killed"
         with closing(open_cache(path)) as db:
             assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
             assert not metadata.get_sync_state(db).running
@@ -108,7 +108,7 @@ def test_a_second_sync_waits_for_the_first_and_reports_it(
     assert "waiting" in said
     assert f"{path} is held by process {os.getpid()}" in said
     assert f"end it with `kill {os.getpid()}`" in said
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=60) == 0
     process.stderr.close()
     with closing(open_cache(path)) as db:
         assert_equal(db, seed.rows, backend.alice.user_id)

@@ -51,7 +51,7 @@ def test_a_download_that_is_cut_off_goes_on_when_it_is_run_again(
             pause.wait(0.02)
         process.send_signal(how)
         process.stdout.read()
-        assert process.wait(30) == code
+        assert process.wait(60) == code
     assert not (directory / ADAPTER).exists()
     configured.clear_faults()
     configured.forget_requests()
