@@ -42,7 +42,7 @@ def worker(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbo
 
 @pytest.fixture
 def waiting(backend: Backend, worker: Sandbox, seed: Seed) -> Row:
-    """A job of Alice's whose result lies at the worker, and no other one that waits for a harvest."""
+    """A job of Alice's whose result lies at the worker; no other one waits for a harvest."""
     seed.remove_all(backend.alice, backend.bob)
     answer = httpx.get(
         f"{worker.url}/rest/v1/training_jobs",

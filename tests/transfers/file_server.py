@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import select
 import socket
 import ssl
 import struct
@@ -43,6 +44,8 @@ class Behaviour:
     """Bytes after which this answer's connection is cut; None for none."""
     rate: float | None = None
     """Bytes a second of each connection."""
+    hold_at: int | None = None
+    """Bytes, of all answers together, after which nothing is sent while this is set."""
     stall_after: Callable[[], int | None] = lambda: None
     """Bytes after which this answer says nothing more."""
     token_bytes: int | None = None
@@ -180,6 +183,10 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
                     self.rfile.read(1)  # until the client gives up
                     self.close_connection = True
                     return
+                while how.hold_at is not None and server.sent >= how.hold_at:
+                    if select.select([self.connection], [], [], 0.005)[0]:  # the client left
+                        self.close_connection = True
+                        return
                 good = server.spend(token, len(piece))
                 if piece and good:
                     self.wfile.write(piece)

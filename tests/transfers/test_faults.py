@@ -90,6 +90,8 @@ def test_killed_at_random_moments_it_goes_on_and_never_shows_a_wrong_file(
         moment = chance.randrange(0, 2_600_000)
         late = chance.random() * 0.1 if moment > 2_000_000 else 0.0  # while it verifies, renames
         at, reached = before + min(moment, 2_000_000), threading.Event()
+        # a busy machine kills late: by then nothing more has come
+        server.behaviour.hold_at = None if late else at
         server.behaviour.on_sent = lambda sent, at=at, event=reached: (
             event.set() if sent >= at else None
         )
@@ -104,6 +106,7 @@ def test_killed_at_random_moments_it_goes_on_and_never_shows_a_wrong_file(
             world.target.unlink()
             finished += 1
     server.behaviour.on_sent = lambda _sent: None
+    server.behaviour.hold_at = None
     with child(unknown) as process:
         assert process.answer()["done"]
     assert unknown.target.read_bytes() == server.behaviour.content

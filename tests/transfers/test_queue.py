@@ -73,16 +73,16 @@ def rows(world: World) -> list[Transfer]:
 def test_a_file_that_is_stopped_while_it_runs_goes_on_from_there(
     world: World, server: FileServer, runner: Runner, what: Control, state: TransferState
 ) -> None:
-    server.behaviour.rate = 1_000_000
+    server.behaviour.rate, server.behaviour.hold_at = 1_000_000, 400_000
     (number,) = put(world, "weights.bin")
     runner.start()
-    until(lambda: rows(world)[0].bytes_done > 200_000)
+    until(lambda: rows(world)[0].bytes_done > 100_000)
     do(world, what, number)
     until(lambda: server.open_now == 0)
     assert rows(world)[0].state is state
     assert not world.target.exists()
     sent = server.sent
-    server.behaviour.rate = None
+    server.behaviour.rate = server.behaviour.hold_at = None
     do(world, Control.RESUME, number)
     runner.start()
     until(lambda: rows(world)[0].state is TransferState.DONE)
@@ -91,7 +91,7 @@ def test_a_file_that_is_stopped_while_it_runs_goes_on_from_there(
 
 
 def test_a_call_that_waits_for_a_paused_file_is_told(world: World, server: FileServer) -> None:
-    server.behaviour.rate = 500_000
+    server.behaviour.rate, server.behaviour.hold_at = 500_000, 500_000
 
     def pause(row: Transfer) -> None:
         if row.bytes_done:
@@ -104,14 +104,14 @@ def test_a_call_that_waits_for_a_paused_file_is_told(world: World, server: FileS
 def test_quitting_leaves_a_file_queued_and_the_next_start_goes_on_with_it(
     world: World, server: FileServer
 ) -> None:
-    server.behaviour.rate = 1_000_000
+    server.behaviour.rate, server.behaviour.hold_at = 1_000_000, 400_000
     put(world, "weights.bin")
     first = Runner(world.cache_path, world.tools())
     first.start()
-    until(lambda: rows(world)[0].bytes_done > 300_000)
+    until(lambda: rows(world)[0].bytes_done > 100_000)
     first.close()
     assert rows(world)[0].state is TransferState.QUEUED
-    server.behaviour.rate = None
+    server.behaviour.rate = server.behaviour.hold_at = None
     sent = server.sent
     second = Runner(world.cache_path, world.tools())
     second.recover()
@@ -177,7 +177,7 @@ def test_a_file_goes_on_once_a_full_disk_takes_the_cache_s_writes_again(
     world: World, server: FileServer, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lora_tui.transfers.runner.WATCH_SECONDS", 0.05)
-    server.behaviour.rate = 1_000_000
+    server.behaviour.rate, server.behaviour.hold_at = 1_000_000, 400_000
     full = threading.Event()
     refused: list[int] = []
 
@@ -192,6 +192,7 @@ def test_a_file_goes_on_once_a_full_disk_takes_the_cache_s_writes_again(
     runner.start()
     until(lambda: rows(world)[0].bytes_done > 0)
     full.set()
+    server.behaviour.hold_at = None
     # progress, failure and release: the worker has ended then
     until(lambda: len(refused) >= 3 and server.open_now == 0)
     full.clear()
