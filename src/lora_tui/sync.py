@@ -131,10 +131,7 @@ def sync_cache(
 
 
 def note_failure(db: sqlite3.Connection, error: LoraTuiError) -> None:
-    """Note a sync that could not even begin, such as without a session, for the status line.
-
-    Does nothing while another process syncs. Raises CacheError, DiskError.
-    """
+    """Note why a sync could not begin, unless another runs. Raises CacheError, DiskError."""
     before = metadata.get_sync_state(db)
     if not before.running:
         kind = metadata.SyncErrorKind.of(error)

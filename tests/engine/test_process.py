@@ -324,6 +324,22 @@ def test_a_process_that_can_not_be_made_is_said(
     engine.close()
 
 
+def test_without_a_thread_for_it_the_engine_has_failed_and_the_application_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(EngineEndedError, match="can't be started"):
+            world.engine.call("sync")
+    assert world.engine.state is EngineState.FAILED
+    world.behave = lambda peer: serve(peer, echo)
+    world.engine.start()  # the user tries again
+    assert world.ask().result() == ["sync", {}]
+
+
 def wait_for_the_end(peer: Peer) -> None:
     peer.ended.wait()
 

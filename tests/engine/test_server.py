@@ -152,6 +152,23 @@ def test_a_log_on_a_full_disk_keeps_no_answer_back(
     assert "ZeroDivisionError" in str(answer.error)
 
 
+def test_a_request_for_which_no_thread_can_be_started_is_answered_and_the_next_one_is_served(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    served = start(sync=lambda: "done")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        served.ask(Request(1, "sync", {}))
+        answer = read_message(served.answers)
+    assert isinstance(answer, Answer)
+    assert "RuntimeError" in str(answer.error)
+    served.ask(Request(2, "sync", {}))
+    assert read_message(served.answers) == Answer(2, "done")
+
+
 def test_an_answer_that_is_no_json_is_an_error(start: Start) -> None:
     served = start(sync=lambda: object())
     served.ask(Request(1, "sync", {}))

@@ -135,7 +135,14 @@ def check_logs(state_dir: Path) -> Iterator[Finding]:
         )
     log = engine_log(state_dir)
     if os.path.lexists(log):
-        yield ok("log", _describe(log))
+        if log.is_file() and not log.is_symlink() and os.access(log, os.W_OK):
+            yield ok("log", _describe(log))
+        else:
+            yield warning(
+                "log",
+                f"{log} can't be written, so no error is logged",
+                "move it away, or correct its permissions",
+            )
 
 
 def check_cache(path: Path) -> Finding:
@@ -218,8 +225,6 @@ def _describe(file: Path) -> str:
         status = file.lstat()
     except OSError as error:
         return f"{file}: {disk_error_reason(error).words}"
-    if not stat.S_ISREG(status.st_mode):
-        return f"{file}, which is not a file: nothing is logged"
     changed = datetime.fromtimestamp(status.st_mtime, UTC)
     return f"{file}, {formats.size(status.st_size)}, {formats.age(changed, clock.now())}"
 

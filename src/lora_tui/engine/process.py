@@ -56,7 +56,7 @@ RESTART: Final = Backoff(0.2, 5.0)
 
 _ENDED: Final = "The engine has ended unexpectedly, so this may not have happened"
 """Of a request in flight."""
-_ENDED_OFTEN: Final = "it has ended unexpectedly several times"
+_ENDED_OFTEN: Final = "It has ended unexpectedly several times"
 
 
 class EngineState(Enum):
@@ -127,8 +127,16 @@ class Engine:
             if self._state is EngineState.FAILED:
                 self._starts.clear()
             self._set(EngineState.STARTING)
-            self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="engine", daemon=True)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError):
+                self._error = EngineEndedError(
+                    "The engine can't be started", details="the system allows no more threads"
+                )
+                self._set(EngineState.FAILED)
+            else:
+                self._thread = thread
 
     def call(self, name: str, /, **arguments: Any) -> Any:
         """The engine's answer. Raises the error that it answers, or EngineEndedError."""

@@ -99,9 +99,13 @@ def serve(requests: IO[bytes], outbox: Outbox, work: Work) -> None:
     while (message := read_message(requests)) is not None:
         if not isinstance(message, Request):
             raise LoraTuiError("The application sent something that is no request")
-        threading.Thread(
+        run = threading.Thread(
             target=_run, args=(message, outbox, work), name=message.name, daemon=True
-        ).start()
+        )
+        try:
+            run.start()
+        except (RuntimeError, MemoryError) as error:  # the system allows no more threads
+            outbox.send(Answer(message.id, error=unexpected(error)))
 
 
 def _run(request: Request, outbox: Outbox, work: Work) -> None:
