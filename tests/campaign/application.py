@@ -64,7 +64,7 @@ class Application(Suspendable, AbstractContextManager["Application"]):
         self._pause = threading.Event()
         self._engines_killed = self._asked_from = 0
         self._wrong: list[str] = []
-        self._hung = self._was_killed = self._closed = False
+        self._hung = self._was_killed = self._signalled = self._closed = False
         self._thread = threading.Thread(target=self._sit, name="sitting", daemon=True)
         self._thread.start()
 
@@ -114,6 +114,8 @@ class Application(Suspendable, AbstractContextManager["Application"]):
         ending = self._sitting.ending
         if ending == "kill -9" or self._was_killed:
             allowed.add(-signal.SIGKILL)
+        if self._signalled:
+            allowed.remove(ExitCode.OK)
         if ending in _SIGNALS and _TAKEN not in self._terminal.written:
             allowed.add(-_SIGNALS[ending])  # type: ignore[arg-type] - before it could handle it
         return frozenset(allowed)
@@ -187,8 +189,10 @@ class Application(Suspendable, AbstractContextManager["Application"]):
                 self._was_killed = True
                 self._child.kill()
             case "hang up":
+                self._signalled = True
                 self._hang_up()
             case ending:
+                self._signalled = True
                 self._child.send_signal(_SIGNALS[ending])
 
     def _quit(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,6 +23,8 @@ from tests.campaign.world import World
 _RESUMES: Final = Sitting((Act(0.3),), "quit")
 _RANGE: Final = re.compile(r"bytes=(\d+)-")
 _TOKEN: Final = re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}\.")
+_CLOSED: Final = 3.0
+"""Seconds within which the system closes the files of a process that was killed."""
 _DOWNLOAD: Final = "/storage/v1/object/sign/"
 
 
@@ -63,11 +66,26 @@ def traces(world: World) -> Iterator[str]:
 def held_locks(world: World) -> Iterator[str]:
     """No lock is held once all processes have ended."""
     for cache in world.caches():
-        with leader_lock(cache) as leads:
-            if not leads:
-                yield "somebody still leads the cache"
-        if is_sync_running(cache):
+        if not _soon(lambda cache=cache: _can_lead(cache)):
+            yield "somebody still leads the cache"
+        if not _soon(lambda cache=cache: not is_sync_running(cache)):
             yield "somebody still syncs the cache"
+
+
+def _can_lead(cache: Path) -> bool:
+    with leader_lock(cache) as leads:
+        return leads
+
+
+def _soon(condition: Callable[[], bool]) -> bool:
+    """Whether it comes true within a moment: a process that was killed has no command line any
+    more before the system closes its files."""
+    end = time.monotonic() + _CLOSED
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _not_resumed(world: World) -> Iterator[str]:

@@ -64,7 +64,9 @@ def with_application(episode: Episode, chance: random.Random) -> Episode:
         marks.add("engine killed")
     if ending != "quit":
         marks.add(f"application: {ending}")
-    sitting = Sitting(acts, ending, at_once=chance.random() < 0.15)
+    # a SIGINT before our first line would be answered by Python, with a traceback
+    at_once = chance.random() < 0.15 and ending != "ctrl+c"
+    sitting = Sitting(acts, ending, at_once=at_once)
     faults = episode.faults
     if chance.random() < 0.6:  # so that downloads are under way when something dies
         rate = chance.choice((30_000, 150_000, 1_000_000))

@@ -320,16 +320,31 @@ def test_a_disk_without_room_for_the_report_is_named(tmp_path: Path, home: Path)
     assert not crash_reports(find_paths().state_dir)
 
 
+BEFORE = "BaseApp.on_load = lambda _: os.kill(os.getpid(), signal.{name})"
+AS_TAKEN = "LinuxDriver._enable_bracketed_paste = lambda _: os.kill(os.getpid(), signal.{name})"
+WHILE_MADE = """
+compose = WelcomeScreen.compose
+def signalled(screen):
+    os.kill(os.getpid(), signal.{name})
+    return compose(screen)
+WelcomeScreen.compose = signalled
+"""
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [(AS_TAKEN, "SIGTERM"), (BEFORE, "SIGINT"), (WHILE_MADE, "SIGINT")],
+    ids=["as the terminal is taken", "before that", "while a screen is made"],
+)
 def test_asked_to_end_before_the_first_frame_it_leaves_the_terminal_as_before(
-    tmp_path: Path, home: Path
+    how: str, name: str, tmp_path: Path, home: Path
 ) -> None:
-    signalled = "lambda _: os.kill(os.getpid(), signal.SIGTERM)"
-    how = f"LinuxDriver._request_terminal_sync_mode_support = {signalled}"
-    ended = run_on_terminal(tmp_path, how)
-    assert ended.code == ExitCode.TERMINATED
+    ended = run_on_terminal(tmp_path, how.format(name=name))
+    assert ended.code == 128 + getattr(signal, name)
     assert ended.terminal_as_before
-    assert ended.line == "lora-tui: Ended by SIGTERM"
+    assert ended.line == ("Interrupted." if name == "SIGINT" else f"lora-tui: Ended by {name}")
+    assert not crash_reports(find_paths().state_dir)
 
 
 GONE = """
