@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lora_tui.cli.run import main
+from lora_tui.errors import ExitCode
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 
@@ -44,6 +46,16 @@ def test_help_that_can_not_be_written_is_exit_code_1(
         )
     assert ran.returncode == 1
     assert ran.stderr == "lora-tui: The output can't be written: No space left on device.\n"
+
+
+def test_an_error_keeps_its_exit_code_where_its_line_can_not_be_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("/dev/full", "w", buffering=1) as full:  # noqa: PTH123 - a device
+        monkeypatch.setattr(sys, "stderr", full)
+        assert main(["list"]) == ExitCode.USAGE  # nothing is configured
+        monkeypatch.undo()
+    assert not home.exists()
 
 
 @pytest.mark.parametrize("verbose", [False, True])
