@@ -25,6 +25,7 @@ from lora_tui.errors import CacheError
 from lora_tui.gateway.paging import Page
 from lora_tui.gateway.rest import Rest
 from lora_tui.sandbox import Sandbox
+from lora_tui.sandbox.middleware import RequestLog
 from lora_tui.sync import sync_cache
 from tests.backends.backend import Backend
 from tests.backends.seed import Row, Seed
@@ -54,22 +55,37 @@ def many_models(backend: Backend, seed: Seed, count: int) -> None:
 
 @pytest.mark.slow
 def test_a_sync_killed_at_any_request_continues_there(
-    empty_sandbox: Sandbox, backend: Backend, seed: Seed, home_profile: Profile
+    empty_sandbox: Sandbox,
+    backend: Backend,
+    seed: Seed,
+    home_profile: Profile,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     many_models(backend, seed, 24)
-    empty_sandbox.faults(path="/rest/v1", max_rows=5, latency=0.03)
+    empty_sandbox.faults(path="/rest/v1", max_rows=5)
     path = cache_of(home_profile)
+    starting = threading.Lock()
+    log_request = RequestLog.open
+    left = 0
+
+    def kill_at_the_last(log: RequestLog, scope: Any) -> dict[str, Any]:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            with starting:
+                process.send_signal(signal.SIGKILL)
+        return log_request(log, scope)
+
+    monkeypatch.setattr(RequestLog, "open", kill_at_the_last)
     for requests in (1, 4, 9, 13, 18):
-        empty_sandbox.forget_requests()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lora_tui", "sync", "--full"],
-            env=os.environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        while len(empty_sandbox.requests()) < requests and process.poll() is None:
-            pass
-        process.send_signal(signal.SIGKILL)
+        left = requests
+        with starting:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lora_tui", "sync", "--full"],
+                env=os.environ,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         assert process.wait(timeout=60) == -signal.SIGKILL, "it ended before it was killed"
         with closing(open_cache(path)) as db:
             assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
