@@ -12,7 +12,7 @@ def test_kills_under_faults_end_in_complete_models_and_nothing_else(tmp_path: Pa
         for stored in (8, 20):
             soak.harvest_until_stored(stored)
         while soak.waiting():
-            soak.harvest_until_killed(10)
+            soak.harvest_until_killed(60)
         soak.world.sandbox.clear_faults()
         soak.world.check_complete()
         figures = soak.figures(0)
