@@ -31,7 +31,7 @@ demo: $(DEMO_READY) ## open the application on generated data: no account, no ne
 .PHONY: test
 test: $(DEV_READY) $(NODE_READY) ## all tests
 	@$(COMPILE)
-	$(PYTEST) -n 4 --dist loadfile $(ARGS)
+	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: quick
 quick: $(DEV_READY) ## the tests for the edit loop, under a minute: no pictures, no programs, nothing slow

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
@@ -34,11 +35,28 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that compare a picture."""
+QUICK: Final = ("unit", "cache", "sync", "tui")
+"""The folders whose tests are quick unless they are marked as slow (`make quick`)."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that compare a picture. Where workers share the tests, put long files first.
+
+    Whichever worker is the last one then has a short file to end with (`--no-loadscope-reorder`:
+    xdist's own order, by the number of tests, begins a file with one long test at the very end).
+    """
     for item in items:
         if "snap_compare" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.picture)
+    if hasattr(config, "workerinput"):
+        counts = Counter(item.path for item in items)
+        quick = {Path(__file__).with_name(name) for name in QUICK}
+        slow = {
+            item.path
+            for item in items
+            if item.get_closest_marker("slow") or quick.isdisjoint(item.path.parents)
+        }
+        items.sort(key=lambda item: (item.path not in slow, -counts[item.path], item.path))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
