@@ -39,10 +39,10 @@ class Slow:
 
 
 def test_an_engine_that_takes_long_to_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interactive, "_SECONDS_TO_SAY", 0.0)
+    monkeypatch.setattr(interactive, "SLOW_END_SECONDS", 0.0)
     said = Said()
     monkeypatch.setattr(sys, "stderr", said)
     context = Context(argparse.Namespace(profile=None))
-    with interactive._ended_with(context, cast("Writers", Slow(said))):
+    with interactive.ended_with(context, cast("Writers", Slow(said))):
         pass
     assert said.getvalue() == "Waiting for the engine, which stops downloads and the harvest.\n"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lora_tui.app import LoraTuiApp
 
 
-_SECONDS_TO_SAY: Final = 2.0
+SLOW_END_SECONDS: Final = 2.0
 """How long the end of the engine may take before a line says so."""
 
 
@@ -103,7 +103,7 @@ def _first_run(context: Context) -> Profile | None:
 
     arguments = context.arguments
     paths = find_paths(config_file=arguments.config)
-    with _ended_with(
+    with ended_with(
         context, Writers.for_profile(None, None, paths, config_file=arguments.config)
     ) as writers:
         preferences = load_preferences(paths.config_file)
@@ -123,7 +123,7 @@ def _signs_in(context: Context, profile: Profile, reason: str) -> bool:
 
     preferences = load_preferences(profile.paths.config_file)
     config_file = context.arguments.config
-    with _ended_with(
+    with ended_with(
         context, Writers.for_profile(profile, None, profile.paths, config_file=config_file)
     ) as writers:
         app = SignInApp(preferences, AccountForm(profile, writers), reason)
@@ -146,7 +146,7 @@ def _run_once(context: Context, profile: Profile, owner: Owner, *, sync: bool) -
 
     cache_path = profile.cache_path(owner.user_id)
     config_file = context.arguments.config
-    with _ended_with(
+    with ended_with(
         context,
         Writers.for_profile(
             profile, owner, profile.paths, config_file=config_file, offline=not sync
@@ -177,7 +177,7 @@ def _run_once(context: Context, profile: Profile, owner: Owner, *, sync: bool) -
 
 
 @contextmanager
-def _ended_with(context: Context, writers: Writers) -> Iterator[Writers]:
+def ended_with(context: Context, writers: Writers) -> Iterator[Writers]:
     """End the engine after this block; say so where that takes long."""
 
     def say() -> None:
@@ -187,7 +187,7 @@ def _ended_with(context: Context, writers: Writers) -> Iterator[Writers]:
     try:
         yield writers
     finally:
-        late = threading.Timer(_SECONDS_TO_SAY, say)
+        late = threading.Timer(SLOW_END_SECONDS, say)
         late.daemon = True
         try:
             with suppress(Exception):  # the system allows no more threads

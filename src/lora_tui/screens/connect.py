@@ -118,7 +118,7 @@ class ConnectScreen(BaseScreen[bool]):
             self.query_one(FormFoot).say("E-mail and password are needed, or a token")
             return
         self._busy = True
-        self.query_one(FormFoot).wait_for_sign_in(self._writers)
+        self.query_one(FormFoot).wait_for_sign_in(self, self._writers)
 
         def connected(place: str) -> None:
             self.notify(f"The session is kept in {place}", title="Connected")

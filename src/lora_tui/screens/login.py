@@ -60,7 +60,7 @@ class LoginScreen(Modal[None]):
             self.query_one(f"#{typed}", Field).input.focus()
             return
         self._busy = True
-        self.query_one(FormFoot).wait_for_sign_in(self._account.writers)
+        self.query_one(FormFoot).wait_for_sign_in(self, self._account.writers)
 
         def signed_in(place: str) -> None:
             self.answer(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from textual.content import Content
 from textual.timer import Timer
@@ -12,6 +12,7 @@ from textual.widgets import Button, Static
 
 from lora_tui.errors import LoraTuiError
 from lora_tui.secret import Secret
+from lora_tui.tui.base_screen import BaseScreen
 from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.forms import Field
 
@@ -45,8 +46,8 @@ class FormFoot(Static):
         super().__init__(markup=False, id="message")
         self._looks: Timer | None = None
 
-    def wait_for_sign_in(self, writers: Writers) -> None:
-        """Show that the sign-in is under way, and where it waits for the keyring."""
+    def wait_for_sign_in(self, screen: BaseScreen[Any], writers: Writers) -> None:
+        """Show that the sign-in of the screen is under way, and where it waits for the keyring."""
         self._stop_waiting()
         self.say("Signing in…")
 
@@ -54,7 +55,7 @@ class FormFoot(Static):
             waits = writers.report.waits_for_keyring
             self.say(_KEYRING if waits else "Signing in…")
 
-        self._looks = self.set_interval(_LOOK_SECONDS, look)
+        self._looks = self.set_interval(_LOOK_SECONDS, screen.while_alive(look))
 
     def _stop_waiting(self) -> None:
         if self._looks is not None:
