@@ -230,6 +230,11 @@ def unexpected_error(
     )
 
 
+def ending_error() -> UnreachableError:
+    """The error of what is asked for while the application ends."""
+    return UnreachableError("The application is ending")
+
+
 def not_enough_space(
     needed: int, free: int, directory: object, *, margin: int, instead: str
 ) -> DiskError:

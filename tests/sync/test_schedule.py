@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lora_tui.config.table import SYNC_INTERVAL
 from lora_tui.errors import (
     AuthenticationError,
     LoraTuiError,
@@ -14,7 +15,7 @@ from lora_tui.errors import (
     UnreachableError,
     WrongPasswordError,
 )
-from lora_tui.tui.sync_schedule import INTERVAL, JITTER, LONGEST, SyncSchedule
+from lora_tui.tui.sync_schedule import JITTER, LONGEST, SyncSchedule
 
 OFFLINE = UnreachableError("no network")
 
@@ -28,9 +29,9 @@ def delays(schedule: SyncSchedule) -> tuple[float, float, float]:
 
 def test_a_sync_is_due_about_once_an_interval() -> None:
     shortest, middle, longest = delays(SyncSchedule().after(None))
-    assert middle == pytest.approx(INTERVAL)
-    assert shortest == pytest.approx(INTERVAL * (1 - JITTER))
-    assert longest == pytest.approx(INTERVAL * (1 + JITTER))
+    assert middle == pytest.approx(SYNC_INTERVAL)
+    assert shortest == pytest.approx(SYNC_INTERVAL * (1 - JITTER))
+    assert longest == pytest.approx(SYNC_INTERVAL * (1 + JITTER))
 
 
 def test_the_interval_grows_without_a_network_and_is_reset_by_a_success() -> None:
@@ -39,7 +40,7 @@ def test_the_interval_grows_without_a_network_and_is_reset_by_a_success() -> Non
     for _ in range(6):
         schedule = schedule.after(OFFLINE)
         middles.append(delays(schedule)[1])
-    assert middles[:3] == pytest.approx([INTERVAL * 2, INTERVAL * 4, INTERVAL * 8])
+    assert middles[:3] == pytest.approx([SYNC_INTERVAL * 2, SYNC_INTERVAL * 4, SYNC_INTERVAL * 8])
     assert middles[-1] == LONGEST
     assert schedule.after(None) == SyncSchedule()
 
@@ -59,7 +60,7 @@ def test_an_ended_session_is_reported_at_once_and_retried_rarely() -> None:
     schedule = SyncSchedule().after(SessionEndedError("ended"))
     assert schedule.refused
     assert schedule.after(OFFLINE).refused
-    assert delays(schedule)[1] == pytest.approx(INTERVAL * 2)
+    assert delays(schedule)[1] == pytest.approx(SYNC_INTERVAL * 2)
     assert not schedule.after(None).refused
 
 
@@ -82,4 +83,4 @@ def test_every_delay_is_within_its_limits(
         schedule = schedule.after(outcome)
     delay = schedule.delay(chance)
     assert delay is not None
-    assert INTERVAL * (1 - JITTER) <= delay <= LONGEST
+    assert SYNC_INTERVAL * (1 - JITTER) <= delay <= LONGEST

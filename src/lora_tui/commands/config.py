@@ -122,7 +122,7 @@ def _in_file(setting: Setting, value: Any) -> str:
     """A value as the file has it, without quotes; secrets masked."""
     if value in (None, ""):
         return setting.unset or formats.NO_VALUE
-    return MASK if setting.masked else setting.kind.in_file(value)
+    return MASK if setting.masked else setting.kind.file_text(value)
 
 
 def _warn_of_unknown_names(context: Context, path: Path) -> None:

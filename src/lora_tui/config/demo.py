@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from lora_tui.config.load import DEMO_PROFILES
 from lora_tui.config.paths import Paths
-from lora_tui.config.table import Profile
+from lora_tui.config.table import DEMO_PROFILES, Profile
 from lora_tui.errors import ConfigError, UnreachableError
 from lora_tui.files import disk_error, write_private_file
 from lora_tui.json_values import read_object

@@ -1,7 +1,9 @@
 """Kinds of values that a setting can have: how each is written, checked and shown.
 
-`written` is the value as the configuration file has it (text, number, true or false). Checks raise
-ConfigError with `what`, the name of the setting and its place, and never quote a secret.
+A kind reads a value with `from_file` or `from_text`, writes it with `to_file` or `file_text`, and
+gives the Settings screen `display` and `edit_text`. `written` is the value as the configuration
+file has it (text, number, true or false). Checks raise ConfigError with `what`, the name of the
+setting and its place, and never quote a secret.
 """
 
 from __future__ import annotations
@@ -33,13 +35,13 @@ class Kind:
     choices: tuple[str, ...] = ()
     """All values in the order of the Settings screen, where they can be listed."""
 
-    def read(self, written: object, what: str) -> Any:
+    def from_file(self, written: object, what: str) -> Any:
         """The value for the program, of what is written in the file."""
         if not isinstance(written, str):
             raise ConfigError(f"{what} must be a text in quotes", remedy=_IN_FILE)
-        return self.of_text(written.strip(), what)
+        return self.from_text(written.strip(), what)
 
-    def of_text(self, text: str, what: str) -> Any:
+    def from_text(self, text: str, what: str) -> Any:
         """The value for the program, of the text in an environment variable."""
         if _NOT_IN_A_LINE.search(text):
             raise ConfigError(
@@ -48,34 +50,34 @@ class Kind:
             )
         return text
 
-    def written(self, text: str, what: str) -> Written:
+    def to_file(self, text: str, what: str) -> Written:
         """What the file gets for a text that a user typed; it is one that can be read back."""
         if _NOT_UTF_8.search(text):
             raise ConfigError(f"{what} is not valid text", remedy="write it in UTF-8")
-        self.of_text(text, what)
+        self.from_text(text, what)
         return text
 
-    def in_file(self, value: object) -> str:
+    def file_text(self, value: object) -> str:
         """A value of the program as the file would have it, without quotes."""
         return str(value)
 
-    def shown(self, written: object) -> str:
+    def display(self, written: object) -> str:
         """For the Settings screen."""
         return str(written)
 
-    def typed(self, written: object) -> str:
+    def edit_text(self, written: object) -> str:
         """What the line for typing begins with on that screen."""
-        return self.shown(written)
+        return self.display(written)
 
 
 class Url(Kind):
     """The address of a service; see `checked_url`."""
 
-    def of_text(self, text: str, what: str) -> str:
+    def from_text(self, text: str, what: str) -> str:
         """Without a slash at the end."""
         return checked_url(text, what)
 
-    def written(self, text: str, what: str) -> str:
+    def to_file(self, text: str, what: str) -> str:
         """The checked address."""
         return checked_url(text, what)
 
@@ -83,7 +85,7 @@ class Url(Kind):
 class Key(Kind):
     """A key or token that is sent in a header."""
 
-    def of_text(self, text: str, what: str) -> str:
+    def from_text(self, text: str, what: str) -> str:
         """As it is."""
         check_in_header(text, what)
         return text
@@ -92,7 +94,7 @@ class Key(Kind):
 class Directory(Kind):
     """A directory; `~` stands for the home directory."""
 
-    def of_text(self, text: str, what: str) -> Path:
+    def from_text(self, text: str, what: str) -> Path:
         """With `~` filled in."""
         return expanded(text, what)
 
@@ -100,13 +102,13 @@ class Directory(Kind):
 class Rate(Kind):
     """Bytes a second, such as 800K or 5M."""
 
-    def read(self, written: object, what: str) -> float:
+    def from_file(self, written: object, what: str) -> float:
         """In bytes a second; a plain number is accepted too."""
         if isinstance(written, int | float) and not 0 < written < _MOST_RATE:
             written = ""  # Python has no text of a very long number
-        return self.of_text(str(written) if isinstance(written, str | int | float) else "", what)
+        return self.from_text(str(written) if isinstance(written, str | int | float) else "", what)
 
-    def of_text(self, text: str, what: str) -> float:
+    def from_text(self, text: str, what: str) -> float:
         """In bytes a second."""
         try:
             return bytes_of(text)
@@ -115,15 +117,15 @@ class Rate(Kind):
                 f"{what} is not a rate", remedy='write it like this: "5M" or "800K"'
             ) from None
 
-    def in_file(self, value: object) -> str:
+    def file_text(self, value: object) -> str:
         """In the largest unit that keeps the number short."""
         return rate_text(float(str(value)))
 
-    def shown(self, written: object) -> str:
+    def display(self, written: object) -> str:
         """With its unit of time."""
         return f"{written}/s"
 
-    def typed(self, written: object) -> str:
+    def edit_text(self, written: object) -> str:
         """Without it."""
         return str(written)
 
@@ -133,28 +135,28 @@ class Switch(Kind):
 
     choices = (OFF, ON)
 
-    def read(self, written: object, what: str) -> bool:
+    def from_file(self, written: object, what: str) -> bool:
         """True or false."""
         if not isinstance(written, bool):
             raise ConfigError(f"{what} is true or false, without quotes", remedy=_IN_FILE)
         return written
 
-    def of_text(self, text: str, what: str) -> bool:
+    def from_text(self, text: str, what: str) -> bool:
         """True or false, of any usual word for it."""
         word = text.lower()
         if word not in _TRUE + _FALSE:
             raise ConfigError(f"{what} is neither true nor false", remedy="set it to true or false")
         return word in _TRUE
 
-    def written(self, text: str, what: str) -> bool:
+    def to_file(self, text: str, what: str) -> bool:
         """True or false."""
-        return self.of_text(text, what)
+        return self.from_text(text, what)
 
-    def in_file(self, value: object) -> str:
+    def file_text(self, value: object) -> str:
         """True or false, in TOML's words."""
         return "true" if value else "false"
 
-    def shown(self, written: object) -> str:
+    def display(self, written: object) -> str:
         """On or off."""
         return ON if written else OFF
 
@@ -167,7 +169,7 @@ class Choice(Kind):
         self.words = words
         self.choices = (unset, *words)
 
-    def read(self, written: object, what: str) -> str:
+    def from_file(self, written: object, what: str) -> str:
         """The word."""
         if written not in self.words:
             raise ConfigError(
@@ -175,9 +177,9 @@ class Choice(Kind):
             )
         return str(written)
 
-    def of_text(self, text: str, what: str) -> str:
+    def from_text(self, text: str, what: str) -> str:
         """The word."""
-        return self.read(text, what)
+        return self.from_file(text, what)
 
 
 class Number(Kind):
@@ -187,7 +189,7 @@ class Number(Kind):
         """`unit`: written behind the number on the Settings screen; fractions are allowed then."""
         self.least, self.most, self.unit = least, most, unit
 
-    def read(self, written: object, what: str) -> Any:
+    def from_file(self, written: object, what: str) -> Any:
         """The number."""
         whole = isinstance(written, int) and not isinstance(written, bool)
         fits = whole or (bool(self.unit) and isinstance(written, float))
@@ -196,20 +198,20 @@ class Number(Kind):
             raise ConfigError(f"{what} is {name} from {self.least} to {formats.count(self.most)}")
         return written
 
-    def of_text(self, text: str, what: str) -> Any:
+    def from_text(self, text: str, what: str) -> Any:
         """The number."""
-        return self.read(self._number(text), what)
+        return self.from_file(self._number(text), what)
 
-    def written(self, text: str, what: str) -> Written:
+    def to_file(self, text: str, what: str) -> Written:
         """The number, without a fraction that is zero."""
-        number: Written = self.of_text(text, what)
+        number: Written = self.from_text(text, what)
         return number
 
-    def in_file(self, value: object) -> str:
+    def file_text(self, value: object) -> str:
         """Without a fraction that is zero."""
         return f"{value:.15g}"
 
-    def shown(self, written: object) -> str:
+    def display(self, written: object) -> str:
         """With its unit."""
         return f"{written:g} {self.unit}".rstrip() if self.unit else str(written)
 

@@ -15,6 +15,7 @@ from typing import Any, Final, TextIO
 
 from lora_tui.config.paths import find_paths
 from lora_tui.config.table import (
+    DEMO_PROFILES,
     PROFILE_SETTINGS,
     PROFILES,
     UI,
@@ -33,8 +34,6 @@ from lora_tui.text import terminal_safe
 DEFAULT_PROFILE: Final = Variables().profile
 IGNORED: Final = "The configuration file has an unknown name, which is ignored"
 _TABLES: Final = (PROFILES, UI, "keys")
-DEMO_PROFILES: Final = ("demo", "demo-hostile")
-"""Of `lora-tui demo` and `lora-tui demo --hostile`, where the file has none of these names."""
 
 
 def load_profile(
@@ -61,7 +60,7 @@ def load_profile(
     chosen = variables(environment).profile if name is None else name
     check_profile_name(chosen, source="LORA_TUI_PROFILE" if name is None else "--profile")
     if chosen in DEMO_PROFILES and chosen not in profiles:
-        from lora_tui.config.demo import profile_from_note
+        from lora_tui.config.demo import profile_from_note  # late: only the demo needs it
 
         if tables.get(chosen) and warn is not None:
             ignored = ", ".join(sorted(tables[chosen]))

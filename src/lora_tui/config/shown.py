@@ -94,7 +94,7 @@ class Settings:
         # the demo's profile comes from neither the environment nor the file
         is_demo = bool(self.profile.identity)
         text, variable = ("", "") if is_demo else setting.text_in(self._environment)
-        value = setting.kind.written(text, variable) if text else table.get(setting.key)
+        value = setting.kind.to_file(text, variable) if text else table.get(setting.key)
         if value is None or value == "":
             is_directory = setting.field == "downloads"
             value = self.profile.paths.downloads_dir if is_directory else setting.default
@@ -107,11 +107,11 @@ class Settings:
         return SettingLine(
             key=setting.key,
             label=setting.label,
-            value=setting.unset if value is None else setting.kind.shown(value),
+            value=setting.unset if value is None else setting.kind.display(value),
             source=variable or (FILE if setting.key in table else DEFAULT),
             explanation=setting.hint,
             choices=setting.kind.choices,
-            typed="" if value is None else setting.kind.typed(value),
+            typed="" if value is None else setting.kind.edit_text(value),
             at_once=setting.at_once,
             is_changeable=not variable,
         )

@@ -26,6 +26,12 @@ UNOPENED_PIPE_SECONDS = 5.0
 PIPE_SECONDS = 60.0
 """The same until that program has written the value; it may ask for a password first."""
 _MOST_BYTES: Final = 1 << 20
+SYNC_INTERVAL: Final = 60.0
+"""Seconds between two syncs, where no setting says otherwise."""
+PARALLEL_DOWNLOADS: Final = 3
+"""Files that are downloaded at once, where no setting says otherwise."""
+DEMO_PROFILES: Final = ("demo", "demo-hostile")
+"""Of `lora-tui demo` and `lora-tui demo --hostile`, where the file has none of these names."""
 PROFILES, UI = "profiles", "ui"
 """Tables of the configuration file; a profile's own is [profiles.NAME]."""
 
@@ -76,17 +82,17 @@ class Setting:
         """Like `value`, and where it is set, in words for messages; empty where it is not."""
         text, name = self.text_in(environment)
         source = self._source(name, environment)
-        value = self.kind.of_text(text, source) if text else None
+        value = self.kind.from_text(text, source) if text else None
         written = table.get(self.key)
         if value is None and written is not None and not _is_blank(written):
             source = f"{self.key} of {place}"
-            value = self.kind.read(written, source)
+            value = self.kind.from_file(written, source)
         return Secret(value) if self.secret and value is not None else value, source
 
     def from_environment(self, environment: Mapping[str, str]) -> Any:
         """The value that the environment sets; None where it sets none. Raises ConfigError."""
         text, name = self.text_in(environment)
-        return self.kind.of_text(text, self._source(name, environment)) if text else None
+        return self.kind.from_text(text, self._source(name, environment)) if text else None
 
     def _source(self, name: str, environment: Mapping[str, str]) -> str:
         """The variable `name` in words; with the file that it names."""
@@ -182,7 +188,7 @@ class Profile(NamedTuple):
             label="Files at once",
             hint="files fetched at the same time, 1 to 16",
         ),
-    ] = 3
+    ] = PARALLEL_DOWNLOADS
     limit_rate: Annotated[
         float | None,
         Setting(
@@ -272,7 +278,7 @@ class Preferences(NamedTuple):
             hint="15 seconds or more; less often while offline",
             at_once=True,
         ),
-    ] = 60.0
+    ] = SYNC_INTERVAL
     mouse: Annotated[
         bool,
         Setting(

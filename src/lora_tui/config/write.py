@@ -48,7 +48,7 @@ def _written(key: str, text: str) -> Written:
         raise ConfigError(f"{key} takes one line of text")
     kind = setting_of(key).kind
     try:
-        return kind.written(text, key)
+        return kind.to_file(text, key)
     except ConfigError as error:
         if error.remedy != ConfigError.default_remedy:  # which is about a value in the file
             raise

@@ -9,15 +9,13 @@ from typing import Any, Final
 
 from lora_tui.config.table import Profile
 from lora_tui.engine.faults import unexpected
-from lora_tui.engine.protocol import error_document
+from lora_tui.engine.protocol import HARVEST, error_document
 from lora_tui.engine.server import log_unexpected
 from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.harvester import Harvester, connect
 from lora_tui.harvest.ledger import Ledger, ledger_path
 from lora_tui.harvest.loop import run_forever
 
-HARVEST: Final = "harvest"
-"""The event of a harvest that has started, is stopping or has ended."""
 INTERVAL: Final = 60.0
 """Seconds between two looks for new jobs."""
 

@@ -35,7 +35,7 @@ from lora_tui.engine.protocol import (
     read_message,
     was_upgraded,
 )
-from lora_tui.errors import EngineEndedError, LoraTuiError, UnreachableError, UpgradedError
+from lora_tui.errors import EngineEndedError, LoraTuiError, UpgradedError, ending_error
 from lora_tui.processes import module_command
 
 _log: Final = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ RESTART: Final = Backoff(0.2, 5.0)
 _ENDED: Final = "The engine has ended unexpectedly, so this may not have happened"
 """Of a request in flight."""
 _ENDED_OFTEN: Final = "It has ended unexpectedly several times"
+_UPGRADED: Final = "lora-tui was upgraded while it was open"
 
 
 class EngineState(Enum):
@@ -96,14 +97,19 @@ class Engine:
         self._open_channel, self._hello = open_channel, hello
         self.on_event: Callable[[Event], None] = lambda _: None
         self.on_state: Callable[[], None] = lambda: None
-        """Called on another thread; `on_state` after a change of `state`."""
+        """Called on other threads; `on_state` after each change of `state`, with `_changed` held:
+        it must not wait for another thread."""
         self._clock = clock
         self._changed = threading.Condition()
+        """Guards the fields below; `state` and `error` may be read without it. `_starts` belongs to
+        the thread that runs `_run`, and after FAILED to `start`."""
         self._state = EngineState.STARTING
         self._error: LoraTuiError | None = None
         self._thread: threading.Thread | None = None
         self._channel: Channel | None = None
         self._sending = threading.Lock()
+        """Held while one call is written to the pipe; taken without `_changed`, so that answers
+        are read also while the engine takes no requests."""
         self._calls: dict[int, Future[Any]] = {}
         self._last_id = 0
         self._starts: deque[float] = deque()
@@ -145,7 +151,7 @@ class Engine:
         with self._changed:
             self._changed.wait_for(lambda: self._state is not EngineState.STARTING)
             if self._state is EngineState.CLOSED:
-                raise UnreachableError("The application is ending")
+                raise ending_error()
             if self._state is EngineState.FAILED:
                 assert self._error is not None
                 raise self._error
@@ -186,13 +192,13 @@ class Engine:
             ended = reason or EngineEndedError(_ENDED)
             error = reason or EngineEndedError(_ENDED_OFTEN)
             if isinstance(error, EngineEndedError) and was_upgraded():
-                error = UpgradedError("lora-tui was upgraded while it was open")
+                error = UpgradedError(_UPGRADED)
             again = isinstance(error, EngineEndedError) and self._may_start_again()
             with self._changed:
                 calls, self._calls = self._calls, {}
                 self._channel = None
                 if self._state is EngineState.CLOSED:
-                    again, ended = False, UnreachableError("The application is ending")
+                    again, ended = False, ending_error()
                 elif again:
                     self._set(EngineState.STARTING)
                 else:
@@ -232,7 +238,7 @@ class Engine:
             if not isinstance(first, Ready):
                 return EngineEndedError("The engine did not start")
             if (first.protocol, first.build) != (PROTOCOL, BUILD):
-                return UpgradedError("lora-tui was upgraded while it was open")
+                return UpgradedError(_UPGRADED)
             with self._changed:
                 if self._is_closed():
                     return None

@@ -17,6 +17,10 @@ from lora_tui.cache.metadata import Owner
 from lora_tui.errors import EngineEndedError, LoraTuiError
 
 PROTOCOL: Final = 1
+KEYRING: Final = "keyring"
+"""The event of a keyring that keeps a call waiting (True), or does so no more (False)."""
+HARVEST: Final = "harvest"
+"""The event of a harvest that has started, is stopping or has ended; see `BackgroundHarvest`."""
 MAX_LINE: Final = 32 << 20
 """Bytes of the longest message: the header of an adapter with very many modules."""
 

@@ -1,4 +1,4 @@
-"""What the application may ask of the engine: one method a request, and the only list of them.
+"""What the engine does for each request: one method for each that `Writers` can send.
 
 The first request that needs the network connects. Without it (--offline) such a request raises
 UnreachableError, and the others work.
@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from lora_tui.account import keyring_store, login, sessions
 from lora_tui.adapters.inspection import adapter_document
@@ -25,7 +25,7 @@ from lora_tui.config.load import load_profile
 from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Profile
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
-from lora_tui.engine.protocol import Hello
+from lora_tui.engine.protocol import KEYRING, Hello
 from lora_tui.errors import (
     ConfigError,
     DiskError,
@@ -33,6 +33,7 @@ from lora_tui.errors import (
     NotConfiguredError,
     UnreachableError,
     UsageError,
+    ending_error,
 )
 from lora_tui.library.disk_check import check_presence
 from lora_tui.secret import Secret
@@ -41,8 +42,6 @@ from lora_tui.transfers.control import Control, cancel_model
 if TYPE_CHECKING:
     from lora_tui.engine.online import OnlineWriters
 
-KEYRING: Final = "keyring"
-"""The event of a keyring that keeps a call waiting (True), or does so no more (False)."""
 Tell = Callable[[str, Any], None]
 """Sends an event: its name, and data as JSON has it."""
 
@@ -64,6 +63,7 @@ class Requests:
         self._paths, self._profile, self._owner = paths, profile, owner
         self._connect = connect
         self._lock = threading.Lock()
+        """Guards `_connected`, `_leader`, `_leads` and `_closed`: requests run at the same time."""
         self._connected: OnlineWriters | None = None
         self._leader = ExitStack()
         self._leads = False
@@ -251,7 +251,7 @@ class Requests:
             raise _offline()
         with self._lock:
             if self._closed:
-                raise UnreachableError("The application is ending")
+                raise ending_error()
             if self._connected is None:
                 connected = self._connect()
                 if self._owner not in (None, connected.cache_owner):

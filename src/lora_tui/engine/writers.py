@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from lora_tui.errors import LoraTuiError, UnreachableError
+from lora_tui.errors import LoraTuiError, ending_error
 
 if TYPE_CHECKING:  # the application makes the writers before its first frame, and asks after it
     from lora_tui.adapters.inspection import Adapter
@@ -64,6 +64,8 @@ class Writers:
         self._readied = 0
         self.harvest = HarvestState()
         self.report = EngineReport()
+        """Both are replaced whole: by the thread that reads the engine's answers, or, while that
+        reads nothing, by the one that starts or ends the engine. So a screen may read them."""
         self.on_change: Callable[[], None] = lambda: None
         """Called on another thread after `harvest` or `report` has changed."""
 
@@ -220,7 +222,7 @@ class Writers:
     def _engine_now(self) -> Engine:
         with self._lock:
             if self._closed:
-                raise UnreachableError("The application is ending")
+                raise ending_error()
             if self._engine is None:
                 self._engine = self._make_engine()
                 self._engine.on_event = self._take_event
@@ -228,14 +230,14 @@ class Writers:
             return self._engine
 
     def _take_event(self, event: Event) -> None:
-        from lora_tui.engine.protocol import error_of
+        from lora_tui.engine.protocol import HARVEST, KEYRING, error_of
 
-        if event.name == "harvest":
+        if event.name == HARVEST:
             error = event.data["error"]
             self.harvest = HarvestState(
                 event.data["running"], event.data["stopping"], error_of(error) if error else None
             )
-        elif event.name == "keyring":
+        elif event.name == KEYRING:
             self.report = self.report._replace(waits_for_keyring=bool(event.data))
         self.on_change()
 

@@ -31,6 +31,7 @@ from lora_tui.cache.transfer_queue import (
     get_transfers,
     transfers_of,
 )
+from lora_tui.config.table import PARALLEL_DOWNLOADS
 from lora_tui.domain import Model
 from lora_tui.errors import CancelledError, InUseError, LoraTuiError, unexpected_error
 from lora_tui.files import translate_disk_errors
@@ -63,7 +64,7 @@ class RunnerOptions:
     server's Retry-After; None to give up."""
     etag_of: Callable[[str], str | None] = lambda _path: None
     """Object path → its current ETag; None if the storage does not tell."""
-    files_at_once: int = 3
+    files_at_once: int = PARALLEL_DOWNLOADS
     connections: int = 8
     """The maximum for one file."""
     limit: RateLimit | None = None

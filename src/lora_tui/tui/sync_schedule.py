@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple, Self
 
 from lora_tui.clock import Backoff
+from lora_tui.config.table import SYNC_INTERVAL
 from lora_tui.errors import (
     AuthenticationError,
     LoraTuiError,
@@ -16,13 +17,11 @@ from lora_tui.errors import (
     WrongPasswordError,
 )
 
-INTERVAL: Final = 60.0
-"""Seconds between two successful syncs."""
 LONGEST: Final = 900.0
 """The longest wait between two failed attempts, in seconds."""
 JITTER: Final = 0.2
 """The share by which a delay varies, so that many clients do not sync at once."""
-BACKOFF: Final = Backoff(INTERVAL, LONGEST, least=1 - JITTER, most=1 + JITTER)
+BACKOFF: Final = Backoff(SYNC_INTERVAL, LONGEST, least=1 - JITTER, most=1 + JITTER)
 NO_SESSION: Final = (SessionEndedError, NotSignedInError, WrongPasswordError)
 """Refusals that hold at once."""
 REFUSALS_THAT_HOLD: Final = 3
@@ -34,7 +33,7 @@ class SyncSchedule(NamedTuple):
 
     failures: int = 0
     """Failed attempts in a row."""
-    interval: float = INTERVAL
+    interval: float = SYNC_INTERVAL
     refusals: int = 0
     """Refused logins in a row."""
     ended: bool = False
