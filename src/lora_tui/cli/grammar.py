@@ -11,8 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import cache
+from types import SimpleNamespace
 
 from lora_tui import __version__
+from lora_tui.cli.call import APPLICATION, COMMON_DEFAULTS
 from lora_tui.cli.command_table import COMMANDS, Command
 from lora_tui.cli.options import FREE_TEXT, positive
 from lora_tui.errors import UsageError
@@ -23,19 +25,14 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-_APPLICATION = "interactive:open_application"
-
-
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> SimpleNamespace:
     """Parse the command line; `run` of the result is the `module:function` to call.
 
     Raises UsageError.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     common = _common()
-    arguments = argparse.Namespace(
-        **{action.dest: row[0] for action, row in zip(common._actions, _COMMON, strict=True)}
-    )
+    arguments = SimpleNamespace(**COMMON_DEFAULTS)
     before = _flags_before(words, common)
     for command in COMMANDS:
         if words[before : before + 1] == [command.name]:
@@ -45,7 +42,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             return _parser_of(command).parse_args(words[before + 1 :], arguments)
     if before == len(words):  # no command, and nothing of the harvest
         common.parse_args(words, arguments)
-        arguments.command, arguments.run = None, _APPLICATION
+        arguments.command, arguments.run = None, APPLICATION
         return arguments
     _check_command(words[before:])
     build_parser().parse_args(words, arguments)
@@ -53,7 +50,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         harvest = _harvest_options()
         if not arguments.harvest and any(map(harvest.has_option, words)):
             raise UsageError("This option is for the harvest", remedy="add --harvest")
-        arguments.run = "harvest:run" if arguments.harvest else _APPLICATION
+        arguments.run = "harvest:run" if arguments.harvest else APPLICATION
     elif arguments.harvest:
         raise UsageError("--harvest takes no command", remedy=f"leave out `{arguments.command}`")
     return arguments
@@ -278,20 +275,16 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-_COMMON: tuple[tuple[object, tuple[str, ...], dict[str, Any]], ...] = (
-    (None, ("--profile",), {"metavar": "NAME", "help": "the profile to use"}),
-    (
-        None,
-        ("--config",),
-        {"type": _path, "metavar": "FILE", "help": "read this configuration file"},
-    ),
-    (False, ("--offline",), {"action": "store_true", "help": "do not use the network"}),
-    (False, ("--json",), {"action": "store_true", "help": "print one JSON document on stdout"}),
-    (0, ("-v", "--verbose"), {"action": "count", "help": "log more (-vv: everything)"}),
-    (False, ("--no-color",), {"action": "store_true", "help": "do not use colours"}),
-    (False, ("--utc",), {"action": "store_true", "help": "show and read dates in UTC"}),
+_COMMON: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (("--profile",), {"metavar": "NAME", "help": "the profile to use"}),
+    (("--config",), {"type": _path, "metavar": "FILE", "help": "read this configuration file"}),
+    (("--offline",), {"action": "store_true", "help": "do not use the network"}),
+    (("--json",), {"action": "store_true", "help": "print one JSON document on stdout"}),
+    (("-v", "--verbose"), {"action": "count", "help": "log more (-vv: everything)"}),
+    (("--no-color",), {"action": "store_true", "help": "do not use colours"}),
+    (("--utc",), {"action": "store_true", "help": "show and read dates in UTC"}),
 )
-"""The options of every command: default, names, and the arguments of `add_argument`."""
+"""The options of every command: names, and the arguments of `add_argument`."""
 
 
 @cache
@@ -304,7 +297,7 @@ def _common() -> _Parser:
         formatter_class=_Formatter,
     )
     group = common.add_argument_group("for every command")
-    for _, names, options in _COMMON:
+    for names, options in _COMMON:
         group.add_argument(*names, **options)
     return common
 

@@ -5,7 +5,6 @@ Imports nothing heavy at module level: `lora-tui list` must not load Textual or 
 
 from __future__ import annotations
 
-import argparse
 import codecs
 import errno
 import gc
@@ -13,9 +12,10 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 from lora_tui import clock
-from lora_tui.cli.grammar import parse
+from lora_tui.cli.call import application_call
 from lora_tui.errors import DamagedCacheError, ExitCode, LoraTuiError, UsageError
 
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
@@ -70,7 +70,7 @@ def _run_and_report(words: Sequence[str]) -> int:
     verbosity, command = 0, ""
     profile: str | None = None
     try:
-        arguments = parse(words)
+        arguments = _parse(words)
         command = arguments.run
         json_wanted, verbosity = arguments.json, arguments.verbose
         profile = arguments.profile
@@ -184,7 +184,16 @@ def _reopen_closed_streams() -> None:
         sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123
 
 
-def _run(arguments: argparse.Namespace) -> ExitCode:
+def _parse(words: Sequence[str]) -> SimpleNamespace:
+    """The call that the words mean. Raises UsageError."""
+    if not words:
+        return application_call()
+    from lora_tui.cli.grammar import parse
+
+    return parse(words)
+
+
+def _run(arguments: SimpleNamespace) -> ExitCode:
     """Call the function of a command. Returns its exit code."""
     import importlib
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 from lora_tui.account import sessions
@@ -38,7 +38,7 @@ CACHE_REBUILT: Final = (
 class Context:
     """One call of the command line."""
 
-    def __init__(self, arguments: Namespace) -> None:
+    def __init__(self, arguments: SimpleNamespace) -> None:
         self.arguments = arguments
         self.out, self.talk = Output(sys.stdout), Output(sys.stderr)
 
