@@ -42,6 +42,7 @@ from lora_tui.cli.run import main
 main([])
 """
 LATER = (
+    "argparse.",
     "httpx.",
     "httpcore.",
     "postgrest.",
