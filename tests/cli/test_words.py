@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_tui.cli.call import COMMON_DEFAULTS, application_call
 from lora_tui.cli.grammar import build_parser, parse
 from lora_tui.config.table import PROFILE_SETTINGS, UI_SETTINGS
 from lora_tui.errors import missing_extra
@@ -109,3 +110,11 @@ def test_every_help_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatc
     for parser in parsers(build_parser()):
         for line in parser.format_help().splitlines():
             assert len(line) <= 80, line
+
+
+def test_a_start_without_words_is_what_the_parser_makes_of_no_words() -> None:
+    group = next(
+        group for group in build_parser()._action_groups if group.title == "for every command"
+    )
+    assert [action.dest for action in group._group_actions] == [*COMMON_DEFAULTS]
+    assert vars(application_call()) == vars(parse([]))
