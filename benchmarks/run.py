@@ -23,7 +23,9 @@ from figures import RESULTS, Figure, table
 from made_up import SHARED
 from ratios import svg
 
-NAMES = ("start", "sync", "queries", "interface", "chart", "transfers", "keys", "harvest")
+NAMES = (
+    "start", "sync", "queries", "interface", "chart", "weights", "transfers", "keys", "harvest",
+)  # fmt: skip
 
 
 def main(names: list[str]) -> int:

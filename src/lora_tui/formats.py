@@ -196,6 +196,15 @@ def number(value: float | None) -> str:
     return f"{value:.6g}"
 
 
+def significant(value: float | None) -> str:
+    """A measured value with three significant digits: `0.0123`, `1.23`, `123`, `1.2e-5`."""
+    if value is None or not math.isfinite(value):
+        return NO_VALUE
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        return scientific(value, 2)
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if value else "0"
+
+
 def scientific(value: float, digits: int) -> str:
     """`1.5e-7`, with at most `digits` digits after the point and no trailing zeros."""
     mantissa, _, exponent = f"{value:.{digits}e}".partition("e")

@@ -18,6 +18,7 @@ from lora_tui.domain.training import (
     Training,
     curve_from_points,
 )
+from lora_tui.domain.weight_summary import WeightSummary
 from lora_tui.json_values import Row
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "Quality",
     "Row",
     "Training",
+    "WeightSummary",
     "curve_from_points",
 ]

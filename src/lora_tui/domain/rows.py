@@ -8,6 +8,7 @@ from typing import Final
 
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain.training import Gpu, Hyperparameters, Quality, Training
+from lora_tui.domain.weight_summary import WeightSummary
 from lora_tui.json_values import (
     Row,
     identifier,
@@ -21,7 +22,9 @@ from lora_tui.json_values import (
 from lora_tui.text import terminal_safe
 
 NO_VERSION: Final = "unversioned"
-_CONFIGURATION: Final = frozenset({"preset_id", "hyperparameters", "gpu_config", "files"})
+_CONFIGURATION: Final = frozenset(
+    {"preset_id", "hyperparameters", "gpu_config", "files", "weights"}
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Model:
     files: tuple[ArtifactFile, ...]
     other_settings: tuple[tuple[str, str], ...] = ()
     """Keys of `configuration` that this version does not know, with their values."""
+    weights: WeightSummary | None = None
+    """What the weights say, where the harvest or the push has measured them."""
     dataset: Dataset | None = None
     job: Job | None = None
 
@@ -100,6 +105,7 @@ class Model:
             other_settings=remaining_values(
                 {key: value for key, value in configuration.items() if key not in _CONFIGURATION}
             ),
+            weights=WeightSummary.from_json(configuration.get("weights")),
             dataset=Dataset.from_row(dataset) if dataset else None,
             job=job,
         )
