@@ -17,7 +17,7 @@ from lora_tui.adapters.header import (
 )
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError, UsageError
-from lora_tui.files import disk_error
+from lora_tui.files import translate_disk_errors
 from lora_tui.text import terminal_safe
 
 WEIGHTS: Final = "adapter_model.safetensors"
@@ -79,20 +79,27 @@ def read_local(path: Path) -> Adapter:
 
     Raises IntegrityError, DiskError, NotFoundError and UsageError.
     """
-    try:
+    path, config = find_weights(path)
+    with translate_disk_errors("The file can't be read", path):
+        return Adapter(str(path), read_file_header(path), config)
+
+
+def find_weights(path: Path) -> tuple[Path, AdapterConfig | None]:
+    """A safetensors file, or the only one of a directory, and the configuration beside it.
+
+    Raises IntegrityError, DiskError, NotFoundError and UsageError.
+    """
+    with translate_disk_errors("The file can't be read", path):
         if path.is_dir():
             path = _weights_in(path)
         if not path.is_file():
             raise UsageError("Neither a file nor a directory", details=str(path))
-        facts = read_file_header(path)
         config = path.with_name(CONFIG)
         content = None
         if config.is_file():
             with config.open("rb") as file:
                 content = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise disk_error(error, "The file can't be read", path) from error
-    return Adapter(str(path), facts, read_config(content) if content else None)
+    return path, read_config(content) if content else None
 
 
 def read_remote(model: Model, sign: Callable[[str], str]) -> Adapter:

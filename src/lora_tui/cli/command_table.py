@@ -185,6 +185,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "spectrum",
+        "spectrum:spectrum",
+        "Analyse an adapter's weights: damage, norms, effective ranks",
+        options.spectrum_options,
+        examples=(
+            ("spectrum 3f2a9c1e", "a downloaded model, a line a layer"),
+            ("spectrum ./my-adapter --json", "a local directory, every module"),
+        ),
+    ),
+    Command(
         "serve-config",
         "serve_config:serve_config",
         "Print a snippet that loads a model in another program",

@@ -240,6 +240,15 @@ def inspect_options(parser: ArgumentParser) -> None:
     )
 
 
+def spectrum_options(parser: ArgumentParser) -> None:
+    """Add those of `spectrum`."""
+    parser.add_argument(
+        "target",
+        metavar="MODEL|DIR|FILE",
+        help=f"a local directory or file; or {_MODEL_HELP}, of a downloaded model",
+    )
+
+
 def serve_config_options(parser: ArgumentParser) -> None:
     """Add those of `serve-config`."""
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from lora_tui import formats
@@ -45,18 +46,29 @@ def inspect(context: Context) -> ExitCode:
     return ExitCode.INTEGRITY if adapter.problems else ExitCode.OK
 
 
-def _downloaded(context: Context, reference: str) -> Adapter:
+def downloaded_directory(context: Context, reference: str) -> Path | None:
+    """The directory of a downloaded model; None where it was not downloaded."""
     with context.cache() as db:
         model_id = resolve(db, reference).id
         directory = downloaded_to(db, model_id)
         if directory is None or not directory.is_dir():  # there may be another copy
             check_presence(db)
             directory = downloaded_to(db, model_id)
-    if directory is None or not directory.is_dir():
+    return directory if directory is not None and directory.is_dir() else None
+
+
+def not_downloaded(reference: str) -> NotFoundError:
+    """The error about a model that is not on this disk."""
+    return NotFoundError(
+        "The model was not downloaded", remedy=f"run `lora-tui download {reference}`"
+    )
+
+
+def _downloaded(context: Context, reference: str) -> Adapter:
+    directory = downloaded_directory(context, reference)
+    if directory is None:
         context.require_network()  # raises the error about --offline
-        raise NotFoundError(
-            "The model was not downloaded", remedy=f"run `lora-tui download {reference}`"
-        )
+        raise not_downloaded(reference)
     return read_local(directory)
 
 
