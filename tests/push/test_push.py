@@ -16,7 +16,7 @@ from lora_tui.commands import push as push_command
 from lora_tui.harvest import receipts
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
-from tests.push.adapter import trainer_state, weights, write_adapter
+from tests.push.adapter import TARGETS, trainer_state, weights, write_adapter
 
 STATE = trainer_state([2.0, 1.5, 0.9], {20: 1.6, 30: 1.1})
 
@@ -74,6 +74,7 @@ def test_an_adapter_becomes_a_model_that_is_rated_announced_and_downloaded_uncha
         [20, 1.5, 1.6],
         [30, 0.9, 1.1],
     ]
+    assert shown["configuration"]["weights"]["evaluated"] == len(TARGETS)
     assert shown["configuration"]["hyperparameters"]["lora_rank"] == 4
     assert shown["configuration"]["hyperparameters"]["learning_rate"] == 2e-4
     [job] = rows(configured, f"training_jobs?id=eq.{shown['job_id']}")

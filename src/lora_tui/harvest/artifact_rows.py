@@ -101,11 +101,16 @@ def artifact_id_of(job_id: str) -> str:
     return str(uuid.uuid5(NAMESPACE, job_id))
 
 
-def artifact_row(job: Row, points: Iterable[Row], files: Sequence[StoredFile]) -> dict[str, Any]:
+def artifact_row(
+    job: Row,
+    points: Iterable[Row],
+    files: Sequence[StoredFile],
+    weights: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The row of `model_artifacts`.
 
-    `points` are all metric points of the job in order of timestamp, read once and not kept. Raises
-    MalformedJobError.
+    `points` are all metric points of the job in order of timestamp, read once and not kept;
+    `weights` is the summary of the weights, where there is one. Raises MalformedJobError.
     """
     identity = Identity.of(job)
     run = MetricColumns(points)
@@ -124,6 +129,7 @@ def artifact_row(job: Row, points: Iterable[Row], files: Sequence[StoredFile]) -
             "hyperparameters": job.get("hyperparameters"),
             "gpu_config": job.get("gpu_config"),
             "files": {file.name: {"size": file.size, "sha256": file.sha256} for file in files},
+            **({} if weights is None else {"weights": weights}),
         },
         "artifacts": {file.name: file.path for file in files},
     }

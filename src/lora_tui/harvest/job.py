@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from lora_tui import clock
 from lora_tui.clock import parse_timestamp
@@ -25,6 +25,7 @@ from lora_tui.harvest.events import Event, FileStored, JobHarvested, JobStarted
 from lora_tui.harvest.failures import JobDeletedError, ResultMissingError, is_permanent
 from lora_tui.harvest.harvester import Harvester
 from lora_tui.harvest.lease import Lease, LeaseLostError
+from lora_tui.harvest.passing_weights import PassingWeights
 from lora_tui.harvest.publish import (
     check_stored,
     discard_if_deleted,
@@ -146,9 +147,10 @@ def _make_model(attempt: _Attempt, lease: Lease, *, yielding: bool) -> bool:
     artifact: Row | None = harvester.rest.artifact_by_job(identity.job_id)
     adopted = artifact is not None
     if artifact is None:
-        files = _store_files(attempt, lease, yielding=yielding)
+        files, weights = _store_files(attempt, lease, yielding=yielding)
         pages = harvester.rest.metric_points(identity.job_id)
-        row = artifact_row(attempt.job, (point for page in pages for point in page), files)
+        points = (point for page in pages for point in page)
+        row = artifact_row(attempt.job, points, files, weights)
         check_stored(harvester.storage, identity, files)
         lease.check()
         artifact, adopted = write_artifact(harvester.rest, row)
@@ -176,13 +178,20 @@ def _require_own_files(harvester: Harvester, identity: Identity) -> None:
         raise HeldElsewhereError
 
 
-def _store_files(attempt: _Attempt, lease: Lease, *, yielding: bool) -> list[StoredFile]:
-    """Store all files, small ones first: they show other harvesters that the job is in work."""
+def _store_files(
+    attempt: _Attempt, lease: Lease, *, yielding: bool
+) -> tuple[list[StoredFile], dict[str, Any] | None]:
+    """Store all files; returns them and the summary of the weights.
+
+    Small ones come first: they show other harvesters that the job is in work, and the
+    configuration is known when the weights pass.
+    """
     harvester, identity = attempt.harvester, attempt.identity
     source = _open_source(harvester, identity)
     source.check()
     receipts = _receipts(harvester, identity)
     files = []
+    passing = PassingWeights(source.names, attempt.check_stop)
     for name in sorted(source.names, key=lambda name: not name.endswith(".json")):
         if attempt.stopping():
             raise StoppedError
@@ -198,6 +207,7 @@ def _store_files(attempt: _Attempt, lease: Lease, *, yielding: bool) -> list[Sto
             on_growth=_progress_reporter(harvester, identity.job_id, name, attempt.on_progress),
             check_stop=attempt.check_stop,
             yielding=yielding,
+            measure=partial(passing.take, name),
         )
         try:
             file = store()
@@ -215,7 +225,7 @@ def _store_files(attempt: _Attempt, lease: Lease, *, yielding: bool) -> list[Sto
                 sent=file.sent,
             )
         )
-    return files
+    return files, passing.summary
 
 
 def _progress_reporter(

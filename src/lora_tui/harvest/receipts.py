@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from lora_tui.files import write_private_file
 from lora_tui.gateway.storage import ObjectInfo
@@ -39,6 +39,8 @@ class Receipt:
     """The strong ETag of the source; None where it has none."""
     checked: bool = True
     """False in receipts of versions that did not check the structure of files."""
+    measured: Any = None
+    """What was measured when the file passed (passing_weights.py), as JSON."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class Receipts:
         if receipt is None or version is None or receipt.source != version or not receipt.checked:
             return None
         return receipt if _fits(receipt, there) else None
+
+    def measured(self, name: str) -> Any:
+        """What the receipt of a file has recorded about it; untrusted."""
+        receipt = self._receipt(name)
+        return None if receipt is None else receipt.measured
 
     def all_ours(self, names: Iterable[str]) -> bool:
         """Whether this machine has begun or stored each of these files, by their stored names."""
@@ -149,6 +156,7 @@ class Receipts:
             etag,
             source if isinstance(source, str) else None,
             checked=entry.get("checked") is True,
+            measured=entry.get("measured"),
         )
 
     def _save(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from lora_tui import clock, formats
 from lora_tui.errors import ConflictError, IntegrityError, NotFoundError, not_enough_space
@@ -58,12 +58,15 @@ def store_file(
     on_growth: Callable[[int, int | None], None] | None = None,
     check_stop: Callable[[], None] | None = None,
     yielding: bool = False,
+    measure: Callable[[int | None, Any], Any] = lambda _descriptor, _recorded: None,
 ) -> StoredFile:
     """Store what `fill` writes, in a thread, as the object `path`.
 
     An object with the same bytes, by its receipt or its ETag, is not sent again. An unfinished
     upload in pieces is continued if the source still gives the same strong ETag; with a receipt the
     source is then not read at all. Unusable files (structure.py) never become whole objects.
+    `measure` gets the whole file, or None where it was not read, and what the receipt has recorded;
+    the receipt records what it returns.
     Raises what `fill` raises, what Storage raises, DamagedFileError, IntegrityError where the
     service has another size than we sent, with `yielding` HeldElsewhereError, and what
     `check_stop` raises.
@@ -82,6 +85,8 @@ def store_file(
         except DamagedFileError:
             receipts.forget(name)  # an upload of these bytes must not be continued
             raise
+        else:
+            measured = measure(spool.whole_file(), receipts.measured(name))
         finally:
             spool.close()
             thread.join()
@@ -92,7 +97,9 @@ def store_file(
             details=f"{name}: sent {formats.exact_bytes(contents.size)}, stored {stored.size}",
             remedy="nothing to do: the next cycle sends it again",
         )
-    receipts.add(name, Receipt(contents.size, contents.sha256, stored.etag, spool.version))
+    receipts.add(
+        name, Receipt(contents.size, contents.sha256, stored.etag, spool.version, measured=measured)
+    )
     return StoredFile(name, path, contents.size, contents.sha256, sent)
 
 
@@ -244,6 +251,11 @@ class Spool:
                 piece = os.pread(self._file.fileno(), min(available, _PIECE), offset)
             offset += len(piece)
             yield piece
+
+    def whole_file(self) -> int | None:
+        """The descriptor of the file, once all of it has arrived; its position is not used."""
+        with self._changed:
+            return self._file.fileno() if self._finished else None
 
     def md5(self) -> str:
         """The MD5, which a bucket uses as the ETag of bytes that were sent in one request."""

@@ -20,8 +20,10 @@ from lora_tui import formats
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
 from lora_tui.adapters.header import LoraHeader, read_file_header
 from lora_tui.clock import timestamp_text
+from lora_tui.domain.weight_summary import WeightSummary
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
 from lora_tui.files import disk_error, translate_disk_errors
+from lora_tui.harvest.passing_weights import measured_summary
 from lora_tui.harvest.structure import DamagedFileError, Inspector
 from lora_tui.json_values import integer, mapping, number, parse_json
 from lora_tui.text import terminal_safe
@@ -77,6 +79,8 @@ class LocalAdapter:
     config: AdapterConfig
     trained_at: datetime
     """When the weights were written."""
+    weights: WeightSummary | None
+    """What they say; None where they can't be measured."""
 
     @property
     def sha256(self) -> str:
@@ -103,8 +107,12 @@ def read_directory(directory: Path) -> LocalAdapter:
             if (directory / name).is_file()
         )
         trained_at = datetime.fromtimestamp(int(weights.stat().st_mtime), UTC)
+        with weights.open("rb") as opened:
+            summary = measured_summary(opened.fileno(), settings)
     left_out = tuple(terminal_safe(name, limit=80) for name in names if name not in PUSHED)
-    return LocalAdapter(directory, files, left_out, facts, settings, trained_at)
+    return LocalAdapter(
+        directory, files, left_out, facts, settings, trained_at, WeightSummary.from_json(summary)
+    )
 
 
 @contextmanager

@@ -214,7 +214,8 @@ def _push(
             _write_job(rest, plan.job)
         _write_points(rest, identity.job_id, plan.points)
         points = (point for page in rest.metric_points(identity.job_id) for point in page)
-        row = {**artifact_row(plan.job, points, stored), "name": plan.name}
+        weights = plan.adapter.weights.as_json() if plan.adapter.weights else None
+        row = {**artifact_row(plan.job, points, stored, weights), "name": plan.name}
         check_stored(gateway.storage, identity, stored)
         artifact, existed = write_artifact(rest, row)
     publish(rest, gateway.storage, receipts, identity, artifact)

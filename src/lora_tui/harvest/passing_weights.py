@@ -1,0 +1,81 @@
+"""Measures the weights of a job while its files pass, for `configuration.weights` of the model."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, read_config
+from lora_tui.adapters.weight_facts import summarise
+from lora_tui.domain.weight_summary import WeightSummary
+from lora_tui.errors import LoraTuiError
+
+EFFORT: Final = 5e11
+"""For `measure_descriptor`: about a minute, also for a hostile file."""
+_CONFIG: Final = "adapter_config.json"
+_WEIGHTS: Final = "adapter_model.safetensors"
+_log: Final = logging.getLogger("lora_tui.harvest")
+_MOST_KEPT: Final = 64 << 10
+"""Bytes of a configuration that a receipt keeps."""
+
+
+class PassingWeights:
+    """The configuration and the weights of one adapter, as they pass.
+
+    Nothing that goes wrong here stops a harvest or a push: the model then has no summary.
+    """
+
+    def __init__(self, names: Iterable[str], check_stop: Callable[[], None] = lambda: None) -> None:
+        """`names`: all files of the adapter; `check_stop` is called between tensors."""
+        weights = [name for name in names if name.lower().endswith(".safetensors")]
+        self._weights = _WEIGHTS if _WEIGHTS in weights else "".join(weights[:1])
+        self._is_single = len(weights) == 1 or _WEIGHTS in weights
+        self._check_stop = check_stop
+        self._config: AdapterConfig | None = None
+        self.summary: dict[str, Any] | None = None
+        """What the model's row gets; None until the weights have passed."""
+
+    def take(self, name: str, descriptor: int | None, recorded: object) -> Any:
+        """Read a file that has passed; returns what its receipt should record, as JSON.
+
+        `descriptor`: the whole file; None where it was not read again since an earlier attempt,
+        which has `recorded` this.
+        """
+        if name == _CONFIG:
+            return self._take_config(descriptor, recorded)
+        if name == self._weights and self._is_single:
+            return self._take_weights(descriptor, recorded)
+        return None
+
+    def _take_config(self, descriptor: int | None, recorded: object) -> str | None:
+        text = recorded if isinstance(recorded, str) else ""
+        try:
+            content = os.pread(descriptor, MAX_CONFIG_BYTES, 0) if descriptor else text.encode()
+            self._config = read_config(content) if content else None
+            return content.decode() if len(content) <= _MOST_KEPT else None
+        except (LoraTuiError, OSError, UnicodeError):
+            return None
+
+    def _take_weights(self, descriptor: int | None, recorded: object) -> dict[str, Any] | None:
+        if descriptor is None:
+            known = WeightSummary.from_json(recorded)
+            self.summary = None if known is None else known.as_json()
+        else:
+            self.summary = measured_summary(descriptor, self._config, self._check_stop)
+        return self.summary
+
+
+def measured_summary(
+    descriptor: int, config: AdapterConfig | None, check_stop: Callable[[], None] = lambda: None
+) -> dict[str, Any] | None:
+    """The summary of an open safetensors file; None where it can't be measured."""
+    from lora_tui.adapters.weights import measure_descriptor  # late: loads numpy
+
+    try:
+        facts = measure_descriptor(descriptor, config, effort=EFFORT, check_stop=check_stop)
+    except (LoraTuiError, OSError, MemoryError, ArithmeticError, ValueError) as error:
+        _log.warning("no summary of weights: %s", type(error).__name__)
+        return None
+    return summarise(facts).as_json()
