@@ -97,7 +97,6 @@ def _tensor(begin: int, end: int) -> str:
         pytest.param(_file("[]"), id="no table"),
         pytest.param(_file('{"a":' * 100_000 + "1" + "}" * 100_000), id="deep"),
         pytest.param(_file("[" * 100_000), id="deep and broken"),
-        pytest.param(_file(f'{{"a": {_tensor(0, 8)}, "a": {_tensor(0, 8)}}}', 8), id="repeated"),
         pytest.param(_file(f'{{"a": {_tensor(0, 8)}, "b": {_tensor(4, 12)}}}', 12), id="overlap"),
         pytest.param(_file(f'{{"a": {_tensor(0, 8)}, "b": {_tensor(10, 12)}}}', 12), id="gap"),
         pytest.param(_file(f'{{"a": {_tensor(0, 8)}}}', 4), id="beyond the end"),

@@ -8,7 +8,8 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.adapters.config import config_mismatches, read_config
+from lora_tui.adapters.agreement import find_disagreements
+from lora_tui.adapters.config import read_config
 from lora_tui.adapters.header import header_length, read_header
 from lora_tui.errors import IntegrityError
 from tests.fuzz.conftest import examples
@@ -60,7 +61,9 @@ def test_any_header_is_read_or_refused(beginning: bytes, size: int | None) -> No
     except IntegrityError as error:
         said = f"{error} {error.details or ''}"
     else:
-        said = " ".join((*facts.problems, *config_mismatches(facts, read_config(b'{"r": 8}'))))
+        config = read_config(b'{"peft_type": "LORA", "r": 8}')
+        findings = find_disagreements(facts, config)
+        said = " ".join((*facts.problems, *findings.problems, *findings.remarks))
     assert not any(character in said for character in ESCAPES)
 
 
@@ -72,4 +75,44 @@ def test_any_adapter_config_is_read_or_refused(content: bytes) -> None:
         read_config(content)
     except IntegrityError as error:
         said = f"{error} {error.details or ''}"
+    assert not any(character in said for character in ESCAPES)
+
+
+_texts: Final = st.text(max_size=6) | st.sampled_from(("q_proj", ".*", "(a+)+", "(", "\x1b[2J"))
+_settings: Final = st.one_of(
+    json_values,
+    st.lists(_texts, max_size=3),
+    st.dictionaries(_texts, st.integers(-2, 40) | json_values, max_size=3),
+    st.integers(-2, 40),
+    _texts,
+)
+_KEYS: Final = (
+    "r", "lora_alpha", "target_modules", "target_parameters", "exclude_modules", "rank_pattern",
+    "alpha_pattern", "modules_to_save", "layers_to_transform", "layers_pattern", "bias",
+    "layer_replication", "trainable_token_indices", "init_lora_weights", "task_type", "use_dora",
+)  # fmt: skip
+
+
+@given(
+    peft_type=st.sampled_from(("LORA", "LOHA", "ADALORA", "VERA", "NEW")),
+    settings=st.dictionaries(st.sampled_from(_KEYS), _settings),
+)
+@examples(150)
+def test_any_settings_of_an_adapter_are_compared_with_its_weights(
+    peft_type: str, settings: dict[str, object]
+) -> None:
+    table = {
+        name: {"dtype": "F16", "shape": shape, "data_offsets": [place, place + 32]}
+        for name, shape, place in (
+            (_NAMES[0], [4, 4], 0),
+            (_NAMES[1], [4, 4], 32),
+            ("base_model.model.mlp.experts.base_layer.lora_A.weight", [4, 4], 64),
+            ("base_model.model.mlp.experts.base_layer.lora_B.weight", [4, 4], 96),
+        )
+    }
+    text = json.dumps(table).encode()
+    facts = read_header(len(text).to_bytes(8, "little") + text)
+    content = json.dumps({"peft_type": peft_type, **settings}).encode()
+    findings = find_disagreements(facts, read_config(content))
+    said = " ".join((*findings.problems, *findings.remarks))
     assert not any(character in said for character in ESCAPES)

@@ -154,7 +154,8 @@ async def test_the_header_of_a_downloaded_adapter_is_read_and_checked_automatica
     place = tmp_path / "adapter"
     place.mkdir()
     (place / "adapter_model.safetensors").write_bytes(header(16))
-    (place / "adapter_config.json").write_text(json.dumps({"r": 8, "lora_alpha": 16}))
+    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
+    (place / "adapter_config.json").write_text(json.dumps(config))
     db = open_cache(model.path)
     with transaction(db, Topic.MODELS):
         downloaded.put_downloaded(db, MODEL, place)

@@ -129,7 +129,7 @@ def module_settings(
     """The rank, alpha and scaling that the configuration gives a module.
 
     The name is that of the base model, without `base_model.model.`; for one of the
-    `target_parameters` it ends in the name of the parameter: `model.layers.0.mlp.experts.down_proj`.
+    `target_parameters` it ends in the parameter's: `model.layers.0.mlp.experts.down_proj`.
     PEFT looks rank and alpha up separately, each by the first key that matches. `work` bounds the
     time that untrusted patterns take for all calls that share it.
     """

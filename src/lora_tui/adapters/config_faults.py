@@ -60,9 +60,7 @@ def _setting_faults(table: Mapping[str, Any]) -> list[str]:
     method, dora = table.get("init_lora_weights", True), table.get("use_dora")
     if table.get("lora_bias"):
         if not isinstance(method, bool):
-            found.append(
-                f"lora_bias does not work with init_lora_weights {_shown(method)} in PEFT"
-            )
+            found.append(f"lora_bias does not work with init_lora_weights {_shown(method)} in PEFT")
         if dora:
             found.append("lora_bias does not work with DoRA in PEFT")
     if dora and table.get("megatron_config"):

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
+from lora_tui.adapters.agreement import Findings, find_disagreements, other_type
+from lora_tui.adapters.config import (
+    MAX_CONFIG_BYTES,
+    AdapterConfig,
+    config_document,
+    config_from,
+    read_config,
+)
 from lora_tui.adapters.header import (
+    PREFIX_BYTES,
+    Header,
     LoraHeader,
-    LoraModule,
     bytes_needed,
-    read_file_header,
+    parse_header,
     read_header,
 )
+from lora_tui.adapters.modules import AdaptedModule, adapted_modules
+from lora_tui.adapters.tensor_names import LoraModule
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.files import translate_disk_errors
@@ -25,6 +37,14 @@ CONFIG: Final = "adapter_config.json"
 
 _FIRST_READ: Final = 128 * 1024
 """Bytes; enough for the header of most adapters, so that one request suffices."""
+_SCALARS: Final = {"F16": "<e", "F32": "<f", "F64": "<d"}
+_MOST_ALPHAS: Final = 20_000
+_LAYOUTS: Final = {
+    "MLX": "LoRA for MLX",
+    "kohya": "LoRA of kohya's trainers",
+    "diffusers": "LoRA for diffusers",
+    "ComfyUI": "LoRA for ComfyUI",
+}
 
 
 @dataclass(frozen=True)
@@ -36,42 +56,87 @@ class Adapter:
     config: AdapterConfig | None
     model: Model | None = None
     """The model, where the adapter was read from the bucket."""
+    sub_adapters: tuple[str, ...] = ()
+    """Names of other adapters in folders beside the weights."""
+    alphas: Mapping[str, float] = field(default_factory=dict)
+    """Module → alpha, where the file of weights has them."""
+
+    @cached_property
+    def modules(self) -> tuple[AdaptedModule, ...]:
+        """The adapted modules with rank, alpha and scaling."""
+        return adapted_modules(self.header, self.config, self.alphas)
+
+    @cached_property
+    def findings(self) -> Findings:
+        """Problems and remarks about the weights and their configuration."""
+        return find_disagreements(self.header, self.config, self.modules)
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about invalid weights, or weights that do not match the configuration."""
-        if self.config is None:
-            return self.header.problems
-        return (*self.header.problems, *config_mismatches(self.header, self.config))
+        """Sentences: why PEFT does not load it."""
+        return self.findings.problems
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences about what is unusual, but loads."""
+        return self.findings.remarks
+
+    @property
+    def kind(self) -> str:
+        """What it is, with its variants: `LoRA, rsLoRA, DoRA`, `IA³`, `LoRA for MLX`."""
+        config = self.config
+        if config is None or config.format == "MLX":
+            layout = "MLX" if config is not None else self.header.layout
+            plain = "LoRA" if self.header.modules else "unknown"
+            name = _LAYOUTS.get(layout, plain)
+        elif config.kind is not None:
+            name = config.kind.title
+        else:
+            name = config.peft_type or "LoRA"
+        if config is None:
+            return name
+        more = [*(["rsLoRA"] if config.rslora else []), *config.variants]
+        return ", ".join([name, *more])
+
+    @property
+    def explanation(self) -> str:
+        """One sentence about an adapter that is not LoRA; empty for LoRA."""
+        config = self.config
+        return other_type(config) if config is not None and not config.is_lora else ""
 
 
 def adapter_document(adapter: Adapter) -> dict[str, Any]:
     """The adapter without its model, as JSON has it; `adapter_from` reads it."""
-    header, config = adapter.header, adapter.config
+    config = adapter.config
     return {
         "file": adapter.file,
-        "header": asdict(header),
-        "config": None if config is None else asdict(config),
+        "header": asdict(adapter.header),
+        "config": None if config is None else config_document(config),
+        "sub_adapters": list(adapter.sub_adapters),
+        "alphas": dict(adapter.alphas),
     }
 
 
 def adapter_from(document: Mapping[str, Any], model: Model) -> Adapter:
-    """The adapter of `adapter_document`, which was read from the bucket for this model."""
-    header = dict(document["header"])
+    """The adapter of `adapter_document`, which was read from the bucket for this model.
+
+    Also of a document that an older version wrote.
+    """
+    known = {each.name for each in fields(LoraHeader)}
+    header = {name: value for name, value in document["header"].items() if name in known}
     header["modules"] = tuple(LoraModule(**module) for module in header["modules"])
-    for name in ("other_tensors", "problems"):
-        header[name] = tuple(header[name])
+    for name, value in header.items():
+        if isinstance(value, list):
+            header[name] = tuple(value)
     config = document["config"]
-    if config is not None:
-        targets = config["target_modules"]
-        config = AdapterConfig(
-            **{
-                **config,
-                "target_modules": None if targets is None else tuple(targets),
-                "modules_to_save": tuple(config["modules_to_save"]),
-            }
-        )
-    return Adapter(str(document["file"]), LoraHeader(**header), config, model)
+    return Adapter(
+        str(document["file"]),
+        LoraHeader(**header),
+        None if config is None else config_from(config),
+        model,
+        tuple(document.get("sub_adapters", ())),
+        dict(document.get("alphas", {})),
+    )
 
 
 def read_local(path: Path) -> Adapter:
@@ -79,9 +144,10 @@ def read_local(path: Path) -> Adapter:
 
     Raises IntegrityError, DiskError, NotFoundError and UsageError.
     """
-    path, config = find_weights(path)
+    path, config, others = _find(path)
     with translate_disk_errors("The file can't be read", path):
-        return Adapter(str(path), read_file_header(path), config)
+        facts, alphas = _read_file(path)
+    return Adapter(str(path), facts, config, sub_adapters=others, alphas=alphas)
 
 
 def find_weights(path: Path) -> tuple[Path, AdapterConfig | None]:
@@ -89,17 +155,8 @@ def find_weights(path: Path) -> tuple[Path, AdapterConfig | None]:
 
     Raises IntegrityError, DiskError, NotFoundError and UsageError.
     """
-    with translate_disk_errors("The file can't be read", path):
-        if path.is_dir():
-            path = _weights_in(path)
-        if not path.is_file():
-            raise UsageError("Neither a file nor a directory", details=str(path))
-        config = path.with_name(CONFIG)
-        content = None
-        if config.is_file():
-            with config.open("rb") as file:
-                content = file.read(MAX_CONFIG_BYTES + 1)
-    return path, read_config(content) if content else None
+    path, config, _ = _find(path)
+    return path, config
 
 
 def read_remote(model: Model, sign: Callable[[str], str]) -> Adapter:
@@ -120,14 +177,75 @@ def read_remote(model: Model, sign: Callable[[str], str]) -> Adapter:
     content = None
     if config is not None:
         content, _ = read_prefix(sign(config.path), MAX_CONFIG_BYTES + 1)
-    return Adapter(weights.label, facts, read_config(content) if content else None, model)
+    return Adapter(
+        weights.label, facts, read_config(content) if content is not None else None, model
+    )
 
 
-def _weights_in(directory: Path) -> Path:
+def _find(path: Path) -> tuple[Path, AdapterConfig | None, tuple[str, ...]]:
+    """The weights, their configuration, and the names of adapters in folders beside them."""
+    others: tuple[str, ...] = ()
+    with translate_disk_errors("The file can't be read", path):
+        if path.is_dir():
+            path, others = _weights_in(path)
+        if not path.is_file():
+            raise UsageError("Neither a file nor a directory", details=str(path))
+        config = path.with_name(CONFIG)
+        content = None
+        if config.is_file():
+            with config.open("rb") as file:
+                content = file.read(MAX_CONFIG_BYTES + 1)
+    return path, read_config(content) if content is not None else None, others
+
+
+def _read_file(path: Path) -> tuple[LoraHeader, dict[str, float]]:
+    """The header, and the alphas that kohya's trainers save as tensors of one value."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        prefix = file.read(PREFIX_BYTES)
+        prefix += file.read(bytes_needed(prefix, size) - PREFIX_BYTES)
+        facts = read_header(prefix, file_size=size)
+        alphas: dict[str, float] = {}
+        if facts.layout in ("kohya", "diffusers", "ComfyUI"):
+            table = parse_header(prefix[PREFIX_BYTES:], file_size=size)
+            for name, place in _alpha_tensors(table):
+                tensor = table.tensors[name]
+                file.seek(PREFIX_BYTES + table.length + place)
+                value = file.read(tensor.end - tensor.start)
+                [alpha] = struct.unpack(_SCALARS[tensor.dtype], value)
+                alphas[terminal_safe(name.removesuffix(".alpha"), limit=200)] = alpha
+    return facts, alphas
+
+
+def _alpha_tensors(table: Header) -> list[tuple[str, int]]:
+    """Name and place of each alpha, in the order of the file."""
+    found = [
+        (name, tensor.start)
+        for name, tensor in table.tensors.items()
+        if name.endswith(".alpha") and tensor.parameters == 1 and tensor.dtype in _SCALARS
+    ]
+    return sorted(found, key=lambda each: each[1])[:_MOST_ALPHAS]
+
+
+def _weights_in(directory: Path) -> tuple[Path, tuple[str, ...]]:
+    """The weights of a directory, and the names of the adapters in its folders.
+
+    PEFT saves an adapter that is not named `default` in a folder of its name.
+    """
+    folders = tuple(sorted(path.parent.name for path in directory.glob(f"*/{WEIGHTS}")))
+    shown = tuple(terminal_safe(name, limit=80) for name in folders)
     if (directory / WEIGHTS).is_file():
-        return directory / WEIGHTS
-    found = sorted(file for file in directory.glob("*.safetensors") if file.is_file())
-    return directory / _only_one([file.name for file in found], str(directory))
+        return directory / WEIGHTS, shown
+    found = sorted(file.name for file in directory.glob("*.safetensors") if file.is_file())
+    if found or not folders:
+        return directory / _only_one(found, str(directory)), shown
+    if len(folders) > 1:
+        raise UsageError(
+            "Several adapters in folders",
+            details=", ".join(shown[:5]) + (", …" if len(shown) > 5 else ""),
+            remedy=f"name one of them, such as {shown[0]}, at the end of the path",
+        )
+    return directory / folders[0] / WEIGHTS, ()
 
 
 def _weights_of(model: Model) -> ArtifactFile:

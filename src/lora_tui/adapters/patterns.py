@@ -1,12 +1,13 @@
 """Matches the regular expressions of an `adapter_config.json` as PEFT does, in bounded time.
 
 The expressions are untrusted, and Python's `re` can take exponential time for a short one. So
-only plain names go to `re`. Other expressions are matched here by following all alternatives at
-once: the state is the set of positions that can be reached, which grows no larger than the name.
-Supported are literals, `.`, classes, escapes, groups, `|`, repeats, anchors and lookahead; without
-back-references the order of alternatives does not change whether there is a match, so the answer is
-that of `re`. Whatever is not supported, or takes too many steps, is reported as undecided and never
-guessed. A timeout or another process would do the same at a price that `inspect` would feel.
+only plain names, and expressions with one repeat of one character and one choice, go to `re`.
+Other expressions are matched here by following all alternatives at once: the state is the set of
+positions that can be reached, which grows no larger than the name. Supported are literals, `.`,
+classes, escapes, groups, `|`, repeats, anchors and lookahead; without back-references the order of
+alternatives does not change whether there is a match, so the answer is that of `re`. Whatever is
+not supported, or takes too many steps, is reported as undecided and never guessed. A timeout or
+another process would do the same at a price that `inspect` would feel.
 """
 
 from __future__ import annotations
@@ -21,10 +22,17 @@ from typing import Final
 MAX_PATTERN: Final = 2_000
 """Characters of a pattern that is still matched."""
 
-_STEPS: Final = 400_000
+_STEPS: Final = 3_000_000
 """Work for all the modules of one adapter; about half a second."""
+_CHARACTERS_A_STEP: Final = 50
+"""How many characters `re` compares in the time of one step here."""
 _MAX_DEPTH: Final = 40
 _PLAIN: Final = re.compile(r"\^?(?:[A-Za-z0-9_-]|\\?\.)+")
+_ENDING: Final = r"(.*\.)?({})$"
+"""As PEFT builds it of a key: utils/other.py, get_pattern_key."""
+_WHOLE: Final = r"(?:{})\Z"
+_PART: Final = r"(^|.*\.){}($|\..*)"
+"""As PEFT builds it of a name in `modules_to_save`: tuners/tuners_utils.py."""
 _LAST_PART: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 _CLASSES: Final[dict[str, Callable[[str], bool]]] = {
     "d": str.isdecimal,
@@ -83,9 +91,7 @@ def first_match(keys: Iterable[str], name: str, work: Work | None = None) -> Fou
     """
     work = work or Work()
     for key in keys:
-        if key == name:
-            return Found(key)
-        matched = _matches_ending(key, name, work)
+        matched = key == name or _matches(_ENDING, key, name, work)
         if matched is None:
             return Found(None, decided=False)
         if matched:
@@ -95,67 +101,72 @@ def first_match(keys: Iterable[str], name: str, work: Work | None = None) -> Fou
 
 def matches_whole(pattern: str, name: str, work: Work | None = None) -> bool | None:
     """Whether the pattern matches the whole name; None where it was not evaluated."""
-    return _run(_compiled(f"(?:{pattern})\\Z"), name, work or Work())
+    return _matches(_WHOLE, pattern, name, work or Work())
+
+
+def matches_part(pattern: str, name: str, work: Work | None = None) -> bool | None:
+    """Whether the pattern matches parts of the name between dots; None where not evaluated."""
+    return _matches(_PART, pattern, name, work or Work())
 
 
 def is_invalid(pattern: str) -> bool:
     """Whether Python refuses the pattern where PEFT uses it, as a part of another."""
-    if _PLAIN.fullmatch(pattern):
-        return False
-    if len(pattern) > MAX_PATTERN:
+    if len(pattern) > MAX_PATTERN or _PLAIN.fullmatch(pattern):
         return False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(_as_ending(pattern))
+        _compile(_ENDING.format(pattern))
     except (re.error, RecursionError, OverflowError):
         return True
     return False
 
 
-def _as_ending(key: str) -> str:
-    """The expression that PEFT 0.21 builds of a key: utils/other.py, get_pattern_key."""
-    return rf"(.*\.)?({key})$"
-
-
-def _matches_ending(key: str, name: str, work: Work) -> bool | None:
-    if _PLAIN.fullmatch(key):
-        last = _LAST_PART.search(key)
-        if last is not None and not name.endswith(last[0]):  # most keys differ already here
-            return False
-        return _plain(key).match(name) is not None
-    return _run(_compiled(_as_ending(key)), name, work)
-
-
-@lru_cache(maxsize=4_096)
-def _plain(key: str) -> re.Pattern[str]:
-    return re.compile(_as_ending(key))
-
-
-def _run(step: Step | None, name: str, work: Work) -> bool | None:
-    if step is None:
-        return None
+def _matches(frame: str, pattern: str, name: str, work: Work) -> bool | None:
     try:
-        return bool(step(name, {0}, work))
+        work.spend(1)
+        if _PLAIN.fullmatch(pattern):
+            last = _LAST_PART.search(pattern)
+            if frame is _ENDING and last is not None and not name.endswith(last[0]):
+                return False  # most keys differ already here
+            return _plain(frame.format(pattern)).match(name) is not None
+        matcher = _matcher(frame, pattern)
+        if isinstance(matcher, re.Pattern):
+            work.spend(len(name) ** 2 // _CHARACTERS_A_STEP)
+            return matcher.match(name) is not None
+        return None if matcher is None else bool(matcher(name, {0}, work))
     except _OutOfStepsError:
         return None
 
 
+def _compile(pattern: str) -> re.Pattern[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return re.compile(pattern)
+
+
+@lru_cache(maxsize=4_096)
+def _plain(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> Step | None:
+def _matcher(frame: str, pattern: str) -> re.Pattern[str] | Step | None:
     """None where the pattern is invalid, or has syntax that is not supported."""
     if len(pattern) > MAX_PATTERN:
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(pattern)
-        parser = _Parser(pattern)
-        step = parser.alternatives(0)
-        parser.require_end()
+        whole = frame.format(pattern)
+        compiled = _compile(whole)
+        parser, own = _Parser(whole), _Parser(frame.format("x"))
+        step, _ = parser.read(), own.read()
     except (re.error, RecursionError, OverflowError, _UnsupportedError):
         return None
-    return step
+    # at most one repeat beside those of the frame: `re` takes quadratic time at worst
+    is_simple = (
+        parser.repeats - own.repeats <= 1
+        and parser.repeated_groups == own.repeated_groups
+        and parser.choices - own.choices <= 1
+    )
+    return compiled if is_simple else step
 
 
 class _Parser:
@@ -164,25 +175,35 @@ class _Parser:
     def __init__(self, pattern: str) -> None:
         self._text = pattern
         self._at = 0
+        self.repeats = 0
+        """Of single characters and classes."""
+        self.repeated_groups = 0
+        self.choices = 0
 
-    def require_end(self) -> None:
-        """Raises _UnsupportedError where something is left."""
+    def read(self) -> Step:
+        """The whole pattern. Raises _UnsupportedError."""
+        step = self._alternatives(0)
         if self._at != len(self._text):
             raise _UnsupportedError
+        return step
 
-    def alternatives(self, depth: int) -> Step:
+    def _alternatives(self, depth: int) -> Step:
         """Sequences with `|` between them."""
         if depth > _MAX_DEPTH:
             raise _UnsupportedError
         options = [self._sequence(depth)]
         while self._take("|"):
             options.append(self._sequence(depth))
-        return options[0] if len(options) == 1 else _any_of(options)
+        if len(options) == 1:
+            return options[0]
+        self.choices += 1
+        return _any_of(options)
 
     def _sequence(self, depth: int) -> Step:
         steps: list[Step] = []
         while self._at < len(self._text) and self._text[self._at] not in "|)":
-            steps.append(self._repeated(self._atom(depth)))
+            group = self._text[self._at] == "("
+            steps.append(self._repeated(self._atom(depth), group=group))
         return _in_order(steps)
 
     def _atom(self, depth: int) -> Step:
@@ -214,7 +235,7 @@ class _Parser:
                 look = False
             elif not self._take(":"):
                 raise _UnsupportedError
-        inner = self.alternatives(depth + 1)
+        inner = self._alternatives(depth + 1)
         if not self._take(")"):
             raise _UnsupportedError
         return inner if look is None else _ahead(inner, wanted=look)
@@ -267,7 +288,7 @@ class _Parser:
         character = self._next()
         return _CLASSES.get(character) or self._literal_escape(character)
 
-    def _repeated(self, step: Step) -> Step:
+    def _repeated(self, step: Step, *, group: bool) -> Step:
         """The step with the repeat that follows it, if there is one."""
         low, high = 1, 1
         bounds = re.compile(r"\{(\d*)(,?)(\d*)\}").match(self._text, self._at)
@@ -286,6 +307,8 @@ class _Parser:
         if self._take("+"):  # possessive: the order of alternatives would matter
             raise _UnsupportedError
         self._take("?")
+        self.repeated_groups += group
+        self.repeats += not group
         return _repeat(step, low, high)
 
     def _next(self) -> str:

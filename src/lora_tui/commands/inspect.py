@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lora_tui import formats
+from lora_tui.adapters.config import AdapterConfig
 from lora_tui.adapters.inspection import CONFIG, Adapter, read_local
+from lora_tui.adapters.modules import (
+    AdaptedModule,
+    rank_counts,
+    ranks_by_target,
+    ranks_text,
+    scaling_counts,
+    scalings_text,
+)
+from lora_tui.adapters.saved_tensors import saved_beside, saved_text
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.commands.context import Context, resolve
 from lora_tui.config.kinds import expanded
 from lora_tui.errors import ExitCode, NotFoundError
 from lora_tui.library.disk_check import check_presence
 from lora_tui.text import terminal_safe
+
+_LABEL: Final = 20
+_MIN_ROOM: Final = 20
+_MOST_TARGETS: Final = 40
+_MOST_NAMED: Final = 4
+_METADATA: Final = (
+    ("modelspec.title", "Title"),
+    ("ss_output_name", "Title"),
+    ("ss_base_model_version", "Base model"),
+    ("ss_sd_model_name", "Base model file"),
+    ("ss_network_module", "Network"),
+    ("ss_network_dim", "Rank (metadata)"),
+    ("ss_network_alpha", "Alpha (metadata)"),
+)
+"""What trainers of image models write into the file → what it is."""
+_INITIALISED: Final = {"true": "", "false": "random values"}
 
 
 def inspect(context: Context) -> ExitCode:
@@ -39,8 +68,9 @@ def inspect(context: Context) -> ExitCode:
     if context.json:
         context.print_data(_as_json(adapter))
     else:
+        width = shutil.get_terminal_size().columns if context.out.isatty() else None
         for label, value in _lines(adapter):
-            context.out.write(f"{label:<20} {value}\n" if label else "\n")
+            context.out.writelines(f"{line}\n" for line in _wrapped(label, value, width))
     for problem in adapter.problems:
         context.say(f"lora-tui: {problem}")
     return ExitCode.INTEGRITY if adapter.problems else ExitCode.OK
@@ -82,73 +112,174 @@ def _remote(context: Context, reference: str) -> Adapter:
         return online.read_adapter(model_id)
 
 
+def _wrapped(label: str, value: str, width: int | None) -> list[str]:
+    """The label and its value, below which the value continues on a terminal of `width` columns."""
+    start = f"{label:<{_LABEL}} "
+    if width is None or len(start) + len(value) <= width:
+        return [f"{start}{value}".rstrip()]
+    room = max(_MIN_ROOM, width - len(start))
+    first, *rest = textwrap.wrap(value, room, break_on_hyphens=False)
+    return [f"{start}{first}", *(" " * len(start) + line for line in rest)]
+
+
 def _lines(adapter: Adapter) -> list[tuple[str, str]]:
-    header, config = adapter.header, adapter.config
+    header = adapter.header
     lines = [
         *([("Name", adapter.model.name), ("Id", adapter.model.id)] if adapter.model else []),
         ("File", terminal_safe(adapter.file, limit=500)),
+        *([("Also in folders", ", ".join(adapter.sub_adapters))] if adapter.sub_adapters else []),
         ("Size", f"{formats.size(header.size)} ({formats.exact_bytes(header.size)})"),
         (
             "Parameters",
             f"{formats.count(header.parameters)} in {formats.counted(header.tensors, 'tensor')}",
         ),
-        ("Type", ", ".join(header.dtypes) or formats.NO_VALUE),
-        ("Rank", header.ranks_text or formats.NO_VALUE),
-        ("Modules", formats.count(len(header.modules))),
-        *(
-            (f"  {terminal_safe(target, limit=17)}", f"rank {', '.join(map(str, found))}")
-            for target, found in list(header.ranks_by_target.items())[:40]
-        ),
-        ("Other tensors", formats.count(len(header.other_tensors))),
+        ("Type", adapter.kind),
+        ("Data type", ", ".join(header.dtypes) or formats.NO_VALUE),
+        ("Rank", ranks_text(adapter.modules) or formats.NO_VALUE),
+        ("Scaling", scalings_text(adapter.modules) or formats.NO_VALUE),
+        ("Modules", formats.count(len(adapter.modules))),
+        *_target_lines(adapter),
+        ("Saved beside", saved_text(saved_beside(header, adapter.config)) or "nothing"),
+        *((name, header.metadata[key]) for key, name in _METADATA if key in header.metadata),
         ("", ""),
+        *_config_lines(adapter),
     ]
+    if adapter.explanation:
+        lines.append(("Note", adapter.explanation))
+    return [*lines, *(("Remark", text) for text in adapter.remarks if text != adapter.explanation)]
+
+
+def _target_lines(adapter: Adapter) -> list[tuple[str, str]]:
+    """A line for each target, with the ranks and scalings of its modules."""
+    groups: dict[str, list[AdaptedModule]] = {}
+    for module in adapter.modules:
+        groups.setdefault(module.target, []).append(module)
+    lines = []
+    for target, modules in sorted(groups.items())[:_MOST_TARGETS]:
+        experts = max(module.experts for module in modules)
+        facts = [
+            f"rank {ranks_text(modules) or formats.NO_VALUE}",
+            f"scaling {scalings_text(modules)}" if scaling_counts(modules) else "",
+            formats.counted(experts, "expert") if experts > 1 else "",
+        ]
+        lines.append((f"  {terminal_safe(target, limit=17)}", ", ".join(filter(None, facts))))
+    more = len(groups) - _MOST_TARGETS
+    return [*lines, *([("", f"and {formats.count(more)} more")] if more > 0 else [])]
+
+
+def _config_lines(adapter: Adapter) -> list[tuple[str, str]]:
+    config = adapter.config
     if config is None:
-        return [*lines, ("Configuration", f"no {CONFIG} found")]
-    lines += [
+        return [("Configuration", f"no {CONFIG} found")]
+    settings = [
         ("Base model", config.base_model or formats.NO_VALUE),
-        ("Rank (r)", formats.count(config.rank)),
-        ("Alpha", formats.number(config.alpha)),
-        ("Scaling", formats.number(config.scaling)),
+        ("Task", config.task_type),
+        ("Rank (r)", "" if config.rank is None else formats.count(config.rank)),
+        ("Alpha", "" if config.alpha is None else formats.number(config.alpha)),
+        ("Ranks of modules", _pattern_text(config.rank_pattern)),
+        ("Alphas of modules", _pattern_text(config.alpha_pattern)),
+        ("Parameters of", ", ".join(config.target_parameters[:_MOST_NAMED])),
+        ("Initialised by", _INITIALISED.get(config.init_lora_weights, config.init_lora_weights)),
+        ("Layers repeated", ", ".join(f"{a} to {b}" for a, b in config.layer_replication)),
+        ("Trained tokens", _tokens_text(config.trainable_tokens)),
         (
             "Agreement",
-            "weights and configuration agree"
-            if not adapter.problems
-            else "problems found, see below",
+            "PEFT does not load it, see below"
+            if adapter.problems
+            else "weights and configuration agree",
         ),
     ]
-    return lines
+    if config.format == "MLX":  # it names the scaling itself
+        settings = [entry for entry in settings if entry[0] != "Alpha"]
+    return [(label, value) for label, value in settings if value]
+
+
+def _pattern_text(pattern: Mapping[str, float]) -> str:
+    shown = [
+        f"{terminal_safe(key, limit=60)} {formats.number(value)}"
+        for key, value in list(pattern.items())[:_MOST_NAMED]
+    ]
+    more = len(pattern) - len(shown)
+    return ", ".join(shown) + (f" and {formats.count(more)} more" if more > 0 else "")
+
+
+def _tokens_text(tokens: Mapping[str, int]) -> str:
+    return ", ".join(
+        f"{formats.count(count)} of {name or 'the input embeddings'}"
+        for name, count in tokens.items()
+    )
 
 
 def _as_json(adapter: Adapter) -> dict[str, Any]:
     header, config, model = adapter.header, adapter.config, adapter.model
+    modules = adapter.modules
     return {
         "model_id": model.id if model else None,
         "model_name": model.name if model else None,
         "file": adapter.file,
+        "sub_adapters": list(adapter.sub_adapters),
+        "format": config.format if config is not None else header.layout or None,
+        "type": adapter.kind,
+        "peft_type": config.peft_type or None if config is not None else None,
+        "rslora": config.rslora if config is not None else None,
+        "dora": config.dora if config is not None else None,
+        "explanation": adapter.explanation or None,
         "bytes": header.size,
         "header_bytes": header.header_bytes,
         "tensors": header.tensors,
         "parameters": header.parameters,
         "dtypes": dict(header.dtypes),
-        "ranks": {str(rank): count for rank, count in header.ranks.items()},
-        "target_modules": {name: list(found) for name, found in header.ranks_by_target.items()},
+        "ranks": {str(rank): count for rank, count in rank_counts(modules).items()},
+        "scaling": {str(value): count for value, count in scaling_counts(modules).items()},
+        "target_modules": {name: list(found) for name, found in ranks_by_target(modules).items()},
         "modules": [
-            {"name": module.name, "rank": module.rank, "parameters": module.parameters}
-            for module in header.modules
+            {
+                "name": module.name,
+                "parameter": module.parameter or None,
+                "rank": module.rank,
+                "alpha": module.alpha,
+                "scaling": module.scaling,
+                "experts": module.experts,
+                "parameters": module.parameters,
+            }
+            for module in modules
         ],
+        "saved_beside": {kind: list(names) for kind, names in saved_beside(header, config).items()},
         "other_tensors": list(header.other_tensors),
         "metadata": dict(header.metadata),
-        "config": None
-        if config is None
-        else {
-            "peft_type": config.peft_type,
-            "base_model": config.base_model,
-            "r": config.rank,
-            "lora_alpha": config.alpha,
-            "scaling": config.scaling,
-            "target_modules": None if config.target_modules is None else [*config.target_modules],
-            "rank_pattern": dict(config.rank_pattern),
-        },
+        "config": None if config is None else _config_json(config),
         "agrees": None if config is None else not adapter.problems,
         "problems": list(adapter.problems),
+        "remarks": list(adapter.remarks),
+    }
+
+
+def _config_json(config: AdapterConfig) -> dict[str, Any]:
+    return {
+        "peft_type": config.peft_type,
+        "task_type": config.task_type or None,
+        "base_model": config.base_model,
+        "r": config.rank,
+        "lora_alpha": config.alpha,
+        "scaling": config.scaling,
+        "use_rslora": config.rslora,
+        "use_dora": config.dora,
+        "variants": list(config.variants),
+        "target_modules": config.target_pattern
+        or (None if config.target_modules is None else list(config.target_modules)),
+        "target_parameters": list(config.target_parameters),
+        "exclude_modules": config.exclude_pattern or list(config.exclude_modules),
+        "modules_to_save": list(config.modules_to_save),
+        "rank_pattern": dict(config.rank_pattern),
+        "alpha_pattern": dict(config.alpha_pattern),
+        "layers_to_transform": None
+        if config.layers_to_transform is None
+        else list(config.layers_to_transform),
+        "layer_replication": [list(pair) for pair in config.layer_replication],
+        "trainable_tokens": dict(config.trainable_tokens),
+        "bias": config.bias,
+        "lora_bias": config.lora_bias,
+        "fan_in_fan_out": config.fan_in_fan_out,
+        "ensure_weight_tying": config.ensure_weight_tying,
+        "init_lora_weights": config.init_lora_weights,
     }

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import formats
-from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, config_mismatches, read_config
+from lora_tui.adapters.agreement import config_mismatches
+from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, read_config
 from lora_tui.adapters.header import LoraHeader, read_file_header
 from lora_tui.clock import timestamp_text
 from lora_tui.domain.weight_summary import WeightSummary
@@ -231,7 +232,7 @@ def _require_file(path: Path) -> Path:
 
 
 def _require_agreement(facts: LoraHeader, config: AdapterConfig) -> None:
-    problems = (*facts.problems, *config_mismatches(facts, config))
+    problems = config_mismatches(facts, config)
     if problems:
         raise IntegrityError(
             "The adapter does not match its configuration",

@@ -8,6 +8,8 @@ from typing import ClassVar, Final
 
 from lora_tui import formats
 from lora_tui.adapters.inspection import Adapter
+from lora_tui.adapters.modules import ranks_by_target, ranks_text, scalings_text
+from lora_tui.adapters.saved_tensors import saved_beside, saved_text
 from lora_tui.domain import Gpu, Hyperparameters, Model
 from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.styled_lines import Line, StyledLines, line_styles
@@ -214,28 +216,33 @@ def adapter_section(adapter: Adapter | str) -> Section:
     if isinstance(adapter, str):
         return Section("Adapter", (MetadataRow("Header", adapter),))
     header, config = adapter.header, adapter.config
-    targets = list(header.ranks_by_target)
+    modules = adapter.modules
+    targets = list(ranks_by_target(modules))
     more = len(targets) - _MAX_TARGETS
     named = ", ".join(targets[:_MAX_TARGETS]) + (f" and {more} more" if more > 0 else "")
+    saved = saved_text(saved_beside(header, config))
     lines = [
         MetadataRow(
             "Read from", "the bucket" if adapter.model else "local file", adapter.file[-40:]
         ),
+        MetadataRow("Type", adapter.kind),
         MetadataRow(
             "Parameters", formats.count(header.parameters), formats.large_count(header.parameters)
         ),
-        MetadataRow("Type", ", ".join(header.dtypes) or formats.NO_VALUE),
-        MetadataRow("Rank", header.ranks_text or formats.NO_VALUE),
-        MetadataRow("Modules", formats.count(len(header.modules))),
+        MetadataRow("Data type", ", ".join(header.dtypes) or formats.NO_VALUE),
+        MetadataRow("Rank", ranks_text(modules) or formats.NO_VALUE),
+        MetadataRow("Scaling", scalings_text(modules) or formats.NO_VALUE),
+        MetadataRow("Modules", formats.count(len(modules))),
         MetadataRow("Targets", named or formats.NO_VALUE),
         MetadataRow("Tensors", formats.count(header.tensors)),
     ]
-    if header.other_tensors:
-        lines.append(MetadataRow("Other tensors", formats.count(len(header.other_tensors))))
+    if saved:
+        lines.append(MetadataRow("Saved beside", saved))
+    if adapter.sub_adapters:
+        lines.append(MetadataRow("Also in folders", ", ".join(adapter.sub_adapters)))
     if config is None:
         lines.append(MetadataRow("Configuration", "not found"))
-    else:
-        lines.append(MetadataRow("Scaling", formats.number(config.scaling), "alpha / rank"))
+    lines += [MetadataRow("Remark", remark) for remark in adapter.remarks]
     if adapter.problems:
         lines += [MetadataRow("Problem", problem) for problem in adapter.problems]
     elif config is not None:

@@ -1,0 +1,191 @@
+"""Compares weights and configuration: what PEFT would refuse, and what is worth a remark.
+
+PEFT's loading is not strict: a name that it does not expect is ignored, a matrix that is missing
+stays as it was initialised. Both are remarks. A problem is only what raises an error in PEFT 0.21:
+its configuration, or a shape (utils/save_and_load.py, set_peft_model_state_dict).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lora_tui import formats
+from lora_tui.adapters.config import AdapterConfig
+from lora_tui.adapters.header import LoraHeader
+from lora_tui.adapters.modules import AdaptedModule, adapted_modules
+from lora_tui.adapters.patterns import Work
+from lora_tui.adapters.targets import ALL_LINEAR, is_left_out, is_targeted, names_module
+from lora_tui.adapters.tensor_names import PREFIX, first_few
+from lora_tui.text import terminal_safe
+
+_TRAINED_TOKENS: Final = "trainable_tokens_delta"
+_MAGNITUDE: Final = "lora_magnitude_vector"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Sentences about an adapter."""
+
+    problems: tuple[str, ...]
+    """Each is a reason why PEFT does not load it."""
+    remarks: tuple[str, ...]
+    """What is unusual, or makes a difference, but loads."""
+
+
+def find_disagreements(
+    header: LoraHeader,
+    config: AdapterConfig | None,
+    modules: Sequence[AdaptedModule] | None = None,
+) -> Findings:
+    """What is to be said about the weights, alone or with their configuration.
+
+    `modules` are those of `adapted_modules`, if they are there already.
+    """
+    if config is None or config.format == "MLX":
+        remarks = [*header.remarks, *([] if header.modules else [_no_matrices(header)])]
+        return Findings(header.problems, tuple(remarks))
+    if config.faults:
+        return Findings(config.faults, ())
+    if not config.is_lora:
+        return Findings((), (other_type(config),))
+    if modules is None:
+        modules = adapted_modules(header, config)
+    work = Work()
+    targeted = {
+        module.name: module.of_parameter or is_targeted(config, module.name, work)
+        for module in modules
+    }
+    wrong = [_wrong_rank(module) for module in modules if targeted[module.name]]
+    problems = [
+        *header.problems,
+        *first_few([sentence for sentence in wrong if sentence]),
+        *_missing_tokens(header, config),
+    ]
+    unclear = [_wrong_rank(module) for module in modules if targeted[module.name] is None]
+    remarks = [
+        *([] if header.modules else [_no_matrices(header)]),
+        *header.remarks,
+        *_ignored_names(header),
+        *first_few([sentence for sentence in unclear if sentence]),
+        *first_few(_ignored_modules(modules, targeted)),
+        *first_few(_absent_targets(modules, config, work)),
+        *_unclear_patterns(modules, targeted, config),
+        *_settings(header, config),
+    ]
+    return Findings(tuple(problems), tuple(dict.fromkeys(remarks)))
+
+
+def config_mismatches(header: LoraHeader, config: AdapterConfig) -> tuple[str, ...]:
+    """Sentences: why PEFT would not load these weights with this configuration."""
+    return find_disagreements(header, config).problems
+
+
+def other_type(config: AdapterConfig) -> str:
+    """One sentence about an adapter that is not LoRA."""
+    kind = config.kind
+    if kind is None:
+        return f"This is a {config.peft_type} adapter, not LoRA."
+    return f"This is {kind.title}, not LoRA: it trains {kind.summary}."
+
+
+def _no_matrices(header: LoraHeader) -> str:
+    return (
+        "the file has no LoRA matrices"
+        if header.tensors
+        else "the file has no tensors, so it changes nothing"
+    )
+
+
+def _wrong_rank(module: AdaptedModule) -> str | None:
+    """How the matrices differ from the rank in the configuration, if they do."""
+    wanted = module.settings.rank if module.settings else None
+    if wanted is None or wanted == module.rank:
+        return None
+    if module.rank is None:
+        return f"the rows of {module.name} are no multiple of the rank {wanted}"
+    return f"{module.name} has rank {module.rank}, the configuration has {wanted}"
+
+
+def _missing_tokens(header: LoraHeader, config: AdapterConfig) -> list[str]:
+    if not config.trainable_tokens or any(_TRAINED_TOKENS in name for name in header.other_tensors):
+        return []
+    return ["the configuration has trained tokens, the file has none of them"]
+
+
+def _ignored_names(header: LoraHeader) -> list[str]:
+    """Names of modules that PEFT does not find, whatever the base model is."""
+    if header.modules and header.layout not in ("PEFT", ""):
+        return [
+            f"the tensors have the names of {header.layout}, not those of PEFT: PEFT ignores them"
+        ]
+    if header.modules and not header.layout:
+        return [f"the names of the tensors do not begin with {PREFIX[:-1]}: PEFT ignores them"]
+    twice = [module.name for module in header.modules if module.name.startswith(PREFIX[:-1])]
+    return first_few([f"PEFT ignores {name}: its name has the prefix twice" for name in twice])
+
+
+def _ignored_modules(
+    modules: Iterable[AdaptedModule], targeted: dict[str, bool | None]
+) -> list[str]:
+    return [
+        f"PEFT ignores the weights of {module.name}: the configuration does not target it"
+        for module in modules
+        if targeted[module.name] is False
+    ]
+
+
+def _absent_targets(
+    modules: Sequence[AdaptedModule], config: AdapterConfig, work: Work
+) -> list[str]:
+    """Targets without weights: the base model lacks them, or they stay untrained."""
+    names = [module.name for module in modules]
+    return [
+        f"there are no weights for the target module {target}: the base model may not have it"
+        for target in config.target_modules or ()
+        if not any(names_module((target,), name) for name in names)
+        and is_left_out(config, target, work) is False
+    ]
+
+
+def _unclear_patterns(
+    modules: Sequence[AdaptedModule], targeted: dict[str, bool | None], config: AdapterConfig
+) -> list[str]:
+    found = []
+    if any(m.settings and m.settings.rank is None for m in modules) and config.rank_pattern:
+        found.append("rank_pattern has an expression that was not evaluated: ranks not compared")
+    if any(m.settings and m.settings.alpha is None for m in modules) and config.alpha_pattern:
+        found.append("alpha_pattern has an expression that was not evaluated: scaling unknown")
+    pattern = config.target_pattern
+    if pattern and pattern.lower() != ALL_LINEAR and None in targeted.values():
+        shown = terminal_safe(pattern, limit=80)
+        found.append(f"target_modules was not evaluated, so targets were not compared: {shown}")
+    return found
+
+
+def _settings(header: LoraHeader, config: AdapterConfig) -> list[str]:
+    found = []
+    alphas = [
+        value for value in (config.alpha, *config.alpha_pattern.values()) if value is not None
+    ]
+    negative = [value for value in alphas if value < 0]
+    if negative:
+        found.append(f"an alpha of {formats.number(negative[0])} inverts what was trained")
+    if 0 in alphas:
+        found.append("an alpha of 0 disables the adapter")
+    magnitudes = any(_MAGNITUDE in name for name in header.other_tensors)
+    if config.dora and header.modules and not magnitudes:
+        found.append("the configuration says DoRA, but the file has no magnitudes")
+    if magnitudes and not config.dora:
+        found.append("the file has magnitudes of DoRA, but the configuration does not: ignored")
+    saved = config.modules_to_save
+    if saved and not any(_is_saved(name, saved) for name in header.other_tensors):
+        found.append(f"the file has none of modules_to_save: {', '.join(saved[:5])}")
+    return found
+
+
+def _is_saved(tensor: str, saved: tuple[str, ...]) -> bool:
+    """Whether the tensor is of one of these modules, or of a module inside one."""
+    parts = tensor.removeprefix(PREFIX).split(".")
+    return any(names_module(saved, ".".join(parts[:end])) for end in range(1, len(parts)))
