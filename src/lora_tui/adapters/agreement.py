@@ -43,15 +43,19 @@ def find_disagreements(
 
     `modules` are those of `adapted_modules`, if they are there already.
     """
+    if modules is None:
+        modules = adapted_modules(header, config)
     if config is None or config.format == "MLX":
-        remarks = [*header.remarks, *([] if header.modules else [_no_matrices(header)])]
+        remarks = [
+            *([] if header.modules else [_no_matrices(header)]),
+            *header.remarks,
+            *first_few([text for text in map(_wrong_rank, modules) if text]),
+        ]
         return Findings(header.problems, tuple(remarks))
     if config.faults:
         return Findings(config.faults, ())
     if not config.is_lora:
         return Findings((), (other_type(config),))
-    if modules is None:
-        modules = adapted_modules(header, config)
     work = Work()
     targeted = {
         module.name: module.of_parameter or is_targeted(config, module.name, work)

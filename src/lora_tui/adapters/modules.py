@@ -20,10 +20,8 @@ from lora_tui.adapters.header import LoraHeader
 from lora_tui.adapters.patterns import Work
 from lora_tui.adapters.peft_types import LORA
 from lora_tui.adapters.targets import is_targeted
-from lora_tui.adapters.tensor_names import PREFIX, LoraModule
+from lora_tui.adapters.tensor_names import INNER, PREFIX, LoraModule, target_of
 
-_INNER: Final = ".base_layer"
-"""PEFT nests one wrapper for each parameter of a module; the inner ones have this in their name."""
 _MAX_NESTED: Final = 4
 _USUAL_ORDER: Final = ("gate_proj", "gate_up_proj", "up_proj", "down_proj")
 """How the expert modules of transformers define their parameters: the first is wrapped first."""
@@ -53,7 +51,7 @@ class AdaptedModule:
     @property
     def target(self) -> str:
         """The last part of the name, as in `target_modules`, or the parameter."""
-        return self.parameter or self.name.replace(_INNER, "").rpartition(".")[2]
+        return self.parameter or target_of(self.name)
 
 
 def adapted_modules(
@@ -149,13 +147,13 @@ def _expert_modules(
         return {}
     nested: dict[str, list[LoraModule]] = {}
     for module in modules:
-        nested.setdefault(module.name.replace(_INNER, ""), []).append(module)
+        nested.setdefault(module.name.replace(INNER, ""), []).append(module)
     found = {}
     for name, wrappers in nested.items():
         parameters = _parameters_of(name, config)
         if parameters and not is_targeted(config, name, work):
             # the first parameter was wrapped first, so it is the innermost
-            wrappers.sort(key=lambda module: -module.name.count(_INNER))
+            wrappers.sort(key=lambda module: -module.name.count(INNER))
             for module in _assigned(name, wrappers, parameters, config, work):
                 found[module.name] = module
     return found

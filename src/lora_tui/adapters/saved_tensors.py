@@ -19,7 +19,7 @@ _KINDS: Final = (  # the first group is the module
     (re.compile(r"(.+?)(\.token_adapter)?\.trainable_tokens_delta(\..+)?"), "trained tokens"),
     (re.compile(r"(.+?)\.lora_[AB](\..+)?\.bias"), "LoRA biases"),
     (re.compile(r"(.+?)\.lora_E(\..+)?"), "AdaLoRA weights of ranks"),
-    (re.compile(r"(.+?)\.(alpha|dora_scale)"), "scalars of kohya"),
+    (re.compile(r"(.+?)\.(alpha|dora_scale)"), "alphas"),
     (re.compile(r"(.+?)\.base_layer\.weight"), "weights of the base model"),
     (re.compile(r"(.+?)(\.base_layer)?\.bias"), "biases"),
 )

@@ -15,6 +15,9 @@ from lora_tui.text import terminal_safe
 PREFIX: Final = "base_model.model."
 """How every name of a module begins that PEFT saves."""
 
+INNER: Final = ".base_layer"
+"""PEFT nests one wrapper for each parameter of a module; the inner ones have this in their name."""
+
 _MAX_METADATA: Final = 20
 _MAX_LISTED: Final = 3
 _MAX_NAME: Final = 1_000
@@ -29,6 +32,7 @@ _DIFFUSERS_TENSOR: Final = re.compile(
 )
 _INPUT_SIDES: Final = ("A", "down", "embedding_A", "a")
 _KOHYA: Final = re.compile(r"(lora|lycoris)_(unet|te\d?|transformer|prior_\w+)_")
+_NUMBERED: Final = re.compile(r"_\d+_")
 _DIFFUSERS: Final = re.compile(r"(unet|transformer|text_encoder(_\d)?|prior)\.|.*\.processor\.")
 _COMFYUI: Final = "diffusion_model."
 _PROMPTS: Final = ("prompt_embeddings", "prompt_encoder", "base_model.")
@@ -43,11 +47,6 @@ class LoraModule:
     rank: int
     """The rows that the first matrix has; for stacked experts that is rank × experts."""
     parameters: int
-
-    @property
-    def target(self) -> str:
-        """The last part of the name, as in `target_modules`: `q_proj`."""
-        return self.name.removesuffix(".base_layer").rpartition(".")[2]
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,15 @@ def paired(shapes: Mapping[str, tuple[int, ...]]) -> Pairs:
     return Pairs(
         tuple(modules), tuple(sorted(others)), tuple(first_few(problems)), tuple(first_few(remarks))
     )
+
+
+def target_of(name: str) -> str:
+    """The last part of a module's name, as in `target_modules`: `q_proj`.
+
+    Names of kohya's trainers have no dots; there it is what follows the last number.
+    """
+    last = name.replace(INNER, "").rpartition(".")[2]
+    return _NUMBERED.split(last)[-1] if _KOHYA.match(last) else last
 
 
 def layout_of(names: Iterable[str], metadata: Mapping[str, str]) -> str:

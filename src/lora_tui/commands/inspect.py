@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ _MOST_TARGETS: Final = 40
 _MOST_NAMED: Final = 4
 _METADATA: Final = (
     ("modelspec.title", "Title"),
-    ("ss_output_name", "Title"),
+    ("ss_output_name", "Output name"),
     ("ss_base_model_version", "Base model"),
     ("ss_sd_model_name", "Base model file"),
     ("ss_network_module", "Network"),
@@ -178,20 +178,23 @@ def _config_lines(adapter: Adapter) -> list[tuple[str, str]]:
         ("Alpha", "" if config.alpha is None else formats.number(config.alpha)),
         ("Ranks of modules", _pattern_text(config.rank_pattern)),
         ("Alphas of modules", _pattern_text(config.alpha_pattern)),
-        ("Parameters of", ", ".join(config.target_parameters[:_MOST_NAMED])),
+        ("Target parameters", ", ".join(config.target_parameters[:_MOST_NAMED])),
         ("Initialised by", _INITIALISED.get(config.init_lora_weights, config.init_lora_weights)),
-        ("Layers repeated", ", ".join(f"{a} to {b}" for a, b in config.layer_replication)),
+        ("Layers repeated", _layers_text(config.layer_replication)),
         ("Trained tokens", _tokens_text(config.trainable_tokens)),
-        (
-            "Agreement",
-            "PEFT does not load it, see below"
-            if adapter.problems
-            else "weights and configuration agree",
-        ),
+        ("Agreement", _agreement(adapter, config)),
     ]
     if config.format == "MLX":  # it names the scaling itself
         settings = [entry for entry in settings if entry[0] != "Alpha"]
     return [(label, value) for label, value in settings if value]
+
+
+def _agreement(adapter: Adapter, config: AdapterConfig) -> str:
+    if adapter.problems:
+        return "PEFT does not load it, see below"
+    if config.format == "PEFT" and config.is_lora:
+        return "weights and configuration agree"
+    return "not compared"
 
 
 def _pattern_text(pattern: Mapping[str, float]) -> str:
@@ -201,6 +204,13 @@ def _pattern_text(pattern: Mapping[str, float]) -> str:
     ]
     more = len(pattern) - len(shown)
     return ", ".join(shown) + (f" and {formats.count(more)} more" if more > 0 else "")
+
+
+def _layers_text(ranges: Sequence[tuple[int, int]]) -> str:
+    """`0 to 15, 8 to 31 (40 layers)`; the end of each range in the configuration is exclusive."""
+    count = sum(end - start for start, end in ranges)
+    named = ", ".join(f"{start} to {end - 1}" for start, end in ranges[:_MOST_NAMED])
+    return f"{named} ({formats.counted(count, 'layer')})" if ranges else ""
 
 
 def _tokens_text(tokens: Mapping[str, int]) -> str:

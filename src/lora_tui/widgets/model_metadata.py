@@ -245,6 +245,6 @@ def adapter_section(adapter: Adapter | str) -> Section:
     lines += [MetadataRow("Remark", remark) for remark in adapter.remarks]
     if adapter.problems:
         lines += [MetadataRow("Problem", problem) for problem in adapter.problems]
-    elif config is not None:
+    elif config is not None and config.format == "PEFT" and config.is_lora:
         lines.append(MetadataRow("Agreement", "weights and configuration agree"))
     return Section("Adapter", tuple(lines))
