@@ -16,7 +16,13 @@ from lora_tui.adapters.config import AdapterConfig
 from lora_tui.adapters.header import LoraHeader
 from lora_tui.adapters.modules import AdaptedModule, adapted_modules
 from lora_tui.adapters.patterns import Work
-from lora_tui.adapters.targets import ALL_LINEAR, is_left_out, is_targeted, names_module
+from lora_tui.adapters.targets import (
+    ALL_LINEAR,
+    is_left_out,
+    is_targeted,
+    name_endings,
+    names_module,
+)
 from lora_tui.adapters.tensor_names import PREFIX, first_few
 from lora_tui.text import terminal_safe
 
@@ -144,12 +150,11 @@ def _absent_targets(
     modules: Sequence[AdaptedModule], config: AdapterConfig, work: Work
 ) -> list[str]:
     """Targets without weights: the base model lacks them, or they stay untrained."""
-    names = [module.name for module in modules]
+    names = {ending for module in modules for ending in name_endings(module.name)}
     return [
         f"there are no weights for the target module {target}: the base model may not have it"
         for target in config.target_modules or ()
-        if not any(names_module((target,), name) for name in names)
-        and is_left_out(config, target, work) is False
+        if target not in names and is_left_out(config, target, work) is False
     ]
 
 

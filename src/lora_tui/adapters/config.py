@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from lora_tui.adapters.config_faults import config_faults
@@ -101,6 +102,11 @@ class AdapterConfig:
     def is_lora(self) -> bool:
         """Whether the weights are pairs of matrices that `rank` and `alpha` describe."""
         return self.peft_type in ("", LORA)
+
+    @cached_property
+    def target_names(self) -> frozenset[str]:
+        """`target_modules` for looking up many names."""
+        return frozenset(self.target_modules or ())
 
     @property
     def alora(self) -> bool:

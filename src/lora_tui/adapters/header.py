@@ -199,28 +199,27 @@ def parse_header(text: bytes, *, file_size: int | None = None) -> Header:
 
 
 def _tensor(name: str, entry: object) -> Tensor:
-    shown = terminal_safe(name, limit=120)
     fields = tensor_fields(entry)
     if fields is None:
-        raise IntegrityError(
-            "A tensor in the safetensors header is malformed", details=shown or None
-        )
+        raise _tensor_error("A tensor in the safetensors header is malformed", name)
     dtype, shape, (start, end) = fields
     bits = BITS.get(dtype)
     if bits is None:
-        raise IntegrityError(
-            f"A tensor has the type {terminal_safe(dtype, limit=20)}, which safetensors 0.8 does"
-            " not have",
-            details=shown or None,
+        shown = terminal_safe(dtype, limit=20)
+        raise _tensor_error(
+            f"A tensor has the type {shown}, which safetensors 0.8 does not have", name
         )
     size = bits
-    for length in (*shape, 1):
+    for length in shape:
         size *= length
         if size >= _MAX_VALUES * bits:
             break
     if end < start or size != (end - start) * 8:
-        raise IntegrityError(
-            "The size of a tensor in the safetensors header does not match its shape",
-            details=shown or None,
+        raise _tensor_error(
+            "The size of a tensor in the safetensors header does not match its shape", name
         )
     return Tensor(dtype, tuple(shape), start, end)
+
+
+def _tensor_error(message: str, name: str) -> IntegrityError:
+    return IntegrityError(message, details=terminal_safe(name, limit=120) or None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from typing import Any, Final
 
 from lora_tui.errors import IntegrityError
@@ -27,10 +28,7 @@ BITS: Final = {
 
 _MOST_LEVELS: Final = 127
 """Nested arrays and objects that the real reader follows."""
-_LONG_NUMBER: Final = 21
-"""Digits; a number that has more does not fit into 64 bits, and is read as a fraction."""
 _LARGEST_SIZE: Final = 2**64 - 1
-_ODD_NUMBER: Final = re.compile(r"-0|[0-9]{300}")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)")
 _TENSOR_KEYS: Final = ("dtype", "shape", "data_offsets")
 
@@ -61,7 +59,7 @@ def header_table(content: bytes) -> dict[str, Any]:
             object_pairs_hook=_object,
             parse_constant=_refuse,
             parse_float=_finite,
-            parse_int=_whole if _ODD_NUMBER.search(text) else None,
+            parse_int=_whole if "-0" in text else None,
         )
     except (ValueError, RecursionError) as error:
         raise broken from error
@@ -92,9 +90,10 @@ def tensor_fields(entry: object) -> tuple[str, list[int], list[int]] | None:
         return None
     if len(offsets) != 2:
         return None
-    ignored = [value for key, value in entry.items() if key not in _TENSOR_KEYS]
-    if any(_levels(value) + 2 > _MOST_LEVELS for value in ignored):
-        return None
+    if len(entry) > len(_TENSOR_KEYS):
+        ignored = [value for key, value in entry.items() if key not in _TENSOR_KEYS]
+        if not all(map(_is_readable, ignored)):
+            return None
     return dtype, shape, offsets
 
 
@@ -125,9 +124,7 @@ def _are_sizes(value: object) -> bool:
 
 
 def _whole(text: str) -> int | float:
-    if text == "-0":
-        return -0.0
-    return int(text) if len(text) < _LONG_NUMBER else _finite(text)
+    return -0.0 if text == "-0" else int(text)
 
 
 def _finite(text: str) -> float:
@@ -156,13 +153,16 @@ def _refuse_lone_surrogates(text: str) -> None:
         raise ValueError("lone surrogate")
 
 
-def _levels(value: object) -> int:
-    """How deep arrays and objects are nested."""
-    deepest, items = 0, [(value, 1)]
+def _is_readable(value: object) -> bool:
+    """Whether the real reader follows a value that it then ignores: its depth, its numbers."""
+    items = [(value, 3)]  # the table and the tensor are two levels
     while items:
         item, level = items.pop()
         if isinstance(item, dict | list):
-            deepest = max(deepest, level)
+            if level > _MOST_LEVELS:
+                return False
             inner = item.values() if isinstance(item, dict) else item
             items += [(each, level + 1) for each in inner]
-    return deepest
+        elif isinstance(item, int) and abs(item) > sys.float_info.max:
+            return False
+    return True

@@ -22,8 +22,10 @@ from typing import Final
 MAX_PATTERN: Final = 2_000
 """Characters of a pattern that is still matched."""
 
-_STEPS: Final = 3_000_000
+_STEPS: Final = 1_000_000
 """Work for all the modules of one adapter; about half a second."""
+_KEYS_A_STEP: Final = 50
+"""How many plain keys are compared with a name in the time of one step."""
 _CHARACTERS_A_STEP: Final = 50
 """How many characters `re` compares in the time of one step here."""
 _MAX_DEPTH: Final = 40
@@ -58,6 +60,7 @@ class Work:
         """Raises _OutOfStepsError when there are none left."""
         self.left -= steps
         if self.left < 0:
+            self.left = -1
             raise _OutOfStepsError
 
 
@@ -90,12 +93,22 @@ def first_match(keys: Iterable[str], name: str, work: Work | None = None) -> Fou
     that share it.
     """
     work = work or Work()
-    for key in keys:
-        matched = key == name or _matches(_ENDING, key, name, work)
-        if matched is None:
-            return Found(None, decided=False)
-        if matched:
-            return Found(key)
+    if work.left < 0:
+        return Found(None, decided=False)
+    table = _key_table(tuple(keys))
+    try:
+        work.spend(1 + len(table) // _KEYS_A_STEP)
+        for key, ending, plain in table:
+            if plain is None:
+                matched = key == name or _matches(_ENDING, key, name, work)
+                if matched is None:
+                    return Found(None, decided=False)
+            else:  # most of these differ in their last part already
+                matched = name.endswith(ending) and plain.match(name) is not None
+            if matched:
+                return Found(key)
+    except _OutOfStepsError:
+        return Found(None, decided=False)
     return Found(None)
 
 
@@ -123,11 +136,6 @@ def is_invalid(pattern: str) -> bool:
 def _matches(frame: str, pattern: str, name: str, work: Work) -> bool | None:
     try:
         work.spend(1)
-        if _PLAIN.fullmatch(pattern):
-            last = _LAST_PART.search(pattern)
-            if frame is _ENDING and last is not None and not name.endswith(last[0]):
-                return False  # most keys differ already here
-            return _plain(frame.format(pattern)).match(name) is not None
         matcher = _matcher(frame, pattern)
         if isinstance(matcher, re.Pattern):
             work.spend(len(name) ** 2 // _CHARACTERS_A_STEP)
@@ -137,24 +145,32 @@ def _matches(frame: str, pattern: str, name: str, work: Work) -> bool | None:
         return None
 
 
+@lru_cache(maxsize=8)
+def _key_table(keys: tuple[str, ...]) -> tuple[tuple[str, str, re.Pattern[str] | None], ...]:
+    """Each key with its last part, and compiled if it is a plain name."""
+    found = []
+    for key in keys:
+        last = _LAST_PART.search(key)
+        plain = _compile(_ENDING.format(key)) if _PLAIN.fullmatch(key) else None
+        found.append((key, last[0] if last else "", plain))
+    return tuple(found)
+
+
 def _compile(pattern: str) -> re.Pattern[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return re.compile(pattern)
 
 
-@lru_cache(maxsize=4_096)
-def _plain(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
-
-
 @lru_cache(maxsize=256)
 def _matcher(frame: str, pattern: str) -> re.Pattern[str] | Step | None:
     """None where the pattern is invalid, or has syntax that is not supported."""
+    whole = frame.format(pattern)
+    if _PLAIN.fullmatch(pattern):
+        return _compile(whole)
     if len(pattern) > MAX_PATTERN:
         return None
     try:
-        whole = frame.format(pattern)
         compiled = _compile(whole)
         parser, own = _Parser(whole), _Parser(frame.format("x"))
         step, _ = parser.read(), own.read()
@@ -211,9 +227,9 @@ class _Parser:
         if character == "(":
             return self._group(depth)
         if character == "[":
-            return _one(self._set())
+            return _One(self._set())
         if character == ".":
-            return _one(lambda c: c != "\n")
+            return _One(lambda c: c != "\n")
         if character == "^":
             return _at_start
         if character == "$":
@@ -222,7 +238,7 @@ class _Parser:
             return self._escape()
         if character in "*+?":
             raise _UnsupportedError
-        return _one(lambda c: c == character)
+        return _One(lambda c: c == character)
 
     def _group(self, depth: int) -> Step:
         look: bool | None = None
@@ -243,7 +259,7 @@ class _Parser:
     def _escape(self) -> Step:
         character = self._next()
         if character in _CLASSES:
-            return _one(_CLASSES[character])
+            return _One(_CLASSES[character])
         if character == "Z":
             return _at_end
         if character == "A":
@@ -251,7 +267,7 @@ class _Parser:
         if character == "b":
             return _at_word_boundary
         literal = self._literal_escape(character)
-        return _one(lambda c: c == literal)
+        return _One(lambda c: c == literal)
 
     def _literal_escape(self, character: str) -> str:
         if character in _CONTROLS:
@@ -309,6 +325,8 @@ class _Parser:
         self._take("?")
         self.repeated_groups += group
         self.repeats += not group
+        if isinstance(step, _One) and low <= 1 and high < 0:
+            return _run_of(step.test, low)
         return _repeat(step, low, high)
 
     def _next(self) -> str:
@@ -323,10 +341,31 @@ class _Parser:
         return taken
 
 
-def _one(test: Test) -> Step:
-    def step(text: str, at: set[int], work: Work) -> set[int]:
+@dataclass(frozen=True)
+class _One:
+    """A step over one character."""
+
+    test: Test
+
+    def __call__(self, text: str, at: set[int], work: Work) -> set[int]:
         work.spend(len(at) + 1)
-        return {place + 1 for place in at if place < len(text) and test(text[place])}
+        return {place + 1 for place in at if place < len(text) and self.test(text[place])}
+
+
+def _run_of(test: Test, low: int) -> Step:
+    """As many characters as there are that match, at least `low`, which is 0 or 1."""
+
+    def step(text: str, at: set[int], work: Work) -> set[int]:
+        reached: set[int] = set() if low else set(at)
+        for start in at:
+            place = start
+            while place < len(text) and test(text[place]):
+                place += 1
+                reached.add(place)
+                if place in at:
+                    break  # what follows is reached from that start, too
+            work.spend(place - start + 1)
+        return reached
 
     return step
 

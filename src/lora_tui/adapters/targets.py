@@ -6,6 +6,7 @@ model is not known: `all-linear`, the targets that PEFT chooses for a model, and
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final
 
 from lora_tui.adapters.config import AdapterConfig
@@ -29,18 +30,22 @@ def is_targeted(config: AdapterConfig, name: str, work: Work | None = None) -> b
         return matches_whole(config.target_pattern, name, work)
     if config.target_modules is None:
         return False if config.target_parameters else None
-    if name in config.target_modules:
+    if name in config.target_names:
         return True
-    if not names_module(config.target_modules, name):
+    if not names_module(config.target_names, name):
         return None if config.ensure_weight_tying else False
     return _is_chosen_layer(config, name, work)
 
 
-def names_module(names: tuple[str, ...], module: str) -> bool:
+def names_module(names: Container[str], module: str) -> bool:
     """Whether one of the names is that of the module, or its end after a dot."""
+    return any(ending in names for ending in name_endings(module))
+
+
+def name_endings(module: str) -> list[str]:
+    """The names that a configuration may use for `a.b.c`: `a.b.c`, `b.c` and `c`."""
     parts = module.split(".")
-    endings = {".".join(parts[start:]) for start in range(len(parts))}
-    return not endings.isdisjoint(names)
+    return [".".join(parts[start:]) for start in range(len(parts))]
 
 
 def is_left_out(config: AdapterConfig, name: str, work: Work) -> bool | None:
