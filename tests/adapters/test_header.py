@@ -142,7 +142,7 @@ def test_the_alphas_that_a_trainer_saved_as_tensors_give_the_scaling(
 
 
 def test_many_scalings_are_shown_as_their_range() -> None:
-    shapes = {}
+    shapes: dict[str, list[int]] = {}
     for layer in range(5):
         shapes |= pair_shapes({(layer, "q_proj"): 2 << layer})
     facts = header_of(shapes, {"ss_network_alpha": "8"})

@@ -11,7 +11,7 @@ import json
 import math
 import re
 import sys
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from lora_tui.errors import IntegrityError
 
@@ -117,7 +117,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table if len(table) == len(pairs) else _Repeated(pairs)
 
 
-def _are_sizes(value: object) -> bool:
+def _are_sizes(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(
         type(item) is int and 0 <= item <= _LARGEST_SIZE for item in value
     )

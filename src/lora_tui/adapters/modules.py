@@ -154,8 +154,8 @@ def _expert_modules(
         if parameters and not is_targeted(config, name, work):
             # the first parameter was wrapped first, so it is the innermost
             wrappers.sort(key=lambda module: -module.name.count(INNER))
-            for module in _assigned(name, wrappers, parameters, config, work):
-                found[module.name] = module
+            for adapted in _assigned(name, wrappers, parameters, config, work):
+                found[adapted.name] = adapted
     return found
 
 

@@ -150,7 +150,7 @@ def _lines(adapter: Adapter) -> list[tuple[str, str]]:
 
 
 def _target_lines(adapter: Adapter) -> list[tuple[str, str]]:
-    """A line for each target, with the ranks and scalings of its modules."""
+    """A line for each target: how many modules it has, their ranks and scalings."""
     groups: dict[str, list[AdaptedModule]] = {}
     for module in adapter.modules:
         groups.setdefault(module.target, []).append(module)
@@ -158,11 +158,12 @@ def _target_lines(adapter: Adapter) -> list[tuple[str, str]]:
     for target, modules in sorted(groups.items())[:_MOST_TARGETS]:
         experts = max(module.experts for module in modules)
         facts = [
-            f"rank {ranks_text(modules) or formats.NO_VALUE}",
+            formats.counted(len(modules), "module"),
+            f"rank {ranks_text(modules)}" if rank_counts(modules) else "",
             f"scaling {scalings_text(modules)}" if scaling_counts(modules) else "",
             formats.counted(experts, "expert") if experts > 1 else "",
         ]
-        lines.append((f"  {terminal_safe(target, limit=17)}", ", ".join(filter(None, facts))))
+        lines.append((f"  {terminal_safe(target, limit=17)}", "; ".join(filter(None, facts))))
     more = len(groups) - _MOST_TARGETS
     return [*lines, *([("", f"and {formats.count(more)} more")] if more > 0 else [])]
 
