@@ -50,6 +50,8 @@ def test_weights_that_match_their_configuration_have_neither_problems_nor_remark
     ("changed", "said"),
     [
         ({"r": 16}, "has rank 8, the configuration has 16"),
+        ({"r": 16, "target_modules": None}, "has rank 8, the configuration has 16"),
+        ({"r": 16, "target_modules": "all-linear"}, "has rank 8, the configuration has 16"),
         ({"r": 0}, "only ranks above 0"),
         ({"r": None}, "the rank (r) is null"),
         ({"r": 8.0}, "not a whole number"),

@@ -67,13 +67,23 @@ def find_disagreements(
         module.name: module.of_parameter or is_targeted(config, module.name, work)
         for module in modules
     }
-    wrong = [_wrong_rank(module) for module in modules if targeted[module.name]]
+    # where PEFT chooses the targets, it chooses those that were trained
+    chosen_by_peft = config.target_modules is None and not _is_expression(config.target_pattern)
+    wrong = [
+        _wrong_rank(module)
+        for module in modules
+        if targeted[module.name] or (chosen_by_peft and targeted[module.name] is None)
+    ]
     problems = [
         *header.problems,
         *first_few([sentence for sentence in wrong if sentence]),
         *_missing_tokens(header, config),
     ]
-    unclear = [_wrong_rank(module) for module in modules if targeted[module.name] is None]
+    unclear = [
+        _wrong_rank(module)
+        for module in modules
+        if targeted[module.name] is None and not chosen_by_peft
+    ]
     remarks = [
         *([] if header.modules else [_no_matrices(header)]),
         *header.remarks,
@@ -98,6 +108,10 @@ def other_type(config: AdapterConfig) -> str:
     if kind is None:
         return f"This is a {config.peft_type} adapter, not LoRA."
     return f"This is {kind.title}, not LoRA: it trains {kind.summary}."
+
+
+def _is_expression(targets: str) -> bool:
+    return targets.lower() not in ("", ALL_LINEAR)
 
 
 def _no_matrices(header: LoraHeader) -> str:
@@ -166,9 +180,8 @@ def _unclear_patterns(
         found.append("rank_pattern has an expression that was not evaluated: ranks not compared")
     if any(m.settings and m.settings.alpha is None for m in modules) and config.alpha_pattern:
         found.append("alpha_pattern has an expression that was not evaluated: scaling unknown")
-    pattern = config.target_pattern
-    if pattern and pattern.lower() != ALL_LINEAR and None in targeted.values():
-        shown = terminal_safe(pattern, limit=80)
+    if _is_expression(config.target_pattern) and None in targeted.values():
+        shown = terminal_safe(config.target_pattern, limit=80)
         found.append(f"target_modules was not evaluated, so targets were not compared: {shown}")
     return found
 
