@@ -236,7 +236,7 @@ class _Parser:
             return _at_end_or_line
         if character == "\\":
             return self._escape()
-        if character in "*+?":
+        if character in ("*", "+", "?"):
             raise _UnsupportedError
         return _One(lambda c: c == character)
 
