@@ -10,17 +10,11 @@ from lora_tui.commands.context import Context
 from lora_tui.config.kinds import expanded
 from lora_tui.harvest.artifact_rows import StoredFile
 from lora_tui.json_values import mapping
-from lora_tui.push.directory import (
-    TRAINER_STATE,
-    LocalAdapter,
-    TrainingLog,
-    read_directory,
-    read_trainer_state,
-    require_inside,
-)
+from lora_tui.push.directory import LocalAdapter, read_directory, require_inside
 from lora_tui.push.run import Plan, plan_push
 from lora_tui.push.run import connect as connect_service
 from lora_tui.push.run import push as run_push
+from lora_tui.push.trainer_state import TRAINER_STATE, TrainingLog, read_trainer_state
 from lora_tui.text import terminal_safe
 
 

@@ -40,10 +40,10 @@ from lora_tui.processes import new_identity
 from lora_tui.push.directory import (
     LocalAdapter,
     LocalFile,
-    TrainingLog,
     training_settings,
     translating_read_errors,
 )
+from lora_tui.push.trainer_state import TrainingLog
 from lora_tui.text import terminal_safe
 
 _PIECE: Final = 1 << 20
