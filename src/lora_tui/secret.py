@@ -26,6 +26,15 @@ def without_held(text: str) -> str:
     return text
 
 
+def is_held_in(content: bytes) -> bool:
+    """Whether the content has a long secret of this process; short ones may be ordinary words."""
+    return any(
+        value.encode(errors="surrogatepass") in content
+        for value in _held
+        if len(value) >= 2 * _SHORTEST
+    )
+
+
 class Secret:
     """Wraps a key, password or token; only `reveal()` gives it back."""
 

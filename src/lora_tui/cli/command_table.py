@@ -167,6 +167,7 @@ COMMANDS = (
         examples=(
             ("push ./out --dataset 'Customer Support Emails' --dry-run", "check it, send nothing"),
             ("push ./out --dataset 'Customer Support Emails'", "upload it with its metrics"),
+            ("push ./out --update", "change the stored model after a correction"),
             (
                 "push ./out --job b81d4e07-5b0a-4d6a-8d4c-0a1b2c3d4e5f",
                 "upload as the result of this job",

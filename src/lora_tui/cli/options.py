@@ -226,6 +226,27 @@ def push_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--metrics", metavar="FILE", help="the trainer_state.json, if it is not in DIR"
     )
+    changed = parser.add_mutually_exclusive_group()
+    changed.add_argument(
+        "--update",
+        action="store_true",
+        help="change the model that has these weights: its configuration, files, name or metrics",
+    )
+    changed.add_argument(
+        "--new-version",
+        action="store_true",
+        help="store a second model beside the one that has these weights",
+    )
+    parser.add_argument(
+        "--with-training-args",
+        action="store_true",
+        help="send training_args.bin too, a pickle that may hold a token",
+    )
+    parser.add_argument(
+        "--allow-secrets",
+        action="store_true",
+        help="send files that seem to hold a token or another secret",
+    )
     parser.add_argument(
         "--dry-run",
         action="store_true",

@@ -23,7 +23,7 @@ from lora_tui.text import terminal_safe
 
 NO_VERSION: Final = "unversioned"
 _CONFIGURATION: Final = frozenset(
-    {"preset_id", "hyperparameters", "gpu_config", "files", "weights"}
+    {"preset_id", "hyperparameters", "gpu_config", "files", "weights", "metrics_sha256"}
 )
 
 

@@ -261,10 +261,48 @@ class Rest(ClientOwner):
         )
         self.rows(query, "write the metric points")
 
+    def replace_metric_points(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write metric points; those whose ids are there already get the new values."""
+        query = self._tables.from_("metrics_points").upsert(
+            [dict(row) for row in rows], on_conflict="id"
+        )
+        self.rows(query, "write the metric points")
+
+    def delete_metric_points(self, job_id: str, ids: Sequence[str]) -> None:
+        """Delete metric points of a job. Missing ones are no error."""
+        for start in range(0, len(ids), _IDS_A_QUERY):
+            query = self._tables.from_("metrics_points").delete().eq("job_id", job_id)
+            some = list(ids[start : start + _IDS_A_QUERY])
+            self.rows(query.in_("id", some), "remove metric points")
+
+    def update_job(self, user_id: str, job_id: str, values: Mapping[str, Any]) -> bool:
+        """Change columns of a user's job; False if it does not exist."""
+        query = self._tables.from_("training_jobs").update(dict(values))
+        rows = self.rows(query.eq("user_id", user_id).eq("id", job_id), "change the job")
+        return bool(rows)
+
     def artifact_by_job(self, job_id: str) -> Row | None:
         """The artifact of a job, where one was written."""
         query = self._tables.from_("model_artifacts").select("*").eq("job_id", job_id).limit(1)
         return next(iter(self.rows(query, "read the artifact")), None)
+
+    def artifacts_with_file(self, user_id: str, name: str, sha256: str) -> list[Row]:
+        """A user's artifacts, deleted ones too, whose rows record a file of this checksum.
+
+        At most 50, the newest first.
+        """
+        recorded = {"files": {name: {"sha256": sha256}}}
+        query = self._tables.from_("model_artifacts").select("*").eq("user_id", user_id)
+        query = query.contains("configuration", recorded).order("created_at", desc=True).limit(50)
+        return self.rows(query, "look for these weights")
+
+    def update_artifact(
+        self, user_id: str, artifact_id: str, values: Mapping[str, Any]
+    ) -> Row | None:
+        """Change columns of a user's artifact; None if it does not exist, or was deleted."""
+        query = self._tables.from_("model_artifacts").update(dict(values))
+        query = query.eq("user_id", user_id).eq("id", artifact_id).is_("deleted_at", None)
+        return next(iter(self.rows(query, "change the artifact")), None)
 
     def insert_artifact(self, row: Mapping[str, Any]) -> Row:
         """Write an artifact. Raises ConflictError where the id or the job has one already."""

@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from lora_tui import formats
 from lora_tui.adapters.agreement import config_mismatches
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, read_config
-from lora_tui.adapters.header import LoraHeader, read_file_header
+from lora_tui.adapters.header import PREFIX_BYTES, LoraHeader, read_file_header
 from lora_tui.domain.weight_summary import WeightSummary
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
 from lora_tui.files import translate_disk_errors
 from lora_tui.harvest.passing_weights import measured_summary
 from lora_tui.harvest.structure import DamagedFileError, Inspector
+from lora_tui.push.credentials import credential_kinds
 from lora_tui.text import terminal_safe
 
 WEIGHTS: Final = "adapter_model.safetensors"
 CONFIG: Final = "adapter_config.json"
-PUSHED: Final = (
-    WEIGHTS, CONFIG,
-    "training_args.bin", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja",
+TRAINING_ARGS: Final = "training_args.bin"
+"""A pickle of the Trainer's arguments: runs code when it is opened, and has its tokens in clear."""
+_TOKENIZER_FILES: Final = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "tokenizer.model", "chat_template.jinja", "chat_template.json",
+    # byte pairs, WordPiece, SentencePiece, tiktoken, Mistral's own
+    "vocab.json", "merges.txt", "vocab.txt", "vocab.bpe", "bpe.codes", "dict.txt", "vocab.model",
+    "spiece.model", "spm.model", "spm_char.model", "sentencepiece.model", "sentencepiece.bpe.model",
+    "source.spm", "target.spm", "target_vocab.json", "vocab-src.json", "vocab-tgt.json",
+    "tiktoken.model", "tekken.json", "normalizer.json", "emoji.json", "byte_maps.json",
+    "entity_vocab.json", "prophetnet.tokenizer",
 )  # fmt: skip
-"""The files of an adapter; a checkpoint also has optimiser states, which are not pushed."""
+_PROCESSOR_FILES: Final = (
+    "preprocessor_config.json", "processor_config.json", "image_processor_config.json",
+    "video_preprocessor_config.json", "audio_tokenizer_config.json",
+)  # fmt: skip
+PUSHED: Final = (WEIGHTS, CONFIG, *_TOKENIZER_FILES, *_PROCESSOR_FILES)
+"""The files of an adapter, the weights first: those of save_pretrained of PEFT, and of the
+tokenizers and processors of transformers. A checkpoint also has optimiser states: not pushed."""
+_VERSIONED: Final = re.compile(
+    r"tokenizer\.model\.v\d{1,3}\w{0,8}|[\w.-]{1,60}\.tiktoken", re.ASCII
+)
+"""Tokenizers whose file names hold a version or the name of a model."""
 LARGEST_FILE: Final = 5 << 30
 """Bytes; the bucket takes no larger one."""
 
@@ -61,6 +80,8 @@ class LocalAdapter:
     """Names of files that are no part of an adapter; safe for a terminal."""
     facts: LoraHeader
     config: AdapterConfig
+    config_content: bytes
+    """Of adapter_config.json."""
     trained_at: datetime
     """When the weights were written."""
     weights: WeightSummary | None
@@ -72,8 +93,8 @@ class LocalAdapter:
         return self.files[0].sha256
 
 
-def read_directory(directory: Path) -> LocalAdapter:
-    """Read and check every file that would be pushed.
+def read_directory(directory: Path, *, training_args: bool = False) -> LocalAdapter:
+    """Read and check every file that would be pushed; with `training_args` that pickle too.
 
     Raises NotFoundError and UsageError where it is no adapter's directory, IntegrityError where
     the adapter is damaged or does not match its configuration, DiskError.
@@ -82,21 +103,46 @@ def read_directory(directory: Path) -> LocalAdapter:
     with translating_read_errors():
         facts = read_file_header(weights)
         with config.open("rb") as file:
-            settings = read_config(file.read(MAX_CONFIG_BYTES + 1))
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        settings = read_config(content)
         _require_agreement(facts, settings)
         names = sorted(path.name for path in directory.iterdir())
+        chosen: list[str] = [name for name in PUSHED if name in names]
+        chosen += [name for name in names if _VERSIONED.fullmatch(name)]
+        if training_args and TRAINING_ARGS in names:
+            chosen.append(TRAINING_ARGS)
         files = tuple(
             _measure(require_inside(directory / name))
-            for name in PUSHED
+            for name in chosen
             if (directory / name).is_file()
         )
         trained_at = datetime.fromtimestamp(int(weights.stat().st_mtime), UTC)
         with weights.open("rb") as opened:
             summary = measured_summary(opened.fileno(), settings)
-    left_out = tuple(terminal_safe(name, limit=80) for name in names if name not in PUSHED)
+    left_out = tuple(terminal_safe(name, limit=80) for name in names if name not in chosen)
     return LocalAdapter(
-        directory, files, left_out, facts, settings, trained_at, WeightSummary.from_json(summary)
+        directory,
+        files,
+        left_out,
+        facts,
+        settings,
+        content,
+        trained_at,
+        WeightSummary.from_json(summary),
     )
+
+
+def find_credentials(adapter: LocalAdapter) -> dict[str, tuple[str, ...]]:
+    """File name → the kinds of credentials that it seems to hold. Of the weights, the header is
+    searched. Raises DiskError."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in adapter.files:
+        most = adapter.facts.header_bytes + PREFIX_BYTES if file.name == WEIGHTS else file.size
+        with translating_read_errors(), file.path.open("rb") as source:
+            kinds = credential_kinds(_pieces(source, most))
+        if kinds:
+            found[file.name] = kinds
+    return found
 
 
 @contextmanager
@@ -146,6 +192,13 @@ def _require_file(path: Path) -> Path:
         if pickled
         else "name the directory that PEFT's save_pretrained wrote",
     )
+
+
+def _pieces(source: BinaryIO, most: int) -> Iterator[bytes]:
+    """The first `most` bytes of a file."""
+    while most > 0 and (piece := source.read(min(most, _PIECE))):
+        most -= len(piece)
+        yield piece
 
 
 def _require_agreement(facts: LoraHeader, config: AdapterConfig) -> None:
