@@ -21,13 +21,14 @@ from lora_tui.adapters.targets import (
     is_left_out,
     is_targeted,
     name_endings,
-    names_module,
 )
 from lora_tui.adapters.tensor_names import PREFIX, first_few
 from lora_tui.text import terminal_safe
 
 _TRAINED_TOKENS: Final = "trainable_tokens_delta"
 _MAGNITUDE: Final = "lora_magnitude_vector"
+_HEADS: Final = ("classifier", "score", "qa_outputs")
+"""What PEFT adds to `modules_to_save` by task; a model has one of them."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def find_disagreements(
         if targeted[module.name] or (chosen_by_peft and targeted[module.name] is None)
     ]
     problems = [
-        *header.problems,
+        *(() if "BD-LoRA" in config.variants else header.problems),  # its blocks have other shapes
         *first_few([sentence for sentence in wrong if sentence]),
         *_missing_tokens(header, config),
     ]
@@ -201,13 +202,18 @@ def _settings(header: LoraHeader, config: AdapterConfig) -> list[str]:
         found.append("the configuration says DoRA, but the file has no magnitudes")
     if magnitudes and not config.dora:
         found.append("the file has magnitudes of DoRA, but the configuration does not: ignored")
-    saved = config.modules_to_save
-    if saved and not any(_is_saved(name, saved) for name in header.other_tensors):
-        found.append(f"the file has none of modules_to_save: {', '.join(saved[:5])}")
+    missing = [name for name in config.modules_to_save if not _has_saved(header, name)]
+    if len(missing) < len(config.modules_to_save):
+        missing = [name for name in missing if name not in _HEADS]
+    if missing:
+        found.append(
+            f"no weights of {', '.join(missing[:5])} (modules_to_save): PEFT fails if the base"
+            " model has such a module"
+        )
     return found
 
 
-def _is_saved(tensor: str, saved: tuple[str, ...]) -> bool:
-    """Whether the tensor is of one of these modules, or of a module inside one."""
-    parts = tensor.removeprefix(PREFIX).split(".")
-    return any(names_module(saved, ".".join(parts[:end])) for end in range(1, len(parts)))
+def _has_saved(header: LoraHeader, saved: str) -> bool:
+    """Whether there is a tensor of this module, or of a module inside it."""
+    inside = f".{saved}."
+    return any(inside in f".{name.removeprefix(PREFIX)}" for name in header.other_tensors)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +64,8 @@ class LoraHeader:
     """Sentences about what is unusual, but loads."""
     layout: str = ""
     """Whose names the tensors have: PEFT, MLX, kohya, diffusers, ComfyUI; empty where unknown."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Module → its rank, for types other than LoRA whose tensors tell it."""
     stated_alpha: float | None = None
     """The alpha of all modules, where the metadata has one."""
 
@@ -120,6 +122,7 @@ def read_header(prefix: bytes, *, file_size: int | None = None) -> LoraHeader:
         metadata=shown_metadata(header.metadata),
         problems=pairs.problems,
         remarks=pairs.remarks,
+        rows=pairs.rows,
         layout=layout_of(tensors, header.metadata),
         stated_alpha=stated_alpha(header.metadata),
     )

@@ -25,7 +25,7 @@ from lora_tui.adapters.header import (
     parse_header,
     read_header,
 )
-from lora_tui.adapters.modules import AdaptedModule, adapted_modules
+from lora_tui.adapters.modules import AdaptedModule, adapted_modules, rank_counts
 from lora_tui.adapters.tensor_names import LoraModule
 from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError, UsageError
@@ -65,6 +65,14 @@ class Adapter:
     def modules(self) -> tuple[AdaptedModule, ...]:
         """The adapted modules with rank, alpha and scaling."""
         return adapted_modules(self.header, self.config, self.alphas)
+
+    @property
+    def ranks(self) -> dict[int, int | None]:
+        """rank → number of modules with it; None where the file does not tell which they are."""
+        config = self.config
+        if not self.modules and config is not None and config.rank and not config.is_lora:
+            return {config.rank: None}
+        return {**rank_counts(self.modules)}
 
     @cached_property
     def findings(self) -> Findings:

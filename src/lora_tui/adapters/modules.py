@@ -245,6 +245,6 @@ def _other_modules(header: LoraHeader, config: AdapterConfig) -> Iterable[Adapte
     work = Work()
     for name in names:
         settings = module_settings(config, name, work)
-        yield AdaptedModule(
-            name, settings.rank, settings.alpha, settings.scaling, 0, settings=settings
-        )
+        rank = header.rows.get(name, settings.rank)
+        scaling = scaling_of(config, rank, settings.alpha)
+        yield AdaptedModule(name, rank, settings.alpha, scaling, 0, settings=settings)

@@ -19,6 +19,7 @@ _KINDS: Final = (  # the first group is the module
     (re.compile(r"(.+?)(\.token_adapter)?\.trainable_tokens_delta(\..+)?"), "trained tokens"),
     (re.compile(r"(.+?)\.lora_[AB](\..+)?\.bias"), "LoRA biases"),
     (re.compile(r"(.+?)\.lora_E(\..+)?"), "AdaLoRA weights of ranks"),
+    (re.compile(r"(.+?)\.lora_(?![AB]\b)\w+(\..+)?"), "tensors of a LoRA variant"),
     (re.compile(r"(.+?)\.(alpha|dora_scale)"), "alphas"),
     (re.compile(r"(.+?)\.base_layer\.weight"), "weights of the base model"),
     (re.compile(r"(.+?)(\.base_layer)?\.bias"), "biases"),
@@ -35,7 +36,7 @@ def saved_beside(
     """
     own: Sequence[str] = ()
     if config is not None and config.kind is not None and not config.is_lora:
-        own = config.kind.tensors or ("prompt",)
+        own = config.kind.tensors or ("prompt", "prefix_")
     names = {name.removeprefix(PREFIX) for name in header.other_tensors}
     found: dict[str, dict[str, None]] = {}
     for name in (name.removeprefix(PREFIX) for name in header.other_tensors):

@@ -30,6 +30,10 @@ _MLX_TENSOR: Final = re.compile(r"(?P<module>.+)\.lora_(?P<side>[ab])")
 _DIFFUSERS_TENSOR: Final = re.compile(
     r"(?P<module>.+?)[._]lora(_linear_layer)?\.(?P<side>down|up)\.weight"
 )
+# HiRA, DeLoRA, LoHa and OFT: the tensor of a module whose first dimension is `r` in PEFT
+_RANKED_TENSOR: Final = re.compile(
+    r"(?P<module>.+)\.(hira_A|hira_embedding_A|delora_A|hada_w1_b|oft_R)(\.weight)?"
+)
 _INPUT_SIDES: Final = ("A", "down", "embedding_A", "a")
 _KOHYA: Final = re.compile(r"(lora|lycoris)_(unet|te\d?|transformer|prior_\w+)_")
 _NUMBERED: Final = re.compile(r"_\d+_")
@@ -61,17 +65,23 @@ class Pairs:
     """Sentences about pairs that no program can load."""
     remarks: tuple[str, ...]
     """Sentences about what is unusual, but loads."""
+    rows: Mapping[str, int]
+    """Module → its rank, for other types whose tensors tell it."""
 
 
 def paired(shapes: Mapping[str, tuple[int, ...]]) -> Pairs:
     """Find the pairs of matrices among the tensors, by name → shape."""
     sides: dict[str, dict[bool, tuple[int, ...]]] = {}
     others: list[str] = []
+    rows: dict[str, int] = {}
     of_mlx: set[str] = set()
     for name, shape in shapes.items():
         match = _match(name)
         if match is None or len(shape) < 2:
             others.append(terminal_safe(name, limit=200))
+            ranked = _RANKED_TENSOR.fullmatch(name) if len(name) <= _MAX_NAME and shape else None
+            if ranked is not None:
+                rows[terminal_safe(ranked["module"].removeprefix(PREFIX), limit=200)] = shape[0]
             continue
         side = match["side"]
         sides.setdefault(match["module"], {})[side in _INPUT_SIDES] = shape
@@ -96,7 +106,11 @@ def paired(shapes: Mapping[str, tuple[int, ...]]) -> Pairs:
         modules.append(LoraModule(name, rank, parameters))
     modules.sort(key=lambda module: _natural_order(module.name))
     return Pairs(
-        tuple(modules), tuple(sorted(others)), tuple(first_few(problems)), tuple(first_few(remarks))
+        tuple(modules),
+        tuple(sorted(others)),
+        tuple(first_few(problems)),
+        tuple(first_few(remarks)),
+        rows,
     )
 
 

@@ -32,6 +32,7 @@ _LABEL: Final = 20
 _MIN_ROOM: Final = 20
 _MOST_TARGETS: Final = 40
 _MOST_NAMED: Final = 4
+_NONE: Final = formats.NO_VALUE
 _METADATA: Final = (
     ("modelspec.title", "Title"),
     ("ss_output_name", "Output name"),
@@ -135,8 +136,8 @@ def _lines(adapter: Adapter) -> list[tuple[str, str]]:
         ),
         ("Type", adapter.kind),
         ("Data type", ", ".join(header.dtypes) or formats.NO_VALUE),
-        ("Rank", ranks_text(adapter.modules) or formats.NO_VALUE),
-        ("Scaling", scalings_text(adapter.modules) or formats.NO_VALUE),
+        ("Rank", ranks_text(adapter.modules) or ", ".join(map(str, adapter.ranks)) or _NONE),
+        ("Scaling", scalings_text(adapter.modules) or _NONE),
         ("Modules", formats.count(len(adapter.modules))),
         *_target_lines(adapter),
         ("Saved beside", saved_text(saved_beside(header, adapter.config)) or "nothing"),
@@ -240,7 +241,7 @@ def _as_json(adapter: Adapter) -> dict[str, Any]:
         "tensors": header.tensors,
         "parameters": header.parameters,
         "dtypes": dict(header.dtypes),
-        "ranks": {str(rank): count for rank, count in rank_counts(modules).items()},
+        "ranks": {str(rank): count for rank, count in adapter.ranks.items()},
         "scaling": {str(value): count for value, count in scaling_counts(modules).items()},
         "target_modules": {name: list(found) for name, found in ranks_by_target(modules).items()},
         "modules": [
