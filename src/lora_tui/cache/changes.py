@@ -22,6 +22,7 @@ class Topic(StrEnum):
     CURVES = "curves"
     NOTIFICATIONS = "notifications"
     TRANSFERS = "transfers"
+    WEIGHTS = "weights"
     SYNC = "sync"
 
 

@@ -1,8 +1,9 @@
 """The cache's tables and indexes.
 
 `PRAGMA user_version` has the schema's number, so that an up-to-date cache is recognised without
-importing sqlite-utils. A cache of an older number, which no release has written, is rebuilt: its
-downloads are kept, and the next sync brings back the rest.
+importing sqlite-utils. A cache of number 8 or more is migrated, with all that is in it. One of an
+older number, which no release has written, is rebuilt: its downloads are kept, and the next sync
+brings back the rest.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 10
+_OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
         "models",
@@ -25,6 +27,7 @@ TABLES = frozenset(
         "curves",
         "transfers",
         "library",
+        "weights",
         "marks",
         "facts",
         "generations",
@@ -35,7 +38,7 @@ TABLES = frozenset(
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Create the tables, or rebuild those of an older schema. Call inside a transaction."""
+    """Create the tables, or migrate or rebuild older ones. Call inside a transaction."""
     from sqlite_utils import Database, Migrations
 
     from lora_tui.cache.downloaded import put_records, read_records
@@ -43,15 +46,17 @@ def migrate(connection: sqlite3.Connection) -> None:
     from lora_tui.cache.records import keep_announced, read_announced
 
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    records = read_records(connection) if version else {}
-    announced = read_announced(connection) if version else []
-    if version:
+    is_rebuilt = 0 < version < _OLDEST_MIGRATED
+    records = read_records(connection) if is_rebuilt else {}
+    announced = read_announced(connection) if is_rebuilt else []
+    if is_rebuilt:
         _drop_all(connection)
     migrations = Migrations("lora_tui")
     migrations()(_m001_tables)
+    migrations()(_m010_weights)
     migrations.apply(Database(connection))
     put_records(connection, records)
-    if version:
+    if is_rebuilt:
         put_value(connection, REBUILT, str(version))
         keep_announced(connection, announced)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -82,6 +87,17 @@ def _m001_tables(db: Database) -> None:
     from lora_tui.cache.sums import recompute_sums
 
     recompute_sums(db.conn)
+
+
+def _m010_weights(db: Database) -> None:
+    # what the weights on this disk say, as JSON (weights.py); `stamp` is the state of the files
+    db.execute(
+        "CREATE TABLE weights (model_id TEXT PRIMARY KEY, stamp TEXT NOT NULL, summary TEXT,"
+        " document TEXT)"
+    )
+    from lora_tui.cache.sums import put_schema_sum
+
+    put_schema_sum(db.conn)
 
 
 _TABLES = (

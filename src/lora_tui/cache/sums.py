@@ -123,7 +123,14 @@ def recompute_sums(db: sqlite3.Connection) -> None:
         if key == "id":
             row = [table, len(keys), total]
             db.execute("INSERT INTO sums (name, n, total) VALUES (?, ?, ?)", row)
-    db.execute("INSERT INTO sums (name, n, total) VALUES ('schema', 0, ?)", [schema_sum(db)])
+    put_schema_sum(db)
+
+
+def put_schema_sum(db: sqlite3.Connection) -> None:
+    """Store the checksum of the schema. Call at the end of a migration, inside its transaction."""
+    db.execute(
+        "INSERT OR REPLACE INTO sums (name, n, total) VALUES ('schema', 0, ?)", [schema_sum(db)]
+    )
 
 
 def schema_sum(db: sqlite3.Connection) -> int:

@@ -26,6 +26,7 @@ from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Profile
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
 from lora_tui.engine.protocol import KEYRING, Hello
+from lora_tui.engine.weights import WeightAnalysis
 from lora_tui.errors import (
     ConfigError,
     DiskError,
@@ -72,6 +73,7 @@ class Requests:
             if profile and connect
             else None
         )
+        self._weights = WeightAnalysis(self._cache)
         self._closed = False
         calls: tuple[Callable[..., Any], ...] = (
             self.sync,
@@ -106,6 +108,7 @@ class Requests:
         with self._lock:
             self._closed = True
             connected = self._connected
+        self._weights.stop()
         if self._harvest is not None:
             self._harvest.stop()
         if connected is not None:
@@ -143,6 +146,7 @@ class Requests:
     def download(self, *, model_id: str, files: Sequence[str] | None) -> None:
         """Download all files of a model, or those named; returns when they are done or failed."""
         self._online().download(model_id, files)
+        self._weights.start()
 
     def cancel_download(self, *, model_id: str) -> None:
         """Cancel the download of a model; partial files are kept for a resume."""
@@ -162,6 +166,7 @@ class Requests:
         """Check whether downloaded files still exist unchanged."""
         with self._cache() as db:
             check_presence(db)
+        self._weights.start()  # those of resumed downloads, and of `lora-tui download`
 
     def read_adapter(self, *, model_id: str) -> Any:
         """The header of a model's weights in the bucket, as `adapter_from` reads it."""

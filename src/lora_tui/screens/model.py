@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from sqlite3 import Connection
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -12,12 +13,14 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from lora_tui.adapters.inspection import Adapter, read_local
+from lora_tui.adapters.weight_facts import WeightFacts, facts_from
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.metrics import get_curve
 from lora_tui.cache.models import get_model
 from lora_tui.cache.runs import Run, get_run, get_run_version
 from lora_tui.cache.transfer_queue import ACTIVE, transfers_of
+from lora_tui.cache.weights import get_weights
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError
 from lora_tui.library.served import find_directory, served_adapter
@@ -32,6 +35,7 @@ from lora_tui.widgets.model_metadata import AdapterHeader, ModelMetadata
 from lora_tui.widgets.model_page import JobTimeline, MetricTiles, ModelHeader, OpinionPanel
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar
 from lora_tui.widgets.states import StatePanel
+from lora_tui.widgets.weights_panel import WeightsPanel
 
 _WIDE: Final = 110
 _FACTS: Final = frozenset({Topic.MODELS, Topic.DATASETS, Topic.JOBS})
@@ -85,6 +89,7 @@ class ModelScreen(ChartScreen):
         self._adapter: Adapter | str = ""
         """The header that was read, or why there is none."""
         self._adapter_from: Path | None = None
+        self._weights: WeightFacts | None = None
 
     def compose(self) -> ComposeResult:
         """Header, metrics, chart, files, metadata, status and keys."""
@@ -98,6 +103,7 @@ class ModelScreen(ChartScreen):
                 yield OpinionPanel(ascii_only=ascii_only)
                 yield FileList(ascii_only=ascii_only)
                 yield AdapterHeader(ascii_only=ascii_only)
+                yield WeightsPanel(ascii_only=ascii_only)
                 yield JobTimeline(ascii_only=ascii_only)
                 yield ModelMetadata(ascii_only=ascii_only)
         yield StatePanel(markup=False)
@@ -123,6 +129,8 @@ class ModelScreen(ChartScreen):
             self._read_run()
         if Topic.TRANSFERS in topics:
             self._show_files()
+        if Topic.WEIGHTS in topics:
+            self._read_weights()
         self.query_one(StatusBar).update_from_cache()
 
     def check_action(
@@ -230,6 +238,8 @@ class ModelScreen(ChartScreen):
             self._show_files()
             self._show_curve()
             self._read_run()
+            self._show_weights(self._weights)
+            self._read_weights()
         self.refresh_bindings()
 
     def _show_curve(self) -> None:
@@ -262,6 +272,19 @@ class ModelScreen(ChartScreen):
     def _show_run(self, run: Run) -> None:
         self._run = run
         self._show_curve()
+
+    def _read_weights(self) -> None:
+        """Read what was computed from the weights in a thread: it may be megabytes."""
+
+        def read(db: Connection) -> WeightFacts | None:
+            return facts_from(get_weights(db, self.model_id))
+
+        self.read(read, self._show_weights, exclusive="weights")
+
+    def _show_weights(self, facts: WeightFacts | None) -> None:
+        self._weights = facts
+        stored = self._model.weights if self._model else None
+        self.query_one(WeightsPanel).show(facts, stored)
 
     def _show_files(self) -> None:
         if self._model is None:
