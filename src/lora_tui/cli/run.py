@@ -112,7 +112,7 @@ def _run_and_report(words: Sequence[str]) -> int:
 
             failure = disk_error(error, "A file or directory can't be used")
             return _report(failure, json_wanted=json_wanted)
-        from lora_tui.engine.faults import unexpected
+        from lora_tui.engine.unexpected_errors import unexpected
 
         remedy = "run it again with -v, and report what it prints"
         return _report(unexpected(error, remedy=remedy), json_wanted=json_wanted)

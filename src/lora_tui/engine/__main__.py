@@ -13,10 +13,10 @@ import threading
 from contextlib import suppress
 from typing import IO, Final
 
-from lora_tui.engine.faults import unexpected
 from lora_tui.engine.logs import log_to_stderr, print_thread_traceback
 from lora_tui.engine.protocol import Hello, Ready, read_message
 from lora_tui.engine.server import Outbox, log_unexpected, serve
+from lora_tui.engine.unexpected_errors import unexpected
 from lora_tui.errors import LoraTuiError, UsageError
 
 END_SECONDS: Final = 8.0

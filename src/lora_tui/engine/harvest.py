@@ -8,9 +8,9 @@ from contextlib import closing
 from typing import Any, Final
 
 from lora_tui.config.table import Profile
-from lora_tui.engine.faults import unexpected
 from lora_tui.engine.protocol import HARVEST, error_document
 from lora_tui.engine.server import log_unexpected
+from lora_tui.engine.unexpected_errors import unexpected
 from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.harvester import Harvester, connect
 from lora_tui.harvest.ledger import Ledger, ledger_path

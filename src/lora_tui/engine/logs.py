@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui import clock
-from lora_tui.engine.faults import traceback_text
+from lora_tui.engine.unexpected_errors import traceback_text
 from lora_tui.files import PRIVATE_MODE, make_private_directory
 from lora_tui.secret import without_held
 from lora_tui.text import printable, without_secrets

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import IO, Any, Final, Protocol
 
-from lora_tui.engine.faults import unexpected
 from lora_tui.engine.logs import print_traceback
 from lora_tui.engine.protocol import Answer, Event, Message, Request, encode, read_message
+from lora_tui.engine.unexpected_errors import unexpected
 from lora_tui.errors import LoraTuiError
 
 _log: Final = logging.getLogger(__name__)

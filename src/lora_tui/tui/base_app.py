@@ -22,7 +22,7 @@ from textual.worker import WorkerFailed
 
 from lora_tui.config.keys import keys_of
 from lora_tui.config.table import THEME_NAMES, Preferences
-from lora_tui.engine.faults import unexpected
+from lora_tui.engine.unexpected_errors import unexpected
 from lora_tui.errors import LoraTuiError, UnreachableError
 from lora_tui.text import terminal_safe
 from lora_tui.tui.background import StartsCalls

@@ -17,8 +17,8 @@ import textual
 from lora_tui import __version__, clock
 from lora_tui.config.paths import find_paths
 from lora_tui.engine.crash_reports import write_report
-from lora_tui.engine.faults import place_of, traceback_text
 from lora_tui.engine.logs import LogFile, engine_log
+from lora_tui.engine.unexpected_errors import place_of, traceback_text
 from lora_tui.errors import LoraTuiError
 from lora_tui.files import disk_error_reason
 from lora_tui.text import terminal_safe

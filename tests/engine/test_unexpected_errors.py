@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lora_tui.engine.faults import place_of, traceback_text, unexpected
 from lora_tui.engine.logs import MOST_BYTES, LogFile
 from lora_tui.engine.protocol import Hello
+from lora_tui.engine.unexpected_errors import place_of, traceback_text, unexpected
 from lora_tui.errors import EngineEndedError
 from lora_tui.secret import Secret
 from lora_tui.text import terminal_safe
