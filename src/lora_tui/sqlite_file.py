@@ -119,6 +119,21 @@ def make_private_database(path: Path) -> None:
             path.chmod(PRIVATE_MODE)
 
 
+def was_emptied(path: Path) -> bool:
+    """Whether another program has cut the file to nothing while it was open.
+
+    SQLite would report a file that another process holds: the log of the open connections is still
+    there. SQLite itself never writes to a log beside an empty file.
+    """
+    wal = path.with_name(f"{path.name}{SIDE_FILES[0]}")
+    try:
+        before, has_log = path.stat(), wal.stat().st_size > 0
+        now = path.stat()  # another process may just have filled a new file
+    except OSError:
+        return False
+    return has_log and not before.st_size and not now.st_size and before.st_ino == now.st_ino
+
+
 def check_regular_files(path: Path) -> None:
     """Raise DamagedCacheError where the file or a side file is not regular; OSError."""
     for suffix in ("", *SIDE_FILES):

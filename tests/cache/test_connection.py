@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from contextlib import closing
@@ -58,6 +59,20 @@ def test_a_directory_in_place_of_the_cache_is_damage(tmp_path: Path) -> None:
     (tmp_path / "cache.sqlite3").mkdir()
     with pytest.raises(DamagedCacheError):
         open_cache(tmp_path / "cache.sqlite3")
+
+
+def test_a_cache_that_is_emptied_while_it_is_open_is_damage_and_held_by_nobody(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "cache.sqlite3"
+    with closing(open_cache(path)) as db:
+        with transaction(db):
+            db.execute("INSERT INTO facts VALUES ('a', 'b')")
+        os.truncate(path, 0)
+        with pytest.raises(DamagedCacheError) as caught:
+            open_cache(path)
+    assert str(path) in str(caught.value.details)
+    assert "emptied" in str(caught.value.details)
 
 
 def test_clearing_removes_every_file(tmp_path: Path) -> None:

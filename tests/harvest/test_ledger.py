@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import stat
@@ -268,6 +269,16 @@ def test_a_damaged_ledger_is_made_anew_and_the_old_one_kept(tmp_path: Path) -> N
     ledger.queue([{"id": "a"}])
     assert [job.job_id for job in ledger.jobs()] == ["a"]
     assert path.with_name("ledger.sqlite3.damaged").exists()
+
+
+def test_a_ledger_that_is_emptied_while_it_is_open_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    open_one = Ledger(path)
+    open_one.queue([{"id": "a"}])
+    os.truncate(path, 0)
+    again = Ledger(path)
+    again.queue([{"id": "b"}])
+    assert [job.job_id for job in again.jobs()] == ["b"]
 
 
 def test_a_place_that_can_not_be_written_is_told(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from lora_tui.sqlite_file import (
     open_for_reading,
     sqlite_code,
     use_wal,
+    was_emptied,
 )
 
 BUSY_SECONDS: Final = 15.0
@@ -64,6 +65,8 @@ def open_cache(path: Path, owner: Owner | None = None) -> sqlite3.Connection:
             connection = open_for_reading(path, timeout=BUSY_SECONDS, isolation_level=None)
         else:
             make_private_database(path)
+            if was_emptied(path):
+                raise DamagedCacheError(_DAMAGED, details=f"{path} was emptied by another program")
             connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         with translate_errors(path):

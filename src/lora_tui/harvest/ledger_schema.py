@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui.errors import DamagedCacheError
-from lora_tui.sqlite_file import SIDE_FILES, make_private_database, use_wal
+from lora_tui.sqlite_file import SIDE_FILES, make_private_database, use_wal, was_emptied
 
 
 class State(StrEnum):
@@ -159,6 +159,8 @@ def _open(path: Path) -> sqlite3.Connection:
     except DamagedCacheError as error:  # a directory, a pipe or a broken link has its name
         number = errno.EISDIR if path.is_dir() else errno.EEXIST
         raise OSError(number, os.strerror(number), str(path)) from error
+    if was_emptied(path):
+        raise sqlite3.DatabaseError("another program has emptied it")
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _prepare(db)
