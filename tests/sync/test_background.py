@@ -12,12 +12,13 @@ import pytest
 
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache import metadata
-from lora_tui.cache.cache_file import delete_cache
+from lora_tui.cache.cache_file import delete_cache, sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.models import put_models
 from lora_tui.config.table import Preferences
 from lora_tui.errors import DamagedCacheError, LoraTuiError, UnreachableError
+from lora_tui.processes import new_identity
 from lora_tui.widgets.model_table import ModelTable
 from tests.tui.library import FakeWriters
 
@@ -177,3 +178,20 @@ def test_a_process_that_was_killed_is_not_syncing(writers: Syncing) -> None:
             state = metadata.SyncState(None, None, running=True, error=None)
             metadata.put_sync_state(db, state, process=str(2**22 + 1))
         assert not metadata.get_sync_state(db).running
+
+
+def test_a_sync_whose_end_could_not_be_noted_has_failed_and_does_not_run_for_ever(
+    writers: Syncing,
+) -> None:
+    """As on a full disk: the process that noted its beginning runs on."""
+    with closing(open_cache(writers.path)) as db:
+        with sync_lock(writers.path) as is_ours:
+            assert is_ours
+            with transaction(db):
+                state = metadata.SyncState(None, None, running=True, error=None)
+                metadata.put_sync_state(db, state, process=new_identity())
+            assert metadata.get_sync_state(db).running
+        state = metadata.get_sync_state(db)
+        assert not state.running
+        assert state.error_kind is metadata.SyncErrorKind.OTHER
+        assert "could not be stored" in str(state.error)

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lora_tui.cache.connection import translate_errors
-from lora_tui.locks.file_lock import is_locked, lock_holder, locked_file
+from lora_tui.locks.file_lock import LOOK_SECONDS, is_locked, lock_holder, locked_file
 from lora_tui.processes import LockHolder
 from lora_tui.sqlite_file import SIDE_FILES
 
@@ -28,6 +28,7 @@ def sync_lock(
     with ExitStack() as stack:
         with translate_errors(path):
             _move_obstacle(path, cache)
+            patience = max(patience, LOOK_SECONDS)  # of those who ask whether a sync runs
             holder = stack.enter_context(locked_file(path, patience=patience, on_wait=on_wait))
         yield holder is None
 
@@ -37,8 +38,11 @@ def sync_holder(cache: Path) -> LockHolder:
     return lock_holder(_lock_file(cache))
 
 
-def is_sync_running(cache: Path) -> bool:
-    """Whether a process syncs or replaces this cache, by its lock."""
+def is_sync_running(cache: Path) -> bool | None:
+    """Whether a process syncs or replaces this cache, by its lock; None where that can't be told.
+
+    It can't where no sync has ever run, and where the lock file may not be opened.
+    """
     return is_locked(_lock_file(cache))
 
 

@@ -42,6 +42,8 @@ SERVER_TIME: Final = "sync.asked."
 """Prefix of a table's name: the server's time at the last sync of the table."""
 
 
+_END_NOT_NOTED: Final = "A sync has ended, and how it ended could not be stored in the cache"
+"""As when the disk is full: the process runs on, and nobody holds the lock of the sync."""
 _OWNER_EMAIL: Final = "owner.email"
 
 MODELS_READ: Final = "sync.models"
@@ -97,14 +99,26 @@ class SyncState(NamedTuple):
 
 def get_sync_state(db: sqlite3.Connection) -> SyncState:
     """The state that the status line shows."""
-    return SyncState(
+    state = SyncState(
         last_success=parse_timestamp(get_value(db, "sync.success")),
         last_attempt=parse_timestamp(get_value(db, "sync.attempt")),
-        running=_is_running(db, get_value(db, "sync.running")),
+        running=False,
         error=get_value(db, "sync.error"),
         error_kind=_error_kind(get_value(db, "sync.trouble")),
         rebuilt=is_rebuilt(db),
     )
+    process = get_value(db, "sync.running")
+    if process is None:
+        return state
+    alive, running = is_process_alive(process), False
+    if alive is not False:
+        locked = _is_sync_locked(db)
+        running = bool(alive) if locked is None else locked
+    if alive and not running:
+        if get_value(db, "sync.running") != process:  # its end was noted just now
+            return get_sync_state(db)
+        return state._replace(error=_END_NOT_NOTED, error_kind=SyncErrorKind.OTHER)
+    return state._replace(running=running)
 
 
 def is_rebuilt(db: sqlite3.Connection) -> bool:
@@ -223,11 +237,11 @@ def _error_kind(value: str | None) -> SyncErrorKind | None:
     return SyncErrorKind(value) if value in list(SyncErrorKind) else SyncErrorKind.OTHER
 
 
-def _is_running(db: sqlite3.Connection, process: str | None) -> bool:
-    """Whether the process that noted the sync still syncs; elsewhere only its lock tells."""
-    alive = process is not None and is_process_alive(process)
-    if alive is not None:
-        return alive
+def _is_sync_locked(db: sqlite3.Connection) -> bool | None:
+    """Whether a sync holds its lock, which also tells of one whose end a full disk did not take.
+
+    None where that can't be told.
+    """
     from lora_tui.cache.cache_file import is_sync_running  # late: `list` loads this module
     from lora_tui.cache.connection import path_of
 

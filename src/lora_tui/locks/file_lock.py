@@ -28,6 +28,9 @@ SUSPENDED_SECONDS: Final = 10.0
 DIRECTORY_SECONDS: Final = 30.0
 """The longest wait for the lock of a directory; nobody writes its small files for longer."""
 
+LOOK_SECONDS: Final = 0.1
+"""The least patience for a lock that `is_locked` may be looking at."""
+
 _POLL_SECONDS: Final = 0.05
 _POLL_LOCK_FILE_SECONDS: Final = 1.0
 """The longest pause between two looks at a lock file: each may make a file on a server."""
@@ -128,12 +131,15 @@ def locked_directory(directory: Path) -> Iterator[None]:
         lock.close()
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of a file; changes no file."""
+def is_locked(path: Path) -> bool | None:
+    """Whether a process holds the lock of a file; None where the file can't be opened.
+
+    Changes no file. It holds the lock itself for a moment: see LOOK_SECONDS.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
     try:
         return not flock(descriptor)
     except OSError:

@@ -97,7 +97,12 @@ class StatusBar(Widget):
 
     def on_mount(self) -> None:
         """Refresh the age of the data regularly."""
-        self.set_interval(_AGE_SECONDS, self.refresh)
+        self.set_interval(_AGE_SECONDS, self._refresh_age)
+
+    def _refresh_age(self) -> None:
+        if self._state.running:  # its end is no change of a cache on a full disk
+            self._read()
+        self.refresh()
 
     def render(self) -> Content:
         """The parts that fit, the most important first."""
