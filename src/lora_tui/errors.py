@@ -218,6 +218,19 @@ class PartlyFailedError(LoraTuiError):
     exit_code = ExitCode.PARTLY_FAILED
 
 
+def kind_name(error: LoraTuiError) -> str:
+    """The name of the error's kind; of one of another module, that of the nearest kind here."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == __name__)
+
+
+def error_of_kind(name: str | None, message: str, *, details: str | None = None) -> LoraTuiError:
+    """The error of the kind with this name; a name that is not known here is a LoraTuiError."""
+    kind = globals().get(name or "")
+    if not (isinstance(kind, type) and issubclass(kind, LoraTuiError)):
+        kind = LoraTuiError
+    return kind(message, details=details)
+
+
 def unexpected_error(
     error: BaseException, *, place: str | None = None, remedy: str = "please report this"
 ) -> LoraTuiError:

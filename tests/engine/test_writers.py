@@ -26,6 +26,7 @@ from lora_tui.errors import (
     UnreachableError,
     UsageError,
 )
+from lora_tui.transfers.control import Control
 from tests.engine.in_process import writers_of
 from tests.tui.library import NOW, USER, FakeWriters
 
@@ -127,12 +128,17 @@ def test_what_needs_no_network_works_offline_and_without_a_session(
         writers.check_downloads()
         writers.cancel_download("model")
         writers.mark_announced(["notice"])
+        for what in Control:
+            if what is not Control.RESUME:
+                writers.control_downloads(what, [1])
 
 
 def test_offline_what_needs_the_network_says_so(profile: Profile) -> None:
     with opened(profile, None) as writers:
         with pytest.raises(UnreachableError, match="--offline"):
             writers.sync()
+        with pytest.raises(UnreachableError, match="--offline"):
+            writers.control_downloads(Control.RESUME, [1])
         writers.resume_downloads()
 
 

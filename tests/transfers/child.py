@@ -67,10 +67,10 @@ def _work(sender: Connection, home: Path, url: str, limit: int, cache: Path) -> 
     runner = Runner(cache, RunnerOptions(sign=lambda _: url, delay=no_delay))
     with closing(open_cache(cache)) as db:
         model = get_model(db, MODEL)
-        assert model is not None
-        try:
-            sender.send({"done": list(download(runner, db, model, home / "downloads").done)})
-        except LoraTuiError as error:
-            told = {"error": str(error), "kind": type(error).__name__, "code": error.exit_code}
-            sender.send(told)
+    assert model is not None
+    try:
+        sender.send({"done": list(download(runner, model, home / "downloads").done)})
+    except LoraTuiError as error:
+        told = {"error": str(error), "kind": type(error).__name__, "code": error.exit_code}
+        sender.send(told)
     runner.close()

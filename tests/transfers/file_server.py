@@ -286,17 +286,15 @@ class World:
         """Download with a runner of its own, in this thread."""
         runner = Runner(self.cache_path, self.tools(**tools))
         try:
-            with self.cache() as db:
-                return download(
-                    runner,
-                    db,
-                    self.model(),
-                    self.directory,
-                    names,
-                    force=force,
-                    on_change=on_change,
-                    on_held=on_held,
-                )
+            return download(
+                runner,
+                self.model(),
+                self.directory,
+                names,
+                force=force,
+                on_change=on_change,
+                on_held=on_held,
+            )
         finally:
             runner.close()
 

@@ -246,9 +246,9 @@ def test_a_link_where_a_model_is_to_be_put_is_not_followed(
     world.directory.symlink_to(tmp_path / "elsewhere")
     with world.cache() as db, transaction(db, Topic.TRANSFERS):
         set_transfer(db, world.row().id, TransferState.QUEUED)
-    with closing(Runner(world.cache_path, world.tools())) as running, world.cache() as db:
+    with closing(Runner(world.cache_path, world.tools())) as running:
         running.start()
-        rows = running.wait_for(db, [world.row().id])
+        rows = running.wait_for([world.row().id])
     assert rows[0].state is TransferState.FAILED
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
@@ -295,7 +295,7 @@ def suspended() -> Iterator[int]:
 def test_a_file_of_a_suspended_process_is_given_up_and_the_process_named(
     world: World, suspended: int, then: TransferState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lora_tui.transfers.runner.SUSPENDED_SECONDS", 0.1)
+    monkeypatch.setattr("lora_tui.transfers.queue_owner.SUSPENDED_SECONDS", 0.1)
     owners = world.cache_path.with_name(f"{world.cache_path.name}.owners")
     token = f"{suspended}-0123abcd"
     presence = Presence(owners, token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from lora_tui.cache import transfer_queue
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.connection import transaction
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.transfer_queue import FileRequest, Transfer, TransferState
 from lora_tui.errors import (
@@ -23,14 +23,15 @@ from lora_tui.errors import (
     CancelledError,
     DiskError,
     IntegrityError,
+    LoraTuiError,
     NotFoundError,
     UnreachableError,
 )
 from lora_tui.processes import is_identity
-from lora_tui.transfers import runner as transfers_runner
 from lora_tui.transfers.control import Control, control
 from lora_tui.transfers.part import part_of
-from lora_tui.transfers.runner import QueueOwner, Runner
+from lora_tui.transfers.queue_owner import QueueOwner
+from lora_tui.transfers.runner import Runner
 from tests.transfers.file_server import MODEL, FileServer, World
 
 Wait = Callable[[Callable[[], bool]], None]
@@ -59,6 +60,10 @@ def put(world: World, *names: str) -> list[int]:
 def do(world: World, what: Control, *ids: int) -> None:
     with world.cache() as db:
         control(db, what, ids)
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 def rows(world: World) -> list[Transfer]:
@@ -329,33 +334,58 @@ def test_a_model_that_left_the_cache_meanwhile_fails_clearly(world: World, runne
     assert rows(world)[0].id == number
 
 
-def test_a_call_that_waits_behind_other_files_costs_next_to_nothing(
-    world: World, server: FileServer, monkeypatch: pytest.MonkeyPatch
+def test_calls_that_wait_behind_another_file_hold_no_connection_each(
+    world: World, server: FileServer, runner: Runner
 ) -> None:
-    """Hundreds of marked models wait at once; each opened the cache ten times a second."""
-    server.behaviour.rate = 100_000
-    first, second = put(world, "weights.bin", "config.json")
-    opened, looked = [], []
+    """A thousand marked models wait at once; each held two descriptors of 1,024."""
+    server.behaviour.rate = server.behaviour.hold_at = 100_000
+    first, *others = put(world, "weights.bin", *(f"file-{number}" for number in range(40)))
+    runner.start([first])
+    until(lambda: rows(world)[0].bytes_done > 0)
+    looked: set[int] = set()
 
-    def count_open(*arguments: Any) -> Any:
-        opened.append(arguments)
-        return open_cache(*arguments)
+    def wait(number: int) -> None:
+        with suppress(CancelledError):
+            runner.wait_for([number], lambda row: looked.add(row.id))
 
-    def count_looks(db: Any, ids: Any) -> Any:
-        looked.append(ids)
-        return transfer_queue.get_transfers(db, ids)
+    before = open_descriptors()
+    waits = [threading.Thread(target=wait, args=(number,)) for number in others]
+    for thread in waits:
+        thread.start()
+    until(lambda: looked == set(others))
+    held = open_descriptors() - before
+    runner.close()
+    for thread in waits:
+        thread.join()
+    assert held <= 4, "those of the one connection that looks"
 
-    def wait() -> None:
-        with suppress(CancelledError), world.cache() as db:
-            runner.wait_for(db, [second])
 
-    waits = threading.Thread(target=wait)
-    with closing(Runner(world.cache_path, world.tools(files_at_once=1))) as runner:
-        runner.start([first])
-        until(lambda: rows(world)[0].bytes_done > 0)
-        monkeypatch.setattr(transfers_runner, "open_cache", count_open)
-        monkeypatch.setattr(transfers_runner, "get_transfers", count_looks)
-        waits.start()
-        until(lambda: len(looked) >= 3)
-        assert opened == []
-    waits.join()
+def test_a_worker_that_can_not_go_on_is_told_to_every_call_that_waits(
+    world: World, server: FileServer, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.behaviour.rate = server.behaviour.hold_at = 100_000
+    ids = put(world, "weights.bin", "config.json")
+    runner.start(ids[:1])
+    until(lambda: rows(world)[0].bytes_done > 0)
+    waiting = threading.Semaphore(0)
+    told: list[str] = []
+
+    def wait(number: int) -> None:
+        try:
+            runner.wait_for([number], lambda _: waiting.release())
+        except LoraTuiError as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=wait, args=(number,)) for number in ids]
+    for thread in threads:
+        thread.start()
+        waiting.acquire()
+
+    def refuse(*_: object) -> None:
+        raise CacheError("The cache can't be written")
+
+    monkeypatch.setattr("lora_tui.transfers.runner.transaction", refuse)
+    server.behaviour.rate = server.behaviour.hold_at = None
+    for thread in threads:
+        thread.join()
+    assert told == ["The cache can't be written"] * 2

@@ -41,6 +41,8 @@ class TransferState(StrEnum):
     """It was downloaded, and has been changed or replaced since."""
 
 
+_IDS_AT_ONCE: Final = 500
+"""In one query."""
 ACTIVE = (TransferState.QUEUED, TransferState.RUNNING, TransferState.VERIFYING)
 IN_HAND = (TransferState.RUNNING, TransferState.VERIFYING)
 FETCHED = (TransferState.DONE, TransferState.MISSING, TransferState.CHANGED)
@@ -108,8 +110,14 @@ def get_transfer(db: sqlite3.Connection, transfer_id: int) -> Transfer:
 
 
 def get_transfers(db: sqlite3.Connection, ids: Collection[int]) -> list[Transfer]:
-    """The files with these ids that still exist."""
-    return [row for number in ids for row in select(db, "WHERE id = ?", [number])]
+    """The files with these ids that still exist, in the order of the ids."""
+    numbers = list(ids)
+    found: dict[int, Transfer] = {}
+    for start in range(0, len(numbers), _IDS_AT_ONCE):
+        some = numbers[start : start + _IDS_AT_ONCE]
+        marks = ", ".join("?" for _ in some)
+        found |= {row.id: row for row in select(db, f"WHERE id IN ({marks})", some)}
+    return [found[number] for number in numbers if number in found]
 
 
 def active_transfers(db: sqlite3.Connection) -> list[Transfer]:

@@ -33,7 +33,7 @@ from lora_tui.gateway.retry import download_wait
 from lora_tui.library.disk_check import import_existing
 from lora_tui.processes import LockHolder
 from lora_tui.sync import Progress, SyncReport, sync_cache
-from lora_tui.transfers.control import Control, control
+from lora_tui.transfers.control import Control, control, resume_refused
 from lora_tui.transfers.download import DownloadResult, download
 from lora_tui.transfers.model_directory import model_directory
 from lora_tui.transfers.rate import RateLimit
@@ -141,43 +141,41 @@ class OnlineWriters:
         Raises PartlyFailedError, NotFoundError, IntegrityError, DiskError, UnreachableError.
         """
         with self._cache() as db:
-            model = models.get_model(db, model_id)
-            if model is None:
-                raise NotFoundError("Model not found or access denied")
-            return download(
-                self._runner,
-                db,
-                model,
-                directory or self.directory_of(model, replace=force),
-                files,
-                force=force,
-                on_change=on_change,
-                on_held=on_held,
-            )
+            model = models.require_model(db, model_id)
+        return download(
+            self._runner,
+            model,
+            directory or self.directory_of(model, replace=force),
+            files,
+            force=force,
+            on_change=on_change,
+            on_held=on_held,
+        )
 
     def directory_of(self, model: Model, *, replace: bool = False) -> Path:
         """The default directory of a model; see `model_directory`."""
         downloads = Path(os.path.realpath(self._profile.downloads_dir))
         return model_directory(model, downloads, replace=replace)
 
-    def resume_downloads(self) -> None:
+    def resume_downloads(self, *, signed_in: bool = False) -> None:
         """See `Writers.resume_downloads`."""
+        if signed_in:
+            with self._cache() as db:
+                resume_refused(db)
         self._runner.recover()
         self._runner.start()
 
-    def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
-        """See `Writers.control_downloads`."""
+    def resume_files(self, ids: Sequence[int]) -> None:
+        """Fetch these files of the queue, whatever has stopped them."""
         with self._cache() as db:
-            control(db, what, ids)
+            control(db, Control.RESUME, ids)
         self._runner.recover()
         self._runner.start(ids)
 
     def read_adapter(self, model_id: str) -> Adapter:
         """See `Writers.read_adapter`."""
         with self._cache() as db:
-            model = models.get_model(db, model_id)
-        if model is None:
-            raise NotFoundError("Model not found or access denied")
+            model = models.require_model(db, model_id)
         return read_remote(model, self.sign)
 
     def sign(self, path: str) -> str:

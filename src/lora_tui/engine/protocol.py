@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-from lora_tui import __version__, errors
+from lora_tui import __version__
 from lora_tui.cache.metadata import Owner
-from lora_tui.errors import EngineEndedError, LoraTuiError
+from lora_tui.errors import EngineEndedError, LoraTuiError, error_of_kind, kind_name
 
 PROTOCOL: Final = 1
 KEYRING: Final = "keyring"
@@ -124,9 +124,8 @@ def read_message(stream: IO[bytes]) -> Message | None:
 
 def error_document(error: LoraTuiError) -> dict[str, str | None]:
     """An error as data; of a kind of another module than `errors`, the nearest that it knows."""
-    known = vars(errors)
     return {
-        "kind": next(k.__name__ for k in type(error).__mro__ if known.get(k.__name__) is k),
+        "kind": kind_name(error),
         "message": str(error),
         "details": error.details,
         "remedy": error.remedy,
@@ -135,10 +134,9 @@ def error_document(error: LoraTuiError) -> dict[str, str | None]:
 
 def error_of(document: Mapping[str, Any]) -> LoraTuiError:
     """The error of a document; a kind that is not known here is a LoraTuiError."""
-    kind = getattr(errors, str(document["kind"]), None)
-    if not (isinstance(kind, type) and issubclass(kind, LoraTuiError)):
-        kind = LoraTuiError
-    found: LoraTuiError = kind(str(document["message"]), details=document.get("details"))
+    found = error_of_kind(
+        str(document["kind"]), str(document["message"]), details=document.get("details")
+    )
     found.remedy = document.get("remedy")
     return found
 

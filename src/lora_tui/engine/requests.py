@@ -38,7 +38,7 @@ from lora_tui.errors import (
 )
 from lora_tui.library.disk_check import check_presence
 from lora_tui.secret import Secret
-from lora_tui.transfers.control import Control, cancel_model
+from lora_tui.transfers.control import Control, cancel_model, control
 
 if TYPE_CHECKING:
     from lora_tui.engine.online import OnlineWriters
@@ -153,14 +153,18 @@ class Requests:
         with self._cache() as db:
             cancel_model(db, model_id)
 
-    def resume_downloads(self) -> None:
-        """Fetch what is queued, now and later. Does nothing offline."""
+    def resume_downloads(self, *, signed_in: bool) -> None:
+        """Fetch what is queued, now and later; see `Writers`. Does nothing offline."""
         if self._connect is not None:
-            self._online().resume_downloads()
+            self._online().resume_downloads(signed_in=signed_in)
 
     def control_downloads(self, *, what: str, ids: Sequence[int]) -> None:
-        """Pause, resume, cancel, move or forget files of the queue."""
-        self._online().control_downloads(Control(what), ids)
+        """Pause, resume, cancel, move or forget files; only to resume one needs the network."""
+        if Control(what) is Control.RESUME:
+            self._online().resume_files(ids)
+            return
+        with self._cache() as db:
+            control(db, Control(what), ids)
 
     def check_downloads(self) -> None:
         """Check whether downloaded files still exist unchanged."""

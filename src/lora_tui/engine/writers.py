@@ -143,9 +143,12 @@ class Writers:
         """Cancel the download of a model; partial files are kept for a resume."""
         self._ask("cancel_download", model_id=model_id)
 
-    def resume_downloads(self) -> None:
-        """Fetch what is queued, now and later; returns at once. Does nothing offline."""
-        self._ask("resume_downloads")
+    def resume_downloads(self, *, signed_in: bool = False) -> None:
+        """Fetch what is queued, now and later; returns at once. Does nothing offline.
+
+        `signed_in`: after a sign-in, also what failed because no session was valid.
+        """
+        self._ask("resume_downloads", signed_in=signed_in)
 
     def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
         """Pause, resume, cancel, move or forget files of the queue."""

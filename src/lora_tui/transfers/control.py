@@ -10,6 +10,7 @@ from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import transaction
 from lora_tui.cache.transfer_queue import ACTIVE, TransferState, transfers_of
+from lora_tui.errors import AuthenticationError, error_of_kind
 from lora_tui.transfers.model_directory import release_directory
 from lora_tui.transfers.part import discard_part
 
@@ -32,6 +33,18 @@ def cancel_model(db: Connection, model_id: str) -> None:
     control(
         db, Control.CANCEL, [row.id for row in transfers_of(db, model_id) if row.state in ACTIVE]
     )
+
+
+def resume_refused(db: Connection) -> None:
+    """Queue the files again that failed because no session was valid; call it after a sign-in."""
+    failed = queue.select(db, "WHERE state = ?", [TransferState.FAILED.value])
+    refused = [
+        row.id
+        for row in failed
+        if isinstance(error_of_kind(row.error_kind, row.error or ""), AuthenticationError)
+    ]
+    if refused:
+        control(db, Control.RESUME, refused)
 
 
 def control(db: Connection, what: Control, ids: Collection[int]) -> None:

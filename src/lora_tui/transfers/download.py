@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Final
 
 from lora_tui.cache import transfer_queue as queue
@@ -83,7 +82,6 @@ class DownloadResult:
 
 def download(
     runner: Runner,
-    db: Connection,
     model: Model,
     directory: Path,
     names: Sequence[str] | None = None,
@@ -106,7 +104,7 @@ def download(
         check_directory(real, model)
     wanted = plan_files(model, real, names)
     check_space_for_all(wanted, real)
-    rows = _queue_and_wait(runner, db, model, wanted, force, on_change, on_held)
+    rows = _queue_and_wait(runner, model, wanted, force, on_change, on_held)
     ids = {row.id for row in rows}
     stopped = [r for r in rows if r.state in (TransferState.CANCELLED, TransferState.PAUSED)]
     if stopped or len(ids) < len(wanted):
@@ -158,7 +156,6 @@ def _fits(file: ArtifactFile, pattern: str) -> bool:
 
 def _queue_and_wait(
     runner: Runner,
-    db: Connection,
     model: Model,
     wanted: Sequence[FileRequest],
     force: bool,
@@ -169,10 +166,10 @@ def _queue_and_wait(
     rows: list[Transfer] = []
     left = list(wanted)
     for _ in range(_ROUNDS):
-        with transaction(db, Topic.TRANSFERS):
+        with runner.cache() as db, transaction(db, Topic.TRANSFERS):
             ids = queue.enqueue(db, model.id, left, force=force)
         runner.start(ids)
-        found = runner.wait_for(db, ids, on_change, on_held)
+        found = runner.wait_for(ids, on_change, on_held)
         if len(found) < len(ids):  # one was removed from the list
             return rows + found
         # another process may have been fetching an earlier version, or another model's file

@@ -1,24 +1,22 @@
-"""The workers of the download queue in this process, and the token that marks their files.
+"""The workers of the download queue in this process.
 
-Several processes share one queue. The token is an identity (processes.py) and names a presence
-file (locks/presence.py), so a reused PID is not mistaken for the owner.
+Several processes share one queue: a token marks the files of each (queue_owner.py).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Final
 
-from lora_tui import errors
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic, publish
-from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.connection import open_cache, transaction, translate_database_errors
 from lora_tui.cache.downloaded import put_downloaded
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import require_model
@@ -28,29 +26,27 @@ from lora_tui.cache.transfer_queue import (
     TransferState,
     active_transfers,
     get_transfer,
-    get_transfers,
     transfers_of,
 )
 from lora_tui.config.table import PARALLEL_DOWNLOADS
 from lora_tui.domain import Model
-from lora_tui.errors import CancelledError, InUseError, LoraTuiError, unexpected_error
-from lora_tui.files import translate_disk_errors
-from lora_tui.locks.file_lock import SUSPENDED_SECONDS
-from lora_tui.locks.presence import Presence, is_present, present_process
-from lora_tui.processes import LockHolder, new_identity
+from lora_tui.errors import (
+    CancelledError,
+    InUseError,
+    LoraTuiError,
+    error_of_kind,
+    kind_name,
+    unexpected_error,
+)
+from lora_tui.processes import LockHolder
 from lora_tui.transfers.fetch_bytes import FetchOptions
 from lora_tui.transfers.fetch_file import fetch_file
-from lora_tui.transfers.part import file_in_use_error
+from lora_tui.transfers.queue_owner import QueueOwner
 from lora_tui.transfers.rate import RateLimit
+from lora_tui.transfers.waiting import WATCH_SECONDS, QueueWatch
 
 _POLL_SECONDS: Final = 0.1
-"""Seconds between two checks of the rows that a caller waits for."""
-_CHECKS_A_SECOND: Final = 100
-"""Of all callers that wait; with very many of them, each looks less often."""
-WATCH_SECONDS: Final = 10.0
-"""Seconds between two searches for files that other processes queued, or left when they died."""
-_STALLED_SECONDS: Final = 90.0
-"""Seconds. A file of another process without progress for this time is not waited for."""
+"""Seconds between two looks at a file that waits for its next attempt."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +84,25 @@ class Runner:
         self._unreleased: set[int] = set()
         """Rows that could not be released in the cache."""
         self._everything = False
-        self._waiting = 0
-        """Calls of `wait_for` that have not returned."""
         self._errors: dict[int, LoraTuiError] = {}
         """Errors of this process, with details and remedy, which the cache does not keep."""
         self._broken: LoraTuiError | None = None
         """The error of a worker that could not write to the cache."""
+        self._waiting = QueueWatch(
+            self.cache,
+            self._own,
+            spawn_workers=self._spawn_workers,
+            recover=self.recover,
+        )
+
+    @contextmanager
+    def cache(self) -> Iterator[Connection]:
+        """A connection to the cache that holds the queue, for the time of the block."""
+        with translate_database_errors(self._cache_path), closing(self._open_cache()) as db:
+            yield db
+
+    def _open_cache(self) -> Connection:
+        return open_cache(self._cache_path, self._cache_owner)
 
     def start(self, ids: Collection[int] | None = None) -> None:
         """Fetch these files; None: everything that is queued, now and later."""
@@ -116,7 +125,7 @@ class Runner:
     def recover(self) -> None:
         """Queue the files again that a dead process or a failed worker had claimed."""
         own = self._own()
-        with closing(open_cache(self._cache_path, self._cache_owner)) as db:
+        with closing(self._open_cache()) as db:
             dead = [owner for owner in queue.owners(db) if not own.is_alive(owner)]
             left = list(self._unreleased)
             if dead or left:
@@ -129,7 +138,6 @@ class Runner:
 
     def wait_for(
         self,
-        db: Connection,
         ids: Collection[int],
         on_change: Callable[[Transfer], None] | None = None,
         on_held: Callable[[Transfer, LockHolder], None] | None = None,
@@ -141,56 +149,37 @@ class Runner:
         called in this thread for each change of a row, `on_held` once for each file that
         another process has claimed.
         """
-        with self._lock:
-            self._waiting += 1
-        try:
-            return self._wait_for(db, ids, on_change, on_held)
-        finally:
-            with self._lock:
-                self._waiting -= 1
-
-    def _wait_for(
-        self,
-        db: Connection,
-        ids: Collection[int],
-        on_change: Callable[[Transfer], None] | None,
-        on_held: Callable[[Transfer, LockHolder], None] | None,
-    ) -> list[Transfer]:
         seen: dict[int, Transfer] = {}
-        others = _OtherProcesses(self._own(), on_held)
-        recovered_at = time.monotonic()
-        while True:
-            if self._broken is not None:
-                raise self._broken
-            if time.monotonic() - recovered_at >= WATCH_SECONDS:
-                recovered_at = time.monotonic()
-                self.recover()  # its process may have died
-            rows = get_transfers(db, ids)
-            if any(row.state is TransferState.QUEUED for row in rows):
-                self._spawn_workers()
-            for row in rows:
-                if seen.get(row.id) != row:
-                    seen[row.id] = row
-                    if on_change is not None:
+        holders: dict[int, str] = {}
+        with self._waiting.waiting(ids) as next_look:
+            while True:
+                if self._broken is not None:
+                    raise self._broken
+                look = next_look()
+                rows = [look.rows[number] for number in ids if number in look.rows]
+                for row in rows:
+                    if on_change is not None and seen.get(row.id) != row:
                         on_change(row)
-            stalled = others.find_stalled(db, rows)
-            if all(row.state not in ACTIVE or row.id in stalled for row in rows):
-                self._errors.update(stalled)
-                return rows
-            if self._stop.wait(max(_POLL_SECONDS, self._waiting / _CHECKS_A_SECOND)):
-                raise CancelledError("The download was interrupted; it continues at the next start")
+                    owner = look.owners.get(row.id) if row.state in ACTIVE else None
+                    if on_held is not None and owner is not None and holders.get(row.id) != owner:
+                        on_held(row, self._own().process_of(owner))
+                    holders[row.id] = owner or ""
+                seen = {row.id: row for row in rows}
+                if all(row.state not in ACTIVE or row.id in look.stalled for row in rows):
+                    self._errors.update(look.stalled)
+                    return rows
 
     def error_of(self, row: Transfer) -> LoraTuiError:
         """The error of a failed file."""
         known = self._errors.get(row.id)
         if known is not None and (str(known) == row.error or isinstance(known, InUseError)):
             return known
-        kind = getattr(errors, row.error_kind or "", LoraTuiError)
-        return LoraTuiError(row.error or "") if not isinstance(kind, type) else kind(row.error)
+        return error_of_kind(row.error_kind, row.error or "")
 
     def close(self) -> None:
         """Stop all workers; their files are queued again for the next start."""
         self._stop.set()
+        self._waiting.close()
         for worker in list(self._workers):
             worker.join(timeout=5.0)
         with self._lock:
@@ -209,7 +198,7 @@ class Runner:
         if self._stop.is_set() or self._room() <= 0:
             return
         owner = self._own()
-        with closing(open_cache(self._cache_path, self._cache_owner)) as db:
+        with closing(self._open_cache()) as db:
             queued = [
                 row
                 for row in active_transfers(db)
@@ -238,10 +227,11 @@ class Runner:
             self._work(owner)
         except LoraTuiError as error:
             self._broken = error
+            self._waiting.fail(error)
 
     def _work(self, owner: str) -> None:
         """Process queued files until there is none."""
-        with closing(open_cache(self._cache_path, self._cache_owner)) as db:
+        with closing(self._open_cache()) as db:
             while not self._stop.is_set():
                 with transaction(db, Topic.TRANSFERS):
                     row = queue.claim(db, owner, None if self._everything else self._wanted)
@@ -347,44 +337,9 @@ class Runner:
 
     def _fail(self, db: Connection, row: Transfer, owner: str, error: LoraTuiError) -> None:
         self._errors[row.id] = error
-        kind = next(k.__name__ for k in type(error).__mro__ if k.__module__ == errors.__name__)
+        kind = kind_name(error)
         with transaction(db, Topic.TRANSFERS):
             queue.report(db, row.id, owner, TransferState.FAILED, error=str(error), error_kind=kind)
-
-
-class _OtherProcesses:
-    """Watches the progress of files that other processes have claimed."""
-
-    def __init__(
-        self, own: QueueOwner, on_held: Callable[[Transfer, LockHolder], None] | None
-    ) -> None:
-        self._own = own
-        self._on_held = on_held
-        self._since: dict[int, tuple[Transfer, str, float]] = {}
-        """Row id → the last row, its owner, and the time of its last change."""
-
-    def find_stalled(self, db: Connection, rows: Sequence[Transfer]) -> dict[int, LoraTuiError]:
-        """Row id → error, of the files whose processes make no progress."""
-        owners = queue.holders(db, [row.id for row in rows if row.state in ACTIVE])
-        stalled: dict[int, LoraTuiError] = {}
-        now = time.monotonic()
-        for row in rows:
-            owner = owners.get(row.id)
-            if owner is None or owner == self._own.token:
-                self._since.pop(row.id, None)
-                continue
-            before = self._since.get(row.id)
-            if before is None or before[:2] != (row, owner):
-                self._since[row.id] = (row, owner, now)
-                if self._on_held is not None and (before is None or before[1] != owner):
-                    self._on_held(row, self._own.process_of(owner))
-                continue
-            waited = now - before[2]
-            if waited >= min(SUSPENDED_SECONDS, _STALLED_SECONDS):
-                holder = self._own.process_of(owner)
-                if holder.suspended or waited >= _STALLED_SECONDS:
-                    stalled[row.id] = file_in_use_error(holder, row.target)
-        return stalled
 
 
 def _mark_downloaded(db: Connection, model: Model, directory: Path) -> None:
@@ -398,30 +353,3 @@ def _mark_downloaded(db: Connection, model: Model, directory: Path) -> None:
     ):
         put_downloaded(db, model.id, directory)
         publish(db, (Topic.MODELS,))
-
-
-class QueueOwner:
-    """An owner of transfers in the cache at `cache_path`. Close it at the end."""
-
-    def __init__(self, cache_path: Path) -> None:
-        """Raises DiskError."""
-        self._directory = cache_path.with_name(f"{cache_path.name}.owners")
-        self.token = new_identity()
-        with translate_disk_errors(
-            "Nothing can be downloaded, because the state of the queue can't be written",
-            self._directory,
-            instead="set LORA_TUI_HOME to another directory",
-        ):
-            self._presence = Presence(self._directory, self.token)
-
-    def close(self) -> None:
-        """Give up the token."""
-        self._presence.close()
-
-    def is_alive(self, token: str) -> bool:
-        """Whether an owner still shows its presence; a process may have closed one and run on."""
-        return token == self.token or is_present(self._directory, token)
-
-    def process_of(self, token: str) -> LockHolder:
-        """The process of an owner."""
-        return present_process(self._directory, token)
