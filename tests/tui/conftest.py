@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -101,6 +102,12 @@ async def show_model(app: LoraTuiApp, pilot: Pilot[Any]) -> None:
     app.open_model(MODEL)
     await until(pilot, lambda: isinstance(app.screen, ModelScreen))
     await until(pilot, lambda: not list(app.screen.workers))
+
+
+def type_at_once(app: App[Any], *keys: str) -> None:
+    """Keys and characters that arrive together, before the application has handled the first."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
 
 
 def screen_text(app: App[Any]) -> str:

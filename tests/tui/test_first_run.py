@@ -23,8 +23,9 @@ from lora_tui.first_run import FirstRunApp
 from lora_tui.sandbox import Sandbox
 from lora_tui.screens.connect import ConnectScreen
 from lora_tui.screens.welcome import WelcomeScreen
+from lora_tui.widgets.forms import Field
 from tests.engine.in_process import HELLO, in_process_channel, in_process_writers
-from tests.tui.conftest import screen_text, until
+from tests.tui.conftest import screen_text, type_at_once, until
 
 SIZE = (80, 24)
 
@@ -58,8 +59,6 @@ def app(paths: Paths, engine: Writers) -> FirstRunApp:
 
 def fill(app: FirstRunApp, **values: str) -> None:
     """As if typed."""
-    from lora_tui.widgets.forms import Field
-
     for name, value in values.items():
         app.screen.query_one(f"#{name}", Field).input.value = value
 
@@ -107,6 +106,23 @@ async def test_an_account_is_connected_by_typing_alone(
     assert sessions.load_session(profile) is not None
     assert stat.S_IMODE(paths.config_file.stat().st_mode) == 0o600
     assert sandbox.password not in paths.config_file.read_text()
+
+
+async def test_a_password_that_is_typed_at_once_after_tab_is_not_readable(
+    app: FirstRunApp,
+) -> None:
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ConnectScreen))
+        email, password = (
+            app.screen.query_one(f"#{name}", Field) for name in ("email", "password")
+        )
+        email.input.focus()
+        await pilot.pause()
+        type_at_once(app, *"ada@example.org", "tab", *"hunter2")
+        await until(pilot, lambda: "hunter2" in email.value + password.value)
+        assert (email.value, password.value) == ("ada@example.org", "hunter2")
+        assert "hunter2" not in screen_text(app)
 
 
 @pytest.mark.slow

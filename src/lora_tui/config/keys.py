@@ -123,8 +123,11 @@ DEFAULT_KEYS: Final[Keymap] = {
     "welcome.leave": "escape",
     "connect.back": "escape",
     "connect.next": "tab",
+    "connect.previous": "shift+tab",
     "connect.submit": "enter",
     "connect.quit": "ctrl+q",
+    "login.next": "tab",
+    "login.previous": "shift+tab",
     "login.leave": "escape",
 }
 

@@ -18,6 +18,7 @@ from lora_tui.screens.login_form import (
     Credentials,
     FormFoot,
     account_fields,
+    field_keys,
     submit_button,
     typed_credentials,
 )
@@ -38,7 +39,7 @@ class ConnectScreen(BaseScreen[bool]):
     CSS_PATH = [FORM_STYLES, "connect.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("connect.back", "dismiss(False)", "Back", priority=True),
-        bound("connect.next", "app.focus_next", "Next field", show=True),
+        *field_keys("connect"),
         bound("connect.submit", "submit", "Go on"),
         bound("connect.quit", "app.quit", "Quit", priority=True),
     ]

@@ -13,7 +13,13 @@ from textual.widgets import Button, Input, Static
 
 from lora_tui.engine.account_form import AccountForm
 from lora_tui.errors import LoraTuiError
-from lora_tui.screens.login_form import FormFoot, account_fields, submit_button, typed_credentials
+from lora_tui.screens.login_form import (
+    FormFoot,
+    account_fields,
+    field_keys,
+    submit_button,
+    typed_credentials,
+)
 from lora_tui.tui.base_app import BaseApp
 from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound, key_of
@@ -25,6 +31,7 @@ class LoginScreen(Modal[None]):
 
     CSS_PATH = [FORM_STYLES, "login.tcss"]  # noqa: RUF012 - Textual's own
     BINDINGS: ClassVar[list[BindingType]] = [
+        *field_keys("login"),
         bound("login.leave", "dismiss(None)", "Not now", show=False, priority=True),
     ]
 
