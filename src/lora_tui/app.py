@@ -144,7 +144,7 @@ class LoraTuiApp(CacheApp):
         def signed_in(place: str) -> None:
             self.notify(f"The session is kept in {place}", title="Signed in")
             self.sync(asked_for=False)
-            self._resume_work()
+            self._resume_work(signed_in=True)
 
         failed = self.sync_schedule.error
         reason = str(failed or get_sync_state(self.db).error or "Sign in again to the same account")

@@ -6,6 +6,7 @@ May import only `clock`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from lora_tui import clock
@@ -55,6 +56,12 @@ def count(value: float | None) -> str:
 def counted(value: float, one: str, many: str = "") -> str:
     """A count with its noun: `1 point`, `2 points`; `many` is the plural that is not one + s."""
     return f"{count(value)} {one if value == 1 else many or one + 's'}"
+
+
+def some_of(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are: `a, b, c and 2 more`."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {count(rest)} more" if rest > 0 else "")
 
 
 def large_count(value: float) -> str:

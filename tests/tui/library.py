@@ -25,6 +25,7 @@ from lora_tui.domain import CurvePoint, Model
 from lora_tui.engine.writers import EngineReport, HarvestState
 from lora_tui.errors import LoraTuiError, NotFoundError
 from lora_tui.processes import new_identity
+from lora_tui.transfers.control import Control
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 USER: Final = "5f1c2b9e-7d43-5a80-9c1e-0d6f3ab24e71"
@@ -261,6 +262,7 @@ class FakeWriters:
     on_change: Callable[[], None] = lambda: None
     on_sync: Callable[[], None] = lambda: None
     on_download: Callable[[str], None] = lambda _model_id: None
+    on_control: Callable[[Control, Sequence[int]], None] = lambda _what, _ids: None
     on_load_curve: Callable[[str], None] = lambda _job_id: None
     on_read_adapter: Callable[[str], Adapter] | None = None
     asked: list[tuple[str, ...]] = field(default_factory=list)
@@ -291,11 +293,18 @@ class FakeWriters:
         self.asked.append(("cancel_download", model_id))
         self.let_go.set()
 
-    def resume_downloads(self) -> None:
-        self.asked.append(("resume_downloads",))
+    def resume_downloads(self, *, signed_in: bool = False) -> None:
+        self.asked.append(("resume_downloads", *(["signed in"] if signed_in else [])))
 
-    def control_downloads(self, what: str, ids: Sequence[int]) -> None:
+    def control_downloads(self, what: Control, ids: Sequence[int]) -> None:
         self.asked.append(("control_downloads", what, *map(str, ids)))
+        self.on_control(what, ids)
+
+    def start_harvest(self) -> None:
+        self.asked.append(("start_harvest",))
+
+    def stop_harvest(self) -> None:
+        self.asked.append(("stop_harvest",))
 
     def check_downloads(self) -> None:
         """The disk is as the cache says."""

@@ -8,7 +8,8 @@ import pytest
 from textual.widgets import Static
 
 from lora_tui.app import LoraTuiApp
-from lora_tui.errors import CacheError, UnreachableError
+from lora_tui.cache.cache_file import sync_lock
+from lora_tui.errors import CacheError, DiskError, UnreachableError
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.help import HelpScreen
 from lora_tui.screens.models import ModelsScreen
@@ -350,3 +351,24 @@ async def test_colour_is_not_needed(
         assert lines[4].startswith("▌")
         assert lines[3][1] == "●"
         assert "overfit" in lines[4]
+
+
+async def test_a_sync_whose_end_the_disk_did_not_take_is_shown_as_failed(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    """The cache goes on naming this process as one that syncs; it holds no lock any more."""
+    library.fill()
+    library.path.with_name(f"{library.path.name}.lock").touch()
+
+    def begin_and_fail() -> None:
+        with sync_lock(library.path) as is_ours:
+            assert is_ours
+            library.put_state(running=True)
+            raise DiskError("The cache can't be written: the disk is full")
+
+    writers.on_sync = begin_and_fail
+    app = open_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        await until(pilot, lambda: bool(toasts(app)))
+        await until(pilot, lambda: "sync failed" in screen_text(app).splitlines()[-2])

@@ -17,7 +17,7 @@ from lora_tui.processes import new_identity
 from lora_tui.secret import Secret
 from lora_tui.tui.background_harvest import BackgroundHarvest
 from lora_tui.tui.cache_app import CacheApp
-from tests.tui.conftest import Open, screen_text, until
+from tests.tui.conftest import Open, screen_text, type_at_once, until
 from tests.tui.library import DATASETS, NOW, USER, FakeWriters, Library, identifier
 from tests.tui.test_snapshots import LARGE, SMALL, Compare
 
@@ -207,3 +207,19 @@ async def test_the_keys_name_only_what_they_do_now(library: Library, make: Made)
         assert "b Start" in screen_text(app)
         assert "Stop" not in screen_text(app)
         assert "Open model" not in screen_text(app)  # a job that waits has none
+
+
+async def test_of_two_quick_keys_the_first_starts_the_harvest_and_the_second_stops_it(
+    make: Made, writers: FakeWriters
+) -> None:
+    """The second comes before the engine has told that it runs."""
+    app = make()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("h")
+        await until(pilot, lambda: "background: off" in screen_text(app))
+        type_at_once(app, "b", "b")
+        await until(pilot, lambda: ("stop_harvest",) in writers.asked)
+        assert [call for call in writers.asked if "harvest" in call[0]] == [
+            ("start_harvest",),
+            ("stop_harvest",),
+        ]

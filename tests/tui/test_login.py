@@ -11,6 +11,11 @@ import pytest
 
 from lora_tui.account import sessions
 from lora_tui.app import LoraTuiApp
+from lora_tui.cache import transfer_queue
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cache.models import require_model
+from lora_tui.cache.transfer_queue import TransferState
 from lora_tui.config.paths import find_paths
 from lora_tui.config.shown import Settings
 from lora_tui.config.table import Profile
@@ -24,11 +29,12 @@ from lora_tui.screens.login import LoginScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.secret import Secret
+from lora_tui.transfers.download import plan_files
 from lora_tui.widgets.forms import Field
 from tests.conftest import set_environment
 from tests.tui.accounts import FakeAccountWriters, fake_form, form_of, real_form
-from tests.tui.conftest import Open, screen_text, toasts, until
-from tests.tui.library import FakeWriters, Library, failing
+from tests.tui.conftest import Open, screen_text, toasts, type_at_once, until
+from tests.tui.library import FakeWriters, Library, failing, set_transfer
 
 SIZE = (100, 30)
 
@@ -76,7 +82,7 @@ async def test_an_ended_session_is_shown_and_l_signs_in_on_the_same_screen(
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is place)
         await until(pilot, lambda: writers.asked.count(("sync",)) == 2)
-        await until(pilot, lambda: writers.asked.count(("resume_downloads",)) == 2)
+        await until(pilot, lambda: ("resume_downloads", "signed in") in writers.asked)
         assert not app.login_refused
         assert any("kept in a file only you can read" in toast for toast in toasts(app))
 
@@ -344,3 +350,65 @@ def test_with_an_access_token_no_form_sends_a_password(
     ):
         given.sign_in(sandbox.email, Secret(sandbox.password), Secret(""))
     assert not sandbox.requests()
+
+
+@pytest.mark.parametrize(("begins", "key"), [("email", "tab"), ("token", "shift+tab")])
+async def test_what_is_typed_at_once_after_tab_goes_into_the_next_field(
+    library: Library, open_app: Open, tmp_path: Path, begins: str, key: str
+) -> None:
+    """As password managers type; in the e-mail field a password would be readable."""
+    library.fill(count=1)
+    app = open_app(login=fake_form(tmp_path))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("L")
+        await until(pilot, lambda: isinstance(app.screen, LoginScreen))
+        app.screen.query_one(f"#{begins}", Field).input.focus()
+        await pilot.pause()
+        type_at_once(app, key, *"hunter2")
+        fields = [
+            app.screen.query_one(f"#{name}", Field) for name in ("email", "password", "token")
+        ]
+        await until(pilot, lambda: any("hunter2" in field.value for field in fields))
+        assert fields[1].value == "hunter2"
+        assert "hunter2" not in screen_text(app)
+
+
+def test_a_sign_in_fetches_what_failed_because_the_session_had_ended(login: AccountForm) -> None:
+    account = sessions.signed_in(login.profile)
+    assert account is not None
+    with closing(open_cache(login.profile.cache_path(account.user_id))) as db:
+        found = db.execute("SELECT id FROM models ORDER BY id LIMIT 2").fetchall()
+        first, other = (require_model(db, model_id) for (model_id,) in found)
+        ids: list[int] = []
+        for model, kind in ((first, "SessionEndedError"), (other, "IntegrityError")):
+            directory = login.profile.downloads_dir / model.id
+            with transaction(db, Topic.TRANSFERS):
+                ids += transfer_queue.enqueue(db, model.id, plan_files(model, directory)[:1])
+                set_transfer(db, ids[-1], TransferState.FAILED, error="It failed")
+                db.execute("UPDATE transfers SET error_kind = ? WHERE id = ?", [kind, ids[-1]])
+
+        def states() -> list[TransferState]:
+            return [row.state for row in transfer_queue.get_transfers(db, ids)]
+
+        login.writers.resume_downloads()
+        assert states() == [TransferState.FAILED] * 2
+        login.writers.resume_downloads(signed_in=True)
+        pause = threading.Event()
+        while states()[0] is not TransferState.DONE:
+            pause.wait(0.01)
+        assert states()[1] is TransferState.FAILED
+
+
+async def test_a_session_that_another_program_has_renewed_resumes_downloads_too(
+    library: Library, open_app: Open, writers: FakeWriters, tmp_path: Path
+) -> None:
+    library.fill(count=1)
+    writers.on_sync = failing(SessionEndedError("The session has ended"))
+    app = open_app(login=fake_form(tmp_path))
+    async with app.run_test(size=SIZE) as pilot:
+        app.sync(asked_for=False)
+        await until(pilot, lambda: app.login_refused)
+        assert ("resume_downloads", "signed in") not in writers.asked
+        writers.on_sync = lambda: None
+        app.sync(asked_for=False)
+        await until(pilot, lambda: ("resume_downloads", "signed in") in writers.asked)

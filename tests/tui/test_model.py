@@ -12,13 +12,21 @@ from textual.pilot import Pilot
 from lora_tui import clock
 from lora_tui.app import LoraTuiApp
 from lora_tui.cache.transfer_queue import TransferState
-from lora_tui.errors import DiskError, UnreachableError
+from lora_tui.errors import CancelledError, DiskError, UnreachableError
 from lora_tui.screens.choose_files import ChooseFilesScreen
 from lora_tui.screens.models import ModelsScreen
 from lora_tui.widgets.charts.loss_chart import LossChart
 from lora_tui.widgets.file_list import FileList
 from lora_tui.widgets.styled_lines import StyledLines
-from tests.tui.conftest import Open, model_page, screen_text, show_model, toasts, until
+from tests.tui.conftest import (
+    Open,
+    model_page,
+    screen_text,
+    show_model,
+    toasts,
+    type_at_once,
+    until,
+)
 from tests.tui.library import (
     HOSTILE_NAMES,
     NOW,
@@ -251,6 +259,28 @@ async def test_x_stops_a_running_download(
         await until(pilot, lambda: "Stop" in footer(app))
         await pilot.press("x")
         await until(pilot, lambda: ("cancel_download", MODEL) in writers.asked)
+
+
+async def test_x_right_after_d_stops_the_download_that_only_begins(
+    model: Library, writers: FakeWriters, open_app: Open
+) -> None:
+    """The engine has not put its files into the queue yet."""
+    go_on = threading.Event()
+
+    def fetch(_model_id: str) -> None:
+        go_on.wait()
+        queue_files(model)
+        writers.let_go.wait()
+        raise CancelledError("The download was stopped")
+
+    writers.on_download = fetch
+    app = open_app()
+    async with model_page(app, NARROW) as pilot:
+        type_at_once(app, "d", "x")
+        await until(pilot, lambda: ("download", MODEL) in writers.asked)
+        go_on.set()
+        await until(pilot, lambda: ("cancel_download", MODEL) in writers.asked)
+        await until(pilot, lambda: any("Download stopped" in toast for toast in toasts(app)))
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -18,12 +18,12 @@ from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.transfer_queue import FileRequest, TransferState
-from lora_tui.errors import CancelledError
+from lora_tui.errors import CancelledError, DiskError
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.transfers import TransfersScreen
 from lora_tui.transfers.control import Control, control
-from tests.tui.conftest import Open, screen_text, toasts, until
+from tests.tui.conftest import Open, screen_text, toasts, type_at_once, until
 from tests.tui.library import (
     HOSTILE_NAMES,
     NOW,
@@ -466,3 +466,124 @@ class TestPictures:
                 state = TransferState.FAILED if number % 2 else TransferState.RUNNING
                 set_transfer(db, row, state, bytes_done=1_000 * number, error=name)
         assert snap_compare(open_app(), terminal_size=(100, 40), run_before=self._shown)
+
+
+async def test_many_downloads_that_end_together_are_one_toast_that_counts_them(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    directory = library.path.parent / "downloads"
+    models = [identifier("model", number) for number in range(30)]
+    with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
+        for number, model in enumerate(models):
+            wanted = [FileRequest("weights", "path", directory / str(number), 1000)]
+            queue.enqueue(db, model, wanted)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
+            for row in queue.active_transfers(db):
+                ends = TransferState.FAILED if row.id % 3 == 0 else TransferState.DONE
+                error = "The disk is full" if ends is TransferState.FAILED else None
+                set_transfer(db, row.id, ends, error=error)
+        await until(pilot, lambda: len(toasts(app)) >= 2)
+        done, failed = sorted(toasts(app))
+    assert done.startswith("Downloaded: 20 models: ")
+    assert " and 17 more\n" in done
+    assert failed.startswith("Downloads failed: 10 models: ")
+    assert failed.endswith("\nThe disk is full")
+
+
+async def test_downloads_that_end_while_a_toast_is_up_are_counted_in_the_next(
+    library: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.tui.download_toasts.SECONDS_BETWEEN", 0.3)
+    library.fill()
+    ids = put(library, TransferState.RUNNING)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        set_state(library, ids[0], TransferState.DONE)
+        await until(pilot, lambda: len(toasts(app)) == 1)
+        for number in range(1, 4):
+            app.download(identifier("model", number), f"Model {number}")
+        await until(pilot, lambda: len(toasts(app)) == 2)
+        assert toasts(app)[1].startswith("Downloaded: 3 models: Model 1, Model 2, Model 3\n")
+
+
+@pytest.mark.parametrize(
+    ("keys", "asked"),
+    [
+        (("P", "A"), (Control.PAUSE, Control.RESUME)),
+        (("p", "p"), (Control.PAUSE, Control.RESUME)),
+        (("x", "R"), (Control.CANCEL, Control.RESUME)),
+        (("x", "X", "y"), (Control.CANCEL, Control.FORGET)),
+    ],
+)
+async def test_of_keys_in_one_breath_each_is_meant_for_what_the_one_before_has_done(
+    library: Library,
+    open_app: Open,
+    writers: FakeWriters,
+    keys: tuple[str, ...],
+    asked: tuple[Control, ...],
+) -> None:
+    """While the engine is slow: the second key came before its answer to the first."""
+    library.fill()
+    (number,) = put(library, TransferState.RUNNING)
+    answers = threading.Event()
+    done: list[tuple[Control, tuple[int, ...]]] = []
+
+    def apply(what: Control, ids: Sequence[int]) -> None:
+        answers.wait()
+        with closing(open_cache(library.path)) as db:
+            control(db, what, ids)
+        done.append((what, tuple(ids)))
+
+    writers.on_control = apply
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, TransfersScreen))
+        for key in keys:
+            if key == "y":
+                await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+            type_at_once(app, key)
+        await pilot.pause()
+        answers.set()
+        await until(pilot, lambda: len(done) == len(asked))
+    assert done == [(what, (number,)) for what in asked]
+
+
+async def test_what_a_key_has_asked_for_is_shown_at_once_and_taken_back_if_it_fails(
+    library: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    library.fill()
+    put(library, TransferState.RUNNING)
+    answers = threading.Event()
+
+    def refuse(_what: Control, _ids: Sequence[int]) -> None:
+        answers.wait()
+        raise DiskError("The disk is full")
+
+    writers.on_control = refuse
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, TransfersScreen))
+        await pilot.press("p")
+        await until(pilot, lambda: "1 paused" in screen_text(app))
+        answers.set()
+        await until(pilot, lambda: "1 running" in screen_text(app))
+        assert any("The disk is full" in toast for toast in toasts(app))
+
+
+async def test_a_file_that_failed_without_a_session_names_the_key_that_signs_in(
+    library: Library, open_app: Open
+) -> None:
+    library.fill()
+    put(library, TransferState.FAILED)
+    with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
+        db.execute("UPDATE transfers SET error_kind = 'SessionEndedError'")
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("t")
+        await until(pilot, lambda: "press L to sign in" in screen_text(app))
+        assert "lora-tui login" not in screen_text(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.tui.background_harvest import BackgroundHarvest
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.harvest_row import job_entry
+from lora_tui.widgets.remedies import in_the_application
 from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel
 
@@ -77,6 +79,8 @@ class HarvestScreen(ListScreen[JobState]):
         """Why the ledger can't be read."""
         self._shown_state: tuple[object, ...] = ()
         self._config_error = harvest.missing
+        self._expected: list[bool] = []
+        """Whether it will run after each request that was not answered yet."""
 
     def compose_list(self) -> ComposeResult:
         """The list alone."""
@@ -137,10 +141,12 @@ class HarvestScreen(ListScreen[JobState]):
         if action == "retry":
             job = self.chosen
             return job is not None and job.state in _CAN_BE_RETRIED
-        can_stop = self._harvest.running and not self._harvest.stopping
+        will_run = self._harvest.running and not self._harvest.stopping
+        if self._expected:
+            will_run = self._expected[-1]
         if action == "start":
-            return self._config_error is None and not can_stop
-        return can_stop if action == "stop" else True
+            return self._config_error is None and not will_run
+        return will_run if action == "stop" else True
 
     @property
     def can_select(self) -> bool:
@@ -164,15 +170,29 @@ class HarvestScreen(ListScreen[JobState]):
             for job in jobs
         ]
         found = {job.job_id for job in jobs}
-        return known + [_waiting(job) for job in waiting.values() if job.id not in found]
+        jobs = known + [_waiting(job) for job in waiting.values() if job.id not in found]
+        return [
+            replace(job, remedy=in_the_application(self.app, job.remedy)) if job.remedy else job
+            for job in jobs
+        ]
 
     def action_start(self) -> None:
         """Start the background harvest."""
-        self.lora.ask(self._harvest.start, if_failed="Harvest not started")
+        self._ask(self._harvest.start, True, if_failed="Harvest not started")
 
     def action_stop(self) -> None:
         """Stop the background harvest after the current file."""
-        self.lora.ask(self._harvest.stop, if_failed="Harvest not stopped")
+        self._ask(self._harvest.stop, False, if_failed="Harvest not stopped")
+
+    def _ask(self, call: Callable[[], None], will_run: bool, *, if_failed: str) -> None:
+        """Ask the engine; a next key may come before its answer, and is meant for what will be."""
+
+        def ended() -> None:
+            del self._expected[0]
+            self.refresh_bindings()
+
+        self._expected.append(will_run)
+        self.lora.ask(call, if_failed=if_failed, ended=self.while_alive(ended), in_turn="harvest")
 
     def action_retry(self) -> None:
         """Retry the highlighted job."""
@@ -227,7 +247,8 @@ class HarvestScreen(ListScreen[JobState]):
         if self._harvest.running:
             trouble = self._read_error
         if trouble is not None:
-            lines = [line for line in (trouble.details, trouble.remedy) if line]
+            remedy = in_the_application(self.app, trouble.remedy or "")
+            lines = [line for line in (trouble.details, remedy) if line]
             if trouble is self._config_error:
                 lines.append("or run lora-tui --harvest on a server")
             panel.display = True

@@ -167,7 +167,8 @@ class ListScreen(CacheScreen, Generic[Row]):
         self._lines = now
         if self._identities() == before:
             for index, (_, content) in enumerate(lines):
-                if listing.get_option_at_index(index).prompt is not content:
+                shown = listing.get_option_at_index(index).prompt
+                if not (isinstance(shown, Content) and shown.is_same(content)):
                     listing.replace_option_prompt_at_index(index, content)
         else:
             listing.clear_options()

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from textual.binding import Binding
 from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
-from lora_tui.errors import LoraTuiError
+from lora_tui.errors import AuthenticationError, LoraTuiError
 from lora_tui.secret import Secret
 from lora_tui.tui.base_screen import BaseScreen
+from lora_tui.widgets.bindings import bound
 from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.forms import Field
+from lora_tui.widgets.remedies import in_the_application
 
 if TYPE_CHECKING:
     from lora_tui.engine.writers import Writers
 
 _LOOK_SECONDS: Final = 0.5
+_SIGNING_IN: Final = "Signing in…"
 _KEYRING: Final = "Waiting for the keyring, which may ask for its password in a window…"
 
 
@@ -39,6 +43,20 @@ def account_fields(email: str = "") -> Iterator[Widget]:
     yield Field("or token", id="token", is_secret=True, placeholder="an access token instead")
 
 
+def field_keys(form: str) -> tuple[Binding, Binding]:
+    """The bindings that go from field to field; `form`: the first part of their names in `[keys]`.
+
+    They have priority: keys that follow at once, as a password manager types them, would else go
+    into the field that is being left, where an e-mail address is readable.
+    """
+    return (
+        bound(f"{form}.next", "app.focus_next", "Next field", priority=True),
+        bound(
+            f"{form}.previous", "app.focus_previous", "Previous field", show=False, priority=True
+        ),
+    )
+
+
 class FormFoot(Static):
     """The message line: progress, or an error and its remedy; never markup."""
 
@@ -48,13 +66,12 @@ class FormFoot(Static):
 
     def wait_for_sign_in(self, screen: BaseScreen[Any], writers: Writers) -> None:
         """Show that the sign-in of the screen is under way, and where it waits for the keyring."""
-        self._stop_waiting()
-        self.say("Signing in…")
 
         def look() -> None:
-            waits = writers.report.waits_for_keyring
-            self.say(_KEYRING if waits else "Signing in…")
+            self.say(_KEYRING if writers.report.waits_for_keyring else _SIGNING_IN)
 
+        self._stop_waiting()
+        look()
         self._looks = self.set_interval(_LOOK_SECONDS, screen.while_alive(look))
 
     def _stop_waiting(self) -> None:
@@ -73,9 +90,11 @@ class FormFoot(Static):
         ascii_only = self.app.has_class("-ascii")
         arrow = "> " if ascii_only else "→ "
         lines = [(normalize_width(str(error), ascii_only=ascii_only), "$text-error")]
-        if error.remedy:
-            remedy = normalize_width(error.remedy, ascii_only=ascii_only)
-            lines.append((f"\n{arrow}{remedy}", "$secondary"))
+        remedy = error.remedy
+        if remedy and remedy != AuthenticationError.default_remedy:  # that one is this form
+            words = in_the_application(self.app, remedy)
+            words = normalize_width(words, ascii_only=ascii_only)
+            lines.append((f"\n{arrow}{words}", "$secondary"))
         self.update(Content.assemble(*lines))
 
 

@@ -142,7 +142,7 @@ class ModelScreen(ChartScreen):
         if action in ("download", "choose_files"):
             return bool(self._model and self._model.files) and not self._is_downloading
         if action == "cancel":
-            return self._is_downloading
+            return self._is_downloading or self.lora.begins_download(self.model_id)
         if action in CHART_ACTIONS:
             return self.is_mounted and self._model is not None and self.chart.has_curve
         if action == "over_time":
@@ -176,7 +176,7 @@ class ModelScreen(ChartScreen):
 
     def action_cancel(self) -> None:
         """Stop the download; received data is kept."""
-        self.lora.ask(partial(self.lora.writers.cancel_download, self.model_id))
+        self.lora.cancel_download(self.model_id)
 
     def action_copy_id(self) -> None:
         """Copy the model's id."""

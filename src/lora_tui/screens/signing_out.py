@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lora_tui import formats
 from lora_tui.account.login import require_no_token
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfer_queue import active_transfers
@@ -13,8 +14,6 @@ from lora_tui.screens.confirm import ConfirmScreen
 if TYPE_CHECKING:
     from lora_tui.engine.account_form import AccountForm
     from lora_tui.tui.cache_app import CacheApp
-
-_MOST_NAMES = 3
 
 
 def sign_out(app: CacheApp, account: AccountForm) -> None:
@@ -53,7 +52,5 @@ def _question(app: CacheApp) -> str:
     if not ids:
         return "Sign out on this machine?"
     known = names_of(app.db, ids)
-    names = [known.get(model_id, model_id) for model_id in ids]
-    rest = len(names) - _MOST_NAMES
-    what = ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    what = formats.some_of([known.get(model_id, model_id) for model_id in ids])
     return f"Sign out on this machine? Downloads of {what} stop; their partial files are kept."

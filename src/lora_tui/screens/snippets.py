@@ -24,6 +24,7 @@ from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import normalize_width
 from lora_tui.widgets.forms import Dialog
+from lora_tui.widgets.remedies import in_the_application
 
 if TYPE_CHECKING:
     from lora_tui.tui.base_app import BaseApp
@@ -128,7 +129,8 @@ class SnippetsScreen(Modal[None]):
         try:
             text = snippet(self._served, PROGRAMS[self.query_one(ProgramTabs).chosen])
         except LoraTuiError as error:
-            return "", "\n".join(filter(None, (str(error), error.details, error.remedy)))
+            remedy = in_the_application(self.app, error.remedy or "")
+            return "", "\n".join(filter(None, (str(error), error.details, remedy)))
         missing = []
         if self._served.directory is None:
             key = key_of(self.app, "model.download")

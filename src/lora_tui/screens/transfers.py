@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
@@ -23,6 +23,7 @@ from lora_tui.cache.transfer_queue import (
     TransferState,
     queue_of,
 )
+from lora_tui.errors import error_of_kind
 from lora_tui.screens.list_screen import LIST_KEYS, FullList, ListScreen
 from lora_tui.text import terminal_safe
 from lora_tui.transfers.control import Control
@@ -54,6 +55,12 @@ _COUNTED: Final = (
     ("done", (TransferState.DONE,)),
 )
 
+_AFTERWARDS: Final = {
+    Control.PAUSE: TransferState.PAUSED,
+    Control.RESUME: TransferState.QUEUED,
+    Control.CANCEL: TransferState.CANCELLED,
+}
+"""The state that an action leaves a file in."""
 
 _Drawing = tuple[Transfer, float | None, int]
 """A file, its rate, and the width that it is drawn in."""
@@ -125,6 +132,8 @@ class TransfersScreen(ListScreen[Transfer]):
         self._meter = RateMeter()
         self._headings: list[tuple[int, Line]] = []
         """Headings of models, each with its line in the list, from 0."""
+        self._asked: list[tuple[Control, frozenset[int]]] = []
+        """What was asked for and not answered yet, with the ids of its files."""
         self._drawn: dict[_Drawing, Content] = {}
         """What the list shows: of a thousand files, few change at once."""
 
@@ -146,6 +155,8 @@ class TransfersScreen(ListScreen[Transfer]):
     def refresh_list(self) -> None:
         """Read the list again; the cursor stays on its file."""
         self._rows = queue_of(self.db)
+        for what, ids in self._asked:
+            self._rows = _expected(self._rows, what, ids)
         self._meter.observe(self._rows)
         self.show_rows(self._with_headings())
         self._show_total()
@@ -199,10 +210,28 @@ class TransfersScreen(ListScreen[Transfer]):
         self._ask(Control(what), self._rows)
 
     def _ask(self, what: Control, rows: Sequence[Transfer]) -> None:
+        """Ask the engine, and show at once what will be: a next key may come before its answer."""
         ids = [row.id for row in rows if _applies(what, row)]
+        asked = (what, frozenset(ids))
+
+        def ended() -> None:
+            self._asked.remove(asked)
+            self.refresh_list()
+
+        self._asked.append(asked)
+        self.refresh_list()
         self.lora.ask(
-            partial(self.lora.writers.control_downloads, what, ids), if_failed="Nothing changed"
+            partial(self.lora.writers.control_downloads, what, ids),
+            if_failed="Nothing changed",
+            ended=self.while_alive(ended),
+            in_turn="downloads",
         )
+
+    def _remedy_of(self, row: Transfer) -> str:
+        """What to do about a file that has failed, as far as the kind of its error tells."""
+        if row.state is not TransferState.FAILED:
+            return ""
+        return self.lora.remedy_of(error_of_kind(row.error_kind, row.error or ""))
 
     def _show_total(self) -> None:
         """Show the number of files in each state; bytes, rate and remaining time of active ones."""
@@ -262,8 +291,15 @@ class TransfersScreen(ListScreen[Transfer]):
             drawing = (row, rate, self.line_width)
             content = self._drawn.get(drawing)
             if content is None:
-                width, ascii_only = self.line_width, self.ascii_only
-                content = _styled(transfer_lines(row, width, rate=rate, ascii_only=ascii_only))
+                content = _styled(
+                    transfer_lines(
+                        row,
+                        self.line_width,
+                        rate=rate,
+                        remedy=self._remedy_of(row),
+                        ascii_only=self.ascii_only,
+                    )
+                )
             drawn[drawing] = content
             shown.append((row, content))
             height += content.plain.count("\n") + 1
@@ -275,6 +311,17 @@ def _styled(lines: Sequence[Line]) -> Content:
     return Content("\n").join(
         Content.assemble(*((text, _STYLES[role]) for text, role in line)) for line in lines
     )
+
+
+def _expected(rows: Sequence[Transfer], what: Control, ids: Collection[int]) -> list[Transfer]:
+    """The files as they will be; an order that changes is not shown in advance."""
+    changed = {row.id for row in rows if row.id in ids and _applies(what, row)}
+    if what is Control.FORGET:
+        return [row for row in rows if row.id not in changed]
+    state = _AFTERWARDS.get(what)
+    if state is None:
+        return list(rows)
+    return [row._replace(state=state) if row.id in changed else row for row in rows]
 
 
 def _applies(what: Control, row: Transfer) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from lora_tui.errors import DamagedCacheError, LoraTuiError
@@ -38,20 +38,25 @@ class StartsCalls:
         name: str,
         failed: Callable[[LoraTuiError], None] | None = None,
         exclusive: str | None = None,
+        in_turn: str | None = None,
     ) -> None:
         """Run a blocking call in a thread, then `then` with its result.
 
         An error becomes a toast unless `failed` takes it. Neither is called if the screen, or the
         application, was closed by then. `exclusive` names a group of calls of which only the newest
-        counts. An error that nobody foresaw is logged, and shown like any other. A
-        DamagedCacheError goes to the application, which ends and is opened again.
+        counts; `in_turn` one whose calls are made one after the other, in the order in which they
+        were started here (threads could overtake each other). An error that nobody foresaw is
+        logged, and shown like any other. A DamagedCacheError goes to the application, which ends
+        and is opened again.
         """
         node = cast("DOMNode", self)
         app = cast("BaseApp", node.app)
 
         async def run() -> None:
+            turn = nullcontext() if in_turn is None else app.turns[in_turn]
             try:
-                result = await in_background(call, app.failure_of, name=name)
+                async with turn:
+                    result = await in_background(call, app.failure_of, name=name)
             except DamagedCacheError:
                 raise
             except LoraTuiError as error:

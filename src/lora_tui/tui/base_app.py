@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from typing import Any, ClassVar, Final
@@ -23,7 +24,7 @@ from textual.worker import WorkerFailed
 from lora_tui.config.keys import keys_of
 from lora_tui.config.table import THEME_NAMES, Preferences
 from lora_tui.engine.unexpected_errors import unexpected
-from lora_tui.errors import LoraTuiError, UnreachableError
+from lora_tui.errors import LoraTuiError
 from lora_tui.text import terminal_safe
 from lora_tui.tui.background import StartsCalls
 from lora_tui.tui.base_screen import BaseScreen
@@ -54,7 +55,6 @@ _TOAST_WIDTH: Final = 64
 _SECONDS_TO_END: Final = 5.0
 """How long the application may take to end after a fault."""
 _LAST_ACTIONS: Final = 20
-_OFFLINE_REMEDY: Final = "check the network; the models in the cache stay available"
 _KEY_NAMES: Final = {"enter": "enter", "space": "space", "escape": "esc"}
 _KEYS_IN_WORDS: Final = str.maketrans(
     {"↑": "up", "↓": "down", "←": "left", "→": "right", "⌫": "backspace"}
@@ -85,6 +85,8 @@ class BaseApp(App[None], StartsCalls):
         """Counts keys and pastes, so that a later callback can tell whether the user is typing."""
         self.actions: deque[str] = deque(maxlen=_LAST_ACTIONS)
         """The names of the last actions, for the report of a crash."""
+        self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """For `start`: held while a call of this group is made; who waits first is first."""
         self._crash: LoraTuiError | None = None
         self._end_reason: BaseException | None = None
         """Why it ends, where it was not the user who asked for it on the screen."""
@@ -257,9 +259,9 @@ class BaseApp(App[None], StartsCalls):
 
     def remedy_of(self, error: LoraTuiError) -> str:
         """The line that says what to do about an error: `→ check the network`; may be empty."""
-        remedy = error.remedy
-        if remedy == UnreachableError.default_remedy:
-            remedy = _OFFLINE_REMEDY
+        from lora_tui.widgets.remedies import in_the_application
+
+        remedy = in_the_application(self, error.remedy or "")
         return f"→ {remedy}" if remedy else ""
 
     def get_key_display(self, binding: Binding) -> str:

@@ -160,10 +160,13 @@ class CacheApp(BaseApp):
             self.set_interval(self.HARVEST_POLL_SECONDS, self._sync_harvested)
         self.show_engine()
 
-    def _resume_work(self) -> None:
-        """Ask a new engine for what goes on by itself: queued downloads, the harvest."""
-        if self._sync_on_start:
-            self._downloads.resume()
+    def _resume_work(self, *, signed_in: bool = False) -> None:
+        """Ask the engine for what goes on by itself: queued downloads, the harvest.
+
+        `signed_in`: it can again what it could not without a session.
+        """
+        if self._sync_on_start or signed_in:
+            self._downloads.resume(signed_in=signed_in)
         if self.harvest is not None and self.harvest.wanted:
             self.ask(self.harvest.start, if_failed="Harvest not started")
 
@@ -258,8 +261,11 @@ class CacheApp(BaseApp):
                 self._harvested_synced = harvested
             self.sync_schedule = self.sync_schedule.after(failure)
             self.poll_cache()
-            if self.login_refused is not refused:
-                self.cache_changes.publish(frozenset({Topic.SYNC}))  # the banner shows the remedy
+            if failure is not None or self.login_refused is not refused:
+                # the banner shows the remedy; and a full disk may not have taken the failure
+                self.cache_changes.publish(frozenset({Topic.SYNC}))
+            if refused and failure is None:  # another program may have signed in
+                self._resume_work(signed_in=True)
             if failure is not None:
                 lost = is_first and isinstance(failure, NotSignedInError)
                 idle = (asked_for or lost) and self.keys_pressed == pressed
@@ -277,6 +283,14 @@ class CacheApp(BaseApp):
         """Download all files of a model, or those named; show a toast at the end."""
         self._downloads.start(model_id, name, files)
 
+    def begins_download(self, model_id: str) -> bool:
+        """Whether a download was asked for that has no files in the queue yet."""
+        return self._downloads.begins(model_id)
+
+    def cancel_download(self, model_id: str) -> None:
+        """Stop the download of a model, also one that only begins; received data is kept."""
+        self._downloads.cancel(model_id)
+
     def check_disk(self) -> None:
         """Check in a thread whether the downloaded files are still on the disk."""
         self._downloads.check_disk()
@@ -288,14 +302,28 @@ class CacheApp(BaseApp):
             if_failed="Not marked as read",
         )
 
-    def ask(self, call: Callable[[], None], *, if_failed: str = "Failed") -> None:
-        """Run a short call of a writer in a thread; a failure becomes a toast of this title."""
+    def ask(
+        self,
+        call: Callable[[], None],
+        *,
+        if_failed: str = "Failed",
+        ended: Callable[[], None] = lambda: None,
+        in_turn: str | None = None,
+    ) -> None:
+        """Run a short call of a writer in a thread; a failure becomes a toast of this title.
+
+        `ended` is called after it, however it ended; `in_turn`: see `start`.
+        """
+
+        def done(_: None) -> None:
+            self.poll_cache()
+            ended()
 
         def failed(error: LoraTuiError) -> None:
             self.show_error(error, title=if_failed)
-            self.poll_cache()
+            done(None)
 
-        self.start(call, lambda _: self.poll_cache(), failed=failed, name="writer")
+        self.start(call, done, failed=failed, name="writer", in_turn=in_turn)
 
     @property
     def view_state(self) -> ViewState:

@@ -1,21 +1,22 @@
-"""Starts downloads for the screens, and notifies once when each has ended."""
+"""Starts downloads for the screens, and reports once when each has ended."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_tui import formats
 from lora_tui.cache.models import names_of
 from lora_tui.cache.transfer_queue import Transfer, TransferState, active_transfers, transfers_of
-from lora_tui.errors import CancelledError, LoraTuiError, NotSignedInError
+from lora_tui.errors import CancelledError, LoraTuiError, NotSignedInError, error_of_kind
 from lora_tui.widgets.bindings import key_of
 from lora_tui.widgets.cells import short_path
 
 if TYPE_CHECKING:
     from lora_tui.tui.cache_app import CacheApp
+    from lora_tui.tui.download_toasts import DownloadToasts
 
 
 class Downloads:
@@ -30,10 +31,20 @@ class Downloads:
         self._app = app
         self._asked: set[str] = set()
         """Ids of models whose download was started here."""
+        self._begun: set[str] = set()
+        """Those of them that have had active files."""
+        self._to_cancel: set[str] = set()
+        """Those that the user has stopped before they had any."""
         self._under_way: set[str] = set()
         """Ids of models with active files at the last check, whoever started them."""
         self._resumes = False
         self._looking = False
+
+    @cached_property
+    def _toasts(self) -> DownloadToasts:
+        from lora_tui.tui.download_toasts import DownloadToasts
+
+        return DownloadToasts(self._app)
 
     @property
     def running(self) -> bool:
@@ -55,15 +66,15 @@ class Downloads:
             )
         self._resumes = True
 
-    def resume(self) -> None:
-        """Resume queued downloads in the background."""
+    def resume(self, *, signed_in: bool = False) -> None:
+        """Resume queued downloads in the background; see `Writers.resume_downloads`."""
         app = self._app
 
         def failed(error: LoraTuiError) -> None:
             if not isinstance(error, NotSignedInError):  # the sync finds that too, and says so
                 app.show_error(error, title="Downloads not resumed")
 
-        resume = app.writers.resume_downloads
+        resume = partial(app.writers.resume_downloads, signed_in=signed_in)
         app.start(resume, lambda _: app.poll_cache(), failed=failed, name="writer")
 
     def start(self, model_id: str, name: str, files: Sequence[str] | None = None) -> None:
@@ -74,9 +85,24 @@ class Downloads:
         self._asked.add(model_id)
         self._fetch(model_id, name, files)
 
+    def begins(self, model_id: str) -> bool:
+        """Whether it was started here, and none of its files is in the queue yet."""
+        return model_id in self._asked - self._begun
+
+    def cancel(self, model_id: str) -> None:
+        """Stop the download of a model; one that only begins, as soon as it has files."""
+        if any(row.model_id == model_id for row in active_transfers(self._app.db)):
+            self._to_cancel.discard(model_id)
+            self._app.ask(partial(self._app.writers.cancel_download, model_id))
+        elif self.begins(model_id):
+            self._to_cancel.add(model_id)
+
     def report_ended(self) -> None:
         """Report downloads that have ended and were not started here; call it when rows change."""
         active = {row.model_id for row in active_transfers(self._app.db)}
+        self._begun |= self._asked & active
+        for model_id in self._to_cancel & active:
+            self.cancel(model_id)
         ended, self._under_way = self._under_way - active - self._asked, active
         names = names_of(self._app.db, list(ended))
         for model_id in ended:
@@ -84,9 +110,8 @@ class Downloads:
             rows = transfers_of(self._app.db, model_id)
             failed = [row for row in rows if row.state is TransferState.FAILED]
             if failed:
-                message = f"{name}\n{failed[0].error}"
-                self._app.notify(message, title="Download failed", severity="error")
-                self._app.bell()
+                error = error_of_kind(failed[0].error_kind, failed[0].error or "")
+                self._toasts.report_failed(name, error)
             elif rows and all(row.state is TransferState.DONE for row in rows):
                 self._notify_done(name, rows)
 
@@ -111,16 +136,16 @@ class Downloads:
 
         def failed(error: LoraTuiError) -> None:
             if not isinstance(error, CancelledError):
-                app.show_error(error, title="Download failed", name=name)
-                app.bell()
+                self._toasts.report_failed(name, error)
             elif not any(
                 row.state is TransferState.PAUSED for row in transfers_of(app.db, model_id)
             ):
-                app.notify(f"{name}\nThe downloaded part is kept", title="Download stopped")
+                self._toasts.report_stopped(name)
             ended()
 
         def ended() -> None:
-            self._asked.discard(model_id)
+            for models in (self._asked, self._begun, self._to_cancel):
+                models.discard(model_id)
             self._under_way.discard(model_id)  # it has been reported
             app.poll_cache()
 
@@ -129,10 +154,9 @@ class Downloads:
 
     def _notify_done(self, name: str, rows: Sequence[Transfer]) -> None:
         places: set[Path] = {row.target.parent for row in rows}
-        lines = [name, *map(short_path, sorted(places))]
+        lines = [short_path(place) for place in sorted(places)]
         unproven = sum(row.checked is not None and not row.checked.proven for row in rows)
         if unproven:
             what = formats.counted(unproven, "file has", "files have")
             lines.append(f"{what} no checksum to compare")
-        self._app.notify("\n".join(lines), title="Downloaded")
-        self._app.bell()
+        self._toasts.report_done(name, *lines)

@@ -62,9 +62,14 @@ def group_heading(model: str, directory: Path, width: int, *, ascii_only: bool =
 
 
 def transfer_lines(
-    row: Transfer, width: int, *, rate: float | None = None, ascii_only: bool = False
+    row: Transfer,
+    width: int,
+    *,
+    rate: float | None = None,
+    remedy: str = "",
+    ascii_only: bool = False,
 ) -> list[Line]:
-    """State, name, bar, size, rate and time left; notes and errors below."""
+    """State, name, bar, size, rate and time left; notes, errors and `remedy` below."""
     roomy = width >= _ROOMY
     size_width = _LONG if roomy else _SHORT
     tight = width < _TIGHT  # the total above shows bar and rate
@@ -92,7 +97,11 @@ def transfer_lines(
     indent = " " * (_INDENT + _STATE)
     text = normalize_width(note, ascii_only=ascii_only)
     more = wrap(text, width - len(indent))[:_MOST_NOTE]
-    return [line, *([(indent + piece, kind)] for piece in more)]
+    lines = [line, *([(indent + piece, kind)] for piece in more)]
+    if remedy:
+        advice = normalize_width(remedy, ascii_only=ascii_only)
+        lines += [[(indent + piece, "muted")] for piece in wrap(advice, width - len(indent))]
+    return lines
 
 
 def transfer_note(row: Transfer) -> str:

@@ -1,0 +1,87 @@
+"""A list draws what has changed, and nothing else: over a slow line each line costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+from textual.pilot import Pilot
+from textual.strip import Strip
+
+from lora_tui.app import LoraTuiApp
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.screens.list_screen import FullList, ListScreen
+from lora_tui.screens.notifications import NotificationsScreen
+from tests.tui.conftest import Open, screen_text, until
+from tests.tui.library import FakeWriters, Library, notice_row
+from tests.tui.test_harvest import job_row, make
+
+Drawn = list[int]
+
+__all__ = ("make",)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """The numbers of the lines that lists have drawn."""
+    lines: Drawn = []
+    draw = FullList.render_line
+
+    def render_line(listing: FullList, y: int) -> Strip:
+        lines.append(y)
+        return draw(listing, y)
+
+    monkeypatch.setattr(FullList, "render_line", render_line)
+    return lines
+
+
+def read_again(app: LoraTuiApp) -> None:
+    """As after a sync that changed something that this list does not show."""
+    assert isinstance(app.screen, ListScreen)
+    app.screen.refresh_list()
+
+
+async def is_still(pilot: Pilot[None], drawn: Drawn) -> bool:
+    before = len(drawn)
+    await pilot.pause()
+    return len(drawn) == before
+
+
+async def test_notifications_that_stay_the_same_are_not_drawn_again(
+    library: Library, open_app: Open, drawn: Drawn
+) -> None:
+    library.fill()
+    library.put_notices(*(notice_row(number) for number in range(40)))
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, NotificationsScreen))
+        while not await is_still(pilot, drawn):
+            pass
+        drawn.clear()
+        read_again(app)
+        await pilot.pause()
+        assert drawn == []
+        with closing(open_cache(library.path)) as db, transaction(db, Topic.NOTIFICATIONS):
+            db.execute("UPDATE notifications SET read = 1")
+        await until(pilot, lambda: "all read" in screen_text(app))
+        assert drawn
+
+
+async def test_jobs_that_stay_the_same_are_not_drawn_again(
+    library: Library, make: Callable[..., LoraTuiApp], drawn: Drawn, writers: FakeWriters
+) -> None:
+    del writers
+    library.put_jobs(*(job_row(number, 5) for number in range(20)))
+    app = make()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("h")
+        await until(pilot, lambda: "20 waiting" in screen_text(app))
+        while not await is_still(pilot, drawn):
+            pass
+        drawn.clear()
+        read_again(app)
+        await pilot.pause()
+        assert drawn == []
