@@ -357,7 +357,7 @@ def test_calls_that_wait_behind_another_file_hold_no_connection_each(
     runner.close()
     for thread in waits:
         thread.join()
-    assert held <= 4, "those of the one connection that looks"
+    assert held < len(others) // 2, "one connection looks for all; others are of the transfer"
 
 
 def test_a_worker_that_can_not_go_on_is_told_to_every_call_that_waits(
