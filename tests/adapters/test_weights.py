@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lora_tui.adapters.config import read_config
 from lora_tui.adapters.weight_facts import (
     facts_document,
     facts_from,
@@ -126,7 +128,8 @@ def test_experts_that_share_matrices_are_evaluated_one_by_one(tmp_path: Path) ->
     down, up = RANDOM.normal(size=(experts * rank, 40)), RANDOM.normal(size=(30, rank * experts))
     name = "model.layers.0.mlp.experts"
     path = write_tensors(tmp_path / "a.safetensors", pair(name, down, up), "F64")
-    (module,) = measure_file(path, config(rank, 6)).modules
+    settings = config(rank, 6, target_parameters=["mlp.experts.gate_up_proj"])
+    (module,) = measure_file(path, settings).modules
     spectra = [
         dense(2.0, up.reshape(30, rank, experts)[:, :, e], down.reshape(experts, rank, 40)[e])
         for e in range(experts)
@@ -138,6 +141,46 @@ def test_experts_that_share_matrices_are_evaluated_one_by_one(tmp_path: Path) ->
     assert module.effective_rank == pytest.approx(
         np.mean([effective_rank(s[:rank]) for s in spectra])
     )
+
+
+def test_ranks_and_alphas_of_patterns_scale_their_modules(tmp_path: Path) -> None:
+    tensors = pair("layers.0.q_proj", np.ones((8, 4)), np.ones((4, 8)))
+    tensors |= pair("layers.1.q_proj", np.ones((2, 4)), np.ones((4, 2)))
+    settings = config(
+        8, 16, rank_pattern={"layers.1.q_proj": 2}, alpha_pattern={"layers.1.q_proj": 3}
+    )
+    path = write_tensors(tmp_path / "a.safetensors", tensors)
+    assert [m.scaling for m in measure_file(path, settings).modules] == [2.0, 1.5]
+    rslora = config(4, 8, use_rslora=True)
+    path = write_tensors(tmp_path / "b.safetensors", pair("m", np.ones((4, 9)), np.ones((9, 4))))
+    assert [m.scaling for m in measure_file(path, rslora).modules] == [4.0]
+
+
+@pytest.mark.parametrize("experts", [0, 3])
+def test_matrices_of_mlx_are_read_as_it_writes_them(tmp_path: Path, experts: int) -> None:
+    """Inputs × rank and rank × outputs; stacked experts have them the other way round."""
+    stack = (experts,) if experts else ()
+    down, up = RANDOM.normal(size=(*stack, 4, 30)), RANDOM.normal(size=(*stack, 20, 4))
+    tensors = {
+        "layers.0.q.lora_a": down if experts else np.ascontiguousarray(down.T),
+        "layers.0.q.lora_b": up if experts else np.ascontiguousarray(up.T),
+    }
+    path = write_tensors(tmp_path / "adapters.safetensors", tensors, "F64")
+    mlx = json.dumps({"fine_tune_type": "lora", "lora_parameters": {"rank": 4, "scale": 20.0}})
+    (module,) = measure_file(path, read_config(mlx.encode())).modules
+    assert module.norm == pytest.approx(20 * float(np.linalg.norm(up @ down)))
+    assert (module.experts, module.scaling) == (max(1, experts), 20.0)
+
+
+@pytest.mark.parametrize("setting", ["use_qalora", "use_bdlora", "kasa_config"])
+def test_variants_with_another_product_are_said_not_to_be_evaluated(
+    tmp_path: Path, setting: str
+) -> None:
+    path = write_tensors(tmp_path / "a.safetensors", pair("m", np.ones((2, 4)), np.ones((4, 2))))
+    settings = config(2, 2, **{setting: {"nblocks": 2} if setting != "use_qalora" else True})
+    (module,) = measure_file(path, settings).modules
+    assert module.norm is None
+    assert "B·A is not all of it" in (module.problem or "")
 
 
 def test_experts_without_a_configuration_are_said_not_to_be_evaluated(tmp_path: Path) -> None:

@@ -100,7 +100,11 @@ def read_header(prefix: bytes, *, file_size: int | None = None) -> LoraHeader:
     needed = bytes_needed(prefix, file_size)
     if len(prefix) < needed:
         raise IntegrityError("The safetensors file ends inside its header")
-    header = parse_header(prefix[PREFIX_BYTES:needed], file_size=file_size)
+    return lora_header(parse_header(prefix[PREFIX_BYTES:needed], file_size=file_size))
+
+
+def lora_header(header: Header) -> LoraHeader:
+    """The structure of an adapter with this header. Raises IntegrityError."""
     tensors = header.tensors
     if len(tensors) > _MAX_TENSORS:
         raise IntegrityError(

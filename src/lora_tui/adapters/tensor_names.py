@@ -54,6 +54,18 @@ class LoraModule:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """What the name of a tensor says about it."""
+
+    module: str
+    """As in the file; untrusted."""
+    is_down: bool
+    """Whether it is the first one, `lora_A`, which takes the inputs."""
+    of_mlx: bool
+    """Whether it is transposed: inputs × rank, and rank × outputs."""
+
+
+@dataclass(frozen=True)
 class Pairs:
     """The LoRA modules of a file, and what else it has."""
 
@@ -76,17 +88,16 @@ def paired(shapes: Mapping[str, tuple[int, ...]]) -> Pairs:
     rows: dict[str, int] = {}
     of_mlx: set[str] = set()
     for name, shape in shapes.items():
-        match = _match(name)
-        if match is None or len(shape) < 2:
+        matrix = matrix_of(name, shape)
+        if matrix is None:
             others.append(terminal_safe(name, limit=200))
             ranked = _RANKED_TENSOR.fullmatch(name) if len(name) <= _MAX_NAME and shape else None
             if ranked is not None:
                 rows[terminal_safe(ranked["module"].removeprefix(PREFIX), limit=200)] = shape[0]
             continue
-        side = match["side"]
-        sides.setdefault(match["module"], {})[side in _INPUT_SIDES] = shape
-        if side in ("a", "b"):
-            of_mlx.add(match["module"])
+        sides.setdefault(matrix.module, {})[matrix.is_down] = shape
+        if matrix.of_mlx:
+            of_mlx.add(matrix.module)
     modules: list[LoraModule] = []
     problems: list[str] = []
     remarks: list[str] = []
@@ -112,6 +123,15 @@ def paired(shapes: Mapping[str, tuple[int, ...]]) -> Pairs:
         tuple(first_few(remarks)),
         rows,
     )
+
+
+def matrix_of(name: str, shape: tuple[int, ...]) -> Matrix | None:
+    """Which matrix of a module a tensor is, by its name; None where it is none."""
+    match = _match(name)
+    if match is None or len(shape) < 2:
+        return None
+    side = match["side"]
+    return Matrix(match["module"], side in _INPUT_SIDES, of_mlx=side in ("a", "b"))
 
 
 def target_of(name: str) -> str:

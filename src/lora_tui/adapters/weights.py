@@ -16,11 +16,8 @@ from typing import Final
 
 from lora_tui.adapters.config import AdapterConfig
 from lora_tui.adapters.float_types import ALWAYS_FINITE, FLOAT_TYPES, values_of_bytes
-from lora_tui.adapters.header import (
-    PREFIX_BYTES,
-    Tensor,
-    read_header_at,
-)
+from lora_tui.adapters.header import PREFIX_BYTES, Header, Tensor, lora_header, read_header_at
+from lora_tui.adapters.modules import adapted_modules
 from lora_tui.adapters.weight_facts import (
     MAX_DAMAGED_LISTED,
     DamagedTensor,
@@ -59,6 +56,7 @@ _MIN_WIDTH: Final = 256
 """Columns of a piece where the rank is large: a narrower one makes updates of the Gram matrix, not
 multiplications, the work."""
 _SCAN_BYTES: Final = 1 << 20
+_ALPHA: Final = ".alpha"
 _DECOMPOSITION: Final = 10
 """Multiplications of the decompositions of a Gram matrix, as a multiple of rank³."""
 _BATCH_VALUES: Final = 1 << 18
@@ -96,7 +94,7 @@ def measure_descriptor(
     )
     pieces = _Pieces(descriptor, PREFIX_BYTES + header.length)
     with np.errstate(all="ignore"):  # NaN and infinities are what is looked for
-        facts = _Measurement(pieces, header.tensors, config, effort, check_stop).run()
+        facts = _Measurement(pieces, header, config, effort, check_stop).run()
     after = os.fstat(descriptor)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise _changed_error()
@@ -204,13 +202,13 @@ class _Measurement:
     def __init__(
         self,
         pieces: _Pieces,
-        tensors: Mapping[str, Tensor],
+        header: Header,
         config: AdapterConfig | None,
         effort: float,
         check_stop: Callable[[], None],
     ) -> None:
         self._pieces = pieces
-        self._tensors = tensors
+        self._tensors = tensors = header.tensors
         self._config = config
         self._effort = effort
         self._check_stop = check_stop
@@ -221,10 +219,12 @@ class _Measurement:
         self._unread = 0
         self._names = {id(tensor): name for name, tensor in tensors.items()}
         pairs, others = lora_pairs(tensors)
-        is_lora = config is None or config.peft_type in ("", "LORA")
+        is_lora = config is None or config.is_lora
         self._pairs: Mapping[str, LoraPair] = pairs if is_lora else {}
         self._others = others if is_lora else tuple(tensors)
         self._factors = further_factors(self._others)
+        adapted = adapted_modules(lora_header(header), config, self._alphas()) if is_lora else ()
+        self._adapted = {module.name: module for module in adapted}
 
     def run(self) -> WeightFacts:
         """Read every tensor once."""
@@ -254,9 +254,9 @@ class _Measurement:
 
     def _module(self, raw: str, pair: LoraPair) -> ModuleWeights:
         """The figures of a module."""
-        rank = pair.down.shape[0] if pair.down else pair.up.shape[1] if pair.up else 0
-        empty = ModuleWeights(shown_name(raw), rank, self._scaling(raw, rank))
-        layout = layout_of(raw, pair, self._config, self._factors)
+        adapted = self._adapted[shown_name(raw)]
+        empty = ModuleWeights(adapted.name, adapted.rank or 0, adapted.scaling)
+        layout = layout_of(pair, adapted, self._config, self._factors.get(raw))
         if isinstance(layout, str):
             return self._unevaluated(empty, pair, layout)
         empty = replace(empty, rank=layout.rank, experts=layout.experts)
@@ -269,8 +269,7 @@ class _Measurement:
             damaged = [self._scan(tensor) for tensor in (layout.down, layout.up)]
             problem = None if any(damaged) else "its values are too large to be multiplied"
             return replace(empty, damaged=any(damaged), problem=problem)
-        scaling = self._scaling(raw, layout.rank)
-        empty = replace(empty, scaling=scaling)
+        scaling = empty.scaling
         if scaling is not None and not math.isfinite(scaling):
             return replace(empty, problem="its scaling is not a number")
         factor = 1.0 if scaling is None else abs(scaling)
@@ -305,36 +304,50 @@ class _Measurement:
             )
             first += module.experts
 
-    def _scaling(self, raw: str, rank: int) -> float | None:
-        """The factor of a module's product; kohya's trainers store alpha beside the matrices."""
-        alpha = self._tensors.get(f"{raw}.alpha")
-        if alpha is not None and alpha.parameters == 1 and alpha.dtype in FLOAT_TYPES:
-            return self._pieces.value(alpha) / rank if rank else None
-        return None if self._config is None else self._config.scaling
+    def _alphas(self) -> dict[str, float]:
+        """Module → alpha, which kohya's trainers store beside the matrices."""
+        return {
+            shown_name(name.removesuffix(_ALPHA)): self._pieces.value(self._tensors[name])
+            for name in self._others
+            if name.endswith(_ALPHA)
+            and self._tensors[name].parameters == 1
+            and self._tensors[name].dtype in FLOAT_TYPES
+        }
 
     def _gram_down(self, layout: Layout) -> _Doubles:
         """A·Aᵀ of each expert: experts × rank × rank."""
         gram = np.zeros((layout.experts, layout.rank, layout.rank))
-        for block in self._pieces.of_rows(layout.down, layout.down.shape[0]):
-            _add_gram(gram, block.reshape(layout.experts, layout.rank, -1))
+        if layout.transposed:
+            for block in self._pieces.of_columns(layout.down, layout.rank):
+                _add_gram(gram, block.T[np.newaxis])
+        else:
+            for block in self._pieces.of_rows(layout.down, layout.rank * layout.experts):
+                _add_gram(gram, block.reshape(layout.experts, layout.rank, -1))
         return gram
 
     def _gram_up(self, layout: Layout) -> _Doubles:
         """Bᵀ·B of each expert: experts × rank × rank; of a grouped convolution block-diagonal."""
         gram = np.zeros((layout.experts, layout.rank, layout.rank))
-        outputs, columns = layout.up.shape[:2]
-        for group in range(layout.groups):
-            first = group * columns
-            part = gram[:, first : first + columns, first : first + columns]
-            rows = outputs // layout.groups
-            for block in self._pieces.of_columns(
-                layout.up, columns, group * rows, (group + 1) * rows
-            ):
-                if layout.experts == 1:
-                    _add_gram(part, block.T[np.newaxis])
-                else:  # PEFT: outputs × rank × experts
-                    cube = block.reshape(len(block), layout.rank, layout.experts)
-                    _add_gram(part, np.ascontiguousarray(cube.transpose(2, 1, 0)))
+        if layout.transposed:
+            for block in self._pieces.of_rows(layout.up, layout.rank):
+                _add_gram(gram, block[np.newaxis])
+        elif layout.experts > 1 and not layout.stacked:  # PEFT: outputs × rank × experts
+            for block in self._pieces.of_columns(layout.up, layout.rank * layout.experts):
+                cube = block.reshape(len(block), layout.rank, layout.experts)
+                _add_gram(gram, np.ascontiguousarray(cube.transpose(2, 1, 0)))
+        else:
+            columns = layout.rank // layout.groups
+            parts = max(layout.experts, layout.groups)
+            rows = layout.up.parameters // columns // parts
+            for part in range(parts):
+                first = part * columns if layout.groups > 1 else 0
+                expert = part if layout.experts > 1 else 0
+                diagonal = slice(first, first + columns)
+                place = gram[expert : expert + 1, diagonal, diagonal]
+                for block in self._pieces.of_columns(
+                    layout.up, columns, part * rows, (part + 1) * rows
+                ):
+                    _add_gram(place, block.T[np.newaxis])
         return gram
 
     def _scan(self, tensor: Tensor) -> bool:
