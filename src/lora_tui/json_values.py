@@ -28,6 +28,7 @@ _DIGITS: Final = 400
 """Integers with more digits are read as infinite floats."""
 _TOKEN: Final = re.compile(r'[\[\]{}"]|\\.', re.DOTALL)
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+_KEEPING_NAN = json.JSONDecoder()
 
 
 def json_text(data: Any, *, indent: int | None = None) -> str:
@@ -38,15 +39,15 @@ def json_text(data: Any, *, indent: int | None = None) -> str:
         return json.dumps(_finite(data), indent=indent, allow_nan=False)
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, keep_nan: bool = False) -> Any:
     """The data of remote JSON. Raises ValueError, RecursionError.
 
-    NaN and infinities are null. Lone surrogates, which files, databases and terminals refuse,
-    become the replacement character.
+    NaN and infinities are null, or floats with `keep_nan`. Lone surrogates, which files, databases
+    and terminals refuse, become the replacement character.
     """
     if not isinstance(text, str):
         text = text.decode(json.detect_encoding(text), "surrogatepass")
-    data = _DECODER.decode(text)
+    data = (_KEEPING_NAN if keep_nan else _DECODER).decode(text)
     return (
         replace_surrogates(data) if "\\ud" in text or "\\uD" in text or not _is_utf8(text) else data
     )
@@ -100,6 +101,22 @@ def number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return result if math.isfinite(result) else None
+
+
+def measured(value: object) -> float | None:
+    """Like `number`, but NaN and infinities are kept: a run may have logged them.
+
+    PostgreSQL writes them as the texts "NaN", "Infinity" and "-Infinity". Numbers that are too
+    large for a float are infinite.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+    except OverflowError:
+        return math.inf if isinstance(value, int) and value > 0 else -math.inf
 
 
 def integer(value: object) -> int | None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import uuid
+from typing import Any
 
+import httpx
+import pytest
+
+from lora_tui.domain import MetricPoint
+from lora_tui.gateway import Gateway
 from tests.backends.backend import Backend
 from tests.backends.seed import Seed
 from tests.contract.conftest import Person
@@ -46,3 +53,64 @@ def test_a_job_without_points_has_none(backend: Backend, alice: Person, seed: Se
     job = seed.job(backend.alice)
     assert list(alice.gateway.rest.metric_points(job["id"])) == []
     assert list(alice.gateway.rest.metric_points(str(uuid.uuid4()))) == []
+
+
+COLUMNS = {
+    "learning_rate": 1e-5,
+    "gradient_norm": 0.75,
+    "throughput": 1520.5,
+    "gpu_utilization": 97.0,
+}
+
+
+def test_every_column_of_a_point_is_read(backend: Backend, alice: Person, seed: Seed) -> None:
+    job = seed.job(backend.alice)
+    seed.point(job, step=1, training_loss=2.5, validation_loss=2.25, **COLUMNS)
+    [[row]] = alice.gateway.rest.metric_points(job["id"])
+    point = MetricPoint.from_row(row)
+    assert (point.training_loss, point.validation_loss) == (2.5, 2.25)
+    assert {name: getattr(point, name) for name in COLUMNS} == COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ({"training_loss": "NaN", "gradient_norm": "NaN"}, (None, math.nan)),
+        ({"training_loss": 0, "gradient_norm": "NaN"}, (0.0, math.nan)),
+        ({"training_loss": 9999.999999, "gradient_norm": 1e30}, (9999.999999, 1e30)),
+        ({"training_loss": 1, "gradient_norm": "Infinity"}, (1.0, math.inf)),
+        ({"training_loss": 1, "gradient_norm": "-Infinity"}, (1.0, -math.inf)),
+    ],
+)
+def test_what_a_broken_run_logged_comes_back_as_it_was_written(
+    backend: Backend,
+    alice: Person,
+    service: Gateway,
+    seed: Seed,
+    written: dict[str, Any],
+    read: tuple[float | None, float],
+) -> None:
+    job = seed.job(backend.alice)
+    row = {"id": str(uuid.uuid4()), "job_id": job["id"], "step": 1, **written}
+    service.rest.insert_metric_points([row])
+    [[found]] = alice.gateway.rest.metric_points(job["id"])
+    point = MetricPoint.from_row(found)
+    assert repr((point.training_loss, point.gradient_norm)) == repr(read)
+    # a NaN is no JSON number: it is a text
+    assert (found["training_loss"] == "NaN") == (point.training_loss is None)
+
+
+@pytest.mark.parametrize(
+    "loss", [10_000, -1e9, "Infinity", "9999.9999999"], ids=lambda loss: str(loss)
+)
+def test_a_loss_that_is_too_large_for_its_column_is_refused(
+    backend: Backend, seed: Seed, loss: object
+) -> None:
+    job = seed.job(backend.alice)
+    answer = httpx.post(
+        f"{backend.url}/rest/v1/metrics_points",
+        headers={"apikey": backend.service_key},
+        json={"job_id": job["id"], "step": 1, "training_loss": loss},
+        trust_env=False,
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "22003")

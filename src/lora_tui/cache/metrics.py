@@ -6,6 +6,7 @@ An ordinary sync only adds points; a full sync replaces those of a job.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,11 +15,18 @@ from lora_tui.cache.sums import check_row, checksum, columns_of
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.curves.series import Logged
-from lora_tui.domain import CurvePoint, MetricPoint
+from lora_tui.domain import CurvePoint, MetricPoint, StepLoss, finite, usable_loss
+from lora_tui.errors import DamagedCacheError
 
 CHART_POINTS = 600
 SPARKLINE_POINTS = 48
-_COLUMNS = "job_id, timestamp, id, step, epoch, training_loss, validation_loss"
+_VALUES = (
+    "step, epoch, training_loss, validation_loss, learning_rate, gradient_norm, throughput,"
+    " gpu_utilization"
+)
+_COLUMNS = f"job_id, timestamp, id, {_VALUES}"
+_NAN = "NaN"
+"""NaN in a column of numbers, in which SQLite would store NULL."""
 DRAWN_WHOLE = 100_000
 """With more points a curve is down-sampled while it is read, to bound the memory."""
 
@@ -35,27 +43,40 @@ def get_curve(db: sqlite3.Connection, job_id: str) -> tuple[CurvePoint, ...]:
 
 def get_points(db: sqlite3.Connection, job_id: str) -> list[MetricPoint]:
     """All raw points of a job, in order."""
-    sql = (
-        "SELECT id, timestamp, step, epoch, training_loss, validation_loss FROM metrics"
-        " WHERE job_id = ? ORDER BY timestamp, id"
-    )
-    return [MetricPoint(*row) for row in db.execute(sql, [job_id])]
+    sql = f"SELECT id, timestamp, {_VALUES} FROM metrics WHERE job_id = ? ORDER BY timestamp, id"
+    return [
+        MetricPoint(point_id, timestamp, *map(_read, values))
+        for point_id, timestamp, *values in db.execute(sql, [job_id])
+    ]
 
 
 def get_logged(db: sqlite3.Connection, job_id: str) -> list[Logged]:
     """All points of a job in order, with the seconds since the first one; fast for long runs."""
     sql = (
-        "SELECT step, training_loss, validation_loss, timestamp FROM metrics"
-        " WHERE job_id = ? ORDER BY timestamp, id"
+        "SELECT step, training_loss, validation_loss, timestamp, learning_rate, gradient_norm"
+        " FROM metrics WHERE job_id = ? ORDER BY timestamp, id"
     )
     points = []
     start: datetime | None = None
-    for step, training, validation, text in db.execute(sql, [job_id]):
+    for step, training, validation, text, rate, gradient in db.execute(sql, [job_id]):
         moment = _moment(text)
         start = start or moment
         since = None if start is None or moment is None else (moment - start).total_seconds()
-        points.append(Logged(step, training, validation, since))
+        points.append(Logged(step, training, _read(validation), since, rate, _read(gradient)))
     return points
+
+
+def last_validation(db: sqlite3.Connection, job_id: str) -> StepLoss | None:
+    """The last validation loss that is a number; fast where one was recorded near the end."""
+    sql = (
+        "SELECT step, validation_loss FROM metrics WHERE job_id = ?"
+        " AND validation_loss IS NOT NULL AND step IS NOT NULL ORDER BY timestamp DESC, id DESC"
+    )
+    for step, loss in db.execute(sql, [job_id]):
+        recorded = finite(_read(loss))
+        if recorded is not None:
+            return StepLoss(step, recorded)
+    return None
 
 
 def last_point(db: sqlite3.Connection, job_id: str) -> tuple[str, str] | None:
@@ -67,6 +88,18 @@ def last_point(db: sqlite3.Connection, job_id: str) -> tuple[str, str] | None:
     return None if found is None else (found[0], found[1])
 
 
+def is_outdated(db: sqlite3.Connection, job_id: str) -> bool:
+    """Whether points are cached from which no curve was drawn, or that lack columns.
+
+    An earlier version cached only the losses (schema.py).
+    """
+    sql = f"SELECT 1 FROM curves WHERE job_id = ? AND {_OUTDATED}"
+    return db.execute(sql, [job_id]).fetchone() is not None
+
+
+_OUTDATED = "points_sum IS NULL AND last_id IS NOT NULL"
+
+
 def is_drawn(db: sqlite3.Connection, job_id: str) -> bool:
     """Whether the curve was drawn from the cached points."""
     sql = "SELECT 1 FROM curves WHERE job_id = ? AND points_sum IS NOT NULL"
@@ -74,12 +107,17 @@ def is_drawn(db: sqlite3.Connection, job_id: str) -> bool:
 
 
 def has_only_stored_curve(db: sqlite3.Connection, job_id: str) -> bool:
-    """Whether the curve came with a model, and no points are cached."""
+    """Whether the curve came with a model, and its points were never fetched."""
     sql = (
         "SELECT 1 FROM curves c WHERE job_id = ? AND points_sum IS NULL AND last_id IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM metrics m WHERE m.job_id = c.job_id)"
     )
     return db.execute(sql, [job_id]).fetchone() is not None
+
+
+def keep_stored_curve(db: sqlite3.Connection, job_id: str) -> None:
+    """Record that the server has no points, so that the curve stays. Call inside a transaction."""
+    db.execute("UPDATE curves SET points_sum = 0 WHERE job_id = ? AND total = 0", [job_id])
 
 
 def known_points(db: sqlite3.Connection, job_id: str, since: str) -> set[str]:
@@ -109,8 +147,14 @@ def add_replacement(db: sqlite3.Connection, job_id: str, points: Sequence[Metric
 def replace_points(db: sqlite3.Connection, job_id: str) -> None:
     """Replace the points of a job by those of the temporary table, and draw the curve.
 
-    Call inside a transaction.
+    A curve that came with a model stays if there are no points. Call inside a transaction.
     """
+    (total,) = db.execute(
+        "SELECT count(*) FROM temp.points_read WHERE job_id = ?", [job_id]
+    ).fetchone()
+    known = db.execute("SELECT total FROM curves WHERE job_id = ?", [job_id]).fetchone()
+    if not total and known is not None and not known[0]:
+        return
     db.execute("DELETE FROM metrics WHERE job_id = ?", [job_id])
     db.execute(
         f"INSERT INTO metrics ({_COLUMNS}) SELECT {_COLUMNS} FROM temp.points_read"
@@ -127,7 +171,7 @@ def end_replacement(db: sqlite3.Connection) -> None:
 
 def _insert(db: sqlite3.Connection, table: str, job_id: str, points: Sequence[MetricPoint]) -> None:
     db.executemany(
-        f"INSERT OR REPLACE INTO {table} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT OR REPLACE INTO {table} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 job_id,
@@ -136,7 +180,11 @@ def _insert(db: sqlite3.Connection, table: str, job_id: str, points: Sequence[Me
                 p.step,
                 p.epoch,
                 p.training_loss,
-                p.validation_loss,
+                _stored(p.validation_loss),
+                p.learning_rate,
+                _stored(p.gradient_norm),
+                p.throughput,
+                p.gpu_utilization,
             )
             for p in points
         ],
@@ -179,22 +227,22 @@ def put_stored_curve(db: sqlite3.Connection, job_id: str, curve: Sequence[CurveP
 
 def sum_of_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int]:
     """The number of cached points of a job, and their checksum."""
-    sql = (
-        "SELECT timestamp, id, step, epoch, training_loss, validation_loss FROM metrics"
-        " WHERE job_id = ? ORDER BY timestamp, id"
-    )
+    sql = f"SELECT timestamp, id, {_VALUES} FROM metrics WHERE job_id = ? ORDER BY timestamp, id"
     total, found = 0, 0
     for row in db.execute(sql, [job_id]):
         total, found = total + 1, (found * 31 + checksum(row)) & 0xFFFFFFFF
     return total, found
 
 
-def jobs_without_curve(db: sqlite3.Connection, newest: int) -> list[str]:
-    """The jobs of the `newest` models whose curve has never been fetched."""
+def jobs_to_fetch(db: sqlite3.Connection, newest: int) -> list[str]:
+    """The jobs of the `newest` models whose points were never fetched, or are outdated.
+
+    A curve that came with its model has a few hundred points at most, and losses alone.
+    """
     sql = (
         "SELECT m.job_id FROM (SELECT job_id, created_at FROM models WHERE job_id <> ''"
         " ORDER BY created_at DESC, id LIMIT ?) m LEFT JOIN curves c ON c.job_id = m.job_id"
-        " WHERE c.job_id IS NULL ORDER BY m.created_at DESC"
+        " WHERE c.points_sum IS NULL ORDER BY m.created_at DESC"
     )
     return [str(row[0]) for row in db.execute(sql, [newest])]
 
@@ -217,7 +265,7 @@ def delete_curves(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
 def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
     """The points that a chart can draw; of very many, the extremes of each group."""
     sql = (
-        "SELECT step, training_loss, validation_loss FROM metrics"
+        "SELECT step, training_loss, validation_loss, gradient_norm FROM metrics"
         " WHERE job_id = ? ORDER BY timestamp, id"
     )
     (total,) = db.execute("SELECT count(*) FROM metrics WHERE job_id = ?", [job_id]).fetchone()
@@ -225,14 +273,15 @@ def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
     points: list[CurvePoint] = []
     some: list[CurvePoint] = []
     gap = False
-    for number, (step, training, validation) in enumerate(db.execute(sql, [job_id])):
+    for number, (step, logged, validation, gradient) in enumerate(db.execute(sql, [job_id])):
+        training = usable_loss(logged, _read(gradient))
         if training is None:
             gap = bool(points or some)
             points += _extremes(some)  # no group reaches across a gap
             some = []
             continue
         at = float(number) if step is None else step
-        some.append(CurvePoint(at, training, validation, gap))
+        some.append(CurvePoint(at, training, finite(_read(validation)), gap))
         gap = False
         if len(some) == stretch:
             points += _extremes(some)
@@ -252,6 +301,20 @@ def _extremes(points: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
         *([0] if points[0].after_gap else []),
     }
     return [points[place] for place in sorted(chosen)]
+
+
+def _stored(value: float | None) -> float | str | None:
+    """A number as SQLite can store it."""
+    return _NAN if value is not None and math.isnan(value) else value
+
+
+def _read(value: float | str | None) -> float | None:
+    """The number that `_stored` wrote. Raises DamagedCacheError."""
+    if not isinstance(value, str):
+        return value
+    if value == _NAN:
+        return math.nan
+    raise DamagedCacheError("The cache file is damaged", details="a metric point holds text")
 
 
 def _moment(text: str) -> datetime | None:

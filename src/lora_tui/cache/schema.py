@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -54,6 +54,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations = Migrations("lora_tui")
     migrations()(_m001_tables)
     migrations()(_m010_weights)
+    migrations()(_m011_every_column_of_a_point)
     migrations.apply(Database(connection))
     put_records(connection, records)
     if is_rebuilt:
@@ -95,6 +96,16 @@ def _m010_weights(db: Database) -> None:
         "CREATE TABLE weights (model_id TEXT PRIMARY KEY, stamp TEXT NOT NULL, summary TEXT,"
         " document TEXT)"
     )
+    from lora_tui.cache.sums import put_schema_sum
+
+    put_schema_sum(db.conn)
+
+
+def _m011_every_column_of_a_point(db: Database) -> None:
+    for column in ("learning_rate", "gradient_norm", "throughput", "gpu_utilization"):
+        db.execute(f"ALTER TABLE metrics ADD COLUMN {column} REAL")
+    # cached points lack these: they count as outdated, and are fetched again (fetching/curves.py)
+    db.execute("UPDATE curves SET points_sum = NULL WHERE last_id IS NOT NULL")
     from lora_tui.cache.sums import put_schema_sum
 
     put_schema_sum(db.conn)

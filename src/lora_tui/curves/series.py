@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from lora_tui.curves.downsample_and_smooth import trend
-from lora_tui.domain import CurvePoint
+from lora_tui.domain import CurvePoint, usable_loss
 
 MAX_MAGNITUDE: Final = 1e100
 """Larger losses are clamped to this, so that differences stay finite."""
@@ -43,13 +43,31 @@ _SPREAD: Final = {Smoothing.LIGHT: 1 / 80, Smoothing.STRONG: 1 / 8}
 
 
 class Logged(NamedTuple):
-    """A logged point; None is a value that is not a number."""
+    """A logged point."""
 
     step: float | None
     training_loss: float | None
+    """None where it is not a number."""
     validation_loss: float | None
+    """None where there was no evaluation; NaN where its loss is not a number."""
     seconds: float | None = None
     """Seconds since the first point; None if unknown."""
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    """None if unknown; NaN and infinite where it was logged so."""
+
+
+def from_curve(points: Sequence[CurvePoint], *, bad_steps: Sequence[float] = ()) -> list[Logged]:
+    """The points of a drawn curve as logged points, with one that is not a number for each gap.
+
+    `bad_steps` are steps after the last point whose losses are not numbers.
+    """
+    logged: list[Logged] = []
+    for point in points:
+        if point.after_gap:
+            logged.append(Logged(point.step, None, None))
+        logged.append(Logged(point.step, point.training_loss, point.validation_loss))
+    return [*logged, *(Logged(step, None, None) for step in bad_steps)]
 
 
 class Reading(NamedTuple):
@@ -85,12 +103,7 @@ class Series:
     @classmethod
     def from_points(cls, points: Sequence[CurvePoint]) -> Series:
         """Create a series without times; points that are not finite become gaps."""
-        logged: list[Logged] = []
-        for point in points:
-            if point.after_gap:
-                logged.append(Logged(point.step, None, None))
-            logged.append(Logged(point.step, point.training_loss, point.validation_loss))
-        return cls.from_logged(logged)
+        return cls.from_logged(from_curve(points))
 
     @classmethod
     def from_logged(cls, points: Sequence[Logged]) -> Series:
@@ -100,9 +113,10 @@ class Series:
         gaps = array("q")
         timed = bool(points)
         interrupted = False
-        for number, (step, loss, held_out, second) in enumerate(points):
+        for number, (step, logged, held_out, second, _, gradient) in enumerate(points):
             at = float(number) if step is None else step
-            if loss is None or not math.isfinite(loss) or not math.isfinite(at):
+            loss = usable_loss(logged, gradient)
+            if loss is None or not math.isfinite(at):
                 interrupted = len(steps) > 0
                 continue
             if interrupted:

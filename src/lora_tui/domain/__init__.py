@@ -11,12 +11,16 @@ from lora_tui.domain.rows import NO_VERSION, ArtifactFile, Dataset, Job, Model, 
 from lora_tui.domain.training import (
     CONVERGENCES,
     CurvePoint,
+    EvaluationSet,
     Gpu,
     Hyperparameters,
     MetricPoint,
     Quality,
+    StepLoss,
     Training,
     curve_from_points,
+    finite,
+    usable_loss,
 )
 from lora_tui.domain.weight_summary import WeightSummary
 from lora_tui.json_values import Row
@@ -27,6 +31,7 @@ __all__ = [
     "ArtifactFile",
     "CurvePoint",
     "Dataset",
+    "EvaluationSet",
     "Gpu",
     "Hyperparameters",
     "Job",
@@ -35,7 +40,10 @@ __all__ = [
     "Notification",
     "Quality",
     "Row",
+    "StepLoss",
     "Training",
     "WeightSummary",
     "curve_from_points",
+    "finite",
+    "usable_loss",
 ]

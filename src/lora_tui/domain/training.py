@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ from lora_tui.json_values import (
     identifier,
     integer,
     mapping,
+    measured,
     number,
     pop_first,
     remaining_values,
@@ -60,8 +62,35 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class StepLoss:
+    """A loss, in nats a token, and the step at which it was logged."""
+
+    step: float
+    loss: float
+
+    @classmethod
+    def from_json(cls, value: object) -> StepLoss | None:
+        """Read `{step, loss}`; None unless both are finite numbers."""
+        data = mapping(value)
+        step, loss = number(data.get("step")), number(data.get("loss"))
+        return None if step is None or loss is None else cls(step, loss)
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The losses of one of several evaluation sets."""
+
+    name: str
+    last: StepLoss | None
+    best: StepLoss | None
+
+
+@dataclass(frozen=True)
 class Training:
-    """The summary of the run that made a model."""
+    """The summary of the run that made a model.
+
+    What follows `total_cost` is written by the harvest and the push of lora-tui only.
+    """
 
     epochs_completed: float | None
     total_steps: int | None
@@ -70,19 +99,49 @@ class Training:
     total_cost: float | None
     """US dollars."""
     loss_curve: tuple[CurvePoint, ...] = ()
-    """Down-sampled; only the harvest of lora-tui writes it."""
+    """Down-sampled."""
+    curve_is_complete: bool = False
+    """Whether `loss_curve` has every point that is a number."""
+    bad_from: float | None = None
+    """The step from which on no loss was a number, after the last point of `loss_curve`; None where
+    the run ended with a number."""
+    last_validation: StepLoss | None = None
+    """The last validation loss that was recorded, which may be before the last point."""
+    evaluation_sets: tuple[EvaluationSet, ...] = ()
+    """Empty unless there were several; the first one is the validation loss."""
+    mean_loss: float | None = None
+    """The mean training loss of the whole run."""
+    weights_step: int | None = None
+    """The step that the weights are of; None where it is the last one, or unknown."""
+    weights_step_is_certain: bool = False
 
     @classmethod
     def from_json(cls, value: object) -> Training:
         """Read a `training_summary` column."""
         data = mapping(value)
+        curve, bad_from = _curve(data.get("loss_curve"))
+        weights = mapping(data.get("weights_of"))
         return cls(
             epochs_completed=number(data.get("epochs_completed")),
             total_steps=integer(data.get("total_steps")),
             final_loss=number(data.get("final_loss")),
             duration_hours=number(data.get("training_duration_hours")),
             total_cost=number(data.get("total_cost")),
-            loss_curve=_curve(data.get("loss_curve")),
+            loss_curve=curve,
+            curve_is_complete=_is_complete(len(curve), integer(data.get("logged_points"))),
+            bad_from=bad_from,
+            last_validation=StepLoss.from_json(data.get("last_validation")),
+            evaluation_sets=tuple(
+                EvaluationSet(
+                    terminal_safe(name, limit=60),
+                    StepLoss.from_json(mapping(losses).get("last")),
+                    StepLoss.from_json(mapping(losses).get("best")),
+                )
+                for name, losses in [*mapping(data.get("evaluation_sets")).items()][:_MOST_SETS]
+            ),
+            mean_loss=number(data.get("mean_training_loss")),
+            weights_step=integer(weights.get("step")),
+            weights_step_is_certain=weights.get("certain") is True,
         )
 
 
@@ -152,7 +211,16 @@ class MetricPoint:
     step: float | None
     epoch: float | None
     training_loss: float | None
+    """None where it is not a number."""
     validation_loss: float | None
+    """None where there was no evaluation; NaN where its loss is not a number."""
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    """Before clipping; NaN and infinite where it was logged so."""
+    throughput: float | None = None
+    """As the worker measures it, usually tokens a second."""
+    gpu_utilization: float | None = None
+    """Percent."""
 
     @classmethod
     def from_row(cls, row: Row) -> MetricPoint:
@@ -163,8 +231,31 @@ class MetricPoint:
             step=number(row.get("step")),
             epoch=number(row.get("epoch")),
             training_loss=number(row.get("training_loss")),
-            validation_loss=number(row.get("validation_loss")),
+            validation_loss=measured(row.get("validation_loss")),
+            learning_rate=number(row.get("learning_rate")),
+            gradient_norm=measured(row.get("gradient_norm")),
+            throughput=number(row.get("throughput")),
+            gpu_utilization=number(row.get("gpu_utilization")),
         )
+
+
+def usable_loss(loss: float | None, gradient_norm: float | None = None) -> float | None:
+    """The training loss of a point; None where it was not a number.
+
+    Trainer of Hugging Face leaves losses that are NaN or infinite out of the mean that it logs
+    (`logging_nan_inf_filter`, on by default), so it logs exactly 0.0 where all of them were. The
+    gradient norm of such a step is not finite.
+    """
+    if loss is None or not math.isfinite(loss):
+        return None
+    if loss == 0 and gradient_norm is not None and not math.isfinite(gradient_norm):
+        return None
+    return loss
+
+
+def finite(value: float | None) -> float | None:
+    """The value; None where it is NaN or infinite."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def curve_from_points(points: Iterable[MetricPoint]) -> tuple[CurvePoint, ...]:
@@ -172,28 +263,41 @@ def curve_from_points(points: Iterable[MetricPoint]) -> tuple[CurvePoint, ...]:
     curve: list[CurvePoint] = []
     gap = False
     for index, point in enumerate(points):
-        if point.training_loss is None:
+        loss = usable_loss(point.training_loss, point.gradient_norm)
+        if loss is None:
             gap = bool(curve)
             continue
         step = float(index) if point.step is None else point.step
-        curve.append(CurvePoint(step, point.training_loss, point.validation_loss, gap))
+        curve.append(CurvePoint(step, loss, finite(point.validation_loss), gap))
         gap = False
     return tuple(curve)
 
 
-def _curve(value: object) -> tuple[CurvePoint, ...]:
+_MOST_SETS: Final = 50
+_WHOLE_BELOW: Final = 200
+"""Points; the harvest down-samples longer curves, and earlier versions did not count them."""
+
+
+def _is_complete(points: int, logged: int | None) -> bool:
+    return points < _WHOLE_BELOW if logged is None else points == logged
+
+
+def _curve(value: object) -> tuple[tuple[CurvePoint, ...], float | None]:
+    """The points of a `loss_curve`, and the step of losses that are not numbers after them."""
     if not isinstance(value, list):
-        return ()
+        return (), None
     points: list[CurvePoint] = []
     gap = False
+    bad_from: float | None = None
     for item in value:
         if not isinstance(item, list) or len(item) < 2:
             continue
         step, training = number(item[0]), number(item[1])
         if step is None or training is None:
             gap = bool(points)
+            bad_from = step if step is not None else points[-1].step if points else 0.0
             continue
         validation = number(item[2]) if len(item) > 2 else None
         points.append(CurvePoint(step, training, validation, gap))
-        gap = False
-    return tuple(points)
+        gap, bad_from = False, None
+    return tuple(points), bad_from

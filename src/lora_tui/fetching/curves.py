@@ -17,21 +17,21 @@ from lora_tui.gateway.paging import Cursor
 from lora_tui.gateway.rest import Rest
 
 NEWEST_CURVES: Final = 100
-"""A sync fetches the curves of this many newest models; others are fetched when they are shown."""
+"""A sync fetches the points of this many newest models; others are fetched when they are shown."""
 _MOST_FAILURES: Final = 3
 
 
 def pull_curves(
     rest: Rest, db: sqlite3.Connection, *, reread: bool, on_curve: Callable[[int], None]
 ) -> list[LoraTuiError]:
-    """Fetch the missing curves of the newest models; with `reread` also all points of the others.
+    """Fetch the missing points of the newest models; with `reread` also all points of the others.
 
     `on_curve` is called with the number of curves fetched so far. Returns the errors of jobs that
     could not be read; ends early after several.
     """
     failures: list[LoraTuiError] = []
     again = metrics.jobs_with_points(db) if reread else []
-    missing = [job for job in metrics.jobs_without_curve(db, NEWEST_CURVES) if job not in {*again}]
+    missing = [job for job in metrics.jobs_to_fetch(db, NEWEST_CURVES) if job not in {*again}]
     fetched = 0
     for pull, job_ids in ((reread_curve, again), (pull_curve, missing)):
         for job_id in job_ids:
@@ -51,8 +51,12 @@ def pull_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
     """Fetch the points of a job that the cache does not have yet, all pages of them.
 
     Each page is written as it comes, so a curve may have any length; it is drawn at the end. A
-    point with an earlier time may be written late, so the last five minutes are read again.
+    point with an earlier time may be written late, so the last five minutes are read again. Of an
+    outdated curve all points are.
     """
+    if metrics.is_outdated(db, job_id):
+        reread_curve(rest, db, job_id)
+        return
     since = _overlap_start(metrics.last_point(db, job_id))
     after = None if since is None else (since, Cursor.at(since).id)
     known = set() if since is None else metrics.known_points(db, job_id, since)
@@ -90,7 +94,9 @@ def reread_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
 
 def _draw(db: sqlite3.Connection, job_id: str) -> None:
     if metrics.has_only_stored_curve(db, job_id):
-        return  # the server has no points, but the model came with a curve
+        with transaction(db):
+            metrics.keep_stored_curve(db, job_id)
+        return
     with transaction(db, Topic.CURVES):
         metrics.draw_curve(db, job_id)
 

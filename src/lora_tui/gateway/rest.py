@@ -43,7 +43,10 @@ _WITH_DELETED_AT: Final = ("datasets", "model_artifacts")
 _IDS_A_QUERY: Final = 80  # 39 bytes each in the URL: below 4 KB with all the rest
 _MOST_WAITING: Final = 100_000
 _QUEUE_COLUMNS: Final = "id,user_id,dataset_id,external_job_id,completed_at"
-_POINT_COLUMNS: Final = "id,timestamp,epoch,step,training_loss,validation_loss"
+_POINT_COLUMNS: Final = (
+    "id,timestamp,epoch,step,training_loss,validation_loss,"
+    "learning_rate,gradient_norm,throughput,gpu_utilization"
+)
 
 
 class Rest(ClientOwner):

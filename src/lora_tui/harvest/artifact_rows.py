@@ -14,7 +14,7 @@ from typing import Any, Final, overload
 
 from lora_tui.clock import parse_timestamp
 from lora_tui.curves.downsample_and_smooth import downsample
-from lora_tui.domain import CurvePoint, MetricPoint, Quality
+from lora_tui.domain import CurvePoint, MetricPoint, Quality, StepLoss, finite, usable_loss
 from lora_tui.gateway.gpu import MalformedJobError
 from lora_tui.json_values import Row, mapping, number
 from lora_tui.quality import calculate_quality_metrics
@@ -163,7 +163,8 @@ def _name(job: Row) -> str:
     return title[: _LONGEST_NAME - len(date)] + date
 
 
-def _summary(job: Row, curve: Sequence[CurvePoint]) -> dict[str, Any]:
+def _summary(job: Row, run: MetricColumns) -> dict[str, Any]:
+    last = run.last_validation
     return {
         "epochs_completed": _figure(job.get("current_epoch")),
         "total_steps": _figure(job.get("current_step")),
@@ -171,10 +172,15 @@ def _summary(job: Row, curve: Sequence[CurvePoint]) -> dict[str, Any]:
         "training_duration_hours": _hours(job),
         "total_cost": _figure(job.get("final_cost")),
         "loss_curve": [
-            [_figure(point.step), *losses]
-            for point in downsample(curve, MOST_CURVE_POINTS)
-            for losses in _losses(point)
+            *(
+                [_figure(point.step), *losses]
+                for point in downsample(run, MOST_CURVE_POINTS)
+                for losses in _losses(point)
+            ),
+            *([] if run.bad_from is None else [[_figure(run.bad_from), None, None]]),
         ],
+        "logged_points": len(run),
+        "last_validation": last and {"step": _figure(last.step), "loss": last.loss},
     }
 
 
@@ -246,7 +252,7 @@ class MetricColumns(Sequence[CurvePoint]):
             if moment is None or last_key is None or key >= last_key or math.isnan(last_key[0]):
                 self._last, last_key = row, key
             self._steps.append(math.nan if point.step is None else point.step)
-            self._training.append(_or_nan(point.training_loss))
+            self._training.append(_or_nan(usable_loss(point.training_loss, point.gradient_norm)))
             self._validation.append(_or_nan(point.validation_loss))
             moments.append(seconds)
             ids += name
@@ -262,6 +268,21 @@ class MetricColumns(Sequence[CurvePoint]):
         if self._first is None or self._last is None:
             return ()
         return (self._first, self._last) if len(self._steps) > 1 else (self._last,)
+
+    @property
+    def bad_from(self) -> float | None:
+        """The first step of the losses at the end that are not numbers; None without any."""
+        position = self._drawn[-1] + 1 if self._drawn else 0
+        return self._step(position) if position < len(self._training) else None
+
+    @property
+    def last_validation(self) -> StepLoss | None:
+        """The last validation loss that is a number."""
+        for position in reversed(range(len(self._validation))):
+            loss = finite(self._validation[position])
+            if loss is not None:
+                return StepLoss(self._step(position), loss)
+        return None
 
     def __len__(self) -> int:
         return len(self._drawn)
@@ -281,13 +302,16 @@ class MetricColumns(Sequence[CurvePoint]):
 
     def _point(self, place: int) -> CurvePoint:
         position = self._drawn[place]
-        step, validation = self._steps[position], self._validation[position]
         return CurvePoint(
-            step=float(position) if math.isnan(step) else step,
+            step=self._step(position),
             training_loss=self._training[position],
-            validation_loss=None if math.isnan(validation) else validation,
+            validation_loss=finite(self._validation[position]),
             after_gap=place > 0 and self._drawn[place - 1] != position - 1,
         )
+
+    def _step(self, position: int) -> float:
+        step = self._steps[position]
+        return float(position) if math.isnan(step) else step
 
     def _sort(self, moments: array[float], ids: bytes) -> None:
         """Sort by (timestamp, id) and drop repeated ids; points without a timestamp come first."""

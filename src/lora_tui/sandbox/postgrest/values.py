@@ -94,17 +94,24 @@ def _numeric(column: Column, value: Any) -> float | int | str:
         raise malformed("numeric", value) from None
     if math.isnan(number):
         return "NaN"
-    if math.isinf(number) or (column.decimals == 6 and abs(number) >= 10_000):
+    if column.decimals is None and math.isinf(number):
+        return "Infinity" if number > 0 else "-Infinity"
+    if column.decimals == 6 and round(abs(number), 6) >= 10_000:
+        limit = (
+            "cannot hold an infinite value"
+            if math.isinf(number)
+            else "must round to an absolute value less than 10^4"
+        )
         raise RestError(
             400,
             "22003",
             "numeric field overflow",
-            details="A field with precision 10, scale 6 must round to an absolute value less"
-            " than 10^4.",
+            details=f"A field with precision 10, scale 6 {limit}.",
         )
     if column.decimals is not None:
         return round(number, column.decimals)
-    return int(number) if number.is_integer() else number
+    # SQLite holds whole numbers of 64 bits, and rounds larger ones like floats
+    return int(number) if number.is_integer() and abs(number) < 2**63 else number
 
 
 def _integer(value: Any) -> int:
