@@ -98,7 +98,7 @@ def add_metrics(seeding: Seeding, run: Run, job_id: str, curve: Sequence[Point])
                 "NaN" if math.isnan(training) else training,
                 point.validation_loss,
                 point.learning_rate,
-                point.gradient_norm,
+                "NaN" if math.isnan(point.gradient_norm) else point.gradient_norm,
                 round(uniform(1450.0, 1620.0), 1),
                 round(uniform(91.0, 99.5), 1),
             )

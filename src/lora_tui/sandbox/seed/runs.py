@@ -65,6 +65,7 @@ _SHAPES: Final = {
 }
 _WARM_UP: Final = 0.05
 _NOT_A_NUMBER_FROM: Final = 0.97
+"""Share of the run. From here on the loss is NaN, or 0 where Trainer's filter is on."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Run:
             peak_learning_rate=self.learning_rate,
             randomness=random.Random(self.random_seed),
             until=until,
+            nan_as_zero=self.random_seed % 2 == 0,
         )
 
     def recipes(self, *, layers: int) -> dict[str, dict[str, Any]]:
@@ -216,6 +218,7 @@ class Point:
     validation_loss: float | None
     learning_rate: float
     gradient_norm: float
+    """Before clipping; NaN where the loss is not a number."""
 
 
 def make_curve(
@@ -226,8 +229,12 @@ def make_curve(
     peak_learning_rate: float,
     randomness: random.Random,
     until: float = 1.0,
+    nan_as_zero: bool = False,
 ) -> list[Point]:
-    """`count` points of a run of this family, from its start to the fraction `until`."""
+    """`count` points of a run of this family, from its start to the fraction `until`.
+
+    `nan_as_zero` says that a training loss that is not a number is logged as 0, as Trainer does.
+    """
     start, floor, decays = _SHAPES[family]
     start *= randomness.uniform(0.95, 1.05)
     floor *= randomness.uniform(0.95, 1.05)
@@ -252,15 +259,17 @@ def make_curve(
             )
         if last and family == "sparse_validation":
             validation = None
+        gradient = round(abs(gauss(0.9, 0.25)) + _divergence(family, progress), 4)
+        training = max(0.02, round(training, 6))
         if family == "not_a_number" and progress > _NOT_A_NUMBER_FROM:
-            training, validation = math.nan, None
+            training, validation, gradient = 0.0 if nan_as_zero else math.nan, None, math.nan
         points.append(
             Point(
                 progress,
-                training if math.isnan(training) else max(0.02, round(training, 6)),
+                training,
                 None if validation is None else round(validation, 6),
                 _learning_rate(progress, peak_learning_rate),
-                round(abs(gauss(0.9, 0.25)) + _divergence(family, progress), 4),
+                gradient,
             )
         )
     return points
