@@ -34,6 +34,7 @@ __all__ = [
     "find_models",
     "get_model",
     "get_row",
+    "model_of_job",
     "names_of",
     "natural_direction",
     "put_models",
@@ -113,6 +114,14 @@ def get_model(db: sqlite3.Connection, model_id: str) -> Model | None:
 
     row = get_row(db, model_id)
     return None if row is None else Model.from_row(row)
+
+
+def model_of_job(db: sqlite3.Connection, job_id: str) -> Model | None:
+    """The model that a job made, with its dataset and job; None if it is not in the cache."""
+    if not job_id:
+        return None
+    found = db.execute("SELECT id FROM models WHERE job_id = ? LIMIT 1", [job_id]).fetchone()
+    return None if found is None else get_model(db, str(found[0]))
 
 
 def require_model(db: sqlite3.Connection, model_id: str) -> Model:

@@ -10,19 +10,19 @@ from __future__ import annotations
 import gc
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from lora_tui.cache.downloaded import downloaded_to
-from lora_tui.cache.metrics import get_curve, get_logged, get_points
-from lora_tui.cache.models import get_model
+from lora_tui.cache.metrics import get_curve, get_logged, last_validation
+from lora_tui.cache.models import get_model, model_of_job
 from lora_tui.cache.transfer_queue import Transfer, transfers_of
-from lora_tui.curves.series import Series
-from lora_tui.domain import CurvePoint, Model
-from lora_tui.opinion import Comparison, Opinion, compare_with_rating, second_opinion
+from lora_tui.curves.series import Logged, Series, from_curve
+from lora_tui.domain import CurvePoint, Model, StepLoss
+from lora_tui.opinion import Comparison, Opinion, RunFacts, compare_with_rating, second_opinion
 
 _MOST_POINTS: Final = 2_000
 """With more points an opinion takes longer than a key press may; the model's page shows it."""
@@ -47,16 +47,12 @@ def get_run(db: sqlite3.Connection, job_id: str) -> Run:
 
 def get_opinion(db: sqlite3.Connection, job_id: str) -> Opinion | None:
     """The second opinion on a run; None if nothing is cached."""
-    logged = get_logged(db, job_id)
-    if logged:
-        return second_opinion(logged)
-    curve = get_curve(db, job_id)
-    return second_opinion(curve, downsampled=True) if curve else None
+    return _opinion(db, job_id, get_logged(db, job_id), model_of_job(db, job_id))
 
 
 def get_run_version(db: sqlite3.Connection, job_id: str) -> tuple[object, ...] | None:
     """A value that changes when points come; None if nothing is cached. A fast query."""
-    sql = "SELECT total, last_timestamp, last_id FROM curves WHERE job_id = ?"
+    sql = "SELECT total, last_timestamp, last_id, points_sum FROM curves WHERE job_id = ?"
     found = db.execute(sql, [job_id]).fetchone()
     return None if found is None else tuple(found)
 
@@ -69,6 +65,8 @@ class Preview:
     curve: tuple[CurvePoint, ...]
     opinion: Opinion | None
     comparison: Comparison | None
+    validation: StepLoss | None
+    """The last recorded validation loss."""
     transfers: tuple[Transfer, ...]
     directory: Path | None
     """The directory that has all files of the model."""
@@ -80,12 +78,15 @@ def read_preview(db: sqlite3.Connection, model_id: str) -> Preview | None:
     if model is None:
         return None
     curve = get_curve(db, model.job_id)
-    opinion = _quick_opinion(db, model.job_id, curve)
+    opinion = _quick_opinion(db, model)
+    is_validated = any(point.validation_loss is not None for point in curve)
     return Preview(
         model,
         curve,
         opinion,
         compare_with_rating(opinion, model.quality) if opinion else None,
+        (last_validation(db, model.job_id) if is_validated else None)
+        or model.training.last_validation,
         tuple(transfers_of(db, model_id)),
         downloaded_to(db, model_id),
     )
@@ -112,18 +113,33 @@ def _read(db: sqlite3.Connection, job_id: str) -> Run:
     series = Series.from_logged(logged)
     if not len(series):
         series = Series.from_points(get_curve(db, job_id))
-    if logged:
-        return Run(series, second_opinion(logged))
-    downsampled = series.points(range(len(series)))
-    return Run(series, second_opinion(downsampled, downsampled=True) if downsampled else None)
+    return Run(series, _opinion(db, job_id, logged, model_of_job(db, job_id)))
 
 
-def _quick_opinion(
-    db: sqlite3.Connection, job_id: str, curve: tuple[CurvePoint, ...]
-) -> Opinion | None:
+def _quick_opinion(db: sqlite3.Connection, model: Model) -> Opinion | None:
     """The opinion that the model's page shows; None where computing it takes long."""
-    counted = db.execute("SELECT total FROM curves WHERE job_id = ?", [job_id]).fetchone()
+    counted = db.execute("SELECT total FROM curves WHERE job_id = ?", [model.job_id]).fetchone()
     if counted is None or counted[0] > _MOST_POINTS:
         return None
-    points = get_points(db, job_id) or curve
-    return second_opinion(points, downsampled=points is curve) if points else None
+    return _opinion(db, model.job_id, get_logged(db, model.job_id), model)
+
+
+def _opinion(
+    db: sqlite3.Connection, job_id: str, logged: Sequence[Logged], model: Model | None
+) -> Opinion | None:
+    """Judge the points of a run, or where none are cached the curve that came with the model."""
+    facts = RunFacts() if model is None else RunFacts.of(model)
+    if logged:
+        return second_opinion(logged, facts=facts)
+    curve = get_curve(db, job_id)
+    if not curve:
+        return None
+    training = model.training if model else None
+    bad = [] if training is None or training.bad_from is None else [training.bad_from]
+    if bad and training and (training.total_steps or 0) > bad[0]:
+        bad.append(float(training.total_steps or 0))
+    return second_opinion(
+        from_curve(curve, bad_steps=bad),
+        downsampled=not (training and training.curve_is_complete),
+        facts=facts,
+    )

@@ -18,6 +18,7 @@ from lora_tui.opinion.findings import (
 )
 from lora_tui.opinion.judgement import compare_with_rating, second_opinion
 from lora_tui.opinion.measurements import MIN_POINTS, LoggedPoint
+from lora_tui.opinion.run_facts import RunFacts, is_chat_format
 
 __all__ = [
     "MIN_POINTS",
@@ -26,9 +27,11 @@ __all__ = [
     "Kind",
     "LoggedPoint",
     "Opinion",
+    "RunFacts",
     "Severity",
     "Validation",
     "Verdict",
     "compare_with_rating",
+    "is_chat_format",
     "second_opinion",
 ]

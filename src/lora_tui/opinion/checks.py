@@ -1,77 +1,35 @@
-"""Findings from the losses of a run.
-
-From the training loss: usable points, reduction, divergence, plateau, spikes. From the validation
-losses: overfitting, the gap to training, missing losses.
-"""
+"""Findings from the training losses: too few points, reduction, divergence, plateau, spikes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
 from lora_tui import formats
-from lora_tui.curves.downsample_and_smooth import rolling_median
-from lora_tui.opinion.findings import Finding, Kind, Severity, Validation
-from lora_tui.opinion.measurements import MIN_POINTS, SIGMA, Run
-
-OVERFIT_SHARE: Final = 0.05
-"""Relative rise from the best validation loss to the end that is a warning."""
-OVERFIT_SERIOUS_SHARE: Final = 0.20
-"""Relative rise that is serious: the stored weights are clearly not the best of the run."""
-OVERFIT_LATEST_BEST: Final = 0.9
-"""A best loss after this share of the run is as good as one at the end."""
-GAP: Final = 0.5
-"""Nats between validation and training loss at the end; the same as in the rating."""
-
-
-def non_finite_losses(run: Run) -> list[Finding]:
-    """Find training and validation losses that are NaN or infinite."""
-    findings = []
-    if run.bad:
-        where = f"first at step {formats.count(run.bad[0])} of {formats.count(run.last_step)}"
-        ending = ", and at the end of the run" if run.ends_bad else ""
-        findings.append(
-            Finding(
-                Kind.NOT_A_NUMBER,
-                Severity.SERIOUS if run.ends_bad else Severity.WARNING,
-                f"The training loss is not a number at {formats.count(len(run.bad))} of "
-                f"{formats.counted(run.total, 'point')}, {where}{ending}.",
-                "Lower the learning rate or clip the gradients. Test the weights before serving."
-                if run.ends_bad
-                else "Check the batches around that step, or clip the gradients.",
-                run.bad[0],
-            )
-        )
-    if run.bad_validations:
-        findings.append(
-            Finding(
-                Kind.NOT_A_NUMBER,
-                Severity.WARNING,
-                f"The validation loss is not a number at "
-                f"{formats.counted(len(run.bad_validations), 'point')}, first at step "
-                f"{formats.count(run.bad_validations[0])}.",
-                "Check the validation set for empty examples.",
-                run.bad_validations[0],
-            )
-        )
-    return findings
+from lora_tui.opinion.findings import Finding, Kind, Severity
+from lora_tui.opinion.measurements import MIN_POINTS, Run
 
 
 def too_few_points(run: Run) -> list[Finding]:
     """Find that the run has too few training losses to judge it."""
     count = len(run.losses)
-    if count >= MIN_POINTS:
+    if count >= MIN_POINTS or (run.bad and not count):
         return []
     if count == 0:
         sentence = "No training loss was recorded."
+    elif run.bad:
+        verb = "is a number" if count == 1 else "are numbers"
+        sentence = (
+            f"Only {formats.count(count)} of {formats.count(run.total)} training losses {verb}; an"
+            f" opinion needs at least {MIN_POINTS}."
+        )
     else:
         sentence = (
             f"Only {formats.counted(count, 'training loss', 'training losses')} "
             f"{'was' if count == 1 else 'were'} recorded; an opinion needs at least {MIN_POINTS}."
         )
-    advice = None if run.total == 0 else "Log the loss more often."
+    advice = None if run.total == 0 or run.bad else "Log the loss more often."
     return [Finding(Kind.FEW_POINTS, Severity.NOTE, sentence, advice)]
 
 
@@ -87,6 +45,13 @@ def reduction(run: Run, *, has_diverged: bool) -> Finding:
         sentence = f"The smoothed training loss fell {change}{share}."
     if has_diverged:
         return Finding(Kind.REDUCTION, Severity.NOTE, sentence)
+    if not run.has_scale:
+        return Finding(
+            Kind.REDUCTION,
+            Severity.NOTE,
+            f"{sentence} It started at {formats.loss(start)}, as the loss of other objectives than "
+            "language modelling may do (GRPO, for example), so its reduction says nothing.",
+        )
     if fell > 15:
         return Finding(Kind.REDUCTION, Severity.GOOD, sentence)
     if fell > 5:
@@ -121,6 +86,8 @@ RISE_SHARE: Final = 0.10
 
 def divergence(run: Run) -> list[Finding]:
     """Detect a rise from the lowest level that exceeds the noise and undoes the reduction."""
+    if not run.has_scale:
+        return []
     lowest = min(range(len(run.levels)), key=run.levels.__getitem__)
     low, end, start = run.levels[lowest], run.end, run.start
     rise = end - low
@@ -131,16 +98,25 @@ def divergence(run: Run) -> list[Finding]:
     if share < LOST_SHARE:
         return []
     step = run.steps[lowest]
-    lost = "all" if share >= 1 else formats.share(share)
+    change = (
+        f"from {formats.loss(low)} at step {formats.count(step)} of "
+        f"{formats.count(run.last_step)} to {formats.loss(end)}"
+    )
+    advice = "Lower the learning rate or clip the gradients."
+    if gained <= run.error(run.end_count, lowest):
+        what = f"The training loss rose {change}; before, it had not fallen."
+    else:
+        lost = "all" if share >= 1 else formats.share(share)
+        what = f"The training loss rose {change}, which undid {lost} of the reduction."
+        advice += f" A checkpoint near step {formats.count(step)} would be better."
+    is_serious = share >= DIVERGED_SHARE
     return [
         Finding(
             Kind.DIVERGENCE,
-            Severity.SERIOUS if share >= DIVERGED_SHARE else Severity.WARNING,
-            f"The training loss rose from {formats.loss(low)} at step {formats.count(step)} of "
-            f"{formats.count(run.last_step)} to {formats.loss(end)}, which undid {lost} of the "
-            "reduction.",
-            "Lower the learning rate or clip the gradients. A checkpoint near step "
-            f"{formats.count(step)} would be better.",
+            Severity.SERIOUS if is_serious else Severity.WARNING,
+            f"The training diverged. {what}" if is_serious else what,
+            advice,
+            step,
             step,
         )
     ]
@@ -172,19 +148,48 @@ def plateau(run: Run) -> list[Finding]:
         )
         if abs(gain) + error <= PLATEAU_MAX_GAIN * total:
             step = run.steps[first]
+            reason, advice = _reason_for_plateau(run, first)
             return [
                 Finding(
                     Kind.PLATEAU,
                     Severity.NOTE,
                     f"Plateau from about step {formats.count(step)} of "
                     f"{formats.count(run.last_step)}: the last {formats.share(1 - share)} of the "
-                    f"run contributed {formats.share(max(0.0, gain) / total)} of the reduction.",
-                    "Train fewer epochs for the same result at a lower cost, or change the "
-                    "learning rate, the rank or the data.",
+                    f"run contributed {formats.share(max(0.0, gain) / total)} of the reduction."
+                    f"{reason}",
+                    advice,
+                    step,
                     step,
                 )
             ]
     return []
+
+
+NEAR_ZERO_RATE: Final = 0.1
+"""Share of the highest learning rate below which a flat loss is the schedule's."""
+
+
+def _reason_for_plateau(run: Run, first: int) -> tuple[str, str]:
+    """Why the loss is flat from a point on, as far as the learning rate tells it; the advice."""
+    peak = max((rate for rate in run.rates if rate is not None), default=0.0)
+    rates = [rate for rate in run.rates[first:] if rate is not None]
+    advice = "Train fewer epochs for the same result at a lower cost"
+    if not rates or peak <= 0:
+        return "", f"{advice}, or change the learning rate, the rank or the data."
+    usual = median(rates)
+    part = formats.share(usual / peak) if usual >= peak / 100 else "less than 1 %"
+    share = f"{formats.number(usual)}, {part} of its highest value"
+    if usual < NEAR_ZERO_RATE * peak:
+        return (
+            f" The learning rate was near zero there (median {share}): the schedule had ended, so "
+            "the flat loss does not show that the model has learned all it can.",
+            "Fit the schedule to the length of the run, or end the run with the schedule.",
+        )
+    return (
+        f" The learning rate was still high there (median {share}), so the model was saturated: "
+        "it had learned what it can from these data.",
+        f"{advice}, or change the rank or the data.",
+    )
 
 
 SPIKE_NOISES: Final = 8.0
@@ -244,6 +249,22 @@ def spikes(run: Run) -> list[Finding]:
     ]
 
 
+def bad_start(run: Run) -> list[Finding]:
+    """Detect a first loss of 0, or none, that misleads the stored rating: it compares with it."""
+    if run.first_loss or not run.has_scale:
+        return []
+    first = "0" if run.first_loss == 0 else "not a number"
+    return [
+        Finding(
+            Kind.OUTLIER_START,
+            Severity.NOTE,
+            f"The first logged loss is {first}; the level at the start is "
+            f"{formats.loss(run.start)}. The stored rating compares with that first value.",
+            step=run.begin,
+        )
+    ]
+
+
 def outlier_at_end(run: Run) -> list[Finding]:
     """Detect a last point that misleads the stored rating, which uses only that point."""
     last, end = run.losses[-1], run.end
@@ -259,94 +280,3 @@ def outlier_at_end(run: Run) -> list[Finding]:
             step=run.steps[-1],
         )
     ]
-
-
-def validation(run: Run, *, has_diverged: bool) -> list[Finding]:
-    """Judge the validation losses; a rise is not reported again where the run diverged."""
-    recorded = run.validations
-    if not recorded:
-        return [
-            Finding(
-                Kind.NO_VALIDATION,
-                Severity.NOTE,
-                "No validation loss was recorded, so overfitting can't be detected.",
-                "Keep some examples for validation.",
-            )
-        ]
-    values = [loss for _, loss in recorded]
-    level = rolling_median(values, 1 if len(values) < 30 else 2)
-    best = min(range(len(values)), key=level.__getitem__)
-    # report the lowest of the values from which that level was computed
-    near = range(max(0, best - 2), min(len(values), best + 3))
-    named = min(near, key=values.__getitem__)
-    best_step, best_loss = recorded[named]
-    last_step, last_loss = recorded[-1]
-    end = median(values[-3:])
-    gap_end = last_loss - run.level_at(last_step)
-    gap_best = best_loss - run.level_at(best_step)
-    gaps = f"the gap to training is {formats.loss(gap_end)}"
-    if named != len(values) - 1:
-        gaps += f" at the end, {formats.loss(gap_best)} at its best"
-    deviations = [abs(value - flat) for value, flat in zip(values, level, strict=True)]
-    noise = SIGMA * median(deviations)
-    rise = end - level[best]
-    share = rise / abs(level[best]) if level[best] else math.inf
-    early = not has_diverged and best_step <= OVERFIT_LATEST_BEST * run.last_step
-    place = f"step {formats.count(best_step)} of {formats.count(run.last_step)}"
-    findings = []
-    if len(values) >= 4 and early and share > OVERFIT_SHARE and rise > 4 * noise:
-        findings.append(
-            Finding(
-                Kind.OVERFIT,
-                Severity.SERIOUS if share > OVERFIT_SERIOUS_SHARE else Severity.WARNING,
-                f"The validation loss was best at {place} ({formats.loss(best_loss)}) and ended "
-                f"{formats.share(share)} above it ({formats.loss(last_loss)}); {gaps}.",
-                f"Validation was best at {place}: train fewer epochs, or stop early.",
-                best_step,
-            )
-        )
-    elif gap_end > GAP and not has_diverged:
-        findings.append(
-            Finding(
-                Kind.GAP,
-                Severity.WARNING,
-                f"The validation loss ends {formats.loss(gap_end)} above the training loss "
-                f"({formats.loss(last_loss)} at step {formats.count(last_step)}); {gaps}.",
-                "Use more or more varied data, more dropout, or a smaller rank.",
-                last_step,
-            )
-        )
-    else:
-        where = (
-            ""
-            if named == len(values) - 1
-            else f", its best {formats.loss(best_loss)} at step {formats.count(best_step)}"
-        )
-        findings.append(
-            Finding(
-                Kind.VALIDATION,
-                Severity.NOTE if has_diverged else Severity.GOOD,
-                f"The last recorded validation loss is {formats.loss(last_loss)} at step "
-                f"{formats.count(last_step)}{where}; {gaps}.",
-                step=last_step,
-            )
-        )
-    if not run.last_has_validation:
-        findings.append(
-            Finding(
-                Kind.VALIDATION,
-                Severity.NOTE,
-                "The last point has no validation loss: the stored rating ignores validation loss.",
-                step=last_step,
-            )
-        )
-    return findings
-
-
-def recorded_validation(validations: Sequence[tuple[float, float]]) -> Validation | None:
-    """The last and the best of (step, loss) pairs; None where there are none."""
-    if not validations:
-        return None
-    last_step, last = validations[-1]
-    best_step, best = min(validations, key=lambda recorded: recorded[1])
-    return Validation(last, last_step, best, best_step)
