@@ -18,6 +18,7 @@ from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 from tests.push.adapter import TARGETS, trainer_state, weights, write_adapter
 
+RUNS = Path(__file__).parent / "runs"
 STATE = trainer_state([2.0, 1.5, 0.9], {20: 1.6, 30: 1.1})
 
 
@@ -265,15 +266,92 @@ def test_a_directory_that_is_not_sound_is_refused_before_anything_is_sent(
     assert writes(configured, before) == []
 
 
-def test_losses_that_no_column_holds_are_left_out_and_counted(
+def test_a_run_that_broke_down_is_stored_rated_and_judged_as_what_it_was(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    for rank, name in enumerate(("nan_filter", "nan_end"), 1):
+        state = json.loads((RUNS / f"{name}.json").read_text())
+        directory = str(write_adapter(tmp_path / name, rank=rank, state=state))
+        ran = run("push", directory, "--dataset", dataset, "--json")
+        assert ran.code == 0, ran.err
+        assert "10 of 30 points have a training loss that is not a number" in ran.err
+        assert (ran.data["stars"], ran.data["convergence"]) == (1, "poor")
+        assert run("sync").code == 0
+        points = rows(configured, f"metrics_points?job_id=eq.{ran.data['job_id']}&order=step")
+        assert [point["training_loss"] == "NaN" for point in points] == [False] * 20 + [True] * 10
+        assert points[-1]["gradient_norm"] == "NaN"
+        shown = run("show", ran.data["model_id"])
+        assert "NaN (last number 2.5294 at step 20)" in shown.out
+        assert "Validation loss      2.4718 at step 20" in shown.out
+        assert "Second opinion       diverged. Agrees with the stored rating: 1/5." in shown.out
+        assert "from step 21 of 30 to the end" in shown.out
+        summary = run("show", ran.data["model_id"], "--json").data["training_summary"]
+        assert summary["last_validation"] == {"step": 20, "loss": 2.471786}
+        assert summary["final_loss"] is None
+
+
+def test_losses_that_no_column_holds_are_stored_as_nan_with_their_values_beside(
     configured: Sandbox, run: Run, dataset: str, tmp_path: Path
 ) -> None:
     state = trainer_state([2.0, float("nan"), 1e9, 1.0], {40: float("inf")})
     directory = str(write_adapter(tmp_path / "out", state=state))
     ran = run("push", directory, "--dataset", dataset, "--json")
     assert ran.code == 0
-    assert "3 logged losses" in ran.err
-    assert ran.data["metric_points"] == 2
+    assert "2 losses are infinite or too large for the table (step 30: 1e+09)" in ran.err
+    assert ran.data["metric_points"] == 4
+    run("sync")
+    summary = run("show", ran.data["model_id"], "--json").data["training_summary"]
+    assert summary["losses_not_stored"] == [
+        {"step": 30, "training_loss": 1e9},
+        {"step": 40, "validation_loss": "Infinity"},
+    ]
+    assert summary["final_loss"] == 1.0
+
+
+def test_a_gradient_norm_of_any_size_is_stored(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    state = json.loads((RUNS / "huge_grad_norm.json").read_text())
+    state["log_history"][3]["grad_norm"] = float("inf")
+    directory = str(write_adapter(tmp_path / "out", state=state))
+    ran = run("push", directory, "--dataset", dataset, "--json")
+    assert ran.code == 0, ran.err
+    points = rows(configured, f"metrics_points?job_id=eq.{ran.data['job_id']}&order=step")
+    assert [points[0]["gradient_norm"], points[3]["gradient_norm"]] == [1e30, "Infinity"]
+    assert run("sync").code == 0
+    assert "The gradient norm is usually 1e+30" in run("show", ran.data["model_id"]).out
+
+
+def test_a_log_without_losses_and_several_evaluation_sets_are_named(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    outputs = {}
+    for rank, name in enumerate(("log500", "multi_eval"), 1):
+        state = json.loads((RUNS / f"{name}.json").read_text())
+        directory = str(write_adapter(tmp_path / name, rank=rank, state=state))
+        ran = run("push", directory, "--dataset", dataset, "--json")
+        assert ran.code == 0, ran.err
+        run("sync")
+        outputs[name] = ran.err, run("show", ran.data["model_id"]).out
+    said, shown = outputs["log500"]
+    assert "trainer_state.json holds no losses" in said
+    assert "no trainer_state.json" not in said
+    assert "Mean of the run      2.6548" in shown
+    said, shown = outputs["multi_eval"]
+    assert "2 evaluation sets (easy, hard)" in said
+    assert "  on easy            2.4406 at step 30 (the validation loss)" in shown
+    assert "  on hard            2.4440 at step 30" in shown
+
+
+def test_the_weights_of_an_earlier_checkpoint_are_said_to_be_so(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    state = STATE | {"best_global_step": 20, "best_model_checkpoint": "out/checkpoint-20"}
+    directory = str(write_adapter(tmp_path / "out", state=state))
+    ran = run("push", directory, "--dataset", dataset, "--json")
+    assert "The weights are probably those of step 20 of 30" in ran.err
+    run("sync")
+    assert "Weights              probably of step 20 of 30" in run("show", ran.data["model_id"]).out
 
 
 def test_the_network_is_left_alone_when_offline(run: Run, tmp_path: Path) -> None:

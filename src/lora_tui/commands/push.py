@@ -11,6 +11,7 @@ from lora_tui.config.kinds import expanded
 from lora_tui.errors import UsageError
 from lora_tui.harvest.artifact_rows import StoredFile
 from lora_tui.json_values import mapping
+from lora_tui.push.checkpoint import find_weights_step
 from lora_tui.push.directory import (
     TRAINING_ARGS,
     LocalAdapter,
@@ -21,7 +22,7 @@ from lora_tui.push.directory import (
 from lora_tui.push.plan import Plan, WhenChanged, plan_push
 from lora_tui.push.run import connect as connect_service
 from lora_tui.push.run import push as run_push
-from lora_tui.push.trainer_state import TRAINER_STATE, TrainingLog, read_trainer_state
+from lora_tui.push.trainer_state import TRAINER_STATE, TrainingLog, notes, read_trainer_state
 from lora_tui.text import terminal_safe
 
 
@@ -120,13 +121,10 @@ def _notes(adapter: LocalAdapter, log: TrainingLog) -> list[str]:
     if unused:
         names = ", ".join(unused[:8]) + (", …" if len(unused) > 8 else "")
         lines.append(f"Not part of an adapter, not sent: {names}")
-    if not log.steps:
-        lines.append(f"No metrics (no {TRAINER_STATE}): the model is rated 3/5, unknown.")
-    if log.left_out:
-        lines.append(
-            f"{formats.count(log.left_out)} logged losses can't be stored"
-            " (NaN, infinite or too large)."
-        )
+    lines += notes(log)
+    weights = find_weights_step(adapter, log)
+    if weights is not None:
+        lines.append(weights.note)
     return lines
 
 

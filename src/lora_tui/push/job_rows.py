@@ -38,13 +38,12 @@ def job_row(
 
 def run_columns(log: TrainingLog) -> dict[str, Any]:
     """The columns of a job that its log decides."""
-    last = log.steps[-1] if log.steps else None
     return {
         "current_epoch": log.epochs,
         "total_epochs": log.total_epochs,
         "current_step": log.last_step,
         "total_steps": log.total_steps,
-        "current_metrics": {} if last is None else {"training_loss": last.training_loss},
+        "current_metrics": {"training_loss": log.final_loss} if log.steps else {},
     }
 
 
@@ -55,12 +54,7 @@ def point_rows(job_id: str, adapter: LocalAdapter, log: TrainingLog) -> list[dic
             "id": str(uuid.uuid5(NAMESPACE, f"{job_id} step {step.step}")),
             "job_id": job_id,
             "timestamp": timestamp,
-            "epoch": step.epoch,
-            "step": step.step,
-            "training_loss": step.training_loss,
-            "validation_loss": step.validation_loss,
-            "learning_rate": step.learning_rate,
-            "gradient_norm": step.gradient_norm,
+            **step.columns(),
         }
         for step, timestamp in zip(log.steps, log.timestamps(adapter.trained_at), strict=True)
     ]

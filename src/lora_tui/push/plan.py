@@ -13,6 +13,7 @@ from lora_tui.gateway import Gateway
 from lora_tui.gateway.rest import Rest
 from lora_tui.harvest.artifact_rows import Identity
 from lora_tui.json_values import Row, mapping
+from lora_tui.push.checkpoint import find_weights_step
 from lora_tui.push.directory import LocalAdapter, training_settings
 from lora_tui.push.existing import Changes, Existing, compare, find_existing
 from lora_tui.push.identity import canonical_config, job_id_of, job_id_of_weights, major, next_name
@@ -58,6 +59,12 @@ class Plan:
     def identity(self) -> Identity:
         """The job, its owner, and the id and name of the model."""
         return Identity.of(self.job)
+
+    @property
+    def summary(self) -> Row:
+        """Keys of `training_summary` that the points and the job don't give."""
+        weights = find_weights_step(self.adapter, self.log)
+        return {**self.log.summary(), **(weights.summary() if weights else {})}
 
     @property
     def model_id(self) -> str:

@@ -127,6 +127,7 @@ def _push(
         weights = plan.adapter.weights.as_json() if plan.adapter.weights else None
         row = artifact_row(plan.job, points, stored, weights)
         row |= {"name": plan.name, **_version(plan)}
+        row["training_summary"] = {**row["training_summary"], **plan.summary}
         if ours:
             row["configuration"][METRICS] = metrics_digest(plan.points)
         check_stored(gateway.storage, identity, stored)

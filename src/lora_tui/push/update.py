@@ -70,7 +70,10 @@ def update_model(
     if write_points(rest, job, plan.points):
         points = (point for page in rest.metric_points(place.job_id) for point in page)
         values = artifact_row(job, points, stored)
-        values = {key: values[key] for key in ("quality_metrics", "training_summary")}
+        values = {
+            "quality_metrics": values["quality_metrics"],
+            "training_summary": {**values["training_summary"], **plan.summary},
+        }
     values |= _columns(plan, job, stored)
     check()
     changed = repeat(lambda: rest.update_artifact(place.user_id, place.artifact_id, values))
