@@ -30,7 +30,7 @@ def report(context: Context) -> None:
         curve = get_curve(db, model.job_id) or model.training.loss_curve
     card = ModelCard(
         model=model,
-        metadata=[row for row in model_lines(model) if row[0] not in ("Name", "File")],
+        metadata=[row for row in model_lines(model, opinion) if row[0] not in ("Name", "File")],
         opinion=[f"{label.strip()}: {text}" for label, text in opinion_lines(opinion, model)],
         curve=curve,
         snippets=_snippets(model),

@@ -11,6 +11,7 @@ from lora_tui.commands.context import Context, resolve
 from lora_tui.domain import Model
 from lora_tui.errors import NotFoundError
 from lora_tui.opinion import Opinion, compare_with_rating
+from lora_tui.reports import losses
 
 
 def show_model(context: Context) -> None:
@@ -30,14 +31,14 @@ def show_model(context: Context) -> None:
         context.print_data(row)
         return
     model = Model.from_row(row)
-    lines = model_lines(model)
+    lines = model_lines(model, opinion)
     if opinion is not None:
         lines += [("", ""), *opinion_lines(opinion, model)]
     for label, value in lines:
         context.out.write(f"{label:<20} {value}\n" if label else "\n")
 
 
-def model_lines(model: Model) -> list[tuple[str, str]]:
+def model_lines(model: Model, opinion: Opinion | None) -> list[tuple[str, str]]:
     """A model as (label, value) lines; an empty label is a blank line."""
     quality, training, hyper, gpu = (
         model.quality,
@@ -55,13 +56,16 @@ def model_lines(model: Model) -> list[tuple[str, str]]:
         ("", ""),
         ("Rating", f"{formats.stars(quality.stars)} {formats.score(quality.stars)}"),
         ("Convergence", quality.convergence),
-        ("Training loss", formats.loss(quality.final_training_loss)),
-        ("Validation loss", formats.loss(quality.final_validation_loss)),
+        ("Training loss", losses.training_loss_text(model, opinion)),
+        *_if_known("Mean of the run", _mean_loss(model)),
+        ("Validation loss", losses.validation_loss_text(model, opinion)),
+        *losses.evaluation_lines(model),
         ("Perplexity", formats.perplexity(quality.perplexity)),
         ("Loss reduction", formats.percent(quality.loss_reduction_percent)),
         ("", ""),
         ("Epochs", formats.number(training.epochs_completed)),
         ("Steps", formats.count(training.total_steps)),
+        *_if_known("Weights", losses.weights_text(model)),
         ("Duration", formats.hours(training.duration_hours)),
         ("Cost", formats.money(training.total_cost)),
         ("", ""),
@@ -82,6 +86,17 @@ def model_lines(model: Model) -> list[tuple[str, str]]:
     ]
     lines += [("File", f"{file.label}  {formats.size(file.size)}") for file in model.files]
     return lines
+
+
+def _if_known(label: str, text: str | None) -> list[tuple[str, str]]:
+    return [] if text is None else [(label, text)]
+
+
+def _mean_loss(model: Model) -> str | None:
+    """The mean training loss of a run that logged no other."""
+    if model.training.loss_curve or model.training.mean_loss is None:
+        return None
+    return formats.loss(model.training.mean_loss)
 
 
 def opinion_lines(opinion: Opinion | None, model: Model) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from lora_tui import formats
 from lora_tui.clock import parse_timestamp
 from lora_tui.domain import Model
 from lora_tui.reports.exports import csv_table, markdown_table
+from lora_tui.reports.losses import training_loss, validation_loss
 
 if TYPE_CHECKING:
     from lora_tui.opinion import Opinion
@@ -175,9 +176,14 @@ def _named(comparison: Comparison) -> list[tuple[str, Model]]:
     return list(zip(LETTERS, comparison.models, strict=False))
 
 
-def _training_loss(model: Model, _: Opinion | None) -> float | None:
-    stored = model.quality.final_training_loss
-    return model.training.final_loss if stored is None else stored
+def _validation_loss(model: Model, opinion: Opinion | None) -> float | None:
+    stored, recorded = model.quality.final_validation_loss, validation_loss(model, opinion)
+    return recorded.loss if stored is None and recorded else stored
+
+
+def _validation_step(model: Model, opinion: Opinion | None) -> float | None:
+    recorded = validation_loss(model, opinion)
+    return recorded.step if recorded else None
 
 
 def _best_validation(_: Model, opinion: Opinion | None) -> float | None:
@@ -196,10 +202,9 @@ _COLUMNS: Final = (
     _Column(
         _SCORES, "Suggested rating", lambda _, o: None if o is None else o.stars, formats.score, 1
     ),
-    _Column(_SCORES, "Training loss", _training_loss, formats.loss, -1),
-    _Column(
-        _SCORES, "Validation loss", lambda m, _: m.quality.final_validation_loss, formats.loss, -1
-    ),
+    _Column(_SCORES, "Training loss", training_loss, formats.loss, -1),
+    _Column(_SCORES, "Validation loss", _validation_loss, formats.loss, -1),
+    _Column(_SCORES, "Validated at step", _validation_step, formats.count),
     _Column(_SCORES, "Best validation", _best_validation, formats.loss, -1),
     _Column(_SCORES, "Best at step", _best_step, formats.count),
     _Column(_SCORES, "Perplexity", lambda m, _: m.quality.perplexity, formats.perplexity, -1),
@@ -210,6 +215,7 @@ _COLUMNS: Final = (
     _Column(_RUN, "Training time", lambda m, _: m.training.duration_hours, formats.hours, -1),
     _Column(_RUN, "Epochs run", lambda m, _: m.training.epochs_completed, formats.number),
     _Column(_RUN, "Steps", lambda m, _: m.training.total_steps, formats.count),
+    _Column(_RUN, "Weights of step", lambda m, _: m.training.weights_step, formats.count),
     _Column(_RUN, "Preset", lambda m, _: m.preset_id),
     _Column(_SETTINGS, "Base model", lambda m, _: m.hyperparameters.base_model),
     _Column(_SETTINGS, "Rank", lambda m, _: m.hyperparameters.rank, formats.count),

@@ -232,7 +232,6 @@ class ModelScreen(ChartScreen):
                 "Downloaded files stay on your disk. Press escape to go back to the list.",
             )
         else:
-            self.query_one(MetricTiles).show(model)
             self.query_one(JobTimeline).show(model)
             self.query_one(ModelMetadata).show(model)
             self._show_files()
@@ -254,6 +253,7 @@ class ModelScreen(ChartScreen):
             run.series if run else get_curve(self.db, self._model.job_id), otherwise=reason
         )
         opinion = run.opinion if run else None
+        self.query_one(MetricTiles).show(self._model, opinion)
         self.query_one(OpinionPanel).show(
             opinion, compare_with_rating(opinion, self._model.quality) if opinion else None
         )

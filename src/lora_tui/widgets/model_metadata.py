@@ -11,6 +11,7 @@ from lora_tui.adapters.inspection import Adapter
 from lora_tui.adapters.modules import ranks_by_target, ranks_text, scalings_text
 from lora_tui.adapters.saved_tensors import saved_beside, saved_text
 from lora_tui.domain import Gpu, Hyperparameters, Model
+from lora_tui.reports import losses
 from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.styled_lines import Line, StyledLines, line_styles
 
@@ -77,6 +78,7 @@ def metadata_sections(model: Model) -> list[Section]:
         *([Section("Other settings", _others(model))] if model.other_settings else []),
         Section("Dataset", _dataset(model)),
         Section("Training job", _job(model)),
+        *([Section("Training", rows)] if (rows := _training(model)) else []),
         Section("Model", _model(model)),
     ]
 
@@ -187,6 +189,15 @@ def _job(model: Model) -> tuple[MetadataRow, ...]:
     if job.error_message:
         rows.append(MetadataRow("Error", job.error_message))
     return tuple(rows)
+
+
+def _training(model: Model) -> tuple[MetadataRow, ...]:
+    """What a push knows of the run beside its points."""
+    weights = losses.weights_text(model)
+    return (
+        *([] if weights is None else [MetadataRow("Weights", weights)]),
+        *(MetadataRow(label.strip(), text) for label, text in losses.evaluation_lines(model)),
+    )
 
 
 def _model(model: Model) -> tuple[MetadataRow, ...]:

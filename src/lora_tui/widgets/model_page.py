@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from rich.cells import cell_len
 
 from lora_tui import formats
-from lora_tui.domain import Model
+from lora_tui.domain import Model, StepLoss
 from lora_tui.opinion import Comparison, Opinion, Severity
+from lora_tui.reports import losses
 from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.styled_lines import (
     Line,
@@ -91,11 +92,21 @@ def _origin(parts: Sequence[str], between: str, room: int, ascii_only: bool) -> 
 
 
 _IN_ONE_ROW: Final = 124
-_SHORT: Final = {
-    "Training loss": "Train loss",
-    "Validation loss": "Val. loss",
-    "Loss reduction": "Reduction",
-}
+
+
+class Metric(NamedTuple):
+    """A metric of a model as text."""
+
+    name: str
+    text: str
+    label: str
+    short: str
+    """A label for narrow columns."""
+
+    @property
+    def column_label(self) -> str:
+        """The label for columns that take its width: the name, or shortened with a step."""
+        return self.name if self.label == self.name else self.short
 
 
 class MetricTiles(StyledLines):
@@ -103,39 +114,56 @@ class MetricTiles(StyledLines):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = line_styles("label", "strong", "faint")
 
-    _model: Model | None = None
+    _metrics: Sequence[Metric] = ()
 
-    def show(self, model: Model) -> None:
-        """Show the metrics of this model."""
-        self._model = model
+    def show(self, model: Model, opinion: Opinion | None) -> None:
+        """Show the metrics of this model; the opinion knows more of its losses."""
+        self._metrics = metrics_of(model, opinion)
         self.refresh(layout=True)
 
     def lines(self, width: int) -> Sequence[Line]:
         """See `tile_lines`."""
-        if self._model is None:
-            return ()
-        return tile_lines(metrics_of(self._model), width, ascii_only=self.ascii_only)
+        return tile_lines(self._metrics, width, ascii_only=self.ascii_only)
 
 
-def metrics_of(model: Model) -> list[tuple[str, str]]:
-    """Label and value of each metric."""
+def metrics_of(
+    model: Model, opinion: Opinion | None, recorded: StepLoss | None = None
+) -> list[Metric]:
+    """The metrics; `recorded` is the last recorded validation loss, if the opinion has none."""
     quality, training = model.quality, model.training
-    final = quality.final_training_loss
+    ends_bad = opinion is not None and opinion.ends_bad
+    trained = losses.NOT_A_NUMBER if ends_bad else formats.loss(losses.training_loss(model, None))
     return [
-        ("Training loss", formats.loss(training.final_loss if final is None else final)),
-        ("Validation loss", formats.loss(quality.final_validation_loss)),
-        ("Perplexity", formats.perplexity(quality.perplexity)),
-        ("Loss reduction", formats.percent(quality.loss_reduction_percent)),
-        ("Epochs", formats.number(training.epochs_completed)),
-        ("Steps", formats.count(training.total_steps)),
-        ("Training time", formats.hours(training.duration_hours)),
-        ("Cost", formats.money(training.total_cost)),
+        Metric("Training loss", trained, "Training loss", "Train loss"),
+        _validation(model, losses.validation_loss(model, opinion) or recorded),
+        _metric("Perplexity", formats.perplexity(quality.perplexity)),
+        Metric(
+            "Loss reduction",
+            formats.percent(quality.loss_reduction_percent),
+            "Loss reduction",
+            "Reduction",
+        ),
+        _metric("Epochs", formats.number(training.epochs_completed)),
+        _metric("Steps", formats.count(training.total_steps)),
+        _metric("Training time", formats.hours(training.duration_hours)),
+        _metric("Cost", formats.money(training.total_cost)),
     ]
 
 
-def tile_lines(
-    tiles: Sequence[tuple[str, str]], width: int, *, ascii_only: bool = False
-) -> list[Line]:
+def _metric(name: str, text: str) -> Metric:
+    return Metric(name, text, name, name)
+
+
+def _validation(model: Model, recorded: StepLoss | None) -> Metric:
+    """The validation loss of the last point, else the last recorded one with its step."""
+    name, stored = "Validation loss", model.quality.final_validation_loss
+    if stored is not None or recorded is None:
+        return Metric(name, formats.loss(stored), name, "Val. loss")
+    step = formats.step(recorded.step)
+    return Metric(name, formats.loss(recorded.loss), f"Validation at {step}", f"Val. at {step}")
+
+
+def tile_lines(tiles: Sequence[Metric], width: int, *, ascii_only: bool = False) -> list[Line]:
     """Label above value, in columns of equal width; an empty line between rows of tiles."""
     columns = len(tiles) if width >= _IN_ONE_ROW else 4
     cell = width // columns
@@ -144,15 +172,15 @@ def tile_lines(
         row = tiles[start : start + columns]
         if lines:
             lines.append([("", "label")])
-        names = [_SHORT.get(label, label) if len(label) >= cell else label for label, _ in row]
+        names = [tile.short if len(tile.label) >= cell else tile.label for tile in row]
         lines.append([(fit(name, cell, ascii_only=ascii_only), "label") for name in names])
         lines.append(
             [
                 (
-                    fit(text, cell, ascii_only=ascii_only),
-                    "faint" if text == formats.NO_VALUE else "strong",
+                    fit(tile.text, cell, ascii_only=ascii_only),
+                    "faint" if tile.text == formats.NO_VALUE else "strong",
                 )
-                for _, text in row
+                for tile in row
             ]
         )
     return lines

@@ -104,7 +104,7 @@ def preview_lines(
     head = [
         *_header(preview.model, width, ascii_only),
         _BLANK,
-        *_tiles(preview.model, width, ascii_only),
+        *_tiles(preview, width, ascii_only),
         _BLANK,
     ]
     tail: list[Line] = []
@@ -156,11 +156,15 @@ def _header(model: Model, width: int, ascii_only: bool) -> list[Line]:
     ]
 
 
-def _tiles(model: Model, width: int, ascii_only: bool) -> list[Line]:
-    known = dict(metrics_of(model))
-    rows = [_SHOWN_FIGURES[:_TILES], _SHOWN_FIGURES[_TILES:]]
+def _tiles(preview: Preview, width: int, ascii_only: bool) -> list[Line]:
+    metrics = metrics_of(preview.model, preview.opinion, preview.validation)
+    known = {metric.name: metric for metric in metrics}
+    rows = [
+        [known[name] for name in names]
+        for names in (_SHOWN_FIGURES[:_TILES], _SHOWN_FIGURES[_TILES:])
+    ]
     widths = [
-        max(max(cell_len(label), cell_len(known[label])) for label in column)
+        max(max(cell_len(metric.column_label), cell_len(metric.text)) for metric in column)
         for column in zip(*rows, strict=True)
     ]
     gap = max(1, (width - sum(widths)) // _TILES)
@@ -168,10 +172,10 @@ def _tiles(model: Model, width: int, ascii_only: bool) -> list[Line]:
     for row in rows:
         if lines:
             lines.append(_BLANK)
-        labels: list[Span] = [(label, "label") for label in row]
+        labels: list[Span] = [(metric.column_label, "label") for metric in row]
         texts: list[Span] = [
-            (known[label], "faint" if known[label] == formats.NO_VALUE else "strong")
-            for label in row
+            (metric.text, "faint" if metric.text == formats.NO_VALUE else "strong")
+            for metric in row
         ]
         for spans in (labels, texts):
             lines.append(_in_columns(spans, [space + gap for space in widths], width, ascii_only))
