@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from lora_tui.sandbox import Sandbox
 from tests.commands.models import whole_model
 from tests.conftest import Run
+from tests.push.adapter import write_adapter
 
 
 def test_before_and_after_the_download(configured: Sandbox, run: Run, tmp_path: Path) -> None:
@@ -29,6 +31,26 @@ def test_before_and_after_the_download(configured: Sandbox, run: Run, tmp_path: 
     assert data["directory"] == str(place)
     assert data["base_model"] in data["snippet"]
     assert data["rank"] > 0
+
+
+def test_what_a_server_serves_wrongly_is_said_beside_the_snippet(
+    configured: Sandbox, run: Run, tmp_path: Path
+) -> None:
+    run("sync")
+    dataset = run("list", "--json").data["models"][0]["dataset_id"]
+    directory = write_adapter(tmp_path / "out", rank=16)
+    path = directory / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"use_rslora": True}))
+    model = run("push", str(directory), "--dataset", dataset, "--json").data["model_id"]
+    run("sync")
+    assert run("download", model, "--to", str(tmp_path / "back")).code == 0
+    said = run("serve-config", model, "--for", "llama.cpp")
+    assert said.code == 0
+    assert "by 2 in place of 8, because it does not know rsLoRA" in said.err
+    assert "is a placeholder" in said.err
+    told = run("serve-config", model, "--for", "llama.cpp", "--json").data["remarks"]
+    assert [line for line in told if "rsLoRA" in line]
+    assert run("serve-config", model, "--for", "vllm").err == ""
 
 
 def test_each_program_has_its_snippet_offline(configured: Sandbox, run: Run) -> None:

@@ -185,6 +185,32 @@ async def test_s_shows_how_to_serve_it_and_y_copies_that(model: Library, open_ap
         assert not isinstance(app.screen, SnippetsScreen)
 
 
+@pytest.mark.slow
+async def test_what_a_server_refuses_is_said_below_its_snippet(
+    model: Library, open_app: Open, tmp_path: Path
+) -> None:
+    place = tmp_path / "adapter"
+    place.mkdir()
+    (place / "adapter_model.safetensors").write_bytes(header(16))
+    config = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "use_dora": True, "use_rslora": True}
+    (place / "adapter_config.json").write_text(json.dumps(config))
+    db = open_cache(model.path)
+    with transaction(db, Topic.MODELS):
+        downloaded.put_downloaded(db, MODEL, place)
+    db.close()
+    app = open_app()
+    async with model_page(app, (80, 24)) as pilot:
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, SnippetsScreen))
+        assert "vLLM refuses DoRA" in screen_text(app)
+        await pilot.press("3")
+        assert "is a placeholder" in screen_text(app)
+        await pilot.press("pagedown", "pagedown")
+        await until(pilot, lambda: "rsLoRA" in screen_text(app))
+        await pilot.press("y")
+        assert "DoRA" not in app.clipboard
+
+
 async def test_checksums_are_copied_as_sha256sum_reads_them(model: Library, open_app: Open) -> None:
     app = open_app()
     async with model_page(app, NARROW) as pilot:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shlex
+import subprocess
 from pathlib import PurePosixPath
 
 import pytest
@@ -50,7 +52,8 @@ def test_a_hostile_directory_is_quoted_for_the_shell(place: str) -> None:
         assert module == f"my-model={place}"
     llama = words(snippet(served(place), "llama.cpp"))
     assert place in llama
-    assert llama[-1] == f"{place}/my-model.gguf"
+    # a comma separates files in --lora
+    assert llama[-1] == ("my-model.gguf" if "," in place else f"{place}/my-model.gguf")
 
 
 @pytest.mark.parametrize("place", HOSTILE_PLACES)
@@ -59,6 +62,22 @@ def test_a_hostile_directory_is_quoted_for_python(place: str) -> None:
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     assert place in texts
     assert texts.count("org/base") == 2
+
+
+@pytest.mark.parametrize("place", ["/a\nb", "/a\x1b[31mb", "/caf\udce9", "/it's\tb"])
+def test_a_path_that_no_terminal_should_print_reaches_the_program_unchanged(place: str) -> None:
+    for program in ("vllm", "llama.cpp"):
+        text = snippet(served(place), program)
+        assert text.replace("\n", "").isprintable()
+        # bash understands $'…', which shlex does not
+        word = next(line for line in text.splitlines() if "$'" in line).partition("$'")[2]
+        ran = subprocess.run(
+            ["bash", "-c", f"printf %s $'{word.rpartition(chr(39))[0]}'"], capture_output=True
+        )
+        assert os.fsencode(place) in ran.stdout
+    tree = ast.parse(snippet(served(place), "peft"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert place in texts
 
 
 def test_a_modelfile_names_the_directory_or_is_refused() -> None:

@@ -154,7 +154,10 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "the sort menu": ("models.sort", "dialog.close", *_MOVING, "list.open"),
     "the file selection": ("files.", "dialog.close", "dialog.choose", *_MOVING),
-    "the snippets": ("serve.", "model.serve", "dialog.close"),
+    "the snippets": (
+        *("serve.", "model.serve", "dialog.close", *_MOVING),
+        *("list.page_down", "list.page_up"),
+    ),
     "a confirmation": ("confirm.",),
     "the help": ("app.help", "dialog.close", *_MOVING, "list.page_down", "list.page_up"),
     "the welcome": ("welcome.", *_MOVING, "app.theme", "app.quit"),

@@ -1,10 +1,12 @@
-"""Collects what a serving snippet needs to know: directory, base model and rank."""
+"""Collects what a serving snippet needs to know: directory, base model, rank, and the adapter."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from lora_tui.adapters.config import MAX_CONFIG_BYTES, read_config
+from lora_tui.adapters.contents import read_contents
 from lora_tui.adapters.inspection import CONFIG
 from lora_tui.adapters.snippets import ServedAdapter
 from lora_tui.domain import Model
@@ -27,15 +29,20 @@ def find_directory(model_id: str, *places: Path | None) -> Path | None:
 
 
 def served_adapter(model: Model, directory: Path | None) -> ServedAdapter:
-    """Read the adapter's configuration if it is on this disk, else the job's settings."""
-    base, rank = model.hyperparameters.base_model or "", model.hyperparameters.rank
-    if directory is not None:
-        try:
-            with (directory / CONFIG).open("rb") as file:
-                config = read_config(file.read(MAX_CONFIG_BYTES + 1))
-        except (OSError, LoraTuiError):
-            pass  # use the job's settings; `verify` and `inspect` show what is wrong
-        else:
-            base = config.base_model or base
-            rank = max([config.rank or 0, *config.rank_pattern.values()]) or rank
-    return ServedAdapter(name=slug(model.name), directory=directory, base_model=base, rank=rank)
+    """Read the adapter's files if they are on this disk, else the job's settings."""
+    settings = model.hyperparameters
+    served = ServedAdapter(
+        slug(model.name), directory, settings.base_model or "", rank=settings.rank
+    )
+    if directory is None:
+        return served
+    try:
+        with (directory / CONFIG).open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        config = read_config(content)
+        rank = max([config.rank or 0, *config.rank_pattern.values()]) or served.rank
+        base = config.base_model or served.base_model
+        served = replace(served, config=config, rank=rank, base_model=base)
+        return replace(served, contents=read_contents(directory, content))
+    except (OSError, LoraTuiError):
+        return served  # use what is known so far; `verify` and `inspect` show what is wrong

@@ -12,6 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
+from lora_tui.adapters.serving_remarks import remarks
 from lora_tui.adapters.snippets import (
     PLACEHOLDER_BASE,
     PLACEHOLDER_DIRECTORY,
@@ -20,6 +21,7 @@ from lora_tui.adapters.snippets import (
     snippet,
 )
 from lora_tui.errors import LoraTuiError
+from lora_tui.screens.chart_screen import Scrolled
 from lora_tui.tui.base_screen import FORM_STYLES, Modal
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.cells import normalize_width
@@ -70,6 +72,10 @@ class SnippetsScreen(Modal[None]):
         bound("serve.next", "turn(1)", "Next snippet", show=False),
         bound("serve.previous", "turn(-1)", "Previous snippet", show=False),
         bound("serve.copy", "copy", "Copy the snippet", show=False),
+        bound("list.down", "scroll(1)", "Down", show=False),
+        bound("list.up", "scroll(-1)", "Up", show=False),
+        bound("list.page_down", "page(1)", "Next page", show=False),
+        bound("list.page_up", "page(-1)", "Previous page", show=False),
         *(
             bound(f"serve.program_{n}", f"choose({n - 1})", name)
             for n, name in enumerate(PROGRAMS, 1)
@@ -81,11 +87,10 @@ class SnippetsScreen(Modal[None]):
         self._served, self._ascii_only = served, ascii_only
 
     def compose(self) -> ComposeResult:
-        """Tabs, the snippet, and a note about what is missing in it."""
+        """Tabs, the snippet, and a note about what is missing in it or would go wrong."""
         yield Dialog(
             ProgramTabs(),
-            Static(id="snippet", markup=False),
-            Static(id="missing", markup=False),
+            Scrolled(Static(id="snippet", markup=False), Static(id="missing", markup=False)),
             title="Serve this adapter",
             keys=[
                 ("serve.previous", "previous"),
@@ -116,6 +121,15 @@ class SnippetsScreen(Modal[None]):
             title = _TITLES[PROGRAMS[self.query_one(ProgramTabs).chosen]]
             app.copy(text, what=f"Snippet for {title}")
 
+    def action_scroll(self, lines: int) -> None:
+        """Scroll by `lines`."""
+        self.query_one(Scrolled).scroll_relative(y=lines, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        """Scroll by pages, one line of overlap."""
+        part = self.query_one(Scrolled)
+        part.scroll_relative(y=pages * max(1, part.size.height - 1), animate=False)
+
     def _show(self) -> None:
         text, missing = self._text()
         shown = normalize_width(text.rstrip(), ascii_only=self._ascii_only)
@@ -123,11 +137,13 @@ class SnippetsScreen(Modal[None]):
         note = self.query_one("#missing", Static)
         note.update(Content(normalize_width(missing or "", ascii_only=self._ascii_only)))
         note.display = missing is not None
+        self.query_one(Scrolled).scroll_home(animate=False)
 
     def _text(self) -> tuple[str, str | None]:
-        """The snippet, and a note about what is missing in it."""
+        """The snippet, and a note about what is missing in it, or what the program refuses."""
+        program = PROGRAMS[self.query_one(ProgramTabs).chosen]
         try:
-            text = snippet(self._served, PROGRAMS[self.query_one(ProgramTabs).chosen])
+            text = snippet(self._served, program)
         except LoraTuiError as error:
             remedy = in_the_application(self.app, error.remedy or "")
             return "", "\n".join(filter(None, (str(error), error.details, remedy)))
@@ -136,8 +152,9 @@ class SnippetsScreen(Modal[None]):
             key = key_of(self.app, "model.download")
             missing.append(
                 f"Not downloaded yet ({key} on its page downloads it)."
-                f" Replace {PLACEHOLDER_DIRECTORY}."
+                f" {PLACEHOLDER_DIRECTORY} is a placeholder for its directory."
             )
         if PLACEHOLDER_BASE in text:
-            missing.append(f"Replace {PLACEHOLDER_BASE}.")
+            missing.append(f"{PLACEHOLDER_BASE} is a placeholder for the base model.")
+        missing += remarks(self._served, program)
         return text, "\n".join(missing) or None
