@@ -167,6 +167,24 @@ def test_a_sub_adapter_in_a_folder_is_inspected_and_named(run: Run, tmp_path: Pa
     assert "Also in folders      only\n" in run("inspect", str(directory)).out
 
 
+def test_what_loads_with_a_difference_is_a_remark_with_exit_code_0(
+    run: Run, tmp_path: Path
+) -> None:
+    ran = run("inspect", str(write_saved("neg_alpha", tmp_path)))
+    assert (ran.code, ran.err) == (0, "")
+    assert "Agreement            PEFT loads it, see the remarks\n" in ran.out
+    assert "Remark               an alpha of -16 inverts what was trained\n" in ran.out
+
+
+def test_what_peft_refuses_is_said_on_stderr_with_exit_code_6(run: Run, tmp_path: Path) -> None:
+    ran = run("inspect", str(write_saved("rank_pattern_order", tmp_path)))
+    assert ran.code == 6
+    assert "Agreement            PEFT does not load it, see below\n" in ran.out
+    assert ran.err == (
+        "lora-tui: model.layers.0.self_attn.q_proj has rank 4, the configuration has 2\n"
+    )
+
+
 def test_an_adapter_of_mlx_says_its_rank_and_its_scaling(run: Run, tmp_path: Path) -> None:
     data = run("inspect", str(write_saved("mlx_single", tmp_path)), "--json").data
     assert (data["format"], data["ranks"]) == ("MLX", {"8": sum(data["ranks"].values())})

@@ -251,6 +251,7 @@ def zipped(**members: bytes) -> bytes:
         ("adapter.gguf", b"GGUF"),
         (CONFIG, b'{"a": 1}'),
         (CONFIG, b'\xef\xbb\xbf{"r": 4}'),
+        (CONFIG, '{"r": 4}'.encode("utf-16")),
         (CONFIG, b'{"r": 4, "x": "' + b"x" * (32 << 20) + b'"}'),
         (CONFIG, b'{"code":"AccessDenied","requestId":"1","hostId":"2"}'),
         ("tokenizer.json", b'{"code":"AccessDenied","requestId":"1","hostId":"2"}'),
@@ -259,7 +260,7 @@ def zipped(**members: bytes) -> bytes:
         ("tokenizer.model", b"<center>502</center>"),
         ("tokenizer.model", PAGE.decode().encode("utf-16")),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_what_only_has_the_name_of_a_usable_file_is_refused(name: str, content: bytes) -> None:
     with pytest.raises(DamagedFileError):

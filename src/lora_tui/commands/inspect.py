@@ -119,7 +119,7 @@ def _wrapped(label: str, value: str, width: int | None) -> list[str]:
     if width is None or len(start) + len(value) <= width:
         return [f"{start}{value}".rstrip()]
     room = max(_MIN_ROOM, width - len(start))
-    first, *rest = textwrap.wrap(value, room, break_on_hyphens=False)
+    first, *rest = textwrap.wrap(value, room, break_on_hyphens=False, break_long_words=False)
     return [f"{start}{first}", *(" " * len(start) + line for line in rest)]
 
 
@@ -194,9 +194,11 @@ def _config_lines(adapter: Adapter) -> list[tuple[str, str]]:
 def _agreement(adapter: Adapter, config: AdapterConfig) -> str:
     if adapter.problems:
         return "PEFT does not load it, see below"
-    if config.format == "PEFT" and config.is_lora:
-        return "weights and configuration agree"
-    return "not compared"
+    if config.format != "PEFT" or not config.is_lora:
+        return "not compared"
+    if adapter.remarks:
+        return "PEFT loads it, see the remarks"
+    return "weights and configuration agree"
 
 
 def _pattern_text(pattern: Mapping[str, float]) -> str:

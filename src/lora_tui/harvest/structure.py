@@ -169,7 +169,7 @@ def _check_config(content: bytes) -> None:
     if content.startswith(b"\xef\xbb\xbf"):
         raise IntegrityError("The configuration begins with a byte order mark: no loader reads it")
     try:
-        table = json.loads(content)
+        table = json.loads(content.decode())  # UTF-16, which json guesses, no loader reads
     except (ValueError, RecursionError):
         table = None
     if table == {}:

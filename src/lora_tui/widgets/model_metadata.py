@@ -257,5 +257,6 @@ def adapter_section(adapter: Adapter | str) -> Section:
     if adapter.problems:
         lines += [MetadataRow("Problem", problem) for problem in adapter.problems]
     elif config is not None and config.format == "PEFT" and config.is_lora:
-        lines.append(MetadataRow("Agreement", "weights and configuration agree"))
+        agreement = "PEFT loads it" if adapter.remarks else "weights and configuration agree"
+        lines.append(MetadataRow("Agreement", agreement))
     return Section("Adapter", tuple(lines))
