@@ -9,7 +9,8 @@ first sync of 100,000 models) it is asked to
 - pause and stop a queued file in Transfers: when the title counts it as such;
 - mark a notification as read: when the title counts it no longer.
 
-The peer is the same application, idle. With `--against PYTHON` it is another version, installed in
+The servers run at a lower priority than the application, as in the world they take none of its two
+cores. The peer is the same application, idle. With `--against PYTHON` it is another version, installed in
 an environment of its own, in turn with ours beside the same load:
 
     bench_keys.py --runs 5 --keys 300 --actions 30 --against ../before/.venv/bin/python

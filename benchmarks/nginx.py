@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from page_server import PRIORITY
+
 NAME = "adapter_model.safetensors"
 
 
@@ -71,6 +73,7 @@ def serving(
         daemon off;
         {"user root;" if os.geteuid() == 0 else ""}
         worker_processes 2;
+        {f"worker_priority {PRIORITY};" if project else ""}
         pid {logs}/pid;
         error_log {logs}/error.log;
         events {{ worker_connections 128; }}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from made_up import PAGE, datasets, model_rows
 
 Row = dict[str, Any]
 _AFTER: Final = re.compile(r"id\.gt\.\"?([0-9a-f-]{36})")
+PRIORITY: Final = 10
+"""Of the servers of a project (`nice`): in the world they have processors of their own, and here
+they must not take one from the application that is measured."""
 _NO_ROW: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -103,6 +107,7 @@ def _serve(rows: int, first: Sequence[Row], notifications: Sequence[Row], port: 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
+    os.nice(PRIORITY)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     port.send(server.server_address[1])
     server.serve_forever()

@@ -260,6 +260,7 @@ class FakeWriters:
     harvest: HarvestState = field(default_factory=HarvestState)
     report: EngineReport = field(default_factory=lambda: EngineReport(starting=False))
     on_change: Callable[[], None] = lambda: None
+    on_write: Callable[[], None] = lambda: None
     on_sync: Callable[[], None] = lambda: None
     on_download: Callable[[str], None] = lambda _model_id: None
     on_control: Callable[[Control, Sequence[int]], None] = lambda _what, _ids: None

@@ -13,9 +13,8 @@ from typing import Final
 from lora_tui.account import sessions
 from lora_tui.account.login import session_auth
 from lora_tui.adapters.inspection import Adapter, read_remote
-from lora_tui.cache import models, records
-from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import open_cache, transaction, translate_database_errors
+from lora_tui.cache import models
+from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner, note_email
 from lora_tui.cache.transfer_queue import Transfer
 from lora_tui.config.table import Profile
@@ -33,7 +32,7 @@ from lora_tui.gateway.retry import download_wait
 from lora_tui.library.disk_check import import_existing
 from lora_tui.processes import LockHolder
 from lora_tui.sync import Progress, SyncReport, sync_cache
-from lora_tui.transfers.control import Control, control, resume_refused
+from lora_tui.transfers.control import resume_refused
 from lora_tui.transfers.download import DownloadResult, download
 from lora_tui.transfers.model_directory import model_directory
 from lora_tui.transfers.rate import RateLimit
@@ -165,10 +164,8 @@ class OnlineWriters:
         self._runner.recover()
         self._runner.start()
 
-    def resume_files(self, ids: Sequence[int]) -> None:
-        """Fetch these files of the queue, whatever has stopped them."""
-        with self._cache() as db:
-            control(db, Control.RESUME, ids)
+    def fetch(self, ids: Sequence[int]) -> None:
+        """Fetch those of these files that are queued; returns at once."""
         self._runner.recover()
         self._runner.start(ids)
 
@@ -207,11 +204,8 @@ class OnlineWriters:
         return error
 
     def mark_notification_read(self, notification_id: str) -> None:
-        """See `Writers.mark_notification_read`."""
-        with self._cache() as db:
-            with transaction(db, Topic.NOTIFICATIONS):
-                records.mark_read(db, notification_id)
-            self.rest.mark_notification_read(notification_id)
+        """Mark it in the backend, if policies allow it."""
+        self.rest.mark_notification_read(notification_id)
 
     def _etag_of(self, path: str) -> str | None:
         try:

@@ -21,6 +21,8 @@ KEYRING: Final = "keyring"
 """The event of a keyring that keeps a call waiting (True), or does so no more (False)."""
 HARVEST: Final = "harvest"
 """The event of a harvest that has started, is stopping or has ended; see `BackgroundHarvest`."""
+CACHE: Final = "cache"
+"""The event of a request that has written into the cache and goes on: to look there is worth it."""
 MAX_LINE: Final = 32 << 20
 """Bytes of the longest message: the header of an adapter with very many modules."""
 

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 from lora_tui.account import keyring_store, login, sessions
 from lora_tui.adapters.inspection import adapter_document
 from lora_tui.cache.cache_file import leader_lock
+from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_existing, transaction, translate_database_errors
 from lora_tui.cache.metadata import Owner
-from lora_tui.cache.records import mark_announced
+from lora_tui.cache.records import mark_announced, mark_read
 from lora_tui.config.demo import profile_from_note
 from lora_tui.config.load import load_profile
 from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Profile
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
-from lora_tui.engine.protocol import KEYRING, Hello
+from lora_tui.engine.protocol import CACHE, KEYRING, Hello
 from lora_tui.engine.weights import WeightAnalysis
 from lora_tui.errors import (
     ConfigError,
@@ -62,7 +63,7 @@ class Requests:
     ) -> None:
         """`profile`: None on the first run, when a form makes one. `connect`: None offline."""
         self._paths, self._profile, self._owner = paths, profile, owner
-        self._connect = connect
+        self._connect, self._tell = connect, tell
         self._lock = threading.Lock()
         """Guards `_connected`, `_leader`, `_leads` and `_closed`: requests run at the same time."""
         self._connected: OnlineWriters | None = None
@@ -134,7 +135,11 @@ class Requests:
 
     def mark_notification_read(self, *, notification_id: str) -> None:
         """Mark it as read in the cache, and in the backend if policies allow it."""
-        self._online().mark_notification_read(notification_id)
+        online = self._online()
+        with self._cache() as db, transaction(db, Topic.NOTIFICATIONS):
+            mark_read(db, notification_id)
+        self._tell(CACHE, None)
+        online.mark_notification_read(notification_id)
 
     def mark_announced(self, *, ids: Sequence[str]) -> None:
         """Note that these notifications were shown as toasts."""
@@ -160,11 +165,12 @@ class Requests:
 
     def control_downloads(self, *, what: str, ids: Sequence[int]) -> None:
         """Pause, resume, cancel, move or forget files; only to resume one needs the network."""
-        if Control(what) is Control.RESUME:
-            self._online().resume_files(ids)
-            return
+        online = self._online() if Control(what) is Control.RESUME else None
         with self._cache() as db:
             control(db, Control(what), ids)
+        self._tell(CACHE, None)
+        if online is not None:
+            online.fetch(ids)
 
     def check_downloads(self) -> None:
         """Check whether downloaded files still exist unchanged."""

@@ -68,6 +68,9 @@ class Writers:
         reads nothing, by the one that starts or ends the engine. So a screen may read them."""
         self.on_change: Callable[[], None] = lambda: None
         """Called on another thread after `harvest` or `report` has changed."""
+        self.on_write: Callable[[], None] = lambda: None
+        """Called on another thread after the engine has written what was asked for into the cache,
+        also where its answer waits for the backend."""
 
     @classmethod
     def for_profile(
@@ -233,8 +236,11 @@ class Writers:
             return self._engine
 
     def _take_event(self, event: Event) -> None:
-        from lora_tui.engine.protocol import HARVEST, KEYRING, error_of
+        from lora_tui.engine.protocol import CACHE, HARVEST, KEYRING, error_of
 
+        if event.name == CACHE:
+            self.on_write()
+            return
         if event.name == HARVEST:
             error = event.data["error"]
             self.harvest = HarvestState(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, Self, TypeVar, cast
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.events import Resize
+from textual.visual import VisualType
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
@@ -20,6 +21,9 @@ from lora_tui.tui.base_screen import CacheScreen
 from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar, TitleBar
 from lora_tui.widgets.states import StatePanel
+
+if TYPE_CHECKING:
+    from textual.css.styles import RulesMap
 
 Row = TypeVar("Row")
 
@@ -46,6 +50,36 @@ class FullList(OptionList):
 
     was_moved = False
     """Whether the user chose the row under the cursor, by a key or a click."""
+    _replaced: int | None = None
+    """The line whose text is being replaced."""
+
+    def replace_option_prompt_at_index(self, index: int, prompt: VisualType) -> Self:
+        """Replace the text of one line; the others are not drawn again."""
+        self._replaced = index if index in self._heights else None
+        try:
+            return super().replace_option_prompt_at_index(index, prompt)
+        finally:
+            self._replaced = None
+
+    def _clear_caches(self) -> None:
+        """Forget what was drawn: all, unless one line is replaced by another of its height.
+
+        OptionList forgets all for each line, which takes 40 ms and more of a full screen beside a
+        download that wants both cores.
+        """
+        index = self._replaced
+        if index is None:
+            super()._clear_caches()
+            return
+        option, height = self.get_option_at_index(index), self._heights[index]
+        padding = self.get_component_styles("option-list--option").padding
+        width = self.scrollable_content_region.width - padding.width
+        if self._get_visual(option).get_height(cast("RulesMap", self.styles), width) != height:
+            super()._clear_caches()
+            return
+        for key in [key for key in self._option_render_cache.keys() if key[0] is option]:  # noqa: SIM118
+            self._option_render_cache.discard(key)
+        self.refresh_lines(self._index_to_line[index], height)
 
     def action_cursor_down(self) -> None:
         """Move down; the cursor stays on that row from then on."""
@@ -163,16 +197,16 @@ class ListScreen(CacheScreen, Generic[Row]):
     def show_rows(self, lines: Sequence[tuple[Row | None, Content]]) -> None:
         """Show these lines; a row of None is a heading. The cursor stays on its row if it can."""
         listing, chosen = self.query_one(FullList), self.chosen
-        before, now = self._identities(), [row for row, _ in lines]
-        self._lines = now
-        if self._identities() == before:
+        before, headings = self._identities(), [row is None for row in self._lines]
+        self._lines = [row for row, _ in lines]
+        if headings == [row is None for row in self._lines]:
             for index, (_, content) in enumerate(lines):
-                shown = listing.get_option_at_index(index).prompt
-                if not (isinstance(shown, Content) and shown.is_same(content)):
+                if not _is_same(listing.get_option_at_index(index).prompt, content):
                     listing.replace_option_prompt_at_index(index, content)
         else:
             listing.clear_options()
             listing.add_options([Option(content, disabled=row is None) for row, content in lines])
+        if before != self._identities():
             holds = listing.was_moved or not self.STARTS_AT_TOP
             listing.highlighted = self._place_of(chosen if holds else None)
             if not holds:
@@ -211,3 +245,8 @@ class ListScreen(CacheScreen, Generic[Row]):
         if chosen is not None and self.identity(chosen) in identities:
             return identities.index(self.identity(chosen))
         return next((index for index, row in enumerate(self._lines) if row is not None), None)
+
+
+def _is_same(shown: VisualType, content: Content) -> bool:
+    """Whether both look alike; two of the same text may differ in their colours."""
+    return shown is content or (isinstance(shown, Content) and content.is_same(shown))

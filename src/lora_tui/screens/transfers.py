@@ -262,13 +262,13 @@ class TransfersScreen(ListScreen[Transfer]):
             ascii_only=self.ascii_only,
             longest=self.line_width,
         )
-        total.update(_styled([line]))
+        total.update(_styled([line]), layout=False)
 
     def _show_group(self) -> None:
         """Show the model of the first visible file, where its heading was scrolled off."""
         top = int(self.query_one(TransferList).scroll_y)
         above = [line for first, line in self._headings if first < top]
-        self.query_one("#group", Static).update(_styled(above[-1:]))
+        self.query_one("#group", Static).update(_styled(above[-1:]), layout=False)
 
     def _with_headings(self) -> list[tuple[Transfer | None, Content]]:
         """The lines of the list: the files, and a heading (None) for each model."""

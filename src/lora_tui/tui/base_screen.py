@@ -66,6 +66,22 @@ class BaseScreen(Screen[Answer], StartsCalls):
         return self.is_running and self.is_attached and not (self._closing or self._pruning)
 
     @property
+    def is_covered(self) -> bool:
+        """Whether a full screen is above this one, so that none of it can be seen."""
+        stack = self.app.screen_stack
+        above = stack[stack.index(self) + 1 :] if self in stack else []
+        return any(not isinstance(screen, ModalScreen) for screen in above)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether Textual draws it: not while it is covered.
+
+        Textual takes the screen below the top one for visible in any case, and for each change of
+        it draws the one on top anew, all of it.
+        """
+        return super().is_current and not self.is_covered
+
+    @property
     def is_too_small(self) -> bool:
         """Whether the terminal is smaller than this screen needs."""
         size = self.app.size
@@ -148,6 +164,9 @@ class CacheScreen(BaseScreen[None]):
     ABOUT: ClassVar[str] = ""
     """A sentence about the screen, for the help."""
 
+    _unseen: frozenset[Topic] = frozenset()
+    """What has changed while a full screen was above this one."""
+
     @property
     def lora(self) -> CacheApp:
         """The application: `sync`, `download`, `open_model`, `copy`, `writers`."""
@@ -184,8 +203,19 @@ class CacheScreen(BaseScreen[None]):
 
     def on_mount(self) -> None:
         """Subscribe to changes. Textual calls the `on_mount` of subclasses too."""
-        self.lora.cache_changes.subscribe(self, self.while_alive(self.cache_changed))
+        self.lora.cache_changes.subscribe(self, self.while_alive(self._take_changes))
         self.lora.show_engine()
+
+    def on_screen_resume(self) -> None:
+        """Show what has changed meanwhile."""
+        self._take_changes(frozenset())
+
+    def _take_changes(self, topics: frozenset[Topic]) -> None:
+        """Show them, or keep them until no full screen is above this one."""
+        self._unseen |= topics
+        if self._unseen and not self.is_covered:
+            unseen, self._unseen = self._unseen, frozenset()
+            self.cache_changed(unseen)
 
     def on_unmount(self) -> None:
         """Unsubscribe: a subscription keeps the screen and its widgets in memory."""

@@ -130,11 +130,15 @@ class CacheApp(BaseApp):
         """Watch the cache; start what takes longer after the first frame."""
         loop = asyncio.get_running_loop()
 
-        def on_change() -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody looks any more
-                loop.call_soon_threadsafe(self._engine_changed)
+        def on_loop(call: Callable[[], None]) -> Callable[[], None]:
+            def soon() -> None:
+                with suppress(RuntimeError):  # the loop is closed: nobody looks any more
+                    loop.call_soon_threadsafe(call)
 
-        self.writers.on_change = on_change
+            return soon
+
+        self.writers.on_change = on_loop(self._engine_changed)
+        self.writers.on_write = on_loop(self.poll_cache)
         self.set_interval(_POLL_SECONDS, self.poll_cache)
         self._announcements.announce_new()
         self._downloads.watch()
