@@ -10,8 +10,8 @@ first sync of 100,000 models) it is asked to
 - mark a notification as read: when the title counts it no longer.
 
 The servers run at a lower priority than the application, as in the world they take none of its two
-cores. The peer is the same application, idle. With `--against PYTHON` it is another version, installed in
-an environment of its own, in turn with ours beside the same load:
+cores. The peer is the same application, idle. With `--against PYTHON` it is another version,
+installed in an environment of its own, in turn with ours beside the same load:
 
     bench_keys.py --runs 5 --keys 300 --actions 30 --against ../before/.venv/bin/python
 

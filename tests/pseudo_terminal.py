@@ -108,12 +108,18 @@ def put_back(written: bytes) -> bool:
 
 
 def left_as_found(written: bytes, line: str = "") -> bool:
-    """Whether each private mode was put back, and only `line` and escapes followed the screen.
+    """Whether each private mode was put back, and only `line` and escapes followed the screen."""
+    is_quiet = said_at_the_end(written) == line
+    return put_back(written) and b"\x1b[?1049l" in written and is_quiet
 
-    On a busy machine another line says that the end of the engine is waited for.
+
+def said_at_the_end(written: bytes) -> str:
+    """What followed the screen, without escapes and surrounding blanks.
+
+    On a busy machine another line says that the end of the engine is waited for: left out.
     """
     _, _, after = written.rpartition(b"\x1b[?1049l")
     lines = ESCAPES.sub(b"", after).decode().splitlines()
-    said = [said for said in lines if said and not said.startswith("Waiting for the engine")]
-    is_quiet = said == ([line] if line else [])
-    return put_back(written) and b"\x1b[?1049l" in written and is_quiet
+    return "\n".join(
+        line for line in lines if not line.startswith("Waiting for the engine")
+    ).strip()

@@ -24,7 +24,13 @@ from lora_tui.engine.logs import engine_log
 from lora_tui.errors import ExitCode
 from lora_tui.screens.help import HelpScreen
 from lora_tui.secret import Secret
-from tests.pseudo_terminal import ESCAPES, PATIENCE, Terminal, open_terminal, put_back
+from tests.pseudo_terminal import (
+    PATIENCE,
+    Terminal,
+    open_terminal,
+    put_back,
+    said_at_the_end,
+)
 from tests.tui.conftest import Open, toasts, until
 from tests.tui.library import FakeWriters, Library
 from tests.tui.test_terminal import demo
@@ -236,8 +242,7 @@ class Ended:
     @property
     def line(self) -> str:
         """What stands on the shell's screen."""
-        _, _, after = self.written.rpartition(b"\x1b[?1049l")
-        return ESCAPES.sub(b"", after).decode().strip()
+        return said_at_the_end(self.written)
 
 
 def first_run(tmp_path: Path, how: str) -> Terminal:
@@ -404,8 +409,7 @@ def test_a_crash_of_the_whole_application_leaves_no_engine_and_no_backend(
         assert terminal.end() == ExitCode.UNEXPECTED
         terminal.wait_for_children_to_end()
     (report,) = crash_reports(find_paths().state_dir)
-    _, _, after = bytes(terminal.written).rpartition(b"\x1b[?1049l")
-    (line,) = ESCAPES.sub(b"", after).decode().strip().splitlines()
+    (line,) = said_at_the_end(bytes(terminal.written)).splitlines()
     assert line.startswith(f"lora-tui: The application crashed. The report is in {report};")
     assert "Actions:    LoraTuiApp.help" in report.read_text()
 

@@ -166,7 +166,7 @@ class ModelsScreen(CacheScreen):
     def cache_changed(self, topics: frozenset[Topic]) -> None:
         """Show changes of the cache."""
         self.query_one(StatusBar).update_from_cache()
-        if topics & _SHOWN or Topic.TRANSFERS in topics:
+        if topics & _SHOWN:
             self.refresh_list()
         elif Topic.SYNC in topics:
             self._refresh_states(self.rows.total)

@@ -314,7 +314,8 @@ class Runner:
                 lambda size: report(TransferState.VERIFYING, done=size, total=size),
                 self._tools.etag_of,
             )
-            with transaction(db, Topic.TRANSFERS):
+            # MODELS too: the list marks a model that is complete
+            with transaction(db, Topic.TRANSFERS, Topic.MODELS):
                 if queue.report(
                     db,
                     row.id,
