@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from lora_tui.errors import (
 )
 from lora_tui.transfers.control import Control
 from tests.engine.in_process import writers_of
+from tests.pseudo_terminal import PATIENCE
 from tests.tui.library import NOW, USER, FakeWriters
 
 URL = "http://127.0.0.1:9"
@@ -131,6 +133,23 @@ def test_what_needs_no_network_works_offline_and_without_a_session(
         for what in Control:
             if what is not Control.RESUME:
                 writers.control_downloads(what, [1])
+
+
+def test_a_mark_is_told_to_the_application_before_the_backend_has_answered(
+    profile: Profile,
+) -> None:
+    told, marked = threading.Event(), threading.Event()
+
+    class Slow(Online):
+        def mark_notification_read(self, notification_id: str) -> None:
+            super().mark_notification_read(notification_id)
+            assert told.wait(PATIENCE)
+            marked.set()
+
+    with opened(profile, Slow) as writers:
+        writers.on_write = told.set
+        writers.mark_notification_read("notice")
+        assert marked.is_set()
 
 
 def test_offline_what_needs_the_network_says_so(profile: Profile) -> None:

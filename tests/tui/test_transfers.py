@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widgets import OptionList
 
 from lora_tui import clock
@@ -21,8 +22,9 @@ from lora_tui.cache.transfer_queue import FileRequest, TransferState
 from lora_tui.errors import CancelledError, DiskError
 from lora_tui.screens.confirm import ConfirmScreen
 from lora_tui.screens.model import ModelScreen
-from lora_tui.screens.transfers import TransfersScreen
+from lora_tui.screens.transfers import TransferList, TransfersScreen
 from lora_tui.transfers.control import Control, control
+from lora_tui.widgets.screen_bars import KeyBar, TitleBar
 from tests.tui.conftest import Open, screen_text, toasts, type_at_once, until
 from tests.tui.library import (
     HOSTILE_NAMES,
@@ -188,6 +190,60 @@ async def test_the_model_of_the_first_visible_file_is_named(
         assert not str(group.render()).strip()
         await pilot.press("G")
         await until(pilot, lambda: bool(str(group.render()).strip()))
+
+
+async def test_the_progress_of_one_file_draws_only_its_lines(
+    library: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = put_many(library)
+    app = open_app()
+    async with app.run_test(size=(100, 40)) as pilot:
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, TransfersScreen))
+        listing = app.screen.query_one(TransferList)
+        await until(pilot, lambda: listing.option_count > 0)
+        await pilot.pause()
+        drawn: list[int] = []
+        render_line = listing.render_line
+
+        def note(y: int) -> Strip:
+            drawn.append(y)
+            return render_line(y)
+
+        monkeypatch.setattr(listing, "render_line", note)
+        with closing(open_cache(library.path)) as db, transaction(db, Topic.TRANSFERS):
+            set_transfer(db, first, TransferState.QUEUED, bytes_done=512)
+        await until(pilot, lambda: "512 B" in screen_text(app))
+        await until(pilot, lambda: bool(drawn))
+        assert len(drawn) <= 4
+
+
+async def test_what_changes_below_a_full_screen_is_shown_on_return_and_draws_nothing_before(
+    library: Library, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.fill()
+    put(library, TransferState.RUNNING)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        models = app.screen
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, TransfersScreen))
+        await pilot.pause()
+        drawn: list[int] = []
+        render_line = app.screen.query_one(TitleBar).render_line
+
+        def note(y: int) -> Strip:
+            drawn.append(y)
+            return render_line(y)
+
+        monkeypatch.setattr(app.screen.query_one(TitleBar), "render_line", note)
+        library.put_models(model_row(0, name="renamed"))
+        app.poll_cache()
+        models.query_one(KeyBar).refresh()
+        await pilot.pause()
+        assert not drawn
+        await pilot.press("escape")
+        await until(pilot, lambda: "renamed" in screen_text(app))
 
 
 @pytest.mark.slow
