@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from lora_tui.adapters.inspection import Adapter, adapter_document, adapter_from, read_local
+from lora_tui.adapters.inspection import (
+    Adapter,
+    adapter_document,
+    adapter_from,
+    read_local,
+    read_remote,
+)
 from lora_tui.adapters.modules import scaling_counts
 from lora_tui.domain import Model
 from tests.adapters.saved import saved_adapters, write_saved
@@ -167,6 +173,28 @@ def test_a_sub_adapter_in_a_folder_is_inspected_and_named(run: Run, tmp_path: Pa
     assert "Also in folders      only\n" in run("inspect", str(directory)).out
 
 
+def test_a_model_in_the_bucket_with_adapters_in_folders_is_read_with_its_own_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files = {
+        "only/adapter_config.json": write_saved("lora_r4", tmp_path) / "adapter_config.json",
+        "only/adapter_model.safetensors": tmp_path / "lora_r4" / "adapter_model.safetensors",
+        "adapter_config.json": write_saved("rslora", tmp_path) / "adapter_config.json",
+        "adapter_model.safetensors": tmp_path / "rslora" / "adapter_model.safetensors",
+    }
+
+    def read_prefix(url: str, count: int) -> tuple[bytes, int]:
+        content = files[url].read_bytes()
+        return content[:count], len(content)
+
+    monkeypatch.setattr("lora_tui.gateway.read_prefix.read_prefix", read_prefix)
+    model = Model.from_row({"id": "m", "name": "m", "artifacts": {name: name for name in files}})
+    adapter = read_remote(model, lambda path: path)
+    assert (adapter.file, adapter.sub_adapters) == ("adapter_model.safetensors", ("only",))
+    assert adapter.kind == "LoRA, rsLoRA"
+    assert adapter.problems == ()
+
+
 def test_what_loads_with_a_difference_is_a_remark_with_exit_code_0(
     run: Run, tmp_path: Path
 ) -> None:
@@ -183,6 +211,7 @@ def test_what_peft_refuses_is_said_on_stderr_with_exit_code_6(run: Run, tmp_path
     assert ran.err == (
         "lora-tui: model.layers.0.self_attn.q_proj has rank 4, the configuration has 2\n"
     )
+    assert "PEFT sorts the keys of rank_pattern when it saves" in ran.out
 
 
 def test_an_adapter_of_mlx_says_its_rank_and_its_scaling(run: Run, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def find_disagreements(
         *first_few(_absent_targets(modules, config, work)),
         *_unclear_patterns(modules, targeted, config),
         *_settings(header, config),
+        *_sorted_patterns(modules, config),
     ]
     return Findings(tuple(problems), tuple(dict.fromkeys(remarks)))
 
@@ -131,6 +132,18 @@ def _wrong_rank(module: AdaptedModule) -> str | None:
     if module.rank is None:
         return f"the rows of {module.name} are no multiple of the rank {wanted}"
     return f"{module.name} has rank {module.rank}, the configuration has {wanted}"
+
+
+def _sorted_patterns(modules: Iterable[AdaptedModule], config: AdapterConfig) -> list[str]:
+    """Where a wrong rank is that of another key: PEFT saves its configuration with sorted keys."""
+    wrong = [module for module in modules if module.rank and _wrong_rank(module)]
+    ranks = {config.rank, *config.rank_pattern.values()}
+    if len(config.rank_pattern) < 2 or not wrong or not {m.rank for m in wrong} <= ranks:
+        return []
+    return [
+        "PEFT sorts the keys of rank_pattern when it saves, and the first that matches counts:"
+        " put them back into the order of the training"
+    ]
 
 
 def _missing_tokens(header: LoraHeader, config: AdapterConfig) -> list[str]:

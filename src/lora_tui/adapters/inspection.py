@@ -181,13 +181,14 @@ def read_remote(model: Model, sign: Callable[[str], str]) -> Adapter:
     if needed > len(prefix) == _FIRST_READ:
         prefix, size = read_prefix(url, needed)
     facts = read_header(prefix, file_size=size)
-    config = next((file for file in model.files if _base_name(file) == CONFIG), None)
+    beside = str(PurePosixPath(weights.name).with_name(CONFIG))
+    configs = [file for file in model.files if _base_name(file) == CONFIG]
+    config = min(configs, key=lambda file: file.name != beside, default=None)
     content = None
     if config is not None:
         content, _ = read_prefix(sign(config.path), MAX_CONFIG_BYTES + 1)
-    return Adapter(
-        weights.label, facts, read_config(content) if content is not None else None, model
-    )
+    settings = read_config(content) if content is not None else None
+    return Adapter(weights.label, facts, settings, model, _others_than(weights, model))
 
 
 def _find(path: Path) -> tuple[Path, AdapterConfig | None, tuple[str, ...]]:
@@ -258,10 +259,17 @@ def _weights_in(directory: Path) -> tuple[Path, tuple[str, ...]]:
 
 def _weights_of(model: Model) -> ArtifactFile:
     by_name = {file.name: file for file in model.files if file.name.endswith(".safetensors")}
-    for file in by_name.values():
-        if _base_name(file) == WEIGHTS:
-            return file
+    usual = [file for file in by_name.values() if _base_name(file) == WEIGHTS]
+    if usual:  # those in a folder are of an adapter that PEFT does not load by default
+        return min(usual, key=lambda file: file.name.count("/"))
     return by_name[_only_one(sorted(by_name), model.name)]
+
+
+def _others_than(weights: ArtifactFile, model: Model) -> tuple[str, ...]:
+    """The names of the adapters in other folders of the model."""
+    paths = {PurePosixPath(file.name) for file in model.files if _base_name(file) == WEIGHTS}
+    folders = {path.parent.name for path in paths - {PurePosixPath(weights.name)}}
+    return tuple(terminal_safe(name, limit=80) for name in sorted(folders) if name)
 
 
 def _base_name(file: ArtifactFile) -> str:

@@ -43,6 +43,7 @@ _METADATA: Final = (
     ("ss_network_alpha", "Alpha (metadata)"),
 )
 """What trainers of image models write into the file → what it is."""
+_BIASES: Final = {"none": "", "all": "all", "lora_only": "those of the adapted modules"}
 _INITIALISED: Final = {"true": "", "false": "random values"}
 
 
@@ -180,10 +181,18 @@ def _config_lines(adapter: Adapter) -> list[tuple[str, str]]:
         ("Alpha", "" if config.alpha is None else formats.number(config.alpha)),
         ("Ranks of modules", _pattern_text(config.rank_pattern)),
         ("Alphas of modules", _pattern_text(config.alpha_pattern)),
-        ("Target parameters", ", ".join(config.target_parameters[:_MOST_NAMED])),
+        ("Target parameters", _named(config.target_parameters)),
+        (
+            "Excluded",
+            terminal_safe(config.exclude_pattern, limit=80) or _named(config.exclude_modules),
+        ),
+        ("Layers", _named([str(layer) for layer in config.layers_to_transform or ()])),
         ("Initialised by", _INITIALISED.get(config.init_lora_weights, config.init_lora_weights)),
         ("Layers repeated", _layers_text(config.layer_replication)),
         ("Trained tokens", _tokens_text(config.trainable_tokens)),
+        ("Trained biases", _BIASES.get(config.bias, config.bias)),
+        ("Tied weights", "adapted together" if config.ensure_weight_tying else ""),
+        ("Weights of Conv1D", "yes (fan_in_fan_out)" if config.fan_in_fan_out else ""),
         ("Agreement", _agreement(adapter, config)),
     ]
     if config.format == "MLX":  # it names the scaling itself
@@ -199,6 +208,12 @@ def _agreement(adapter: Adapter, config: AdapterConfig) -> str:
     if adapter.remarks:
         return "PEFT loads it, see the remarks"
     return "weights and configuration agree"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    shown = ", ".join(names[:_MOST_NAMED])
+    return f"{shown} and {formats.count(more)} more" if more > 0 else shown
 
 
 def _pattern_text(pattern: Mapping[str, float]) -> str:
