@@ -15,6 +15,13 @@ DEMO_READY := $(VENV)/.ready-demo
 DEV_READY := $(VENV)/.ready-dev
 NODE_READY := $(LITE)/node_modules/.ready
 
+# The environment with PEFT, transformers and torch that `make real` compares with. One that exists:
+# make real REAL_PYTHON=/path/to/python
+REAL_VENV := .venv-real
+REAL_PYTHON := $(REAL_VENV)/bin/python
+REAL_READY := $(REAL_VENV)/.ready
+REAL_CASES := build/real
+
 # Where bytecode is not written, each of the many programs that tests start would compile it anew.
 COMPILE = $(BIN)/python -m compileall -q src tests
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
@@ -76,6 +83,12 @@ campaign: $(DEV_READY) ## kill, starve and mislead processes for ten minutes (AR
 fuzz: $(DEV_READY) ## the fuzz tests with 500 examples each instead of a few
 	LORA_TUI_FUZZ=500 $(BIN)/pytest -q tests/fuzz $(ARGS)
 
+.PHONY: real
+real: $(DEV_READY) $(if $(filter $(REAL_VENV)/%,$(REAL_PYTHON)),$(REAL_READY)) ## compare with real PEFT and torch on adapters and runs made by them; installs 1 GB at first
+	$(REAL_PYTHON) -m tests.real.peft_side.make_cases $(REAL_CASES)
+	LORA_TUI_REAL_CASES=$(REAL_CASES) LORA_TUI_REAL_PYTHON=$(abspath $(REAL_PYTHON)) \
+		$(PYTEST) -n 2 --dist loadgroup tests/real $(ARGS)
+
 .PHONY: screenshots
 screenshots: $(DEV_READY) ## draw the pictures of the documentation again
 	$(BIN)/python scripts/screenshots.py $(ARGS)
@@ -121,7 +134,7 @@ clean: ## remove the files of tools; the installation stays
 
 .PHONY: distclean
 distclean: clean ## remove the installation too
-	rm -rf $(VENV) $(LITE)/node_modules
+	rm -rf $(VENV) $(REAL_VENV) $(LITE)/node_modules
 
 $(DEMO_READY): requirements/demo.txt requirements/build.txt pyproject.toml scripts/setup
 	@scripts/setup $(VENV) demo
@@ -129,6 +142,10 @@ $(DEMO_READY): requirements/demo.txt requirements/build.txt pyproject.toml scrip
 
 $(DEV_READY): requirements/dev.txt requirements/build.txt pyproject.toml scripts/setup
 	@scripts/setup $(VENV) dev
+	@touch $@
+
+$(REAL_READY): requirements/real.txt requirements/real-torch.in scripts/setup
+	@scripts/setup $(REAL_VENV) real
 	@touch $@
 
 $(NODE_READY): $(LITE)/package.json $(LITE)/package-lock.json

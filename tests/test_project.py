@@ -56,7 +56,13 @@ def project() -> dict[str, object]:
 
 
 def test_there_is_a_lock_for_each_purpose() -> None:
-    assert [lock.name for lock in LOCKS] == ["build.txt", "demo.txt", "dev.txt", "runtime.txt"]
+    assert [lock.name for lock in LOCKS] == [
+        "build.txt",
+        "demo.txt",
+        "dev.txt",
+        "real.txt",
+        "runtime.txt",
+    ]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

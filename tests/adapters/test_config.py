@@ -103,6 +103,8 @@ def test_a_configuration_without_a_type_is_a_problem() -> None:
         ({"lora_alpha": 0}, "an alpha of 0 disables"),
         ({"use_dora": True}, "no magnitudes"),
         ({"modules_to_save": ["lm_head"]}, "no weights of lm_head (modules_to_save)"),
+        ({"init_lora_weights": "corda"}, "a base that preprocess_corda prepared"),
+        ({"init_lora_weights": "pissa_niter_x"}, "no initialisation pissa_niter_x"),
         ({"target_modules": r"(?=(a+))\1.*"}, "target_modules was not evaluated"),
         ({"rank_pattern": {r"(?<=q)_proj": 4}}, "rank_pattern has an expression"),
         ({"alpha_pattern": {r"(?<=q)_proj": 4}}, "alpha_pattern has an expression"),

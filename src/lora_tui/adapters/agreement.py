@@ -7,6 +7,7 @@ its configuration, or a shape (utils/save_and_load.py, set_peft_model_state_dict
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +28,10 @@ from lora_tui.text import terminal_safe
 
 _TRAINED_TOKENS: Final = "trainable_tokens_delta"
 _MAGNITUDE: Final = "lora_magnitude_vector"
+_INITIALISATIONS: Final = re.compile(
+    r"true|false|gaussian|olora|mica|orthogonal|eva|loftq|lora_ga|corda|pissa(_niter_\d+)?"
+)
+"""What PEFT 0.21 takes as `init_lora_weights` (tuners/lora/layer.py, update_layer)."""
 _HEADS: Final = ("classifier", "score", "qa_outputs")
 """What PEFT adds to `modules_to_save` by task; a model has one of them."""
 
@@ -210,6 +215,11 @@ def _settings(header: LoraHeader, config: AdapterConfig) -> list[str]:
         found.append(f"an alpha of {formats.number(negative[0])} inverts what was trained")
     if 0 in alphas:
         found.append("an alpha of 0 disables the adapter")
+    method = config.init_lora_weights
+    if method.lower().startswith("corda"):
+        found.append("CorDA's initialisation loads only on a base that preprocess_corda prepared")
+    elif not _INITIALISATIONS.fullmatch(method.lower()):
+        found.append(f"PEFT 0.21 has no initialisation {method} (init_lora_weights) and fails")
     magnitudes = any(_MAGNITUDE in name for name in header.other_tensors)
     if config.dora and header.modules and not magnitudes:
         found.append("the configuration says DoRA, but the file has no magnitudes")

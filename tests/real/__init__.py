@@ -1,0 +1,6 @@
+"""Compares lora-tui with the real PEFT, on adapters and runs that this PEFT makes (`make real`).
+
+Two Pythons take part. The real environment has PEFT, transformers and torch: the modules in
+`tests/real/peft_side` run there, write their cases and what PEFT says about them, and never import
+lora_tui. The tests run in the project's environment and never import torch.
+"""

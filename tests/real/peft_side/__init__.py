@@ -1,0 +1,1 @@
+"""Programs for the environment with PEFT, transformers and torch; they don't import lora_tui."""
