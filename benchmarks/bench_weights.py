@@ -33,12 +33,13 @@ SHAPES = ((4096, 4096), (4096, 1024), (4096, 1024), (4096, 4096)) + (
 BYTES = {"BF16": 2, "F16": 2, "F32": 4}
 ROUNDS = 9
 PROGRAM = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from lora_tui.adapters.weights import measure_file
 if len(sys.argv) > 1:
     measure_file(Path(sys.argv[1]), None)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = Path("/proc/self/status").read_text()  # getrusage counts the parent before exec
+print(re.search(r"VmHWM:\\s+(\\d+)", status)[1])
 """
 
 
@@ -132,7 +133,7 @@ def resident(*arguments: str) -> float:
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True
     )
-    return int(run.stdout) / (1024 if sys.platform != "darwin" else 1 << 20)
+    return int(run.stdout) / 1024
 
 
 if __name__ == "__main__":
