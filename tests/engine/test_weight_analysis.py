@@ -15,11 +15,13 @@ from lora_tui.adapters.weight_facts import facts_from
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import delete_downloaded, put_downloaded
 from lora_tui.cache.metadata import Owner
-from lora_tui.cache.weights import get_weight_summary, get_weights, weight_stamps
+from lora_tui.cache.models import put_models
+from lora_tui.cache.weights import get_weight_summary, get_weights, weight_stamps, weights_of_peers
+from lora_tui.domain import WeightSummary
 from lora_tui.engine.weights import WeightAnalysis, analyse_downloads
 from lora_tui.errors import CancelledError
 from tests.adapters.weight_files import pair, write_tensors
-from tests.tui.library import USER, identifier
+from tests.tui.library import USER, identifier, model_row
 
 OWNER = Owner(USER, "https://project.example")
 MODEL = identifier("model", 0)
@@ -132,3 +134,19 @@ def test_a_damaged_entry_of_the_cache_is_no_entry(db: Connection, tmp_path: Path
         facts = facts_from(get_weights(db, MODEL))
         assert facts is None or all(module.norm is None for module in facts.modules)
         assert get_weight_summary(db, MODEL) is None
+
+
+def test_peers_are_models_of_the_same_dataset_and_base(db: Connection) -> None:
+    def row(number: int, norm: float, **changes: object) -> dict[str, object]:
+        summary = WeightSummary(tensors=2, modules=1, evaluated=1, rank=4, norm=norm)
+        found = model_row(number, **changes)
+        configuration = {**found["configuration"], "weights": summary.as_json()}
+        return {**found, "dataset_id": "d", "configuration": configuration, **changes}
+
+    rows = [row(0, 1.0), row(1, 2.0), row(2, 3.0, dataset_id="other")]
+    with transaction(db):
+        put_models(db, rows)
+    (base,) = db.execute("SELECT base_model FROM models WHERE id = ?", [rows[0]["id"]]).fetchone()
+    peers = weights_of_peers(db, str(rows[0]["id"]), "d", base)
+    assert [peer.norm for peer in peers] == [2.0]
+    assert weights_of_peers(db, str(rows[0]["id"]), "d", "another base") == []

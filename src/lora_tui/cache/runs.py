@@ -20,9 +20,18 @@ from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.metrics import get_curve, get_logged, last_validation
 from lora_tui.cache.models import get_model, model_of_job
 from lora_tui.cache.transfer_queue import Transfer, transfers_of
+from lora_tui.cache.weights import get_weight_summary, weights_of_peers
 from lora_tui.curves.series import Logged, Series, from_curve
 from lora_tui.domain import CurvePoint, Model, StepLoss
-from lora_tui.opinion import Comparison, Opinion, RunFacts, compare_with_rating, second_opinion
+from lora_tui.opinion import (
+    Comparison,
+    Finding,
+    Opinion,
+    RunFacts,
+    compare_with_rating,
+    second_opinion,
+    weight_findings,
+)
 
 _MOST_POINTS: Final = 2_000
 """With more points an opinion takes longer than a key press may; the model's page shows it."""
@@ -129,8 +138,9 @@ def _opinion(
 ) -> Opinion | None:
     """Judge the points of a run, or where none are cached the curve that came with the model."""
     facts = RunFacts() if model is None else RunFacts.of(model)
+    weights = [] if model is None else _weight_findings(db, model)
     if logged:
-        return second_opinion(logged, facts=facts)
+        return second_opinion(logged, facts=facts, others=weights)
     curve = get_curve(db, job_id)
     if not curve:
         return None
@@ -142,4 +152,15 @@ def _opinion(
         from_curve(curve, bad_steps=bad),
         downsampled=not (training and training.curve_is_complete),
         facts=facts,
+        others=weights,
     )
+
+
+def _weight_findings(db: sqlite3.Connection, model: Model) -> list[Finding]:
+    """Findings from the weights on this disk, else from the summary that came with the model."""
+    summary = get_weight_summary(db, model.id) or model.weights
+    if summary is None:
+        return []
+    base = model.hyperparameters.base_model
+    peers = weights_of_peers(db, model.id, model.dataset_id, base) if base else []
+    return weight_findings(summary, [peer for peer in peers if peer.rank == summary.rank])

@@ -7,10 +7,12 @@ Both are JSON of `adapters/weight_facts.py`. They belong to one state of the fil
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import Any, Final
 
 from lora_tui.domain import WeightSummary
-from lora_tui.json_values import json_text, parse_json
+from lora_tui.json_values import json_text, mapping, parse_json
+
+_MOST_PEERS: Final = 40
 
 
 def put_weights(
@@ -45,6 +47,25 @@ def get_weights(db: sqlite3.Connection, model_id: str) -> Any:
 def get_weight_summary(db: sqlite3.Connection, model_id: str) -> WeightSummary | None:
     """The summary of the weights on this disk; None where there is none."""
     return WeightSummary.from_json(_json(db, "summary", model_id))
+
+
+def weights_of_peers(
+    db: sqlite3.Connection, model_id: str, dataset_id: str, base_model: str
+) -> list[WeightSummary]:
+    """The summaries of other models of this dataset and base model, the newest first."""
+    rows = db.execute(
+        "SELECT models.row, weights.summary FROM models"
+        " LEFT JOIN weights ON weights.model_id = models.id"
+        " WHERE models.dataset_id = ? AND models.base_model = ? AND models.id <> ?"
+        " ORDER BY models.created_at DESC LIMIT ?",
+        [dataset_id, base_model, model_id, _MOST_PEERS],
+    )
+    found = []
+    for row, summary in rows:
+        stored = mapping(mapping(row).get("configuration")).get("weights")
+        known = WeightSummary.from_json(summary) or WeightSummary.from_json(stored)
+        found += [] if known is None else [known]
+    return found
 
 
 def delete_weights(db: sqlite3.Connection, model_id: str) -> None:

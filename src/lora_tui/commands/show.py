@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lora_tui import formats
+from lora_tui.adapters import weight_text
 from lora_tui.cache import models
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
@@ -62,6 +63,7 @@ def model_lines(model: Model, opinion: Opinion | None) -> list[tuple[str, str]]:
         *losses.evaluation_lines(model),
         ("Perplexity", formats.perplexity(quality.perplexity)),
         ("Loss reduction", formats.percent(quality.loss_reduction_percent)),
+        *([("Weights", weight_text.verdict(model.weights))] if model.weights else []),
         ("", ""),
         ("Epochs", formats.number(training.epochs_completed)),
         ("Steps", formats.count(training.total_steps)),

@@ -19,6 +19,7 @@ from lora_tui.opinion.findings import (
 from lora_tui.opinion.judgement import compare_with_rating, second_opinion
 from lora_tui.opinion.measurements import MIN_POINTS, LoggedPoint
 from lora_tui.opinion.run_facts import RunFacts, is_chat_format
+from lora_tui.opinion.weights_findings import weight_findings
 
 __all__ = [
     "MIN_POINTS",
@@ -34,4 +35,5 @@ __all__ = [
     "compare_with_rating",
     "is_chat_format",
     "second_opinion",
+    "weight_findings",
 ]

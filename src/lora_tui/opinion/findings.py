@@ -26,6 +26,10 @@ class Kind(StrEnum):
     NO_VALIDATION = "no validation"
     FEW_POINTS = "few points"
     DOWNSAMPLED = "down-sampled"
+    DAMAGED_WEIGHTS = "damaged weights"
+    NO_EFFECT = "no effect"
+    UNUSUAL_NORM = "unusual norm"
+    UNUSED_RANK = "unused rank"
 
 
 class Severity(IntEnum):

@@ -42,20 +42,21 @@ def second_opinion(
 
     `downsampled` says that the points were chosen by `downsample`. Such points exaggerate noise, so
     spikes and plateaus are not checked. `others` are findings from other sources than the points;
-    of findings that are equally serious they come first.
+    of findings that are equally serious they come first. They count for the verdict, never for the
+    stars.
     """
     run = Run.from_points(points)
     broken = [*non_finite_losses(run, counted=not downsampled), *gradient_norms(run)]
-    findings = [*others, *broken, *_checkpoint(run, facts), *too_few_points(run)]
+    findings = [*broken, *_checkpoint(run, facts), *too_few_points(run)]
     if len(run.losses) >= MIN_POINTS:
         findings += _of_curve(run, facts, broken, downsampled=downsampled)
     findings = [_priced(_for_weights(finding, facts), run, facts) for finding in findings]
-    findings.sort(key=lambda finding: -finding.severity)
-    verdict = _verdict(findings, run)
+    stars = _stars(run, _verdict(findings, run), facts)
+    findings = sorted([*others, *findings], key=lambda finding: -finding.severity)
     return Opinion(
-        verdict,
+        _verdict(findings, run),
         tuple(findings),
-        _stars(run, verdict, facts),
+        stars,
         recorded_validation(run.validations),
         run.ends_bad,
         StepLoss(run.steps[-1], run.losses[-1]) if run.losses else None,
