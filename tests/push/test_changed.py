@@ -305,3 +305,34 @@ def test_nothing_of_another_model_is_touched_by_an_update(
     assert len([row for row in after if row not in others]) == 1
     assert stored_objects(service, configured.user_id) == folders
     service.close()
+
+
+def test_a_log_without_losses_is_a_correction_too_and_a_missing_log_is_none(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    directory = write_adapter(tmp_path / "out")
+    model = run("push", str(directory), "--dataset", dataset, "--json").data["model_id"]
+    state = trainer_state([], {}) | {
+        "global_step": 40,
+        "log_history": [{"step": 40, "train_loss": 2.5}],
+    }
+    log = directory / "trainer_state.json"
+    log.write_text(json.dumps(state))
+    assert "the metrics" in run("push", str(directory)).err
+    assert run("push", str(directory), "--update").code == 0
+    assert run("push", str(directory), "--json").data["existed"]
+    [row] = rows(configured, f"model_artifacts?id=eq.{model}")
+    assert row["training_summary"]["total_steps"] == 40  # type: ignore[index]
+    log.unlink()
+    assert run("push", str(directory), "--json").data["existed"]
+
+
+def test_a_run_that_diverged_is_the_same_one_when_it_is_pushed_again(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    state = trainer_state([2.0, float("nan"), 1e9], {20: float("inf")})
+    directory = str(write_adapter(tmp_path / "out", state=state))
+    first = run("push", directory, "--dataset", dataset, "--json").data
+    again = run("push", directory, "--json")
+    assert again.code == 0, again.err
+    assert (again.data["model_id"], again.data["existed"]) == (first["model_id"], True)

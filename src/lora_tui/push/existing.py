@@ -22,6 +22,8 @@ from lora_tui.push.identity import (
     metrics_digest,
     same_points,
 )
+from lora_tui.push.job_rows import point_rows
+from lora_tui.push.trainer_state import TrainingLog
 from lora_tui.text import terminal_safe
 
 METRICS: Final = "metrics_sha256"
@@ -62,7 +64,7 @@ class Existing:
 
 
 def find_existing(
-    gateway: Gateway, user_id: str, adapter: LocalAdapter, points: Sequence[Row], name: str | None
+    gateway: Gateway, user_id: str, adapter: LocalAdapter, log: TrainingLog, name: str | None
 ) -> list[Existing]:
     """The pushed models of a user with these weights, those with the fewest changes first.
 
@@ -80,7 +82,7 @@ def find_existing(
             continue  # a harvested model with these weights is not one that was pushed
         artifact = rest.artifact_by_job(job_id)
         if artifact is not None:
-            found[job_id] = compare(gateway, job, artifact, adapter, points, name)
+            found[job_id] = compare(gateway, job, artifact, adapter, log, name)
     return sorted(found.values(), key=lambda model: len(model.changes.phrases))
 
 
@@ -89,20 +91,21 @@ def compare(
     job: Row,
     artifact: Row,
     adapter: LocalAdapter,
-    points: Sequence[Row],
+    log: TrainingLog,
     name: str | None,
 ) -> Existing:
     """The model of a job, with what differs between it and the adapter on this disk.
 
-    Without `points` or `name` the stored ones are right.
+    With an empty log, or without `name`, the stored metrics or the stored name are right.
     """
+    points = point_rows(str(job["id"]), adapter, log)
     before = terminal_safe(artifact.get("name"), limit=200)
     renamed = name is not None and name != artifact.get("name")
     changes = Changes(
         config=tuple(_config_changes(gateway, artifact, adapter)),
         files=tuple(_file_changes(artifact, adapter)),
         name=(f'name "{before}" → "{terminal_safe(name, limit=200)}"',) if renamed else (),
-        metrics=tuple(_metric_changes(gateway.rest, job, artifact, points)),
+        metrics=tuple(_metric_changes(gateway.rest, job, artifact, points, log)),
     )
     return Existing(job, artifact, changes)
 
@@ -153,13 +156,15 @@ def _file_changes(artifact: Row, adapter: LocalAdapter) -> Iterator[str]:
         yield f"{terminal_safe(name, limit=80)} is stored, and not in the directory"
 
 
-def _metric_changes(rest: Rest, job: Row, artifact: Row, points: Sequence[Row]) -> Iterator[str]:
+def _metric_changes(
+    rest: Rest, job: Row, artifact: Row, points: Sequence[Row], log: TrainingLog
+) -> Iterator[str]:
     recorded = mapping(artifact.get("configuration")).get(METRICS)
-    if not points or recorded == metrics_digest(points):
+    if log == TrainingLog() or recorded == metrics_digest(points, log.summary()):
         return
     stored = [point for page in rest.metric_points(str(job["id"])) for point in page]
+    if recorded is None and (not points or same_points(stored, points)):
+        return  # an earlier version wrote them
     if recorded is None and job.get("external_job_id") and stored:
         return  # the worker logged them: they stay
-    if recorded is None and same_points(stored, points):
-        return  # an earlier version wrote them
     yield f"the metrics ({formats.counted(len(stored), 'point')} stored, {len(points)} now)"

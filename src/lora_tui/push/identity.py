@@ -79,13 +79,13 @@ def config_changes(stored: bytes, local: bytes) -> list[str]:
     return changes if more <= 0 else [*changes[:_MOST_CHANGES], f"{more} more settings"]
 
 
-def metrics_digest(points: Sequence[Row]) -> str:
-    """SHA-256 of metric points: their values without ids and times."""
+def metrics_digest(points: Sequence[Row], summary: Mapping[str, Any]) -> str:
+    """SHA-256 of the values of metric points, without ids and times, and of the log's summary."""
     left_out = {"id", "job_id", "timestamp"}
     values = [
         {key: value for key, value in point.items() if key not in left_out} for point in points
     ]
-    return hashlib.sha256(_text(values).encode()).hexdigest()
+    return hashlib.sha256(_text([values, summary]).encode()).hexdigest()
 
 
 def same_points(stored: Sequence[Row], local: Sequence[Row]) -> bool:

@@ -16,7 +16,14 @@ from lora_tui.json_values import Row, mapping
 from lora_tui.push.checkpoint import find_weights_step
 from lora_tui.push.directory import LocalAdapter, training_settings
 from lora_tui.push.existing import Changes, Existing, compare, find_existing
-from lora_tui.push.identity import canonical_config, job_id_of, job_id_of_weights, major, next_name
+from lora_tui.push.identity import (
+    canonical_config,
+    job_id_of,
+    job_id_of_weights,
+    major,
+    metrics_digest,
+    next_name,
+)
 from lora_tui.push.job_rows import job_row, point_rows, run_columns
 from lora_tui.push.trainer_state import TrainingLog
 from lora_tui.text import terminal_safe
@@ -67,6 +74,11 @@ class Plan:
         return {**self.log.summary(), **(weights.summary() if weights else {})}
 
     @property
+    def metrics_digest(self) -> str:
+        """What tells whether a later push brings other metrics."""
+        return metrics_digest(self.points, self.log.summary())
+
+    @property
     def model_id(self) -> str:
         """The id of the model, existing or to be made."""
         return self.identity.artifact_id if self.artifact is None else str(self.artifact["id"])
@@ -98,18 +110,17 @@ def plan_push(
                 f"There is no such {what}: the name has control characters, or is not UTF-8",
                 details=terminal_safe(word, limit=60) or None,
             )
-    points = point_rows("", adapter, log)
     if job is not None:
         row = _find_job(gateway.rest, user_id, job)
         artifact = gateway.rest.artifact_by_job(str(row["id"]))
-        found = [] if artifact is None else [compare(gateway, row, artifact, adapter, points, name)]
+        found = [] if artifact is None else [compare(gateway, row, artifact, adapter, log, name)]
         if when_changed is WhenChanged.NEW_VERSION:
             raise UsageError(
                 "A job can have only one model",
                 remedy="leave out --job, so that the new version gets a job of its own",
             )
     else:
-        found = find_existing(gateway, user_id, adapter, points, name)
+        found = find_existing(gateway, user_id, adapter, log, name)
     live = [model for model in found if not model.deleted]
     there = _chosen(found, live, when_changed, by_job=job is not None)
     if there is not None:

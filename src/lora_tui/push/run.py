@@ -25,7 +25,7 @@ from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.json_values import Row
 from lora_tui.processes import new_identity
 from lora_tui.push.existing import METRICS
-from lora_tui.push.identity import major, metrics_digest
+from lora_tui.push.identity import major
 from lora_tui.push.plan import LONGEST_NAME, Plan
 from lora_tui.push.send import send_file, write_points
 from lora_tui.push.update import update_model
@@ -128,8 +128,8 @@ def _push(
         row = artifact_row(plan.job, points, stored, weights)
         row |= {"name": plan.name, **_version(plan)}
         row["training_summary"] = {**row["training_summary"], **plan.summary}
-        if ours:
-            row["configuration"][METRICS] = metrics_digest(plan.points)
+        if ours or not (plan.points or plan.job.get("external_job_id")):
+            row["configuration"][METRICS] = plan.metrics_digest
         check_stored(gateway.storage, identity, stored)
         artifact, existed = write_artifact(rest, row)
     elif plan.changes:

@@ -23,7 +23,6 @@ from lora_tui.harvest.receipts import Owner, Receipts
 from lora_tui.json_values import Row, mapping
 from lora_tui.push.directory import LocalFile, training_settings
 from lora_tui.push.existing import METRICS, recorded_sha256
-from lora_tui.push.identity import metrics_digest
 from lora_tui.push.job_rows import run_columns
 from lora_tui.push.plan import Plan
 from lora_tui.push.send import send_file, write_points
@@ -67,7 +66,8 @@ def update_model(
     check()
     check_stored(gateway.storage, place, stored)
     job, values = _changed_job(gateway, plan), dict[str, Any]()
-    if write_points(rest, job, plan.points):
+    if plan.changes.metrics:
+        write_points(rest, job, plan.points)
         points = (point for page in rest.metric_points(place.job_id) for point in page)
         values = artifact_row(job, points, stored)
         values = {
@@ -121,7 +121,7 @@ def _columns(plan: Plan, job: Row, stored: list[StoredFile]) -> dict[str, Any]:
     if not job.get("external_job_id"):
         configuration["hyperparameters"] = job.get("hyperparameters")
     if plan.changes.metrics:
-        configuration[METRICS] = metrics_digest(plan.points)
+        configuration[METRICS] = plan.metrics_digest
     return {
         "name": plan.name,
         "configuration": configuration,
