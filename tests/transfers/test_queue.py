@@ -95,6 +95,20 @@ def test_a_file_that_is_stopped_while_it_runs_goes_on_from_there(
     assert server.sent - sent < len(server.behaviour.content)
 
 
+def test_a_download_whose_directory_is_gone_fails_at_once_and_not_after_its_last_byte(
+    world: World, server: FileServer, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_tui.transfers.fetch_bytes.NOTE_SECONDS", 0.05)
+    server.behaviour.rate, server.behaviour.hold_at = 1_000_000, 400_000
+    put(world, "weights.bin")
+    runner.start()
+    until(lambda: rows(world)[0].bytes_done > 100_000)
+    world.directory.rename(world.home / "moved")
+    until(lambda: rows(world)[0].state is TransferState.FAILED)
+    assert rows(world)[0].error == "The model's directory was replaced during the download"
+    until(lambda: server.open_now == 0)
+
+
 def test_a_call_that_waits_for_a_paused_file_is_told(world: World, server: FileServer) -> None:
     server.behaviour.rate, server.behaviour.hold_at = 500_000, 500_000
 

@@ -25,6 +25,7 @@ from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.transfers import TransferList, TransfersScreen
 from lora_tui.transfers.control import Control, control
 from lora_tui.widgets.screen_bars import KeyBar, TitleBar
+from lora_tui.widgets.transfer_line import transfer_lines
 from tests.tui.conftest import Open, screen_text, toasts, type_at_once, until
 from tests.tui.library import (
     HOSTILE_NAMES,
@@ -643,3 +644,16 @@ async def test_a_file_that_failed_without_a_session_names_the_key_that_signs_in(
         await pilot.press("t")
         await until(pilot, lambda: "press L to sign in" in screen_text(app))
         assert "lora-tui login" not in screen_text(app)
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(46, "in 00:46"), (5 * 3600, "in 5 h")])
+def test_a_long_time_left_is_in_hours_and_apart_from_the_rate(
+    library: Library, seconds: int, shown: str
+) -> None:
+    library.fill(count=1)
+    put(library, TransferState.RUNNING)
+    with closing(open_cache(library.path)) as db:
+        (row,) = queue.active_transfers(db)
+    row = row._replace(bytes_done=0, bytes_total=200 * seconds)
+    (line, *_) = transfer_lines(row, 76, rate=200.0)
+    assert "".join(text for text, _ in line).rstrip().endswith(f"200 B/s {shown:>8}")

@@ -305,10 +305,15 @@ class _Fetch:
         self._options.progress(pieces.done, pieces.total, self._retries)
 
     def _write_note_sometimes(self) -> None:
-        """In a thread, as flushing a second's bytes to the disk may take longer than a second."""
+        """In a thread, as flushing a second's bytes to the disk may take longer than a second.
+
+        Raises DiskError where the file or its directory is gone: what is still to come would be
+        fetched in vain.
+        """
         now = time.monotonic()
         if now - self._noted_at < NOTE_SECONDS:
             return
+        self._part.check_in_place()
         if self._noting is None or not self._noting.is_alive():
             self._noted_at = now
             self._noting = threading.Thread(target=self._note, name="note", daemon=True)

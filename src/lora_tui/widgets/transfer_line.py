@@ -202,4 +202,7 @@ def _left(row: Transfer, rate: float | None) -> str:
     from lora_tui.transfers.rate import seconds_left  # late: the status bar needs only the bar
 
     left = seconds_left([row], rate)
-    return "" if left is None else f"in {formats.duration(left)}"
+    if left is None:
+        return ""
+    text = f"in {formats.duration(left)}"
+    return text if len(text) < _LEFT else f"in {left / 3600:,.0f} h"
