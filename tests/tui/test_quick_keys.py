@@ -7,8 +7,8 @@ from textual import events
 
 from lora_tui.screens.model import ModelScreen
 from lora_tui.screens.models import ModelsScreen
-from tests.tui.conftest import Open, screen_text, until
-from tests.tui.library import Library
+from tests.tui.conftest import Open, screen_text, type_at_once, until
+from tests.tui.library import FakeWriters, Library
 
 
 @pytest.mark.slow
@@ -35,6 +35,20 @@ async def test_a_second_key_closes_nothing_below_what_the_first_has_closed(
         assert app.is_running
         assert not app._exit
         assert isinstance(app.screen_stack[0], ModelsScreen)
+
+
+@pytest.mark.parametrize("keys", [("d",), ("t", "h", "question_mark"), ("enter", "i", "d")])
+async def test_keys_behind_the_one_that_quits_do_nothing(
+    library: Library, open_app: Open, writers: FakeWriters, keys: tuple[str, ...]
+) -> None:
+    library.fill(count=5)
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        type_at_once(app, "q", *keys)
+        await until(pilot, lambda: app._exit)
+    assert not app.crashed
+    assert not [call for call in writers.asked if call[0] == "download"]
+    assert "ModelsScreen.download" not in app.actions
 
 
 async def test_two_enters_open_a_model_once(library: Library, open_app: Open) -> None:

@@ -66,7 +66,8 @@ class StartsCalls:
                 if self.is_alive:
                     then(result)
 
-        node.run_worker(run(), name=name, group=exclusive or name, exclusive=exclusive is not None)
+        # not run(): a coroutine that is never begun, as at the end, would be warned about
+        node.run_worker(run, name=name, group=exclusive or name, exclusive=exclusive is not None)
 
 
 async def in_background(

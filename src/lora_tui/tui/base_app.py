@@ -159,10 +159,16 @@ class BaseApp(App[None], StartsCalls):
         return self.is_running and not self._exit
 
     async def on_event(self, event: events.Event) -> None:
-        """Count typed keys; on a terminal that is too small, accept only keys that quit."""
+        """Count typed keys; on a terminal that is too small, accept only keys that quit.
+
+        Keys that were typed ahead of the end are nobody's: a new screen would have no widgets, and
+        a download would begin that nobody sees.
+        """
         if isinstance(event, events.Key | events.Paste):
             self.keys_pressed += 1
         is_typed = isinstance(event, events.Key | events.Paste | events.MouseEvent)
+        if is_typed and self._exit:
+            return
         if is_typed and not event.is_forwarded and self._shows_nothing:
             if isinstance(event, events.Key) and event.key in self._quit_keys:
                 self.exit()  # nobody could read a confirmation; downloads continue later
