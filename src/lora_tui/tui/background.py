@@ -67,7 +67,13 @@ class StartsCalls:
                     then(result)
 
         # not run(): a coroutine that is never begun, as at the end, would be warned about
-        node.run_worker(run, name=name, group=exclusive or name, exclusive=exclusive is not None)
+        group = exclusive or name
+        node.run_worker(  # mypy can't tell what a function of a coroutine returns here
+            run,  # type: ignore[arg-type]
+            name=name,
+            group=group,
+            exclusive=exclusive is not None,
+        )
 
 
 async def in_background(
