@@ -101,6 +101,7 @@ def test_a_configuration_without_a_type_is_a_problem() -> None:
         ({"exclude_modules": ["q_proj"]}, "PEFT ignores the weights of model.layers.0"),
         ({"lora_alpha": -4}, "an alpha of -4 inverts"),
         ({"lora_alpha": 0}, "an alpha of 0 disables"),
+        ({"lora_alpha": float("nan")}, "the alpha is no finite number"),
         ({"use_dora": True}, "no magnitudes"),
         ({"modules_to_save": ["lm_head"]}, "no weights of lm_head (modules_to_save)"),
         ({"init_lora_weights": "corda"}, "a base that preprocess_corda prepared"),

@@ -215,7 +215,9 @@ def test_what_peft_refuses_is_said_on_stderr_with_exit_code_6(run: Run, tmp_path
 
 
 def test_an_adapter_of_mlx_says_its_rank_and_its_scaling(run: Run, tmp_path: Path) -> None:
-    data = run("inspect", str(write_saved("mlx_single", tmp_path)), "--json").data
+    directory = write_saved("mlx_single", tmp_path)
+    (directory / "0000100_adapters.safetensors").touch()  # a checkpoint
+    data = run("inspect", str(directory), "--json").data
     assert (data["format"], data["ranks"]) == ("MLX", {"8": sum(data["ranks"].values())})
     assert set(data["scaling"]) == {"20.0"}
     assert data["config"]["base_model"] == "mlx-community/Qwen2.5-7B-Instruct-4bit"

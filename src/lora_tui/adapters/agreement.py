@@ -215,6 +215,8 @@ def _settings(header: LoraHeader, config: AdapterConfig) -> list[str]:
         found.append(f"an alpha of {formats.number(negative[0])} inverts what was trained")
     if 0 in alphas:
         found.append("an alpha of 0 disables the adapter")
+    if config.alpha is None:
+        found.append("the alpha is no finite number, so the scaling is unknown")
     method = config.init_lora_weights
     if method.lower().startswith("corda"):
         found.append("CorDA's initialisation loads only on a base that preprocess_corda prepared")

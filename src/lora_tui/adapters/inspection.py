@@ -37,6 +37,8 @@ CONFIG: Final = "adapter_config.json"
 
 _FIRST_READ: Final = 128 * 1024
 """Bytes; enough for the header of most adapters, so that one request suffices."""
+_USUAL_NAMES: Final = ("adapters.safetensors", "pytorch_lora_weights.safetensors")
+"""Of MLX, which keeps its checkpoints beside it, and of diffusers."""
 _SCALARS: Final = {"F16": "<e", "F32": "<f", "F64": "<d"}
 _MOST_ALPHAS: Final = 20_000
 _LAYOUTS: Final = {
@@ -243,8 +245,9 @@ def _weights_in(directory: Path) -> tuple[Path, tuple[str, ...]]:
     """
     folders = tuple(sorted(path.parent.name for path in directory.glob(f"*/{WEIGHTS}")))
     shown = tuple(terminal_safe(name, limit=80) for name in folders)
-    if (directory / WEIGHTS).is_file():
-        return directory / WEIGHTS, shown
+    for name in (WEIGHTS, *_USUAL_NAMES):
+        if (directory / name).is_file():
+            return directory / name, shown
     found = sorted(file.name for file in directory.glob("*.safetensors") if file.is_file())
     if found or not folders:
         return directory / _only_one(found, str(directory)), shown
