@@ -76,6 +76,19 @@ def test_weights_that_match_their_configuration_have_neither_problems_nor_remark
         ({"eva_config": "yes"}, "eva_config is yes, not an object"),
         ({"bias": "some"}, "no bias setting some"),
         ({"trainable_token_indices": [1, 2]}, "the file has none of them"),
+        ({"trainable_token_indices": []}, "the file has none of them"),
+        ({"trainable_token_indices": "1"}, "trainable_token_indices is 1"),
+        ({"r": True}, "not a whole number"),
+        ({"lora_dropout": 1.5}, "more than 1"),
+        ({"lora_dropout": None}, "the dropout (lora_dropout) is null"),
+        ({"init_lora_weights": 1}, "neither a name"),
+        ({"layer_replication": [[0, 1], [0]]}, "no list of pairs"),
+        ({"target_modules": 5}, "target_modules is 5"),
+        ({"target_modules": ["q_proj", 5]}, "has something that is no name"),
+        ({"exclude_modules": 5}, "exclude_modules is 5"),
+        ({"modules_to_save": "lm_head"}, "modules_to_save is lm_head"),
+        ({"layers_to_transform": "0"}, "layers_to_transform is 0"),
+        ({"monteclora_config": 5}, "monteclora_config is 5"),
     ],
 )
 def test_what_peft_refuses_is_a_problem(changed: dict[str, Any], said: str) -> None:
@@ -129,7 +142,8 @@ def test_what_peft_loads_is_a_remark_and_no_problem(changed: dict[str, Any], sai
         {"modules_to_save": [], "bias": "lora_only", "task_type": None},
         {"exclude_modules": r".*layers\.1.*"},
         {"an_option_of_tomorrow": {"a": 1}},
-        {"init_lora_weights": "gaussian"},
+        {"init_lora_weights": "Gaussian"},
+        {"lora_dropout": -1, "megatron_core": "megatron.core", "use_rslora": False},
     ],
 )
 def test_settings_that_fit_the_weights_are_silent(changed: dict[str, Any]) -> None:

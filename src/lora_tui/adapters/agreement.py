@@ -29,7 +29,7 @@ from lora_tui.text import terminal_safe
 _TRAINED_TOKENS: Final = "trainable_tokens_delta"
 _MAGNITUDE: Final = "lora_magnitude_vector"
 _INITIALISATIONS: Final = re.compile(
-    r"true|false|gaussian|olora|mica|orthogonal|eva|loftq|lora_ga|corda|pissa(_niter_\d+)?"
+    r"true|false|(?i:gaussian|olora|mica)|orthogonal|eva|loftq|lora_ga|corda|pissa(_niter_\d+)?"
 )
 """What PEFT 0.21 takes as `init_lora_weights` (tuners/lora/layer.py, update_layer)."""
 _HEADS: Final = ("classifier", "score", "qa_outputs")
@@ -218,9 +218,9 @@ def _settings(header: LoraHeader, config: AdapterConfig) -> list[str]:
     if config.alpha is None:
         found.append("the alpha is no finite number, so the scaling is unknown")
     method = config.init_lora_weights
-    if method.lower().startswith("corda"):
+    if method.startswith("corda"):
         found.append("CorDA's initialisation loads only on a base that preprocess_corda prepared")
-    elif not _INITIALISATIONS.fullmatch(method.lower()):
+    elif not _INITIALISATIONS.fullmatch(method):
         found.append(f"PEFT 0.21 has no initialisation {method} (init_lora_weights) and fails")
     magnitudes = any(_MAGNITUDE in name for name in header.other_tensors)
     if config.dora and header.modules and not magnitudes:

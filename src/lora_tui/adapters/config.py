@@ -315,7 +315,7 @@ def _tokens(value: object) -> dict[str, int]:
     return {
         terminal_safe(name, limit=300): len(tokens)
         for name, tokens in found.items()
-        if isinstance(tokens, list) and tokens
+        if isinstance(tokens, list)
     }
 
 

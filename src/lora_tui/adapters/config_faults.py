@@ -18,7 +18,7 @@ from lora_tui.text import terminal_safe
 _MAX_FAULTS: Final = 8
 _SUB_CONFIGURATIONS: Final = (
     "velora_config", "kasa_config", "eva_config", "corda_config", "lora_ga_config", "arrow_config",
-    "use_bdlora",
+    "use_bdlora", "monteclora_config",
 )  # fmt: skip
 
 
@@ -26,7 +26,12 @@ def config_faults(table: Mapping[str, Any]) -> tuple[str, ...]:
     """Sentences: why PEFT refuses this configuration."""
     found = _type_faults(table)
     if not found and table["peft_type"] == LORA:
-        found = [*_setting_faults(table), *_pattern_faults(table), *_target_faults(table)]
+        found = [
+            *_setting_faults(table),
+            *_list_faults(table),
+            *_pattern_faults(table),
+            *_target_faults(table),
+        ]
     return tuple(found[:_MAX_FAULTS])
 
 
@@ -51,13 +56,20 @@ def _type_faults(table: Mapping[str, Any]) -> list[str]:
 def _setting_faults(table: Mapping[str, Any]) -> list[str]:
     found = []
     rank, alpha = table.get("r", 8), table.get("lora_alpha", 8)
-    if not isinstance(rank, int):
+    if not isinstance(rank, int) or isinstance(rank, bool):
         found.append(f"the rank (r) is {_shown(rank)}, not a whole number")
     elif rank <= 0:
         found.append(f"the rank (r) is {rank}: PEFT accepts only ranks above 0")
     if not isinstance(alpha, int | float):
         found.append(f"the alpha (lora_alpha) is {_shown(alpha)}, not a number")
+    dropout = table.get("lora_dropout", 0.0)
+    if not isinstance(dropout, int | float):
+        found.append(f"the dropout (lora_dropout) is {_shown(dropout)}, not a number")
+    elif dropout > 1:
+        found.append(f"the dropout (lora_dropout) is {_shown(dropout)}, more than 1")
     method, dora = table.get("init_lora_weights", True), table.get("use_dora")
+    if not isinstance(method, bool | str | None):
+        found.append(f"init_lora_weights is {_shown(method)}, neither a name nor true or false")
     if table.get("lora_bias"):
         if not isinstance(method, bool):
             found.append(f"lora_bias does not work with init_lora_weights {_shown(method)} in PEFT")
@@ -73,6 +85,30 @@ def _setting_faults(table: Mapping[str, Any]) -> list[str]:
     bias = table.get("bias", "none")
     if not isinstance(bias, str) or not (bias in ("none", "all") or bias.endswith("_only")):
         found.append(f"PEFT has no bias setting {_shown(bias)}")
+    return found
+
+
+def _list_faults(table: Mapping[str, Any]) -> list[str]:
+    """Settings that are no list, or a list of other things than PEFT goes through."""
+    found = []
+    for name in ("target_modules", "exclude_modules", "modules_to_save"):
+        value = table.get(name)
+        as_text = isinstance(value, str) and name != "modules_to_save"
+        if not as_text and not isinstance(value, list | dict | None):
+            found.append(f"{name} is {_shown(value)}, not a list of names")
+        elif isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            found.append(f"{name} has something that is no name")
+    layers = table.get("layers_to_transform")
+    if not isinstance(layers, int | list | None):
+        found.append(f"layers_to_transform is {_shown(layers)}, not numbers of layers")
+    tokens = table.get("trainable_token_indices")
+    if not isinstance(tokens, list | dict | None):
+        found.append(f"trainable_token_indices is {_shown(tokens)}, not a list of tokens")
+    copies = table.get("layer_replication") or []
+    if not isinstance(copies, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 for pair in copies
+    ):
+        found.append("layer_replication is no list of pairs")
     return found
 
 
