@@ -176,7 +176,8 @@ def test_what_every_server_refuses_is_said_with_its_remedy(
         (line,) = remarks(served, program)
         assert "refuses" in line
         assert word in line
-        assert "merge it into its base model with PEFT" in line
+        unmerged = {"lora_bias", "layer_replication"} & settings.keys()
+        assert ("use it with PEFT" if unmerged else "merge it into its base model") in line
     assert remarks(served, "peft") == ()
 
 
@@ -266,11 +267,25 @@ def test_another_type_of_adapter_is_named_and_no_server_is_said_to_load_it(tmp_p
     for program in SERVERS:
         (line,) = remarks(served, program)
         assert "LoRA" in line
+    assert "merge_and_unload" in snippet(served, "peft")
+    prompts = {"prompt_embeddings": [4, 64]}
+    served = adapter(tmp_path / "prompts", prompts, peft_type="PROMPT_TUNING")
     assert "merge_and_unload" not in snippet(served, "peft")
+    for program in SERVERS:
+        assert "can't merge it" in remarks(served, program)[0]
+
+
+def test_a_model_of_images_or_sound_is_said_to_be_no_model_of_text(tmp_path: Path) -> None:
+    noted = {"base_model_class": "ViTForImageClassification", "parent_library": "transformers"}
+    served = adapter(tmp_path, task_type=None, auto_mapping=noted)
+    for program in SERVERS:
+        (line,) = remarks(served, program)
+        assert "ViTForImageClassification" in line
+    assert "AutoImageProcessor" in snippet(served, "peft")
 
 
 def test_a_configuration_that_peft_refuses_is_said(tmp_path: Path) -> None:
-    assert "refuses the configuration" in remarks(adapter(tmp_path, r=0), "peft")[0]
+    assert "PEFT refuses it" in remarks(adapter(tmp_path, r=0), "peft")[0]
 
 
 def test_a_directory_that_can_not_be_read_still_has_its_snippets(tmp_path: Path) -> None:

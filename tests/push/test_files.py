@@ -165,3 +165,25 @@ def test_the_tokenizer_and_processor_of_every_family_go_along(
     [row] = rows(configured, f"model_artifacts?id=eq.{ran.data['model_id']}")
     assert set(names) <= row["artifacts"].keys()  # type: ignore[attr-defined]
     assert "rng_state.pth" not in ran.data["sent"]
+
+
+def test_an_adapter_in_a_folder_of_its_own_is_named(run: Run, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "out" / "support")
+    ran = run("push", str(tmp_path / "out"))
+    assert ran.code == 3
+    assert "name one of its adapters: support" in ran.err.lower()
+
+
+def test_a_configuration_that_peft_would_not_load_is_refused(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path
+) -> None:
+    directory = write_adapter(tmp_path / "out")
+    path = directory / "adapter_config.json"
+    since = len(configured.requests())
+    config = json.loads(path.read_text())
+    for wrong in ({"r": 0}, {"peft_type": "NEWER"}, {"bias": "some"}, {"rank_pattern": {"(": 4}}):
+        path.write_text(json.dumps(config | wrong))
+        ran = run("push", str(directory), "--dataset", dataset)
+        assert ran.code == 6, (wrong, ran.err)
+        assert "PEFT would not load this adapter" in ran.err
+    assert writes(configured, since) == []

@@ -14,9 +14,10 @@ from typing import Final
 from lora_tui import formats
 from lora_tui.adapters.config import AdapterConfig, module_settings
 from lora_tui.adapters.patterns import Work
-from lora_tui.adapters.snippets import CAUSAL, AdapterContents, ServedAdapter
+from lora_tui.adapters.snippets import CAUSAL, AdapterContents, ServedAdapter, can_merge
 
 _MERGE: Final = "merge it into its base model with PEFT, as its snippet says, and serve that"
+_USE_PEFT: Final = "use it with PEFT, which can't merge it into its base model"
 _PLAIN_INITS: Final = ("true", "false", "gaussian", "eva", "orthogonal", "mica", "lora_ga")
 """Initialisations that leave the base model as it is; with all others (PiSSA, OLoRA, CorDA,
 LoftQ …) PEFT changes its weights when it loads the adapter."""
@@ -37,10 +38,11 @@ def remarks(served: ServedAdapter, program: str) -> tuple[str, ...]:
     if config is None:
         return ()
     lines = list(_REMARKS[program](served, config))
-    first = next((number for number, line in enumerate(lines) if _MERGE in line), 0)
+    remedy = _remedy(config)
+    first = next((number for number, line in enumerate(lines) if remedy in line), 0)
     # the same remedy is given once
     return tuple(
-        line.replace(f": {_MERGE}.", ".") if number > first else line
+        line.replace(f": {remedy}.", ".") if number > first else line
         for number, line in enumerate(lines)
     )
 
@@ -48,7 +50,7 @@ def remarks(served: ServedAdapter, program: str) -> tuple[str, ...]:
 def _vllm(served: ServedAdapter, config: AdapterConfig) -> Iterator[str]:
     contents = served.contents
     if not config.is_lora or config.format != "PEFT":
-        yield f"vLLM loads only LoRA adapters of PEFT, and this is {_type(config)}: {_MERGE}."
+        yield _no_lora("vLLM loads", config)
         return
     refused = [
         *config.variants,
@@ -59,12 +61,12 @@ def _vllm(served: ServedAdapter, config: AdapterConfig) -> Iterator[str]:
         *_saved(config, contents, (*config.modules_to_save, *_HEADS)),
     ]
     if refused:
-        yield f"vLLM refuses {_listed(refused)}: {_MERGE}."
+        yield f"vLLM refuses {_listed(refused)}: {_remedy(config)}."
     if config.init_lora_weights.lower() not in _PLAIN_INITS:
         yield (
             f"vLLM refuses init_lora_weights {config.init_lora_weights}, which changes the base"
             " model: save the adapter with path_initial_model_for_weight_conversion, or"
-            f" {_MERGE}."
+            f" {_remedy(config)}."
         )
     if contents.keyed:
         yield "vLLM refuses names such as lora_A.default.weight: save it with save_pretrained."
@@ -80,7 +82,7 @@ def _vllm(served: ServedAdapter, config: AdapterConfig) -> Iterator[str]:
         )
     if served.rank is None:
         yield "The rank is not known: 16 after --max-lora-rank is a placeholder."
-    yield from _other_task("vLLM", config, "a model with a head is served with --runner pooling")
+    yield from _other_task("vLLM", served, "one with a head is served with --runner pooling")
 
 
 def _llama_cpp(served: ServedAdapter, config: AdapterConfig) -> Iterator[str]:
@@ -96,7 +98,7 @@ def _llama_cpp(served: ServedAdapter, config: AdapterConfig) -> Iterator[str]:
             "A comma separates files in --lora, so the GGUF file is written to the working"
             " directory, not beside the adapter."
         )
-    yield from _other_task("llama.cpp", config, "its server generates text or embeds it")
+    yield from _other_task("llama.cpp", served, "its server generates text, or embeds it")
 
 
 def _ollama(served: ServedAdapter, config: AdapterConfig) -> Iterator[str]:
@@ -108,16 +110,16 @@ def _ollama(served: ServedAdapter, config: AdapterConfig) -> Iterator[str]:
             f"Ollama reads lora_alpha only as a whole number without sign and point, and this is"
             f" {formats.number(alpha)}: write it so in a copy, or convert it for llama.cpp."
         )
-    yield from _other_task("Ollama", config, "it generates text")
+    yield from _other_task("Ollama", served, "it generates text, or embeds it")
 
 
 def _peft(served: ServedAdapter, config: AdapterConfig) -> Iterator[str]:
     contents = served.contents
     if config.format != "PEFT":
-        yield f"PEFT does not load it: it is {_type(config)}."
+        yield f"PEFT does not load it: it is an adapter of {config.format}."
         return
     for fault in config.faults:
-        yield f"PEFT refuses the configuration: {fault}."
+        yield f"PEFT refuses it: {fault}."
     if contents.unprefixed or contents.keyed:
         yield (
             "PEFT loads nothing of it, with no more than a warning: the names in the file "
@@ -134,7 +136,7 @@ def _converted(
 ) -> Iterator[str]:
     """What holds for every server that turns the adapter into a GGUF file."""
     if not config.is_lora or config.format != "PEFT":
-        yield f"{converter} takes only LoRA adapters of PEFT; this is {_type(config)}: {_MERGE}."
+        yield _no_lora(f"{converter} takes", config)
         return
     saved = {part for name in contents.saved for part in name.split(".")}
     refused = [
@@ -147,11 +149,11 @@ def _converted(
         *_saved(config, contents, config.modules_to_save),
     ]
     if refused:
-        yield f"{converter} refuses {_listed(refused)}: {_MERGE}."
+        yield f"{converter} refuses {_listed(refused)}: {_remedy(config)}."
     if config.init_lora_weights.lower() not in _PLAIN_INITS:
         yield (
             f"{server} would answer wrongly: init_lora_weights {config.init_lora_weights} changes"
-            f" the base model, which {server} loads unchanged: {_MERGE}."
+            f" the base model, which {server} loads unchanged: {_remedy(config)}."
         )
     yield from _scale(server, config, contents)
 
@@ -174,10 +176,12 @@ def _scale(server: str, config: AdapterConfig, contents: AdapterContents) -> Ite
         return
     name, (given, meant) = example[0], map(formats.number, example[1:])
     why = "rsLoRA" if config.rslora else "alpha_pattern"
-    remedy = _MERGE
+    remedy = _remedy(config)
     if len(factors) == 1:
-        alpha = formats.number(config.alpha * next(iter(factors)))
-        remedy = f"convert a copy of the directory whose lora_alpha is {alpha}"
+        alpha = config.alpha * next(iter(factors))
+        remedy = f"convert a copy of the directory whose lora_alpha is {formats.number(alpha)}"
+        if server == "Ollama" and not alpha.is_integer():
+            remedy += ", with llama.cpp's converter, because Ollama reads whole numbers only"
     yield (
         f"{server} would scale {name} by {given} in place of {meant}, because it does not know"
         f" {why}: {remedy}."
@@ -202,18 +206,24 @@ def _saved(config: AdapterConfig, contents: AdapterContents, known: Iterable[str
     return sorted(found)
 
 
-def _other_task(server: str, config: AdapterConfig, what: str) -> Iterator[str]:
-    if config.task_type in _TASKS:
-        yield (
-            f"This adapter is for {_TASKS[config.task_type]}: {server} may refuse its base model"
-            f" ({what})."
-        )
+def _other_task(server: str, served: ServedAdapter, what: str) -> Iterator[str]:
+    task = _TASKS.get(served.config.task_type) if served.config is not None else None
+    base = served.contents.base_class
+    if task is None and base and not base.endswith("ForCausalLM"):
+        task = base
+    if task is not None:
+        yield f"This adapter is for {task}: {server} may refuse its base model ({what})."
 
 
-def _type(config: AdapterConfig) -> str:
+def _no_lora(who: str, config: AdapterConfig) -> str:
     if config.format != "PEFT":
-        return f"one of {config.format}"
-    return config.kind.title if config.kind is not None else config.peft_type or "of no type"
+        return f"{who} only LoRA adapters of PEFT, and this is one of {config.format}."
+    kind = config.kind.title if config.kind is not None else config.peft_type or "of no type"
+    return f"{who} only LoRA adapters of PEFT, and this is {kind}: {_remedy(config)}."
+
+
+def _remedy(config: AdapterConfig) -> str:
+    return _MERGE if can_merge(config) else _USE_PEFT
 
 
 def _if(condition: bool, what: str) -> Iterable[str]:

@@ -39,6 +39,16 @@ _CLASSES: Final = {
 _IMAGE_TASKS: Final = ("ForImageClassification", "ForObjectDetection", "ForSemanticSegmentation")
 
 
+_UNMERGED_TYPES: Final = frozenset(
+    (
+        *("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"),
+        *("CARTRIDGE", "ADAPTION_PROMPT", "POLY", "XLORA", "SHADOW", "BEFT"),
+    )
+)
+"""Prompts, and types that change more than weights: PEFT has no merge for them."""
+_UNMERGED_VARIANTS: Final = frozenset(("aLoRA", "Arrow"))
+
+
 @dataclass(frozen=True)
 class AdapterContents:
     """What the files of an adapter hold beside its configuration."""
@@ -107,6 +117,18 @@ def snippet(served: ServedAdapter, program: str) -> str:
     return _SNIPPETS[program](served)
 
 
+def can_merge(config: AdapterConfig) -> bool:
+    """Whether PEFT 0.21 merges such an adapter into its base model.
+
+    tuners/lora/model.py and layer.py refuse replicated layers, and `lora_bias` where the base layer
+    has no bias; variants.py refuses aLoRA and Arrow.
+    """
+    if config.format != "PEFT" or config.peft_type in _UNMERGED_TYPES:
+        return False
+    unmerged = config.lora_bias or bool(config.layer_replication)
+    return not unmerged and _UNMERGED_VARIANTS.isdisjoint(config.variants)
+
+
 def max_lora_rank(served: ServedAdapter) -> int | None:
     """The value of vLLM's `--max-lora-rank`: the next one that it takes; None above the largest."""
     needed = served.rank or _USUAL_RANK
@@ -159,7 +181,7 @@ def _peft(served: ServedAdapter) -> str:
     lines.append(f"{_READERS[reader]} = {reader}.from_pretrained({place!r})")
     if task == "SEQ_CLS" and reader == "AutoTokenizer":
         lines.append("base.config.pad_token_id = tokenizer.pad_token_id  # for more than one text")
-    if config is None or config.is_lora:
+    if config is None or can_merge(config):
         lines.append("# to serve it as a merged model: model.merge_and_unload().save_pretrained(…)")
     return "\n".join(lines) + "\n"
 

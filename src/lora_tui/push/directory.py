@@ -97,7 +97,7 @@ def read_directory(directory: Path, *, training_args: bool = False) -> LocalAdap
     """Read and check every file that would be pushed; with `training_args` that pickle too.
 
     Raises NotFoundError and UsageError where it is no adapter's directory, IntegrityError where
-    the adapter is damaged or does not match its configuration, DiskError.
+    the adapter is damaged or PEFT would not load it, DiskError.
     """
     weights, config = _require_file(directory / WEIGHTS), _require_file(directory / CONFIG)
     with translating_read_errors():
@@ -184,14 +184,24 @@ def _require_file(path: Path) -> Path:
     if path.is_file():
         return require_inside(path)
     pickled = path.name == WEIGHTS and (path.parent / "adapter_model.bin").is_file()
+    remedy = "name the directory that PEFT's save_pretrained wrote"
+    if pickled:
+        remedy = (
+            "save it again with safe_serialization=True: weights in a .bin file are a pickle,"
+            " which runs code when it is opened"
+        )
+    elif inner := _adapters_in(path.parent):
+        remedy = f"name one of its adapters: {', '.join(inner)}"
     raise NotFoundError(
-        f"The directory holds no {path.name}",
-        details=str(path.parent),
-        remedy="save it again with safe_serialization=True: weights in a .bin file are a pickle,"
-        " which runs code when it is opened"
-        if pickled
-        else "name the directory that PEFT's save_pretrained wrote",
+        f"The directory holds no {path.name}", details=str(path.parent), remedy=remedy
     )
+
+
+def _adapters_in(directory: Path) -> list[str]:
+    """A few directories in it that hold an adapter, as PEFT saves one that is not `default`."""
+    with translating_read_errors():
+        found = sorted(file.parent.name for file in directory.glob(f"*/{WEIGHTS}"))
+    return [terminal_safe(name, limit=80) for name in found[:5]]
 
 
 def _pieces(source: BinaryIO, most: int) -> Iterator[bytes]:
@@ -205,7 +215,7 @@ def _require_agreement(facts: LoraHeader, config: AdapterConfig) -> None:
     problems = config_mismatches(facts, config)
     if problems:
         raise IntegrityError(
-            "The adapter does not match its configuration",
+            "PEFT would not load this adapter",
             details="; ".join(problems),
             remedy="`lora-tui inspect` of the directory tells more; nothing was sent",
         )
