@@ -66,6 +66,7 @@ def test_a_rank_far_beyond_what_is_used_is_a_fact_with_its_caveat(
     for finding in findings:
         assert finding.severity is Severity.NOTE
         assert "normal" in finding.sentence
+        assert finding.advice is None  # it must not become the advice on a healthy run
 
 
 def test_a_small_rank_is_never_too_large() -> None:

@@ -120,7 +120,6 @@ def _unused_rank(summary: WeightSummary) -> list[Finding]:
             Severity.NOTE,
             f"The rank is {formats.count(rank)}, and no module has an effective rank above"
             f" {formats.significant(used)}. A low effective rank is normal and no fault: the update"
-            " has few directions that matter.",
-            "A lower rank may give the same result with less memory.",
+            " has few directions that matter. A lower rank may give the same result.",
         )
     ]
