@@ -82,7 +82,7 @@ def _fetch_into(
         if not row.force:
             raise _conflict_error(row, model)
     resumed = part.resume() is not None
-    fetched, checked = _fetch_checked(part, row, options, verifying, again=resumed)
+    fetched, checked = _fetch_checked(part, row, options, verifying, etag_of, again=resumed)
     modified = os.fstat(part.descriptor).st_mtime_ns
     file = FetchedFile(fetched.size, fetched.sha256, modified, checked, fetched.etag)
     part.check_in_place()
@@ -98,6 +98,7 @@ def _fetch_checked(
     row: Transfer,
     options: FetchOptions,
     verifying: Callable[[int], None],
+    etag_of: Callable[[str], str | None],
     *,
     again: bool,
 ) -> tuple[FetchedBytes, Checked]:
@@ -106,13 +107,13 @@ def _fetch_checked(
     verifying(fetched.size)
     part.check_in_place()
     try:
-        return fetched, _check(part.path, row, fetched)
+        return fetched, _check(part.path, row, fetched, etag_of)
     except IntegrityError:
         if not again:
             part.discard()
             raise
     part.restart()
-    return _fetch_checked(part, row, options, verifying, again=False)
+    return _fetch_checked(part, row, options, verifying, etag_of, again=False)
 
 
 def _record(row: Transfer, model: Model, file: FetchedFile) -> None:
@@ -129,8 +130,14 @@ def _record(row: Transfer, model: Model, file: FetchedFile) -> None:
     )
 
 
-def _check(path: Path, row: Transfer, fetched: FetchedBytes) -> Checked:
-    """Verify it by the strongest available check. Raises IntegrityError."""
+def _check(
+    path: Path, row: Transfer, fetched: FetchedBytes, etag_of: Callable[[str], str | None]
+) -> Checked:
+    """Verify it by the strongest available check. Raises IntegrityError.
+
+    The ETag of a response may be of the server in front of the storage (that of @supabase/lite is),
+    so where it is not the MD5 of the bytes, the one that the storage keeps decides.
+    """
     if row.expected_sha256 is not None and fetched.sha256 != row.expected_sha256:
         raise IntegrityError(
             "The checksum is wrong: these are not the bytes that were stored",
@@ -144,7 +151,7 @@ def _check(path: Path, row: Transfer, fetched: FetchedBytes) -> Checked:
     if expected is None:
         return Checked.STRUCTURE if structured else Checked.LENGTH
     digest = md5_of(path)
-    if digest != expected:
+    if digest not in (expected, md5_of_etag(etag_of(row.object_path))):
         raise IntegrityError(
             "The checksum is wrong: these are not the bytes that were stored",
             details=f"MD5 {digest}, the ETag says {expected}",
