@@ -331,3 +331,18 @@ def test_a_price_is_named_also_where_another_finding_is_more_serious() -> None:
     assert opinion.findings[0].kind is Kind.SPIKES
     assert str(opinion.recommendation).startswith("Clip the gradients")
     assert "would have saved $" in str(opinion.recommendation)
+
+
+def test_the_advice_names_the_step_at_which_the_trouble_began() -> None:
+    points = [
+        point if index < 100 else point._replace(training_loss=1.2 + (index - 100) / 20)
+        for index, point in enumerate(healthy())
+    ]
+    points[190:] = [point._replace(training_loss=None, gradient_norm=NAN) for point in points[190:]]
+    opinion = second_opinion(points, facts=RunFacts(cost=8.0))
+    assert opinion.findings[0].kind is Kind.NOT_A_NUMBER
+    step = found(opinion, Kind.DIVERGENCE).stop_at
+    assert step is not None
+    assert step < 1100
+    assert f"Stopping at step {step:,.0f} would have saved $" in str(opinion.recommendation)
+    assert str(opinion.recommendation).count("saved") == 1

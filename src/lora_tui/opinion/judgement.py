@@ -50,7 +50,9 @@ def second_opinion(
     findings = [*broken, *_checkpoint(run, facts), *too_few_points(run)]
     if len(run.losses) >= MIN_POINTS:
         findings += _of_curve(run, facts, broken, downsampled=downsampled)
-    findings = [_priced(_for_weights(finding, facts), run, facts) for finding in findings]
+    findings = [
+        _priced(_for_weights(finding, facts), run, facts) for finding in _first_breakdown(findings)
+    ]
     stars = _stars(run, _verdict(findings, run), facts)
     findings = sorted([*others, *findings], key=lambda finding: -finding.severity)
     return Opinion(
@@ -98,6 +100,17 @@ def _checkpoint(run: Run, facts: RunFacts) -> list[Finding]:
     )
     advice = "Stop the run when the validation loss has not fallen for a while."
     return [Finding(Kind.CHECKPOINT, Severity.NOTE, sentence, advice, step, step)]
+
+
+def _first_breakdown(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings; breakdowns that follow a divergence leave the advice to it."""
+    first = next((found.stop_at for found in findings if found.kind is Kind.DIVERGENCE), None)
+    return [
+        replace(found, advice=None, stop_at=None)
+        if first is not None and found.kind in _BREAKDOWNS and (found.stop_at or 0.0) > first
+        else found
+        for found in findings
+    ]
 
 
 def _for_weights(finding: Finding, facts: RunFacts) -> Finding:
