@@ -73,3 +73,6 @@ def ask_peft(program: str, *paths: Path) -> Any:
 
 FORGETFUL: Final = frozenset({"adaption_prompt", "lily", "pvera", "shadow", "road"})
 """Methods whose answers differ in PEFT itself each time the same files are loaded."""
+
+NOT_PLAIN: Final = frozenset({"kasa", "monteclora", "block_diagonal", "qalora"})
+"""Variants of LoRA whose change is not scaling · B · A: no figures are better than wrong ones."""

@@ -13,9 +13,6 @@ from tests.real.commands import Typed, User
 
 pytestmark = pytest.mark.xdist_group("inspect")
 
-NEEDS_MORE = {"corda", "adamss"}
-"""Kinds for which PEFT needs a package that an environment may lack (attrs, scikit-learn)."""
-
 
 @pytest.fixture(scope="module")
 def said(user: User) -> Callable[[str], Typed]:
@@ -24,7 +21,7 @@ def said(user: User) -> Callable[[str], Typed]:
 
 
 def test_peft_made_every_kind_of_adapter() -> None:
-    assert set(truth()["not_made"]) <= NEEDS_MORE, truth()["not_made"]
+    assert truth()["not_made"] == {}
 
 
 @pytest.mark.parametrize("name", adapters())

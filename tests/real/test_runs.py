@@ -76,6 +76,7 @@ def test_a_run_with_nan_weights_is_not_rated_as_a_good_one(
     run = kept[name]
     assert run.model["quality_metrics"]["overall_score"] <= 1
     assert "diverged" in run.words.lower()
+    assert run.model["configuration"]["weights"]["damaged"] > 0
 
 
 @pytest.mark.timeout(600)

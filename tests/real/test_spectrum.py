@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.real.cases import adapters, directory, facts
+from tests.real.cases import NOT_PLAIN, adapters, directory, facts
 from tests.real.commands import User
 
 pytestmark = pytest.mark.xdist_group("spectrum")
 
-NOT_PLAIN = {"kasa", "monteclora", "block_diagonal", "qalora"}
-"""Variants whose change is not scaling · B · A: no figures are better than wrong ones."""
 NAMES = [name for name in adapters(lora=True, loads=True) if name not in NOT_PLAIN]
 TOLERANCE = 2e-4
 

@@ -6,6 +6,7 @@ configuration, and in a snippet, is a path that transformers opens without a net
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -45,6 +46,7 @@ _TEXT: Final[Mapping[str, Any]] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+_PICTURE: Final = {"height": 32, "width": 32}
 _WITHOUT_GROUPS: Final = {k: v for k, v in _TEXT.items() if k != "num_key_value_heads"}
 _MIXTURE: Final = {**_TEXT, "num_local_experts": 4, "num_experts_per_tok": 2}
 
@@ -69,7 +71,7 @@ CONFIGURATIONS: Final[Mapping[str, tuple[str, str, Mapping[str, Any]]]] = {
         {"vocab_size": VOCABULARY, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 64,
          "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0},
     ),
-    "bert": ("bert", "AutoModelForMaskedLM", _WITHOUT_GROUPS),
+    "bert": ("bert", "AutoModelForPreTraining", _WITHOUT_GROUPS),
     "t5": (
         "t5",
         "AutoModelForSeq2SeqLM",
@@ -136,8 +138,13 @@ def make_bases() -> None:
         torch.manual_seed(len(name))
         config = transformers.AutoConfig.for_model(kind, **settings)
         getattr(transformers, whole).from_config(config).save_pretrained(directory)
-        if kind not in ("whisper", "vit"):
-            tokenizer().save_pretrained(directory)
+        if kind == "vit":
+            described = {"image_processor_type": "ViTImageProcessor", "size": _PICTURE}
+            (directory / "preprocessor_config.json").write_text(json.dumps(described))
+            continue
+        tokenizer().save_pretrained(directory)
+        if kind == "whisper":
+            transformers.WhisperFeatureExtractor(feature_size=16).save_pretrained(directory)
 
 
 def tokenizer() -> PreTrainedTokenizerFast:

@@ -44,14 +44,16 @@ def _data_driven(base: nn.Module, config: Any) -> PeftModel:
         for _ in range(_BATCHES)
     ]
 
-    def run_model() -> None:
+    def run_model() -> None:  # one text at a time, as preprocess_corda wants it
         for batch in batches:
-            base(**batch)
+            for ids in batch["input_ids"].split(1):
+                base(input_ids=ids)
 
     if config.init_lora_weights == "corda":
+        from peft.tuners.lora.config import CordaConfig
         from peft.tuners.lora.corda import preprocess_corda
 
-        config.corda_config = peft.CordaConfig(corda_method="kpm")
+        config.corda_config = CordaConfig(corda_method="kpm")
         preprocess_corda(base, config, run_model=run_model)
         return peft.get_peft_model(base, config)
     if config.init_lora_weights == "lora_ga":
