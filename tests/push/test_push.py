@@ -92,6 +92,11 @@ def test_pushing_again_makes_nothing_new(
     first = run("push", directory, "--dataset", dataset, "--json").data
     again = run("push", directory, "--json").data
     assert (again["model_id"], again["existed"], again["sent"]) == (first["model_id"], True, [])
+    (tmp_path / "out" / "trainer_state.json").unlink()
+    later = run("push", directory)
+    assert later.code == 0
+    assert "5/5 stars" in later.err
+    assert "No metrics" not in later.err
     assert len(rows(configured, f"model_artifacts?job_id=eq.{first['job_id']}")) == 1
     assert len(rows(configured, f"metrics_points?job_id=eq.{first['job_id']}")) == 3
 

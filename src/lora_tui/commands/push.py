@@ -37,7 +37,7 @@ def push(context: Context) -> None:
     profile = context.profile  # loaded before the search: its keys are searched for too
     _require_no_credentials(context, adapter)
     user_id = sign_in(profile).user_id
-    for line in _notes(adapter, log):
+    for line in _file_notes(adapter):
         context.say(line)
     with connect_service(profile) as gateway:
         plan = plan_push(
@@ -50,6 +50,9 @@ def push(context: Context) -> None:
             name=arguments.name,
             when_changed=_when_changed(context),
         )
+        if plan.artifact is None or plan.changes.metrics:  # else the stored metrics stay
+            for line in _log_notes(adapter, log):
+                context.say(line)
         if arguments.dry_run:
             _print_plan(context, plan)
             return
@@ -110,7 +113,7 @@ def _log(adapter: LocalAdapter, named: str | None) -> TrainingLog:
     return read_trainer_state(path) if named or path.is_file() else TrainingLog()
 
 
-def _notes(adapter: LocalAdapter, log: TrainingLog) -> list[str]:
+def _file_notes(adapter: LocalAdapter) -> list[str]:
     lines = []
     unused = [name for name in adapter.left_out if name not in (TRAINER_STATE, TRAINING_ARGS)]
     if TRAINING_ARGS in adapter.left_out:
@@ -121,7 +124,11 @@ def _notes(adapter: LocalAdapter, log: TrainingLog) -> list[str]:
     if unused:
         names = ", ".join(unused[:8]) + (", …" if len(unused) > 8 else "")
         lines.append(f"Not part of an adapter, not sent: {names}")
-    lines += notes(log)
+    return lines
+
+
+def _log_notes(adapter: LocalAdapter, log: TrainingLog) -> list[str]:
+    lines = [*notes(log)]
     weights = find_weights_step(adapter, log)
     if weights is not None:
         lines.append(weights.note)
