@@ -14,7 +14,7 @@ import pytest
 from lora_tui.cache import transfer_queue
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.connection import transaction
+from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.transfer_queue import FileRequest, Transfer, TransferState
 from lora_tui.errors import (
@@ -28,7 +28,9 @@ from lora_tui.errors import (
     UnreachableError,
 )
 from lora_tui.processes import is_identity
+from lora_tui.transfers import runner as transfers_runner
 from lora_tui.transfers.control import Control, control
+from lora_tui.transfers.download import download
 from lora_tui.transfers.part import part_of
 from lora_tui.transfers.queue_owner import QueueOwner
 from lora_tui.transfers.runner import Runner
@@ -372,6 +374,38 @@ def test_calls_that_wait_behind_another_file_hold_no_connection_each(
     for thread in waits:
         thread.join()
     assert held < len(others) // 2, "one connection looks for all; others are of the transfer"
+
+
+def test_downloads_that_are_asked_for_at_once_take_turns_at_the_cache(
+    world: World, server: FileServer, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand opened it at once; SQLite keeps the descriptors while any connection is open."""
+    server.behaviour.rate = server.behaviour.hold_at = 100_000
+    (first,) = put(world, "other.bin")
+    runner.start([first])
+    until(lambda: rows(world)[0].bytes_done > 0)
+    open_now, most = [0], [0]
+
+    def count_open(*arguments: Any) -> Any:
+        open_now[0] += 1
+        most[0] = max(most[0], open_now[0])
+        opened = open_cache(*arguments)
+        open_now[0] -= 1
+        return opened
+
+    def ask() -> None:
+        with suppress(CancelledError):
+            download(runner, world.model(), world.directory)
+
+    monkeypatch.setattr(transfers_runner, "open_cache", count_open)
+    asks = [threading.Thread(target=ask) for _ in range(30)]
+    for thread in asks:
+        thread.start()
+    until(lambda: len(rows(world)) == 2)
+    runner.close()
+    for thread in asks:
+        thread.join()
+    assert most[0] <= 8, "some for short blocks, one that looks, and those of the workers"
 
 
 def test_a_worker_that_can_not_go_on_is_told_to_every_call_that_waits(

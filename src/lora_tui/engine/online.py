@@ -139,7 +139,7 @@ class OnlineWriters:
 
         Raises PartlyFailedError, NotFoundError, IntegrityError, DiskError, UnreachableError.
         """
-        with self._cache() as db:
+        with self._runner.cache() as db:
             model = models.require_model(db, model_id)
         return download(
             self._runner,

@@ -45,6 +45,8 @@ from lora_tui.transfers.queue_owner import QueueOwner
 from lora_tui.transfers.rate import RateLimit
 from lora_tui.transfers.waiting import WATCH_SECONDS, QueueWatch
 
+_SHORT_CONNECTIONS: Final = 4
+"""Connections to the cache that are open at once for short blocks."""
 _POLL_SECONDS: Final = 0.1
 """Seconds between two looks at a file that waits for its next attempt."""
 
@@ -88,8 +90,10 @@ class Runner:
         """Errors of this process, with details and remedy, which the cache does not keep."""
         self._broken: LoraTuiError | None = None
         """The error of a worker that could not write to the cache."""
+        self._few = threading.BoundedSemaphore(_SHORT_CONNECTIONS)
+        """Held while a connection is open for a short block, which has no other one in it."""
         self._waiting = QueueWatch(
-            self.cache,
+            self._opened_cache,
             self._own,
             spawn_workers=self._spawn_workers,
             recover=self.recover,
@@ -97,7 +101,16 @@ class Runner:
 
     @contextmanager
     def cache(self) -> Iterator[Connection]:
-        """A connection to the cache that holds the queue, for the time of the block."""
+        """A connection to the cache that holds the queue, for the time of a short block.
+
+        Where many downloads are asked for at once, they take turns: SQLite keeps the descriptor of
+        a closed connection as long as another one of the process is open.
+        """
+        with self._few, self._opened_cache() as db:
+            yield db
+
+    @contextmanager
+    def _opened_cache(self) -> Iterator[Connection]:
         with translate_database_errors(self._cache_path), closing(self._open_cache()) as db:
             yield db
 
@@ -125,7 +138,7 @@ class Runner:
     def recover(self) -> None:
         """Queue the files again that a dead process or a failed worker had claimed."""
         own = self._own()
-        with closing(self._open_cache()) as db:
+        with self._few, closing(self._open_cache()) as db:
             dead = [owner for owner in queue.owners(db) if not own.is_alive(owner)]
             left = list(self._unreleased)
             if dead or left:
@@ -198,7 +211,7 @@ class Runner:
         if self._stop.is_set() or self._room() <= 0:
             return
         owner = self._own()
-        with closing(self._open_cache()) as db:
+        with self._few, closing(self._open_cache()) as db:
             queued = [
                 row
                 for row in active_transfers(db)
