@@ -429,3 +429,16 @@ def test_metrics_in_a_pipe_are_not_waited_for(
     ran = run("push", str(directory), "--dataset", dataset, "--metrics", str(tmp_path / "pipe"))
     assert ran.code == 6
     assert "not the state of a Trainer" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("fill", "words"), [(b"\xff", "hold values that are NaN"), (b"\0", "has an effect")]
+)
+def test_weights_that_can_not_work_are_named_before_anything_is_sent(
+    configured: Sandbox, run: Run, dataset: str, tmp_path: Path, fill: bytes, words: str
+) -> None:
+    directory = write_adapter(tmp_path / "out")
+    (directory / "adapter_model.safetensors").write_bytes(weights(fill=fill))
+    ran = run("push", str(directory), "--dataset", dataset, "--dry-run")
+    assert ran.code == 0
+    assert words in ran.err

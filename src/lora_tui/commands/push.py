@@ -11,6 +11,7 @@ from lora_tui.config.kinds import expanded
 from lora_tui.errors import UsageError
 from lora_tui.harvest.artifact_rows import StoredFile
 from lora_tui.json_values import mapping
+from lora_tui.opinion import Severity, weight_findings
 from lora_tui.push.checkpoint import find_weights_step
 from lora_tui.push.directory import (
     TRAINING_ARGS,
@@ -114,7 +115,11 @@ def _log(adapter: LocalAdapter, named: str | None) -> TrainingLog:
 
 
 def _file_notes(adapter: LocalAdapter) -> list[str]:
-    lines = []
+    lines = [
+        finding.sentence
+        for finding in weight_findings(adapter.weights)
+        if finding.severity >= Severity.WARNING
+    ]
     unused = [name for name in adapter.left_out if name not in (TRAINER_STATE, TRAINING_ARGS)]
     if TRAINING_ARGS in adapter.left_out:
         lines.append(
