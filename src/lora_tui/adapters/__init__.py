@@ -1,4 +1,6 @@
-"""Reads the files of an adapter: configuration and header; writes snippets that load it.
+"""Reads the files of an adapter: configuration, header and weights; writes snippets that load it.
 
-May import `domain`, `text`, `errors`, `files` and, for remote files, `gateway`.
+`config.py` and `header.py` read untrusted bytes, `modules.py` joins them, `agreement.py` says what
+PEFT would do with both; `weights.py` computes figures. May import `domain`, `text`, `formats`,
+`json_values`, `errors`, `files` and, for remote files, `gateway`.
 """

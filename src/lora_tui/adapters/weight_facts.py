@@ -138,7 +138,7 @@ class Outlier:
     usual: float
     """The median of the norms of its kind."""
     score: float
-    """The modified z-score of the logarithm of the norm; infinite where all others are equal."""
+    """The modified z-score of the logarithm of the norm."""
 
     @property
     def sentence(self) -> str:
@@ -246,6 +246,8 @@ def modified_scores(values: Sequence[float]) -> list[float]:
     """The modified z-score of each value (Iglewicz and Hoaglin 1993); zeros where all are equal."""
     centre = median(values)
     distances = [abs(value - centre) for value in values]
+    # both estimate the standard deviation: of normal values the MAD is 0.6745 of it, and the mean
+    # absolute deviation sqrt(2 / pi), which is 1 / 1.253314
     deviation = median(distances) / 0.6745
     if deviation == 0.0:
         deviation = fmean(distances) * 1.253314

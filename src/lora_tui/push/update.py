@@ -81,8 +81,9 @@ def update_model(
         raise NotFoundError(
             "The model was deleted during the update", remedy="push it again with --new-version"
         )
-    with suppress(LoraTuiError):  # objects that no model names harm nobody; the next update
-        remove_unnamed(gateway.storage, place.folder, changed)  # removes them
+    # objects that no model names harm nobody, and the next update removes them
+    with suppress(LoraTuiError):
+        remove_unnamed(gateway.storage, place.folder, changed)
     check_stored(gateway.storage, place, stored)
     receipts.discard()
     return changed, stored
