@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from httpx_retries import Retry
 
 from lora_tui.harvest.artifact_rows import NAMESPACE
 from lora_tui.push import plan
@@ -20,19 +19,6 @@ from tests.push.adapter import trainer_state, write_adapter
 from tests.push.test_push import rows, stored_objects, writes
 
 STATE = trainer_state([2.0, 1.5, 0.9], {20: 1.6, 30: 1.1})
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Retry, "sleep", lambda _policy, _answer: None)
-
-
-@pytest.fixture
-def dataset(configured: Sandbox, run: Run) -> str:
-    """The id of one of the user's datasets; the user is signed in."""
-    run("sync")
-    models = run("list", "--json").data["models"]
-    return str(next(model["dataset_id"] for model in models))
 
 
 def correct(directory: Path, **settings: Any) -> None:

@@ -45,14 +45,6 @@ TOKENS = {
 }
 
 
-@pytest.fixture
-def dataset(configured: Sandbox, run: Run) -> str:
-    """The id of one of the user's datasets; the user is signed in."""
-    run("sync")
-    models = run("list", "--json").data["models"]
-    return str(next(model["dataset_id"] for model in models))
-
-
 @pytest.mark.parametrize(("token", "kind"), TOKENS.items(), ids=range(len(TOKENS)))
 @pytest.mark.parametrize(
     "around", ['{{"note": "{}"}}', "{{# {} #}}", "x={}", "\ufeff{}\r\n"], ids=range(4)

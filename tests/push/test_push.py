@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from httpx_retries import Retry
 
 from lora_tui.commands import push as push_command
 from lora_tui.harvest import receipts
@@ -20,19 +19,6 @@ from tests.push.adapter import TARGETS, trainer_state, weights, write_adapter
 
 RUNS = Path(__file__).parent / "runs"
 STATE = trainer_state([2.0, 1.5, 0.9], {20: 1.6, 30: 1.1})
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Retry, "sleep", lambda _policy, _answer: None)
-
-
-@pytest.fixture
-def dataset(configured: Sandbox, run: Run) -> str:
-    """The id of one of the user's datasets; the user is signed in."""
-    run("sync")
-    models = run("list", "--json").data["models"]
-    return str(next(model["dataset_id"] for model in models))
 
 
 def rows(sandbox: Sandbox, query: str) -> list[dict[str, object]]:
