@@ -7,6 +7,7 @@ configuration, and in a snippet, is a path that transformers opens without a net
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -161,6 +162,16 @@ def tokenizer() -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         chat_template=CHAT_TEMPLATE,
     )
+
+
+def work_quietly_in(root: Path) -> None:
+    """Make `root` the working directory; no network, one thread, nothing printed but results."""
+    os.chdir(root)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    warnings.simplefilter("ignore")
 
 
 def open_base(name: str, auto_class: str = "", **options: Any) -> nn.Module:

@@ -10,29 +10,21 @@ compared, the names of `different` ones, the largest `difference` of the model's
 from __future__ import annotations
 
 import json
-import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 
-from tests.real.peft_side.bases import answer
+from tests.real.peft_side.bases import answer, work_quietly_in
 from tests.real.peft_side.make_cases import CASES, load_adapter
 
 
 def main(root: Path, downloads: Path) -> None:
     """Compare each directory of `downloads` with the adapter of its name."""
-    os.chdir(root)
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    warnings.simplefilter("ignore")
+    work_quietly_in(root)
     found = {path.name: compared(path) for path in sorted(downloads.iterdir())}
     print(json.dumps(found))
 

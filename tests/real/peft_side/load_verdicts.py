@@ -9,29 +9,20 @@ and the scaling and ranks of the model.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
-import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
 from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 
-from tests.real.peft_side.bases import open_base
+from tests.real.peft_side.bases import open_base, work_quietly_in
 from tests.real.peft_side.truth import lora_modules, summary
 
 
 def main(root: Path, adapters: Path) -> None:
     """Try every directory of `adapters`."""
-    os.chdir(root)
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    warnings.simplefilter("ignore")
+    work_quietly_in(root)
     print(json.dumps({path.name: verdict(path) for path in sorted(adapters.iterdir())}))
 
 

@@ -9,11 +9,9 @@ Takes about a minute on two cores. The directory gets `tiny/` (the bases), `adap
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import traceback
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +22,7 @@ import transformers
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
-from tests.real.peft_side.bases import answer, make_bases, tokenizer
+from tests.real.peft_side.bases import answer, make_bases, tokenizer, work_quietly_in
 from tests.real.peft_side.lora_cases import HEAD_CASES, LORA_CASES, Case
 from tests.real.peft_side.other_cases import METHODS, write_foreign_files
 from tests.real.peft_side.truth import described, lora_modules, parameter_counts, summary
@@ -39,12 +37,7 @@ def main(root: Path) -> None:
 
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    os.chdir(root)
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    warnings.simplefilter("ignore")
+    work_quietly_in(root)
     make_bases()
     for directory in ("adapters", "answers", "runs"):
         Path(directory).mkdir()

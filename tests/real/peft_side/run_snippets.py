@@ -9,29 +9,21 @@ base model, the largest `difference` of its answer, the size of the tokenizer, o
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from safetensors.torch import load_file
 
-from tests.real.peft_side.bases import answer
+from tests.real.peft_side.bases import answer, work_quietly_in
 from tests.real.peft_side.make_cases import CASES
 
 
 def main(root: Path, snippets: Path) -> None:
     """Run each snippet in the directory where the base models' names are paths."""
-    os.chdir(root)
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    warnings.simplefilter("ignore")
+    work_quietly_in(root)
     print(json.dumps({path.stem: ran(path) for path in sorted(snippets.glob("*.py"))}))
 
 
