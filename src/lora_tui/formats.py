@@ -53,6 +53,17 @@ def count(value: float | None) -> str:
     return f"{value:.2e}" if abs(value) >= _MAX_PLAIN else f"{round(value):,}"
 
 
+def first_few(sentences: Sequence[str], most: int = 3, of: int | None = None) -> list[str]:
+    """At most so many of similar sentences, and how many more there are.
+
+    `of` is the number of all, where the sequence has only the first of them.
+    """
+    more = (len(sentences) if of is None else of) - most
+    if more <= 0:
+        return [*sentences]
+    return [*sentences[:most], f"… and {count(more)} more like this"]
+
+
 def counted(value: float, one: str, many: str = "") -> str:
     """A count with its noun: `1 point`, `2 points`; `many` is the plural that is not one + s."""
     return f"{count(value)} {one if value == 1 else many or one + 's'}"

@@ -23,7 +23,7 @@ from lora_tui.adapters.targets import (
     is_targeted,
     name_endings,
 )
-from lora_tui.adapters.tensor_names import PREFIX, first_few
+from lora_tui.adapters.tensor_names import PREFIX
 from lora_tui.text import terminal_safe
 
 _TRAINED_TOKENS: Final = "trainable_tokens_delta"
@@ -61,7 +61,7 @@ def find_disagreements(
         remarks = [
             *([] if header.modules else [_no_matrices(header)]),
             *header.remarks,
-            *first_few([text for text in map(_wrong_rank, modules) if text]),
+            *formats.first_few([text for text in map(_wrong_rank, modules) if text]),
         ]
         return Findings(header.problems, tuple(remarks))
     if config.faults:
@@ -82,7 +82,7 @@ def find_disagreements(
     ]
     problems = [
         *(() if "BD-LoRA" in config.variants else header.problems),  # its blocks have other shapes
-        *first_few([sentence for sentence in wrong if sentence]),
+        *formats.first_few([sentence for sentence in wrong if sentence]),
         *_missing_tokens(header, config),
     ]
     unclear = [
@@ -94,9 +94,9 @@ def find_disagreements(
         *([] if header.modules else [_no_matrices(header)]),
         *header.remarks,
         *_ignored_names(header),
-        *first_few([sentence for sentence in unclear if sentence]),
-        *first_few(_ignored_modules(modules, targeted)),
-        *first_few(_absent_targets(modules, config, work)),
+        *formats.first_few([sentence for sentence in unclear if sentence]),
+        *formats.first_few(_ignored_modules(modules, targeted)),
+        *formats.first_few(_absent_targets(modules, config, work)),
         *_unclear_patterns(modules, targeted, config),
         *_settings(header, config),
         *_sorted_patterns(modules, config),
@@ -166,7 +166,9 @@ def _ignored_names(header: LoraHeader) -> list[str]:
     if header.modules and not header.layout:
         return [f"the names of the tensors do not begin with {PREFIX[:-1]}: PEFT ignores them"]
     twice = [module.name for module in header.modules if module.name.startswith(PREFIX[:-1])]
-    return first_few([f"PEFT ignores {name}: its name has the prefix twice" for name in twice])
+    return formats.first_few(
+        [f"PEFT ignores {name}: its name has the prefix twice" for name in twice]
+    )
 
 
 def _ignored_modules(

@@ -19,6 +19,8 @@ from lora_tui.adapters.peft_types import LORA, PEFT_KINDS, PeftKind, Scaling
 from lora_tui.errors import IntegrityError
 from lora_tui.text import terminal_safe
 
+CONFIG: Final = "adapter_config.json"
+"""The file that this module reads."""
 MAX_CONFIG_BYTES: Final = 4 << 20
 
 _MAX_NUMBER: Final = 1 << 62

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from lora_tui.adapters.header import read_header_at
+from lora_tui.adapters.header import WEIGHTS, read_header_at
 from lora_tui.adapters.snippets import AdapterContents
 from lora_tui.adapters.tensor_names import PREFIX, paired
 from lora_tui.errors import IntegrityError
 from lora_tui.json_values import mapping, parse_json
 
-_WEIGHTS: Final = "adapter_model.safetensors"
 _VOCABULARIES: Final = (
     "tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model", "tekken.json",
     "sentencepiece.bpe.model", "source.spm", "tiktoken.model",
@@ -35,7 +34,7 @@ def read_contents(directory: Path, config: bytes) -> AdapterContents:
     Of weights in a pickle nothing is known. Raises IntegrityError, OSError.
     """
     names = {path.name for path in directory.iterdir()}
-    shapes = _shapes(directory / _WEIGHTS) if _WEIGHTS in names else {}
+    shapes = _shapes(directory / WEIGHTS) if WEIGHTS in names else {}
     pairs = paired(shapes)
     plain = {name.removeprefix(PREFIX): shape for name, shape in shapes.items()}
     table = _table(config)

@@ -9,11 +9,12 @@ is what the real reader refuses, and headers larger than those of any adapter.
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from lora_tui import formats
 from lora_tui.adapters.header_json import (
@@ -33,6 +34,8 @@ from lora_tui.adapters.tensor_names import (
 from lora_tui.errors import IntegrityError
 from lora_tui.text import terminal_safe
 
+WEIGHTS: Final = "adapter_model.safetensors"
+"""The file of weights that PEFT saves."""
 _MAX_TENSORS: Final = 200_000
 PREFIX_BYTES: Final = 8
 MAX_HEADER_BYTES: Final = 32 << 20
@@ -85,11 +88,19 @@ def bytes_needed(prefix: bytes, file_size: int | None = None) -> int:
 
 def read_file_header(path: Path) -> LoraHeader:
     """The facts of the adapter in a file on this disk. Raises IntegrityError, OSError."""
-    size = path.stat().st_size
     with path.open("rb") as file:
-        prefix = file.read(PREFIX_BYTES)
-        prefix += file.read(bytes_needed(prefix, size) - PREFIX_BYTES)
+        prefix, size = read_file_prefix(file)
     return read_header(prefix, file_size=size)
+
+
+def read_file_prefix(file: BinaryIO) -> tuple[bytes, int]:
+    """The bytes of an open file that `read_header` needs, and the size of the file.
+
+    Raises IntegrityError, OSError.
+    """
+    size = os.fstat(file.fileno()).st_size
+    prefix = file.read(PREFIX_BYTES)
+    return prefix + file.read(bytes_needed(prefix, size) - PREFIX_BYTES), size
 
 
 def read_header(prefix: bytes, *, file_size: int | None = None) -> LoraHeader:

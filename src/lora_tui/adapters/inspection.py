@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from lora_tui.adapters.agreement import Findings, find_disagreements, other_type
 from lora_tui.adapters.config import (
+    CONFIG,
     MAX_CONFIG_BYTES,
     AdapterConfig,
     config_document,
@@ -19,10 +20,12 @@ from lora_tui.adapters.config import (
 )
 from lora_tui.adapters.header import (
     PREFIX_BYTES,
+    WEIGHTS,
     Header,
     LoraHeader,
     bytes_needed,
     parse_header,
+    read_file_prefix,
     read_header,
 )
 from lora_tui.adapters.modules import AdaptedModule, adapted_modules, rank_counts
@@ -31,9 +34,6 @@ from lora_tui.domain import ArtifactFile, Model
 from lora_tui.errors import NotFoundError, UsageError
 from lora_tui.files import translate_disk_errors
 from lora_tui.text import terminal_safe
-
-WEIGHTS: Final = "adapter_model.safetensors"
-CONFIG: Final = "adapter_config.json"
 
 _FIRST_READ: Final = 128 * 1024
 """Bytes; enough for the header of most adapters, so that one request suffices."""
@@ -211,10 +211,8 @@ def _find(path: Path) -> tuple[Path, AdapterConfig | None, tuple[str, ...]]:
 
 def _read_file(path: Path) -> tuple[LoraHeader, dict[str, float]]:
     """The header, and the alphas that kohya's trainers save as tensors of one value."""
-    size = path.stat().st_size
     with path.open("rb") as file:
-        prefix = file.read(PREFIX_BYTES)
-        prefix += file.read(bytes_needed(prefix, size) - PREFIX_BYTES)
+        prefix, size = read_file_prefix(file)
         facts = read_header(prefix, file_size=size)
         alphas: dict[str, float] = {}
         if facts.layout in ("kohya", "diffusers", "ComfyUI"):

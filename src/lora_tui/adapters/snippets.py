@@ -37,8 +37,6 @@ _CLASSES: Final = {
 }
 """`task_type` → the class whose heads PEFT expects; peft/auto.py has the same table."""
 _IMAGE_TASKS: Final = ("ForImageClassification", "ForObjectDetection", "ForSemanticSegmentation")
-
-
 _UNMERGED_TYPES: Final = frozenset(
     (
         *("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"),

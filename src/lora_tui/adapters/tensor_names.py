@@ -19,7 +19,6 @@ INNER: Final = ".base_layer"
 """PEFT nests one wrapper for each parameter of a module; the inner ones have this in their name."""
 
 _MAX_METADATA: Final = 20
-_MAX_LISTED: Final = 3
 _MAX_NAME: Final = 1_000
 # names of PEFT, with or without the name of the adapter, and of kohya's trainers
 _PEFT_TENSOR: Final = re.compile(
@@ -93,7 +92,7 @@ def paired(shapes: Mapping[str, tuple[int, ...]]) -> Pairs:
             others.append(terminal_safe(name, limit=200))
             ranked = _RANKED_TENSOR.fullmatch(name) if len(name) <= _MAX_NAME and shape else None
             if ranked is not None:
-                rows[terminal_safe(ranked["module"].removeprefix(PREFIX), limit=200)] = shape[0]
+                rows[shown_name(ranked["module"])] = shape[0]
             continue
         sides.setdefault(matrix.module, {})[matrix.is_down] = shape
         if matrix.of_mlx:
@@ -102,7 +101,7 @@ def paired(shapes: Mapping[str, tuple[int, ...]]) -> Pairs:
     problems: list[str] = []
     remarks: list[str] = []
     for raw, pair in sides.items():
-        name = terminal_safe(raw.removeprefix(PREFIX), limit=200)
+        name = shown_name(raw)
         down, up = pair.get(True), pair.get(False)
         rank, other = _ranks(down, up, of_mlx=raw in of_mlx)
         if down is None or up is None:
@@ -119,8 +118,8 @@ def paired(shapes: Mapping[str, tuple[int, ...]]) -> Pairs:
     return Pairs(
         tuple(modules),
         tuple(sorted(others)),
-        tuple(first_few(problems)),
-        tuple(first_few(remarks)),
+        tuple(formats.first_few(problems)),
+        tuple(formats.first_few(remarks)),
         rows,
     )
 
@@ -132,6 +131,11 @@ def matrix_of(name: str, shape: tuple[int, ...]) -> Matrix | None:
         return None
     side = match["side"]
     return Matrix(match["module"], side in _INPUT_SIDES, of_mlx=side in ("a", "b"))
+
+
+def shown_name(raw: str) -> str:
+    """The name of a module or a tensor without the prefix of PEFT; safe for a terminal."""
+    return terminal_safe(raw.removeprefix(PREFIX), limit=200)
 
 
 def target_of(name: str) -> str:
@@ -190,16 +194,6 @@ def shown_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
         for key, text in metadata.items()
         if key in kept
     }
-
-
-def first_few(sentences: list[str]) -> list[str]:
-    """The first few of similar sentences, and how many more there are."""
-    more = len(sentences) - _MAX_LISTED
-    return (
-        sentences
-        if more <= 0
-        else [*sentences[:_MAX_LISTED], f"… and {formats.count(more)} more like this"]
-    )
 
 
 def _match(name: str) -> re.Match[str] | None:

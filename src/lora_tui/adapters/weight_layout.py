@@ -11,8 +11,7 @@ from lora_tui.adapters.config import AdapterConfig
 from lora_tui.adapters.float_types import FLOAT_TYPES
 from lora_tui.adapters.header import Tensor
 from lora_tui.adapters.modules import AdaptedModule
-from lora_tui.adapters.tensor_names import INNER, PREFIX, matrix_of
-from lora_tui.text import terminal_safe
+from lora_tui.adapters.tensor_names import INNER, matrix_of
 
 MAX_RANK: Final = 4096
 """Ranks above are not evaluated: a Gram matrix of this rank takes 128 MiB."""
@@ -79,12 +78,7 @@ def lora_pairs(
     return pairs, tuple(others)
 
 
-def shown_name(raw: str) -> str:
-    """The name of a module or a tensor without the prefix of PEFT; safe for a terminal."""
-    return terminal_safe(raw.removeprefix(PREFIX), limit=200)
-
-
-def layout_of(
+def matrix_layout(
     pair: LoraPair, module: AdaptedModule, config: AdapterConfig | None, factor: str | None
 ) -> Layout | str:
     """The layout of a module, or why it can't be evaluated, as words after its name.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
 from lora_tui import formats
@@ -74,12 +73,19 @@ def tensors_text(facts: WeightFacts) -> str:
 
 def remarks(facts: WeightFacts) -> list[str]:
     """Sentences about single tensors and modules, the most serious first."""
-    sentences = _first([tensor.sentence for tensor in facts.damaged], facts.damaged_count)
+    sentences = formats.first_few(
+        [tensor.sentence for tensor in facts.damaged], MOST_LISTED, facts.damaged_count
+    )
     if not facts.has_no_effect:
-        sentences += _first([f"{module.name} has no effect" for module in facts.dead])
-    sentences += _first([f"{outlier.sentence}" for outlier in outliers_of(facts.modules)])
-    sentences += _first(
-        [f"{module.name}: {module.problem}" for module in facts.modules if module.problem]
+        sentences += formats.first_few(
+            [f"{module.name} has no effect" for module in facts.dead], MOST_LISTED
+        )
+    sentences += formats.first_few(
+        [outlier.sentence for outlier in outliers_of(facts.modules)], MOST_LISTED
+    )
+    sentences += formats.first_few(
+        [f"{module.name}: {module.problem}" for module in facts.modules if module.problem],
+        MOST_LISTED,
     )
     return sentences
 
@@ -119,10 +125,3 @@ def _modules(summary: WeightSummary) -> str:
     if summary.outliers:
         parts.append(f"{formats.count(summary.outliers)} far from their kind")
     return ", ".join(parts)
-
-
-def _first(sentences: Sequence[str], count: int | None = None) -> list[str]:
-    more = (len(sentences) if count is None else count) - MOST_LISTED
-    if more <= 0:
-        return [*sentences]
-    return [*sentences[:MOST_LISTED], f"… and {formats.count(more)} more like this"]

@@ -18,6 +18,7 @@ from lora_tui.adapters.config import AdapterConfig
 from lora_tui.adapters.float_types import ALWAYS_FINITE, FLOAT_TYPES, values_of_bytes
 from lora_tui.adapters.header import PREFIX_BYTES, Header, Tensor, lora_header, read_header_at
 from lora_tui.adapters.modules import adapted_modules
+from lora_tui.adapters.tensor_names import shown_name
 from lora_tui.adapters.weight_facts import (
     MAX_DAMAGED_LISTED,
     DamagedTensor,
@@ -29,9 +30,8 @@ from lora_tui.adapters.weight_layout import (
     Layout,
     LoraPair,
     further_factors,
-    layout_of,
     lora_pairs,
-    shown_name,
+    matrix_layout,
 )
 from lora_tui.errors import IntegrityError
 from lora_tui.files import translate_disk_errors
@@ -256,7 +256,7 @@ class _Measurement:
         """The figures of a module."""
         adapted = self._adapted[shown_name(raw)]
         empty = ModuleWeights(adapted.name, adapted.rank or 0, adapted.scaling)
-        layout = layout_of(pair, adapted, self._config, self._factors.get(raw))
+        layout = matrix_layout(pair, adapted, self._config, self._factors.get(raw))
         if isinstance(layout, str):
             return self._unevaluated(empty, pair, layout)
         empty = replace(empty, rank=layout.rank, experts=layout.experts)

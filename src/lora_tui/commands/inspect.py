@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import formats
-from lora_tui.adapters.config import AdapterConfig
-from lora_tui.adapters.inspection import CONFIG, Adapter, read_local
+from lora_tui.adapters.config import CONFIG, AdapterConfig
+from lora_tui.adapters.inspection import Adapter, read_local
 from lora_tui.adapters.modules import (
     AdaptedModule,
     rank_counts,

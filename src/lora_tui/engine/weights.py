@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Final
 
+from lora_tui.adapters.config import CONFIG
 from lora_tui.adapters.inspection import find_weights
 from lora_tui.adapters.weight_facts import WeightFacts, facts_document, summarise
 from lora_tui.cache.changes import Topic
@@ -106,11 +107,7 @@ def _stamp(directory: Path) -> str | None:
     """The state of the directory's weights and configuration; None where they can't be read."""
     try:
         weights, _ = find_weights(directory)
-        states = [
-            file.stat()
-            for file in (weights, weights.with_name("adapter_config.json"))
-            if file.is_file()
-        ]
+        states = [file.stat() for file in (weights, weights.with_name(CONFIG)) if file.is_file()]
     except (LoraTuiError, OSError):
         return None
     return " ".join([str(weights), *(f"{state.st_size}:{state.st_mtime_ns}" for state in states)])

@@ -7,15 +7,14 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, read_config
+from lora_tui.adapters.config import CONFIG, MAX_CONFIG_BYTES, AdapterConfig, read_config
+from lora_tui.adapters.header import WEIGHTS
 from lora_tui.adapters.weight_facts import summarise
 from lora_tui.domain.weight_summary import WeightSummary
 from lora_tui.errors import LoraTuiError
 
 EFFORT: Final = 5e11
 """For `measure_descriptor`: about a minute, also for a hostile file."""
-_CONFIG: Final = "adapter_config.json"
-_WEIGHTS: Final = "adapter_model.safetensors"
 _log: Final = logging.getLogger("lora_tui.harvest")
 _MOST_KEPT: Final = 64 << 10
 """Bytes of a configuration that a receipt keeps."""
@@ -30,8 +29,8 @@ class PassingWeights:
     def __init__(self, names: Iterable[str], check_stop: Callable[[], None] = lambda: None) -> None:
         """`names`: all files of the adapter; `check_stop` is called between tensors."""
         weights = [name for name in names if name.lower().endswith(".safetensors")]
-        self._weights = _WEIGHTS if _WEIGHTS in weights else "".join(weights[:1])
-        self._is_single = len(weights) == 1 or _WEIGHTS in weights
+        self._weights = WEIGHTS if WEIGHTS in weights else "".join(weights[:1])
+        self._is_single = len(weights) == 1 or WEIGHTS in weights
         self._check_stop = check_stop
         self._config: AdapterConfig | None = None
         self.summary: dict[str, Any] | None = None
@@ -43,7 +42,7 @@ class PassingWeights:
         `descriptor`: the whole file; None where it was not read again since an earlier attempt,
         which has `recorded` this.
         """
-        if name == _CONFIG:
+        if name == CONFIG:
             return self._take_config(descriptor, recorded)
         if name == self._weights and self._is_single:
             return self._take_weights(descriptor, recorded)

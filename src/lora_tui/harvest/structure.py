@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from lora_tui import formats
-from lora_tui.adapters.config import MAX_CONFIG_BYTES
+from lora_tui.adapters.config import CONFIG, MAX_CONFIG_BYTES
 from lora_tui.adapters.header import PREFIX_BYTES, header_length, read_header_at
 from lora_tui.errors import IntegrityError
 from lora_tui.text import terminal_safe
@@ -39,7 +39,6 @@ _OLD_TORCH: Final = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The start of torch.save's old format, in which tensors follow the pickle."""
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt")
 _TARS: Final = (".tar", ".tar.gz", ".tgz")
-_CONFIG: Final = "adapter_config.json"
 _MAGIC: Final = {".gguf": b"GGUF", ".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".npy": b"\x93NUMPY"}
 _MAY_BE_EMPTY: Final = (".txt", ".md", ".jinja", ".log", ".csv", ".jsonl")
 _DESCRIPTORS: Final = Path("/dev/fd" if Path("/dev/fd").is_dir() else "/proc/self/fd")
@@ -78,7 +77,7 @@ def require_weights(names: Iterable[str]) -> None:
                 details=f"{_list_names([name])}: {len(present)} of {formats.count(count)}",
             )
     plain = {name.lower() for name in given}
-    if any(name.lower().startswith("adapter_model") for name in found) and _CONFIG not in plain:
+    if any(name.lower().startswith("adapter_model") for name in found) and CONFIG not in plain:
         raise DamagedFileError(
             "The result holds no adapter_config.json", details=_list_names(found)
         )
@@ -135,7 +134,7 @@ class Inspector:
         if self._plain.endswith(".safetensors"):
             self._check_weights(descriptor, length)
         elif self._plain.endswith(".json"):
-            if self._plain == _CONFIG:
+            if self._plain == CONFIG:
                 _check_config(os.pread(descriptor, MAX_CONFIG_BYTES + 1, 0))
         elif self._plain.endswith((*_PICKLES, ".zip")):
             _check_archive_or_pickle(

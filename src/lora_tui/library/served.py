@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lora_tui.adapters.config import MAX_CONFIG_BYTES, read_config
+from lora_tui.adapters.config import CONFIG, MAX_CONFIG_BYTES, read_config
 from lora_tui.adapters.contents import read_contents
-from lora_tui.adapters.inspection import CONFIG
 from lora_tui.adapters.snippets import ServedAdapter
 from lora_tui.domain import Model
 from lora_tui.errors import LoraTuiError

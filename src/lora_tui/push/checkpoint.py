@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lora_tui import formats
-from lora_tui.push.directory import TRAINING_ARGS, WEIGHTS, LocalAdapter
+from lora_tui.adapters.header import WEIGHTS
+from lora_tui.push.directory import TRAINING_ARGS, LocalAdapter
 from lora_tui.push.trainer_state import CHECKPOINT_NAME, TrainingLog
 
 _LARGEST_ARGS: Final = 1 << 20

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Final
 
 from lora_tui import formats
 from lora_tui.adapters.agreement import config_mismatches
-from lora_tui.adapters.config import MAX_CONFIG_BYTES, AdapterConfig, read_config
-from lora_tui.adapters.header import PREFIX_BYTES, LoraHeader, read_file_header
+from lora_tui.adapters.config import CONFIG, MAX_CONFIG_BYTES, AdapterConfig, read_config
+from lora_tui.adapters.header import PREFIX_BYTES, WEIGHTS, LoraHeader, read_file_header
 from lora_tui.domain.weight_summary import WeightSummary
 from lora_tui.errors import IntegrityError, NotFoundError, UsageError
 from lora_tui.files import translate_disk_errors
@@ -23,8 +23,6 @@ from lora_tui.harvest.structure import DamagedFileError, Inspector
 from lora_tui.push.credentials import credential_kinds
 from lora_tui.text import terminal_safe
 
-WEIGHTS: Final = "adapter_model.safetensors"
-CONFIG: Final = "adapter_config.json"
 TRAINING_ARGS: Final = "training_args.bin"
 """A pickle of the Trainer's arguments: runs code when it is opened, and has its tokens in clear."""
 _TOKENIZER_FILES: Final = (

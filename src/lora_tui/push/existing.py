@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from lora_tui import formats
-from lora_tui.adapters.config import MAX_CONFIG_BYTES
+from lora_tui.adapters.config import CONFIG, MAX_CONFIG_BYTES
+from lora_tui.adapters.header import WEIGHTS
 from lora_tui.errors import BackendError, IntegrityError, NotFoundError
 from lora_tui.gateway import Gateway
 from lora_tui.gateway.read_prefix import read_prefix
 from lora_tui.gateway.rest import Rest
 from lora_tui.json_values import Row, mapping
-from lora_tui.push.directory import CONFIG, TRAINING_ARGS, WEIGHTS, LocalAdapter
+from lora_tui.push.directory import TRAINING_ARGS, LocalAdapter
 from lora_tui.push.identity import (
     canonical_config,
     config_changes,
