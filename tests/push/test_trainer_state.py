@@ -200,3 +200,21 @@ def test_arguments_that_can_not_be_read_are_no_evidence(content: bytes, tmp_path
     found = find_weights_step(adapter, read_trainer_state(directory / "trainer_state.json"))
     assert found is not None
     assert not found.is_certain
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_arguments_that_are_damaged_at_any_byte_are_no_evidence(
+    method: int, tmp_path: Path
+) -> None:
+    directory = write_adapter(tmp_path / "out", state=STATE | {"best_global_step": 20})
+    adapter = read_directory(directory)
+    log = read_trainer_state(directory / "trainer_state.json")
+    path = directory / "training_args.bin"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("training_args/data.pkl", pickle.dumps({"output_dir": "x"}))
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
+        found = find_weights_step(adapter, log)
+        assert found is not None
+        assert not found.is_certain

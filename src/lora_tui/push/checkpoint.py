@@ -7,8 +7,10 @@ run. Its state names that checkpoint, but not whether the option was set.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import pickletools
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +117,8 @@ def _option(path: Path) -> bool | None:
     except (OSError, ValueError, LookupError, zipfile.BadZipFile, StopIteration, EOFError):
         return None
     except (NotImplementedError, RuntimeError):  # compressed or encrypted in a way of its own
+        return None
+    except (zlib.error, lzma.LZMAError):  # damaged; neither is a ValueError or an OSError
         return None
     return None
 
