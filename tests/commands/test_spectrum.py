@@ -123,3 +123,16 @@ def test_a_pickle_is_not_opened(run: Run, tmp_path: Path) -> None:
     ran = run("spectrum", str(tmp_path))
     assert ran.code == 3
     assert "pickle" in ran.err
+
+
+@pytest.mark.parametrize("alpha", [1e308, -1e308, 1e307, 2e306])
+def test_a_scaling_beyond_all_numbers_is_a_remark_and_no_error(
+    run: Run, tmp_path: Path, alpha: float
+) -> None:
+    directory = adapter(tmp_path / "a")
+    path = directory / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": alpha}))
+    ran = run("spectrum", str(directory))
+    assert ran.code == 0, ran.err
+    assert "inf" not in ran.out.partition("Modules")[2]
+    assert "Layer" in ran.out

@@ -208,9 +208,10 @@ def layers_of(modules: Iterable[ModuleWeights]) -> tuple[Layer, ...]:
 
 
 def total_norm(norms: Iterable[float | None]) -> float | None:
-    """The Frobenius norm of matrices together; None where no norm is known."""
+    """The Frobenius norm of matrices together; None where none is known, or it is too large."""
     known = [norm for norm in norms if norm is not None]
-    return math.hypot(*known) if known else None
+    total = math.hypot(*known) if known else math.inf
+    return total if math.isfinite(total) else None
 
 
 def outliers_of(modules: Iterable[ModuleWeights]) -> tuple[Outlier, ...]:

@@ -57,6 +57,7 @@ _MIN_WIDTH: Final = 256
 multiplications, the work."""
 _SCAN_BYTES: Final = 1 << 20
 _ALPHA: Final = ".alpha"
+_TOO_LARGE: Final = "its scaled values are too large for a norm"
 _DECOMPOSITION: Final = 10
 """Multiplications of the decompositions of a Gram matrix, as a multiple of rank³."""
 _BATCH_VALUES: Final = 1 << 18
@@ -276,6 +277,8 @@ class _Measurement:
         cost = _DECOMPOSITION * layout.rank**3 * layout.experts
         if cost > self._effort:
             norm = math.sqrt(max(0.0, float((down * up).sum()))) * factor
+            if not math.isfinite(norm):
+                return replace(empty, problem=_TOO_LARGE)
             problem = "its rank is so large that only the norm was computed"
             return replace(empty, norm=norm, problem=problem)
         self._effort -= cost
@@ -446,6 +449,8 @@ class _Figures:
         """The module with its figures: those of all its experts together, or their means."""
         norm = math.sqrt(math.fsum(self.squares[places].tolist())) * factor
         largest = max(self.largest[places].tolist()) * factor
+        if not math.isfinite(norm) or not math.isfinite(largest):
+            return replace(module, problem=_TOO_LARGE)
         if norm == 0.0:
             return replace(module, norm=norm, largest=largest)
         alive = [place for place in range(places.start, places.stop) if self.largest[place] > 0]
