@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from lora_tui.errors import IntegrityError
 from lora_tui.push.checkpoint import WeightsStep, find_weights_step
 from lora_tui.push.directory import read_directory
 from lora_tui.push.trainer_state import TrainingLog, notes, read_trainer_state
@@ -218,3 +219,17 @@ def test_arguments_that_are_damaged_at_any_byte_are_no_evidence(
         found = find_weights_step(adapter, log)
         assert found is not None
         assert not found.is_certain
+
+
+def test_a_log_of_too_many_points_is_refused_before_it_takes_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trainer_state.json"
+    path.write_bytes(b'{"log_history": [' + b"{}," * 500_000 + b"{}]}")
+
+    def parse(*_: object, **__: object) -> object:
+        pytest.fail("it was read into objects")
+
+    monkeypatch.setattr("lora_tui.push.trainer_state.parse_json", parse)
+    with pytest.raises(IntegrityError, match="more points than any training"):
+        read_trainer_state(path)

@@ -25,6 +25,9 @@ TRAINER_STATE: Final = "trainer_state.json"
 _LARGEST_LOG: Final = 256 << 20
 """Bytes."""
 _MOST_POINTS: Final = 200_000
+_MOST_ENTRIES: Final = 2 * _MOST_POINTS + 10_000
+"""Of a training and of an evaluation at each step, and what else the file holds; counted before
+each becomes an object: a million of them took 683 MB."""
 _MOST_LOSS: Final = 10_000.0
 """The column is numeric(10, 6): four digits before the point."""
 _MOST_WHOLE: Final = 2**31 - 1
@@ -163,6 +166,8 @@ def read_trainer_state(path: Path) -> TrainingLog:
             content = file.read(_LARGEST_LOG + 1)
     except OSError as error:
         raise disk_error(error, "The metrics can't be read", path) from error
+    if (entries := content.count(b"{")) > _MOST_ENTRIES:
+        raise _too_many_points_error(entries)
     try:
         state = parse_json(content, keep_nan=True) if len(content) <= _LARGEST_LOG else None
     except (ValueError, RecursionError):
@@ -236,6 +241,14 @@ def _not_metrics_error(path: Path) -> IntegrityError:
     )
 
 
+def _too_many_points_error(count: int) -> IntegrityError:
+    return IntegrityError(
+        "The metrics have more points than any training",
+        details=f"{formats.count(count)} points",
+        remedy="log less often, or leave the metrics out",
+    )
+
+
 _TRAINING: Final = "training_loss"
 _VALIDATION: Final = "validation_loss"
 _PLAIN: Final = ""
@@ -261,10 +274,7 @@ def _log(state: Mapping[str, Any], file: str) -> TrainingLog:
     chosen = validation.get(_PLAIN) or next(iter(validation.values()), {})
     steps = _steps(training, chosen)
     if len(steps) > _MOST_POINTS:
-        raise IntegrityError(
-            "The metrics have more points than any training",
-            details=f"{formats.count(len(steps))} points",
-        )
+        raise _too_many_points_error(len(steps))
     first = min(training, default=0)
     folder = re.split(r"[/\\]", str(state.get("best_model_checkpoint") or ""))[-1]
     best = CHECKPOINT_NAME.fullmatch(folder)
