@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any, Final
 
 import pytest
@@ -28,6 +30,18 @@ __all__ = ["certificate", "trust"]  # fixtures
 # no deadline: no test asserts a time
 settings.register_profile("lora-tui", deadline=None)
 settings.load_profile("lora-tui")
+
+
+_report_error = BaseServer.handle_error
+
+
+def _report_unless_disconnected(server: BaseServer, request: Any, client_address: Any) -> None:
+    """A server of a test prints where its client went away, maybe into what the next test reads."""
+    if not isinstance(sys.exc_info()[1], OSError):
+        _report_error(server, request, client_address)
+
+
+BaseServer.handle_error = _report_unless_disconnected  # type: ignore[method-assign]
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

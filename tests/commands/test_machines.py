@@ -205,9 +205,7 @@ def strict(text: str) -> Any:
     def refuse(token: str) -> None:
         raise AssertionError(f"{token} is no JSON")
 
-    found = json.loads(text, parse_constant=refuse)
-    assert not re.search(r"\b(NaN|-?Infinity)\b(?!\")", text)
-    return found
+    return json.loads(text, parse_constant=refuse)
 
 
 @pytest.mark.parametrize("token", [b"NaN", b"-Infinity", b"1e999"])
