@@ -16,7 +16,7 @@ from lora_tui.push import plan
 from lora_tui.sandbox import Sandbox
 from tests.conftest import Run
 from tests.push.adapter import trainer_state, write_adapter
-from tests.push.test_push import rows, stored_objects, writes
+from tests.push.test_push import job_without_model, rows, stored_objects, writes
 
 STATE = trainer_state([2.0, 1.5, 0.9], {20: 1.6, 30: 1.1})
 
@@ -235,11 +235,7 @@ def test_another_adapter_for_a_job_that_has_a_model_is_refused_or_updates_it(
     configured: Sandbox, run: Run, dataset: str, tmp_path: Path
 ) -> None:
     run("login")
-    user = run("whoami", "--json").data["user_id"]
-    waiting = rows(
-        configured,
-        f"training_jobs?status=eq.completed&artifact_id=is.null&user_id=eq.{user}",
-    )[0]
+    waiting = job_without_model(configured, run)
     first = write_adapter(tmp_path / "first", rank=4)
     job = ("--job", str(waiting["id"]))
     model = run("push", str(first), *job, "--json").data["model_id"]

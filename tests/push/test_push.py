@@ -28,6 +28,14 @@ def rows(sandbox: Sandbox, query: str) -> list[dict[str, object]]:
     return list(answer.json())
 
 
+def job_without_model(sandbox: Sandbox, run: Run) -> dict[str, object]:
+    """A completed job of the user, who is signed in, whose model was never stored."""
+    user = run("whoami", "--json").data["user_id"]
+    return rows(
+        sandbox, f"training_jobs?status=eq.completed&artifact_id=is.null&user_id=eq.{user}"
+    )[0]
+
+
 def announcements(sandbox: Sandbox, model: str) -> int:
     return len(rows(sandbox, f"notifications?metadata->>artifact_id=eq.{model}"))
 
@@ -185,11 +193,7 @@ def test_the_lost_result_of_a_job_is_pushed_to_it_and_its_own_metrics_stay(
     configured: Sandbox, run: Run, dataset: str, tmp_path: Path
 ) -> None:
     run("login")
-    user = run("whoami", "--json").data["user_id"]
-    waiting = rows(
-        configured,
-        f"training_jobs?status=eq.completed&artifact_id=is.null&user_id=eq.{user}",
-    )[0]
+    waiting = job_without_model(configured, run)
     before = len(rows(configured, f"metrics_points?job_id=eq.{waiting['id']}"))
     assert before > 3
     directory = str(write_adapter(tmp_path / "out", state=STATE))
