@@ -70,6 +70,38 @@ async def test_notifications_that_stay_the_same_are_not_drawn_again(
         assert drawn
 
 
+async def test_a_notification_that_is_marked_as_read_keeps_its_place_and_draws_only_its_lines(
+    library: Library, open_app: Open, drawn: Drawn
+) -> None:
+    library.put_notices(*(notice_row(number) for number in range(40)))
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, NotificationsScreen))
+        while not await is_still(pilot, drawn):
+            pass
+        listing = app.screen.query_one(FullList)
+        chosen = listing.highlighted
+        drawn.clear()
+        assert chosen is not None
+        first = "Model Ready for Download  just now"
+        assert f"● {first}" in screen_text(app).splitlines()[2]
+        with closing(open_cache(library.path)) as db, transaction(db, Topic.NOTIFICATIONS):
+            db.execute(
+                "UPDATE notifications SET read = 1 WHERE id ="
+                " (SELECT id FROM notifications ORDER BY created_at DESC, id LIMIT 1)"
+            )
+        await until(pilot, lambda: "39 unread" in screen_text(app))
+        while not await is_still(pilot, drawn):
+            pass
+        assert f"  {first}" in screen_text(app).splitlines()[2]
+        assert "●" not in screen_text(app).splitlines()[2]
+        assert listing.highlighted == chosen
+        assert 0 < len(set(drawn)) <= 3
+        await pilot.press("escape", "n")
+        await until(pilot, lambda: "1 d ago" in screen_text(app).splitlines()[2])
+
+
 async def test_jobs_that_stay_the_same_are_not_drawn_again(
     library: Library, make: Callable[..., LoraTuiApp], drawn: Drawn, writers: FakeWriters
 ) -> None:

@@ -1,7 +1,13 @@
-"""Notifications of the pipeline, unread first; enter marks one as read and opens its model."""
+"""Notifications of the pipeline; enter marks one as read and opens its model.
+
+Unread ones come first. One that is marked keeps its place until the screen is opened again: a row
+that left from under the cursor would take the reader's place with it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -20,6 +26,7 @@ from lora_tui.widgets.screen_bars import TitleBar
 from lora_tui.widgets.states import StatePanel
 
 _INDENT: Final = 2
+_UNDATED: Final = datetime.min.replace(tzinfo=UTC)
 _MOST_LINES: Final = 4
 """Of a message."""
 
@@ -45,6 +52,14 @@ class NotificationsScreen(ListScreen[Notification]):
         bound("app.notifications", "back", "Back", show=False),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._were_unread: set[str] = set()
+        """The ids of those that were unread at any time while this screen was open."""
+        self._drawn: dict[tuple[Notification, str | None, str], Content] = {}
+        """The line of each notification, for its model's name and its age."""
+        self._drawn_width = 0
+
     def compose_list(self) -> ComposeResult:
         """The list."""
         yield NoticeList(id="notices", markup=False)
@@ -55,11 +70,9 @@ class NotificationsScreen(ListScreen[Notification]):
 
     def refresh_list(self) -> None:
         """Read the notifications and count the unread ones."""
-        notices = get_notifications(self.db)
+        notices = self._in_order(get_notifications(self.db))
         names = names_of(self.db, [notice.model_id for notice in notices if notice.model_id])
-        self.show_rows(
-            [(notice, self._line(notice, names.get(notice.model_id or ""))) for notice in notices]
-        )
+        self.show_rows(self._lines_of(notices, names))
         unread = sum(not notice.read for notice in notices)
         self.query_one(TitleBar).detail = f"{unread} unread" if unread else "all read"
 
@@ -84,9 +97,32 @@ class NotificationsScreen(ListScreen[Notification]):
         """Whether the notification has a model or is unread."""
         return self.chosen is not None and bool(self.chosen.model_id or not self.chosen.read)
 
-    def _line(self, notice: Notification, name: str | None) -> Content:
+    def _in_order(self, notices: list[Notification]) -> list[Notification]:
+        """Those first that are unread, or were when this screen was opened, each part by date."""
+        self._were_unread.update(notice.id for notice in notices if not notice.read)
+        upper = [notice for notice in notices if notice.id in self._were_unread]
+        # The cache gives unread ones before read ones; both are in order.
+        upper.sort(key=lambda notice: notice.id)
+        upper.sort(key=lambda notice: notice.created_at or _UNDATED, reverse=True)
+        return upper + [notice for notice in notices if notice.id not in self._were_unread]
+
+    def _lines_of(
+        self, notices: Sequence[Notification], names: Mapping[str, str]
+    ) -> list[tuple[Notification, Content]]:
+        """The line of each; one that says what it said before is the same object."""
+        now, before = clock.now(), self._drawn
+        if self._drawn_width != self.line_width:
+            before, self._drawn_width = {}, self.line_width
+        self._drawn, lines = {}, []
+        for notice in notices:
+            age = formats.age(notice.created_at, now) if notice.created_at else ""
+            says = (notice, names.get(notice.model_id or ""), age)
+            self._drawn[says] = line = before.get(says) or self._line(*says)
+            lines.append((notice, line))
+        return lines
+
+    def _line(self, notice: Notification, name: str | None, age: str) -> Content:
         dot = ("*" if self.ascii_only else "●") if not notice.read else " "
-        age = formats.age(notice.created_at, clock.now()) if notice.created_at else ""
         title = normalize_width(notice.title, ascii_only=self.ascii_only)
         name = normalize_width(name, ascii_only=self.ascii_only) if name else None
         # the name of the model is the beginning of the message's first line
