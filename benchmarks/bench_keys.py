@@ -53,6 +53,8 @@ WARMING = 2.0
 """Seconds after the first byte until a download uses as many connections as it will."""
 MEGABYTES = 512
 FILES = 32
+AHEAD = 16
+"""Files in the queue before the first that is acted on."""
 DOWN, UP = "\x1b[B", "\x1b[A"
 CURSOR = "▌"
 IDLE = "idle"
@@ -198,16 +200,18 @@ class Bench:
 
             terminal.seen_after("t", "queued")
             terminal.draw(PAUSE * 10)
-            terminal.send("G", PAUSE * 10)  # at full rate the head of the queue ends meanwhile
+            # At full rate the head of the queue ends meanwhile, and what has ended goes to its end.
+            terminal.send("g" + DOWN * (AHEAD if self._load.fetches else 0), PAUSE * 10)
             for _ in range(count):
-                terminal.send(UP, PAUSE * 3)  # a file that was stopped keeps its place
+                terminal.send(DOWN, PAUSE * 3)  # a file that was stopped keeps its place
                 act("pause", "p", " 1 paused")
                 act("stop", "x", f" {value(cache, STOPPED) + 1:.0f} stopped")
             terminal.seen_after("n", "Notification 0")
             terminal.draw(PAUSE * 10)
-            for _ in range(count):
+            for number in range(count):
                 act("mark as read", "\r", f"{value(cache, UNREAD) - 1:.0f} unread")
-                terminal.send("g", PAUSE * 3)
+                # One that was marked keeps its place; before, it went below those not read.
+                terminal.send("g" + DOWN * (number + 1), PAUSE * 3)
             self._note_memory(terminal, found)
             self._check(cache)
 

@@ -89,7 +89,11 @@ def serving(
         [which("nginx") or "nginx", "-c", str(configuration), "-p", str(logs)],
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
+    if project:  # sessions share the processors before processes do: sched(7), autogroup
+        with suppress(OSError):
+            Path(f"/proc/{server.pid}/autogroup").write_text(str(PRIORITY))
     try:
         for port in ports:
             wait_for_port(port, server)

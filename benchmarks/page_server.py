@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+from lora_tui.processes import yield_to_others
 from made_up import PAGE, datasets, model_rows
 
 Row = dict[str, Any]
@@ -107,7 +108,8 @@ def _serve(rows: int, first: Sequence[Row], notifications: Sequence[Row], port: 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    os.nice(PRIORITY)
+    os.setsid()
+    yield_to_others(PRIORITY)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     port.send(server.server_address[1])
     server.serve_forever()

@@ -1,4 +1,4 @@
-"""Names a process so that other machines understand it, and tells whether it is alive."""
+"""Starts, ranks and names a process, and tells whether one is alive, also of other machines."""
 
 from __future__ import annotations
 
@@ -22,6 +22,21 @@ def module_command(name: str) -> list[str]:
     directory is loaded in place of ours.
     """
     return [sys.executable, "-X", "utf8", "-P", "-m", name]
+
+
+def yield_to_others(nice: int) -> None:
+    """Lower the priority of this process, and of the session that it leads, where the system can.
+
+    Linux shares the processors between sessions before it looks at the processes in them
+    (sched(7), autogroup), so that the priority of a process that leads a session says nothing
+    to the others. A batch process doesn't interrupt one that has just been woken, by a key say.
+    """
+    with suppress(OSError):
+        os.nice(nice)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(nice))
+    with suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def new_identity() -> str:

@@ -113,6 +113,9 @@ def test_the_engine_is_a_process_below_the_application_in_a_session_of_its_own(
     engine, profile, _ = shared
     assert os.getsid(engine) == engine
     assert os.getpriority(os.PRIO_PROCESS, engine) > os.getpriority(os.PRIO_PROCESS, 0)
+    with suppress(FileNotFoundError):  # systems that rank sessions before processes
+        group = Path(f"/proc/{engine}/autogroup").read_text()
+        assert group.split()[-1] == str(os.getpriority(os.PRIO_PROCESS, engine))
     assert Path(f"/proc/{engine}/fd/0").readlink() == Path(os.devnull)
     for number in (1, 2):
         log = Path(f"/proc/{engine}/fd/{number}").readlink()

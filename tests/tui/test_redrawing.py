@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -13,9 +14,11 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.screens.list_screen import FullList, ListScreen
+from lora_tui.screens.models import ModelsScreen
 from lora_tui.screens.notifications import NotificationsScreen
+from lora_tui.widgets.model_table import ModelTable
 from tests.tui.conftest import Open, screen_text, until
-from tests.tui.library import FakeWriters, Library, notice_row
+from tests.tui.library import FakeWriters, Library, model_row, notice_row
 from tests.tui.test_harvest import job_row, make
 
 Drawn = list[int]
@@ -27,19 +30,24 @@ __all__ = ("make",)
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     """The numbers of the lines that lists have drawn."""
     lines: Drawn = []
-    draw = FullList.render_line
 
-    def render_line(listing: FullList, y: int) -> Strip:
-        lines.append(y)
-        return draw(listing, y)
+    def watch(kind: type[FullList] | type[ModelTable]) -> None:
+        draw = kind.render_line
 
-    monkeypatch.setattr(FullList, "render_line", render_line)
+        def render_line(listing: Any, y: int) -> Strip:
+            lines.append(y)
+            return draw(listing, y)
+
+        monkeypatch.setattr(kind, "render_line", render_line)
+
+    watch(FullList)
+    watch(ModelTable)
     return lines
 
 
 def read_again(app: LoraTuiApp) -> None:
     """As after a sync that changed something that this list does not show."""
-    assert isinstance(app.screen, ListScreen)
+    assert isinstance(app.screen, ListScreen | ModelsScreen)
     app.screen.refresh_list()
 
 
@@ -47,6 +55,26 @@ async def is_still(pilot: Pilot[None], drawn: Drawn) -> bool:
     before = len(drawn)
     await pilot.pause()
     return len(drawn) == before
+
+
+async def test_of_the_models_only_those_that_change_are_drawn_again(
+    library: Library, open_app: Open, drawn: Drawn
+) -> None:
+    library.put_models(*(model_row(number) for number in range(40)))
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: model_row(3)["name"] in screen_text(app))
+        while not await is_still(pilot, drawn):
+            pass
+        drawn.clear()
+        read_again(app)
+        await pilot.pause()
+        assert drawn == []
+        library.put_models(model_row(3, name="another-name"), curves=False)
+        await until(pilot, lambda: "another-name" in screen_text(app))
+        while not await is_still(pilot, drawn):
+            pass
+        assert len(set(drawn)) == 1
 
 
 async def test_notifications_that_stay_the_same_are_not_drawn_again(

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
 from typing import IO, Final
 
 from lora_tui.engine.logs import log_to_stderr, print_thread_traceback
@@ -18,6 +17,7 @@ from lora_tui.engine.protocol import Hello, Ready, read_message
 from lora_tui.engine.server import Outbox, log_unexpected, serve
 from lora_tui.engine.unexpected_errors import unexpected
 from lora_tui.errors import LoraTuiError, UsageError
+from lora_tui.processes import yield_to_others
 
 END_SECONDS: Final = 8.0
 """The longest time to park what runs, once the application is gone."""
@@ -33,8 +33,7 @@ def main(words: list[str]) -> int:
     except (ValueError, OSError):
         print("this is started by `lora-tui`", file=sys.stderr)
         return UsageError.exit_code
-    with suppress(OSError):
-        os.nice(NICE)
+    yield_to_others(NICE)
     os.environ.pop("GPG_TTY", None)  # where gpg's pinentry would draw over the application
     log_to_stderr(logging.WARNING)
     threading.excepthook = print_thread_traceback

@@ -81,12 +81,18 @@ class ModelTable(ModelView):
         """
         top = self.scroll_offset.y
         line = self.cursor - top
+        before, heading = self._drawn_rows(), (self._sort, self._descending, self.total > 0)
         self._sort, self._descending = sort, descending
         self.rows.reload(total, locate, at_top=top == 0)
         self.virtual_size = Size(self.size.width, total + _HEADER)
         if not (top == 0 and self.cursor < self._visible_rows):
             self.scroll_to(y=max(0, self.cursor - line), animate=False, force=True)
-        self.refresh()
+        if top != self.scroll_offset.y or heading != (sort, descending, total > 0):
+            self.refresh()
+        else:
+            for place, (row, shown) in enumerate(zip(self._drawn_rows(), before, strict=True)):
+                if row != shown:
+                    self.refresh_lines(top + place + _HEADER)
         self.post_message(self.Moved())
 
     def redraw(self) -> None:
@@ -171,6 +177,15 @@ class ModelTable(ModelView):
     @property
     def _visible_rows(self) -> int:
         return max(1, self.scrollable_content_region.height - _HEADER)
+
+    def _drawn_rows(self) -> list[tuple[ModelSummary | None, bool, bool]]:
+        """What each visible line shows: a model, the cursor, a mark."""
+        top = self.scroll_offset.y
+        rows = [(index, self.rows.row(index)) for index in range(top, top + self._visible_rows)]
+        return [
+            (row, index == self.cursor, row is not None and row.id in self.marked)
+            for index, row in rows
+        ]
 
     def _arrange(self, width: int) -> None:
         wanted = (width, self._chosen, self._sort)
