@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from lora_tui import clock
 from lora_tui.adapters.inspection import Adapter
-from lora_tui.cache import metadata, metrics, models, records, transfer_queue
+from lora_tui.cache import jobs, metadata, metrics, models, records, transfer_queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, open_existing, transaction
 from lora_tui.cache.facets import FACETS
@@ -190,7 +190,7 @@ class Library:
     def put_jobs(self, *rows: dict[str, Any]) -> None:
         """Training jobs."""
         with closing(open_cache(self.path)) as db, transaction(db, Topic.JOBS):
-            records.put_jobs(db, rows)
+            jobs.put_jobs(db, rows)
 
     def put_state(
         self,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lora_tui.cache import metrics, models, records, transfer_queue
+from lora_tui.cache import jobs, metrics, models, records, transfer_queue
 from lora_tui.cache import transfer_queue as queue
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
@@ -91,7 +91,7 @@ def put_model(library: Library, **changes: Any) -> None:
     topics = (Topic.MODELS, Topic.JOBS, Topic.DATASETS)
     with closing(open_cache(library.path)) as db, transaction(db, *topics):
         records.put_datasets(db, [dataset])
-        records.put_jobs(db, [job])
+        jobs.put_jobs(db, [job])
         models.put_models(db, [model_row(0, **{**row, **changes})])
     library.put_state()
 

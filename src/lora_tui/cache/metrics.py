@@ -9,13 +9,14 @@ import json
 import math
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from lora_tui.cache.sums import check_row, checksum, columns_of
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.curves.series import Logged
 from lora_tui.domain import CurvePoint, MetricPoint, StepLoss, finite, usable_loss
+from lora_tui.domain.run_progress import RECENT_SECONDS
 from lora_tui.errors import DamagedCacheError
 
 CHART_POINTS = 600
@@ -64,6 +65,23 @@ def get_logged(db: sqlite3.Connection, job_id: str) -> list[Logged]:
         since = None if start is None or moment is None else (moment - start).total_seconds()
         points.append(Logged(step, training, _read(validation), since, rate, _read(gradient)))
     return points
+
+
+def recent_steps(
+    db: sqlite3.Connection, job_id: str, seconds: float = RECENT_SECONDS
+) -> list[tuple[datetime, float]]:
+    """Time and step of the points of the last so many seconds before the last one, in order."""
+    last = db.execute("SELECT max(timestamp) FROM metrics WHERE job_id = ?", [job_id]).fetchone()[0]
+    end = None if last is None else _moment(last)
+    if end is None:
+        return []
+    sql = (
+        "SELECT timestamp, step FROM metrics WHERE job_id = ? AND timestamp >= ?"
+        " AND step IS NOT NULL ORDER BY timestamp, id"
+    )
+    since = timestamp_text(end - timedelta(seconds=seconds))
+    found = [(_moment(text), step) for text, step in db.execute(sql, [job_id, since])]
+    return [(moment, step) for moment, step in found if moment is not None]
 
 
 def last_validation(db: sqlite3.Connection, job_id: str) -> StepLoss | None:

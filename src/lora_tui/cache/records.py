@@ -1,4 +1,4 @@
-"""Datasets, jobs and notifications in the cache."""
+"""Datasets and notifications in the cache, and how their rows are written."""
 
 from __future__ import annotations
 
@@ -12,43 +12,20 @@ from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.json_values import json_text, parse_json, row_json
 
 if TYPE_CHECKING:  # counting unread notifications does not need the domain
-    from lora_tui.domain import Job, Notification, Row
+    from lora_tui.domain import Notification, Row
 
 
 def put_datasets(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace datasets. Call inside a transaction."""
     from lora_tui.domain import Dataset
 
-    _put(
+    put_rows(
         db,
         "datasets",
         [
-            (dataset.id, row_json(row), dataset.name, _moment(row, "updated_at"))
+            (dataset.id, row_json(row), dataset.name, moment_text(row, "updated_at"))
             for row in rows
             for dataset in (Dataset.from_row(row),)
-        ],
-    )
-
-
-def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Insert or replace training jobs. Call inside a transaction."""
-    from lora_tui.domain import Job
-
-    _put(
-        db,
-        "jobs",
-        [
-            (
-                job.id,
-                row_json(row),
-                job.status,
-                job.external_job_id,
-                job.artifact_id,
-                _moment(row, "completed_at"),
-                _moment(row, "updated_at"),
-            )
-            for row in rows
-            for job in (Job.from_row(row),)
         ],
     )
 
@@ -58,10 +35,10 @@ def put_notifications(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     from lora_tui.domain import Notification
 
     notices = [(Notification.from_row(row), row) for row in rows]
-    _put(
+    put_rows(
         db,
         "notifications",
-        [(notice.id, row_json(row), _moment(row, "created_at")) for notice, row in notices],
+        [(notice.id, row_json(row), moment_text(row, "created_at")) for notice, row in notices],
         {"read": [int(notice.read) for notice, _ in notices]},
     )
     before = get_value(db, ANNOUNCED_BEFORE)
@@ -76,13 +53,16 @@ def delete_records(db: sqlite3.Connection, table: str, ids: Sequence[str]) -> No
         db.executemany(f"DELETE FROM {table} WHERE id = ?", [(row_id,) for row_id in ids])
 
 
-def _put(
+def put_rows(
     db: sqlite3.Connection,
     table: str,
     values: Sequence[tuple[object, ...]],
     others: Mapping[str, Sequence[object]] | None = None,
 ) -> None:
-    """Insert or replace rows; `others` are columns that the checksum does not cover."""
+    """Insert or replace rows of a table; `others` are columns that the checksum does not cover.
+
+    Call inside a transaction.
+    """
     more = others or {}
     columns = (*SUMMED[table], "sum", *more)
     sql = (
@@ -106,22 +86,6 @@ def unread_ids(db: sqlite3.Connection, limit: int) -> list[str]:
     return [str(row[0]) for row in db.execute(sql, [limit])]
 
 
-def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
-    """Completed jobs without a model, the oldest first."""
-    from lora_tui.domain import Job
-
-    sql = (
-        f"SELECT d.name, {columns_of('jobs', 'j')} FROM jobs j"
-        " LEFT JOIN datasets d ON json_valid(j.row) AND d.id = json_extract(j.row, '$.dataset_id')"
-        " WHERE j.status = 'completed' AND j.artifact_id IS NULL AND j.external_job_id IS NOT NULL"
-        " ORDER BY j.completed_at, j.id LIMIT ?"
-    )
-    return [
-        Job.from_row({**_row(values), "dataset": {"name": name} if name else None})
-        for name, *values in db.execute(sql, [limit])
-    ]
-
-
 def get_notifications(db: sqlite3.Connection, *, limit: int = 200) -> list[Notification]:
     """Notifications: unread ones first, then the newest."""
     from lora_tui.domain import Notification
@@ -131,7 +95,7 @@ def get_notifications(db: sqlite3.Connection, *, limit: int = 200) -> list[Notif
         " ORDER BY read, created_at DESC, id LIMIT ?"
     )
     return [
-        Notification.from_row({**_row(values), "read": bool(read)})
+        Notification.from_row({**row_of(values), "read": bool(read)})
         for read, *values in db.execute(sql, [limit])
     ]
 
@@ -153,7 +117,7 @@ def unannounced(db: sqlite3.Connection) -> list[Notification]:
         return []
     from lora_tui.domain import Notification
 
-    return [Notification.from_row(_row(values)) for values in rows]
+    return [Notification.from_row(row_of(values)) for values in rows]
 
 
 def mark_announced(db: sqlite3.Connection, ids: Iterable[str]) -> None:
@@ -177,13 +141,13 @@ def mark_read(db: sqlite3.Connection, notification_id: str) -> None:
     db.execute("UPDATE notifications SET read = 1 WHERE id = ?", [notification_id])
 
 
-def _row(values: Sequence[Any]) -> Row:
-    """The backend's row from the values of `columns_of`."""
+def row_of(values: Sequence[Any]) -> Row:
+    """The backend's row from the values of `columns_of`. Raises DamagedCacheError."""
     check_row(values)
     row: Row = parse_json(values[1])
     return row
 
 
-def _moment(row: Row, key: str) -> str | None:
+def moment_text(row: Row, key: str) -> str | None:
     moment = parse_timestamp(row.get(key))
     return None if moment is None else timestamp_text(moment)

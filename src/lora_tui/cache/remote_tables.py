@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lora_tui.cache import metrics, models, records
+from lora_tui.cache import jobs, metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.domain import Model, Row
@@ -197,7 +197,7 @@ TABLES: Final = (
         "training_jobs",
         "jobs",
         Topic.JOBS,
-        records.put_jobs,
+        jobs.put_jobs,
         _remove_jobs,
         "id,user_id,dataset_id,artifact_id,preset_id,status,created_at,completed_at,updated_at",
     ),

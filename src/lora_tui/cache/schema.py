@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -55,6 +55,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m001_tables)
     migrations()(_m010_weights)
     migrations()(_m011_every_column_of_a_point)
+    migrations()(_m012_list_of_jobs)
     migrations.apply(Database(connection))
     put_records(connection, records)
     if is_rebuilt:
@@ -108,6 +109,22 @@ def _m011_every_column_of_a_point(db: Database) -> None:
     db.execute("UPDATE curves SET points_sum = NULL WHERE last_id IS NOT NULL")
     from lora_tui.cache.sums import put_schema_sum
 
+    put_schema_sum(db.conn)
+
+
+def _m012_list_of_jobs(db: Database) -> None:
+    for column in (
+        *("activity INTEGER NOT NULL DEFAULT 2", "dataset_id TEXT", "preset_id TEXT"),
+        *("base_model TEXT", "gpu TEXT", "created_at INTEGER NOT NULL DEFAULT 0", "cost REAL"),
+        *("duration_hours REAL", "loss REAL"),
+    ):
+        db.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
+    from lora_tui.cache.jobs import rewrite_jobs
+    from lora_tui.cache.sums import put_schema_sum
+
+    rewrite_jobs(db.conn)
+    db.execute("CREATE INDEX jobs_activity ON jobs (activity, created_at DESC)")
+    db.execute("CREATE INDEX jobs_created_at ON jobs (created_at DESC)")
     put_schema_sum(db.conn)
 
 

@@ -27,6 +27,8 @@ SUMMED = {
     "datasets": ("id", "row", "name", "updated_at"),
     "jobs": (
         *("id", "row", "status", "external_job_id", "artifact_id", "completed_at", "updated_at"),
+        *("activity", "dataset_id", "preset_id", "base_model", "gpu", "created_at", "cost"),
+        *("duration_hours", "loss"),
     ),
     "notifications": ("id", "row", "created_at"),
     "curves": ("job_id", "points", "sparkline", "total", "last_timestamp", "last_id"),

@@ -8,6 +8,7 @@ wrong type or lack keys, and two dialects of key names are supported. All texts 
 from __future__ import annotations
 
 from lora_tui.domain.rows import NO_VERSION, ArtifactFile, Dataset, Job, Model, Notification
+from lora_tui.domain.run_progress import RunProgress, progress_of
 from lora_tui.domain.training import (
     CONVERGENCES,
     CurvePoint,
@@ -40,10 +41,12 @@ __all__ = [
     "Notification",
     "Quality",
     "Row",
+    "RunProgress",
     "StepLoss",
     "Training",
     "WeightSummary",
     "curve_from_points",
     "finite",
+    "progress_of",
     "usable_loss",
 ]

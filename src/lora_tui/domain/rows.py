@@ -162,14 +162,42 @@ class Job:
     started_at: datetime | None
     completed_at: datetime | None
     created_at: datetime | None
+    updated_at: datetime | None
+    current_cost: float | None
+    """US dollars so far."""
+    estimated_cost: float | None
+    """US dollars, of the whole run, as estimated when it was queued."""
     final_cost: float | None
+    """US dollars, once it has ended."""
     error_message: str | None
+    error_stack: str | None
+    """With its lines."""
+    retries: int | None
+    """How often it was tried again."""
+    total_epochs: float | None
+    training_loss: float | None
+    """The last one that the pipeline noted in the row, in nats a token."""
+    validation_loss: float | None
     external_job_id: str | None
     artifact_id: str | None
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars: the final cost, before that the cost so far."""
+        return self.current_cost if self.final_cost is None else self.final_cost
+
+    @property
+    def duration_hours(self) -> float | None:
+        """From the start to the end; None where one is unknown, or the end is before the start."""
+        if self.started_at is None or self.completed_at is None:
+            return None
+        seconds = (self.completed_at - self.started_at).total_seconds()
+        return seconds / 3600 if seconds >= 0 else None
 
     @classmethod
     def from_row(cls, row: Row) -> Job:
         """Read a row of `training_jobs`, with or without its dataset embedded."""
+        metrics = mapping(row.get("current_metrics"))
         return cls(
             id=identifier(row.get("id")),
             user_id=identifier(row.get("user_id")),
@@ -188,8 +216,16 @@ class Job:
             started_at=parse_timestamp(row.get("started_at")),
             completed_at=parse_timestamp(row.get("completed_at")),
             created_at=parse_timestamp(row.get("created_at")),
+            updated_at=parse_timestamp(row.get("updated_at")),
+            current_cost=number(row.get("current_cost")),
+            estimated_cost=number(row.get("estimated_total_cost")),
             final_cost=number(row.get("final_cost")),
-            error_message=text_or_none(row.get("error_message")),
+            error_message=text_or_none(row.get("error_message"), limit=2_000, lines=True),
+            error_stack=text_or_none(row.get("error_stack"), limit=50_000, lines=True),
+            retries=integer(row.get("retry_count")),
+            total_epochs=number(row.get("total_epochs")),
+            training_loss=number(metrics.get("training_loss")),
+            validation_loss=number(metrics.get("validation_loss")),
             external_job_id=text_or_none(row.get("external_job_id")),
             artifact_id=identifier(row.get("artifact_id")) or None,
         )

@@ -13,7 +13,7 @@ from textual.binding import BindingType
 
 from lora_tui import clock, formats
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.records import jobs_without_model
+from lora_tui.cache.jobs import jobs_without_model
 from lora_tui.domain import Job
 from lora_tui.errors import LoraTuiError
 from lora_tui.harvest.ledger_schema import JobState, State

@@ -1,0 +1,69 @@
+"""How far a run is: from steps, pace and time, whatever the row holds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_tui.domain import Job, progress_of
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+
+def job(**changes: Any) -> Job:
+    row = {
+        "id": "j1",
+        "status": "running",
+        "started_at": (NOW - timedelta(hours=1)).isoformat(),
+        "current_step": 600,
+        "total_steps": 1_000,
+        **changes,
+    }
+    return Job.from_row(row)
+
+
+def test_the_time_left_follows_the_pace_of_the_last_minutes() -> None:
+    recent = [(NOW - timedelta(seconds=200), 400.0), (NOW, 600.0)]
+    found = progress_of(job(), NOW, recent)
+    assert (found.share, found.pace, found.left) == (0.6, 1.0, 400.0)
+
+
+def test_without_points_the_pace_is_that_of_the_whole_run() -> None:
+    found = progress_of(job(), NOW)
+    assert found.left == 2_400.0
+    assert found.elapsed == 3_600.0
+
+
+def test_newer_points_tell_more_than_the_row() -> None:
+    assert progress_of(job(), NOW, [(NOW, 700.0)]).step == 700
+
+
+def test_a_cost_that_the_row_lacks_is_computed_from_price_and_time() -> None:
+    found = progress_of(job(gpu_config={"cost_per_gpu_hour": 2.5, "num_gpus": 2}), NOW)
+    assert (found.cost, found.cost_is_computed) == (5.0, True)
+    assert progress_of(job(current_cost=4), NOW).cost_is_computed is False
+
+
+def test_a_run_that_has_ended_has_nothing_left() -> None:
+    found = progress_of(job(status="failed", completed_at=NOW.isoformat(), final_cost=3), NOW)
+    assert (found.left, found.total_cost, found.elapsed) == (None, 3, 3_600.0)
+
+
+@given(
+    step=st.one_of(st.integers(-(2**70), 2**70), st.text(max_size=5), st.none()),
+    total=st.one_of(st.integers(-5, 2**70), st.none()),
+    progress=st.one_of(st.floats(), st.text(max_size=4)),
+    hours=st.integers(-900_000, 900_000),
+)
+def test_absurd_rows_give_shares_between_none_and_all(
+    step: object, total: object, progress: object, hours: int
+) -> None:
+    started = (NOW + timedelta(hours=hours)).isoformat()
+    row = job(current_step=step, total_steps=total, progress=progress, started_at=started)
+    found = progress_of(row, NOW)
+    assert found.share is None or 0 <= found.share <= 1
+    assert found.elapsed is None or found.elapsed >= 0
+    assert found.left is None or found.left >= 0
