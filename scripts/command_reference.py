@@ -46,7 +46,7 @@ def reference() -> str:
 
 def _sections(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
     nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    if not nested or name == "lora-tui":
+    if not nested or not nested[0].required or name == "lora-tui":
         yield from _section(parser, name)
     for action in nested:
         for word, inner in action.choices.items():
@@ -86,7 +86,7 @@ def _called(action: argparse.Action) -> str:
     metavar = metavar or action.dest.upper()
     if not action.option_strings:
         return _code(metavar)
-    value = "" if action.nargs == 0 else f" {metavar}"
+    value = "" if action.nargs == 0 else f" [{metavar}]" if action.nargs == "?" else f" {metavar}"
     return ", ".join(_code(f"{option}{value}") for option in action.option_strings)
 
 

@@ -66,7 +66,8 @@ def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[str]:
             continue
         for word, inner in action.choices.items():
             name = f"{before}{word}"
-            if any(isinstance(one, argparse._SubParsersAction) for one in inner._actions):
+            nested = [a for a in inner._actions if isinstance(a, argparse._SubParsersAction)]
+            if nested and nested[0].required:
                 yield from _commands(inner, f"{name} ")
                 continue
             yield f".SS lora-tui {_text(name)}"
@@ -76,6 +77,7 @@ def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[str]:
             for line, what in getattr(inner, "examples", ()):
                 yield from (".PP", _text(f"{what}:"), ".RS", ".nf")
                 yield from (_text(f"lora-tui {line}"), ".fi", ".RE")
+            yield from _commands(inner, f"{name} ")
 
 
 def _options(parser: argparse.ArgumentParser, *, everywhere: bool) -> Iterator[str]:

@@ -51,6 +51,10 @@ ROWS = {
     "sync": Row("sync", "*", ("sync --config nowhere.toml", 2), offline=5),
     "list": Row("list", "models pagination", ("list --page 0", 2)),
     "show": Row("show {model}", "id name dataset job artifacts", ("show nosuchmodel", 3)),
+    "jobs": Row("jobs", "jobs total", ("jobs --status nonsense", 2)),
+    "jobs show": Row(
+        "jobs show {job}", "id status dataset run_progress model", ("jobs show nosuchjob", 3)
+    ),
     "report": Row("report {model}", "*", ("report nosuchmodel", 3)),
     "compare": Row("compare {model} {other}", "*", ("compare {model}", 2)),
     "download": Row("download {model} --to {new}", "*", ("download nosuchmodel", 3), offline=5),
@@ -86,7 +90,7 @@ def test_every_command_has_a_row() -> None:
         f"{command.name} {inner.name}" if command.inner else command.name
         for command in COMMANDS
         for inner in command.inner or (command,)
-    ]
+    ] + [command.name for command in COMMANDS if command.inner and command.run]
     assert sorted(words) == sorted(ROWS)
 
 
@@ -128,6 +132,7 @@ def fill(
         "{model}": model,
         "{other}": next(m["id"] for m in models if m["id"] != model),
         "{dataset}": models[0]["dataset_id"],
+        "{job}": models[0]["job_id"],
         "{adapter}": str(
             write_adapter(tmp_path / "adapter", state=trainer_state([2.0, 1.0], {1: 1.5}))
         ),

@@ -33,7 +33,7 @@ def leaves(
     parser: argparse.ArgumentParser, before: str = ""
 ) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    if not nested:
+    if not nested or (before and not nested[0].required):
         yield before, parser
     for action in nested:
         for word, inner in action.choices.items():

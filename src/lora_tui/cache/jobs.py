@@ -7,17 +7,19 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lora_tui.cache.records import moment_text, put_rows, row_of
 from lora_tui.cache.search import id_prefix
-from lora_tui.cache.sums import columns_of
+from lora_tui.cache.sums import SUMMED, columns_of
 from lora_tui.clock import microseconds
 from lora_tui.json_values import parse_json, row_json
 
 if TYPE_CHECKING:
     from lora_tui.domain import Job, Row
 
+NOT_FOUND: Final = "Job not found or access denied"
+"""The two are not distinguished."""
 RUNNING: Final = ("running", "initializing")
 QUEUED: Final = ("queued",)
 FINISHED: Final = ("completed", "failed", "cancelled")
@@ -130,6 +132,28 @@ def get_job(db: sqlite3.Connection, job_id: str) -> JobSummary | None:
     """One job; None if it is not in the cache."""
     found = db.execute(f"{_SUMMARY} WHERE j.id = ?", [job_id]).fetchone()
     return None if found is None else _summary(found)
+
+
+def job_rows(
+    db: sqlite3.Connection, ids: Sequence[str], dataset_keys: Sequence[str] = ("name",)
+) -> list[dict[str, Any]]:
+    """The backend's rows of the jobs that are in the cache, in this order.
+
+    Each has those keys of its dataset as `dataset`; None if that is not cached.
+    """
+    sql = (
+        f"SELECT {columns_of('jobs', 'j')}, {columns_of('datasets', 'd')} {_FROM}"
+        " WHERE j.id IN (SELECT value FROM json_each(?))"
+    )
+    found: dict[str, dict[str, Any]] = {}
+    width = len(SUMMED["jobs"]) + 1
+    for values in db.execute(sql, [json.dumps(list(ids))]):
+        row, dataset = row_of(values[:width]), None
+        if values[width] is not None:
+            described = row_of(values[width:])
+            dataset = {key: described.get(key) for key in dataset_keys}
+        found[str(values[0])] = {**row, "dataset": dataset}
+    return [found[job_id] for job_id in ids if job_id in found]
 
 
 def find_jobs(db: sqlite3.Connection, reference: str) -> list[JobSummary]:

@@ -31,7 +31,7 @@ class Command:
     ) -> None:
         self.name = name
         self.run = run
-        """`module:function` in lora_tui.commands; empty for a command with subcommands."""
+        """`module:function` in lora_tui.commands; empty if it needs a subcommand."""
         self.summary = summary
         """A sentence in the imperative, without its full stop."""
         self.add_arguments = add_arguments
@@ -105,6 +105,29 @@ COMMANDS = (
         "Show one model (from the cache)",
         options.show_options,
         examples=(("show 3f2a9c1e", "the model with this id in `lora-tui list`"),),
+    ),
+    Command(
+        "jobs",
+        "jobs:list_jobs",
+        "List training jobs (from the cache)",
+        options.jobs_options,
+        examples=(
+            ("jobs", "all jobs; those that run come first"),
+            ("jobs --status failed --since 2026-11-01", "what failed, and why"),
+            ("jobs --watch", "follow them; Ctrl+C stops it"),
+            ("jobs --status active --watch 5 --json", "each change as one JSON object"),
+            ("jobs --columns id,dataset,step,loss,left", "only these columns"),
+            ("jobs show b81d4e07", "every fact about one job"),
+        ),
+        inner=(
+            Command(
+                "show",
+                "jobs:show_job",
+                "Show one training job (from the cache)",
+                options.show_job_options,
+                examples=(("jobs show b81d4e07", "the job with this id in `lora-tui jobs`"),),
+            ),
+        ),
     ),
     Command(
         "report",

@@ -162,6 +162,18 @@ def _values(line: _Line, action: argparse.Action, current: str) -> Iterator[tupl
             yield from _files_of(line)
         else:
             yield FILES, ""
+    elif action.dest == "status":
+        from lora_tui.cache.jobs import STATUSES
+
+        listed, comma, _ = current.rpartition(",")
+        yield from ((f"{listed}{comma}{name}", "") for name in ("active", "ended", *STATUSES))
+    elif action.dest == "columns":
+        from lora_tui.commands.job_columns import COLUMNS
+
+        listed, comma, _ = current.rpartition(",")
+        yield from ((f"{listed}{comma}{column.name}", "") for column in COLUMNS)
+    elif action.dest == "job" and action.nargs is None and not action.option_strings:
+        yield from _jobs(line, current)
     elif action.dest == "model":
         yield from _models(line, current)
     elif action.dest == "dataset":
@@ -179,6 +191,18 @@ def _models(line: _Line, current: str) -> Iterator[tuple[str, str]]:
     if current and not set(current.lower()) - set("0123456789abcdef-"):
         prefix = current.lower()
         ids = "SELECT id, name FROM models WHERE id >= ? AND id < ? || 'g' ORDER BY id"
+        yield from _rows(line, ids, (prefix, prefix))
+
+
+def _jobs(line: _Line, current: str) -> Iterator[tuple[str, str]]:
+    """Yield the ids of jobs that begin with what was typed; those that run first."""
+    ids = (
+        "SELECT j.id, j.status || coalesce(' ' || d.name, '') FROM jobs j"
+        " LEFT JOIN datasets d ON d.id = j.dataset_id WHERE j.id >= ? AND j.id < ? || 'g'"
+        " ORDER BY j.activity, j.created_at DESC"
+    )
+    prefix = current.lower()
+    if not set(prefix) - set("0123456789abcdef-"):
         yield from _rows(line, ids, (prefix, prefix))
 
 

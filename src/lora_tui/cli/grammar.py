@@ -249,13 +249,17 @@ def _parser_options(command: Command) -> dict[str, Any]:
 def _with_arguments(parser: _Parser, command: Command) -> _Parser:
     parser.examples = command.examples
     command.add_arguments(parser)
+    if command.run:
+        parser.set_defaults(run=command.run)
     if command.inner:
         acts = parser.add_subparsers(
-            dest="action", metavar="ACTION", required=True, prog=parser.prog, parser_class=_Parser
+            dest="action",
+            metavar="ACTION",
+            required=not command.run,
+            prog=f"lora-tui {command.name}",  # argparse would add the options that may stand before
+            parser_class=_Parser,
         )
         _add_commands(acts, command.inner)
-    else:
-        parser.set_defaults(run=command.run)
     return parser
 
 

@@ -144,6 +144,70 @@ def show_options(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
 
 
+_JOB_SORTS = ("activity", "created", "status", "dataset", "cost", "duration", "loss")
+_JOB_HELP = "the id of a job, or the start of one"
+
+
+def jobs_options(parser: ArgumentParser) -> None:
+    """Add those of `jobs`."""
+    parser.add_argument(
+        "--status",
+        metavar="S,…",
+        help="only jobs with these statuses: running,failed,…; `active` and `ended` are groups",
+    )
+    parser.add_argument("--dataset", metavar="D", help="only jobs of this dataset (name or id)")
+    parser.add_argument("--preset", metavar="P", help="only jobs with this preset")
+    parser.add_argument("--base-model", metavar="B", help="only jobs that train this base model")
+    parser.add_argument("--gpu", metavar="G", help="only jobs on this type of GPU")
+    parser.add_argument(
+        "--since",
+        metavar="DATE",
+        help="only jobs queued on this day or later; or since a time like 2026-11-23T15:54",
+    )
+    parser.add_argument(
+        "--until",
+        metavar="DATE",
+        help="only jobs queued on this day or earlier; or before a time like 2026-11-23T15:54",
+    )
+    parser.add_argument(
+        "--search",
+        metavar="TEXT",
+        help="only jobs with these words in dataset, base model, preset, GPU or status,"
+        " or this start of an id",
+    )
+    parser.add_argument(
+        "--sort",
+        choices=_JOB_SORTS,
+        default="activity",
+        metavar="ORDER",
+        help="activity (default: what runs first, then the newest), created, status, dataset,"
+        " cost, duration or loss",
+    )
+    parser.add_argument("--reverse", action="store_true", help="reverse the order")
+    parser.add_argument(
+        "--limit", type=positive, default=20, metavar="N", help="at most N jobs (20)"
+    )
+    parser.add_argument(
+        "--columns",
+        metavar="C,…",
+        help="show these columns, in this order; `--columns help` lists them",
+    )
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=positive,
+        const=10,
+        metavar="SECONDS",
+        help="follow the jobs until Ctrl+C; ask the backend every so many SECONDS (10)",
+    )
+    parser.add_argument("--csv", action="store_true", help="print CSV")
+
+
+def show_job_options(parser: ArgumentParser) -> None:
+    """Add those of `jobs show`."""
+    parser.add_argument("job", metavar="JOB", help=_JOB_HELP)
+
+
 def report_options(parser: ArgumentParser) -> None:
     """Add those of `report`."""
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)

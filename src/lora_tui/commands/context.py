@@ -9,13 +9,14 @@ from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lora_tui.account import sessions
 from lora_tui.cache import metadata, models
 from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.models import ModelSummary
+from lora_tui.cache.search import id_prefix
 from lora_tui.commands.output import Output
 from lora_tui.config.load import load_profile
 from lora_tui.config.table import Profile
@@ -29,6 +30,10 @@ from lora_tui.errors import (
 from lora_tui.json_values import json_text
 from lora_tui.text import with_profile
 
+if TYPE_CHECKING:
+    from lora_tui.cache.jobs import JobSummary
+
+_LEAST_OF_JOB_ID: Final = 6
 CACHE_REBUILT: Final = (
     "The cache was written by an earlier version and has been rebuilt; downloads are kept."
     " Run `lora-tui sync` once to fetch your models."
@@ -118,6 +123,36 @@ class Context:
         if self.arguments.profile:
             line = with_profile(line, self.arguments.profile)
         self.talk.write(f"{line}\n")
+
+
+def resolve_job(db: sqlite3.Connection, reference: str) -> JobSummary:
+    """Find the job of an id, or of a unique beginning of one, of six or more characters.
+
+    Raises NotFoundError, or UsageError with the candidates if several jobs match.
+    """
+    from lora_tui.cache import jobs  # late: `list` does not need it
+
+    beginning = id_prefix(reference)
+    if beginning is not None and len(beginning) < _LEAST_OF_JOB_ID:
+        raise UsageError(
+            f"{reference!r} is too short for the start of an id",
+            remedy=f"type at least {_LEAST_OF_JOB_ID} of its characters;"
+            " `lora-tui jobs` shows eight",
+        )
+    found = jobs.find_jobs(db, reference)
+    if not found:
+        raise NotFoundError(
+            jobs.NOT_FOUND,
+            remedy="run `lora-tui jobs` to see the jobs, or `lora-tui sync` if it is new",
+        )
+    if len(found) > 1:
+        candidates = ", ".join(
+            f"{job.id} ({job.dataset_name or 'no dataset'}, {job.status})" for job, _ in found[:10]
+        )
+        raise UsageError(
+            f"{len(found)} jobs match", details=candidates, remedy="type more of the id"
+        )
+    return found[0]
 
 
 def resolve(db: sqlite3.Connection, reference: str) -> ModelSummary:

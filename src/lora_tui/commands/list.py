@@ -105,18 +105,11 @@ def _check_known(convergences: frozenset[str]) -> None:
 
 
 def _day(text: str | None, *, whole: bool = False) -> datetime | None:
-    """A day or a moment of the user's zone; the end of the day where a `whole` one is meant."""
     if text is None:
         return None
-    day = clock.local_day(text.strip())
-    if day is not None:
-        return clock.next_day(day) if whole else day
-    moment = clock.local_moment(text)
-    if moment is None:
-        raise UsageError(
-            f"{text!r} is not a date", remedy="write it like 2026-11-23 or 2026-11-23T15:54"
-        )
-    return moment
+    from lora_tui.commands.dates import moment_of_option  # late: seldom needed
+
+    return moment_of_option(text, whole_day=whole)
 
 
 def _table(found: Sequence[ModelSummary]) -> str:

@@ -9,7 +9,7 @@ from lora_tui.adapters import weight_text
 from lora_tui.cache import models
 from lora_tui.cache.runs import get_opinion
 from lora_tui.commands.context import Context, resolve
-from lora_tui.domain import Model
+from lora_tui.domain import Gpu, Hyperparameters, Model
 from lora_tui.errors import NotFoundError
 from lora_tui.opinion import Opinion, compare_with_rating
 from lora_tui.reports import losses
@@ -73,6 +73,17 @@ def model_lines(model: Model, opinion: Opinion | None) -> list[tuple[str, str]]:
         ("", ""),
         ("Dataset", model.dataset.name if model.dataset else unknown),
         ("Preset", model.preset_id or unknown),
+        *setting_lines(hyper, gpu),
+        ("", ""),
+    ]
+    lines += [("File", f"{file.label}  {formats.size(file.size)}") for file in model.files]
+    return lines
+
+
+def setting_lines(hyper: Hyperparameters, gpu: Gpu) -> list[tuple[str, str]]:
+    """The hyperparameters and the GPUs of a run as (label, value) lines."""
+    unknown = formats.NO_VALUE
+    return [
         ("Base model", hyper.base_model or unknown),
         ("Rank", formats.count(hyper.rank)),
         ("Alpha", formats.number(hyper.alpha)),
@@ -84,10 +95,7 @@ def model_lines(model: Model, opinion: Opinion | None) -> list[tuple[str, str]]:
         *hyper.other_settings,
         ("GPU", " × ".join(filter(None, (str(gpu.count or ""), gpu.type))) or unknown),
         *gpu.other_settings,
-        ("", ""),
     ]
-    lines += [("File", f"{file.label}  {formats.size(file.size)}") for file in model.files]
-    return lines
 
 
 def _if_known(label: str, text: str | None) -> list[tuple[str, str]]:

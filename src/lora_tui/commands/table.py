@@ -1,0 +1,112 @@
+"""Lays out a table of a command: as wide as its texts, or as the terminal.
+
+On a terminal the columns that matter least go first, and texts are cut in their middle.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from lora_tui.text import cell_width, fit
+
+_GAP: Final = 2
+_ELLIPSIS: Final = "…"
+_NARROWEST_TERMINAL: Final = 20
+
+
+class Column(NamedTuple):
+    """One column of a table."""
+
+    heading: str
+    importance: int
+    """The columns with the lowest number go first where the terminal is too narrow."""
+    right: bool = False
+    """Whether its texts are aligned at the right."""
+    least: int | None = None
+    """To this number of cells it may be cut; None: never."""
+    most: int | None = None
+    """Longer texts are always cut, also in a file."""
+
+
+def terminal_width(descriptor: int) -> int:
+    """The width of a terminal in cells; 80 where it is unknown."""
+    return terminal_size(descriptor)[0]
+
+
+def terminal_size(descriptor: int) -> tuple[int, int]:
+    """Columns and lines of a terminal; 80 and 24 where they are unknown."""
+    try:
+        size = os.get_terminal_size(descriptor)
+    except (ValueError, OSError):
+        return 80, 24
+    return max(_NARROWEST_TERMINAL, size.columns or 80), max(4, size.lines or 24)
+
+
+def table_lines(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None
+) -> list[str]:
+    """The headings and the rows as lines; none where there are no rows.
+
+    `rows` have a text for each column. `width`: of the terminal; None for a file.
+    """
+    if not rows:
+        return []
+    natural = [
+        max(cell_width(column.heading), *(cell_width(row[place]) for row in rows))
+        for place, column in enumerate(columns)
+    ]
+    natural = [
+        wide if column.most is None else min(wide, max(column.most, cell_width(column.heading)))
+        for wide, column in zip(natural, columns, strict=True)
+    ]
+    widths = dict(enumerate(natural)) if width is None else _fitting(columns, natural, width)
+    return [
+        (" " * _GAP)
+        .join(
+            fit_ends(cells[place], wide)
+            if not columns[place].right
+            else fit(cells[place], wide, right=True)
+            for place, wide in widths.items()
+        )
+        .rstrip()
+        for cells in ([column.heading for column in columns], *rows)
+    ]
+
+
+def fit_ends(text: str, width: int) -> str:
+    """Pad or cut the text to exactly `width` cells; a cut text keeps its beginning and its end."""
+    if cell_width(text) <= width or width < 9:
+        return fit(text, width)
+    tail_width = (width - 1) // 3
+    start = len(text)
+    while start and cell_width(text[start - 1 :]) <= tail_width:
+        start -= 1
+    tail = text[start:].lstrip()
+    head = fit(text, width - cell_width(tail), ellipsis=_ELLIPSIS).rstrip()
+    return fit(head + tail, width)
+
+
+def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> dict[int, int]:
+    """Place of a column → its width, for the columns that fit."""
+    kept = list(range(len(columns)))
+    while True:
+        least = {place: _least(columns[place], natural[place]) for place in kept}
+        free = width - sum(least.values()) - _GAP * (len(kept) - 1)
+        if free >= 0 or len(kept) == 1:
+            break
+        kept.remove(min(reversed(kept), key=lambda place: columns[place].importance))
+    for place in sorted(kept, key=lambda place: -columns[place].importance):
+        more = min(max(0, free), natural[place] - least[place])
+        least[place] += more
+        free -= more
+    if free < 0:  # one column, wider than the terminal
+        least[kept[0]] = width
+    return least
+
+
+def _least(column: Column, natural: int) -> int:
+    if column.least is None:
+        return natural
+    return min(natural, max(column.least, cell_width(column.heading)))

@@ -1,0 +1,276 @@
+"""`lora-tui jobs`: what runs, how far it is, why it failed; as a table, as data, and followed."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_tui import clock
+from lora_tui.cache import jobs, records
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cli.run import main
+from lora_tui.commands.table import Column, fit_ends, table_lines
+from lora_tui.sandbox import Sandbox
+from lora_tui.text import cell_width
+from tests.conftest import Run, set_environment
+from tests.pseudo_terminal import open_terminal, put_back
+
+Put = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.start(models=2, waiting_jobs=0) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a session and a cache without jobs, to be copied."""
+    directory = tmp_path_factory.mktemp("synced") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        set_environment(sandbox, patch)
+        patch.setenv("LORA_TUI_HOME", str(directory))
+        patch.setenv("LORA_TUI_NO_KEYRING", "1")
+        assert main(["sync"]) == 0
+    with closing(open_cache(cache_in(directory))) as db, transaction(db):
+        ids = [row[0] for row in db.execute("SELECT id FROM jobs")]
+        jobs_deleted(db, ids)
+        records.put_datasets(db, [{"id": "d1", "name": "Support mails"}])
+    return directory
+
+
+@pytest.fixture
+def put(synced: Path, home: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Put:
+    """Writes jobs into the cache, as a sync does."""
+    set_environment(sandbox, monkeypatch)
+    shutil.copytree(synced, home)
+
+    def write(*rows: dict[str, Any]) -> None:
+        with closing(open_cache(cache_in(home))) as db, transaction(db, Topic.JOBS):
+            jobs.put_jobs(db, rows)
+
+    return write
+
+
+def cache_in(directory: Path) -> Path:
+    [path] = directory.rglob("cache*/**/*.sqlite3")
+    return path
+
+
+def jobs_deleted(db: Any, ids: list[str]) -> None:
+    records.delete_records(db, "jobs", ids)
+
+
+def row(number: int, status: str, **changes: Any) -> dict[str, Any]:
+    moment = clock.now() - timedelta(hours=number)
+    return {
+        "id": f"{number:08x}-0000-4000-8000-000000000000",
+        "dataset_id": "d1",
+        "preset_id": "balanced",
+        "status": status,
+        "created_at": clock.timestamp_text(moment),
+        "updated_at": clock.timestamp_text(moment),
+        **changes,
+    }
+
+
+def running(number: int, **changes: Any) -> dict[str, Any]:
+    """A job that began ten minutes ago and is at step 300 of 1,200."""
+    begun = clock.now() - timedelta(minutes=10)
+    return row(
+        number,
+        "running",
+        **{
+            "started_at": clock.timestamp_text(begun),
+            "current_step": 300,
+            "total_steps": "1200",
+            "progress": 25,
+            "current_metrics": {"training_loss": 0.8213},
+            "gpu_config": {"type": "H100", "cost_per_gpu_hour": 6},
+            **changes,
+        },
+    )
+
+
+def test_what_runs_comes_first_with_how_far_it_is(put: Put, run: Run) -> None:
+    put(row(1, "completed", final_cost=4.5), running(2), row(3, "queued"))
+    ran = run("jobs")
+    heading, *lines = ran.out.splitlines()
+    assert heading.startswith("ID        STATUS")
+    assert [line.split()[1] for line in lines] == ["running", "queued", "completed"]
+    for text in ("Support mails", "25 %", "300/1,200", "0.8213", "about 30:0", "about $1.00"):
+        assert text in lines[0], lines[0]
+    assert "$4.50" in lines[2]
+    assert "3 of 3 jobs; 1 running, 1 queued; synced" in ran.err
+
+
+def test_the_list_says_why_a_job_failed_and_its_page_has_the_stack(put: Put, run: Run) -> None:
+    put(
+        row(
+            1,
+            "failed",
+            error_message="CUDA out of memory\nTried to allocate 2 GiB",
+            error_stack="Traceback:\n  train.py, line 7",
+            retry_count=2,
+        )
+    )
+    assert "CUDA out of memory" in run("jobs", "--status", "failed").out
+    shown = run("jobs", "show", "00000001").out
+    for text in ("Tried to allocate 2 GiB", "train.py, line 7", "Attempts             3"):
+        assert text in shown
+    assert "failed" in shown.splitlines()[1]
+
+
+def test_json_has_the_backends_row_and_how_far_the_job_is(put: Put, run: Run) -> None:
+    put(running(1), row(2, "failed"))
+    data = run("jobs", "--json", "--limit", "1").data
+    assert data["total"] == 2
+    [job] = data["jobs"]
+    assert job["progress"] == 25
+    assert job["dataset"] == {"name": "Support mails"}
+    progress = job["run_progress"]
+    assert (progress["share"], progress["step"], progress["total_steps"]) == (0.25, 300, 1200)
+    assert progress["seconds_left"] == pytest.approx(1800, rel=0.1)
+    assert progress["steps_per_second"] == pytest.approx(0.5, rel=0.1)
+    assert progress["cost_is_computed"] is True
+    assert progress["estimated_cost"] == pytest.approx(4, rel=0.1)
+    shown = run("jobs", "show", job["id"], "--json").data
+    assert shown["dataset"]["id"] == "d1"
+    assert shown["model"] is None
+    assert shown["run_progress"]["step"] == 300
+
+
+def test_csv_has_a_line_a_job_that_no_spreadsheet_runs(put: Put, run: Run) -> None:
+    put(row(1, "failed", error_message="=cmd()"), running(2))
+    lines = list(csv.DictReader(io.StringIO(run("jobs", "--csv").out)))
+    assert [line["status"] for line in lines] == ["running", "failed"]
+    assert lines[1]["reason"] == "'=cmd()"
+    assert lines[0]["total_steps"] == "1200"
+
+
+def test_filters_narrow_the_list(put: Put, run: Run) -> None:
+    put(running(1), row(2, "failed", preset_id="aggressive"), row(3, "queued"), row(30, "failed"))
+
+    def ids(*words: str) -> list[int]:
+        return [int(job["id"][:8], 16) for job in run("jobs", "--json", *words).data["jobs"]]
+
+    assert ids("--status", "active") == [1, 3]
+    assert ids("--status", "failed,queued") == [3, 2, 30]
+    assert ids("--preset", "aggressive") == [2]
+    assert ids("--gpu", "H100") == [1]
+    assert ids("--search", "mails run") == [1]
+    assert ids("--dataset", "Support mails", "--reverse", "--sort", "created") == [30, 3, 2, 1]
+    assert ids("--until", "2020-01-01") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--status", "broken"), 2, "There is no status 'broken'"),
+        (("--columns", "id,nothing"), 2, "There is no column 'nothing'"),
+        (("--since", "yesterday"), 2, "is not a date"),
+        (("show", "000000"), 2, "2 jobs match (00000001-0000-4000"),
+        (("show", "0000"), 2, "too short"),
+        (("show", "ffffffff"), 3, "Job not found or access denied"),
+        (("--watch", "--csv", "--offline"), 2, "--watch prints no CSV"),
+    ],
+)
+def test_an_error_says_what_to_do(
+    words: tuple[str, ...], code: int, said: str, put: Put, run: Run
+) -> None:
+    put(row(1, "failed"), row(2, "failed"))
+    ran = run("jobs", *words)
+    assert (ran.code, ran.out) == (code, "")
+    assert said in ran.err
+
+
+def test_named_columns_are_shown_in_their_order(put: Put, run: Run) -> None:
+    put(running(1, current_stage="epoch 2"))
+    heading, line = run("jobs", "--columns", "stage,step,id").out.splitlines()
+    assert heading.split() == ["STAGE", "STEP", "ID"]
+    assert line.split() == ["epoch", "2", "300/1,200", "00000001"]
+    assert "validation_loss" in run("jobs", "--columns", "help").out.split()
+
+
+def test_rows_of_nonsense_are_shown_plainly(put: Put, run: Run) -> None:
+    put(
+        running(1, current_step=-5, total_steps=3, progress=1e300, started_at="2999-01-01"),
+        running(2, current_step=10**15, total_steps=1, current_metrics={"training_loss": "NaN"}),
+        running(3, started_at="0001-01-01T00:00:00Z", current_epoch=1e200, retry_count=-4),
+        row(4, "\x1b[31mfailed", error_message="\x1b]0;x\x07bad\u202e", current_cost=-1e30),
+    )
+    for words in ((), ("--csv",), ("--json",), ("--columns", "id,left,pace,elapsed,attempts")):
+        ran = run("jobs", *words)
+        assert ran.code == 0, ran
+        assert "\x1b" not in ran.out
+    for number in range(1, 5):
+        assert run("jobs", "show", f"{number:08x}").code == 0
+
+
+def test_a_table_is_never_wider_than_the_terminal_and_keeps_what_matters() -> None:
+    columns = [
+        Column("ID", 9),
+        Column("NAME", 8, least=9),
+        Column("LOSS", 5, right=True),
+        Column("LEAST", 1),
+    ]
+    rows = [["00000001", "Customer support mails v2", "0.8213", "something long"]]
+    for width in range(20, 80):
+        lines = table_lines(columns, rows, width)
+        assert all(cell_width(line) <= width for line in lines)
+        assert lines[1].startswith("00000001")
+        assert ("LEAST" in lines[0]) <= ("LOSS" in lines[0])
+    assert fit_ends("Customer support mails v2", 15) == "Customer s…s v2"
+    assert table_lines(columns, rows, None)[1].split("  ")[1] == "Customer support mails v2"
+
+
+def test_followed_jobs_are_a_line_a_change_where_there_is_no_terminal(put: Put) -> None:
+    put(running(1))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lora_tui", "--offline", "jobs", "--watch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert "step 300/1,200" in process.stdout.readline()
+    put(running(1), row(2, "queued"))
+    assert "queued" in process.stdout.readline()
+    put(row(1, "completed", current_step=1200))
+    assert "completed" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, said = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (130, "")
+    assert said == "Interrupted.\n"
+
+
+def test_followed_jobs_are_drawn_in_place_and_the_terminal_is_put_back(put: Put) -> None:
+    put(running(1))
+    command = [sys.executable, "-m", "lora_tui", "--offline", "jobs", "--watch"]
+    terminal = open_terminal(command, {**os.environ, "TERM": "xterm-256color"}, controlling=True)
+    terminal.wait_for("25 %")
+    put(running(1, current_step=600))
+    terminal.wait_for("50 %")
+    fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 40, 0, 0))
+    terminal.wait_for("00000001")
+    terminal.type("\x03")
+    assert terminal.end() == 130
+    assert put_back(bytes(terminal.written))
+    assert b"00000001" in bytes(terminal.written).rpartition(b"\x1b[?1049l")[2]
