@@ -17,6 +17,7 @@ from lora_tui.opinion.findings import (
     Verdict,
 )
 from lora_tui.opinion.judgement import compare_with_rating, second_opinion
+from lora_tui.opinion.live import LivePoint, Rating, if_it_ended_now, live_warnings
 from lora_tui.opinion.measurements import MIN_POINTS, LoggedPoint
 from lora_tui.opinion.run_facts import RunFacts, is_chat_format
 from lora_tui.opinion.weights_findings import weight_findings
@@ -26,14 +27,18 @@ __all__ = [
     "Comparison",
     "Finding",
     "Kind",
+    "LivePoint",
     "LoggedPoint",
     "Opinion",
+    "Rating",
     "RunFacts",
     "Severity",
     "Validation",
     "Verdict",
     "compare_with_rating",
+    "if_it_ended_now",
     "is_chat_format",
+    "live_warnings",
     "second_opinion",
     "weight_findings",
 ]

@@ -30,6 +30,8 @@ class Kind(StrEnum):
     NO_EFFECT = "no effect"
     UNUSUAL_NORM = "unusual norm"
     UNUSED_RANK = "unused rank"
+    STALLED = "stalled"
+    GPU_IDLE = "GPU idle"
 
 
 class Severity(IntEnum):
