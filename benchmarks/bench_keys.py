@@ -188,9 +188,10 @@ class Bench:
 
     def measure_acts(self, count: int, found: Found) -> None:
         """Pause and stop files that wait in the queue; then mark as read."""
+        if not count:
+            return
         seed = Seed(MODELS, NOTIFICATIONS, *self._queue(count))
         with self._application(seed) as (terminal, cache):
-
             # The screen shows what a key will do before the cache has it: numbers are counted here.
             def act(name: str, key: str, mark: str) -> None:
                 try:

@@ -7,6 +7,7 @@ that left from under the cursor would take the reader's place with it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar, Final
 
@@ -56,6 +57,8 @@ class NotificationsScreen(ListScreen[Notification]):
         super().__init__()
         self._were_unread: set[str] = set()
         """The ids of those that were unread at any time while this screen was open."""
+        self._being_marked: set[str] = set()
+        """The ids of those that are shown as read before the cache says so."""
         self._drawn: dict[tuple[Notification, str | None, str], Content] = {}
         """The line of each notification, for its model's name and its age."""
         self._drawn_width = 0
@@ -70,7 +73,10 @@ class NotificationsScreen(ListScreen[Notification]):
 
     def refresh_list(self) -> None:
         """Read the notifications and count the unread ones."""
-        notices = self._in_order(get_notifications(self.db))
+        notices = [
+            replace(notice, read=notice.read or notice.id in self._being_marked)
+            for notice in self._in_order(get_notifications(self.db))
+        ]
         names = names_of(self.db, [notice.model_id for notice in notices if notice.model_id])
         self.show_rows(self._lines_of(notices, names))
         unread = sum(not notice.read for notice in notices)
@@ -88,9 +94,20 @@ class NotificationsScreen(ListScreen[Notification]):
     def open_row(self, row: Notification) -> None:
         """Mark the notification as read, and open its model."""
         if not row.read:
-            self.lora.mark_read(row.id)
+            self._mark_read(row.id)
         if row.model_id is not None:
             self.open_model(row.model_id)
+
+    def _mark_read(self, notification_id: str) -> None:
+        """Show it as read at once: a sync that writes may keep the cache for a while."""
+
+        def ended() -> None:
+            self._being_marked.discard(notification_id)
+            self.refresh_list()
+
+        self._being_marked.add(notification_id)
+        self.refresh_list()
+        self.lora.mark_read(notification_id, ended=self.while_alive(ended))
 
     @property
     def can_select(self) -> bool:

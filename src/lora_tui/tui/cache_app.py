@@ -299,11 +299,12 @@ class CacheApp(BaseApp):
         """Check in a thread whether the downloaded files are still on the disk."""
         self._downloads.check_disk()
 
-    def mark_read(self, notification_id: str) -> None:
-        """Mark a notification as read, in the cache and in the backend."""
+    def mark_read(self, notification_id: str, *, ended: Callable[[], None] = lambda: None) -> None:
+        """Mark a notification as read, in the cache and in the backend; `ended`: see `ask`."""
         self.ask(
             partial(self.writers.mark_notification_read, notification_id),
             if_failed="Not marked as read",
+            ended=ended,
         )
 
     def ask(

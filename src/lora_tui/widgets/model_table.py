@@ -84,7 +84,7 @@ class ModelTable(ModelView):
         before, heading = self._drawn_rows(), (self._sort, self._descending, self.total > 0)
         self._sort, self._descending = sort, descending
         self.rows.reload(total, locate, at_top=top == 0)
-        self.virtual_size = Size(self.size.width, total + _HEADER)
+        self._resize_to(total)
         if not (top == 0 and self.cursor < self._visible_rows):
             self.scroll_to(y=max(0, self.cursor - line), animate=False, force=True)
         if top != self.scroll_offset.y or heading != (sort, descending, total > 0):
@@ -97,7 +97,7 @@ class ModelTable(ModelView):
 
     def redraw(self) -> None:
         """See `ModelView.redraw`."""
-        self.virtual_size = Size(self.size.width, self.total + _HEADER)
+        self._resize_to(self.total)
         self._show_cursor()
         self.refresh()
 
@@ -158,7 +158,7 @@ class ModelTable(ModelView):
 
     def on_resize(self) -> None:
         """Keep the cursor in view."""
-        self.virtual_size = Size(self.size.width, self.total + _HEADER)
+        self._resize_to(self.total)
         if self.total:
             self.move_to(self.cursor)
 
@@ -177,6 +177,19 @@ class ModelTable(ModelView):
     @property
     def _visible_rows(self) -> int:
         return max(1, self.scrollable_content_region.height - _HEADER)
+
+    def _resize_to(self, total: int) -> None:
+        """Take so many models; only the scroll bar changes where they fill the screen as before.
+
+        A new layout draws all of the table, twenty times as much as a key does.
+        """
+        before, after = self.virtual_size, Size(self.size.width, total + _HEADER)
+        room = self.size.height
+        if before.width == after.width and room < min(before.height, after.height):
+            self.set_reactive(ModelTable.virtual_size, after)
+            self._scroll_update(after)
+        else:
+            self.virtual_size = after
 
     def _drawn_rows(self) -> list[tuple[ModelSummary | None, bool, bool]]:
         """What each visible line shows: a model, the cursor, a mark."""
