@@ -40,7 +40,8 @@ def test_the_models_of_the_demo_are_listed_beside_it_and_after_it(tmp_path: Path
         assert run("--profile", "demo", "sync").code == 0
         terminal.type("q")
         assert terminal.end() == 0
-    assert run(*listed).data["models"] == beside
+    after = run(*listed).data["models"]
+    assert all(model in after for model in beside)  # the demo may have harvested others
 
 
 def test_a_backend_that_dies_is_named_when_the_demo_is_left(tmp_path: Path) -> None:

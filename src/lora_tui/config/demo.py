@@ -73,6 +73,7 @@ def demo_profile(paths: Paths, name: str, backend: Mapping[str, str]) -> Profile
         email=backend["LORA_TUI_EMAIL"],
         password=Secret(backend["LORA_TUI_PASSWORD"]),
         allow_private_urls=True,
+        background_harvest=True,  # a run that completes becomes a model while one looks
         identity=name,
     )
 

@@ -48,6 +48,7 @@ from lora_tui.sandbox.postgrest import rest
 from lora_tui.sandbox.seed.fill import seed_backend
 from lora_tui.sandbox.seed.seeding import DEMO, OTHER, SeedSettings
 from lora_tui.sandbox.storage import browsing, downloads, resumable, uploads
+from lora_tui.sandbox.training.trainer import Trainer
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -68,6 +69,7 @@ class Sandbox:
         self._server = server
         self._backend = backend
         self._temporary = temporary
+        self._trainer = Trainer(backend)
         self.directory = backend.directory
         self.url = server.url
         self.gpu_url = f"{server.url}{GPU_ENDPOINT}"
@@ -84,6 +86,7 @@ class Sandbox:
         migrated: bool = True,
         storage: StorageKind = "s3",
         reset: bool = False,
+        training: bool = False,
         now: datetime | None = None,
     ) -> Self:
         """Start one, and return when it serves.
@@ -94,8 +97,9 @@ class Sandbox:
         `waiting_jobs`: the number of completed jobs that are not harvested yet. `hostile`: give
         some models, from the 20th on, names, paths and JSON that break a careless program.
         `migrated`: whether our additive migration has been applied. `storage`: where Storage keeps
-        its bytes, which changes its answers: s3 as on the hosted service, or file. `now`: the time
-        of the newest seeded rows, by default the current hour.
+        its bytes, which changes its answers: s3 as on the hosted service, or file. `training`:
+        whether running and queued jobs are trained while it serves; else no row changes by itself.
+        `now`: the time of the newest seeded rows, by default the current minute.
         """
         temporary = directory is None
         place = (
@@ -110,15 +114,23 @@ class Sandbox:
         backend = Backend(place, database, objects, Faults(seed), migrated, storage)
         try:
             seed_backend(backend, seed, SeedSettings(models, waiting_jobs, hostile), now)
-            return cls(_Server(backend), backend, temporary=temporary)
+            sandbox = cls(_Server(backend), backend, temporary=temporary)
         except BaseException:
             database.close()
             if temporary:
                 shutil.rmtree(place, ignore_errors=True)
             raise
+        if training:
+            sandbox._trainer.start()
+        return sandbox
+
+    def train(self, seconds: int) -> None:
+        """What the training does in so many seconds, at once; for tests, without `training`."""
+        self._trainer.train(seconds)
 
     def stop(self) -> None:
         """Stop serving and remove a temporary state. May be called again."""
+        self._trainer.stop()
         self._server.stop()
         self._backend.database.close()
         if self._temporary:
@@ -319,6 +331,7 @@ def build_application(backend: Backend, connections: Connections) -> ASGIApp:
         ),
         small(f"{GPU_ENDPOINT}/training/artifacts/{{job}}", worker.artifacts),
         small(f"{GPU_ENDPOINT}/status/{{job}}", worker.status),
+        small(f"{GPU_ENDPOINT}/cancel/{{job}}", worker.cancel, ["POST"]),
         streamed(f"{worker.FILES_PATH}/{{job}}/{{file}}", worker.file),
         streamed(f"{CONTROL_PREFIX}faults", _faults, ["GET", "POST"]),
         streamed(f"{CONTROL_PREFIX}clear", _clear, ["POST"]),

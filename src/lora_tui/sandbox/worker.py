@@ -61,6 +61,25 @@ def status(backend: Backend, call: Call) -> Response:
     return json_response(body)
 
 
+def cancel(backend: Backend, call: Call) -> Response:
+    """`POST cancel/{id}`: the training of the sandbox then stops the run and writes its status.
+
+    A job that has ended keeps its status, which is answered.
+    """
+    if (refusal := _refused(call)) is not None:
+        return refusal
+    job = _job(backend, call.path_params["job"])
+    if job is None:
+        return json_response({"error": "request does not exist"}, 404)
+    state = job["status"]
+    if state in ("IN_QUEUE", "IN_PROGRESS"):
+        state = "CANCELLED"
+        backend.database.execute(
+            "UPDATE worker_jobs SET status = ? WHERE id = ?", (state, job["id"])
+        )
+    return json_response({"id": job["id"], "status": state})
+
+
 async def file(backend: Backend, request: Request) -> Response:
     """`GET|HEAD /worker-files/{job}/{file}?X-Amz-…`: authorized by the signature in the URL."""
     if "authorization" in request.headers:

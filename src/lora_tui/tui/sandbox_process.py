@@ -188,7 +188,10 @@ def _serve(settings: Mapping[str, Any]) -> int:
             from lora_tui.sandbox import Sandbox
 
             sandbox = Sandbox.start(
-                directory, models=settings["models"], hostile=settings["hostile"]
+                directory,
+                models=settings["models"],
+                hostile=settings["hostile"],
+                training=True,
             )
     except LoraTuiError as error:
         _answer(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -273,6 +273,53 @@ def make_curve(
             )
         )
     return points
+
+
+def point_of(
+    family: str,
+    progress: float,
+    *,
+    epochs: int,
+    peak_learning_rate: float,
+    scale: float,
+    noise_of: tuple[float, float, float],
+    validated: bool,
+) -> Point:
+    """One point of a run of this family, made alone.
+
+    `scale` multiplies the losses. `noise_of`: normal variables for the training loss, the
+    validation loss and the gradient norm. `validated`: whether it has a validation loss.
+    """
+    start, floor, decays = _SHAPES[family]
+    level = _level(family, progress, start, floor, decays, epochs)
+    training = level * (1.0 + (0.05 if family == "spiky" else 0.035) * noise_of[0])
+    if family == "spiky" and noise_of[0] > 1.9:
+        training += noise_of[0] - 1.2
+    validation = None
+    if validated:
+        validation = _validation(family, progress, level, start, 0.07) * (1 + 0.008 * noise_of[1])
+        validation = round(max(0.05, scale * validation), 6)
+    return Point(
+        progress,
+        max(0.02, round(scale * training, 6)),
+        validation,
+        _learning_rate(progress, peak_learning_rate),
+        round(abs(0.9 + 0.25 * noise_of[2]) + _divergence(family, progress), 4),
+    )
+
+
+def typical_loss(family: str, progress: float, epochs: int) -> float:
+    """The training loss that a run of this family has there, without its noise."""
+    return _level(family, progress, *_SHAPES[family], epochs)
+
+
+def price_per_hour(gpu_config: Mapping[str, Any]) -> float:
+    """US dollars: as the row says, else the price of the GPU that it names."""
+    said = gpu_config.get("cost_per_gpu_hour")
+    if isinstance(said, int | float):
+        return float(said)
+    kind = gpu_config.get("gpu_type") or gpu_config.get("type")
+    return next((price for name, _, price in _GPUS if name == kind), _GPUS[0][2])
 
 
 def _level(
