@@ -88,11 +88,28 @@ class LoraTuiApp(CacheApp):
         return ModelsScreen()
 
     def open_model(self, model_id: str) -> None:
-        """Show one model."""
+        """Show one model; from the page of its job, back to the one that led there."""
         from lora_tui.screens.model import ModelScreen
 
-        if not isinstance(self.screen, ModelScreen):  # the second of two quick keys opens nothing
+        below = self.screen_stack[-2] if len(self.screen_stack) > 1 else None
+        if isinstance(self.screen, ModelScreen):
+            return  # the second of two quick keys opens nothing
+        if isinstance(below, ModelScreen) and below.model_id == model_id:
+            self.screen.dismiss()
+        else:
             self.push_screen(ModelScreen(model_id))
+
+    def open_job(self, job_id: str) -> None:
+        """Show one training job; from the page of its model, back to the one that led there."""
+        from lora_tui.screens.job import JobScreen
+
+        below = self.screen_stack[-2] if len(self.screen_stack) > 1 else None
+        if isinstance(self.screen, JobScreen):
+            return  # the second of two quick keys opens nothing
+        if isinstance(below, JobScreen) and below.job_id == job_id:
+            self.screen.dismiss()
+        else:
+            self.push_screen(JobScreen(job_id))
 
     def action_notifications(self) -> None:
         """Show the notifications."""

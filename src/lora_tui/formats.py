@@ -156,6 +156,15 @@ def rate(bytes_per_second: float | None) -> str:
     return NO_VALUE if bytes_per_second is None else f"{size(bytes_per_second)}/s"
 
 
+def pace(steps_per_second: float | None) -> str:
+    """How fast a run goes: `2.31 steps/s`, or `12.4 s/step` where a step takes longer than one."""
+    if steps_per_second is None or not math.isfinite(steps_per_second) or steps_per_second <= 0:
+        return NO_VALUE
+    if steps_per_second >= 1:
+        return f"{significant(steps_per_second)} steps/s"
+    return f"{significant(1 / steps_per_second)} s/step"
+
+
 def duration(seconds: float | None) -> str:
     """Time passed or remaining: `1:02:03`, `02:03`; `--:--` where it is unknown."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:

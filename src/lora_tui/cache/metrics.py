@@ -46,7 +46,7 @@ def get_points(db: sqlite3.Connection, job_id: str) -> list[MetricPoint]:
     """All raw points of a job, in order."""
     sql = f"SELECT id, timestamp, {_VALUES} FROM metrics WHERE job_id = ? ORDER BY timestamp, id"
     return [
-        MetricPoint(point_id, timestamp, *map(_read, values))
+        MetricPoint(point_id, timestamp, *map(number_of, values))
         for point_id, timestamp, *values in db.execute(sql, [job_id])
     ]
 
@@ -60,10 +60,12 @@ def get_logged(db: sqlite3.Connection, job_id: str) -> list[Logged]:
     points = []
     start: datetime | None = None
     for step, training, validation, text, rate, gradient in db.execute(sql, [job_id]):
-        moment = _moment(text)
+        moment = moment_of(text)
         start = start or moment
         since = None if start is None or moment is None else (moment - start).total_seconds()
-        points.append(Logged(step, training, _read(validation), since, rate, _read(gradient)))
+        points.append(
+            Logged(step, training, number_of(validation), since, rate, number_of(gradient))
+        )
     return points
 
 
@@ -72,7 +74,7 @@ def recent_steps(
 ) -> list[tuple[datetime, float]]:
     """Time and step of the points of the last so many seconds before the last one, in order."""
     last = db.execute("SELECT max(timestamp) FROM metrics WHERE job_id = ?", [job_id]).fetchone()[0]
-    end = None if last is None else _moment(last)
+    end = None if last is None else moment_of(last)
     if end is None:
         return []
     sql = (
@@ -80,7 +82,7 @@ def recent_steps(
         " AND step IS NOT NULL ORDER BY timestamp, id"
     )
     since = timestamp_text(end - timedelta(seconds=seconds))
-    found = [(_moment(text), step) for text, step in db.execute(sql, [job_id, since])]
+    found = [(moment_of(text), step) for text, step in db.execute(sql, [job_id, since])]
     return [(moment, step) for moment, step in found if moment is not None]
 
 
@@ -91,7 +93,7 @@ def last_validation(db: sqlite3.Connection, job_id: str) -> StepLoss | None:
         " AND validation_loss IS NOT NULL AND step IS NOT NULL ORDER BY timestamp DESC, id DESC"
     )
     for step, loss in db.execute(sql, [job_id]):
-        recorded = finite(_read(loss))
+        recorded = finite(number_of(loss))
         if recorded is not None:
             return StepLoss(step, recorded)
     return None
@@ -292,14 +294,14 @@ def _drawn(db: sqlite3.Connection, job_id: str) -> list[CurvePoint]:
     some: list[CurvePoint] = []
     gap = False
     for number, (step, logged, validation, gradient) in enumerate(db.execute(sql, [job_id])):
-        training = usable_loss(logged, _read(gradient))
+        training = usable_loss(logged, number_of(gradient))
         if training is None:
             gap = bool(points or some)
             points += _extremes(some)  # no group reaches across a gap
             some = []
             continue
         at = float(number) if step is None else step
-        some.append(CurvePoint(at, training, finite(_read(validation)), gap))
+        some.append(CurvePoint(at, training, finite(number_of(validation)), gap))
         gap = False
         if len(some) == stretch:
             points += _extremes(some)
@@ -326,7 +328,7 @@ def _stored(value: float | None) -> float | str | None:
     return _NAN if value is not None and math.isnan(value) else value
 
 
-def _read(value: float | str | None) -> float | None:
+def number_of(value: float | str | None) -> float | None:
     """The number that `_stored` wrote. Raises DamagedCacheError."""
     if not isinstance(value, str):
         return value
@@ -335,7 +337,7 @@ def _read(value: float | str | None) -> float | None:
     raise DamagedCacheError("The cache file is damaged", details="a metric point holds text")
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
     """Read `timestamp_text`'s form fast, and any other form."""
     try:
         moment = datetime.fromisoformat(text)

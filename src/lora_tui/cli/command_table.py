@@ -130,6 +130,17 @@ COMMANDS = (
         ),
     ),
     Command(
+        "metrics",
+        "metrics:metrics",
+        "Print every logged metric of a run",
+        options.metrics_options,
+        examples=(
+            ("metrics 3f2a9c1e", "first, last, best, least and greatest of each metric"),
+            ("metrics 3f2a9c1e --csv", "every point, for a spreadsheet"),
+            ("metrics 3f2a9c1e --jsonl --offline", "every cached point, for jq"),
+        ),
+    ),
+    Command(
         "report",
         "report:report",
         "Export a model as a document (from the cache)",

@@ -206,6 +206,16 @@ def jobs_options(parser: ArgumentParser) -> None:
 def show_job_options(parser: ArgumentParser) -> None:
     """Add those of `jobs show`."""
     parser.add_argument("job", metavar="JOB", help=_JOB_HELP)
+def metrics_options(parser: ArgumentParser) -> None:
+    """Add those of `metrics`."""
+    parser.add_argument(
+        "model",
+        metavar="JOB|MODEL",
+        help="the id of a job or a model, the start of one, or the exact name of a model",
+    )
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--csv", action="store_true", help="print every point as CSV")
+    forms.add_argument("--jsonl", action="store_true", help="print one JSON object per point")
 
 
 def report_options(parser: ArgumentParser) -> None:

@@ -32,7 +32,13 @@ from lora_tui.widgets.bindings import bound, key_of
 from lora_tui.widgets.charts.loss_chart import LossChart
 from lora_tui.widgets.file_list import FileList
 from lora_tui.widgets.model_metadata import AdapterHeader, ModelMetadata
-from lora_tui.widgets.model_page import JobTimeline, MetricTiles, ModelHeader, OpinionPanel
+from lora_tui.widgets.model_page import (
+    JobTimeline,
+    MetricTiles,
+    ModelHeader,
+    OpinionPanel,
+    stages_of,
+)
 from lora_tui.widgets.screen_bars import KeyBar, StatusBar
 from lora_tui.widgets.states import StatePanel
 from lora_tui.widgets.weights_panel import WeightsPanel
@@ -67,6 +73,7 @@ class ModelScreen(ChartScreen):
             "Show time or steps on the horizontal axis",
             show=False,
         ),
+        bound("model.job", "job", "Job", show=False, tooltip="Show the job that trained it"),
         bound("model.inspect", "inspect", "Read the adapter's header (rank, modules)", show=False),
         bound("model.copy_id", "copy_id", "Copy the id", show=False),
         bound(
@@ -149,6 +156,8 @@ class ModelScreen(ChartScreen):
             return self.is_mounted and self._model is not None and self.chart.has_times
         if action == "copy_checksums":
             return bool(self._model and any(file.sha256 for file in self._model.files))
+        if action == "job":
+            return bool(self._model and self._model.job)
         if action in ("serve", "inspect"):
             return self._model is not None
         return True
@@ -181,6 +190,11 @@ class ModelScreen(ChartScreen):
     def action_copy_id(self) -> None:
         """Copy the model's id."""
         self.lora.copy(self.model_id)
+
+    def action_job(self) -> None:
+        """Show the job that trained this model."""
+        if self._model is not None and self._model.job is not None:
+            self.lora.open_job(self._model.job_id)
 
     def action_over_time(self) -> None:
         """Show time or steps on the horizontal axis."""
@@ -232,7 +246,7 @@ class ModelScreen(ChartScreen):
                 "Downloaded files stay on your disk. Press escape to go back to the list.",
             )
         else:
-            self.query_one(JobTimeline).show(model)
+            self.query_one(JobTimeline).show(stages_of(model))
             self.query_one(ModelMetadata).show(model)
             self._show_files()
             self._show_curve()

@@ -119,6 +119,10 @@ class CacheApp(BaseApp):
         """Show one model."""
 
     @abstractmethod
+    def open_job(self, job_id: str) -> None:
+        """Show one training job."""
+
+    @abstractmethod
     def action_login(self) -> None:
         """Ask the user to sign in again."""
 

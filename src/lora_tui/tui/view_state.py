@@ -1,4 +1,4 @@
-"""How the list of models is shown (view, order, preview, columns), stored for the next start."""
+"""How the list of models and the charts of a run are shown, stored for the next start."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ class ViewState(NamedTuple):
     """Whether a wide terminal shows the model under the cursor beside the list."""
     columns: tuple[str, ...] = ()
     """The keys of the table's columns; none means those that fit best."""
+    hidden_metrics: tuple[str, ...] = ()
+    """The charts of a run that are not drawn."""
+    metric_axis: str = "step"
+    """What the charts of a run are drawn over; a value of `Axis` in curves/metrics_series.py."""
 
 
 class ViewMemory:
@@ -60,16 +64,20 @@ def _read(path: Path) -> ViewState:
 
 
 def _parsed(data: Mapping[str, Any]) -> ViewState:
-    view, sort, columns = data.get("view"), data.get("sort"), data.get("columns")
+    view, sort, axis = data.get("view"), data.get("sort"), data.get("metric_axis")
     return ViewState(
         view=View(view) if view in list(View) else View.TABLE,
         sort=Sort(sort) if sort in list(Sort) else Sort.CREATED,
         reverse=data.get("reverse") is True,
         preview=data.get("preview") is not False,
-        columns=tuple(key for key in columns if isinstance(key, str))
-        if isinstance(columns, list)
-        else (),
+        columns=_texts(data.get("columns")),
+        hidden_metrics=_texts(data.get("hidden_metrics")),
+        metric_axis=axis if isinstance(axis, str) else "step",
     )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(key for key in value if isinstance(key, str)) if isinstance(value, list) else ()
 
 
 def _replace(path: Path, text: str) -> None:

@@ -267,9 +267,11 @@ class JobTimeline(StyledLines):
 
     _stages: Sequence[Stage] = ()
 
-    def show(self, model: Model) -> None:
-        """Show the timeline of this model."""
-        self._stages = stages_of(model)
+    def show(self, stages: Sequence[Stage]) -> None:
+        """Show these moments, if one of them is known."""
+        if list(stages) == list(self._stages):
+            return
+        self._stages = stages
         self.display = any(stage.moment for stage in self._stages)
         self.refresh(layout=True)
 

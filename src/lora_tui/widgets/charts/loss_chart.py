@@ -94,7 +94,7 @@ class LossChart(ZoomableChart):
         """The legend, then the plot, in the height of the widget."""
         height = self.content_size.height
         if not self.has_curve:
-            return _message_lines(self._message, width, height, ascii_only=self.ascii_only)
+            return message_lines(self._message, width, height, ascii_only=self.ascii_only)
         plot = self._plot()
         rows = plot.rows
         cell = self.crosshair_cell()
@@ -169,7 +169,8 @@ class LossChart(ZoomableChart):
         return self._drawn[1]
 
 
-def _message_lines(message: str, width: int, height: int, *, ascii_only: bool) -> list[Line]:
+def message_lines(message: str, width: int, height: int, *, ascii_only: bool) -> list[Line]:
+    """A heading, and in the middle the reason why there is no curve."""
     lines: list[Line] = [[("Loss", "heading")]]
     texts = wrap(normalize_width(message, ascii_only=ascii_only), max(1, width - 4))
     lines += [[("", "muted")]] * max(0, (height - len(texts)) // 2 - 1)

@@ -142,12 +142,15 @@ class PlotFrame:
         is_log: bool,
         is_open: bool,
         ascii_only: bool,
+        least_left: int = 0,
     ) -> PlotFrame:
-        """A frame of `width` by `height` cells for these ranges; `is_open` see `Scale`."""
+        """A frame of `width` by `height` cells for these ranges; `is_open` see `Scale`.
+
+        `least_left`: the plot begins no further left, so that several are aligned.
+        """
         rows = height - 2
-        most = max(2, min(rows // 2, 3 + rows // 4))
-        ticks = (log_ticks if is_log else linear_ticks)(*losses, most)
-        left = max(len(label) for label in ticks.labels) + 2
+        ticks = ticks_down(losses, rows, is_log=is_log)
+        left = max(least_left, left_of(ticks))
         grid = Grid(width - left, rows, *((1, 1) if ascii_only else (2, 4)))
         across = Scale(*steps, grid.columns, is_open=is_open)
         down = Scale(*losses, grid.rows, is_log=is_log, is_open=is_open)
@@ -218,6 +221,17 @@ class PlotFrame:
             ((" " * (self.left - 1), "label"), (corner + "".join(axis), "axis")),
             (("".join(labels), "label"),),
         ]
+
+
+def ticks_down(losses: tuple[float, float], rows: int, *, is_log: bool) -> Ticks:
+    """Ticks of the loss axis of a plot that is so many rows high."""
+    most = max(2, min(rows // 2, 3 + rows // 4))
+    return (log_ticks if is_log else linear_ticks)(*losses, most)
+
+
+def left_of(ticks: Ticks) -> int:
+    """The first cell of a plot whose loss axis has these ticks."""
+    return max(len(label) for label in ticks.labels) + 2
 
 
 def ticks_across(

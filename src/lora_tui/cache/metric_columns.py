@@ -1,0 +1,146 @@
+"""Reads all metrics of a run as columns: the whole run, or the points that were added since."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from lora_tui.cache.jobs import get_job
+from lora_tui.cache.metrics import get_curve, moment_of, number_of
+from lora_tui.cache.runs import gc_paused
+from lora_tui.curves.metrics_series import TRAINING, VALIDATION, MetricRun
+
+_OTHER: Final = frozenset({"job_id", "timestamp", "id", "step", "epoch"})
+_AT_ONCE: Final = 20_000
+
+
+class Mark(NamedTuple):
+    """How far a run has been read."""
+
+    timestamp: str
+    """Of the last point, as the cache has it."""
+    id: str
+    start: datetime | None
+    """The time of the first point."""
+
+
+class ReadRun(NamedTuple):
+    """A run that was read as a whole."""
+
+    run: MetricRun
+    mark: Mark | None
+    """None where nothing can be added: no points are cached, at most a reduced curve."""
+
+
+class Points(NamedTuple):
+    """Points in the columns that `MetricRun.add` takes."""
+
+    steps: Sequence[float | None]
+    epochs: Sequence[float | None]
+    seconds: Sequence[float | None]
+    values: dict[str, Sequence[float | None]]
+    mark: Mark
+
+
+class LoggedPoint(NamedTuple):
+    """One point, with its values in the order of the columns."""
+
+    timestamp: str | None
+    step: float | None
+    epoch: float | None
+    values: Sequence[float | None]
+    """None where nothing was logged, NaN and infinite where that was."""
+
+
+def logged_points(
+    db: sqlite3.Connection, job_id: str, columns: Sequence[str]
+) -> Iterator[LoggedPoint]:
+    """All cached points of a job, in order."""
+    sql = f"SELECT timestamp, step, epoch, {_quoted(columns)} FROM metrics WHERE job_id = ?"
+    for timestamp, step, epoch, *values in db.execute(f"{sql} ORDER BY timestamp, id", [job_id]):
+        yield LoggedPoint(timestamp, step, epoch, [number_of(value) for value in values])
+
+
+def metric_columns(db: sqlite3.Connection) -> list[str]:
+    """The names of the metrics that this cache keeps of each point."""
+    found = db.execute("SELECT name, type FROM pragma_table_info('metrics')").fetchall()
+    return [name for name, kind in found if name not in _OTHER and kind == "REAL"]
+
+
+def read_metrics(db: sqlite3.Connection, job_id: str) -> ReadRun:
+    """Read a run; without points the reduced curve that came with its model. Takes a second for a
+    million points.
+    """
+    found = get_job(db, job_id)
+    job = found.job if found else None
+    columns = metric_columns(db)
+    run = MetricRun(
+        columns,
+        total_steps=job.total_steps if job else None,
+        total_epochs=(job.total_epochs or job.hyperparameters.epochs) if job else None,
+    )
+    mark: Mark | None = None
+    with gc_paused():
+        for points in _points(db, columns, job_id, None):
+            run.add(points.steps, points.epochs, points.seconds, points.values)
+            mark = points.mark
+    if mark is None:
+        curve = get_curve(db, job_id)
+        none = [None] * len(curve)
+        losses: dict[str, Sequence[float | None]] = {
+            TRAINING: [point.training_loss for point in curve],
+            VALIDATION: [point.validation_loss for point in curve],
+        }
+        run.add([point.step for point in curve], none, none, losses)
+    return ReadRun(run, mark)
+
+
+def read_newer(db: sqlite3.Connection, job_id: str, mark: Mark, known: int) -> list[Points] | None:
+    """Read the points after `mark`; None where others have changed, so that all must be read.
+
+    `known`: how many points were read so far.
+    """
+    found = list(_points(db, metric_columns(db), job_id, mark))
+    (total,) = db.execute("SELECT count(*) FROM metrics WHERE job_id = ?", [job_id]).fetchone()
+    return found if total == known + sum(len(points.steps) for points in found) else None
+
+
+def _points(
+    db: sqlite3.Connection, columns: Sequence[str], job_id: str, after: Mark | None
+) -> Iterator[Points]:
+    """The points in order, many at once."""
+    sql = f"SELECT timestamp, id, step, epoch, {_quoted(columns)} FROM metrics WHERE job_id = ?"
+    values: list[object] = [job_id]
+    if after is not None:
+        sql += " AND (timestamp, id) > (?, ?)"
+        values += [after.timestamp, after.id]
+    found = db.execute(f"{sql} ORDER BY timestamp, id", values)
+    start = after.start if after is not None else None
+    while rows := found.fetchmany(_AT_ONCE):
+        times, ids, steps, epochs, *metrics = zip(*rows, strict=True)
+        moments = [moment_of(text) for text in times]
+        start = start or moments[0]
+        seconds = [
+            None if start is None or moment is None else (moment - start).total_seconds()
+            for moment in moments
+        ]
+        yield Points(
+            steps,
+            epochs,
+            seconds,
+            {name: _numbers(column) for name, column in zip(columns, metrics, strict=True)},
+            Mark(times[-1], ids[-1], start),
+        )
+
+
+def _numbers(column: Sequence[float | str | None]) -> Sequence[float | None]:
+    """The numbers of a column, in which the cache writes NaN as text."""
+    if not any(type(value) is str for value in column):
+        return column  # type: ignore[return-value]
+    return [number_of(value) for value in column]
+
+
+def _quoted(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)

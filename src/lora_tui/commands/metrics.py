@@ -1,0 +1,196 @@
+"""The command `metrics`: every logged metric of a run, as a table or as data."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any, Final, NamedTuple
+
+from lora_tui import formats
+from lora_tui.cache import models
+from lora_tui.cache.jobs import find_jobs
+from lora_tui.cache.metric_columns import LoggedPoint, logged_points, metric_columns, read_metrics
+from lora_tui.commands.context import Context
+from lora_tui.curves.metrics_series import MetricRun, Track, label_of
+from lora_tui.domain import Job
+from lora_tui.errors import LoraTuiError, NotFoundError, UsageError
+from lora_tui.json_values import json_text
+from lora_tui.reports.exports import escape_formula
+from lora_tui.text import cell_width, fit
+from lora_tui.widgets.charts.metric_text import metric_text
+from lora_tui.widgets.charts.sparkline import sparkline
+
+_NOT_FOUND: Final = "Job or model not found or access denied"
+_PIPE_WIDTH: Final = 80
+_MOST_SPARKLINE: Final = 60
+_LEAST_SPARKLINE: Final = 8
+_HEADING: Final = ("METRIC", "FIRST", "LAST", "BEST", "MIN", "MAX")
+_LOWEST_IS_BEST: Final = ("training_loss", "validation_loss")
+_HIGHEST_IS_BEST: Final = ("throughput", "gpu_utilization")
+
+
+class _Target(NamedTuple):
+    """The run that was asked for."""
+
+    job_id: str
+    model_id: str | None
+    name: str
+
+
+def metrics(context: Context) -> None:
+    """Print the metrics of a run; without --offline, after its new points were fetched."""
+    with context.cache() as db:
+        target = _resolve(db, context.arguments.model)
+    failure = None if context.arguments.offline else _fetch(context, target.job_id)
+    with context.cache() as db:
+        found = read_metrics(db, target.job_id)
+        if not len(found.run) and failure is not None:
+            raise failure
+        columns = metric_columns(db)
+        points = (
+            logged_points(db, target.job_id, columns)
+            if found.mark is not None
+            else _of_curve(found.run, columns)
+        )
+        if context.json:
+            logged = [_as_object(point, columns) for point in points]
+            context.print_data(
+                {"job_id": target.job_id, "model_id": target.model_id, "points": logged}
+            )
+        elif context.arguments.jsonl:
+            for point in points:
+                context.out.write(json_text(_as_object(point, columns)) + "\n")
+        elif context.arguments.csv:
+            _print_csv(context, points, columns)
+        else:
+            _print_table(context, target, found.run)
+    for remark in _remarks(found.run, failure, is_reduced=found.mark is None):
+        context.say(remark)
+
+
+def _resolve(db: sqlite3.Connection, reference: str) -> _Target:
+    """The run of a job or a model. Raises NotFoundError, UsageError with the candidates."""
+    found: dict[str, _Target] = {}
+    for summary in find_jobs(db, reference):
+        job = summary.job
+        found[job.id] = _Target(job.id, job.artifact_id, _job_name(job))
+    for listed in models.find_models(db, reference):
+        model = models.get_model(db, listed.id)
+        if model is not None and model.job_id:
+            found[model.job_id] = _Target(model.job_id, model.id, model.name)
+    if not found:
+        raise NotFoundError(
+            _NOT_FOUND,
+            remedy="run `lora-tui list` to see the models, or `lora-tui sync` if it is new",
+        )
+    if len(found) > 1:
+        candidates = ", ".join(f"{one.job_id[:8]} ({one.name})" for one in [*found.values()][:10])
+        raise UsageError(
+            f"{len(found)} runs match", details=candidates, remedy="type more of the id"
+        )
+    return next(iter(found.values()))
+
+
+def _job_name(job: Job) -> str:
+    return f"{job.dataset_name or 'Training job'}, {job.status}"
+
+
+def _fetch(context: Context, job_id: str) -> LoraTuiError | None:
+    """Fetch the new points; the error where that fails, as the cache may still answer."""
+    from lora_tui.engine.online import OnlineWriters
+
+    try:
+        context.require_network()
+        with closing(OnlineWriters(context.profile)) as online:
+            online.load_curve(job_id)
+    except LoraTuiError as error:
+        return error
+    return None
+
+
+def _as_object(point: LoggedPoint, columns: Sequence[str]) -> dict[str, Any]:
+    return {
+        "timestamp": point.timestamp,
+        "step": point.step,
+        "epoch": point.epoch,
+        **dict(zip(columns, point.values, strict=True)),
+    }
+
+
+def _of_curve(run: MetricRun, columns: Sequence[str]) -> Iterator[LoggedPoint]:
+    """The points of the reduced curve, which has no times."""
+    for number in range(len(run)):
+        values = []
+        for column in columns:
+            track = run.tracks[column]
+            place = track.place_at(number)
+            has_it = place is not None and track.numbers[place] == number
+            values.append(track.values[place] if place is not None and has_it else None)
+        yield LoggedPoint(None, run.steps[number], None, values)
+
+
+def _print_csv(context: Context, points: Iterator[LoggedPoint], columns: Sequence[str]) -> None:
+    writer = csv.writer(context.out, lineterminator="\n")
+    writer.writerow(("timestamp", "step", "epoch", *columns))
+    for point in points:
+        values = (point.timestamp, point.step, point.epoch, *point.values)
+        writer.writerow([escape_formula(value) for value in values])
+
+
+def _print_table(context: Context, target: _Target, run: MetricRun) -> None:
+    """A line for each metric, with a sparkline in the room that is left."""
+    tracks = [(name, track) for name, track in run.tracks.items() if len(track) or track.bad]
+    if not tracks:
+        return
+    points = formats.counted(len(run), "point")
+    steps = ""
+    if len(run):
+        steps = f", steps {formats.step(min(run.steps))} to {formats.step(max(run.steps))}"
+    context.out.write(f"{target.job_id[:8]}  {target.name}\n{points}{steps}\n\n")
+    rows = [_HEADING, *(_row(name, track, run) for name, track in tracks)]
+    widths = [max(cell_width(row[column]) for row in rows) for column in range(len(_HEADING))]
+    width = shutil.get_terminal_size().columns if context.out.isatty() else _PIPE_WIDTH
+    room = min(_MOST_SPARKLINE, width - sum(widths) - 2 * len(widths))
+    lines = ["", *(_line(track, room) for _, track in tracks)]
+    for row, line in zip(rows, lines, strict=True):
+        cells = [
+            fit(cell, size, right=number > 0)
+            for number, (cell, size) in enumerate(zip(row, widths, strict=True))
+        ]
+        context.out.write("  ".join([*cells, line]).rstrip() + "\n")
+
+
+def _row(name: str, track: Track, run: MetricRun) -> tuple[str, ...]:
+    if not len(track):
+        return (label_of(name), *("NaN",) * 2, *(formats.NO_VALUE,) * 3)
+    low, high = min(track.values), max(track.values)
+    best = formats.NO_VALUE
+    if name in _LOWEST_IS_BEST or name in _HIGHEST_IS_BEST:
+        value = low if name in _LOWEST_IS_BEST else high
+        step = run.steps[track.numbers[track.values.index(value)]]
+        best = f"{metric_text(name, value)} at {formats.step(step)}"
+    last = "NaN" if track.ends_bad else metric_text(name, track.values[-1])
+    shown = (metric_text(name, track.values[0]), last, best)
+    return (label_of(name), *shown, metric_text(name, low), metric_text(name, high))
+
+
+def _line(track: Track, room: int) -> str:
+    if room < _LEAST_SPARKLINE or not len(track):
+        return ""
+    places = track.decimate(range(len(track)), 4 * room)
+    return sparkline(tuple(track.values[place] for place in places), room)
+
+
+def _remarks(run: MetricRun, failure: LoraTuiError | None, *, is_reduced: bool) -> Iterator[str]:
+    if failure is not None:
+        yield f"lora-tui: New points can't be fetched: {failure}. These are the cached ones."
+    if not len(run):
+        yield "No metric points were logged for this run."
+    elif is_reduced:
+        yield "This is the reduced curve that came with the model; its points are not stored."
+    bad = sum(track.bad for track in run.tracks.values())
+    if bad:
+        yield f"{formats.counted(bad, 'value')} {'is' if bad == 1 else 'are'} NaN or infinite."

@@ -1,0 +1,202 @@
+"""Job: one training job while it runs and after: progress, cost, charts, opinion, error."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from lora_tui import clock
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.jobs import get_job
+from lora_tui.cache.metrics import recent_steps
+from lora_tui.cache.models import model_of_job
+from lora_tui.cache.runs import get_opinion
+from lora_tui.domain import Job, Model
+from lora_tui.domain.run_progress import progress_of
+from lora_tui.opinion import Comparison, Opinion, compare_with_rating
+from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, Scrolled
+from lora_tui.screens.metrics_screen import METRICS_KEYS, MetricsScreen
+from lora_tui.widgets.bindings import bound, key_of
+from lora_tui.widgets.charts.metric_charts import MetricCharts
+from lora_tui.widgets.job_page import (
+    JobError,
+    JobHeader,
+    error_text,
+    if_it_ended_now,
+    stages_of_job,
+)
+from lora_tui.widgets.model_page import JobTimeline, OpinionPanel
+from lora_tui.widgets.screen_bars import KeyBar, StatusBar
+from lora_tui.widgets.states import StatePanel
+
+_WIDE: Final = 110
+_FACTS: Final = frozenset({Topic.JOBS, Topic.MODELS, Topic.DATASETS})
+_TICK_SECONDS: Final = 1.0
+_JUDGED_AGAIN: Final = 1.01
+"""A run is judged again when it has grown by this factor."""
+
+
+class JobScreen(MetricsScreen):
+    """One training job, in two columns on a wide terminal, else in one."""
+
+    CSS_PATH = ["../widgets/styled_lines.tcss", "job.tcss"]  # noqa: RUF012 - Textual's own
+    ABOUT = "One training job: how far it is, what it costs, and all that it logged so far."
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bound("screen.back", "back", "Back"),
+        bound("job.model", "model", "Model", tooltip="Show the model that this job made"),
+        *METRICS_KEYS,
+        *CHART_KEYS,
+        bound(
+            *("job.copy", "copy", "Copy"),
+            show=False,
+            tooltip="Copy the error, or the id if there is none",
+        ),
+    ]
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self.job_id = job_id
+        self._job: Job | None = None
+        self._model: Model | None = None
+        self._opinion: Opinion | None = None
+        self._recent: list[tuple[datetime, float]] = []
+        """Time and step of the points of the last minutes."""
+        self._judged = 0
+        """How many points the opinion is of."""
+
+    def compose(self) -> ComposeResult:
+        """Header, charts, facts, status and keys."""
+        ascii_only = self.ascii_only
+        yield JobHeader(ascii_only=ascii_only)
+        with Scrolled(id="page"):
+            with Scrolled(id="run"):
+                yield MetricCharts(ascii_only=ascii_only)
+            with Scrolled(id="facts"):
+                yield JobError(ascii_only=ascii_only)
+                yield OpinionPanel(ascii_only=ascii_only)
+                yield JobTimeline(ascii_only=ascii_only)
+        yield StatePanel(markup=False)
+        yield StatusBar(self.db, self.lora.profile, ascii_only=ascii_only)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Show what is cached; fetch missing points; let the time go on."""
+        self._show_job()
+        self.follow_run(self.job_id)
+        self.set_interval(_TICK_SECONDS, self.while_alive(self._show_progress))
+
+    def cache_changed(self, topics: frozenset[Topic]) -> None:
+        """Show changes of the cache."""
+        if topics & _FACTS:
+            self._show_job()
+        if Topic.CURVES in topics:
+            self._read_recent()
+            self._show_progress()
+            self.read_run()
+        self.query_one(StatusBar).update_from_cache()
+
+    def check_action(
+        self,
+        action: str,
+        parameters: tuple[object, ...],  # noqa: ARG002 - as Textual calls it
+    ) -> bool | None:
+        """Offer only actions that apply."""
+        if action in CHART_ACTIONS or action == "axis":
+            return self.is_mounted and self._job is not None and self.chart.has_curve
+        if action == "metrics":
+            return self.is_mounted and self._job is not None and bool(self.chart.every_chart)
+        if action == "model":
+            return self._model is not None
+        return True
+
+    def action_back(self) -> None:
+        """Go back to where it was opened."""
+        self.dismiss()
+
+    def action_model(self) -> None:
+        """Show the model that this job made."""
+        if self._model is not None:
+            self.lora.open_model(self._model.id)
+
+    def action_copy(self) -> None:
+        """Copy the error with the job's id, or the id alone."""
+        text = error_text(self._job) if self._job else ""
+        if text:
+            self.lora.copy(f"{self.job_id}\n{text}", what="Error of the job")
+        else:
+            self.lora.copy(self.job_id)
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll by lines: in two columns both, each as far as it goes."""
+        for part in self._parts:
+            part.scroll_relative(y=lines, animate=False)
+
+    @property
+    def scrolled(self) -> Scrolled:
+        """In two columns the facts, or the charts where only these are too long."""
+        return next((part for part in self._parts if part.max_scroll_y > 0), self._parts[0])
+
+    @property
+    def _parts(self) -> list[Scrolled]:
+        names = ("#facts", "#run") if self.has_class("-wide") else ("#page",)
+        return [self.query_one(name, Scrolled) for name in names]
+
+    def run_read(self) -> None:
+        """Judge the run when it has grown by some points."""
+        run = self._read.run if self._read else None
+        if run is None or (self._judged and len(run) < self._judged * _JUDGED_AGAIN):
+            return
+        self._judged = len(run)
+        self.read(partial(get_opinion, job_id=self.job_id), self._show_opinion, exclusive="opinion")
+        self._show_timeline()
+
+    def _show_opinion(self, opinion: Opinion | None) -> None:
+        self._opinion = opinion
+        comparison = None
+        if opinion is not None and self._model is not None:
+            comparison = compare_with_rating(opinion, self._model.quality)
+        elif opinion is not None:
+            comparison = Comparison(None, if_it_ended_now(opinion, ascii_only=self.ascii_only))
+        self.query_one(OpinionPanel).show(opinion, comparison)
+
+    def _show_job(self) -> None:
+        found = get_job(self.db, self.job_id)
+        self._job = job = found.job if found else None
+        self._model = model_of_job(self.db, self.job_id) if job else None
+        self.set_class(job is None, "-gone")
+        if job is None:
+            back = key_of(self.app, "screen.back")
+            self.query_one(StatePanel).show_message(
+                "This job is gone",
+                "It was deleted from the project, or it is no longer yours.",
+                f"Press {back} to go back.",
+            )
+        else:
+            self.query_one(JobError).show(job)
+            self._read_recent()
+            self._show_timeline()
+            self._show_progress()
+            self._show_opinion(self._opinion)
+        self.refresh_bindings()
+
+    def _show_timeline(self) -> None:
+        if self._job is not None:
+            start = self._read.mark.start if self._read and self._read.mark else None
+            made = self._model.created_at if self._model else None
+            run = self._read.run if self._read else None
+            stages = stages_of_job(self._job, run, start, model_made=made)
+            self.query_one(JobTimeline).show(stages)
+
+    def _read_recent(self) -> None:
+        self._recent = recent_steps(self.db, self.job_id)
+
+    def _show_progress(self) -> None:
+        """Show how far it is at this moment."""
+        if self._job is not None:
+            progress = progress_of(self._job, clock.now(), self._recent)
+            self.query_one(JobHeader).show(self._job, progress)

@@ -1,0 +1,135 @@
+"""Base class of the screens with the charts of all metrics of one run: reads it, follows it."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from typing import ClassVar, Final
+
+from textual.binding import BindingType
+
+from lora_tui.cache.metric_columns import Points, ReadRun, read_metrics, read_newer
+from lora_tui.cache.runs import get_run_version
+from lora_tui.curves.metrics_series import Axis
+from lora_tui.errors import LoraTuiError
+from lora_tui.screens.chart_screen import ChartScreen
+from lora_tui.screens.chosen_metrics import ChosenMetricsScreen
+from lora_tui.widgets.bindings import bound
+from lora_tui.widgets.charts.metric_charts import MetricCharts
+
+METRICS_ACTIONS: Final = frozenset({"axis", "metrics"})
+"""Actions that need a run."""
+METRICS_KEYS: Final[tuple[BindingType, ...]] = (
+    bound("metrics.axis", "axis", "Axis", tooltip="Show steps, epochs, time or percent of the run"),
+    bound("metrics.choose", "metrics", "Metrics", tooltip="Choose which metrics are drawn"),
+)
+"""For the BINDINGS of the screen, at their place in the footer."""
+
+
+class MetricsScreen(ChartScreen):
+    """Call `follow_run`, and `read_run` when points have come; override `run_read`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    _run_job: str = ""
+    _read: ReadRun | None = None
+    _version: object = None
+    """The version of the run that was read, or is being read."""
+    _points_state = "Loading the points…"
+    """The text that is shown instead of missing charts."""
+
+    @property
+    def chart(self) -> MetricCharts:
+        """The charts."""
+        return self.query_one(MetricCharts)
+
+    def run_read(self) -> None:
+        """Called after points were read, or could not be fetched."""
+
+    def follow_run(self, job_id: str) -> None:
+        """Show the points of this job that are cached, and fetch those that are missing."""
+        self._run_job = job_id
+        state = self.lora.view_state
+        self.chart.hidden = frozenset(state.hidden_metrics)
+        if state.metric_axis in list(Axis):
+            self.chart.axis = Axis(state.metric_axis)
+        self.read_run()
+        self._fetch_points()
+
+    def read_run(self) -> None:
+        """Read, in a thread, what has changed since the last time."""
+        version = get_run_version(self.db, self._run_job)
+        if version is None or version == self._version:
+            return
+        self._version = version
+        known = self._read
+        if known is None or known.mark is None:
+            read = partial(read_metrics, job_id=self._run_job)
+            self.read(read, self._take_run, exclusive="run")
+            return
+        mark, points = known.mark, len(known.run)
+
+        def newer(db: sqlite3.Connection) -> ReadRun | list[Points]:
+            found = read_newer(db, self._run_job, mark, points)
+            return read_metrics(db, self._run_job) if found is None else found
+
+        self.read(newer, self._take_newer, exclusive="run")
+
+    def _take_newer(self, found: ReadRun | list[Points]) -> None:
+        if isinstance(found, ReadRun):
+            self._take_run(found)
+            return
+        if self._read is None:
+            return
+        run = self._read.run
+        for points in found:
+            run.add(points.steps, points.epochs, points.seconds, points.values)
+            self._read = ReadRun(run, points.mark)
+        self._take_run(self._read)
+
+    def _take_run(self, read: ReadRun) -> None:
+        self._read = read
+        self.chart.show(read.run, otherwise=self._points_state)
+        self.run_read()
+        self.refresh_bindings()
+
+    def _fetch_points(self) -> None:
+        """Fetch new points; an error is shown only instead of missing charts."""
+
+        def fetched(_: None) -> None:
+            self._points_fetched("Nothing was logged yet")
+
+        def failed(error: LoraTuiError) -> None:
+            reason = f"The points can't be loaded: {error}\n{self.lora.remedy_of(error)}"
+            self._points_fetched(reason.rstrip())
+
+        load = partial(self.lora.writers.load_curve, self._run_job)
+        self.start(load, fetched, failed=failed, name="curve")
+
+    def _points_fetched(self, state: str) -> None:
+        self._points_state = state
+        self.lora.poll_cache()
+        self.read_run()
+        run = self._read.run if self._read else None
+        self.chart.show(run, otherwise=state)
+        self.run_read()
+        self.refresh_bindings()
+
+    def action_axis(self) -> None:
+        """Show the next of steps, epochs, time and percent of the run; remembered."""
+        axis = self.chart.next_axis()
+        self.lora.remember(self.lora.view_state._replace(metric_axis=axis.value))
+
+    def action_metrics(self) -> None:
+        """Choose which metrics are drawn; remembered."""
+        chart = self.chart
+
+        def changed(hidden: frozenset[str]) -> None:
+            chart.hidden = hidden
+            names = tuple(sorted(hidden))
+            self.lora.remember(self.lora.view_state._replace(hidden_metrics=names))
+            self.refresh_bindings()
+
+        self.app.push_screen(
+            ChosenMetricsScreen(chart.every_chart, chart.hidden, self.while_alive(changed))
+        )

@@ -1,0 +1,259 @@
+"""The page of a training job: how far it is, all that it logged, and why it failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lora_tui import formats
+from lora_tui.app import LoraTuiApp
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.clock import timestamp_text
+from lora_tui.screens.job import JobScreen
+from lora_tui.screens.model import ModelScreen
+from lora_tui.widgets.charts.metric_charts import MetricCharts
+from tests.tui.conftest import Open, screen_text, toasts, until
+from tests.tui.library import NOW, Library, model_row
+from tests.tui.live_job import JOB, point, put_job, put_live_job, put_points
+from tests.tui.test_snapshots import Compare
+
+TALL = (120, 50)
+
+
+@pytest.fixture
+def live(library: Library) -> Library:
+    """With one job that trains."""
+    library.begin("live job", lambda: put_live_job(library))
+    return library
+
+
+@asynccontextmanager
+async def job_page(app: LoraTuiApp, size: tuple[int, int] = TALL) -> AsyncIterator[Pilot[None]]:
+    async with app.run_test(size=size) as pilot:
+        await show_job(app, pilot)
+        yield pilot
+
+
+async def show_job(app: LoraTuiApp, pilot: Pilot[Any]) -> None:
+    app.open_job(JOB)
+    await until(pilot, lambda: isinstance(app.screen, JobScreen))
+    await until(pilot, lambda: not list(app.screen.workers))
+
+
+def charts(app: LoraTuiApp) -> MetricCharts:
+    return app.screen.query_one(MetricCharts)
+
+
+def titles(app: LoraTuiApp) -> list[str]:
+    """The first line of each chart."""
+    lines = charts(app).lines(charts(app).content_size.width)
+    return ["".join(text for text, _ in line) for line in lines if line[0][1] == "heading"]
+
+
+async def test_the_header_tells_how_far_it_is_and_what_it_costs(
+    live: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with job_page(app):
+        text = screen_text(app)
+        for words in (
+            "Customer Support Emails",
+            "running",
+            "60 %",
+            "step 1,200 of 2,000",
+            "epoch 2 of 3",
+            "s/step",
+            "running for 30:00",
+            "left",
+            "$1.90 so far",
+            "about $3.20 in all",
+            "2 x NVIDIA A100 80GB",
+        ):
+            assert words in text, words
+
+
+async def test_every_logged_metric_has_a_chart(live: Library, open_app: Open) -> None:
+    app = open_app()
+    async with job_page(app):
+        found = [title.split("  ")[0] for title in titles(app)]
+        assert found == ["Loss", "Learning rate", "Gradient norm", "Throughput", "GPU utilisation"]
+
+
+async def test_one_crosshair_reads_all_metrics_at_the_same_step(
+    live: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with job_page(app) as pilot:
+        await pilot.press("right", "right", "right")
+        number = charts(app).selected
+        assert number is not None
+        step = f"step {number * 10:,}"
+        assert all(step in title for title in titles(app))
+        assert formats.significant(2e-4 * (1 - number / 200)) in titles(app)[1]
+        await pilot.press("plus")
+        assert all(step in title for title in titles(app))
+        assert "2.0×" in titles(app)[0]
+
+
+async def test_new_points_are_drawn_and_the_view_stays(live: Library, open_app: Open) -> None:
+    app = open_app()
+    async with job_page(app) as pilot:
+        await pilot.press("right", *["shift+right"] * 3, "plus")
+        window, selected = charts(app).window, charts(app).selected
+        run = charts(app)._run
+        put_points(live, (point(number) for number in range(120, 130)))
+        await until(pilot, lambda: len(charts(app)._run or ()) == 130)
+        assert charts(app)._run is run  # only the new ones were read
+        assert (charts(app).window, charts(app).selected) == (window, selected)
+        assert "step 1,290 of 2,000" in screen_text(app)
+
+
+async def test_a_point_that_comes_late_takes_its_place(live: Library, open_app: Open) -> None:
+    app = open_app()
+    async with job_page(app) as pilot:
+        late = point(50, id="late", training_loss=9.0, step=505.0)
+        put_points(live, [late])
+        await until(pilot, lambda: len(charts(app)._run or ()) == 121)
+        run = charts(app)._run
+        assert run is not None
+        assert list(run.steps) == sorted(run.steps)
+
+
+async def test_o_draws_over_epochs_time_and_percent_of_the_run(
+    live: Library, open_app: Open
+) -> None:
+    app = open_app()
+    async with job_page(app) as pilot:
+        seen = []
+        for _ in range(4):
+            await pilot.press("o")
+            seen.append(titles(app)[0].rpartition("  ")[2])
+        assert seen[:3] == ["over epochs", "over time", "over % of the run"]
+        await pilot.press("o", "o", "o")
+        assert "100 %" in screen_text(app)  # what is still to come is seen
+        assert app.view_state.metric_axis == "percent"
+
+
+async def test_hidden_metrics_stay_hidden_on_the_next_page(live: Library, open_app: Open) -> None:
+    app = open_app()
+    async with job_page(app) as pilot:
+        await pilot.press("v", "j", "space", "enter")
+        assert "Learning rate" not in "".join(titles(app))
+        await pilot.press("escape")
+        await show_job(app, pilot)
+        assert "Learning rate" not in "".join(titles(app))
+        await pilot.press("v", "j", "space", "escape")
+        assert "Learning rate" not in "".join(titles(app))
+
+
+async def test_it_says_what_the_run_would_be_worth_now(live: Library, open_app: Open) -> None:
+    app = open_app()
+    async with job_page(app) as pilot:
+        await until(pilot, lambda: "If it ended now:" in screen_text(app))
+
+
+async def test_a_job_without_points_says_so(library: Library, open_app: Open) -> None:
+    put_job(library, status="queued", started_at=None, current_step=None, current_cost=None)
+    app = open_app()
+    async with job_page(app) as pilot:
+        await until(pilot, lambda: "Nothing was logged yet" in screen_text(app))
+        assert "queued" in screen_text(app)
+
+
+async def test_a_failed_job_tells_why_and_y_copies_it(library: Library, open_app: Open) -> None:
+    stack = "\n".join(f'File "train.py", line {n}, in step{n}' for n in range(60))
+    put_job(library, status="failed", error_message="CUDA out of memory", error_stack=stack)
+    app = open_app()
+    async with job_page(app, (80, 24)) as pilot:
+        assert "CUDA out of memory" in screen_text(app)
+        await pilot.press("G")
+        assert "step59" in screen_text(app)
+        await pilot.press("y")
+        assert toasts(app) == ["Copied: Error of the job"]
+        assert app.clipboard.startswith(f"{JOB}\nCUDA out of memory\nFile")
+
+
+async def test_a_job_that_vanishes_is_said_to_be_gone(live: Library, open_app: Open) -> None:
+    app = open_app()
+    async with job_page(app) as pilot:
+        with closing(open_cache(live.path)) as db, transaction(db, Topic.JOBS, Topic.CURVES):
+            db.execute("DELETE FROM jobs")
+            db.execute("DELETE FROM metrics")
+            db.execute("DELETE FROM curves")
+        await until(pilot, lambda: "This job is gone" in screen_text(app))
+        await pilot.press("right", "o", "v", "y", "enter", "escape")
+        assert not isinstance(app.screen, JobScreen)
+
+
+async def test_enter_opens_the_model_of_a_job_and_its_page_leads_back(
+    live: Library, open_app: Open
+) -> None:
+    live.put_models(model_row(0, job_id=JOB), curves=False)
+    app = open_app()
+    async with job_page(app) as pilot:
+        job = app.screen
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ModelScreen))
+        await pilot.press("J")
+        await until(pilot, lambda: app.screen is job)
+        assert len(app.screen_stack) == 2
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [point(0)],
+        [point(n, training_loss=None, gradient_norm=math.nan) for n in range(5)],
+        [point(n, step=None, epoch=None) for n in range(8)],
+        [point(n, step=float(abs(5 - n) * 10)) for n in range(12)],
+        [point(n, training_loss=1e300, gradient_norm=math.inf, step=1e18 * n) for n in range(6)],
+        [point(n, timestamp="not a time") for n in range(4)],
+        [point(n, throughput=None, gpu_utilization=None, learning_rate=0.0) for n in range(9)],
+    ],
+    ids=["one", "no number", "no step", "back", "absurd", "no time", "sparse"],
+)
+async def test_odd_points_are_drawn_plainly(
+    library: Library, open_app: Open, points: list[Any]
+) -> None:
+    put_job(library)
+    put_points(library, points)
+    app = open_app(ascii_only=True)
+    async with job_page(app, (80, 24)) as pilot:
+        keys = ("right", "plus", "l", "o", "o", "o", "left", "minus", "0", "M", "m", "G")
+        await pilot.press(*keys)
+        assert "Loss" in "".join(titles(app))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"current_step": 5000, "progress": 4e9, "total_epochs": -1},
+        {"started_at": timestamp_text(NOW.replace(year=2999)), "total_steps": 0},
+        {"current_cost": "NaN", "status": "\x1b[31mwhat", "gpu_config": "none"},
+    ],
+)
+async def test_an_absurd_row_is_shown_plainly(
+    library: Library, open_app: Open, changes: dict[str, Any]
+) -> None:
+    put_live_job(library, **changes)
+    app = open_app()
+    async with job_page(app):
+        assert "Customer Support Emails" in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 50)], ids=str)
+def test_picture(
+    live: Library, open_app: Open, snap_compare: Compare, size: tuple[int, int]
+) -> None:
+    async def shown(pilot: Pilot[None]) -> None:
+        assert isinstance(pilot.app, LoraTuiApp)
+        await show_job(pilot.app, pilot)
+        await pilot.press("right", "shift+right", "shift+right")
+
+    assert snap_compare(open_app(), terminal_size=size, run_before=shown)
