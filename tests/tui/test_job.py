@@ -23,7 +23,7 @@ from tests.tui.library import NOW, Library, model_row
 from tests.tui.live_job import JOB, point, put_job, put_live_job, put_points
 from tests.tui.test_snapshots import Compare
 
-TALL = (120, 50)
+TALL = (180, 50)
 
 
 @pytest.fixture
