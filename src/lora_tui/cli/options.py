@@ -206,6 +206,8 @@ def jobs_options(parser: ArgumentParser) -> None:
 def show_job_options(parser: ArgumentParser) -> None:
     """Add those of `jobs show`."""
     parser.add_argument("job", metavar="JOB", help=_JOB_HELP)
+
+
 def metrics_options(parser: ArgumentParser) -> None:
     """Add those of `metrics`."""
     parser.add_argument(
