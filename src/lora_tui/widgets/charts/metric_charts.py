@@ -133,8 +133,11 @@ class MetricCharts(ZoomableChart):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """The height of the container, or more where the charts don't fit."""
-        del viewport, width
-        self._room = max(1, container.height - self.reserved)
+        del width
+        # a container that scrolls and takes its height from this widget asks again with that
+        is_ours = container.height in (self._height() + self.reserved, 0)
+        if not is_ours and container.height <= viewport.height:
+            self._room = max(1, container.height - self.reserved)
         return self._height()
 
     def _height(self) -> int:
