@@ -55,6 +55,12 @@ ROWS = {
     "jobs show": Row(
         "jobs show {job}", "id status dataset run_progress model", ("jobs show nosuchjob", 3)
     ),
+    "jobs cancel": Row(
+        "jobs cancel {waiting}",
+        "job_id external_job_id",
+        ("jobs cancel {job}", 2),
+        offline=5,
+    ),
     "report": Row("report {model}", "*", ("report nosuchmodel", 3)),
     "compare": Row("compare {model} {other}", "*", ("compare {model}", 2)),
     "download": Row("download {model} --to {new}", "*", ("download nosuchmodel", 3), offline=5),
@@ -133,6 +139,7 @@ def fill(
         "{other}": next(m["id"] for m in models if m["id"] != model),
         "{dataset}": models[0]["dataset_id"],
         "{job}": models[0]["job_id"],
+        "{waiting}": run("jobs", "--status", "queued", "--json").data["jobs"][0]["id"],
         "{adapter}": str(
             write_adapter(tmp_path / "adapter", state=trainer_state([2.0, 1.0], {1: 1.5}))
         ),

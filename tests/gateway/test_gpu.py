@@ -295,3 +295,30 @@ def test_a_list_with_only_the_configuration_does_not_hide_a_complete_one(
     files = worker.result("job").files
     assert files["adapter_model.safetensors"] == FILES["adapter_model.safetensors"]
     assert len(files) == 2
+
+
+def test_a_cancellation_follows_no_redirect_so_that_the_key_stays_at_the_worker() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        assert request.url.host == "gpu.example"
+        return httpx.Response(307, headers={"location": "https://elsewhere.example/"})
+
+    client = build_client(URL, transport=Script(handle).transport, retry=AT_ONCE)
+    with pytest.raises(errors.LoraTuiError):
+        Worker(URL, Secret("key"), client=client).cancel("job")
+
+
+@pytest.mark.parametrize("broken", [httpx.Response(503), httpx.Response(429)])
+def test_a_cancellation_is_repeated_after_a_passing_fault(broken: httpx.Response) -> None:
+    answers = [broken, httpx.Response(200, json={"id": "job", "status": "CANCELLED"})]
+    client = build_client(URL, transport=Script(lambda _: answers.pop(0)).transport, retry=AT_ONCE)
+    assert Worker(URL, Secret("key"), client=client).cancel("job") == "CANCELLED"
+
+
+@pytest.mark.parametrize("body", [{"id": "other", "status": "CANCELLED"}, {"id": "job"}, [], "x"])
+def test_an_answer_that_does_not_say_that_this_job_was_cancelled_counts_as_none(
+    body: object,
+) -> None:
+    script = Script(lambda _: httpx.Response(200, json=body))
+    client = build_client(URL, transport=script.transport, retry=AT_ONCE)
+    with pytest.raises(MalformedResultError):
+        Worker(URL, Secret("key"), client=client).cancel("job")

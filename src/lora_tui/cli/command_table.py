@@ -118,6 +118,7 @@ COMMANDS = (
             ("jobs --status active --watch 5 --json", "each change as one JSON object"),
             ("jobs --columns id,dataset,step,loss,left", "only these columns"),
             ("jobs show b81d4e07", "every fact about one job"),
+            ("jobs cancel b81d4e07", "stop a run that costs money for nothing"),
         ),
         inner=(
             Command(
@@ -126,6 +127,13 @@ COMMANDS = (
                 "Show one training job (from the cache)",
                 options.show_job_options,
                 examples=(("jobs show b81d4e07", "the job with this id in `lora-tui jobs`"),),
+            ),
+            Command(
+                "cancel",
+                "cancel_job:cancel",
+                "Cancel a training job that waits or runs",
+                options.show_job_options,
+                examples=(("jobs cancel b81d4e07", "stop the job with this id at the GPU worker"),),
             ),
         ),
     ),

@@ -204,7 +204,7 @@ def jobs_options(parser: ArgumentParser) -> None:
 
 
 def show_job_options(parser: ArgumentParser) -> None:
-    """Add those of `jobs show`."""
+    """Add those of `jobs show` and `jobs cancel`."""
     parser.add_argument("job", metavar="JOB", help=_JOB_HELP)
 
 

@@ -25,6 +25,7 @@ from lora_tui.config.demo import profile_from_note
 from lora_tui.config.load import load_profile
 from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Profile
+from lora_tui.engine.cancel_job import cancel_job
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
 from lora_tui.engine.weights import WeightAnalysis
@@ -87,6 +88,7 @@ class Requests:
             self.read_adapter,
             self.mark_notification_read,
             self.mark_announced,
+            self.cancel_job,
             self.check_project,
             self.connect_project,
             self.sign_in,
@@ -145,6 +147,13 @@ class Requests:
         """Note that these notifications were shown as toasts."""
         with self._cache() as db, transaction(db):
             mark_announced(db, ids)
+
+    def cancel_job(self, *, job_id: str) -> str:
+        """Cancel a training job at the GPU worker; what happens next, in words."""
+        if self._connect is None:
+            raise _offline()
+        with self._cache() as db:
+            return cancel_job(self._require_profile(), db, job_id)
 
     # Downloads ----------------------------------------------------------------------------------
 

@@ -133,6 +133,14 @@ class Writers:
         """Note that these notifications were shown as toasts."""
         self._ask("mark_announced", ids=list(ids))
 
+    def cancel_job(self, job_id: str) -> str:
+        """Cancel a training job at the GPU worker; what happens next, in words.
+
+        The pipeline writes its status. Raises ConfigError without the worker's key, UsageError,
+        NotFoundError, AuthenticationError, UnreachableError, BackendError.
+        """
+        return str(self._ask("cancel_job", job_id=job_id))
+
     # Downloads ----------------------------------------------------------------------------------
 
     def download(self, model_id: str, files: Sequence[str] | None = None) -> None:

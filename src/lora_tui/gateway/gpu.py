@@ -20,7 +20,7 @@ from lora_tui.errors import (
     NotFoundError,
     UnreachableError,
 )
-from lora_tui.gateway.http import ClientOwner, build_client
+from lora_tui.gateway.http import REPEATABLE, ClientOwner, build_client
 from lora_tui.gateway.responses import check, error_body, is_from_service, read_json
 from lora_tui.json_values import parse_json
 from lora_tui.secret import Secret
@@ -59,6 +59,15 @@ class WorkerJobFailedError(BackendError):
 
 class WorkerKeyRefusedError(AuthenticationError):
     """The worker refused the key several times. It may be temporary."""
+
+
+class JobNotAtWorkerError(NotFoundError):
+    """The worker does not know a job that shall be cancelled."""
+
+    default_remedy = (
+        "it may have ended there; if it still runs, check that GPU_CLUSTER_API_URL names the"
+        " endpoint that it was submitted to"
+    )
 
 
 class WorkerUnreachableError(UnreachableError):
@@ -111,9 +120,7 @@ class Worker(ClientOwner):
         MalformedResultError, WorkerKeyRefusedError, WorkerUnreachableError, and what `check`
         raises for other statuses.
         """
-        job = quote(external_job_id, safe="")
-        if job in ("", ".", ".."):
-            raise MalformedJobError("The job's id at the GPU worker is not valid")
+        job = _in_path(external_job_id)
         unclear: LoraTuiError | None = None
         response = self._get(f"training/artifacts/{job}")
         if response.status_code not in _ABSENT:
@@ -137,9 +144,36 @@ class Worker(ClientOwner):
         except UnreachableError as error:
             raise WorkerUnreachableError(error, answered=True) from error
 
-    def _get(self, path: str) -> httpx.Response:
+    def cancel(self, external_job_id: str) -> str:
+        """Stop a job; its status at the worker, CANCELLED where that is done. May be repeated.
+
+        Raises JobNotAtWorkerError, MalformedJobError, MalformedResultError, WorkerKeyRefusedError,
+        WorkerUnreachableError, and what `check` raises for other statuses.
+        """
+        response = self._send("POST", f"cancel/{_in_path(external_job_id)}")
+        if response.status_code == 404 and is_from_service(response):
+            raise JobNotAtWorkerError("The GPU worker does not know this job")
         try:
-            return self._client.get(f"{self._url}/{path}")
+            body = _body(response, "cancel the job at the GPU worker")
+        except UnreachableError as error:
+            raise WorkerUnreachableError(error, answered=True) from error
+        named = body.get("id")
+        if named is not None and str(named) != external_job_id:
+            raise MalformedResultError(
+                "The GPU worker answers about another job", details=terminal_safe(named, limit=80)
+            )
+        status = terminal_safe(body.get("status"), limit=40).upper()
+        if not status:
+            raise MalformedResultError("The GPU worker does not tell whether it cancelled the job")
+        return status
+
+    def _get(self, path: str) -> httpx.Response:
+        return self._send("GET", path)
+
+    def _send(self, method: str, path: str) -> httpx.Response:
+        """The response to a request that may be repeated."""
+        try:
+            return self._client.request(method, f"{self._url}/{path}", extensions=dict(REPEATABLE))
         except UnreachableError as error:
             raise WorkerUnreachableError(error, answered=False) from error
 
@@ -153,6 +187,14 @@ class _WorkerAuth(httpx.Auth):
         yield request
 
 
+def _in_path(external_job_id: str) -> str:
+    """A job's id as a part of a path. Raises MalformedJobError."""
+    job = quote(external_job_id, safe="")
+    if job in ("", ".", ".."):
+        raise MalformedJobError("The job's id at the GPU worker is not valid")
+    return job
+
+
 def _planned(response: httpx.Response, job_id: str) -> WorkerResult:
     """The response of the planned endpoint; a refusal counts only if it is about this job."""
     if not response.is_success:
@@ -163,9 +205,10 @@ def _planned(response: httpx.Response, job_id: str) -> WorkerResult:
     return _completed(_body(response), job_id, default="COMPLETED")
 
 
-def _body(response: httpx.Response) -> Mapping[str, Any]:
+def _body(
+    response: httpx.Response, what: str = "fetch the result from the GPU worker"
+) -> Mapping[str, Any]:
     """The JSON object of a response. Raises MalformedResultError, and what `check` raises."""
-    what = "fetch the result from the GPU worker"
     try:
         body = read_json(check(response, what), what)
     except AuthenticationError as error:

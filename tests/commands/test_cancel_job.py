@@ -1,0 +1,144 @@
+"""`lora-tui jobs cancel`: the worker stops the run, the pipeline writes it; errors have reasons."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_tui.cache import jobs
+from lora_tui.cache.changes import Topic
+from lora_tui.cache.connection import open_cache, transaction
+from lora_tui.cli.run import main
+from lora_tui.errors import ExitCode
+from lora_tui.sandbox import Sandbox
+from tests.conftest import Run, set_environment
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.start(models=1, waiting_jobs=1) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("synced") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        set_environment(sandbox, patch)
+        patch.setenv("LORA_TUI_HOME", str(directory))
+        patch.setenv("LORA_TUI_NO_KEYRING", "1")
+        assert main(["sync"]) == 0
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def ready(
+    synced: Path, home: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    set_environment(sandbox, monkeypatch)
+    shutil.copytree(synced, home)
+    sandbox.forget_requests()
+    yield
+    sandbox.clear_faults()
+
+
+def jobs_of(run: Run, status: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = run("jobs", "--status", status, "--json").data["jobs"]
+    return found
+
+
+def change(home: Path, row: dict[str, Any]) -> None:
+    [path] = home.rglob("cache*/**/*.sqlite3")
+    with closing(open_cache(path)) as db, transaction(db, Topic.JOBS):
+        jobs.put_jobs(db, [row])
+
+
+def test_the_worker_is_asked_once_and_nothing_is_written_by_us(run: Run, sandbox: Sandbox) -> None:
+    job = jobs_of(run, "running")[0]
+    ran = run("jobs", "cancel", job["id"][:8])
+    assert ran.code == ExitCode.OK
+    assert "once the pipeline has written it" in ran.err
+    asked = [(entry["method"], entry["path"]) for entry in sandbox.requests()]
+    assert asked == [("POST", f"/v2/demo-endpoint/cancel/{job['external_job_id']}")]
+    assert jobs_of(run, "running")[0]["id"] == job["id"]
+
+    sandbox.train(1)  # the pipeline's turn
+    assert run("sync").code == ExitCode.OK
+    assert job["id"] in {found["id"] for found in jobs_of(run, "cancelled")}
+
+
+def test_without_the_worker_s_key_one_sentence_names_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = jobs_of(run, "queued")[0]
+    monkeypatch.delenv("GPU_CLUSTER_API_KEY")
+    ran = run("jobs", "cancel", job["id"])
+    assert ran.code == ExitCode.USAGE
+    assert "Set GPU_CLUSTER_API_KEY" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("completed", "Only a job that waits or runs can be cancelled"),
+        ("failed", "Only a job that waits or runs can be cancelled"),
+        ("cancelled", "This job was cancelled already"),
+    ],
+)
+def test_a_job_that_has_ended_is_not_asked_about(
+    run: Run, sandbox: Sandbox, status: str, said: str
+) -> None:
+    job = jobs_of(run, status)[0]
+    ran = run("jobs", "cancel", job["id"])
+    assert ran.code == ExitCode.USAGE
+    assert said in ran.err
+    assert sandbox.requests() == []
+
+
+def test_a_job_that_was_not_submitted_yet_says_so(run: Run, home: Path) -> None:
+    new = "0000abcd-0000-4000-8000-000000000000"
+    change(home, {"id": new, "status": "queued", "external_job_id": None})
+    ran = run("jobs", "cancel", new)
+    assert ran.code == ExitCode.USAGE
+    assert "no id at the GPU worker yet" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [
+        (
+            {"path": "/v2/", "status": 401, "fail_next": 9},
+            ExitCode.AUTHENTICATION,
+            "does not accept the key",
+        ),
+        ({"vanish": True}, ExitCode.NOT_FOUND, "does not know this job"),
+    ],
+)
+def test_a_refusal_of_the_worker_is_one_line(
+    run: Run, sandbox: Sandbox, answer: dict[str, Any], code: ExitCode, said: str
+) -> None:
+    job = jobs_of(run, "queued")[0]
+    sandbox.faults(**answer)
+    ran = run("jobs", "cancel", job["id"])
+    assert ran.code == code
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_job_that_the_worker_has_finished_meanwhile_is_not_said_to_be_cancelled(
+    run: Run, sandbox: Sandbox, home: Path
+) -> None:
+    done = jobs_of(run, "completed")[0]
+    change(home, {**done, "status": "running"})
+    ran = run("jobs", "cancel", done["id"])
+    if done["artifact_id"]:  # the worker has forgotten it
+        assert ran.code == ExitCode.NOT_FOUND
+    else:
+        assert ran.code == ExitCode.USAGE
+        assert "did not cancel the job" in ran.err
+        assert "COMPLETED" in ran.err
