@@ -34,6 +34,7 @@ from lora_tui.cache.cache_file import sync_holder, sync_lock
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import path_of, transaction, translate_database_errors
 from lora_tui.cache.integrity import check_if_due
+from lora_tui.cache.jobs import running_jobs
 from lora_tui.cache.remote_tables import (
     TABLES,
     RemoteTable,
@@ -58,7 +59,7 @@ from lora_tui.gateway.paging import Cursor, Page, RowLimit, is_uuid, next_cursor
 from lora_tui.gateway.rest import Rest
 from lora_tui.processes import LockHolder, in_use_error, new_identity
 
-__all__ = ("Progress", "SyncReport", "note_failure", "sync_cache")
+__all__ = ("Progress", "SyncReport", "note_failure", "sync_cache", "sync_running")
 
 RECONCILE_EVERY: Final = timedelta(hours=24)
 _MOST_UNREAD: Final = 240
@@ -128,6 +129,29 @@ def sync_cache(
         message = "Another lora-tui is still syncing this cache"
         raise in_use_error(message, sync_holder(path), path, CacheError)
     return SyncReport(full=full, skipped=True)
+
+
+def sync_running(rest: Rest, db: sqlite3.Connection, user_id: str) -> bool:
+    """Fetch the changed jobs and notifications alone, while a job runs: about four requests.
+
+    It compares nothing and removes nothing, and notes neither success nor failure: the ordinary
+    sync does. Returns whether there is reason for one: a job ended, or a notification came. Does
+    nothing while another process syncs this cache. Raises the errors of the gateway.
+    """
+    path = path_of(db)
+    with sync_lock(path, patience=0.0) as is_ours, translate_database_errors(path):
+        if not is_ours:
+            return False
+        before, written = {*running_jobs(db)}, 0
+        for table in TABLES:
+            if table.topic not in (Topic.JOBS, Topic.NOTIFICATIONS):
+                continue
+            if metadata.get_cursor(db, table.remote) is None and table.topic is Topic.JOBS:
+                return False  # the first sync is still to come
+            tally = _pull(RowReader(rest, user_id, table), db, lambda _rows: None)
+            if table.topic is Topic.NOTIFICATIONS:
+                written = tally.written
+        return bool(written) or not before <= {*running_jobs(db)}
 
 
 def note_failure(db: sqlite3.Connection, error: LoraTuiError) -> None:

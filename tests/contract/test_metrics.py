@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 
 from lora_tui.domain import MetricPoint
 from lora_tui.gateway import Gateway
+from lora_tui.gateway.live_points import count_points, read_points, requests_of, windows_of
 from tests.backends.backend import Backend
 from tests.backends.seed import Seed
 from tests.contract.conftest import Person
@@ -114,3 +117,32 @@ def test_a_loss_that_is_too_large_for_its_column_is_refused(
         trust_env=False,
     )
     assert (answer.status_code, answer.json()["code"]) == (400, "22003")
+
+
+def test_the_newest_points_of_several_jobs_come_in_one_answer(
+    backend: Backend, alice: Person, seed: Seed
+) -> None:
+    jobs = [seed.job(backend.alice) for _ in range(4)]
+    moments = [datetime(2026, 11, 20, 9, tzinfo=UTC) + timedelta(seconds=n) for n in range(9)]
+    for job in jobs[:3]:
+        for step, moment in enumerate(moments):
+            seed.point(job, timestamp=moment.isoformat(), step=step, training_loss=1)
+    same = {job["id"]: moments[6] for job in jobs[:2]}
+    rest = alice.gateway.rest
+
+    def found(since: Mapping[str, datetime | None]) -> list[tuple[str, float]]:
+        (windows,) = requests_of(windows_of(since))
+        rows = read_points(rest, windows).rows
+        assert count_points(rest, windows) == len(rows)
+        stamps = [(row["timestamp"], row["id"]) for row in rows]
+        assert stamps == sorted(stamps)
+        return sorted((row["job_id"], row["step"]) for row in rows)
+
+    first, second, third, none = (job["id"] for job in jobs)
+    both = [(job, step) for job in (first, second) for step in (6, 7, 8)]
+    assert found(same) == sorted(both)
+    apart = {**same, third: moments[8] - timedelta(minutes=5)}
+    everything = [(third, step) for step in range(9)]
+    assert found(apart) == sorted(both + everything)
+    assert found({**same, third: None, none: None}) == sorted(both + everything)
+    assert found({none: None}) == []

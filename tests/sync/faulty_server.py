@@ -21,6 +21,10 @@ _BEYOND: Final = re.compile(
     r'\((?P<key>\w+)\.gt\."(?P<at>[^"]*)",and\(\w+\.eq\."[^"]*",id\.gt\."(?P<id>[^"]*)"\)\)'
 )
 
+_WINDOW: Final = re.compile(
+    r'job_id\.(?:eq\.([\w-]+)|in\.\(([\w,-]+)\))(?:,timestamp\.gte\."([^"]*)"\))?'
+)
+
 Row = dict[str, Any]
 
 
@@ -64,8 +68,16 @@ class FaultyProject:
         rows = self.tables.get(table, [])
         if self.repeats:
             return rows
+        if query.get("job_id", "").startswith("in."):
+            wanted = query["job_id"][4:-1].split(",")
+            rows = [row for row in rows if _get(row, "job_id") in wanted]
+        if query.get("timestamp", "").startswith("gte."):
+            rows = [row for row in rows if str(_get(row, "timestamp")) >= query["timestamp"][4:]]
+        windows = _WINDOW.findall(query.get("or", ""))
+        if windows:
+            rows = [row for row in rows if any(_is_within(row, window) for window in windows)]
         for column in ("job_id", "user_id"):
-            if column in query:
+            if query.get(column, "").startswith("eq."):
                 value = query[column].removeprefix("eq.")
                 rows = [row for row in rows if _get(row, column, value) == value]
         if query.get("deleted_at") == "is.null":
@@ -109,6 +121,13 @@ class FaultyProject:
             for name, value in row.items()
             if name != "stored" and (wanted == ["*"] or name in wanted)
         }
+
+
+def _is_within(row: Row, window: tuple[str, str, str]) -> bool:
+    """Whether a point is of one of a window's jobs, and not before its time."""
+    one, several, since = window
+    wanted = {one, *several.split(",")}
+    return _get(row, "job_id") in wanted and str(_get(row, "timestamp")) >= since
 
 
 def _get(row: Any, name: str, otherwise: object = None) -> Any:

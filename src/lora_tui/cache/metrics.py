@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from lora_tui.cache.sums import check_row, checksum, columns_of
+from lora_tui.cache.sums import SUMMED, check_row, checksum, columns_of
 from lora_tui.clock import parse_timestamp, timestamp_text
 from lora_tui.curves.downsample_and_smooth import downsample
 from lora_tui.curves.series import Logged
@@ -99,6 +100,11 @@ def last_validation(db: sqlite3.Connection, job_id: str) -> StepLoss | None:
     return None
 
 
+def place_of(point: MetricPoint) -> tuple[str, str]:
+    """The place of a point in the order of all, as the cache has it."""
+    return _written(point.timestamp), point.id
+
+
 def last_point(db: sqlite3.Connection, job_id: str) -> tuple[str, str] | None:
     """The (timestamp, id) of the newest cached point."""
     found = db.execute(
@@ -109,15 +115,16 @@ def last_point(db: sqlite3.Connection, job_id: str) -> tuple[str, str] | None:
 
 
 def is_outdated(db: sqlite3.Connection, job_id: str) -> bool:
-    """Whether points are cached from which no curve was drawn, or that lack columns.
+    """Whether the cached points have to be fetched again, all of them.
 
-    An earlier version cached only the losses (schema.py).
+    No curve was drawn from them, they lack columns (an earlier version cached only the losses,
+    schema.py), or most were dropped (thinning.py).
     """
     sql = f"SELECT 1 FROM curves WHERE job_id = ? AND {_OUTDATED}"
     return db.execute(sql, [job_id]).fetchone() is not None
 
 
-_OUTDATED = "points_sum IS NULL AND last_id IS NOT NULL"
+_OUTDATED = "(points_sum IS NULL AND last_id IS NOT NULL OR thinned_from IS NOT NULL)"
 
 
 def is_drawn(db: sqlite3.Connection, job_id: str) -> bool:
@@ -146,9 +153,36 @@ def known_points(db: sqlite3.Connection, job_id: str, since: str) -> set[str]:
     return {str(row[0]) for row in db.execute(sql, [job_id, since])}
 
 
+def known_ids(db: sqlite3.Connection, job_id: str, ids: Iterable[str]) -> set[str]:
+    """Those of these ids of points that are cached for a job."""
+    sql = (
+        "SELECT m.id FROM metrics m WHERE m.job_id = ? AND m.id IN (SELECT value FROM json_each(?))"
+    )
+    return {str(row[0]) for row in db.execute(sql, [job_id, json.dumps(list(ids))])}
+
+
+def count_points(db: sqlite3.Connection, job_id: str, since: str = "") -> int:
+    """The number of cached points of a job, since a time (in the form of `timestamp_text`)."""
+    sql = "SELECT count(*) FROM metrics WHERE job_id = ? AND timestamp >= ?"
+    return int(db.execute(sql, [job_id, since]).fetchone()[0])
+
+
+def time_of_recent_point(db: sqlite3.Connection, job_id: str, back: int) -> str | None:
+    """The time of the point so many before the last one; None where there are no more.
+
+    A point that is dated in the future so does not hide those that come after it.
+    """
+    sql = (
+        "SELECT timestamp FROM metrics WHERE job_id = ? ORDER BY timestamp DESC, id DESC"
+        " LIMIT 1 OFFSET ?"
+    )
+    found = db.execute(sql, [job_id, back]).fetchone()
+    return None if found is None else str(found[0])
+
+
 def add_points(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
     """Add points; call `draw_curve` afterwards. Call inside a transaction."""
-    _insert(db, "metrics", job_id, points)
+    insert_points(db, "metrics", job_id, points)
     # the curve is outdated until it is drawn again
     db.execute("UPDATE curves SET points_sum = NULL WHERE job_id = ?", [job_id])
 
@@ -161,7 +195,7 @@ def begin_replacement(db: sqlite3.Connection) -> None:
 
 def add_replacement(db: sqlite3.Connection, job_id: str, points: Sequence[MetricPoint]) -> None:
     """Add points to the temporary table."""
-    _insert(db, "temp.points_read", job_id, points)
+    insert_points(db, "temp.points_read", job_id, points)
 
 
 def replace_points(db: sqlite3.Connection, job_id: str) -> None:
@@ -189,7 +223,10 @@ def end_replacement(db: sqlite3.Connection) -> None:
     db.execute("DROP TABLE IF EXISTS temp.points_read")
 
 
-def _insert(db: sqlite3.Connection, table: str, job_id: str, points: Sequence[MetricPoint]) -> None:
+def insert_points(
+    db: sqlite3.Connection, table: str, job_id: str, points: Sequence[MetricPoint]
+) -> None:
+    """Write points into a table of them, without drawing. Call inside a transaction."""
     db.executemany(
         f"INSERT OR REPLACE INTO {table} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -219,18 +256,79 @@ def draw_curve(db: sqlite3.Connection, job_id: str) -> None:
         "SELECT timestamp, id FROM metrics WHERE job_id = ?"
         " ORDER BY timestamp DESC, id DESC LIMIT 1",
         [job_id],
-    ).fetchone()
+    ).fetchone() or (None, None)
+    put_curve(db, job_id, curve, CurveState(total, last[0], last[1], points_sum))
+
+
+class CurveState(NamedTuple):
+    """From which points a curve was drawn."""
+
+    total: int
+    last_timestamp: str | None
+    last_id: str | None
+    points_sum: int | None
+    """The checksum of the points; None where some were added since."""
+
+
+def curve_state(db: sqlite3.Connection, job_id: str) -> CurveState | None:
+    """From which points the curve was drawn; None if there is no curve."""
+    sql = "SELECT total, last_timestamp, last_id, points_sum FROM curves WHERE job_id = ?"
+    found = db.execute(sql, [job_id]).fetchone()
+    return None if found is None else CurveState(*found)
+
+
+def put_curve(
+    db: sqlite3.Connection,
+    job_id: str,
+    curve: Sequence[CurvePoint],
+    state: CurveState,
+    *,
+    live: bool = False,
+) -> None:
+    """Store a curve that was drawn from all cached points. Call inside a transaction.
+
+    `live`: the points of the run are still followed; see `unfinished_jobs`.
+    """
     values = (
         job_id,
         _points_json(downsample(curve, CHART_POINTS)),
         _sparkline_json(curve),
-        total,
-        *(tuple(last) if last else (None, None)),
+        *state[:3],
     )
     db.execute(
         "INSERT OR REPLACE INTO curves (job_id, points, sparkline, total, last_timestamp, last_id,"
-        " sum, points_sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (*values, checksum(values), points_sum),
+        " sum, points_sum, live) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, checksum(values), state.points_sum, 1 if live else None),
+    )
+
+
+def mark_live(db: sqlite3.Connection, job_id: str, live: bool = True) -> None:
+    """Note whether the points of a run are followed. Call inside a transaction."""
+    db.execute("UPDATE curves SET live = ? WHERE job_id = ?", [1 if live else None, job_id])
+
+
+def unfinished_jobs(db: sqlite3.Connection) -> list[str]:
+    """Jobs that run no longer, whose points were followed and not read to their end."""
+    sql = (
+        "SELECT c.job_id FROM curves c JOIN jobs j ON j.id = c.job_id"
+        " WHERE c.live = 1 AND j.activity <> 0"
+    )
+    return [str(row[0]) for row in db.execute(sql)]
+
+
+def note_thinned(db: sqlite3.Connection, job_id: str, total: int) -> None:
+    """Note that most of a job's `total` points were dropped (thinning.py); the curve stays.
+
+    Call inside the transaction that drops them.
+    """
+    rest, points_sum = sum_of_points(db, job_id)
+    found = db.execute(
+        f"SELECT {', '.join(SUMMED['curves'])} FROM curves WHERE job_id = ?", [job_id]
+    ).fetchone()
+    values = (*found[:3], rest, *found[4:])
+    db.execute(
+        "UPDATE curves SET total = ?, sum = ?, points_sum = ?, thinned_from = ? WHERE job_id = ?",
+        [rest, checksum(values), points_sum, total, job_id],
     )
 
 
@@ -250,8 +348,24 @@ def sum_of_points(db: sqlite3.Connection, job_id: str) -> tuple[int, int]:
     sql = f"SELECT timestamp, id, {_VALUES} FROM metrics WHERE job_id = ? ORDER BY timestamp, id"
     total, found = 0, 0
     for row in db.execute(sql, [job_id]):
-        total, found = total + 1, (found * 31 + checksum(row)) & 0xFFFFFFFF
+        total, found = total + 1, sum_with(found, row)
     return total, found
+
+
+def sum_with(points_sum: int, row: Sequence[object]) -> int:
+    """The checksum of points with one more, whose columns are those of `raw_points`."""
+    return (points_sum * 31 + checksum(row)) & 0xFFFFFFFF
+
+
+def raw_points(
+    db: sqlite3.Connection, job_id: str, after: tuple[str, str] = ("", "")
+) -> sqlite3.Cursor:
+    """The stored points after a (timestamp, id), in order: these two, then the values."""
+    sql = (
+        f"SELECT timestamp, id, {_VALUES} FROM metrics WHERE job_id = ?"
+        " AND (timestamp, id) > (?, ?) ORDER BY timestamp, id"
+    )
+    return db.execute(sql, [job_id, *after])
 
 
 def jobs_to_fetch(db: sqlite3.Connection, newest: int) -> list[str]:
@@ -268,10 +382,15 @@ def jobs_to_fetch(db: sqlite3.Connection, newest: int) -> list[str]:
 
 
 def jobs_with_points(db: sqlite3.Connection) -> list[str]:
-    """Jobs whose points have been fetched, even if there were none or not all came."""
+    """Jobs whose points have been fetched, even if there were none or not all came.
+
+    Without those of which most points were dropped since (thinning.py).
+    """
     sql = (
-        "SELECT job_id FROM curves WHERE points_sum IS NOT NULL OR last_id IS NOT NULL"
-        " UNION SELECT job_id FROM metrics"
+        "SELECT job_id FROM curves WHERE thinned_from IS NULL"
+        " AND (points_sum IS NOT NULL OR last_id IS NOT NULL)"
+        " UNION SELECT job_id FROM metrics WHERE job_id NOT IN"
+        " (SELECT job_id FROM curves WHERE thinned_from IS NOT NULL)"
     )
     return [str(row[0]) for row in db.execute(sql)]
 

@@ -19,6 +19,7 @@ from typing import Final
 from lora_tui.cache.downloaded import downloaded_to
 from lora_tui.cache.metrics import get_curve, get_logged, last_validation
 from lora_tui.cache.models import get_model, model_of_job
+from lora_tui.cache.thinning import is_thinned
 from lora_tui.cache.transfer_queue import Transfer, transfers_of
 from lora_tui.cache.weights import get_weight_summary, weights_of_peers
 from lora_tui.curves.series import Logged, Series, from_curve
@@ -140,7 +141,9 @@ def _opinion(
     facts = RunFacts() if model is None else RunFacts.of(model)
     weights = [] if model is None else _weight_findings(db, model)
     if logged:
-        return second_opinion(logged, facts=facts, others=weights)
+        return second_opinion(
+            logged, downsampled=is_thinned(db, job_id), facts=facts, others=weights
+        )
     curve = get_curve(db, job_id)
     if not curve:
         return None

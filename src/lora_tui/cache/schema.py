@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -56,6 +56,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m010_weights)
     migrations()(_m011_every_column_of_a_point)
     migrations()(_m012_list_of_jobs)
+    migrations()(_m014_live_points)
     migrations.apply(Database(connection))
     put_records(connection, records)
     if is_rebuilt:
@@ -125,6 +126,17 @@ def _m012_list_of_jobs(db: Database) -> None:
     rewrite_jobs(db.conn)
     db.execute("CREATE INDEX jobs_activity ON jobs (activity, created_at DESC)")
     db.execute("CREATE INDEX jobs_created_at ON jobs (created_at DESC)")
+    put_schema_sum(db.conn)
+
+
+def _m014_live_points(db: Database) -> None:
+    # `live`: the points of the run are followed, and were not read to their end (metrics.py)
+    db.execute("ALTER TABLE curves ADD COLUMN live INTEGER")
+    # how many points there were before most were dropped (thinning.py); NULL if all are there
+    db.execute("ALTER TABLE curves ADD COLUMN thinned_from INTEGER")
+    db.execute("CREATE INDEX curves_live ON curves (job_id) WHERE live = 1")
+    from lora_tui.cache.sums import put_schema_sum
+
     put_schema_sum(db.conn)
 
 

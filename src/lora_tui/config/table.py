@@ -28,6 +28,10 @@ PIPE_SECONDS = 60.0
 _MOST_BYTES: Final = 1 << 20
 SYNC_INTERVAL: Final = 60.0
 """Seconds between two syncs, where no setting says otherwise."""
+LIVE_INTERVAL: Final = 5.0
+"""Seconds between two reads of the points of running jobs, where no setting says otherwise."""
+WHOLE_RUNS: Final = 200
+"""Runs whose points are all kept in the cache, where no setting says otherwise."""
 PARALLEL_DOWNLOADS: Final = 3
 """Files that are downloaded at once, where no setting says otherwise."""
 DEMO_PROFILES: Final = ("demo", "demo-hostile")
@@ -210,6 +214,15 @@ class Profile(NamedTuple):
             hint="harvest in the background while lora-tui is open",
         ),
     ] = False
+    whole_runs: Annotated[
+        int,
+        Setting(
+            Number(10, 1_000_000),
+            "of how many runs the cache keeps every point; of older ones it keeps some hundreds",
+            label="Whole runs",
+            hint="runs whose points are all kept; older ones are fetched again when opened",
+        ),
+    ] = WHOLE_RUNS
     identity: str = ""
     """What names the project instead of its URL; for the demo, whose port changes."""
     sources: Mapping[str, str] = {}
@@ -279,6 +292,15 @@ class Preferences(NamedTuple):
             at_once=True,
         ),
     ] = SYNC_INTERVAL
+    live_interval: Annotated[
+        float,
+        Setting(
+            Number(1, 3_600, unit="s"),
+            "seconds between two reads of the points of running jobs, 1 or more",
+            label="Follow every",
+            hint="new points of running jobs; 1 second or more",
+        ),
+    ] = LIVE_INTERVAL
     mouse: Annotated[
         bool,
         Setting(

@@ -16,6 +16,7 @@ from lora_tui.adapters.inspection import Adapter, read_remote
 from lora_tui.cache import models
 from lora_tui.cache.connection import open_cache, translate_database_errors
 from lora_tui.cache.metadata import Owner, note_email
+from lora_tui.cache.thinning import thin_if_due
 from lora_tui.cache.transfer_queue import Transfer
 from lora_tui.config.table import Profile
 from lora_tui.domain import Model
@@ -31,7 +32,7 @@ from lora_tui.gateway import Gateway
 from lora_tui.gateway.retry import download_wait
 from lora_tui.library.disk_check import import_existing
 from lora_tui.processes import LockHolder
-from lora_tui.sync import Progress, SyncReport, sync_cache
+from lora_tui.sync import Progress, SyncReport, sync_cache, sync_running
 from lora_tui.transfers.control import resume_refused
 from lora_tui.transfers.download import DownloadResult, download
 from lora_tui.transfers.model_directory import model_directory
@@ -118,7 +119,13 @@ class OnlineWriters:
             if not report.skipped:
                 self._checked_at = time.monotonic() if check_cache else self._checked_at
                 import_existing(db, self._profile.downloads_dir)
+                thin_if_due(db, self._profile.whole_runs)
             return report
+
+    def sync_running(self) -> bool:
+        """Fetch the changed jobs and notifications; see `sync.sync_running`."""
+        with self._cache() as db:
+            return sync_running(self.rest, db, self.user_id)
 
     def load_curve(self, job_id: str) -> None:
         """See `Writers.load_curve`."""

@@ -22,11 +22,12 @@ from lora_tui.cache.connection import open_existing, transaction, translate_data
 from lora_tui.cache.metadata import Owner
 from lora_tui.cache.records import mark_announced, mark_read
 from lora_tui.config.demo import profile_from_note
-from lora_tui.config.load import load_profile
+from lora_tui.config.load import load_preferences, load_profile
 from lora_tui.config.paths import Paths, find_paths
 from lora_tui.config.table import Profile
 from lora_tui.engine.cancel_job import cancel_job
 from lora_tui.engine.harvest import INTERVAL, BackgroundHarvest
+from lora_tui.engine.live import LiveSync, Needs
 from lora_tui.engine.protocol import CACHE, KEYRING, Hello
 from lora_tui.engine.weights import WeightAnalysis
 from lora_tui.errors import (
@@ -61,8 +62,12 @@ class Requests:
         connect: Callable[[], OnlineWriters] | None,
         tell: Tell,
         harvest_interval: float = INTERVAL,
+        live_interval: float | None = None,
     ) -> None:
-        """`profile`: None on the first run, when a form makes one. `connect`: None offline."""
+        """`profile`: None on the first run, when a form makes one. `connect`: None offline.
+
+        `live_interval`: seconds between two reads of the points of running jobs; None for none.
+        """
         self._paths, self._profile, self._owner = paths, profile, owner
         self._connect, self._tell = connect, tell
         self._lock = threading.Lock()
@@ -76,6 +81,8 @@ class Requests:
             else None
         )
         self._weights = WeightAnalysis(self._cache)
+        needs = Needs(self._cache, self._online, self._is_leader)
+        self._live = LiveSync(needs, seconds=live_interval) if live_interval and connect else None
         self._closed = False
         calls: tuple[Callable[..., Any], ...] = (
             self.sync,
@@ -104,6 +111,8 @@ class Requests:
         call = self._calls.get(name)
         if call is None:
             raise UsageError(f"The engine has no request {name}")
+        if self._live is not None:
+            self._live.hear()
         return call(**arguments)
 
     def close(self) -> None:
@@ -112,6 +121,8 @@ class Requests:
             self._closed = True
             connected = self._connected
         self._weights.stop()
+        if self._live is not None:
+            self._live.stop()
         if self._harvest is not None:
             self._harvest.stop()
         if connected is not None:
@@ -129,7 +140,14 @@ class Requests:
         except LoraTuiError as error:
             self._note_failed_sync(error)
             raise
-        online.sync(full=full)
+        if self._live is None:
+            online.sync(full=full)
+            return
+        try:
+            with self._live.held():
+                online.sync(full=full)
+        finally:
+            self._live.wake()
 
     def load_curve(self, *, job_id: str) -> None:
         """Fetch new metric points of a job."""
@@ -317,7 +335,8 @@ def open_requests(hello: Hello, tell: Tell) -> Requests:
         from lora_tui.engine.online import OnlineWriters
 
         connect = partial(OnlineWriters, profile) if profile is not None else None
-    return Requests(paths, profile, hello.owner, connect=connect, tell=tell)
+    interval = load_preferences(paths.config_file).live_interval
+    return Requests(paths, profile, hello.owner, connect=connect, tell=tell, live_interval=interval)
 
 
 def _require_project(profile: Profile, owner: Owner) -> None:

@@ -47,15 +47,21 @@ def pull_curves(
     return failures
 
 
-def pull_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
+def pull_curve(
+    rest: Rest,
+    db: sqlite3.Connection,
+    job_id: str,
+    *,
+    pause: Callable[[], None] = lambda: None,
+) -> None:
     """Fetch the points of a job that the cache does not have yet, all pages of them.
 
     Each page is written as it comes, so a curve may have any length; it is drawn at the end. A
     point with an earlier time may be written late, so the last five minutes are read again. Of an
-    outdated curve all points are.
+    outdated curve all points are. `pause` is called between two pages.
     """
     if metrics.is_outdated(db, job_id):
-        reread_curve(rest, db, job_id)
+        reread_curve(rest, db, job_id, pause=pause)
         return
     since = _overlap_start(metrics.last_point(db, job_id))
     after = None if since is None else (since, Cursor.at(since).id)
@@ -69,6 +75,7 @@ def pull_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
                 with transaction(db):
                     metrics.add_points(db, job_id, new)
                 changed = True
+            pause()
     except BackendError:
         _draw(db, job_id)  # keeps what came, so that it is not requested again each time
         raise
@@ -76,16 +83,23 @@ def pull_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
         _draw(db, job_id)
 
 
-def reread_curve(rest: Rest, db: sqlite3.Connection, job_id: str) -> None:
+def reread_curve(
+    rest: Rest,
+    db: sqlite3.Connection,
+    job_id: str,
+    *,
+    pause: Callable[[], None] = lambda: None,
+) -> None:
     """Fetch all points of a job, and replace those in the cache.
 
     Page by page into a temporary table, so a curve may have any length, and one that can't be read
-    to its end leaves the cache as it was.
+    to its end leaves the cache as it was. `pause` is called between two pages.
     """
     metrics.begin_replacement(db)
     try:
         for page in rest.metric_points(job_id):
             metrics.add_replacement(db, job_id, [MetricPoint.from_row(row) for row in page])
+            pause()
         with transaction(db, Topic.CURVES):
             metrics.replace_points(db, job_id)
     finally:

@@ -43,7 +43,7 @@ _WITH_DELETED_AT: Final = ("datasets", "model_artifacts")
 _IDS_A_QUERY: Final = 80  # 39 bytes each in the URL: below 4 KB with all the rest
 _MOST_WAITING: Final = 100_000
 _QUEUE_COLUMNS: Final = "id,user_id,dataset_id,external_job_id,completed_at"
-_POINT_COLUMNS: Final = (
+POINT_COLUMNS: Final = (
     "id,timestamp,epoch,step,training_loss,validation_loss,"
     "learning_rate,gradient_norm,throughput,gpu_utilization"
 )
@@ -67,9 +67,12 @@ class Rest(ClientOwner):
         """Whether a count was ever larger than its page; else it may be that of the page."""
         self._tables = tables_client(url, self._client)
 
-    def select(self, table: str, columns: str) -> Any:
-        """The vendor's builder of a query without a filter by owner: for checks of privacy."""
-        return self._tables.from_(table).select(columns)
+    def select(self, table: str, columns: str, *, count: Any = None) -> Any:
+        """The vendor's builder of a query without a filter by owner.
+
+        For checks of privacy, and for points, whose owner is that of their job.
+        """
+        return self._tables.from_(table).select(columns, count=count)
 
     def rows(self, query: Any, what: str) -> list[Row]:
         """The rows of a query of the builder. Raises the errors of `check` and `read_json`."""
@@ -103,7 +106,7 @@ class Rest(ClientOwner):
         query = self._tables.from_(table).select(columns).eq("user_id", user_id)
         if after is not None:
             query = query.or_(after.condition(key))
-        return self._page(query.order(key).order("id").limit(limit), table, limit)
+        return self.page_of(query.order(key).order("id").limit(limit), table, limit)
 
     def ids(self, table: str, user_id: str) -> Iterator[str]:
         """The ids of all rows of a user but those marked as deleted."""
@@ -113,7 +116,7 @@ class Rest(ClientOwner):
             query = self._tables.from_(table).select("id").eq("user_id", user_id)
             if after is not None:
                 query = query.gt("id", after.id)
-            return self._page(_not_deleted(query, table).order("id").limit(limit), table, limit)
+            return self.page_of(_not_deleted(query, table).order("id").limit(limit), table, limit)
 
         bound = RowLimit(table, lambda: self.try_count(table, user_id, deleted=True))
         for rows in walk_by_id(lambda after: size.read(partial(ask, after)), table):
@@ -181,9 +184,9 @@ class Rest(ClientOwner):
 
     def count_points(self, job_id: str) -> int | None:
         """How many metric points a job has; None where the server does not say so in time."""
-        query = self._tables.from_("metrics_points").select("id", count=_exact())
+        query = self._tables.from_("metrics_points").select("id", count=exact())
         try:
-            _, total = self._counted(query.eq("job_id", job_id).limit(1), "count the metric points")
+            _, total = self.counted(query.eq("job_id", job_id).limit(1), "count the metric points")
         except (BackendError, QueryTimeoutError):
             return None
         return total
@@ -367,33 +370,34 @@ class Rest(ClientOwner):
         return answer
 
     def _count(self, table: str, user_id: str, *, deleted: bool) -> int | None:
-        query = self._tables.from_(table).select("id", count=_exact()).eq("user_id", user_id)
+        query = self._tables.from_(table).select("id", count=exact()).eq("user_id", user_id)
         query = query if deleted else _not_deleted(query, table)
-        return self._counted(query.limit(1), f"count {table}")[1]
+        return self.counted(query.limit(1), f"count {table}")[1]
 
     def _some_by_id(
         self, table: str, user_id: str, columns: str, ids: Sequence[str], limit: int
     ) -> Page:
         query = self._tables.from_(table).select(columns).eq("user_id", user_id)
-        return self._page(query.in_("id", ids[:limit]).limit(limit), table, limit)
+        return self.page_of(query.in_("id", ids[:limit]).limit(limit), table, limit)
 
     def _points(self, job_id: str, key: str, after: Cursor | None, limit: int) -> Page:
         query = self._tables.from_("metrics_points").select(
-            _POINT_COLUMNS, count=_exact() if self._counts else None
+            POINT_COLUMNS, count=exact() if self._counts else None
         )
         query = query.eq("job_id", job_id)
         if after is not None:
             query = query.or_(after.condition(key))
         query = query.order(key).order("id") if key != "id" else query.order("id")
         try:
-            return self._page(query.limit(limit), "metrics_points", limit)
+            return self.page_of(query.limit(limit), "metrics_points", limit)
         except QueryTimeoutError:
             if not self._counts:
                 raise
             self._counts = False  # the points may be had without counting them
             return self._points(job_id, key, after, limit)
 
-    def _page(self, query: Any, table: str, limit: int) -> Page:
+    def page_of(self, query: Any, table: str, limit: int) -> Page:
+        """The rows of a query of the builder, which asks for at most `limit` of them."""
         rows, others, total = self._answer(query, f"read {table}")
         self.unreadable[table] += others
         length = len(rows) + others
@@ -407,7 +411,7 @@ class Rest(ClientOwner):
             raise BackendError(f"Could not {what}: the server did not return it")
         return rows[0]
 
-    def _counted(self, query: Any, what: str) -> tuple[list[Row], int | None]:
+    def counted(self, query: Any, what: str) -> tuple[list[Row], int | None]:
         """The rows, and how many there are without limit and offset."""
         rows, _, total = self._answer(query, what)
         return rows, total
@@ -459,7 +463,8 @@ def _not_deleted(query: Any, table: str) -> Any:
     return query.is_("deleted_at", None) if table in _WITH_DELETED_AT else query
 
 
-def _exact() -> Any:
+def exact() -> Any:
+    """What asks the vendor's builder for the number of all rows."""
     from postgrest.types import CountMethod
 
     return CountMethod.exact

@@ -1,0 +1,195 @@
+"""Keeps what runs up to date between two syncs: new metric points, jobs and notifications.
+
+One thread of the engine that leads the cache. It begins after the first sync, sleeps while no job
+runs, and costs no request then: whether one runs is in the cache, and each sync wakes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from sqlite3 import Connection
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from lora_tui.cache import metrics
+from lora_tui.cache.jobs import running_jobs
+from lora_tui.clock import Backoff
+from lora_tui.engine.server import log_unexpected
+from lora_tui.errors import CancelledError, LoraTuiError
+
+if TYPE_CHECKING:
+    from lora_tui.engine.online import OnlineWriters
+    from lora_tui.fetching.live import LivePoints
+
+POINT_SECONDS: Final = 5.0
+"""Between two reads of points, while some come."""
+JOB_SECONDS: Final = 10.0
+"""Between two reads of jobs and notifications."""
+REQUEST_SECONDS: Final = 0.5
+"""Between two requests of one read of points."""
+SILENCE_SECONDS: Final = 90.0
+"""An application that asked for nothing for so long is suspended: it asks for its disk every
+twenty seconds."""
+_SLOWER: Final = 1.5
+"""How much longer each wait is, while no points come."""
+_SLOWEST: Final = 3.0
+"""How many times the wait becomes at most; a new point ends that."""
+_AFTER_ERRORS: Final = Backoff(POINT_SECONDS, 300.0, least=0.8, most=1.2)
+_log: Final = logging.getLogger("lora_tui.engine")
+
+
+class Needs(NamedTuple):
+    """What the live sync works with."""
+
+    cache: Callable[[], AbstractContextManager[Connection]]
+    online: Callable[[], OnlineWriters]
+    leads: Callable[[], bool]
+    """Whether this engine is the one that syncs the cache by itself."""
+
+
+class LiveSync:
+    """The thread, and when it does what."""
+
+    def __init__(
+        self,
+        needs: Needs,
+        *,
+        seconds: float = POINT_SECONDS,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`seconds`: between two reads of points."""
+        self._needs, self._seconds, self._timer = needs, seconds, timer
+        self._stop = threading.Event()
+        self._changed = threading.Condition()
+        """Guards the fields below that other threads change."""
+        self.thread: threading.Thread | None = None
+        self._woken = False
+        self._heard = timer()
+        self.points: LivePoints | None = None
+        """What reads the points; made when it is first needed."""
+        self._jobs_at = 0.0
+        self._empty = self._failures = 0
+        self._held = 0
+        """How many ordinary syncs run, or are about to."""
+        self._syncs = False
+        self._due = False
+        """Whether an ordinary sync is due, because a job ended or a notification came."""
+
+    def wake(self) -> None:
+        """Look at once whether a job runs, because a sync has ended; starts the thread."""
+        with self._changed:
+            self._woken = True
+            self._jobs_at = self._timer()
+            self._changed.notify_all()
+            if self.thread is None and not self._stop.is_set():
+                self.thread = threading.Thread(target=self._run, name="live", daemon=True)
+                self.thread.start()
+
+    def hear(self) -> None:
+        """Note that the application has asked for something, so it is not suspended."""
+        with self._changed:
+            was_silent = self.is_silent
+            self._heard = self._timer()
+            if was_silent:
+                self._changed.notify_all()
+
+    def read_at(self, moment: float) -> None:
+        """Note when jobs and notifications were last read, by the timer."""
+        self._jobs_at = moment
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Read no jobs within the block, so that an ordinary sync is not refused for that."""
+        with self._changed:
+            self._held += 1
+            self._changed.wait_for(lambda: not self._syncs, REQUEST_SECONDS * 20)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= 1
+
+    def stop(self) -> None:
+        """End the thread after the request that it waits for."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                seconds = self.turn()
+                self._failures = 0
+            except CancelledError:
+                return
+            except LoraTuiError as error:
+                self._failures += 1
+                seconds = max(self._seconds, _AFTER_ERRORS.wait(self._failures))
+                _log.warning("live points: %s", error)
+            except Exception as error:
+                self._failures += 1
+                seconds = _AFTER_ERRORS.longest
+                log_unexpected("live points", error)
+            self._sleep(seconds)
+
+    def turn(self) -> float | None:
+        """Do what is due; the seconds until the next turn, None if only a sync can tell.
+
+        Raises LoraTuiError, CancelledError once it is stopped.
+        """
+        with self._needs.cache() as db:
+            running, ended = running_jobs(db), metrics.unfinished_jobs(db)
+            if not (running or ended or self._due) or not self._needs.leads():
+                return None
+            online = self._needs.online()
+            points = self.points
+            if points is None:
+                from lora_tui.fetching.live import LivePoints
+
+                points = self.points = LivePoints(online.rest, pause=self._pause)
+            if running and self._timer() - self._jobs_at >= JOB_SECONDS:
+                self._read_jobs(online)
+                running, ended = running_jobs(db), metrics.unfinished_jobs(db)
+            tally = points.read(db, running)
+            for job_id in ended:
+                self._due = True
+                points.finish(db, job_id)
+        if self._due:
+            self._due = online.sync().skipped
+        if tally.more:
+            return REQUEST_SECONDS
+        self._empty = 0 if tally.points else self._empty + 1
+        slower = min(_SLOWEST, _SLOWER ** max(0, self._empty - 1))
+        return min(JOB_SECONDS, self._seconds * slower) if running else self._seconds
+
+    def _read_jobs(self, online: OnlineWriters) -> None:
+        with self._changed:
+            if self._held:
+                return
+            self._syncs = True
+        try:
+            self._due |= online.sync_running()
+        finally:
+            with self._changed:
+                self._jobs_at = self._timer()
+                self._syncs = False
+                self._changed.notify_all()
+
+    def _pause(self) -> None:
+        if self._stop.wait(REQUEST_SECONDS):
+            raise CancelledError("The application is ending")
+
+    def _sleep(self, seconds: float | None) -> None:
+        """Until the time has passed, or a sync has ended; as long as the application is silent."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._woken or self._stop.is_set(), seconds)
+            self._changed.wait_for(lambda: not self.is_silent or self._stop.is_set())
+            self._woken = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the application is suspended."""
+        return self._timer() - self._heard > SILENCE_SECONDS
