@@ -265,6 +265,7 @@ class FakeWriters:
     on_download: Callable[[str], None] = lambda _model_id: None
     on_control: Callable[[Control, Sequence[int]], None] = lambda _what, _ids: None
     on_load_curve: Callable[[str], None] = lambda _job_id: None
+    on_cancel_job: Callable[[], str] = lambda: "The GPU worker cancels the job."
     on_read_adapter: Callable[[str], Adapter] | None = None
     asked: list[tuple[str, ...]] = field(default_factory=list)
     let_go: threading.Event = field(default_factory=threading.Event)
@@ -293,6 +294,10 @@ class FakeWriters:
     def cancel_download(self, model_id: str) -> None:
         self.asked.append(("cancel_download", model_id))
         self.let_go.set()
+
+    def cancel_job(self, job_id: str) -> str:
+        self.asked.append(("cancel_job", job_id))
+        return self.on_cancel_job()
 
     def resume_downloads(self, *, signed_in: bool = False) -> None:
         self.asked.append(("resume_downloads", *(["signed in"] if signed_in else [])))

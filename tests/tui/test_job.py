@@ -15,11 +15,12 @@ from lora_tui.app import LoraTuiApp
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.clock import timestamp_text
+from lora_tui.errors import ConfigError
 from lora_tui.screens.job import JobScreen
 from lora_tui.screens.model import ModelScreen
 from lora_tui.widgets.charts.metric_charts import MetricCharts
 from tests.tui.conftest import Open, screen_text, toasts, until
-from tests.tui.library import NOW, Library, model_row
+from tests.tui.library import NOW, FakeWriters, Library, model_row
 from tests.tui.live_job import JOB, point, put_job, put_live_job, put_points
 from tests.tui.test_snapshots import Compare
 
@@ -257,3 +258,41 @@ def test_picture(
         await pilot.press("right", "shift+right", "shift+right")
 
     assert snap_compare(open_app(), terminal_size=size, run_before=shown)
+
+
+async def test_x_stops_a_run_after_a_question_and_says_what_happens_next(
+    live: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    put_job(live, external_job_id="w-1")
+    app = open_app()
+    async with job_page(app) as pilot:
+        await pilot.press("x")
+        await until(pilot, lambda: "Stop the run on Customer Support Emails" in screen_text(app))
+        await pilot.press("n")
+        assert ("cancel_job", JOB) not in writers.asked
+        await pilot.press("x", "y")
+        await until(pilot, lambda: any("cancels the job" in text for text in toasts(app)))
+        assert ("cancel_job", JOB) in writers.asked
+
+
+async def test_why_a_run_was_not_stopped_is_said(
+    live: Library, open_app: Open, writers: FakeWriters
+) -> None:
+    def refuse() -> str:
+        raise ConfigError("The worker's key is needed", remedy="set GPU_CLUSTER_API_KEY")
+
+    writers.on_cancel_job = refuse
+    put_job(live, external_job_id="w-1")
+    app = open_app()
+    async with job_page(app) as pilot:
+        await pilot.press("x", "y")
+        await until(pilot, lambda: any("GPU_CLUSTER_API_KEY" in text for text in toasts(app)))
+
+
+async def test_a_run_that_has_ended_offers_no_cancelling(live: Library, open_app: Open) -> None:
+    put_job(live, external_job_id="w-1", status="completed", completed_at=timestamp_text(NOW))
+    app = open_app()
+    async with job_page(app) as pilot:
+        before = app.screen
+        await pilot.press("x")
+        assert app.screen is before

@@ -85,6 +85,7 @@ DEFAULT_KEYS: Final[Keymap] = {
     "model.job": "J",
     "job.model": "enter",
     "job.copy": "y",
+    "job.cancel": "x",
     "compare.everything": "a",
     "compare.validation": "v",
     "compare.curves": "c",

@@ -24,8 +24,8 @@ def can_cancel(job: Job | None) -> bool:
 def ask_to_cancel(app: CacheApp, job: Job) -> None:
     """Ask whether to cancel a job; then ask the engine, and tell what happens next."""
 
-    def cancelled(message: object) -> None:
-        app.notify(str(message), title="Cancelling")
+    def cancelled(message: str) -> None:
+        app.notify(message, title="Cancelling")
         app.sync(asked_for=False)
 
     def answered(wanted: bool | None) -> None:

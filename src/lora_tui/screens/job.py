@@ -18,6 +18,7 @@ from lora_tui.cache.runs import get_opinion
 from lora_tui.domain import Job, Model
 from lora_tui.domain.run_progress import progress_of
 from lora_tui.opinion import Comparison, Opinion, compare_with_rating
+from lora_tui.screens.cancel_job import ask_to_cancel, can_cancel
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, Scrolled
 from lora_tui.screens.metrics_screen import METRICS_KEYS, MetricsScreen
 from lora_tui.widgets.bindings import bound, key_of
@@ -49,6 +50,7 @@ class JobScreen(MetricsScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("screen.back", "back", "Back"),
         bound("job.model", "model", "Model", tooltip="Show the model that this job made"),
+        bound("job.cancel", "cancel", "Cancel", tooltip="Stop the run at the GPU worker"),
         *METRICS_KEYS,
         *CHART_KEYS,
         bound(
@@ -112,6 +114,8 @@ class JobScreen(MetricsScreen):
             return self.is_mounted and self._job is not None and bool(self.chart.every_chart)
         if action == "model":
             return self._model is not None
+        if action == "cancel":
+            return can_cancel(self._job)
         return True
 
     def action_back(self) -> None:
@@ -122,6 +126,11 @@ class JobScreen(MetricsScreen):
         """Show the model that this job made."""
         if self._model is not None:
             self.lora.open_model(self._model.id)
+
+    def action_cancel(self) -> None:
+        """Stop the run, after a question."""
+        if self._job is not None and can_cancel(self._job):
+            ask_to_cancel(self.lora, self._job)
 
     def action_copy(self) -> None:
         """Copy the error with the job's id, or the id alone."""
