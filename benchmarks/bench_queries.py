@@ -2,26 +2,31 @@
 
 Each at 100,000 and at a million is held against the same at a thousand (what growth costs), and at
 100,000 against the plain query that one would write first: ORDER BY without an index, LIKE,
-row_number().
+row_number(). The list of jobs is held against that of a hundred jobs.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
-from figures import figure, milliseconds, report
+from figures import Figure, figure, milliseconds, report
 from lora_tui.cache import models
 from lora_tui.cache.connection import open_cache
-from lora_tui.cache.facets import facet_counts
+from lora_tui.cache.facets import facet_counts, job_facets
+from lora_tui.cache.jobs import JobList, JobQuery, JobSort
 from lora_tui.cache.models import ModelList, ModelQuery, Sort
-from made_up import filled
+from made_up import fill_jobs, filled
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 AGAINST_PLAIN = 100_000
 ROUNDS = 9
+JOBS = (100, 100_000)
 PAGE = 64
 SORTED = ModelQuery(sort=Sort.LOSS)
 
@@ -54,6 +59,7 @@ def main() -> None:
                         peer_values=plain[name],
                     )
                 )
+    figures += job_figures()
     report(f"queries: a page is {PAGE} models, sorted by final loss", "queries", figures)
 
 
@@ -93,6 +99,57 @@ def questions(db: sqlite3.Connection, size: int) -> dict[str, Callable[[], objec
         "search, no match": search("zzz"),
         "filter by stars": filtered,
         "facets": lambda: facet_counts(db),
+    }
+
+
+def job_figures() -> list[Figure]:
+    """The list of jobs at a hundred thousand, held against the same at a hundred."""
+    found: dict[int, dict[str, list[float]]] = {}
+    for size in JOBS:
+        with tempfile.TemporaryDirectory(prefix="lora-tui-bench-") as directory:
+            path = Path(directory) / "cache.sqlite3"
+            fill_jobs(path, size)
+            with closing(open_cache(path)) as db:
+                work = job_questions(db, size)
+                found[size] = {name: milliseconds(ask, ROUNDS) for name, ask in work.items()}
+    few, many = JOBS
+    return [
+        figure(
+            f"jobs: {name}, {many:,}",
+            "ms",
+            found[many][name],
+            peer=f"{few:,} jobs",
+            peer_values=found[few][name],
+        )
+        for name in found[few]
+    ]
+
+
+def job_questions(db: sqlite3.Connection, size: int) -> dict[str, Callable[[], object]]:
+    page = min(PAGE, size // 4)
+    by_loss = JobQuery(sort=JobSort.LOSS)
+    listed = JobList(db, by_loss)
+    middle = size // 2 // page * page
+    [summary] = listed.window(middle, 1)
+    listed.window(middle, page)
+
+    def narrowed(**filters: Any) -> Callable[[], object]:
+        def ask() -> object:
+            db.execute("DROP TABLE IF EXISTS temp.job_matches_of")  # else they are kept
+            return JobList(db, JobQuery(**filters)).window(0, page)
+
+        return ask
+
+    return {
+        "what runs first": lambda: JobList(db, JobQuery()).window(0, page),
+        "first page": lambda: JobList(db, by_loss).window(0, page),
+        "next page in the middle": lambda: listed.window(middle + page, page),
+        "jump into the middle": lambda: JobList(db, by_loss).window(middle, page),
+        "last page": lambda: listed.window(size - page, page),
+        "place of a job": lambda: listed.position(summary.job.id),
+        "search, a word": narrowed(search="support"),
+        "failed ones": narrowed(statuses=frozenset({"failed"})),
+        "facets": lambda: job_facets(db),
     }
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import homes
-from lora_tui.cache import metadata, metrics, models, records
+from lora_tui.cache import jobs, metadata, metrics, models, records
 from lora_tui.cache.changes import Topic
 from lora_tui.cache.connection import open_cache, transaction
-from lora_tui.cache.facets import FACETS
+from lora_tui.cache.facets import recount
 from lora_tui.cache.model_row import COLUMNS
 from lora_tui.cache.search import microseconds
 from lora_tui.clock import timestamp_text
@@ -238,9 +238,40 @@ def _dataset_name(number: int) -> str:
     return f"{_FIELDS[number % len(_FIELDS)]} {_KINDS[number // len(_FIELDS) % len(_KINDS)]}"
 
 
-def recount(db: sqlite3.Connection) -> None:
-    """Count all models, however they came to be there. Call inside a transaction."""
-    db.execute("DELETE FROM model_counts")
-    for facet in FACETS:
-        sql = f"SELECT '{facet}', ifnull({facet}, ''), count(*) FROM models GROUP BY 2"
-        db.execute(f"INSERT INTO model_counts {sql}")
+def fill_jobs(path: Path, count: int) -> None:
+    """Write `count` jobs, three of which run and two wait, into a new cache."""
+    with closing(open_cache(path)) as db:
+        db.execute("PRAGMA synchronous = OFF")
+        with transaction(db, *Topic):
+            records.put_datasets(db, datasets())
+            for start in range(0, count, PAGE):
+                numbers = range(start, min(count, start + PAGE))
+                jobs.put_jobs(db, [job_row(number) for number in numbers])
+
+
+def job_row(number: int) -> dict[str, Any]:
+    """Job `number`; 0 is the newest, each next one eleven minutes older."""
+    chance = random.Random(number)
+    created = NEWEST - timedelta(minutes=11 * number)
+    hours = round(chance.uniform(0.3, 30), 6)
+    ended = chance.choices(("completed", "failed", "cancelled"), (8, 2, 1))[0]
+    status = "running" if number < 3 else "queued" if number < 5 else ended
+    return {
+        "id": identifier("job", number),
+        "user_id": USER,
+        "dataset_id": identifier("dataset", chance.randrange(DATASETS)),
+        "preset_id": chance.choice(("balanced", "conservative", "aggressive")),
+        "hyperparameters": {"base_model": chance.choice(_BASES), "lora_rank": 16},
+        "gpu_config": {"gpu_type": chance.choice(("A100-80GB", "H100")), "num_gpus": 1},
+        "status": status,
+        "progress": 50,
+        "current_step": 750,
+        "total_steps": 1500,
+        "current_metrics": {"training_loss": round(chance.uniform(0.2, 2.5), 6)},
+        "created_at": timestamp_text(created),
+        "updated_at": timestamp_text(created),
+        "started_at": timestamp_text(created),
+        "completed_at": timestamp_text(created + timedelta(hours=hours)) if number > 4 else None,
+        "final_cost": round(hours * 1.89, 2) if number > 4 else None,
+        "error_message": "CUDA out of memory" if status == "failed" else None,
+    }

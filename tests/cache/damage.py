@@ -226,6 +226,8 @@ DAMAGES: Final[dict[str, Damage]] = {
         "UPDATE curves SET points = '[[1]]', sparkline = '{}'",
         "UPDATE metrics SET training_loss = 'x'",
         "UPDATE model_counts SET total = total + 1",
+        "UPDATE job_counts SET total = total + 1",
+        "UPDATE jobs SET dataset_name = 'Another'",
         "UPDATE facts SET value = x'00ff' WHERE key = 'sync.success'",
         "UPDATE marks SET moment = 'never'",
         "UPDATE marks SET moment = '9998-01-01T00:00:00+00:00'",

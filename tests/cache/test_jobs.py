@@ -111,13 +111,18 @@ def test_a_cache_of_the_version_before_keeps_its_jobs(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite3"
     with closing(open_cache(path)) as db:
         put(db, row(1, "running"))
-        for index in ("jobs_activity", "jobs_created_at"):
-            db.execute(f"DROP INDEX {index}")
+        sql = "SELECT type, name FROM sqlite_master WHERE sql IS NOT NULL AND {}"
+        for kind, name in db.execute(
+            sql.format("type = 'index' AND tbl_name = 'jobs' OR name LIKE 'datasets_jobs_%'")
+        ).fetchall():
+            db.execute(f"DROP {kind} {name}")
+        db.execute("DROP TABLE job_counts")
         for column in ("activity", "dataset_id", "preset_id", "base_model", "gpu", "created_at"):
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
-        for column in ("cost", "duration_hours", "loss"):
+        for column in ("cost", "duration_hours", "loss", "dataset_name"):
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = '_m012_list_of_jobs'")
+        for migration in ("_m012_list_of_jobs", "_m015_orders_of_jobs"):
+            db.execute("DELETE FROM _sqlite_migrations WHERE name = ?", [migration])
         db.execute("PRAGMA user_version = 11")
         db.commit()
     with closing(open_cache(path)) as db:

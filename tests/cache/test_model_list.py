@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_tui.cache import model_list, models, records
+from lora_tui.cache import keyset, models, records
 from lora_tui.cache.connection import open_cache, transaction
 from lora_tui.cache.downloaded import put_downloaded
 from lora_tui.cache.facets import facet_counts
@@ -109,8 +109,8 @@ def test_every_order_is_read_from_its_index_and_never_sorted(
     reverse: bool,
     filters: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(model_list, "FEW_MATCHES", 0)
-    monkeypatch.setattr(model_list, "MOST_COUNTED", 0)
+    monkeypatch.setattr(keyset, "FEW_MATCHES", 0)
+    monkeypatch.setattr(keyset, "MOST_COUNTED", 0)
     put(db, *(same_figures(n, known=n % 4 > 0) for n in range(40)))
     listed = ModelList(db, ModelQuery(sort=sort, reverse=reverse, **filters))
     statements: list[str] = []
@@ -120,11 +120,11 @@ def test_every_order_is_read_from_its_index_and_never_sorted(
     assert len(listed.window(5, 5)) == 5  # before one that is known
     listed.position(row(17)["id"])
     db.set_trace_callback(None)
-    steps = [step for step in plans(db, statements) if " m" in step or "TEMP" in step]
+    steps = [step for step in plans(db, statements) if " l" in step or "TEMP" in step]
     assert steps
     assert not [step for step in steps if "TEMP B-TREE" in step]
-    assert [step for step in steps if step.startswith(("SCAN m", "SEARCH m"))]
-    assert not [step for step in steps if step.startswith("SCAN m") and "INDEX" not in step]
+    assert [step for step in steps if step.startswith(("SCAN l", "SEARCH l"))]
+    assert not [step for step in steps if step.startswith("SCAN l") and "INDEX" not in step]
 
 
 values = st.one_of(st.none(), st.integers(1, 4))
@@ -148,9 +148,9 @@ def test_windows_read_in_any_direction_equal_the_sorted_list(
 ) -> None:
     """`few`: no filter, or a filter that matches all, read in either of the two ways."""
     with closing(memory()) as db, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_list, "MOST_COUNTED", 0)
+        patch.setattr(keyset, "MOST_COUNTED", 0)
         if few is not None:
-            patch.setattr(model_list, "FEW_MATCHES", few)
+            patch.setattr(keyset, "FEW_MATCHES", few)
         put(
             db,
             *(

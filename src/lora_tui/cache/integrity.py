@@ -15,7 +15,7 @@ from typing import Final
 from lora_tui import clock
 from lora_tui.cache import metadata
 from lora_tui.cache.connection import path_of, transaction
-from lora_tui.cache.facets import FACETS, value_counts
+from lora_tui.cache.facets import JOBS, MODELS, value_counts
 from lora_tui.cache.metrics import sum_of_points
 from lora_tui.cache.search import has_word_index
 from lora_tui.cache.sums import SUMMED, columns_of, matches_checksum, schema_sum, table_sums
@@ -112,14 +112,20 @@ def _damages(db: sqlite3.Connection) -> Iterator[str]:
 
 
 def _derived(db: sqlite3.Connection) -> Iterator[str]:
-    kept = value_counts(db)
-    for facet in FACETS:
-        there = dict(
-            tuple(row) for row in db.execute(f"SELECT {facet}, count(*) FROM models GROUP BY 1")
-        )
-        there[None] = there.pop("", 0) + there.get(None, 0)
-        if {value: n for value, n in there.items() if n} != kept[facet]:
-            yield "the counts of models are wrong"
+    for counted in (MODELS, JOBS):
+        kept = value_counts(db, counted)
+        for facet in counted.facets:
+            sql = f"SELECT {facet}, count(*) FROM {counted.table} GROUP BY 1"
+            there = dict(tuple(row) for row in db.execute(sql))
+            there[None] = there.pop("", 0) + there.get(None, 0)
+            if {value: n for value, n in there.items() if n} != kept[facet]:
+                yield f"the counts of {counted.table} are wrong"
+    sql = (
+        "SELECT 1 FROM jobs j LEFT JOIN datasets d ON d.id = j.dataset_id"
+        " WHERE j.dataset_name IS NOT d.name"
+    )
+    if db.execute(sql).fetchone():
+        yield "a job has the wrong name of its dataset"
     if has_word_index(db):
         sql = (
             "SELECT 1 FROM models m LEFT JOIN datasets d ON d.id = m.dataset_id"

@@ -9,7 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from lora_tui.cache.records import moment_text, put_rows, row_of
+from lora_tui.cache.facets import JOBS, count_all, keep_counts
+from lora_tui.cache.keyset import Key, KeysetList, Order, keep_matches
+from lora_tui.cache.records import delete_records, moment_text, put_rows, row_of
 from lora_tui.cache.search import id_prefix
 from lora_tui.cache.sums import SUMMED, columns_of
 from lora_tui.clock import microseconds
@@ -53,7 +55,10 @@ class JobQuery(NamedTuple):
     sort: JobSort = JobSort.ACTIVITY
     reverse: bool = False
     search: str = ""
-    """Words; each must be in the dataset, base model, preset, GPU or status, or begin the id."""
+    """Words; each must be in the dataset, base model, preset, GPU or status, or begin the id.
+
+    Four or more characters are the beginning of an id.
+    """
     statuses: frozenset[str] = frozenset()
     dataset: str = ""
     """A dataset's id or exact name."""
@@ -62,6 +67,16 @@ class JobQuery(NamedTuple):
     gpu: str = ""
     created_from: datetime | None = None
     created_before: datetime | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether there are no filters."""
+        return self.unfiltered == self
+
+    @property
+    def unfiltered(self) -> JobQuery:
+        """The same order without filters."""
+        return JobQuery(sort=self.sort, reverse=self.reverse)
 
 
 class JobSummary(NamedTuple):
@@ -73,16 +88,19 @@ class JobSummary(NamedTuple):
     """Down-sampled training loss; empty if it is not cached."""
 
 
-_ORDERS: Final = {
-    # expression, whether its natural direction is descending
-    JobSort.ACTIVITY: ("j.activity", False),
-    JobSort.CREATED: ("j.created_at", True),
-    JobSort.STATUS: ("j.status", False),
-    JobSort.DATASET: ("d.name COLLATE NOCASE", False),
-    JobSort.COST: ("j.cost", True),
-    JobSort.DURATION: ("j.duration_hours", True),
-    JobSort.LOSS: ("j.loss", False),
+_KEYS: Final = {
+    JobSort.ACTIVITY: Key("activity", descends=False),
+    JobSort.CREATED: Key("created_at", descends=True),
+    JobSort.STATUS: Key("status", descends=False),
+    JobSort.DATASET: Key("dataset_name", descends=False, may_be_unknown=True, collation="NOCASE"),
+    JobSort.COST: Key("cost", descends=True, may_be_unknown=True),
+    JobSort.DURATION: Key("duration_hours", descends=True, may_be_unknown=True),
+    JobSort.LOSS: Key("loss", descends=False, may_be_unknown=True),
 }
+ORDERS: Final = tuple(
+    Order("jobs", "rowid", key, descends) for key in _KEYS.values() for descends in (False, True)
+)
+"""Each has an index."""
 _FROM: Final = "FROM jobs j LEFT JOIN datasets d ON d.id = j.dataset_id"
 _SUMMARY: Final = (
     "SELECT j.rowid, d.name, (SELECT c.sparkline FROM curves c WHERE c.job_id = j.id),"
@@ -90,42 +108,34 @@ _SUMMARY: Final = (
 )
 
 
-class JobList:
+class JobList(KeysetList):
     """The result of a query: jobs by their position, from 0.
 
     `total` is counted once; make a new list when the cache has changed.
     """
 
     def __init__(self, db: sqlite3.Connection, query: JobQuery) -> None:
-        self._db = db
-        expression, descends = _ORDERS[query.sort]
-        direction = "DESC" if descends is not query.reverse else "ASC"
-        condition, values = _conditions(query)
-        sql = (
-            f"SELECT j.rowid, j.id {_FROM} WHERE {condition}"
-            f" ORDER BY {expression} IS NULL, {expression} {direction}, j.created_at DESC, j.id"
+        self._query = query
+        key = _KEYS[query.sort]
+        super().__init__(
+            db,
+            Order("jobs", "rowid", key, key.descends is not query.reverse),
+            total=count_all(db, JOBS) if query.is_everything else _find_matches(db, query),
+            matches=None if query.is_everything else "temp.job_matches",
         )
-        found = db.execute(sql, values).fetchall()
-        self._numbers = [row[0] for row in found]
-        self._places = {str(row[1]): place for place, row in enumerate(found)}
-
-    @property
-    def total(self) -> int:
-        """The number of jobs."""
-        return len(self._numbers)
 
     def window(self, offset: int, limit: int) -> list[JobSummary]:
         """At most `limit` jobs from `offset` on, without those that were deleted meanwhile."""
-        numbers = self._numbers[offset : offset + limit]
+        numbers = self.numbers(offset, limit)
         sql = f"{_SUMMARY} WHERE j.rowid IN (SELECT value FROM json_each(?))"
         found = {
             row[0]: _summary(row) for row in self._db.execute(sql, [json.dumps(numbers)]).fetchall()
         }
         return [found[number] for number in numbers if number in found]
 
-    def position(self, job_id: str) -> int | None:
-        """The position of a job; None if it is not in the list."""
-        return self._places.get(job_id)
+    def _refresh_matches(self) -> None:
+        if not self._query.is_everything:
+            _find_matches(self._db, self._query)
 
 
 def get_job(db: sqlite3.Connection, job_id: str) -> JobSummary | None:
@@ -194,13 +204,36 @@ def jobs_without_model(db: sqlite3.Connection, *, limit: int) -> list[Job]:
 
 def put_jobs(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Insert or replace training jobs. Call inside a transaction."""
-    put_rows(db, "jobs", [_columns(row) for row in rows])
+    values = [_columns(row) for row in rows]
+    names = dict(
+        tuple(found)
+        for found in db.execute(
+            "SELECT id, name FROM datasets WHERE id IN (SELECT value FROM json_each(?))",
+            [json.dumps(list({value[_DATASET] for value in values}))],
+        )
+    )
+    with keep_counts(db, [str(value[0]) for value in values], JOBS):
+        put_rows(db, "jobs", values, {"dataset_name": [names.get(v[_DATASET]) for v in values]})
+
+
+def delete_jobs(db: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Delete training jobs. Call inside a transaction."""
+    with keep_counts(db, ids, JOBS):
+        delete_records(db, "jobs", ids)
 
 
 def rewrite_jobs(db: sqlite3.Connection) -> None:
     """Fill columns that a migration has added. Call inside a transaction."""
-    for (row,) in db.execute("SELECT row FROM jobs").fetchall():
-        put_jobs(db, [parse_json(row)])
+    ids = [str(row[0]) for row in db.execute("SELECT id FROM jobs")]
+    for start in range(0, len(ids), _REWRITTEN):
+        chosen = json.dumps(ids[start : start + _REWRITTEN])
+        sql = "SELECT row FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+        put_jobs(db, [parse_json(row) for (row,) in db.execute(sql, [chosen]).fetchall()])
+
+
+_DATASET: Final = SUMMED["jobs"].index("dataset_id")
+_REWRITTEN: Final = 1_000
+"""So many jobs are rewritten at once."""
 
 
 def _columns(row: Row) -> tuple[object, ...]:
@@ -242,8 +275,22 @@ def _summary(row: Sequence[object]) -> JobSummary:
     return JobSummary(job, tuple(json.loads(str(sparkline))) if sparkline else ())
 
 
-def _conditions(query: JobQuery) -> tuple[str, list[object]]:
-    """The condition on a row, as SQL, with the values of its parameters."""
+def _find_matches(db: sqlite3.Connection, query: JobQuery) -> int:
+    """Fill `temp.job_matches` (n) with the numbers of the matching jobs; returns how many match."""
+    question = repr(
+        query._replace(
+            sort=JobSort.ACTIVITY,
+            reverse=False,
+            statuses=frozenset(),
+            search=query.search.casefold(),
+        )
+    )
+    question += repr(sorted(query.statuses))
+    return keep_matches(db, "job_matches", question, lambda: _select(query))
+
+
+def _select(query: JobQuery) -> tuple[str, list[object]]:
+    """A SELECT, with its values, of the numbers of the matching jobs; read from one index alone."""
     parts, values = ["1"], list[object]()
 
     def add(condition: str, *of: object) -> None:
@@ -253,7 +300,7 @@ def _conditions(query: JobQuery) -> tuple[str, list[object]]:
     if query.statuses:
         add("j.status IN (SELECT value FROM json_each(?))", json.dumps(sorted(query.statuses)))
     if query.dataset:
-        add("(j.dataset_id = ? OR d.name = ?)", query.dataset, query.dataset)
+        add("(j.dataset_id = ? OR j.dataset_name = ?)", query.dataset, query.dataset)
     for column, wanted in (
         ("preset_id", query.preset),
         ("base_model", query.base_model),
@@ -264,14 +311,28 @@ def _conditions(query: JobQuery) -> tuple[str, list[object]]:
     if query.created_from is not None:
         add("j.created_at >= ?", microseconds(query.created_from))
     if query.created_before is not None:
-        add("j.created_at < ?", microseconds(query.created_before))
-    for word in query.search.casefold().split():
+        add("j.created_at < ? AND j.created_at <> 0", microseconds(query.created_before))
+    for word in dict.fromkeys(query.search.casefold().split()[:_MOST_WORDS]):
+        begins_id, beginning = "", id_prefix(word)
+        if beginning is not None and len(beginning) >= _LEAST_OF_ID:
+            begins_id = " OR j.rowid IN (SELECT rowid FROM jobs WHERE id >= ? AND id < ? || 'g')"
         add(
-            "(instr(lower(coalesce(d.name, '') || ' ' || coalesce(j.base_model, '') || ' ' ||"
-            " coalesce(j.preset_id, '') || ' ' || coalesce(j.gpu, '') || ' ' || j.status), ?) > 0"
-            " OR substr(j.id, 1, length(?)) = ?)",
+            f"(instr({_SEARCHED}, ?) > 0{begins_id})",
             word,
-            word,
-            word,
+            *([beginning] * 2 if begins_id else ()),
         )
-    return " AND ".join(parts), values
+    sql = f"SELECT j.rowid FROM jobs j INDEXED BY jobs_filters WHERE {' AND '.join(parts)}"
+    return f"{sql} ORDER BY j.rowid", values
+
+
+_MOST_WORDS: Final = 100
+_LEAST_OF_ID: Final = 4
+"""Characters; a shorter word would match the beginning of too many ids."""
+_SEARCHED: Final = (
+    "lower("
+    + " || ' ' || ".join(
+        f"coalesce(j.{column}, '')"
+        for column in ("dataset_name", "base_model", "preset_id", "gpu", "status")
+    )
+    + ")"
+)

@@ -163,7 +163,7 @@ def _put_models(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 
 def _remove_jobs(db: sqlite3.Connection, ids: Sequence[str]) -> None:
-    records.delete_records(db, "jobs", ids)
+    jobs.delete_jobs(db, ids)
     metrics.delete_curves(db, ids)
 
 

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 _OLDEST_MIGRATED = 8
 TABLES = frozenset(
     {
@@ -22,6 +22,7 @@ TABLES = frozenset(
         "model_counts",
         "datasets",
         "jobs",
+        "job_counts",
         "notifications",
         "metrics",
         "curves",
@@ -57,6 +58,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations()(_m011_every_column_of_a_point)
     migrations()(_m012_list_of_jobs)
     migrations()(_m014_live_points)
+    migrations()(_m015_orders_of_jobs)
     migrations.apply(Database(connection))
     put_records(connection, records)
     if is_rebuilt:
@@ -120,12 +122,24 @@ def _m012_list_of_jobs(db: Database) -> None:
         *("duration_hours REAL", "loss REAL"),
     ):
         db.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
-    from lora_tui.cache.jobs import rewrite_jobs
     from lora_tui.cache.sums import put_schema_sum
 
+    put_schema_sum(db.conn)  # `_m015_orders_of_jobs` fills the columns
+
+
+def _m015_orders_of_jobs(db: Database) -> None:
+    from lora_tui.cache.facets import JOBS, recount
+    from lora_tui.cache.jobs import ORDERS, rewrite_jobs
+    from lora_tui.cache.sums import put_schema_sum
+
+    for index in ("jobs_activity", "jobs_created_at"):
+        db.execute(f"DROP INDEX IF EXISTS {index}")
+    for statement in _JOBS:
+        db.execute(statement)
     rewrite_jobs(db.conn)
-    db.execute("CREATE INDEX jobs_activity ON jobs (activity, created_at DESC)")
-    db.execute("CREATE INDEX jobs_created_at ON jobs (created_at DESC)")
+    recount(db.conn, JOBS)
+    for order in ORDERS:
+        db.execute(order.index_sql())
     put_schema_sum(db.conn)
 
 
@@ -223,3 +237,23 @@ _WORD_TRIGGERS = (
 `put_models` writes the words of new models itself, all at once: FTS5 would flush its buffer for
 each row that a trigger writes, which takes eight times as long.
 """
+_JOBS = (
+    # the name of the dataset, for an order and the search; it is not in the checksum of a row
+    "ALTER TABLE jobs ADD COLUMN dataset_name TEXT",
+    "CREATE TABLE job_counts (facet TEXT NOT NULL, value NOT NULL, total INTEGER NOT NULL,"
+    " PRIMARY KEY (facet, value)) WITHOUT ROWID",
+    # every column that is searched or filtered by, so that no row is read for it
+    "CREATE INDEX jobs_filters ON jobs"
+    " (dataset_id, dataset_name, status, preset_id, base_model, gpu, created_at)",
+    *(
+        f"CREATE TRIGGER datasets_jobs_{event.split()[0].lower()} AFTER {event} ON datasets BEGIN"
+        f" UPDATE jobs SET dataset_name = {name} WHERE dataset_id = {row}.id"
+        f" AND dataset_name IS NOT {name}; END"
+        for event, row, name in (
+            ("INSERT", "new", "new.name"),
+            ("UPDATE OF name", "new", "new.name"),
+            ("DELETE", "old", "NULL"),
+        )
+    ),
+)
+"""The list of jobs, beside an index for each order (jobs.py)."""

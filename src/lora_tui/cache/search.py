@@ -1,7 +1,5 @@
 """Finds the models that match a search and filters, and keeps the result for the connection.
 
-The numbers of the matching models are stored in a temporary table, which serves the windows of a
-list, its length and the position of a model. It is rebuilt when the query or the cache changes.
 A search goes by an FTS5 index, or by LIKE where the index does not help.
 """
 
@@ -14,6 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
+from lora_tui.cache.keyset import keep_matches
 from lora_tui.cache.model_query import ModelQuery, Sort
 from lora_tui.clock import microseconds
 from lora_tui.text import terminal_safe
@@ -39,24 +38,7 @@ _ID_CHARACTERS: Final = frozenset("0123456789abcdef-")
 def find_matches(db: sqlite3.Connection, query: ModelQuery) -> int:
     """Fill `temp.matches` (n) with the numbers of the matching models; returns how many match."""
     question = repr(query._replace(sort=Sort.CREATED, reverse=False))
-    (version,) = db.execute("PRAGMA data_version").fetchone()
-    db.execute("CREATE TEMP TABLE IF NOT EXISTS matches (n INTEGER PRIMARY KEY)")
-    db.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS matches_of (question TEXT, version INTEGER,"
-        " changes INTEGER, total INTEGER)"
-    )
-    kept = db.execute("SELECT question, version, changes, total FROM temp.matches_of").fetchone()
-    if kept is not None and tuple(kept)[:3] == (question, version, db.total_changes):
-        return int(kept[3])
-    db.execute("DELETE FROM temp.matches_of")
-    db.execute("DELETE FROM temp.matches")
-    sql, values = _select(db, query)
-    total = db.execute(f"INSERT INTO temp.matches {sql}", values).rowcount
-    db.execute(
-        "INSERT INTO temp.matches_of VALUES (?, ?, ?, ?)",
-        [question, version, db.total_changes + 1, total],
-    )
-    return total
+    return keep_matches(db, "matches", question, lambda: _select(db, query))
 
 
 def index_words(db: sqlite3.Connection, ids: Sequence[str]) -> None:

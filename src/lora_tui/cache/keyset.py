@@ -1,0 +1,260 @@
+"""Reads windows of a long sorted list, and finds the position of a row in it.
+
+A window is sought from the edge of one that was read before (keyset), so scrolling costs the same
+anywhere in the list; a jump counts rows from the nearer end. Each order has an index of exactly its
+terms (schema.py). In every order unknown values come last in both directions, then the newest
+first, then the order of arrival.
+
+The numbers of the rows that match a search or filters are kept in a temporary table of the
+connection, which serves the windows, the length and the position of a row.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+FEW_MATCHES: Final = 1_000
+"""Up to this number matches are sorted; more are read in the order of the index."""
+MOST_COUNTED: Final = 1_000
+"""Up to this number of rows counting costs no more than seeking."""
+
+Keys = Mapping[str, object]
+
+
+class Key(NamedTuple):
+    """What a list is sorted by."""
+
+    column: str
+    descends: bool
+    """Whether its natural direction is descending."""
+    may_be_unknown: bool = False
+    """Whether it may be NULL."""
+    collation: str = ""
+
+
+class Term(NamedTuple):
+    """One term of an order."""
+
+    column: str
+    """Empty for the term that puts NULL last."""
+    expression: str
+    descends: bool
+
+
+class Range(NamedTuple):
+    """A part of an order's index: a condition with the values of its parameters."""
+
+    condition: str
+    values: tuple[object, ...]
+    fixed: int
+    """The number of leading terms that have the same value in the whole range."""
+
+
+class Order(NamedTuple):
+    """An order of a table as SQL, in which the table has the name `l`."""
+
+    table: str
+    unique: str
+    """The column of the numbers of the rows, which ends every index."""
+    key: Key
+    descends: bool
+
+    @property
+    def index_name(self) -> str:
+        """The name of the order's index.
+
+        Queries name it, because the planner has no statistics and would choose another.
+        """
+        return f"{self.table}_{self.key.column}_{'desc' if self.descends else 'asc'}"
+
+    @property
+    def key_columns(self) -> str:
+        """The columns that `ranges` needs to know of a row; the number of the row is `n`."""
+        columns = dict.fromkeys(("created_at", self.key.column))
+        return ", ".join((f"l.{self.unique} AS n", *(f"l.{column}" for column in columns)))
+
+    @property
+    def terms(self) -> list[Term]:
+        """The terms of the order; the last one is unique."""
+        column = self.key.column
+        order = [Term(column, f"l.{column}{_collate(self.key)}", self.descends)]
+        if self.key.may_be_unknown:
+            order.insert(0, Term("", f"l.{column} IS NULL", False))
+        if column != "created_at":
+            order.append(Term("created_at", "l.created_at", True))
+        return [*order, Term("n", f"l.{self.unique}", False)]
+
+    def order_by(self, *, backwards: bool = False, fixed: int = 0) -> str:
+        """The ORDER BY of the list, or of a `Range` of it; `backwards` reads it from its end.
+
+        Leaves out the first `fixed` terms, so that SQLite uses the index and does not sort.
+        """
+        return "ORDER BY " + ", ".join(
+            f"{term.expression} {'DESC' if term.descends is not backwards else 'ASC'}"
+            for term in self.terms[fixed:]
+        )
+
+    def ranges(self, row: Keys, *, after: bool) -> list[Range]:
+        """The rows before or after a row, as disjoint ranges of the index, the nearest first.
+
+        `row` has the `key_columns` of the row.
+        """
+        found: list[Range] = []
+        same, values = "", tuple[object, ...]()
+        for place, term in enumerate(self.terms):
+            if not term.column:
+                unknown = row[self.key.column] is None
+                if unknown is not after:
+                    found.append(Range(f"({term.expression}) = {int(after)}", (), place + 1))
+                same = f"({term.expression}) = {int(unknown)} AND "
+                continue
+            value = row[term.column]
+            if value is None:
+                same += f"{term.expression} IS NULL AND "
+                continue
+            sign = ">" if term.descends is not after else "<"
+            found.append(Range(f"{same}{term.expression} {sign} ?", (*values, value), place))
+            # with `=` SQLite would also replace the column in `IS NULL`, and not use that index
+            same += f"{term.expression} IS ? AND "
+            values = (*values, value)
+        return found[::-1]
+
+    def index_sql(self) -> str:
+        """The statement that makes the index."""
+        direction = "DESC" if self.descends else "ASC"
+        terms = [f"{self.key.column}{_collate(self.key)} {direction}"]
+        if self.key.may_be_unknown:
+            terms.insert(0, f"{self.key.column} IS NULL")
+        if self.key.column != "created_at":
+            terms.append("created_at DESC")
+        return f"CREATE INDEX {self.index_name} ON {self.table} ({', '.join(terms)})"
+
+
+class KeysetList:
+    """The numbers of rows by their position in an order, from 0.
+
+    `total` is counted once; make a new list when the cache has changed.
+    """
+
+    def __init__(
+        self, db: sqlite3.Connection, order: Order, *, total: int, matches: str | None
+    ) -> None:
+        """`matches`: the temporary table of the numbers (n) of all rows; None for every row."""
+        self._db = db
+        self._order = order
+        self._matches = matches
+        self.total = total
+        self._starts: dict[int, Keys] = {}
+        self._ends: dict[int, Keys] = {}
+
+    def numbers(self, offset: int, limit: int) -> list[int]:
+        """The numbers of at most `limit` rows from `offset` on."""
+        limit = min(limit, self.total - offset)
+        if limit <= 0:
+            return []
+        self._refresh_matches()
+        end = offset + limit
+        behind = self.total - end
+        if min(offset, behind) <= MOST_COUNTED:
+            rows = self._count_to(offset, limit, backwards=behind < offset)
+        elif offset in self._ends:
+            rows = self._seek(self._ends[offset], limit, after=True)
+        elif end in self._starts:
+            rows = self._seek(self._starts[end], limit, after=False)
+        else:
+            rows = self._count_to(offset, limit, backwards=behind < offset)
+        if len(rows) == limit:
+            self._starts[offset], self._ends[end] = rows[0], rows[-1]
+        return [int(str(row["n"])) for row in rows]
+
+    def position(self, row_id: str) -> int | None:
+        """The position of the row with this id; None if it is not in the list."""
+        self._refresh_matches()
+        sql = f"SELECT {self._order.key_columns} FROM {self._order.table} l WHERE l.id = ?"
+        row = self._db.execute(sql, [row_id]).fetchone()
+        if row is None or not self._is_matched(row["n"]):
+            return None
+        position = 0
+        for part in self._order.ranges(dict(row), after=False):
+            sql = f"SELECT count(*) FROM {self._source} WHERE {part.condition}"
+            position += self._db.execute(sql, part.values).fetchone()[0]
+        return position
+
+    def _refresh_matches(self) -> None:
+        """Find the matches again if another list has used their table."""
+
+    def _is_matched(self, n: int) -> bool:
+        if self._matches is None:
+            return True
+        return (
+            self._db.execute(f"SELECT 1 FROM {self._matches} WHERE n = ?", [n]).fetchone()
+            is not None
+        )
+
+    @property
+    def _source(self) -> str:
+        order = self._order
+        if self._matches is None:
+            return f"{order.table} l INDEXED BY {order.index_name}"
+        if self.total <= FEW_MATCHES:
+            return f"{self._matches} x CROSS JOIN {order.table} l ON l.{order.unique} = x.n"
+        return (
+            f"{order.table} l INDEXED BY {order.index_name}"
+            f" CROSS JOIN {self._matches} x ON x.n = l.{order.unique}"
+        )
+
+    def _count_to(self, offset: int, limit: int, *, backwards: bool) -> list[Keys]:
+        steps = self.total - offset - limit if backwards else offset
+        rows = self._read(None, limit, steps, backwards=backwards)
+        return rows[::-1] if backwards else rows
+
+    def _seek(self, edge: Keys, limit: int, *, after: bool) -> list[Keys]:
+        rows: list[Keys] = []
+        for part in self._order.ranges(edge, after=after):
+            if len(rows) < limit:
+                rows += self._read(part, limit - len(rows), 0, backwards=not after)
+        return rows if after else rows[::-1]
+
+    def _read(self, part: Range | None, limit: int, steps: int, *, backwards: bool) -> list[Keys]:
+        order = self._order.order_by(backwards=backwards, fixed=part.fixed if part else 0)
+        where = f"WHERE {part.condition}" if part else ""
+        sql = f"SELECT {self._order.key_columns} FROM {self._source} {where} {order}"
+        values = part.values if part else ()
+        found = self._db.execute(f"{sql} LIMIT ? OFFSET ?", [*values, limit, steps])
+        return [dict(row) for row in found]
+
+
+def keep_matches(
+    db: sqlite3.Connection,
+    table: str,
+    question: str,
+    select: Callable[[], tuple[str, Sequence[object]]],
+) -> int:
+    """Fill `temp.TABLE` (n) with the numbers that `select` selects; returns how many there are.
+
+    Does nothing where it was filled for this question and the cache has not changed since.
+    """
+    (version,) = db.execute("PRAGMA data_version").fetchone()
+    db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} (n INTEGER PRIMARY KEY)")
+    db.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS {table}_of (question TEXT, version INTEGER,"
+        " changes INTEGER, total INTEGER)"
+    )
+    kept = db.execute(f"SELECT question, version, changes, total FROM temp.{table}_of").fetchone()
+    if kept is not None and tuple(kept)[:3] == (question, version, db.total_changes):
+        return int(kept[3])
+    db.execute(f"DELETE FROM temp.{table}_of")
+    db.execute(f"DELETE FROM temp.{table}")
+    sql, values = select()
+    total = db.execute(f"INSERT INTO temp.{table} {sql}", values).rowcount
+    db.execute(
+        f"INSERT INTO temp.{table}_of VALUES (?, ?, ?, ?)",
+        [question, version, db.total_changes + 1, total],
+    )
+    return total
+
+
+def _collate(key: Key) -> str:
+    return f" COLLATE {key.collation}" if key.collation else ""
