@@ -27,6 +27,7 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 AGAINST_PLAIN = 100_000
 ROUNDS = 9
 JOBS = (100, 100_000)
+JOB_PAGE = 25
 PAGE = 64
 SORTED = ModelQuery(sort=Sort.LOSS)
 
@@ -126,7 +127,7 @@ def job_figures() -> list[Figure]:
 
 
 def job_questions(db: sqlite3.Connection, size: int) -> dict[str, Callable[[], object]]:
-    page = min(PAGE, size // 4)
+    page = JOB_PAGE
     by_loss = JobQuery(sort=JobSort.LOSS)
     listed = JobList(db, by_loss)
     middle = size // 2 // page * page

@@ -150,7 +150,7 @@ def test_a_search_and_filters_read_one_index_and_no_row(db: sqlite3.Connection) 
     )
     [sql] = [one for one in statements if "INTO temp.job_matches " in one]
     plan = [step["detail"] for step in db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()]
-    assert "SCAN j USING COVERING INDEX jobs_filters" in plan
+    assert any("j USING COVERING INDEX jobs_by_dataset" in step for step in plan)
 
 
 def test_filters_have_the_number_of_their_jobs_whatever_is_written(db: sqlite3.Connection) -> None:

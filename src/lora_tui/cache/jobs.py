@@ -286,21 +286,25 @@ def _find_matches(db: sqlite3.Connection, query: JobQuery) -> int:
         )
     )
     question += repr(sorted(query.statuses))
-    return keep_matches(db, "job_matches", question, lambda: _select(query))
+    return keep_matches(db, "job_matches", question, lambda: _select(db, query))
 
 
-def _select(query: JobQuery) -> tuple[str, list[object]]:
+def _select(db: sqlite3.Connection, query: JobQuery) -> tuple[str, list[object]]:
     """A SELECT, with its values, of the numbers of the matching jobs; read from one index alone."""
     parts, values = ["1"], list[object]()
 
-    def add(condition: str, *of: object) -> None:
-        parts.append(condition)
+    def add(condition: object, *of: object) -> None:
+        parts.append(str(condition))
         values.extend(of)
 
     if query.statuses:
         add("j.status IN (SELECT value FROM json_each(?))", json.dumps(sorted(query.statuses)))
     if query.dataset:
-        add("(j.dataset_id = ? OR j.dataset_name = ?)", query.dataset, query.dataset)
+        add(
+            "j.dataset_id IN (SELECT id FROM datasets WHERE name = ? UNION ALL SELECT ?)",
+            query.dataset,
+            query.dataset,
+        )
     for column, wanted in (
         ("preset_id", query.preset),
         ("base_model", query.base_model),
@@ -312,27 +316,53 @@ def _select(query: JobQuery) -> tuple[str, list[object]]:
         add("j.created_at >= ?", microseconds(query.created_from))
     if query.created_before is not None:
         add("j.created_at < ? AND j.created_at <> 0", microseconds(query.created_before))
-    for word in dict.fromkeys(query.search.casefold().split()[:_MOST_WORDS]):
-        begins_id, beginning = "", id_prefix(word)
-        if beginning is not None and len(beginning) >= _LEAST_OF_ID:
-            begins_id = " OR j.rowid IN (SELECT rowid FROM jobs WHERE id >= ? AND id < ? || 'g')"
-        add(
-            f"(instr({_SEARCHED}, ?) > 0{begins_id})",
-            word,
-            *([beginning] * 2 if begins_id else ()),
-        )
-    sql = f"SELECT j.rowid FROM jobs j INDEXED BY jobs_filters WHERE {' AND '.join(parts)}"
+    words = list(dict.fromkeys(query.search.casefold().split()[:_MOST_WORDS]))
+    texts = _searched(db) if words else ()
+    for word in words:
+        add(*_holds(word, texts))
+    index = "jobs_by_status" if query.statuses else "jobs_by_dataset"
+    sql = f"SELECT j.rowid FROM jobs j INDEXED BY {index} WHERE {' AND '.join(parts)}"
     return f"{sql} ORDER BY j.rowid", values
+
+
+class _Searched(NamedTuple):
+    """A value that some job has in a column that is searched."""
+
+    column: str
+    value: object
+    text: str
+    """What of it is searched, in small letters."""
+
+
+def _searched(db: sqlite3.Connection) -> list[_Searched]:
+    """All of them. There are few, so a search compares these and not the texts of each job."""
+    sql = (
+        "SELECT c.facet, c.value, CASE c.facet WHEN 'dataset_id' THEN d.name ELSE c.value END"
+        " FROM job_counts c LEFT JOIN datasets d ON c.facet = 'dataset_id' AND d.id = c.value"
+        " WHERE c.total"
+    )
+    return [
+        _Searched(column, value, str(text).casefold())
+        for column, value, text in db.execute(sql)
+        if text
+    ]
+
+
+def _holds(word: str, texts: Iterable[_Searched]) -> tuple[object, ...]:
+    """The condition that a job holds a word, or its id begins with it; and its values."""
+    found: dict[str, list[object]] = {}
+    for column, value, text in texts:
+        if word in text:
+            found.setdefault(column, []).append(value)
+    conditions = [f"j.{column} IN (SELECT value FROM json_each(?))" for column in found]
+    values: list[object] = [json.dumps(chosen) for chosen in found.values()]
+    beginning = id_prefix(word)
+    if beginning is not None and len(beginning) >= _LEAST_OF_ID:
+        conditions.append("j.rowid IN (SELECT rowid FROM jobs WHERE id >= ? AND id < ? || 'g')")
+        values += [beginning, beginning]
+    return f"({' OR '.join(conditions) or '0'})", *values
 
 
 _MOST_WORDS: Final = 100
 _LEAST_OF_ID: Final = 4
 """Characters; a shorter word would match the beginning of too many ids."""
-_SEARCHED: Final = (
-    "lower("
-    + " || ' ' || ".join(
-        f"coalesce(j.{column}, '')"
-        for column in ("dataset_name", "base_model", "preset_id", "gpu", "status")
-    )
-    + ")"
-)
