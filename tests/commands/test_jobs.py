@@ -51,7 +51,7 @@ def synced(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main(["sync"]) == 0
     with closing(open_cache(cache_in(directory))) as db, transaction(db):
         ids = [row[0] for row in db.execute("SELECT id FROM jobs")]
-        jobs_deleted(db, ids)
+        jobs.delete_jobs(db, ids)
         records.put_datasets(db, [{"id": "d1", "name": "Support mails"}])
     return directory
 
@@ -72,10 +72,6 @@ def put(synced: Path, home: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
 def cache_in(directory: Path) -> Path:
     [path] = directory.rglob("cache*/**/*.sqlite3")
     return path
-
-
-def jobs_deleted(db: Any, ids: list[str]) -> None:
-    records.delete_records(db, "jobs", ids)
 
 
 def row(number: int, status: str, **changes: Any) -> dict[str, Any]:

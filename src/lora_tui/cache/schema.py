@@ -213,7 +213,7 @@ _LIST_INDEXES = (
         for column in ("stars", "cost", "final_loss", "duration_hours", "size", "perplexity")
     ),
 )
-"""One for each order of the list in each direction (model_query.py)."""
+"""One for each order of the list in each direction (keyset.py)."""
 _WORDS = (
     "CREATE VIRTUAL TABLE models_words USING fts5(name, dataset, base_model, description,"
     " tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2')"
