@@ -61,6 +61,7 @@ ROWS = {
         ("jobs cancel {job}", 2),
         offline=5,
     ),
+    "metrics": Row("metrics {model}", "job_id model_id points", ("metrics nosuchmodel", 3)),
     "report": Row("report {model}", "*", ("report nosuchmodel", 3)),
     "compare": Row("compare {model} {other}", "*", ("compare {model}", 2)),
     "download": Row("download {model} --to {new}", "*", ("download nosuchmodel", 3), offline=5),

@@ -159,6 +159,15 @@ async def test_it_says_what_the_run_would_be_worth_now(live: Library, open_app: 
         await until(pilot, lambda: "If it ended now:" in screen_text(app))
 
 
+async def test_a_run_that_breaks_down_is_warned_of_at_once(live: Library, open_app: Open) -> None:
+    app = open_app()
+    async with job_page(app) as pilot:
+        assert "Warnings" not in screen_text(app)
+        put_points(live, (point(number, training_loss=None) for number in range(120, 125)))
+        await until(pilot, lambda: "Stop the run" in screen_text(app))
+        assert "Warnings" in screen_text(app)
+
+
 async def test_a_job_without_points_says_so(library: Library, open_app: Open) -> None:
     put_job(library, status="queued", started_at=None, current_step=None, current_cost=None)
     app = open_app()

@@ -52,6 +52,28 @@ def get_points(db: sqlite3.Connection, job_id: str) -> list[MetricPoint]:
     ]
 
 
+def last_points(db: sqlite3.Connection, job_id: str, most: int) -> list[MetricPoint]:
+    """The last raw points of a job, at most so many, in order."""
+    sql = (
+        f"SELECT id, timestamp, {_VALUES} FROM metrics WHERE job_id = ?"
+        " ORDER BY timestamp DESC, id DESC LIMIT ?"
+    )
+    found = db.execute(sql, [job_id, most]).fetchall()
+    return [
+        MetricPoint(point_id, timestamp, *map(number_of, values))
+        for point_id, timestamp, *values in reversed(found)
+    ]
+
+
+def first_point(db: sqlite3.Connection, job_id: str) -> MetricPoint | None:
+    """The first raw point of a job."""
+    sql = f"SELECT id, timestamp, {_VALUES} FROM metrics WHERE job_id = ? ORDER BY timestamp, id"
+    found = db.execute(f"{sql} LIMIT 1", [job_id]).fetchone()
+    if found is None:
+        return None
+    return MetricPoint(found[0], found[1], *map(number_of, tuple(found)[2:]))
+
+
 def get_logged(db: sqlite3.Connection, job_id: str) -> list[Logged]:
     """All points of a job in order, with the seconds since the first one; fast for long runs."""
     sql = (

@@ -16,8 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lora_tui import clock
 from lora_tui.cache.downloaded import downloaded_to
-from lora_tui.cache.metrics import get_curve, get_logged, last_validation
+from lora_tui.cache.jobs import RUNNING, get_job
+from lora_tui.cache.metadata import get_sync_state
+from lora_tui.cache.metrics import (
+    first_point,
+    get_curve,
+    get_logged,
+    last_points,
+    last_validation,
+)
 from lora_tui.cache.models import get_model, model_of_job
 from lora_tui.cache.thinning import is_thinned
 from lora_tui.cache.transfer_queue import Transfer, transfers_of
@@ -33,7 +42,10 @@ from lora_tui.opinion import (
     second_opinion,
     weight_findings,
 )
+from lora_tui.opinion.live import Rating, if_it_ended_now, live_warnings
 
+_MOST_JUDGED: Final = 8_000
+"""Of a longer run that still trains, only the last points are looked at for warnings."""
 _MOST_POINTS: Final = 2_000
 """With more points an opinion takes longer than a key press may; the model's page shows it."""
 _lock = threading.Lock()
@@ -58,6 +70,38 @@ def get_run(db: sqlite3.Connection, job_id: str) -> Run:
 def get_opinion(db: sqlite3.Connection, job_id: str) -> Opinion | None:
     """The second opinion on a run; None if nothing is cached."""
     return _opinion(db, job_id, get_logged(db, job_id), model_of_job(db, job_id))
+
+
+@dataclass(frozen=True)
+class LiveJudgement:
+    """What the points of a job so far tell."""
+
+    opinion: Opinion | None
+    """None if nothing is cached."""
+    warnings: tuple[Finding, ...]
+    """The most serious first; empty while nothing is wrong, and after the end of the job."""
+    if_it_ended_now: Rating
+
+
+def judge_live(
+    db: sqlite3.Connection, job_id: str, *, opinion: Opinion | None = None
+) -> LiveJudgement:
+    """Judge a job that may still run, by its cached points. Of a long run the last ones count.
+
+    `opinion`: one that is still good enough; to form a new one takes seconds for a million points.
+    """
+    found = get_job(db, job_id)
+    runs = found is not None and found.job.status in RUNNING
+    with gc_paused():
+        points = last_points(db, job_id, _MOST_JUDGED)
+        synced = get_sync_state(db).last_success
+        now = synced or clock.now()
+        first = first_point(db, job_id) if len(points) == _MOST_JUDGED else None
+        return LiveJudgement(
+            opinion or get_opinion(db, job_id),
+            tuple(live_warnings(points, runs=runs, now=now)) if runs else (),
+            if_it_ended_now([*([first] if first else []), *points]),
+        )
 
 
 def get_run_version(db: sqlite3.Connection, job_id: str) -> tuple[object, ...] | None:

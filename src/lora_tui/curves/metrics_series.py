@@ -185,7 +185,7 @@ class Track:
         return sorted(chosen)
 
     def _at(self, places: Sequence[int]) -> Sequence[float]:
-        if isinstance(places, range):
+        if isinstance(places, range) and places.step == 1:
             return self.values[places.start : places.stop]
         return [self.values[place] for place in places]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import ClassVar, Final
@@ -11,13 +12,13 @@ from textual.binding import BindingType
 
 from lora_tui import clock
 from lora_tui.cache.changes import Topic
-from lora_tui.cache.jobs import get_job
+from lora_tui.cache.jobs import RUNNING, get_job
 from lora_tui.cache.metrics import recent_steps
 from lora_tui.cache.models import model_of_job
-from lora_tui.cache.runs import get_opinion
+from lora_tui.cache.runs import LiveJudgement, judge_live
 from lora_tui.domain import Job, Model
 from lora_tui.domain.run_progress import progress_of
-from lora_tui.opinion import Comparison, Opinion, compare_with_rating
+from lora_tui.opinion import Comparison, compare_with_rating
 from lora_tui.screens.cancel_job import ask_to_cancel, can_cancel
 from lora_tui.screens.chart_screen import CHART_ACTIONS, CHART_KEYS, Scrolled
 from lora_tui.screens.metrics_screen import METRICS_KEYS, MetricsScreen
@@ -26,8 +27,8 @@ from lora_tui.widgets.charts.metric_charts import MetricCharts
 from lora_tui.widgets.job_page import (
     JobError,
     JobHeader,
+    LiveWarnings,
     error_text,
-    if_it_ended_now,
     stages_of_job,
 )
 from lora_tui.widgets.model_page import JobTimeline, OpinionPanel
@@ -65,11 +66,11 @@ class JobScreen(MetricsScreen):
         self.job_id = job_id
         self._job: Job | None = None
         self._model: Model | None = None
-        self._opinion: Opinion | None = None
+        self._judgement: LiveJudgement | None = None
         self._recent: list[tuple[datetime, float]] = []
         """Time and step of the points of the last minutes."""
         self._judged = 0
-        """How many points the opinion is of."""
+        """How many points the judgement is of."""
 
     def compose(self) -> ComposeResult:
         """Header, charts, facts, status and keys."""
@@ -80,6 +81,7 @@ class JobScreen(MetricsScreen):
                 yield MetricCharts(ascii_only=ascii_only)
             with Scrolled(id="facts"):
                 yield JobError(ascii_only=ascii_only)
+                yield LiveWarnings(ascii_only=ascii_only)
                 yield OpinionPanel(ascii_only=ascii_only)
                 yield JobTimeline(ascii_only=ascii_only)
         yield StatePanel(markup=False)
@@ -100,6 +102,8 @@ class JobScreen(MetricsScreen):
             self._read_recent()
             self._show_progress()
             self.read_run()
+        if Topic.SYNC in topics and self._job is not None and self._job.status in RUNNING:
+            self._judge()  # a run that logs nothing any more is found by the time alone
         self.query_one(StatusBar).update_from_cache()
 
     def check_action(
@@ -156,21 +160,40 @@ class JobScreen(MetricsScreen):
         return [self.query_one(name, Scrolled) for name in names]
 
     def run_read(self) -> None:
-        """Judge the run when it has grown by some points."""
+        """Judge the run again; a new opinion only if it has grown by some points."""
         run = self._read.run if self._read else None
-        if run is None or (self._judged and len(run) < self._judged * _JUDGED_AGAIN):
-            return
-        self._judged = len(run)
-        self.read(partial(get_opinion, job_id=self.job_id), self._show_opinion, exclusive="opinion")
-        self._show_timeline()
+        if run is not None:
+            self._show_timeline()
+            self._judge()
 
-    def _show_opinion(self, opinion: Opinion | None) -> None:
-        self._opinion = opinion
-        comparison = None
-        if opinion is not None and self._model is not None:
-            comparison = compare_with_rating(opinion, self._model.quality)
-        elif opinion is not None:
-            comparison = Comparison(None, if_it_ended_now(opinion, ascii_only=self.ascii_only))
+    def _judge(self) -> None:
+        points = len(self._read.run) if self._read else 0
+        known = self._judgement.opinion if self._judgement else None
+        if points >= self._judged * _JUDGED_AGAIN:
+            self._judged, known = points, None
+        judge = partial(judge_live, job_id=self.job_id, opinion=known)
+        self.read(judge, self._take_judgement, exclusive="judgement")
+
+    def _take_judgement(self, judgement: LiveJudgement) -> None:
+        self._judgement = judgement
+        self._show_judgement()
+
+    def _show_judgement(self) -> None:
+        judgement, job = self._judgement, self._job
+        if judgement is None or job is None:
+            return
+        warnings = judgement.warnings if job.status in RUNNING else ()
+        self.query_one(LiveWarnings).show(warnings)
+        opinion, comparison = judgement.opinion, None
+        if opinion is not None:
+            told = {warning.kind for warning in warnings}
+            rest = tuple(found for found in opinion.findings if found.kind not in told)
+            opinion = replace(opinion, findings=rest)
+            comparison = Comparison(None, judgement.if_it_ended_now.sentence)
+            if self._model is not None:
+                comparison = compare_with_rating(opinion, self._model.quality)
+            elif job.status not in RUNNING:
+                comparison = Comparison(None, "No model was made of this run.")
         self.query_one(OpinionPanel).show(opinion, comparison)
 
     def _show_job(self) -> None:
@@ -190,7 +213,7 @@ class JobScreen(MetricsScreen):
             self._read_recent()
             self._show_timeline()
             self._show_progress()
-            self._show_opinion(self._opinion)
+            self._show_judgement()
         self.refresh_bindings()
 
     def _show_timeline(self) -> None:

@@ -12,10 +12,10 @@ from lora_tui import formats
 from lora_tui.curves.metrics_series import VALIDATION, MetricRun
 from lora_tui.domain import Job
 from lora_tui.domain.run_progress import RunProgress
-from lora_tui.opinion import Opinion
+from lora_tui.opinion import Finding
 from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.job_status import status_span
-from lora_tui.widgets.model_page import Stage
+from lora_tui.widgets.model_page import Stage, advice_lines, finding_lines
 from lora_tui.widgets.styled_lines import Line, Span, StyledLines, line_styles
 
 _GAP: Final = "   "
@@ -188,12 +188,29 @@ def error_lines(job: Job, width: int, *, ascii_only: bool = False) -> list[Line]
     return [heading, *message, *([[("", "muted")]] if message and stack else []), *stack]
 
 
-def if_it_ended_now(opinion: Opinion, *, ascii_only: bool = False) -> str:
-    """The rating that the run would get at this moment."""
-    if opinion.stars is None:
-        return "Too early for a rating."
-    stars = formats.stars(opinion.stars, ascii_only=ascii_only)
-    return f"If it ended now: {stars} {formats.score(opinion.stars)}"
+class LiveWarnings(StyledLines):
+    """Shows what is wrong with a run that goes on, each with its advice; hidden without one."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = line_styles(
+        "heading", "value", "muted", "done", "overfit", "failed"
+    )
+
+    _warnings: Sequence[Finding] = ()
+
+    def show(self, warnings: Sequence[Finding]) -> None:
+        """Show these."""
+        self._warnings = warnings
+        self.display = bool(warnings)
+        self.refresh(layout=True)
+
+    def lines(self, width: int) -> Sequence[Line]:
+        """A heading, and for each warning its sentence and advice."""
+        lines: list[Line] = [[("Warnings", "heading")]]
+        for finding in self._warnings:
+            lines += finding_lines(finding, width, ascii_only=self.ascii_only)
+            if finding.advice:
+                lines += advice_lines(finding.advice, width, ascii_only=self.ascii_only)
+        return lines
 
 
 def stages_of_job(

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from lora_tui import formats
 from lora_tui.domain import Model, StepLoss
-from lora_tui.opinion import Comparison, Opinion, Severity
+from lora_tui.opinion import Comparison, Finding, Opinion, Severity
 from lora_tui.reports import losses
 from lora_tui.widgets.cells import fit, normalize_width, wrap
 from lora_tui.widgets.styled_lines import (
@@ -228,12 +228,21 @@ def opinion_lines(
     ]
     lines += [[(text, "strong")] for text in wrap(comparison.sentence, width)]
     for finding in opinion.findings:
-        sign, letter, style = _SIGNS[finding.severity]
-        lines += _item(letter if ascii_only else sign, style, finding.sentence, width, ascii_only)
+        lines += finding_lines(finding, width, ascii_only=ascii_only)
     if opinion.recommendation:
-        arrow = ">" if ascii_only else "→"
-        lines += _item(arrow, "heading", opinion.recommendation, width, ascii_only)
+        lines += advice_lines(opinion.recommendation, width, ascii_only=ascii_only)
     return lines
+
+
+def finding_lines(finding: Finding, width: int, *, ascii_only: bool = False) -> list[Line]:
+    """The sentence of a finding, with a sign for its severity."""
+    sign, letter, style = _SIGNS[finding.severity]
+    return _item(letter if ascii_only else sign, style, finding.sentence, width, ascii_only)
+
+
+def advice_lines(text: str, width: int, *, ascii_only: bool = False) -> list[Line]:
+    """What to do, after an arrow."""
+    return _item(">" if ascii_only else "→", "heading", text, width, ascii_only)
 
 
 def _item(sign: str, style: str, text: str, width: int, ascii_only: bool) -> list[Line]:
